@@ -1,0 +1,239 @@
+"""The typed program: what the checker gives to lowering, every name resolved and every type known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lmc.check.types import EnumType, RecordType, Type
+from lmc.source import Source, Span
+from lmc.syntax import nodes
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = _Missing()  # a parameter without default
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A `tune[…]` slot: a stable id (`declaration.key`), its options as JSON values, the baseline first.
+
+    An option that names a declared model is its qualified name.
+    """
+
+    id: str
+    options: tuple[Any, ...]
+    span: Span = field(compare=False, repr=False)
+
+    @property
+    def baseline(self) -> Any:
+        """The value when nothing was tuned."""
+        return self.options[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter; `default` is a JSON value or MISSING."""
+
+    name: str
+    type: Type
+    default: Any
+    train: bool
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Parameters and result of anything that can be called."""
+
+    params: tuple[Param, ...]
+    result: Type
+
+
+# A setting is a JSON value (a model is named by its qualified name) or a Choice.
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Def:
+    """Base of definitions. `name` is unique in the program: plain in the entry file, `stem.name` elsewhere."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelDef(Def):
+    """`model m { … }`: settings as constants."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolDef(Def):
+    """A Python function behind a typed signature; `target` is `pkg.mod:fn`."""
+
+    signature: Signature
+    target: str
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExampleDef:
+    """A labelled demonstration: JSON values of the inputs by name, and of the result."""
+
+    inputs: Mapping[str, Any]
+    result: Any
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModuleDef(Def):
+    """generate, critique, refine, vote.
+
+    `settings` holds the constant settings (model, temperature, top_p, max_tokens, stop, seed, cache,
+    retry, fallback, template, adapter, demos, reason, rounds, n, ties, stop_early, min_agree,
+    normalize); the file's `default` is not merged in. `exprs` holds the expressions by key
+    (draft, check, until, sample, require, check of a generate). `by` is how a vote decides:
+    field names of the result (`.answer`), `()` for the whole value; or a key of the fixed
+    words "score", "certainty", "model" (a docstring on a vote) or an expression key in `exprs["by"]`.
+    """
+
+    kind: nodes.ModuleKind
+    signature: Signature
+    instruction: str | None  # None: no docstring
+    frozen: bool
+    settings: Settings
+    exprs: Mapping[str, nodes.Expr]
+    by: tuple[str, ...] | Literal["value", "score", "certainty", "model", "expr"] = ()
+    subject: str | None = None  # critique: the judged parameter
+    examples: list[ExampleDef] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PipelineDef(Def):
+    """A composition."""
+
+    signature: Signature
+    doc: str
+    body: nodes.Block
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MetricDef(Def):
+    """A metric, either with a body or a Python target."""
+
+    signature: Signature
+    body: nodes.Block | None
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetDef(Def):
+    """Rows of a type; settings source, columns, split."""
+
+    row: RecordType
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimizer step: `bootstrap(demos=4)`."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OptimizeDef(Def):
+    """`optimize p { … }`: target, data, metric and steps by qualified name, budget as constants."""
+
+    target: str
+    data: str | None
+    metric: str | None
+    steps: tuple[Step, ...]
+    budget: Settings
+    settings: Settings  # all other keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TestDef:
+    """A test block; its stubs are `nodes.Stub` statements in the body."""
+
+    __test__ = False  # not a pytest class
+
+    title: str
+    body: nodes.Block
+    span: Span
+
+
+# --- what a name or a call target means, by id(node) of the Var, Attr, Call … that mentions it ---
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A parameter, let, loop state, comprehension variable, `out`, `draft` or `check`."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A built-in pure function."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """`Relevance.direct`."""
+
+    enum: EnumType
+    name: str
+
+
+Callable = ModuleDef | PipelineDef | ToolDef | MetricDef
+Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | Callable
+
+
+@dataclass(slots=True, eq=False)
+class Program:
+    """A program checked without errors; `warnings` were found on the way.
+
+    `types[id(expr)]` is the type of an expression; `referents[id(node)]` is what a `Var` or a
+    `Call.target` or an enum `Attr` refers to; `bindings[id(call)]` gives the argument expression of
+    each parameter in order (None: the default); `choices[id(tune)]` the Choice of a `tune` inside an
+    expression. `default` holds the settings of the entry file's `default` block.
+    """
+
+    source: Source
+    trees: list[nodes.Module]
+    types: dict[int, Type]
+    referents: dict[int, Referent]
+    bindings: dict[int, tuple[nodes.Expr | None, ...]]
+    choices: dict[int, Choice]
+    default: Settings
+    models: dict[str, ModelDef]
+    tools: dict[str, ToolDef]
+    modules: dict[str, ModuleDef]
+    pipelines: dict[str, PipelineDef]
+    metrics: dict[str, MetricDef]
+    datasets: dict[str, DatasetDef]
+    optimizes: list[OptimizeDef]
+    tests: list[TestDef]
+    named_types: dict[str, Type]
+    warnings: list[Any] = field(default_factory=list)  # Diagnostic
+    exports: list[str] = field(default_factory=list)  # modules and pipelines of the entry file, in order
+
+    @property
+    def main(self) -> str | None:
+        """The callable that `lmc run` takes when none is named: `main`, else the only or last one."""
+        return "main" if "main" in self.exports else (self.exports[-1] if self.exports else None)

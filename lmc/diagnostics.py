@@ -1,0 +1,150 @@
+"""Diagnostics as values, their three renderings, and the one exception that carries them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lmc.source import Source, Span
+
+Severity = Literal["error", "warning"]
+Format = Literal["text", "concise", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Says what stands at a span, in a few words (may be empty)."""
+
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding: a slug as code, a headline that stands alone, labels that say where.
+
+    `labels[0]` is the primary place; `help` is given only when it is near certain.
+    """
+
+    code: str
+    message: str
+    labels: tuple[Label, ...] = ()
+    help: str | None = None
+    severity: Severity = "error"
+
+    @property
+    def span(self) -> Span | None:
+        """The primary place, if there is one."""
+        return self.labels[0].span if self.labels else None
+
+
+class LmcError(Exception):
+    """A user-facing failure: one or more diagnostics, never a bare traceback."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(*diagnostics)
+        self.diagnostics = diagnostics
+
+    @property
+    def code(self) -> str:
+        """Slug of the first error."""
+        return self.diagnostics[0].code
+
+    def __str__(self) -> str:
+        return "\n".join(render_concise(d) for d in self.diagnostics)
+
+
+def error(code: str, message: str, *places: Span | Label | None, help: str | None = None) -> Diagnostic:
+    """Build an error; a bare span becomes a label without text, None is skipped."""
+    return Diagnostic(code, message, _labels(places), help)
+
+
+def warning(
+    code: str, message: str, *places: Span | Label | None, help: str | None = None
+) -> Diagnostic:
+    """Build a warning; places as in `error`."""
+    return Diagnostic(code, message, _labels(places), help, "warning")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """The known name nearest to a misspelt one, or None when nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def sort_key(diagnostic: Diagnostic) -> tuple[str, int, str]:
+    """Order of report: by file, then place, then code."""
+    span = diagnostic.span
+    return (span.source.name, span.start, diagnostic.code) if span else ("", -1, diagnostic.code)
+
+
+def render(diagnostics: Sequence[Diagnostic], format: Format = "text") -> str:
+    """Render diagnostics, one after another, in one of the three formats."""
+    if format == "json":
+        return json.dumps([to_json(d) for d in diagnostics], indent=2, ensure_ascii=False)
+    one = render_text if format == "text" else render_concise
+    return ("\n\n" if format == "text" else "\n").join(one(d) for d in diagnostics)
+
+
+def render_concise(diagnostic: Diagnostic) -> str:
+    """`file:line:column: severity[code]: message`, on one line."""
+    place = f"{diagnostic.span}: " if diagnostic.span else ""
+    tail = f" ({diagnostic.help})" if diagnostic.help else ""
+    return f"{place}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}{tail}"
+
+
+def to_json(diagnostic: Diagnostic) -> dict[str, object]:
+    """A JSON-ready object; lines and columns count from 1, ends are exclusive."""
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity,
+        "message": diagnostic.message,
+        "help": diagnostic.help,
+        "labels": [
+            {
+                "file": label.span.source.name,
+                "start": dict(zip(("line", "column"), label.span.source.position(label.span.start))),
+                "end": dict(zip(("line", "column"), label.span.source.position(label.span.end))),
+                "text": label.text,
+            }
+            for label in diagnostic.labels
+        ],
+    }
+
+
+def render_text(diagnostic: Diagnostic) -> str:
+    """Headline, source lines with carets under the primary place and dashes under the others."""
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    width = max((len(str(_line_of(label))) for label in diagnostic.labels), default=1)
+    gutter = " " * width + " |"
+    by_source: dict[Source, list[Label]] = {}
+    for label in diagnostic.labels:
+        by_source.setdefault(label.span.source, []).append(label)
+    for i, (source, labels) in enumerate(by_source.items()):
+        arrow = "-->" if i == 0 else ":::"
+        lines += [f"{' ' * width}{arrow} {labels[0].span}", gutter]
+        for label in sorted(labels, key=_line_of):
+            lines += _snippet(source, label, width, "^" if label is diagnostic.labels[0] else "-")
+    if diagnostic.help:
+        lines.append(f"{' ' * width} = help: {diagnostic.help}")
+    return "\n".join(lines)
+
+
+def _labels(places: Iterable[Span | Label | None]) -> tuple[Label, ...]:
+    return tuple(Label(p) if isinstance(p, Span) else p for p in places if p is not None)
+
+
+def _line_of(label: Label) -> int:
+    return label.span.source.position(label.span.start)[0]
+
+
+def _snippet(source: Source, label: Label, width: int, mark: str) -> list[str]:
+    line, column = source.position(label.span.start)
+    raw = source.line(line)
+    length = max(1, min(label.span.end - label.span.start, len(raw) - column + 1))
+    indent = "".join("\t" if c == "\t" else " " for c in raw[: column - 1])
+    note = f" {label.text}" if label.text else ""
+    return [f"{line:>{width}} | {raw}", f"{' ' * width} | {indent}{mark * length}{note}"]

@@ -1,0 +1,150 @@
+"""The typed execution graph: what passes rewrite and the executor runs.
+
+A program is a set of graphs, one for each declaration that can be called; a `call` node runs another
+graph. Within a graph every value is bound once and nodes stand in an order in which each follows its
+inputs. Values at run time are plain JSON values (a record is a dict, an enum variant its name).
+
+Node ops, their inputs, attributes and bodies:
+
+    op       inputs               attrs                                        bodies
+    input    -                    name                                         -
+    const    -                    value                                        -
+    choice   -                    choice (Choice)                              -
+    op       operands             fn (see PURE_FUNCTIONS), name? names? by?    -
+    model    module's inputs      slots (Slots), role, names (input names)     require? (out) -> bool, check?
+    call     arguments            target                                       -
+    tool     arguments            target (tool name)                           -
+    map      iterable(s), free    count (how many iterables), free (names)     item; filter?
+    loop     start, free          name, bound (int | Choice), free             body; until?
+    cond     condition, free      free                                         then, otherwise
+    refine   inputs               rounds (int | Choice), names                 draft, check?, until?, revise
+    vote     inputs               n (int | Choice), by, ties, stop_early,      sample, key?, adjudicate?
+                                  min_agree, normalize, names
+    assert   condition            message                                      -
+    return   value                -                                            -
+
+A body is a Graph of its own. Its `input` nodes name what it takes: the values of `free`, by name, plus
+the names the region itself binds (map: its variables; loop: the state; refine: `draft`, `check`;
+require: `out`; vote key: `out`; adjudicate: `candidates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lmc.check.program import Choice
+from lmc.check.types import Type
+from lmc.source import Span
+
+FORMAT_VERSION = 1
+
+Op = Literal[
+    "input", "const", "choice", "op", "model", "call", "tool", "map", "loop", "cond",
+    "refine", "vote", "assert", "return",
+]  # fmt: skip
+Role = Literal["generate", "critique", "revise", "adjudicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What a model call is made of, and what of it an optimizer may set.
+
+    `settings` are the module's own settings merged over the program's defaults (values or Choices):
+    model, temperature, top_p, max_tokens, stop, seed, cache, retry, fallback, repair, template,
+    layout, adapter, demos (how many, from a `demos:` setting), reason.
+    """
+
+    module: str
+    instruction: str
+    frozen: bool
+    settings: Mapping[str, Any]
+    demos: tuple[tuple[Mapping[str, Any], Any], ...] = ()  # from `example`: (inputs, result)
+    train_only: tuple[str, ...] = ()  # `train` parameters: hidden when deployed
+    requirements: tuple[str, ...] = ()  # source text of `require:`
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One binding; `inputs` are ids of earlier nodes of the same graph."""
+
+    id: str
+    op: Op
+    type: Type
+    inputs: tuple[str, ...] = ()
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    bodies: Mapping[str, Graph] = field(default_factory=dict)
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A named, typed input of a graph; `default` is a JSON value where `has_default`."""
+
+    name: str
+    type: Type
+    has_default: bool = False
+    default: Any = None
+    train: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in order; the last one is the `return` where the graph gives a value."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    result: Type
+    nodes: tuple[Node, ...]
+    kind: str = "body"  # generate, critique, refine, vote, pipeline, metric, test, body
+    doc: str = ""
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A Python function that the program calls."""
+
+    name: str
+    target: str
+    inputs: tuple[Port, ...]
+    result: Type
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test: its graph (asserts, no value) and the stubbed result of each stubbed module."""
+
+    __test__ = False  # not a pytest class
+
+    title: str
+    graph: Graph
+    stubs: Mapping[str, Graph]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of the program: a graph over (gold, pred), or a Python target."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    result: Type
+    graph: Graph | None
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramGraph:
+    """The whole program after lowering; JSON-serialisable (see `lmc.ir.serialize`)."""
+
+    graphs: Mapping[str, Graph]
+    tools: Mapping[str, Tool]
+    models: Mapping[str, Mapping[str, Any]]  # settings by declared model name
+    metrics: Mapping[str, Metric]
+    tests: tuple[Test, ...]
+    default: Mapping[str, Any]
+    main: str | None
+    exports: tuple[str, ...]
+    version: int = FORMAT_VERSION

@@ -1,0 +1,94 @@
+"""The protocol between the executor and whatever answers: one request, one answer a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Decoding settings; None leaves the choice to the backend. All of them are part of the cache key."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model, `n` samples of it wanted, numbered from `index`.
+
+    `model` is the name as the backend knows it (no provider prefix); `schema` is a JSON Schema that
+    the answer must satisfy where the backend can constrain decoding; `adapter` names LoRA weights.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    schema: dict[str, Any] | None = None
+    adapter: str | None = None
+    n: int = 1
+    index: int = 0
+    logprobs: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sample. `logprobs` are of the chosen tokens (natural logarithm), where the backend gives them."""
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    finish_reason: str = "stop"
+    logprobs: tuple[float, ...] | None = None
+    latency_ms: float = field(default=0.0, compare=False)
+    cached: bool = field(default=False, compare=False)
+
+
+class ModelFailure(Exception):
+    """A failure of the infrastructure, not of the answer: callers read `retryable`, never the message.
+
+    `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
+    not_found, missing_extra, replay_miss, script_end.
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, retryable: bool, hint: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.message, self.retryable, self.hint = kind, message, retryable, hint
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do; the executor asks for no more."""
+
+    json_schema: bool = False
+    logprobs: bool = False
+    multiple_samples: bool = False  # honours Request.n > 1 in one request
+    adapters: bool = False
+    seed: bool = False
+
+
+class Backend(Protocol):
+    """One endpoint or engine. Coroutines run on lmc's own event loop only."""
+
+    endpoint: str  # identifies the server or engine in cache keys: two endpoints never share answers
+    capabilities: Capabilities
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        """`request.n` answers, in order of sample index. Raises: ModelFailure."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and memory."""
+        ...

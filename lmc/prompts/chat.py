@@ -1,0 +1,104 @@
+"""The chat layout: every field after a mark `[[name]]`, demonstrations as earlier turns.
+
+    system     <instruction>
+
+               Reply with these fields, each after its mark:
+               [[steps]] JSON list of 1 to 12 strings: one arithmetic step per item
+               [[answer]] integer: the final integer, no units
+    user       [[problem]] Ana has 3 bags of 4 apples and eats 2. How many are left?
+    assistant  [[steps]] ["3 * 4 = 12", "12 - 2 = 10"]
+               [[answer]] 10
+
+A result that is no record is written without a mark, and a plain string is taken as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message, ParseFailure
+from lmc.prompts.values import describe_type, parse_value, render_value
+
+
+class ChatLayout:
+    """Marked fields in a chat; the default, made for models of every size."""
+
+    name = "chat"
+
+    def render(self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]) -> list[Message]:
+        """One system message, two messages a demonstration, and the question."""
+        messages = [{"role": "system", "content": system_text(spec)}]
+        for demo in demos:
+            messages.append({"role": "user", "content": fields_text(spec.inputs, demo.inputs)})
+            messages.append({"role": "assistant", "content": answer_text(spec, demo.outputs)})
+        messages.append({"role": "user", "content": fields_text(spec.inputs, inputs)})
+        return messages
+
+    def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
+        """Take each field from its mark to the next known mark; a bare result is the whole text."""
+        if spec.plain_text:
+            return {BARE: text.strip()}
+        if spec.bare:
+            return {BARE: parse_value(spec.result, _after_mark(text, BARE))}
+        parts = split_marked(text, [f.name for f in spec.outputs])
+        return {f.name: parse_value(f.type, parts[f.name]) for f in spec.outputs if _present(f, parts, spec)}
+
+    def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
+        """The chat layout asks for marked text, not for JSON."""
+        return None
+
+
+def system_text(spec: CallSpec) -> str:
+    """Instruction, then what to reply with, then what the answer must satisfy."""
+    parts = [spec.instruction, format_text(spec)]
+    if spec.requirements:
+        parts.append("The answer must satisfy: " + "; ".join(spec.requirements))
+    return "\n\n".join(p for p in parts if p)
+
+
+def format_text(spec: CallSpec) -> str:
+    """The words that ask for the outputs; empty for a plain string."""
+    if spec.plain_text:
+        return ""
+    if spec.bare:
+        return f"Reply with {describe_type(spec.result)} only."
+    marks = "\n".join(f"[[{f.name}]] {describe_type(f.type)}{': ' + f.note if f.note else ''}" for f in spec.outputs)
+    return "Reply with these fields, each after its mark:\n" + marks
+
+
+def fields_text(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
+    """`[[name]] value` lines of the fields that have a value."""
+    return "\n".join(f"[[{f.name}]] {render_value(f.type, values[f.name])}" for f in fields if f.name in values)
+
+
+def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
+    """The answer as the model is to write it."""
+    if spec.bare:
+        return render_value(spec.result, outputs[BARE])
+    return fields_text(spec.outputs, outputs)
+
+
+def split_marked(text: str, names: list[str]) -> dict[str, str]:
+    """Text after each known mark at the start of a line; the first occurrence of a field counts."""
+    marks = re.compile(r"^[ \t*#>-]*\[\[[ \t]*(" + "|".join(map(re.escape, names)) + r")[ \t]*\]\]", re.MULTILINE)
+    found = list(marks.finditer(text))
+    parts: dict[str, str] = {}
+    for mark, following in zip(found, [*found[1:], None]):
+        end = following.start() if following else len(text)
+        parts.setdefault(mark[1], text[mark.end() : end].strip())
+    return parts
+
+
+def _after_mark(text: str, name: str) -> str:
+    return split_marked(text, [name]).get(name, text)
+
+
+def _present(field: FieldSpec, parts: Mapping[str, str], spec: CallSpec) -> bool:
+    if field.name in parts:
+        return True
+    if field.name == REASONING:
+        return False
+    wanted = ", ".join(f"[[{f.name}]]" for f in spec.outputs)
+    raise ParseFailure(f"the mark [[{field.name}]] is missing; reply with the marks {wanted}")

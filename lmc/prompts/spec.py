@@ -1,0 +1,82 @@
+"""What a layout needs to know of one model call, and the demonstrations shown with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lmc.check.types import StrType, Type
+
+Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first
+BARE = "result"  # field name of a result that is not a record
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One input or output field: its name, type, and the note for the model."""
+
+    name: str
+    type: Type
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """The signature of one model call.
+
+    `outputs` are the fields the model writes, in order: `reasoning` first where the module asks for
+    it, then the record's fields, or one field `result` where the result is no record.
+    """
+
+    instruction: str
+    inputs: tuple[FieldSpec, ...]
+    outputs: tuple[FieldSpec, ...]
+    result: Type
+    requirements: tuple[str, ...] = ()  # `require:` expressions as written
+
+    @property
+    def bare(self) -> bool:
+        """True where the answer is one value without marks around it."""
+        return len(self.outputs) == 1 and self.outputs[0].name == BARE
+
+    @property
+    def plain_text(self) -> bool:
+        """True where the answer is a plain string: the text is taken as it is."""
+        return self.bare and isinstance(self.result, StrType)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """One demonstration: JSON values of the inputs and of the outputs by field name.
+
+    `outputs` has the keys of `CallSpec.outputs`; a missing `reasoning` is left out of the prompt.
+    `origin` says where it came from ("example" or the id of the row and trace it was taken from).
+    """
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    origin: str = field(default="example", compare=False)
+
+
+class ParseFailure(Exception):
+    """The text of a model does not give the outputs; the message is fit to be shown to the model."""
+
+
+class Layout(Protocol):
+    """Lays a call out as messages and reads the answer back."""
+
+    name: str
+
+    def render(self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]) -> list[Message]:
+        """Messages for the inputs (JSON values by parameter name)."""
+        ...
+
+    def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
+        """Output values by field name, as JSON-like Python values, not yet validated. Raises: ParseFailure."""
+        ...
+
+    def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
+        """JSON Schema of the whole answer where this layout asks for JSON, else None."""
+        ...
