@@ -1,0 +1,38 @@
+"""`lmc explain`: the long text behind a slug."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import click
+
+from lmc.diagnostics import LmcError, did_you_mean, error
+
+FILES = (("lmc.syntax", "explanations.md"), ("lmc.check", "explanations.md"), ("lmc.runtime", "explanations.md"))
+
+
+def explanations() -> dict[str, str]:
+    """Long texts by slug: a Markdown section each."""
+    texts: dict[str, str] = {}
+    for package, name in FILES:
+        file = resources.files(package) / name
+        if file.is_file():
+            sections = re.split(r"^## ", file.read_text("utf-8"), flags=re.MULTILINE)[1:]
+            texts |= {head.strip(): body.strip() for head, _, body in (s.partition("\n") for s in sections)}
+    return texts
+
+
+@click.command("explain")
+@click.argument("slug", required=False)
+def command(slug: str | None) -> None:
+    """Explain a diagnostic by its SLUG, such as `unknown-field`; without one, list them all."""
+    texts = explanations()
+    if slug is None:
+        for name, text in sorted(texts.items()):
+            click.echo(f"{name:32} {text.splitlines()[0] if text else ''}")
+        return
+    if slug not in texts:
+        near = did_you_mean(slug, texts)
+        raise LmcError(error("unknown-slug", f"no diagnostic is called `{slug}`", help=near and f"did you mean `{near}`?"))
+    click.echo(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")

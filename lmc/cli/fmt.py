@@ -1,0 +1,59 @@
+"""`lmc fmt`: the one way a program is laid out."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+
+import click
+
+from lmc.cli.terminal import count, print_diagnostics
+from lmc.diagnostics import Diagnostic, LmcError
+from lmc.source import Source
+
+
+@click.command("fmt")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--check", "check_only", is_flag=True, help="Change nothing; exit 1 if a file would change.")
+@click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
+def command(files: tuple[Path, ...], check_only: bool, diff: bool) -> int:
+    """Format FILES in place; `-` reads standard input and writes standard output."""
+    changed, broken = [], []
+    for file in files:
+        try:
+            changed += _format_file(file, write=not (check_only or diff), diff=diff)
+        except LmcError as failure:
+            broken += failure.diagnostics
+    return _report(files, changed, broken, check_only or diff)
+
+
+def _format_file(file: Path, *, write: bool, diff: bool) -> list[Path]:
+    from lmc.runtime.program import read_source
+    from lmc.syntax.printer import format_source
+
+    if str(file) == "-":
+        click.echo(format_source(Source("<stdin>", sys.stdin.read())), nl=False)
+        return []
+    source = read_source(file)
+    after = format_source(source)
+    if after == source.text:
+        return []
+    if diff:
+        lines = difflib.unified_diff(source.text.splitlines(True), after.splitlines(True), str(file), str(file))
+        click.echo("".join(lines), nl=False)
+    if write:
+        from lmc.runtime.artifact import write_atomically
+
+        write_atomically(file, after.encode())
+    return [file]
+
+
+def _report(files: tuple[Path, ...], changed: list[Path], broken: list[Diagnostic], dry: bool) -> int:
+    print_diagnostics(broken)
+    verb = "would change" if dry else "formatted"
+    for file in changed:
+        click.echo(f"{verb}: {file}", err=True)
+    if not changed and not broken and files != (Path("-"),):
+        click.echo(f"{count(len(files), 'file')} already formatted", err=True)
+    return 1 if broken or (dry and changed) else 0

@@ -1,0 +1,66 @@
+"""`lmc run`: one input through a program or an artifact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmc.cli.inputs import read_inputs
+from lmc.cli.terminal import cache_option, count, model_option, program_argument
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@program_argument
+@click.argument("values", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
+@click.option("-t", "--target", help="Module or pipeline to run (`main`, else the last one).")
+@click.option("-i", "--input", "given", help="All inputs as a JSON object, `@file.json`, or `-`.")
+@click.option("--json", "as_json", is_flag=True, help="Print strings as JSON too.")
+@click.option("--trace", is_flag=True, help="Show every model call on standard error.")
+@click.option("--prompt", "prompt_only", is_flag=True, help="Show the prompt; call no model.")
+@model_option
+@cache_option
+def command(
+    program: Path,
+    values: tuple[str, ...],
+    target: str | None,
+    given: str | None,
+    as_json: bool,
+    trace: bool,
+    prompt_only: bool,
+    model: str | None,
+    cache: bool,
+) -> None:
+    """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
+    from lmc.runtime.program import load
+
+    loaded = load(program, model=model, cache=cache)
+    callee = loaded.target(target)
+    inputs = read_inputs(callee.graph, given, values)
+    if prompt_only:
+        _print_messages(callee.prompt(**inputs))
+        return
+    result, calls = callee.run_traced(inputs)
+    if trace:
+        _print_trace(calls)
+    click.echo(result if isinstance(result, str) and not as_json else _json(result))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _print_messages(messages: list[dict[str, str]]) -> None:
+    for message in messages:
+        click.echo(click.style(f"--- {message['role']}", bold=True))
+        click.echo(message["content"])
+
+
+def _print_trace(trace: Any) -> None:
+    for call in trace.calls:
+        tokens = count(call.usage.prompt_tokens + call.usage.completion_tokens, "token")
+        head = f"{call.module} ({call.role}, sample {call.sample}, {tokens})"
+        click.echo(click.style(head, bold=True), err=True)
+        click.echo(f"  {call.error or _json(call.outputs)}", err=True)

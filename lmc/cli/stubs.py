@@ -1,0 +1,23 @@
+"""`lmc stubs`: type stubs for Python callers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lmc.cli.terminal import program_argument
+
+
+@click.command("stubs")
+@program_argument
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Instead of PROGRAM with .pyi.")
+def command(program: Path, out: Path | None) -> None:
+    """Write the types of PROGRAM as a `.pyi` file beside it."""
+    from lmc.runtime.artifact import write_atomically
+    from lmc.runtime.program import lower_file
+    from lmc.values.stubs import stub_text
+
+    target = out or program.with_suffix(".pyi")
+    write_atomically(target, stub_text(lower_file(program), program.name, target.stem).encode())
+    click.echo(f"wrote {target}")
