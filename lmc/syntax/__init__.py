@@ -1,0 +1,1 @@
+"""Text to tree and back: scanner, parser, syntax errors, printer."""

@@ -1,0 +1,325 @@
+"""The nodes that the grammar's rules stand for: one method a rule, named like it."""
+
+# ruff: noqa: D102 - each method makes the node that its result type names
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from lmc.diagnostics import Diagnostic, error
+from lmc.source import Source, Span
+from lmc.syntax import nodes as n
+from lmc.syntax.literals import number_value, string_value
+from lmc.syntax.tokens import Token
+
+
+class TreeBuilder:
+    """Makes nodes for one source; `diagnostics` collects what is wrong within literals.
+
+    Each method takes the span of the rule and its children: tokens, nodes, None for what is absent.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.diagnostics: list[Diagnostic] = []
+
+    def _span(self, token: Token) -> Span:
+        return Span(self.source, token.start, token.end)
+
+    def _ident(self, token: Token) -> n.Ident:
+        return n.Ident(token.text, span=self._span(token))
+
+    def _idents(self, tokens: tuple[Token, ...]) -> tuple[n.Ident, ...]:
+        return tuple(map(self._ident, tokens))
+
+    def _text(self, token: Token) -> str:
+        def bad_escape(start: int, end: int) -> None:
+            span = Span(self.source, token.start + start, token.start + end)
+            help = r'escapes are \n \t \r \\ \" \uXXXX \u{X…}; r"…" takes every backslash as it is'
+            message = f"`{span.text}` is not an escape"
+            self.diagnostics.append(error("bad-escape", message, span, help=help))
+
+        return string_value(token.text, bad_escape)
+
+    def _string(self, token: Token) -> n.String:
+        return n.String(self._text(token), token.text, span=self._span(token))
+
+    def _optional_string(self, token: Token | None) -> n.String | None:
+        return token and self._string(token)
+
+    # --- declarations ---
+
+    def start(self, span: Span, *decls: n.Decl) -> tuple[n.Decl, ...]:
+        return decls
+
+    def import_(self, span: Span, path: Token, *items: n.ImportItem) -> n.Import:
+        return n.Import(self._string(path), items, span=span)
+
+    def import_item(self, span: Span, name: Token, alias: Token | None) -> n.ImportItem:
+        return n.ImportItem(self._ident(name), alias and self._ident(alias), span=span)
+
+    def record(
+        self, span: Span, name: Token, doc: n.Doc | None, *fields: n.FieldDecl
+    ) -> n.RecordDecl:
+        return n.RecordDecl(self._ident(name), doc, fields, span=span)
+
+    def field(
+        self, span: Span, name: Token, type: n.TypeExpr, default: n.Expr | None, note: Token | None
+    ) -> n.FieldDecl:
+        last = (note and self._string(note)) or default or type
+        span = Span(self.source, span.start, last.span.end)
+        return n.FieldDecl(self._ident(name), type, default, self._optional_string(note), span=span)
+
+    def enum(
+        self, span: Span, name: Token, doc: n.Doc | None, *variants: n.VariantDecl
+    ) -> n.EnumDecl:
+        return n.EnumDecl(self._ident(name), doc, variants, span=span)
+
+    def variant(self, span: Span, name: Token, note: Token | None) -> n.VariantDecl:
+        span = Span(self.source, span.start, (note or name).end)
+        return n.VariantDecl(self._ident(name), self._optional_string(note), span=span)
+
+    def alias(self, span: Span, name: Token, type: n.TypeExpr) -> n.TypeDecl:
+        return n.TypeDecl(self._ident(name), type, span=span)
+
+    def model(self, span: Span, name: Token, *settings: n.Setting) -> n.ModelDecl:
+        return n.ModelDecl(self._ident(name), settings, span=span)
+
+    def default(self, span: Span, *settings: n.Setting) -> n.DefaultDecl:
+        return n.DefaultDecl(settings, span=span)
+
+    def tool(
+        self, span: Span, name: Token, signature: n.Signature, target: Token, *settings: n.Setting
+    ) -> n.ToolDecl:
+        return n.ToolDecl(self._ident(name), signature, self._string(target), settings, span=span)
+
+    def module(
+        self,
+        span: Span,
+        kind: Token,
+        name: Token,
+        signature: n.Signature,
+        body: tuple[n.Doc | None, tuple[n.Setting, ...]] | None,
+    ) -> n.ModuleDecl:
+        doc, settings = body or (None, ())
+        return n.ModuleDecl(
+            cast(n.ModuleKind, kind.text),
+            self._ident(name),
+            signature,
+            doc,
+            settings,
+            has_body=body is not None,
+            span=span,
+        )
+
+    def body(
+        self, span: Span, doc: n.Doc | None, *settings: n.Setting
+    ) -> tuple[n.Doc | None, tuple[n.Setting, ...]]:
+        return doc, settings
+
+    def pipeline(
+        self, span: Span, name: Token, signature: n.Signature, body: n.Block
+    ) -> n.PipelineDecl:
+        return n.PipelineDecl(self._ident(name), signature, body, span=span)
+
+    def metric(
+        self, span: Span, name: Token, signature: n.Signature, body: n.Block | Token
+    ) -> n.MetricDecl:
+        block, target = (body, None) if isinstance(body, n.Block) else (None, self._string(body))
+        return n.MetricDecl(self._ident(name), signature, block, target, span=span)
+
+    def example(self, span: Span, target: Token, *rest: n.Arg | n.Expr) -> n.ExampleDecl:
+        *args, result = rest
+        return n.ExampleDecl(
+            self._ident(target),
+            cast(tuple[n.Arg, ...], tuple(args)),
+            cast(n.Expr, result),
+            span=span,
+        )
+
+    def dataset(
+        self, span: Span, name: Token, row: n.TypeExpr, *settings: n.Setting
+    ) -> n.DatasetDecl:
+        return n.DatasetDecl(self._ident(name), row, settings, span=span)
+
+    def optimize(self, span: Span, target: Token, *settings: n.Setting) -> n.OptimizeDecl:
+        return n.OptimizeDecl(self._ident(target), settings, span=span)
+
+    def test(self, span: Span, title: Token, body: n.Block) -> n.TestDecl:
+        return n.TestDecl(self._string(title), body, span=span)
+
+    def signature(self, span: Span, *parts: n.Param | n.TypeExpr) -> n.Signature:
+        *params, result = parts
+        return n.Signature(
+            cast(tuple[n.Param, ...], tuple(params)), cast(n.TypeExpr, result), span=span
+        )
+
+    def param(
+        self,
+        span: Span,
+        train: Token | None,
+        name: Token,
+        type: n.TypeExpr,
+        default: n.Expr | None,
+    ) -> n.Param:
+        return n.Param(self._ident(name), type, default, train is not None, span=span)
+
+    def setting(self, span: Span, key: Token, value: n.Expr) -> n.Setting:
+        span = Span(self.source, span.start, value.span.end)
+        return n.Setting(self._ident(key), value, span=span)
+
+    def doc(self, span: Span, frozen: Token | None, text: Token) -> n.Doc:
+        return n.Doc(self._text(text).strip(), frozen is not None, text.text, span=span)
+
+    def plain_doc(self, span: Span, text: Token) -> n.Doc:
+        return self.doc(span, None, text)
+
+    # --- types ---
+
+    def union_type(self, span: Span, *options: n.TypeExpr) -> n.UnionTypeExpr:
+        return n.UnionTypeExpr(options, span=span)
+
+    def optional_type(self, span: Span, item: n.TypeExpr) -> n.OptionalTypeExpr:
+        return n.OptionalTypeExpr(item, span=span)
+
+    def named_type(self, span: Span, name: Token, *parts: Any) -> n.NamedType:
+        args = tuple(p for p in parts if isinstance(p, n.TypeExpr))
+        return n.NamedType(self._ident(name), args, parts[len(args) :], span=span)
+
+    def literal_type(self, span: Span, text: Token) -> n.LiteralTypeExpr:
+        return n.LiteralTypeExpr(self._text(text), text.text, span=span)
+
+    def range(
+        self, span: Span, low: int | float | None, high: int | float | None
+    ) -> n.RangeRefinement:
+        return n.RangeRefinement(low, high, span=span)
+
+    def regex(self, span: Span, text: Token) -> n.PatternRefinement:
+        return n.PatternRefinement(self._text(text), text.text, span=span)
+
+    def signed_number(self, span: Span, minus: Token | None, digits: Token) -> int | float:
+        value = number_value(digits.text)
+        return -value if minus else value
+
+    # --- statements ---
+
+    def block(self, span: Span, doc: n.Doc | None, *stmts: n.Stmt) -> n.Block:
+        return n.Block(doc, stmts, span=span)
+
+    def let(self, span: Span, name: Token, type: n.TypeExpr | None, value: n.Expr) -> n.Let:
+        return n.Let(self._ident(name), type, value, span=span)
+
+    def loop(
+        self,
+        span: Span,
+        name: Token,
+        type: n.TypeExpr | None,
+        start: n.Expr,
+        bound: n.Expr,
+        until: n.Expr | None,
+        body: n.Block,
+    ) -> n.Loop:
+        return n.Loop(self._ident(name), type, start, bound, until, body, span=span)
+
+    def if_(
+        self, span: Span, condition: n.Expr, then: n.Block, otherwise: n.Block | n.If | None
+    ) -> n.If:
+        return n.If(condition, then, otherwise, span=span)
+
+    def return_(self, span: Span, value: n.Expr) -> n.Return:
+        return n.Return(value, span=span)
+
+    def yield_(self, span: Span, value: n.Expr) -> n.Yield:
+        return n.Yield(value, span=span)
+
+    def assert_(self, span: Span, condition: n.Expr, message: Token | None) -> n.Assert:
+        return n.Assert(condition, None if message is None else self._text(message), span=span)
+
+    def stub(self, span: Span, target: Token, value: n.Expr) -> n.Stub:
+        return n.Stub(self._ident(target), value, span=span)
+
+    # --- expressions ---
+
+    def if_expr(self, span: Span, condition: n.Expr, then: n.Expr, otherwise: n.Expr) -> n.IfExpr:
+        return n.IfExpr(condition, then, otherwise, span=span)
+
+    def binary(self, span: Span, left: n.Expr, op: Token, right: n.Expr) -> n.Binary:
+        return n.Binary(op.text, left, right, span=span)
+
+    def unary(self, span: Span, op: Token, operand: n.Expr) -> n.Unary:
+        return n.Unary("-" if op.text == "-" else "not", operand, span=span)
+
+    def attr(self, span: Span, value: n.Expr, name: Token) -> n.Attr:
+        return n.Attr(value, self._ident(name), span=span)
+
+    def optional_attr(self, span: Span, value: n.Expr, name: Token) -> n.Attr:
+        return n.Attr(value, self._ident(name), True, span=span)
+
+    def index(self, span: Span, value: n.Expr, index: n.Expr) -> n.Index:
+        return n.Index(value, index, span=span)
+
+    def call(self, span: Span, target: n.Expr, *args: n.Arg) -> n.Call:
+        return n.Call(target, args, span=span)
+
+    def arg(self, span: Span, name: Token | None, value: n.Expr) -> n.Arg:
+        return n.Arg(name and self._ident(name), value, span=span)
+
+    def var(self, span: Span, name: Token) -> n.Var:
+        return n.Var(name.text, span=span)
+
+    def number(self, span: Span, digits: Token) -> n.Number:
+        return n.Number(number_value(digits.text), digits.text, span=span)
+
+    def string(self, span: Span, text: Token) -> n.String:
+        return self._string(text)
+
+    def true(self, span: Span) -> n.Bool:
+        return n.Bool(True, span=span)
+
+    def false(self, span: Span) -> n.Bool:
+        return n.Bool(False, span=span)
+
+    def none(self, span: Span) -> n.NoneLit:
+        return n.NoneLit(span=span)
+
+    def group(self, span: Span, inner: n.Expr) -> n.Expr:
+        return replace(inner, span=span)
+
+    def list(self, span: Span, *items: n.Expr) -> n.ListLit:
+        return n.ListLit(items, span=span)
+
+    def comprehension(self, span: Span, item: n.Expr, *rest: Any) -> n.Comprehension:
+        *names, iterable, condition = rest
+        return n.Comprehension(item, self._idents(tuple(names)), iterable, condition, span=span)
+
+    def object(self, span: Span, *pairs: n.Pair) -> n.ObjectLit:
+        return n.ObjectLit(pairs, span=span)
+
+    def pair(self, span: Span, key: Token, value: n.Expr) -> n.Pair:
+        name = self._text(key) if key.kind == "STRING" else key.text
+        return n.Pair(n.Ident(name, span=self._span(key)), value, span=span)
+
+    def selector(self, span: Span, name: Token) -> n.Selector:
+        return n.Selector(self._ident(name), span=span)
+
+    def tune(self, span: Span, *options: n.Expr | n.TuneRange) -> n.Tune:
+        return n.Tune(options, span=span)
+
+    def tune_range(self, span: Span, low: n.Expr, high: n.Expr) -> n.TuneRange:
+        return n.TuneRange(low, high, span=span)
+
+    def match(self, span: Span, subject: n.Expr, *arms: n.Arm) -> n.Match:
+        return n.Match(subject, arms, span=span)
+
+    def arm(self, span: Span, pattern: Any, value: n.Expr) -> n.Arm:
+        return n.Arm(pattern, value, span=Span(self.source, span.start, value.span.end))
+
+    def name_pattern(self, span: Span, *names: Token) -> n.NamePattern:
+        return n.NamePattern(self._idents(names), span=span)
+
+    def string_pattern(self, span: Span, *values: Token) -> n.StringPattern:
+        return n.StringPattern(tuple(map(self._text, values)), span=span)
+
+    def wildcard(self, span: Span) -> n.Wildcard:
+        return n.Wildcard(span=span)

@@ -1,0 +1,49 @@
+"""Literals: what a string, a docstring or a number in the source stands for, and back."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+
+_ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|(.?))", re.DOTALL)
+_PLAIN = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"'}
+_UNPRINTED = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\", '"': r"\""}
+
+
+def string_value(raw: str, on_bad_escape: Callable[[int, int], None]) -> str:
+    """Read a string literal as the text that it stands for.
+
+    `r"…"` and triple-quoted text hold their characters as they are; the latter is dedented like a
+    docstring. `on_bad_escape` is called with start and end within `raw`.
+    """
+    if raw.startswith('"""'):
+        return inspect.cleandoc(raw[3:-3].replace("\r\n", "\n"))
+    if raw.startswith("r"):
+        return raw[2:-1]
+
+    def unescape(match: re.Match[str]) -> str:
+        code, plain = match[1] or match[2], match[3]
+        if code and (point := int(code, 16)) <= 0x10FFFF and not 0xD800 <= point < 0xE000:
+            return chr(point)
+        if not code and plain in _PLAIN:
+            return _PLAIN[plain]
+        on_bad_escape(match.start() + 1, match.end() + 1)
+        return match[0]
+
+    return _ESCAPE.sub(unescape, raw[1:-1]) if "\\" in raw else raw[1:-1]
+
+
+def number_value(raw: str) -> int | float:
+    """Read a number literal: an int where it has neither point nor exponent, else a float."""
+    digits = raw.replace("_", "")
+    return int(digits) if digits.isdigit() else float(digits)
+
+
+def quote(text: str) -> str:
+    """Write a one-line literal for a text."""
+    return '"' + "".join(_quote_character(c) for c in text) + '"'
+
+
+def _quote_character(c: str) -> str:
+    return _UNPRINTED.get(c) or (c if c.isprintable() else f"\\u{{{ord(c):x}}}")
