@@ -1,0 +1,1 @@
+"""Backends: one file for each way to get an answer from a model, behind `base.Backend`."""

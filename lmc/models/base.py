@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Decoding settings; None leaves the choice to the backend. All of them are part of the cache key."""
+    """Decoding settings, all part of the cache key; None leaves the choice to the backend."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sample. `logprobs` are of the chosen tokens (natural logarithm), where the backend gives them."""
+    """One sample; `logprobs` (natural) of the chosen tokens, where the backend gives them."""
 
     text: str
     prompt_tokens: int = 0
@@ -61,7 +61,13 @@ class ModelFailure(Exception):
     """
 
     def __init__(
-        self, kind: str, message: str, *, retryable: bool, hint: str = "", retry_after_s: float | None = None
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool,
+        hint: str = "",
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.kind, self.message, self.retryable, self.hint = kind, message, retryable, hint
@@ -77,16 +83,45 @@ class Capabilities:
     multiple_samples: bool = False  # honours Request.n > 1 in one request
     adapters: bool = False
     seed: bool = False
+    local: bool = False  # computes here: batches by itself, needs neither key nor network
+    cacheable: bool = True  # False where equal requests may be meant to get different answers
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens."""
+
+    input: float
+    output: float
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Price | None:
+        """The `price: {input: …, output: …}` of a model's settings, if there is one."""
+        price = settings.get("price")
+        if price is None:
+            return None
+        return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)))
+
+    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost."""
+        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
 
 
 class Backend(Protocol):
     """One endpoint or engine. Coroutines run on lmc's own event loop only."""
 
-    endpoint: str  # identifies the server or engine in cache keys: two endpoints never share answers
+    endpoint: (
+        str  # identifies the server or engine in cache keys: two endpoints never share answers
+    )
     capabilities: Capabilities
+    price: Price | None  # None: not known here
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """`request.n` answers, in order of sample index. Raises: ModelFailure."""
+        """`request.n` answers, in order of sample index. Raises: ModelFailure.
+
+        The prompt tokens of one request are counted on its first answer only. Whoever calls keeps
+        the time (`request.timeout_s`) and cancels.
+        """
         ...
 
     async def close(self) -> None:

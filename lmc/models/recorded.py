@@ -1,0 +1,127 @@
+"""Answers recorded once and replayed by request; what was not recorded is an error."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
+
+
+def request_hash(request: Request) -> str:
+    """Identity of one sample of a request: all but how many and how long to wait."""
+    fields = asdict(replace(request, n=1, timeout_s=None))
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    prompt: str
+    answer: Answer
+
+
+class Recorded:
+    """Replays a file of JSON lines; with `inner`, asks that for what is missing and adds it.
+
+    A line is {"request": hash, "prompt": text, "answer": {…}}. `model` of a request is part of its
+    hash, so a file may hold the answers of several models.
+    """
+
+    price: Price | None = None
+
+    def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
+        self.path, self._inner, self._model = path, inner, model
+        self.endpoint = f"recorded:{path}"
+        given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
+        self.capabilities = replace(given, cacheable=False)
+        self._entries = _read(path, must_exist=inner is None)
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        """Recorded answers, in order of sample index. Raises: ModelFailure[replay_miss]."""
+        request = replace(request, model=self._model or request.model)
+        return [await self._sample(one) for one in _single(request)]
+
+    async def close(self) -> None:
+        """Close the backend that is being recorded."""
+        if self._inner is not None:
+            await self._inner.close()
+
+    async def _sample(self, request: Request) -> Answer:
+        key = request_hash(request)
+        if key not in self._entries:
+            if self._inner is None:
+                raise self._miss(request)
+            (answer,) = await self._inner.generate(request)
+            self._append(key, _Entry(_prompt(request), answer))
+        return self._entries[key].answer
+
+    def _append(self, key: str, entry: _Entry) -> None:
+        self._entries[key] = entry
+        answer = {
+            k: v for k, v in asdict(entry.answer).items() if k not in ("cached", "latency_ms")
+        }
+        line = {"request": key, "prompt": entry.prompt, "answer": answer}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _miss(self, request: Request) -> ModelFailure:
+        prompt = _prompt(request)
+        known = [entry.prompt for entry in self._entries.values()]
+        near = difflib.get_close_matches(prompt, known[:1000], n=1, cutoff=0.0)
+        return ModelFailure(
+            "replay_miss",
+            f"{self.path} has no answer for sample {request.index} of the prompt {_short(prompt)}",
+            retryable=False,
+            hint=_difference(prompt, near[0]) if near else "the recording is empty",
+        )
+
+
+def _single(request: Request) -> list[Request]:
+    return [replace(request, n=1, index=request.index + i) for i in range(request.n)]
+
+
+def _prompt(request: Request) -> str:
+    return "\n".join(f"[{m['role']}] {m['content']}" for m in request.messages)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 120 else text[:50] + " … " + text[-60:])
+
+
+def _difference(prompt: str, near: str) -> str:
+    """Where the nearest recorded prompt parts from the one that was asked."""
+    if prompt == near:
+        return "the prompt is recorded, but with other sampling, model, schema or sample index"
+    pairs = enumerate(zip(prompt, near))
+    place = next((i for i, (a, b) in pairs if a != b), min(len(prompt), len(near)))
+    start = max(0, place - 20)
+    asked, recorded = prompt[start : place + 40], near[start : place + 40]
+    return f"the nearest recorded prompt has {recorded!r} where this one has {asked!r}"
+
+
+def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
+    if not path.exists():
+        if must_exist:
+            raise LmcError(error("unknown-model", f"there is no recording {path}"))
+        return {}
+    lines = path.read_text("utf-8").splitlines()
+    return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
+    try:
+        data: dict[str, Any] = json.loads(line)
+        answer = data["answer"]
+        if answer.get("logprobs") is not None:
+            answer["logprobs"] = tuple(answer["logprobs"])
+        return data["request"], _Entry(data["prompt"], Answer(**answer))
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        place = f"{path}:{number}"
+        raise LmcError(error("recording-invalid", f"{place} is no recorded answer: {e}")) from None

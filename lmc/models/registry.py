@@ -1,0 +1,164 @@
+"""Names of models, and the backends behind their prefixes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.models.base import Backend, Capabilities
+from lmc.models.openai_compatible import open_ollama, open_openai, open_vllm
+from lmc.models.recorded import Recorded
+from lmc.models.scripted import Scripted
+
+Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, settings)
+
+TINY = "lmc/tiny"
+_HTTP = Capabilities(True, True, True, True, True)
+_LOCAL = Capabilities(logprobs=True, multiple_samples=True, adapters=True, seed=True, local=True)
+_SCRIPT = Capabilities(True, True, True, True, True, local=True, cacheable=False)
+_ANY = Capabilities(json_schema=True, seed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What stands behind a prefix of model names."""
+
+    prefix: str
+    about: str
+    open: Factory
+    capabilities: Capabilities
+    extra: str | None = None  # of the distribution lmc-lang
+    packages: tuple[str, ...] = ()  # that the extra brings
+    key_env: str | None = None
+    key_needed: bool = False
+
+    @property
+    def installed(self) -> bool:
+        """Whether all packages are there; nothing is imported."""
+        return all(find_spec(package) is not None for package in self.packages)
+
+    @property
+    def key_present(self) -> bool:
+        """Whether the environment has the key."""
+        return bool(self.key_env and os.environ.get(self.key_env))
+
+
+def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
+    """The backend for a full model name, and the name that this backend knows it by.
+
+    Opening loads no weights and sends nothing. Raises: LmcError[unknown-model, missing-extra,
+    missing-key, missing-base-url].
+    """
+    provider = _provider(name)
+    model = name.removeprefix(provider.prefix)
+    if provider.extra and not provider.installed:
+        raise LmcError(
+            error(
+                "missing-extra",
+                f"model `{name}` needs {' and '.join(provider.packages)}",
+                help=f'pip install "lmc-lang[{provider.extra}]"',
+            )
+        )
+    return provider.open(model, settings), model
+
+
+def register(
+    prefix: str, factory: Factory, *, about: str = "registered by the application"
+) -> None:
+    """Have names that start with a prefix (such as `mine/`) opened by a factory."""
+    _providers[prefix] = Provider(prefix, about, factory, Capabilities())
+
+
+def unregister(prefix: str) -> None:
+    """Forget a prefix that `register` added."""
+    _providers.pop(prefix, None)
+
+
+def describe_models() -> list[Provider]:
+    """All providers, those of the application included, as `lmc models` shows them."""
+    return [*_providers.values(), _LITELLM]
+
+
+def _provider(name: str) -> Provider:
+    for prefix, provider in _providers.items():
+        if name.startswith(prefix):
+            return provider
+    prefix, slash, _ = name.partition("/")
+    if not slash:
+        help = f"write provider and name, as in `openai/{name}`"
+        raise LmcError(error("unknown-model", f"there is no model `{name}`", help=help))
+    known = [p.partition("/")[0] for p in _providers]
+    near = did_you_mean(prefix, known)
+    if near and not _LITELLM.installed:
+        help = f"did you mean `{near}/`?"
+        raise LmcError(error("unknown-model", f"there is no provider `{prefix}`", help=help))
+    return _LITELLM
+
+
+def _path(model: str, settings: Mapping[str, Any]) -> Path:
+    """A file named in a program, relative to the program."""
+    return Path(settings.get("base_dir") or ".") / Path(model).expanduser()
+
+
+def _open_scripted(model: str, settings: Mapping[str, Any]) -> Backend:
+    return Scripted.from_file(_path(model, settings))
+
+
+def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
+    """`recorded/<file>` replays; `recorded/<file>?from=<model>` asks that model and adds to it."""
+    file, _, source = model.partition("?from=")
+    if not source:
+        return Recorded(_path(file, settings), model=file)
+    inner, inner_model = open_backend(source, settings)
+    return Recorded(_path(file, settings), inner, inner_model)
+
+
+def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
+    from lmc.models.transformers_local import open_transformers
+
+    return open_transformers(model, settings)
+
+
+def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
+    from lmc.models.transformers_local import open_transformers
+
+    from lmc.tiny import MODEL_DIR
+
+    return open_transformers(str(MODEL_DIR), settings)
+
+
+def _open_litellm(model: str, settings: Mapping[str, Any]) -> Backend:
+    from lmc.models.litellm_provider import open_litellm
+
+    return open_litellm(model, settings)
+
+
+_TORCH = ("torch", "transformers", "safetensors")
+_LITELLM = Provider(
+    "", "every other provider, as litellm names it", _open_litellm, _ANY, "litellm", ("litellm",)
+)
+
+
+def _known(*providers: Provider) -> dict[str, Provider]:
+    return {provider.prefix: provider for provider in providers}
+
+
+_providers = _known(
+    Provider(TINY, "the model in the box", _open_tiny, _LOCAL, "local", _TORCH),
+    Provider(
+        "openai/", "OpenAI, or any server that speaks its protocol (base_url)", open_openai, _HTTP,
+        key_env="OPENAI_API_KEY", key_needed=True,
+    ),
+    Provider("hosted_vllm/", "a vLLM server (base_url)", open_vllm, _HTTP),
+    Provider("vllm/", "a vLLM server (base_url)", open_vllm, _HTTP),
+    Provider("ollama/", "Ollama on this machine (or base_url)", open_ollama, _HTTP),
+    Provider("hf/", "a folder or model hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
+    Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
+    Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),
+    Provider("litellm/", "litellm, where another prefix would be taken", _open_litellm, _ANY, "litellm", ("litellm",)),
+)  # fmt: skip

@@ -1,0 +1,161 @@
+"""A model that answers from a script: by order, by callable, or by rule."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+
+Reply = str | Answer | ModelFailure
+Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Sequence[Reply]]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Answers for prompts in which a regular expression is found; sample i gets answer i, cyclic."""
+
+    pattern: re.Pattern[str]
+    answers: tuple[Reply, ...]
+
+
+class Scripted:
+    """A backend that is told its answers.
+
+    `script` is a sequence of replies, given out in order of requests; or rules `(pattern, reply)`
+    or `(pattern, [replies])`, the first whose pattern is found in the prompt answering; or a
+    callable (sync or async) from the request to one reply or one for each sample. A reply is a
+    text, an Answer, or a ModelFailure to raise. Requests seen are kept in `requests`.
+    """
+
+    price: Price | None = None
+
+    def __init__(self, script: Respond | Sequence[Any], *, name: str | None = None) -> None:
+        self.endpoint = f"scripted:{name or 'anonymous'}"
+        self.capabilities = Capabilities(
+            json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
+            local=True, cacheable=name is not None,
+        )  # fmt: skip
+        self.requests: list[Request] = []
+        self._respond = script if callable(script) else _respond_from(script)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Scripted:
+        """Read a script: a JSON list of answers, or {"rules": [{"match", "answer(s)"}], "default"}.
+
+        `match` is a regular expression. Raises: LmcError[unknown-model, script-invalid].
+        """
+        text = _read(path)
+        try:
+            script = _script_from_json(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError, re.error) as e:
+            raise LmcError(
+                error("script-invalid", f"{path} is no script of answers: {e}")
+            ) from None
+        # A list is used up by order, so its answers belong to no request and are not cached.
+        by_rule = bool(script) and isinstance(script[0], Rule)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16] if by_rule else None
+        return cls(script, name=name)
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        """Replies of the script. Raises: ModelFailure as scripted, or `script_end`."""
+        self.requests.append(request)
+        replies = self._respond(request)
+        if inspect.isawaitable(replies):
+            replies = await replies
+        if isinstance(replies, str | Answer | ModelFailure):
+            replies = [replies] * request.n
+        if len(replies) != request.n:
+            raise _script_end(f"the script gave {len(replies)} answers for {request.n} samples")
+        return [_answer(request, reply, i) for i, reply in enumerate(replies)]
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def prompt_text(request: Request) -> str:
+    """All messages as one text, in which rules are looked up."""
+    return "\n".join(message["content"] for message in request.messages)
+
+
+def _respond_from(script: Sequence[Any]) -> Respond:
+    if script and all(isinstance(item, Rule | tuple) for item in script):
+        return _by_rule([item if isinstance(item, Rule) else _rule(*item) for item in script])
+    return _by_order(iter(script))
+
+
+def _rule(pattern: str | re.Pattern[str], answers: Any) -> Rule:
+    many = answers if isinstance(answers, list | tuple) else (answers,)
+    return Rule(re.compile(pattern, re.DOTALL), tuple(many))
+
+
+def _by_order(replies: Iterator[Reply]) -> Respond:
+    def respond(request: Request) -> Sequence[Reply]:
+        taken = [reply for _, reply in zip(range(request.n), replies)]
+        if len(taken) < request.n:
+            raise _script_end("the script has no more answers")
+        return taken
+
+    return respond
+
+
+def _by_rule(rules: Sequence[Rule]) -> Respond:
+    def respond(request: Request) -> Sequence[Reply]:
+        prompt = prompt_text(request)
+        for rule in rules:
+            if rule.pattern.search(prompt):
+                places = range(request.index, request.index + request.n)
+                return [rule.answers[i % len(rule.answers)] for i in places]
+        raise _script_end(f"no rule of the script matches the prompt that ends {prompt[-80:]!r}")
+
+    return respond
+
+
+def _answer(request: Request, reply: Reply, place: int) -> Answer:
+    if isinstance(reply, ModelFailure):
+        raise reply
+    if isinstance(reply, Answer):
+        return reply
+    # Words stand for tokens, so that budgets and reports have something to count.
+    prompt_tokens = len(prompt_text(request).split()) if place == 0 else 0
+    return Answer(reply, prompt_tokens, len(reply.split()))
+
+
+def _script_end(message: str) -> ModelFailure:
+    hint = "add an answer or a rule to the script"
+    return ModelFailure("script_end", message, retryable=False, hint=hint)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as e:
+        reason = e.strerror or str(e)
+        raise LmcError(error("unknown-model", f"cannot read the script {path}: {reason}")) from None
+
+
+def _script_from_json(data: Any) -> list[Any]:
+    if isinstance(data, list):
+        return [_as_text(item) for item in data]
+    rules = [_rule_from_json(rule) for rule in data["rules"]]
+    if "default" in data:
+        rules.append(_rule("", _as_text(data["default"])))
+    return rules
+
+
+def _rule_from_json(rule: Mapping[str, Any]) -> Rule:
+    answers = rule["answers"] if "answers" in rule else [rule["answer"]]
+    if not answers:
+        raise ValueError("a rule has no answer")
+    return _rule(rule["match"], [_as_text(answer) for answer in answers])
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,250 @@
+"""Answers on disk: SQLite in WAL mode, one row a sample, safe across processes and after a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from lmc.diagnostics import Diagnostic, warning
+from lmc.models.base import Answer, Request
+
+_log = logging.getLogger(__name__)
+_KEY_VERSION = 1
+_BUSY_TIMEOUT_S = 30.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, created_s INTEGER);
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+# WAL with NORMAL: a commit survives the death of the process at once, and costs no fsync.
+_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What the cache holds; `hits` counts over all processes that closed it."""
+
+    path: Path
+    entries: int
+    bytes: int
+    hits: int
+
+
+def default_path() -> Path:
+    """`responses.db` in the folder that LMC_CACHE_DIR names, else in the user's cache folder."""
+    folder = os.environ.get("LMC_CACHE_DIR") or platformdirs.user_cache_dir("lmc", appauthor=False)
+    return Path(folder) / "responses.db"
+
+
+def sample_keys(endpoint: str, request: Request) -> list[str]:
+    """One key for each sample of a request: SHA-256 over all that can change the answer."""
+    s = request.sampling
+    sampling = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
+    stem = json.dumps(
+        [
+            _KEY_VERSION, endpoint, request.model, request.messages, sampling, request.schema,
+            request.adapter, request.logprobs,
+        ],
+        sort_keys=True,
+        separators=(",", ":"),
+    )  # fmt: skip
+    digest = hashlib.sha256(stem.encode())
+    return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _extend(digest: hashlib._Hash, index: int) -> str:
+    one = digest.copy()
+    one.update(b"#%d" % index)
+    return one.hexdigest()
+
+
+class Cache:
+    """The response cache. It never stops a run: a broken or unwritable file only costs the caching.
+
+    `problem` then says why nothing is kept, as a warning for the user.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+        self.problem: Diagnostic | None = None
+        self.hits = 0
+        self._db: sqlite3.Connection | None = None
+        self._pid = 0
+        self._pending: dict[str, Answer] = {}
+        self._committed: asyncio.Future[None] | None = None
+
+    def get(self, key: str) -> Answer | None:
+        """The answer under a key, marked as cached."""
+        row = self._rows("SELECT answer FROM answers WHERE key = ?", (key,))
+        if not row:
+            return None
+        self.hits += 1
+        return _answer_from_json(row[0][0])
+
+    def put(self, key: str, answer: Answer) -> None:
+        """Keep one answer; it is safe from a kill of this process when this returns."""
+        self._write({key: answer})
+
+    async def store(self, answers: Mapping[str, Answer]) -> None:
+        """Keep answers; what arrives in the same turn of the event loop shares one commit."""
+        self._pending.update(answers)
+        if self._committed is None:
+            loop = asyncio.get_running_loop()
+            self._committed = loop.create_future()
+            loop.call_soon(self._commit_pending)
+        await asyncio.wait((self._committed,))  # unlike `await`, leaves it alone when cancelled
+
+    def stats(self) -> CacheStats:
+        """Entries, size on disk with the log, and hits so far."""
+        entries = self._rows("SELECT count(*) FROM answers")
+        hits = self._rows("SELECT value FROM counters WHERE name = 'hits'")
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        size = sum(f.stat().st_size for f in files if f.exists())
+        earlier = hits[0][0] if hits else 0
+        return CacheStats(self.path, entries[0][0] if entries else 0, size, earlier + self.hits)
+
+    def clear(self) -> int:
+        """Forget all answers and give the space back; returns how many there were."""
+        entries = self.stats().entries
+        if db := self._connection():
+            with db:
+                db.execute("DELETE FROM answers")
+                db.execute("DELETE FROM counters")
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.hits = 0
+        return entries
+
+    def close(self) -> None:
+        """Write down the hits and let the file go; a later use opens it again."""
+        if self._db is None or self._pid != os.getpid():
+            return
+        with contextlib.suppress(sqlite3.Error):
+            if self.hits:
+                self._add_hits(self._db)
+            self._db.close()
+        self._db, self.hits = None, 0
+
+    def _add_hits(self, db: sqlite3.Connection) -> None:
+        add = "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+        with db:
+            db.execute(f"INSERT INTO counters VALUES ('hits', ?) {add}", (self.hits,))  # noqa: S608
+
+    def _commit_pending(self) -> None:
+        answers, committed = self._pending, self._committed
+        self._pending, self._committed = {}, None
+        self._write(answers)
+        if committed is not None and not committed.done():
+            committed.set_result(None)
+
+    def _write(self, answers: Mapping[str, Answer]) -> None:
+        now_s = int(time.time())
+        rows = [(key, _answer_to_json(answer), now_s) for key, answer in answers.items()]
+        if db := self._connection():
+            try:
+                with db:
+                    db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+            except sqlite3.Error as e:
+                self._give_up(e)
+
+    def _rows(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        if db := self._connection():
+            try:
+                return db.execute(query, values).fetchall()
+            except sqlite3.Error as e:
+                self._give_up(e)
+        return []
+
+    def _connection(self) -> sqlite3.Connection | None:
+        if self._db is not None and self._pid == os.getpid():
+            return self._db
+        if self.problem is not None:
+            return None
+        self._pid = os.getpid()  # a connection must not be carried over a fork
+        try:
+            self._db = _open(self.path)
+        except sqlite3.OperationalError as e:  # locked for long, read-only, no space
+            self._give_up(e)
+        except sqlite3.DatabaseError as e:
+            self._db = self._replace_broken(e)
+        except OSError as e:
+            self._give_up(e)
+        return self._db
+
+    def _replace_broken(self, cause: Exception) -> sqlite3.Connection | None:
+        aside = self.path.with_name(f"{self.path.name}.broken-{int(time.time())}")
+        try:
+            self.path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            db = _open(self.path)
+        except (OSError, sqlite3.Error):
+            self._give_up(cause)
+            return None
+        _log.warning("the response cache was damaged (%s); moved to %s, started anew", cause, aside)
+        return db
+
+    def _give_up(self, cause: Exception) -> None:
+        self._db = None
+        self.problem = warning(
+            "cache-unusable",
+            f"answers are not cached: {self.path}: {cause}",
+            help="set LMC_CACHE_DIR to a folder that can be written, or pass --no-cache",
+        )
+        _log.warning(self.problem.message)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        db.executescript(_PRAGMAS)
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchone():
+            db.executescript(_SCHEMA)
+        db.execute("SELECT key FROM answers LIMIT 1").fetchone()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _answer_to_json(answer: Answer) -> str:
+    logprobs = answer.logprobs
+    return json.dumps(
+        [
+            answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
+            answer.finish_reason, logprobs, answer.latency_ms,
+        ],
+        separators=(",", ":"),
+    )  # fmt: skip
+
+
+def _answer_from_json(text: str) -> Answer:
+    words, prompt_tokens, completion_tokens, cost_usd, finish, logprobs, latency_ms = json.loads(
+        text
+    )
+    chosen = None if logprobs is None else tuple(logprobs)
+    return Answer(
+        words, prompt_tokens, completion_tokens, cost_usd, finish, chosen, latency_ms, cached=True
+    )
+
+
+def answers_found(cache: Cache, keys: Iterable[str]) -> dict[int, Answer]:
+    """Cached answers by place in the sequence of keys."""
+    found = ((place, cache.get(key)) for place, key in enumerate(keys))
+    return {place: answer for place, answer in found if answer is not None}

@@ -1,0 +1,123 @@
+"""The one long-lived event loop, in a daemon thread, and the ways into it from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Closer = Callable[[], Awaitable[None]]
+
+_CLOSE_TIMEOUT_S = 5.0
+_CANCEL_TIMEOUT_S = 10.0
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_closers: list[Closer] = []
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """The loop that all coroutines of lmc run on; started at first use, once a process."""
+    global _loop
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="lmc-loop", daemon=True).start()
+        return _loop
+
+
+def to_future(coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Start a coroutine on the loop from any thread."""
+    return asyncio.run_coroutine_threadsafe(coro, event_loop())
+
+
+def run_sync(coro: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the loop and wait for it.
+
+    Ctrl-C cancels the coroutine, waits until it has cleaned up, and is raised again.
+    """
+    if _loop is not None and _running_loop() is _loop:
+        coro.close()
+        raise RuntimeError("run_sync() was called from lmc's own event loop; await instead")
+    future = to_future(coro)
+    try:
+        return future.result()
+    except BaseException:
+        if not future.done():
+            _cancel(future)
+        raise
+
+
+async def run_async(coro: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine on lmc's loop from another loop; cancelling carries over."""
+    if _running_loop() is _loop:
+        return await coro
+    return await asyncio.wrap_future(to_future(coro))
+
+
+def at_close(closer: Closer) -> None:
+    """Have something closed on the loop when the process ends."""
+    _closers.append(closer)
+
+
+def forget_closer(closer: Closer) -> None:
+    """Undo `at_close` for what was closed already."""
+    with contextlib.suppress(ValueError):
+        _closers.remove(closer)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _cancel(future: concurrent.futures.Future[Any]) -> None:
+    """Cancel the task behind a future and give it time to clean up."""
+    future.cancel()
+    settled = asyncio.run_coroutine_threadsafe(_others_settled(), event_loop())
+    with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+        settled.result(_CANCEL_TIMEOUT_S)
+
+
+async def _others_settled() -> None:
+    """Wait for all tasks that are being cancelled."""
+    await asyncio.sleep(0)
+    this = asyncio.current_task()
+    tasks = [t for t in asyncio.all_tasks() if t is not this and t.cancelling()]
+    if tasks:
+        await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT_S)
+
+
+async def _close_all() -> None:
+    closers, _closers[:] = list(_closers), []
+    await asyncio.gather(*(closer() for closer in closers), return_exceptions=True)
+
+
+def _shut_down() -> None:
+    global _loop
+    loop, _loop = _loop, None
+    if loop is None or loop.is_closed():
+        return
+    closing = asyncio.run_coroutine_threadsafe(_close_all(), loop)
+    with contextlib.suppress(Exception):
+        closing.result(_CLOSE_TIMEOUT_S)
+    loop.call_soon_threadsafe(loop.stop)
+
+
+def _forget_after_fork() -> None:
+    """A child has no thread that runs the loop: let it start its own."""
+    global _loop, _lock
+    _loop, _lock = None, threading.Lock()
+    _closers.clear()
+
+
+atexit.register(_shut_down)
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,356 @@
+"""The way from a request to answers: budget, cache, requests in flight, retries, fallback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, warning
+from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
+from lmc.models.registry import TINY, open_backend
+from lmc.runtime.budget import Budget, Reservation
+from lmc.runtime.cache import Cache, answers_found, sample_keys
+from lmc.runtime.flights import Flights
+from lmc.runtime.retry import RetryPolicy
+from lmc.runtime.usage import Usage
+
+DEFAULT_CONCURRENCY = 64
+_LOCAL_CONCURRENCY = 4096  # a local engine forms its own batches, from what waits
+_TIMEOUT_S = 120.0
+_LOCAL_TIMEOUT_S = 3600.0
+# Only under a budget in tokens or money, where a bound is needed and the program gives none.
+_BUDGETED_MAX_TOKENS = 4096
+ANY_MODEL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundModel:
+    """A model of the program together with what answers for it."""
+
+    name: str  # as declared, or in full
+    backend: Backend
+    model: str  # as the backend knows it
+    settings: Mapping[str, Any]  # of the model, over those of the program
+    sampling: Sampling
+    retry: RetryPolicy
+    price: Price | None
+    timeout_s: float
+    slots: asyncio.Semaphore
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether the model's settings ask for log-probabilities of its answers."""
+        return bool(self.settings.get("logprobs")) and self.backend.capabilities.logprobs
+
+
+class ModelPool:
+    """All models of a program behind one `ask`.
+
+    `models` are settings by declared name and `default` those of the program, which a model's own
+    go before. `backends` puts backends in the place of models, by declared or full name; "*" takes
+    the place of all. `cache` None keeps nothing on disk. Paths in model names are relative to
+    `base_dir`. Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Mapping[str, Any]] | None = None,
+        default: Mapping[str, Any] | None = None,
+        *,
+        cache: Cache | None = None,
+        budget: Budget | None = None,
+        backends: Mapping[str, Backend] | None = None,
+        base_dir: Path | None = None,
+    ) -> None:
+        self.models, self.default = dict(models or {}), dict(default or {})
+        self.cache, self.budget = cache, budget
+        self.usage = Usage()
+        self._backends, self._base_dir = dict(backends or {}), base_dir
+        self._bound: dict[str, BoundModel] = {}
+        self._flights = Flights()
+
+    def bind(self, name: str | None = None) -> BoundModel:
+        """Open a model by its declared or full name; None is the program's default, else lmc/tiny.
+
+        Raises: LmcError as `lmc.models.registry.open_backend`.
+        """
+        name = name or self.default.get("model") or TINY
+        if name not in self._bound:
+            self._bound[name] = self._bind(name)
+        return self._bound[name]
+
+    def preflight(self, names: Iterable[str | None] = (None,)) -> list[Diagnostic]:
+        """Find what would fail at the first request of these models or their fallbacks.
+
+        Raises: LmcError with one diagnostic for each missing extra or key and each unknown model.
+        Returns warnings: a budget in money for a model whose price is not known.
+        """
+        errors: dict[Diagnostic, None] = {}
+        warnings: dict[Diagnostic, None] = {}
+        for name in self._with_fallbacks(names):
+            try:
+                bound = self.bind(name)
+            except LmcError as e:
+                errors.update(dict.fromkeys(e.diagnostics))
+                continue
+            if bound.price is None and self.budget is not None and self.budget.usd is not None:
+                warnings[_unknown_price(bound)] = None
+        if errors:
+            raise LmcError(*errors)
+        return list(warnings)
+
+    async def ask(
+        self,
+        model: str | None,
+        request: Request,
+        *,
+        retry: Any = None,
+        fallback: Sequence[str] | str | None = None,
+        cache: bool | None = None,
+    ) -> list[Answer]:
+        """`request.n` answers, from this model or the first of its fallbacks that gives them.
+
+        `request.model` and what the sampling leaves open are filled in from the settings; `retry`,
+        `fallback` and `cache` go before them. Raises: ModelFailure (that of the first model),
+        LmcError[budget-exceeded], LmcError of `bind`.
+        """
+        bound = self.bind(model)
+        try:
+            return await self._ask(bound, request, retry, cache)
+        except ModelFailure as failure:
+            given = bound.settings.get("fallback") if fallback is None else fallback
+            names = [name for name in _names(given) if name != bound.name]
+            for name in names:
+                try:
+                    return await self._ask(self.bind(name), request, retry, cache)
+                except ModelFailure as second:
+                    failure.add_note(f"fallback `{name}` failed too: {second.message}")
+            raise
+
+    async def close(self) -> None:
+        """Close all backends and the cache."""
+        backends = {id(bound.backend): bound.backend for bound in self._bound.values()}
+        self._bound.clear()
+        await asyncio.gather(*(b.close() for b in backends.values()), return_exceptions=True)
+        if self.cache is not None:
+            self.cache.close()
+
+    async def _ask(
+        self, bound: BoundModel, request: Request, retry: Any, cache: bool | None
+    ) -> list[Answer]:
+        request = self._complete(bound, request)
+        policy = bound.retry if retry is None else RetryPolicy.from_settings(retry)
+        keep = bound.settings.get("cache", True) if cache is None else cache
+        with await self._reserve(bound, request) as reservation:
+            if keep and bound.backend.capabilities.cacheable:
+                answers = await self._ask_once(bound, request, policy)
+            else:
+                answers = await self._send(bound, request, policy)
+            return self._settle(reservation, answers)
+
+    def _settle(self, reservation: Reservation | _Unlimited, answers: list[Answer]) -> list[Answer]:
+        used = Usage.of(answers)
+        reservation.settle(used)
+        self.usage += used
+        return answers
+
+    async def _ask_once(
+        self, bound: BoundModel, request: Request, policy: RetryPolicy
+    ) -> list[Answer]:
+        """Answers from the cache, from equal requests in flight, and the rest from the backend."""
+        keys = sample_keys(bound.backend.endpoint, request)
+        found = answers_found(self.cache, keys) if self.cache is not None else {}
+        if len(found) < request.n:
+
+            async def fetch(places: Sequence[int]) -> dict[int, Answer]:
+                return await self._fetch(bound, request, policy, keys, places)
+
+            await self._flights.complete(keys, found, fetch)
+        return [found[place] for place in range(request.n)]
+
+    async def _fetch(
+        self,
+        bound: BoundModel,
+        request: Request,
+        policy: RetryPolicy,
+        keys: Sequence[str],
+        places: Sequence[int],
+    ) -> dict[int, Answer]:
+        """Ask for the samples at some places, and keep each run of them as soon as it is there."""
+
+        async def one(run: range) -> dict[int, Answer]:
+            part = replace(request, index=request.index + run.start, n=len(run))
+            answers = dict(zip(run, await self._send(bound, part, policy)))
+            if self.cache is not None:
+                await self.cache.store({keys[place]: a for place, a in answers.items()})
+            return answers
+
+        runs = _runs(places)
+        if len(runs) == 1:
+            return await one(runs[0])
+        return {k: v for part in await _all(*(one(run) for run in runs)) for k, v in part.items()}
+
+    async def _send(self, bound: BoundModel, request: Request, policy: RetryPolicy) -> list[Answer]:
+        if request.n > 1 and not bound.backend.capabilities.multiple_samples:
+            singles = (replace(request, index=request.index + i, n=1) for i in range(request.n))
+            parts = await _all(*(self._send(bound, one, policy) for one in singles))
+            return [answer for part in parts for answer in part]
+        answers = await policy.run(lambda: _generate(bound, request))
+        if bound.price is None:
+            return list(answers)
+        return [a if a.cost_usd else _priced(a, bound.price) for a in answers]
+
+    async def _reserve(self, bound: BoundModel, request: Request) -> Reservation | _Unlimited:
+        if self.budget is None:
+            return _UNLIMITED
+        return await self.budget.reserve(_worst_case(bound, request))
+
+    def _complete(self, bound: BoundModel, request: Request) -> Request:
+        sampling = _merge(request.sampling, bound.sampling)
+        if sampling.max_tokens is None and self.budget is not None and self.budget.counts_tokens:
+            sampling = replace(sampling, max_tokens=_BUDGETED_MAX_TOKENS)
+        timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
+        logprobs = request.logprobs or bound.logprobs
+        return replace(
+            request, model=bound.model, sampling=sampling, timeout_s=timeout_s, logprobs=logprobs
+        )
+
+    def _bind(self, name: str) -> BoundModel:
+        own = self.models.get(name, {})
+        settings = {**self.default, "base_dir": self._base_dir, **own}
+        full_name = str(own.get("name") or name)
+        backend, model = self._open(name, full_name, settings)
+        local = backend.capabilities.local
+        return BoundModel(
+            name, backend, model, settings, _sampling(settings),
+            RetryPolicy.from_settings(settings.get("retry")),
+            Price.from_settings(settings) or backend.price,
+            float(settings.get("timeout") or (_LOCAL_TIMEOUT_S if local else _TIMEOUT_S)),
+            asyncio.Semaphore(_concurrency(settings, local=local)),
+        )  # fmt: skip
+
+    def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
+        for key in (name, full_name, ANY_MODEL):
+            if key in self._backends:
+                return self._backends[key], full_name.partition("/")[2] or full_name
+        near = did_you_mean(name, self.models) if "/" not in full_name else None
+        if near:
+            help = f"did you mean `{near}`?"
+            raise LmcError(error("unknown-model", f"there is no model `{name}`", help=help))
+        return open_backend(full_name, settings)
+
+    def _with_fallbacks(self, names: Iterable[str | None]) -> list[str]:
+        todo = [name or self.default.get("model") or TINY for name in names]
+        seen: dict[str, None] = {}
+        while todo:
+            name = todo.pop(0)
+            if name not in seen:
+                seen[name] = None
+                todo += _names({**self.default, **self.models.get(name, {})}.get("fallback"))
+        return list(seen)
+
+
+class _Unlimited:
+    """Stands for a reservation where there is no budget."""
+
+    def settle(self, used: Usage) -> None:
+        pass
+
+    def __enter__(self) -> _Unlimited:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+_UNLIMITED = _Unlimited()
+
+
+async def _generate(bound: BoundModel, request: Request) -> Sequence[Answer]:
+    """One attempt, under the model's concurrency; the time runs from when it may start."""
+    async with bound.slots:
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                return await bound.backend.generate(request)
+        except TimeoutError:
+            message = f"model `{bound.name}` gave no answer within {request.timeout_s:g} s"
+            hint = "raise `timeout`, or lower `concurrency`"
+            raise ModelFailure("timeout", message, retryable=True, hint=hint) from None
+
+
+async def _all(*parts: Any) -> list[Any]:
+    """Results of all coroutines; all are finished before the first failure is raised."""
+    results = await asyncio.gather(*parts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def _runs(places: Sequence[int]) -> list[range]:
+    """Neighbouring places as ranges: [0, 1, 3] gives 0..1 and 3."""
+    runs: list[range] = []
+    for place in sorted(places):
+        if runs and runs[-1].stop == place:
+            runs[-1] = range(runs[-1].start, place + 1)
+        else:
+            runs.append(range(place, place + 1))
+    return runs
+
+
+def _worst_case(bound: BoundModel, request: Request) -> Usage:
+    """An upper bound on what a request uses: no token is shorter than a byte."""
+    text = sum(len(m["content"].encode()) + 16 for m in request.messages) + 16
+    if request.schema is not None:
+        text += len(str(request.schema))
+    prompt = text if bound.backend.capabilities.multiple_samples else text * request.n
+    completion = (request.sampling.max_tokens or _BUDGETED_MAX_TOKENS) * request.n
+    usd = bound.price.cost_usd(prompt, completion) if bound.price else 0.0
+    return Usage(request.n, 0, prompt, completion, usd)
+
+
+def _priced(answer: Answer, price: Price) -> Answer:
+    cost_usd = price.cost_usd(answer.prompt_tokens, answer.completion_tokens)
+    return replace(answer, cost_usd=cost_usd) if cost_usd else answer
+
+
+def _sampling(settings: Mapping[str, Any]) -> Sampling:
+    stop = settings.get("stop") or ()
+    return Sampling(
+        settings.get("temperature"),
+        settings.get("top_p"),
+        settings.get("max_tokens"),
+        (stop,) if isinstance(stop, str) else tuple(stop),
+        settings.get("seed"),
+    )
+
+
+def _merge(own: Sampling, given: Sampling) -> Sampling:
+    """What is set in `own`, and the rest from `given`."""
+    return Sampling(
+        given.temperature if own.temperature is None else own.temperature,
+        given.top_p if own.top_p is None else own.top_p,
+        given.max_tokens if own.max_tokens is None else own.max_tokens,
+        own.stop or given.stop,
+        given.seed if own.seed is None else own.seed,
+    )
+
+
+def _concurrency(settings: Mapping[str, Any], *, local: bool) -> int:
+    given = settings.get("concurrency")
+    return max(1, int(given)) if given else _LOCAL_CONCURRENCY if local else DEFAULT_CONCURRENCY
+
+
+def _names(value: Sequence[str] | str | None) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def _unknown_price(bound: BoundModel) -> Diagnostic:
+    return warning(
+        "unknown-price",
+        f"the price of model `{bound.name}` is not known: only the cost that it reports counts",
+        help="add `price: {input: …, output: …}` in US dollars per million tokens",
+    )

@@ -1,0 +1,45 @@
+"""What calls used: calls, tokens and money, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lmc.models.base import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Totals over model calls; a call is one sample of one request, cached or not."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+    @classmethod
+    def of(cls, answers: Iterable[Answer]) -> Usage:
+        """The usage of some answers; cached ones count with what they once used."""
+        answers = tuple(answers)
+        return cls(
+            calls=len(answers),
+            cached_calls=sum(a.cached for a in answers),
+            prompt_tokens=sum(a.prompt_tokens for a in answers),
+            completion_tokens=sum(a.completion_tokens for a in answers),
+            cost_usd=sum(a.cost_usd for a in answers),
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.cached_calls + other.cached_calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost_usd + other.cost_usd,
+        )

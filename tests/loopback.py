@@ -1,0 +1,179 @@
+"""A real OpenAI-compatible server on a loopback port, scripted by a callable, with faults.
+
+In tests: `with Loopback(script) as server: … server.url`. For benchmarks, in a process of its own:
+`python -m tests.loopback --latency-ms 100` prints its base URL and serves until it is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong instead of an answer."""
+
+    status: int = 500
+    message: str = "injected fault"
+    retry_after: str | None = None
+    code: str | None = None
+    param: str | None = None
+    disconnect: bool = False
+    body: bytes | None = None  # sent as it is, with status 200 unless told otherwise
+
+
+def disconnect() -> Fault:
+    return Fault(disconnect=True)
+
+
+def invalid_json() -> Fault:
+    return Fault(status=200, body=b'{"choices": [{"mess')
+
+
+Reply = str | Fault | dict[str, Any] | Sequence[str]
+Script = Callable[[dict[str, Any]], Reply]
+
+
+def in_order(*replies: Reply) -> Script:
+    """Replies one after another; the last one stays."""
+    left = list(replies)
+    return lambda payload: left.pop(0) if len(left) > 1 else left[0]
+
+
+def last_user(payload: dict[str, Any]) -> str:
+    return payload["messages"][-1]["content"]
+
+
+class Loopback:
+    """The server, on an event loop and thread of its own.
+
+    `payloads` are the requests in order, `counts` how many there were of each last user message,
+    `keys` the Authorization headers, `most_in_flight` the greatest number at one time.
+    """
+
+    def __init__(self, script: Script | str = "ok", *, latency_s: float = 0.0, port: int = 0):
+        self.script: Script = script if callable(script) else lambda payload: script
+        self.latency_s, self.port = latency_s, port
+        self.payloads: list[dict[str, Any]] = []
+        self.counts: Counter[str] = Counter()
+        self.keys: list[str | None] = []
+        self.in_flight = self.most_in_flight = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def __enter__(self) -> Loopback:
+        self._thread.start()
+        self._runner, self.port = self._call(self._start())
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._call(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _call(self, coro: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coro, self._loop).result(10)
+
+    async def _start(self) -> tuple[web.AppRunner, int]:
+        app = web.Application(client_max_size=2**26)
+        app.router.add_post("/v1/chat/completions", self._answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=2048)
+        await site.start()
+        return runner, site._server.sockets[0].getsockname()[1]
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        payload = await request.json()
+        self.payloads.append(payload)
+        self.counts[last_user(payload)] += 1
+        self.keys.append(request.headers.get("Authorization"))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.latency_s:
+                await asyncio.sleep(self.latency_s)
+            return self._respond(request, payload, self.script(payload))
+        finally:
+            self.in_flight -= 1
+
+    def _respond(
+        self, request: web.Request, payload: dict[str, Any], reply: Reply
+    ) -> web.StreamResponse:
+        if isinstance(reply, Fault):
+            return _fail(request, reply)
+        if isinstance(reply, dict):
+            return web.json_response(reply)
+        texts = [reply] * payload.get("n", 1) if isinstance(reply, str) else list(reply)
+        return web.json_response(completion(payload, texts))
+
+
+def completion(payload: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """The body of a good answer; words count as tokens."""
+    prompt = sum(len(message["content"].split()) for message in payload["messages"])
+    written = sum(len(text.split()) for text in texts)
+    return {
+        "id": "loopback",
+        "object": "chat.completion",
+        "created": 0,
+        "model": payload["model"],
+        "choices": [_choice(payload, i, text) for i, text in enumerate(texts)],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": written,
+            "total_tokens": prompt + written,
+        },
+    }
+
+
+def _choice(payload: dict[str, Any], index: int, text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    choice = {"index": index, "message": message, "finish_reason": "stop"}
+    if payload.get("logprobs"):
+        tokens = [{"token": word, "logprob": -0.5, "top_logprobs": []} for word in text.split()]
+        choice["logprobs"] = {"content": tokens}
+    return choice
+
+
+def _fail(request: web.Request, fault: Fault) -> web.StreamResponse:
+    if fault.disconnect:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+    if fault.body is not None:
+        return web.Response(body=fault.body, status=fault.status, content_type="application/json")
+    error = {"message": fault.message, "type": "error", "code": fault.code, "param": fault.param}
+    headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+    body = json.dumps({"error": error})
+    return web.Response(
+        text=body, status=fault.status, headers=headers, content_type="application/json"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency-ms", type=float, default=0.0)
+    parser.add_argument("--answer", default="42")
+    args = parser.parse_args()
+    with Loopback(args.answer, latency_s=args.latency_ms / 1000, port=args.port) as server:
+        print(server.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
