@@ -1,0 +1,109 @@
+"""Counting votes: who leads, and when no further sample can change that."""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Ties = Literal["first", "last", "random"]
+
+
+@dataclass(slots=True)
+class Ballot:
+    """The keys of the samples so far, in order of sample; a failed sample abstains (None).
+
+    `min_agree` is a number of samples, or a share of `n` where it is a float below 1.
+    """
+
+    n: int
+    ties: Ties = "first"
+    min_agree: float | None = None
+    seed: str = ""  # decides random ties
+    keys: list[Hashable | None] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        """Samples still to come."""
+        return self.n - len(self.keys)
+
+    def counts(self) -> dict[Hashable, int]:
+        """Votes by key, in order of first sample."""
+        counts: dict[Hashable, int] = {}
+        for key in self.keys:
+            if key is not None:
+                counts[key] = counts.get(key, 0) + 1
+        return counts
+
+    def winner(self) -> Hashable | None:
+        """The key with most votes; None without votes, or where too few agree."""
+        counts = self.counts()
+        if not counts:
+            return None
+        most = max(counts.values())
+        if most < self._enough():
+            return None
+        return self._break_tie([key for key, count in counts.items() if count == most])
+
+    def wave(self) -> int:
+        """How many samples to draw next: the fewest after which the winner could be certain.
+
+        0 where it is certain now. Depends on the keys only, so a run draws the same samples
+        whatever answers first.
+        """
+        counts = list(self.counts().values())
+        return next(more for more in range(self.left + 1) if self._settled(counts, more))
+
+    def _settled(self, counts: list[int], more: int) -> bool:
+        """Whether all is certain once the leader has `more` further votes."""
+        left = self.left - more
+        if left == 0:
+            return True
+        lead = max(counts, default=0) + more
+        if lead + left < self._enough():
+            return True
+        if lead < self._enough():
+            return False
+        leader = counts.index(max(counts)) if counts else -1
+        rivals = [(i, count + left) for i, count in enumerate(counts) if i != leader]
+        return all(
+            reach < lead or (reach == lead and self.ties == "first" and i > leader)
+            for i, reach in [*rivals, (len(counts), left)]
+        )
+
+    def _enough(self) -> float:
+        if self.min_agree is None:
+            return 0
+        share = isinstance(self.min_agree, float) and self.min_agree < 1
+        return self.min_agree * self.n if share else self.min_agree
+
+    def _break_tie(self, tied: list[Hashable]) -> Hashable:
+        match self.ties:
+            case "last":
+                return next(key for key in reversed(self.keys) if key in tied)
+            case "random":
+                return random.Random(self.seed).choice(tied)
+            case _:
+                return tied[0]
+
+
+def ballot_key(value: Any, *, normalize: bool) -> str:
+    """A JSON value as a key: equal values have equal keys, and 5.0 is 5."""
+    return json.dumps(_plain(value, normalize=normalize), sort_keys=True, ensure_ascii=False)
+
+
+def _plain(value: Any, *, normalize: bool) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case str() if normalize:
+            return " ".join(value.casefold().split()).strip(string.punctuation + " ")
+        case list():
+            return [_plain(item, normalize=normalize) for item in value]
+        case dict():
+            return {key: _plain(item, normalize=normalize) for key, item in value.items()}
+        case _:
+            return value

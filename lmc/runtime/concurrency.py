@@ -1,0 +1,88 @@
+"""Doing many things at once, a bounded number in flight, and stopping all when one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_IN_FLIGHT = 1024  # items of one region; requests are bounded by each model's own limit
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that stopped a task group, without the group around it."""
+    failure: BaseException = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
+
+
+async def for_all(
+    items: Iterable[T],
+    work: Callable[[int, T], Awaitable[R]],
+    *,
+    in_flight: int = MAX_IN_FLIGHT,
+) -> list[R]:
+    """The results of some work on all items, in their order; items are drawn as room is made.
+
+    The first failure cancels the others and is raised as it is.
+    """
+    results: dict[int, R] = {}
+    queue = enumerate(items)
+
+    async def draw() -> None:
+        for i, item in queue:
+            results[i] = await work(i, item)
+
+    count = len(items) if hasattr(items, "__len__") else in_flight
+    if count <= 1:
+        await draw()
+    else:
+        await all_of(draw for _ in range(min(count, in_flight)))
+    return [results[i] for i in range(len(results))]
+
+
+async def all_of(works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Run coroutines side by side until all are done, or one fails."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work())  # type: ignore[arg-type]
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from None
+
+
+async def in_thread(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Call a blocking function in a thread of its own.
+
+    The thread is a daemon: one that never returns can be left behind when its time is up, and does
+    not keep the process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[R] = loop.create_future()
+
+    def settle(result: R | None, failure: BaseException | None) -> None:
+        if future.done():
+            return
+        if failure is None:
+            future.set_result(result)  # type: ignore[arg-type]
+        else:
+            future.set_exception(failure)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = function(*args, **kwargs)
+        except StopIteration as problem:  # a future refuses it
+            failure = RuntimeError(f"StopIteration: {problem}")
+        except BaseException as problem:
+            failure = problem
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="lmc-tool", daemon=True).start()
+    return await future

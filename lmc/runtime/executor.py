@@ -1,0 +1,212 @@
+"""The dataflow interpreter: runs all ready nodes of a graph at once.
+
+Nodes without effects are computed in place; a chain of effects is awaited in place; only where two
+effects are ready at the same time do tasks come in. So a straight program pays for no tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.ir.graph import Graph, ProgramGraph
+from lmc.runtime import regions
+from lmc.runtime.call import ModuleCall
+from lmc.runtime.concurrency import first_failure
+from lmc.runtime.parameters import Parameters
+from lmc.runtime.plan import Env, Flow, Plan, Step, evaluate, plan_graph, resolver
+from lmc.runtime.scope import Observer, Run, Scope
+from lmc.runtime.tools import Toolbox
+from lmc.runtime.traces import Trace
+
+if TYPE_CHECKING:
+    from lmc.runtime.pool import ModelPool
+
+Perform = Callable[["Executor", Step, list[Any], Scope], Awaitable[Any]]
+
+
+class Executor:
+    """Runs the graphs of one program with one set of parameters.
+
+    `model` replaces the model of every module. With `training`, `train` parameters are shown to
+    models. `base_dir` is where the program's Python tools are looked for.
+    """
+
+    def __init__(
+        self,
+        program: ProgramGraph,
+        pool: ModelPool,
+        parameters: Parameters | None = None,
+        *,
+        training: bool = False,
+        model: str | None = None,
+        base_dir: Path | None = None,
+    ) -> None:
+        self.program = program
+        self.pool = pool
+        self.parameters = parameters or Parameters()
+        self.training = training
+        self.model = model
+        self.base_dir = base_dir
+        self.resolve = resolver(self.parameters.choices)
+        self._plans: dict[int, Plan] = {}
+        self._calls: dict[int, ModuleCall] = {}
+
+    async def run(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        *,
+        trace: Trace | None = None,
+        stubs: Mapping[str, Any] | None = None,
+        sample: int = 0,
+        observer: Observer | None = None,
+    ) -> Any:
+        """Run a module or pipeline on JSON values and return its JSON result.
+
+        `sample` sets repeated runs on the same inputs apart. `stubs` are results of modules and
+        tools that are not to be called.
+        """
+        graph = self.graph(name)
+        scope = Scope(Run(trace, stubs or {}, observer), sample=sample)
+        try:
+            return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
+        finally:
+            if trace is not None:
+                trace.sort()
+
+    def graph(self, name: str) -> Graph:
+        """The graph of a module or pipeline. Raises: LmcError[unknown-target]."""
+        try:
+            return self.program.graphs[name]
+        except KeyError:
+            near = did_you_mean(name, self.program.graphs)
+            help = f"did you mean `{near}`?" if near else None
+            message = f"no module or pipeline is called `{name}`"
+            raise LmcError(error("unknown-target", message, help=help)) from None
+
+    @cached_property
+    def tools(self) -> Toolbox:
+        """The program's Python tools, imported at their first call."""
+        return Toolbox(self.program.tools, self.base_dir)
+
+    async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
+        """Run a graph that can be called, as one region of the trace."""
+        if graph.name in scope.run.stubs:
+            return scope.run.stubs[graph.name]
+        plan = self.plan(graph)
+        return await scope.region(
+            graph.kind, graph.name, env, lambda within: self.run_plan(plan, env, within)
+        )
+
+    async def run_plan(self, plan: Plan, env: Env, scope: Scope) -> Any:
+        """Run a graph or the body of a region: the dataflow loop."""
+        if plan.pure:
+            return evaluate(plan, env)
+        flow = Flow(plan, env)
+        ready = flow.start()
+        while len(ready) == 1:
+            ready = flow.settle(ready[0], await self._perform(ready[0], flow, scope))
+        if ready:
+            await self._run_side_by_side(flow, ready, scope)
+        return flow.values[-1]
+
+    def plan(self, graph: Graph) -> Plan:
+        """The plan of a graph, made once."""
+        plan = self._plans.get(id(graph))
+        if plan is None:
+            plan = self._plans[id(graph)] = plan_graph(graph, self.resolve)
+        return plan
+
+    def module_call(self, step: Step) -> ModuleCall:
+        """The call of a model node, made ready once."""
+        call = self._calls.get(id(step))
+        if call is None:
+            call = self._calls[id(step)] = ModuleCall(self, step)
+        return call
+
+    async def _run_side_by_side(self, flow: Flow, ready: list[Step], scope: Scope) -> None:
+        async def work(step: Step) -> None:
+            """Perform a step, then one that it made ready; others get tasks of their own."""
+            while True:
+                freed = flow.settle(step, await self._perform(step, flow, scope))
+                if not freed:
+                    return
+                step, *others = freed
+                for other in others:
+                    group.create_task(work(other))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in ready:
+                    group.create_task(work(step))
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from None
+
+    def _perform(self, step: Step, flow: Flow, scope: Scope) -> Awaitable[Any]:
+        args = [flow.values[i] for i in step.inputs]
+        return PERFORM[step.node.op](self, step, args, scope.at(step.index))
+
+
+def bind_inputs(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs by name with defaults filled in. Raises: LmcError[missing-input, unknown-input]."""
+    env: dict[str, Any] = {}
+    for port in graph.inputs:
+        if port.name in inputs:
+            env[port.name] = inputs[port.name]
+        elif port.has_default or port.train:
+            env[port.name] = port.default
+        else:
+            message = f"`{graph.name}` needs an input `{port.name}: {port.type}`"
+            raise LmcError(error("missing-input", message, graph.span))
+    for name in sorted(inputs.keys() - env.keys()):
+        near = did_you_mean(name, env)
+        help = f"did you mean `{near}`?" if near else None
+        message = f"`{graph.name}` has no input `{name}`"
+        raise LmcError(error("unknown-input", message, graph.span, help=help))
+    return env
+
+
+# --- nodes with effects ---
+
+
+async def perform_model(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+    """One model call of a module."""
+    call = executor.module_call(step)
+    return await call(dict(zip(step.node.attrs["names"], args)), scope)
+
+
+async def perform_call(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+    """A call of another graph: arguments stand in the order of its inputs."""
+    graph = executor.program.graphs[step.node.attrs["target"]]
+    given = {port.name: value for port, value in zip(graph.inputs, args)}
+    if len(given) < len(graph.inputs):
+        given = bind_inputs(graph, given)
+    return await executor.run_graph(graph, given, scope)
+
+
+async def perform_tool(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+    """A call of a Python tool."""
+    name = step.node.attrs["target"]
+    if name in scope.run.stubs:
+        return scope.run.stubs[name]
+    inputs = executor.tools.bind(name, args)
+    return await scope.region(
+        "tool", name, inputs, lambda within: executor.tools.call(name, inputs, step.node)
+    )
+
+
+PERFORM: Mapping[str, Perform] = {
+    "model": perform_model,
+    "call": perform_call,
+    "tool": perform_tool,
+    "cond": regions.perform_cond,
+    "map": regions.perform_map,
+    "loop": regions.perform_loop,
+    "refine": regions.perform_refine,
+    "vote": regions.perform_vote,
+}

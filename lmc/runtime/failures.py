@@ -1,0 +1,72 @@
+"""How a run fails: typed errors that say which node, what was asked, and what came back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lmc.diagnostics import LmcError, error
+from lmc.models.base import ModelFailure
+from lmc.prompts.spec import Message
+from lmc.source import Span
+
+EXCERPT_CHARS = 160
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What one model call sent and got, over all repairs, retries and fallbacks."""
+
+    messages: list[Message] = field(default_factory=list)  # of the last request
+    raw: list[str] = field(default_factory=list)
+    count: int = 0
+
+
+class CallFailure(LmcError):
+    """One model call gave no result.
+
+    `infrastructure` failures (no connection, no key, a full queue) say nothing about the program,
+    so no metric counts them.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        span: Span | None,
+        message: str,
+        attempts: Attempts,
+        *,
+        infrastructure: bool = False,
+        help: str | None = None,
+    ) -> None:
+        code = "infrastructure-failure" if infrastructure else "call-failed"
+        super().__init__(error(code, message, span, help=help))
+        self.module, self.message, self.infrastructure = module, message, infrastructure
+        self.messages, self.raw, self.attempts = attempts.messages, attempts.raw, attempts.count
+        self.file = span.source.name if span else None
+        self.line = span.source.position(span.start)[0] if span else None
+
+
+def unusable_answer(
+    module: str, model: str, span: Span | None, problem: str, attempts: Attempts
+) -> CallFailure:
+    """The model answered, but not with a value of the type."""
+    times = "once" if attempts.count == 1 else f"{attempts.count} times"
+    said = f"; it said: {excerpt(attempts.raw[-1])!r}" if attempts.raw else ""
+    message = f"`{module}` asked `{model}` {times} and got no usable answer: {problem}{said}"
+    return CallFailure(module, span, message, attempts)
+
+
+def no_answer(
+    module: str, model: str, span: Span | None, failure: ModelFailure, attempts: Attempts
+) -> CallFailure:
+    """The model could not be asked. A prompt that is too long is the program's own doing."""
+    message = f"`{module}` got no answer from `{model}`: {failure.message}"
+    help = failure.hint or None
+    outside = failure.kind != "context_length"
+    return CallFailure(module, span, message, attempts, infrastructure=outside, help=help)
+
+
+def excerpt(text: str, length: int = EXCERPT_CHARS) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"

@@ -1,0 +1,80 @@
+"""What an optimizer sets: values for the open slots of a program, kept apart from the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmc.prompts.spec import Demo
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleParameters:
+    """The open slots of one module; None leaves the source's own value.
+
+    `demos` take the place of the module's examples. `model` is a declared model or a
+    `provider/name`.
+    """
+
+    instruction: str | None = None
+    demos: tuple[Demo, ...] | None = None
+    adapter: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Slots by module name, and values of `tune[…]` by the id of the choice."""
+
+    modules: Mapping[str, ModuleParameters] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_module(self, name: str, parameters: ModuleParameters) -> Parameters:
+        """A copy in which one module has other slots."""
+        return Parameters({**self.modules, name: parameters}, self.choices)
+
+    def with_choice(self, id: str, value: Any) -> Parameters:
+        """A copy in which one `tune[…]` has another value."""
+        return Parameters(self.modules, {**self.choices, id: value})
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with sorted names: equal parameters give equal text."""
+        return {
+            "modules": {name: _module_json(self.modules[name]) for name in sorted(self.modules)},
+            "choices": {id: self.choices[id] for id in sorted(self.choices)},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Parameters:
+        """Read what `to_json` wrote."""
+        modules = {name: _module_from_json(m) for name, m in data.get("modules", {}).items()}
+        return cls(modules, dict(data.get("choices", {})))
+
+
+def _module_json(module: ModuleParameters) -> dict[str, Any]:
+    found = {
+        "instruction": module.instruction,
+        "adapter": module.adapter,
+        "model": module.model,
+        "demos": None if module.demos is None else [_demo_json(d) for d in module.demos],
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _demo_json(demo: Demo) -> dict[str, Any]:
+    return {
+        "inputs": dict(demo.inputs),
+        "outputs": dict(demo.outputs),
+        "origin": demo.origin,
+    }
+
+
+def _module_from_json(data: Mapping[str, Any]) -> ModuleParameters:
+    demos = data.get("demos")
+    return ModuleParameters(
+        instruction=data.get("instruction"),
+        demos=None if demos is None else tuple(Demo(**d) for d in demos),
+        adapter=data.get("adapter"),
+        model=data.get("model"),
+    )

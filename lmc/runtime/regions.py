@@ -1,0 +1,124 @@
+"""Regions of a graph: conditions, maps, loops and refinements. Votes have their own file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lmc.check.types import RecordType
+from lmc.runtime.concurrency import for_all
+from lmc.runtime.plan import Plan, Step, free_values, variable_names
+from lmc.runtime.scope import Scope
+from lmc.runtime.voting import perform_vote
+
+if TYPE_CHECKING:
+    from lmc.runtime.executor import Executor
+
+__all__ = ["perform_cond", "perform_loop", "perform_map", "perform_refine", "perform_vote"]
+
+_DROPPED = object()  # an item that the filter of a map left out
+
+
+async def perform_cond(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+    """Only the branch that is taken runs."""
+    body = step.bodies["then" if args[0] else "otherwise"]
+    return await executor.run_plan(body, free_values(step.node, args, 1), scope)
+
+
+async def perform_map(executor: Executor, step: Step, args: list[Any], scope: Scope) -> list[Any]:
+    """Items in parallel; each is filtered first."""
+    count = step.node.attrs["count"]
+    free, names = free_values(step.node, args, count), variable_names(step.node)
+    keep, item = step.bodies.get("filter"), step.bodies["item"]
+
+    async def work(index: int, row: tuple[Any, ...]) -> Any:
+        env = free | dict(zip(names, row))
+        if keep is not None and not await executor.run_plan(keep, env, scope.at(index, 0)):
+            return _DROPPED
+        return await executor.run_plan(item, env, scope.at(index, 1))
+
+    results = await for_all(list(zip(*args[:count])), work)
+    return [value for value in results if value is not _DROPPED]
+
+
+async def perform_loop(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+    """One state after another; `until` is asked before each round, the first one included."""
+    name, bound = step.node.attrs["name"], executor.resolve(step.node.attrs["bound"])
+    body, until = step.bodies["body"], step.bodies.get("until")
+    state, free = args[0], free_values(step.node, args, 1)
+    for i in range(bound):
+        env = {**free, name: state}
+        if until is not None and await executor.run_plan(until, env, scope.at(i, 0)):
+            break
+        state = await executor.run_plan(body, env, scope.at(i, 1))
+    return state
+
+
+async def perform_refine(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+    """Draft, judge, revise; gives the draft that passed, else the best-scored, else the last."""
+    env = dict(zip(step.node.attrs["names"], args))
+    refinement = _Refinement(executor, step.bodies, env, scope)
+    chosen = await refinement.run(executor.resolve(step.node.attrs["rounds"]))
+    scope.note(drafts=refinement.drafts, checks=refinement.checks, chosen=chosen)
+    return refinement.drafts[chosen]
+
+
+class _Refinement:
+    """The drafts of one refine and what was said of each."""
+
+    def __init__(
+        self, executor: Executor, bodies: Mapping[str, Plan], env: Mapping[str, Any], scope: Scope
+    ) -> None:
+        self.executor, self.bodies, self.env, self.scope = executor, bodies, env, scope
+        self.drafts: list[Any] = []
+        self.checks: list[Any] = []
+
+    async def run(self, rounds: int) -> int:
+        """Index of the draft to return."""
+        self.drafts.append(await self._body("draft", 0, {}))
+        for i in range(rounds):
+            if await self._passes(i):
+                return i
+            said = {"draft": self.drafts[-1], **self._said(i)}
+            self.drafts.append(await self._body("revise", i + 1, said))
+        if rounds and self._scored and await self._passes(rounds):
+            return rounds
+        return self._best()
+
+    async def _passes(self, i: int) -> bool:
+        """Judge a draft; without `until`, the verdict's `ok` decides."""
+        draft = {"draft": self.drafts[i]}
+        if "check" in self.bodies:
+            self.checks.append(await self._body("check", i, draft))
+        if "until" in self.bodies:
+            return bool(await self._body("until", i, {**draft, **self._said(i)}))
+        return bool(self.checks and _field(self.checks[i], "ok"))
+
+    def _said(self, i: int) -> dict[str, Any]:
+        return {"check": self.checks[i]} if self.checks else {}
+
+    @property
+    def _scored(self) -> bool:
+        """Whether judging the last draft can still tell which one to return."""
+        check = self.bodies.get("check")
+        result = check.graph.result if check else None
+        return isinstance(result, RecordType) and result.get("score") is not None
+
+    def _best(self) -> int:
+        """The best-scored draft, the later one of equals; the last where there are no scores."""
+        scores = [_field(check, "score") for check in self.checks]
+        if len(scores) < len(self.drafts) or any(score is None for score in scores):
+            return len(self.drafts) - 1
+        return max(range(len(scores)), key=lambda i: (scores[i], i))
+
+    async def _body(self, name: str, round: int, more: Mapping[str, Any]) -> Any:
+        body = self.bodies[name]
+        place = self.scope.at(round, _BODIES.index(name))
+        return await self.executor.run_plan(body, {**self.env, **more}, place)
+
+
+_BODIES = ("draft", "check", "until", "revise")
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None

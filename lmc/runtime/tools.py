@@ -1,0 +1,114 @@
+"""Python tools: imported when first called, given typed values, their results validated."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.ir.graph import Node, Tool
+from lmc.runtime.ballot import ballot_key
+from lmc.runtime.concurrency import in_thread
+from lmc.source import Span
+from lmc.values import InvalidValue, to_json, to_python, validate
+
+DEFAULT_CONCURRENCY = 32  # threads of one tool
+
+
+def load_function(target: str, base_dir: Path | None, span: Span | None = None) -> Callable[..., Any]:
+    """Import `pkg.mod:fn`; modules beside the program come first.
+
+    Raises: LmcError[tool-not-found].
+    """
+    module_name, _, name = target.partition(":")
+    folder = str(base_dir.resolve()) if base_dir is not None else None
+    if folder is not None and folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        function = importlib.import_module(module_name)
+        for part in name.split("."):
+            function = getattr(function, part)
+    except (ImportError, AttributeError, ValueError) as problem:
+        message = f"cannot import `{target}`: {problem}"
+        raise LmcError(error("tool-not-found", message, span)) from problem
+    if not callable(function):
+        raise LmcError(error("tool-not-found", f"`{target}` is not a function", span))
+    return function
+
+
+class Toolbox:
+    """The tools of one program."""
+
+    def __init__(self, tools: Mapping[str, Tool], base_dir: Path | None) -> None:
+        self._tools, self._base_dir = tools, base_dir
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._results: dict[str, asyncio.Future[Any]] = {}
+
+    def bind(self, name: str, args: Sequence[Any]) -> dict[str, Any]:
+        """Arguments by name, with defaults."""
+        ports = self._tools[name].inputs
+        given = {port.name: value for port, value in zip(ports, args)}
+        return {port.name: port.default for port in ports} | given
+
+    async def call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
+        """The JSON result of a tool. With `cache`, equal calls of one program are made once.
+
+        Raises: LmcError[tool-failed, tool-not-found].
+        """
+        if not self._tools[name].settings.get("cache"):
+            return await self._call(name, inputs, node)
+        key = f"{name} {ballot_key(dict(inputs), normalize=False)}"
+        found = self._results.get(key)
+        if found is None or found.cancelled():
+            found = self._results[key] = asyncio.ensure_future(self._call(name, inputs, node))
+        try:
+            return await asyncio.shield(found)
+        except LmcError:
+            self._results.pop(key, None)
+            raise
+
+    async def _call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
+        tool = self._tools[name]
+        function = self._function(tool, node.span)
+        slots = self._slots.setdefault(
+            name, asyncio.Semaphore(tool.settings.get("concurrency") or DEFAULT_CONCURRENCY)
+        )
+        typed = {port.name: to_python(port.type, inputs[port.name]) for port in tool.inputs}
+        timeout_s = tool.settings.get("timeout")
+        try:
+            async with slots, asyncio.timeout(timeout_s):
+                value = await _run(function, typed)
+            return validate(tool.result, to_json(tool.result, value))
+        except TimeoutError as problem:
+            what = f"took more than {timeout_s} s" if timeout_s else f"timed out: {problem}"
+            raise _failure(name, what, node.span) from None
+        except InvalidValue as problem:
+            what = f"gave a value that is no `{tool.result}`: {problem}"
+            raise _failure(name, what, node.span) from None
+        except LmcError:
+            raise
+        except Exception as problem:
+            what = f"raised {type(problem).__name__}: {problem}"
+            raise _failure(name, what, node.span) from problem
+
+    def _function(self, tool: Tool, span: Span | None) -> Callable[..., Any]:
+        if tool.name not in self._functions:
+            self._functions[tool.name] = load_function(tool.target, self._base_dir, span)
+        return self._functions[tool.name]
+
+
+async def _run(function: Callable[..., Any], inputs: Mapping[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function(**inputs)
+    value = await in_thread(function, **inputs)
+    return await value if inspect.isawaitable(value) else value
+
+
+def _failure(name: str, what: str, span: Span | None) -> LmcError:
+    return LmcError(error("tool-failed", f"the tool `{name}` {what}", span))

@@ -1,0 +1,98 @@
+"""What happened in one run: every model call, and the regions and calls they stood in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmc.ir.graph import Role
+from lmc.prompts.spec import Message
+from lmc.runtime.usage import Usage
+
+Place = tuple[int, ...]  # where in the tree of runs: node, item, sample, round … by number
+
+
+def place_id(place: Place) -> str:
+    """A place as text, such as `/0/3/2`; the whole run is `/`."""
+    return "/" + "/".join(map(str, place))
+
+
+@dataclass(slots=True)
+class CallTrace:
+    """One model call, with its repairs and retries.
+
+    `outputs` has the fields as the model wrote them, `reasoning` included; None when it failed.
+    `raw` is every text the model gave, the last one being the one that counted. `parent` is the id
+    of the region around it.
+    """
+
+    place: Place
+    parent: str | None
+    module: str
+    role: Role
+    inputs: dict[str, Any]
+    sample: int = 0
+    outputs: dict[str, Any] | None = None
+    result: Any = None
+    model: str = ""
+    messages: list[Message] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
+    logprobs: tuple[float, ...] | None = None
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: float = 0.0
+    error: str | None = None
+    infrastructure: bool = False  # the error was not the model's doing
+    check: Any = None  # the result of `check:`, which is recorded only
+
+    @property
+    def id(self) -> str:
+        """The same in every run with the same inputs."""
+        return place_id(self.place)
+
+
+@dataclass(slots=True)
+class RegionTrace:
+    """One call of a module or pipeline, one tool call, one refine or one vote, seen as one thing.
+
+    `detail` of a vote: `keys` (by sample), `winner` (its sample) and `counts`; of a refine: `drafts`
+    and `checks` in order, and `chosen` (index of the draft).
+    """
+
+    place: Place
+    parent: str | None
+    kind: str  # generate, critique, refine, vote, pipeline, tool
+    name: str
+    inputs: dict[str, Any]
+    result: Any = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same in every run with the same inputs."""
+        return place_id(self.place)
+
+
+@dataclass(slots=True)
+class Trace:
+    """One run of a program: its model calls and its regions."""
+
+    calls: list[CallTrace] = field(default_factory=list)
+    regions: list[RegionTrace] = field(default_factory=list)
+
+    @property
+    def usage(self) -> Usage:
+        """Calls, tokens and cost of the whole run."""
+        return sum((call.usage for call in self.calls), Usage())
+
+    def sort(self) -> None:
+        """Put entries in the program's order, whatever finished first."""
+        self.calls.sort(key=lambda call: call.place)
+        self.regions.sort(key=lambda region: region.place)
+
+    def __iter__(self) -> Any:
+        return iter(self.calls)
+
+    def __len__(self) -> int:
+        return len(self.calls)
