@@ -1,0 +1,122 @@
+"""Overhead of a call: lmc against a bare aiohttp client and DSPy, on a loopback server with fixed latency."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = '''
+record Answer { answer: int }
+generate solve(question: str) -> Answer { """Solve the problem.""" }
+'''
+REPLY = "[[answer]] 42"
+DSPY = '''
+import sys, time, dspy
+url, calls, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+dspy.configure(lm=dspy.LM("openai/bench", api_base=url, api_key="x", cache=False))
+solve = dspy.Predict("question -> answer: str")
+rows = [dspy.Example(question=f"row {i}").with_inputs("question") for i in range(calls)]
+start = time.perf_counter()
+if threads == 1:
+    for row in rows: solve(**row.inputs())
+else:
+    solve.batch(rows, num_threads=threads, disable_progress_bar=True)
+print(time.perf_counter() - start)
+'''
+
+
+async def bare(url: str, calls: int, concurrency: int) -> float:
+    """Seconds that a bare client takes for the same requests."""
+    import aiohttp
+
+    gate = asyncio.Semaphore(concurrency)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def call(i: int) -> None:
+            body = {"model": "bench", "messages": [{"role": "user", "content": f"row {i}"}]}
+            async with gate, session.post(f"{url}/chat/completions", json=body) as answer:
+                await answer.json()
+
+        return await timed(call, calls, concurrency)
+
+
+async def through_lmc(url: str, calls: int, concurrency: int) -> float:
+    """Seconds that a typed module takes, cache on, every call a miss."""
+    import lmc
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"LMC_CACHE_DIR": folder, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "x"}
+        Path(folder, "bench.lmp").write_text(
+            PROGRAM + f'model m {{ name: "openai/bench", concurrency: {concurrency} }}\ndefault {{ model: m }}\n'
+        )
+        program = lmc.load(Path(folder, "bench.lmp"))
+        return await timed(lambda i: program.solve.acall(question=f"row {i}"), calls, concurrency)
+
+
+async def timed(call: Callable[[int], Awaitable[object]], calls: int, concurrency: int) -> float:
+    """Wall time of all calls, one after another or all at once."""
+    await call(-1)
+    start = time.perf_counter()
+    if concurrency == 1:
+        for i in range(calls):
+            await call(i)
+    else:
+        await asyncio.gather(*map(call, range(calls)))
+    return time.perf_counter() - start
+
+
+def through_dspy(python: str, url: str, calls: int, threads: int) -> float:
+    """Seconds that DSPy takes, in its own environment."""
+    command = [python, "-c", DSPY, url, str(calls), str(threads)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def measure(url: str, calls: int, concurrency: int, runs: int, dspy: str | None) -> dict[str, list[float]]:
+    """Calls a second by client, in alternating runs."""
+    rates: dict[str, list[float]] = {"bare aiohttp": [], "lmc": []}
+    for _ in range(runs):
+        rates["bare aiohttp"].append(calls / asyncio.run(bare(url, calls, concurrency)))
+        rates["lmc"].append(calls / asyncio.run(through_lmc(url, calls, concurrency)))
+        if dspy:
+            threads = min(concurrency, 64)
+            rates.setdefault("dspy", []).append(calls / through_dspy(dspy, url, calls, threads))
+    return rates
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--calls", type=int, default=2000)
+    options.add_argument("--dspy", help="a Python with DSPy in it")
+    given = options.parse_args()
+    print(f"{'':34} {'min':>8} {'median':>8} {'max':>8}  {'of bare':>8}")
+    for latency_ms, concurrency, calls in ((100, 256, given.calls), (0, 1, given.calls // 4)):
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.loopback", "--latency-ms", str(latency_ms), "--answer", REPLY],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            rates = measure(url, calls, concurrency, given.runs, given.dspy)
+        finally:
+            server.kill()
+        base = statistics.median(rates["bare aiohttp"])
+        for client, found in rates.items():
+            middle = statistics.median(found)
+            name = f"{client}, {latency_ms} ms, {concurrency} at once"
+            print(f"{name:34} {min(found):8.0f} {middle:8.0f} {max(found):8.0f}  {middle / base:8.2f}  calls/s")
+
+
+if __name__ == "__main__":
+    main()

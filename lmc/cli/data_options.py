@@ -1,0 +1,47 @@
+"""Options that `lmc eval` and `lmc compile` share: rows, metric, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPTIONS = (
+    click.option("-t", "--target", help="Module or pipeline (`main`, else the last one)."),
+    click.option("-d", "--data", help="Rows (.jsonl, .json, .csv), or a dataset of the program."),
+    click.option("--metric", help="accuracy, f1, contains, numeric, one of the program's, or pkg.mod:fn."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
+    click.option("--budget", metavar="LIMITS", help="Hard limits: calls=4000,tokens=1e6,usd=2,minutes=30."),
+)
+
+
+def data_options(function: F) -> F:
+    """Add the shared options to a command."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+def parse_budget(text: str | None) -> dict[str, float]:
+    """`calls=4000,usd=2` as a mapping. Raises: click.BadParameter."""
+    limits: dict[str, float] = {}
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        key, equals, value = (p.strip() for p in part.partition("="))
+        if key not in ("calls", "tokens", "usd", "minutes") or not equals:
+            raise click.BadParameter(f"`{part.strip()}`: write calls=, tokens=, usd= or minutes= and a number")
+        try:
+            limits[key] = float(value)
+        except ValueError:
+            raise click.BadParameter(f"`{value}` is no number", param_hint="--budget") from None
+    return limits
+
+
+def rows_path(path: Path) -> Path:
+    """Where the per-row results go when the user names none."""
+    return path.with_suffix(".results.jsonl")

@@ -1,0 +1,91 @@
+"""The live view of a running improvement: a line of progress, the leader, what was used."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+from rich.text import Text
+
+from lmc.optimizers import events
+
+
+class CompileView:
+    """Draws events as they come; call it with each. On a pipe it prints one line an event instead."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("  {task.description:<34}"), BarColumn(24), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+        )  # fmt: skip
+        self.task: TaskID | None = None
+        self.leader = Text("")
+        self.used = Text("", style="dim")
+        self.live = Live(self._picture(), console=console, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> CompileView:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        """Take one event."""
+        self._count(event.totals)
+        match event:
+            case events.RunStarted():
+                self._say(*_opening(event))
+            case events.StageStarted(name=name, total=total):
+                self._begin(name, total)
+            case events.RowDone(done=done, failed=failed) if self.task is not None:
+                self.progress.update(self.task, completed=done)
+                if failed:
+                    self.progress.update(self.task, description=f"{event.stage} ({failed} failed)")
+            case events.LeaderChanged(name=name, mean=mean, baseline=baseline, rows=rows):
+                self.leader = Text(f"  leader {name}: {mean:.3f} on {rows} rows (as written {baseline:.3f})", "bold")
+                if not self.console.is_terminal:
+                    self._say(self.leader.plain)
+            case events.GateDecided(step=step, accepted=accepted, words=words):
+                self._say(f"[{'green' if accepted else 'yellow'}]  {step}: {words}[/]")
+            case events.Note(text=text):
+                self._say(f"[dim]  {text}[/]")
+            case _:
+                pass
+        self.live.update(self._picture())
+
+    def _begin(self, name: str, total: int) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.task = self.progress.add_task(name, total=total)
+        if not self.console.is_terminal:
+            self._say(f"  {name} ({total} rows)")
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.console.print(line)
+
+    def _count(self, totals: events.Totals) -> None:
+        cached = f" ({totals.cached_calls:,} cached)" if totals.cached_calls else ""
+        money = f", ${totals.cost_usd:.4f}" if totals.cost_usd else ""
+        self.used = Text(f"  {totals.calls:,} calls{cached}, {totals.tokens:,} tokens{money}", "dim")
+
+    def _picture(self) -> Group:
+        return Group(self.progress, self.leader, self.used)
+
+
+def _opening(event: events.RunStarted) -> tuple[str, ...]:
+    rows = ", ".join(f"{n} {name}" for name, n in event.rows.items())
+    limits = ", ".join(f"{limit:g} {name}" for name, limit in event.budget.items()) or "no limit"
+    return (
+        f"[bold]{'Resuming' if event.resumed else 'Improving'} {event.target}[/] of {event.program} "
+        f"by {event.metric}, on {', '.join(event.models)}",
+        f"  rows: {rows}; budget: {limits}; steps: {' >> '.join(event.steps)}",
+    )

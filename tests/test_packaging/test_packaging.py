@@ -1,0 +1,93 @@
+"""What ships: the package list against the disk, the wheel, the cost of `import lmc`, no heavy imports."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+HEAVY = ("torch", "transformers", "peft", "litellm", "vllm", "ray")
+
+
+def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def packages_on_disk() -> set[str]:
+    inside = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for file in (ROOT / "lmc").rglob("__init__.py")
+        if not any(p.is_symlink() for p in file.parents)
+    }
+    return inside | {f"lmc.{name}" for name in ("grammars", "programs", "optimizers")}
+
+
+def test_every_package_is_listed() -> None:
+    """A package missing from the list would be absent from the wheel without a word."""
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages_on_disk()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel unpacked in it, built from a clean copy of what git tracks."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    tracked = run("git", "ls-files", "-z", cwd=ROOT).stdout.split("\0")[:-1]
+    for name in tracked:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            (tree / name).symlink_to(os.readlink(ROOT / name))
+        elif (ROOT / name).exists():
+            (tree / name).write_bytes((ROOT / name).read_bytes())
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(tree)]
+    run(*build, cwd=folder)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "-q"]
+    run(*pip, "--target", str(folder / "site"), *map(str, folder.glob("*.whl")), cwd=folder)
+    return folder / "site"
+
+
+def test_the_wheel_works_from_another_folder(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.lmp").write_text('from "lmc/chain_of_thought" import answer\n')
+    run(sys.executable, "-c", "import lmc; print(lmc.__file__)", cwd=tmp_path, PYTHONPATH=str(site))
+    done = run(
+        sys.executable, "-c", "import sys; from lmc.cli.main import main; main(sys.argv[1:])",
+        "check", "a.lmp", cwd=tmp_path, PYTHONPATH=str(site),
+    )  # fmt: skip
+    assert "1 file checked" in done.stdout
+
+
+def test_the_wheel_has_the_data_files(site: Path) -> None:
+    for name in (
+        "lmc/py.typed", "lmc/grammars/lmp.lark", "lmc/programs/self_refine.lmp", "lmc/check/explanations.md",
+        "lmc/cli/scaffold/main.lmp", "lmc/tiny/model/model.safetensors", "lmc/tiny/README.md",
+    ):  # fmt: skip
+        assert (site / name).is_file(), name
+
+
+@pytest.mark.parametrize("code", ["import lmc", "import lmc; lmc.load; lmc.compile; lmc.evaluate"])
+def test_import_loads_no_heavy_library(code: str) -> None:
+    names = f"{code}; import sys; print([m for m in {HEAVY} if m in sys.modules])"
+    assert run(sys.executable, "-c", names, cwd=ROOT).stdout.strip() == "[]"
+
+
+def test_import_lmc_loads_almost_nothing() -> None:
+    """`import lmc` is to take under 150 ms; what it loads is what takes the time."""
+    code = "import sys; before = set(sys.modules); import lmc; print(len(set(sys.modules) - before))"
+    assert int(run(sys.executable, "-c", code, cwd=ROOT).stdout) < 20
+
+
+def test_check_loads_no_runtime_library(tmp_path: Path) -> None:
+    (tmp_path / "a.lmp").write_text("generate answer(question: str) -> str\n")
+    code = (
+        "import sys\nfrom lmc.cli.main import cli\n"
+        "cli.main(['check', 'a.lmp'], standalone_mode=False)\n"
+        "print([m for m in ('pydantic', 'aiohttp', 'jinja2', 'rich') if m in sys.modules], file=sys.stderr)"
+    )
+    done = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert done.stderr.strip() == "[]"
