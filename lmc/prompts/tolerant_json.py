@@ -1,0 +1,154 @@
+"""A small JSON reader for text that models write: linear in time, bounded in depth, never evaluating.
+
+It takes what `json` takes, and: prose around the value, single and typographic quotes, `True`,
+`None`, words without quotes, trailing commas, `//` comments, line ends and stray backslashes in
+strings. A value that is cut off is refused: half a list must not pass for a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MAX_DEPTH = 64
+_SPACE = re.compile(r"(?>\s+|//[^\n]*)*+")
+_STRING = re.compile(
+    r'"(?P<d>(?>[^"\\]+|\\.)*+)"|\'(?P<s>(?>[^\'\\]+|\\.)*+)\'|“(?P<t>[^”]*+)”', re.DOTALL
+)
+_WORD = re.compile(r"[^\s,\[\]{}:\"'][^,\[\]{}:\"\n]{0,200}+")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+_PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", **dict(zip("\"'\\/", "\"'\\/"))}
+_WORDS = {"true": True, "false": False, "null": None, "none": None}
+
+
+class NotJson(ValueError):
+    """The text holds no such JSON value."""
+
+
+def read_json(text: str) -> Any:
+    """Read a text that is one JSON value and nothing else, as the standard has it. Raises: NotJson."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as e:
+        raise NotJson(str(e)) from None
+
+
+def find_json(text: str, openers: str = "{[") -> Iterator[Any]:
+    """Read every outermost object and list in a text, in order; `openers` says which of the two."""
+    reader = _Reader(text)
+    start = re.compile(f"[{re.escape(openers)}]")
+    found = start.search(text)
+    while found and reader.budget > 0:
+        try:
+            value, end = reader.value(found.start(), 0)
+            yield value
+        except NotJson:
+            end = found.end()
+        found = start.search(text, end)
+
+
+class _Reader:
+    """Reads values at offsets; `budget` bounds the characters looked at over all attempts."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.budget = 8 * len(text) + 1000
+
+    def value(self, at: int, depth: int) -> tuple[Any, int]:
+        at = self.skip(at)
+        opener = self.text[at : at + 1]
+        if depth > MAX_DEPTH or self.budget <= 0:
+            raise NotJson("nested too deeply")
+        if opener == "{":
+            return self.members(at + 1, depth + 1)
+        if opener == "[":
+            return self.items(at + 1, depth + 1)
+        return self.scalar(at)
+
+    def items(self, at: int, depth: int) -> tuple[list[Any], int]:
+        items: list[Any] = []
+        while not self.closes(at := self.skip(at), "]"):
+            item, at = self.value(at, depth)
+            items.append(item)
+            at = self.separator(at, "]")
+        return items, at + 1
+
+    def members(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
+        members: dict[str, Any] = {}
+        while not self.closes(at := self.skip(at), "}"):
+            key, at = self.scalar(at, key=True)
+            at = self.skip(at)
+            if self.text[at : at + 1] != ":":
+                raise NotJson("a key without a colon")
+            members[str(key)], at = self.value(at + 1, depth)
+            at = self.separator(at, "}")
+        return members, at + 1
+
+    def scalar(self, at: int, *, key: bool = False) -> tuple[Any, int]:
+        if found := _STRING.match(self.text, at):
+            self.budget -= found.end() - at
+            return _unescape(found[found.lastgroup or 0]), found.end()
+        if self.text[at : at + 1] in ('"', "'", "“"):
+            self.budget -= len(self.text) - at
+            raise NotJson("a string without end")
+        if not (found := _WORD.match(self.text, at)):
+            raise NotJson("a value is missing")
+        self.budget -= found.end() - at
+        word = found[0].strip()
+        return (word if key else _word(word)), found.end()
+
+    def skip(self, at: int) -> int:
+        found = _SPACE.match(self.text, at)
+        end = found.end() if found else at
+        self.budget -= end - at + 1
+        return end
+
+    def closes(self, at: int, closer: str) -> bool:
+        if at >= len(self.text):
+            raise NotJson("the JSON is cut off")
+        return self.text[at] == closer
+
+    def separator(self, at: int, closer: str) -> int:
+        at = self.skip(at)
+        if self.closes(at, closer):
+            return at
+        if self.text[at] != ",":
+            raise NotJson("a comma is missing")
+        return at + 1
+
+
+def _word(word: str) -> Any:
+    if word.lower() in _WORDS:
+        return _WORDS[word.lower()]
+    if not _NUMBER.fullmatch(word) or len(word) > 400:
+        return word
+    return _finite(word) if set(word) & set(".eE") else int(word)
+
+
+def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
+    plain = _ESCAPE.sub(_unescape_one, text)
+    # Two escaped surrogates are one character; half a pair is none.
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescape_one(match: re.Match[str]) -> str:
+    if match[1]:
+        return chr(int(match[1], 16))
+    return _PLAIN_ESCAPES.get(match[2], match[0])
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise NotJson(f"{text} is not a finite number")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise NotJson(f"{name} is not JSON")
