@@ -231,7 +231,9 @@ class Program:
     tests: list[TestDef]
     named_types: dict[str, Type]
     warnings: list[Any] = field(default_factory=list)  # Diagnostic
-    exports: list[str] = field(default_factory=list)  # modules and pipelines of the entry file, in order
+    exports: list[str] = field(
+        default_factory=list
+    )  # modules and pipelines of the entry file, in order
 
     @property
     def main(self) -> str | None:

@@ -19,7 +19,11 @@ class StrType(Type):
     pattern: str | None = None
 
     def __str__(self) -> str:
-        parts = [_range(self.min_len, self.max_len)] if (self.min_len, self.max_len) != (None, None) else []
+        parts = (
+            [_range(self.min_len, self.max_len)]
+            if (self.min_len, self.max_len) != (None, None)
+            else []
+        )
         if self.pattern is not None:
             parts.append('r"' + self.pattern.replace('"', '\\"') + '"')
         return "str" + (f"({', '.join(parts)})" if parts else "")

@@ -1,0 +1,282 @@
+"""Type expressions as types: names resolved, refinements checked, recursion refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from lmc.check import expressions
+from lmc.check.constants import NotConstant, evaluate, misfit
+from lmc.check.scope import Context, Declared, Env, File
+from lmc.check.types import (
+    BOOL,
+    BUILTIN_RECORDS,
+    ERROR,
+    FLOAT,
+    INT,
+    JSON,
+    STR,
+    DictType,
+    EnumType,
+    ErrorType,
+    Field,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
+from lmc.diagnostics import Label, did_you_mean
+from lmc.syntax import nodes
+
+PRIMITIVES: dict[str, Type] = {"str": STR, "int": INT, "float": FLOAT, "bool": BOOL, "json": JSON}
+TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
+_REFINABLE = "`int`, `float` and `str` take a range, `list[…]` a number of items, `str` a pattern"
+
+
+def resolve(ctx: Context, file: File, expr: nodes.TypeExpr) -> Type:
+    """The type that a type expression means; ERROR where a part is wrong (reported)."""
+    match expr:
+        case nodes.NamedType():
+            return _named(ctx, file, expr)
+        case nodes.OptionalTypeExpr(item=item):
+            type = resolve(ctx, file, item)
+            return type if isinstance(type, OptionalType | ErrorType) else OptionalType(type)
+        case nodes.LiteralTypeExpr(value=value):
+            return LiteralType((value,))
+        case nodes.UnionTypeExpr(options=options):
+            return _union([resolve(ctx, file, option) for option in options])
+    raise AssertionError(expr)
+
+
+def _union(options: list[Type]) -> Type:
+    if any(isinstance(option, ErrorType) for option in options):
+        return ERROR
+    literals = tuple(v for o in options if isinstance(o, LiteralType) for v in o.values)
+    rest = [o for o in options if not isinstance(o, LiteralType)]
+    merged = [LiteralType(tuple(dict.fromkeys(literals)))] if literals else []
+    flat = tuple(dict.fromkeys([*merged, *rest]))
+    return flat[0] if len(flat) == 1 else UnionType(flat)
+
+
+def _named(ctx: Context, file: File, expr: nodes.NamedType) -> Type:
+    name, args = expr.name.name, expr.args
+    wanted = {"list": 1, "dict": 2}.get(name, 0)
+    if len(args) != wanted:
+        _report_arguments(ctx, expr, wanted)
+        return ERROR
+    if name == "list":
+        base: Type = ListType(resolve(ctx, file, args[0]))
+    elif name == "dict":
+        base = _dict(ctx, file, args[0], args[1])
+    else:
+        base = PRIMITIVES.get(name) or _declared(ctx, file, expr.name)
+    return _refine(ctx, base, expr) if expr.refinements else base
+
+
+def _dict(ctx: Context, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -> Type:
+    if resolve(ctx, file, key) not in (STR, ERROR):
+        ctx.report(
+            "type-arguments", "the keys of a dict are `str`", key.span, help="write `dict[str, …]`"
+        )
+    return DictType(resolve(ctx, file, item))
+
+
+def _report_arguments(ctx: Context, expr: nodes.NamedType, wanted: int) -> None:
+    name = expr.name.name
+    example = {"list": "`list[str]`", "dict": "`dict[str, int]`"}.get(name)
+    message = f"`{name}` takes {wanted} type argument{'s' * (wanted != 1)}, not {len(expr.args)}"
+    ctx.report("type-arguments", message, expr.span, help=example and f"for example {example}")
+
+
+def _declared(ctx: Context, file: File, ident: nodes.Ident) -> Type:
+    declared = file.find(ident.name)
+    if declared is None:
+        return BUILTIN_RECORDS.get(ident.name) or _unknown(ctx, file, ident)
+    if not isinstance(declared.decl, TYPE_DECLS):
+        if not isinstance(declared.meaning, ErrorType):
+            kind = expressions.describe(declared)
+            place = Label(declared.ident.span, "declared here")
+            ctx.report("not-a-type", f"`{ident.name}` is a {kind}, not a type", ident.span, place)
+        return ERROR
+    if declared.state == "open":
+        _report_recursion(ctx, declared, ident)
+        return ERROR
+    return define(ctx, declared)
+
+
+def _unknown(ctx: Context, file: File, ident: nodes.Ident) -> Type:
+    if file.may_have_lost(ident.name):
+        return ERROR
+    types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
+    near = did_you_mean(ident.name, [*PRIMITIVES, "list", "dict", *BUILTIN_RECORDS, *types])
+    message = f"no type `{ident.name}` is known here"
+    ctx.report(
+        "unknown-type", message, ident.span, help=f"did you mean `{near}`?" if near else None
+    )
+    return ERROR
+
+
+def _report_recursion(ctx: Context, declared: Declared, ident: nodes.Ident) -> None:
+    ctx.report(
+        "recursive-type",
+        f"`{declared.ident.name}` contains itself",
+        ident.span,
+        Label(declared.ident.span, "declared here"),
+        help="types are finite: refer to other values by an id, or keep the part as `json`",
+    )
+
+
+# --- refinements ---
+
+
+def _refine(ctx: Context, base: Type, expr: nodes.NamedType) -> Type:
+    for refinement in expr.refinements:
+        if isinstance(refinement, nodes.PatternRefinement):
+            base = _with_pattern(ctx, base, refinement)
+        else:
+            base = _with_range(ctx, base, refinement, expr)
+    return base
+
+
+def _with_pattern(ctx: Context, base: Type, refinement: nodes.PatternRefinement) -> Type:
+    if not isinstance(base, StrType) or base.pattern is not None:
+        return _bad_refinement(ctx, base, refinement)
+    try:
+        re.compile(refinement.pattern)
+    except re.error as problem:
+        ctx.report(
+            "bad-pattern", f"the pattern is no regular expression: {problem}", refinement.span
+        )
+        return base
+    return StrType(base.min_len, base.max_len, refinement.pattern)
+
+
+def _with_range(
+    ctx: Context, base: Type, refinement: nodes.RangeRefinement, expr: nodes.NamedType
+) -> Type:
+    low, high = refinement.low, refinement.high
+    if (low is None and high is None) or (low is not None and high is not None and low > high):
+        ctx.report(
+            "empty-range", f"the range `{refinement.span.text}` holds nothing", refinement.span
+        )
+        return base
+    if expr.name.name in ("int", "str", "list") and not _whole(low, high):
+        ctx.report("bad-refinement", f"the bounds of `{expr.name.name}` are ints", refinement.span)
+        return base
+    if expr.name.name in ("str", "list") and any(b is not None and b < 0 for b in (low, high)):
+        ctx.report("bad-refinement", "a length is at least 0", refinement.span)
+        return base
+    match base:
+        case IntType(None, None) if expr.name.name == "int":
+            return IntType(low, high)  # type: ignore[arg-type]
+        case FloatType(None, None) if expr.name.name == "float":
+            return FloatType(_float(low), _float(high))
+        case StrType(None, None, pattern) if expr.name.name == "str":
+            return StrType(low, high, pattern)  # type: ignore[arg-type]
+        case ListType(item, None, None) if expr.name.name == "list":
+            return ListType(item, low, high)  # type: ignore[arg-type]
+    return _bad_refinement(ctx, base, refinement)
+
+
+def _whole(*bounds: float | None) -> bool:
+    return all(bound is None or isinstance(bound, int) for bound in bounds)
+
+
+def _float(bound: float | None) -> float | None:
+    return None if bound is None else float(bound)
+
+
+def _bad_refinement(ctx: Context, base: Type, refinement: nodes.Node) -> Type:
+    if not isinstance(base, ErrorType):
+        message = f"`{base}` does not take the refinement `{refinement.span.text}`"
+        ctx.report("bad-refinement", message, refinement.span, help=_REFINABLE)
+    return base
+
+
+# --- declared types ---
+
+
+def define(ctx: Context, declared: Declared) -> Type:
+    """The type of a record, enum or alias declaration, resolved where it was first asked for."""
+    if declared.state == "done":
+        return declared.meaning  # type: ignore[no-any-return]
+    declared.state = "open"
+    match declared.decl:
+        case nodes.RecordDecl() as decl:
+            type: Type = _record(ctx, declared.file, decl)
+        case nodes.EnumDecl() as decl:
+            type = _enum(ctx, decl)
+        case nodes.TypeDecl() as decl:
+            type = resolve(ctx, declared.file, decl.type)
+        case _:
+            raise AssertionError(declared.decl)
+    declared.meaning, declared.state = type, "done"
+    ctx.program.named_types[declared.file.prefix + declared.ident.name] = type
+    return type
+
+
+def _record(ctx: Context, file: File, decl: nodes.RecordDecl) -> Type:
+    if not decl.fields:
+        ctx.report("empty-declaration", f"`{decl.name.name}` has no fields", decl.name.span)
+    fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
+    return RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+
+
+def _field(ctx: Context, file: File, field: nodes.FieldDecl, record: nodes.RecordDecl) -> Field:
+    type = resolve(ctx, file, field.type)
+    note = field.note.value if field.note else ""
+    if field.default is None:
+        return Field(field.name.name, type, note)
+    value = default(ctx, file, field.default, type, field.name, record.name.name)
+    return Field(field.name.name, type, note, True, value)
+
+
+def _enum(ctx: Context, decl: nodes.EnumDecl) -> Type:
+    if not decl.variants:
+        ctx.report("empty-declaration", f"`{decl.name.name}` has no variants", decl.name.span)
+    variants = list(_distinct(ctx, decl.variants, "variant"))
+    notes = tuple(v.note.value if v.note else "" for v in variants)
+    names = tuple(v.name.name for v in variants)
+    return EnumType(decl.name.name, names, notes, decl.doc.text if decl.doc else "")
+
+
+def _distinct(ctx: Context, parts: Any, what: str) -> Iterator[Any]:
+    seen: dict[str, nodes.Ident] = {}
+    for part in parts:
+        first = seen.setdefault(part.name.name, part.name)
+        if first is part.name:
+            yield part
+        else:
+            message = f"the {what} `{part.name.name}` is declared twice"
+            ctx.report("duplicate-name", message, part.name.span, Label(first.span, "first here"))
+
+
+def default(
+    ctx: Context, file: File, expr: nodes.Expr, type: Type, name: nodes.Ident, owner: str
+) -> Any:
+    """The JSON value of a default, checked against its type strictly."""
+    env = Env(ctx, file, file.prefix + owner, "constant")
+    return constant(env, expr, type, f"the default of `{name.name}`")
+
+
+def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
+    """The JSON value of an expression that must be a constant of a type, refinements included."""
+    before = len(env.ctx.diagnostics)
+    actual = expressions.check(env, expr, type, why)
+    if len(env.ctx.diagnostics) > before or isinstance(actual, ErrorType):
+        return None
+    try:
+        value = evaluate(env.ctx.program, expr)
+    except NotConstant as stop:
+        expressions.report_not_constant(env, stop.node, why)
+        return None
+    problem = misfit(value, type)
+    if problem:
+        env.ctx.report("out-of-range", f"{why} does not fit: {problem}", expr.span)
+    return value

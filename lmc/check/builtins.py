@@ -1,0 +1,251 @@
+"""The built-in pure functions: one table of signatures, results and meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
+from lmc.check.types import (
+    BOOL,
+    FLOAT,
+    INT,
+    STR,
+    BoolType,
+    DictType,
+    ErrorType,
+    FloatType,
+    IntType,
+    JsonType,
+    ListType,
+    NeverType,
+    OptionalType,
+    Type,
+)
+
+# Types of the arguments by parameter; None where one is left out.
+Given = Sequence[Type | None]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinParam:
+    """A parameter; `wants` says in words what `accepts` asks for. A selector is written `.field`."""
+
+    name: str
+    wants: str
+    accepts: Callable[[Type], bool]
+    required: bool = True
+    selector: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinFunction:
+    """A built-in. A variadic one repeats its last parameter."""
+
+    name: str
+    params: tuple[BuiltinParam, ...]
+    result: Callable[[Given], Type]
+    meaning: str
+    variadic: bool = False
+
+
+def _is_list(type: Type) -> bool:
+    return isinstance(type, ListType | ErrorType)
+
+
+def _is_list_of(test: Callable[[Type], bool]) -> Callable[[Type], bool]:
+    def accepts(type: Type) -> bool:
+        return isinstance(type, ErrorType) or (
+            isinstance(type, ListType) and (isinstance(type.item, NeverType) or test(type.item))
+        )
+
+    return accepts
+
+
+def _is_sized(type: Type) -> bool:
+    return is_text(type) or isinstance(type, ListType | DictType | JsonType)
+
+
+def _is_bool(type: Type) -> bool:
+    return isinstance(type, BoolType | ErrorType)
+
+
+def _is_int(type: Type) -> bool:
+    return isinstance(type, IntType | ErrorType)
+
+
+def _is_ordered(type: Type) -> bool:
+    return is_number(type) or is_text(type)
+
+
+def _is_numeric_text(type: Type) -> bool:
+    return is_number(type) or is_text(type) or isinstance(type, BoolType | JsonType)
+
+
+def _is_comparable(type: Type) -> bool:
+    return _is_ordered(type) or _is_list_of(_is_ordered)(type)
+
+
+def _anything(type: Type) -> bool:
+    return True
+
+
+_TEXT = BuiltinParam("text", "a string", is_text)
+_LIST = BuiltinParam("xs", "a list", _is_list)
+_BOOLS = BuiltinParam("xs", "a list of bools", _is_list_of(_is_bool))
+_NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(is_number))
+_NUMBER = BuiltinParam("x", "a number", is_number)
+_COMPARABLE = BuiltinParam("x", "numbers or strings, or one list of them", _is_comparable)
+_PARSED = BuiltinParam("x", "a string, number or bool", _is_numeric_text)
+_FIELD = BuiltinParam("by", "a field, written `.name`", _anything, required=False, selector=True)
+_KEY = BuiltinParam(
+    "by", "a number or string field, written `.name`", _is_ordered, required=False, selector=True
+)
+_FLAG = BuiltinParam("by", "a bool field, written `.name`", _is_bool, required=False, selector=True)
+
+
+def _item(type: Type | None) -> Type:
+    return type.item if isinstance(type, ListType) else ErrorType()
+
+
+def _always(type: Type) -> Callable[[Given], Type]:
+    return lambda given: type
+
+
+def _same_list(given: Given) -> Type:
+    return ListType(_item(given[0]))
+
+
+def _sum(given: Given) -> Type:
+    item = _item(given[0])
+    return FLOAT if isinstance(item, FloatType) else INT
+
+
+def _extreme(given: Given) -> Type:
+    if len(given) == 1:
+        return (
+            optional(_item(given[0])) if isinstance(given[0], ListType) else forget(given[0] or INT)
+        )
+    result: Type = NeverType()
+    for type in given:
+        result = join(result, type or result) or ErrorType()
+    return forget(result)
+
+
+def _abs(given: Given) -> Type:
+    return forget(given[0] or INT)
+
+
+def _round(given: Given) -> Type:
+    return INT if given[1] is None else FLOAT
+
+
+def _filtered(given: Given) -> Type:
+    item = _item(given[0])
+    return ListType(item if given[1] is not None else required(item))
+
+
+_DIGITS = BuiltinParam("digits", "an int", _is_int, required=False)
+_SEPARATOR = BuiltinParam("separator", "a string", is_text, required=False)
+_DESCENDING = BuiltinParam("descending", "a bool", _is_bool, required=False)
+_VALUE = BuiltinParam("value", "a value", _anything, required=False)
+
+_FUNCTIONS = (
+    BuiltinFunction(
+        "len",
+        (BuiltinParam("x", "a string, list or dict", _is_sized),),
+        _always(INT),
+        "number of characters, items or keys",
+    ),
+    BuiltinFunction(
+        "str",
+        (BuiltinParam("x", "a value", _anything),),
+        _always(STR),
+        "a string as it is, a number, bool or enum as the program writes it, the rest as JSON",
+    ),
+    BuiltinFunction(
+        "int", (_PARSED,), _always(INT), "the number in a string, or a number cut to an int"
+    ),
+    BuiltinFunction(
+        "float", (_PARSED,), _always(FLOAT), "the number in a string, or a number as float"
+    ),
+    BuiltinFunction(
+        "join",
+        (BuiltinParam("xs", "a list of strings", _is_list_of(is_text)), _SEPARATOR),
+        _always(STR),
+        'the strings one after another with the separator (default "") between them',
+    ),
+    BuiltinFunction(
+        "split",
+        (_TEXT, _SEPARATOR),
+        _always(ListType(STR)),
+        "the parts between separators; without one, the words",
+    ),
+    BuiltinFunction("lower", (_TEXT,), _always(STR), "in small letters"),
+    BuiltinFunction("strip", (_TEXT,), _always(STR), "without white space at both ends"),
+    BuiltinFunction(
+        "first", (_LIST,), lambda g: optional(_item(g[0])), "the first item, none if empty"
+    ),
+    BuiltinFunction("any", (_BOOLS,), _always(BOOL), "whether one is true"),
+    BuiltinFunction("all", (_BOOLS,), _always(BOOL), "whether all are true"),
+    BuiltinFunction("sum", (_NUMBERS,), _sum, "the sum, 0 if empty"),
+    BuiltinFunction(
+        "min",
+        (_COMPARABLE,),
+        _extreme,
+        "the least argument, or item of one list (none if empty)",
+        True,
+    ),
+    BuiltinFunction(
+        "max",
+        (_COMPARABLE,),
+        _extreme,
+        "the greatest argument, or item of one list (none if empty)",
+        True,
+    ),
+    BuiltinFunction("abs", (_NUMBER,), _abs, "without its sign"),
+    BuiltinFunction(
+        "round",
+        (_NUMBER, _DIGITS),
+        _round,
+        "to the nearest int (half to even), or to so many digits",
+    ),
+    BuiltinFunction(
+        "unique",
+        (_LIST, _FIELD),
+        _same_list,
+        "without items equal to an earlier one, as wholes or by a field",
+    ),
+    BuiltinFunction(
+        "sort_by",
+        (BuiltinParam("xs", "a list", _is_list), _KEY, _DESCENDING),
+        _same_list,
+        "in order of a field, or of the items themselves; equal ones stay in order",
+    ),
+    BuiltinFunction(
+        "filter",
+        (_LIST, _FLAG),
+        _filtered,
+        "the items whose bool field holds; without one, those not none",
+    ),
+    BuiltinFunction(
+        "count",
+        (_LIST, _VALUE),
+        _always(INT),
+        "how many items equal the value; without one, how many are true",
+    ),
+)
+FUNCTIONS = {f.name: f for f in _FUNCTIONS}
+
+# `zip(xs, ys, …)` goes over lists side by side, to the end of the shortest; it stands only behind the
+# `in` of a comprehension, as there are no tuples.
+NAMES = (*FUNCTIONS, "zip")
+
+
+def check_count(given: Given) -> str | None:
+    """What `count` cannot count, in words; None when it can."""
+    item, value = _item(given[0]), given[1]
+    if value is None:
+        return None if _is_list_of(_is_bool)(given[0] or BOOL) else "a list of bools"
+    alike = isinstance(item, NeverType | OptionalType) or join(forget(item), forget(value))
+    return None if alike or is_subtype(value, item) else f"a value of `{item}`"

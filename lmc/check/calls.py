@@ -1,0 +1,340 @@
+"""Calls: which parameter each argument binds, and the type of what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lmc.check import builtins, expressions
+from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
+from lmc.check.scope import Declared, Env
+from lmc.check.subtyping import disjoint, forget, is_subtype, show, widen
+from lmc.check.types import (
+    BUILTIN_RECORDS,
+    ERROR,
+    ErrorType,
+    ListType,
+    OptionalType,
+    RecordType,
+    Type,
+)
+from lmc.diagnostics import Label, did_you_mean
+from lmc.source import Span
+from lmc.syntax import nodes
+
+BUILTIN_NAMES = (*builtins.NAMES, *BUILTIN_RECORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A parameter or field as a call sees it."""
+
+    name: str
+    type: Type
+    needed: bool
+    place: Span | None = None
+
+
+def builtin(name: str) -> str | RecordType | None:
+    """A built-in function (by name) or record."""
+    return name if name in builtins.NAMES else BUILTIN_RECORDS.get(name)
+
+
+def infer_call(env: Env, call: nodes.Call) -> Type:
+    """The type of a call; notes its target and its bindings."""
+    if not isinstance(call.target, nodes.Var):
+        return _not_callable(env, call, "this is no name of something to call")
+    found = expressions.lookup(env, call.target)
+    if found is None:
+        return _infer_args(env, call)
+    meaning = found.meaning if isinstance(found, Declared) else found
+    place = found.ident.span if isinstance(found, Declared) else None
+    match meaning:
+        case str(name):
+            env.ctx.refer(call.target, Builtin(name))
+            return _builtin_call(env, call, name)
+        case RecordType():
+            env.ctx.refer(call.target, meaning)
+            return _construct(env, call, meaning, place)
+        case ModuleDef() | PipelineDef() | ToolDef() | MetricDef():
+            return _module_call(env, call, meaning, place)
+        case ErrorType():
+            return _infer_args(env, call)
+    if isinstance(found, Declared):
+        return _not_callable(env, call, f"it is a {expressions.describe(found)}", place)
+    return _not_callable(env, call, f"it is a {found.kind}", found.span)
+
+
+def _not_callable(env: Env, call: nodes.Call, why: str, place: Span | None = None) -> Type:
+    name = f"`{call.target.span.text}`" if len(call.target.span.text) < 40 else "this"
+    env.ctx.report(
+        "not-callable",
+        f"{name} cannot be called: {why}",
+        call.target.span,
+        place and Label(place, "declared here"),
+    )
+    return _infer_args(env, call)
+
+
+def _infer_args(env: Env, call: nodes.Call) -> Type:
+    for arg in call.args:
+        expressions.infer(env, arg.value)
+    return ERROR
+
+
+# --- arguments ---
+
+
+def bind(
+    env: Env,
+    args: Sequence[nodes.Arg],
+    slots: Sequence[Slot],
+    name: str,
+    where: Span,
+    place: Span | None,
+) -> list[nodes.Expr | None]:
+    """The argument of each slot, by position and then by name; None where the default holds."""
+    bound: list[nodes.Expr | None] = [None] * len(slots)
+    index = {slot.name: i for i, slot in enumerate(slots)}
+    wrong = False
+    for i, arg in enumerate(args):
+        at = i if arg.name is None else index.get(arg.name.name)
+        if arg.name is None and _after_named(args, i):
+            env.ctx.report(
+                "argument-order", "an argument by position follows one by name", arg.value.span
+            )
+        elif at is None or at >= len(slots):
+            _report_surplus(env, arg, slots, name, place)
+        elif bound[at] is not None:
+            env.ctx.report(
+                "duplicate-argument", f"`{slots[at].name}` of `{name}` is given twice", arg.span
+            )
+        else:
+            bound[at] = arg.value
+            continue
+        wrong = True
+        expressions.infer(env, arg.value)
+    missing = [s.name for s, e in zip(slots, bound) if e is None and s.needed]
+    if missing and not wrong:
+        _report_missing(env, missing, name, where, place)
+    return bound
+
+
+def _after_named(args: Sequence[nodes.Arg], i: int) -> bool:
+    return any(arg.name is not None for arg in args[:i])
+
+
+def _report_surplus(
+    env: Env, arg: nodes.Arg, slots: Sequence[Slot], name: str, place: Span | None
+) -> None:
+    declared = place and Label(place, "declared here")
+    if arg.name is None:
+        count = f"{len(slots)} argument{'s' * (len(slots) != 1)}"
+        env.ctx.report("too-many-arguments", f"`{name}` takes {count}", arg.value.span, declared)
+        return
+    near = did_you_mean(arg.name.name, [s.name for s in slots])
+    what = "field" if isinstance(env.ctx.program.named_types.get(name), RecordType) else "parameter"
+    env.ctx.report(
+        "unknown-argument",
+        f"`{name}` has no {what} `{arg.name.name}`",
+        arg.name.span,
+        declared,
+        help=f"did you mean `{near}`?" if near else None,
+    )
+
+
+def _report_missing(
+    env: Env, missing: Sequence[str], name: str, where: Span, place: Span | None
+) -> None:
+    names = ", ".join(f"`{m}`" for m in missing)
+    env.ctx.report(
+        "missing-argument",
+        f"`{name}` needs {names}",
+        where,
+        place and Label(place, "declared here"),
+    )
+
+
+# --- modules, pipelines, tools, metrics ---
+
+
+def signature_slots(target: ModuleDef | PipelineDef | ToolDef | MetricDef) -> list[Slot]:
+    """The parameters of a definition as slots."""
+    return [Slot(p.name, p.type, p.default is MISSING, p.span) for p in target.signature.params]
+
+
+def _module_call(
+    env: Env,
+    call: nodes.Call,
+    target: ModuleDef | PipelineDef | ToolDef | MetricDef,
+    place: Span | None,
+) -> Type:
+    env.ctx.refer(call.target, target)
+    if env.pure is not None or env.kind == "constant":
+        _report_impure(env, call, target)
+    env.ctx.calls.setdefault(env.owner, []).append((target, call.target.span))
+    slots = signature_slots(target)
+    name = call.target.span.text
+    bound = bind(env, call.args, slots, name, call.target.span, place)
+    for slot, expr in zip(slots, bound):
+        if expr is not None:
+            why = f"`{slot.name}` of `{name}`"
+            expressions.check(env.hinted(slot.name), expr, slot.type, why, slot.place)
+    env.ctx.program.bindings[id(call)] = tuple(bound)
+    return result_type(target)
+
+
+def result_type(target: ModuleDef | PipelineDef | ToolDef | MetricDef) -> Type:
+    """What a call gives: the declared result, or `R?` for a vote that may find no agreement."""
+    result = target.signature.result
+    optional = isinstance(target, ModuleDef) and "min_agree" in target.settings
+    return OptionalType(result) if optional and not isinstance(result, OptionalType) else result
+
+
+def _report_impure(env: Env, call: nodes.Call, target: Any) -> None:
+    if env.pure is None:
+        env.ctx.report("not-constant", "a constant calls nothing but records", call.span)
+        return
+    env.ctx.report(
+        "impure-expression",
+        f"`{env.pure}:` is computed without calls, but this calls `{call.target.span.text}`",
+        call.span,
+        help="call it in a pipeline, and keep here what follows from its result",
+    )
+
+
+# --- records ---
+
+
+def _construct(env: Env, call: nodes.Call, record: RecordType, place: Span | None) -> Type:
+    slots = [Slot(f.name, f.type, not f.has_default) for f in record.fields]
+    bound = bind(env, call.args, slots, record.name, call.target.span, place)
+    for slot, expr in zip(slots, bound):
+        if expr is not None:
+            _check_field(env.hinted(slot.name), expr, slot, record, place)
+    env.ctx.program.bindings[id(call)] = tuple(bound)
+    return record
+
+
+def _check_field(
+    env: Env, expr: nodes.Expr, slot: Slot, record: RecordType, place: Span | None
+) -> None:
+    """Check a field up to refinements: those bind what models, tools and rows bring in.
+
+    A number or string that can never meet them is an error all the same.
+    """
+    why = f"`{slot.name}` of `{record.name}`"
+    actual = expressions.check(env, expr, forget(slot.type), why, place)
+    if is_subtype(actual, forget(slot.type)) and disjoint(actual, slot.type):
+        env.ctx.report(
+            "out-of-range",
+            f"{why} is `{slot.type}`, which `{show(actual)}` is outside of",
+            Label(expr.span, f"not in `{slot.type}`"),
+            place and Label(place, "declared here"),
+        )
+
+
+# --- built-in functions ---
+
+
+def is_zip(env: Env, expr: nodes.Expr) -> bool:
+    """Whether an expression is a call of the built-in `zip`."""
+    match expr:
+        case nodes.Call(target=nodes.Var(name="zip")):
+            return env.find("zip") is None and "zip" not in env.file.names
+    return False
+
+
+def infer_zip(env: Env, expr: nodes.Expr) -> list[Type]:
+    """The item type of each list of a `zip`."""
+    assert isinstance(expr, nodes.Call)
+    env.ctx.refer(expr.target, Builtin("zip"))
+    env.ctx.program.bindings[id(expr)] = tuple(arg.value for arg in expr.args)
+    types = [expressions.infer(env, arg.value) for arg in expr.args]
+    for arg, type in zip(expr.args, types):
+        if not isinstance(type, ListType | ErrorType):
+            _report_builtin(env, arg.value, "zip", "lists", type)
+    return [type.item if isinstance(type, ListType) else ERROR for type in types]
+
+
+def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
+    if name == "zip":
+        env.ctx.report(
+            "misplaced-zip",
+            "`zip` stands only behind the `in` of a comprehension",
+            call.target.span,
+        )
+        return _infer_args(env, call)
+    function = builtins.FUNCTIONS[name]
+    params = _spread(function, len(call.args))
+    slots = [Slot(p.name, ERROR, p.required) for p in params]
+    bound = bind(env, call.args, slots, name, call.target.span, None)
+    types: list[Type | None] = []
+    for param, expr in zip(params, bound):
+        types.append(None if expr is None else _builtin_arg(env, name, param, expr, types))
+    env.ctx.program.bindings[id(call)] = tuple(bound)
+    if any(isinstance(t, ErrorType) for t in types) or (bound and bound[0] is None):
+        return ERROR
+    return _builtin_result(env, call, function, types)
+
+
+def _spread(function: builtins.BuiltinFunction, count: int) -> list[builtins.BuiltinParam]:
+    extra = max(0, count - len(function.params)) if function.variadic else 0
+    repeated = [function.params[-1]] * extra
+    return [*function.params, *repeated]
+
+
+def _builtin_arg(
+    env: Env,
+    name: str,
+    param: builtins.BuiltinParam,
+    expr: nodes.Expr,
+    before: Iterable[Type | None],
+) -> Type:
+    if param.selector:
+        type = _selected(env, name, expr, next(iter(before), None))
+    else:
+        type = expressions.infer(env.hinted(param.name), expr)
+    if not param.accepts(type) and not isinstance(type, ErrorType):
+        _report_builtin(env, expr, name, param.wants, type)
+        return ERROR
+    return type
+
+
+def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> Type:
+    if not isinstance(expr, nodes.Selector):
+        env.ctx.report(
+            "selector-needed", f"`by` of `{name}` is a field, written `.name`", expr.span
+        )
+        return ERROR
+    item = list_type.item if isinstance(list_type, ListType) else ERROR
+    if isinstance(item, RecordType):
+        return expressions.field_type(env, item, expr.name)
+    if not isinstance(item, ErrorType):
+        env.ctx.report(
+            "no-fields", f"the items are `{show(widen(item))}`, which has no fields", expr.span
+        )
+    return ERROR
+
+
+def _builtin_result(
+    env: Env, call: nodes.Call, function: builtins.BuiltinFunction, types: list[Type | None]
+) -> Type:
+    if function.name == "count":
+        wanted = builtins.check_count(types)
+        if wanted:
+            wrong = call.args[-1].value
+            _report_builtin(env, wrong, "count", wanted, types[1] or types[0] or ERROR)
+    return function.result(types)
+
+
+def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Type) -> None:
+    env.ctx.report(
+        "type-mismatch",
+        f"`{name}` takes {wanted}, but this is `{show(type)}`",
+        Label(expr.span, f"`{show(type)}`"),
+        help="give a default with `??`, or test for `!= none` first"
+        if isinstance(type, OptionalType)
+        else None,
+    )

@@ -1,0 +1,115 @@
+"""Tree -> typed tree: one program checked as a whole, all its mistakes reported in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lmc.check import modules, optimize, settings
+from lmc.check.cycles import check_calls
+from lmc.check.declarations import define_all, module_env
+from lmc.check.imports import Linker, Reader, read_source, unused_imports
+from lmc.check.optimizers import OPTIMIZERS
+from lmc.check.program import MetricDef, ModuleDef, PipelineDef, Program, TestDef
+from lmc.check.scope import Context, Declared, Env, File, OptimizerSignature
+from lmc.check.statements import check_block, check_body
+from lmc.diagnostics import Diagnostic, Label, sort_key
+from lmc.source import Source
+from lmc.syntax import nodes
+
+
+def check_program(
+    source: Source,
+    *,
+    read: Reader = read_source,
+    optimizers: Mapping[str, OptimizerSignature] = OPTIMIZERS,
+) -> tuple[Program | None, list[Diagnostic]]:
+    """Check a file and all that it imports: the typed program (None after an error), and all findings.
+
+    `read` gives the text of an imported file by name (see `imports.import_name`); nothing else is read.
+    """
+    ctx = Context(_empty(source), optimizers)
+    linker = Linker(ctx, read)
+    entry = linker.begin(source)
+    for file in linker.files:
+        define_all(ctx, file)
+    _check_default(ctx, linker.files, entry)
+    for file in linker.files:
+        check_file(ctx, file)
+    check_calls(ctx)
+    found = sorted(dict.fromkeys(ctx.diagnostics), key=sort_key)
+    if any(d.severity == "error" for d in found):
+        return None, found
+    ctx.program.warnings = found
+    ctx.program.exports = _exports(entry)
+    return ctx.program, found
+
+
+def _empty(source: Source) -> Program:
+    return Program(source, [], {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, [], [], {})
+
+
+def _exports(entry: File) -> list[str]:
+    called = (nodes.ModuleDecl, nodes.PipelineDecl)
+    return [decl.name.name for decl in entry.tree.decls if isinstance(decl, called)]
+
+
+def _check_default(ctx: Context, files: list[File], entry: File) -> None:
+    """Read the `default` block of each file; only that of the entry file has an effect."""
+    for file in files:
+        blocks = [d for d in file.tree.decls if isinstance(d, nodes.DefaultDecl)]
+        for block in blocks[1:]:
+            place = Label(blocks[0].span, "first here")
+            ctx.report("duplicate-name", "a file has one `default` block", block.span, place)
+        for block in blocks[:1]:
+            values, _ = settings.read(module_env(ctx, file, "default"), "default", block.settings)
+            if file is entry:
+                ctx.program.default = values
+
+
+def check_file(ctx: Context, file: File) -> None:
+    """Check the bodies of one file."""
+    for decl in file.tree.decls:
+        match decl:
+            case nodes.ModuleDecl() | nodes.PipelineDecl() | nodes.MetricDecl():
+                declared = file.names.get(decl.name.name)
+                if declared is not None and declared.decl is decl:
+                    _check_callable(ctx, declared)
+            case nodes.ExampleDecl():
+                optimize.check_example(ctx, file, decl)
+            case nodes.OptimizeDecl():
+                optimize.check_optimize(ctx, file, decl)
+            case nodes.TestDecl():
+                _check_test(ctx, file, decl)
+    for ident in unused_imports(file):
+        ctx.warn("unused-import", f"`{ident.name}` is imported and never used", ident.span)
+
+
+def _check_callable(ctx: Context, declared: Declared) -> None:
+    env = module_env(ctx, declared.file, declared.ident.name)
+    match declared.meaning, declared.decl:
+        case ModuleDef() as module, _:
+            modules.check_module(env, declared, module)
+        case PipelineDef() as pipeline, nodes.PipelineDecl() as decl:
+            inner = _body_env(env, pipeline, decl, "pipeline")
+            check_body(inner, decl.body, decl.name, decl.signature.result)
+            inner.warn_unused()
+        case MetricDef() as metric, nodes.MetricDecl() as decl:
+            optimize.check_metric(ctx, decl, metric)
+            if decl.body is not None:
+                inner = _body_env(env, metric, decl, "metric")
+                check_body(inner, decl.body, decl.name, decl.signature.result)
+
+
+def _body_env(env: Env, target: PipelineDef | MetricDef, decl: nodes.Decl, kind: str) -> Env:
+    pipeline = kind == "pipeline"
+    inner = env.nested(kind=kind, result=target.signature.result, tunable=pipeline)
+    for param in target.signature.params:
+        ident = nodes.Ident(param.name, span=param.span)
+        inner.bind(ident, param.type, "parameter", must_use=pipeline)
+    return inner
+
+
+def _check_test(ctx: Context, file: File, decl: nodes.TestDecl) -> None:
+    env = Env(ctx, file, f"{file.prefix}test {decl.title.value}", "test", tunable=False)
+    check_block(env, decl.body)
+    ctx.program.tests.append(TestDef(decl.title.value, decl.body, decl.span))

@@ -1,0 +1,117 @@
+"""Constant expressions as plain JSON values, and whether a JSON value is of a type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmc.check.program import Program, Variant
+from lmc.check.subtyping import text_fits
+from lmc.check.types import (
+    BoolType,
+    DictType,
+    EnumType,
+    ErrorType,
+    FloatType,
+    IntType,
+    JsonType,
+    ListType,
+    LiteralType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
+from lmc.syntax import nodes
+
+
+class NotConstant(Exception):
+    """The expression needs a run; `node` is the part that does."""
+
+    def __init__(self, node: nodes.Node) -> None:
+        super().__init__()
+        self.node = node
+
+
+def evaluate(program: Program, expr: nodes.Expr) -> Any:
+    """The JSON value of a checked constant expression. Raises: NotConstant."""
+    match expr:
+        case nodes.Number(value=value) | nodes.String(value=value) | nodes.Bool(value=value):
+            return value
+        case nodes.NoneLit():
+            return None
+        case nodes.ListLit(items=items):
+            return [evaluate(program, item) for item in items]
+        case nodes.ObjectLit(pairs=pairs):
+            return {pair.key.name: evaluate(program, pair.value) for pair in pairs}
+        case nodes.Unary(op="-", operand=nodes.Number(value=value)):
+            return -value
+        case nodes.Call(target=target):
+            return _record(program, expr, program.referents.get(id(target)))
+        case nodes.Attr() if isinstance(variant := program.referents.get(id(expr)), Variant):
+            return variant.name
+    raise NotConstant(expr)
+
+
+def _record(program: Program, call: nodes.Call, record: object) -> dict[str, Any]:
+    if not isinstance(record, RecordType) or id(call) not in program.bindings:
+        raise NotConstant(call)
+    given = zip(record.fields, program.bindings[id(call)])
+    return {f.name: f.default if e is None else evaluate(program, e) for f, e in given}
+
+
+def misfit(value: Any, type: Type, path: str = "") -> str | None:
+    """Why a JSON value is not of a type, in words with the place inside it; None when it is."""
+    here = f"`{path}`" if path else "the value"
+    match type:
+        case OptionalType():
+            return None if value is None else misfit(value, type.item, path)
+        case ListType() if isinstance(value, list):
+            if not _inside(len(value), type.min_len, type.max_len):
+                return f"{here} has {len(value)} items, and `{type}` is asked for"
+            parts = (misfit(v, type.item, f"{path}[{i}]") for i, v in enumerate(value))
+        case DictType() if isinstance(value, dict):
+            parts = (misfit(v, type.item, f"{path}[{k!r}]") for k, v in value.items())
+        case RecordType() if isinstance(value, dict):
+            dot = f"{path}." if path else ""
+            parts = (misfit(value.get(f.name), f.type, f"{dot}{f.name}") for f in type.fields)
+        case _:
+            fits = _fits(value, type)
+            return None if fits else f"{here} is `{_short(value)}`, and `{type}` is asked for"
+    return next((part for part in parts if part), None)
+
+
+def _fits(value: Any, type: Type) -> bool:
+    match type:
+        case StrType():
+            return isinstance(value, str) and text_fits(value, type)
+        case BoolType():
+            return isinstance(value, bool)
+        case IntType():
+            return _is_int(value) and _inside(value, type.low, type.high)
+        case FloatType():
+            number = _is_int(value) or isinstance(value, float)
+            return number and _inside(value, type.low, type.high)
+        case LiteralType():
+            return value in type.values
+        case EnumType():
+            return value in type.variants
+        case NoneType():
+            return value is None
+        case UnionType():
+            return any(misfit(value, option) is None for option in type.options)
+    return isinstance(type, JsonType | ErrorType)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _inside(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    return text if len(text) <= 40 else text[:37] + "…"

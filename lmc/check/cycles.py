@@ -1,0 +1,46 @@
+"""The call graph is acyclic: no module or pipeline calls itself, be it through others."""
+
+from __future__ import annotations
+
+from lmc.check.scope import Context
+from lmc.diagnostics import Label
+from lmc.source import Span
+
+Edge = tuple[str, Span]
+
+
+def check_calls(ctx: Context) -> None:
+    """Report each cycle of calls once, at the call that closes it, with the way round."""
+    graph = {
+        owner: [(callee.name, span) for callee, span in calls] for owner, calls in ctx.calls.items()
+    }
+    done: set[str] = set()
+    for owner in graph:
+        _visit(ctx, graph, owner, [], done)
+
+
+def _visit(
+    ctx: Context, graph: dict[str, list[Edge]], name: str, path: list[Edge], done: set[str]
+) -> None:
+    if name in done:
+        return
+    done.add(name)
+    for callee, span in graph.get(name, ()):
+        here = [*path, (name, span)]
+        names = [owner for owner, _ in here]
+        if callee in names:
+            _report(ctx, here[names.index(callee) :], span)
+        else:
+            _visit(ctx, graph, callee, here, done)
+
+
+def _report(ctx: Context, cycle: list[Edge], closing: Span) -> None:
+    way = " -> ".join(f"`{name}`" for name in [*(n for n, _ in cycle), cycle[0][0]])
+    others = [Label(span, f"`{name}` calls on") for name, span in cycle[:-1]]
+    ctx.report(
+        "call-cycle",
+        f"calls go round in a circle: {way}",
+        closing,
+        *others,
+        help="a bounded `loop` repeats a step",
+    )

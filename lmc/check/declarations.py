@@ -1,0 +1,306 @@
+"""Declarations as definitions: signatures and settings, before any body is looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lmc.check import settings
+from lmc.check.annotations import TYPE_DECLS, default, define, resolve
+from lmc.check.program import (
+    MISSING,
+    DatasetDef,
+    MetricDef,
+    ModelDef,
+    ModuleDef,
+    Param,
+    PipelineDef,
+    Signature,
+    ToolDef,
+)
+from lmc.check.scope import Context, Declared, Env, File
+from lmc.check.subtyping import required
+from lmc.check.types import (
+    ERROR,
+    DictType,
+    ErrorType,
+    ListType,
+    OptionalType,
+    RecordType,
+    Type,
+    UnionType,
+)
+from lmc.diagnostics import Label
+from lmc.syntax import nodes
+
+
+def define_all(ctx: Context, file: File) -> None:
+    """Give every declared name of a file its meaning: types, then models, then what uses them."""
+    own = [d for d in file.names.values() if d.file is file]
+    for declared in own:
+        if isinstance(declared.decl, TYPE_DECLS):
+            define(ctx, declared)
+        elif isinstance(declared.decl, nodes.ModelDecl):
+            declared.meaning = ModelDef(file.prefix + declared.ident.name, declared.decl.span, {})
+    for declared in own:
+        builder = _BUILDERS.get(type(declared.decl))
+        if builder is not None:
+            declared.meaning = builder(ctx, declared)
+            declared.state = "done"
+
+
+def module_env(ctx: Context, file: File, name: str) -> Env:
+    """Where the settings of a declaration are read."""
+    return Env(ctx, file, file.prefix + name, "module")
+
+
+def _model(ctx: Context, declared: Declared) -> ModelDef:
+    model: ModelDef = declared.meaning
+    env = module_env(ctx, declared.file, declared.ident.name)
+    values, _ = settings.read(env, "model", declared.decl.settings)  # type: ignore[attr-defined]
+    model.settings.update(values)  # type: ignore[attr-defined]
+    if not any(s.key.name == "name" for s in declared.decl.settings):  # type: ignore[attr-defined]
+        _report_missing(ctx, declared.ident, "name", 'write `name: "provider/name"`')
+    ctx.program.models[model.name] = model
+    return model
+
+
+def _report_missing(ctx: Context, ident: nodes.Ident, key: str, help: str | None = None) -> None:
+    ctx.report("missing-setting", f"`{ident.name}` needs `{key}:`", ident.span, help=help)
+
+
+# --- signatures ---
+
+
+def signature(
+    ctx: Context, file: File, decl: Any, *, runs: bool = True, train: bool = True
+) -> Signature:
+    """The signature of a declaration. What `runs` cannot take every type yet."""
+    params = tuple(_params(ctx, file, decl, runs, train))
+    result = resolve(ctx, file, decl.signature.result)
+    if runs:
+        _check_supported(ctx, result, decl.signature.result)
+    return Signature(params, result)
+
+
+def _params(ctx: Context, file: File, decl: Any, runs: bool, train: bool) -> Iterator[Param]:
+    seen: dict[str, nodes.Ident] = {}
+    for param in decl.signature.params:
+        first = seen.setdefault(param.name.name, param.name)
+        if first is not param.name:
+            message = f"the parameter `{param.name.name}` is declared twice"
+            ctx.report("duplicate-name", message, param.name.span, Label(first.span, "first here"))
+            continue
+        yield _param(ctx, file, param, decl, runs, train)
+
+
+def _param(
+    ctx: Context, file: File, param: nodes.Param, decl: Any, runs: bool, train: bool
+) -> Param:
+    type = resolve(ctx, file, param.type)
+    if runs:
+        _check_supported(ctx, type, param.type)
+    value: Any = MISSING
+    if param.default is not None:
+        value = default(ctx, file, param.default, type, param.name, decl.name.name)
+    if param.train:
+        _check_train(ctx, param, train)
+    return Param(param.name.name, type, value, param.train, param.name.span)
+
+
+def _check_train(ctx: Context, param: nodes.Param, allowed: bool) -> None:
+    if not allowed:
+        message = "`train` marks parameters of modules and pipelines only"
+        ctx.report("misplaced-train", message, param.span)
+    elif param.default is None:
+        ctx.report(
+            "train-default",
+            f"the `train` parameter `{param.name.name}` needs a default",
+            param.name.span,
+            help="it is hidden when deployed, so the default is what the module then gets",
+        )
+
+
+def unsupported_part(type: Type) -> Type | None:
+    """The first part of a type that checks but cannot be run yet."""
+    match type:
+        case DictType() | UnionType():
+            return type
+        case ListType(item) | OptionalType(item):
+            return unsupported_part(item)
+        case RecordType(fields=fields):
+            return next((p for f in fields if (p := unsupported_part(f.type))), None)
+    return None
+
+
+def _check_supported(ctx: Context, type: Type, expr: nodes.TypeExpr) -> None:
+    part = unsupported_part(type)
+    if part is not None:
+        message = f"`{part}` is checked, but a module or tool cannot take or give it yet"
+        ctx.report("not-supported-yet", message, expr.span, help="use a record, a list or `json`")
+
+
+# --- definitions ---
+
+
+def _tool(ctx: Context, declared: Declared) -> ToolDef:
+    decl: nodes.ToolDecl = declared.decl  # type: ignore[assignment]
+    file, name = declared.file, declared.file.prefix + declared.ident.name
+    values, _ = settings.read(module_env(ctx, file, decl.name.name), "tool", decl.settings)
+    check_target(ctx, decl.target)
+    made = signature(ctx, file, decl, train=False)
+    tool = ToolDef(name, decl.span, made, decl.target.value, values)
+    ctx.program.tools[name] = tool
+    return tool
+
+
+def check_target(ctx: Context, target: nodes.String) -> None:
+    """Check that a target reads `pkg.mod:fn`; it is imported when it is run, not here."""
+    module, colon, function = target.value.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), function]):
+        message = f'"{target.value}" names no Python function'
+        ctx.report(
+            "bad-target", message, target.span, help='write `from "package.module:function"`'
+        )
+
+
+def _module(ctx: Context, declared: Declared) -> ModuleDef:
+    decl: nodes.ModuleDecl = declared.decl  # type: ignore[assignment]
+    file, name = declared.file, declared.file.prefix + declared.ident.name
+    made = signature(ctx, file, decl)
+    env = module_env(ctx, file, decl.name.name)
+    values, exprs = settings.read(env, decl.kind, decl.settings)
+    module = ModuleDef(
+        name,
+        decl.span,
+        decl.kind,
+        made,
+        decl.doc.text if decl.doc else None,
+        decl.doc.frozen if decl.doc else False,
+        values,
+        exprs,
+        by=_by(decl, exprs),
+        subject=_subject(ctx, decl, made, exprs),
+    )
+    ctx.program.modules[name] = module
+    return module
+
+
+def _by(decl: nodes.ModuleDecl, exprs: dict[str, nodes.Expr]) -> Any:
+    """How a vote decides; `exprs` keeps `by` only where it is computed."""
+    if decl.kind != "vote":
+        return ()
+    match exprs.get("by"):
+        case None:
+            return "model" if decl.doc else ()
+        case nodes.Selector(name=name):
+            return (name.name,)
+        case nodes.ListLit(items=items) if all(isinstance(i, nodes.Selector) for i in items):
+            return tuple(i.name.name for i in items)  # type: ignore[attr-defined]
+        case nodes.String(value="score" | "certainty" | "value" as word):
+            return word
+    return "expr"
+
+
+def _subject(
+    ctx: Context, decl: nodes.ModuleDecl, made: Signature, exprs: dict[str, nodes.Expr]
+) -> str | None:
+    if decl.kind != "critique":
+        return None
+    names = [p.name for p in made.params]
+    match exprs.pop("subject", None):
+        case nodes.Var(name=name) if name in names:
+            return name
+        case None:
+            return _implied_subject(ctx, decl, made)
+        case expr:
+            message = f"`subject` names a parameter of `{decl.name.name}`"
+            shown = ", ".join(f"`{n}`" for n in names)
+            ctx.report("bad-subject", message, expr.span, help=names and f"it has {shown}" or None)
+    return None
+
+
+def _implied_subject(ctx: Context, decl: nodes.ModuleDecl, made: Signature) -> str | None:
+    names = [p.name for p in made.params]
+    records = [p.name for p in made.params if isinstance(required(p.type), RecordType)]
+    if "draft" in names:
+        return "draft"
+    found = names if len(names) == 1 else records
+    if len(found) == 1:
+        return found[0]
+    if not any(isinstance(p.type, ErrorType) for p in made.params):
+        message = f"which parameter does `{decl.name.name}` judge?"
+        ctx.report("bad-subject", message, decl.name.span, help="write `subject: name`")
+    return None
+
+
+def _pipeline(ctx: Context, declared: Declared) -> PipelineDef:
+    decl: nodes.PipelineDecl = declared.decl  # type: ignore[assignment]
+    name = declared.file.prefix + decl.name.name
+    made = signature(ctx, declared.file, decl)
+    doc = decl.body.doc.text if decl.body.doc else ""
+    pipeline = PipelineDef(name, decl.span, made, doc, decl.body)
+    ctx.program.pipelines[name] = pipeline
+    return pipeline
+
+
+def _metric(ctx: Context, declared: Declared) -> MetricDef:
+    decl: nodes.MetricDecl = declared.decl  # type: ignore[assignment]
+    name = declared.file.prefix + decl.name.name
+    made = signature(ctx, declared.file, decl, train=False)
+    if decl.target is not None:
+        check_target(ctx, decl.target)
+    metric = MetricDef(name, decl.span, made, decl.body, decl.target.value if decl.target else None)
+    ctx.program.metrics[name] = metric
+    return metric
+
+
+def _dataset(ctx: Context, declared: Declared) -> Any:
+    decl: nodes.DatasetDecl = declared.decl  # type: ignore[assignment]
+    name = declared.file.prefix + decl.name.name
+    row = resolve(ctx, declared.file, decl.row)
+    env = module_env(ctx, declared.file, decl.name.name)
+    values, exprs = settings.read(env, "dataset", decl.settings)
+    if not any(s.key.name == "source" for s in decl.settings):
+        _report_missing(ctx, decl.name, "source", 'write `source: "rows.jsonl"`')
+    if not isinstance(row, RecordType):
+        if not isinstance(row, ErrorType):
+            ctx.report("row-not-record", f"rows are records, and `{row}` is none", decl.row.span)
+        return ERROR
+    _check_supported(ctx, row, decl.row)
+    _read_columns(env, row, exprs.get("columns"), values)
+    _read_split(env, exprs.get("split"), values)
+    dataset = DatasetDef(name, decl.span, row, values)
+    ctx.program.datasets[name] = dataset
+    return dataset
+
+
+def _read_columns(
+    env: Env, row: RecordType, expr: nodes.Expr | None, values: dict[str, Any]
+) -> None:
+    spec = settings.group({f.name: settings.TEXT for f in row.fields})
+    if expr is not None:
+        values["columns"] = settings.value_of(env, expr, spec, "columns")
+
+
+def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> None:
+    if expr is None:
+        return
+    parts = settings.value_of(env, expr, settings.SPLIT, "split")
+    if parts is ERROR:
+        return
+    shares = [part for part in parts.values() if isinstance(part, float)]
+    if shares and (len(shares) < len(parts) or sum(shares) > 1.0 + 1e-9):
+        message = "a split is all counts of rows, or all shares that sum up to at most 1"
+        env.ctx.report("bad-split", message, expr.span)
+    values["split"] = parts
+
+
+_BUILDERS: dict[type, Callable[[Context, Declared], Any]] = {
+    nodes.ModelDecl: _model,
+    nodes.ToolDecl: _tool,
+    nodes.ModuleDecl: _module,
+    nodes.PipelineDecl: _pipeline,
+    nodes.MetricDecl: _metric,
+    nodes.DatasetDecl: _dataset,
+}

@@ -1,0 +1,165 @@
+"""Imports: which files make up a program, and which names each takes from the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+
+from lmc.check.scope import Context, Declared, File
+from lmc.check.types import ERROR
+from lmc.diagnostics import Label, did_you_mean
+from lmc.source import Source
+from lmc.syntax import nodes
+from lmc.syntax.parser import parse
+
+STANDARD = "lmc/"
+Reader = Callable[[str], Source]
+
+
+def read_source(name: str) -> Source:
+    """Read a file by path, or one of the standard library by `lmc/name`. Raises: OSError, ValueError."""
+    if not name.startswith(STANDARD):
+        return Source.read(Path(name))
+    file = resources.files("lmc.programs") / (name.removeprefix(STANDARD) + ".lmp")
+    return Source(name, file.read_text("utf-8-sig"))
+
+
+def standard_names() -> list[str]:
+    """The names that `from "lmc/…"` can take."""
+    files = resources.files("lmc.programs").iterdir()
+    return sorted(STANDARD + f.name.removesuffix(".lmp") for f in files if f.name.endswith(".lmp"))
+
+
+def import_name(path: str, importer: Source) -> str:
+    """What `read` is asked for: `lmc/name`, or the path as seen from the importing file."""
+    if path.startswith(STANDARD):
+        return path
+    start = importer.path if importer.path is not None else Path(importer.name)
+    return os.path.normpath(os.path.join(os.path.dirname(str(start)), path))
+
+
+class Linker:
+    """Loads files in order of their imports: each follows those that it imports."""
+
+    def __init__(self, ctx: Context, read: Reader) -> None:
+        self.ctx = ctx
+        self.read = read
+        self.files: list[File] = []
+        self._by_name: dict[str, File | None] = {}
+        self._open: list[str] = []
+        self._prefixes = {""}
+
+    def load(self, source: Source, prefix: str = "") -> File:
+        """Parse a file and all that it imports, and collect the names of each."""
+        tree, diagnostics = parse(source)
+        self.ctx.diagnostics += diagnostics
+        self.ctx.program.trees.append(tree)
+        file = File(tree, prefix, broken=bool(diagnostics))
+        for decl in tree.decls:
+            if isinstance(decl, nodes.Import):
+                self._import(file, decl)
+        self._collect(file)
+        self.files.append(file)
+        return file
+
+    # --- the names of a file ---
+
+    def _collect(self, file: File) -> None:
+        for decl in file.tree.decls:
+            ident = getattr(decl, "name", None)
+            if isinstance(ident, nodes.Ident):
+                self._declare(file, ident, Declared(ident, decl, file))
+
+    def _declare(self, file: File, ident: nodes.Ident, declared: Declared) -> None:
+        earlier = file.names.get(ident.name)
+        if earlier is not None:
+            place = file.imported[ident.name][0] if ident.name in file.imported else earlier.ident
+            message = f"`{ident.name}` is declared twice"
+            self.ctx.report("duplicate-name", message, ident.span, Label(place.span, "first here"))
+        elif ident.name in ("str", "int", "float", "bool", "json", "list", "dict"):
+            message = f"`{ident.name}` is a built-in type"
+            self.ctx.report("duplicate-name", message, ident.span, help="choose another name")
+        else:
+            file.names[ident.name] = declared
+
+    # --- imports ---
+
+    def _import(self, file: File, decl: nodes.Import) -> None:
+        target = self._target(file, decl)
+        for item in decl.items:
+            ident = item.alias or item.name
+            declared = target.names.get(item.name.name) if target else None
+            if target is not None and (declared is None or declared.file is not target):
+                declared = None
+                self._report_not_exported(target, decl, item.name)
+            if declared is None:
+                declared = Declared(ident, decl, file, ERROR, "done")
+            if ident.name not in file.names:
+                file.imported[ident.name] = (ident, False)
+            self._declare(file, ident, declared)
+
+    def _report_not_exported(self, target: File, decl: nodes.Import, ident: nodes.Ident) -> None:
+        if target.may_have_lost(ident.name):
+            return
+        own = [name for name, d in target.names.items() if d.file is target]
+        near = did_you_mean(ident.name, own)
+        self.ctx.report(
+            "unknown-import",
+            f'"{decl.path.value}" declares no `{ident.name}`',
+            ident.span,
+            help=f"did you mean `{near}`?" if near else None,
+        )
+
+    def _target(self, file: File, decl: nodes.Import) -> File | None:
+        name = import_name(decl.path.value, file.tree.source)
+        if name in self._open:
+            cycle = " -> ".join([*self._open[self._open.index(name) :], name])
+            self.ctx.report("import-cycle", f"the files import each other: {cycle}", decl.path.span)
+            return None
+        if name not in self._by_name:
+            self._by_name[name] = self._load(name, decl.path)
+        return self._by_name[name]
+
+    def _load(self, name: str, path: nodes.String) -> File | None:
+        try:
+            source = self.read(name)
+        except (OSError, ValueError) as problem:
+            self._report_unread(name, path, problem)
+            return None
+        self._open.append(name)
+        file = self.load(source, self._prefix(name))
+        self._open.pop()
+        return file
+
+    def _report_unread(self, name: str, path: nodes.String, problem: Exception) -> None:
+        if isinstance(problem, UnicodeDecodeError):
+            self.ctx.report("unreadable-file", f'"{path.value}" is not UTF-8 text', path.span)
+        elif name.startswith(STANDARD):
+            known = standard_names()
+            near = did_you_mean(name, known)
+            help = f'did you mean "{near}"?' if near else f"it has {', '.join(known)}"
+            message = f'the standard library has no "{name}"'
+            self.ctx.report("unknown-library", message, path.span, help=help if known else None)
+        else:
+            self.ctx.report("missing-file", f'cannot read "{path.value}"', path.span)
+
+    def _prefix(self, name: str) -> str:
+        stem = os.path.splitext(os.path.basename(name))[0]
+        prefix, number = f"{stem}.", 1
+        while prefix in self._prefixes:
+            number += 1
+            prefix = f"{stem}_{number}."
+        self._prefixes.add(prefix)
+        return prefix
+
+    def begin(self, source: Source) -> File:
+        """Load the entry file; a file that imports it back closes a cycle."""
+        self._open.append(import_name(os.path.basename(source.name), source))
+        return self.load(source)
+
+
+def unused_imports(file: File) -> Iterator[nodes.Ident]:
+    """Imported names that the file never uses."""
+    return (ident for ident, used in file.imported.values() if not used)

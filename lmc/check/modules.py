@@ -1,0 +1,255 @@
+"""What holds in the bodies of generate, critique, refine and vote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lmc.check import expressions, templates
+from lmc.check.program import ModuleDef, Param
+from lmc.check.scope import Declared, Env
+from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
+from lmc.check.types import (
+    BOOL,
+    ERROR,
+    STR,
+    ErrorType,
+    FloatType,
+    IntType,
+    RecordType,
+    StrType,
+    Type,
+)
+from lmc.diagnostics import Label
+from lmc.source import Span
+from lmc.syntax import nodes
+
+
+def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
+    """Check what a module's settings say beyond constants."""
+    decl: nodes.ModuleDecl = declared.decl  # type: ignore[assignment]
+    _RULES[decl.kind](env, decl, module)
+    if module.kind != "refine" and "check" in module.exprs:
+        _check_over_out(env, module, "check")
+    if "require" in module.exprs:
+        _check_over_out(env, module, "require")
+    templates.check_template(env, decl, module)
+
+
+def inner_env(env: Env, module: ModuleDef, **given: Type) -> Env:
+    """Where an expression of a module stands: its parameters, and the names the language gives."""
+    inner = env.nested()
+    for param in module.signature.params:
+        if param.name in given:
+            _report_taken(env, module, param)
+        else:
+            inner.assume(param.name, param.type, "parameter")
+    for name, type in given.items():
+        inner.assume(name, type, "given name")
+    return inner
+
+
+def _report_taken(env: Env, module: ModuleDef, param: Param) -> None:
+    env.ctx.report(
+        "shadowed-name",
+        f"a parameter `{param.name}` hides what `{param.name}` stands for in a {module.kind}",
+        param.span,
+        help="choose another name for the parameter",
+    )
+
+
+def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
+    inner = inner_env(env, module, out=module.signature.result)
+    inner.pure, inner.hint = key, key
+    expressions.check_condition(inner, module.exprs[key], f"`{key}`")
+
+
+def _needs(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, key: str, how: str) -> bool:
+    if key in module.exprs:
+        return True
+    message = f"the {decl.kind} `{decl.name.name}` needs `{key}:`"
+    env.ctx.report("missing-setting", message, decl.name.span, help=f"write `{key}: {how}`")
+    return False
+
+
+# --- generate and critique ---
+
+
+def _generate(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    return
+
+
+def _critique(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    result = required(module.signature.result)
+    if isinstance(result, RecordType):
+        for name, type in (("ok", BOOL), ("feedback", STR)):
+            field = result.get(name)
+            if field is None or not is_subtype(field.type, type):
+                _report_verdict(env, decl, f"has no field `{name}: {type}`")
+    elif not isinstance(result, IntType | FloatType | StrType | ErrorType):
+        _report_verdict(env, decl, "is no verdict, score, text or index of the first wrong step")
+
+
+def _report_verdict(env: Env, decl: nodes.ModuleDecl, problem: str) -> None:
+    span = decl.signature.result.span
+    message = f"the result of the critique `{decl.name.name}` {problem}"
+    env.ctx.report("bad-verdict", message, span, help="`Verdict` has ok, score and feedback")
+
+
+# --- refine ---
+
+
+def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    draft: Type = ERROR
+    if _needs(env, decl, module, "draft", "g(…)"):
+        inner = inner_env(env, module)
+        place = decl.signature.result.span
+        inner.hint = "draft"
+        why = "`draft`"
+        draft = expressions.check(inner, module.exprs["draft"], module.signature.result, why, place)
+    verdict: Type = ERROR
+    if _needs(env, decl, module, "check", "c(…, draft)"):
+        verdict = _check_critique(inner_env(env, module, draft=draft), module)
+    if "until" in module.exprs:
+        until = inner_env(env, module, draft=draft, check=verdict)
+        until.pure, until.hint = "until", "until"
+        expressions.check_condition(until, module.exprs["until"], "`until`")
+
+
+def _check_critique(env: Env, module: ModuleDef) -> Type:
+    call = module.exprs["check"]
+    env.hint = "check"
+    verdict = expressions.infer(env, call)
+    referent = (
+        env.ctx.program.referents.get(id(call.target)) if isinstance(call, nodes.Call) else None
+    )
+    if not isinstance(referent, ModuleDef) or referent.kind != "critique":
+        if not isinstance(verdict, ErrorType):
+            message = "`check` of a refine calls a critique on the draft"
+            env.ctx.report("check-not-critique", message, call.span)
+        return ERROR
+    if not isinstance(verdict, RecordType | ErrorType):
+        message = (
+            f"`check` needs a critique with `ok` and `feedback`, and this gives `{show(verdict)}`"
+        )
+        env.ctx.report("check-not-critique", message, call.span)
+        return ERROR
+    assert isinstance(call, nodes.Call)
+    _check_judges_draft(env, call, referent)
+    return verdict
+
+
+def _check_judges_draft(env: Env, call: nodes.Call, critique: ModuleDef) -> None:
+    bound = env.ctx.program.bindings.get(id(call), ())
+    for param, expr in zip(critique.signature.params, bound):
+        if param.name == critique.subject and not _mentions(expr, "draft"):
+            message = f"the critique's subject `{param.name}` is not the draft"
+            label = Label(param.span, "the subject")
+            env.ctx.report("draft-not-checked", message, (expr or call).span, label)
+
+
+def _mentions(expr: nodes.Expr | None, name: str) -> bool:
+    match expr:
+        case nodes.Var():
+            return expr.name == name
+        case nodes.Attr(value=value) | nodes.Index(value=value):
+            return _mentions(value, name)
+        case nodes.Call(args=args):
+            return any(_mentions(arg.value, name) for arg in args)
+        case nodes.Binary(left=left, right=right):
+            return _mentions(left, name) or _mentions(right, name)
+    return False
+
+
+# --- vote ---
+
+
+def _vote(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    if _needs(env, decl, module, "sample", "f(…)"):
+        inner = inner_env(env, module)
+        inner.hint = "sample"
+        sample, result = module.exprs["sample"], module.signature.result
+        expressions.check(inner, sample, result, "`sample`", decl.signature.result.span)
+        _warn_constant_sample(env, sample)
+    key = next((s for s in decl.settings if s.key.name == "by"), None)
+    place = key.value.span if key else decl.name.span
+    _check_by(env, module, place)
+
+
+def _warn_constant_sample(env: Env, sample: nodes.Expr) -> None:
+    if not isinstance(
+        sample, nodes.Call | nodes.Comprehension | nodes.IfExpr | nodes.Match | nodes.Attr
+    ):
+        env.ctx.report(
+            "sample-not-call",
+            "`sample` calls what is to be sampled",
+            sample.span,
+            help="write `sample: f(…)`",
+        )
+
+
+def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
+    result = required(module.signature.result)
+    match module.by:
+        case "model" | "certainty":
+            return
+        case "score":
+            score = result.get("score") if isinstance(result, RecordType) else None
+            if (score is None or not is_number(score.type)) and not isinstance(result, ErrorType):
+                message = f"`{show(result)}` has no field `score` that is a number"
+                env.ctx.report(
+                    "bad-vote", message, place, help="write `by: out.field` for another one"
+                )
+        case "expr":
+            _check_by_expression(env, module)
+        case "value" | ():
+            _check_countable(env, result, place, "the result")
+        case fields:
+            for name in fields:
+                _check_by_field(env, module, result, name, place)
+
+
+def _check_by_expression(env: Env, module: ModuleDef) -> None:
+    inner = inner_env(env, module, out=module.signature.result)
+    inner.pure, inner.hint = "by", "by"
+    expr = module.exprs["by"]
+    type = expressions.infer(inner, expr)
+    if not is_number(type):
+        message = f"`by` computes a number, the greatest wins, but this is `{show(type)}`"
+        env.ctx.report(
+            "bad-vote", message, expr.span, help="write `by: .field` to count equal values"
+        )
+
+
+def _check_by_field(env: Env, module: ModuleDef, result: Type, name: str, place: Span) -> None:
+    if not isinstance(result, RecordType):
+        if not isinstance(result, ErrorType):
+            env.ctx.report("bad-vote", f"`{show(result)}` has no fields to go by", place)
+        return
+    span = _selector_span(module.exprs["by"], name)
+    type = expressions.field_type(env, result, nodes.Ident(name, span=span))
+    _check_countable(env, type, span, f"`.{name}`")
+
+
+def _selector_span(expr: nodes.Expr, name: str) -> Span:
+    items = expr.items if isinstance(expr, nodes.ListLit) else (expr,)
+    return next(i.span for i in items if isinstance(i, nodes.Selector) and i.name.name == name)
+
+
+def _check_countable(env: Env, type: Type, place: Span, what: str) -> None:
+    if has_equality(type):
+        return
+    score = isinstance(type, FloatType)
+    env.ctx.report(
+        "bad-vote",
+        f"{what} is `{show(type)}`, whose equal values cannot be counted",
+        place,
+        help="write `by: out.field` to take the greatest" if score else "write `by: .field`",
+    )
+
+
+_RULES: dict[str, Callable[[Env, nodes.ModuleDecl, ModuleDef], None]] = {
+    "generate": _generate,
+    "critique": _critique,
+    "refine": _refine,
+    "vote": _vote,
+}

@@ -1,0 +1,282 @@
+"""`optimize`, `metric` and `example`: what a program says of its own improvement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lmc.check import expressions, settings
+from lmc.check.annotations import constant
+from lmc.check.calls import Slot, bind, result_type, signature_slots
+from lmc.check.optimizers import METRICS
+from lmc.check.program import (
+    MISSING,
+    DatasetDef,
+    ExampleDef,
+    MetricDef,
+    ModuleDef,
+    OptimizeDef,
+    PipelineDef,
+    Step,
+)
+from lmc.check.scope import Context, Declared, Env, File, OptimizerSignature
+from lmc.check.subtyping import is_subtype, show
+from lmc.check.types import BOOL, FLOAT, SCORE
+from lmc.diagnostics import Label, did_you_mean
+from lmc.syntax import nodes
+
+_TARGETS = (nodes.ModuleDecl, nodes.PipelineDecl)
+Target = ModuleDef | PipelineDef
+
+
+# --- examples ---
+
+
+def check_example(ctx: Context, file: File, decl: nodes.ExampleDecl) -> None:
+    """Check a demonstration and add it to its module."""
+    env = Env(ctx, file, f"{file.prefix}example {decl.target.name}", "constant", tunable=False)
+    declared = settings.named(env, decl.target, nodes.ModuleDecl, "module")
+    module = declared.meaning if declared else None
+    if not isinstance(module, ModuleDef) or declared is None:
+        return
+    before = len(ctx.diagnostics)
+    slots = signature_slots(module)
+    bound = bind(env, decl.args, slots, decl.target.name, decl.target.span, declared.ident.span)
+    inputs = {s.name: _example_input(env, s, e, module) for s, e in zip(slots, bound)}
+    result = constant(
+        env, decl.result, module.signature.result, f"the result of `{decl.target.name}`"
+    )
+    if len(ctx.diagnostics) == before:
+        module.examples.append(ExampleDef(inputs, result, decl.span))
+
+
+def _example_input(env: Env, slot: Slot, expr: nodes.Expr | None, module: ModuleDef) -> Any:
+    if expr is not None:
+        return constant(env, expr, slot.type, f"`{slot.name}` of `{module.name}`")
+    param = next(p for p in module.signature.params if p.name == slot.name)
+    return None if param.default is MISSING else param.default
+
+
+# --- metrics ---
+
+
+def check_metric(ctx: Context, decl: nodes.MetricDecl, metric: MetricDef) -> None:
+    """Check the shape of a metric: (gold, pred) -> bool, float or Score."""
+    if len(metric.signature.params) != 2:
+        message = (
+            f"the metric `{decl.name.name}` takes two parameters: the gold row and the prediction"
+        )
+        ctx.report("bad-metric", message, decl.name.span, help="write `(gold: Row, pred: Result)`")
+    result = metric.signature.result
+    if not any(is_subtype(result, wanted) for wanted in (BOOL, FLOAT, SCORE)):
+        message = f"a metric gives `bool`, `float` or `Score`, not `{show(result)}`"
+        ctx.report("bad-metric", message, decl.signature.result.span)
+
+
+# --- optimize ---
+
+
+def check_optimize(ctx: Context, file: File, decl: nodes.OptimizeDecl) -> None:
+    """Check an `optimize` block and add it to the program."""
+    env = Env(ctx, file, f"{file.prefix}optimize {decl.target.name}", "constant", tunable=False)
+    target = _meaning(env, decl.target, _TARGETS, "module or pipeline")
+    values, exprs = settings.read(env, "optimize", decl.settings)
+    data = _data(env, exprs.get("data"))
+    metric = _metric(env, exprs.get("metric"))
+    steps = tuple(_steps(env, exprs.get("steps")))
+    keep = _keep(env, exprs.get("keep"))
+    if keep is not None:
+        values["keep"] = keep
+    if not isinstance(target, Target):
+        return
+    _check_fit(env, decl, target, data, metric, exprs)
+    ctx.program.optimizes.append(
+        OptimizeDef(
+            file.prefix + decl.target.name,
+            decl.span,
+            target.name,
+            data.name if data else None,
+            metric.name if isinstance(metric, MetricDef) else metric,
+            steps,
+            values.pop("budget", {}),
+            values,
+        )
+    )
+
+
+def _meaning(env: Env, ident: nodes.Ident | nodes.Var, decls: Any, what: str) -> Any:
+    declared = settings.named(env, ident, decls, what)
+    if declared is not None and isinstance(ident, nodes.Var) and declared.meaning is not None:
+        env.ctx.refer(ident, declared.meaning)
+    return declared.meaning if declared else None
+
+
+def _data(env: Env, expr: nodes.Expr | None) -> DatasetDef | None:
+    if expr is None:
+        return None
+    if not isinstance(expr, nodes.Var):
+        env.ctx.report("name-needed", "`data` names a dataset", expr.span)
+        return None
+    found = _meaning(env, expr, nodes.DatasetDecl, "dataset")
+    return found if isinstance(found, DatasetDef) else None
+
+
+def _metric(env: Env, expr: nodes.Expr | None) -> MetricDef | str | None:
+    """A declared metric, or the name of one that lmc has."""
+    if expr is None:
+        return None
+    if not isinstance(expr, nodes.Var):
+        env.ctx.report("name-needed", "`metric` names a metric", expr.span)
+        return None
+    if expr.name not in env.file.names:
+        if expr.name in METRICS:
+            return expr.name
+        known = [
+            *METRICS,
+            *(n for n, d in env.file.names.items() if isinstance(d.decl, nodes.MetricDecl)),
+        ]
+        expressions.report_unknown(env, expr.name, expr.span, known, "metric")
+        return None
+    found = _meaning(env, expr, nodes.MetricDecl, "metric")
+    return found if isinstance(found, MetricDef) else None
+
+
+def _keep(env: Env, expr: nodes.Expr | None) -> list[str] | None:
+    """The modules that are to stay as they are, by qualified name."""
+    if expr is None:
+        return None
+    if not isinstance(expr, nodes.ListLit) or not all(isinstance(i, nodes.Var) for i in expr.items):
+        env.ctx.report(
+            "name-needed", "`keep` is a list of modules that stay as they are", expr.span
+        )
+        return None
+    found = [
+        _meaning(env, i, nodes.ModuleDecl, "module") for i in expr.items if isinstance(i, nodes.Var)
+    ]
+    return [module.name for module in found if isinstance(module, ModuleDef)]
+
+
+# --- steps ---
+
+
+def _steps(env: Env, expr: nodes.Expr | None) -> Iterator[Step]:
+    if expr is None:
+        return
+    if not isinstance(expr, nodes.ListLit):
+        message = "`steps` is a list of optimizers"
+        env.ctx.report("bad-step", message, expr.span, help="write `steps: [bootstrap(demos=4)]`")
+        return
+    for item in expr.items:
+        match item:
+            case nodes.Call(target=nodes.Var() as name, args=args):
+                step = _step(env, item, name, args)
+                if step is not None:
+                    yield step
+            case _:
+                message = "a step calls an optimizer"
+                help = f"write `{item.name}()`" if isinstance(item, nodes.Var) else None
+                env.ctx.report("bad-step", message, item.span, help=help)
+
+
+def _step(env: Env, call: nodes.Expr, name: nodes.Var, args: tuple[nodes.Arg, ...]) -> Step | None:
+    optimizer = env.ctx.optimizers.get(name.name)
+    if optimizer is None:
+        near = did_you_mean(name.name, env.ctx.optimizers)
+        message = f"no optimizer `{name.name}` is known"
+        env.ctx.report(
+            "unknown-optimizer",
+            message,
+            name.span,
+            help=f"did you mean `{near}`?" if near else None,
+        )
+        return None
+    kwargs = _step_arguments(env, name, args, optimizer)
+    return Step(name.name, (), kwargs, call.span)
+
+
+def _step_arguments(
+    env: Env, name: nodes.Var, args: tuple[nodes.Arg, ...], optimizer: OptimizerSignature
+) -> Mapping[str, Any]:
+    slots = [Slot(key, type, False) for key, (type, _) in optimizer.params.items()]
+    bound = bind(env, args, slots, name.name, name.span, None)
+    return {
+        slot.name: constant(env, expr, slot.type, f"`{slot.name}` of `{name.name}`")
+        for slot, expr in zip(slots, bound)
+        if expr is not None
+    }
+
+
+# --- do target, data and metric fit? ---
+
+
+def _check_fit(
+    env: Env,
+    decl: nodes.OptimizeDecl,
+    target: Target,
+    data: DatasetDef | None,
+    metric: MetricDef | str | None,
+    exprs: Mapping[str, nodes.Expr],
+) -> None:
+    if data is not None:
+        _check_inputs(env, decl, target, data)
+    if not isinstance(metric, MetricDef) or len(metric.signature.params) != 2:
+        return
+    gold, pred = (param.type for param in metric.signature.params)
+    place = exprs["metric"].span
+    if data is not None and not is_subtype(data.row, gold):
+        _report_metric(
+            env, place, f"`{metric.name}` takes rows of `{show(gold)}`, not `{data.row}`"
+        )
+    result = result_type(target)
+    if not is_subtype(result, pred):
+        _report_metric(env, place, f"`{metric.name}` judges `{show(pred)}`, not `{show(result)}`")
+    _warn_leak(env, decl, target, metric)
+
+
+def _report_metric(env: Env, place: Any, message: str) -> None:
+    env.ctx.report("metric-mismatch", message, place)
+
+
+def _check_inputs(env: Env, decl: nodes.OptimizeDecl, target: Target, data: DatasetDef) -> None:
+    """Rule 10: each parameter without a default is read from a row field of its type."""
+    for param in target.signature.params:
+        field = data.row.get(param.name)
+        if field is None:
+            if param.default is MISSING:
+                _report_input(env, decl, param.span, f"`{data.row}` has no field `{param.name}`")
+        elif not is_subtype(field.type, param.type):
+            problem = f"`{param.name}` is `{param.type}`, and in `{data.row}` it is `{field.type}`"
+            _report_input(env, decl, param.span, problem)
+
+
+def _report_input(env: Env, decl: nodes.OptimizeDecl, place: Any, problem: str) -> None:
+    message = f"the rows do not fit `{decl.target.name}`: {problem}"
+    env.ctx.report("row-mismatch", message, decl.target.span, Label(place, "this parameter"))
+
+
+def _warn_leak(env: Env, decl: nodes.OptimizeDecl, target: Target, metric: MetricDef) -> None:
+    """Warn where the target is given the very field that its result is compared with."""
+    if metric.body is None:
+        return
+    gold, pred = (param.name for param in metric.signature.params)
+    shown = {p.name: p for p in target.signature.params if not p.train}
+    for name in _compared(metric.body, gold, pred):
+        if name in shown:
+            message = f"`{decl.target.name}` is given `{name}`, with which `{metric.name}` compares its result"
+            place = Label(shown[name].span, "the label comes in here")
+            env.ctx.warn("label-leak", message, decl.target.span, place)
+
+
+def _compared(node: object, gold: str, pred: str) -> Iterator[str]:
+    """Fields of gold that stand in an equation with the prediction."""
+    if isinstance(node, nodes.Binary) and node.op == "==":
+        sides = [expressions.path_of(node.left) or (), expressions.path_of(node.right) or ()]
+        for one, other in (sides, sides[::-1]):
+            if one[:1] == (gold,) and other[:1] == (pred,) and len(one) > 1:
+                yield one[1]
+    if isinstance(node, nodes.Node):
+        for part in (getattr(node, name) for name in node.__dataclass_fields__ if name != "span"):
+            yield from _compared(part, gold, pred)
+    elif isinstance(node, tuple):
+        for part in node:
+            yield from _compared(part, gold, pred)

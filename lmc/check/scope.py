@@ -1,0 +1,191 @@
+"""Names: what a file declares and imports, and what a body binds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from lmc.check.program import Choice, Def, Program, Referent
+from lmc.check.types import Type
+from lmc.diagnostics import Diagnostic, Label, error, warning
+from lmc.source import Span
+from lmc.syntax import nodes
+
+Path = tuple[str, ...]  # `a.b.c`
+BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSignature:
+    """What the checker knows of an optimizer: its name, and type and default of each parameter."""
+
+    name: str
+    params: Mapping[str, tuple[Type, Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Declared:
+    """A name of a file: its declaration and, once defined, its meaning (None: it could not be defined)."""
+
+    ident: nodes.Ident
+    decl: nodes.Decl
+    file: File
+    meaning: Any = None  # Referent, Type, DatasetDef, or ERROR
+    state: Literal["new", "open", "done"] = "new"
+    used: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class File:
+    """One file: its tree, the prefix of its qualified names, and its names."""
+
+    tree: nodes.Module
+    prefix: str
+    broken: bool = False  # it has syntax errors, so names may be missing that were meant
+    names: dict[str, Declared] = field(default_factory=dict)
+    imported: dict[str, tuple[nodes.Ident, bool]] = field(default_factory=dict)  # (place, used)
+
+    def may_have_lost(self, name: str) -> bool:
+        """Whether the syntax errors of the file may have eaten the declaration of a name."""
+        text = self.tree.source.text
+        return self.broken and re.search(rf"\b[a-z]+\s+{re.escape(name)}\b", text) is not None
+
+    def find(self, name: str) -> Declared | None:
+        """The declaration of a name; an import of it counts as used."""
+        if name in self.imported:
+            self.imported[name] = (self.imported[name][0], True)
+        return self.names.get(name)
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """What the checking of one program collects."""
+
+    program: Program
+    optimizers: Mapping[str, OptimizerSignature]
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    calls: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)
+    choice_ids: set[str] = field(default_factory=set)
+
+    def report(
+        self, code: str, message: str, *places: Span | Label | None, help: str | None = None
+    ) -> None:
+        """Add an error."""
+        self.diagnostics.append(error(code, message, *places, help=help))
+
+    def warn(
+        self, code: str, message: str, *places: Span | Label | None, help: str | None = None
+    ) -> None:
+        """Add a warning."""
+        self.diagnostics.append(warning(code, message, *places, help=help))
+
+    def has_error_in(self, span: Span) -> bool:
+        """Whether an error was reported inside a span."""
+        places = (d.span for d in self.diagnostics if d.severity == "error" and d.span)
+        return any(p.source is span.source and span.start <= p.start < span.end for p in places)
+
+    def refer(self, node: nodes.Node, referent: Referent) -> None:
+        """Note what a node refers to."""
+        self.program.referents[id(node)] = referent
+
+    def add_choice(
+        self, tune: nodes.Tune, owner: str, key: str, options: tuple[Any, ...]
+    ) -> Choice:
+        """Give a `tune` its stable id, `owner.key`, numbered from the second of that name on."""
+        name, number = f"{owner}.{key}", 1
+        while name in self.choice_ids:
+            number += 1
+            name = f"{owner}.{key}_{number}"
+        self.choice_ids.add(name)
+        choice = self.program.choices[id(tune)] = Choice(name, options, tune.span)
+        return choice
+
+
+@dataclass(slots=True, eq=False)
+class Binding:
+    """A local name. `kind` says in a word what bound it; only those with `must_use` warn unused."""
+
+    name: str
+    type: Type
+    span: Span | None
+    kind: str
+    must_use: bool = False
+    used: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Env:
+    """Where an expression stands: the locals, what is known of them, and what it may do."""
+
+    ctx: Context
+    file: File
+    owner: str  # qualified name of the declaration around
+    kind: BodyKind
+    result: Type | None = None  # what `return` or `yield` must give
+    pure: str | None = None  # the key whose expression may call nothing
+    tunable: bool = True  # whether a `tune` here is one of the program's
+    hint: str = "tune"  # names a `tune` met next
+    locals: dict[str, Binding] = field(default_factory=dict)
+    outer: Env | None = None
+    facts: dict[Path, Type] = field(default_factory=dict)
+
+    def nested(self, **changes: Any) -> Env:
+        """A scope inside this one."""
+        return replace(self, locals={}, outer=self, facts=dict(self.facts), **changes)
+
+    def knowing(self, facts: Mapping[Path, Type]) -> Env:
+        """This scope where more is known of its names."""
+        return self.nested() if not facts else replace(self.nested(), facts={**self.facts, **facts})
+
+    def hinted(self, hint: str) -> Env:
+        """This very scope, where a `tune` is called `hint`."""
+        return replace(self, hint=hint)
+
+    def scopes(self) -> Iterator[Env]:
+        """This scope and those around it."""
+        env: Env | None = self
+        while env is not None:
+            yield env
+            env = env.outer
+
+    def find(self, name: str) -> Binding | None:
+        """The local of a name."""
+        return next((e.locals[name] for e in self.scopes() if name in e.locals), None)
+
+    def bind(self, ident: nodes.Ident, type: Type, kind: str, *, must_use: bool = False) -> None:
+        """Bind a name; one that is bound already, here or around, is an error."""
+        earlier = self.find(ident.name)
+        declared = None if kind == "parameter" else self.file.names.get(ident.name)
+        if earlier is not None or declared is not None:
+            what = earlier.kind if earlier else "declaration"
+            place = earlier.span if earlier else declared.ident.span  # type: ignore[union-attr]
+            self.ctx.report(
+                "shadowed-name",
+                f"`{ident.name}` is already the name of a {what} here",
+                ident.span,
+                place and Label(place, "first bound here"),
+                help="choose another name: a name has one meaning",
+            )
+            if earlier is not None:
+                return
+        self.locals[ident.name] = Binding(ident.name, type, ident.span, kind, must_use)
+
+    def assume(self, name: str, type: Type, kind: str) -> None:
+        """Bind a name that the language gives, such as `out`."""
+        self.locals[name] = Binding(name, type, None, kind)
+
+    def visible(self) -> list[str]:
+        """All local names in reach."""
+        return [name for env in self.scopes() for name in env.locals]
+
+    def warn_unused(self) -> None:
+        """Warn of bindings of this scope that nothing read."""
+        for binding in self.locals.values():
+            if binding.must_use and not binding.used:
+                self.ctx.warn(
+                    "unused-binding",
+                    f"`{binding.name}` is never used",
+                    Label(binding.span, binding.kind) if binding.span else None,
+                )

@@ -1,0 +1,175 @@
+"""Statements: bindings, branches, loops, and that every path of a body ends with its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lmc.check import expressions
+from lmc.check.annotations import resolve
+from lmc.check.program import ModuleDef, PipelineDef, ToolDef
+from lmc.check.scope import Env
+from lmc.check.settings import SettingSpec, named, value_of
+from lmc.check.subtyping import is_subtype, show, widen
+from lmc.check.types import ERROR, IntType, Type
+from lmc.diagnostics import Label
+from lmc.source import Span
+from lmc.syntax import nodes
+
+MAX_ROUNDS = 1000
+_STUBBED = (nodes.ModuleDecl, nodes.ToolDecl, nodes.PipelineDecl)
+_BOUND = SettingSpec(IntType(1, MAX_ROUNDS))
+
+
+def check_body(env: Env, block: nodes.Block, name: nodes.Ident, result: nodes.TypeExpr) -> None:
+    """Check a block all of whose paths must return."""
+    if not check_block(env, block):
+        env.ctx.report(
+            "missing-return",
+            f"not every path of `{name.name}` returns",
+            Label(_last(block.span)),
+            Label(result.span, "the result that is promised"),
+        )
+
+
+def _last(span: Span) -> Span:
+    return Span(span.source, span.end - 1, span.end)
+
+
+def check_block(env: Env, block: nodes.Block) -> bool:
+    """Check the statements of a block in a scope of their own; whether every path through it ends."""
+    inner, ended = env.nested(), False
+    for stmt in block.stmts:
+        if ended:
+            env.ctx.warn("unreachable", "this is never reached", stmt.span)
+            break
+        ended = _STATEMENTS[stmt.__class__](inner, stmt)
+    inner.warn_unused()
+    return ended
+
+
+def _let(env: Env, stmt: nodes.Let) -> bool:
+    hinted = env.hinted(stmt.name.name)
+    if stmt.type is None:
+        type = _value(hinted, stmt.value, None, "")
+    else:
+        type = resolve(env.ctx, env.file, stmt.type)
+        _value(hinted, stmt.value, type, f"`{stmt.name.name}`", stmt.type.span)
+    env.bind(stmt.name, type, "let", must_use=True)
+    return False
+
+
+def _value(
+    env: Env, expr: nodes.Expr, expected: Type | None, why: str, place: Span | None = None
+) -> Type:
+    if not isinstance(expr, nodes.Loop):
+        if expected is None:
+            return expressions.infer(env, expr)
+        return expressions.check(env, expr, expected, why, place)
+    type = _loop(env, expr)
+    if expected is not None and not is_subtype(type, expected):
+        expressions.report_mismatch(env, expr.start, type, expected, why, place)
+    return type
+
+
+def _loop(env: Env, loop: nodes.Loop) -> Type:
+    start = expressions.infer(env, loop.start)
+    state = widen(start)
+    if loop.type is not None:
+        state = resolve(env.ctx, env.file, loop.type)
+        if not is_subtype(start, state):
+            why = f"the start of `{loop.name.name}`"
+            expressions.report_mismatch(env, loop.start, start, state, why, loop.type.span)
+    value_of(env, loop.bound, _BOUND, "for")
+    inner = env.nested(kind="loop", result=state)
+    inner.bind(loop.name, state, "loop state")
+    if loop.until is not None:
+        expressions.check_condition(inner, loop.until, "`until`")
+    if not check_block(inner, loop.body):
+        message = "not every path of the loop yields its next state"
+        env.ctx.report("missing-yield", message, Label(_last(loop.body.span)), loop.name.span)
+    env.ctx.program.types[id(loop)] = state
+    return state
+
+
+def _if(env: Env, stmt: nodes.If) -> bool:
+    expressions.check_condition(env, stmt.condition, "the condition of `if`")
+    true = expressions.facts(env, stmt.condition, True)
+    false = expressions.facts(env, stmt.condition, False)
+    then = check_block(env.knowing(true), stmt.then)
+    other = _otherwise(env.knowing(false), stmt.otherwise)
+    if then and not other:
+        env.facts.update(false)
+    if other and not then:
+        env.facts.update(true)
+    return then and other
+
+
+def _otherwise(env: Env, branch: nodes.Block | nodes.If | None) -> bool:
+    if branch is None:
+        return False
+    return check_block(env, branch) if isinstance(branch, nodes.Block) else _if(env, branch)
+
+
+def _return(env: Env, stmt: nodes.Return) -> bool:
+    if env.kind in ("loop", "test"):
+        instead = (
+            "`yield` gives the next state" if env.kind == "loop" else "`assert` says what must hold"
+        )
+        message = f"`return` does not stand in a {env.kind}"
+        env.ctx.report("misplaced-return", message, stmt.span, help=instead)
+        _value(env, stmt.value, None, "")
+    else:
+        _value(env.hinted("return"), stmt.value, env.result, "the result")
+    return True
+
+
+def _yield(env: Env, stmt: nodes.Yield) -> bool:
+    if env.kind != "loop":
+        message = "`yield` stands in a loop only"
+        env.ctx.report("misplaced-yield", message, stmt.span, help="write `return`")
+        expressions.infer(env, stmt.value)
+        return True
+    assert env.result is not None
+    actual = expressions.infer(env.hinted("yield"), stmt.value, env.result)
+    if not is_subtype(actual, env.result):
+        env.ctx.report(
+            "type-mismatch",
+            f"the state of the loop is `{show(env.result)}`, but this yields `{show(actual)}`",
+            Label(stmt.value.span, f"`{show(actual)}`"),
+            help="give the state its type: `loop name: T = …`",
+        )
+    return True
+
+
+def _assert(env: Env, stmt: nodes.Assert) -> bool:
+    _only_in_tests(env, stmt, "assert")
+    expressions.check_condition(env, stmt.condition, "what is asserted")
+    return False
+
+
+def _only_in_tests(env: Env, stmt: nodes.Stmt, word: str) -> None:
+    if env.kind != "test":
+        env.ctx.report(f"misplaced-{word}", f"`{word}` stands in tests only", stmt.span)
+
+
+def _stub(env: Env, stmt: nodes.Stub) -> bool:
+    _only_in_tests(env, stmt, "stub")
+    target = named(env, stmt.target, _STUBBED, "module, pipeline or tool")
+    meaning = target.meaning if target else ERROR
+    if not isinstance(meaning, ModuleDef | PipelineDef | ToolDef):
+        expressions.infer(env, stmt.value)
+        return False
+    env.ctx.refer(stmt.target, meaning)
+    why = f"the result of `{stmt.target.name}`"
+    expressions.check(env, stmt.value, meaning.signature.result, why)
+    return False
+
+
+_STATEMENTS: dict[type, Callable[..., bool]] = {
+    nodes.Let: _let,
+    nodes.If: _if,
+    nodes.Return: _return,
+    nodes.Yield: _yield,
+    nodes.Assert: _assert,
+    nodes.Stub: _stub,
+}

@@ -1,0 +1,254 @@
+"""Relations between types: subtype, join, and what is left when refinements are forgotten."""
+
+from __future__ import annotations
+
+import re
+
+from lmc.check.types import (
+    FLOAT,
+    INT,
+    NONE,
+    STR,
+    BoolType,
+    DictType,
+    EnumType,
+    ErrorType,
+    FloatType,
+    IntType,
+    JsonType,
+    ListType,
+    LiteralType,
+    NeverType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
+
+Bound = float | None
+
+
+def is_subtype(a: Type, b: Type) -> bool:
+    """Whether each value of `a` is a value of `b`, with `int <: float` the one conversion."""
+    if a is b or isinstance(a, ErrorType | NeverType) or isinstance(b, ErrorType | JsonType):
+        return True
+    if isinstance(a, UnionType):
+        return all(is_subtype(option, b) for option in a.options)
+    if isinstance(b, OptionalType):
+        return isinstance(a, NoneType) or is_subtype(required(a), b.item)
+    if isinstance(b, UnionType):
+        return any(is_subtype(a, option) for option in b.options)
+    return _is_plain_subtype(a, b)
+
+
+def _is_plain_subtype(a: Type, b: Type) -> bool:
+    match a, b:
+        case LiteralType(), LiteralType():
+            return set(a.values) <= set(b.values)
+        case LiteralType(), StrType():
+            return all(text_fits(value, b) for value in a.values)
+        case StrType(), StrType():
+            inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)
+            return inside and b.pattern in (None, a.pattern)
+        case (IntType(), IntType()) | (IntType() | FloatType(), FloatType()):
+            return _within(a.low, a.high, b.low, b.high)
+        case ListType(), ListType():
+            inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)
+            return inside and is_subtype(a.item, b.item)
+        case DictType(), DictType():
+            return is_subtype(a.item, b.item)
+        case RecordType(), RecordType():
+            return a == b or all(_has_field(a, f.name, f.type) for f in b.fields)
+    return a == b
+
+
+def _has_field(record: RecordType, name: str, type: Type) -> bool:
+    field = record.get(name)
+    return field is not None and is_subtype(field.type, type)
+
+
+def text_fits(value: str, type: StrType) -> bool:
+    """Whether a string meets the length and pattern of a `str(…)`."""
+    if not _within(len(value), len(value), type.min_len, type.max_len):
+        return False
+    return type.pattern is None or re.fullmatch(type.pattern, value) is not None
+
+
+def required(type: Type) -> Type:
+    """`T` of `T?`, else the type itself."""
+    return type.item if isinstance(type, OptionalType) else type
+
+
+def optional(type: Type) -> Type:
+    """`T?`, never twice."""
+    if isinstance(type, OptionalType | NoneType | ErrorType | JsonType):
+        return type
+    return NONE if isinstance(type, NeverType) else OptionalType(type)
+
+
+def join(a: Type, b: Type) -> Type | None:
+    """The least type that holds both, or None when there is none worth a name."""
+    if isinstance(a, ErrorType) or isinstance(b, ErrorType):
+        return a if isinstance(a, ErrorType) else b
+    if is_subtype(a, b):
+        return b
+    if is_subtype(b, a):
+        return a
+    if isinstance(a, NoneType | OptionalType) or isinstance(b, NoneType | OptionalType):
+        item = _join_items(a, b)
+        return None if item is None else optional(item)
+    return _join_plain(a, b)
+
+
+def _join_items(a: Type, b: Type) -> Type | None:
+    if isinstance(a, NoneType):
+        return required(b)
+    return required(a) if isinstance(b, NoneType) else join(required(a), required(b))
+
+
+def _join_plain(a: Type, b: Type) -> Type | None:
+    match a, b:
+        case LiteralType(), LiteralType():
+            return LiteralType(tuple(dict.fromkeys(a.values + b.values)))
+        case LiteralType() | StrType(), LiteralType() | StrType():
+            return STR
+        case IntType(), IntType():
+            return IntType(*_hull(a.low, a.high, b.low, b.high))  # type: ignore[arg-type]
+        case IntType() | FloatType(), IntType() | FloatType():
+            return FloatType(*_hull(a.low, a.high, b.low, b.high))
+        case ListType(), ListType():
+            item = join(a.item, b.item)
+            lengths = _hull(a.min_len, a.max_len, b.min_len, b.max_len)
+            return None if item is None else ListType(item, *lengths)  # type: ignore[arg-type]
+        case DictType(), DictType():
+            item = join(a.item, b.item)
+            return None if item is None else DictType(item)
+    return None
+
+
+def forget(type: Type) -> Type:
+    """The type without refinements, down to the items of lists."""
+    match type:
+        case StrType():
+            return STR
+        case IntType():
+            return INT
+        case FloatType():
+            return FLOAT
+        case ListType():
+            return ListType(forget(type.item))
+        case DictType():
+            return DictType(forget(type.item))
+        case OptionalType():
+            return OptionalType(forget(type.item))
+        case UnionType():
+            return UnionType(tuple(forget(option) for option in type.options))
+    return type
+
+
+def widen(type: Type) -> Type:
+    """The type that a changing value of this start has: no refinements, no literals."""
+    match type:
+        case LiteralType():
+            return STR
+        case ListType():
+            return ListType(widen(type.item))
+        case OptionalType():
+            return OptionalType(widen(type.item))
+    return forget(type)
+
+
+def disjoint(a: Type, b: Type) -> bool:
+    """Whether no number or string can be of both types; other types are never called disjoint."""
+    match a, b:
+        case IntType() | FloatType(), IntType() | FloatType():
+            return _apart(a.high, b.low) or _apart(b.high, a.low)
+        case LiteralType(), StrType():
+            return not any(text_fits(value, b) for value in a.values)
+        case LiteralType(), LiteralType():
+            return not set(a.values) & set(b.values)
+        case OptionalType(), _:
+            return disjoint(a.item, b)
+        case _, OptionalType():
+            return disjoint(a, b.item)
+    return False
+
+
+def comparable(a: Type, b: Type) -> bool:
+    """Whether `a == b` can be true: the two have values in common once refinements are forgotten."""
+    if isinstance(a, NoneType) or isinstance(b, NoneType):
+        return all(isinstance(t, NoneType | OptionalType | JsonType | ErrorType) for t in (a, b))
+    a, b = required(a), required(b)
+    if isinstance(a, LiteralType) and isinstance(b, LiteralType):
+        return not disjoint(a, b)
+    if isinstance(a, ListType) and isinstance(b, ListType):
+        return (
+            isinstance(a.item, NeverType)
+            or isinstance(b.item, NeverType)
+            or comparable(a.item, b.item)
+        )
+    return isinstance(a, JsonType) or join(forget(a), forget(b)) is not None
+
+
+def has_equality(type: Type) -> bool:
+    """Whether equal values of the type can be expected to repeat, so that votes can be counted."""
+    match type:
+        case OptionalType() | ListType():
+            return has_equality(type.item)
+        case RecordType():
+            return all(has_equality(f.type) for f in type.fields)
+        case (
+            StrType()
+            | IntType()
+            | BoolType()
+            | LiteralType()
+            | EnumType()
+            | ErrorType()
+            | NoneType()
+        ):
+            return True
+    return False
+
+
+def is_number(type: Type) -> bool:
+    """Whether the type is an int or a float."""
+    return isinstance(type, IntType | FloatType | ErrorType)
+
+
+def is_text(type: Type) -> bool:
+    """Whether the type is a string."""
+    return isinstance(type, StrType | LiteralType | ErrorType)
+
+
+def show(type: Type) -> str:
+    """The type as a message names it: a constant as itself, a list literal by its length."""
+    match type:
+        case IntType(low, high) | FloatType(low, high) if low is not None and low == high:
+            return str(low)
+        case ListType(NeverType()):
+            return "[]"
+        case ListType(item, low, high) if low is not None and low == high:
+            return f"list[{show(widen(item))}] of {low} item{'s' if low != 1 else ''}"
+    return str(type)
+
+
+def _within(
+    low: Bound, high: Bound, outer_low: Bound, outer_high: Bound, floor: Bound = None
+) -> bool:
+    low = floor if low is None else low
+    return (outer_low is None or (low is not None and low >= outer_low)) and (
+        outer_high is None or (high is not None and high <= outer_high)
+    )
+
+
+def _hull(low: Bound, high: Bound, other_low: Bound, other_high: Bound) -> tuple[Bound, Bound]:
+    return (
+        None if low is None or other_low is None else min(low, other_low),
+        None if high is None or other_high is None else max(high, other_high),
+    )
+
+
+def _apart(high: Bound, low: Bound) -> bool:
+    return high is not None and low is not None and high < low

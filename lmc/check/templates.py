@@ -1,0 +1,100 @@
+"""Prompt templates: sandboxed Jinja whose names and filters are known before anything runs."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from lmc.check.program import ModuleDef
+from lmc.check.scope import Env
+from lmc.diagnostics import did_you_mean
+from lmc.source import Span
+from lmc.syntax import nodes
+
+SLOTS = ("instructions", "demos", "format")
+_GIVEN = (*SLOTS, "loop", "range", "namespace", "dict", "lipsum", "cycler", "joiner")
+
+
+def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """Check the template of a module, if it has one."""
+    setting = next((s for s in decl.settings if s.key.name == "template"), None)
+    if setting is None or not isinstance(setting.value, nodes.ObjectLit):
+        return
+    seen: set[str] = set()
+    for pair in setting.value.pairs:
+        if isinstance(pair.value, nodes.String):
+            seen |= _check_text(env, module, pair.value)
+    hidden = [p.name for p in module.signature.params if p.name not in seen and not p.train]
+    if hidden and "template" in module.settings and not env.ctx.has_error_in(setting.span):
+        names = ", ".join(f"`{name}`" for name in hidden)
+        message = f"the template never shows {names} to the model"
+        env.ctx.warn("hidden-input", message, setting.key.span)
+
+
+def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
+    from jinja2 import TemplateSyntaxError, meta
+
+    try:
+        tree = _environment().parse(text.value)
+    except TemplateSyntaxError as problem:
+        span = _line_span(text, problem.lineno)
+        env.ctx.report("bad-template", f"the template does not parse: {problem.message}", span)
+        return set()
+    used = meta.find_undeclared_variables(tree)
+    known = [*(p.name for p in module.signature.params), *SLOTS]
+    for name in sorted(used - {*known, *_GIVEN}):
+        _report(env, text, name, known, "unknown-template-name", "parameter or slot")
+    _check_filters(env, text, tree)
+    return used
+
+
+def _check_filters(env: Env, text: nodes.String, tree: Any) -> None:
+    from jinja2 import nodes as jinja
+
+    environment = _environment()
+    for kind, table, what in (
+        (jinja.Filter, environment.filters, "filter"),
+        (jinja.Test, environment.tests, "test"),
+    ):
+        for name in sorted({str(node.name) for node in tree.find_all(kind)} - set(table)):
+            _report(env, text, name, table, "unknown-template-filter", what)
+
+
+def _report(env: Env, text: nodes.String, name: str, known: Any, code: str, what: str) -> None:
+    near = did_you_mean(name, known)
+    if code == "unknown-template-name":
+        message = f"`{name}` is no {what} that the template can show"
+    else:
+        message = f"templates have no {what} `{name}`"
+    place = _name_span(text, name)
+    env.ctx.report(code, message, place, help=f"did you mean `{near}`?" if near else None)
+
+
+@cache
+def _environment() -> Any:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment()
+
+
+def _name_span(text: nodes.String, name: str) -> Span:
+    """Where a name stands between the braces of a template, as well as can be told from its text."""
+    source = text.span.text
+    for braces in re.finditer(r"\{\{.*?\}\}|\{%.*?%\}", source, re.DOTALL):
+        found = re.search(rf"\b{re.escape(name)}\b", braces.group())
+        if found:
+            start = text.span.start + braces.start() + found.start()
+            return Span(text.span.source, start, start + len(name))
+    return text.span
+
+
+def _line_span(text: nodes.String, line: int) -> Span:
+    """The line of a template that Jinja complains of; a dedented text may start a line later."""
+    lines = text.span.text.splitlines(keepends=True)
+    first = 1 if len(lines) > 1 and not lines[0].strip('"').strip() else 0
+    at = min(first + line - 1, len(lines) - 1)
+    start = text.span.start + sum(map(len, lines[:at]))
+    content = lines[at].rstrip()
+    blank = len(content) - len(content.lstrip())
+    return Span(text.span.source, start + blank, start + max(len(content), blank + 1))
