@@ -54,7 +54,7 @@ class Answer:
 
 
 class ModelFailure(Exception):
-    """A failure of the infrastructure, not of the answer: callers read `retryable`, never the message.
+    """A failure of the infrastructure, not of the answer; callers read `retryable`, no message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
     not_found, missing_extra, replay_miss, script_end.

@@ -126,7 +126,6 @@ def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
 
 def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
     from lmc.models.transformers_local import open_transformers
-
     from lmc.tiny import MODEL_DIR
 
     return open_transformers(str(MODEL_DIR), settings)
@@ -149,16 +148,19 @@ def _known(*providers: Provider) -> dict[str, Provider]:
 
 
 _providers = _known(
-    Provider(TINY, "the model in the box", _open_tiny, _LOCAL, "local", _TORCH),
+    Provider("lmc/", "lmc/tiny, the model in the box", _open_tiny, _LOCAL, "local", _TORCH),
     Provider(
-        "openai/", "OpenAI, or any server that speaks its protocol (base_url)", open_openai, _HTTP,
+        "openai/", "OpenAI, or a server that speaks its protocol (base_url)", open_openai, _HTTP,
         key_env="OPENAI_API_KEY", key_needed=True,
     ),
     Provider("hosted_vllm/", "a vLLM server (base_url)", open_vllm, _HTTP),
     Provider("vllm/", "a vLLM server (base_url)", open_vllm, _HTTP),
     Provider("ollama/", "Ollama on this machine (or base_url)", open_ollama, _HTTP),
-    Provider("hf/", "a folder or model hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
+    Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
     Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),
-    Provider("litellm/", "litellm, where another prefix would be taken", _open_litellm, _ANY, "litellm", ("litellm",)),
+    Provider(
+        "litellm/", "litellm, where another prefix would be taken", _open_litellm, _ANY,
+        "litellm", ("litellm",),
+    ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Seque
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Answers for prompts in which a regular expression is found; sample i gets answer i, cyclic."""
+    """Answers for prompts in which a pattern is found; sample i gets answer i, cyclic."""
 
     pattern: re.Pattern[str]
     answers: tuple[Reply, ...]

@@ -1,0 +1,166 @@
+"""Models run here with transformers: what is asked together is answered in one batch.
+
+Importing this file is cheap; torch and transformers are imported by the engine's own thread when
+the first request comes, so that a run answered from the cache never pays for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+
+if TYPE_CHECKING:
+    from lmc.models.decoding import Engine
+
+_GATHER_S = 0.003  # how long the thread waits for company after the first request
+_HASHED_IN_FULL_BYTES = 64 << 20
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request on its way through the engine's thread; a cancelled future stops its rows."""
+
+    request: Request
+    done: Future[list[Answer]] = field(default_factory=Future)
+    start_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is answered, or nobody waits for the answers any more."""
+        return self.done.done()
+
+    def succeed(self, answers: list[Answer]) -> None:
+        """Hand over the answers."""
+        if self.done.set_running_or_notify_cancel():
+            self.done.set_result(answers)
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Hand over the failure."""
+        if not self.settled and self.done.set_running_or_notify_cancel():
+            self.done.set_exception(failure)
+
+
+class Transformers:
+    """A causal language model in a folder (or of a model hub), on the GPU if there is one.
+
+    The text of a sample depends on messages, sampling, seed and sample index only, not on what else
+    is in the batch (float32 on a CPU; a GPU computes in bfloat16, where rounding may differ).
+    Without a temperature sample 0 is greedy and further ones are drawn at 0.7; no seed is seed 0.
+    """
+
+    price: Price | None = Price(0.0, 0.0)
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.endpoint = f"transformers:{_fingerprint(source)}"
+        self.capabilities = Capabilities(
+            logprobs=True, multiple_samples=True, adapters=True, seed=True, local=True
+        )
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        """Queue the request for the next batch. Raises: ModelFailure."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
+            self._thread.start()
+        job = Job(request)
+        self._jobs.put(job)
+        return await asyncio.wrap_future(job.done)
+
+    async def close(self) -> None:
+        """Stop the thread after the batch it is in, and let the weights go."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join, 5.0)
+
+    def _work(self) -> None:
+        engine: Engine | ModelFailure | None = None
+        while jobs := self._gather():
+            engine = engine or _load(self.source)
+            if isinstance(engine, ModelFailure):
+                for job in jobs:
+                    job.fail(engine)
+            else:
+                _answer(engine, jobs)
+
+    def _gather(self) -> list[Job]:
+        """Wait for a request, then take all that are there; empty when it is time to stop."""
+        jobs: list[Job] = []
+        first = self._jobs.get()
+        if first is None:
+            return []
+        jobs.append(first)
+        while True:
+            try:
+                job = self._jobs.get(timeout=_GATHER_S)
+            except queue.Empty:
+                return jobs
+            if job is None:
+                self._jobs.put(None)
+                return jobs
+            jobs.append(job)
+
+
+def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
+    """`hf/<folder or hub name>`; a folder is looked up relative to the program, then as given.
+
+    Raises: LmcError[unknown-model] for a path that is no folder with a model.
+    """
+    base_dir = Path(settings.get("base_dir") or ".")
+    for folder in (base_dir / Path(model).expanduser(), Path(model).expanduser()):
+        if (folder / "config.json").is_file():
+            return Transformers(str(folder.resolve()))
+    if model.startswith(("/", ".", "~")) or model.count("/") != 1:
+        message = f"there is no model in the folder {model}"
+        help = "a model is a folder with config.json, safetensors and a tokenizer"
+        raise LmcError(error("unknown-model", message, help=help))
+    return Transformers(model)
+
+
+def _load(source: str) -> Engine | ModelFailure:
+    try:
+        from lmc.models.decoding import load_engine
+
+        return load_engine(source)
+    except Exception as e:  # a broken folder raises whatever the library meets first
+        hint = "is it there, with config.json, *.safetensors and a tokenizer?"
+        message = f"cannot load the model {source}: {type(e).__name__}: {e}"
+        return ModelFailure("not_found", message[:600], retryable=False, hint=hint)
+
+
+def _answer(engine: Engine, jobs: list[Job]) -> None:
+    try:
+        engine.answer(jobs)
+    except Exception as e:  # out of memory, say: the thread must live on
+        failure = ModelFailure("server", f"{type(e).__name__}: {e}", retryable=False)
+        for job in jobs:
+            job.fail(failure)
+
+
+def _fingerprint(source: str) -> str:
+    """What identifies the weights in cache keys: the content of small files, else size and time."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    digest = hashlib.sha256()
+    for file in sorted(
+        p for p in folder.iterdir() if p.suffix in {".json", ".safetensors", ".jinja"}
+    ):
+        stat = file.stat()
+        digest.update(f"{file.name}\0{stat.st_size}\0".encode())
+        small = stat.st_size <= _HASHED_IN_FULL_BYTES
+        digest.update(file.read_bytes() if small else str(stat.st_mtime_ns).encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,177 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from lmc.diagnostics import LmcError
+from lmc.models.base import ModelFailure, Request, Sampling
+from lmc.models.registry import open_backend
+from lmc.models.transformers_local import Transformers
+from tests.test_models.tiny_llama import save_tiny_llama
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+SYSTEM = {"role": "system", "content": "Answer the question as well as you can, in one word."}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+async def model(folder):
+    backend = Transformers(str(folder))
+    yield backend
+    await backend.close()
+
+
+def ask_for(text, *, n=1, index=0, logprobs=False, **sampling):
+    sampling = Sampling(**{"max_tokens": 12, **sampling})
+    messages = (SYSTEM, {"role": "user", "content": text})
+    return Request("tiny", messages, sampling, n=n, index=index, logprobs=logprobs)
+
+
+MIXED = [
+    ask_for("short", temperature=1.0, n=3),
+    ask_for("a question that is quite a bit longer than the others are", temperature=0.9),
+    ask_for("greedy", temperature=0.0),
+    ask_for("nucleus", temperature=1.2, top_p=0.6, seed=5, n=2),
+    ask_for("unset"),
+    ask_for("long answer", temperature=1.0, max_tokens=40),
+]
+
+
+async def test_text_does_not_depend_on_the_batch(folder):
+    alone, together = Transformers(str(folder)), Transformers(str(folder))
+    one_by_one = [await alone.generate(request) for request in MIXED]
+    in_one_batch = await asyncio.gather(*(together.generate(request) for request in MIXED))
+    await asyncio.gather(alone.close(), together.close())
+    assert one_by_one == list(in_one_batch)
+
+
+async def test_samples_differ_and_do_not_depend_on_how_many_are_asked(model):
+    four = await model.generate(ask_for("q", temperature=1.0, n=4))
+    third = await model.generate(ask_for("q", temperature=1.0, index=2))
+    assert len({a.text for a in four}) == 4
+    assert four[2].text == third[0].text
+    assert [a.prompt_tokens > 0 for a in four] == [True, False, False, False]
+
+
+async def test_seed_decides(model):
+    texts = [
+        (await model.generate(ask_for("q", temperature=1.0, seed=seed)))[0].text
+        for seed in (None, 0, 1)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+async def test_greedy_is_what_transformers_generates(model, folder):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    request = ask_for("what?", temperature=0.0, max_tokens=24)
+    prompt = tokenizer.apply_chat_template(
+        list(request.messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = reference.generate(**prompt, max_new_tokens=24, do_sample=False)
+    new = ids[0, prompt["input_ids"].shape[1] :]
+    (answer,) = await model.generate(request)
+    assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
+    assert answer.prompt_tokens == prompt["input_ids"].shape[1]
+
+
+async def test_prefill_of_a_shared_prefix_gives_the_same_logits(folder):
+    from lmc.models import decoding
+    from lmc.models.transformers_local import Job
+
+    engine = decoding.load_engine(str(folder))
+    rows = [r for text in ("one", "two plus two", "x") for r in engine._rows(Job(ask_for(text)))]
+    with decoding.torch.inference_mode():
+        shared = engine._prefill(rows).logits
+        singly = decoding.torch.cat([engine._prefill([row]).logits for row in rows])
+    assert decoding._shared_prefix([row.prompt for row in rows]) > 40
+    decoding.torch.testing.assert_close(shared, singly, atol=1e-4, rtol=1e-4)
+
+
+async def test_logprobs_are_of_the_chosen_tokens(model):
+    (answer,) = await model.generate(ask_for("q", temperature=1.0, logprobs=True))
+    assert len(answer.logprobs) >= answer.completion_tokens > 0
+    assert all(p <= 0 for p in answer.logprobs)
+
+
+async def test_max_tokens_and_stop(model):
+    (full,) = await model.generate(ask_for("q", temperature=1.0, max_tokens=30, seed=3))
+    assert full.finish_reason == "length" and full.completion_tokens == 30
+    stop = full.text[10:12]
+    (cut,) = await model.generate(
+        ask_for("q", temperature=1.0, max_tokens=30, seed=3, stop=(stop,))
+    )
+    assert cut.text == full.text[: full.text.index(stop)] and cut.finish_reason == "stop"
+    assert cut.completion_tokens < 30
+
+
+async def test_prompt_too_long(model):
+    with pytest.raises(ModelFailure) as failure:
+        await model.generate(ask_for("word " * 200))
+    assert failure.value.kind == "context_length" and not failure.value.retryable
+
+
+async def test_answer_ends_with_the_context(model):
+    request = ask_for("w" * 430, temperature=1.0, max_tokens=100)
+    (answer,) = await model.generate(request)
+    assert answer.prompt_tokens + answer.completion_tokens <= 512
+
+
+async def test_cancelled_requests_leave_the_others_alone(model):
+    stays = asyncio.create_task(model.generate(ask_for("stays", max_tokens=200)))
+    goes = asyncio.create_task(model.generate(ask_for("goes", max_tokens=400)))
+    await asyncio.sleep(0.02)
+    goes.cancel()
+    assert len(await stays) == 1
+    with pytest.raises(asyncio.CancelledError):
+        await goes
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+async def test_adapter_changes_the_answer_and_only_where_it_is_asked_for(model, folder, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(tmp_path / "adapter.one")
+    plain = ask_for("q", temperature=0.0, max_tokens=24)
+    adapted = replace(plain, adapter=str(tmp_path / "adapter.one"))
+    before = await model.generate(plain)
+    with_adapter, after = await asyncio.gather(model.generate(adapted), model.generate(plain))
+    assert before == after and before[0].text != with_adapter[0].text
+    with pytest.raises(ModelFailure) as failure:
+        await model.generate(replace(plain, adapter=str(tmp_path / "nothing")))
+    assert failure.value.kind == "not_found"
+
+
+async def test_broken_folder_is_a_failure(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    backend = Transformers(str(tmp_path))
+    with pytest.raises(ModelFailure) as failure:
+        await backend.generate(ask_for("q"))
+    await backend.close()
+    assert failure.value.kind == "not_found"
+
+
+def test_endpoint_follows_the_weights(folder, tmp_path):
+    other = save_tiny_llama(tmp_path, seed=1)
+    assert Transformers(str(folder)).endpoint == Transformers(str(folder)).endpoint
+    assert Transformers(str(folder)).endpoint != Transformers(str(other)).endpoint
+
+
+def test_paths_are_checked_before_the_first_request(folder):
+    backend, _ = open_backend(f"hf/{folder.name}", {"base_dir": folder.parent})
+    assert backend.source == str(folder)
+    with pytest.raises(LmcError, match="unknown-model"):
+        open_backend("hf/./nothing", {})
