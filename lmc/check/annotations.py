@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from lmc.check import expressions
+from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.scope import Context, Declared, Env, File
 from lmc.check.types import (
@@ -100,7 +100,7 @@ def _declared(ctx: Context, file: File, ident: nodes.Ident) -> Type:
         return BUILTIN_RECORDS.get(ident.name) or _unknown(ctx, file, ident)
     if not isinstance(declared.decl, TYPE_DECLS):
         if not isinstance(declared.meaning, ErrorType):
-            kind = expressions.describe(declared)
+            kind = inference.describe(declared)
             place = Label(declared.ident.span, "declared here")
             ctx.report("not-a-type", f"`{ident.name}` is a {kind}, not a type", ident.span, place)
         return ERROR
@@ -268,13 +268,13 @@ def default(
 def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
     """The JSON value of an expression that must be a constant of a type, refinements included."""
     before = len(env.ctx.diagnostics)
-    actual = expressions.check(env, expr, type, why)
+    actual = inference.check(env, expr, type, why)
     if len(env.ctx.diagnostics) > before or isinstance(actual, ErrorType):
         return None
     try:
         value = evaluate(env.ctx.program, expr)
     except NotConstant as stop:
-        expressions.report_not_constant(env, stop.node, why)
+        inference.report_not_constant(env, stop.node, why)
         return None
     problem = misfit(value, type)
     if problem:

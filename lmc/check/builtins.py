@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
 from lmc.check.types import (
     BOOL,
+    BUILTIN_RECORDS,
     FLOAT,
     INT,
     STR,
@@ -20,6 +21,7 @@ from lmc.check.types import (
     ListType,
     NeverType,
     OptionalType,
+    RecordType,
     Type,
 )
 
@@ -239,7 +241,12 @@ FUNCTIONS = {f.name: f for f in _FUNCTIONS}
 
 # `zip(xs, ys, …)` goes over lists side by side, to the end of the shortest; it stands only behind the
 # `in` of a comprehension, as there are no tuples.
-NAMES = (*FUNCTIONS, "zip")
+NAMES = (*FUNCTIONS, "zip", *BUILTIN_RECORDS)
+
+
+def named(name: str) -> str | RecordType | None:
+    """A built-in function (by its name) or record."""
+    return BUILTIN_RECORDS.get(name) or (name if name in NAMES else None)
 
 
 def check_count(given: Given) -> str | None:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmc.check import builtins, expressions
+from lmc.check import access, builtins, inference
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import disjoint, forget, is_subtype, show, widen
 from lmc.check.types import (
-    BUILTIN_RECORDS,
     ERROR,
     ErrorType,
     ListType,
@@ -22,8 +21,6 @@ from lmc.check.types import (
 from lmc.diagnostics import Label, did_you_mean
 from lmc.source import Span
 from lmc.syntax import nodes
-
-BUILTIN_NAMES = (*builtins.NAMES, *BUILTIN_RECORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +33,11 @@ class Slot:
     place: Span | None = None
 
 
-def builtin(name: str) -> str | RecordType | None:
-    """A built-in function (by name) or record."""
-    return name if name in builtins.NAMES else BUILTIN_RECORDS.get(name)
-
-
-def infer_call(env: Env, call: nodes.Call) -> Type:
+def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type:
     """The type of a call; notes its target and its bindings."""
     if not isinstance(call.target, nodes.Var):
         return _not_callable(env, call, "this is no name of something to call")
-    found = expressions.lookup(env, call.target)
+    found = inference.lookup(env, call.target)
     if found is None:
         return _infer_args(env, call)
     meaning = found.meaning if isinstance(found, Declared) else found
@@ -62,7 +54,7 @@ def infer_call(env: Env, call: nodes.Call) -> Type:
         case ErrorType():
             return _infer_args(env, call)
     if isinstance(found, Declared):
-        return _not_callable(env, call, f"it is a {expressions.describe(found)}", place)
+        return _not_callable(env, call, f"it is a {inference.describe(found)}", place)
     return _not_callable(env, call, f"it is a {found.kind}", found.span)
 
 
@@ -79,7 +71,7 @@ def _not_callable(env: Env, call: nodes.Call, why: str, place: Span | None = Non
 
 def _infer_args(env: Env, call: nodes.Call) -> Type:
     for arg in call.args:
-        expressions.infer(env, arg.value)
+        inference.infer(env, arg.value)
     return ERROR
 
 
@@ -114,7 +106,7 @@ def bind(
             bound[at] = arg.value
             continue
         wrong = True
-        expressions.infer(env, arg.value)
+        inference.infer(env, arg.value)
     missing = [s.name for s, e in zip(slots, bound) if e is None and s.needed]
     if missing and not wrong:
         _report_missing(env, missing, name, where, place)
@@ -180,7 +172,7 @@ def _module_call(
     for slot, expr in zip(slots, bound):
         if expr is not None:
             why = f"`{slot.name}` of `{name}`"
-            expressions.check(env.hinted(slot.name), expr, slot.type, why, slot.place)
+            inference.check(env.hinted(slot.name), expr, slot.type, why, slot.place)
     env.ctx.program.bindings[id(call)] = tuple(bound)
     return result_type(target)
 
@@ -225,7 +217,7 @@ def _check_field(
     A number or string that can never meet them is an error all the same.
     """
     why = f"`{slot.name}` of `{record.name}`"
-    actual = expressions.check(env, expr, forget(slot.type), why, place)
+    actual = inference.check(env, expr, forget(slot.type), why, place)
     if is_subtype(actual, forget(slot.type)) and disjoint(actual, slot.type):
         env.ctx.report(
             "out-of-range",
@@ -251,7 +243,7 @@ def infer_zip(env: Env, expr: nodes.Expr) -> list[Type]:
     assert isinstance(expr, nodes.Call)
     env.ctx.refer(expr.target, Builtin("zip"))
     env.ctx.program.bindings[id(expr)] = tuple(arg.value for arg in expr.args)
-    types = [expressions.infer(env, arg.value) for arg in expr.args]
+    types = [inference.infer(env, arg.value) for arg in expr.args]
     for arg, type in zip(expr.args, types):
         if not isinstance(type, ListType | ErrorType):
             _report_builtin(env, arg.value, "zip", "lists", type)
@@ -295,7 +287,7 @@ def _builtin_arg(
     if param.selector:
         type = _selected(env, name, expr, next(iter(before), None))
     else:
-        type = expressions.infer(env.hinted(param.name), expr)
+        type = inference.infer(env.hinted(param.name), expr)
     if not param.accepts(type) and not isinstance(type, ErrorType):
         _report_builtin(env, expr, name, param.wants, type)
         return ERROR
@@ -310,7 +302,7 @@ def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> 
         return ERROR
     item = list_type.item if isinstance(list_type, ListType) else ERROR
     if isinstance(item, RecordType):
-        return expressions.field_type(env, item, expr.name)
+        return access.field_type(env, item, expr.name)
     if not isinstance(item, ErrorType):
         env.ctx.report(
             "no-fields", f"the items are `{show(widen(item))}`, which has no fields", expr.span

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from lmc.check import modules, optimize, settings
 from lmc.check.cycles import check_calls
 from lmc.check.declarations import define_all, module_env
+from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Reader, read_source, unused_imports
 from lmc.check.optimizers import OPTIMIZERS
 from lmc.check.program import MetricDef, ModuleDef, PipelineDef, Program, TestDef
@@ -27,7 +28,7 @@ def check_program(
 
     `read` gives the text of an imported file by name (see `imports.import_name`); nothing else is read.
     """
-    ctx = Context(_empty(source), optimizers)
+    ctx = Context(_empty(source), TABLE, optimizers)
     linker = Linker(ctx, read)
     entry = linker.begin(source)
     for file in linker.files:

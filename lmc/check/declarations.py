@@ -216,7 +216,9 @@ def _subject(
         case expr:
             message = f"`subject` names a parameter of `{decl.name.name}`"
             shown = ", ".join(f"`{n}`" for n in names)
-            ctx.report("bad-subject", message, expr.span, help=names and f"it has {shown}" or None)
+            ctx.report(
+                "bad-subject", message, expr.span, help=(names and f"it has {shown}") or None
+            )
     return None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lmc.check import expressions, templates
+from lmc.check import inference, templates
+from lmc.check.access import field_type
 from lmc.check.program import ModuleDef, Param
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
@@ -60,7 +61,7 @@ def _report_taken(env: Env, module: ModuleDef, param: Param) -> None:
 def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = key, key
-    expressions.check_condition(inner, module.exprs[key], f"`{key}`")
+    inference.check_condition(inner, module.exprs[key], f"`{key}`")
 
 
 def _needs(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, key: str, how: str) -> bool:
@@ -105,20 +106,20 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         place = decl.signature.result.span
         inner.hint = "draft"
         why = "`draft`"
-        draft = expressions.check(inner, module.exprs["draft"], module.signature.result, why, place)
+        draft = inference.check(inner, module.exprs["draft"], module.signature.result, why, place)
     verdict: Type = ERROR
     if _needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)
     if "until" in module.exprs:
         until = inner_env(env, module, draft=draft, check=verdict)
         until.pure, until.hint = "until", "until"
-        expressions.check_condition(until, module.exprs["until"], "`until`")
+        inference.check_condition(until, module.exprs["until"], "`until`")
 
 
 def _check_critique(env: Env, module: ModuleDef) -> Type:
     call = module.exprs["check"]
     env.hint = "check"
-    verdict = expressions.infer(env, call)
+    verdict = inference.infer(env, call)
     referent = (
         env.ctx.program.referents.get(id(call.target)) if isinstance(call, nodes.Call) else None
     )
@@ -168,7 +169,7 @@ def _vote(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         inner = inner_env(env, module)
         inner.hint = "sample"
         sample, result = module.exprs["sample"], module.signature.result
-        expressions.check(inner, sample, result, "`sample`", decl.signature.result.span)
+        inference.check(inner, sample, result, "`sample`", decl.signature.result.span)
         _warn_constant_sample(env, sample)
     key = next((s for s in decl.settings if s.key.name == "by"), None)
     place = key.value.span if key else decl.name.span
@@ -212,7 +213,7 @@ def _check_by_expression(env: Env, module: ModuleDef) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = "by", "by"
     expr = module.exprs["by"]
-    type = expressions.infer(inner, expr)
+    type = inference.infer(inner, expr)
     if not is_number(type):
         message = f"`by` computes a number, the greatest wins, but this is `{show(type)}`"
         env.ctx.report(
@@ -226,7 +227,7 @@ def _check_by_field(env: Env, module: ModuleDef, result: Type, name: str, place:
             env.ctx.report("bad-vote", f"`{show(result)}` has no fields to go by", place)
         return
     span = _selector_span(module.exprs["by"], name)
-    type = expressions.field_type(env, result, nodes.Ident(name, span=span))
+    type = field_type(env, result, nodes.Ident(name, span=span))
     _check_countable(env, type, span, f"`.{name}`")
 
 

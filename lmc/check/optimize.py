@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lmc.check import expressions, settings
+from lmc.check import inference, settings
 from lmc.check.annotations import constant
 from lmc.check.calls import Slot, bind, result_type, signature_slots
+from lmc.check.narrowing import path_of
 from lmc.check.optimizers import METRICS
 from lmc.check.program import (
     MISSING,
@@ -19,7 +20,7 @@ from lmc.check.program import (
     PipelineDef,
     Step,
 )
-from lmc.check.scope import Context, Declared, Env, File, OptimizerSignature
+from lmc.check.scope import Context, Env, File, OptimizerSignature
 from lmc.check.subtyping import is_subtype, show
 from lmc.check.types import BOOL, FLOAT, SCORE
 from lmc.diagnostics import Label, did_you_mean
@@ -135,7 +136,7 @@ def _metric(env: Env, expr: nodes.Expr | None) -> MetricDef | str | None:
             *METRICS,
             *(n for n, d in env.file.names.items() if isinstance(d.decl, nodes.MetricDecl)),
         ]
-        expressions.report_unknown(env, expr.name, expr.span, known, "metric")
+        inference.report_unknown(env, expr.name, expr.span, known, "metric")
         return None
     found = _meaning(env, expr, nodes.MetricDecl, "metric")
     return found if isinstance(found, MetricDef) else None
@@ -270,7 +271,7 @@ def _warn_leak(env: Env, decl: nodes.OptimizeDecl, target: Target, metric: Metri
 def _compared(node: object, gold: str, pred: str) -> Iterator[str]:
     """Fields of gold that stand in an equation with the prediction."""
     if isinstance(node, nodes.Binary) and node.op == "==":
-        sides = [expressions.path_of(node.left) or (), expressions.path_of(node.right) or ()]
+        sides = [path_of(node.left) or (), path_of(node.right) or ()]
         for one, other in (sides, sides[::-1]):
             if one[:1] == (gold,) and other[:1] == (pred,) and len(one) > 1:
                 yield one[1]

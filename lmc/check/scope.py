@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -64,6 +64,7 @@ class Context:
     """What the checking of one program collects."""
 
     program: Program
+    rules: Mapping[type, Callable[..., Type]]  # how each class of expression is inferred
     optimizers: Mapping[str, OptimizerSignature]
     diagnostics: list[Diagnostic] = field(default_factory=list)
     calls: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)

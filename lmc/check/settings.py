@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lmc.check import expressions
+from lmc.check import inference
 from lmc.check.annotations import constant
 from lmc.check.program import ModelDef
 from lmc.check.scope import Declared, Env
+from lmc.check.tuning import range_ends, tune_values
 from lmc.check.types import (
     BOOL,
     ERROR,
@@ -210,9 +211,9 @@ def _choice(env: Env, expr: nodes.Tune, spec: SettingSpec, key: str) -> Any:
     def option(env: Env, option: nodes.Expr) -> Any:
         return _plain(env, option, spec, key)
 
-    for end in expressions.range_ends(expr):
-        expressions.check(env, end, INT, "the end of a range")
-    values = expressions.tune_values(env, expr, option)
+    for end in range_ends(expr):
+        inference.check(env, end, INT, "the end of a range")
+    values = tune_values(env, expr, option)
     if values is None or len(env.ctx.diagnostics) > before:
         return ERROR
     if any(isinstance(o, nodes.TuneRange) for o in expr.options) and isinstance(spec.takes, Type):
@@ -263,12 +264,12 @@ def named(
     declared = env.file.find(expr.name)
     if declared is None:
         known = [n for n, d in env.file.names.items() if isinstance(d.decl, decl)]
-        expressions.report_unknown(env, expr.name, expr.span, known, what)
+        inference.report_unknown(env, expr.name, expr.span, known, what)
         return None
     if isinstance(declared.decl, decl):
         return declared
     if not isinstance(declared.meaning, ErrorType):
-        kind = expressions.describe(declared)
+        kind = inference.describe(declared)
         place = Label(declared.ident.span, "declared here")
         env.ctx.report("wrong-kind", f"`{expr.name}` is a {kind}, not a {what}", expr.span, place)
     return None

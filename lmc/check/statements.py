@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lmc.check import expressions
+from lmc.check import inference
 from lmc.check.annotations import resolve
+from lmc.check.narrowing import facts
 from lmc.check.program import ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Env
 from lmc.check.settings import SettingSpec, named, value_of
@@ -63,27 +64,27 @@ def _value(
 ) -> Type:
     if not isinstance(expr, nodes.Loop):
         if expected is None:
-            return expressions.infer(env, expr)
-        return expressions.check(env, expr, expected, why, place)
+            return inference.infer(env, expr)
+        return inference.check(env, expr, expected, why, place)
     type = _loop(env, expr)
     if expected is not None and not is_subtype(type, expected):
-        expressions.report_mismatch(env, expr.start, type, expected, why, place)
+        inference.report_mismatch(env, expr.start, type, expected, why, place)
     return type
 
 
 def _loop(env: Env, loop: nodes.Loop) -> Type:
-    start = expressions.infer(env, loop.start)
+    start = inference.infer(env, loop.start)
     state = widen(start)
     if loop.type is not None:
         state = resolve(env.ctx, env.file, loop.type)
         if not is_subtype(start, state):
             why = f"the start of `{loop.name.name}`"
-            expressions.report_mismatch(env, loop.start, start, state, why, loop.type.span)
+            inference.report_mismatch(env, loop.start, start, state, why, loop.type.span)
     value_of(env, loop.bound, _BOUND, "for")
     inner = env.nested(kind="loop", result=state)
     inner.bind(loop.name, state, "loop state")
     if loop.until is not None:
-        expressions.check_condition(inner, loop.until, "`until`")
+        inference.check_condition(inner, loop.until, "`until`")
     if not check_block(inner, loop.body):
         message = "not every path of the loop yields its next state"
         env.ctx.report("missing-yield", message, Label(_last(loop.body.span)), loop.name.span)
@@ -92,9 +93,9 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
 
 
 def _if(env: Env, stmt: nodes.If) -> bool:
-    expressions.check_condition(env, stmt.condition, "the condition of `if`")
-    true = expressions.facts(env, stmt.condition, True)
-    false = expressions.facts(env, stmt.condition, False)
+    inference.check_condition(env, stmt.condition, "the condition of `if`")
+    true = facts(env, stmt.condition, True)
+    false = facts(env, stmt.condition, False)
     then = check_block(env.knowing(true), stmt.then)
     other = _otherwise(env.knowing(false), stmt.otherwise)
     if then and not other:
@@ -127,10 +128,10 @@ def _yield(env: Env, stmt: nodes.Yield) -> bool:
     if env.kind != "loop":
         message = "`yield` stands in a loop only"
         env.ctx.report("misplaced-yield", message, stmt.span, help="write `return`")
-        expressions.infer(env, stmt.value)
+        inference.infer(env, stmt.value)
         return True
     assert env.result is not None
-    actual = expressions.infer(env.hinted("yield"), stmt.value, env.result)
+    actual = inference.infer(env.hinted("yield"), stmt.value, env.result)
     if not is_subtype(actual, env.result):
         env.ctx.report(
             "type-mismatch",
@@ -143,7 +144,7 @@ def _yield(env: Env, stmt: nodes.Yield) -> bool:
 
 def _assert(env: Env, stmt: nodes.Assert) -> bool:
     _only_in_tests(env, stmt, "assert")
-    expressions.check_condition(env, stmt.condition, "what is asserted")
+    inference.check_condition(env, stmt.condition, "what is asserted")
     return False
 
 
@@ -157,11 +158,11 @@ def _stub(env: Env, stmt: nodes.Stub) -> bool:
     target = named(env, stmt.target, _STUBBED, "module, pipeline or tool")
     meaning = target.meaning if target else ERROR
     if not isinstance(meaning, ModuleDef | PipelineDef | ToolDef):
-        expressions.infer(env, stmt.value)
+        inference.infer(env, stmt.value)
         return False
     env.ctx.refer(stmt.target, meaning)
     why = f"the result of `{stmt.target.name}`"
-    expressions.check(env, stmt.value, meaning.signature.result, why)
+    inference.check(env, stmt.value, meaning.signature.result, why)
     return False
 
 

@@ -52,7 +52,7 @@ def _is_plain_subtype(a: Type, b: Type) -> bool:
         case StrType(), StrType():
             inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)
             return inside and b.pattern in (None, a.pattern)
-        case (IntType(), IntType()) | (IntType() | FloatType(), FloatType()):
+        case (IntType(), IntType() | FloatType()) | (FloatType(), FloatType()):
             return _within(a.low, a.high, b.low, b.high)
         case ListType(), ListType():
             inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)

@@ -12,7 +12,7 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class StrType(Type):
-    """`str`, `str(1..200)` (length in characters), `str(r"\\d+")` (full match)."""
+    r"""`str`, `str(1..200)` (length in characters), `str(r"\\d+")` (full match)."""
 
     min_len: int | None = None
     max_len: int | None = None
@@ -85,7 +85,7 @@ class NeverType(Type):
 
 @dataclass(frozen=True, slots=True)
 class ErrorType(Type):
-    """The type of what was already reported: agrees with everything, so one mistake gives one error."""
+    """The type of what was reported already: it agrees with all, so a mistake is one error."""
 
     def __str__(self) -> str:
         return "?"

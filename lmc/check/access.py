@@ -1,0 +1,156 @@
+"""Fields, variants and items of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lmc.check.inference import check, infer
+from lmc.check.narrowing import path_of
+from lmc.check.program import Variant
+from lmc.check.scope import Env
+from lmc.check.subtyping import is_text, optional, required, show, widen
+from lmc.check.types import (
+    ERROR,
+    INT,
+    JSON,
+    STR,
+    DictType,
+    EnumType,
+    ErrorType,
+    JsonType,
+    ListType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    Type,
+)
+from lmc.diagnostics import Label, did_you_mean
+from lmc.syntax import nodes
+
+
+def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
+    variant = _variant(env, expr)
+    if variant is not None:
+        return variant
+    path = path_of(expr)
+    whole = infer(env, expr.value)
+    if isinstance(whole, OptionalType | NoneType) and not expr.optional:
+        return _unguarded(env, expr, whole)
+    if expr.optional and not isinstance(whole, OptionalType | NoneType | ErrorType):
+        env.ctx.warn(
+            "needless-optional",
+            f"`?.` on `{show(whole)}`, which is never none",
+            Label(expr.name.span),
+            help=f"write `.{expr.name.name}`",
+        )
+    type = _field(env, expr, required(whole))
+    if path in env.facts:
+        return env.facts[path]
+    return optional(type) if expr.optional and isinstance(whole, OptionalType) else type
+
+
+def _unguarded(env: Env, expr: nodes.Attr, whole: Type) -> Type:
+    env.ctx.report(
+        "optional-access",
+        f"`.{expr.name.name}` of `{show(whole)}`, which may be none",
+        Label(expr.name.span),
+        Label(expr.value.span, f"`{show(whole)}`"),
+        help=f"write `?.{expr.name.name}`, or test for `!= none` first",
+    )
+    return ERROR
+
+
+def _variant(env: Env, expr: nodes.Attr) -> Type | None:
+    if not isinstance(expr.value, nodes.Var) or env.find(expr.value.name):
+        return None
+    declared = env.file.names.get(expr.value.name)
+    if declared is None or not isinstance(declared.meaning, EnumType):
+        return None
+    enum, name = declared.meaning, expr.name.name
+    env.file.find(expr.value.name)
+    env.ctx.refer(expr.value, enum)
+    if name not in enum.variants:
+        report_variant(env, enum, expr.name)
+        return ERROR
+    env.ctx.refer(expr, Variant(enum, name))
+    return enum
+
+
+def report_variant(env: Env, enum: EnumType, ident: nodes.Ident) -> None:
+    """Report a variant that an enum does not have."""
+    near = did_you_mean(ident.name, enum.variants)
+    place = _declaration(env, enum.name)
+    env.ctx.report(
+        "unknown-variant",
+        f"`{enum.name}` has no variant `{ident.name}`",
+        Label(ident.span, f"not a variant of `{enum.name}`"),
+        place,
+        help=f"did you mean `{near}`?" if near else f"it has {listed(enum.variants)}",
+    )
+
+
+def _declaration(env: Env, name: str) -> Label | None:
+    """Where a type of this file is declared."""
+    declared = env.file.names.get(name)
+    return Label(declared.ident.span, "declared here") if declared else None
+
+
+def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
+    if isinstance(whole, RecordType):
+        return field_type(env, whole, expr.name)
+    if not isinstance(whole, ErrorType):
+        keyed = isinstance(whole, DictType | JsonType)
+        env.ctx.report(
+            "no-fields",
+            f"`{show(widen(whole))}` has no fields",
+            Label(expr.name.span),
+            help=f'write `["{expr.name.name}"]`' if keyed else None,
+        )
+    return ERROR
+
+
+def field_type(env: Env, record: RecordType, ident: nodes.Ident) -> Type:
+    """The type of a record's field; reports one that it does not have."""
+    field = record.get(ident.name)
+    if field is not None:
+        return field.type
+    near = did_you_mean(ident.name, [f.name for f in record.fields])
+    place = _declaration(env, record.name)
+    env.ctx.report(
+        "unknown-field",
+        f"`{record.name}` has no field `{ident.name}`",
+        Label(ident.span, f"not a field of `{record.name}`"),
+        place,
+        help=f"did you mean `{near}`?"
+        if near
+        else f"it has {listed(f.name for f in record.fields)}",
+    )
+    return ERROR
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
+    whole = infer(env, expr.value)
+    match whole:
+        case ListType(item):
+            check(env, expr.index, INT, "the index of a list")
+            return item
+        case DictType(item):
+            check(env, expr.index, STR, "the key of a dict")
+            return optional(item)
+        case JsonType():
+            infer(env, expr.index)
+            return JSON
+    infer(env, expr.index)
+    if is_text(whole):
+        return STR
+    env.ctx.report(
+        "not-indexable",
+        f"`{show(widen(whole))}` has no items to index",
+        Label(expr.value.span, f"`{show(widen(whole))}`"),
+        help="test for `!= none` first" if isinstance(whole, OptionalType) else None,
+    )
+    return ERROR

@@ -1,0 +1,162 @@
+"""The two ways to the type of an expression: `infer` finds it, `check` asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lmc.check import builtins
+from lmc.check.scope import Declared, Env
+from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
+from lmc.check.types import (
+    BOOL,
+    ERROR,
+    NEVER,
+    EnumType,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    OptionalType,
+    Type,
+)
+from lmc.diagnostics import Label, did_you_mean
+from lmc.source import Span
+from lmc.syntax import nodes
+
+
+def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
+    """The type of an expression; `expected` only guides literals, it is not checked."""
+    type = env.ctx.rules[expr.__class__](env, expr, expected)
+    env.ctx.program.types[id(expr)] = type
+    return type
+
+
+def check(
+    env: Env, expr: nodes.Expr, expected: Type, why: str = "", place: Span | None = None
+) -> Type:
+    """The type of an expression that must be of an expected one; `why` and `place` say who asks."""
+    if isinstance(expr, nodes.ListLit) and isinstance(required(expected), ListType):
+        return _check_list(env, expr, expected, why, place)
+    actual = infer(env, expr, expected)
+    if not is_subtype(actual, expected):
+        report_mismatch(env, expr, actual, expected, why, place)
+    return actual
+
+
+def _check_list(
+    env: Env, expr: nodes.ListLit, expected: Type, why: str, place: Span | None
+) -> Type:
+    wanted = required(expected)
+    assert isinstance(wanted, ListType)
+    for item in expr.items:
+        check(env, item, wanted.item, why and f"an item of {why}", place)
+    actual = ListType(wanted.item, len(expr.items), len(expr.items))
+    env.ctx.program.types[id(expr)] = actual
+    if not is_subtype(actual, wanted):
+        report_mismatch(env, expr, actual, expected, why, place)
+    return actual
+
+
+def report_mismatch(
+    env: Env,
+    expr: nodes.Expr,
+    actual: Type,
+    expected: Type,
+    why: str = "",
+    place: Span | None = None,
+) -> None:
+    """Report that an expression is of another type than what is asked for."""
+    subject = f"{why} is" if why else "this must be"
+    subject = subject[0].upper() + subject[1:] if not subject.startswith("`") else subject
+    env.ctx.report(
+        "type-mismatch",
+        f"{subject} `{show(expected)}`, but this is `{show(actual)}`",
+        Label(expr.span, f"`{show(actual)}`"),
+        place and Label(place, f"asks for `{show(expected)}`"),
+        help=_mismatch_help(actual, expected),
+    )
+
+
+def _mismatch_help(actual: Type, expected: Type) -> str | None:
+    if isinstance(actual, OptionalType) and is_subtype(actual.item, expected):
+        return "give a default with `??`, or test for `!= none` first"
+    match expected, actual:
+        case EnumType(), LiteralType() if set(actual.values) <= set(expected.variants):
+            return f"write `{expected.name}.{actual.values[0]}`"
+        case IntType(), FloatType():
+            return "`round(…)` gives an int"
+        case _ if is_text(expected) and is_number(actual):
+            return "`str(…)` turns a number into text"
+    return None
+
+
+def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:
+    """Check that an expression is a bool."""
+    actual = infer(env, expr, BOOL)
+    if not is_subtype(actual, BOOL):
+        env.ctx.report(
+            "condition-not-bool",
+            f"{why} must be `bool`, but this is `{show(actual)}`",
+            Label(expr.span, f"`{show(actual)}`"),
+            help="compare with `!= none`" if isinstance(actual, OptionalType) else None,
+        )
+
+
+def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
+    result: Type = NEVER
+    for expr, type in parts:
+        wider = join(result, type)
+        if wider is None:
+            env.ctx.report(
+                "no-common-type",
+                f"{what} have no common type: `{show(widen(result))}` and `{show(widen(type))}`",
+                Label(expr.span, f"`{show(widen(type))}`"),
+                Label(parts[0][0].span, f"`{show(widen(parts[0][1]))}`"),
+            )
+            return ERROR
+        result = wider
+    return result
+
+
+def lookup(env: Env, var: nodes.Var) -> Any:
+    """What a name means: Binding, Declared, built-in name (str), or None (reported)."""
+    local = env.find(var.name)
+    if local is not None:
+        local.used = True
+        return local
+    found = env.file.find(var.name) or builtins.named(var.name)
+    if found is None:
+        known = [*env.visible(), *env.file.names, *builtins.NAMES]
+        report_unknown(env, var.name, var.span, known)
+    return found
+
+
+def report_unknown(
+    env: Env, name: str, span: Span, known: Iterable[str], what: str = "name"
+) -> None:
+    """Report a name that nothing declares, unless the syntax errors of the file may have eaten it."""
+    if env.file.may_have_lost(name):
+        return
+    near = did_you_mean(name, known)
+    env.ctx.report(
+        "unknown-name",
+        f"no {what} `{name}` is known here",
+        span,
+        help=f"did you mean `{near}`?" if near else None,
+    )
+
+
+def describe(declared: Declared) -> str:
+    """The kind of a declaration in a word."""
+    match declared.decl:
+        case nodes.ModuleDecl(kind=kind):
+            return kind
+        case decl:
+            return type(decl).__name__.removesuffix("Decl").lower()
+
+
+def report_not_constant(env: Env, node: nodes.Node, what: str) -> None:
+    """Report a part of a constant that needs a run."""
+    what = what if what.startswith("`") else what[0].upper() + what[1:]
+    env.ctx.report("not-constant", f"{what} must be a constant", node.span)

@@ -1,0 +1,40 @@
+"""What a condition says of the names in it."""
+
+from __future__ import annotations
+
+from lmc.check.scope import Env, Path
+from lmc.check.types import NONE, OptionalType, Type
+from lmc.syntax import nodes
+
+
+def path_of(expr: nodes.Expr) -> Path | None:
+    """`a.b.c` as a path, or None for anything else."""
+    match expr:
+        case nodes.Var(name=name):
+            return (name,)
+        case nodes.Attr(value=value, name=field):
+            path = path_of(value)
+            return path and (*path, field.name)
+    return None
+
+
+def facts(env: Env, condition: nodes.Expr, outcome: bool) -> dict[Path, Type]:
+    """What a checked condition says of its names when it came out true or false."""
+    match condition:
+        case nodes.Unary(op="not", operand=operand):
+            return facts(env, operand, not outcome)
+        case nodes.Binary(op="and" | "or" as op, left=left, right=right):
+            both = (op == "and") == outcome
+            return {**facts(env, left, outcome), **facts(env, right, outcome)} if both else {}
+        case nodes.Binary(op="==" | "!=" as op, left=left, right=nodes.NoneLit()):
+            return _none_fact(env, left, (op == "==") == outcome)
+        case nodes.Binary(op="==" | "!=" as op, left=nodes.NoneLit(), right=right):
+            return _none_fact(env, right, (op == "==") == outcome)
+    return {}
+
+
+def _none_fact(env: Env, expr: nodes.Expr, is_none: bool) -> dict[Path, Type]:
+    path, type = path_of(expr), env.ctx.program.types.get(id(expr))
+    if path is None or not isinstance(type, OptionalType):
+        return {}
+    return {path: NONE if is_none else type.item}

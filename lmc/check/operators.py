@@ -1,0 +1,158 @@
+"""Operators and the types they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lmc.check.inference import _mismatch_help, check_condition, infer, join_all
+from lmc.check.narrowing import facts
+from lmc.check.scope import Env
+from lmc.check.subtyping import comparable, is_number, is_text, join, required, show, widen
+from lmc.check.types import (
+    BOOL,
+    ERROR,
+    FLOAT,
+    INT,
+    NEVER,
+    STR,
+    DictType,
+    EnumType,
+    ErrorType,
+    FloatType,
+    IntType,
+    JsonType,
+    ListType,
+    NoneType,
+    OptionalType,
+    Type,
+)
+from lmc.diagnostics import Label
+from lmc.syntax import nodes
+
+
+def unary(env: Env, expr: nodes.Unary, expected: Type | None) -> Type:
+    if expr.op == "not":
+        check_condition(env, expr.operand, "the operand of `not`")
+        return BOOL
+    type = infer(env, expr.operand)
+    match type:
+        case IntType(low, high):
+            return IntType(_minus(high), _minus(low))
+        case FloatType(low, high):
+            return FloatType(_minus(high), _minus(low))
+    return _no_operator(env, expr, "-", type)
+
+
+def _minus(value: Any) -> Any:
+    return None if value is None else -value
+
+
+def _no_operator(env: Env, expr: nodes.Expr, op: str, *types: Type) -> Type:
+    if not any(isinstance(t, ErrorType) for t in types):
+        shown = " and ".join(f"`{show(widen(t))}`" for t in types)
+        maybe = any(isinstance(t, OptionalType) for t in types)
+        env.ctx.report(
+            "bad-operands",
+            f"`{op}` does not take {shown}",
+            Label(expr.span, shown),
+            help="give a default with `??`, or test for `!= none` first" if maybe else None,
+        )
+    return ERROR
+
+
+def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:
+    if expr.op in ("and", "or"):
+        check_condition(env, expr.left, f"the left side of `{expr.op}`")
+        right = env.knowing(facts(env, expr.left, expr.op == "and"))
+        check_condition(right, expr.right, f"the right side of `{expr.op}`")
+        return BOOL
+    left = infer(env, expr.left, expected)
+    right_type = infer(env, expr.right, expected)
+    return _OPERATORS[expr.op](env, expr, left, right_type)
+
+
+def _coalesce(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if not isinstance(left, OptionalType | NoneType | JsonType | ErrorType):
+        env.ctx.warn(
+            "needless-default",
+            f"the left side of `??` is `{show(left)}`, which is never none",
+            Label(expr.left.span, f"`{show(left)}`"),
+        )
+    base = NEVER if isinstance(left, NoneType) else required(left)
+    return join_all(env, [(expr.left, base), (expr.right, right)], "the two sides of `??`")
+
+
+def _plus(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if isinstance(left, ListType) and isinstance(right, ListType):
+        item = join(left.item, right.item)
+        if item is not None:
+            return ListType(item)
+    if is_text(left) and is_text(right):
+        return STR if not isinstance(left, ErrorType) else left
+    return _arithmetic(env, expr, left, right)
+
+
+def _arithmetic(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if not (is_number(left) and is_number(right)):
+        return _no_operator(env, expr, expr.op, left, right)
+    if isinstance(left, ErrorType) or isinstance(right, ErrorType):
+        return ERROR
+    whole = isinstance(left, IntType) and isinstance(right, IntType) and expr.op != "/"
+    return INT if whole else FLOAT
+
+
+def _modulo(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if not all(isinstance(t, IntType | ErrorType) for t in (left, right)):
+        return _no_operator(env, expr, "%", left, right)
+    return INT
+
+
+def _equal(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if not comparable(left, right) and not comparable(right, left):
+        env.ctx.report(
+            "never-equal",
+            f"`{show(left)}` and `{show(right)}` are never equal",
+            Label(expr.right.span, f"`{show(right)}`"),
+            Label(expr.left.span, f"`{show(left)}`"),
+            help=_mismatch_help(right, required(left))
+            if isinstance(required(left), EnumType)
+            else None,
+        )
+    return BOOL
+
+
+def _order(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    numbers, texts = is_number(left) and is_number(right), is_text(left) and is_text(right)
+    if not numbers and not texts:
+        _no_operator(env, expr, expr.op, left, right)
+    return BOOL
+
+
+def _contains(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    match right:
+        case ListType(item):
+            if not comparable(left, item) and not isinstance(item, type(NEVER)):
+                _no_operator(env, expr, "in", left, right)
+        case DictType() | JsonType() | ErrorType():
+            pass
+        case _ if not (is_text(left) and is_text(right)):
+            _no_operator(env, expr, "in", left, right)
+    return BOOL
+
+
+_OPERATORS: dict[str, Callable[[Env, nodes.Binary, Type, Type], Type]] = {
+    "??": _coalesce,
+    "+": _plus,
+    "-": _arithmetic,
+    "*": _arithmetic,
+    "/": _arithmetic,
+    "%": _modulo,
+    "==": _equal,
+    "!=": _equal,
+    "<": _order,
+    "<=": _order,
+    ">": _order,
+    ">=": _order,
+    "in": _contains,
+}
