@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import string
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from lmc.ir.functions import canonical
 
 Ties = Literal["first", "last", "random"]
 
@@ -91,19 +92,20 @@ class Ballot:
 
 
 def ballot_key(value: Any, *, normalize: bool) -> str:
-    """A JSON value as a key: equal values have equal keys, and 5.0 is 5."""
-    return json.dumps(_plain(value, normalize=normalize), sort_keys=True, ensure_ascii=False)
+    """A JSON value as a key: equal values have equal keys.
+
+    With `normalize`, case, spacing and punctuation around a text make no difference.
+    """
+    return canonical(_normal(value) if normalize else value)
 
 
-def _plain(value: Any, *, normalize: bool) -> Any:
+def _normal(value: Any) -> Any:
     match value:
-        case float() if value.is_integer():
-            return int(value)
-        case str() if normalize:
+        case str():
             return " ".join(value.casefold().split()).strip(string.punctuation + " ")
         case list():
-            return [_plain(item, normalize=normalize) for item in value]
+            return [_normal(item) for item in value]
         case dict():
-            return {key: _plain(item, normalize=normalize) for key, item in value.items()}
+            return {key: _normal(item) for key, item in value.items()}
         case _:
             return value

@@ -46,6 +46,11 @@ class ModuleCall:
         self.demos = self._demos(parameters.demos)
         self.request = self._request(parameters.adapter)
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
+        self.policy = {
+            "retry": self.own.get("retry"),
+            "fallback": self.own.get("fallback"),
+            "cache": _cache(self.setting("cache")),
+        }
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
 
     def setting(self, name: str) -> Any:
@@ -64,6 +69,17 @@ class ModuleCall:
             raise
         finally:
             asked.record()
+
+    async def ask(self, model: str | None, request: Request, *, batched: bool) -> Answer:
+        """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
+
+        async def send(request: Request) -> list[Answer]:
+            return await self.executor.pool.ask(model, request, **self.policy)
+
+        if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
+            return await self.executor.batcher.ask(self, request, send)
+        (answer,) = await send(request)
+        return answer
 
     def prompt(self, inputs: Mapping[str, Any]) -> list[Message]:
         """The messages for some inputs; nothing is sent."""
@@ -194,13 +210,7 @@ class _Conversation:
             logprobs=scope.tokens is not None,
         )
         try:
-            (answer,) = await call.executor.pool.ask(
-                model,
-                request,
-                retry=call.own.get("retry"),
-                fallback=call.own.get("fallback"),
-                cache=_cache(call.setting("cache")),
-            )
+            answer = await call.ask(model, request, batched=scope.batched)
         except ModelFailure as failure:
             name = model or call.bound.name
             raise no_answer(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.runtime import regions
+from lmc.runtime.batching import SampleBatcher
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.concurrency import first_failure
 from lmc.runtime.parameters import Parameters
@@ -53,6 +54,7 @@ class Executor:
         self.model = model
         self.base_dir = base_dir
         self.resolve = resolver(self.parameters.choices)
+        self.batcher = SampleBatcher()
         self._plans: dict[int, Plan] = {}
         self._calls: dict[int, ModuleCall] = {}
 

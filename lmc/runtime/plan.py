@@ -6,13 +6,14 @@ while running.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lmc.check.program import Choice
 from lmc.check.types import Type
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import Label, LmcError, error
 from lmc.ir.functions import FUNCTIONS
 from lmc.ir.graph import Graph, Node
 
@@ -21,6 +22,7 @@ Env = Mapping[str, Any]  # what a graph's inputs take, by name
 Compute = Callable[[Values, Env], Any]
 Resolve = Callable[[Any], Any]  # a setting's value; of a Choice the option that counts
 
+SHOWN_CHARS = 200  # of each side of a failed assertion
 REGIONS_OF_PURE_BODIES = ("cond", "map", "loop")
 
 
@@ -55,7 +57,11 @@ def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
         inputs = tuple(places[id] for id in node.inputs)
         bodies = {name: plan_graph(body, resolve) for name, body in node.bodies.items()}
         types = tuple(graph.nodes[source].type for source in inputs)
-        compute = _compute(node, inputs, bodies, resolve)
+        compute = (
+            _assertion(node, steps[inputs[0]])
+            if node.op == "assert"
+            else _compute(node, inputs, bodies, resolve)
+        )
         steps.append(Step(i, node, inputs, types, [], compute, bodies))
         for source in inputs:
             steps[source].followers.append(i)
@@ -129,8 +135,6 @@ def _compute(
             return _constant(resolve(node.attrs["choice"]))
         case "op":
             return _operation(node, inputs)
-        case "assert":
-            return _assertion(node, inputs[0])
         case "return":
             source = inputs[0]
             return lambda values, env: values[source]
@@ -161,21 +165,39 @@ def _operation(node: Node, inputs: tuple[int, ...]) -> Compute:
     return compute
 
 
-def _assertion(node: Node, condition: int) -> Compute:
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "in": "in"}
+
+
+def _assertion(node: Node, condition: Step) -> Compute:
     def compute(values: Values, env: Env) -> None:
-        if not values[condition]:
-            raise AssertionFailure(node)
+        if not values[condition.index]:
+            raise AssertionFailure(node, _sides(condition, values))
 
     return compute
 
 
-class AssertionFailure(LmcError):
-    """An `assert` that does not hold."""
+def _sides(condition: Step, values: Values) -> str:
+    """Both sides of a comparison that failed, such as `4 == 5`."""
+    sign = COMPARISONS.get(condition.node.attrs.get("fn", ""))
+    if condition.node.op != "op" or sign is None:
+        return ""
+    left, right = (_shown(values[i]) for i in condition.inputs)
+    return f"{left} {sign} {right}"
 
-    def __init__(self, node: Node, sides: str = "") -> None:
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
+
+
+class AssertionFailure(LmcError):
+    """An `assert` that does not hold, with the values of both sides where it is a comparison."""
+
+    def __init__(self, node: Node, sides: str) -> None:
         message = node.attrs.get("message") or "the assertion does not hold"
-        super().__init__(error("assertion-failed", message + sides, node.span))
-        self.node = node
+        label = Label(node.span, f"here, {sides}" if sides else "") if node.span else None
+        super().__init__(error("assertion-failed", message, label))
+        self.sides = sides
 
 
 def free_values(node: Node, args: Iterable[Any], skip: int) -> dict[str, Any]:

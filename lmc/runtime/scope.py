@@ -27,7 +27,8 @@ class Scope:
 
     `sample` tells repeated samples apart: within the i-th of n samples of a vote it is
     `outer * n + i`, and it becomes the index of each request. `tokens` collects the
-    log-probabilities of the calls inside, where a vote goes by certainty.
+    log-probabilities of the calls inside, where a vote goes by certainty. `batched` samples ask
+    together where they ask the same.
     """
 
     run: Run
@@ -35,11 +36,14 @@ class Scope:
     region_trace: RegionTrace | None = None
     sample: int = 0
     tokens: list[float] | None = None
+    batched: bool = False
 
     def at(self, *numbers: int) -> Scope:
         """The scope of a part."""
         place = self.place + numbers
-        return Scope(self.run, place, self.region_trace, self.sample, self.tokens)
+        return Scope(
+            self.run, place, self.region_trace, self.sample, self.tokens, self.batched
+        )
 
     @property
     def parent(self) -> str | None:
@@ -54,7 +58,8 @@ class Scope:
     def for_sample(self, index: int, n: int, tokens: list[float] | None) -> Scope:
         """The scope of one of the n samples of a vote."""
         sample = self.sample * n + index
-        return Scope(self.run, (*self.place, index), self.region_trace, sample, tokens)
+        place = (*self.place, index)
+        return Scope(self.run, place, self.region_trace, sample, tokens, batched=True)
 
     async def region(
         self,
@@ -71,7 +76,7 @@ class Scope:
         trace.regions.append(region)
         try:
             region.result = await work(
-                Scope(self.run, self.place, region, self.sample, self.tokens)
+                Scope(self.run, self.place, region, self.sample, self.tokens, self.batched)
             )
         except LmcError as failure:
             region.error = str(failure)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, error
+from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
-from lmc.runtime.ballot import ballot_key
 from lmc.runtime.concurrency import in_thread
 from lmc.source import Span
 from lmc.values import InvalidValue, to_json, to_python, validate
@@ -63,7 +63,7 @@ class Toolbox:
         """
         if not self._tools[name].settings.get("cache"):
             return await self._call(name, inputs, node)
-        key = f"{name} {ballot_key(dict(inputs), normalize=False)}"
+        key = f"{name} {canonical(dict(inputs))}"
         found = self._results.get(key)
         if found is None or found.cancelled():
             found = self._results[key] = asyncio.ensure_future(self._call(name, inputs, node))

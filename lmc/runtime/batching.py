@@ -1,0 +1,101 @@
+"""Samples of one prompt as one request: what the samples of a vote ask in the same turn goes together.
+
+An engine reads a shared prompt once, so n samples of a request cost far less than n requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lmc.models.base import Answer, ModelFailure, Request
+
+Send = Callable[[Request], Awaitable[list[Answer]]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A sample that asks; `turn` ends with its answer, or with the samples it is to ask for."""
+
+    kind: object
+    request: Request
+    turn: asyncio.Future[Answer | list[_Waiter] | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class SampleBatcher:
+    """Gathers equal requests for one turn of the event loop. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: list[_Waiter] = []
+
+    async def ask(self, kind: object, request: Request, send: Send) -> Answer:
+        """The answer to one sample; requests of one `kind` differ in messages and index only.
+
+        One sample of each batch sends for all. If it is cancelled the others send for themselves.
+        Raises: ModelFailure, the same for the whole batch.
+        """
+        waiter = _Waiter(kind, request)
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(waiter)
+        match await waiter.turn:
+            case Answer() as answer:
+                return answer
+            case list() as batch:
+                return await _lead(batch, request, send)
+            case _:
+                (answer,) = await send(request)
+                return answer
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for batch in _batches([w for w in waiting if not w.turn.done()]):
+            batch[0].turn.set_result(batch)
+
+
+async def _lead(batch: list[_Waiter], request: Request, send: Send) -> Answer:
+    outcomes: list[Answer] | list[ModelFailure] | list[None] = [None] * len(batch)
+    try:
+        answers = outcomes = await send(replace(request, n=len(batch)))
+        return answers[0]
+    except ModelFailure as failure:
+        outcomes = [failure] * len(batch)
+        raise
+    finally:
+        for waiter, outcome in zip(batch[1:], outcomes[1:]):
+            _settle(waiter.turn, outcome)
+
+
+def _settle(turn: asyncio.Future[Any], outcome: Answer | ModelFailure | None) -> None:
+    if turn.done():
+        return
+    if isinstance(outcome, ModelFailure):
+        turn.set_exception(outcome)
+    else:
+        turn.set_result(outcome)
+
+
+def _batches(waiting: list[_Waiter]) -> list[list[_Waiter]]:
+    """Samples of one prompt with neighbouring indices."""
+    batches: list[list[_Waiter]] = []
+    for waiter in sorted(waiting, key=lambda w: w.request.index):
+        for batch in batches:
+            if _follows(batch, waiter):
+                batch.append(waiter)
+                break
+        else:
+            batches.append([waiter])
+    return batches
+
+
+def _follows(batch: list[_Waiter], waiter: _Waiter) -> bool:
+    last = batch[-1]
+    return (
+        last.kind is waiter.kind
+        and last.request.index + 1 == waiter.request.index
+        and last.request.messages == waiter.request.messages
+    )

@@ -1,0 +1,51 @@
+"""The prompt of a run's first model call, found by running up to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.ir.graph import Graph
+from lmc.models.base import Answer, Capabilities, Request
+from lmc.prompts.spec import Message
+from lmc.runtime.executor import Executor
+
+if TYPE_CHECKING:
+    from lmc.runtime.program import Program
+
+
+class _Asked(Exception):
+    """Carries the first request out of the run."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.request = request
+
+
+class _Mirror:
+    """Stands where a pool of models would, and answers nothing: no key is needed, none is opened."""
+
+    def __init__(self, program: Program) -> None:
+        self._graph = program.graph
+
+    def bind(self, name: str | None) -> Any:
+        settings = {**self._graph.default, **self._graph.models.get(name or "", {})}
+        backend = SimpleNamespace(capabilities=Capabilities(json_schema=True))
+        return SimpleNamespace(name=name or "", model="", settings=settings, backend=backend)
+
+    async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
+        raise _Asked(request)
+
+
+async def first_prompt(program: Program, graph: Graph, inputs: Mapping[str, Any]) -> list[Message]:
+    """The messages of the first model call. Raises: LmcError[no-prompt] where there is none."""
+    mirror: Any = _Mirror(program)
+    executor = Executor(program.graph, mirror, program.parameters, base_dir=program.base_dir)
+    try:
+        await executor.run(graph.name, inputs)
+    except _Asked as asked:
+        return list(asked.request.messages)
+    message = f"`{graph.name}` gives a result for these inputs without asking a model"
+    raise LmcError(error("no-prompt", message, graph.span))

@@ -1,0 +1,84 @@
+"""Running `test` blocks: offline where every model call is stubbed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import Diagnostic, LmcError, error
+from lmc.ir.graph import Graph, Node, ProgramGraph, Test
+from lmc.runtime.executor import Executor
+from lmc.runtime.failures import CallFailure
+from lmc.runtime.loop import run_sync
+from lmc.runtime.scope import Run, Scope
+
+if TYPE_CHECKING:
+    from lmc.runtime.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """One test: passed, or the diagnostics that say why not."""
+
+    __test__ = False  # not a pytest class
+
+    title: str
+    ok: bool
+    diagnostics: tuple[Diagnostic, ...] = ()
+    asked: tuple[str, ...] = ()  # modules that asked a model: not stubbed
+
+
+def run_tests(program: Program, pattern: str = "") -> Iterator[TestResult]:
+    """Run the tests whose title contains the pattern, in order."""
+    for test in program.graph.tests:
+        if pattern in test.title:
+            yield run_sync(run_test(program.executor, test))
+
+
+async def run_test(executor: Executor, test: Test) -> TestResult:
+    """Run one test; a failed assertion or any other failure makes it fail."""
+    asked: dict[str, None] = {}
+    try:
+        stubs = {name: await _value(executor, graph) for name, graph in test.stubs.items()}
+        run = Run(stubs=stubs, observer=lambda call: asked.setdefault(call.module))
+        await executor.run_plan(executor.plan(test.graph), {}, Scope(run))
+    except LmcError as failure:
+        found = (*failure.diagnostics, *_advice(failure, test))
+        return TestResult(test.title, False, found, tuple(asked))
+    return TestResult(test.title, True, asked=tuple(asked))
+
+
+def unstubbed(program: ProgramGraph, test: Test) -> tuple[str, ...]:
+    """Modules whose model a test may ask: those it reaches and does not stub."""
+    found: dict[str, None] = {}
+    seen = set(test.stubs)
+    todo = [test.graph]
+    while todo:
+        for node in all_nodes(todo.pop()):
+            if node.op == "model":
+                found.setdefault(node.attrs["slots"].module)
+            elif node.op == "call" and node.attrs["target"] not in seen:
+                seen.add(node.attrs["target"])
+                todo.append(program.graphs[node.attrs["target"]])
+    return tuple(found)
+
+
+def all_nodes(graph: Graph) -> Iterator[Node]:
+    """Nodes of a graph and of the bodies inside it."""
+    for node in graph.nodes:
+        yield node
+        for body in node.bodies.values():
+            yield from all_nodes(body)
+
+
+async def _value(executor: Executor, graph: Graph) -> Any:
+    return await executor.run_plan(executor.plan(graph), {}, Scope(Run()))
+
+
+def _advice(failure: LmcError, test: Test) -> Iterator[Diagnostic]:
+    if isinstance(failure, CallFailure) and failure.infrastructure:
+        message = f"`{failure.module}` is not stubbed in the test {test.title!r}, so it needs a model"
+        help = f"add `stub {failure.module} -> …`, or give a model that answers"
+        yield error("test-needs-model", message, test.graph.span, help=help)
+
