@@ -1,0 +1,202 @@
+"""What the pure operations of a graph do, on plain JSON values.
+
+Each takes the attributes of its node and the values of its inputs. An operation that cannot be done
+raises ArithmeticError, LookupError, TypeError or ValueError with a message fit to be shown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Attrs = Mapping[str, Any]
+Function = Callable[..., Any]
+
+
+def canonical(value: Any) -> str:
+    """A text that is equal for equal JSON values; 1 and 1.0 are equal, true and 1 are not."""
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality of the language: by content, and a bool is never a number."""
+    if isinstance(left, bool) != isinstance(right, bool):
+        return False
+    if isinstance(left, dict | list) and isinstance(right, dict | list):
+        return canonical(left) == canonical(right)
+    return bool(left == right)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def text(value: Any) -> str:
+    """A value as `str(…)` writes it."""
+    match value:
+        case str():
+            return value
+        case float() if value.is_integer() and abs(value) < 1e16:
+            return f"{value:.1f}"
+        case float():
+            return repr(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def _numeral(value: Any) -> float | int:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        return value
+    found = re.fullmatch(r"\s*([+-]?\d[\d_,]*(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*", str(value)[:400])
+    if not found:
+        raise ValueError(f"`{str(value)[:60]}` is not a number")
+    digits = found[1].replace(",", "").replace("_", "")
+    return float(digits) if re.search(r"[.eE]", digits) else int(digits)
+
+
+def _int(attrs: Attrs, value: Any) -> int:
+    number = _numeral(value)
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(f"`{value}` has no whole part")
+    return int(number)
+
+
+def _divide(attrs: Attrs, left: float, right: float) -> float:
+    if right == 0:
+        raise ZeroDivisionError("division by zero")
+    return left / right
+
+
+def _modulo(attrs: Attrs, left: float, right: float) -> float:
+    if right == 0:
+        raise ZeroDivisionError("division by zero")
+    return left % right
+
+
+def _attr(attrs: Attrs, value: Any) -> Any:
+    return value[attrs["name"]] if attrs["name"] in value else attrs.get("default")
+
+
+def _index(attrs: Attrs, value: Any, key: Any) -> Any:
+    if isinstance(value, dict):
+        if key not in value:
+            raise LookupError(f"there is no key `{key}`")
+        return value[key]
+    if not -len(value) <= key < len(value):
+        raise LookupError(f"index {key} is outside of {len(value)} items")
+    return value[key]
+
+
+def _contains(attrs: Attrs, item: Any, container: Any) -> bool:
+    if isinstance(container, list):
+        return any(same(item, other) for other in container)
+    return item in container
+
+
+def _split(attrs: Attrs, value: str, separator: str | None = None) -> list[str]:
+    return value.split(separator) if separator else value.split()
+
+
+def _extreme(choose: Callable[..., Any]) -> Function:
+    def extreme(attrs: Attrs, *values: Any) -> Any:
+        items = values[0] if len(values) == 1 and isinstance(values[0], list) else values
+        return choose(items, default=None)
+
+    return extreme
+
+
+def _round(attrs: Attrs, value: float, digits: int | None = None) -> float:
+    return round(value) if digits is None else round(value, digits)
+
+
+def _key(attrs: Attrs, item: Any) -> Any:
+    name = attrs.get("by")
+    return item if name is None else item[name]
+
+
+def _unique(attrs: Attrs, items: list[Any]) -> list[Any]:
+    first: dict[str, Any] = {}
+    for item in items:
+        first.setdefault(canonical(_key(attrs, item)), item)
+    return list(first.values())
+
+
+def _sort_by(attrs: Attrs, items: list[Any], descending: bool = False) -> list[Any]:
+    return sorted(items, key=lambda item: _key(attrs, item), reverse=descending)
+
+
+def _filter(attrs: Attrs, items: list[Any]) -> list[Any]:
+    if attrs.get("by") is None:
+        return [item for item in items if item is not None]
+    return [item for item in items if _key(attrs, item)]
+
+
+def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
+    return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
+
+
+def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
+    return dict(zip(attrs["names"], values))
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Function:
+    return lambda attrs, left, right: function(left, right)
+
+
+# `attr` takes the field `name`; `record` and `object` build from `names`; `unique`, `sort_by` and
+# `filter` go by the field `by`, or by the items themselves.
+FUNCTIONS: Mapping[str, Function] = {
+    "add": _binary(operator.add),
+    "sub": _binary(operator.sub),
+    "mul": _binary(operator.mul),
+    "div": _divide,
+    "mod": _modulo,
+    "neg": lambda attrs, value: -value,
+    "not": lambda attrs, value: not value,
+    "eq": _binary(same),
+    "ne": lambda attrs, left, right: not same(left, right),
+    "lt": _binary(operator.lt),
+    "le": _binary(operator.le),
+    "gt": _binary(operator.gt),
+    "ge": _binary(operator.ge),
+    "in": _contains,
+    "attr": _attr,
+    "index": _index,
+    "list": lambda attrs, *values: list(values),
+    "record": _record,
+    "object": _record,
+    "len": lambda attrs, value: len(value),
+    "str": lambda attrs, value: text(value),
+    "int": _int,
+    "float": lambda attrs, value: float(_numeral(value)),
+    "join": lambda attrs, items, separator="": separator.join(items),
+    "split": _split,
+    "lower": lambda attrs, value: value.lower(),
+    "strip": lambda attrs, value, characters=None: value.strip(characters),
+    "first": lambda attrs, items: items[0] if items else None,
+    "any": lambda attrs, items: any(items),
+    "all": lambda attrs, items: all(items),
+    "sum": lambda attrs, items: sum(items),
+    "min": _extreme(min),
+    "max": _extreme(max),
+    "abs": lambda attrs, value: abs(value),
+    "round": _round,
+    "unique": _unique,
+    "sort_by": _sort_by,
+    "filter": _filter,
+    "count": _count,
+}

@@ -1,0 +1,214 @@
+"""Typed tree -> graph: every declaration that can be called becomes a graph of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lmc.check.program import MISSING, MetricDef, ModuleDef, Param, PipelineDef, Program, TestDef, ToolDef
+from lmc.check.types import NONE, ListType, OptionalType, RecordType, Type
+from lmc.ir.graph import Graph, Metric, Node, Port, ProgramGraph, Role, Slots, Test, Tool
+from lmc.ir.instructions import default_instruction
+from lmc.ir.lower_body import Body
+from lmc.syntax import nodes
+
+SLOT_SETTINGS = frozenset(
+    "model temperature top_p max_tokens stop seed cache retry fallback repair timeout template layout "
+    "adapter demos reason".split()
+)
+DEFAULT_ROUNDS = 1
+DEFAULT_SAMPLES = 5
+
+
+def lower(program: Program) -> ProgramGraph:
+    """Lower a checked program: graphs of its modules, pipelines and metrics, its tools and tests."""
+    metrics = {name: lower_metric(program, metric) for name, metric in program.metrics.items()}
+    graphs = {name: lower_module(program, module) for name, module in program.modules.items()}
+    graphs |= {name: lower_pipeline(program, p) for name, p in program.pipelines.items()}
+    graphs |= {name: m.graph for name, m in metrics.items() if m.graph is not None}
+    tools = {name: lower_tool(tool) for name, tool in program.tools.items()}
+    # A metric in Python is called from other metrics as any Python function is.
+    tools |= {
+        name: Tool(name, m.target, m.inputs, m.result, {})
+        for name, m in metrics.items()
+        if m.target is not None
+    }
+    return ProgramGraph(
+        graphs=graphs,
+        tools=tools,
+        models={name: model.settings for name, model in program.models.items()},
+        metrics=metrics,
+        tests=tuple(lower_test(program, test) for test in program.tests),
+        default=program.default,
+        main=program.main,
+        exports=tuple(program.exports),
+    )
+
+
+def ports(params: Iterable[Param]) -> tuple[Port, ...]:
+    """Parameters as inputs of a graph."""
+    return tuple(
+        Port(p.name, p.type, p.default is not MISSING, None if p.default is MISSING else p.default, p.train)
+        for p in params
+    )
+
+
+def lower_tool(tool: ToolDef) -> Tool:
+    """A Python function with its inputs."""
+    signature = tool.signature
+    return Tool(tool.name, tool.target, ports(signature.params), signature.result, tool.settings)
+
+
+def lower_pipeline(program: Program, pipeline: PipelineDef) -> Graph:
+    """The graph of a pipeline's statements."""
+    body = Body(program, ports(pipeline.signature.params), eager=True)
+    value = body.statements(pipeline.body.stmts)
+    graph = body.graph(pipeline.name, pipeline.signature.result, value, kind="pipeline")
+    return _described(graph, pipeline.doc, pipeline)
+
+
+def lower_metric(program: Program, metric: MetricDef) -> Metric:
+    """A metric: its statements as a graph, or its Python target."""
+    inputs, result = ports(metric.signature.params), metric.signature.result
+    if metric.body is None:
+        return Metric(metric.name, inputs, result, None, metric.target)
+    body = Body(program, inputs, eager=True)
+    value = body.statements(metric.body.stmts)
+    graph = _described(body.graph(metric.name, result, value, kind="metric"), "", metric)
+    return Metric(metric.name, inputs, result, graph, None)
+
+
+def lower_test(program: Program, test: TestDef) -> Test:
+    """A test's graph, and one graph for the value of each stub."""
+    body = Body(program, (), eager=True)
+    stmts = [s for s in test.body.stmts if not isinstance(s, nodes.Stub)]
+    value = body.statements(stmts)
+    graph = body.graph(test.title, NONE, value, kind="test")
+    stubs = {}
+    for stmt in test.body.stmts:
+        if isinstance(stmt, nodes.Stub):
+            name = program.referents[id(stmt.target)].name  # type: ignore[union-attr]
+            stub = Body(program, ())
+            stubs[name] = stub.graph(name, program.types[id(stmt.value)], stub.expression(stmt.value))
+    return Test(test.title, _described(graph, "", test), stubs)
+
+
+def lower_module(program: Program, module: ModuleDef) -> Graph:
+    """The graph of a generate, critique, refine or vote: its inputs and one node."""
+    inputs = ports(module.signature.params)
+    body = Body(program, inputs, eager=True)
+    names = tuple(p.name for p in inputs)
+    ids = tuple(body.name(name) for name in names)
+    make = {"refine": _refine, "vote": _vote}.get(module.kind, _model)
+    op, attrs, bodies = make(program, module, inputs)
+    result = module.signature.result
+    if module.kind == "vote" and module.settings.get("min_agree") is not None:
+        result = result if isinstance(result, OptionalType) else OptionalType(result)
+    node = body.add(op, result, ids, {**attrs, "names": names}, bodies, module.span)
+    return _described(body.graph(module.name, result, node, kind=module.kind), module.instruction or "", module)
+
+
+def slots(program: Program, module: ModuleDef, role: Role) -> Slots:
+    """What the model call of a module is made of."""
+    settings = {k: v for k, v in {**program.default, **module.settings}.items() if k in SLOT_SETTINGS}
+    require = module.exprs.get("require")
+    return Slots(
+        module=module.name,
+        instruction=module.instruction or default_instruction(module, role),
+        frozen=module.frozen,
+        settings=settings,
+        demos=tuple((example.inputs, example.result) for example in module.examples),
+        train_only=tuple(p.name for p in module.signature.params if p.train),
+        requirements=(require.span.text,) if require is not None else (),
+    )
+
+
+Made = tuple[Any, Mapping[str, Any], Mapping[str, Graph]]  # op, attrs, bodies
+
+
+def _model(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+    role: Role = "critique" if module.kind == "critique" else "generate"
+    return "model", {"slots": slots(program, module, role), "role": role}, _conditions(program, module, inputs)
+
+
+def _conditions(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
+    """Bodies of `require` and of the `check` that is only recorded."""
+    keys = ("require",) if module.kind == "refine" else ("require", "check")
+    out = Port("out", module.signature.result)
+    return {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+
+
+def _body(program: Program, module: ModuleDef, key: str, inputs: tuple[Port, ...]) -> Graph:
+    body = Body(program, inputs)
+    expr = module.exprs[key]
+    return body.graph(f"{module.name}.{key}", program.types[id(expr)], body.expression(expr))
+
+
+def _refine(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+    draft = Port("draft", program.types[id(module.exprs["draft"])])
+    check = Port("check", program.types[id(module.exprs["check"])])
+    bodies = {
+        "draft": _body(program, module, "draft", inputs),
+        "check": _body(program, module, "check", (*inputs, draft)),
+        "revise": _revise(program, module, inputs, check),
+    }
+    if "until" in module.exprs:
+        bodies["until"] = _body(program, module, "until", (*inputs, draft, check))
+    return "refine", {"rounds": module.settings.get("rounds", DEFAULT_ROUNDS)}, bodies
+
+
+def _revise(program: Program, module: ModuleDef, inputs: tuple[Port, ...], check: Port) -> Graph:
+    """One model call over the module's inputs, the draft, and what the critique said of it."""
+    result = module.signature.result
+    body = Body(program, (*inputs, Port("draft", result), check))
+    assert isinstance(check.type, RecordType)
+    field = check.type.get("feedback")
+    assert field is not None
+    said = body.add("op", field.type, (body.name("check"),), {"fn": "attr", "name": "feedback"}, {}, module.span)
+    names = (*(p.name for p in inputs), "draft", _free_name("feedback", inputs))
+    ids = (*(body.name(p.name) for p in inputs), body.name("draft"), said)
+    attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": names}
+    node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
+    return body.graph(f"{module.name}.revise", result, node)
+
+
+def _vote(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+    settings = module.settings
+    attrs = {
+        "n": settings.get("n", DEFAULT_SAMPLES),
+        "by": module.by or "value",
+        "ties": settings.get("ties", "first"),
+        "stop_early": settings.get("stop_early", False),
+        "min_agree": settings.get("min_agree"),
+        "normalize": settings.get("normalize", False),
+    }
+    bodies = {"sample": _body(program, module, "sample", inputs)}
+    if module.by == "expr":
+        bodies["key"] = _body(program, module, "by", (*inputs, Port("out", module.signature.result)))
+    if module.by == "model":
+        bodies["adjudicate"] = _adjudicate(program, module, inputs)
+    return "vote", attrs, bodies
+
+
+def _adjudicate(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Graph:
+    """One model call over the module's inputs and all samples."""
+    result = module.signature.result
+    body = Body(program, (*inputs, Port("candidates", ListType(result))))
+    names = (*(p.name for p in inputs), "candidates")
+    ids = tuple(body.name(name) for name in names)
+    attrs = {"slots": slots(program, module, "adjudicate"), "role": "adjudicate", "names": names}
+    node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
+    return body.graph(f"{module.name}.adjudicate", result, node)
+
+
+def _free_name(name: str, inputs: Iterable[Port]) -> str:
+    return f"draft_{name}" if any(p.name == name for p in inputs) else name
+
+
+def _described(graph: Graph, doc: str, definition: ModuleDef | PipelineDef | MetricDef | TestDef) -> Graph:
+    return Graph(
+        graph.name, graph.inputs, graph.result, graph.nodes, graph.kind, doc, definition.span
+    )
+
+
+__all__ = ["Node", "Type", "lower"]
