@@ -1,0 +1,145 @@
+"""The folder of one improvement run: what was asked is answered from here when it starts again.
+
+A run repeats its decisions from its seed, its data and the model's answers. So all it must not lose
+is the answers: every one is kept here before it is used, whatever the program says of caching. A
+killed run that is started again therefore pays for nothing twice, and ends as if never killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.models.base import Answer, Request
+from lmc.runtime.artifact import write_atomically
+from lmc.runtime.cache import Cache
+from lmc.runtime.pool import ModelPool
+
+_RECORD = "run.json"
+
+
+class RunStore(Cache):
+    """The answers of one run; what the cache behind it knows is taken over."""
+
+    def __init__(self, path: Path, behind: Cache | None = None) -> None:
+        super().__init__(path)
+        self.behind = behind
+
+    def get(self, key: str) -> Answer | None:
+        """The answer under a key, of this run or of the cache behind."""
+        answer = super().get(key)
+        if answer is None and self.behind is not None:
+            answer = self.behind.get(key)
+            if answer is not None:
+                self.put(key, answer)
+        return answer
+
+    async def store(self, answers: Mapping[str, Answer]) -> None:
+        """Keep answers in both."""
+        kept = [super().store(answers)]
+        if self.behind is not None:
+            kept.append(self.behind.store(answers))
+        await asyncio.gather(*kept)
+
+    def close(self) -> None:
+        """Close both."""
+        super().close()
+        if self.behind is not None:
+            self.behind.close()
+
+
+class JournaledPool(ModelPool):
+    """A pool that keeps every answer, those of programs that say `cache: "off"` too."""
+
+    async def ask(
+        self, model: str | None, request: Request, *, cache: bool | None = None, **options: Any
+    ) -> list[Answer]:
+        """As `ModelPool.ask`."""
+        return await super().ask(model, request, cache=True, **options)
+
+
+class Journal:
+    """One run's folder: its identity, its state, its answers, and a lock on all of it.
+
+    `identity` is all that decides the outcome; the folder of another run is not taken over.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder, self.identity = folder, dict(identity)
+        self.resumed, self.earlier_s = False, 0.0
+        self._started_s = time.monotonic()
+        self._lock: sqlite3.Connection | None = None
+
+    def open(self, *, resume: bool = True) -> None:
+        """Take the folder. Raises: LmcError[run-in-use, cannot-write, other-run]."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.folder / "lock")
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise LmcError(error("cannot-write", f"cannot write {self.folder}: {reason}")) from None
+        record = self._read()
+        if record is not None and record.get("identity") != self.identity:
+            self.close()
+            message = f"{self.folder} belongs to a run with other options"
+            raise LmcError(error("other-run", message, help="give another --run-dir"))
+        if record is not None and resume:
+            self.resumed, self.earlier_s = True, float(record.get("elapsed_s", 0.0))
+        elif record is not None:
+            self._forget()
+        self.save("running")
+
+    @property
+    def responses(self) -> Path:
+        """Where the answers are."""
+        return self.folder / "responses.db"
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that the run has taken, those before a kill included."""
+        return self.earlier_s + time.monotonic() - self._started_s
+
+    def save(self, state: str, **more: Any) -> None:
+        """Write down how far the run is."""
+        record = {"identity": self.identity, "state": state, "elapsed_s": self.elapsed_s, **more}
+        text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True)
+        write_atomically(self.folder / _RECORD, text.encode() + b"\n")
+
+    def write(self, name: str, text: str) -> None:
+        """Leave something for a person to read."""
+        write_atomically(self.folder / name, text.encode())
+
+    def close(self) -> None:
+        """Let the folder go."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            record = json.loads((self.folder / _RECORD).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
+
+    def _forget(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.responses}{suffix}").unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> sqlite3.Connection:
+    """An exclusive lock that ends with the process, however that ends. SQLite has it everywhere."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        connection.close()
+        message = f"another process is at work on this run ({path.parent})"
+        raise LmcError(error("run-in-use", message, help="wait for it, or stop it")) from None
+    return connection

@@ -1,0 +1,78 @@
+"""Optimizers are functions over values: parameters in, better parameters out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lmc.check.scope import OptimizerSignature
+from lmc.check.types import Type
+
+if TYPE_CHECKING:
+    from lmc.ir.graph import ProgramGraph
+    from lmc.optimizers.events import Report
+    from lmc.optimizers.trials import Trials
+    from lmc.runtime.data import Row
+    from lmc.runtime.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an optimizer may look at: never a row that confirms or tests its result.
+
+    `train` rows give demonstrations, `select` rows compare candidates. All runs go through
+    `trials`, which remembers every score and keeps within the budget.
+    """
+
+    program: ProgramGraph
+    target: str
+    train: Sequence[Row]
+    select: Sequence[Row]
+    trials: Trials
+    seed: int
+    report: Report
+
+
+class Optimize(Protocol):
+    """The function behind an optimizer; its options follow by keyword."""
+
+    def __call__(
+        self, start: Parameters, context: Context, **options: Any
+    ) -> Awaitable[Parameters]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """A registered optimizer: its declared options, what it does in a line, and its paper."""
+
+    signature: OptimizerSignature
+    summary: str
+    paper: str
+    run: Optimize
+
+
+REGISTRY: dict[str, Optimizer] = {}
+
+
+def optimizer(
+    name: str, *, paper: str, **types: Type
+) -> Callable[[Callable[..., Awaitable[Parameters]]], Callable[..., Awaitable[Parameters]]]:
+    """Register a function; `types` are the types of its options, their defaults its own."""
+
+    def register(
+        function: Callable[..., Awaitable[Parameters]],
+    ) -> Callable[..., Awaitable[Parameters]]:
+        defaults = inspect.signature(function).parameters
+        params = {key: (type, defaults[key].default) for key, type in types.items()}
+        summary = (function.__doc__ or "").partition("\n")[0]
+        REGISTRY[name] = Optimizer(OptimizerSignature(name, params), summary, paper, function)
+        return function
+
+    return register
+
+
+def signatures() -> Mapping[str, OptimizerSignature]:
+    """What the checker needs to know of all optimizers."""
+    return {name: entry.signature for name, entry in REGISTRY.items()}

@@ -1,0 +1,213 @@
+"""Bootstrapped demonstrations with search over subsets.
+
+Source: DSPy, Khattab et al. 2023, arXiv 2310.03714, BootstrapFewShotWithRandomSearch; differs in:
+labelled rows are a source of their own, subsets cover the kinds of outputs evenly, candidates race
+on paired rows, and in later rounds the improved program is the teacher.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lmc.check.types import STR, FloatType, IntType, OptionalType
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.demonstrations import (
+    DemoPool,
+    corrected_demos,
+    example_pool,
+    labeled_pool,
+    pick_demos,
+    traced_demos,
+)
+from lmc.optimizers.events import LeaderChanged, Note
+from lmc.optimizers.racing import Candidate, race
+from lmc.optimizers.routes import Module, reached_modules, result_routes
+from lmc.optimizers.trials import Mode, parameters_key
+from lmc.prompts.spec import Demo
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.parameters import ModuleParameters, Parameters
+
+if TYPE_CHECKING:
+    from lmc.runtime.data import Row
+    from lmc.runtime.evaluate import RowResult
+
+BATCH_ROWS = 16  # train rows that the teacher runs before it is asked whether that is enough
+PATIENCE_ROWS = 64  # after so many rows without any success labelled rows have to do
+TEACHER_SHARE = 1 / 3  # of the runs that are left
+
+
+@dataclass(slots=True)
+class Sources:
+    """Demonstrations by where they come from."""
+
+    labeled: DemoPool
+    traced: DemoPool
+
+    def mixed(self) -> DemoPool:
+        """Both; what the program did itself goes before a bare label, since it has all fields."""
+        return self.labeled.under(self.traced)
+
+    def __bool__(self) -> bool:
+        return bool(self.labeled) or bool(self.traced)
+
+
+@optimizer(
+    "bootstrap",
+    paper="DSPy, Khattab et al. 2023, arXiv 2310.03714",
+    demos=IntType(1, 64),
+    candidates=IntType(1, 256),
+    rounds=IntType(1, 8),
+    threshold=FloatType(0.0, 1.0),
+    teacher=OptionalType(STR),
+)
+async def bootstrap(
+    start: Parameters,
+    context: Context,
+    *,
+    demos: int = 4,
+    candidates: int = 16,
+    rounds: int = 2,
+    threshold: float = 1.0,
+    teacher: str | None = None,
+) -> Parameters:
+    """Show every module up to `demos` calls of runs that the metric accepted; keep the best subset.
+
+    `candidates` subsets are compared in each of the `rounds`; a run is accepted from a score of
+    `threshold` on; `teacher` is a model that makes the first round's runs in the program's place.
+    """
+    modules = reached_modules(context.program, context.target)
+    labeled = labeled_pool(context.program, context.target, context.train).under(
+        example_pool(modules)
+    )
+    sources, leader = Sources(labeled, DemoPool()), Candidate("start", start)
+    for number in range(1, rounds + 1):
+        search = _Round(context, modules, demos, candidates, threshold, number)
+        try:
+            await search.acquire(leader, sources, teacher if number == 1 else None)
+            better = await search.improve(leader, sources)
+        except BudgetExceeded:
+            context.report(Note("the budget ended the search", totals=context.trials.totals()))
+            break
+        if better is None:
+            break
+        leader = better
+    return leader.parameters
+
+
+@dataclass(slots=True)
+class _Round:
+    """One round: a teacher's runs, then a race of subsets of what they gave."""
+
+    context: Context
+    modules: Mapping[str, Module]
+    demos: int
+    candidates: int
+    threshold: float
+    number: int
+
+    async def acquire(self, leader: Candidate, sources: Sources, teacher: str | None) -> None:
+        """Add the calls of accepted runs on train rows, until there is choice enough."""
+        trials, found = self.context.trials, DemoPool()
+        rows, accepted, tried = self._train_rows(), 0, 0
+        wanted = max(24, 6 * self.demos)
+        runs, mode = trials.runs_left() * TEACHER_SHARE, Mode(teacher, training=True)
+        while rows[tried:] and accepted < wanted:
+            batch = rows[tried : tried + BATCH_ROWS]
+            tried += len(batch)
+            if tried > runs or (tried > PATIENCE_ROWS and not accepted and sources.labeled):
+                break
+            stage = f"teacher, round {self.number}"
+            (results,) = await trials.results(stage, [leader.parameters], batch, mode)
+            accepted += sum(self._learn(row, r, found, sources) for row, r in zip(batch, results))
+        sources.traced = sources.traced.under(found)
+
+    async def improve(self, leader: Candidate, sources: Sources) -> Candidate | None:
+        """The winner of a race of subsets, or None where the leader stays."""
+        if not sources:
+            text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
+            self.context.report(Note(text, totals=self.context.trials.totals()))
+            return None
+        rivals = list(self._rivals(leader, sources))
+        context = self.context
+        best, first = await race(leader, rivals, context.select, context.trials)
+        if best.candidate is leader or best.gain <= 0:
+            return None
+        event = LeaderChanged(best.candidate.name, best.mean, first.mean, best.rows)
+        context.report(replace(event, totals=context.trials.totals()))
+        return best.candidate
+
+    def _learn(self, row: Row, result: RowResult, found: DemoPool, sources: Sources) -> bool:
+        if result.trace is None:
+            return False
+        inputs = frozenset(p.name for p in self.context.program.graphs[self.context.target].inputs)
+        routes = result_routes(self.context.program, self.context.target)
+        for module, demo in corrected_demos(result.trace, routes, row, inputs):
+            sources.labeled.add(module, demo)
+        if result.value is None or result.value < self.threshold:
+            return False
+        for module, demo in traced_demos(result.trace, self.modules, row):
+            found.add(module, demo)
+        return True
+
+    def _rivals(self, leader: Candidate, sources: Sources) -> Iterator[Candidate]:
+        """Distinct candidates, the most promising first: where money is short the last ones go."""
+        seen = {parameters_key(leader.parameters)}
+        count = 0
+        for name, pool, most in self._subsets(leader, sources):
+            rng = random.Random(f"{self.context.seed}/{self.number}/{name}")
+            rival = self._candidate(f"{self.number}.{name}", leader.parameters, pool, most, rng)
+            key = parameters_key(rival.parameters)
+            if key not in seen:
+                seen.add(key)
+                count += 1
+                yield rival
+            if count == self.candidates:
+                return
+
+    def _subsets(
+        self, leader: Candidate, sources: Sources
+    ) -> Iterator[tuple[str, DemoPool | None, int]]:
+        """Name, pool and size: a full subset of each source, none at all, then any."""
+        pools = {"traced": sources.traced, "labeled": sources.labeled, "mixed": sources.mixed()}
+        filled = {name: pool for name, pool in pools.items() if pool}
+        yield from ((name, pool, self.demos) for name, pool in filled.items())
+        if any(m.slots.demos for m in self.modules.values()) or has_demos(leader.parameters):
+            yield "none", None, 0
+        for i in range(4 * self.candidates):  # some will be equal to others
+            rng = random.Random(f"{self.context.seed}/{self.number}/size/{i}")
+            name = rng.choice(list(filled))
+            size = self.demos if rng.random() < 0.5 else rng.randint(1, self.demos)
+            yield f"{name}-{i}", filled[name], size
+
+    def _candidate(
+        self, name: str, start: Parameters, pool: DemoPool | None, most: int, rng: random.Random
+    ) -> Candidate:
+        changed, total = start, 0
+        for module in self.modules.values():
+            known = pool.of(module.name) if pool else []
+            if known or pool is None:
+                limit = module.slots.settings.get("demos")
+                size = min(most, limit) if isinstance(limit, int) else most
+                chosen = pick_demos(known, size, rng)
+                changed = with_demos(changed, module.name, chosen)
+                total += len(chosen)
+        return Candidate(name, changed, total)
+
+    def _train_rows(self) -> Sequence[Row]:
+        rows = list(self.context.train)
+        random.Random(f"{self.context.seed}/{self.number}/rows").shuffle(rows)
+        return rows
+
+
+def has_demos(parameters: Parameters) -> bool:
+    """Whether any module shows demonstrations that an optimizer chose."""
+    return any(module.demos for module in parameters.modules.values())
+
+
+def with_demos(parameters: Parameters, module: str, demos: tuple[Demo, ...]) -> Parameters:
+    """A copy in which one module shows other demonstrations."""
+    own = parameters.modules.get(module, ModuleParameters())
+    return parameters.with_module(module, replace(own, demos=demos))

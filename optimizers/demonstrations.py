@@ -1,0 +1,212 @@
+"""Where demonstrations come from: labelled rows, and the calls of runs whose result was accepted."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmc.check.types import RecordType
+from lmc.ir.graph import ProgramGraph
+from lmc.optimizers.routes import Module, Route, result_routes
+from lmc.prompts.spec import BARE, REASONING, Demo
+from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
+from lmc.values import InvalidValue, validate
+
+CHECK = 1  # body of a refine that judges, as it stands in the places of a trace
+
+
+@dataclass(slots=True)
+class DemoPool:
+    """Demonstrations by module, in the order they were found, none twice for the same inputs."""
+
+    by_module: dict[str, dict[str, Demo]] = field(default_factory=dict)
+
+    def add(self, module: str, demo: Demo) -> None:
+        """Add one, unless the module has one for the same inputs."""
+        self.by_module.setdefault(module, {}).setdefault(_key(demo.inputs), demo)
+
+    def of(self, module: str) -> list[Demo]:
+        """The demonstrations of a module."""
+        return list(self.by_module.get(module, {}).values())
+
+    def under(self, other: DemoPool) -> DemoPool:
+        """Both pools; for the same inputs the other one's demonstration counts."""
+        names = dict.fromkeys([*other.by_module, *self.by_module])
+        return DemoPool({n: self.by_module.get(n, {}) | other.by_module.get(n, {}) for n in names})
+
+    def __bool__(self) -> bool:
+        return any(self.by_module.values())
+
+
+def labeled_pool(program: ProgramGraph, target: str, rows: Iterable[Any]) -> DemoPool:
+    """Rows whose fields are the inputs and outputs of a module that gives the target's result."""
+    pool = DemoPool()
+    routes = result_routes(program, target)
+    names = _input_names(program, target)
+    for row in rows:
+        for route in routes.values():
+            inputs = {name: row.values.get(o) for name, o in route.inputs.items() if o}
+            outputs = gold_outputs(route.module, row.values, names)
+            if outputs is not None and len(inputs) == len(route.inputs):
+                pool.add(route.module.name, _demo(route.module, inputs, outputs, f"row {row.id}"))
+    return pool
+
+
+def example_pool(modules: Mapping[str, Module]) -> DemoPool:
+    """The `example` declarations of the source."""
+    pool = DemoPool()
+    for module in modules.values():
+        for inputs, result in module.slots.demos:
+            pool.add(module.name, _demo(module, inputs, _as_outputs(module, result), "example"))
+    return pool
+
+
+def traced_demos(trace: Trace, modules: Mapping[str, Module], row: Any) -> list[tuple[str, Demo]]:
+    """A demonstration for every call of an accepted run that agrees with its result."""
+    found = []
+    for call in consistent_calls(trace):
+        module = modules.get(call.module)
+        if module is not None and call.outputs is not None:
+            origin = f"row {row.id}, call {call.id}"
+            found.append((call.module, _demo(module, call.inputs, call.outputs, origin)))
+    return found
+
+
+def corrected_demos(
+    trace: Trace, routes: Mapping[str, Route], row: Any, target_inputs: frozenset[str]
+) -> list[tuple[str, Demo]]:
+    """The label of a row under the inputs that a run gave the module which answers.
+
+    For modules with inputs that are computed on the way, which no row has.
+    """
+    found = []
+    for call in trace.calls:
+        route = routes.get(call.module)
+        if route is None or all(route.inputs.values()):
+            continue
+        outputs = gold_outputs(route.module, row.values, target_inputs)
+        if outputs is not None:
+            origin = f"row {row.id} (label), call {call.id}"
+            found.append((call.module, _demo(route.module, call.inputs, outputs, origin)))
+    return found
+
+
+def gold_outputs(
+    module: Module, values: Mapping[str, Any], target_inputs: frozenset[str]
+) -> dict[str, Any] | None:
+    """The outputs of a module as a row labels them; None where it does not, or not all.
+
+    A result that is no record is the row's `result`, or its only field that is no input.
+    """
+    gold = {name: value for name, value in values.items() if name not in target_inputs}
+    if isinstance(module.result, RecordType):
+        fields = module.result.fields
+        if not any(f.name in gold for f in fields):
+            return None
+        found = {
+            f.name: gold.get(f.name, f.default) for f in fields if f.name in gold or f.has_default
+        }
+        value: Any = found
+    elif BARE in gold or len(gold) == 1:
+        value = gold.get(BARE, next(iter(gold.values())))
+    else:
+        return None
+    try:
+        return _as_outputs(module, validate(module.result, value))
+    except InvalidValue:
+        return None
+
+
+def consistent_calls(trace: Trace) -> list[CallTrace]:
+    """The calls of a run whose result was accepted, less those that did not lead to it.
+
+    Of a vote the samples that agree with the winner, of a refine the draft that was returned and
+    the verdicts that were right about theirs.
+    """
+    left_out: list[Place] = []
+    verdicts: dict[Place, bool] = {}
+    for region in trace.regions:
+        if region.kind == "vote" and region.detail:
+            left_out += [(*region.place, i) for i in _outvoted(region)]
+        elif region.kind == "refine" and region.detail:
+            chosen = region.detail["chosen"]
+            for i in range(len(region.detail["drafts"])):
+                verdicts[(*region.place, i, CHECK)] = i == chosen
+                if i != chosen:
+                    left_out += [(*region.place, i, body) for body in (0, 3)]
+    return [
+        call
+        for call in trace.calls
+        if call.outputs is not None
+        and not any(_within(call.place, place) for place in left_out)
+        and all(_judged(call, ok) for place, ok in verdicts.items() if _within(call.place, place))
+    ]
+
+
+def pick_demos(demos: Sequence[Demo], count: int, rng: random.Random) -> tuple[Demo, ...]:
+    """A random choice that covers the kinds of outputs evenly, in random order."""
+    groups: dict[str, list[Demo]] = {}
+    labels = _labels(demos)
+    for demo, label in zip(demos, labels):
+        groups.setdefault(label, []).append(demo)
+    for group in groups.values():
+        rng.shuffle(group)
+    order = list(groups.values())
+    rng.shuffle(order)
+    picked: list[Demo] = []
+    while len(picked) < count and any(order):
+        picked += [group.pop() for group in order if group]
+    picked = picked[:count]
+    rng.shuffle(picked)
+    return tuple(picked)
+
+
+def _labels(demos: Sequence[Demo]) -> list[str]:
+    """What makes two demonstrations of a kind: the output fields that take few values."""
+    seen: dict[str, set[str]] = {}
+    for demo in demos:
+        for name, value in demo.outputs.items():
+            seen.setdefault(name, set()).add(_key(value))
+    few = [name for name, values in seen.items() if len(values) * 2 <= len(demos)]
+    return [_key([demo.outputs.get(name) for name in few if name != REASONING]) for demo in demos]
+
+
+def _outvoted(region: RegionTrace) -> list[int]:
+    winner, keys = region.detail.get("winner"), region.detail.get("keys")
+    if winner is None:
+        return []
+    if keys is None:  # decided by scores: the others were not wrong, but not the best
+        return [i for i in range(len(region.detail["scores"])) if i != winner]
+    return [i for i, key in enumerate(keys) if key != keys[winner]]
+
+
+def _judged(call: CallTrace, ok: bool) -> bool:
+    said = (call.outputs or {}).get("ok")
+    return call.role != "critique" or not isinstance(said, bool) or said == ok
+
+
+def _within(place: Place, outer: Place) -> bool:
+    return place[: len(outer)] == outer
+
+
+def _demo(
+    module: Module, inputs: Mapping[str, Any], outputs: Mapping[str, Any], origin: str
+) -> Demo:
+    hidden = module.slots.train_only
+    shown = {name: value for name, value in inputs.items() if name not in hidden}
+    return Demo(shown, dict(outputs), origin)
+
+
+def _as_outputs(module: Module, result: Any) -> dict[str, Any]:
+    return dict(result) if isinstance(module.result, RecordType) else {BARE: result}
+
+
+def _input_names(program: ProgramGraph, target: str) -> frozenset[str]:
+    return frozenset(port.name for port in program.graphs[target].inputs)
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

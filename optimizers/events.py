@@ -1,0 +1,106 @@
+"""What a running improvement tells whoever watches: plain values, no terminal in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What was used so far; a call counts whether the cache or a model answered it."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events."""
+
+    totals: Totals = field(default_factory=Totals)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """The plan is made and everything needed is there; no model was called yet."""
+
+    program: str
+    target: str
+    metric: str
+    models: tuple[str, ...]
+    steps: tuple[str, ...]
+    rows: dict[str, int]  # train, select, confirm, test
+    budget: dict[str, float]
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted(Event):
+    """A stretch of work with a known number of rows to run, cached ones included."""
+
+    name: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowDone(Event):
+    """One row of the stage is done; `failed` counts those of the stage without a score."""
+
+    stage: str
+    done: int
+    total: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateScored(Event):
+    """A candidate was compared on more rows; `mean` is over `rows` of them."""
+
+    name: str
+    mean: float
+    rows: int
+    dropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderChanged(Event):
+    """A better candidate than all before, on the rows that choose."""
+
+    name: str
+    mean: float
+    baseline: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateDecided(Event):
+    """A step's result was compared with what stood before, on rows that did not choose it."""
+
+    step: str
+    accepted: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Event):
+    """Something a person should know, in a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """The artifact is written."""
+
+    words: str
+
+
+Report = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Report to nobody."""

@@ -1,0 +1,39 @@
+"""Labelled demonstrations: rows of the train split shown as they are, without a single call."""
+
+from __future__ import annotations
+
+import random
+
+from lmc.check.types import IntType
+from lmc.diagnostics import LmcError, error
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.bootstrap import with_demos
+from lmc.optimizers.demonstrations import labeled_pool, pick_demos
+from lmc.runtime.parameters import Parameters
+
+
+@optimizer(
+    "labeled",
+    paper="Language Models are Few-Shot Learners, Brown et al. 2020, arXiv 2005.14165",
+    demos=IntType(1, 64),
+)
+async def labeled(start: Parameters, context: Context, *, demos: int = 8) -> Parameters:
+    """Show the module that answers `demos` labelled rows, the kinds of outputs evenly covered.
+
+    Raises: LmcError[no-labels] when no module's inputs and outputs are fields of the rows.
+    """
+    pool = labeled_pool(context.program, context.target, context.train)
+    if not pool:
+        raise LmcError(
+            error(
+                "no-labels",
+                f"no row labels all outputs of the module that gives the result of"
+                f" `{context.target}`",
+                help="use `bootstrap`: it takes the missing fields from runs of the program",
+            )
+        )
+    changed = start
+    for name in pool.by_module:
+        rng = random.Random(f"{context.seed}/labeled/{name}")
+        changed = with_demos(changed, name, pick_demos(pool.of(name), demos, rng))
+    return changed

@@ -1,0 +1,73 @@
+"""Steps: which optimizers run, with what options, in what order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lmc.check import check_program
+from lmc.check.program import Step
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.optimizers.base import REGISTRY, signatures
+from lmc.source import Source
+
+_FRAME = "generate it(x: str) -> str\noptimize it { steps: [\n%s\n] }\n"
+_ARROW = re.compile(r'>>(?=(?:[^"]*"[^"]*")*[^"]*$)')  # not in a string
+_NAME = re.compile(r"\s*\w+\s*")
+
+
+def parse_steps(text: str) -> tuple[Step, ...]:
+    """Read `bootstrap(demos=4) >> labeled()` as the language reads `steps:`.
+
+    Raises: LmcError[unknown-optimizer, …] with the place in the text.
+    """
+    parts = _ARROW.split(text)
+    calls = [f"{part.strip()}()" if _NAME.fullmatch(part) else part.strip() for part in parts]
+    source = Source("--optimizer", _FRAME % ", ".join(calls))
+    program, found = check_program(source, optimizers=signatures())
+    errors = [d for d in found if d.severity == "error"]
+    if program is None or errors:
+        raise LmcError(*errors)
+    return program.optimizes[0].steps
+
+
+def check_steps(steps: Iterable[Step]) -> None:
+    """Refuse what no optimizer does yet, before anything is paid. Raises: LmcError."""
+    problems = [_problem(step) for step in steps]
+    if errors := [p for p in problems if p is not None]:
+        raise LmcError(*errors)
+
+
+def step_text(step: Step) -> str:
+    """A step as it is written."""
+    options = [repr(value) for value in step.args]
+    options += [f"{name}={_value_text(value)}" for name, value in step.kwargs.items()]
+    return f"{step.name}({', '.join(options)})"
+
+
+def steps_text(steps: Sequence[Step]) -> tuple[str, ...]:
+    """All steps as they are written."""
+    return tuple(map(step_text, steps))
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _problem(step: Step) -> Any:
+    known = REGISTRY.get(step.name)
+    if known is None:
+        message = f"the optimizer `{step.name}` is not supported yet"
+        return error(
+            "not-supported", message, step.span, help=f"there is {', '.join(map(repr, REGISTRY))}"
+        )
+    for name in step.kwargs:
+        if name not in known.signature.params:
+            near = did_you_mean(name, known.signature.params)
+            help = f"did you mean `{near}`?" if near else None
+            message = f"`{step.name}` has no option `{name}` yet"
+            return error("not-supported", message, step.span, help=help)
+    return None

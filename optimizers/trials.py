@@ -1,0 +1,177 @@
+"""Runs of the program on rows for an optimizer: each paid once, remembered, and within the budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lmc.optimizers.events import Report, RowDone, StageStarted, Totals
+from lmc.runtime.concurrency import for_all
+from lmc.runtime.parameters import Parameters
+from lmc.runtime.usage import Usage
+
+if TYPE_CHECKING:
+    from lmc.runtime.data import Row
+    from lmc.runtime.evaluate import Evaluation, RowResult
+
+HEADROOM = 1.5  # how much more than the dearest run so far the next one may take
+SEARCH_SHARE = 0.7  # of the time, after which the search begins nothing new
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a run differs from use: another `model` for all modules, `train` parameters shown."""
+
+    model: str | None = None
+    training: bool = False
+
+
+PLAIN = Mode()
+Progress = Callable[["RowResult"], None]
+# Scores rows with some parameters; traces are kept in training only.
+Run = Callable[[Parameters, "Sequence[Row]", Mode, Progress], Awaitable["Evaluation"]]
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How many runs of the program are affordable.
+
+    It goes by the worst case in calls and by what was used so far, both the same in a repeated run,
+    so that a resumed run decides alike; only the time does not repeat. `reserved` runs are kept for
+    confirming and testing the result.
+    """
+
+    calls_per_run: int
+    calls: float | None = None
+    tokens: float | None = None
+    usd: float | None = None
+    minutes: float | None = None
+    reserved: int = 0
+    spent: Usage = Usage()
+    dearest: Usage = Usage()  # most tokens and money of one run
+    started_s: float = field(default_factory=time.monotonic)
+
+    def charge(self, runs: Iterable[Usage]) -> None:
+        """Count some runs."""
+        for used in runs:
+            self.spent += used
+            if used.tokens > self.dearest.tokens:
+                self.dearest = used
+
+    def runs(self, *, search: bool = True) -> float:
+        """Runs that fit for certain in calls, and by all experience in tokens and money."""
+        spent, dearest = self.spent, self.dearest
+        left = min(
+            _runs(self.calls, spent.calls, self.calls_per_run),
+            _runs(self.tokens, spent.tokens, HEADROOM * dearest.tokens),
+            _runs(self.usd, spent.cost_usd, HEADROOM * dearest.cost_usd),
+        )
+        share = SEARCH_SHARE if search else 1.0
+        if self.minutes is not None and self.elapsed_s >= 60 * self.minutes * share:
+            return 0
+        return max(0, left - self.reserved) if search else left
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started_s
+
+
+def _runs(limit: float | None, spent: float, each: float) -> float:
+    """Whole runs in what is left; without limit, or before anything is known, as many as wanted."""
+    if limit is None or not each:
+        return float("inf")
+    return max(0.0, limit - spent) // each
+
+
+class Trials:
+    """Scores of parameters on rows.
+
+    A run of the same parameters on the same row is made once in the life of this object; the
+    response cache below it makes sure that no answer is paid for twice in the life of the run.
+    """
+
+    def __init__(self, run: Run, allowance: Allowance, report: Report) -> None:
+        self.allowance, self.report = allowance, report
+        self._run = run
+        self._known: dict[tuple[str, Mode], dict[str, RowResult]] = {}
+
+    def runs_left(self) -> float:
+        """Runs that the search may still make."""
+        return self.allowance.runs()
+
+    async def results(
+        self,
+        stage: str,
+        parameters: Sequence[Parameters],
+        rows: Sequence[Row],
+        mode: Mode = PLAIN,
+    ) -> list[list[RowResult]]:
+        """Results of several parameters side by side, each in the order of the rows.
+
+        Raises: BudgetExceeded.
+        """
+        known = [self._known.setdefault((parameters_key(p), mode), {}) for p in parameters]
+        missing = [[row for row in rows if row.id not in k] for k in known]
+        watch = _Watch(self, stage, sum(map(len, missing)))
+
+        async def work(place: int, rows: list[Row]) -> None:
+            if rows:
+                done = await self._run(parameters[place], rows, mode, watch.row_done)
+                known[place].update((result.id, result) for result in done.results)
+
+        await for_all(missing, work)
+        for place, new in enumerate(missing):
+            self.allowance.charge(known[place][row.id].usage for row in new)
+        return [[k[row.id] for row in rows] for k in known]
+
+    async def scores(
+        self, stage: str, parameters: Sequence[Parameters], rows: Sequence[Row]
+    ) -> list[dict[str, float]]:
+        """Scores by row id; rows that the infrastructure lost are left out."""
+        found = await self.results(stage, parameters, rows)
+        return [{r.id: r.value for r in results if r.value is not None} for results in found]
+
+    def totals(self) -> Totals:
+        """What finished stages used."""
+        used = self.allowance.spent
+        return Totals(
+            used.calls, used.cached_calls, used.tokens, used.cost_usd, self.allowance.elapsed_s
+        )
+
+
+class _Watch:
+    """Counts the rows of one stage."""
+
+    def __init__(self, trials: Trials, stage: str, total: int) -> None:
+        self.stage, self.total, self.trials = stage, total, trials
+        self.done = self.failed = 0
+        self.used = Usage()
+        if total:
+            trials.report(StageStarted(stage, total, totals=trials.totals()))
+
+    def row_done(self, result: RowResult) -> None:
+        self.done += 1
+        self.failed += bool(result.failed)
+        self.used += result.usage
+        before, now = self.trials.totals(), self.used
+        totals = Totals(
+            before.calls + now.calls,
+            before.cached_calls + now.cached_calls,
+            before.tokens + now.tokens,
+            before.cost_usd + now.cost_usd,
+            before.elapsed_s,
+        )
+        self.trials.report(RowDone(self.stage, self.done, self.total, self.failed, totals=totals))
+
+
+def parameters_key(parameters: Parameters) -> str:
+    """Equal for equal parameters, whatever their demonstrations come from."""
+    data = parameters.to_json()
+    for module in data["modules"].values():
+        for demo in module.get("demos", ()):
+            del demo["origin"]
+    return json.dumps(data, sort_keys=True, ensure_ascii=False)
