@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmc.check.types import BOOL, JSON, STR, Type
+from lmc.check.types import JSON, STR, Type
 from lmc.ir.graph import Graph, Node, Op, Port, ProgramGraph, Slots, Tool
+from lmc.models.base import Backend
 from lmc.models.scripted import Scripted
+from lmc.runtime.executor import Executor
+from lmc.runtime.parameters import Parameters
 from lmc.runtime.pool import ModelPool
 
 
 class Build:
     """Nodes in order; every method gives the id of the node it added."""
 
-    def __init__(self, name: str, **inputs: Type) -> None:
+    def __init__(self, name: str = "body", /, **inputs: Type) -> None:
         self.name = name
         self.ports = tuple(Port(n, t) for n, t in inputs.items())
         self.nodes: list[Node] = []
@@ -41,54 +44,66 @@ class Build:
     def call(self, target: str, *inputs: str) -> str:
         return self.add("call", JSON, *inputs, target=target)
 
-    def ask(self, result: Type = STR, **more: Any) -> str:
-        """One model call with all inputs of the graph."""
+    def region(self, op: Op, result: Type = JSON, *, bodies: Mapping[str, Graph], **attrs: Any) -> str:
+        """A node that takes all inputs of the graph by name."""
         names = tuple(self.ids)
-        attrs = {"slots": more.pop("slots", None) or slots(self.name), "role": "generate"} | more
-        bodies = attrs.pop("bodies", {})
-        return self.add("model", result, *self.ids.values(), names=names, bodies=bodies, **attrs)
+        return self.add(op, result, *self.ids.values(), names=names, bodies=bodies, **attrs)
 
     def done(self, value: str, kind: str = "body", result: Type = JSON) -> Graph:
         self.add("return", result, value)
         return Graph(self.name, self.ports, result, tuple(self.nodes), kind)
 
 
-def slots(module: str, instruction: str = "Do it.", **more: Any) -> Slots:
+def slots(module: str, **more: Any) -> Slots:
+    """Slots of a module; what is no slot is a setting."""
     settings = {k: more.pop(k) for k in list(more) if k not in Slots.__dataclass_fields__}
-    return Slots(module, instruction, more.pop("frozen", False), settings, **more)
+    return Slots(**{"module": module, "instruction": "Do it.", "frozen": False, "settings": settings} | more)
 
 
-def generate(name: str, result: Type = STR, *, more: Mapping[str, Any] | None = None, **inputs: Type) -> Graph:
+def generate(name: str, result: Type = STR, *, role: str = "generate", bodies: Mapping[str, Graph] | None = None,
+             settings: Mapping[str, Any] | None = None, **inputs: Type) -> Graph:  # fmt: skip
     """A module of one model call."""
     build = Build(name, **(inputs or {"x": STR}))
-    return build.done(build.ask(result, **(more or {})), "generate", result)
+    node = build.region("model", result, bodies=bodies or {}, slots=slots(name, **(settings or {})), role=role)
+    return build.done(node, role, result)
 
 
-def body(name: str = "body", /, *, fn: str = "", free: Mapping[str, Type] | None = None, const: Any = None, **attrs: Any) -> Graph:
-    """A body that applies one function to its inputs, or gives a constant."""
-    build = Build(name, **(free or {}))
-    value = build.op(fn, *build.ids.values(), **attrs) if fn else build.const(const)
-    return build.done(value)
+def vote(name: str, sample: Graph, *, result: Type = STR, more: Mapping[str, Graph] | None = None, **attrs: Any) -> Graph:
+    """A vote over one input `x`."""
+    build = Build(name, x=STR)
+    return build.done(build.region("vote", result, bodies={"sample": sample, **(more or {})}, **attrs), "vote", result)
+
+
+def applying(fn: str, /, *, attrs: Mapping[str, Any] | None = None, **inputs: Type) -> Graph:
+    """A body that applies one function to its inputs."""
+    build = Build(**inputs)
+    return build.done(build.op(fn, *build.ids.values(), **(attrs or {})))
 
 
 def calling(target: str, **inputs: Type) -> Graph:
     """A body that calls a module with its inputs."""
-    build = Build("body", **inputs)
+    build = Build(**(inputs or {"x": STR}))
     return build.done(build.call(target, *build.ids.values()))
 
 
-def program(*graphs: Graph, tools: Mapping[str, Tool] | None = None, default: Mapping[str, Any] | None = None) -> ProgramGraph:
+def program(*graphs: Graph, tools: Mapping[str, Tool] | None = None, default: Mapping[str, Any] | None = None,
+            models: Mapping[str, Any] | None = None) -> ProgramGraph:  # fmt: skip
     by_name = {g.name: g for g in graphs}
-    return ProgramGraph(by_name, tools or {}, {}, {}, (), default or {}, graphs[-1].name, tuple(by_name))
+    return ProgramGraph(
+        by_name, tools or {}, models or {}, {}, (), default or {}, graphs[-1].name, tuple(by_name)
+    )
 
 
-def pool(script: Any, **more: Any) -> ModelPool:
-    """A pool whose only model is scripted; the backend is `pool.backend`."""
-    backend = script if isinstance(script, Scripted) else Scripted(script)
-    made = ModelPool(backends={"*": backend}, **more)
-    made.backend = backend  # type: ignore[attr-defined]
-    return made
+def executor(script: Any, *graphs: Graph, parameters: Parameters | None = None, tools: Mapping[str, Tool] | None = None,
+             default: Mapping[str, Any] | None = None, models: Mapping[str, Any] | None = None,
+             **more: Any) -> Executor:  # fmt: skip
+    """An executor whose models all answer from one script."""
+    backend: Backend = script if hasattr(script, "generate") else Scripted(script)
+    made = program(*graphs, tools=tools, default=default, models=models)
+    return Executor(made, ModelPool(made.models, made.default, backends={"*": backend}), parameters, **more)
 
 
-TRUE = body(const=True)
-__all__ = ["BOOL", "JSON", "STR", "TRUE", "Build", "body", "calling", "generate", "pool", "program", "slots"]
+def requests(executor: Executor) -> list[Any]:
+    """The requests that the script saw."""
+    seen: list[Any] = executor.pool.bind(None).backend.requests  # type: ignore[attr-defined]
+    return seen
