@@ -29,6 +29,7 @@ from lmc.syntax import nodes
 
 
 def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
+    """Infer `e.f`, `e?.f`, or a variant of an enum."""
     variant = _variant(env, expr)
     if variant is not None:
         return variant
@@ -129,10 +130,12 @@ def field_type(env: Env, record: RecordType, ident: nodes.Ident) -> Type:
 
 
 def listed(names: Iterable[str]) -> str:
+    """Write names one after another, as code."""
     return ", ".join(f"`{name}`" for name in names)
 
 
 def index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
+    """Infer `e[i]`."""
     whole = infer(env, expr.value)
     match whole:
         case ListType(item):
@@ -140,7 +143,7 @@ def index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
             return item
         case DictType(item):
             check(env, expr.index, STR, "the key of a dict")
-            return optional(item)
+            return item
         case JsonType():
             infer(env, expr.index)
             return JSON

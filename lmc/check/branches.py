@@ -15,6 +15,7 @@ from lmc.syntax import nodes
 
 
 def conditional(env: Env, expr: nodes.IfExpr, expected: Type | None) -> Type:
+    """Infer `if c then a else b`, each branch knowing what `c` says."""
     check_condition(env, expr.condition, "the condition of `if`")
     then = infer(env.knowing(facts(env, expr.condition, True)), expr.then, expected)
     otherwise = infer(env.knowing(facts(env, expr.condition, False)), expr.otherwise, expected)
@@ -34,6 +35,7 @@ def _join_branches(
 
 
 def match(env: Env, expr: nodes.Match, expected: Type | None) -> Type:
+    """Infer a `match`, which covers every case or has `_`."""
     subject = infer(env, expr.subject)
     left = _cases(subject)
     if left is None and not isinstance(subject, ErrorType) and not is_text(subject):
@@ -116,6 +118,7 @@ def _report_uncovered(env: Env, expr: nodes.Match, left: list[str] | None) -> No
 
 
 def comprehension(env: Env, expr: nodes.Comprehension, expected: Type | None) -> Type:
+    """Infer `[e for x in xs if c]`."""
     types = _iterated(env, expr)
     inner = env.nested()
     for ident, type in zip(expr.names, types):

@@ -31,7 +31,7 @@ Given = Sequence[Type | None]
 
 @dataclass(frozen=True, slots=True)
 class BuiltinParam:
-    """A parameter; `wants` says in words what `accepts` asks for. A selector is written `.field`."""
+    """A parameter; `wants` says what `accepts` asks for. A selector is written `.field`."""
 
     name: str
     wants: str
@@ -184,7 +184,12 @@ _FUNCTIONS = (
         "the parts between separators; without one, the words",
     ),
     BuiltinFunction("lower", (_TEXT,), _always(STR), "in small letters"),
-    BuiltinFunction("strip", (_TEXT,), _always(STR), "without white space at both ends"),
+    BuiltinFunction(
+        "strip",
+        (_TEXT, BuiltinParam("characters", "a string", is_text, required=False)),
+        _always(STR),
+        "without white space, or these characters, at both ends",
+    ),
     BuiltinFunction(
         "first", (_LIST,), lambda g: optional(_item(g[0])), "the first item, none if empty"
     ),
@@ -239,8 +244,8 @@ _FUNCTIONS = (
 )
 FUNCTIONS = {f.name: f for f in _FUNCTIONS}
 
-# `zip(xs, ys, …)` goes over lists side by side, to the end of the shortest; it stands only behind the
-# `in` of a comprehension, as there are no tuples.
+# `zip(xs, ys, …)` goes over lists side by side, to the end of the shortest; it stands only behind
+# the `in` of a comprehension, as there are no tuples.
 NAMES = (*FUNCTIONS, "zip", *BUILTIN_RECORDS)
 
 

@@ -24,9 +24,10 @@ def check_program(
     read: Reader = read_source,
     optimizers: Mapping[str, OptimizerSignature] = OPTIMIZERS,
 ) -> tuple[Program | None, list[Diagnostic]]:
-    """Check a file and all that it imports: the typed program (None after an error), and all findings.
+    """Check a file and all that it imports: the typed program if it has no error, and all findings.
 
-    `read` gives the text of an imported file by name (see `imports.import_name`); nothing else is read.
+    `read` gives the text of an imported file by name (see `imports.import_name`); no other file is
+    read. A program's `warnings` are its findings too.
     """
     ctx = Context(_empty(source), TABLE, optimizers)
     linker = Linker(ctx, read)

@@ -193,11 +193,13 @@ def _by(decl: nodes.ModuleDecl, exprs: dict[str, nodes.Expr]) -> Any:
     match exprs.get("by"):
         case None:
             return "model" if decl.doc else ()
+        case nodes.String(value="value"):
+            return ()
         case nodes.Selector(name=name):
             return (name.name,)
         case nodes.ListLit(items=items) if all(isinstance(i, nodes.Selector) for i in items):
             return tuple(i.name.name for i in items)  # type: ignore[attr-defined]
-        case nodes.String(value="score" | "certainty" | "value" as word):
+        case nodes.String(value="score" | "certainty" as word):
             return word
     return "expr"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lmc.check.scope import Context, Declared, File
 from lmc.check.types import ERROR
@@ -14,22 +14,31 @@ from lmc.source import Source
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
 STANDARD = "lmc/"
 Reader = Callable[[str], Source]
 
 
 def read_source(name: str) -> Source:
-    """Read a file by path, or one of the standard library by `lmc/name`. Raises: OSError, ValueError."""
+    """Read a file by path, or a standard one by `lmc/name`. Raises: OSError, ValueError."""
     if not name.startswith(STANDARD):
         return Source.read(Path(name))
-    file = resources.files("lmc.programs") / (name.removeprefix(STANDARD) + ".lmp")
+    file = _library() / (name.removeprefix(STANDARD) + ".lmp")
     return Source(name, file.read_text("utf-8-sig"))
 
 
 def standard_names() -> list[str]:
     """The names that `from "lmc/…"` can take."""
-    files = resources.files("lmc.programs").iterdir()
-    return sorted(STANDARD + f.name.removesuffix(".lmp") for f in files if f.name.endswith(".lmp"))
+    names = (file.name for file in _library().iterdir())
+    return sorted(STANDARD + n.removesuffix(".lmp") for n in names if n.endswith(".lmp"))
+
+
+def _library() -> Traversable:
+    from importlib import resources
+
+    return resources.files("lmc.programs")
 
 
 def import_name(path: str, importer: Source) -> str:

@@ -104,6 +104,7 @@ def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:
 
 
 def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
+    """Find the type that holds all parts; reports the first that has none with those before."""
     result: Type = NEVER
     for expr, type in parts:
         wider = join(result, type)
@@ -135,7 +136,7 @@ def lookup(env: Env, var: nodes.Var) -> Any:
 def report_unknown(
     env: Env, name: str, span: Span, known: Iterable[str], what: str = "name"
 ) -> None:
-    """Report a name that nothing declares, unless the syntax errors of the file may have eaten it."""
+    """Report a name that nothing declares, unless a syntax error may have eaten it."""
     if env.file.may_have_lost(name):
         return
     near = did_you_mean(name, known)

@@ -202,7 +202,7 @@ def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
                 )
         case "expr":
             _check_by_expression(env, module)
-        case "value" | ():
+        case ():
             _check_countable(env, result, place, "the result")
         case fields:
             for name in fields:

@@ -37,4 +37,13 @@ def _none_fact(env: Env, expr: nodes.Expr, is_none: bool) -> dict[Path, Type]:
     path, type = path_of(expr), env.ctx.program.types.get(id(expr))
     if path is None or not isinstance(type, OptionalType):
         return {}
-    return {path: NONE if is_none else type.item}
+    if is_none:
+        return {path: NONE}
+    return {path: type.item, **_reached(env, expr)}
+
+
+def _reached(env: Env, expr: nodes.Expr) -> dict[Path, Type]:
+    """What `a` is when `a?.b` is not none."""
+    if not isinstance(expr, nodes.Attr) or not expr.optional:
+        return {}
+    return _none_fact(env, expr.value, False)

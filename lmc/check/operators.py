@@ -32,6 +32,7 @@ from lmc.syntax import nodes
 
 
 def unary(env: Env, expr: nodes.Unary, expected: Type | None) -> Type:
+    """Infer `-x` and `not x`."""
     if expr.op == "not":
         check_condition(env, expr.operand, "the operand of `not`")
         return BOOL
@@ -62,6 +63,7 @@ def _no_operator(env: Env, expr: nodes.Expr, op: str, *types: Type) -> Type:
 
 
 def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:
+    """Infer `a op b`; the right side of `and` and `or` knows what the left one says."""
     if expr.op in ("and", "or"):
         check_condition(env, expr.left, f"the left side of `{expr.op}`")
         right = env.knowing(facts(env, expr.left, expr.op == "and"))

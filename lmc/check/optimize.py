@@ -263,7 +263,8 @@ def _warn_leak(env: Env, decl: nodes.OptimizeDecl, target: Target, metric: Metri
     shown = {p.name: p for p in target.signature.params if not p.train}
     for name in _compared(metric.body, gold, pred):
         if name in shown:
-            message = f"`{decl.target.name}` is given `{name}`, with which `{metric.name}` compares its result"
+            compared = f"with which `{metric.name}` compares its result"
+            message = f"`{decl.target.name}` is given `{name}`, {compared}"
             place = Label(shown[name].span, "the label comes in here")
             env.ctx.warn("label-leak", message, decl.target.span, place)
 

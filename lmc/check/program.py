@@ -1,4 +1,4 @@
-"""The typed program: what the checker gives to lowering, every name resolved and every type known."""
+"""The typed program: what the checker gives to lowering, each name resolved, each type known."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ MISSING = _Missing()  # a parameter without default
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A `tune[…]` slot: a stable id (`declaration.key`), its options as JSON values, the baseline first.
+    """A `tune[…]` slot: its options as JSON values, the baseline first.
 
+    The id is stable: `declaration.key` of a setting, `declaration.parameter` of an argument,
+    `declaration.name` of a `let` or of the bound of its loop; `_2`, `_3` tell repeated ones apart.
     An option that names a declared model is its qualified name.
     """
 
@@ -61,7 +63,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Def:
-    """Base of definitions. `name` is unique in the program: plain in the entry file, `stem.name` elsewhere."""
+    """Base of definitions. `name` is unique: plain in the entry file, `stem.name` elsewhere."""
 
     name: str
     span: Span
@@ -96,12 +98,13 @@ class ExampleDef:
 class ModuleDef(Def):
     """generate, critique, refine, vote.
 
-    `settings` holds the constant settings (model, temperature, top_p, max_tokens, stop, seed, cache,
-    retry, fallback, template, adapter, demos, reason, rounds, n, ties, stop_early, min_agree,
-    normalize); the file's `default` is not merged in. `exprs` holds the expressions by key
-    (draft, check, until, sample, require, check of a generate). `by` is how a vote decides:
-    field names of the result (`.answer`), `()` for the whole value; or a key of the fixed
-    words "score", "certainty", "model" (a docstring on a vote) or an expression key in `exprs["by"]`.
+    `settings` holds the constant settings (keys: `settings.TABLE`); the file's `default` is not
+    merged in. `min_agree` is a number of samples, or a share of `n` where it is a float; with it a
+    call of the vote gives `R?`, though `signature.result` is `R`. `exprs` holds the expressions by
+    key: draft, check, until, sample, require, by, and the `check` of a generate. `by` is how a
+    vote decides: fields of the result (`.answer`), `()` for the whole value, "score" (its field
+    `score`), "certainty", "model" (a docstring and no `by`), or "expr": `exprs["by"]` over `out`,
+    a number the greatest of which wins. `subject` of a critique is found where it is not written.
     """
 
     kind: nodes.ModuleKind
@@ -110,7 +113,7 @@ class ModuleDef(Def):
     frozen: bool
     settings: Settings
     exprs: Mapping[str, nodes.Expr]
-    by: tuple[str, ...] | Literal["value", "score", "certainty", "model", "expr"] = ()
+    by: tuple[str, ...] | Literal["score", "certainty", "model", "expr"] = ()
     subject: str | None = None  # critique: the judged parameter
     examples: list[ExampleDef] = field(default_factory=list)
 
@@ -208,10 +211,11 @@ Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | Callab
 class Program:
     """A program checked without errors; `warnings` were found on the way.
 
-    `types[id(expr)]` is the type of an expression; `referents[id(node)]` is what a `Var` or a
-    `Call.target` or an enum `Attr` refers to; `bindings[id(call)]` gives the argument expression of
-    each parameter in order (None: the default); `choices[id(tune)]` the Choice of a `tune` inside an
-    expression. `default` holds the settings of the entry file's `default` block.
+    `types[id(expr)]` is the type of an expression; `referents[id(node)]` is what a `Var`, a
+    `Call.target`, an enum `Attr` or the target of a stub refers to; `bindings[id(call)]` gives the
+    argument of each parameter (or field, or parameter of a built-in) in order, None where the
+    default holds; `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound.
+    `default` holds the settings of the entry file's `default` block.
     """
 
     source: Source
@@ -237,5 +241,5 @@ class Program:
 
     @property
     def main(self) -> str | None:
-        """The callable that `lmc run` takes when none is named: `main`, else the only or last one."""
+        """What `lmc run` takes when none is named: `main`, else the only or last one."""
         return "main" if "main" in self.exports else (self.exports[-1] if self.exports else None)

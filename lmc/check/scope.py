@@ -27,12 +27,12 @@ class OptimizerSignature:
 
 @dataclass(slots=True, eq=False)
 class Declared:
-    """A name of a file: its declaration and, once defined, its meaning (None: it could not be defined)."""
+    """A name of a file: its declaration and, once defined, its meaning (ERROR: it has none)."""
 
     ident: nodes.Ident
     decl: nodes.Decl
     file: File
-    meaning: Any = None  # Referent, Type, DatasetDef, or ERROR
+    meaning: Any = None  # a Referent, Type, DatasetDef
     state: Literal["new", "open", "done"] = "new"
     used: bool = False
 

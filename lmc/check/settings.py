@@ -1,4 +1,4 @@
-"""Settings: one table of which keys each declaration takes, and their values as constants or choices."""
+"""Settings: one table of the keys of each declaration, their values as constants or choices."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from lmc.check import inference
 from lmc.check.annotations import constant
+from lmc.check.constants import evaluate
 from lmc.check.program import ModelDef
 from lmc.check.scope import Declared, Env
+from lmc.check.subtyping import is_subtype
 from lmc.check.tuning import range_ends, tune_values
 from lmc.check.types import (
     BOOL,
@@ -72,7 +74,7 @@ _DECODING = {
     "top_p": SettingSpec(FloatType(0.0, 1.0)),
     "max_tokens": SettingSpec(_POSITIVE),
     "seed": _fixed(INT),
-    "cache": _fixed(UnionType((BOOL, _words("disk", "memory")))),
+    "cache": _fixed(UnionType((BOOL, _words("disk", "memory", "off")))),
     "retry": _group(max=IntType(0, 100), backoff=FloatType(0.0, None), on=ListType(_FAILURES)),
     "fallback": SettingSpec("models", tunable=False),
     "layout": SettingSpec(_words("chat", "json", "xml")),
@@ -90,7 +92,7 @@ _MODULE = {
     "check": _EXPRESSION,
 }
 
-# What can stand in each kind of body. The keys of `optimize` beyond these are the words of its driver.
+# What can stand in each kind of body.
 TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "model": {
         "name": _fixed(STR),
@@ -154,7 +156,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
 def read(
     env: Env, kind: str, settings: Sequence[nodes.Setting]
 ) -> tuple[dict[str, Any], dict[str, nodes.Expr]]:
-    """The constant settings of a body, and its expressions, by key; wrong keys and values are reported."""
+    """Read a body: its constant settings and its expressions, by key; reports wrong ones."""
     table, values, exprs = TABLE[kind], {}, {}
     for setting in _distinct(env, settings):
         key = setting.key.name
@@ -216,13 +218,17 @@ def _choice(env: Env, expr: nodes.Tune, spec: SettingSpec, key: str) -> Any:
     values = tune_values(env, expr, option)
     if values is None or len(env.ctx.diagnostics) > before:
         return ERROR
-    if any(isinstance(o, nodes.TuneRange) for o in expr.options) and isinstance(spec.takes, Type):
-        low, high = getattr(spec.takes, "low", None), getattr(spec.takes, "high", None)
-        if (low is not None and min(values) < low) or (high is not None and max(values) > high):
-            message = f"`{key}` is `{spec.takes}`, which `{expr.span.text}` goes beyond"
-            env.ctx.report("out-of-range", message, expr.span)
+    for part in expr.options:
+        if isinstance(part, nodes.TuneRange) and not _holds_range(env, part, spec.takes):
+            message = f"`{key}` does not take every int of `{part.span.text}`"
+            env.ctx.report("out-of-range", message, part.span)
             return ERROR
     return env.ctx.add_choice(expr, env.owner, key, values)
+
+
+def _holds_range(env: Env, option: nodes.TuneRange, takes: Type | Special) -> bool:
+    low, high = (evaluate(env.ctx.program, end) for end in (option.low, option.high))
+    return isinstance(takes, Type) and is_subtype(IntType(low, high), takes)
 
 
 def _plain(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:

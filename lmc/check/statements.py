@@ -37,7 +37,7 @@ def _last(span: Span) -> Span:
 
 
 def check_block(env: Env, block: nodes.Block) -> bool:
-    """Check the statements of a block in a scope of their own; whether every path through it ends."""
+    """Check the statements of a block in its own scope; whether every path through it ends."""
     inner, ended = env.nested(), False
     for stmt in block.stmts:
         if ended:
@@ -143,18 +143,18 @@ def _yield(env: Env, stmt: nodes.Yield) -> bool:
 
 
 def _assert(env: Env, stmt: nodes.Assert) -> bool:
-    _only_in_tests(env, stmt, "assert")
+    _only_in_tests(env, stmt, "misplaced-assert")
     inference.check_condition(env, stmt.condition, "what is asserted")
     return False
 
 
-def _only_in_tests(env: Env, stmt: nodes.Stmt, word: str) -> None:
+def _only_in_tests(env: Env, stmt: nodes.Stmt, code: str) -> None:
     if env.kind != "test":
-        env.ctx.report(f"misplaced-{word}", f"`{word}` stands in tests only", stmt.span)
+        env.ctx.report(code, f"`{code.partition('-')[2]}` stands in tests only", stmt.span)
 
 
 def _stub(env: Env, stmt: nodes.Stub) -> bool:
-    _only_in_tests(env, stmt, "stub")
+    _only_in_tests(env, stmt, "misplaced-stub")
     target = named(env, stmt.target, _STUBBED, "module, pipeline or tool")
     meaning = target.meaning if target else ERROR
     if not isinstance(meaning, ModuleDef | PipelineDef | ToolDef):

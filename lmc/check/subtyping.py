@@ -9,9 +9,7 @@ from lmc.check.types import (
     INT,
     NONE,
     STR,
-    BoolType,
     DictType,
-    EnumType,
     ErrorType,
     FloatType,
     IntType,
@@ -52,7 +50,9 @@ def _is_plain_subtype(a: Type, b: Type) -> bool:
         case StrType(), StrType():
             inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)
             return inside and b.pattern in (None, a.pattern)
-        case (IntType(), IntType() | FloatType()) | (FloatType(), FloatType()):
+        case IntType(), IntType() | FloatType():
+            return _within(a.low, a.high, b.low, b.high)
+        case FloatType(), FloatType():
             return _within(a.low, a.high, b.low, b.high)
         case ListType(), ListType():
             inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)
@@ -177,7 +177,7 @@ def disjoint(a: Type, b: Type) -> bool:
 
 
 def comparable(a: Type, b: Type) -> bool:
-    """Whether `a == b` can be true: the two have values in common once refinements are forgotten."""
+    """Whether `a == b` can be true: refinements forgotten, the two have values in common."""
     if isinstance(a, NoneType) or isinstance(b, NoneType):
         return all(isinstance(t, NoneType | OptionalType | JsonType | ErrorType) for t in (a, b))
     a, b = required(a), required(b)
@@ -199,17 +199,9 @@ def has_equality(type: Type) -> bool:
             return has_equality(type.item)
         case RecordType():
             return all(has_equality(f.type) for f in type.fields)
-        case (
-            StrType()
-            | IntType()
-            | BoolType()
-            | LiteralType()
-            | EnumType()
-            | ErrorType()
-            | NoneType()
-        ):
-            return True
-    return False
+        case UnionType():
+            return all(map(has_equality, type.options))
+    return not isinstance(type, JsonType | DictType)
 
 
 def is_number(type: Type) -> bool:

@@ -79,7 +79,7 @@ def _environment() -> Any:
 
 
 def _name_span(text: nodes.String, name: str) -> Span:
-    """Where a name stands between the braces of a template, as well as can be told from its text."""
+    """Where a name stands between the braces of a template, as far as its text tells."""
     source = text.span.text
     for braces in re.finditer(r"\{\{.*?\}\}|\{%.*?%\}", source, re.DOTALL):
         found = re.search(rf"\b{re.escape(name)}\b", braces.group())

@@ -15,6 +15,7 @@ MAX_OPTIONS = 1000
 
 
 def tune(env: Env, expr: nodes.Tune, expected: Type | None) -> Type:
+    """Infer a `tune` inside an expression and note its Choice."""
     if not env.tunable or env.kind == "constant":
         env.ctx.report(
             "misplaced-tune",

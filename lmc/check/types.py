@@ -12,7 +12,7 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class StrType(Type):
-    r"""`str`, `str(1..200)` (length in characters), `str(r"\\d+")` (full match)."""
+    r"""`str`, `str(1..200)` (length in characters), `str(r"\d+")` (full match)."""
 
     min_len: int | None = None
     max_len: int | None = None
