@@ -36,7 +36,7 @@ def render_graph(graph: object, style: str) -> str:
 
     views = {
         "text": printer.print_program,
-        "json": lambda g: json.dumps(serialize.to_json(g), indent=2, ensure_ascii=False),
+        "json": lambda g: json.dumps(serialize.graph_to_json(g), indent=2, ensure_ascii=False),
         "mermaid": mermaid.to_mermaid,
         "dot": dot.to_dot,
         "svg": dot.to_svg,

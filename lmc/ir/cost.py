@@ -1,0 +1,161 @@
+"""The worst case of model calls of a program, as a formula and as a number."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmc.check.program import Choice
+from lmc.check.types import ListType
+from lmc.ir.graph import Graph, Node, ProgramGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Model calls of one callable when every bound is reached.
+
+    `calls` is infinite where a list has no bound; the formula then has `len(…)` in it. `baseline` is
+    the same with every `tune[…]` at its first option. `by_module` counts the worst case by module.
+    Repairs and retries come on top: a call that is repaired once counts twice.
+    """
+
+    name: str
+    formula: str
+    calls: float
+    baseline: float
+    by_module: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A number of calls with how it came about."""
+
+    formula: str
+    calls: float
+    modules: Counter[str] | dict[str, float]
+    binding: str = "product"
+
+    def factor(self) -> str:
+        return f"({self.formula})" if self.binding == "sum" else self.formula
+
+
+_NOTHING = _Term("0", 0, {})
+
+
+def cost(program: ProgramGraph, name: str) -> Cost:
+    """The cost of a module or pipeline. A choice of branches costs its dearest one."""
+    worst = _Counter(program, worst=True).graph(program.graphs[name])
+    baseline = _Counter(program, worst=False).graph(program.graphs[name])
+    return Cost(name, worst.formula, worst.calls, baseline.calls, dict(worst.modules))
+
+
+class _Counter:
+    """Counts with every choice at its dearest option, or at its baseline."""
+
+    def __init__(self, program: ProgramGraph, *, worst: bool) -> None:
+        self.program, self.worst = program, worst
+        self._known: dict[str, _Term] = {}
+
+    def graph(self, graph: Graph) -> _Term:
+        """The sum over a graph's nodes."""
+        if graph.kind == "body" or graph.kind == "test":
+            return _sum([self.node(graph, node) for node in graph.nodes])
+        if graph.name not in self._known:
+            self._known[graph.name] = _sum([self.node(graph, node) for node in graph.nodes])
+        return self._known[graph.name]
+
+    def node(self, graph: Graph, node: Node) -> _Term:
+        bodies = {name: self.graph(body) for name, body in node.bodies.items()}
+        match node.op:
+            case "model":
+                module = node.attrs["slots"].module
+                return _Term(module + _ROLES.get(node.attrs["role"], ""), 1, {module: 1})
+            case "call":
+                return self.graph(self.program.graphs[node.attrs["target"]])
+            case "cond":
+                return _sum([_dearest(bodies["then"], bodies["otherwise"])])
+            case "map":
+                return _times(_length(graph, node), _sum(list(bodies.values())))
+            case "loop":
+                bound = self.bound(node.attrs["bound"])
+                return _times((str(bound), bound), _sum(list(bodies.values())))
+            case "vote":
+                n = self.bound(node.attrs["n"])
+                more = [bodies[key] for key in ("key", "adjudicate") if key in bodies]
+                return _sum([_times((str(n), n), bodies["sample"]), *more])
+            case "refine":
+                return self.refine(node, bodies)
+        return _NOTHING
+
+    def refine(self, node: Node, bodies: Mapping[str, _Term]) -> _Term:
+        """A draft, then a check and a revision a round, and a check of the last draft."""
+        rounds = self.bound(node.attrs["rounds"])
+        if not rounds:
+            return bodies["draft"]
+        again = _times((str(rounds), rounds), _sum([bodies["check"], bodies["revise"]]))
+        return _sum([bodies["draft"], again, bodies["check"]])
+
+    def bound(self, value: Any) -> int:
+        """A constant bound; of a choice the greatest option, or its baseline."""
+        if isinstance(value, Choice):
+            return int(max(value.options) if self.worst else value.baseline)
+        return int(value)
+
+
+_ROLES = {"revise": ".revise", "adjudicate": ".adjudicate"}
+
+
+def _sum(terms: list[_Term]) -> _Term:
+    terms = [term for term in terms if term.calls]
+    if len(terms) < 2:
+        return terms[0] if terms else _NOTHING
+    modules: Counter[str] = Counter()
+    for term in terms:
+        modules.update(term.modules)
+    return _Term(" + ".join(t.formula for t in terms), sum(t.calls for t in terms), modules, "sum")
+
+
+def _times(factor: tuple[str, float], term: _Term) -> _Term:
+    words, number = factor
+    if not term.calls or not number:
+        return _NOTHING
+    modules = {name: number * count for name, count in term.modules.items()}
+    formula = term.factor() if words == "1" else f"{words} × {term.factor()}"
+    return _Term(formula, number * term.calls, modules, term.binding if words == "1" else "product")
+
+
+def _dearest(*terms: _Term) -> _Term:
+    best = max(terms, key=lambda term: term.calls)
+    others = [t for t in terms if t.calls and t is not best]
+    if not others:
+        return best
+    return _Term(f"max({best.formula}, {others[0].formula})", best.calls, best.modules)
+
+
+def _length(graph: Graph, node: Node) -> tuple[str, float]:
+    """The bound of the shortest list of a map, from its type."""
+    by_id = {n.id: n for n in graph.nodes}
+    lists = [by_id[id] for id in node.inputs[: node.attrs["count"]]]
+    bounds = [n.type.max_len for n in lists if isinstance(n.type, ListType) and n.type.max_len is not None]
+    if bounds:
+        return str(min(bounds)), min(bounds)
+    return f"len({_name(lists[0])})", math.inf
+
+
+def _name(node: Node) -> str:
+    if node.op in ("input", "tool", "call"):
+        return str(node.attrs.get("name") or node.attrs.get("target"))
+    if node.op == "op" and node.attrs["fn"] == "attr":
+        return str(node.attrs["name"])
+    return "list"
+
+
+def walk(graph: Graph) -> Iterator[Node]:
+    """All nodes of a graph, those of its bodies included."""
+    for node in graph.nodes:
+        yield node
+        for body in node.bodies.values():
+            yield from walk(body)

@@ -1,0 +1,138 @@
+"""Graphs to JSON and back, types, spans and choices included; nothing in the JSON is ever run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from lmc.check import types
+from lmc.check.program import Choice
+from lmc.check.types import Field, Type
+from lmc.diagnostics import LmcError, error
+from lmc.ir.graph import (
+    FORMAT_VERSION,
+    Graph,
+    Metric,
+    Node,
+    Port,
+    ProgramGraph,
+    Slots,
+    Test,
+    Tool,
+)
+from lmc.source import Source, Span
+
+# Values of these classes stand in the JSON as {"$": class name, field: value, …}.
+_CLASSES: Mapping[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType, types.NoneType,
+        types.NeverType, types.ErrorType, types.OptionalType, types.ListType, types.DictType,
+        types.LiteralType, types.UnionType, types.RecordType, types.EnumType, Field, Choice,
+        Graph, Metric, Node, Port, Slots, Test, Tool,
+    )
+}  # fmt: skip
+_NAMED = (types.RecordType, types.EnumType)
+
+
+def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
+    """A JSON object: records and enums once in `types`, source texts in `sources`."""
+    writer = _Writer()
+    body = {
+        field.name: writer.write(getattr(program, field.name))
+        for field in dataclasses.fields(program)
+        if field.name != "version"
+    }
+    sources = [{"name": PurePath(s.name).name, "text": s.text} for s in writer.sources]
+    return {"version": program.version, "types": writer.named, "sources": sources, **body}
+
+
+def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
+    """Read what `graph_to_json` wrote. Raises: LmcError[unreadable-graph]."""
+    if data.get("version") != FORMAT_VERSION:
+        what = f"the graph is of format {data.get('version')!r}, and this lmc reads {FORMAT_VERSION}"
+        raise LmcError(error("unreadable-graph", what, help="compile the program again"))
+    try:
+        return _Reader(data).program()
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        raise LmcError(error("unreadable-graph", f"the graph is damaged: {problem!r}")) from None
+
+
+class _Writer:
+    """Writes values, and collects the named types and the sources they mention."""
+
+    def __init__(self) -> None:
+        self.named: list[Any] = []
+        self.sources: list[Source] = []
+        self._type_index: dict[tuple[Any, ...], int] = {}
+
+    def write(self, value: Any) -> Any:
+        match value:
+            case None | str() | bool() | int() | float():
+                return value
+            case types.RecordType() | types.EnumType():
+                return {"$": "type", "index": self._named(value)}
+            case Span():
+                return {"$": "Span", "at": [self._source(value.source), value.start, value.end]}
+            case Mapping():
+                return {"$": "map", "of": {key: self.write(item) for key, item in value.items()}}
+            case tuple():
+                return {"$": "tuple", "of": [self.write(item) for item in value]}
+            case list():
+                return [self.write(item) for item in value]
+        return {"$": type(value).__name__, **dict(self._fields(value))}
+
+    def _fields(self, value: Any) -> Iterator[tuple[str, Any]]:
+        """The fields that differ from their defaults."""
+        for field in dataclasses.fields(value):
+            item = getattr(value, field.name)
+            if field.default is dataclasses.MISSING or item is not field.default and item != field.default:
+                yield field.name, self.write(item)
+
+    def _named(self, type: types.RecordType | types.EnumType) -> int:
+        # Notes do not count when types are compared, but they count here.
+        key = (type, repr(type))
+        if key not in self._type_index:
+            written = {"$": type.__class__.__name__, **dict(self._fields(type))}
+            self._type_index[key] = len(self.named)
+            self.named.append(written)
+        return self._type_index[key]
+
+    def _source(self, source: Source) -> int:
+        if source not in self.sources:
+            self.sources.append(source)
+        return self.sources.index(source)
+
+
+class _Reader:
+    """Reads what a `_Writer` wrote."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
+        self.sources = [Source(str(s["name"]), str(s["text"])) for s in data["sources"]]
+        self.named: list[Type] = []
+        for written in data["types"]:  # a type stands after those it mentions
+            self.named.append(self.read(written))
+
+    def program(self) -> ProgramGraph:
+        names = [f.name for f in dataclasses.fields(ProgramGraph) if f.name != "version"]
+        return ProgramGraph(**{name: self.read(self.data[name]) for name in names})
+
+    def read(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.read(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        match value["$"]:
+            case "map":
+                return {str(key): self.read(item) for key, item in value["of"].items()}
+            case "tuple":
+                return tuple(self.read(item) for item in value["of"])
+            case "type":
+                return self.named[value["index"]]
+            case "Span":
+                source, start, end = value["at"]
+                return Span(self.sources[source], int(start), int(end))
+        return _CLASSES[value["$"]](**{k: self.read(v) for k, v in value.items() if k != "$"})
