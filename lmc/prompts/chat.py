@@ -27,7 +27,9 @@ class ChatLayout:
 
     name = "chat"
 
-    def render(self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]) -> list[Message]:
+    def render(
+        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
+    ) -> list[Message]:
         """One system message, two messages a demonstration, and the question."""
         messages = [{"role": "system", "content": system_text(spec)}]
         for demo in demos:
@@ -43,7 +45,11 @@ class ChatLayout:
         if spec.bare:
             return {BARE: parse_value(spec.result, _after_mark(text, BARE))}
         parts = split_marked(text, [f.name for f in spec.outputs])
-        return {f.name: parse_value(f.type, parts[f.name]) for f in spec.outputs if _present(f, parts, spec)}
+        return {
+            f.name: parse_value(f.type, parts[f.name])
+            for f in spec.outputs
+            if _present(f, parts, spec)
+        }
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""
@@ -64,13 +70,18 @@ def format_text(spec: CallSpec) -> str:
         return ""
     if spec.bare:
         return f"Reply with {describe_type(spec.result)} only."
-    marks = "\n".join(f"[[{f.name}]] {describe_type(f.type)}{': ' + f.note if f.note else ''}" for f in spec.outputs)
+    marks = "\n".join(
+        f"[[{f.name}]] {describe_type(f.type)}{': ' + f.note if f.note else ''}"
+        for f in spec.outputs
+    )
     return "Reply with these fields, each after its mark:\n" + marks
 
 
 def fields_text(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
     """`[[name]] value` lines of the fields that have a value."""
-    return "\n".join(f"[[{f.name}]] {render_value(f.type, values[f.name])}" for f in fields if f.name in values)
+    return "\n".join(
+        f"[[{f.name}]] {render_value(f.type, values[f.name])}" for f in fields if f.name in values
+    )
 
 
 def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
@@ -82,7 +93,9 @@ def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
 
 def split_marked(text: str, names: list[str]) -> dict[str, str]:
     """Text after each known mark at the start of a line; the first occurrence of a field counts."""
-    marks = re.compile(r"^[ \t*#>-]*\[\[[ \t]*(" + "|".join(map(re.escape, names)) + r")[ \t]*\]\]", re.MULTILINE)
+    marks = re.compile(
+        r"^[ \t*#>-]*\[\[[ \t]*(" + "|".join(map(re.escape, names)) + r")[ \t]*\]\]", re.MULTILINE
+    )
     found = list(marks.finditer(text))
     parts: dict[str, str] = {}
     for mark, following in zip(found, [*found[1:], None]):

@@ -69,7 +69,9 @@ class Layout(Protocol):
 
     name: str
 
-    def render(self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]) -> list[Message]:
+    def render(
+        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
+    ) -> list[Message]:
         """Messages for the inputs (JSON values by parameter name)."""
         ...
 

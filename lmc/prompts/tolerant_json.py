@@ -21,7 +21,14 @@ _STRING = re.compile(
 _WORD = re.compile(r"[^\s,\[\]{}:\"'][^,\[\]{}:\"\n]{0,200}+")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
-_PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", **dict(zip("\"'\\/", "\"'\\/"))}
+_PLAIN_ESCAPES = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "b": "\b",
+    "f": "\f",
+    **dict(zip("\"'\\/", "\"'\\/")),
+}
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
@@ -43,6 +50,7 @@ def find_json(text: str, openers: str = "{[") -> Iterator[Any]:
     start = re.compile(f"[{re.escape(openers)}]")
     found = start.search(text)
     while found and reader.budget > 0:
+        reader.budget -= 20  # an attempt costs time even where it fails at once
         try:
             value, end = reader.value(found.start(), 0)
             yield value
@@ -56,12 +64,14 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.budget = 8 * len(text) + 1000
+        self.budget = 2 * len(text) + 1000
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
         at = self.skip(at)
         opener = self.text[at : at + 1]
-        if depth > MAX_DEPTH or self.budget <= 0:
+        if depth > MAX_DEPTH:
+            self.budget = 0  # no answer looks like this: do not try again from every bracket inside
+        if self.budget <= 0:
             raise NotJson("nested too deeply")
         if opener == "{":
             return self.members(at + 1, depth + 1)

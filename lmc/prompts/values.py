@@ -35,9 +35,11 @@ _FALSE = {"false", "no", "incorrect", "wrong", "invalid", "n", "0"}
 _TRUTH = re.compile(
     r"(?:(\bnot |n't )\s*+)?\b(true|yes|correct|right|valid|false|no|incorrect|wrong|invalid)\b"
 )
-_CUE = re.compile(r"\b(?:answer|result)\b[*_ \t]*+(?:is|=|:)[ \t]*+[:=]?|####|\\boxed\{|^A:", re.I | re.M)
+_CUE = re.compile(
+    r"\b(?:answer|result)\b[*_ \t]*+(?:is|=|:)[ \t]*+[:=]?|####|\\boxed\{|^A:", re.I | re.M
+)
 _NUMBER = re.compile(
-    r"(?:(?<![\w)\]])[-+])?[$€£¥]?(?:(?<=[$€£¥])-)?(?<![A-Za-z_\d.])"
+    r"(?:(?<![\w)\]])[-+])?[$€£¥]?(?:(?<=[$€£¥])-)?(?<![A-Za-z_\d])(?<!\d\.)"
     r"(?:\d{1,3}(?:[,_\u00a0\u202f]\d{3})++(?!\d)|\d++|(?=\.\d))(?:\.\d++)?(?:[eE][-+]?\d++)?"
 )
 _RATIO = re.compile(r"(-?\d{1,15}(?:\.\d{1,15})?)\s*/\s*(\d{1,15}(?:\.\d{1,15})?)")
@@ -159,7 +161,13 @@ def fit_value(type: Type, value: Any) -> Any:
 def read_number(type: IntType | FloatType, text: str) -> int | float:
     """The number that a text gives as its answer (see `parse_value`). Raises: ParseFailure."""
     kind = "an integer" if isinstance(type, IntType) else "a number"
-    plain = text.replace("**", " ").replace("`", " ").replace("−", "-").strip(" \t\r\n\"'.,;:")
+    plain = (
+        text.replace("**", " ")
+        .replace("`", " ")
+        .replace("−", "-")
+        .strip(" \t\r\n\"'")
+        .rstrip(".,;:")
+    )
     if isinstance(type, FloatType) and (ratio := _RATIO.fullmatch(plain)) and float(ratio[2]):
         return float(ratio[1]) / float(ratio[2])
     found = _answer_number(plain)
@@ -167,7 +175,11 @@ def read_number(type: IntType | FloatType, text: str) -> int | float:
         raise ParseFailure(f"expected {kind}, but no number was found in {_shown(text)}")
     value = _number(found[0].replace(",", "").replace("_", ""), kind)
     if isinstance(type, FloatType):
-        return value / 100 if _is_share(type) and plain[found.end() : found.end() + 1] == "%" else value
+        return (
+            value / 100
+            if _is_share(type) and plain[found.end() : found.end() + 1] == "%"
+            else value
+        )
     if isinstance(value, float) and not value.is_integer():
         raise ParseFailure(f"expected an integer, but {found[0]} is not whole")
     return int(value)
@@ -230,7 +242,9 @@ def _read_bool(text: str) -> bool:
         return plain in _TRUE
     if words and words[0].start() <= len(text) - len(text.lstrip(_WRAPPING)):
         return _truth(words[0])
-    if (after := _after_cue(text)) and (told := [w for w in words if after[0] <= w.start() < after[1]]):
+    if (after := _after_cue(text)) and (
+        told := [w for w in words if after[0] <= w.start() < after[1]]
+    ):
         return _truth(told[0])
     values = {_truth(w) for w in words}
     if len(values) == 1:
@@ -310,7 +324,9 @@ def _read_object(type: RecordType | DictType, text: str) -> Any:
         return {f.name: parse_value(f.type, parts[f.name]) for f in type.fields if f.name in parts}
     if objects and isinstance(type, RecordType):
         return fit_value(type, objects[-1])
-    raise ParseFailure(f"expected {describe_type(type)}, but found no JSON object in {_shown(text)}")
+    raise ParseFailure(
+        f"expected {describe_type(type)}, but found no JSON object in {_shown(text)}"
+    )
 
 
 def _fit_record(type: RecordType, value: dict[str, Any]) -> dict[str, Any]:
@@ -328,7 +344,9 @@ def _labelled(type: RecordType, text: str) -> dict[str, str]:
     names = "|".join(re.escape(f.name) for f in type.fields)
     if not names:
         return {}
-    label = re.compile(rf"^[ \t*#>-]*+[\"'`]?({names})[\"'`]?[*]*[ \t]*+[:=]", re.MULTILINE | re.IGNORECASE)
+    label = re.compile(
+        rf"^[ \t*#>-]*+[\"'`]?({names})[\"'`]?[*]*[ \t]*+[:=]", re.MULTILINE | re.IGNORECASE
+    )
     found = list(label.finditer(text))
     ends = [*(m.start() for m in found[1:]), len(text)]
     parts = {m[1].lower(): text[m.end() : end].strip(" \t\r\n,*") for m, end in zip(found, ends)}
@@ -344,7 +362,9 @@ def _read_list(type: ListType, text: str) -> list[Any]:
     if lists and isinstance(type.item, RecordType | DictType | JsonType):
         return [fit_value(type.item, v) for v in lists]
     if "[" in text or isinstance(type.item, RecordType | DictType):
-        raise ParseFailure(f"expected {describe_type(type)}, but found no JSON list in {_shown(text)}")
+        raise ParseFailure(
+            f"expected {describe_type(type)}, but found no JSON list in {_shown(text)}"
+        )
     return [parse_value(type.item, part) for part in _split_items(text)]
 
 
@@ -374,7 +394,8 @@ def _json_values(text: str, openers: str) -> list[Any]:
     try:
         return [read_json(inner)]
     except NotJson:
-        return list(find_json(inner, openers)) or list(find_json(text, openers))
+        fenced = list(find_json(inner, openers))
+        return fenced or ("```" in text and list(find_json(text, openers))) or []
 
 
 def _unfenced(text: str) -> str:
@@ -392,4 +413,6 @@ def _shown(text: str) -> str:
     text = text.strip()
     if not text:
         return "the empty answer"
-    return json.dumps(text if len(text) <= 80 else f"{text[:38]} … {text[-38:]}", ensure_ascii=False)
+    return json.dumps(
+        text if len(text) <= 80 else f"{text[:38]} … {text[-38:]}", ensure_ascii=False
+    )

@@ -1,0 +1,149 @@
+"""The types of a program as Python types: frozen pydantic models and string enums."""
+
+from __future__ import annotations
+
+import dataclasses
+import keyword
+import warnings
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, JsonValue, StrictBool, TypeAdapter, create_model
+from pydantic import Field as ModelField
+
+from lmc.check.types import (
+    BoolType,
+    DictType,
+    EnumType,
+    Field,
+    FloatType,
+    IntType,
+    JsonType,
+    ListType,
+    LiteralType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
+from lmc.values.by_type import once_by_type
+from lmc.values.validation import InvalidValue, Problem, validate
+
+
+class Record(BaseModel):
+    """Base of the records of a program: frozen, equal by content."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True
+    )
+
+
+def to_python(type: Type, value: Any) -> Any:
+    """A JSON value of a type as the object that Python callers see."""
+    return _adapter(type).validate_python(value)
+
+
+def to_json(type: Type, value: Any) -> Any:
+    """The JSON value of a Python object: a model, dataclass, mapping, enum or plain value.
+
+    Raises: InvalidValue where it does not have the type.
+    """
+    return validate(type, _plain(value))
+
+
+@once_by_type
+def python_type(type: Type) -> Any:
+    """The Python type of a type: a class for records and enums, an annotation for the rest."""
+    match type:
+        case RecordType():
+            return _model(type)
+        case EnumType(name, variants):
+            return StrEnum(_class_name(name), {v: v for v in variants})
+        case StrType(low, high, None):
+            return Annotated[str, ModelField(min_length=low, max_length=high)]
+        case StrType():  # the pattern was checked by `validate`
+            return str
+        case IntType(low, high):
+            return Annotated[int, ModelField(ge=low, le=high)]
+        case FloatType(low, high):
+            return Annotated[float, ModelField(ge=low, le=high)]
+        case BoolType():
+            return StrictBool
+        case JsonType():
+            return JsonValue
+        case NoneType():
+            return None
+        case OptionalType(item):
+            return python_type(item) | None
+        case ListType(item, low, high):
+            bounds = ModelField(min_length=low, max_length=high)
+            return Annotated[list[python_type(item)], bounds]  # type: ignore[misc]
+        case DictType(item):
+            return dict[str, python_type(item)]  # type: ignore[misc]
+        case LiteralType(values):
+            return Literal[values]
+        case UnionType(options):
+            return Union[tuple(python_type(o) for o in options)]  # noqa: UP007
+        case _:
+            return Any
+
+
+@once_by_type
+def _adapter(type: Type) -> TypeAdapter[Any]:
+    return TypeAdapter(python_type(type))
+
+
+def _model(type: RecordType) -> Any:
+    fields: dict[str, Any] = {_attribute(f.name): _member(f) for f in type.fields}
+    with warnings.catch_warnings():  # a field may be called `json` or `copy`
+        warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
+        name = _class_name(type.name)
+        return create_model(name, __base__=Record, __doc__=type.doc or None, **fields)
+
+
+def _member(field: Field) -> tuple[Any, Any]:
+    name = _attribute(field.name)
+    options: dict[str, Any] = {"description": field.note or None}
+    if name != field.name:
+        options["alias"] = field.name
+    if field.has_default:
+        default = field.default
+        options["default_factory"] = lambda: to_python(field.type, default)
+    return python_type(field.type), ModelField(**options)
+
+
+def _attribute(name: str) -> str:
+    """A field's name in Python: with `_` after it where the name is taken there."""
+    own = name.startswith("model_") and hasattr(BaseModel, name)
+    taken = own or keyword.iskeyword(name)
+    plain = name.lstrip("_") or "field"
+    return plain + "_" if taken or plain != name else name
+
+
+def _class_name(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    if depth > 100:
+        raise InvalidValue(Problem("", "is nested too deeply"))
+    match value:
+        case Enum():
+            return value.value if isinstance(value, str) else value.name
+        case None | str() | int() | float():
+            return value
+        case BaseModel():
+            fields = type(value).model_fields
+            return {f.alias or n: _plain(getattr(value, n), depth + 1) for n, f in fields.items()}
+        case Mapping():
+            return {k: _plain(v, depth + 1) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(v, depth + 1) for v in value]
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = [f.name for f in dataclasses.fields(value)]
+            return {n: _plain(getattr(value, n), depth + 1) for n in names}
+        case _:
+            return value

@@ -1,0 +1,92 @@
+"""Types as JSON Schema, one to one, with the notes that a model is to see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmc.check.types import (
+    BoolType,
+    DictType,
+    EnumType,
+    Field,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
+
+Schema = dict[str, Any]
+
+
+def json_schema(type: Type) -> Schema:
+    """The JSON Schema (2020-12) of a type's values; records allow no other fields."""
+    match type:
+        case StrType(low, high, pattern):
+            whole = None if pattern is None else f"^(?:{pattern})$"
+            return _some(type="string", minLength=low, maxLength=high, pattern=whole)
+        case IntType(low, high):
+            return _some(type="integer", minimum=low, maximum=high)
+        case FloatType(low, high):
+            return _some(type="number", minimum=low, maximum=high)
+        case BoolType():
+            return {"type": "boolean"}
+        case NoneType():
+            return {"type": "null"}
+        case OptionalType(item):
+            return {"anyOf": [json_schema(item), {"type": "null"}]}
+        case ListType(item, low, high):
+            return _some(type="array", items=json_schema(item), minItems=low, maxItems=high)
+        case DictType(item):
+            return {"type": "object", "additionalProperties": json_schema(item)}
+        case EnumType():
+            return _some(type="string", enum=list(type.variants), description=_enum_notes(type))
+        case LiteralType(values):
+            return {"type": "string", "enum": list(values)}
+        case RecordType():
+            schema = object_schema({f.name: _member(f) for f in type.fields}, _needed(type))
+            return {"description": type.doc, **schema} if type.doc else schema
+        case UnionType(options):
+            return {"anyOf": [json_schema(o) for o in options]}
+        case _:
+            return {}
+
+
+def object_schema(properties: Mapping[str, Schema], required: list[str]) -> Schema:
+    """The schema of an object with these properties and no others."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def described(schema: Schema, note: str) -> Schema:
+    """A schema with a note for the model, before what it says itself."""
+    own = schema.get("description")
+    return schema | {"description": f"{note} ({own})" if own else note} if note else schema
+
+
+def _needed(type: RecordType) -> list[str]:
+    return [f.name for f in type.fields if not f.has_default]
+
+
+def _member(field: Field) -> Schema:
+    schema = described(json_schema(field.type), field.note)
+    return schema | {"default": field.default} if field.has_default else schema
+
+
+def _enum_notes(type: EnumType) -> str | None:
+    notes = "; ".join(f"{v}: {n}" for v, n in zip(type.variants, type.notes) if n)
+    return ". ".join(filter(None, (type.doc, notes))) or None
+
+
+def _some(**keywords: Any) -> Schema:
+    return {k: v for k, v in keywords.items() if v is not None}
