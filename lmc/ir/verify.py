@@ -1,0 +1,228 @@
+"""The executable specification of the graph: a table of rules, checked at the borders of stages.
+
+A finding is a fault of lmc, not of the program: it names the rule, the node, and the source line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from lmc.check.program import Choice
+from lmc.check.subtyping import is_subtype
+from lmc.check.types import BoolType, ErrorType, ListType, Type
+from lmc.ir.functions import FUNCTIONS
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+
+
+class GraphFault(Exception):
+    """A graph that breaks its specification; one line for each finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node with what stands around it."""
+
+    program: ProgramGraph
+    graph: Graph
+    node: Node
+    inputs: tuple[Node, ...]
+
+
+Rule = tuple[str, Callable[[Place], bool]]
+
+
+def verify(program: ProgramGraph) -> None:
+    """Check all graphs of a program. Raises: GraphFault."""
+    graphs = [*program.graphs.values(), *(t.graph for t in program.tests)]
+    graphs += [stub for t in program.tests for stub in t.stubs.values()]
+    findings = [f for graph in graphs for f in _findings(program, graph)]
+    findings += [f"graphs call one another in a circle: {' -> '.join(c)}" for c in _cycle(program)]
+    if findings:
+        raise GraphFault("\n".join(findings))
+
+
+def _findings(program: ProgramGraph, graph: Graph) -> Iterator[str]:
+    known: dict[str, Node] = {}
+    for node in graph.nodes:
+        unknown = [id for id in node.inputs if id not in known]
+        if unknown or node.id in known:
+            yield _told(graph, node, "inputs precede their uses and ids are unique")
+        else:
+            place = Place(program, graph, node, tuple(known[id] for id in node.inputs))
+            rules = (*EVERY_NODE, *RULES.get(node.op, ()))
+            yield from (_told(graph, node, message) for message, holds in rules if not holds(place))
+            for body in node.bodies.values():
+                yield from _findings(program, body)
+        known[node.id] = node
+    if not graph.nodes or graph.nodes[-1].op != "return":
+        yield f"{graph.name}: the last node is the return"
+
+
+def _told(graph: Graph, node: Node, message: str) -> str:
+    where = f" ({node.span})" if node.span else ""
+    return f"{graph.name}, node {node.id} {node.op}{where}: {message}"
+
+
+# --- the rules ---
+
+
+def _arity(low: int, high: int | None = None) -> Rule:
+    top = low if high is None else high
+    words = f"takes {low} inputs" if top == low else f"takes {low} to {top} inputs"
+    return words, lambda p: low <= len(p.inputs) <= top
+
+
+def _has(*names: str) -> Rule:
+    return f"has the attributes {', '.join(names)}", lambda p: all(n in p.node.attrs for n in names)
+
+
+def _bodies(needed: Iterable[str], allowed: Iterable[str] = ()) -> Rule:
+    must, may = set(needed), {*needed, *allowed}
+    words = f"has the bodies {', '.join(sorted(must)) or 'none'}, perhaps {', '.join(sorted(may - must))}"
+    return words, lambda p: must <= set(p.node.bodies) <= may
+
+
+def _fits(actual: Type, wanted: Type) -> bool:
+    return isinstance(actual, ErrorType) or isinstance(wanted, ErrorType) or is_subtype(actual, wanted)
+
+
+def _is_bool(type: Type) -> bool:
+    return isinstance(type, BoolType | ErrorType)
+
+
+def _bound(key: str, low: int, high: int) -> Rule:
+    def holds(place: Place) -> bool:
+        value = place.node.attrs.get(key)
+        options = value.options if isinstance(value, Choice) else (value,)
+        return all(isinstance(v, int) and low <= v <= high for v in options)
+
+    return f"`{key}` is a constant or choice within {low}..{high}", holds
+
+
+def _free_follow(own: Callable[[Place], int]) -> Rule:
+    def holds(place: Place) -> bool:
+        return len(place.inputs) == own(place) + len(place.node.attrs.get("free", ()))
+
+    return "the values of `free` follow its own inputs", holds
+
+
+def _given(names: Callable[[Place], Iterable[str]]) -> Rule:
+    """Whatever a body takes is given by the region or comes from outside."""
+
+    def holds(place: Place) -> bool:
+        known = {*names(place), *place.node.attrs.get("free", ())}
+        used = {n.attrs["name"] for b in place.node.bodies.values() for n in b.nodes if n.op == "input"}
+        return used <= known
+
+    return "its bodies take only what it gives them", holds
+
+
+def _names_and(*more: str) -> Callable[[Place], Iterable[str]]:
+    return lambda p: (*p.node.attrs.get("names", ()), *more)
+
+
+def _map_variables(place: Place) -> list[str]:
+    free = set(place.node.attrs.get("free", ()))
+    return [port.name for port in place.node.bodies["item"].inputs if port.name not in free]
+
+
+def _call_fits(place: Place) -> bool:
+    target = place.program.graphs.get(place.node.attrs["target"])
+    return target is not None and len(target.inputs) == len(place.inputs)
+
+
+def _tool_fits(place: Place) -> bool:
+    tool = place.program.tools.get(place.node.attrs["target"])
+    return tool is not None and len(tool.inputs) == len(place.inputs)
+
+
+def _named_inputs(place: Place) -> bool:
+    return len(place.node.attrs["names"]) == len(place.inputs)
+
+
+EVERY_NODE: tuple[Rule, ...] = (("has a type", lambda p: isinstance(p.node.type, Type)),)
+RULES: dict[str, tuple[Rule, ...]] = {
+    "input": (_arity(0), _has("name")),
+    "const": (_arity(0), _has("value")),
+    "choice": (_arity(0), ("has a choice", lambda p: isinstance(p.node.attrs.get("choice"), Choice))),
+    "op": (("its function is known", lambda p: p.node.attrs.get("fn") in FUNCTIONS),),
+    "model": (
+        _has("slots", "role", "names"),
+        ("has slots", lambda p: isinstance(p.node.attrs["slots"], Slots)),
+        ("names its inputs", _named_inputs),
+        _bodies((), ("require", "check")),
+        _given(_names_and("out")),
+    ),
+    "call": (("calls a graph with as many inputs", _call_fits),),
+    "tool": (("calls a tool with as many inputs", _tool_fits),),
+    "map": (
+        _has("count"),
+        _bodies(("item",), ("filter",)),
+        _free_follow(lambda p: int(p.node.attrs["count"])),
+        _given(_map_variables),
+        ("gives a list", lambda p: isinstance(p.node.type, ListType | ErrorType)),
+    ),
+    "loop": (
+        _has("name", "bound"),
+        _bodies(("body",), ("until",)),
+        _free_follow(lambda p: 1),
+        _given(lambda p: (p.node.attrs["name"],)),
+        _bound("bound", 0, 10_000),
+    ),
+    "cond": (
+        _bodies(("then", "otherwise")),
+        _free_follow(lambda p: 1),
+        _given(lambda p: ()),
+        ("its condition is a bool", lambda p: _is_bool(p.inputs[0].type)),
+    ),
+    "refine": (
+        ("names its inputs", _named_inputs),
+        _bodies(("draft", "check", "revise"), ("until",)),
+        _given(_names_and("draft", "check")),
+        _bound("rounds", 0, 8),
+        ("its draft is of its type", lambda p: _fits(p.node.bodies["draft"].result, p.node.type)),
+    ),
+    "vote": (
+        ("names its inputs", _named_inputs),
+        _bodies(("sample",), ("key", "adjudicate")),
+        _given(_names_and("out", "candidates")),
+        _bound("n", 1, 64),
+        ("its sample is of its type", lambda p: _fits(p.node.bodies["sample"].result, p.node.type)),
+    ),
+    "assert": (_arity(1), ("its condition is a bool", lambda p: _is_bool(p.inputs[0].type))),
+    "return": (
+        _arity(1),
+        ("is the last node", lambda p: p.node is p.graph.nodes[-1]),
+        ("what it returns is of the graph's type", lambda p: _fits(p.inputs[0].type, p.graph.result)),
+    ),
+}
+
+
+def _cycle(program: ProgramGraph) -> Iterator[list[str]]:
+    """A circle among calls, if there is one."""
+    done: set[str] = set()
+    for start in program.graphs:
+        path: list[str] = []
+        todo = [(start, iter(_targets(program.graphs[start])))] if start not in done else []
+        path += [name for name, _ in todo]
+        while todo:
+            name, targets = todo[-1]
+            target = next((t for t in targets if t in program.graphs and t not in done), None)
+            if target is None:
+                todo.pop()
+                done.add(path.pop())
+            elif target in path:
+                yield [*path[path.index(target) :], target]
+                return
+            else:
+                todo.append((target, iter(_targets(program.graphs[target]))))
+                path.append(target)
+
+
+def _targets(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        if node.op == "call":
+            yield node.attrs["target"]
+        for body in node.bodies.values():
+            yield from _targets(body)
