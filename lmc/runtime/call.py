@@ -93,7 +93,7 @@ class ModuleCall:
         """Validated output values by field. Raises: ParseFailure."""
         outputs = self.layout.parse(self.spec, text)
         try:
-            value = validate(self.spec.result, self.value(outputs))
+            value = validate(self.spec.result, self.value(outputs), lenient=True)
         except InvalidValue as problem:
             raise ParseFailure(str(problem)) from None
         typed = value if isinstance(self.spec.result, RecordType) else {BARE: value}

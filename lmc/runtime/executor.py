@@ -151,7 +151,10 @@ class Executor:
 
     def _perform(self, step: Step, flow: Flow, scope: Scope) -> Awaitable[Any]:
         args = [flow.values[i] for i in step.inputs]
-        return PERFORM[step.node.op](self, step, args, scope.at(step.index))
+        op = step.node.op
+        # The one node of a refine or vote has the place of the region: its parts are numbered there.
+        place = scope if op in ("refine", "vote") else scope.at(step.index)
+        return PERFORM[op](self, step, args, place)
 
 
 def bind_inputs(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from lmc.runtime.pool import ANY_MODEL, ModelPool
 from lmc.runtime.prompting import first_prompt
 from lmc.runtime.traces import Trace
 from lmc.source import Source
-from lmc.values import InvalidValue, to_json, to_python, validate
+from lmc.values import InvalidValue, to_json, to_python
 
 if TYPE_CHECKING:
     from lmc.check.program import Program as CheckedProgram
@@ -246,7 +246,7 @@ class Callee:
 
     def _value(self, port: Any, value: Any) -> Any:
         try:
-            return validate(port.type, to_json(port.type, value))
+            return to_json(port.type, value)
         except InvalidValue as problem:
             message = f"`{self.graph.name}`: the input `{port.name}` is no `{port.type}`: {problem}"
             raise LmcError(error("invalid-input", message, self.graph.span)) from None
