@@ -1,0 +1,57 @@
+"""Common calls: equal calls and operations on equal inputs are made once.
+
+A call with the same inputs and sample index is the same request, and one request has one answer, so
+sharing changes no result. A tool is shared only where it is declared `cache: true`, since only then
+it promises the same result for the same inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+
+from lmc.ir.functions import canonical
+from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.passes.context import PassContext
+from lmc.passes.rewrite import every_body, every_graph
+
+
+def common_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
+    """Share equal nodes within each graph."""
+    cached = frozenset(name for name, tool in program.tools.items() if tool.settings.get("cache"))
+    return every_graph(program, lambda graph: _share(graph, cached))
+
+
+def _share(graph: Graph, cached: frozenset[str]) -> Graph:
+    graph = every_body(graph, lambda body: _share(body, cached))
+    first: dict[Hashable, str] = {}
+    renamed: dict[str, str] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
+        key = _key(node, cached)
+        if key is not None and key in first:
+            renamed[node.id] = first[key]
+            continue
+        if key is not None:
+            first[key] = node.id
+        kept.append(node)
+    return replace(graph, nodes=tuple(kept))
+
+
+def _key(node: Node, cached: frozenset[str]) -> Hashable:
+    """Equal for nodes with equal values; None where a node is not to be shared."""
+    match node.op:
+        case "input" | "call":
+            what: Hashable = node.attrs.get("name") or node.attrs["target"]
+        case "tool" if node.attrs["target"] in cached:
+            what = node.attrs["target"]
+        case "const":
+            what = (canonical(node.attrs["value"]), type(node.attrs["value"]).__name__)
+        case "choice":
+            what = node.attrs["choice"].id
+        case "op":
+            what = canonical({key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()})
+        case _:
+            return None
+    return (node.op, str(node.type), what, node.inputs)

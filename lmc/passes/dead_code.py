@@ -1,0 +1,84 @@
+"""Dead code: nodes whose value nobody reads, and graphs that nothing calls.
+
+The language is pure, so an unread call can go like any unread value. Asserts stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.passes.context import PassContext
+from lmc.passes.rewrite import every_body, every_graph
+
+
+def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
+    """Drop what does not reach a result."""
+    slim = every_graph(program, _slim)
+    live = _reachable(slim, context)
+    return replace(
+        slim,
+        graphs={name: graph for name, graph in slim.graphs.items() if name in live},
+        tools={name: tool for name, tool in slim.tools.items() if name in live or name in slim.metrics},
+    )
+
+
+def _slim(graph: Graph) -> Graph:
+    """A graph without unread nodes; its bodies first, since they decide what a region reads."""
+    graph = every_body(graph, _slim)
+    nodes = [_without_unread(node) for node in graph.nodes]
+    live: set[str] = set()
+    for node in reversed(nodes):
+        if node.id in live or node.op == "return" or _asserts(node):
+            live |= {node.id, *node.inputs}
+    kept = tuple(node for node in nodes if node.id in live)
+    return replace(graph, nodes=kept)
+
+
+def _without_unread(node: Node) -> Node:
+    """A region without the outer values that none of its bodies reads any more."""
+    free = node.attrs.get("free")
+    if not free:
+        return node
+    read = {n.attrs["name"] for body in node.bodies.values() for n in body.nodes if n.op == "input"}
+    kept = tuple(name for name in free if name in read)
+    if kept == free:
+        return node
+    own = len(node.inputs) - len(free)
+    ids = [id for name, id in zip(free, node.inputs[own:]) if name in read]
+    gone = set(free) - read
+    bodies = {
+        key: replace(body, inputs=tuple(p for p in body.inputs if p.name not in gone))
+        for key, body in node.bodies.items()
+    }
+    inputs = (*node.inputs[:own], *ids)
+    return replace(node, inputs=inputs, attrs={**node.attrs, "free": kept}, bodies=bodies)
+
+
+def _asserts(node: Node) -> bool:
+    return node.op == "assert" or any(_asserts(n) for b in node.bodies.values() for n in b.nodes)
+
+
+def _reachable(program: ProgramGraph, context: PassContext) -> set[str]:
+    """Names of the graphs and tools that a caller, a test or a metric can reach."""
+    tests = [g for test in program.tests for g in (test.graph, *test.stubs.values())]
+    todo = [*program.exports, *program.metrics, *context.keep]
+    todo += [name for graph in tests for name in _targets(graph)]
+    todo += [name for test in program.tests for name in test.stubs]
+    live: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in live:
+            live.add(name)
+            if name in program.graphs:
+                todo += _targets(program.graphs[name])
+    return live
+
+
+def _targets(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        if node.op in ("call", "tool"):
+            yield node.attrs["target"]
+        for body in node.bodies.values():
+            yield from _targets(body)
