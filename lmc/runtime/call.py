@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_REPAIR = 1
 RETRY_STRIDE = 1 << 20  # retries take sample indices that no vote reaches
+_BODIES = ("require", "check")
 SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
 
 
@@ -240,7 +241,7 @@ class _Conversation:
 
     async def _body(self, name: str, value: Any) -> Any:
         env = {**self.inputs, "out": value}
-        place = self.scope.at(self.attempts.count)
+        place = self.scope.at(self.attempts.count, _BODIES.index(name))
         return await self.call.executor.run_plan(self.call.bodies[name], env, place)
 
     def _collect_logprobs(self, answer: Answer) -> None:

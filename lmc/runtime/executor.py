@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.runtime import regions
 from lmc.runtime.batching import SampleBatcher
@@ -160,6 +160,7 @@ class Executor:
 def bind_inputs(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs by name with defaults filled in. Raises: LmcError[missing-input, unknown-input]."""
     env: dict[str, Any] = {}
+    wrong: list[Diagnostic] = []
     for port in graph.inputs:
         if port.name in inputs:
             env[port.name] = inputs[port.name]
@@ -167,13 +168,21 @@ def bind_inputs(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
             env[port.name] = port.default
         else:
             message = f"`{graph.name}` needs an input `{port.name}: {port.type}`"
-            raise LmcError(error("missing-input", message, graph.span))
-    for name in sorted(inputs.keys() - env.keys()):
-        near = did_you_mean(name, env)
+            wrong.append(error("missing-input", message, graph.span))
+    if wrong := [*_unknown_inputs(graph, inputs), *wrong]:
+        raise LmcError(*wrong)
+    return env
+
+
+def _unknown_inputs(graph: Graph, inputs: Mapping[str, Any]) -> list[Diagnostic]:
+    names = [port.name for port in graph.inputs]
+    found = []
+    for name in sorted(inputs.keys() - set(names)):
+        near = did_you_mean(name, names)
         help = f"did you mean `{near}`?" if near else None
         message = f"`{graph.name}` has no input `{name}`"
-        raise LmcError(error("unknown-input", message, graph.span, help=help))
-    return env
+        found.append(error("unknown-input", message, graph.span, help=help))
+    return found
 
 
 # --- nodes with effects ---
