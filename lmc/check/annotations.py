@@ -222,8 +222,6 @@ def define(ctx: Context, declared: Declared) -> Type:
 
 
 def _record(ctx: Context, file: File, decl: nodes.RecordDecl) -> Type:
-    if not decl.fields:
-        ctx.report("empty-declaration", f"`{decl.name.name}` has no fields", decl.name.span)
     fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
     return RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
 
@@ -238,8 +236,6 @@ def _field(ctx: Context, file: File, field: nodes.FieldDecl, record: nodes.Recor
 
 
 def _enum(ctx: Context, decl: nodes.EnumDecl) -> Type:
-    if not decl.variants:
-        ctx.report("empty-declaration", f"`{decl.name.name}` has no variants", decl.name.span)
     variants = list(_distinct(ctx, decl.variants, "variant"))
     notes = tuple(v.note.value if v.note else "" for v in variants)
     names = tuple(v.name.name for v in variants)
@@ -269,12 +265,16 @@ def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
     """The JSON value of an expression that must be a constant of a type, refinements included."""
     before = len(env.ctx.diagnostics)
     actual = inference.check(env, expr, type, why)
-    if len(env.ctx.diagnostics) > before or isinstance(actual, ErrorType):
+    found = env.ctx.diagnostics[before:]
+    if any(d.code != "type-mismatch" for d in found) or isinstance(actual, ErrorType):
         return None
     try:
         value = evaluate(env.ctx.program, expr)
     except NotConstant as stop:
+        del env.ctx.diagnostics[before:]  # that it is no constant says more than its type
         inference.report_not_constant(env, stop.node, why)
+        return None
+    if found:
         return None
     problem = misfit(value, type)
     if problem:

@@ -38,12 +38,22 @@ def check_program(
     for file in linker.files:
         check_file(ctx, file)
     check_calls(ctx)
-    found = sorted(dict.fromkeys(ctx.diagnostics), key=sort_key)
+    found = sorted(_telling(ctx.diagnostics), key=sort_key)
     if any(d.severity == "error" for d in found):
         return None, found
     ctx.program.warnings = found
     ctx.program.exports = _exports(entry)
     return ctx.program, found
+
+
+def _telling(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """Each finding once; where a file has errors, what seems unused in it may not be."""
+    wrong = {d.span.source for d in diagnostics if d.severity == "error" and d.span}
+    return [
+        d
+        for d in dict.fromkeys(diagnostics)
+        if not (d.code.startswith("unused") and d.span and d.span.source in wrong)
+    ]
 
 
 def _empty(source: Source) -> Program:

@@ -113,11 +113,6 @@ def _selector(env: Env, expr: nodes.Selector, expected: Type | None) -> Type:
     return ERROR
 
 
-def _loop(env: Env, expr: nodes.Loop, expected: Type | None) -> Type:
-    env.ctx.report("misplaced-loop", "a loop stands only after `let x =` or `return`", expr.span)
-    return ERROR
-
-
 TABLE: dict[type, Callable[..., Type]] = {
     nodes.Var: _var,
     nodes.Number: _number,
@@ -136,5 +131,4 @@ TABLE: dict[type, Callable[..., Type]] = {
     nodes.Match: match,
     nodes.Selector: _selector,
     nodes.Tune: tune,
-    nodes.Loop: _loop,
 }

@@ -144,7 +144,8 @@ class Linker:
 
     def _report_unread(self, name: str, path: nodes.String, problem: Exception) -> None:
         if isinstance(problem, UnicodeDecodeError):
-            self.ctx.report("unreadable-file", f'"{path.value}" is not UTF-8 text', path.span)
+            message = f'cannot read "{path.value}": it is not UTF-8 text'
+            self.ctx.report("missing-file", message, path.span)
         elif name.startswith(STANDARD):
             known = standard_names()
             near = did_you_mean(name, known)

@@ -41,24 +41,27 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
         span = _line_span(text, problem.lineno)
         env.ctx.report("bad-template", f"the template does not parse: {problem.message}", span)
         return set()
+    if _check_filters(env, text, tree):
+        return {p.name for p in module.signature.params}
     used = meta.find_undeclared_variables(tree)
     known = [*(p.name for p in module.signature.params), *SLOTS]
     for name in sorted(used - {*known, *_GIVEN}):
         _report(env, text, name, known, "unknown-template-name", "parameter or slot")
-    _check_filters(env, text, tree)
     return used
 
 
-def _check_filters(env: Env, text: nodes.String, tree: Any) -> None:
+def _check_filters(env: Env, text: nodes.String, tree: Any) -> bool:
+    """Report filters and tests that Jinja does not have; whether there were any."""
     from jinja2 import nodes as jinja
 
-    environment = _environment()
+    environment, before = _environment(), len(env.ctx.diagnostics)
     for kind, table, what in (
         (jinja.Filter, environment.filters, "filter"),
         (jinja.Test, environment.tests, "test"),
     ):
         for name in sorted({str(node.name) for node in tree.find_all(kind)} - set(table)):
             _report(env, text, name, table, "unknown-template-filter", what)
+    return len(env.ctx.diagnostics) > before
 
 
 def _report(env: Env, text: nodes.String, name: str, known: Any, code: str, what: str) -> None:
