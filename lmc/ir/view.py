@@ -1,0 +1,252 @@
+"""A graph as people see it: boxes for what takes time, clusters for regions, edges for what flows.
+
+Calls are shown in place of their names: a vote over a refine over a generate is three nested things.
+Pure operations are edges only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lmc.check.program import Choice
+from lmc.ir.graph import Graph, Node, ProgramGraph
+
+Kind = Literal[
+    "input", "output", "generate", "critique", "revise", "adjudicate", "tool", "decide",
+    "pipeline", "refine", "vote", "map", "loop", "if",
+]  # fmt: skip
+Sources = frozenset[str]
+NONE: Sources = frozenset()
+MOST_EDGES = 16  # of a crowded view, only edges without a way around are drawn
+
+
+@dataclass(slots=True)
+class Box:
+    """Something that takes time, or an end of the graph."""
+
+    id: str
+    label: str
+    kind: Kind
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A region and what is in it."""
+
+    id: str
+    label: str
+    kind: Kind
+    children: list[Box | Cluster] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A value that flows from box to box; a dashed one is control or repetition."""
+
+    source: str
+    target: str
+    label: str = ""
+    dashed: bool = False
+
+
+@dataclass(slots=True)
+class View:
+    """Everything to be drawn."""
+
+    root: Cluster
+    edges: list[Edge]
+
+
+def view(program: ProgramGraph, name: str | None = None) -> View:
+    """The view of one callable (`main`, else the last export)."""
+    target = name or program.main
+    if target is None:
+        return View(Cluster("root", "nothing to show", "pipeline"), [])
+    return _Painter(program).paint(program.graphs[target])
+
+
+class _Painter:
+    """Walks a graph with its calls expanded."""
+
+    def __init__(self, program: ProgramGraph) -> None:
+        self.program = program
+        self.edges: dict[Edge, None] = {}
+        self.count = 0
+
+    def paint(self, graph: Graph) -> View:
+        root = Cluster("root", f"{graph.kind} {graph.name}", graph.kind)  # type: ignore[arg-type]
+        env = {p.name: frozenset({self.box(root, f"{p.name}: {p.type}", "input")}) for p in graph.inputs}
+        result = self.graph(graph, env, root)
+        end = self.box(root, str(graph.result), "output")
+        self.connect(result, end)
+        edges = list(self.edges)
+        return View(root, _without_detours(edges) if len(edges) > MOST_EDGES else edges)
+
+    def graph(self, graph: Graph, env: Mapping[str, Sources], into: Cluster) -> Sources:
+        """Paint the nodes of a graph; the boxes its value comes from."""
+        known: dict[str, Sources] = {}
+        for node in graph.nodes:
+            known[node.id] = self.node(node, [known[id] for id in node.inputs], env, into)
+        return known[graph.nodes[-1].id] if graph.nodes else NONE
+
+    def node(self, node: Node, args: list[Sources], env: Mapping[str, Sources], into: Cluster) -> Sources:
+        match node.op:
+            case "input":
+                return env.get(node.attrs["name"], NONE)
+            case "model":
+                return self.model(node, args, into)
+            case "tool":
+                box = self.box(into, node.attrs["target"], "tool")
+                names = [p.name for p in self.program.tools[node.attrs["target"]].inputs]
+                return self.fed(box, names, args)
+            case "call":
+                return self.call(self.program.graphs[node.attrs["target"]], args, into)
+            case "map" | "loop" | "cond" if _calls(node, self.program):
+                return _PAINTERS[node.op](self, node, args, into)
+            case "refine":
+                return _refine(self, node, args, into)
+            case "vote":
+                return _vote(self, node, args, into)
+        return frozenset().union(*args)
+
+    def model(self, node: Node, args: list[Sources], into: Cluster) -> Sources:
+        slots, role = node.attrs["slots"], node.attrs["role"]
+        label = slots.module if role in ("generate", "critique") else role
+        box = self.box(into, label, role, _words(slots.settings.get("model")))
+        return self.fed(box, node.attrs["names"], args)
+
+    def call(self, graph: Graph, args: list[Sources], into: Cluster) -> Sources:
+        env = dict(zip((p.name for p in graph.inputs), args))
+        if graph.kind == "pipeline":
+            into = self.cluster(into, f"pipeline {graph.name}", "pipeline")
+        return self.graph(graph, env, into)
+
+    def box(self, into: Cluster, label: str, kind: Kind, note: str = "") -> str:
+        """Add a box; its id."""
+        self.count += 1
+        box = Box(f"n{self.count}", label, kind, note)
+        into.children.append(box)
+        return box.id
+
+    def cluster(self, into: Cluster, label: str, kind: Kind) -> Cluster:
+        """Add a cluster."""
+        self.count += 1
+        child = Cluster(f"c{self.count}", label, kind)
+        into.children.append(child)
+        return child
+
+    def fed(self, box: str, names: Iterable[str], args: Iterable[Sources]) -> Sources:
+        """Connect arguments to a box by name."""
+        for name, sources in zip(names, args):
+            self.connect(sources, box, name)
+        return frozenset({box})
+
+    def connect(self, sources: Sources, target: str, label: str = "", dashed: bool = False) -> None:
+        """Add edges from all sources."""
+        for source in sorted(sources, key=lambda id: int(id[1:])):
+            self.edges[Edge(source, target, label, dashed)] = None
+
+
+def _without_detours(edges: list[Edge]) -> list[Edge]:
+    """The transitive reduction of the solid edges; they always lead to a later box."""
+    after: dict[str, set[str]] = {}
+    for edge in sorted(edges, key=lambda e: -int(e.source[1:])):
+        if not edge.dashed:
+            after.setdefault(edge.source, set()).add(edge.target)
+    beyond: dict[str, set[str]] = {}
+
+    def reach(box: str) -> set[str]:
+        if box not in beyond:
+            beyond[box] = set().union(*({t} | reach(t) for t in after.get(box, ())))
+        return beyond[box]
+
+    return [
+        edge
+        for edge in edges
+        if edge.dashed
+        or not any(edge.target in reach(t) for t in after[edge.source] if t != edge.target)
+    ]
+
+
+def _refine(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    name = node.bodies["revise"].name.removesuffix(".revise")
+    inner = painter.cluster(into, f"refine {name}, at most {_words(node.attrs['rounds'])} rounds", "refine")
+    env = dict(zip(node.attrs["names"], args))
+    draft = painter.graph(node.bodies["draft"], env, inner)
+    check = painter.graph(node.bodies["check"], {**env, "draft": draft}, inner)
+    revised = painter.graph(node.bodies["revise"], {**env, "draft": draft, "check": check}, inner)
+    for box in sorted(check):
+        painter.connect(revised, box, "again", dashed=True)
+    return draft | revised
+
+
+def _vote(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    name = node.bodies["sample"].name.removesuffix(".sample")
+    inner = painter.cluster(into, f"vote {name}, {_words(node.attrs['n'])} samples", "vote")
+    env = dict(zip(node.attrs["names"], args))
+    samples = painter.graph(node.bodies["sample"], env, inner)
+    if "adjudicate" in node.bodies:
+        return painter.graph(node.bodies["adjudicate"], {**env, "candidates": samples}, inner)
+    by = node.attrs["by"]
+    words = {"value": "majority", "expr": "best", "score": "best score", "certainty": "most certain"}
+    label = words[by] if isinstance(by, str) else "majority by " + ", ".join(f".{f}" for f in by)
+    box = painter.box(inner, label, "decide")
+    painter.connect(samples, box)
+    return frozenset({box})
+
+
+def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    inner = painter.cluster(into, "for each, in parallel", "map")
+    own = node.attrs["count"]
+    free = node.attrs.get("free", ())
+    names = [p.name for p in node.bodies["item"].inputs if p.name not in free]
+    env = {**dict(zip(names, args[:own])), **dict(zip(free, args[own:]))}
+    kept = [painter.graph(node.bodies[key], env, inner) for key in ("filter", "item") if key in node.bodies]
+    return frozenset().union(*kept)
+
+
+def _loop(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    inner = painter.cluster(into, f"loop, at most {_words(node.attrs['bound'])} rounds", "loop")
+    env = {node.attrs["name"]: args[0], **dict(zip(node.attrs.get("free", ()), args[1:]))}
+    result = painter.graph(node.bodies["body"], env, inner)
+    return args[0] | result
+
+
+def _cond(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    box = painter.box(into, "if", "if")
+    painter.connect(args[0], box)
+    env = dict(zip(node.attrs.get("free", ()), args[1:]))
+    result: Sources = frozenset({box})
+    for key, word in (("then", "then"), ("otherwise", "else")):
+        before = painter.count
+        result |= painter.graph(node.bodies[key], env, into)
+        entered = [id for id in _boxes(into) if int(id[1:]) > before]
+        if entered:
+            first = min(entered, key=lambda id: int(id[1:]))
+            painter.connect(frozenset({box}), first, word, dashed=True)
+    return result
+
+
+_PAINTERS: Mapping[str, Any] = {"map": _map, "loop": _loop, "cond": _cond}
+
+
+def _boxes(cluster: Cluster) -> frozenset[str]:
+    found: set[str] = set()
+    for child in cluster.children:
+        found |= {child.id} if isinstance(child, Box) else _boxes(child)
+    return frozenset(found)
+
+
+def _calls(node: Node, program: ProgramGraph) -> bool:
+    """Whether a region has effects in it; one without is an operation like any other."""
+    effects = ("model", "call", "tool", "refine", "vote")
+    return any(n.op in effects or _calls(n, program) for b in node.bodies.values() for n in b.nodes)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Choice):
+        return "tune[" + ", ".join(map(str, value.options)) + "]"
+    return "" if value is None else str(value)
