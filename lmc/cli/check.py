@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lmc.cli.terminal import count, error_count, format_option, print_diagnostics
 from lmc.diagnostics import Diagnostic, Format
 
+if TYPE_CHECKING:
+    from lmc.check.program import Program
+
 
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--cost", is_flag=True, help="Also print the worst-case number of model calls.")
-@click.option("--target", metavar="MODEL", help="Also say which types MODEL enforces while decoding.")
 @format_option
-def command(files: tuple[Path, ...], cost: bool, target: str | None, style: Format) -> int:
+def command(files: tuple[Path, ...], cost: bool, style: Format) -> int:
     """Check FILES: syntax, names, types, settings, templates, data leaks."""
     from lmc.check import check_program
-    from lmc.runtime.program import read_source
+    from lmc.cli.sources import read_source
 
     found: list[Diagnostic] = []
-    checked = []
     for file in files:
         program, diagnostics = check_program(read_source(file))
         found += diagnostics
-        checked.append(program)
-    print_diagnostics(found, style)
-    for program in checked:
         if program is not None and cost:
             _print_cost(program)
-        if program is not None and target:
-            _print_target(program, target)
+    print_diagnostics(found, style)
     if style == "text":
         _print_summary(len(files), found)
     return 1 if error_count(found) else 0
@@ -42,3 +41,22 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
     warnings = len(found) - errors
     parts = [count(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
     click.echo(f"{count(files, 'file')} checked: {', '.join(parts) or 'no errors'}", err=bool(errors))
+
+
+def _print_cost(program: Program) -> None:
+    """The worst case of each callable of the file, the main one with its shares by module."""
+    from lmc.ir.cost import cost
+    from lmc.ir.lower import lower
+
+    graph = lower(program)
+    for name in graph.exports:
+        found = cost(graph, name)
+        tuned = "" if found.baseline == found.calls else f" (untuned {_number(found.baseline)})"
+        click.echo(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
+    repair = graph.default.get("repair", 1)
+    if repair:
+        click.echo(f"Each call may be repaired {count(repair, 'time')} when its answer cannot be read.")
+
+
+def _number(calls: float) -> str:
+    return "any number of" if math.isinf(calls) else f"{calls:,g}"

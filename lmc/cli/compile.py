@@ -1,0 +1,74 @@
+"""`lmc compile`: improve a program against a metric and write the artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lmc.cli.data_options import data_options, parse_budget
+from lmc.cli.terminal import cache_option, console, count, model_option, program_argument
+
+if TYPE_CHECKING:
+    from lmc.optimizers.result import CompileResult
+
+
+@click.command("compile")
+@program_argument
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The artifact (PROGRAM with .lmpc).")
+@data_options
+@click.option("--optimizer", metavar="STEPS", help='Such as "bootstrap(demos=4)"; `>>` between steps.')
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Where the run is kept (.lmc/runs/…).")
+@click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
+@model_option
+@cache_option
+def command(
+    program: Path,
+    out: Path | None,
+    budget: str | None,
+    fresh: bool,
+    **options: Any,
+) -> None:
+    """Improve PROGRAM against a metric; what is not given comes from its `optimize` block.
+
+    A run that was stopped or killed continues when the same command is given again, and pays for
+    no call twice.
+    """
+    from lmc.cli.live import CompileView
+    from lmc.optimizers.compile import compile as improve
+
+    screen = console()
+    with CompileView(screen) as view:
+        result = improve(
+            program,
+            out=out or program.with_suffix(".lmpc"),
+            budget=parse_budget(budget) or None,
+            resume=not fresh,
+            progress=view,
+            **options,
+        )
+    print_result(result)
+
+
+def print_result(result: CompileResult) -> None:
+    """The outcome: a table of figures, the verdict in words, what it took, where it is."""
+    from rich.table import Table
+
+    screen = console()
+    head, *rows = result.table()
+    table = Table(*head, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    screen.print()
+    if rows:
+        screen.print(table)
+        screen.print()
+    screen.print(result.verdict(), style="bold green" if result.improved else "bold yellow")
+    for note in result.notes:
+        screen.print(f"note: {note}", style="dim")
+    used = result.used
+    cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
+    money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""
+    screen.print(f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money}, {used.elapsed_s:.0f} s")
+    screen.print(f"wrote {result.path}; the run is kept in {result.run_dir}")

@@ -1,0 +1,58 @@
+"""`lmc show`: what an artifact holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lmc.cli.terminal import count
+
+if TYPE_CHECKING:
+    from lmc.runtime.artifact import Artifact
+    from lmc.runtime.parameters import ModuleParameters
+
+
+@click.command("show")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The manifest and the parameters as JSON.")
+def command(artifact: Path, as_json: bool) -> None:
+    """Show scores, instructions and demonstrations of ARTIFACT (.lmpc)."""
+    from lmc.runtime.artifact import Artifact
+
+    held = Artifact.read(artifact)
+    if as_json:
+        whole = {"manifest": held.manifest.model_dump(mode="json"), "parameters": held.parameters.to_json()}
+        click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+        return
+    _print_manifest(held)
+    for name, module in held.parameters.modules.items():
+        _print_module(name, module)
+    for choice, value in held.parameters.choices.items():
+        click.echo(f"\n{choice} = {value}")
+
+
+def _print_manifest(held: Artifact) -> None:
+    manifest = held.manifest
+    click.secho(f"{manifest.entry}: {manifest.target}", bold=True)
+    click.echo(f"models   {', '.join(manifest.models) or 'lmc/tiny'}")
+    click.echo(f"metric   {manifest.metric}")
+    click.echo(f"steps    {' >> '.join(manifest.steps)}, seed {manifest.seed}")
+    for name, part in (("confirm", manifest.dev), ("test", manifest.test)):
+        if part is not None:
+            before, after = part.before, part.after
+            click.echo(f"{name:8} {before.mean:.3f} -> {after.mean:.3f} on {count(part.difference.rows, 'row')}")
+    if not manifest.improved:
+        click.echo("The program is as written: nothing better was found.")
+
+
+def _print_module(name: str, module: ModuleParameters) -> None:
+    click.secho(f"\n{name}", bold=True)
+    if module.instruction is not None:
+        click.echo(f"  instruction: {module.instruction}")
+    for demo in module.demos or ():
+        inputs = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items())
+        outputs = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.outputs.items())
+        click.echo(f"  {inputs}\n    -> {outputs}  ({demo.origin})")
