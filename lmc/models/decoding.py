@@ -32,7 +32,7 @@ _MOST_ROWS = 128
 _CACHE_BYTES = 1 << 30  # of keys and values on a CPU
 _SHARED_PREFIX_TOKENS = 16  # below this one prefill is as quick
 _COMPACT_BELOW = 0.75  # share of live rows at which the dead ones are dropped
-_SMALL_MODEL_PARAMETERS = 50_000_000
+_SMALL_MODEL_PARAMETERS = 20_000_000
 
 
 @dataclass(eq=False, slots=True)
@@ -286,8 +286,8 @@ def load_engine(source: str) -> Engine:
         source, dtype=torch.bfloat16 if on_gpu else torch.float32, use_safetensors=True
     )
     if not on_gpu and model.num_parameters() < _SMALL_MODEL_PARAMETERS:
-        # Small matrices gain nothing from many threads and lose by their hand-overs.
-        torch.set_num_threads(min(4, torch.get_num_threads()))
+        # Threads gain little on small matrices, and lose much by their barriers on a busy machine.
+        torch.set_num_threads(1)
     return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from lmc.models.base import ModelFailure
 
-_CONTEXT = re.compile(
+CONTEXT_EXCEEDED = re.compile(
     r"context[_ ](length|window|size)|maximum (context|prompt|input)|too (long|many tokens)"
     r"|max_model_len|exceed\w* the (available )?context|prompt is too",
     re.IGNORECASE,
@@ -52,7 +52,7 @@ def _sort(status: int, body: str, key_env: str) -> tuple[str, bool, str]:
             return "server", True, ""
         case 413:
             return "context_length", False, "shorten the prompt or use fewer demonstrations"
-        case 400 | 422 if _CONTEXT.search(body):
+        case 400 | 422 if CONTEXT_EXCEEDED.search(body):
             return "context_length", False, "shorten the prompt or use fewer demonstrations"
         case _ if status >= 500 and status != 501:
             return "server", True, ""

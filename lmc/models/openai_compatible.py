@@ -45,16 +45,15 @@ class OpenAICompatible:
         )
         self.price: Price | None = None
         self.key_env = key_env
-        self._official = self._url.host == "api.openai.com"
-        self._limit_name = "max_completion_tokens" if self._official else "max_tokens"
+        self._limit_name = "max_completion_tokens" if self.official else "max_tokens"
         self._refused: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
-    def needs_key(self) -> bool:
-        """Whether requests cannot succeed without a key; other servers often want none."""
-        return self._official or self.key_env != "OPENAI_API_KEY"
+    def official(self) -> bool:
+        """Whether this is OpenAI itself, where nothing goes without a key."""
+        return self._url.host == "api.openai.com"
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, or again for those that the server left out."""
@@ -202,8 +201,9 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
 
 
 def _open(url: str, settings: Mapping[str, Any], usual_key_env: str) -> OpenAICompatible:
-    backend = OpenAICompatible(url, key_env=str(settings.get("api_key_env") or usual_key_env))
-    if backend.needs_key and not os.environ.get(backend.key_env):
+    named_key = settings.get("api_key_env")
+    backend = OpenAICompatible(url, key_env=str(named_key or usual_key_env))
+    if (backend.official or named_key) and not os.environ.get(backend.key_env):
         raise LmcError(
             error(
                 "missing-key",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import queue
 import threading
 import time
@@ -131,6 +132,9 @@ def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
 
 
 def _load(source: str) -> Engine | ModelFailure:
+    # Read by OpenMP when torch is loaded: waiting threads that spin starve the working ones wherever
+    # other processes share the cores (measured: 20 times slower).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from lmc.models.decoding import load_engine
 

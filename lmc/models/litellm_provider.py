@@ -1,0 +1,233 @@
+"""Every provider that litellm knows, for names that no other backend takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
+
+# Two releases on the package index were malicious, and releases before the floor have known holes.
+_MALICIOUS = ("1.82.7", "1.82.8")
+_FLOOR = (1, 83, 10)
+# Exceptions of litellm by name (subclasses before their bases): kind, worth another attempt.
+_KINDS: Mapping[str, tuple[str, bool]] = {
+    "ContextWindowExceededError": ("context_length", False),
+    "AuthenticationError": ("auth", False),
+    "PermissionDeniedError": ("auth", False),
+    "NotFoundError": ("not_found", False),
+    "RateLimitError": ("rate_limit", True),
+    "Timeout": ("timeout", True),
+    "APIConnectionError": ("connection", True),
+    "ServiceUnavailableError": ("server", True),
+    "BadGatewayError": ("server", True),
+    "InternalServerError": ("server", True),
+    "BadRequestError": ("bad_request", False),
+    "UnprocessableEntityError": ("bad_request", False),
+    "APIError": ("server", True),
+}
+
+
+class LiteLLM:
+    """One model behind litellm's SDK; calls run on the event loop of whoever calls."""
+
+    def __init__(
+        self, litellm: Any, model: str, *, base_url: str | None = None, key_env: str | None = None
+    ) -> None:
+        self._litellm, self._model = litellm, model
+        self._base_url, self._key_env = base_url, key_env
+        self.endpoint = f"litellm:{_without_secrets(base_url) or 'default'}"
+        self.capabilities = _capabilities(litellm, model)
+        self.price: Price | None = _price(litellm, model)
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        """Ask through litellm, without its own retries. Raises: ModelFailure."""
+        start_s = time.perf_counter()
+        try:
+            response = await self._litellm.acompletion(**self._arguments(request))
+        except Exception as e:  # litellm lets through whatever its providers' clients raise
+            raise self._failure(e) from None
+        latency_ms = (time.perf_counter() - start_s) * 1000
+        return self._answers(response, request, latency_ms)
+
+    async def close(self) -> None:
+        """Close the connections that litellm keeps."""
+        from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
+
+        await close_litellm_async_clients()
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        sampling = request.sampling
+        arguments: dict[str, Any] = {
+            "model": request.adapter or self._model,
+            "messages": [dict(message) for message in request.messages],
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "stop": list(sampling.stop) or None,
+            "seed": None if sampling.seed is None else sampling.seed + request.index,
+            "logprobs": request.logprobs or None,
+            "n": request.n if request.n > 1 else None,
+            "timeout": request.timeout_s,
+            "api_base": self._base_url,
+            "api_key": os.environ.get(self._key_env) if self._key_env else None,
+            "response_format": _response_format(request.schema),
+        }
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return {**given, "num_retries": 0, "max_retries": 0, "drop_params": True}
+
+    def _answers(self, response: Any, request: Request, latency_ms: float) -> list[Answer]:
+        usage = getattr(response, "usage", None)
+        prompt_tokens = getattr(usage, "prompt_tokens", 0) or 0
+        share, rest = divmod(getattr(usage, "completion_tokens", 0) or 0, len(response.choices))
+        cost_usd = self._cost_usd(response)
+        return [
+            Answer(
+                choice.message.content or "",
+                prompt_tokens if i == 0 else 0,
+                share + (i < rest),
+                cost_usd if i == 0 else 0.0,
+                choice.finish_reason or "stop",
+                _logprobs(choice) if request.logprobs else None,
+                latency_ms,
+            )
+            for i, choice in enumerate(response.choices)
+        ]
+
+    def _cost_usd(self, response: Any) -> float:
+        try:
+            return float(self._litellm.completion_cost(response, model=self._model) or 0.0)
+        except Exception:  # no price known for this model
+            return 0.0
+
+    def _failure(self, e: Exception) -> ModelFailure:
+        names = [cls.__name__ for cls in type(e).__mro__]
+        kind, retryable = next((_KINDS[n] for n in names if n in _KINDS), ("bad_request", False))
+        if kind == "bad_request" and CONTEXT_EXCEEDED.search(str(e)):
+            kind = "context_length"
+        hint = f"check the key in {self._key_env or 'the environment'}" if kind == "auth" else ""
+        headers = getattr(getattr(e, "response", None), "headers", None) or {}
+        return ModelFailure(
+            kind,
+            f"{self._model}: {self._redact(str(e))[:600]}",
+            retryable=retryable,
+            hint=hint,
+            retry_after_s=retry_after_s(headers) if retryable else None,
+        )
+
+    def _redact(self, text: str) -> str:
+        key = os.environ.get(self._key_env) if self._key_env else None
+        return text.replace(key, "***") if key else text
+
+
+def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
+    """Open a model by the name that litellm has for it.
+
+    Raises: LmcError[missing-extra, unknown-model, missing-key].
+    """
+    refuse_bad_version(version("litellm"))
+    litellm = _imported()
+    _known_provider(litellm, model)
+    key_env = settings.get("api_key_env")
+    base_url = settings.get("base_url")
+    missing = _missing_keys(litellm, model, key_env, base_url)
+    if missing:
+        raise LmcError(
+            error(
+                "missing-key",
+                f"model `{model}` needs a key: {' and '.join(missing)} not set",
+                help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
+            )
+        )
+    return LiteLLM(litellm, model, base_url=base_url, key_env=key_env)
+
+
+def refuse_bad_version(installed: str) -> None:
+    """Stop before a release that must not run is imported. Raises: LmcError[missing-extra]."""
+    numbers = tuple(int(n) for n in re.findall(r"\d+", installed)[:3])
+    if numbers >= _FLOOR:
+        return
+    known = "a malicious release" if installed in _MALICIOUS else "a release with known holes"
+    raise LmcError(
+        error(
+            "missing-extra",
+            f"litellm {installed} is {known} and is not imported",
+            help='pip install -U "lmc-lang[litellm]"',
+        )
+    )
+
+
+def _imported() -> Any:
+    # Without this it fetches its price map over the network while it is imported.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    return litellm
+
+
+def _known_provider(litellm: Any, model: str) -> None:
+    try:
+        litellm.get_llm_provider(model)
+    except Exception:
+        providers = [str(getattr(p, "value", p)) for p in litellm.provider_list]
+        provider = model.partition("/")[0]
+        near = did_you_mean(provider, [*providers, "hf", "openai", "hosted_vllm", "ollama"])
+        help = f"did you mean `{near}/`?" if near else "`lmc models` lists the providers"
+        message = f"there is no provider for model `{model}`"
+        raise LmcError(error("unknown-model", message, help=help)) from None
+
+
+def _missing_keys(litellm: Any, model: str, key_env: str | None, base_url: str | None) -> list[str]:
+    if key_env:
+        return [] if os.environ.get(key_env) else [key_env]
+    if base_url:  # a server of one's own may want none
+        return []
+    return list(litellm.validate_environment(model)["missing_keys"])
+
+
+def _capabilities(litellm: Any, model: str) -> Capabilities:
+    try:
+        taken = set(litellm.get_supported_openai_params(model=model) or ())
+        schemas = bool(litellm.supports_response_schema(model))
+    except Exception:  # a provider it has no table for
+        taken, schemas = set(), False
+    return Capabilities(
+        json_schema=schemas,
+        logprobs="logprobs" in taken,
+        multiple_samples="n" in taken,
+        seed="seed" in taken,
+    )
+
+
+def _price(litellm: Any, model: str) -> Price | None:
+    try:
+        info = litellm.get_model_info(model)
+    except Exception:  # not in the price map
+        return None
+    dollars = info.get("input_cost_per_token"), info.get("output_cost_per_token")
+    return Price(dollars[0] * 1e6, dollars[1] * 1e6) if all(dollars) else None
+
+
+def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if schema is None:
+        return None
+    return {"type": "json_schema", "json_schema": {"name": "result", "schema": dict(schema)}}
+
+
+def _logprobs(choice: Any) -> tuple[float, ...] | None:
+    content = getattr(getattr(choice, "logprobs", None), "content", None)
+    return tuple(token.logprob for token in content) if content else None
+
+
+def _without_secrets(url: str | None) -> str | None:
+    from yarl import URL
+
+    return str(URL(url).with_user(None).with_query(None)) if url else None

@@ -1,0 +1,121 @@
+import logging
+
+import pytest
+
+from lmc.diagnostics import LmcError
+from lmc.models import litellm_provider, registry
+from lmc.models.base import ModelFailure, Request, Sampling
+from lmc.models.registry import open_backend
+from tests.loopback import Fault, Loopback
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*:UserWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _litellm():
+    pytest.importorskip("litellm")
+    litellm_provider._imported()
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+
+
+@pytest.fixture
+async def open_at(monkeypatch):
+    monkeypatch.setenv("LOOPBACK_KEY", "sk-secret-of-the-test")
+    opened = []
+
+    def make(server, model="litellm/openai/some-model"):
+        settings = {"base_url": server.url, "api_key_env": "LOOPBACK_KEY"}
+        backend, _ = open_backend(model, settings)
+        opened.append(backend)
+        return backend
+
+    yield make
+    for backend in opened:
+        await backend.close()
+
+
+def ask_for(text, **more):
+    return Request("some-model", ({"role": "user", "content": text},), **more)
+
+
+async def test_answers_carry_what_the_server_says(open_at):
+    with Loopback(lambda p: [f"answer {i}" for i in range(p.get("n", 1))]) as server:
+        backend = open_at(server)
+        assert backend.capabilities.multiple_samples
+        sampling = Sampling(temperature=0.5, max_tokens=9, stop=("END",), seed=4)
+        answers = await backend.generate(ask_for("one two", sampling=sampling, n=2, index=1))
+    assert [a.text for a in answers] == ["answer 0", "answer 1"]
+    assert [a.prompt_tokens for a in answers] == [2, 0]
+    assert [a.completion_tokens for a in answers] == [2, 2]
+    sent = server.payloads[0]
+    assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("some-model", 0.5, 9)
+    assert (sent["stop"], sent["seed"], sent["n"]) == (["END"], 5, 2)
+    assert server.keys == ["Bearer sk-secret-of-the-test"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "retryable"),
+    [
+        (Fault(401, "bad key sk-secret-of-the-test"), "auth", False),
+        (Fault(404), "not_found", False),
+        (Fault(429), "rate_limit", True),
+        (Fault(500), "server", True),
+        (Fault(400), "bad_request", False),
+        (
+            Fault(400, "maximum context length is 5 tokens", code="context_length_exceeded"),
+            "context_length",
+            False,
+        ),
+    ],
+    ids=lambda value: str(getattr(value, "status", value)),
+)
+async def test_failures_are_sorted(open_at, fault, kind, retryable):
+    with Loopback(lambda p: fault) as server:
+        with pytest.raises(ModelFailure) as failure:
+            await open_at(server).generate(ask_for("q"))
+        assert len(server.payloads) == 1  # retries are the pool's
+    assert (failure.value.kind, failure.value.retryable) == (kind, retryable)
+    assert "sk-secret" not in failure.value.message
+
+
+async def test_known_prices_become_costs(open_at):
+    with Loopback("answer") as server:
+        backend = open_at(server, "litellm/openai/gpt-4o-mini")
+        (answer,) = await backend.generate(ask_for("one two"))
+    assert backend.price is not None
+    assert answer.cost_usd == pytest.approx(backend.price.cost_usd(2, 1))
+
+
+def test_keys_and_providers_are_checked_at_opening(monkeypatch):
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    with pytest.raises(LmcError) as failure:
+        open_backend("anthropic/claude-sonnet-4-5", {})
+    assert failure.value.code == "missing-key" and "ANTHROPIC_API_KEY" in str(failure.value)
+    with pytest.raises(LmcError) as failure:
+        open_backend("antropic/claude-sonnet-4-5", {})
+    assert failure.value.code == "unknown-model"
+    assert failure.value.diagnostics[0].help == "did you mean `anthropic/`?"
+
+
+@pytest.mark.parametrize("version", ["1.82.7", "1.82.8", "1.83.9", "1.65.0"])
+def test_releases_that_must_not_run_are_refused(version):
+    with pytest.raises(LmcError, match="not imported"):
+        litellm_provider.refuse_bad_version(version)
+
+
+@pytest.mark.parametrize("version", ["1.83.10", "1.106.2", "2.0.0rc1"])
+def test_other_releases_are_taken(version):
+    litellm_provider.refuse_bad_version(version)
+
+
+def test_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    for name in ("anthropic/claude", "hf/x/y"):
+        with pytest.raises(LmcError) as failure:
+            open_backend(name, {})
+        assert failure.value.code == "missing-extra"
+        assert 'pip install "lmc-lang[' in failure.value.diagnostics[0].help

@@ -1,0 +1,73 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from lmc.diagnostics import LmcError
+from lmc.models.base import Answer, ModelFailure, Request, Sampling
+from lmc.models.recorded import Recorded
+from lmc.models.registry import open_backend, register, unregister
+from lmc.models.scripted import Scripted
+
+ANSWER = Answer("ä nswer", 3, 4, 0.5, "length", (-0.5, -1.0))
+
+
+def ask_for(text="q", **more):
+    return Request("m", ({"role": "user", "content": text},), **more)
+
+
+async def test_what_is_recorded_once_is_replayed(tmp_path):
+    inner = Scripted([ANSWER, "second", "third"])
+    recorder = Recorded(tmp_path / "r.jsonl", inner)
+    first = await recorder.generate(ask_for(n=2))
+    assert await recorder.generate(ask_for(n=3)) == [*first, Answer("third", 1, 1)]
+    assert len(inner.requests) == 3
+    replay = Recorded(tmp_path / "r.jsonl")
+    assert (await replay.generate(ask_for(n=2)))[0] == ANSWER
+    assert (await replay.generate(ask_for(index=2)))[0].text == "third"
+    assert (await replay.generate(ask_for(timeout_s=3.0)))[0] == ANSWER
+
+
+async def test_a_miss_shows_where_the_nearest_prompt_differs(tmp_path):
+    path = tmp_path / "r.jsonl"
+    recorder = Recorded(path, Scripted(lambda r: "a"))
+    await recorder.generate(ask_for("What is the capital of France?"))
+    await recorder.generate(ask_for("Something else altogether"))
+    with pytest.raises(ModelFailure) as failure:
+        await Recorded(path).generate(ask_for("What is the capital of Spain?"))
+    assert failure.value.kind == "replay_miss" and not failure.value.retryable
+    assert "capital of France?" in failure.value.hint and "Spain" in failure.value.message
+    other = ask_for("What is the capital of France?", sampling=Sampling(seed=1))
+    with pytest.raises(ModelFailure) as failure:
+        await Recorded(path).generate(other)
+    assert "other sampling" in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    "other",
+    [ask_for(index=1), ask_for(schema={}), ask_for(adapter="a"), replace(ask_for(), model="n")],
+)
+async def test_equal_requests_only(tmp_path, other):
+    path = tmp_path / "r.jsonl"
+    await Recorded(path, Scripted(lambda r: "a")).generate(ask_for())
+    with pytest.raises(ModelFailure):
+        await Recorded(path).generate(other)
+
+
+async def test_by_name(tmp_path):
+    register("mine/", lambda model, settings: Scripted(lambda request: request.model))
+    try:
+        settings = {"base_dir": tmp_path}
+        recorder, _ = open_backend("recorded/r.jsonl?from=mine/it", settings)
+        assert (await recorder.generate(ask_for()))[0].text == "it"
+        replay, model = open_backend("recorded/r.jsonl?from=mine/it", settings)
+        assert replay.capabilities == recorder.capabilities and model.startswith("r.jsonl")
+    finally:
+        unregister("mine/")
+    assert json.loads((tmp_path / "r.jsonl").read_text())["answer"]["text"] == "it"
+
+
+def test_broken_lines_are_diagnostics(tmp_path):
+    (tmp_path / "r.jsonl").write_text('\n{"request": "x"}\n')
+    with pytest.raises(LmcError, match=r"r\.jsonl:2 is no recorded answer"):
+        Recorded(tmp_path / "r.jsonl")
