@@ -18,8 +18,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message, ParseFailure
-from lmc.prompts.values import describe_type, parse_value, render_value
+from lmc.prompts.reading import read_fields
+from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Message, told_requirements
+from lmc.prompts.values import describe_type, render_value
 
 
 class ChatLayout:
@@ -42,25 +43,29 @@ class ChatLayout:
         """Take each field from its mark to the next known mark; a bare result is the whole text."""
         if spec.plain_text:
             return {BARE: text.strip()}
-        if spec.bare:
-            return {BARE: parse_value(spec.result, _after_mark(text, BARE))}
         parts = split_marked(text, [f.name for f in spec.outputs])
-        return {
-            f.name: parse_value(f.type, parts[f.name])
-            for f in spec.outputs
-            if _present(f, parts, spec)
-        }
+        return read_fields(spec, parts, text, "[[{}]]")
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""
         return None
 
+    def format_text(self, spec: CallSpec) -> str:
+        """Ask for the outputs; empty for a plain string."""
+        return format_text(spec)
+
+    def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
+        """Write the inputs that have a value, each after its mark."""
+        return fields_text(spec.inputs, values)
+
+    def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
+        """Write the answer as the model is to write it."""
+        return answer_text(spec, outputs)
+
 
 def system_text(spec: CallSpec) -> str:
     """Instruction, then what to reply with, then what the answer must satisfy."""
-    parts = [spec.instruction, format_text(spec)]
-    if spec.requirements:
-        parts.append("The answer must satisfy: " + "; ".join(spec.requirements))
+    parts = (spec.instruction, format_text(spec), told_requirements(spec))
     return "\n\n".join(p for p in parts if p)
 
 
@@ -92,26 +97,13 @@ def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
 
 
 def split_marked(text: str, names: list[str]) -> dict[str, str]:
-    """Text after each known mark at the start of a line; the first occurrence of a field counts."""
-    marks = re.compile(
-        r"^[ \t*#>-]*\[\[[ \t]*(" + "|".join(map(re.escape, names)) + r")[ \t]*\]\]", re.MULTILINE
-    )
+    """Find the text after each known mark at the start of a line; the first of a field counts."""
+    one_of = "|".join(map(re.escape, names))
+    # A colon or stars right after the mark belong to it: `**[[answer]]:** 10`.
+    marks = re.compile(rf"^[ \t*#>-]*+\[\[[ \t]*+({one_of})[ \t]*+\]\][:*]*+", re.MULTILINE)
     found = list(marks.finditer(text))
     parts: dict[str, str] = {}
     for mark, following in zip(found, [*found[1:], None]):
         end = following.start() if following else len(text)
         parts.setdefault(mark[1], text[mark.end() : end].strip())
     return parts
-
-
-def _after_mark(text: str, name: str) -> str:
-    return split_marked(text, [name]).get(name, text)
-
-
-def _present(field: FieldSpec, parts: Mapping[str, str], spec: CallSpec) -> bool:
-    if field.name in parts:
-        return True
-    if field.name == REASONING:
-        return False
-    wanted = ", ".join(f"[[{f.name}]]" for f in spec.outputs)
-    raise ParseFailure(f"the mark [[{field.name}]] is missing; reply with the marks {wanted}")

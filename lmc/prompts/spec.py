@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lmc.check.types import StrType, Type
+from lmc.check.types import RecordType, StrType, Type
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first
@@ -39,7 +39,7 @@ class CallSpec:
     @property
     def bare(self) -> bool:
         """True where the answer is one value without marks around it."""
-        return len(self.outputs) == 1 and self.outputs[0].name == BARE
+        return not isinstance(self.result, RecordType) and len(self.outputs) == 1
 
     @property
     def plain_text(self) -> bool:
@@ -61,7 +61,7 @@ class Demo:
 
 
 class ParseFailure(Exception):
-    """The text of a model does not give the outputs; the message is fit to be shown to the model."""
+    """A model's text does not give the outputs; the message is fit to be shown to the model."""
 
 
 class Layout(Protocol):
@@ -76,9 +76,26 @@ class Layout(Protocol):
         ...
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
-        """Output values by field name, as JSON-like Python values, not yet validated. Raises: ParseFailure."""
+        """Read the output values by field name, not validated yet. Raises: ParseFailure."""
         ...
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """JSON Schema of the whole answer where this layout asks for JSON, else None."""
         ...
+
+    def format_text(self, spec: CallSpec) -> str:
+        """Words that ask for the outputs; empty for a plain string."""
+        ...
+
+    def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
+        """Text of the inputs that have a value."""
+        ...
+
+    def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
+        """Text of the answer as the model is to write it."""
+        ...
+
+
+def told_requirements(spec: CallSpec) -> str:
+    """What the answer must satisfy, in words for the model."""
+    return "The answer must satisfy: " + "; ".join(spec.requirements) if spec.requirements else ""

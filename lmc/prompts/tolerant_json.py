@@ -1,4 +1,4 @@
-"""A small JSON reader for text that models write: linear in time, bounded in depth, never evaluating.
+"""A small JSON reader for what models write: linear in time, bounded in depth, evaluating nothing.
 
 It takes what `json` takes, and: prose around the value, single and typographic quotes, `True`,
 `None`, words without quotes, trailing commas, `//` comments, line ends and stray backslashes in
@@ -37,7 +37,7 @@ class NotJson(ValueError):
 
 
 def read_json(text: str) -> Any:
-    """Read a text that is one JSON value and nothing else, as the standard has it. Raises: NotJson."""
+    """Read a text that is one JSON value by the standard, and nothing else. Raises: NotJson."""
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as e:

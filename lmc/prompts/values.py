@@ -1,4 +1,4 @@
-"""Values as text in a prompt, and text back into values: strict when writing, tolerant when reading."""
+"""Values as text in a prompt, and text back into values: writing is strict, reading tolerant."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def _bounds(low: float | None, high: float | None, unit: str = "") -> str:
 
 
 def parse_value(type: Type, text: str) -> Any:
-    """Read a value of a type from model text, tolerantly; the result is not validated yet.
+    r"""Read a value of a type from model text, tolerantly; the result is not validated yet.
 
     Numbers: a text that is one number gives it; else the number after the last "answer is",
-    "answer:", "####" or `\\boxed{`; else the last line with a number decides: the first number after
-    its last `=`, or its last number. Words for truth values and choices are found in the same order:
-    the whole text, after "answer is", the only one mentioned. Lists are JSON, lines or commas.
-    Time is linear in the text. Raises: ParseFailure.
+    "answer:", "####" or `\boxed{`; else the last line with a number decides: the first number
+    after its last `=`, or its last number. Words for truth values and choices are found in the same
+    order: the whole text, after "answer is", the only one mentioned. Lists are JSON, lines or
+    commas. Time is linear in the text. Raises: ParseFailure.
     """
     match type:
         case StrType():
@@ -131,7 +131,7 @@ def parse_value(type: Type, text: str) -> Any:
 
 
 def fit_value(type: Type, value: Any) -> Any:
-    """Bring a JSON value that a model wrote nearer to a type: texts inside it are read by `parse_value`.
+    """Bring a JSON value that a model wrote nearer to a type; texts inside are read as answers.
 
     Keys match without regard to case and spaces, keys that the record lacks are dropped.
     """
@@ -212,21 +212,17 @@ def _in_line(text: str, start: int, end: int, *, last: bool) -> re.Match[str] | 
     equals = text.rfind("=", start, end)
     if equals >= 0 and (found := _NUMBER.search(text, equals + 1, end)):
         return found
-    found = None
-    for found in _NUMBER.finditer(text, start, end):
-        if not last:
-            break
-    return found
+    numbers = list(_NUMBER.finditer(text, start, end))
+    return numbers[-1 if last else 0] if numbers else None
 
 
 def _after_cue(text: str) -> tuple[int, int] | None:
     """Where the words after the last "the answer is" stand: to the end of their line."""
-    cue = None
-    for cue in _CUE.finditer(text):
-        pass
-    if cue is None:
+    cues = list(_CUE.finditer(text))
+    if not cues:
         return None
-    start = cue.end() + len(text[cue.end() :]) - len(text[cue.end() :].lstrip())
+    said = text[cues[-1].end() :]
+    start = len(text) - len(said.lstrip())
     end = text.find("\n", start)
     return start, end if end >= 0 else len(text)
 
@@ -236,7 +232,7 @@ def _is_share(type: FloatType) -> bool:
 
 
 def _read_bool(text: str) -> bool:
-    words = [m for m in _TRUTH.finditer(text.lower().replace("’", "'"))]
+    words = list(_TRUTH.finditer(text.lower().replace("’", "'")))
     plain = text.strip(_WRAPPING).lower()
     if plain in _TRUE | _FALSE:
         return plain in _TRUE
@@ -389,7 +385,7 @@ def _read_union(options: tuple[Type, ...], text: str) -> Any:
 
 
 def _json_values(text: str, openers: str) -> list[Any]:
-    """JSON values in a text: the whole of it, else those in the last fence, else those in the prose."""
+    """JSON values in a text: the whole of it, else those in the last fence, else in the prose."""
     inner = _unfenced(text)
     try:
         return [read_json(inner)]

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def once_by_type(build: Callable[[Type], T]) -> Callable[[Type], T]:
-    """Cache a function of a type, also of types whose defaults (lists, objects) cannot be hashed."""
+    """Cache a function of a type, also of types that cannot be hashed (a default is a list)."""
     by_identity: dict[int, tuple[Type, T]] = {}
     by_text: dict[str, T] = {}
 

@@ -1,0 +1,90 @@
+"""The JSON layout: inputs and outputs as JSON objects, the schema in the prompt and beside it.
+
+    system     <instruction>
+
+               Reply with a JSON object of this schema and nothing else:
+               {"type": "object", "properties": {"answer": {"type": "integer"}}, …}
+    user       {"problem": "Ana has 3 bags of 4 apples and eats 2. How many are left?"}
+    assistant  {"answer": 10}
+
+A result that is no record stands under the key `result`; a plain string is taken as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lmc.check.types import RecordType
+from lmc.prompts.reading import read_fields, read_object
+from lmc.prompts.spec import (
+    BARE,
+    REASONING,
+    CallSpec,
+    Demo,
+    FieldSpec,
+    Message,
+    told_requirements,
+)
+from lmc.values.schema import described, json_schema, object_schema
+
+
+class JsonLayout:
+    """JSON objects in a chat; for models and backends that are good at JSON."""
+
+    name = "json"
+
+    def render(
+        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
+    ) -> list[Message]:
+        """Lay out one system message, two messages a demonstration, and the question."""
+        parts = (spec.instruction, self.format_text(spec), told_requirements(spec))
+        messages = [{"role": "system", "content": "\n\n".join(p for p in parts if p)}]
+        for demo in demos:
+            messages.append({"role": "user", "content": self.inputs_text(spec, demo.inputs)})
+            messages.append({"role": "assistant", "content": self.answer_text(spec, demo.outputs)})
+        return [*messages, {"role": "user", "content": self.inputs_text(spec, inputs)}]
+
+    def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
+        """Read the last object with a known key; a bare value may also stand alone."""
+        if spec.plain_text:
+            return {BARE: text.strip()}
+        found = read_object(spec, text)
+        return found if set(found) - {REASONING} else read_fields(spec, {}, text, '"{}"')
+
+    def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
+        """Describe the whole answer, for a backend that can constrain decoding."""
+        if spec.plain_text:
+            return None
+        properties = {f.name: described(json_schema(f.type), f.note) for f in spec.outputs}
+        optional = _left_out(spec)
+        return object_schema(properties, [name for name in properties if name not in optional])
+
+    def format_text(self, spec: CallSpec) -> str:
+        """Ask for the outputs; empty for a plain string."""
+        if spec.plain_text:
+            return ""
+        schema = json.dumps(self.response_schema(spec), ensure_ascii=False)
+        return f"Reply with a JSON object of this schema and nothing else:\n{schema}"
+
+    def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
+        """Write the inputs as one JSON object."""
+        return _object(spec.inputs, values)
+
+    def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
+        """Write the answer as the model is to write it."""
+        return str(outputs[BARE]) if spec.plain_text else _object(spec.outputs, outputs)
+
+
+def _object(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
+    return json.dumps(
+        {f.name: values[f.name] for f in fields if f.name in values}, ensure_ascii=False
+    )
+
+
+def _left_out(spec: CallSpec) -> set[str]:
+    """Find the fields with a default, which an answer may leave out."""
+    if not isinstance(spec.result, RecordType):
+        return set()
+    return {f.name for f in spec.result.fields if f.has_default and f.name != REASONING}

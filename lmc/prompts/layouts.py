@@ -1,0 +1,31 @@
+"""The layouts by name, and the template that a module may bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.prompts.chat import ChatLayout
+from lmc.prompts.json_layout import JsonLayout
+from lmc.prompts.spec import Layout
+from lmc.prompts.xml import XmlLayout
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout for layout in (ChatLayout(), JsonLayout(), XmlLayout())
+}
+
+
+def layout_for(name: str = "chat", template: Mapping[str, str] | None = None) -> Layout:
+    """Find a layout; with a template (`system`, `user`), the layout only reads the answers.
+
+    Raises: LmcError[unknown-layout], LmcError[bad-template].
+    """
+    if name not in LAYOUTS:
+        near = did_you_mean(name, LAYOUTS)
+        help = f"did you mean `{near}`?" if near else f"the layouts are {', '.join(LAYOUTS)}"
+        raise LmcError(error("unknown-layout", f"no layout is called `{name}`", help=help))
+    if not template:
+        return LAYOUTS[name]
+    from lmc.prompts.template import TemplateLayout
+
+    return TemplateLayout(LAYOUTS[name], template)
