@@ -39,9 +39,9 @@ Run = Callable[[Parameters, "Sequence[Row]", Mode, Progress], Awaitable["Evaluat
 class Allowance:
     """How many runs of the program are affordable.
 
-    It goes by the worst case in calls and by what was used so far, both the same in a repeated run,
-    so that a resumed run decides alike; only the time does not repeat. `reserved` runs are kept for
-    confirming and testing the result.
+    It goes by the calls of a run without repairs and by the dearest run so far, both the same in a
+    repeated run, so that a resumed run decides alike; only the time does not repeat. `reserved`
+    runs are kept for confirming and testing the result. The hard limit is `Budget`, below.
     """
 
     calls_per_run: int
@@ -51,21 +51,20 @@ class Allowance:
     minutes: float | None = None
     reserved: int = 0
     spent: Usage = Usage()
-    dearest: Usage = Usage()  # most tokens and money of one run
+    dearest: Usage = Usage()  # most calls, tokens and money of one run
     started_s: float = field(default_factory=time.monotonic)
 
     def charge(self, runs: Iterable[Usage]) -> None:
         """Count some runs."""
         for used in runs:
             self.spent += used
-            if used.tokens > self.dearest.tokens:
-                self.dearest = used
+            self.dearest = _dearer(self.dearest, used)
 
     def runs(self, *, search: bool = True) -> float:
-        """Runs that fit for certain in calls, and by all experience in tokens and money."""
+        """Whole runs that should fit into what is left."""
         spent, dearest = self.spent, self.dearest
         left = min(
-            _runs(self.calls, spent.calls, self.calls_per_run),
+            _runs(self.calls, spent.calls, max(self.calls_per_run, dearest.calls)),
             _runs(self.tokens, spent.tokens, HEADROOM * dearest.tokens),
             _runs(self.usd, spent.cost_usd, HEADROOM * dearest.cost_usd),
         )
@@ -78,6 +77,14 @@ class Allowance:
     def elapsed_s(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.started_s
+
+
+def _dearer(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        calls=max(one.calls, other.calls),
+        prompt_tokens=max(one.tokens, other.tokens),
+        cost_usd=max(one.cost_usd, other.cost_usd),
+    )
 
 
 def _runs(limit: float | None, spent: float, each: float) -> float:

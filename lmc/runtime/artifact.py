@@ -279,7 +279,9 @@ def _read_parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
 def _check_name(name: str, known: Mapping[str, bytes]) -> None:
     path = PurePosixPath(name)
     plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
-    expected = name in (_MANIFEST, _GRAPH, _PARAMETERS) or path.parts[:1] in ((f,) for f in _FOLDERS)
+    expected = name in (_MANIFEST, _GRAPH, _PARAMETERS) or path.parts[:1] in (
+        (f,) for f in _FOLDERS
+    )
     if not plain or not expected or "\\" in name or name in known:
         raise _Damage(f"unexpected part {name!r}")
 
@@ -318,7 +320,14 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise _Damage(f"`{name}`: {place}: {first['msg']}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, LookupError, RecursionError) as problem:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+    ) as problem:
         raise _Damage(f"`{name}` cannot be read ({type(problem).__name__})") from None
 
 
@@ -365,5 +374,3 @@ def _modules(graph: ProgramGraph) -> dict[str, tuple[Any, ...]]:
                 slots.settings.get("reason"),
             )
     return found
-
-

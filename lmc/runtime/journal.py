@@ -18,6 +18,7 @@ from typing import Any
 from lmc.diagnostics import LmcError, error
 from lmc.models.base import Answer, Request
 from lmc.runtime.artifact import write_atomically
+from lmc.runtime.budget import Budget
 from lmc.runtime.cache import Cache
 from lmc.runtime.pool import ModelPool
 
@@ -56,6 +57,13 @@ class RunStore(Cache):
 
 class JournaledPool(ModelPool):
     """A pool that keeps every answer, those of programs that say `cache: "off"` too."""
+
+    @classmethod
+    def like(cls, pool: ModelPool, store: RunStore, budget: Budget) -> JournaledPool:
+        """A pool of the same models that keeps its answers in a run's store."""
+        backends, base_dir = pool._backends, pool._base_dir
+        more = {"cache": store, "budget": budget, "backends": backends, "base_dir": base_dir}
+        return cls(pool.models, pool.default, **more)
 
     async def ask(
         self, model: str | None, request: Request, *, cache: bool | None = None, **options: Any

@@ -1,0 +1,336 @@
+"""`lmc compile`: improve a program against a metric, prove the gain, write the artifact."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmc import __version__
+from lmc.diagnostics import LmcError, error
+from lmc.optimizers import events
+from lmc.optimizers.base import REGISTRY, Context
+from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, gate_words, passes
+from lmc.optimizers.plan import Plan, Rows, make_plan, used_models
+from lmc.optimizers.result import CompileResult
+from lmc.optimizers.steps import step_text, steps_text
+from lmc.optimizers.trials import Allowance, Mode, Progress, Trials
+from lmc.runtime.artifact import Artifact, Comparison, Manifest
+from lmc.runtime.budget import Budget, BudgetExceeded
+from lmc.runtime.evaluate import Evaluation, RowResult, evaluate
+from lmc.runtime.executor import Executor
+from lmc.runtime.journal import JournaledPool, Journal, RunStore
+from lmc.runtime.loop import run_sync
+from lmc.runtime.parameters import Parameters
+
+if TYPE_CHECKING:
+    from lmc.check.program import Step
+    from lmc.runtime.cache import Cache
+    from lmc.runtime.data import Row
+    from lmc.runtime.program import Program
+
+CALIBRATION_ROWS = 4  # rows that tell what a run takes, where tokens or money are limited
+TEST_PIECE_ROWS = 64
+PROOF_SHARE = 0.5  # of a budget at most for confirming and testing
+
+
+def compile(program: str | Path | Program, **options: Any) -> CompileResult:
+    """Improve a program; the options are those of `acompile`."""
+    return run_sync(acompile(program, **options))
+
+
+async def acompile(
+    program: str | Path | Program,
+    *,
+    target: str | None = None,
+    metric: str | None = None,
+    data: str | Path | Sequence[Any] | None = None,
+    optimizer: str | None = None,
+    steps: Sequence[Step] | None = None,
+    model: str | None = None,
+    budget: dict[str, float] | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = True,
+    cache: bool | str | Path = True,
+    progress: events.Report | None = None,
+    backend: Any = None,
+) -> CompileResult:
+    """Improve a program against a metric and write the artifact to `out`.
+
+    What is not given is taken from the program's `optimize` block. `optimizer` is text such as
+    `bootstrap(demos=4) >> labeled()`. `budget` limits calls, tokens, usd and minutes. The same
+    program, data and options continue the same run, unless `resume` is False.
+    Raises: LmcError with all that is missing, before the first call of a model.
+    """
+    plan = make_plan(
+        program,
+        target=target,
+        metric=metric,
+        data=data,
+        optimizer=optimizer,
+        steps=steps,
+        model=model,
+        budget=budget,
+        seed=seed,
+        cache=cache,
+        backend=backend,
+    )
+    journal = Journal(Path(run_dir) if run_dir else plan.default_run_dir(), plan.identity())
+    journal.open(resume=resume)
+    try:
+        run = _Compilation(plan, journal, progress or events.ignore, Path(out) if out else None)
+        return await run.finish()
+    finally:
+        journal.close()
+
+
+class _Compilation:
+    """One run of the driver: preflight, steps, gates, test, artifact."""
+
+    def __init__(
+        self, plan: Plan, journal: Journal, report: events.Report, out: Path | None
+    ) -> None:
+        self.plan, self.journal, self.out = plan, journal, out
+        self.report = report
+        self.notes: list[str] = []
+        limits = plan.budget
+        minutes = limits.get("minutes")
+        left = None if minutes is None else max(0.0, minutes - journal.earlier_s / 60)
+        self.allowance = Allowance(
+            calls_per_run=plan.calls_per_run,
+            calls=limits.get("calls"),
+            tokens=limits.get("tokens"),
+            usd=limits.get("usd"),
+            minutes=left,
+        )
+        self.pool = self._open_pool(left)
+        self.trials = Trials(self._run, self.allowance, report)
+        self.start = plan.program.parameters
+        self.confirmed = self.start
+        self.dev: Comparison | None = None
+        self.test: Comparison | None = None
+
+    async def finish(self) -> CompileResult:
+        """Do all of it. When cancelled, what is confirmed so far is written."""
+        try:
+            self._preflight()
+            await self._improve()
+            self.test = await self._final_test()
+            result = self._result(self._artifact("complete"))
+        except asyncio.CancelledError:
+            self._stop()
+            raise
+        finally:
+            await self.pool.close()
+        self.report(events.RunFinished(result.verdict(), totals=self.trials.totals()))
+        return result
+
+    # --- before the first call ---
+
+    def _open_pool(self, minutes: float | None) -> JournaledPool:
+        program, limits = self.plan.program, self.plan.budget
+        calls, tokens = limits.get("calls"), limits.get("tokens")
+        budget = Budget(
+            None if calls is None else int(calls),
+            None if tokens is None else int(tokens),
+            limits.get("usd"),
+            minutes,
+        )
+        ordinary = program.open_pool()
+        store = RunStore(self.journal.responses, ordinary.cache)
+        return JournaledPool.like(ordinary, store, budget)
+
+    def _preflight(self) -> None:
+        """Find a missing extra, key or model. Raises: LmcError with all that is missing."""
+        plan = self.plan
+        names = used_models(plan)
+        for warning in self.pool.preflight(names):
+            self._note(warning.message)
+        budget = {key: float(limit) for key, limit in plan.budget.items()}
+        event = events.RunStarted(
+            plan.name,
+            plan.target,
+            plan.metric_name,
+            tuple(self.pool.bind(name).name for name in names),
+            steps_text(plan.steps),
+            plan.rows.counts(),
+            budget,
+            self.journal.resumed,
+        )
+        self.report(event)
+
+    # --- steps and gates ---
+
+    async def _improve(self) -> None:
+        if not await self._set_proof_aside():
+            self._note("the budget is too small to improve anything: all of it goes into measuring")
+            return
+        for number, step in enumerate(self.plan.steps):
+            context = Context(
+                program=self.plan.program.graph,
+                target=self.plan.target,
+                train=self.plan.rows.train,
+                select=self.plan.rows.select,
+                trials=self.trials,
+                seed=self.plan.seed + number,
+                report=self._heard,
+            )
+            optimize = REGISTRY[step.name].run
+            candidate = await optimize(self.confirmed, context, **step.kwargs)
+            await self._gate(step, candidate)
+            self.journal.save("running")
+
+    async def _set_proof_aside(self) -> bool:
+        """Keep runs for confirming and testing; False where too few are left to search."""
+        rows, allowance = self.plan.rows, self.allowance
+        if (allowance.tokens or allowance.usd) and rows.select:
+            try:
+                await self.trials.scores(
+                    "calibration", [self.start], rows.select[:CALIBRATION_ROWS]
+                )
+            except BudgetExceeded:
+                return False
+        runs, wanted = allowance.runs(search=False), self._proof_runs(rows)
+        if wanted > runs * PROOF_SHARE:
+            rows = rows.shrunk(runs * PROOF_SHARE / wanted)
+            if len(rows.confirm) < MIN_CONFIRM_ROWS:
+                return False
+            self._note(
+                f"the budget allows {len(rows.confirm)} rows to confirm and {len(rows.test)} to test"
+            )
+            self.plan = replace(self.plan, rows=rows)
+        allowance.reserved = self._proof_runs(rows)
+        return allowance.runs() > 0
+
+    def _proof_runs(self, rows: Rows) -> int:
+        return len(rows.confirm) * (len(self.plan.steps) + 1) + 2 * len(rows.test)
+
+    async def _gate(self, step: Step, candidate: Parameters) -> None:
+        """Take a step's result only if it beats what stood before, on rows that did not choose it."""
+        if candidate == self.confirmed:
+            words = "nothing better found"
+            self.report(events.GateDecided(step_text(step), False, words, totals=self._totals()))
+            return
+        rows = self.plan.rows.confirm
+        pair = [self.confirmed, candidate]
+        self.allowance.reserved = 2 * len(self.plan.rows.test)
+        try:
+            before, after = await self.trials.results("confirming", pair, rows)
+        except BudgetExceeded:
+            self._note(f"the budget ended before {step_text(step)} could be confirmed")
+            return
+        comparison = compare(before, after)
+        narrow = compare(before, after, level=GATE_LEVEL)
+        accepted = passes(narrow)
+        words = gate_words(narrow, accepted)
+        self.report(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
+        if accepted:
+            self.confirmed, self.dev = candidate, comparison
+
+    async def _final_test(self) -> Comparison | None:
+        """Before and after on rows that no step saw."""
+        rows = self.plan.rows.test
+        runs = self.allowance.runs(search=False)
+        each = 1 if self.confirmed == self.start else 2
+        rows = rows[: int(min(len(rows), runs // each))]
+        if not rows:
+            self._note("no budget, or no rows, were left for the test")
+            return None
+        pair = [self.start, self.confirmed][-each:]
+        before, after = await self._test_results(pair, rows)
+        if len(after) < len(rows):
+            self._note(f"the budget ended the test after {len(after)} of {len(rows)} rows")
+        return compare(before, after)
+
+    async def _test_results(
+        self, pair: Sequence[Parameters], rows: Sequence[Row]
+    ) -> tuple[list[RowResult], list[RowResult]]:
+        """Results of both; under a budget in pieces, so that its end does not lose all of them."""
+        size = TEST_PIECE_ROWS if self.plan.budget else len(rows)
+        before: list[RowResult] = []
+        after: list[RowResult] = []
+        for start in range(0, len(rows), size):
+            piece = rows[start : start + size]
+            try:
+                results = await self.trials.results("final test", pair, piece)
+            except BudgetExceeded:
+                break
+            before += results[0]
+            after += results[-1]
+        return before, after
+
+    # --- the outcome ---
+
+    async def _run(
+        self, parameters: Parameters, rows: Sequence[Row], mode: Mode, progress: Progress
+    ) -> Evaluation:
+        plan = self.plan
+        executor = Executor(
+            plan.program.graph,
+            self.pool,
+            parameters,
+            training=mode.training,
+            model=mode.model or plan.model,
+            base_dir=plan.program.base_dir,
+        )
+        return await evaluate(
+            executor,
+            plan.target,
+            rows,
+            plan.metric,
+            progress=progress,
+            keep_traces=mode.training,
+        )
+
+    def _artifact(self, status: Any) -> Artifact:
+        plan, spent = self.plan, self.allowance.spent
+        manifest = Manifest(
+            lmc=__version__,
+            entry=plan.name,
+            target=plan.target,
+            status=status,
+            models=tuple(sorted(filter(None, used_models(plan)))),
+            choices=dict(self.confirmed.choices),
+            metric=plan.metric_name,
+            data=plan.rows.digest,
+            rows=plan.rows.counts(),
+            steps=steps_text(plan.steps),
+            seed=plan.seed,
+            improved=self.confirmed != self.start,
+            dev=self.dev,
+            test=self.test,
+            calls=spent.calls,
+            tokens=spent.tokens,
+            cost_usd=round(spent.cost_usd, 9),
+        )
+        return Artifact(manifest, plan.program.graph, self.confirmed, plan.sources)
+
+    def _result(self, artifact: Artifact) -> CompileResult:
+        if self.out is not None:
+            artifact.write(self.out)
+        self.journal.save("complete")
+        used = self._totals()
+        result = CompileResult(artifact, self.out, self.journal.folder, used, tuple(self.notes))
+        self.journal.write("summary.txt", result.summary() + "\n")
+        return result
+
+    def _stop(self) -> None:
+        """Leave what is confirmed; an older artifact is only replaced by a better one."""
+        self.journal.save("stopped")
+        if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
+            self._artifact("stopped").write(self.out)
+
+    def _totals(self) -> events.Totals:
+        return self.trials.totals()
+
+    def _heard(self, event: events.Event) -> None:
+        if isinstance(event, events.Note):
+            self.notes.append(event.text)
+        self.report(event)
+
+    def _note(self, text: str) -> None:
+        self._heard(events.Note(text, totals=self._totals()))

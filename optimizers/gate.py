@@ -1,0 +1,67 @@
+"""The gate: what was chosen on some rows has to prove itself on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lmc.runtime.artifact import Comparison, Difference, Figure
+from lmc.runtime.statistics import mean_interval, paired_difference
+
+if TYPE_CHECKING:
+    from lmc.runtime.evaluate import RowResult
+
+GATE_LEVEL = 0.90  # of the two-sided interval: a one-sided test at 5 %, as the gate asks "better?"
+MIN_CONFIRM_ROWS = 8  # fewer rows prove nothing
+
+
+def compare(
+    before: Sequence[RowResult], after: Sequence[RowResult], *, level: float = 0.95
+) -> Comparison | None:
+    """Both figures and their paired difference, over the rows that both have a score for.
+
+    None where there is no such row.
+    """
+    first = {r.id: r.value for r in before if r.value is not None}
+    pairs = [(first[r.id], r.value) for r in after if r.value is not None and r.id in first]
+    if not pairs:
+        return None
+    low, high = paired_difference([b for b, _ in pairs], [a for _, a in pairs], level=level)
+    mean = sum(a - b for b, a in pairs) / len(pairs)
+    difference = Difference(mean=mean, low=low, high=high, rows=len(pairs))
+    return Comparison(before=figure(before), after=figure(after), difference=difference)
+
+
+def figure(results: Sequence[RowResult]) -> Figure:
+    """The mean score of some rows with its 95 % interval."""
+    values = [r.value for r in results if r.value is not None]
+    low, high = mean_interval(values)
+    failed = sum(bool(r.failed) for r in results)
+    mean = sum(values) / len(values)
+    return Figure(mean=mean, low=low, high=high, rows=len(values), failed=failed)
+
+
+def passes(comparison: Comparison | None) -> bool:
+    """Whether a candidate beats what stood before, and not by the luck of a few rows."""
+    return (
+        comparison is not None
+        and comparison.difference.rows >= MIN_CONFIRM_ROWS
+        and comparison.difference.low > 0
+    )
+
+
+def gate_words(comparison: Comparison | None, accepted: bool) -> str:
+    """The decision in a sentence."""
+    if comparison is None:
+        return "kept as it was: no row was scored both before and after"
+    d = comparison.difference
+    if d.rows < MIN_CONFIRM_ROWS:
+        return f"kept as it was: {d.rows} rows are too few to confirm a gain"
+    gain = f"{signed(d.mean)} on {d.rows} rows that did not choose it"
+    figures = f"{gain} (interval {signed(d.low)} to {signed(d.high)})"
+    return f"accepted: {figures}" if accepted else f"no significant gain: {figures}; kept as it was"
+
+
+def signed(points: float) -> str:
+    """A difference of scores with its sign."""
+    return f"{points:+.3f}"

@@ -1,0 +1,80 @@
+"""What an improvement came to, in figures and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmc.optimizers.events import Totals
+from lmc.optimizers.gate import signed
+from lmc.runtime.artifact import Artifact, Comparison, Figure
+
+
+@dataclass(frozen=True, slots=True)
+class CompileResult:
+    """The artifact, where it was written, and the account of the run.
+
+    `used` counts this start of the run only in time; calls and tokens are those of the whole run.
+    """
+
+    artifact: Artifact
+    path: Path | None
+    run_dir: Path
+    used: Totals
+    notes: tuple[str, ...] = ()
+
+    @property
+    def improved(self) -> bool:
+        """Whether the artifact is better than the program as written, on rows that confirmed it."""
+        return self.artifact.manifest.improved
+
+    @property
+    def dev(self) -> Comparison | None:
+        """Before and after on the rows that confirmed the choice."""
+        return self.artifact.manifest.dev
+
+    @property
+    def test(self) -> Comparison | None:
+        """Before and after on rows that no step saw."""
+        return self.artifact.manifest.test
+
+    def summary(self) -> str:
+        """The outcome in a few sentences."""
+        lines = [self.verdict(), *self.notes]
+        if self.path is not None:
+            lines.append(f"wrote {self.path}")
+        return "\n".join(lines)
+
+    def verdict(self) -> str:
+        """One sentence: what was gained, on data that no step saw."""
+        if not self.improved:
+            kept = "no significant gain: the artifact is the program as written"
+            return f"{kept}; {_figure(self.test.before)} on the test rows" if self.test else kept
+        if self.test is None:
+            return "improved on the rows that confirmed it; the test rows were not run"
+        d = self.test.difference
+        gain = (
+            f"{_figure(self.test.before)} before, {_figure(self.test.after)} after:"
+            f" {signed(d.mean)} on {d.rows} test rows that no step saw"
+            f" (95 % interval {signed(d.low)} to {signed(d.high)})"
+        )
+        return gain if d.significant else f"{gain}; on these rows alone not significant"
+
+    def table(self) -> list[tuple[str, str, str, str, str]]:
+        """Rows of (part, before, after, difference, rows), the first one being the heads."""
+        head = ("part", "before", "after", "difference", "rows")
+        return [head, *(_row(n, c) for n, c in (("confirm", self.dev), ("test", self.test)) if c)]
+
+
+def _row(name: str, comparison: Comparison) -> tuple[str, str, str, str, str]:
+    d = comparison.difference
+    gain = f"{signed(d.mean)} [{signed(d.low)}, {signed(d.high)}]"
+    failed = comparison.before.failed, comparison.after.failed
+    rows = str(d.rows) + (
+        f" (failed: {failed[0]} before, {failed[1]} after)" if any(failed) else ""
+    )
+    return name, _figure(comparison.before), _figure(comparison.after), gain, rows
+
+
+def _figure(figure: Figure) -> str:
+    return f"{figure.mean:.3f} [{figure.low:.3f}, {figure.high:.3f}]"

@@ -1,0 +1,89 @@
+"""Racing: the better candidate wins, losers cost little, lost rows count for nobody."""
+
+import pytest
+
+from lmc.optimizers.events import CandidateScored
+from lmc.optimizers.racing import Candidate, plan_rungs, race, race_runs
+from lmc.runtime.parameters import Parameters
+from tests.test_optimizers.doubles import FakeTrials, marked, rows
+
+START = Candidate("start", Parameters())
+
+
+def rivals(*marks: str) -> list[Candidate]:
+    return [Candidate(mark, marked(mark), demos=1) for mark in marks]
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("rows", [1, 12, 13, 50, 100])
+def test_the_last_rung_has_all_rows(candidates: int, rows: int) -> None:
+    rungs = plan_rungs(candidates, rows, float("inf"))
+    assert rungs[-1].rows == rows
+    assert rungs[0].candidates == candidates
+    assert all(a.candidates > b.candidates and a.rows < b.rows for a, b in zip(rungs, rungs[1:]))
+
+
+@pytest.mark.parametrize("runs", [0, 1, 3, 10, 50, 100, 500, 5000])
+def test_a_race_stays_within_its_runs(runs: int) -> None:
+    assert race_runs(plan_rungs(16, 50, runs)) <= runs
+
+
+def test_halving_costs_less_than_running_all_on_all() -> None:
+    assert race_runs(plan_rungs(16, 100, float("inf"))) < 17 * 100 / 2
+
+
+async def test_the_better_candidate_wins() -> None:
+    trials = FakeTrials(lambda mark, row: 1.0 if mark == "good" else 0.0)
+    best, first = await race(START, rivals("bad", "good", "poor"), rows(40), trials)
+    assert best.candidate.name == "good"
+    assert (best.mean, best.gain, first.mean, best.rows) == (1.0, 1.0, 0.0, 40)
+
+
+async def test_the_incumbent_stays_where_nothing_is_better() -> None:
+    trials = FakeTrials(lambda mark, row: 0.5)
+    best, _ = await race(START, rivals("a", "b", "c"), rows(40), trials)
+    assert best.candidate is START
+
+
+async def test_of_equals_the_smaller_wins() -> None:
+    trials = FakeTrials(lambda mark, row: float(mark != ""))
+    many, few = Candidate("many", marked("many", 4), 4), Candidate("few", marked("few", 1), 1)
+    best, _ = await race(START, [many, few], rows(20), trials)
+    assert best.candidate is few
+
+
+async def test_losers_are_dropped_early_and_no_row_is_run_twice() -> None:
+    good = {"", "g1", "g2", "g3"}
+    trials = FakeTrials(lambda mark, row: float(mark in good))
+    await race(START, rivals("g1", "b1", "g2", "b2", "g3", "b3", "b4", "b5"), rows(48), trials)
+    assert len(set(trials.runs)) == len(trials.runs)
+    assert sum(mark == "b5" for mark, _ in trials.runs) == 12
+    assert any(isinstance(e, CandidateScored) and e.dropped for e in trials.events)
+
+
+async def test_lost_rows_count_neither_for_nor_against() -> None:
+    """`good` loses half its rows to the infrastructure; the rest says enough."""
+
+    def score(mark: str, row: object) -> float | None:
+        if mark == "good":
+            return None if int(row.id) % 2 else 1.0  # type: ignore[attr-defined]
+        return 0.6 if mark else 0.5
+
+    best, _ = await race(START, rivals("good", "fair"), rows(40), FakeTrials(score))
+    assert best.candidate.name == "good"
+
+
+async def test_a_candidate_with_hardly_any_score_loses() -> None:
+    def score(mark: str, row: object) -> float | None:
+        return (1.0 if row.id == "0" else None) if mark == "lost" else 0.5  # type: ignore[attr-defined]
+
+    best, _ = await race(START, rivals("lost"), rows(20), FakeTrials(score))
+    assert best.candidate is START
+
+
+@pytest.mark.parametrize("calls", [0, 1, 5, 30, 100, 300])
+async def test_the_calls_are_never_passed(calls: int) -> None:
+    trials = FakeTrials(lambda mark, row: float(mark == "g"), calls=calls)
+    best, _ = await race(START, rivals("g", *"abcdefh"), rows(48), trials)
+    assert len(trials.runs) <= calls
+    assert best.candidate.name == ("g" if calls >= 5 else "start")
