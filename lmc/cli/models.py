@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lmc.cli.terminal import console
+
+if TYPE_CHECKING:
+    from lmc.models.registry import Provider
 
 
 @click.command("models")
@@ -14,7 +19,29 @@ def command() -> None:
 
     from lmc.models.registry import describe_models
 
-    table = Table("model name", "runs", "ready", "needs", box=None, header_style="bold")
-    for kind in describe_models():
-        table.add_row(kind.pattern, kind.what, "yes" if kind.ready else "no", kind.needs)
+    table = Table("name", "ready", "what answers", "can do", box=None, header_style="bold", pad_edge=False)
+    for provider in describe_models():
+        table.add_row(provider.prefix, readiness(provider), provider.about, abilities(provider))
     console().print(table)
+
+
+def readiness(provider: Provider) -> str:
+    """`yes`, or what is missing."""
+    if not provider.installed:
+        return f'[yellow]pip install "lmc-lang\\[{provider.extra}]"[/]'
+    if provider.key_needed and not provider.key_present:
+        return f"[yellow]set {provider.key_env}[/]"
+    return "[green]yes[/]"
+
+
+def abilities(provider: Provider) -> str:
+    """What the executor may ask of it beyond text."""
+    can = provider.capabilities
+    words = {
+        "JSON schema": can.json_schema,
+        "n samples": can.multiple_samples,
+        "logprobs": can.logprobs,
+        "seed": can.seed,
+        "adapters": can.adapters,
+    }
+    return ", ".join(word for word, able in words.items() if able)

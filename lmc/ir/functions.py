@@ -157,8 +157,8 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
     return lambda attrs, left, right: function(left, right)
 
 
-# `attr` takes the field `name`; `record` and `object` build from `names`; `unique`, `sort_by` and
-# `filter` go by the field `by`, or by the items themselves.
+# `present` narrows a `T?` that is known not to be none; `attr` takes the field `name`; `record` and
+# `object` build from `names`; `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _binary(operator.add),
     "sub": _binary(operator.sub),
@@ -174,6 +174,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "gt": _binary(operator.gt),
     "ge": _binary(operator.ge),
     "in": _contains,
+    "present": lambda attrs, value: value,
     "attr": _attr,
     "index": _index,
     "list": lambda attrs, *values: list(values),

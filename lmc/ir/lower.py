@@ -38,7 +38,11 @@ def lower(program: Program) -> ProgramGraph:
         tools=tools,
         models={name: model.settings for name, model in program.models.items()},
         metrics=metrics,
-        tests=tuple(lower_test(program, test) for test in program.tests),
+        tests=tuple(
+            lower_test(program, test)
+            for test in program.tests
+            if test.span.source is program.source  # an imported file's tests are its own business
+        ),
         default=program.default,
         main=program.main,
         exports=tuple(program.exports),
@@ -61,9 +65,10 @@ def lower_tool(tool: ToolDef) -> Tool:
 
 def lower_pipeline(program: Program, pipeline: PipelineDef) -> Graph:
     """The graph of a pipeline's statements."""
-    body = Body(program, ports(pipeline.signature.params), eager=True)
+    result = pipeline.signature.result
+    body = Body(program, ports(pipeline.signature.params), result=result, eager=True)
     value = body.statements(pipeline.body.stmts)
-    graph = body.graph(pipeline.name, pipeline.signature.result, value, kind="pipeline")
+    graph = body.graph(pipeline.name, result, value, kind="pipeline")
     return _described(graph, pipeline.doc, pipeline)
 
 
@@ -72,7 +77,7 @@ def lower_metric(program: Program, metric: MetricDef) -> Metric:
     inputs, result = ports(metric.signature.params), metric.signature.result
     if metric.body is None:
         return Metric(metric.name, inputs, result, None, metric.target)
-    body = Body(program, inputs, eager=True)
+    body = Body(program, inputs, result=result, eager=True)
     value = body.statements(metric.body.stmts)
     graph = _described(body.graph(metric.name, result, value, kind="metric"), "", metric)
     return Metric(metric.name, inputs, result, graph, None)
@@ -80,7 +85,7 @@ def lower_metric(program: Program, metric: MetricDef) -> Metric:
 
 def lower_test(program: Program, test: TestDef) -> Test:
     """A test's graph, and one graph for the value of each stub."""
-    body = Body(program, (), eager=True)
+    body = Body(program, (), result=NONE)
     stmts = [s for s in test.body.stmts if not isinstance(s, nodes.Stub)]
     value = body.statements(stmts)
     graph = body.graph(test.title, NONE, value, kind="test")
@@ -210,5 +215,3 @@ def _described(graph: Graph, doc: str, definition: ModuleDef | PipelineDef | Met
         graph.name, graph.inputs, graph.result, graph.nodes, graph.kind, doc, definition.span
     )
 
-
-__all__ = ["Node", "Type", "lower"]

@@ -31,7 +31,8 @@ class Body:
     """A graph under construction: its nodes, what each name is bound to, and what it takes from outside.
 
     A body of a region asks the body around it for names it does not know; each becomes an input of
-    the body and is listed in `free`. With `eager`, all ports become inputs, used or not.
+    the body and is listed in `free`. `result` is the type of what its statements return. With
+    `eager`, all ports become inputs, used or not.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class Body:
         ports: Sequence[Port],
         outer: Body | None = None,
         *,
+        result: Type = ERROR,
         eager: bool = False,
     ) -> None:
         self.program, self.outer = program, outer
+        self.result = outer.result if outer else result
         self.ports = {port.name: port for port in ports}
         self.nodes: list[Node] = []
         self.bound: dict[str, str] = {}
@@ -163,15 +166,14 @@ class Body:
         self, stmt: nodes.If, then: Sequence[nodes.Stmt], other: Sequence[nodes.Stmt]
     ) -> str:
         condition = self.expression(stmt.condition)
-        type = _result_type(self.program, (*then, *other))
         return self.either(
-            type, condition, lambda b: _value(b, then), lambda b: _value(b, other), stmt.span
+            self.result, condition, lambda b: _value(b, then), lambda b: _value(b, other), stmt.span
         )
 
     def _early(self, stmt: nodes.If) -> str:
         """A list with the value that an `if` returns, or an empty one where it falls through."""
         condition = self.expression(stmt.condition)
-        type = ListType(_result_type(self.program, (stmt,)))
+        type = ListType(self.result)
 
         def branch(stmts: Sequence[nodes.Stmt]) -> Lowering:
             return lambda body: body._early_of(stmts, type)
@@ -228,7 +230,8 @@ class Body:
             case nodes.NoneLit():
                 return self.constant(None, type, span)
             case nodes.Var():
-                return self.name(expr.name)
+                value = self.name(expr.name)
+                return value if isinstance(type, OptionalType) else self.present(value, span)
             case nodes.ListLit():
                 return self.operation("list", type, [self.expression(i) for i in expr.items], span)
             case nodes.ObjectLit():
@@ -294,7 +297,16 @@ class Body:
         self.bound[hidden] = value
         none = self.constant(None, NONE, span)
         there = self.operation("ne", BOOL, (value, none), span)
-        return self.either(type, there, lambda b: present(b, b.name(hidden)), absent, span)
+        return self.either(
+            type, there, lambda b: present(b, b.present(b.name(hidden), span)), absent, span
+        )
+
+    def present(self, value: str, span: Span) -> str:
+        """A value that is known not to be none here, under its narrower type."""
+        type = self.types[value]
+        if not isinstance(type, OptionalType):
+            return value
+        return self.operation("present", type.item, (value,), span)
 
     def _binary(self, expr: nodes.Binary, type: Type) -> str:
         left = self.expression(expr.left)
@@ -350,13 +362,17 @@ class Body:
     def _loop(self, expr: nodes.Loop, type: Type) -> str:
         state = (Port(expr.name.name, type),)
         bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {
-            "body": (state, type, lambda body: _value(body, expr.body.stmts))
+            "body": (state, type, lambda body: body._state(expr.body.stmts, type))
         }
         if (until := expr.until) is not None:
             bodies["until"] = (state, BOOL, lambda body: body.expression(until))
         start = self.expression(expr.start)
         bound = self.program.choices.get(id(expr.bound)) or _constant_of(expr.bound)
         return self.region("loop", type, (start,), bodies, expr.span, name=expr.name.name, bound=bound)
+
+    def _state(self, stmts: Sequence[nodes.Stmt], type: Type) -> str:
+        self.result = type
+        return _value(self, stmts)
 
     def _call(self, expr: nodes.Call, type: Type) -> str:
         target = self.program.referents[id(expr.target)]
@@ -437,17 +453,6 @@ def _value(body: Body, stmts: Sequence[nodes.Stmt]) -> str:
     return body.constant(None, NONE, None) if value is None else value
 
 
-def _result_type(program: Program, stmts: Sequence[nodes.Stmt]) -> Type:
-    """The type of the first value that statements return or yield."""
-    for stmt in stmts:
-        match stmt:
-            case nodes.Return(value=value) | nodes.Yield(value=value):
-                return program.types.get(id(value), ERROR)
-            case nodes.If() if leaves(stmt):
-                return _result_type(program, (*stmt.then.stmts, *_otherwise(stmt)))
-    return NONE
-
-
 def _item(type: Type) -> Type:
     return type.item if isinstance(type, ListType) else ERROR
 
@@ -465,5 +470,3 @@ def _constant_of(expr: nodes.Expr) -> int:
     assert isinstance(expr, nodes.Number)
     return int(expr.value)
 
-
-__all__ = ["Body", "OptionalType", "always_leaves", "leaves"]

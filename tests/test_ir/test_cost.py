@@ -1,0 +1,55 @@
+"""The worst case of model calls, by hand against by machine."""
+
+import math
+
+import pytest
+
+from lmc.ir.cost import cost
+from tests.programs import lowered
+
+PARTS = """
+generate g(x: str) -> str
+critique c(x: str, draft: str) -> Verdict
+refine r(x: str) -> str { draft: g(x) check: c(x, draft) rounds: tune[0..2] }
+"""
+
+
+@pytest.mark.parametrize(
+    ("main", "calls", "baseline", "formula"),
+    [
+        ("pipeline main(x: str) -> str { return g(x) }", 1, 1, "g"),
+        ("vote main(x: str) -> str { sample: g(x), n: tune[1, 3, 5] }", 5, 1, "5 × g"),
+        ("pipeline main(x: str) -> str { return r(x) }", 6, 1, "g + 2 × (c + r.revise) + c"),
+        (
+            "vote main(x: str) -> str { sample: r(x), n: 3 }",
+            18, 3, "3 × (g + 2 × (c + r.revise) + c)",
+        ),
+        (
+            'vote main(x: str) -> str { """Pick the best.""" sample: g(x), n: 3 }',
+            4, 4, "3 × g + main.adjudicate",
+        ),
+        ("pipeline main(xs: list[str](..4)) -> list[str] { return [g(x) for x in xs] }", 4, 4, "4 × g"),
+        (
+            "pipeline main(xs: list[str]) -> list[str] { return [g(x) for x in xs] }",
+            math.inf, math.inf, "len(xs) × g",
+        ),
+        (
+            "pipeline main(x: str) -> str { return loop s = x for 3 { yield g(s) } }",
+            3, 3, "3 × g",
+        ),
+        (
+            "pipeline main(x: str) -> str { return if len(x) > 3 then r(x) else g(x) }",
+            6, 1, "max(g + 2 × (c + r.revise) + c, g)",
+        ),
+        ("pipeline main(x: str) -> int { return len(x) }", 0, 0, "0"),
+    ],
+)  # fmt: skip
+def test_worst_case(main: str, calls: float, baseline: float, formula: str) -> None:
+    found = cost(lowered(PARTS + main), "main")
+    assert (found.calls, found.baseline, found.formula) == (calls, baseline, formula)
+
+
+def test_shares_by_module_add_up() -> None:
+    found = cost(lowered(PARTS + "vote main(x: str) -> str { sample: r(x), n: 3 }"), "main")
+    assert found.by_module == {"g": 3, "c": 9, "r": 6}
+    assert sum(found.by_module.values()) == found.calls
