@@ -96,14 +96,14 @@ class Price:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Price | None:
-        """The `price: {input: …, output: …}` of a model's settings, if there is one."""
+        """Read the `price: {input: …, output: …}` of a model's settings, if there is one."""
         price = settings.get("price")
         if price is None:
             return None
         return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)))
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What so many tokens cost."""
+        """Say what so many tokens cost."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
 
 

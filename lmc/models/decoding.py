@@ -197,7 +197,7 @@ class Engine:
         state.logits = out.logits[:, -1]
 
     def _choose(self, rows: Sequence[Row], logits: torch.Tensor) -> list[int]:
-        """The next token of each row, noting its log-probability where wanted; logits (B, V)."""
+        """Choose a token for each row, noting its log-probability where wanted; logits (B, V)."""
         logits = logits.float()
         chosen = logits.argmax(-1)
         hot = [i for i, row in enumerate(rows) if row.live and row.temperature > 0]

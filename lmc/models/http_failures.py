@@ -28,7 +28,7 @@ _QUOTA = re.compile(r"insufficient_quota|billing|credit balance", re.IGNORECASE)
 def failure_from_response(
     endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str
 ) -> ModelFailure:
-    """The failure that a response with an error status means."""
+    """Say what failure a response with an error status means."""
     kind, retryable, hint = _sort(status, body, key_env)
     message = f"{endpoint} answered {status}: {error_message(body)}"
     wait_s = retry_after_s(headers) if retryable else None
@@ -60,7 +60,7 @@ def _sort(status: int, body: str, key_env: str) -> tuple[str, bool, str]:
 
 
 def error_message(body: str) -> str:
-    """The message inside an error body, at most 400 characters of it."""
+    """Find the message inside an error body; at most 400 characters of it."""
     try:
         data: Any = json.loads(body)
     except ValueError:
@@ -88,7 +88,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def refused_parameter(body: str, sent: Iterable[str]) -> str | None:
-    """The parameter that the server says it does not take, if the error is of that sort."""
+    """Name the parameter that the server says it does not take, if that is the error."""
     try:
         named = json.loads(body)["error"].get("param")
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -57,13 +57,11 @@ class OpenAICompatible:
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, or again for those that the server left out."""
-        start_s = time.perf_counter()
         answers = await self._ask(request) if "n" not in self._refused or request.n == 1 else []
         if len(answers) < request.n:  # Ollama and others take `n` and give one choice
             self._refused.add("n")
             answers += await self._ask_singly(request, len(answers))
-        latency_ms = (time.perf_counter() - start_s) * 1000
-        return [replace(a, latency_ms=latency_ms) for a in answers[: request.n]]
+        return answers[: request.n]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -72,9 +70,10 @@ class OpenAICompatible:
             await session.close()
 
     async def _ask(self, request: Request) -> list[Answer]:
+        start_s = time.perf_counter()
         body = await self._post(self._payload(request))
         try:
-            return _answers(body, request)
+            return _answers(body, request, (time.perf_counter() - start_s) * 1000)
         except (KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError) as e:
             message = f"{self.endpoint} sent an answer without choices ({type(e).__name__}: {e})"
             raise ModelFailure("server", message, retryable=True) from None
@@ -220,19 +219,23 @@ def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": {"name": "result", "schema": schema}}
 
 
-def _answers(body: Any, request: Request) -> list[Answer]:
+def _answers(body: Any, request: Request, latency_ms: float) -> list[Answer]:
     choices = sorted(body["choices"], key=lambda choice: choice.get("index") or 0)
     usage = body.get("usage") or {}
     share, rest = divmod(usage.get("completion_tokens") or 0, len(choices))
     prompt_tokens = usage.get("prompt_tokens") or 0
     return [
-        _answer(choice, request, prompt_tokens if i == 0 else 0, share + (i < rest))
+        _answer(choice, request, prompt_tokens if i == 0 else 0, share + (i < rest), latency_ms)
         for i, choice in enumerate(choices)
     ]
 
 
 def _answer(
-    choice: Mapping[str, Any], request: Request, prompt_tokens: int, completion_tokens: int
+    choice: Mapping[str, Any],
+    request: Request,
+    prompt_tokens: int,
+    completion_tokens: int,
+    latency_ms: float,
 ) -> Answer:
     message = choice["message"]
     text = message.get("content") or message.get("refusal") or ""
@@ -240,11 +243,11 @@ def _answer(
     tokens = (choice.get("logprobs") or {}).get("content") if request.logprobs else None
     logprobs = tuple(token["logprob"] for token in tokens) if tokens else None
     text = cut_at_stop(text, request.sampling.stop)
-    return Answer(text, prompt_tokens, completion_tokens, 0.0, finish, logprobs)
+    return Answer(text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
-    """The text before the first stop string, for servers that keep it or do not know `stop`."""
+    """Drop what follows the first stop string, for servers that keep it or know no `stop`."""
     ends = [place for place in (text.find(mark) for mark in stop) if place >= 0]
     return text[: min(ends)] if ends else text
 

@@ -44,7 +44,7 @@ class Recorded:
         self._entries = _read(path, must_exist=inner is None)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Recorded answers, in order of sample index. Raises: ModelFailure[replay_miss]."""
+        """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""
         request = replace(request, model=self._model or request.model)
         return [await self._sample(one) for one in _single(request)]
 

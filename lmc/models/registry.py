@@ -49,7 +49,7 @@ class Provider:
 
 
 def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
-    """The backend for a full model name, and the name that this backend knows it by.
+    """Open the backend for a full model name; also gives the name that the backend knows.
 
     Opening loads no weights and sends nothing. Raises: LmcError[unknown-model, missing-extra,
     missing-key, missing-base-url].
@@ -101,7 +101,7 @@ def _provider(name: str) -> Provider:
 
 
 def _path(model: str, settings: Mapping[str, Any]) -> Path:
-    """A file named in a program, relative to the program."""
+    """Place a file that a program names, relative to the program."""
     return Path(settings.get("base_dir") or ".") / Path(model).expanduser()
 
 

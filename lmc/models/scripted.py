@@ -65,7 +65,7 @@ class Scripted:
         return cls(script, name=name)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Replies of the script. Raises: ModelFailure as scripted, or `script_end`."""
+        """Reply from the script. Raises: ModelFailure as scripted, or `script_end`."""
         self.requests.append(request)
         replies = self._respond(request)
         if inspect.isawaitable(replies):

@@ -132,7 +132,7 @@ def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
 
 
 def _load(source: str) -> Engine | ModelFailure:
-    # Read by OpenMP when torch is loaded: waiting threads that spin starve the working ones wherever
+    # Read by OpenMP when torch is loaded: waiting threads that spin starve the working ones where
     # other processes share the cores (measured: 20 times slower).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -155,7 +155,7 @@ def _answer(engine: Engine, jobs: list[Job]) -> None:
 
 
 def _fingerprint(source: str) -> str:
-    """What identifies the weights in cache keys: the content of small files, else size and time."""
+    """Identify the weights in cache keys: by content of small files, else size and time."""
     folder = Path(source)
     if not folder.is_dir():
         return source

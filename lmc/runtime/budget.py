@@ -63,6 +63,23 @@ class _Waiter:
     granted: bool = field(default=False)
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What is held by reservations at the moment."""
+
+    calls: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def add(self, worst: Usage, times: int = 1) -> None:
+        self.calls += times * worst.calls
+        self.tokens += times * worst.tokens
+        self.usd += times * worst.cost_usd
+
+
+_NOTHING = _Tally()
+
+
 class Budget:
     """Limits on calls, tokens, US dollars and minutes of wall time; None means no limit.
 
@@ -82,7 +99,8 @@ class Budget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.calls, self.tokens, self.usd, self.minutes = calls, tokens, usd, minutes
-        self.spent, self._reserved = Usage(), Usage()
+        self.spent = Usage()
+        self._reserved = _Tally()
         self._clock, self._start_s = clock, clock()
         self._lock, self._waiters = threading.Lock(), deque[_Waiter]()
 
@@ -92,12 +110,12 @@ class Budget:
         return self.tokens is not None or self.usd is not None
 
     def remaining(self) -> Remaining:
-        """What may still be reserved."""
-        taken = self.spent + self._reserved
+        """Say what may still be reserved."""
+        spent, held = self.spent, self._reserved
         return Remaining(
-            None if self.calls is None else max(0, self.calls - taken.calls),
-            None if self.tokens is None else max(0, self.tokens - taken.tokens),
-            None if self.usd is None else max(0.0, self.usd - taken.cost_usd),
+            None if self.calls is None else max(0, self.calls - spent.calls - held.calls),
+            None if self.tokens is None else max(0, self.tokens - spent.tokens - held.tokens),
+            None if self.usd is None else max(0.0, self.usd - spent.cost_usd - held.usd),
             None if self.minutes is None else max(0.0, self.minutes - self._elapsed_min()),
         )
 
@@ -116,8 +134,8 @@ class Budget:
     def _take_or_queue(self, worst: Usage) -> _Waiter | None:
         with self._lock:
             self._refuse_hopeless(worst)
-            if not self._waiters and self._over(self.spent + self._reserved + worst) is None:
-                self._reserved += worst
+            if not self._waiters and self._passed(worst, self._reserved) is None:
+                self._reserved.add(worst)
                 return None
             loop = asyncio.get_running_loop()
             waiter = _Waiter(worst, loop, loop.create_future())
@@ -130,7 +148,7 @@ class Budget:
         except asyncio.CancelledError:
             with self._lock:
                 if waiter.granted:
-                    self._reserved += _negative(waiter.worst)
+                    self._reserved.add(waiter.worst, -1)
                 elif waiter in self._waiters:
                     self._waiters.remove(waiter)
                 self._decide_waiters()
@@ -141,7 +159,7 @@ class Budget:
 
     def _settle(self, worst: Usage, used: Usage) -> None:
         with self._lock:
-            self._reserved += _negative(worst)
+            self._reserved.add(worst, -1)
             self.spent += used
             self._decide_waiters()
 
@@ -149,27 +167,28 @@ class Budget:
         """Grant the first waiters that fit; send away those that no longer can."""
         while self._waiters:
             waiter = self._waiters[0]
-            hopeless = self._over(self.spent + waiter.worst) is not None
-            waiter.granted = self._over(self.spent + self._reserved + waiter.worst) is None
+            hopeless = self._passed(waiter.worst) is not None
+            waiter.granted = self._passed(waiter.worst, self._reserved) is None
             if not hopeless and not waiter.granted:
                 return
             if waiter.granted:
-                self._reserved += waiter.worst
+                self._reserved.add(waiter.worst)
             self._waiters.popleft()
             waiter.loop.call_soon_threadsafe(_decide, waiter.decided)
 
     def _refuse_hopeless(self, worst: Usage) -> None:
-        limit = self._over(self.spent + worst)
+        limit = self._passed(worst)
         if limit is not None:
             raise BudgetExceeded(_exceeded(limit, self.spent))
 
-    def _over(self, total: Usage) -> str | None:
-        """The limit that a total would pass, in words."""
-        if self.calls is not None and total.calls > self.calls:
+    def _passed(self, worst: Usage, held: _Tally = _NOTHING) -> str | None:
+        """Name the limit that a request would pass beside what is spent and held."""
+        spent = self.spent
+        if self.calls is not None and spent.calls + held.calls + worst.calls > self.calls:
             return f"{self.calls} calls"
-        if self.tokens is not None and total.tokens > self.tokens:
+        if self.tokens is not None and spent.tokens + held.tokens + worst.tokens > self.tokens:
             return f"{self.tokens} tokens"
-        if self.usd is not None and total.cost_usd > self.usd + 1e-12:
+        if self.usd is not None and spent.cost_usd + held.usd + worst.cost_usd > self.usd + 1e-9:
             return f"{self.usd} US dollars"
         if self.minutes is not None and self._elapsed_min() >= self.minutes:
             return f"{self.minutes} minutes"
@@ -182,16 +201,6 @@ class Budget:
 def _decide(decided: asyncio.Future[None]) -> None:
     if not decided.done():
         decided.set_result(None)
-
-
-def _negative(usage: Usage) -> Usage:
-    return Usage(
-        -usage.calls,
-        -usage.cached_calls,
-        -usage.prompt_tokens,
-        -usage.completion_tokens,
-        -usage.cost_usd,
-    )
 
 
 def _exceeded(limit: str, spent: Usage) -> Diagnostic:

@@ -22,6 +22,7 @@ from lmc.models.base import Answer, Request
 
 _log = logging.getLogger(__name__)
 _KEY_VERSION = 1
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _BUSY_TIMEOUT_S = 30.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, created_s INTEGER);
@@ -51,13 +52,11 @@ def sample_keys(endpoint: str, request: Request) -> list[str]:
     """One key for each sample of a request: SHA-256 over all that can change the answer."""
     s = request.sampling
     sampling = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
-    stem = json.dumps(
+    stem = _to_json(
         [
             _KEY_VERSION, endpoint, request.model, request.messages, sampling, request.schema,
             request.adapter, request.logprobs,
-        ],
-        sort_keys=True,
-        separators=(",", ":"),
+        ]
     )  # fmt: skip
     digest = hashlib.sha256(stem.encode())
     return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
@@ -86,10 +85,10 @@ class Cache:
         self._db: sqlite3.Connection | None = None
         self._pid = 0
         self._pending: dict[str, Answer] = {}
-        self._committed: asyncio.Future[None] | None = None
+        self._committed: list[asyncio.Future[None]] = []  # one for each that waits
 
     def get(self, key: str) -> Answer | None:
-        """The answer under a key, marked as cached."""
+        """Look up the answer under a key; it is marked as cached."""
         row = self._rows("SELECT answer FROM answers WHERE key = ?", (key,))
         if not row:
             return None
@@ -102,12 +101,13 @@ class Cache:
 
     async def store(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers; what arrives in the same turn of the event loop shares one commit."""
-        self._pending.update(answers)
-        if self._committed is None:
-            loop = asyncio.get_running_loop()
-            self._committed = loop.create_future()
+        loop = asyncio.get_running_loop()
+        if not self._committed:
             loop.call_soon(self._commit_pending)
-        await asyncio.wait((self._committed,))  # unlike `await`, leaves it alone when cancelled
+        committed = loop.create_future()
+        self._committed.append(committed)
+        self._pending.update(answers)
+        await committed
 
     def stats(self) -> CacheStats:
         """Entries, size on disk with the log, and hits so far."""
@@ -146,11 +146,12 @@ class Cache:
             db.execute(f"INSERT INTO counters VALUES ('hits', ?) {add}", (self.hits,))  # noqa: S608
 
     def _commit_pending(self) -> None:
-        answers, committed = self._pending, self._committed
-        self._pending, self._committed = {}, None
+        answers, waiting = self._pending, self._committed
+        self._pending, self._committed = {}, []
         self._write(answers)
-        if committed is not None and not committed.done():
-            committed.set_result(None)
+        for committed in waiting:
+            if not committed.done():
+                committed.set_result(None)
 
     def _write(self, answers: Mapping[str, Answer]) -> None:
         now_s = int(time.time())
@@ -224,13 +225,11 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _answer_to_json(answer: Answer) -> str:
-    logprobs = answer.logprobs
-    return json.dumps(
+    return _to_json(
         [
             answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
-            answer.finish_reason, logprobs, answer.latency_ms,
-        ],
-        separators=(",", ":"),
+            answer.finish_reason, answer.logprobs, answer.latency_ms,
+        ]
     )  # fmt: skip
 
 
@@ -245,6 +244,6 @@ def _answer_from_json(text: str) -> Answer:
 
 
 def answers_found(cache: Cache, keys: Iterable[str]) -> dict[int, Answer]:
-    """Cached answers by place in the sequence of keys."""
+    """Look up answers by place in the sequence of keys."""
     found = ((place, cache.get(key)) for place, key in enumerate(keys))
     return {place: answer for place, answer in found if answer is not None}

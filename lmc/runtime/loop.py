@@ -23,7 +23,7 @@ _closers: list[Closer] = []
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
-    """The loop that all coroutines of lmc run on; started at first use, once a process."""
+    """Give the loop that all coroutines of lmc run on; started at first use, once a process."""
     global _loop
     with _lock:
         if _loop is None:
@@ -113,7 +113,7 @@ def _shut_down() -> None:
 
 
 def _forget_after_fork() -> None:
-    """A child has no thread that runs the loop: let it start its own."""
+    """Let a child, which has no thread that runs the loop, start its own."""
     global _loop, _lock
     _loop, _lock = None, threading.Lock()
     _closers.clear()

@@ -182,7 +182,9 @@ class ModelPool:
         """Ask for the samples at some places, and keep each run of them as soon as it is there."""
 
         async def one(run: range) -> dict[int, Answer]:
-            part = replace(request, index=request.index + run.start, n=len(run))
+            whole = len(run) == request.n
+            start = request.index + run.start
+            part = request if whole else replace(request, index=start, n=len(run))
             answers = dict(zip(run, await self._send(bound, part, policy)))
             if self.cache is not None:
                 await self.cache.store({keys[place]: a for place, a in answers.items()})
@@ -204,7 +206,7 @@ class ModelPool:
         return [a if a.cost_usd else _priced(a, bound.price) for a in answers]
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Reservation | _Unlimited:
-        if self.budget is None:
+        if self.budget is None:  # spares the estimate
             return _UNLIMITED
         return await self.budget.reserve(_worst_case(bound, request))
 
@@ -214,9 +216,10 @@ class ModelPool:
             sampling = replace(sampling, max_tokens=_BUDGETED_MAX_TOKENS)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
-        return replace(
-            request, model=bound.model, sampling=sampling, timeout_s=timeout_s, logprobs=logprobs
-        )
+        return Request(  # not `replace`, which costs as much as the rest of this
+            bound.model, request.messages, sampling, request.schema, request.adapter,
+            request.n, request.index, logprobs, timeout_s,
+        )  # fmt: skip
 
     def _bind(self, name: str) -> BoundModel:
         own = self.models.get(name, {})
@@ -302,7 +305,7 @@ def _runs(places: Sequence[int]) -> list[range]:
 
 
 def _worst_case(bound: BoundModel, request: Request) -> Usage:
-    """An upper bound on what a request uses: no token is shorter than a byte."""
+    """Bound what a request uses from above: no token is shorter than a byte."""
     text = sum(len(m["content"].encode()) + 16 for m in request.messages) + 16
     if request.schema is not None:
         text += len(str(request.schema))
@@ -329,7 +332,7 @@ def _sampling(settings: Mapping[str, Any]) -> Sampling:
 
 
 def _merge(own: Sampling, given: Sampling) -> Sampling:
-    """What is set in `own`, and the rest from `given`."""
+    """Take what is set in `own`, and the rest from `given`."""
     return Sampling(
         given.temperature if own.temperature is None else own.temperature,
         given.top_p if own.top_p is None else own.top_p,

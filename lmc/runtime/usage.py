@@ -20,15 +20,16 @@ class Usage:
 
     @classmethod
     def of(cls, answers: Iterable[Answer]) -> Usage:
-        """The usage of some answers; cached ones count with what they once used."""
-        answers = tuple(answers)
-        return cls(
-            calls=len(answers),
-            cached_calls=sum(a.cached for a in answers),
-            prompt_tokens=sum(a.prompt_tokens for a in answers),
-            completion_tokens=sum(a.completion_tokens for a in answers),
-            cost_usd=sum(a.cost_usd for a in answers),
-        )
+        """Add up the usage of some answers; cached ones count with what they once used."""
+        calls = cached = prompt = completion = 0
+        cost_usd = 0.0
+        for answer in answers:
+            calls += 1
+            cached += answer.cached
+            prompt += answer.prompt_tokens
+            completion += answer.completion_tokens
+            cost_usd += answer.cost_usd
+        return cls(calls, cached, prompt, completion, cost_usd)
 
     @property
     def tokens(self) -> int:

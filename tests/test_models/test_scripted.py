@@ -74,9 +74,16 @@ async def test_files_with_rules_and_lists(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", '{"rules": 3}', '{"rules": [{"answer": "a"}]}', '{"rules": [{"match": "(", "answer": ""}]}',
-     "3", '{"rules": [{"match": "a", "answers": []}]}', "null"],
-)  # fmt: skip
+    [
+        "{",
+        "3",
+        "null",
+        '{"rules": 3}',
+        '{"rules": [{"answer": "a"}]}',
+        '{"rules": [{"match": "(", "answer": ""}]}',
+        '{"rules": [{"match": "a", "answers": []}]}',
+    ],
+)
 def test_broken_files_are_diagnostics(tmp_path, text):
     (tmp_path / "s.json").write_text(text)
     with pytest.raises(LmcError) as failure:
