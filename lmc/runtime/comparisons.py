@@ -84,7 +84,7 @@ def _same(gold: Any, pred: Any, type: Type) -> bool:
             one, other = _as_plain_number(gold), _as_plain_number(pred)
             return one is not None and one == other
         case list(), list():
-            item = getattr(type, "item", type)
+            item: Type = getattr(type, "item", type)
             return len(gold) == len(pred) and all(_same(g, p, item) for g, p in zip(gold, pred))
         case dict(), dict():
             return all(k in pred and _same(v, pred[k], _member(type, k)) for k, v in gold.items())
@@ -93,7 +93,7 @@ def _same(gold: Any, pred: Any, type: Type) -> bool:
 
 
 def _member(type: Type, name: str) -> Type:
-    fields = {f.name: f.type for f in getattr(type, "fields", ())}
+    fields: dict[str, Type] = {f.name: f.type for f in getattr(type, "fields", ())}
     return fields.get(name, type)
 
 

@@ -1,4 +1,4 @@
-"""Metrics that are Python functions: what they are given, what they may give back, how they fail."""
+"""Metrics that are Python functions: what they are given, may give back, and how they fail."""
 
 from __future__ import annotations
 
@@ -51,19 +51,26 @@ class FunctionMetric:
                 value = await in_thread(self.function, *typed)
         except Exception as problem:
             message = f"the metric `{self.name}` raised {type(problem).__name__}: {problem}"
-            raise LmcError(error("metric-failed", message, _raised_at(problem))) from problem
+            raise LmcError(
+                error("metric-failed", message, _raised_at(problem, self.function))
+            ) from problem
         return to_score(self.name, value, _defined_at(self.function))
 
     def _row(self, gold: Mapping[str, Any]) -> Any:
         if self.row is None:
             return dict(gold)
-        if isinstance(self.row, RecordType):
-            gold = {f.name: gold[f.name] for f in self.row.fields if f.name in gold}
-        try:
-            return to_python(self.row, validate(self.row, gold))
-        except InvalidValue as problem:
-            message = f"the row does not fit the metric `{self.name}`: {problem}"
-            raise LmcError(error("metric-failed", message)) from None
+        return to_python(self.row, fit_row(self.name, self.row, gold))
+
+
+def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
+    """The fields of a row that a metric declares. Raises: LmcError[metric-failed]."""
+    if isinstance(type, RecordType):
+        gold = {f.name: gold[f.name] for f in type.fields if f.name in gold}
+    try:
+        return validate(type, gold)
+    except InvalidValue as problem:
+        message = f"the row does not fit the metric `{name}`: {problem}"
+        raise LmcError(error("metric-failed", message)) from None
 
 
 def function_metric(
@@ -112,11 +119,13 @@ def _parts(value: Any) -> tuple[Any, str]:
             return value, ""
 
 
-def _raised_at(problem: BaseException) -> Span | None:
-    """The line of the user's code that raised: the last one that is a file."""
+def _raised_at(problem: BaseException, function: Callable[..., Any]) -> Span | None:
+    """The line of the user's file that was running."""
+    place = _defined_at(function)
+    path = place.source.path if place else None
     frames = traceback.extract_tb(problem.__traceback__)
-    own = [f for f in frames if Path(f.filename).is_file() and "site-packages" not in f.filename]
-    return line_span(Path(own[-1].filename), own[-1].lineno or 1) if len(own) > 1 else None
+    lines = [f.lineno for f in frames if f.filename == str(path) and f.lineno]
+    return line_span(path, lines[-1]) if path and lines else place
 
 
 def _defined_at(function: Callable[..., Any]) -> Span | None:

@@ -13,7 +13,13 @@ from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.graph import Metric as DeclaredMetric
 from lmc.runtime.comparisons import COMPARISONS, Comparison
-from lmc.runtime.metric_functions import FunctionMetric, Score, function_metric, to_score
+from lmc.runtime.metric_functions import (
+    FunctionMetric,
+    Score,
+    fit_row,
+    function_metric,
+    to_score,
+)
 
 if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
@@ -23,9 +29,12 @@ _SPEC = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(\s*([^()]*?)\s*\))?\s*")
 
 
 class Metric(Protocol):
-    """Scores predictions; `name` is how the user wrote it."""
+    """Scores predictions."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How the user wrote it."""
+        ...
 
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
@@ -46,9 +55,9 @@ def resolve_metric(
 ) -> Metric:
     """Find a metric before anything is paid for.
 
-    `spec` is a metric of the program, `accuracy`, `f1`, `contains` or `numeric` (with the field that
-    counts: `accuracy(answer)`), or a Python function `pkg.mod:fn`. `columns` are the fields of the
-    rows; `row_type` makes the rows that a Python function is given typed objects, else it gets dicts.
+    `spec` is a metric of the program, `accuracy`, `f1`, `contains` or `numeric` (with the field
+    that counts: `accuracy(answer)`), or a Python function `pkg.mod:fn`. `columns` are the fields of
+    the rows; with `row_type` a Python function is given typed rows, else dicts.
     Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric].
     """
     if declared := program.metrics.get(spec):
@@ -115,9 +124,7 @@ class GraphMetric:
         if runs is None:
             raise LmcError(error("metric-failed", f"nothing runs the metric `{self.name}`"))
         row, result = self.declared.inputs
-        given = gold
-        if isinstance(row.type, RecordType):
-            given = {f.name: gold[f.name] for f in row.type.fields if f.name in gold}
+        given = fit_row(self.name, row.type, gold)
         value = await runs.run(self.name, {row.name: given, result.name: pred})
         return to_score(self.name, value)
 

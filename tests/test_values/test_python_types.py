@@ -1,0 +1,167 @@
+"""Typed objects at the Python border, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import Enum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, ValidationError
+
+from lmc.check.types import (
+    BOOL,
+    FLOAT,
+    INT,
+    JSON,
+    NONE,
+    STR,
+    VERDICT,
+    DictType,
+    EnumType,
+    Field,
+    IntType,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+)
+from lmc.values import InvalidValue, json_schema, python_type, to_json, to_python, validate
+
+COLOUR = EnumType("Colour", ("red", "none_"), ("like blood", ""), "What it looks like")
+POINT = RecordType("Point", (Field("x", INT, "to the right"), Field("y", INT, "", True, 0)))
+ODD = RecordType(
+    "geometry.Odd",
+    (
+        Field("json", STR),
+        Field("copy", INT),
+        Field("model_config", INT),
+        Field("class", STR),
+        Field("points", ListType(POINT), "", True, [{"x": 1, "y": 2}]),
+    ),
+    "Names that pydantic or Python has taken",
+)
+
+
+def values_of(type: Type) -> st.SearchStrategy[Any]:
+    match type:
+        case OptionalType(item):
+            return st.none() | values_of(item)
+        case ListType(item):
+            return st.lists(values_of(item), max_size=3)
+        case DictType(item):
+            return st.dictionaries(st.text(max_size=3), values_of(item), max_size=3)
+        case RecordType():
+            return st.fixed_dictionaries({f.name: values_of(f.type) for f in type.fields})
+        case EnumType(variants=names) | LiteralType(values=names):
+            return st.sampled_from(names)
+    simple = {
+        STR: st.text(max_size=5),
+        INT: st.integers(),
+        FLOAT: st.floats(allow_nan=False, allow_infinity=False),
+        BOOL: st.booleans(),
+        NONE: st.none(),
+        JSON: st.none() | st.booleans() | st.integers() | st.lists(st.text(max_size=2)),
+    }
+    return simple[type]
+
+
+SIMPLE = st.sampled_from([STR, INT, FLOAT, BOOL, JSON, COLOUR, LiteralType(("yes", "no"))])
+TYPES = st.recursive(
+    SIMPLE,
+    lambda inner: st.one_of(
+        inner.map(ListType),
+        inner.map(DictType),
+        inner.map(OptionalType),
+        st.lists(inner, min_size=1, max_size=3).map(
+            lambda ts: RecordType("R", tuple(Field(f"f{i}", t) for i, t in enumerate(ts)))
+        ),
+    ),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_to_python_and_back_gives_the_value(data: st.DataObject) -> None:
+    type = data.draw(TYPES)
+    value = data.draw(values_of(type))
+    assert to_json(type, to_python(type, validate(type, value))) == value
+
+
+@given(st.data())
+def test_every_value_satisfies_the_schema(data: st.DataObject) -> None:
+    type = data.draw(TYPES)
+    schema = json_schema(type)
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(data.draw(values_of(type)))
+
+
+def test_records_are_frozen_and_print_as_they_are_written() -> None:
+    verdict = to_python(VERDICT, {"ok": True, "score": 0.5, "feedback": "fine"})
+    assert repr(verdict) == "Verdict(ok=True, score=0.5, feedback='fine')"
+    with pytest.raises(ValidationError):
+        verdict.ok = False
+
+
+def test_a_type_has_one_class() -> None:
+    again = RecordType("Point", (Field("x", INT, "to the right"), Field("y", INT, "", True, 0)))
+    assert python_type(POINT) is python_type(again)
+    assert to_python(COLOUR, "red") is python_type(COLOUR).red
+
+
+def test_taken_names_are_kept_where_python_lets_them() -> None:
+    value = validate(ODD, {"json": "j", "copy": 1, "model_config": 2, "class": "c"})
+    odd = to_python(ODD, value)
+    assert (odd.json, odd.copy, odd.model_config_, odd.class_) == ("j", 1, 2, "c")
+    assert odd.points[0].y == 2
+    assert type(odd).__name__ == "Odd"
+    assert to_json(ODD, odd) == value
+
+
+def test_many_kinds_of_objects_become_json() -> None:
+    class Model(BaseModel):
+        x: int
+
+    class Paint(Enum):
+        red = 1
+
+    data = dataclasses.make_dataclass("Data", ["x", "y"])
+    assert to_json(POINT, Model(x=1)) == {"x": 1, "y": 0}
+    assert to_json(POINT, data(1, 2)) == {"x": 1, "y": 2}
+    assert to_json(COLOUR, Paint.red) == "red"
+    assert to_json(ListType(INT), (1, 2)) == [1, 2]
+    with pytest.raises(InvalidValue):
+        to_json(POINT, object())
+
+
+def test_python_callers_cannot_build_wrong_records() -> None:
+    with pytest.raises(ValidationError):
+        python_type(POINT)(x="far")
+
+
+def test_schema_says_it_all() -> None:
+    assert json_schema(POINT) == {
+        "type": "object",
+        "properties": {
+            "x": {"type": "integer", "description": "to the right"},
+            "y": {"type": "integer", "default": 0},
+        },
+        "required": ["x"],
+        "additionalProperties": False,
+    }
+    assert json_schema(COLOUR) == {
+        "type": "string",
+        "enum": ["red", "none_"],
+        "description": "What it looks like. red: like blood",
+    }
+    assert json_schema(IntType(0, 5)) == {"type": "integer", "minimum": 0, "maximum": 5}
+    assert json_schema(StrType(None, 5, r"\d+")) == {
+        "type": "string",
+        "maxLength": 5,
+        "pattern": r"^(?:\d+)$",
+    }
