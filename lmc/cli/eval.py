@@ -1,0 +1,130 @@
+"""`lmc eval`: a program's score on rows, with its interval, its failures, and every row on file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lmc.cli.data_options import data_options, parse_budget, rows_path
+from lmc.cli.terminal import cache_option, console, count, model_option, program_argument
+
+if TYPE_CHECKING:
+    from lmc.runtime.evaluate import Evaluation, RowResult
+
+SHOWN_FAILURES = 3
+
+
+@click.command("eval")
+@program_argument
+@data_options
+@click.option(
+    "--split", "part", type=click.Choice(["train", "dev", "test", "all"]),
+    help="Which rows (test where the dataset has a split, else all).",
+)  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the row results go.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@model_option
+@cache_option
+def command(
+    program: Path, budget: str | None, out: Path | None, as_json: bool, model: str | None, cache: bool, **options: Any
+) -> None:
+    """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
+
+    Every row's result goes into PROGRAM.results.jsonl.
+    """
+    from lmc.runtime.measuring import measure
+    from lmc.runtime.program import load
+
+    loaded = load(program, model=model, cache=cache)
+    with EvalView() as view:
+        found = measure(
+            loaded, budget=parse_budget(budget), progress=view.row, started=view.start, **options
+        )
+    target = out or rows_path(program)
+    found.write(target)
+    if as_json:
+        click.echo(json.dumps(figures(found), indent=2))
+    else:
+        _print(found, view.metric, target)
+
+
+class EvalView:
+    """A progress bar on standard error while rows are run."""
+
+    def __init__(self) -> None:
+        from rich.progress import Progress
+
+        self.progress = Progress(console=console(stderr=True), transient=True)
+        self.task = self.progress.add_task("rows", total=None)
+        self.metric = ""
+
+    def __enter__(self) -> EvalView:
+        if self.progress.console.is_terminal:
+            self.progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.progress.stop()
+
+    def start(self, rows: Sequence[Any], metric: Any) -> None:
+        """All is checked; the rows are about to run."""
+        self.metric = metric.name
+        self.progress.update(self.task, total=len(rows))
+
+    def row(self, result: RowResult) -> None:
+        """One row is done."""
+        self.progress.advance(self.task)
+
+
+def figures(found: Evaluation) -> dict[str, Any]:
+    """The figures of an evaluation, ready for JSON."""
+    low, high = found.interval or (None, None)
+    return {
+        "score": found.mean,
+        "low": low,
+        "high": high,
+        "rows": len(found.results),
+        "failed": found.failed,
+        "failed_model": found.failed_model,
+        "failed_infrastructure": found.failed_infrastructure,
+        "failed_metric": found.failed_metric,
+        "calls": found.usage.calls,
+        "cached_calls": found.usage.cached_calls,
+        "tokens": found.usage.tokens,
+        "cost_usd": found.usage.cost_usd,
+    }
+
+
+def _print(found: Evaluation, metric: str, path: Path) -> None:
+    from rich.table import Table
+
+    screen, usage = console(), found.usage
+    low, high = found.interval or (0.0, 0.0)
+    score = "none" if found.mean is None else f"{found.mean:.3f}"
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_row(metric, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})")
+    table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))
+    cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
+    money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
+    table.add_row("used", f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}")
+    screen.print(table)
+    failed = [r for r in found.results if r.failed]
+    for row in failed[:SHOWN_FAILURES]:
+        screen.print(f"[yellow]row {row.id}[/] ({row.failed}): {row.error}")
+    if len(failed) > SHOWN_FAILURES:
+        screen.print(f"and {count(len(failed) - SHOWN_FAILURES, 'more failure')}")
+    screen.print(f"wrote {path}")
+
+
+def _failures(found: Evaluation) -> str:
+    parts = [
+        (found.failed_model, "without a usable answer (they score 0)"),
+        (found.failed_infrastructure, "that no model answered (they do not count)"),
+        (found.failed_metric, "on which the metric failed (they do not count)"),
+    ]
+    return "".join(f", {n:,} {words}" for n, words in parts if n)
