@@ -100,14 +100,23 @@ class _Compilation:
         limits = plan.budget
         minutes = limits.get("minutes")
         left = None if minutes is None else max(0.0, minutes - journal.earlier_s / 60)
+        self.pool, self.budget = self._open_pool(left)
         self.allowance = Allowance(
+            spent=lambda: self.budget.spent,
             calls_per_run=plan.calls_per_run,
             calls=limits.get("calls"),
             tokens=limits.get("tokens"),
             usd=limits.get("usd"),
             minutes=left,
         )
-        self.pool = self._open_pool(left)
+        self.metric = plan.open_metric(
+            Executor(
+                plan.program.graph,
+                self.pool,
+                plan.program.parameters,
+                base_dir=plan.program.base_dir,
+            )
+        )
         self.trials = Trials(self._run, self.allowance, report)
         self.start = plan.program.parameters
         self.confirmed = self.start
@@ -131,7 +140,7 @@ class _Compilation:
 
     # --- before the first call ---
 
-    def _open_pool(self, minutes: float | None) -> JournaledPool:
+    def _open_pool(self, minutes: float | None) -> tuple[JournaledPool, Budget]:
         program, limits = self.plan.program, self.plan.budget
         calls, tokens = limits.get("calls"), limits.get("tokens")
         budget = Budget(
@@ -142,7 +151,7 @@ class _Compilation:
         )
         ordinary = program.open_pool()
         store = RunStore(self.journal.responses, ordinary.cache)
-        return JournaledPool.like(ordinary, store, budget)
+        return JournaledPool.like(ordinary, store, budget), budget
 
     def _preflight(self) -> None:
         """Find a missing extra, key or model. Raises: LmcError with all that is missing."""
@@ -281,13 +290,13 @@ class _Compilation:
             executor,
             plan.target,
             rows,
-            plan.metric,
+            self.metric,
             progress=progress,
             keep_traces=mode.training,
         )
 
     def _artifact(self, status: Any) -> Artifact:
-        plan, spent = self.plan, self.allowance.spent
+        plan, spent = self.plan, self.budget.spent
         manifest = Manifest(
             lmc=__version__,
             entry=plan.name,

@@ -11,15 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.check.program import Choice, OptimizeDef
+from lmc.check.program import Choice, DatasetDef, OptimizeDef
 from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
 from lmc.optimizers.routes import reached_modules
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
+from lmc.runtime.data import Row, Split, load_dataset, load_rows, split_rows, target_row
+from lmc.runtime.metrics import resolve_metric
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
-    from lmc.runtime.data import Row, Split
+    from lmc.check.types import RecordType
+    from lmc.ir.graph import Graph
+    from lmc.runtime.executor import Executor
+    from lmc.runtime.metric_functions import Score
     from lmc.runtime.metrics import Metric
     from lmc.runtime.program import Program
 
@@ -62,6 +67,21 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedMetric:
+    """A metric that judges all candidates alike, also where it calls modules of the program."""
+
+    name: str
+    metric: Metric
+    judge: Executor | None
+
+    async def score(
+        self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
+    ) -> Score:
+        """Score one row; the candidate's own executor is left aside."""
+        return await self.metric.score(gold, pred, self.judge)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A program with all that decides how it is improved."""
 
@@ -69,14 +89,33 @@ class Plan:
     name: str
     sources: Mapping[str, str]
     target: str
-    metric: Metric
-    metric_name: str
+    metric: str | Metric
+    row_type: RecordType | None
     rows: Rows
     steps: tuple[Step, ...]
     budget: Mapping[str, float]
     seed: int
     model: str | None
     calls_per_run: int
+
+    @property
+    def metric_name(self) -> str:
+        """The metric as the user wrote it."""
+        return self.metric if isinstance(self.metric, str) else self.metric.name
+
+    def open_metric(self, executor: Executor | None) -> Metric:
+        """The metric; what it asks of models, this executor asks. Raises: LmcError."""
+        metric = self.metric
+        if isinstance(metric, str):
+            metric = resolve_metric(
+                metric,
+                self.program.graph,
+                self.program.graph.graphs[self.target],
+                list(self.rows.test[0].values),
+                row_type=self.row_type,
+                base_dir=self.program.base_dir,
+            )
+        return FixedMetric(metric.name, metric, executor)
 
     def identity(self) -> dict[str, Any]:
         """All that decides the outcome: the same identity means the same run."""
@@ -138,23 +177,30 @@ def make_plan(
     chosen = _steps(optimizer, steps, declared)
     check_steps(chosen)
     given_metric = metric or (declared.metric if declared else None)
-    resolved = _metric(loaded, given_metric, graph.name)
-    rows = Rows.of(_split(loaded, data, declared, seed), seed)
+    if given_metric is None:
+        message = f"no metric to improve `{graph.name}` by"
+        raise LmcError(
+            error("no-metric", message, help="give --metric, or `metric:` in `optimize`")
+        )
+    dataset = _dataset(loaded, data, declared)
+    rows = Rows.of(_split(loaded, data, dataset, graph, seed), seed)
     _require_rows(rows)
-    return Plan(
+    plan = Plan(
         program=loaded,
         name=_entry_name(program, loaded),
         sources=_sources(loaded),
         target=graph.name,
-        metric=resolved,
-        metric_name=given_metric if isinstance(given_metric, str) else resolved.name,
+        metric=given_metric,
+        row_type=dataset.row if dataset else None,
         rows=rows,
         steps=chosen,
         budget=dict(budget if budget is not None else (declared.budget if declared else {})),
         seed=seed,
         model=model,
-        calls_per_run=_calls_per_run(loaded, graph.name),
+        calls_per_run=_calls_per_run(loaded, graph.name, given_metric),
     )
+    plan.open_metric(None)
+    return plan
 
 
 def _load(program: Any, *, model: str | None, cache: Any, backend: Any) -> Program:
@@ -183,6 +229,32 @@ def _steps(
     if declared is not None and declared.steps:
         return declared.steps
     return parse_steps(DEFAULT_STEPS)
+
+
+def _dataset(program: Program, data: Any, declared: OptimizeDef | None) -> DatasetDef | None:
+    """The dataset that is named, or that the `optimize` block is about."""
+    datasets = program.checked.datasets if program.checked else {}
+    name = data if isinstance(data, str) and data in datasets else declared and declared.data
+    return datasets.get(name) if name else None
+
+
+def _split(
+    program: Program, data: Any, dataset: DatasetDef | None, graph: Graph, seed: int
+) -> Split:
+    """The rows of a dataset of the program, of a file, or given as mappings."""
+    inputs = [port.name for port in graph.inputs]
+    if dataset is not None and data in (None, dataset.name):
+        return load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
+    if data is None:
+        message = f"no data to improve `{graph.name}` with"
+        raise LmcError(error("no-data", message, help="give --data, or `data:` in `optimize`"))
+    if not isinstance(data, str | Path):
+        rows = [Row(f"{number}", dict(values)) for number, values in enumerate(data, start=1)]
+    elif dataset is not None:  # another file in the place of the declared one
+        rows = load_rows(Path(data), dataset.row, dataset.settings.get("columns"))
+    else:
+        rows = load_rows(Path(data), target_row(graph), others=True)
+    return split_rows(rows, seed=seed, inputs=inputs)
 
 
 def _require_rows(rows: Rows) -> None:
@@ -218,9 +290,10 @@ def _inner_name(name: str, path: Path | None, base: Path) -> str:
     return f"outside/{resolved.name}"
 
 
-def _calls_per_run(program: Program, target: str) -> int:
-    """Calls of a run without repairs; where no bound is known, experience has to tell."""
-    calls = cost(program.graph, target).baseline
+def _calls_per_run(program: Program, target: str, metric: Any) -> int:
+    """Calls of a run and its scoring, without repairs; experience tells where no bound is known."""
+    names = [target, *([metric] if metric in program.graph.graphs else [])]
+    calls = sum(cost(program.graph, name).baseline for name in names)
     return int(calls) if math.isfinite(calls) else 1
 
 

@@ -44,25 +44,24 @@ class Allowance:
     runs are kept for confirming and testing the result. The hard limit is `Budget`, below.
     """
 
+    spent: Callable[[], Usage]
     calls_per_run: int
     calls: float | None = None
     tokens: float | None = None
     usd: float | None = None
     minutes: float | None = None
     reserved: int = 0
-    spent: Usage = Usage()
     dearest: Usage = Usage()  # most calls, tokens and money of one run
     started_s: float = field(default_factory=time.monotonic)
 
-    def charge(self, runs: Iterable[Usage]) -> None:
-        """Count some runs."""
+    def learn(self, runs: Iterable[Usage]) -> None:
+        """Learn what some runs took."""
         for used in runs:
-            self.spent += used
             self.dearest = _dearer(self.dearest, used)
 
     def runs(self, *, search: bool = True) -> float:
         """Whole runs that should fit into what is left."""
-        spent, dearest = self.spent, self.dearest
+        spent, dearest = self.spent(), self.dearest
         left = min(
             _runs(self.calls, spent.calls, max(self.calls_per_run, dearest.calls)),
             _runs(self.tokens, spent.tokens, HEADROOM * dearest.tokens),
@@ -91,7 +90,7 @@ def _runs(limit: float | None, spent: float, each: float) -> float:
     """Whole runs in what is left; without limit, or before anything is known, as many as wanted."""
     if limit is None or not each:
         return float("inf")
-    return max(0.0, limit - spent) // each
+    return max(0.0, limit - round(spent, 9)) // each
 
 
 class Trials:
@@ -132,7 +131,7 @@ class Trials:
 
         await for_all(missing, work)
         for place, new in enumerate(missing):
-            self.allowance.charge(known[place][row.id].usage for row in new)
+            self.allowance.learn(known[place][row.id].usage for row in new)
         return [[k[row.id] for row in rows] for k in known]
 
     async def scores(
@@ -143,11 +142,9 @@ class Trials:
         return [{r.id: r.value for r in results if r.value is not None} for results in found]
 
     def totals(self) -> Totals:
-        """What finished stages used."""
-        used = self.allowance.spent
-        return Totals(
-            used.calls, used.cached_calls, used.tokens, used.cost_usd, self.allowance.elapsed_s
-        )
+        """What was used so far."""
+        used, elapsed_s = self.allowance.spent(), self.allowance.elapsed_s
+        return Totals(used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s)
 
 
 class _Watch:
@@ -156,22 +153,13 @@ class _Watch:
     def __init__(self, trials: Trials, stage: str, total: int) -> None:
         self.stage, self.total, self.trials = stage, total, trials
         self.done = self.failed = 0
-        self.used = Usage()
         if total:
             trials.report(StageStarted(stage, total, totals=trials.totals()))
 
     def row_done(self, result: RowResult) -> None:
         self.done += 1
         self.failed += bool(result.failed)
-        self.used += result.usage
-        before, now = self.trials.totals(), self.used
-        totals = Totals(
-            before.calls + now.calls,
-            before.cached_calls + now.cached_calls,
-            before.tokens + now.tokens,
-            before.cost_usd + now.cost_usd,
-            before.elapsed_s,
-        )
+        totals = self.trials.totals()
         self.trials.report(RowDone(self.stage, self.done, self.total, self.failed, totals=totals))
 
 

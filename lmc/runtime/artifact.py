@@ -58,6 +58,7 @@ class Difference(_Part):
     mean: float
     low: float
     high: float
+    p_value: float = 1.0
     rows: int
 
     @property

@@ -55,7 +55,8 @@ class FakeTrials(Trials):
         self.events: list[Event] = []
         self.runs: list[tuple[str, str]] = []
         self.score = score
-        super().__init__(self._score_rows, Allowance(1, calls=calls), self.events.append)
+        allowance = Allowance(lambda: Usage(calls=len(self.runs)), 1, calls=calls)
+        super().__init__(self._score_rows, allowance, self.events.append)
 
     async def _score_rows(self, parameters: Parameters, rows: Any, mode: Any, progress: Any) -> Any:
         results = []
