@@ -1,0 +1,243 @@
+"""Model text read as values: tolerant of form, strict in meaning, linear in time."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmc.check.types import (
+    BOOL,
+    FLOAT,
+    INT,
+    JSON,
+    NONE,
+    STR,
+    UNIT_FLOAT,
+    DictType,
+    EnumType,
+    Field,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    Type,
+    UnionType,
+)
+from lmc.prompts.spec import ParseFailure
+from lmc.prompts.values import parse_value, render_value
+
+YES_NO = LiteralType(("yes", "no"))
+LETTERS = LiteralType(("(A)", "(B)"))
+RELEVANCE = EnumType("Relevance", ("direct", "partly_so", "none_"))
+SOLUTION = RecordType("Solution", (Field("steps", ListType(STR)), Field("answer", INT)))
+SOLVED = {"steps": ["a"], "answer": 3}
+
+READ: list[tuple[Type, str, Any]] = [
+    # numbers
+    (FLOAT, "$1,234.50", 1234.5),
+    (INT, "42 apples", 42),
+    (INT, "about 12", 12),
+    (INT, "12.0", 12),
+    (INT, "12.", 12),
+    (INT, "So 3 + 4 = 7 apples for 2", 7),
+    (INT, "10 - 5", 5),
+    (INT, "-5", -5),
+    (INT, "−5", -5),
+    (FLOAT, "-$5", -5),
+    (FLOAT, "$-5", -5),
+    (FLOAT, ".5", 0.5),
+    (FLOAT, "1e3", 1000.0),
+    (FLOAT, "3 / 4", 0.75),
+    (UNIT_FLOAT, "85%", 0.85),
+    (FLOAT, "85%", 85),
+    (INT, "1 of 3:\n2 of 3:\n\n", 3),
+    (INT, "The answer is 5 of 10", 5),
+    (INT, "The answer is 2 + 3 = 5.\nI checked it 7 times", 5),
+    (INT, "**Answer:** 7 (see 3)", 7),
+    (INT, "<<48/2=24>>24\nA: 72", 72),
+    (INT, "48/2=24\n#### 72", 72),
+    (INT, r"so \boxed{42} as 41 + 1", 42),
+    (INT, "H2O has 3 atoms", 3),
+    (INT, "```\n12\n```", 12),
+    # truth values
+    (BOOL, "Yes.", True),
+    (BOOL, "**False**", False),
+    (BOOL, "No, it is not right", False),
+    (BOOL, "That is not correct", False),
+    (BOOL, "it isn't right", False),
+    (BOOL, "it is incorrect", False),
+    (BOOL, "I first thought it wrong. The answer is true.", True),
+    (BOOL, "1", True),
+    # choices
+    (YES_NO, "Answer: YES", "yes"),
+    (YES_NO, "'No'.", "no"),
+    (YES_NO, "yes or no? So the answer is no.", "no"),
+    (RELEVANCE, "none", "none_"),
+    (RELEVANCE, "Partly so", "partly_so"),
+    (RELEVANCE, "I would say it is direct", "direct"),
+    (LETTERS, "So the answer is (B).", "(B)"),
+    (LETTERS, "B", "(B)"),
+    (LETTERS, "a thing like (A) is best", "(A)"),
+    # nothing
+    (OptionalType(INT), "None", None),
+    (OptionalType(INT), "", None),
+    (OptionalType(INT), "N/A.", None),
+    (OptionalType(STR), "null", None),
+    (OptionalType(RELEVANCE), "none_", "none_"),
+    (OptionalType(INT), "12", 12),
+    (NONE, "nothing", None),
+    # lists
+    (ListType(STR), '["a", "b"]', ["a", "b"]),
+    (ListType(STR), "Here: ['a', 'b',] as asked", ["a", "b"]),
+    (ListType(STR), "- a\n- b", ["a", "b"]),
+    (ListType(STR), "Steps:\n1. a\n2) b", ["a", "b"]),
+    (ListType(STR), "a\nb", ["a", "b"]),
+    (ListType(STR), "a, b and c, and d", ["a", "b and c", "d"]),
+    (ListType(STR), "[]", []),
+    (ListType(STR), "none", []),
+    (ListType(INT), "[1, '2 apples', 3.0]", [1, 2, 3]),
+    (ListType(INT), "1, 2, 3", [1, 2, 3]),
+    (ListType(YES_NO), "[Yes, NO]", ["yes", "no"]),
+    (
+        ListType(SOLUTION),
+        '{"steps": ["a"], "answer": 3}\n{"steps": ["a"], "answer": 3}',
+        [SOLVED] * 2,
+    ),
+    # records
+    (SOLUTION, '```json\n{"steps": ["a"], "answer": 3}\n```', SOLVED),
+    (SOLUTION, "Sure! {'steps': ['a',], 'Answer': '3 apples',} Hope it helps {}", SOLVED),
+    (SOLUTION, "{steps: [a], answer: 3} // done", SOLVED),
+    (SOLUTION, '{"steps": ["a"], // first\n "answer": 3, "more": {"x": None}}', SOLVED),
+    (SOLUTION, "steps: - a\n**answer**: 3", SOLVED),
+    (SOLUTION, '{"answer": 1}\nor better\n{“steps”: [“a”], “answer”: 3}', SOLVED),
+    (DictType(INT), "{'a': 1, b: '2'}", {"a": 1, "b": 2}),
+    (JSON, "{'a': [True, None]}", {"a": [True, None]}),
+    (JSON, "just words", "just words"),
+    (STR, "  just words \n", "just words"),
+    (ListType(STR), r'["\frac{1}{2} \(x\) \u00e9 \ud83d\ude00"]', ["\frac{1}{2} \\(x\\) é 😀"]),
+    (UnionType((SOLUTION, INT)), "12", 12),
+]
+
+
+@pytest.mark.parametrize(("type", "text", "value"), READ, ids=lambda v: str(v)[:40])
+def test_text_is_read(type: Type, text: str, value: Any) -> None:
+    got = parse_value(type, text)
+    assert got == value
+    assert isinstance(got, bool) == isinstance(value, bool)
+
+
+REFUSED: list[tuple[Type, str, str]] = [
+    (INT, "no idea", "expected an integer"),
+    (INT, "12.5", "12.5 is not whole"),
+    (INT, "", "the empty answer"),
+    (INT, "9" * 1000, "1000 digits"),
+    (FLOAT, "1e999", "too large"),
+    (BOOL, "maybe", "neither was found"),
+    (BOOL, "it is true or false", "both were found"),
+    (YES_NO, "maybe", "expected one of: yes, no"),
+    (YES_NO, "not yes", "expected one of: yes, no"),
+    (SOLUTION, "I cannot", "found no JSON object"),
+    (SOLUTION, '{"steps": ["a", "b', "found no JSON object"),
+    (ListType(STR), '["a", "b', "found no JSON list"),
+    (ListType(SOLUTION), "none of it, sorry", "found no JSON list"),
+    (UnionType((INT, BOOL)), "hm", "; or "),
+]
+
+
+@pytest.mark.parametrize(("type", "text", "words"), REFUSED, ids=lambda v: str(v)[:40])
+def test_text_without_the_value_is_refused_in_words(type: Type, text: str, words: str) -> None:
+    with pytest.raises(ParseFailure) as problem:
+        parse_value(type, text)
+    assert words in str(problem.value)
+    assert len(str(problem.value)) < 400
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=8)
+ROUND_TRIP = [
+    (INT, st.integers()),
+    (FLOAT, st.floats(-1e9, 1e9).map(lambda x: round(x, 4))),
+    (FLOAT, st.floats(allow_nan=False, allow_infinity=False)),
+    (BOOL, st.booleans()),
+    (STR, PLAIN),
+    (RELEVANCE, st.sampled_from(RELEVANCE.variants)),
+    (YES_NO, st.sampled_from(YES_NO.values)),
+    (OptionalType(INT), st.none() | st.integers()),
+    (ListType(STR), st.lists(st.text(max_size=5))),
+    (
+        ListType(ListType(FLOAT)),
+        st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False))),
+    ),
+    (DictType(INT), st.dictionaries(st.text(max_size=4), st.integers())),
+    (
+        SOLUTION,
+        st.fixed_dictionaries({"steps": st.lists(st.text(max_size=5)), "answer": st.integers()}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("type", "values"), ROUND_TRIP, ids=lambda v: str(v)[:20])
+@given(st.data())
+def test_what_is_written_is_read_back(
+    type: Type, values: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    value = data.draw(values)
+    assert parse_value(type, render_value(type, value)) == value
+
+
+@given(st.text(), st.sampled_from([t for t, _, _ in READ]))
+def test_any_text_gives_a_value_or_a_failure(text: str, type: Type) -> None:
+    try:
+        parse_value(type, text)
+    except ParseFailure:
+        pass
+
+
+SIZE = 40_000
+PIECES = [
+    "[", "{", '"', "{'a': ", '["x" ', "1,", "1,234,", " ", "answer is ", "answer:\n", "**", "\n",
+    "[\n", "[1,[1],", '\\"', "not ", "n't ", "`", "```\n", "- ", '"{"', "['", '["', "[//\n", "{a:",
+    "[a ", "“", "-", "=", "=1\n", "yes ", "1/", "1", "a: ", "[“",
+]  # fmt: skip
+TYPES = [
+    INT,
+    FLOAT,
+    BOOL,
+    YES_NO,
+    SOLUTION,
+    ListType(STR),
+    ListType(SOLUTION),
+    JSON,
+    OptionalType(INT),
+]
+
+
+def seconds(type: Type, text: str) -> float:
+    start = time.process_time()
+    try:
+        parse_value(type, text)
+    except ParseFailure:
+        pass
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize("type", TYPES, ids=str)
+def test_junk_is_read_in_linear_time(type: Type) -> None:
+    """A quadratic reader would take minutes."""
+    junk = [piece * (SIZE // len(piece)) for piece in PIECES]
+    rng = random.Random(1)
+    junk.append("".join(rng.choices("[]{}\"',: \n\\1aA=-.`", k=SIZE)))
+    for text in junk:
+        assert seconds(type, text) < 2, text[:20]
+    assert seconds(type, "lorem ipsum {dolor} [sit] 12 " * 34_000) < 15  # a megabyte
+
+
+def test_reading_evaluates_nothing() -> None:
+    text = "__import__('os').system('true')"
+    assert parse_value(JSON, text) == text
+    with pytest.raises(ParseFailure):
+        parse_value(SOLUTION, text)
