@@ -27,6 +27,7 @@ Part = Literal["train", "dev", "test", "all"]
 class Data:
     """Rows in their parts, and their type where a `dataset` declares it."""
 
+    rows: tuple[Row, ...]  # as they stand in their file
     split: Split
     row_type: RecordType | None
     declared_parts: bool  # a `dataset` says which rows are for testing
@@ -34,13 +35,12 @@ class Data:
     @property
     def columns(self) -> tuple[str, ...]:
         """The fields of the rows."""
-        rows = self.split.all
-        return tuple(rows[0].values) if rows else ()
+        return tuple(self.rows[0].values) if self.rows else ()
 
     def part(self, name: Part | None) -> tuple[Row, ...]:
         """The rows of a part; without a name those for testing, or all where none are set apart."""
         name = name or ("test" if self.declared_parts else "all")
-        return getattr(self.split, name)  # type: ignore[no-any-return]
+        return self.rows if name == "all" else getattr(self.split, name)
 
 
 def declaration(program: Program, target: str | None) -> OptimizeDef | None:
@@ -63,12 +63,12 @@ def find_data(
     if isinstance(given, str) and given in datasets:
         dataset = datasets[given]
         split = load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
-        return Data(split, dataset.row, "split" in dataset.settings)
+        return Data(split.all, split, dataset.row, "split" in dataset.settings)
     if isinstance(given, str | Path):
         rows = load_rows(Path(given), target_row(graph), others=True)
     else:
         rows = [Row(f"{number}", dict(values)) for number, values in enumerate(given, start=1)]
-    return Data(split_rows(rows, seed=seed, inputs=inputs), None, False)
+    return Data(tuple(rows), split_rows(rows, seed=seed, inputs=inputs), None, False)
 
 
 def _declared_data(
@@ -126,6 +126,7 @@ def measure(
         raise LmcError(error("too-few-rows", f"there are no rows to measure `{graph.name}` on"))
     pool = program.open_pool(budget=_budget(budget)) if budget else program.pool
     executor = program.open_executor(pool)
+    pool.preflight(executor.models(graph.name))
     if started is not None:
         started(rows, resolved)
     return run_sync(evaluate(executor, graph.name, rows, resolved, progress=progress))
