@@ -1,8 +1,7 @@
 """lmc: a compiler for language-model programs.
 
-    import lmc
-    program = lmc.load("math.lmp")          # or "math.lmpc", the compiled artifact
-    solution = program.main(problem="…")    # a typed object
+`lmc.load("math.lmp")` gives a program (`"math.lmpc"`: the compiled artifact), and
+`program.main(problem="…")` a typed object.
 """
 
 from __future__ import annotations

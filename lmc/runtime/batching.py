@@ -1,4 +1,4 @@
-"""Samples of one prompt as one request: what the samples of a vote ask in the same turn goes together.
+"""Samples of one prompt as one request: what a vote's samples ask in the same turn goes together.
 
 An engine reads a shared prompt once, so n samples of a request cost far less than n requests.
 """

@@ -1,4 +1,4 @@
-"""One model call: prompt, answer, value; repaired, retried, handed on, and at last a typed failure."""
+"""One model call: prompt, answer, value; repaired, retried, handed on, at last a typed failure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
 
 
 class ModuleCall:
-    """A model node made ready: signature, layout, demonstrations, model and sampling are settled."""
+    """A model node made ready: signature, layout, demonstrations, model, sampling are settled."""
 
     def __init__(self, executor: Executor, step: Step) -> None:
         node = step.node
@@ -47,7 +47,7 @@ class ModuleCall:
         self.demos = self._demos(parameters.demos)
         self.request = self._request(parameters.adapter)
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
-        self.policy = {
+        self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
             "fallback": self.own.get("fallback"),
             "cache": _cache(self.setting("cache")),
@@ -105,7 +105,9 @@ class ModuleCall:
         """The result that some output fields stand for."""
         if not isinstance(self.spec.result, RecordType):
             return outputs[BARE]
-        return {k: v for k, v in outputs.items() if k != REASONING or not self.settings.get("reason")}
+        return {
+            k: v for k, v in outputs.items() if k != REASONING or not self.settings.get("reason")
+        }
 
     def models(self) -> list[str | None]:
         """The model, then those to hand the call on to when its answers cannot be used."""
@@ -277,7 +279,7 @@ class _Conversation:
 
 
 def call_spec(step: Step, instruction: str | None, *, training: bool) -> CallSpec:
-    """The signature of a model node; an instruction that is given replaces one that is not frozen."""
+    """The signature of a model node; `instruction` replaces one that is not frozen."""
     node = step.node
     slots: Slots = node.attrs["slots"]
     hidden = () if training else slots.train_only
@@ -303,9 +305,7 @@ def _output_fields(node: Node, *, reason: bool) -> tuple[FieldSpec, ...]:
     return (FieldSpec(REASONING, STR, "think step by step"), *fields) if reason else fields
 
 
-def _with_problem(
-    messages: Sequence[Message], text: str, problem: ParseFailure
-) -> list[Message]:
+def _with_problem(messages: Sequence[Message], text: str, problem: ParseFailure) -> list[Message]:
     """The conversation so far, the answer that cannot be used, and why."""
     words = f"That reply cannot be used: {problem}\nReply again in full, in the format asked for."
     return [
@@ -316,7 +316,7 @@ def _with_problem(
 
 
 def _own(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """A module's own settings: those of the program come after its model's, so they are left out."""
+    """A module's own settings, without the program's, which come after those of its model."""
     missing = object()
     return {k: v for k, v in settings.items() if default.get(k, missing) != v}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def for_all(
-    items: Iterable[T],
+    items: Sequence[T],
     work: Callable[[int, T], Awaitable[R]],
     *,
     in_flight: int = MAX_IN_FLIGHT,
@@ -38,20 +38,20 @@ async def for_all(
         for i, item in queue:
             results[i] = await work(i, item)
 
-    count = len(items) if hasattr(items, "__len__") else in_flight
+    count = min(len(items), in_flight)
     if count <= 1:
         await draw()
     else:
-        await all_of(draw for _ in range(min(count, in_flight)))
+        await all_of(draw for _ in range(count))
     return [results[i] for i in range(len(results))]
 
 
-async def all_of(works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+async def all_of(works: Iterable[Callable[[], Coroutine[None, None, None]]]) -> None:
     """Run coroutines side by side until all are done, or one fails."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                group.create_task(work())  # type: ignore[arg-type]
+                group.create_task(work())
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from None
 
@@ -74,7 +74,8 @@ async def in_thread(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
             future.set_exception(failure)
 
     def run() -> None:
-        result, failure = None, None
+        result: R | None = None
+        failure: BaseException | None = None
         try:
             result = function(*args, **kwargs)
         except StopIteration as problem:  # a future refuses it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,7 +42,7 @@ class RowResult:
     feedback: str = ""
     error: str | None = None
     failed: Failed = ""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     trace: Trace | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -133,8 +133,8 @@ async def evaluate(
 ) -> Evaluation:
     """Run a module or pipeline on all rows and score the results.
 
-    `progress` is called as each row is done, in order of finishing. Traces are kept on request only:
-    they hold every prompt. Raises: LmcError[budget-exceeded], LmcError[missing-column].
+    `progress` is called as each row is done, in order of finishing. Traces are kept on request
+    only: they hold every prompt. Raises: LmcError[budget-exceeded], LmcError[missing-column].
     """
     graph = executor.graph(target)
     _require_columns(graph, rows)
@@ -167,7 +167,7 @@ async def _run_row(
     except LmcError as failure:
         return _failed(row, failure)
     try:
-        score = await metric.score(row.values, pred)
+        score = await metric.score(row.values, pred, executor)
     except BudgetExceeded:
         raise
     except LmcError as failure:
@@ -188,5 +188,7 @@ def _require_columns(graph: Graph, rows: Sequence[Row]) -> None:
     if missing:
         names = ", ".join(f"`{name}`" for name in missing)
         columns = ", ".join(rows[0].values)
-        message = f"the rows have no column {names}, which `{graph.name}` takes; they have {columns}"
+        message = (
+            f"the rows have no column {names}, which `{graph.name}` takes; they have {columns}"
+        )
         raise LmcError(error("missing-column", message, graph.span))

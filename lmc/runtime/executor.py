@@ -20,6 +20,7 @@ from lmc.runtime.call import ModuleCall
 from lmc.runtime.concurrency import first_failure
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import Env, Flow, Plan, Step, evaluate, plan_graph, resolver
+from lmc.runtime.reach import reached_slots
 from lmc.runtime.scope import Observer, Run, Scope
 from lmc.runtime.tools import Toolbox
 from lmc.runtime.traces import Trace
@@ -91,6 +92,15 @@ class Executor:
             message = f"no module or pipeline is called `{name}`"
             raise LmcError(error("unknown-target", message, help=help)) from None
 
+    def models(self, name: str) -> list[str | None]:
+        """Models that a run may ask; None is the program's default."""
+        names: dict[str | None, None] = {}
+        for module, slots in reached_slots(self.program, self.graph(name)).items():
+            own = self.parameters.modules.get(module)
+            chosen = own.model if own else None
+            names[self.model or chosen or self.resolve(slots.settings.get("model"))] = None
+        return list(names)
+
     @cached_property
     def tools(self) -> Toolbox:
         """The program's Python tools, imported at their first call."""
@@ -152,7 +162,7 @@ class Executor:
     def _perform(self, step: Step, flow: Flow, scope: Scope) -> Awaitable[Any]:
         args = [flow.values[i] for i in step.inputs]
         op = step.node.op
-        # The one node of a refine or vote has the place of the region: its parts are numbered there.
+        # The one node of a refine or vote has the region's place: its parts are numbered there.
         place = scope if op in ("refine", "vote") else scope.at(step.index)
         return PERFORM[op](self, step, args, place)
 

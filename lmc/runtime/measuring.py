@@ -117,8 +117,8 @@ def measure(
     `data` is a dataset of the program, a file, or rows as mappings; `part` is train, dev, test or
     all. `started` is called with the rows and the metric when all is checked. Raises: LmcError.
     """
-    graph = program.target(target).graph
     declared = declaration(program, target)
+    graph = program.target(target or (declared.target if declared else None)).graph
     found = find_data(program, graph, data, declared, seed)
     resolved = find_metric(program, graph, metric, declared, found)
     rows = found.part(part)[:limit]

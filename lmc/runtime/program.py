@@ -25,6 +25,7 @@ from lmc.values import InvalidValue, to_json, to_python
 
 if TYPE_CHECKING:
     from lmc.check.program import Program as CheckedProgram
+    from lmc.runtime.evaluate import Evaluation
 
 BATCH_IN_FLIGHT = 256
 Backends = Backend | Mapping[str, Backend]
@@ -52,12 +53,14 @@ def load(
     return Program(graph, checked=checked, base_dir=path.resolve().parent, **options)
 
 
-def evaluate(program: Program | str | Path, data: Any, metric: Any = None, **options: Any) -> Any:
-    """Measure a program on rows; see `lmc.runtime.evaluate.evaluate_program`."""
-    from lmc.runtime.evaluate import evaluate_program
+def evaluate(
+    program: Program | str | Path, data: Any = None, metric: Any = None, **options: Any
+) -> Evaluation:
+    """Measure a program on rows; the options are those of `lmc.runtime.measuring.measure`."""
+    from lmc.runtime.measuring import measure
 
     loaded = program if isinstance(program, Program) else load(program)
-    return evaluate_program(loaded, data, metric, **options)
+    return measure(loaded, data=data, metric=metric, **options)
 
 
 def read_source(path: str | Path) -> Source:
@@ -119,7 +122,7 @@ class Program:
     ) -> None:
         self.graph, self.checked, self.base_dir = graph, checked, base_dir
         self.parameters = parameters or Parameters()
-        self._model, self._cache, self._backend = model, cache, backend
+        self.model, self._cache, self._backend = model, cache, backend
 
     def __getattr__(self, name: str) -> Callee:
         if name.startswith("_") or name not in self.graph.exports:
@@ -147,9 +150,11 @@ class Program:
     @cached_property
     def executor(self) -> Executor:
         """What runs the program with its parameters."""
-        return Executor(
-            self.graph, self.pool, self.parameters, model=self._model, base_dir=self.base_dir
-        )
+        return self.open_executor(self.pool)
+
+    def open_executor(self, pool: ModelPool) -> Executor:
+        """An executor over another pool, such as one with a budget."""
+        return Executor(self.graph, pool, self.parameters, model=self.model, base_dir=self.base_dir)
 
     def open_pool(self, **more: Any) -> ModelPool:
         """A pool of the program's models; `more` goes to `ModelPool`, such as a budget."""

@@ -25,7 +25,7 @@ class _Asked(Exception):
 
 
 class _Mirror:
-    """Stands where a pool of models would, and answers nothing: no key is needed, none is opened."""
+    """Stands where a pool of models would, and opens none, so that no key is needed."""
 
     def __init__(self, program: Program) -> None:
         self._graph = program.graph

@@ -41,9 +41,7 @@ class Scope:
     def at(self, *numbers: int) -> Scope:
         """The scope of a part."""
         place = self.place + numbers
-        return Scope(
-            self.run, place, self.region_trace, self.sample, self.tokens, self.batched
-        )
+        return Scope(self.run, place, self.region_trace, self.sample, self.tokens, self.batched)
 
     @property
     def parent(self) -> str | None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import Diagnostic, LmcError, error
-from lmc.ir.graph import Graph, Node, ProgramGraph, Test
+from lmc.ir.graph import Graph, ProgramGraph, Test
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.loop import run_sync
+from lmc.runtime.reach import reached_slots
 from lmc.runtime.scope import Run, Scope
 
 if TYPE_CHECKING:
@@ -51,25 +52,7 @@ async def run_test(executor: Executor, test: Test) -> TestResult:
 
 def unstubbed(program: ProgramGraph, test: Test) -> tuple[str, ...]:
     """Modules whose model a test may ask: those it reaches and does not stub."""
-    found: dict[str, None] = {}
-    seen = set(test.stubs)
-    todo = [test.graph]
-    while todo:
-        for node in all_nodes(todo.pop()):
-            if node.op == "model":
-                found.setdefault(node.attrs["slots"].module)
-            elif node.op == "call" and node.attrs["target"] not in seen:
-                seen.add(node.attrs["target"])
-                todo.append(program.graphs[node.attrs["target"]])
-    return tuple(found)
-
-
-def all_nodes(graph: Graph) -> Iterator[Node]:
-    """Nodes of a graph and of the bodies inside it."""
-    for node in graph.nodes:
-        yield node
-        for body in node.bodies.values():
-            yield from all_nodes(body)
+    return tuple(reached_slots(program, test.graph, test.stubs))
 
 
 async def _value(executor: Executor, graph: Graph) -> Any:
@@ -78,7 +61,8 @@ async def _value(executor: Executor, graph: Graph) -> Any:
 
 def _advice(failure: LmcError, test: Test) -> Iterator[Diagnostic]:
     if isinstance(failure, CallFailure) and failure.infrastructure:
-        message = f"`{failure.module}` is not stubbed in the test {test.title!r}, so it needs a model"
+        message = (
+            f"`{failure.module}` is not stubbed in the test {test.title!r}, so it needs a model"
+        )
         help = f"add `stub {failure.module} -> …`, or give a model that answers"
         yield error("test-needs-model", message, test.graph.span, help=help)
-

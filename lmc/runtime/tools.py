@@ -20,7 +20,9 @@ from lmc.values import InvalidValue, to_json, to_python
 DEFAULT_CONCURRENCY = 32  # threads of one tool
 
 
-def load_function(target: str, base_dir: Path | None, span: Span | None = None) -> Callable[..., Any]:
+def load_function(
+    target: str, base_dir: Path | None, span: Span | None = None
+) -> Callable[..., Any]:
     """Import `pkg.mod:fn`; modules beside the program come first.
 
     Raises: LmcError[tool-not-found].

@@ -53,10 +53,10 @@ class CallTrace:
 
 @dataclass(slots=True)
 class RegionTrace:
-    """One call of a module or pipeline, one tool call, one refine or one vote, seen as one thing.
+    """One call of a module or pipeline, one tool call, one refine or vote, seen as one thing.
 
-    `detail` of a vote: `keys` (by sample), `winner` (its sample) and `counts`; of a refine: `drafts`
-    and `checks` in order, and `chosen` (index of the draft).
+    `detail` of a vote: `keys` (by sample), `winner` (its sample) and `counts`; of a refine:
+    `drafts` and `checks` in order, and `chosen` (index of the draft).
     """
 
     place: Place

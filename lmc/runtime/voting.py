@@ -94,7 +94,7 @@ class Vote:
         return self._take(samples, scores)
 
     async def adjudicate(self) -> Any:
-        """The result that a model settles on; where all samples agree there is nothing to settle."""
+        """The result that a model settles on; where all samples agree it is not asked."""
         samples = self._need_one(await self._draw(range(self.n)))
         values = [sample.value for sample in samples]
         if len({ballot_key(value, normalize=False) for value in values}) == 1:

@@ -44,7 +44,9 @@ class Build:
     def call(self, target: str, *inputs: str) -> str:
         return self.add("call", JSON, *inputs, target=target)
 
-    def region(self, op: Op, result: Type = JSON, *, bodies: Mapping[str, Graph], **attrs: Any) -> str:
+    def region(
+        self, op: Op, result: Type = JSON, *, bodies: Mapping[str, Graph], **attrs: Any
+    ) -> str:
         """A node that takes all inputs of the graph by name."""
         names = tuple(self.ids)
         return self.add(op, result, *self.ids.values(), names=names, bodies=bodies, **attrs)
@@ -57,21 +59,43 @@ class Build:
 def slots(module: str, **more: Any) -> Slots:
     """Slots of a module; what is no slot is a setting."""
     settings = {k: more.pop(k) for k in list(more) if k not in Slots.__dataclass_fields__}
-    return Slots(**{"module": module, "instruction": "Do it.", "frozen": False, "settings": settings} | more)
+    return Slots(
+        **{"module": module, "instruction": "Do it.", "frozen": False, "settings": settings} | more
+    )
 
 
-def generate(name: str, result: Type = STR, *, role: str = "generate", bodies: Mapping[str, Graph] | None = None,
-             settings: Mapping[str, Any] | None = None, **inputs: Type) -> Graph:  # fmt: skip
+def generate(
+    name: str,
+    result: Type = STR,
+    *,
+    role: str = "generate",
+    bodies: Mapping[str, Graph] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **inputs: Type,
+) -> Graph:
     """A module of one model call."""
     build = Build(name, **(inputs or {"x": STR}))
-    node = build.region("model", result, bodies=bodies or {}, slots=slots(name, **(settings or {})), role=role)
+    node = build.region(
+        "model", result, bodies=bodies or {}, slots=slots(name, **(settings or {})), role=role
+    )
     return build.done(node, role, result)
 
 
-def vote(name: str, sample: Graph, *, result: Type = STR, more: Mapping[str, Graph] | None = None, **attrs: Any) -> Graph:
+def vote(
+    name: str,
+    sample: Graph,
+    *,
+    result: Type = STR,
+    more: Mapping[str, Graph] | None = None,
+    **attrs: Any,
+) -> Graph:
     """A vote over one input `x`."""
     build = Build(name, x=STR)
-    return build.done(build.region("vote", result, bodies={"sample": sample, **(more or {})}, **attrs), "vote", result)
+    return build.done(
+        build.region("vote", result, bodies={"sample": sample, **(more or {})}, **attrs),
+        "vote",
+        result,
+    )
 
 
 def applying(fn: str, /, *, attrs: Mapping[str, Any] | None = None, **inputs: Type) -> Graph:
@@ -86,21 +110,33 @@ def calling(target: str, **inputs: Type) -> Graph:
     return build.done(build.call(target, *build.ids.values()))
 
 
-def program(*graphs: Graph, tools: Mapping[str, Tool] | None = None, default: Mapping[str, Any] | None = None,
-            models: Mapping[str, Any] | None = None) -> ProgramGraph:  # fmt: skip
+def program(
+    *graphs: Graph,
+    tools: Mapping[str, Tool] | None = None,
+    default: Mapping[str, Any] | None = None,
+    models: Mapping[str, Any] | None = None,
+) -> ProgramGraph:
     by_name = {g.name: g for g in graphs}
     return ProgramGraph(
         by_name, tools or {}, models or {}, {}, (), default or {}, graphs[-1].name, tuple(by_name)
     )
 
 
-def executor(script: Any, *graphs: Graph, parameters: Parameters | None = None, tools: Mapping[str, Tool] | None = None,
-             default: Mapping[str, Any] | None = None, models: Mapping[str, Any] | None = None,
-             **more: Any) -> Executor:  # fmt: skip
+def executor(
+    script: Any,
+    *graphs: Graph,
+    parameters: Parameters | None = None,
+    tools: Mapping[str, Tool] | None = None,
+    default: Mapping[str, Any] | None = None,
+    models: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Executor:
     """An executor whose models all answer from one script."""
     backend: Backend = script if hasattr(script, "generate") else Scripted(script)
     made = program(*graphs, tools=tools, default=default, models=models)
-    return Executor(made, ModelPool(made.models, made.default, backends={"*": backend}), parameters, **more)
+    return Executor(
+        made, ModelPool(made.models, made.default, backends={"*": backend}), parameters, **more
+    )
 
 
 def requests(executor: Executor) -> list[Any]:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from lmc.runtime.ballot import Ballot, Ties, ballot_key
 
 
-def hold(keys: list[str | None], ties: Ties, min_agree: float | None, *, early: bool) -> tuple[object, int]:
+def hold(
+    keys: list[str | None], ties: Ties, min_agree: float | None, *, early: bool
+) -> tuple[object, int]:
     """The winner, and how many samples were drawn."""
     ballot = Ballot(len(keys), ties, min_agree, seed="7")
     while wave := ballot.wave() if early else ballot.left:
@@ -21,7 +23,9 @@ def hold(keys: list[str | None], ties: Ties, min_agree: float | None, *, early: 
     st.sampled_from(["first"]),
     st.sampled_from([None, 2, 3, 0.5, 0.8]),
 )
-def test_stopping_early_does_not_change_the_winner(keys: list[str | None], ties: Ties, agree: float | None) -> None:
+def test_stopping_early_does_not_change_the_winner(
+    keys: list[str | None], ties: Ties, agree: float | None
+) -> None:
     whole, all_drawn = hold(keys, ties, agree, early=False)
     early, drawn = hold(keys, ties, agree, early=True)
     assert early == whole
@@ -32,7 +36,9 @@ def test_stopping_early_does_not_change_the_winner(keys: list[str | None], ties:
     st.lists(st.sampled_from(["a", "b", None]), min_size=1, max_size=12),
     st.sampled_from(["last", "random"]),
 )
-def test_stopping_early_waits_for_ties_that_are_not_settled(keys: list[str | None], ties: Ties) -> None:
+def test_stopping_early_waits_for_ties_that_are_not_settled(
+    keys: list[str | None], ties: Ties
+) -> None:
     assert hold(keys, ties, None, early=True)[0] == hold(keys, ties, None, early=False)[0]
 
 
@@ -62,7 +68,9 @@ def test_failed_samples_abstain() -> None:
 
 
 def test_keys_compare_by_content() -> None:
-    assert ballot_key({"a": 5.0, "b": [1]}, normalize=False) == ballot_key({"b": [1], "a": 5}, normalize=False)
+    assert ballot_key({"a": 5.0, "b": [1]}, normalize=False) == ballot_key(
+        {"b": [1], "a": 5}, normalize=False
+    )
     assert ballot_key("Paris. ", normalize=True) == ballot_key("paris", normalize=True)
     assert ballot_key("Paris", normalize=False) != ballot_key("paris", normalize=False)
     assert ballot_key(True, normalize=False) != ballot_key(1, normalize=False)

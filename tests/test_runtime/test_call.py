@@ -20,13 +20,24 @@ from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.runtime.pool import ModelPool
 from lmc.runtime.traces import Trace
 from lmc.source import Source, Span
-from tests.test_runtime.graphs import Build, applying, calling, executor, generate, program, requests, vote
+from tests.test_runtime.graphs import (
+    Build,
+    applying,
+    calling,
+    executor,
+    generate,
+    program,
+    requests,
+    vote,
+)
 
 PLACE = Span(Source("math.lmp", "\n\ngenerate g(x: str) -> int"), 2, 10)
 ANSWER = RecordType("Answer", (Field("why", STR, "in one line"), Field("n", IntType(0, 10))))
 
 
-def module(result: Any = INT, *, bodies: Mapping[str, Graph] | None = None, **settings: Any) -> Graph:
+def module(
+    result: Any = INT, *, bodies: Mapping[str, Graph] | None = None, **settings: Any
+) -> Graph:
     """`generate g(x: str)`, with a place in a source."""
     graph = generate("g", result, bodies=bodies, settings=settings)
     nodes = tuple(Node(n.id, n.op, n.type, n.inputs, n.attrs, n.bodies, PLACE) for n in graph.nodes)
@@ -57,7 +68,11 @@ async def test_an_optimizer_sets_the_instruction_unless_it_is_frozen() -> None:
     ex = executor(["a"], generate("g"), parameters=parameters(instruction="Better."))
     await ask(ex)
     assert requests(ex)[0].messages[0]["content"] == "Better."
-    ex = executor(["a"], generate("g", settings={"frozen": True}), parameters=parameters(instruction="Better."))
+    ex = executor(
+        ["a"],
+        generate("g", settings={"frozen": True}),
+        parameters=parameters(instruction="Better."),
+    )
     await ask(ex)
     assert requests(ex)[0].messages[0]["content"] == "Do it."
 
@@ -92,7 +107,9 @@ async def test_demonstrations(limit: Any, given: Any, chosen: Any, shown: list[s
     assert asked == [f"[[x]] {x}" for x in [*shown, "?"]]
 
 
-@pytest.mark.parametrize(("training", "prompt"), [(False, "[[x]] ?"), (True, "[[x]] ?\n[[hint]] psst")])
+@pytest.mark.parametrize(
+    ("training", "prompt"), [(False, "[[x]] ?"), (True, "[[x]] ?\n[[hint]] psst")]
+)
 async def test_train_parameters_are_seen_in_training_only(training: bool, prompt: str) -> None:
     graph = generate("g", settings={"train_only": ("hint",)}, x=STR, hint=STR)
     ex = executor(["a"], graph, training=training)
@@ -101,7 +118,10 @@ async def test_train_parameters_are_seen_in_training_only(training: bool, prompt
 
 
 async def test_reasoning_comes_first_and_stays_out_of_the_result() -> None:
-    ex, trace = executor(["[[reasoning]] so\n[[result]] 7"], generate("g", INT, settings={"reason": True})), Trace()
+    ex, trace = (
+        executor(["[[reasoning]] so\n[[result]] 7"], generate("g", INT, settings={"reason": True})),
+        Trace(),
+    )
     assert await ask(ex, trace=trace) == 7
     assert trace.calls[0].outputs == {"reasoning": "so", "result": 7}
     assert trace.calls[0].result == 7
@@ -116,7 +136,9 @@ async def test_a_field_of_the_type_may_be_called_reasoning() -> None:
 # --- settings ---
 
 
-async def test_settings_of_a_module_go_before_those_of_its_model_and_those_before_the_default() -> None:
+async def test_settings_of_a_module_go_before_those_of_its_model_and_those_before_the_default() -> (
+    None
+):
     default = {"model": "m", "temperature": 0.1, "max_tokens": 10, "seed": 1}
     models = {"m": {"name": "scripted/x", "temperature": 0.5, "max_tokens": 20}}
     settings = {**default, "temperature": 0.9, "stop": "."}
@@ -147,7 +169,10 @@ async def test_an_adapter_goes_with_the_request() -> None:
 
 @pytest.mark.parametrize(("layout", "has_schema"), [("chat", False), ("json", True)])
 async def test_a_schema_goes_to_backends_that_can_use_it(layout: str, has_schema: bool) -> None:
-    ex = executor(['{"why": "w", "n": 1}' if has_schema else "[[why]] w\n[[n]] 1"], module(ANSWER, layout=layout))
+    ex = executor(
+        ['{"why": "w", "n": 1}' if has_schema else "[[why]] w\n[[n]] 1"],
+        module(ANSWER, layout=layout),
+    )
     assert await ask(ex) == {"why": "w", "n": 1}
     assert (requests(ex)[0].schema is not None) == has_schema
 
@@ -238,7 +263,12 @@ async def test_a_failure_says_where_what_was_asked_and_what_came_back() -> None:
     with pytest.raises(CallFailure) as caught:
         await ask(ex, trace=trace)
     failure = caught.value
-    assert (failure.code, failure.module, failure.file, failure.line) == ("call-failed", "g", "math.lmp", 3)
+    assert (failure.code, failure.module, failure.file, failure.line) == (
+        "call-failed",
+        "g",
+        "math.lmp",
+        3,
+    )
     assert (failure.raw, failure.attempts, failure.infrastructure) == (["x", "why not"], 2, False)
     assert failure.messages[1] == {"role": "user", "content": "[[x]] ?"}
     assert str(failure).startswith("math.lmp:3:1: error[call-failed]: `g` asked `lmc/tiny` 2 times")
@@ -290,4 +320,7 @@ async def test_samples_with_other_prompts_go_alone() -> None:
     graph = build.done(build.op("add", left, right), "pipeline")
     ex = executor(lambda r: r.messages[-1]["content"][6:], generate("g"), inner, graph)
     assert await ex.run("main", {"x": "?"}) == "??!"
-    assert sorted((r.n, r.messages[-1]["content"]) for r in requests(ex)) == [(2, "[[x]] ?"), (2, "[[x]] ?!")]
+    assert sorted((r.n, r.messages[-1]["content"]) for r in requests(ex)) == [
+        (2, "[[x]] ?"),
+        (2, "[[x]] ?!"),
+    ]

@@ -129,7 +129,9 @@ async def test_a_fault_in_an_expression_is_a_diagnostic() -> None:
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [({}, "ab"), ({"main.k": "z"}, "az")])
-async def test_choices_take_the_baseline_or_what_was_chosen(chosen: dict[str, Any], expected: str) -> None:
+async def test_choices_take_the_baseline_or_what_was_chosen(
+    chosen: dict[str, Any], expected: str
+) -> None:
     build = Build("main", x=STR)
     choice = build.add("choice", STR, choice=Choice("main.k", ("b", "z"), NOWHERE))
     graph = build.done(build.op("add", build.ids["x"], choice))
@@ -143,7 +145,12 @@ async def test_choices_take_the_baseline_or_what_was_chosen(chosen: dict[str, An
 def conditional(then: Graph, otherwise: Graph) -> Graph:
     build = Build("main", x=STR, c=BOOL)
     node = build.add(
-        "cond", STR, build.ids["c"], build.ids["x"], free=("x",), bodies={"then": then, "otherwise": otherwise}
+        "cond",
+        STR,
+        build.ids["c"],
+        build.ids["x"],
+        free=("x",),
+        bodies={"then": then, "otherwise": otherwise},
     )
     return build.done(node, "pipeline")
 
@@ -151,14 +158,21 @@ def conditional(then: Graph, otherwise: Graph) -> Graph:
 @pytest.mark.parametrize(("condition", "asked"), [(True, 1), (False, 0)])
 async def test_only_the_branch_taken_runs(condition: bool, asked: int) -> None:
     still = Build(x=STR)
-    ex = executor(lambda r: "called", generate("g"), conditional(calling("g"), still.done(still.ids["x"])))
-    assert await ex.run("main", {"x": "same", "c": condition}) == ("called" if condition else "same")
+    ex = executor(
+        lambda r: "called", generate("g"), conditional(calling("g"), still.done(still.ids["x"]))
+    )
+    assert await ex.run("main", {"x": "same", "c": condition}) == (
+        "called" if condition else "same"
+    )
     assert len(requests(ex)) == asked
 
 
 async def test_a_condition_without_effects_is_computed_in_place() -> None:
     still, twice = Build(x=STR), Build(x=STR)
-    bodies = (twice.done(twice.op("add", twice.ids["x"], twice.ids["x"])), still.done(still.ids["x"]))
+    bodies = (
+        twice.done(twice.op("add", twice.ids["x"], twice.ids["x"])),
+        still.done(still.ids["x"]),
+    )
     ex = executor([], conditional(*bodies))
     assert ex.plan(ex.program.graphs["main"]).pure
     assert await ex.run("main", {"x": "a", "c": True}) == "aa"
@@ -168,7 +182,9 @@ def mapping(item: Graph, keep: Graph | None = None, count: int = 1) -> Graph:
     build = Build("main", xs=ListType(STR), ys=ListType(STR), k=STR)
     bodies = {"item": item} | ({"filter": keep} if keep else {})
     iterables = [build.ids[name] for name in ("xs", "ys")[:count]]
-    node = build.add("map", ListType(STR), *iterables, build.ids["k"], count=count, free=("k",), bodies=bodies)
+    node = build.add(
+        "map", ListType(STR), *iterables, build.ids["k"], count=count, free=("k",), bodies=bodies
+    )
     return build.done(node, "pipeline")
 
 
@@ -212,7 +228,9 @@ async def test_a_filter_may_ask_a_model() -> None:
 async def test_a_long_map_does_not_start_all_items_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmc.runtime.concurrency.for_all.__kwdefaults__", {"in_flight": 8})
     backend = Slow(question)
-    ex = executor(backend, generate("g"), mapping(calling("g", x=STR)), default={"concurrency": 1000})
+    ex = executor(
+        backend, generate("g"), mapping(calling("g", x=STR)), default={"concurrency": 1000}
+    )
     xs = [str(i) for i in range(40)]
     assert await ex.run("main", {"xs": xs, "ys": [], "k": ""}) == xs
     assert backend.most == 8
@@ -221,7 +239,16 @@ async def test_a_long_map_does_not_start_all_items_at_once(monkeypatch: pytest.M
 def looping(body: Graph, until: Graph | None, bound: Any = 3) -> Graph:
     build = Build("main", x=STR, k=STR)
     bodies = {"body": body} | ({"until": until} if until else {})
-    node = build.add("loop", STR, build.ids["x"], build.ids["k"], name="s", bound=bound, free=("k",), bodies=bodies)
+    node = build.add(
+        "loop",
+        STR,
+        build.ids["x"],
+        build.ids["k"],
+        name="s",
+        bound=bound,
+        free=("k",),
+        bodies=bodies,
+    )
     return build.done(node, "pipeline")
 
 
@@ -233,7 +260,10 @@ async def test_a_loop_stops_at_its_bound_or_when_done(pure: bool) -> None:
     full = Build(s=STR)
     until = full.done(full.op("ge", full.op("len", full.ids["s"]), full.const(4)))
     script = lambda r: question(r)  # noqa: E731
-    assert await executor(script, generate("g"), looping(body, None)).run("main", {"x": "a", "k": "b"}) == "abbb"
+    assert (
+        await executor(script, generate("g"), looping(body, None)).run("main", {"x": "a", "k": "b"})
+        == "abbb"
+    )
     ex = executor(script, generate("g"), looping(body, until))
     assert await ex.run("main", {"x": "aa", "k": "b"}) == "aabb"
     assert await ex.run("main", {"x": "aaaa", "k": "b"}) == "aaaa"
@@ -257,7 +287,12 @@ def refining(rounds: Any = 2, *, until: bool = True) -> list[Graph]:
     from tests.test_runtime.graphs import slots
 
     node = revise.add(
-        "model", STR, *ids, names=("x", "draft", "feedback"), slots=slots("r", instruction="revise"), role="revise"
+        "model",
+        STR,
+        *ids,
+        names=("x", "draft", "feedback"),
+        slots=slots("r", instruction="revise"),
+        role="revise",
     )
     bodies = {
         "draft": calling("g", x=STR),
@@ -316,7 +351,10 @@ def by_sample(*answers: str) -> Any:
 
 
 async def test_a_vote_takes_the_majority() -> None:
-    ex, trace = executor(by_sample("a", "b", "b"), generate("g"), vote("v", calling("g"), n=3)), Trace()
+    ex, trace = (
+        executor(by_sample("a", "b", "b"), generate("g"), vote("v", calling("g"), n=3)),
+        Trace(),
+    )
     assert await ex.run("v", {"x": "?"}, trace=trace) == "b"
     assert [call.sample for call in trace.calls] == [0, 1, 2]
     assert trace.regions[0].detail["winner"] == 1
@@ -346,14 +384,20 @@ async def test_a_vote_goes_by_fields_or_a_key() -> None:
     ex = executor(script, generate("g", answer), vote("v", calling("g"), n=3, by=("a",)))
     assert await ex.run("v", {"x": "?"}) == {"a": 2, "why": "q"}
     key = applying("attr", attrs={"name": "a"}, out=JSON)
-    ex = executor(script, generate("g", answer), vote("v", calling("g"), n=3, by="expr", more={"key": key}))
+    ex = executor(
+        script, generate("g", answer), vote("v", calling("g"), n=3, by="expr", more={"key": key})
+    )
     assert await ex.run("v", {"x": "?"}) == {"a": 2, "why": "q"}
 
 
 async def test_a_vote_by_a_float_takes_the_highest() -> None:
     length = applying("len", out=STR)
     key = Graph("key", length.inputs, FloatType(), length.nodes)
-    ex = executor(by_sample("a", "aaa", "aa"), generate("g"), vote("v", calling("g"), n=3, by="expr", more={"key": key}))
+    ex = executor(
+        by_sample("a", "aaa", "aa"),
+        generate("g"),
+        vote("v", calling("g"), n=3, by="expr", more={"key": key}),
+    )
     assert await ex.run("v", {"x": "?"}) == "aaa"
 
 
@@ -365,7 +409,9 @@ async def test_too_little_agreement_gives_none() -> None:
 
 async def test_keys_are_normalized_on_request() -> None:
     graphs = generate("g"), vote("v", calling("g"), n=3, normalize=True)
-    assert await executor(by_sample("b", "Paris.", "paris"), *graphs).run("v", {"x": "?"}) == "Paris."
+    assert (
+        await executor(by_sample("b", "Paris.", "paris"), *graphs).run("v", {"x": "?"}) == "Paris."
+    )
 
 
 async def test_a_vote_by_certainty_takes_the_surest_sample() -> None:
@@ -373,7 +419,10 @@ async def test_a_vote_by_certainty_takes_the_surest_sample() -> None:
 
     def script(request: Request) -> list[Answer]:
         assert request.logprobs
-        return [Answer(t, logprobs=(sure[t],) * 3) for t in "abc"[request.index : request.index + request.n]]
+        return [
+            Answer(t, logprobs=(sure[t],) * 3)
+            for t in "abc"[request.index : request.index + request.n]
+        ]
 
     ex = executor(script, generate("g"), vote("v", calling("g"), n=3, by="certainty"))
     assert await ex.run("v", {"x": "?"}) == "b"
@@ -389,8 +438,12 @@ def adjudicated() -> Graph:
     judge = Build("v", x=STR, candidates=ListType(STR))
     from tests.test_runtime.graphs import slots
 
-    node = judge.region("model", STR, bodies={}, slots=slots("v", instruction="judge"), role="adjudicate")
-    return vote("v", calling("g"), n=3, by="model", more={"adjudicate": judge.done(node, result=STR)})
+    node = judge.region(
+        "model", STR, bodies={}, slots=slots("v", instruction="judge"), role="adjudicate"
+    )
+    return vote(
+        "v", calling("g"), n=3, by="model", more={"adjudicate": judge.done(node, result=STR)}
+    )
 
 
 async def test_a_model_adjudicates_between_candidates() -> None:
@@ -408,7 +461,12 @@ async def test_a_model_adjudicates_between_candidates() -> None:
 
 async def test_votes_in_votes_sample_anew() -> None:
     inner = vote("inner", calling("g"), n=2)
-    ex = executor(by_sample("a", "a", "b", "b", "c", "c"), generate("g"), inner, vote("v", calling("inner"), n=3))
+    ex = executor(
+        by_sample("a", "a", "b", "b", "c", "c"),
+        generate("g"),
+        inner,
+        vote("v", calling("inner"), n=3),
+    )
     trace = Trace()
     await ex.run("v", {"x": "?"}, trace=trace)
     assert [call.sample for call in trace.calls] == [0, 1, 2, 3, 4, 5]
@@ -441,7 +499,7 @@ def with_tool(target: str, **settings: Any) -> Any:
     return lambda **more: executor([], graph, tools={"t": tool}, **more)
 
 
-@pytest.fixture()
+@pytest.fixture
 def tools(tmp_path: Any) -> Any:
     (tmp_path / "lmc_test_tools.py").write_text(
         "import asyncio, time\n"
@@ -457,7 +515,10 @@ def tools(tmp_path: Any) -> Any:
 
 @pytest.mark.parametrize(("function", "result"), [("size", 4), ("later", 3)])
 async def test_tools_are_called_with_their_inputs(tools: Any, function: str, result: int) -> None:
-    assert await with_tool(f"lmc_test_tools:{function}")(base_dir=tools).run("main", {"x": "abc"}) == result
+    assert (
+        await with_tool(f"lmc_test_tools:{function}")(base_dir=tools).run("main", {"x": "abc"})
+        == result
+    )
 
 
 @pytest.mark.parametrize(

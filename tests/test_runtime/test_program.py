@@ -33,7 +33,7 @@ pipeline constant(x: int) -> int { return x + 1 }
 '''
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "notes.lmp"
     file.write_text(SOURCE)
@@ -133,7 +133,9 @@ async def test_text_streams_and_records_say_that_they_do_not(path: Path) -> None
             pass
 
 
-def test_prompts_are_shown_without_a_call_and_without_a_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompts_are_shown_without_a_call_and_without_a_key(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     path.write_text('model m { name: "openai/x" }\ndefault { model: m }\n' + SOURCE)
     program = lmc.load(path)
@@ -147,9 +149,15 @@ def test_prompts_are_shown_without_a_call_and_without_a_key(path: Path, monkeypa
 
 
 def test_a_traced_run_has_every_call(path: Path) -> None:
-    result, trace = load(path, lambda r: ["glad"] * r.n).target("moods").run_traced({"texts": ["a", "b"]})
+    result, trace = (
+        load(path, lambda r: ["glad"] * r.n).target("moods").run_traced({"texts": ["a", "b"]})
+    )
     assert result == ["glad", "glad"]
-    assert [(call.module, call.sample) for call in trace.calls] == [("label", 0), ("label", 1), ("label", 2)] * 2
+    assert [(call.module, call.sample) for call in trace.calls] == [
+        ("label", 0),
+        ("label", 1),
+        ("label", 2),
+    ] * 2
 
 
 def test_models_can_be_replaced(path: Path) -> None:
@@ -166,7 +174,9 @@ def test_answers_are_kept_where_the_caller_says(path: Path, tmp_path: Path) -> N
         return "said"
 
     for _ in range(2):
-        program = lmc.load(path, backend=Scripted(script, name="kept"), cache=tmp_path / "answers.db")
+        program = lmc.load(
+            path, backend=Scripted(script, name="kept"), cache=tmp_path / "answers.db"
+        )
         assert program.say("a") == "said"
     assert len(asked) == 1
 
@@ -179,10 +189,10 @@ def test_mistakes_in_a_program_are_all_reported(path: Path) -> None:
 
 
 def test_files_that_cannot_be_read_are_diagnostics(tmp_path: Path) -> None:
-    with pytest.raises(LmcError, match="cannot-read.*No such file"):
+    with pytest.raises(LmcError, match=r"cannot-read.*No such file"):
         lmc.load(tmp_path / "absent.lmp")
     (tmp_path / "latin.lmp").write_bytes(b"\xff\xfe")
-    with pytest.raises(LmcError, match="cannot-read.*not UTF-8"):
+    with pytest.raises(LmcError, match=r"cannot-read.*not UTF-8"):
         lmc.load(tmp_path / "latin.lmp")
     with pytest.raises(LmcError, match="cannot-read"):
         lmc.load(tmp_path / "absent.lmpc")
@@ -203,7 +213,7 @@ def test_an_artifact_is_loaded_without_its_source(path: Path, tmp_path: Path) ->
 
 def test_importing_is_light() -> None:
     heavy = ("torch", "transformers", "litellm", "pydantic", "lark", "aiohttp", "asyncio", "jinja2")
-    code = f"import lmc, sys; print([m for m in {heavy} if m in sys.modules]); lmc.LmcError; print(dir(lmc))"
+    code = f"import lmc, sys; print([m for m in {heavy} if m in sys.modules]); print(dir(lmc))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("[]\n")
     assert "load" in done.stdout

@@ -18,7 +18,9 @@ record Solution { answer: int }
 tool look(q: str) -> str from "nowhere:look"
 generate solve(q: str) -> Solution
 critique judge(q: str, draft: Solution) -> Verdict { subject: draft }
-refine better(q: str) -> Solution { draft: solve(q) check: judge(q, draft) until: check.ok rounds: 1 }
+refine better(q: str) -> Solution {
+  draft: solve(q) check: judge(q, draft) until: check.ok rounds: 1
+}
 vote voted(q: str) -> Solution { sample: better(q) n: 3 by: .answer }
 pipeline main(q: str) -> Solution { return voted(look(q)) }
 """
@@ -42,7 +44,11 @@ def test_a_test_with_stubs_asks_no_model(tmp_path: Path) -> None:
 
 
 def test_a_failed_comparison_shows_both_sides_and_the_line(tmp_path: Path) -> None:
-    body = 'test "five" {' + STUBS + 'let out = main("2 + 2?")\n  assert out.answer == 5, "wrong sum" }'
+    body = (
+        'test "five" {'
+        + STUBS
+        + 'let out = main("2 + 2?")\n  assert out.answer == 5, "wrong sum" }'
+    )
     (result,) = run(tmp_path, body)
     assert not result.ok
     text = render_text(result.diagnostics[0])
@@ -79,7 +85,11 @@ def test_tests_are_chosen_by_their_title(tmp_path: Path) -> None:
 
 
 def test_what_is_not_stubbed_asks_the_model(tmp_path: Path) -> None:
-    body = 'test "t" { stub look -> "x"\n stub judge -> Verdict(ok=true, score=1.0, feedback="") assert main("?").answer == 7 }'
+    body = """test "t" {
+      stub look -> "x"
+      stub judge -> Verdict(ok=true, score=1.0, feedback="")
+      assert main("?").answer == 7
+    }"""
     (result,) = run(tmp_path, body, lambda r: ["[[answer]] 7"] * r.n)
     assert result == TestResult("t", True, asked=("solve",))
 
@@ -95,7 +105,9 @@ def test_a_test_that_needs_a_model_says_so(tmp_path: Path) -> None:
 
 def test_which_modules_a_test_would_ask_is_known_before(tmp_path: Path) -> None:
     file = tmp_path / "p.lmp"
-    file.write_text(HEAD + 'test "a" { assert main("?").answer == 1 }\n test "b" { stub better -> Solution(answer=1) assert main("?").answer == 1 }')
+    body = 'assert main("?").answer == 1'
+    stubbed = "stub better -> Solution(answer=1)"
+    file.write_text(f'{HEAD} test "a" {{ {body} }} test "b" {{ {stubbed} {body} }}')
     program = lmc.load(file)
     found = [set(unstubbed(program.graph, test)) for test in program.graph.tests]
     assert found == [{"solve", "judge", "better"}, set()]

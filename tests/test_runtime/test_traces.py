@@ -1,4 +1,4 @@
-"""What optimizers read and set: traces in the program's order, parameters that come back from JSON."""
+"""What optimizers read and set: traces in the program's order, parameters through JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from lmc.runtime.traces import Trace
 SOURCE = """
 generate draft_it(q: str) -> str { "draft" }
 critique judge(q: str, draft: str) -> Verdict { "judge" subject: draft }
-refine better(q: str) -> str { "revise" draft: draft_it(q) check: judge(q, draft) until: check.ok rounds: 1 }
+refine better(q: str) -> str {
+  "revise" draft: draft_it(q) check: judge(q, draft) until: check.ok rounds: 1
+}
 vote main(q: str) -> str { sample: better(q) n: 2 }
 """
 
@@ -69,7 +71,11 @@ def test_parts_of_a_region_have_places_within_it(tmp_path: Path) -> None:
     vote, refine = (next(r for r in trace.regions if r.kind == kind) for kind in ("vote", "refine"))
     assert refine.place[: len(vote.place) + 1] == (*vote.place, 0)  # the first sample
     revise = next(call for call in trace.calls if call.role == "revise")
-    assert revise.place[: len(refine.place) + 2] == (*refine.place, 1, 3)  # second draft, by revision
+    assert revise.place[: len(refine.place) + 2] == (
+        *refine.place,
+        1,
+        3,
+    )  # second draft, by revision
 
 
 def test_two_runs_have_equal_traces(tmp_path: Path) -> None:
