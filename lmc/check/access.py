@@ -122,9 +122,7 @@ def field_type(env: Env, record: RecordType, ident: nodes.Ident) -> Type:
         f"`{record.name}` has no field `{ident.name}`",
         Label(ident.span, f"not a field of `{record.name}`"),
         place,
-        help=f"did you mean `{near}`?"
-        if near
-        else f"it has {listed(f.name for f in record.fields)}",
+        help=f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}",
     )
     return ERROR
 

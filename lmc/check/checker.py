@@ -38,7 +38,7 @@ def check_program(
     for file in linker.files:
         check_file(ctx, file)
     check_calls(ctx)
-    found = sorted(_telling(ctx.diagnostics), key=sort_key)
+    found = sorted(_telling(ctx), key=sort_key)
     if any(d.severity == "error" for d in found):
         return None, found
     ctx.program.warnings = found
@@ -46,14 +46,25 @@ def check_program(
     return ctx.program, found
 
 
-def _telling(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    """Each finding once; where a file has errors, what seems unused in it may not be."""
-    wrong = {d.span.source for d in diagnostics if d.severity == "error" and d.span}
-    return [
-        d
-        for d in dict.fromkeys(diagnostics)
-        if not (d.code.startswith("unused") and d.span and d.span.source in wrong)
-    ]
+def _telling(ctx: Context) -> list[Diagnostic]:
+    """Each finding once, without what may only follow from another one.
+
+    A declaration with a syntax error is not judged further, and where a file has errors, what seems
+    unused in it may not be.
+    """
+    found = [d for d in dict.fromkeys(ctx.diagnostics) if not _is_damaged(ctx, d)]
+    errors = [*ctx.syntax, *(d for d in found if d.severity == "error")]
+    wrong = {d.span.source for d in errors if d.span}
+    unused = (d for d in found if d.code.startswith("unused") and d.span and d.span.source in wrong)
+    dropped = set(map(id, unused))
+    return [*ctx.syntax, *(d for d in found if id(d) not in dropped)]
+
+
+def _is_damaged(ctx: Context, diagnostic: Diagnostic) -> bool:
+    place = diagnostic.span
+    return place is not None and any(
+        span.source is place.source and span.start <= place.start < span.end for span in ctx.damaged
+    )
 
 
 def _empty(source: Source) -> Program:

@@ -25,6 +25,7 @@ from lmc.check.types import (
     ErrorType,
     FloatType,
     IntType,
+    JsonType,
     ListType,
     LiteralType,
     RecordType,
@@ -84,14 +85,24 @@ def _none(env: Env, expr: nodes.NoneLit, expected: Type | None) -> Type:
 
 
 def _list(env: Env, expr: nodes.ListLit, expected: Type | None) -> Type:
-    wanted = required(expected) if expected else None
-    hint = wanted.item if isinstance(wanted, ListType) else None
-    item = join_all(env, [(e, infer(env, e, hint)) for e in expr.items], "the items of a list")
+    hint = _item_hint(expected)
+    parts = [(e, infer(env, e, hint)) for e in expr.items]
+    free = isinstance(hint, JsonType)
+    item = JSON if free else join_all(env, parts, "the items of a list")
     return ListType(item, len(expr.items), len(expr.items))
 
 
+def _item_hint(expected: Type | None) -> Type | None:
+    match required(expected or ERROR):
+        case ListType(item) | DictType(item):
+            return item
+        case JsonType():
+            return JSON
+    return None
+
+
 def _object(env: Env, expr: nodes.ObjectLit, expected: Type | None) -> Type:
-    hint = expected.item if isinstance(expected, DictType) else None
+    hint = _item_hint(expected)
     seen: set[str] = set()
     item: Type | None = NEVER
     for pair in expr.pairs:

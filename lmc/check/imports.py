@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmc.check.scope import Context, Declared, File
 from lmc.check.types import ERROR
-from lmc.diagnostics import Label, did_you_mean
-from lmc.source import Source
+from lmc.diagnostics import Diagnostic, Label, did_you_mean
+from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse
 
@@ -49,6 +49,13 @@ def import_name(path: str, importer: Source) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(str(start)), path))
 
 
+def _damaged(tree: nodes.Module, diagnostics: Sequence[Diagnostic]) -> Iterator[Span]:
+    places = [d.span.start for d in diagnostics if d.span is not None]
+    for decl in tree.decls:
+        if any(decl.span.start <= place < decl.span.end for place in places):
+            yield decl.span
+
+
 class Linker:
     """Loads files in order of their imports: each follows those that it imports."""
 
@@ -63,7 +70,8 @@ class Linker:
     def load(self, source: Source, prefix: str = "") -> File:
         """Parse a file and all that it imports, and collect the names of each."""
         tree, diagnostics = parse(source)
-        self.ctx.diagnostics += diagnostics
+        self.ctx.syntax += diagnostics
+        self.ctx.damaged += _damaged(tree, diagnostics)
         self.ctx.program.trees.append(tree)
         file = File(tree, prefix, broken=bool(diagnostics))
         for decl in tree.decls:

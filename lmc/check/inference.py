@@ -67,8 +67,7 @@ def report_mismatch(
     place: Span | None = None,
 ) -> None:
     """Report that an expression is of another type than what is asked for."""
-    subject = f"{why} is" if why else "this must be"
-    subject = subject[0].upper() + subject[1:] if not subject.startswith("`") else subject
+    subject = f"{why} is" if why else "asked for is"
     env.ctx.report(
         "type-mismatch",
         f"{subject} `{show(expected)}`, but this is `{show(actual)}`",
@@ -159,5 +158,4 @@ def describe(declared: Declared) -> str:
 
 def report_not_constant(env: Env, node: nodes.Node, what: str) -> None:
     """Report a part of a constant that needs a run."""
-    what = what if what.startswith("`") else what[0].upper() + what[1:]
     env.ctx.report("not-constant", f"{what} must be a constant", node.span)

@@ -24,7 +24,8 @@ class Choice:
     """A `tune[…]` slot: its options as JSON values, the baseline first.
 
     The id is stable: `declaration.key` of a setting, `declaration.parameter` of an argument,
-    `declaration.name` of a `let` or of the bound of its loop; `_2`, `_3` tell repeated ones apart.
+    `declaration.name` of a `let`, `declaration.for` of a loop's bound; `_2`, `_3` tell repeated
+    ones apart.
     An option that names a declared model is its qualified name.
     """
 

@@ -67,6 +67,8 @@ class Context:
     rules: Mapping[type, Callable[..., Type]]  # how each class of expression is inferred
     optimizers: Mapping[str, OptimizerSignature]
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    syntax: list[Diagnostic] = field(default_factory=list)
+    damaged: list[Span] = field(default_factory=list)  # declarations with syntax errors
     calls: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)
     choice_ids: set[str] = field(default_factory=set)
 

@@ -94,14 +94,11 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
 
 def _if(env: Env, stmt: nodes.If) -> bool:
     inference.check_condition(env, stmt.condition, "the condition of `if`")
-    true = facts(env, stmt.condition, True)
-    false = facts(env, stmt.condition, False)
-    then = check_block(env.knowing(true), stmt.then)
-    other = _otherwise(env.knowing(false), stmt.otherwise)
-    if then and not other:
-        env.facts.update(false)
-    if other and not then:
-        env.facts.update(true)
+    met = env.knowing(facts(env, stmt.condition, True))
+    unmet = env.knowing(facts(env, stmt.condition, False))
+    then, other = check_block(met, stmt.then), _otherwise(unmet, stmt.otherwise)
+    if then != other:  # only one way leads on, so what it knows holds behind
+        env.facts.update(unmet.facts if then else met.facts)
     return then and other
 
 

@@ -1,0 +1,97 @@
+"""Whole programs: they check clean, and no broken form of them is more than a diagnostic."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from lmc.check import check_program
+from lmc.diagnostics import render
+from lmc.source import Source
+from lmc.syntax import nodes
+from lmc.syntax.tokens import tokens
+
+PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.lmp"))
+SAMPLES = sorted((Path(__file__).parents[3] / "shared/design/language").glob("*.lmp"))
+LIBRARY = sorted((Path(__file__).parents[2] / "programs").glob("*.lmp"))
+
+
+@pytest.mark.parametrize("path", [*PROGRAMS, *SAMPLES, *LIBRARY], ids=lambda path: path.name)
+def test_checks_clean(path: Path) -> None:
+    program, found = check_program(Source.read(path))
+    assert not found, render(found)
+    assert program is not None
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
+def test_each_expression_has_a_type(path: Path) -> None:
+    program, _ = check_program(Source.read(path))
+    assert program is not None
+    for pipeline in program.pipelines.values():
+        missing = [e for e in expressions_of(pipeline.body) if id(e) not in program.types]
+        assert not missing
+
+
+def expressions_of(node):
+    """All expressions under a statement, but for call targets, enum names, selectors and zips."""
+    skipped = []
+    if isinstance(node, nodes.Call):
+        skipped = [id(node.target)]
+    if isinstance(node, nodes.Attr) and getattr(node.value, "name", " ")[0].isupper():
+        skipped = [id(node.value)]
+    zipped = isinstance(node, nodes.Call) and node.target.name == "zip"
+    if isinstance(node, nodes.Expr) and not isinstance(node, nodes.Selector) and not zipped:
+        yield node
+    if isinstance(node, nodes.Node):
+        for name in node.__dataclass_fields__:
+            if name not in ("span", "target", "raw"):
+                for part in _parts(getattr(node, name)):
+                    if id(part) not in skipped:
+                        yield from expressions_of(part)
+
+
+def _parts(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
+def test_a_deleted_token_gives_diagnostics_only(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for token in list(tokens(Source(path.name, text)))[::11]:
+        program, found = check_program(
+            Source(path.name, text[: token.start] + text[token.end :], path)
+        )
+        assert (program is None) == any(d.severity == "error" for d in found)
+        render(found)
+
+
+def test_findings_come_in_the_same_order_each_time():
+    text = PROGRAMS[0].read_text("utf-8").replace("text: str", "txt: str").replace(".age", ".ag")
+    first = render(check_program(Source("a.lmp", text))[1], "json")
+    assert first == render(check_program(Source("a.lmp", text))[1], "json")
+    assert len(first) > 1000
+
+
+def test_large_programs_check_fast():
+    block = """
+record R{i} {{ steps: list[str](1..12) "one step", answer: int }}
+generate solve{i}(problem: str) -> R{i} {{
+  \"\"\"Solve it.\"\"\"
+  demos: tune[0, 2, 4]
+  require: out.answer >= 0
+}}
+pipeline main{i}(problem: str) -> R{i} {{
+  let a = solve{i}(problem)
+  let xs = [solve{i}(p) for p in split(problem, " ")]
+  if len(xs) == 0 {{
+    return a
+  }}
+  return R{i}(steps=a.steps + ["x"], answer=sum([x.answer for x in xs]))
+}}
+"""
+    source = Source("large.lmp", "".join(block.format(i=i) for i in range(340)))
+    assert source.line_count > 5000
+    start = time.perf_counter()
+    program, _ = check_program(source)
+    assert program is not None
+    assert time.perf_counter() - start < 10  # 1 s on an idle machine
