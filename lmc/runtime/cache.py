@@ -12,13 +12,14 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from lmc.diagnostics import Diagnostic, warning
-from lmc.models.base import Answer, Request
+from lmc.models.base import Answer, Request, Sampling
 
 _log = logging.getLogger(__name__)
 _KEY_VERSION = 1
@@ -50,16 +51,24 @@ def default_path() -> Path:
 
 def sample_keys(endpoint: str, request: Request) -> list[str]:
     """One key for each sample of a request: SHA-256 over all that can change the answer."""
-    s = request.sampling
-    sampling = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
-    stem = _to_json(
-        [
-            _KEY_VERSION, endpoint, request.model, request.messages, sampling, request.schema,
-            request.adapter, request.logprobs,
-        ]
-    )  # fmt: skip
-    digest = hashlib.sha256(stem.encode())
+    digest = _setting(
+        endpoint, request.model, request.sampling, request.adapter, request.logprobs
+    ).copy()
+    texts = [text for m in request.messages for text in (m["role"], m["content"])]
+    lengths = ",".join([str(len(text)) for text in texts])  # so that no two lists of texts agree
+    schema = _to_json(request.schema) if request.schema is not None else ""
+    digest.update("\0".join([lengths, *texts, schema]).encode("utf-8", "surrogatepass"))
     return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
+
+
+@lru_cache(1024)
+def _setting(
+    endpoint: str, model: str, sampling: Sampling, adapter: str | None, logprobs: bool
+) -> hashlib._Hash:
+    s = sampling
+    decoding = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
+    stem = _to_json([_KEY_VERSION, endpoint, model, decoding, adapter, logprobs])
+    return hashlib.sha256(stem.encode() + b"\0")
 
 
 def _number(value: float | None) -> float | None:
