@@ -66,7 +66,7 @@ class _Writer:
     def __init__(self) -> None:
         self.named: list[Any] = []
         self.sources: list[Source] = []
-        self._type_index: dict[tuple[Any, ...], int] = {}
+        self._type_index: dict[str, int] = {}
 
     def write(self, value: Any) -> Any:
         match value:
@@ -92,8 +92,8 @@ class _Writer:
                 yield field.name, self.write(item)
 
     def _named(self, type: types.RecordType | types.EnumType) -> int:
-        # Notes do not count when types are compared, but they count here.
-        key = (type, repr(type))
+        # Not the type itself: a default may be a list, and notes do not count when types are compared.
+        key = repr(type)
         if key not in self._type_index:
             written = {"$": type.__class__.__name__, **dict(self._fields(type))}
             self._type_index[key] = len(self.named)

@@ -13,8 +13,8 @@ import lmc
 from lmc.diagnostics import LmcError
 from lmc.models.base import ModelFailure, Request
 from lmc.models.scripted import Scripted
-from lmc.runtime.evaluate import RowResult, evaluate
 from lmc.runtime.data import Row
+from lmc.runtime.evaluate import RowResult, evaluate
 from lmc.runtime.loop import run_sync
 from lmc.runtime.metrics import resolve_metric
 from lmc.runtime.traces import Trace
