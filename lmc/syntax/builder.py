@@ -11,7 +11,9 @@ from lmc.diagnostics import Diagnostic, error
 from lmc.source import Source, Span
 from lmc.syntax import nodes as n
 from lmc.syntax.literals import number_value, string_value
-from lmc.syntax.tokens import Token
+from lmc.syntax.tokens import RESERVED, Token
+
+_PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
 
 
 class TreeBuilder:
@@ -26,6 +28,13 @@ class TreeBuilder:
 
     def _span(self, token: Token) -> Span:
         return Span(self.source, token.start, token.end)
+
+    def _new_name(self, token: Token) -> n.Ident:
+        """Make the name of something that expressions refer to."""
+        if token.text in RESERVED:
+            message = f"`{token.text}` is a keyword where a value may stand, so no name for one"
+            self.diagnostics.append(error("reserved-word", message, self._span(token)))
+        return self._ident(token)
 
     def _ident(self, token: Token) -> n.Ident:
         return n.Ident(token.text, span=self._span(token))
@@ -48,6 +57,10 @@ class TreeBuilder:
     def _optional_string(self, token: Token | None) -> n.String | None:
         return token and self._string(token)
 
+    def _require(self, items: tuple[n.Node, ...], code: str, message: str, name: Token) -> None:
+        if not items:
+            self.diagnostics.append(error(code, message, self._span(name)))
+
     # --- declarations ---
 
     def start(self, span: Span, *decls: n.Decl) -> tuple[n.Decl, ...]:
@@ -57,12 +70,13 @@ class TreeBuilder:
         return n.Import(self._string(path), items, span=span)
 
     def import_item(self, span: Span, name: Token, alias: Token | None) -> n.ImportItem:
-        return n.ImportItem(self._ident(name), alias and self._ident(alias), span=span)
+        return n.ImportItem(self._ident(name), alias and self._new_name(alias), span=span)
 
     def record(
         self, span: Span, name: Token, doc: n.Doc | None, *fields: n.FieldDecl
     ) -> n.RecordDecl:
-        return n.RecordDecl(self._ident(name), doc, fields, span=span)
+        self._require(fields, "empty-record", "a record has at least one field", name)
+        return n.RecordDecl(self._new_name(name), doc, fields, span=span)
 
     def field(
         self, span: Span, name: Token, type: n.TypeExpr, default: n.Expr | None, note: Token | None
@@ -74,17 +88,18 @@ class TreeBuilder:
     def enum(
         self, span: Span, name: Token, doc: n.Doc | None, *variants: n.VariantDecl
     ) -> n.EnumDecl:
-        return n.EnumDecl(self._ident(name), doc, variants, span=span)
+        self._require(variants, "empty-enum", "an enum has at least one variant", name)
+        return n.EnumDecl(self._new_name(name), doc, variants, span=span)
 
     def variant(self, span: Span, name: Token, note: Token | None) -> n.VariantDecl:
         span = Span(self.source, span.start, (note or name).end)
         return n.VariantDecl(self._ident(name), self._optional_string(note), span=span)
 
     def alias(self, span: Span, name: Token, type: n.TypeExpr) -> n.TypeDecl:
-        return n.TypeDecl(self._ident(name), type, span=span)
+        return n.TypeDecl(self._new_name(name), type, span=span)
 
     def model(self, span: Span, name: Token, *settings: n.Setting) -> n.ModelDecl:
-        return n.ModelDecl(self._ident(name), settings, span=span)
+        return n.ModelDecl(self._new_name(name), settings, span=span)
 
     def default(self, span: Span, *settings: n.Setting) -> n.DefaultDecl:
         return n.DefaultDecl(settings, span=span)
@@ -92,7 +107,9 @@ class TreeBuilder:
     def tool(
         self, span: Span, name: Token, signature: n.Signature, target: Token, *settings: n.Setting
     ) -> n.ToolDecl:
-        return n.ToolDecl(self._ident(name), signature, self._string(target), settings, span=span)
+        return n.ToolDecl(
+            self._new_name(name), signature, self._string(target), settings, span=span
+        )
 
     def module(
         self,
@@ -105,7 +122,7 @@ class TreeBuilder:
         doc, settings = body or (None, ())
         return n.ModuleDecl(
             cast(n.ModuleKind, kind.text),
-            self._ident(name),
+            self._new_name(name),
             signature,
             doc,
             settings,
@@ -121,13 +138,13 @@ class TreeBuilder:
     def pipeline(
         self, span: Span, name: Token, signature: n.Signature, body: n.Block
     ) -> n.PipelineDecl:
-        return n.PipelineDecl(self._ident(name), signature, body, span=span)
+        return n.PipelineDecl(self._new_name(name), signature, body, span=span)
 
     def metric(
         self, span: Span, name: Token, signature: n.Signature, body: n.Block | Token
     ) -> n.MetricDecl:
         block, target = (body, None) if isinstance(body, n.Block) else (None, self._string(body))
-        return n.MetricDecl(self._ident(name), signature, block, target, span=span)
+        return n.MetricDecl(self._new_name(name), signature, block, target, span=span)
 
     def example(self, span: Span, target: Token, *rest: n.Arg | n.Expr) -> n.ExampleDecl:
         *args, result = rest
@@ -141,7 +158,7 @@ class TreeBuilder:
     def dataset(
         self, span: Span, name: Token, row: n.TypeExpr, *settings: n.Setting
     ) -> n.DatasetDecl:
-        return n.DatasetDecl(self._ident(name), row, settings, span=span)
+        return n.DatasetDecl(self._new_name(name), row, settings, span=span)
 
     def optimize(self, span: Span, target: Token, *settings: n.Setting) -> n.OptimizeDecl:
         return n.OptimizeDecl(self._ident(target), settings, span=span)
@@ -163,7 +180,7 @@ class TreeBuilder:
         type: n.TypeExpr,
         default: n.Expr | None,
     ) -> n.Param:
-        return n.Param(self._ident(name), type, default, train is not None, span=span)
+        return n.Param(self._new_name(name), type, default, train is not None, span=span)
 
     def setting(self, span: Span, key: Token, value: n.Expr) -> n.Setting:
         span = Span(self.source, span.start, value.span.end)
@@ -208,7 +225,7 @@ class TreeBuilder:
         return n.Block(doc, stmts, span=span)
 
     def let(self, span: Span, name: Token, type: n.TypeExpr | None, value: n.Expr) -> n.Let:
-        return n.Let(self._ident(name), type, value, span=span)
+        return n.Let(self._new_name(name), type, value, span=span)
 
     def loop(
         self,
@@ -220,7 +237,7 @@ class TreeBuilder:
         until: n.Expr | None,
         body: n.Block,
     ) -> n.Loop:
-        return n.Loop(self._ident(name), type, start, bound, until, body, span=span)
+        return n.Loop(self._new_name(name), type, start, bound, until, body, span=span)
 
     def if_(
         self, span: Span, condition: n.Expr, then: n.Block, otherwise: n.Block | n.If | None
@@ -266,6 +283,10 @@ class TreeBuilder:
         return n.Arg(name and self._ident(name), value, span=span)
 
     def var(self, span: Span, name: Token) -> n.Var:
+        if name.text in _PYTHON_LITERALS:
+            right = _PYTHON_LITERALS[name.text]
+            message = f"`{name.text}` is written `{right}` here"
+            self.diagnostics.append(error("python-literal", message, span, help=f"write `{right}`"))
         return n.Var(name.text, span=span)
 
     def number(self, span: Span, digits: Token) -> n.Number:
@@ -291,7 +312,9 @@ class TreeBuilder:
 
     def comprehension(self, span: Span, item: n.Expr, *rest: Any) -> n.Comprehension:
         *names, iterable, condition = rest
-        return n.Comprehension(item, self._idents(tuple(names)), iterable, condition, span=span)
+        return n.Comprehension(
+            item, tuple(map(self._new_name, names)), iterable, condition, span=span
+        )
 
     def object(self, span: Span, *pairs: n.Pair) -> n.ObjectLit:
         return n.ObjectLit(pairs, span=span)

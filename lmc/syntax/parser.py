@@ -1,39 +1,30 @@
-"""Tokens -> tree, by the grammar's tables."""
+"""Tokens -> tree, by the grammar's tables, and on from a syntax error to the next good place."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from lmc.diagnostics import Diagnostic, error
+from lmc.diagnostics import Diagnostic
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.builder import TreeBuilder
-from lmc.syntax.tables import NONE, Rule, tables
-from lmc.syntax.tokens import COMMENT, END, Token, other_kinds, tokens
+from lmc.syntax.recovery import next_good_place, stand_in
+from lmc.syntax.stack import Stack, TooDeep
+from lmc.syntax.syntax_errors import describe, too_deep
+from lmc.syntax.tokens import COMMENT, Token, declaration_kinds, tokens
 
 
 def parse(source: Source) -> tuple[nodes.Module, list[Diagnostic]]:
     """Parse a text: the declarations that could be read, and what is wrong with the others."""
     found = tokens(source)
-    parser = Parser(source)
-    diagnostics: list[Diagnostic] = []
-    decls: tuple[nodes.Decl, ...] = ()
-    for token in found:
-        if token.kind != COMMENT and not parser.feed(token):
-            span = Span(source, token.start, token.end)
-            diagnostics.append(
-                error("unexpected-token", f"`{token.text}` is not expected here", span)
-            )
-            break
-    else:
-        decls = parser.values[0]
+    run = _Run(source, [token for token in found if token.kind != COMMENT])
+    run.go()
     module = nodes.Module(
         source,
-        decls,
+        run.good_decls(),
         tuple(_comment(source, token) for token in found if token.kind == COMMENT),
+        frozenset(run.broken),
         span=Span(source, 0, len(source.text)),
     )
-    return module, diagnostics + parser.builder.diagnostics
+    return module, run.diagnostics
 
 
 def _comment(source: Source, token: Token) -> nodes.Comment:
@@ -42,81 +33,63 @@ def _comment(source: Source, token: Token) -> nodes.Comment:
     return nodes.Comment(token.text.rstrip(), own_line, span=Span(source, token.start, token.end))
 
 
-class Parser:
-    """The stacks of one parse: states, their values, and where each value starts."""
+class _Run:
+    """One parse of one text, past its errors to its end."""
 
-    def __init__(self, source: Source) -> None:
-        known = tables()
+    def __init__(self, source: Source, found: list[Token]) -> None:
         self.source = source
-        self.builder = TreeBuilder(source)
-        self.rows = known.rows
-        self.rules = [
-            (rule, rule.name and getattr(self.builder, rule.name)) for rule in known.rules
-        ]
-        self.states = [0]
-        self.values: list[Any] = []
-        self.starts: list[int] = []
-        self.end = 0
+        self.found = found
+        builder = TreeBuilder(source)
+        self.stack = Stack(builder)
+        self.diagnostics: list[Diagnostic] = builder.diagnostics
+        self.errors: list[int] = []  # offsets
+        self.broken: set[str] = set()
+        self.declaration = 0  # index of the token that starts the latest one
 
-    def feed(self, token: Token) -> bool:
-        """Take one token; False where it is not expected."""
-        kind = self.kind_of(token)
-        states, rows = self.states, self.rows
-        while (action := rows[states[-1]].get(kind)) is not None:
-            if action >= 0:
-                states.append(action)
-                self.values.append(token)
-                self.starts.append(token.start)
-                self.end = token.end
-                return True
-            rule, build = self.rules[~action]
-            self.reduce(rule, build)
-            if kind == END and rule.origin == "start":
-                return True
-        return False
+    def go(self) -> None:
+        i = 0
+        while i < len(self.found):
+            try:
+                i = self.step(i)
+            except TooDeep:
+                self.diagnostics.append(too_deep(self.source, self.found[i]))
+                i = self.skip(i)
 
-    def kind_of(self, token: Token) -> str:
-        """Decide what a token is in this place: a word may be key, keyword or name."""
-        row = self.rows[self.states[-1]]
-        kinds = [kind for kind in (token.kind, *other_kinds(token)) if kind in row]
-        if len(kinds) > 1:
-            kinds = [kind for kind in kinds if self.accepts(kind)]
-        return kinds[0] if kinds else token.kind
+    def step(self, i: int) -> int:
+        """Take a token, or deal with one that does not fit; give the index of the next."""
+        token = self.found[i]
+        if self.stack.feed(token):
+            if token.kind in declaration_kinds() and self.stack.opens_declaration():
+                self.declaration = i
+            return i + 1
+        self.stack.settle()
+        self.diagnostics.append(describe(self.source, self.stack, self.found, i))
+        self.errors.append(token.start)
+        meant = stand_in(token)
+        return i + 1 if meant and self.stack.feed(meant) else self.skip(i)
 
-    def accepts(self, kind: str) -> bool:
-        """Whether a token of this kind may come next: the tables alone promise too much."""
-        states = self.states.copy()
-        while (action := self.rows[states[-1]].get(kind)) is not None:
-            if action >= 0:
-                return True
-            rule, _ = self.rules[~action]
-            del states[len(states) - rule.size :]
-            if kind == END and rule.origin == "start":
-                return True
-            states.append(self.rows[states[-1]][rule.origin])
-        return False
+    def skip(self, i: int) -> int:
+        """Go on behind an error; when that is at the next declaration, note what is lost."""
+        place = next_good_place(self.source, self.stack, self.found, i)
+        if place.height == (top := self.stack.top_level()):
+            start = self.declaration if len(self.stack.values) > top else i
+            self.broken |= _declared_names(self.found[start : place.index])
+        self.stack.cut(place.height)
+        return place.index
 
-    def reduce(self, rule: Rule, build: Any) -> None:
-        """Put the value of a rule in place of the values of its parts."""
-        states, values, starts, size = self.states, self.values, self.starts, rule.size
-        if size == 1 and build is None and not rule.origin.startswith("_"):
-            states[-1] = self.rows[states[-2]][rule.origin]
-            return
-        base = len(values) - size
-        children: list[Any] = []
-        for position in rule.picks:
-            value: Any = None if position == NONE else values[base + position]
-            if position not in rule.splices:
-                children.append(value)
-            elif children:
-                children.extend(value)
+    def good_decls(self) -> tuple[nodes.Decl, ...]:
+        """Give the declarations without an error in them, and note the names of the others."""
+        good = []
+        for decl in self.stack.values[0]:
+            if any(decl.span.start <= error < decl.span.end for error in self.errors):
+                start = next(i for i, t in enumerate(self.found) if t.start == decl.span.start)
+                self.broken |= _declared_names(self.found[start : start + 2])
             else:
-                children = value  # a list that grows by one: taken over, not copied
-        start = starts[base] if size else self.end
-        del states[len(states) - size :], values[base:], starts[base:]
-        states.append(self.rows[states[-1]][rule.origin])
-        starts.append(start)
-        if build is None:
-            values.append(children if rule.origin.startswith("_") else children[0])
-        else:
-            values.append(build(Span(self.source, start, self.end), *children))
+                good.append(decl)
+        return tuple(good)
+
+
+def _declared_names(found: list[Token]) -> set[str]:
+    """Name what a run of tokens, starting at a declaration, would have declared."""
+    imports = found and found[0].kind == "FROM"
+    return {t.text for t in (found if imports else found[1:2]) if t.text.isidentifier()}

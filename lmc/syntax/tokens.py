@@ -29,6 +29,27 @@ _WRONG_LAST = {
 }
 
 
+# Words that mean something of their own where a value may stand, so no name is called like them.
+RESERVED = frozenset(
+    [
+        "if",
+        "then",
+        "else",
+        "and",
+        "or",
+        "not",
+        "in",
+        "for",
+        "match",
+        "loop",
+        "tune",
+        "true",
+        "false",
+        "none",
+    ]
+)
+
+
 class Token(NamedTuple):
     """A piece of the text and its kind: a terminal of the grammar, a wrong one, or END."""
 
@@ -44,16 +65,35 @@ def tokens(source: Source) -> list[Token]:
     A word is a KEY before `:`, an ARG before `=`, else a keyword if there is one, else a NAME;
     the parser takes it for the next of these where the grammar does not expect the first.
     """
-    text, fixed = source.text, _fixed()
+    found = _scan(source.text, 0)
+    if found and found[-1].kind == "OPEN_LONG_STRING":
+        found = _scan_past_open_string(source.text, found)
+    end = len(source.text)
+    return [*found, Token(END, "", end, end)]
+
+
+def _scan(text: str, start: int) -> list[Token]:
+    fixed = _fixed()
     found = []
-    for match in _scanner().finditer(text):
+    for match in _scanner().finditer(text, start):
         kind = match.lastgroup or ""
-        start, end = match.span(kind)
         word = match[kind]
         if kind in _BY_TEXT:
             kind = fixed.get(word, kind)
-        found.append(Token(kind, word, start, end))
-    found.append(Token(END, "", len(text), len(text)))
+        found.append(Token(kind, word, *match.span(match.lastgroup or 0)))
+    return found
+
+
+def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
+    # An odd count of triple quotes: the one left open is likely the first that runs over the
+    # start of a declaration, and what follows that start is code.
+    for i, token in enumerate(found):
+        if token.kind not in ("LONG_STRING", "OPEN_LONG_STRING"):
+            continue
+        if cut := _declaration_line().search(text, token.start, token.end):
+            opened = text[token.start : cut.start()].rstrip()
+            wrong = Token("OPEN_LONG_STRING", opened, token.start, token.start + len(opened))
+            return [*found[:i], wrong, *_scan(text, cut.start())]
     return found
 
 
@@ -66,6 +106,19 @@ def other_kinds(token: Token) -> tuple[str, ...]:
 
 
 _BY_TEXT = ("NAME", "SIGN")
+
+
+@cache
+def declaration_kinds() -> frozenset[str]:
+    """Name the kinds of token that start a declaration."""
+    return frozenset(kind for kind in tables().rows[0] if kind in _keywords())
+
+
+@cache
+def _declaration_line() -> re.Pattern[str]:
+    kinds = declaration_kinds()
+    words = "|".join(word for word, kind in tables().words.items() if kind in kinds)
+    return re.compile(rf'^(?:\}}|(?:{words})[ \t]+["{{A-Za-z])', re.MULTILINE)
 
 
 @cache

@@ -1,0 +1,462 @@
+"""The table of common slips: what to say, and malformed texts that show each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One slip: its slug, what is said, and examples whose first error is this slip.
+
+    It is known again by parser state and kind of token, or with `any_token` by the state alone.
+    `{token}` and `{previous}` stand for the tokens there, `{text}` for the bare text.
+    """
+
+    code: str
+    message: str
+    examples: tuple[str, ...]
+    help: str | None = None
+    any_token: bool = False
+
+
+def _wrong(code: str, message: str, help: str | None = None) -> Mistake:
+    return Mistake(code, message, (), help)
+
+
+# Tokens that stand nowhere in the language, by their kind or their text.
+WRONG_TOKENS = {
+    "QUOTED": _wrong("single-quotes", "strings stand in double quotes", 'write `"…"`'),
+    "OPEN_STRING": _wrong("unterminated-string", 'this string has no closing `"` on its line'),
+    "OPEN_LONG_STRING": _wrong("unterminated-docstring", 'this text has no closing `"""`'),
+    "BAD_NUMBER": _wrong("bad-number", "{token} is neither a number nor a name"),
+    "BAD_NAME": _wrong(
+        "bad-name",
+        "{token} is no name",
+        "names have the letters a-z A-Z first, then also 0-9 and _",
+    ),
+    "STRAY": _wrong("unexpected-character", "{token} means nothing here"),
+    "WRONG_SIGN": _wrong("unexpected-character", "{token} means nothing here"),
+    "string-prefix": _wrong(
+        "string-prefix", "strings have no prefix {previous}", 'only `r"…"` is known, for raw text'
+    ),
+    "angle-brackets": _wrong(
+        "angle-brackets",
+        "what {previous} holds stands in square brackets",
+        "write `list[T]`, `dict[str, T]`",
+    ),
+    ";": _wrong("semicolon", "no `;` is needed: what comes next starts with a keyword or `name:`"),
+    "//": _wrong("wrong-comment", "comments start with `#`"),
+    "/*": _wrong("wrong-comment", "comments start with `#`"),
+    "&&": _wrong("wrong-operator", "`&&` is no operator", "write `and`"),
+    "||": _wrong("wrong-operator", "`||` is no operator", "write `or`"),
+    "!": _wrong("wrong-operator", "`!` is no operator", "write `not`"),
+    "===": _wrong("wrong-operator", "`===` is no operator", "write `==`"),
+    "!==": _wrong("wrong-operator", "`!==` is no operator", "write `!=`"),
+    "<>": _wrong("wrong-operator", "`<>` is no operator", "write `!=`"),
+    "**": _wrong("wrong-operator", "there is no power operator"),
+    ":=": _wrong("wrong-operator", "`:=` is no operator", "write `let name = value`"),
+    "+=": _wrong("wrong-operator", "names are bound once, so there is no `+=`"),
+    "-=": _wrong("wrong-operator", "names are bound once, so there is no `-=`"),
+}
+
+# Words of other languages, with what to write here instead.
+WORDS = {
+    "elif": "write `else if`",
+    "elsif": "write `else if`",
+    "def": "functions are `pipeline`s, or Python functions declared as `tool`",
+    "fn": "functions are `pipeline`s, or Python functions declared as `tool`",
+    "func": "functions are `pipeline`s, or Python functions declared as `tool`",
+    "function": "functions are `pipeline`s, or Python functions declared as `tool`",
+    "class": "write `record`",
+    "struct": "write `record`",
+    "var": "write `let`",
+    "const": "write `let`",
+    "while": "write `let x = loop state = start for 3 until done { … }`: loops have a bound",
+    "is": "write `==`",
+    "case": "write `match value { pattern => result }`",
+    "switch": "write `match value { pattern => result }`",
+    "lambda": "there are no anonymous functions",
+    "try": "failures are dealt with by `retry:`, `repair:` and `fallback:`",
+    "raise": "failures are dealt with by `retry:`, `repair:` and `fallback:`",
+}
+
+_BLOCK = "pipeline p() -> str { "
+_BODY = "generate g() -> str { "
+_LET = _BLOCK + "let x = "
+_EXPRESSION_STARTS = (
+    _LET, _BLOCK + "return ", _BLOCK + "if ", _LET + "(", _LET + "f(", _LET + "f(1, ", _LET + "[",
+    _LET + "[1, ", _LET + "[y for y in ", _LET + "[y for y in z if ", _LET + "y[", _LET + "if ",
+    _LET + "if a then ", _LET + "if a then b else ", _LET + "match ", _LET + "match a { b => ",
+    _LET + "loop s = ", _LET + "loop s = a for ", _LET + "loop s = a for 3 until ",
+    _LET + "{a: ", _LET + "{a: 1, b: ", _LET + "tune[", _BODY + "a: ", "model m { a: ",
+    'test "t" { assert ', 'test "t" { stub g -> ', "example g(", "example g(1, ",
+    "example g() -> ", "record R { a: str = ", "generate g(a: str = ",
+)  # fmt: skip
+
+
+# Where the next item of a list in braces may stand.
+_BLOCK_ITEMS = (_BLOCK, _BLOCK + '"doc" ', _BLOCK + "return 1 ", _BLOCK + '"doc" return 1 ')
+_BODY_ITEMS = (_BODY, _BODY + '"doc" ', _BODY + "a: 1 ", _BODY + '"doc" a: 1 ')
+_MODEL_ITEMS = ("model m { ", "model m { a: 1 ")
+_SETTING_ITEMS = (*_BODY_ITEMS, *_MODEL_ITEMS)
+_OBJECT_ITEMS = ("default { a: {", "default { a: {b: 1, ")
+_FIELD_ITEMS = (
+    "record R { ",
+    'record R { "doc" ',
+    "record R { a: str ",
+    'record R { "doc" a: str ',
+)
+_VARIANT_ITEMS = ("enum E { ", 'enum E { "doc" ', "enum E { a ", 'enum E { "doc" a ')
+_PARAMETERS = ("generate g(", "generate g(a: str, ", "generate g(train ")
+
+
+def _after(starts: tuple[str, ...], *texts: str) -> tuple[str, ...]:
+    return tuple(start + text for start in starts for text in texts)
+
+
+_SIGNATURES = ("generate g", "critique g", "refine g", "vote g", "pipeline g", "tool g", "metric g")
+_NAMELESS = (
+    "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
+    "vote (", "pipeline (", "metric (", "example (", "dataset :", "optimize {", "stub",
+)  # fmt: skip
+
+MISTAKES = (
+    # --- between declarations ---
+    Mistake(
+        "statement-outside-block",
+        "{token} stands only in the block of a pipeline, a metric or a test",
+        tuple(f"{word} x" for word in ("let", "return", "if", "yield", "assert", "stub", "loop")),
+    ),
+    Mistake(
+        "setting-outside-body",
+        "a setting stands in the braces of a declaration",
+        ("model: x", "generate g() -> str model: x"),
+        "settings for all modules go into `default { … }`",
+    ),
+    Mistake("import-form", 'an import is `from "path" import name, name as other`', ("import x",)),
+    Mistake(
+        "import-form",
+        'an import is `from "path" import name, name as other`',
+        (
+            "from x",
+            'from "x" y',
+            'from "x" import *',
+            'from "x" import a, *',
+            'from "x" import a as *',
+        ),
+        any_token=True,
+    ),
+    Mistake(
+        "unknown-declaration",
+        "a declaration is expected here, not {token}",
+        ('"text"', "x = 1", "generate g() -> str x = 1"),
+        any_token=True,
+    ),
+    # --- heads of declarations ---
+    Mistake(
+        "missing-name",
+        "a name is expected here, not {token}",
+        (
+            *(n for n in _NAMELESS if n != "stub"),
+            _BLOCK + "let =",
+            _BLOCK + "stub ->",
+            _LET + "loop =",
+            _LET + "y.1",
+            _LET + "y?.1",
+            _LET + ".1",
+            _LET + "[y for 1",
+            _LET + "[y for a, 1",
+        ),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-title",
+        "a test has a title in double quotes",
+        ("test {", "test name {"),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-parameters",
+        "the parameters are missing: `(name: T, …)`, or `()` for none",
+        (*(f"{head} ->" for head in _SIGNATURES), "example g ->"),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-result-type",
+        "the result type is missing: write `-> T` after the parameters",
+        ("generate g() {", "generate g(x: str) {"),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-from",
+        'a tool says where its Python function is: `from "package.module:function"`',
+        ("tool f() -> str {", "tool f() -> str from x"),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-body",
+        "`{ … }` is missing here",
+        (
+            "refine f() -> str",
+            "pipeline f() -> str",
+            "record R",
+            "enum E",
+            "model m",
+            "default",
+            "dataset d: Row",
+            "optimize p",
+            'test "t"',
+            _BLOCK + "if x return",
+            _BLOCK + "if x { } else return",
+            _LET + "loop s = 1 for 3 yield",
+            _LET + "loop s = 1 for 3 until x yield",
+            _LET + "match x a",
+        ),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-body",
+        'a metric has a block, or `from "package.module:function"`',
+        ("metric m() -> bool", "metric m() -> bool from x"),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-row-type",
+        "a dataset says the type of its rows: `dataset name: Row { … }`",
+        ("dataset d {",),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-equals",
+        "`=` and a value are expected here, not {token}",
+        (
+            _BLOCK + "let x 1",
+            _BLOCK + "let x: str }",
+            "type A str",
+            _LET + "loop s 1",
+            _LET + "loop s: str }",
+        ),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-arrow",
+        "`->` and a result are expected here, not {token}",
+        ("example g(1) R", 'test "t" { stub g R', 'test "t" { stub g(1)'),
+        any_token=True,
+    ),
+    # --- fields, parameters, settings ---
+    Mistake(
+        "missing-type",
+        "{token} needs a type: write `{text}: T`",
+        _after((*_FIELD_ITEMS, *_PARAMETERS), "x"),
+    ),
+    Mistake(
+        "equals-for-colon",
+        "`:` is expected after {token}, not `=`",
+        _after((*_FIELD_ITEMS, *_PARAMETERS, *_SETTING_ITEMS, *_OBJECT_ITEMS), "x = 1"),
+    ),
+    Mistake(
+        "missing-colon",
+        "`:` is missing after {token}: a setting is `name: value`",
+        _after((*_SETTING_ITEMS, *_OBJECT_ITEMS), "x 1"),
+    ),
+    Mistake(
+        "missing-key",
+        "the name before this `:` is missing",
+        _after((*_SETTING_ITEMS, *_OBJECT_ITEMS, *_FIELD_ITEMS, *_PARAMETERS), ": 1"),
+    ),
+    Mistake(
+        "extra-comma",
+        "this `,` separates nothing",
+        (
+            *_after((*_SETTING_ITEMS, *_FIELD_ITEMS, *_VARIANT_ITEMS), ",,"),
+            *_after((*_PARAMETERS[:2], *_OBJECT_ITEMS), ","),
+            *_after((_LET + "f(", _LET + "f(1, ", "example g(", "example g(1, "), ","),
+            *_after((_LET + "[", _LET + "[1, ", _LET + "tune[", _LET + "tune[1, "), ","),
+            *_after((_BLOCK + "return 1", "type A = list[", "type A = int("), ","),
+        ),
+        "write one `,` between two items",
+    ),
+    Mistake(
+        "no-tuples",
+        "parentheses hold one value",
+        _after(_EXPRESSION_STARTS, "(a, b"),
+        "a list is written `[a, b]`",
+    ),
+    Mistake(
+        "colon-for-equals",
+        "an argument is named with `=`: write `{text}=value`",
+        (_LET + "f(a: 1)", _LET + "f(1, a: 1)", "example g(a: 1)", "example g(1, a: 1)"),
+    ),
+    Mistake(
+        "colon-for-equals",
+        "`type` names its type with `=`",
+        ("type A: str",),
+    ),
+    Mistake(
+        "misplaced-docstring",
+        "a docstring stands first in the braces",
+        (
+            *_after(_BODY_ITEMS[1:], '"x"', '"""x"""'),
+            *_after(_BLOCK_ITEMS[1:], '"x"', '"""x"""'),
+            *_after(_FIELD_ITEMS[1:], '"""x"""'),
+            *_after(_VARIANT_ITEMS[1:], '"""x"""'),
+        ),
+    ),
+    Mistake(
+        "misplaced-docstring",
+        "models and datasets have no docstring",
+        _after(_MODEL_ITEMS, '"x"', '"""x"""'),
+        "write a comment: `# …`",
+    ),
+    Mistake(
+        "misplaced-frozen",
+        "`frozen` stands before a docstring at the start of the braces",
+        _after(
+            (*_BODY_ITEMS[1:], *_FIELD_ITEMS[1:], *_BLOCK_ITEMS[1:], *_MODEL_ITEMS), 'frozen "x"'
+        ),
+    ),
+    Mistake(
+        "statement-in-body",
+        "this declaration has settings, `name: value`, and no statements",
+        _after(_SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x"),
+        "statements go into a `pipeline`",
+    ),
+    Mistake(
+        "bad-setting",
+        "a setting, `name: value`, is expected here, not {token}",
+        _after((*_SETTING_ITEMS, *_OBJECT_ITEMS), "1"),
+        any_token=True,
+    ),
+    Mistake(
+        "bad-field",
+        "a field, `name: T`, is expected here, not {token}",
+        (*_after(_FIELD_ITEMS, "1"), "record R { a: str = 1 1", 'record R { a: str = 1 "x" 1'),
+        any_token=True,
+    ),
+    Mistake(
+        "bad-variant",
+        'a variant is a name with a note or none: `name "note"`',
+        _after(_VARIANT_ITEMS, "1"),
+        any_token=True,
+    ),
+    Mistake(
+        "bad-parameter",
+        "a parameter, `name: T`, is expected here, not {token}",
+        _after(_PARAMETERS, "1"),
+        any_token=True,
+    ),
+    # --- types ---
+    Mistake(
+        "wrong-refinement",
+        "limits stand in parentheses: `int(0..10)`, `list[T](1..5)`",
+        ("type A = int[0..10]", "type A = list[-1]", "type A = list[..5]"),
+    ),
+    Mistake(
+        "wrong-refinement",
+        'a limit is a range, `lo..hi`, `lo..` or `..hi`, or a pattern, `r"…"`',
+        (
+            "type A = int(5)",
+            "type A = int(1 2",
+            "type A = int(a)",
+            "type A = int(0, a)",
+            "type A = int(0..a)",
+            "type A = int(-a)",
+        ),
+        any_token=True,
+    ),
+    # --- statements ---
+    Mistake(
+        "missing-let",
+        "a name is bound with `let`: write `let {text} = …`",
+        _after(_BLOCK_ITEMS, "x = 1"),
+    ),
+    Mistake(
+        "setting-in-block",
+        "a block holds statements, and no settings",
+        _after(_BLOCK_ITEMS, "model: x"),
+    ),
+    Mistake(
+        "for-statement",
+        "there is no `for` statement",
+        _after(_BLOCK_ITEMS, "for x in y"),
+        "write `[f(x) for x in xs]`, or `let s = loop t = start for 3 { … }`",
+    ),
+    Mistake(
+        "stray-else",
+        "this `else` follows no `if`",
+        _after(_BLOCK_ITEMS, "else"),
+    ),
+    Mistake(
+        "equals-for-comparison",
+        "`=` compares nothing",
+        _after(_EXPRESSION_STARTS, "a.b = 1"),
+        "write `==`",
+    ),
+    Mistake(
+        "unknown-statement",
+        "a statement is expected here, not {token}",
+        _after(_BLOCK_ITEMS, "1"),
+        "statements start with let, if, return, yield, assert or stub",
+        any_token=True,
+    ),
+    Mistake(
+        "loop-form",
+        "a loop is `loop state = start for 3 until condition { … }`, with its bound after `for`",
+        (_LET + "loop s = 1 until x", _LET + "loop s = 1 {"),
+        any_token=True,
+    ),
+    # --- expressions ---
+    Mistake(
+        "chained-comparison",
+        "comparisons do not chain",
+        _after(_EXPRESSION_STARTS, "a < b < c"),
+        "write `a < b and b < c`",
+    ),
+    Mistake(
+        "misplaced-not",
+        "`not` stands before what it negates",
+        _after(_EXPRESSION_STARTS, "a not in b", "a == not b"),
+        "write `not (a in b)`",
+    ),
+    Mistake(
+        "if-form",
+        "an `if` expression is `if condition then value else value`",
+        (_LET + "if a {", _LET + "if a then b }", _LET + "(if a then b)"),
+        any_token=True,
+    ),
+    Mistake(
+        "match-form",
+        "a `match` is `match value { a | b => result, _ => result }`",
+        _after(
+            (_LET + "match x { ",),
+            "}",
+            "a: 1",
+            "a | 1",
+            '"a": 1',
+            '"a" | b',
+            "_: 1",
+            "a => 1 2",
+            "a => 1 b => 1 1",
+        ),
+        any_token=True,
+    ),
+    Mistake(
+        "tune-form",
+        "`tune` lists its options in square brackets: `tune[a, b]`",
+        (_LET + "tune(1)",),
+        any_token=True,
+    ),
+    Mistake(
+        "comprehension-form",
+        "items are made by `[value for name in list]`",
+        (
+            _LET + "[a for b]",
+            _LET + "[a for b, c]",
+            _LET + "[a for b in c d",
+            _LET + "[a for b in c if d e",
+        ),
+        any_token=True,
+    ),
+)

@@ -1,0 +1,238 @@
+"""Messages for syntax errors: one table of mistakes with malformed examples.
+
+The examples are parsed once, at the first error, and tell in which parser state and at which kind
+of token each mistake shows; so a message follows its mistake when the grammar changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from lmc.diagnostics import Diagnostic, Label, did_you_mean, error
+from lmc.source import Source, Span
+from lmc.syntax.builder import TreeBuilder
+from lmc.syntax.mistakes import MISTAKES, WORDS, WRONG_TOKENS, Mistake
+from lmc.syntax.recovery import CLOSING, OPENING, open_brackets
+from lmc.syntax.stack import MAX_DEPTH, Stack
+from lmc.syntax.tables import tables
+from lmc.syntax.tokens import COMMENT, END, Token, declaration_kinds, tokens
+
+ANY = "*"
+
+_VALUE_KINDS = ("NAME", "NUMBER", "STRING", "LONG_STRING", "TRUE", "FALSE", "NONE", "LBRACE",
+                "LSQB", "DOT", "TUNE", "MATCH", "NOT", "KEY", "ARG", "TRAIN")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A token that does not fit, and all that is around it."""
+
+    source: Source
+    stack: Stack
+    found: list[Token]
+    index: int
+
+    @property
+    def token(self) -> Token:
+        """The token that does not fit."""
+        return self.found[self.index]
+
+    @property
+    def previous(self) -> Token | None:
+        """The token before it."""
+        return self.found[self.index - 1] if self.index else None
+
+    def span(self, token: Token | None = None) -> Span:
+        """Show where a token is; the end of the text is shown behind its last token."""
+        token = token or self.token
+        if token.kind == END and self.previous:
+            return Span(self.source, self.previous.end, self.previous.end)
+        return Span(self.source, token.start, token.end)
+
+
+def describe(source: Source, stack: Stack, found: list[Token], index: int) -> Diagnostic:
+    """Say what is wrong with a token that the stack, settled, does not take."""
+    scene = Scene(source, stack, found, index)
+    for look in (_wrong_token, _bracket, _word, _known_mistake, _comma):
+        if (diagnostic := look(scene)) is not None:
+            return diagnostic
+    return _by_expectation(scene)
+
+
+def too_deep(source: Source, token: Token) -> Diagnostic:
+    """Refuse what nests too deeply for the later stages."""
+    message = f"this nests more than {MAX_DEPTH} levels deep"
+    help = "give parts of it names with `let`"
+    return error("too-deep", message, Span(source, token.start, token.end), help=help)
+
+
+def _wrong_token(scene: Scene) -> Diagnostic | None:
+    token, previous = scene.token, scene.previous
+    mistake = WRONG_TOKENS.get(token.text) or WRONG_TOKENS.get(token.kind)
+    if mistake is not None:
+        return _diagnose(scene, mistake)
+    if previous and previous.text in ("list", "dict") and token.text == "<":
+        return _diagnose(scene, WRONG_TOKENS["angle-brackets"])
+    adjacent = previous and previous.kind == "NAME" and previous.end == token.start
+    if adjacent and token.kind in ("STRING", "LONG_STRING"):
+        return _diagnose(scene, WRONG_TOKENS["string-prefix"])
+    return None
+
+
+def _bracket(scene: Scene) -> Diagnostic | None:
+    """Brackets that are not closed, or not open."""
+    token, stack = scene.token, scene.stack
+    opens = [(stack.symbol(h), stack.values[h - 1]) for h in open_brackets(stack)]
+    if token.kind in CLOSING:
+        if CLOSING[token.kind] not in (kind for kind, _ in opens):
+            return error("unmatched-bracket", f"`{token.text}` closes nothing", scene.span())
+        if CLOSING[token.kind] != opens[-1][0]:
+            return _unclosed(scene, opens[-1][1])
+        return None
+    if not opens:
+        return None
+    line_start = scene.source.text.rfind("\n", 0, token.start) + 1
+    first = not scene.source.text[line_start : token.start].strip()
+    if token.kind == END or (token.kind in declaration_kinds() and token.start == line_start):
+        return _unclosed(scene, opens[-1][1])
+    if first and token.kind in ("LET", "RETURN", "YIELD", "ASSERT", "STUB"):
+        return _unclosed(scene, opens[-1][1]) if opens[-1][0] in ("LPAR", "LSQB") else None
+    return None
+
+
+def _unclosed(scene: Scene, bracket: Token) -> Diagnostic:
+    close = tables_text(OPENING[bracket.kind])
+    where = "the text ends here" if scene.token.kind == END else f"{close} is missing before this"
+    return error(
+        "unclosed-bracket",
+        f"`{bracket.text}` is not closed",
+        Label(scene.span(bracket), f"needs a {close}"),
+        Label(scene.span(), where),
+    )
+
+
+def _word(scene: Scene) -> Diagnostic | None:
+    """Words of other languages, and misspelt keywords, where a keyword should stand."""
+    token, expected = scene.token, scene.stack.expected()
+    if not token.text.isidentifier() or scene.stack.kind_of(token) in ("KEY", "ARG"):
+        return None
+    if (advice := WORDS.get(token.text)) and not {"NAME", "KEY"} & set(expected):
+        return error(
+            "foreign-word", f"`{token.text}` is no word of the language", scene.span(), help=advice
+        )
+    if "LET" not in expected and "RECORD" not in expected:
+        return None
+    words = {w: k for w, k in tables().words.items() if k in expected and k in _STARTERS}
+    if token.text in tables().words or token.kind != "NAME":
+        return None
+    code = "unknown-declaration" if "RECORD" in expected else "unknown-statement"
+    near = did_you_mean(token.text, words)
+    what = "declaration" if "RECORD" in expected else "statement"
+    help = f"write `{near}`" if near else f"a {what} starts with {_join(sorted(words))}"
+    return error(code, f"`{token.text}` starts no {what}", scene.span(), help=help)
+
+
+_STARTERS = declaration_kinds() | {"LET", "IF", "RETURN", "YIELD", "ASSERT", "STUB"}
+
+
+def _known_mistake(scene: Scene) -> Diagnostic | None:
+    known = _places()
+    state, kind = scene.stack.states[-1], scene.token.kind
+    for key in ((state, kind), (state, ANY)):
+        if key in known:
+            return _diagnose(scene, known[key])
+    return None
+
+
+def _diagnose(scene: Scene, mistake: Mistake) -> Diagnostic:
+    previous = _shown(scene.previous) if scene.previous else ""
+    words = {"{token}": _shown(scene.token), "{text}": scene.token.text, "{previous}": previous}
+
+    def fill(template: str) -> str:
+        for word, text in words.items():
+            template = template.replace(word, text)
+        return template
+
+    help = mistake.help and fill(mistake.help)
+    return error(mistake.code, fill(mistake.message), scene.span(), help=help)
+
+
+def _comma(scene: Scene) -> Diagnostic | None:
+    if not scene.stack.symbols[scene.stack.states[-1]].startswith("_commas"):
+        return None
+    if scene.token.kind not in _VALUE_KINDS:
+        return None
+    message = f"a `,` is missing before {_shown(scene.token)}"
+    return error("missing-comma", message, scene.span(), help="separate items with `,`")
+
+
+def _by_expectation(scene: Scene) -> Diagnostic:
+    """Say what would have fitted."""
+    row = scene.stack.rows[scene.stack.states[-1]]
+    shown = _shown(scene.token)
+    if "atom" in row:
+        return error("missing-value", f"a value is expected here, not {shown}", scene.span())
+    if "type" in row or "prim_type" in row:
+        return error("missing-type", f"a type is expected here, not {shown}", scene.span())
+    expected = [tables_text(kind) for kind in scene.stack.expected()]
+    if 0 < len(expected) <= 4:
+        message = f"{_join(expected)} is expected here, not {shown}"
+        return error("unexpected-token", message, scene.span())
+    return error("unexpected-token", f"{shown} is not expected here", scene.span())
+
+
+def _shown(token: Token) -> str:
+    if token.kind == END:
+        return "the end of the text"
+    if token.kind in ("LONG_STRING", "STRING"):
+        return "a docstring" if token.kind == "LONG_STRING" else "a string"
+    return f"`{token.text}`"
+
+
+_KIND_NAMES = {
+    "NAME": "a name",
+    "KEY": "`name:`",
+    "ARG": "`name=`",
+    "NUMBER": "a number",
+    "STRING": "a string",
+    "LONG_STRING": "a docstring",
+    "COMPARE": "a comparison",
+    "FROZEN": "`frozen`",
+    END: "the end of the text",
+}
+
+
+def tables_text(kind: str) -> str:
+    """Name a kind of token as people know it."""
+    if kind in _KIND_NAMES:
+        return _KIND_NAMES[kind]
+    known = tables()
+    return next(f"`{text}`" for text, k in (known.words | known.signs).items() if k == kind)
+
+
+def _join(items: list[str]) -> str:
+    return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+@cache
+def _places() -> dict[tuple[int, str], Mistake]:
+    """Where each mistake of the table shows: by state and token, or by the state alone."""
+    places: dict[tuple[int, str], Mistake] = {}
+    for mistake in MISTAKES:
+        for example in mistake.examples:
+            state, kind = place_of_error(example)
+            key = (state, ANY if mistake.any_token else kind)
+            places.setdefault(key, mistake)
+    return places
+
+
+def place_of_error(text: str) -> tuple[int, str]:
+    """Find the parser state and the kind of token at which a malformed text fails."""
+    source = Source("", text)
+    stack = Stack(TreeBuilder(source))
+    for token in tokens(source):
+        if token.kind != COMMENT and not stack.feed(token):
+            stack.settle()
+            return stack.states[-1], token.kind
+    raise ValueError(f"no syntax error in {text!r}")
