@@ -40,8 +40,7 @@ def command(
     from lmc.runtime.measuring import measure
     from lmc.runtime.program import load
 
-    loaded = load(program, model=model, cache=cache)
-    with EvalView() as view:
+    with load(program, model=model, cache=cache) as loaded, EvalView() as view:
         found = measure(
             loaded, budget=parse_budget(budget), progress=view.row, started=view.start, **options
         )
