@@ -138,7 +138,7 @@ def test_marks_may_be_dressed_up_and_the_first_counts(name: str, text: str) -> N
     ("name", "text"), [("chat", "[[answer]] 4"), ("xml", "<answer>4</answer>")]
 )
 def test_a_missing_mark_is_named(name: str, text: str) -> None:
-    with pytest.raises(ParseFailure, match="steps.* is missing; reply with"):
+    with pytest.raises(ParseFailure, match=r"steps.* is missing; reply with"):
         layout_for(name).parse(spec_of(SOLUTION), text)
 
 
