@@ -7,8 +7,8 @@ on disk).
 
 from __future__ import annotations
 
-import hashlib
 import json
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -95,7 +95,7 @@ def compile_grammar(grammar: str) -> dict[str, Any]:
 
 
 def _digest(grammar: str) -> str:
-    return hashlib.sha256(grammar.encode()).hexdigest()
+    return f"{zlib.crc32(grammar.encode()):08x}"  # hashlib takes longer to import than to check
 
 
 def _terminals(lark: Lark) -> dict[str, Any]:
