@@ -11,7 +11,7 @@ from lmc.check.program import ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Env
 from lmc.check.settings import SettingSpec, named, value_of
 from lmc.check.subtyping import is_subtype, show, widen
-from lmc.check.types import ERROR, IntType, Type
+from lmc.check.types import ERROR, INT, IntType, Type
 from lmc.diagnostics import Label
 from lmc.source import Span
 from lmc.syntax import nodes
@@ -81,6 +81,7 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
             why = f"the start of `{loop.name.name}`"
             inference.report_mismatch(env, loop.start, start, state, why, loop.type.span)
     value_of(env, loop.bound, _BOUND, "for")
+    env.ctx.program.types.setdefault(id(loop.bound), INT)
     inner = env.nested(kind="loop", result=state)
     inner.bind(loop.name, state, "loop state")
     if loop.until is not None:

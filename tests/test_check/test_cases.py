@@ -26,3 +26,16 @@ def test_the_corpus_is_large():
     assert len(CASES) >= 80
     assert len({(case.file, case.title) for case in CASES}) == len(CASES)
     assert all(case.intents for case in CASES)
+
+
+def test_an_update_keeps_the_intents(tmp_path: Path) -> None:
+    file = tmp_path / "case.md"
+    program = "```lmp\ngenerate g(q: strr) -> str\n# error: other @1:1\n```\n"
+    file.write_text(f"# Cases\n\n## one\n\n{program}\n## two\n\n{program}", "utf-8")
+    first, second = cases(tmp_path)
+    second.record(second.check())
+    first.record(first.check())
+    again = cases(tmp_path)
+    assert [case.intents for case in again] == [first.intents, second.intents]
+    assert [case.shown for case in again] == [render(first.check())] * 2
+    assert places(first.check()) != first.intents

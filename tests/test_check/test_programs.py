@@ -37,7 +37,7 @@ def expressions_of(node):
     skipped = []
     if isinstance(node, nodes.Call):
         skipped = [id(node.target)]
-    if isinstance(node, nodes.Attr) and getattr(node.value, "name", " ")[0].isupper():
+    if isinstance(node, nodes.Attr) and str(getattr(node.value, "name", "")).istitle():
         skipped = [id(node.value)]
     zipped = isinstance(node, nodes.Call) and node.target.name == "zip"
     if isinstance(node, nodes.Expr) and not isinstance(node, nodes.Selector) and not zipped:
