@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmc.models.decoding import Engine
 
 _GATHER_S = 0.003  # how long the thread waits for company after the first request
+_STOP_TIMEOUT_S = 5.0
 _HASHED_IN_FULL_BYTES = 64 << 20
 
 
@@ -52,6 +53,56 @@ class Job:
             self.done.set_exception(failure)
 
 
+class Worker:
+    """The thread that owns one engine: it loads it at the first request and decodes batches.
+
+    Pools that name the same model share its worker, and so the weights.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source, self.users = source, 0
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a request for the next batch."""
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """End the thread after the batch it is in, which lets the weights go."""
+        self._jobs.put(None)
+        self._thread.join(_STOP_TIMEOUT_S)
+
+    def _work(self) -> None:
+        engine: Engine | ModelFailure | None = None
+        while jobs := self._gather():
+            engine = engine or _load(self.source)
+            if isinstance(engine, ModelFailure):
+                for job in jobs:
+                    job.fail(engine)
+            else:
+                _answer(engine, jobs)
+
+    def _gather(self) -> list[Job]:
+        """Wait for a request, then take all that are there; empty when it is time to stop."""
+        jobs: list[Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            try:
+                job = self._jobs.get(timeout=_GATHER_S)
+            except queue.Empty:
+                return jobs
+        if jobs:
+            self._jobs.put(None)  # answer these first
+        return jobs
+
+
+_workers: dict[str, Worker] = {}  # by endpoint; touched on the event loop only
+os.register_at_fork(after_in_child=_workers.clear)  # a child has none of the threads
+
+
 class Transformers:
     """A causal language model in a folder (or of a model hub), on the GPU if there is one.
 
@@ -68,51 +119,27 @@ class Transformers:
         self.capabilities = Capabilities(
             logprobs=True, multiple_samples=True, adapters=True, seed=True, local=True
         )
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Queue the request for the next batch. Raises: ModelFailure."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
-            self._thread.start()
+        """Answer together with what else is asked at this moment. Raises: ModelFailure."""
+        if self._worker is None:
+            self._worker = _workers.get(self.endpoint) or Worker(self.source)
+            _workers[self.endpoint] = self._worker
+            self._worker.users += 1
         job = Job(request)
-        self._jobs.put(job)
+        self._worker.submit(job)
         return await asyncio.wrap_future(job.done)
 
     async def close(self) -> None:
-        """Stop the thread after the batch it is in, and let the weights go."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(thread.join, 5.0)
-
-    def _work(self) -> None:
-        engine: Engine | ModelFailure | None = None
-        while jobs := self._gather():
-            engine = engine or _load(self.source)
-            if isinstance(engine, ModelFailure):
-                for job in jobs:
-                    job.fail(engine)
-            else:
-                _answer(engine, jobs)
-
-    def _gather(self) -> list[Job]:
-        """Wait for a request, then take all that are there; empty when it is time to stop."""
-        jobs: list[Job] = []
-        first = self._jobs.get()
-        if first is None:
-            return []
-        jobs.append(first)
-        while True:
-            try:
-                job = self._jobs.get(timeout=_GATHER_S)
-            except queue.Empty:
-                return jobs
-            if job is None:
-                self._jobs.put(None)
-                return jobs
-            jobs.append(job)
+        """Let the weights go when nobody else uses them."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        worker.users -= 1
+        if worker.users == 0:
+            _workers.pop(self.endpoint, None)
+            await asyncio.to_thread(worker.stop)
 
 
 def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:

@@ -24,6 +24,7 @@ _LOCAL_TIMEOUT_S = 3600.0
 # Only under a budget in tokens or money, where a bound is needed and the program gives none.
 _BUDGETED_MAX_TOKENS = 4096
 ANY_MODEL = "*"
+_NOT_CACHED = (False, "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class ModelPool:
         *,
         retry: Any = None,
         fallback: Sequence[str] | str | None = None,
-        cache: bool | None = None,
+        cache: bool | str | None = None,
     ) -> list[Answer]:
         """`request.n` answers, from this model or the first of its fallbacks that gives them.
 
@@ -139,13 +140,13 @@ class ModelPool:
             self.cache.close()
 
     async def _ask(
-        self, bound: BoundModel, request: Request, retry: Any, cache: bool | None
+        self, bound: BoundModel, request: Request, retry: Any, cache: bool | str | None
     ) -> list[Answer]:
         request = self._complete(bound, request)
         policy = bound.retry if retry is None else RetryPolicy.from_settings(retry)
         keep = bound.settings.get("cache", True) if cache is None else cache
         with await self._reserve(bound, request) as reservation:
-            if keep and bound.backend.capabilities.cacheable:
+            if keep not in _NOT_CACHED and bound.backend.capabilities.cacheable:
                 answers = await self._ask_once(bound, request, policy)
             else:
                 answers = await self._send(bound, request, policy)

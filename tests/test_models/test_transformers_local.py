@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -153,6 +154,17 @@ async def test_adapter_changes_the_answer_and_only_where_it_is_asked_for(model, 
     with pytest.raises(ModelFailure) as failure:
         await model.generate(replace(plain, adapter=str(tmp_path / "nothing")))
     assert failure.value.kind == "not_found"
+
+
+async def test_pools_share_the_weights(folder):
+    one, two = Transformers(str(folder)), Transformers(str(folder))
+    before = threading.active_count()
+    answers = await asyncio.gather(one.generate(ask_for("q")), two.generate(ask_for("q")))
+    assert answers[0] == answers[1] and threading.active_count() == before + 1
+    await one.close()
+    assert await two.generate(ask_for("q")) == answers[0]
+    await two.close()
+    assert "lmc-engine" not in {thread.name for thread in threading.enumerate()}
 
 
 async def test_broken_folder_is_a_failure(tmp_path):

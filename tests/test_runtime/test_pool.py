@@ -301,3 +301,12 @@ async def test_cached_ask_is_quick(pool_at, cache):
             await pool.ask("m", request)
             times_s.append(time.perf_counter() - start_s)
     assert sorted(times_s)[150] < 500e-6  # measured below 100 µs on a quiet machine
+
+
+async def test_cache_setting_of_the_model(pool_at, cache):
+    with Loopback("ok") as server:
+        pool = pool_at(server, cache=cache, **{"max_tokens": 3})
+        pool.models["m"]["cache"] = "off"
+        for _ in range(2):
+            await pool.ask("m", ask_for("q"))
+        assert server.counts == {"q": 2}
