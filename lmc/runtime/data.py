@@ -87,18 +87,18 @@ def load_dataset(
     base_dir: Path | None = None,
     *,
     inputs: Collection[str] | None = None,
-    seed: int | None = None,
+    seed: int = 0,
 ) -> Split:
     """Load a `dataset` of a program and split it as it says.
 
-    Its source is relative to the file that declares it (else to `base_dir`). Raises: LmcError.
+    Its source is relative to the file that declares it (else to `base_dir`). A `seed` of its own
+    comes before the one given, so that test rows stay test rows. Raises: LmcError.
     """
     settings = dataset.settings
     home = dataset.span.source.path
     folder = home.parent if home is not None else base_dir or Path()
     rows = load_rows(folder / settings["source"], dataset.row, settings.get("columns"))
-    own_seed = settings.get("seed", 0) if seed is None else seed
-    split = settings.get("split")
+    split, own_seed = settings.get("split"), settings.get("seed", seed)
     return split_rows(rows, split, seed=own_seed, inputs=inputs, span=dataset.span)
 
 

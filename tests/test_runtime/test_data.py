@@ -192,7 +192,7 @@ def test_a_dataset_is_found_beside_its_program(tmp_path: Path) -> None:
     lines = "".join(f'{{"q": "{i}", "answer": {i}}}\n' for i in range(20))
     written(tmp_path / "data", "rows.jsonl", lines)
     source = Source("p.lmp", "dataset d: Row {}", tmp_path / "p.lmp")
-    settings = {
+    settings: dict[str, Any] = {
         "source": "data/rows.jsonl",
         "columns": {"question": "q"},
         "split": {"train": 8, "dev": 4, "test": 8},
@@ -201,5 +201,7 @@ def test_a_dataset_is_found_beside_its_program(tmp_path: Path) -> None:
     dataset = DatasetDef("d", Span(source, 0, 7), ROW, settings)
     split = load_dataset(dataset)
     assert [len(p) for p in (split.train, split.dev, split.test)] == [8, 4, 8]
+    assert split == load_dataset(dataset, seed=4)
+    del settings["seed"]
     assert split == load_dataset(dataset, seed=3) != load_dataset(dataset, seed=4)
     assert len(fingerprint(split.all)) == 64
