@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
-from lmc.check.types import STR, RecordType
+from lmc.check.types import STR, RecordType, Type
 from lmc.diagnostics import LmcError, error
-from lmc.ir.graph import Node, Slots
+from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message, ParseFailure
@@ -42,7 +42,12 @@ class ModuleCall:
         self.own = _own(self.settings, executor.program.default)
         self.model = executor.model or parameters.model or self.settings.get("model")
         self.bound = executor.pool.bind(self.model)
-        self.spec = call_spec(step, parameters.instruction, training=executor.training)
+        self.spec = call_spec(
+            step,
+            parameters.instruction,
+            training=executor.training,
+            reason=bool(self.settings.get("reason")),
+        )
         self.layout = layout_for(self.setting("layout") or "chat", self.settings.get("template"))
         self.demos = self._demos(parameters.demos)
         self.request = self._request(parameters.adapter)
@@ -278,7 +283,7 @@ class _Conversation:
         )
 
 
-def call_spec(step: Step, instruction: str | None, *, training: bool) -> CallSpec:
+def call_spec(step: Step, instruction: str | None, *, training: bool, reason: bool) -> CallSpec:
     """The signature of a model node; `instruction` replaces one that is not frozen."""
     node = step.node
     slots: Slots = node.attrs["slots"]
@@ -290,14 +295,13 @@ def call_spec(step: Step, instruction: str | None, *, training: bool) -> CallSpe
             for name, type in zip(node.attrs["names"], step.types)
             if name not in hidden
         ),
-        outputs=_output_fields(node, reason=bool(slots.settings.get("reason"))),
+        outputs=_output_fields(node.type, reason=reason),
         result=node.type,
         requirements=slots.requirements,
     )
 
 
-def _output_fields(node: Node, *, reason: bool) -> tuple[FieldSpec, ...]:
-    result = node.type
+def _output_fields(result: Type, *, reason: bool) -> tuple[FieldSpec, ...]:
     if isinstance(result, RecordType):
         fields = tuple(FieldSpec(f.name, f.type, f.note) for f in result.fields)
     else:

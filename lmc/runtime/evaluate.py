@@ -13,7 +13,7 @@ from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.concurrency import for_all
-from lmc.runtime.failures import CallFailure
+from lmc.runtime.failures import is_infrastructure, is_own
 from lmc.runtime.statistics import mean_interval
 from lmc.runtime.traces import Trace
 from lmc.runtime.usage import Usage
@@ -134,7 +134,8 @@ async def evaluate(
     """Run a module or pipeline on all rows and score the results.
 
     `progress` is called as each row is done, in order of finishing. Traces are kept on request
-    only: they hold every prompt. Raises: LmcError[budget-exceeded], LmcError[missing-column].
+    only: they hold every prompt. Raises: LmcError[budget-exceeded, missing-column], and what is
+    wrong around the program, such as a tool that cannot be imported.
     """
     graph = executor.graph(target)
     _require_columns(graph, rows)
@@ -162,10 +163,12 @@ async def _run_row(
     inputs = row_inputs(graph, row.values, training=executor.training)
     try:
         pred = await executor.run(graph.name, inputs, trace=trace, sample=sample)
-    except BudgetExceeded:
-        raise
     except LmcError as failure:
-        return _failed(row, failure)
+        if is_infrastructure(failure):
+            return RowResult(row.id, None, error=str(failure), failed="infrastructure")
+        if is_own(failure):
+            return RowResult(row.id, 0.0, error=str(failure), failed="model")
+        raise
     try:
         score = await metric.score(row.values, pred, executor)
     except BudgetExceeded:
@@ -173,13 +176,6 @@ async def _run_row(
     except LmcError as failure:
         return RowResult(row.id, None, pred, error=str(failure), failed="metric")
     return RowResult(row.id, float(score.value), pred, score.feedback)
-
-
-def _failed(row: Row, failure: LmcError) -> RowResult:
-    outside = isinstance(failure, CallFailure) and failure.infrastructure
-    if outside:
-        return RowResult(row.id, None, error=str(failure), failed="infrastructure")
-    return RowResult(row.id, 0.0, error=str(failure), failed="model")
 
 
 def _require_columns(graph: Graph, rows: Sequence[Row]) -> None:

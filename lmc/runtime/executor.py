@@ -20,7 +20,7 @@ from lmc.runtime.call import ModuleCall
 from lmc.runtime.concurrency import first_failure
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import Env, Flow, Plan, Step, evaluate, plan_graph, resolver
-from lmc.runtime.reach import reached_slots
+from lmc.runtime.reach import reached_slots, reached_tools
 from lmc.runtime.scope import Observer, Run, Scope
 from lmc.runtime.tools import Toolbox
 from lmc.runtime.traces import Trace
@@ -100,6 +100,16 @@ class Executor:
             chosen = own.model if own else None
             names[self.model or chosen or self.resolve(slots.settings.get("model"))] = None
         return list(names)
+
+    def preflight(self, name: str) -> list[Diagnostic]:
+        """Find missing keys, models and tools before anything is paid for; gives warnings.
+
+        Raises: LmcError with all that is missing.
+        """
+        warnings = self.pool.preflight(self.models(name))
+        for tool in reached_tools(self.program, self.graph(name)):
+            self.tools.load(tool)
+        return warnings
 
     @cached_property
     def tools(self) -> Toolbox:

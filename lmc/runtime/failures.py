@@ -10,6 +10,8 @@ from lmc.prompts.spec import Message
 from lmc.source import Span
 
 EXCERPT_CHARS = 160
+# What a run may do wrong by itself; all else is wrong around it: no key, no model, no such tool.
+OWN_CODES = ("call-failed", "tool-failed", "evaluation-failed")
 
 
 @dataclass(slots=True)
@@ -44,6 +46,16 @@ class CallFailure(LmcError):
         self.messages, self.raw, self.attempts = attempts.messages, attempts.raw, attempts.count
         self.file = span.source.name if span else None
         self.line = span.source.position(span.start)[0] if span else None
+
+
+def is_own(failure: LmcError) -> bool:
+    """Whether the program failed on its inputs, rather than something around it."""
+    return failure.code in OWN_CODES
+
+
+def is_infrastructure(failure: LmcError) -> bool:
+    """Whether no answer came, so that nothing can be said of the program."""
+    return isinstance(failure, CallFailure) and failure.infrastructure
 
 
 def unusable_answer(

@@ -126,7 +126,7 @@ def measure(
         raise LmcError(error("too-few-rows", f"there are no rows to measure `{graph.name}` on"))
     pool = program.open_pool(budget=_budget(budget)) if budget else program.pool
     executor = program.open_executor(pool)
-    pool.preflight(executor.models(graph.name))
+    executor.preflight(graph.name)
     if started is not None:
         started(rows, resolved)
     return run_sync(evaluate(executor, graph.name, rows, resolved, progress=progress))

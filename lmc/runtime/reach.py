@@ -11,17 +11,29 @@ def reached_slots(
     program: ProgramGraph, graph: Graph, without: Collection[str] = ()
 ) -> dict[str, Slots]:
     """The model calls that a run of a graph may make, by module; not through those in `without`."""
-    found: dict[str, Slots] = {}
+    nodes = reached_nodes(program, graph, without)
+    slots = (node.attrs["slots"] for node in nodes if node.op == "model")
+    return {slot.module: slot for slot in slots}
+
+
+def reached_tools(program: ProgramGraph, graph: Graph) -> list[str]:
+    """The Python tools that a run of a graph may call."""
+    nodes = reached_nodes(program, graph)
+    return list(dict.fromkeys(node.attrs["target"] for node in nodes if node.op == "tool"))
+
+
+def reached_nodes(
+    program: ProgramGraph, graph: Graph, without: Collection[str] = ()
+) -> Iterator[Node]:
+    """Nodes of a graph, of the bodies inside it, and of the graphs it calls, each once."""
     seen = set(without)
     todo = [graph]
     while todo:
         for node in all_nodes(todo.pop()):
-            if node.op == "model":
-                found.setdefault(node.attrs["slots"].module, node.attrs["slots"])
-            elif node.op == "call" and node.attrs["target"] not in seen:
+            yield node
+            if node.op == "call" and node.attrs["target"] not in seen:
                 seen.add(node.attrs["target"])
                 todo.append(program.graphs[node.attrs["target"]])
-    return found
 
 
 def all_nodes(graph: Graph) -> Iterator[Node]:

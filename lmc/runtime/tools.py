@@ -77,7 +77,7 @@ class Toolbox:
 
     async def _call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
         tool = self._tools[name]
-        function = self._function(tool, node.span)
+        function = self.load(name, node.span)
         slots = self._slots.setdefault(
             name, asyncio.Semaphore(tool.settings.get("concurrency") or DEFAULT_CONCURRENCY)
         )
@@ -99,10 +99,12 @@ class Toolbox:
             what = f"raised {type(problem).__name__}: {problem}"
             raise _failure(name, what, node.span) from problem
 
-    def _function(self, tool: Tool, span: Span | None) -> Callable[..., Any]:
-        if tool.name not in self._functions:
-            self._functions[tool.name] = load_function(tool.target, self._base_dir, span)
-        return self._functions[tool.name]
+    def load(self, name: str, span: Span | None = None) -> Callable[..., Any]:
+        """The function of a tool. Raises: LmcError[tool-not-found]."""
+        if name not in self._functions:
+            target = self._tools[name].target
+            self._functions[name] = load_function(target, self._base_dir, span)
+        return self._functions[name]
 
 
 async def _run(function: Callable[..., Any], inputs: Mapping[str, Any]) -> Any:

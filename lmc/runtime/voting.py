@@ -10,7 +10,7 @@ from lmc.check.types import FloatType
 from lmc.diagnostics import LmcError, error
 from lmc.runtime.ballot import Ballot, ballot_key
 from lmc.runtime.concurrency import for_all
-from lmc.runtime.failures import CallFailure
+from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Step
 from lmc.runtime.scope import Scope
 from lmc.runtime.traces import place_id
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Sample:
-    """One sample of a vote; a failure of the model's own makes it abstain."""
+    """One sample of a vote; one that fails by itself abstains."""
 
     index: int
     value: Any = None
-    failure: CallFailure | None = None
+    failure: LmcError | None = None
     tokens: list[float] = field(default_factory=list)  # log-probabilities of all its calls
 
 
@@ -110,8 +110,8 @@ class Vote:
             scope = self.scope.for_sample(index, self.n, tokens)
             try:
                 sample.value = await self.executor.run_plan(self.bodies["sample"], self.env, scope)
-            except CallFailure as failure:
-                if failure.infrastructure:
+            except LmcError as failure:
+                if not is_own(failure):
                     raise
                 sample.failure = failure
             return sample

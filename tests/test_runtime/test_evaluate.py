@@ -15,8 +15,11 @@ from lmc.models.base import ModelFailure, Request
 from lmc.models.scripted import Scripted
 from lmc.runtime.data import Row
 from lmc.runtime.evaluate import RowResult, evaluate
+from lmc.runtime.executor import Executor
 from lmc.runtime.loop import run_sync
 from lmc.runtime.metrics import resolve_metric
+from lmc.runtime.parameters import ModuleParameters, Parameters
+from lmc.runtime.pool import ModelPool
 from lmc.runtime.traces import Trace
 
 SOURCE = """
@@ -189,3 +192,25 @@ def test_traces_are_kept_on_request(folder: Path) -> None:
     trace = first(keep_traces=True)
     assert trace is not None
     assert trace.calls[0].result == 1
+
+
+def test_a_missing_tool_is_found_before_any_row(folder: Path) -> None:
+    tool = 'tool look(q: str) -> str from "lmc_no_such:look"\n'
+    (folder / "p.lmp").write_text(
+        tool + SOURCE + "pipeline looked(q: str) -> int { return solve(look(q)) }"
+    )
+    backend = Scripted(right)
+    program = lmc.load(folder / "p.lmp", backend=backend, cache=False)
+    with pytest.raises(LmcError, match="tool-not-found"):
+        lmc.evaluate(program, ROWS, "accuracy(answer)", target="looked")
+    assert backend.requests == []
+
+
+def test_a_fault_of_the_setup_is_not_scored(folder: Path) -> None:
+    program = load(folder)
+    rows = [Row("a", {"q": "1 + 1", "answer": 2})]
+    metric = resolve_metric("close", program.graph, program.solve.graph, ("q", "answer"))
+    wrong = Parameters({"solve": ModuleParameters(model="nowhere")})
+    executor = Executor(program.graph, ModelPool(), wrong)
+    with pytest.raises(LmcError, match="nowhere"):
+        run_sync(evaluate(executor, "solve", rows, metric))
