@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lmc.check.scope import OptimizerSignature
-from lmc.check.types import BOOL, INT, FloatType, IntType, LiteralType, Type
+from lmc.check.types import BOOL, STR, FloatType, IntType, LiteralType, OptionalType, Type
 
 METRICS = ("accuracy", "f1", "contains", "numeric")
-_COUNT, _ROUNDS, _SHARE = IntType(1, None), IntType(1, 100), FloatType(0.0, 1.0)
+_COUNT, _DEMOS, _ROUNDS = IntType(1, None), IntType(1, 64), IntType(1, 100)
 
 
 def _signature(name: str, **params: tuple[Type, object]) -> OptimizerSignature:
@@ -14,15 +14,14 @@ def _signature(name: str, **params: tuple[Type, object]) -> OptimizerSignature:
 
 
 _KNOWN = (
-    _signature("labeled", demos=(IntType(0, 64), 8), seed=(INT, 0)),
+    _signature("labeled", demos=(_DEMOS, 8)),
     _signature(
         "bootstrap",
-        demos=(IntType(0, 64), 4),
-        labeled=(IntType(0, 64), 0),
-        candidates=(IntType(1, 1000), 8),
-        rounds=(_ROUNDS, 1),
-        threshold=(_SHARE, 1.0),
-        seed=(INT, 0),
+        demos=(_DEMOS, 4),
+        candidates=(IntType(1, 256), 16),
+        rounds=(IntType(1, 8), 2),
+        threshold=(FloatType(0.0, 1.0), 1.0),
+        teacher=(OptionalType(STR), None),
     ),
     _signature("instructions", candidates=(IntType(1, 1000), 8), rounds=(_ROUNDS, 1)),
     _signature("reflect", candidates=(IntType(1, 1000), 8), rounds=(_ROUNDS, 1)),

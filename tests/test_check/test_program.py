@@ -210,6 +210,17 @@ def test_optimizers_can_be_given():
     assert check_program(Source("a", text))[0] is None
 
 
+def test_known_optimizers_are_as_registered():
+    from lmc.check.optimizers import OPTIMIZERS
+    from lmc.optimizers import bootstrap, labeled
+    from lmc.optimizers.base import signatures
+
+    assert bootstrap
+    assert labeled
+    for name, signature in signatures().items():
+        assert OPTIMIZERS[name] == signature
+
+
 @pytest.mark.parametrize(
     ("text", "main"),
     [

@@ -1,0 +1,69 @@
+"""What a target model enforces while it decodes, and what is validated and repaired afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lmc.check.program import Choice, ModuleDef, Program
+from lmc.check.types import (
+    BoolType,
+    EnumType,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One thing that a module's result must meet; `path` is empty for the result as a whole."""
+
+    module: str
+    path: str
+    what: str
+    decoded: bool  # enforced by constrained decoding; else validated, then repaired or retried
+
+
+def constraints(program: Program, *, json_schema: bool) -> Iterator[Constraint]:
+    """All constraints on the results of a program's modules.
+
+    `json_schema` says whether the target constrains decoding by a schema. It is sent one where the
+    module is laid out as JSON; a `require:` is always checked afterwards.
+    """
+    for module in program.modules.values():
+        if module.kind == "vote" and module.by != "model":
+            continue  # no model call of its own
+        decoded = json_schema and _layout(program, module) == "json"
+        for path, what in _parts(module.signature.result, ""):
+            yield Constraint(module.name, path, what, decoded)
+        if "require" in module.exprs:
+            yield Constraint(module.name, "", module.exprs["require"].span.text, False)
+
+
+def _layout(program: Program, module: ModuleDef) -> str:
+    layout = module.settings.get("layout", program.default.get("layout", "chat"))
+    return str(layout.baseline if isinstance(layout, Choice) else layout)
+
+
+def _parts(type: Type, path: str) -> Iterator[tuple[str, str]]:
+    """Each part of a type that not every text is a value of."""
+    match type:
+        case OptionalType(item):
+            yield from _parts(item, path)
+        case ListType(item, low, high):
+            if (low, high) != (None, None):
+                yield path, str(type)
+            yield from _parts(item, f"{path}[]")
+        case RecordType(fields=fields):
+            for field in fields:
+                yield from _parts(field.type, f"{path}.{field.name}" if path else field.name)
+        case EnumType() | LiteralType() | BoolType() | IntType() | FloatType():
+            yield path, str(type)
+        case StrType() if type != StrType():
+            yield path, str(type)
