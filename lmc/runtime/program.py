@@ -15,7 +15,7 @@ from lmc.prompts.spec import Message
 from lmc.runtime.cache import Cache
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.executor import Executor, bind_inputs
-from lmc.runtime.loop import run_async, run_sync
+from lmc.runtime.loop import at_close, forget_closer, run_async, run_sync
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.pool import ANY_MODEL, ModelPool
 from lmc.runtime.prompting import first_prompt
@@ -145,7 +145,23 @@ class Program:
     @cached_property
     def pool(self) -> ModelPool:
         """The program's models, opened at their first call; they live on lmc's event loop."""
-        return self.open_pool()
+        pool = self.open_pool()
+        at_close(pool.close)
+        return pool
+
+    def close(self) -> None:
+        """Close connections and engines; the process's end does it too."""
+        pool = self.__dict__.pop("pool", None)
+        self.__dict__.pop("executor", None)
+        if pool is not None:
+            forget_closer(pool.close)
+            run_sync(pool.close())
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     @cached_property
     def executor(self) -> Executor:
