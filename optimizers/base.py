@@ -40,7 +40,9 @@ class Optimize(Protocol):
 
     def __call__(
         self, start: Parameters, context: Context, **options: Any
-    ) -> Awaitable[Parameters]: ...
+    ) -> Awaitable[Parameters]:
+        """Parameters at least as good as `start`, as far as the context can tell."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

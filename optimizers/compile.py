@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc import __version__
-from lmc.diagnostics import LmcError, error
 from lmc.optimizers import events
 from lmc.optimizers.base import REGISTRY, Context
 from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, gate_words, passes
-from lmc.optimizers.plan import Plan, Rows, make_plan, used_models
+from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
 from lmc.optimizers.result import CompileResult
 from lmc.optimizers.steps import step_text, steps_text
 from lmc.optimizers.trials import Allowance, Mode, Progress, Trials
@@ -21,13 +20,12 @@ from lmc.runtime.artifact import Artifact, Comparison, Manifest
 from lmc.runtime.budget import Budget, BudgetExceeded
 from lmc.runtime.evaluate import Evaluation, RowResult, evaluate
 from lmc.runtime.executor import Executor
-from lmc.runtime.journal import JournaledPool, Journal, RunStore
+from lmc.runtime.journal import Journal, JournaledPool, RunStore
 from lmc.runtime.loop import run_sync
 from lmc.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
-    from lmc.runtime.cache import Cache
     from lmc.runtime.data import Row
     from lmc.runtime.program import Program
 
@@ -109,14 +107,7 @@ class _Compilation:
             usd=limits.get("usd"),
             minutes=left,
         )
-        self.metric = plan.open_metric(
-            Executor(
-                plan.program.graph,
-                self.pool,
-                plan.program.parameters,
-                base_dir=plan.program.base_dir,
-            )
-        )
+        self.metric = FixedMetric(plan.metric, plan.program.open_executor(self.pool))
         self.trials = Trials(self._run, self.allowance, report)
         self.start = plan.program.parameters
         self.confirmed = self.start
@@ -153,17 +144,22 @@ class _Compilation:
         store = RunStore(self.journal.responses, ordinary.cache)
         return JournaledPool.like(ordinary, store, budget), budget
 
+    def _models(self) -> list[str | None]:
+        """Every model that a run of the target or a teacher may ask; None is the default."""
+        names = self.metric.judge.models(self.plan.target)
+        return [*names, *(t for s in self.plan.steps if (t := s.kwargs.get("teacher")))]
+
     def _preflight(self) -> None:
         """Find a missing extra, key or model. Raises: LmcError with all that is missing."""
         plan = self.plan
-        names = used_models(plan)
+        names = self._models()
         for warning in self.pool.preflight(names):
             self._note(warning.message)
         budget = {key: float(limit) for key, limit in plan.budget.items()}
         event = events.RunStarted(
             plan.name,
             plan.target,
-            plan.metric_name,
+            plan.metric.name,
             tuple(self.pool.bind(name).name for name in names),
             steps_text(plan.steps),
             plan.rows.counts(),
@@ -208,9 +204,8 @@ class _Compilation:
             rows = rows.shrunk(runs * PROOF_SHARE / wanted)
             if len(rows.confirm) < MIN_CONFIRM_ROWS:
                 return False
-            self._note(
-                f"the budget allows {len(rows.confirm)} rows to confirm and {len(rows.test)} to test"
-            )
+            confirm, test = len(rows.confirm), len(rows.test)
+            self._note(f"the budget allows {confirm} rows to confirm and {test} to test")
             self.plan = replace(self.plan, rows=rows)
         allowance.reserved = self._proof_runs(rows)
         return allowance.runs() > 0
@@ -219,7 +214,7 @@ class _Compilation:
         return len(rows.confirm) * (len(self.plan.steps) + 1) + 2 * len(rows.test)
 
     async def _gate(self, step: Step, candidate: Parameters) -> None:
-        """Take a step's result only if it beats what stood before, on rows that did not choose it."""
+        """Take a step's result only if it beats what was, on rows that did not choose it."""
         if candidate == self.confirmed:
             words = "nothing better found"
             self.report(events.GateDecided(step_text(step), False, words, totals=self._totals()))
@@ -302,9 +297,9 @@ class _Compilation:
             entry=plan.name,
             target=plan.target,
             status=status,
-            models=tuple(sorted(filter(None, used_models(plan)))),
+            models=tuple(self.pool.bind(name).name for name in self._models()),
             choices=dict(self.confirmed.choices),
-            metric=plan.metric_name,
+            metric=plan.metric.name,
             data=plan.rows.digest,
             rows=plan.rows.counts(),
             steps=steps_text(plan.steps),

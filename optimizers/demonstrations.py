@@ -1,4 +1,4 @@
-"""Where demonstrations come from: labelled rows, and the calls of runs whose result was accepted."""
+"""Where demonstrations come from: labelled rows, and calls of runs whose result was accepted."""
 
 from __future__ import annotations
 

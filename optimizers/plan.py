@@ -11,18 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.check.program import Choice, DatasetDef, OptimizeDef
 from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
-from lmc.optimizers.routes import reached_modules
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
-from lmc.runtime.data import Row, Split, load_dataset, load_rows, split_rows, target_row
-from lmc.runtime.metrics import resolve_metric
+from lmc.runtime.measuring import declaration, find_data, find_metric
 
 if TYPE_CHECKING:
-    from lmc.check.program import Step
-    from lmc.check.types import RecordType
-    from lmc.ir.graph import Graph
+    from lmc.check.program import OptimizeDef, Step
+    from lmc.runtime.data import Row, Split
     from lmc.runtime.executor import Executor
     from lmc.runtime.metric_functions import Score
     from lmc.runtime.metrics import Metric
@@ -70,9 +66,13 @@ class Rows:
 class FixedMetric:
     """A metric that judges all candidates alike, also where it calls modules of the program."""
 
-    name: str
     metric: Metric
-    judge: Executor | None
+    judge: Executor
+
+    @property
+    def name(self) -> str:
+        """The metric as the user wrote it."""
+        return self.metric.name
 
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
@@ -89,33 +89,13 @@ class Plan:
     name: str
     sources: Mapping[str, str]
     target: str
-    metric: str | Metric
-    row_type: RecordType | None
+    metric: Metric
     rows: Rows
     steps: tuple[Step, ...]
     budget: Mapping[str, float]
     seed: int
     model: str | None
     calls_per_run: int
-
-    @property
-    def metric_name(self) -> str:
-        """The metric as the user wrote it."""
-        return self.metric if isinstance(self.metric, str) else self.metric.name
-
-    def open_metric(self, executor: Executor | None) -> Metric:
-        """The metric; what it asks of models, this executor asks. Raises: LmcError."""
-        metric = self.metric
-        if isinstance(metric, str):
-            metric = resolve_metric(
-                metric,
-                self.program.graph,
-                self.program.graph.graphs[self.target],
-                list(self.rows.test[0].values),
-                row_type=self.row_type,
-                base_dir=self.program.base_dir,
-            )
-        return FixedMetric(metric.name, metric, executor)
 
     def identity(self) -> dict[str, Any]:
         """All that decides the outcome: the same identity means the same run."""
@@ -124,7 +104,7 @@ class Plan:
             "sources": {n: hashlib.sha256(t.encode()).hexdigest() for n, t in self.sources.items()},
             "parameters": self.program.parameters.to_json(),
             "target": self.target,
-            "metric": self.metric_name,
+            "metric": self.metric.name,
             "data": self.rows.digest,
             "rows": self.rows.counts(),
             "steps": list(steps_text(self.steps)),
@@ -137,18 +117,6 @@ class Plan:
         """Where the run is kept unless the user says otherwise."""
         text = json.dumps(self.identity(), sort_keys=True)
         return RUNS_DIR / f"{Path(self.name).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def used_models(plan: Plan) -> list[str | None]:
-    """Every model that a run of the target or a teacher may ask; None is the program's default."""
-    names: dict[str | None, None] = {}
-    for module in reached_modules(plan.program.graph, plan.target).values():
-        own = plan.program.parameters.modules.get(module.name)
-        model = plan.model or (own and own.model) or module.slots.settings.get("model")
-        options = model.options if isinstance(model, Choice) else (model,)
-        names.update(dict.fromkeys(options))
-    teachers = (step.kwargs.get("teacher") for step in plan.steps)
-    return [*names, *(teacher for teacher in teachers if teacher)]
 
 
 def make_plan(
@@ -170,37 +138,27 @@ def make_plan(
     Raises: LmcError with what is missing or does not fit.
     """
     loaded = _load(program, model=model, cache=cache, backend=backend)
-    declared = _declaration(loaded, target)
-    name = target or (declared.target if declared else None)
-    graph = loaded.target(name).graph
-    seed = seed or 0
+    declared = declaration(loaded, target)
+    graph = loaded.target(target or (declared.target if declared else None)).graph
     chosen = _steps(optimizer, steps, declared)
     check_steps(chosen)
-    given_metric = metric or (declared.metric if declared else None)
-    if given_metric is None:
-        message = f"no metric to improve `{graph.name}` by"
-        raise LmcError(
-            error("no-metric", message, help="give --metric, or `metric:` in `optimize`")
-        )
-    dataset = _dataset(loaded, data, declared)
-    rows = Rows.of(_split(loaded, data, dataset, graph, seed), seed)
+    found = find_data(loaded, graph, data, declared, seed or 0)
+    scored_by = find_metric(loaded, graph, metric, declared, found)
+    rows = Rows.of(found.split, seed or 0)
     _require_rows(rows)
-    plan = Plan(
+    return Plan(
         program=loaded,
         name=_entry_name(program, loaded),
         sources=_sources(loaded),
         target=graph.name,
-        metric=given_metric,
-        row_type=dataset.row if dataset else None,
+        metric=scored_by,
         rows=rows,
         steps=chosen,
         budget=dict(budget if budget is not None else (declared.budget if declared else {})),
-        seed=seed,
-        model=model,
-        calls_per_run=_calls_per_run(loaded, graph.name, given_metric),
+        seed=seed or 0,
+        model=loaded.model,
+        calls_per_run=_calls_per_run(loaded, graph.name, scored_by.name),
     )
-    plan.open_metric(None)
-    return plan
 
 
 def _load(program: Any, *, model: str | None, cache: Any, backend: Any) -> Program:
@@ -210,13 +168,6 @@ def _load(program: Any, *, model: str | None, cache: Any, backend: Any) -> Progr
         loaded: Program = program
         return loaded
     return load(program, model=model, cache=cache, backend=backend)
-
-
-def _declaration(program: Program, target: str | None) -> OptimizeDef | None:
-    """The `optimize` block for the target; without one named, the file's last block."""
-    blocks = program.checked.optimizes if program.checked else []
-    fitting = [b for b in blocks if target is None or b.target == target]
-    return fitting[-1] if fitting else None
 
 
 def _steps(
@@ -229,32 +180,6 @@ def _steps(
     if declared is not None and declared.steps:
         return declared.steps
     return parse_steps(DEFAULT_STEPS)
-
-
-def _dataset(program: Program, data: Any, declared: OptimizeDef | None) -> DatasetDef | None:
-    """The dataset that is named, or that the `optimize` block is about."""
-    datasets = program.checked.datasets if program.checked else {}
-    name = data if isinstance(data, str) and data in datasets else declared and declared.data
-    return datasets.get(name) if name else None
-
-
-def _split(
-    program: Program, data: Any, dataset: DatasetDef | None, graph: Graph, seed: int
-) -> Split:
-    """The rows of a dataset of the program, of a file, or given as mappings."""
-    inputs = [port.name for port in graph.inputs]
-    if dataset is not None and data in (None, dataset.name):
-        return load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
-    if data is None:
-        message = f"no data to improve `{graph.name}` with"
-        raise LmcError(error("no-data", message, help="give --data, or `data:` in `optimize`"))
-    if not isinstance(data, str | Path):
-        rows = [Row(f"{number}", dict(values)) for number, values in enumerate(data, start=1)]
-    elif dataset is not None:  # another file in the place of the declared one
-        rows = load_rows(Path(data), dataset.row, dataset.settings.get("columns"))
-    else:
-        rows = load_rows(Path(data), target_row(graph), others=True)
-    return split_rows(rows, seed=seed, inputs=inputs)
 
 
 def _require_rows(rows: Rows) -> None:

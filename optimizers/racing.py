@@ -1,4 +1,4 @@
-"""Paired racing: candidates meet on the same few rows, the worse half goes, the rest gets more rows.
+"""Paired racing: candidates meet on the same few rows, the worse half goes, the rest gets more.
 
 Source: successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). The incumbent is never
 dropped, so the winner is compared with it on all rows that were used.

@@ -1,4 +1,4 @@
-"""What can be read off the graph: the modules a target reaches, and which of them give its result."""
+"""What can be read off the graph: the modules a target reaches, and those that give its result."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
 
 
 def result_routes(program: ProgramGraph, target: str) -> dict[str, Route]:
-    """The generating modules whose result the target returns unchanged: a label of the target is theirs.
+    """Find the generating modules whose result the target returns unchanged: its labels are theirs.
 
     The way leads through calls, branches, the samples of a vote and the draft of a refine.
     """

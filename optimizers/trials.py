@@ -1,4 +1,4 @@
-"""Runs of the program on rows for an optimizer: each paid once, remembered, and within the budget."""
+"""Runs of the program on rows for an optimizer: each paid once, remembered, within the budget."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Allowance:
     usd: float | None = None
     minutes: float | None = None
     reserved: int = 0
-    dearest: Usage = Usage()  # most calls, tokens and money of one run
+    dearest: Usage = field(default_factory=Usage)  # most calls, tokens and money of one run
     started_s: float = field(default_factory=time.monotonic)
 
     def learn(self, runs: Iterable[Usage]) -> None:

@@ -105,7 +105,7 @@ class Artifact:
 
     manifest: Manifest
     graph: ProgramGraph
-    parameters: Parameters = Parameters()
+    parameters: Parameters = field(default_factory=Parameters)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
@@ -127,7 +127,10 @@ class Artifact:
 
     @classmethod
     def read(cls, path: Path) -> Artifact:
-        """Read and check a file. Raises: LmcError[cannot-read, artifact-damaged, artifact-too-new]."""
+        """Read and check a file.
+
+        Raises: LmcError[cannot-read, artifact-damaged, artifact-too-new].
+        """
         try:
             with zipfile.ZipFile(path) as archive:
                 return cls._from_parts(_read_parts(archive))
@@ -162,8 +165,8 @@ class Artifact:
     def apply_to(self, graph: ProgramGraph) -> tuple[Parameters, list[str]]:
         """What still holds for a program that was changed since, and the names of what is stale.
 
-        A module keeps its slots while its signature and instruction are the same, a choice its value
-        while that is still an option.
+        A module keeps its slots while its signature and instruction are the same, a choice its
+        value while that is still an option.
         """
         old, new = _modules(self.graph), _modules(graph)
         options = {choice.id: choice.options for choice in graph_choices(graph)}
@@ -280,9 +283,8 @@ def _read_parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
 def _check_name(name: str, known: Mapping[str, bytes]) -> None:
     path = PurePosixPath(name)
     plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
-    expected = name in (_MANIFEST, _GRAPH, _PARAMETERS) or path.parts[:1] in (
-        (f,) for f in _FOLDERS
-    )
+    known_part = name in (_MANIFEST, _GRAPH, _PARAMETERS)
+    expected = known_part or path.parts[0] in _FOLDERS
     if not plain or not expected or "\\" in name or name in known:
         raise _Damage(f"unexpected part {name!r}")
 
@@ -299,7 +301,8 @@ def _read_manifest(parts: Mapping[str, bytes]) -> Manifest:
                 help=f"it was made by lmc {made_by}: update lmc",
             )
         )
-    return _decode(_MANIFEST, parts, Manifest.model_validate)
+    manifest: Manifest = _decode(_MANIFEST, parts, Manifest.model_validate)
+    return manifest
 
 
 def _check_hashes(manifest: Manifest, parts: Mapping[str, bytes]) -> None:

@@ -61,9 +61,14 @@ class JournaledPool(ModelPool):
     @classmethod
     def like(cls, pool: ModelPool, store: RunStore, budget: Budget) -> JournaledPool:
         """A pool of the same models that keeps its answers in a run's store."""
-        backends, base_dir = pool._backends, pool._base_dir
-        more = {"cache": store, "budget": budget, "backends": backends, "base_dir": base_dir}
-        return cls(pool.models, pool.default, **more)
+        return cls(
+            pool.models,
+            pool.default,
+            cache=store,
+            budget=budget,
+            backends=pool._backends,
+            base_dir=pool._base_dir,
+        )
 
     async def ask(
         self, model: str | None, request: Request, *, cache: bool | None = None, **options: Any

@@ -1,4 +1,4 @@
-"""Demonstrations: from labels where rows have them, from traces only what led to an accepted result."""
+"""Demonstrations: labels where rows have them, of traces only what led to an accepted result."""
 
 import random
 from typing import Any
@@ -23,7 +23,9 @@ ALL = """
 record Worked { steps: list[str], answer: int }
 generate solve(text: str) -> Worked { reason: true }
 critique judge(text: str, draft: Worked) -> Verdict { subject: draft }
-refine checked(text: str) -> Worked { draft: solve(text) check: judge(text, draft) until: check.ok rounds: 1 }
+refine checked(text: str) -> Worked {
+  draft: solve(text) check: judge(text, draft) until: check.ok rounds: 1
+}
 vote main(text: str) -> Worked { sample: checked(text), n: 3, by: .answer }
 """
 

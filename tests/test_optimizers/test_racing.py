@@ -1,5 +1,7 @@
 """Racing: the better candidate wins, losers cost little, lost rows count for nobody."""
 
+from itertools import pairwise
+
 import pytest
 
 from lmc.optimizers.events import CandidateScored
@@ -20,7 +22,7 @@ def test_the_last_rung_has_all_rows(candidates: int, rows: int) -> None:
     rungs = plan_rungs(candidates, rows, float("inf"))
     assert rungs[-1].rows == rows
     assert rungs[0].candidates == candidates
-    assert all(a.candidates > b.candidates and a.rows < b.rows for a, b in zip(rungs, rungs[1:]))
+    assert all(a.candidates > b.candidates and a.rows < b.rows for a, b in pairwise(rungs))
 
 
 @pytest.mark.parametrize("runs", [0, 1, 3, 10, 50, 100, 500, 5000])

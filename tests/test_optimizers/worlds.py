@@ -1,4 +1,4 @@
-"""Small worlds: a program, its rows, and a scripted model whose accuracy is a known function of the prompt."""
+"""Small worlds: a program, its rows, and a model whose accuracy is a function of the prompt."""
 
 from __future__ import annotations
 

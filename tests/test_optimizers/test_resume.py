@@ -1,0 +1,149 @@
+"""Killed at any point and started again: nothing is paid twice, and the same bytes come out."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmc.models.base import Request
+from lmc.runtime.artifact import Artifact
+from tests.loopback import Loopback
+from tests.test_optimizers.worlds import ONE, colour_rows, learner
+
+ROOT = Path(__file__).parents[2]
+CHILD = """
+import lmc
+lmc.compile("colours.lmp", metric="accuracy", data="rows.jsonl", cache=False,
+            optimizer="bootstrap(candidates=4, rounds=1)", budget={"calls": 2000},
+            out="colours.lmpc")
+"""
+HEAD = """
+model m { name: "openai/m" base_url: "%s" concurrency: %d seed: 3 }
+default { model: m, cache: "off" }
+"""
+
+
+class Server(Loopback):
+    """Answers as the learner does; at the n-th request it sends the child a signal first."""
+
+    def __init__(self) -> None:
+        super().__init__(self._reply)
+        self.child: subprocess.Popen[bytes] | None = None
+        self.signal_at, self.signal = 0, signal.SIGKILL
+
+    def _reply(self, payload: dict[str, Any]) -> str:
+        if len(self.payloads) == self.signal_at and self.child is not None:
+            time.sleep(0.05)  # what was answered before this request has long arrived
+            os.kill(self.child.pid, self.signal)
+        return learner(Request("m", tuple(payload["messages"])))[0]
+
+    @property
+    def asked(self) -> Counter[str]:
+        return Counter(json.dumps(p, sort_keys=True) for p in self.payloads)
+
+
+def run(server: Server, folder: Path, *, signal_at: int = 0, concurrency: int = 1) -> int:
+    folder.mkdir(exist_ok=True)
+    (folder / "colours.lmp").write_text(HEAD % (server.url, concurrency) + ONE)
+    lines = (json.dumps(row) + "\n" for row in colour_rows(100))
+    (folder / "rows.jsonl").write_text("".join(lines))
+    server.signal_at = signal_at
+    env = os.environ | {"OPENAI_API_KEY": "k", "PYTHONPATH": str(ROOT)}
+    server.child = subprocess.Popen(
+        [sys.executable, "-c", CHILD], cwd=folder, env=env, stderr=subprocess.DEVNULL
+    )
+    return server.child.wait(60)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, int]:
+    """The artifact of a run that nothing stopped, and how many requests it made."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with Server() as server:
+        assert run(server, folder, concurrency=8) == 0
+        assert max(server.asked.values()) == 1
+        return (folder / "colours.lmpc").read_bytes(), len(server.payloads)
+
+
+def resumable(data: bytes) -> bytes:
+    """All of an artifact but the port and the concurrency, which are not the same here."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    text = b"".join(parts[name] for name in sorted(parts) if name != "manifest.json")
+    manifest = json.loads(parts["manifest.json"])
+    del manifest["parts"]
+    text += json.dumps(manifest, sort_keys=True).encode()
+    return re.sub(rb"127\.0\.0\.1:\d+|concurrency\W+\d+", b"", text)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_killed_and_started_again(
+    share: float, undisturbed: tuple[bytes, int], tmp_path: Path
+) -> None:
+    expected, requests = undisturbed
+    with Server() as server:
+        place = int(requests * share)
+        assert run(server, tmp_path / "run", signal_at=place) == -signal.SIGKILL
+        assert not (tmp_path / "run" / "colours.lmpc").exists()
+        assert run(server, tmp_path / "run") == 0
+        paid_twice = [count for count in server.asked.values() if count > 1]
+        assert paid_twice == [2]  # only the one whose answer the kill lost
+        assert len(server.payloads) == requests + 1
+    assert resumable((tmp_path / "run" / "colours.lmpc").read_bytes()) == resumable(expected)
+
+
+def test_killed_with_many_requests_under_way(
+    undisturbed: tuple[bytes, int], tmp_path: Path
+) -> None:
+    expected, requests = undisturbed
+    with Server() as server:
+        killed = run(server, tmp_path / "run", signal_at=requests // 2, concurrency=8)
+        assert killed == -signal.SIGKILL
+        assert run(server, tmp_path / "run", concurrency=8) == 0
+        assert len(server.payloads) <= requests + 8
+    assert resumable((tmp_path / "run" / "colours.lmpc").read_bytes()) == resumable(expected)
+
+
+def test_ctrl_c_leaves_a_valid_artifact_and_can_go_on(
+    undisturbed: tuple[bytes, int], tmp_path: Path
+) -> None:
+    expected, requests = undisturbed
+    with Server() as server:
+        server.signal = signal.SIGINT
+        started = time.monotonic()
+        assert run(server, tmp_path / "run", signal_at=requests // 2) != 0
+        assert time.monotonic() - started < 30
+        stopped = Artifact.read(tmp_path / "run" / "colours.lmpc")
+        assert stopped.manifest.status == "stopped"
+        assert stopped.parameters.modules == {}  # nothing was confirmed yet
+        assert run(server, tmp_path / "run") == 0
+    finished = (tmp_path / "run" / "colours.lmpc").read_bytes()
+    assert resumable(finished) == resumable(expected)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        ".lmc", "colours.lmp", "colours.lmpc", "rows.jsonl",
+    ]  # fmt: skip
+
+
+def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
+    from lmc.diagnostics import LmcError
+    from lmc.runtime.journal import Journal
+
+    first, second = Journal(tmp_path / "r", {"a": 1}), Journal(tmp_path / "r", {"a": 1})
+    first.open()
+    with pytest.raises(LmcError) as caught:
+        second.open()
+    assert caught.value.code == "run-in-use"
+    first.close()
+    second.open()
+    assert second.resumed
+    second.close()
