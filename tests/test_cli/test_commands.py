@@ -1,0 +1,236 @@
+"""The commands as a user types them, on scripted models: output, files, exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lmc.cli.main import COMMANDS, cli, main
+
+PROGRAM = """
+record Row { message: str, desk: str }
+enum Desk { amber, cobalt }
+model clerk { name: "scripted/script.json" }
+default { model: clerk }
+generate route(message: str) -> Desk { "Which desk?" }
+vote main(message: str) -> Desk { sample: route(message), n: 3 }
+dataset mail: Row { source: "mail.jsonl" }
+metric right(gold: Row, pred: Desk) -> bool { return str(pred) == gold.desk }
+optimize main { data: mail, metric: right, steps: [bootstrap(demos=2)] }
+test "stubbed" { stub route -> Desk.amber  assert main("?") == Desk.amber }
+"""
+SCRIPT = {
+    "rules": [
+        {"match": r"(?m)^\[\[message\]\] broken$", "answer": "no desk at all"},
+        {"match": r"\[\[message\]\] [a-m][^\n]*$", "answer": "amber"},
+    ],
+    "default": "cobalt",
+}
+
+
+@pytest.fixture()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a program, its scripted model and its rows, as the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "desk.lmp").write_text(PROGRAM)
+    (tmp_path / "script.json").write_text(json.dumps(SCRIPT))
+    rows = [{"message": f"{c} message", "desk": "amber" if c < "k" else "cobalt"} for c in "abcdefghijklmnopqrst"]
+    (tmp_path / "mail.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return tmp_path
+
+
+def run(*arguments: str, code: int = 0) -> Result:
+    """Run the command through its entry point, exit code included."""
+    runner = CliRunner()
+    with runner.isolation() as (out, err, _):
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        result = Result(
+            runner, out.getvalue(), err.getvalue(), b"", None, int(stop.value.code or 0), None
+        )  # fmt: skip
+    assert result.exit_code == code, result.stdout + result.stderr
+    return result
+
+
+def test_help_lists_all_commands_without_importing_them() -> None:
+    code = (
+        "import sys\nfrom lmc.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in sys.modules if m.startswith('lmc.') and m != 'lmc.cli'], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(f"  {name}" in done.stdout for name in COMMANDS)
+    assert set(json.loads(done.stderr.replace("'", '"'))) <= {"lmc.cli.main", "lmc.diagnostics", "lmc.source"}
+
+
+def test_every_command_has_a_summary() -> None:
+    assert all(cli.get_command(None, name).help for name in COMMANDS)  # type: ignore[arg-type, union-attr]
+
+
+def test_check_reports_and_exits_1(folder: Path) -> None:
+    assert "no errors" in run("check", "desk.lmp").stdout
+    (folder / "bad.lmp").write_text("generate g(x: strr) -> int\n")
+    found = run("check", "bad.lmp", code=1)
+    assert "unknown-type" in found.stderr
+    assert "did you mean `str`" in found.stderr
+    assert json.loads(run("check", "--format", "json", "bad.lmp", code=1).stdout)[0]["severity"] == "error"
+    assert run("check", "--format", "concise", "bad.lmp", code=1).stderr.startswith("bad.lmp:1:15: error[")
+
+
+def test_check_cost(folder: Path) -> None:
+    assert "main: at most 3 model calls = 3 × route" in run("check", "--cost", "desk.lmp").stdout
+
+
+def test_a_missing_file_is_told(folder: Path) -> None:
+    for command in ("check", "run", "eval", "compile", "graph", "test", "stubs", "fmt", "show"):
+        assert "error[" in run(command, "nowhere.lmp", code=1).stderr, command
+
+
+def test_run(folder: Path) -> None:
+    assert run("run", "desk.lmp", "--message", "a parcel").stdout == "amber\n"
+    assert run("run", "desk.lmp", "--message=zebra", "--json").stdout == '"cobalt"\n'
+    assert run("run", "desk.lmp", "--input", '{"message": "hello"}').stdout == "amber\n"
+    traced = run("run", "desk.lmp", "--message", "a parcel", "--trace", "--no-cache")
+    assert traced.stderr.count("route (generate") == 3
+    assert "[[message]] a parcel" in run("run", "desk.lmp", "--message", "a parcel", "--prompt").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "needs --message"),
+        (["--mesage", "x"], "did you mean --message"),
+        (["--message"], "--message needs a value"),
+        (["--input", "{"], "not JSON"),
+        (["--input", "@nowhere.json"], "cannot read nowhere.json"),
+        (["--input", "[]"], "JSON object"),
+    ],
+)
+def test_run_usage(folder: Path, arguments: list[str], words: str) -> None:
+    assert words in run("run", "desk.lmp", *arguments, code=2).stderr
+
+
+def test_an_answer_that_cannot_be_read_is_told_with_its_place(folder: Path) -> None:
+    failure = run("run", "desk.lmp", "-t", "route", "--message", "broken", code=1).stderr
+    assert "desk.lmp:6" in failure
+    assert "no desk at all" in failure
+    assert "Traceback" not in failure
+
+
+def test_eval_prints_figures_and_writes_rows(folder: Path) -> None:
+    report = json.loads(run("eval", "desk.lmp", "--split", "all", "--json").stdout)
+    assert (report["rows"], report["score"], report["failed"]) == (20, 0.85, 0)
+    assert report["low"] < 0.85 < report["high"]
+    lines = (folder / "desk.results.jsonl").read_text().splitlines()
+    assert len(lines) == 20
+    assert sum(json.loads(line)["score"] for line in lines) == 17
+    shown = run("eval", "desk.lmp", "--split", "all", "-o", "rows.jsonl").stdout
+    assert "0.850" in shown
+    assert (folder / "rows.jsonl").is_file()
+
+
+def test_eval_counts_failures_apart(folder: Path) -> None:
+    rows = [{"message": "a", "desk": "amber"}, {"message": "broken", "desk": "amber"}]
+    (folder / "two.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    report = json.loads(run("eval", "desk.lmp", "--data", "two.jsonl", "--metric", "accuracy(desk)", "--json").stdout)
+    assert (report["rows"], report["failed_model"], report["score"]) == (2, 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--metric", "acuracy"], "did you mean `accuracy`"),
+        (["--data", "nowhere.jsonl"], "cannot read"),
+        (["--model", "openai/gpt-4o-mini"], "OPENAI_API_KEY"),
+        (["-t", "mian"], "did you mean `main`"),
+    ],
+)
+def test_eval_mistakes(folder: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert words in run("eval", "desk.lmp", *arguments, code=1).stderr
+
+
+def test_compile_show_and_run_the_artifact(folder: Path) -> None:
+    done = run("compile", "desk.lmp", "--budget", "calls=400", "-o", "desk.lmpc")
+    assert "wrote desk.lmpc" in done.stdout
+    (folder / "desk.lmp").unlink()
+    assert "main" in run("show", "desk.lmpc").stdout
+    assert json.loads(run("show", "--json", "desk.lmpc").stdout)["manifest"]["target"] == "main"
+    assert run("run", "desk.lmpc", "--message", "a parcel").stdout == "amber\n"
+    assert "vote main" in run("graph", "desk.lmpc").stdout
+
+
+def test_budget_must_make_sense(folder: Path) -> None:
+    assert "no number" in run("compile", "desk.lmp", "--budget", "calls=many", code=2).stderr
+    assert "write calls=" in run("eval", "desk.lmp", "--budget", "cals=3", code=2).stderr
+
+
+def test_tests_of_programs(folder: Path) -> None:
+    assert "1 test passed, 0 failed" in run("test", "desk.lmp").stdout
+    (folder / "bad.lmp").write_text(PROGRAM.replace("assert main(\"?\") == Desk.amber", "assert main(\"?\") == Desk.cobalt"))
+    failed = run("test", "bad.lmp", code=1)
+    assert "FAIL" in failed.stdout
+    assert "assertion-failed" in failed.stderr
+
+
+def test_graph_formats(folder: Path) -> None:
+    assert "vote n=3" in run("graph", "desk.lmp").stdout
+    assert run("graph", "desk.lmp", "--format", "mermaid").stdout.startswith("flowchart TD")
+    run("graph", "desk.lmp", "-o", "graph.json")
+    assert json.loads((folder / "graph.json").read_text())["version"] == 1
+
+
+def test_fmt(folder: Path) -> None:
+    (folder / "messy.lmp").write_text('generate   g( x:str )->str   # keep me\n')
+    assert "would change: messy.lmp" in run("fmt", "--check", "messy.lmp", code=1).stderr
+    assert "-generate   g" in run("fmt", "--diff", "messy.lmp", code=1).stdout
+    run("fmt", "messy.lmp")
+    assert (folder / "messy.lmp").read_text() == "generate g(x: str) -> str  # keep me\n"
+    assert "already formatted" in run("fmt", "messy.lmp").stderr
+    (folder / "broken.lmp").write_text("generate g(\n")
+    run("fmt", "broken.lmp", code=1)
+    assert (folder / "broken.lmp").read_text() == "generate g(\n"
+
+
+def test_explain() -> None:
+    assert run("explain", "unknown-field").stdout.startswith("unknown-field")
+    assert "did you mean `unknown-field`" in run("explain", "unknown-feild", code=1).stderr
+    assert "unknown-field" in run("explain").stdout
+
+
+def test_new_makes_a_project_that_works(folder: Path) -> None:
+    run("new", "first")
+    assert "no errors" in run("check", "first/main.lmp").stdout
+    assert "0 failed" in run("test", "first/main.lmp").stdout
+    run("fmt", "--check", "first/main.lmp")
+    assert "not empty" in run("new", "first", code=1).stderr
+
+
+def test_stubs_are_python_that_type_checkers_read(folder: Path) -> None:
+    run("stubs", "desk.lmp")
+    text = (folder / "desk.pyi").read_text()
+    compile(text, "desk.pyi", "exec")
+    assert "class Desk(StrEnum)" in text
+    assert "def __call__(self, message: str) -> Desk" in text
+
+
+def test_models_and_optimizers() -> None:
+    assert "lmc/" in run("models").stdout
+    assert "bootstrap(demos=4" in run("optimizers").stdout
+
+
+def test_cache(folder: Path) -> None:
+    run("run", "desk.lmp", "--message", "a parcel")
+    assert "3 answers" in run("cache", "stats").stdout
+    assert "3 answers deleted" in run("cache", "clear", "--yes").stdout
+    assert "0 answers" in run("cache", "stats").stdout
+
+
+def test_a_fault_of_lmc_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmc.cli.explain.explanations", lambda: 1 / 0)
+    failure = run("explain", "unknown-field", code=3)
+    assert "a fault in lmc itself" in failure.stderr
+    assert "Traceback" not in failure.stderr
