@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
@@ -24,25 +23,18 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
+from lmc.prompts.scalars import (
+    WRAPPING,
+    plain_words,
+    read_bool,
+    read_choice,
+    read_number,
+    shown,
+)
 from lmc.prompts.spec import ParseFailure
 from lmc.prompts.tolerant_json import NotJson, find_json, read_json
 
-MAX_DIGITS = 400
-_WRAPPING = " \t\r\n\"'`*.,;:!()“”‘’"
 _NOTHING = {"", "null", "none", "n/a", "nothing", "[]", "-"}
-_TRUE = {"true", "yes", "correct", "right", "valid", "y", "1"}
-_FALSE = {"false", "no", "incorrect", "wrong", "invalid", "n", "0"}
-_TRUTH = re.compile(
-    r"(?:(\bnot |n't )\s*+)?\b(true|yes|correct|right|valid|false|no|incorrect|wrong|invalid)\b"
-)
-_CUE = re.compile(
-    r"\b(?:answer|result)\b[*_ \t]*+(?:is|=|:)[ \t]*+[:=]?|####|\\boxed\{|^A:", re.I | re.M
-)
-_NUMBER = re.compile(
-    r"(?:(?<![\w)\]])[-+])?[$€£¥]?(?:(?<=[$€£¥])-)?(?<![A-Za-z_\d])(?<!\d\.)"
-    r"(?:\d{1,3}(?:[,_\u00a0\u202f]\d{3})++(?!\d)|\d++|(?=\.\d))(?:\.\d++)?(?:[eE][-+]?\d++)?"
-)
-_RATIO = re.compile(r"(-?\d{1,15}(?:\.\d{1,15})?)\s*/\s*(\d{1,15}(?:\.\d{1,15})?)")
 _BULLET = re.compile(r"(?:[-*•+]|\(?\d{1,4}[.):])\s+(\S.*)")
 
 
@@ -115,9 +107,9 @@ def parse_value(type: Type, text: str) -> Any:
         case IntType() | FloatType():
             return read_number(type, text)
         case BoolType():
-            return _read_bool(text)
+            return read_bool(text)
         case EnumType() | LiteralType():
-            return _read_choice(type, text)
+            return read_choice(type, text)
         case ListType():
             return _read_list(type, text)
         case RecordType() | DictType():
@@ -158,136 +150,8 @@ def fit_value(type: Type, value: Any) -> Any:
             return value
 
 
-def read_number(type: IntType | FloatType, text: str) -> int | float:
-    """The number that a text gives as its answer (see `parse_value`). Raises: ParseFailure."""
-    kind = "an integer" if isinstance(type, IntType) else "a number"
-    plain = (
-        text.replace("**", " ")
-        .replace("`", " ")
-        .replace("−", "-")
-        .strip(" \t\r\n\"'")
-        .rstrip(".,;:")
-    )
-    if isinstance(type, FloatType) and (ratio := _RATIO.fullmatch(plain)) and float(ratio[2]):
-        return float(ratio[1]) / float(ratio[2])
-    found = _answer_number(plain)
-    if found is None:
-        raise ParseFailure(f"expected {kind}, but no number was found in {_shown(text)}")
-    value = _number(found[0].replace(",", "").replace("_", ""), kind)
-    if isinstance(type, FloatType):
-        return (
-            value / 100
-            if _is_share(type) and plain[found.end() : found.end() + 1] == "%"
-            else value
-        )
-    if isinstance(value, float) and not value.is_integer():
-        raise ParseFailure(f"expected an integer, but {found[0]} is not whole")
-    return int(value)
-
-
-def _number(digits: str, kind: str) -> int | float:
-    digits = re.sub(r"[$€£¥ \u00a0\u202f]", "", digits)
-    if len(digits) > MAX_DIGITS:
-        raise ParseFailure(f"expected {kind}, but the number has {len(digits)} digits")
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ParseFailure(f"expected {kind}, but {digits} is too large")
-    return value if set(digits) & set(".eE") else int(digits)
-
-
-def _answer_number(text: str) -> re.Match[str] | None:
-    """The number meant as the answer."""
-    if (after := _after_cue(text)) is not None and (found := _in_line(text, *after, last=False)):
-        return found
-    end = len(text)
-    while end > 0:
-        start = text.rfind("\n", 0, end) + 1
-        if found := _in_line(text, start, end, last=True):
-            return found
-        end = start - 1
-    return None
-
-
-def _in_line(text: str, start: int, end: int, *, last: bool) -> re.Match[str] | None:
-    equals = text.rfind("=", start, end)
-    if equals >= 0 and (found := _NUMBER.search(text, equals + 1, end)):
-        return found
-    numbers = list(_NUMBER.finditer(text, start, end))
-    return numbers[-1 if last else 0] if numbers else None
-
-
-def _after_cue(text: str) -> tuple[int, int] | None:
-    """Where the words after the last "the answer is" stand: to the end of their line."""
-    cues = list(_CUE.finditer(text))
-    if not cues:
-        return None
-    said = text[cues[-1].end() :]
-    start = len(text) - len(said.lstrip())
-    end = text.find("\n", start)
-    return start, end if end >= 0 else len(text)
-
-
-def _is_share(type: FloatType) -> bool:
-    return type.high is not None and type.high <= 1
-
-
-def _read_bool(text: str) -> bool:
-    words = list(_TRUTH.finditer(text.lower().replace("’", "'")))
-    plain = text.strip(_WRAPPING).lower()
-    if plain in _TRUE | _FALSE:
-        return plain in _TRUE
-    if words and words[0].start() <= len(text) - len(text.lstrip(_WRAPPING)):
-        return _truth(words[0])
-    if (after := _after_cue(text)) and (
-        told := [w for w in words if after[0] <= w.start() < after[1]]
-    ):
-        return _truth(told[0])
-    values = {_truth(w) for w in words}
-    if len(values) == 1:
-        return values.pop()
-    problem = "both were found" if values else "neither was found"
-    raise ParseFailure(f"expected true or false, but {problem} in {_shown(text)}")
-
-
-def _truth(word: re.Match[str]) -> bool:
-    return (word[2] in _TRUE) != bool(word[1])
-
-
-def _read_choice(type: EnumType | LiteralType, text: str) -> str:
-    choices = type.values if isinstance(type, LiteralType) else type.variants
-    by_words = {_words(c): c for c in reversed(choices)}
-    if text.strip() in choices:
-        return text.strip()
-    if (whole := by_words.get(_words(text))) is not None:
-        return whole
-    after = _after_cue(text)
-    told = text[slice(*after)] if after else ""
-    last_line = text.rstrip().rpartition("\n")[2]
-    for part, first in ((told, True), (text, False), (last_line, False)):
-        if (found := _mentioned(choices, part, first=first)) is not None:
-            return found
-    raise ParseFailure(f"expected one of: {', '.join(choices)}; got {_shown(text)}")
-
-
-def _mentioned(choices: tuple[str, ...], text: str, *, first: bool) -> str | None:
-    """The only choice that a text mentions (or the first): as written, else in other letters."""
-    names = {_words(c): c for c in choices if len(c) > 1}
-    for named, haystack in (({c: c for c in choices}, text), (names, _words(text))):
-        longest_first = sorted(filter(None, named), key=len, reverse=True)
-        pattern = r"(?<!\bnot )(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)"
-        found = [m[0] for m in re.finditer(pattern, haystack)] if longest_first else []
-        if found and (first or len(set(found)) == 1):
-            return named[found[0]]
-    return None
-
-
-def _words(text: str) -> str:
-    """A text for comparison: lower case, words apart by one space, no punctuation around."""
-    return " ".join(re.split(r"[\s_-]+", text.casefold())).strip(_WRAPPING)
-
-
 def _read_optional(item: Type, text: str) -> Any:
-    if text.strip(_WRAPPING).lower() not in _NOTHING:
+    if text.strip(WRAPPING).lower() not in _NOTHING:
         return parse_value(item, text)
     choices = item.variants if isinstance(item, EnumType) else ()
     choices = item.values if isinstance(item, LiteralType) else choices
@@ -311,25 +175,23 @@ def _read_json(text: str) -> Any:
 
 
 def _read_object(type: RecordType | DictType, text: str) -> Any:
-    wanted = {_words(f.name) for f in type.fields} if isinstance(type, RecordType) else set()
+    wanted = {plain_words(f.name) for f in type.fields} if isinstance(type, RecordType) else set()
     objects = [v for v in _json_values(text, "{") if isinstance(v, dict)]
     for value in reversed(objects):
-        if not wanted or wanted & {_words(k) for k in value}:
+        if not wanted or wanted & {plain_words(k) for k in value}:
             return fit_value(type, value)
     if isinstance(type, RecordType) and (parts := _labelled(type, text)):
         return {f.name: parse_value(f.type, parts[f.name]) for f in type.fields if f.name in parts}
     if objects and isinstance(type, RecordType):
         return fit_value(type, objects[-1])
-    raise ParseFailure(
-        f"expected {describe_type(type)}, but found no JSON object in {_shown(text)}"
-    )
+    raise ParseFailure(f"expected {describe_type(type)}, but found no JSON object in {shown(text)}")
 
 
 def _fit_record(type: RecordType, value: dict[str, Any]) -> dict[str, Any]:
-    by_words = {_words(k): k for k in reversed(value)}
+    by_words = {plain_words(k): k for k in reversed(value)}
     fitted: dict[str, Any] = {}
     for f in type.fields:
-        key = f.name if f.name in value else by_words.get(_words(f.name))
+        key = f.name if f.name in value else by_words.get(plain_words(f.name))
         if key is not None:
             fitted[f.name] = fit_value(f.type, value[key])
     return fitted
@@ -350,7 +212,7 @@ def _labelled(type: RecordType, text: str) -> dict[str, str]:
 
 
 def _read_list(type: ListType, text: str) -> list[Any]:
-    if text.strip(_WRAPPING).lower() in _NOTHING:
+    if text.strip(WRAPPING).lower() in _NOTHING:
         return []
     lists = [v for v in _json_values(text, "[{") if isinstance(v, list | dict)]
     if lists and isinstance(lists[-1], list):
@@ -359,7 +221,7 @@ def _read_list(type: ListType, text: str) -> list[Any]:
         return [fit_value(type.item, v) for v in lists]
     if "[" in text or isinstance(type.item, RecordType | DictType):
         raise ParseFailure(
-            f"expected {describe_type(type)}, but found no JSON list in {_shown(text)}"
+            f"expected {describe_type(type)}, but found no JSON list in {shown(text)}"
         )
     return [parse_value(type.item, part) for part in _split_items(text)]
 
@@ -402,13 +264,3 @@ def _unfenced(text: str) -> str:
     inner = parts[-2] if len(parts) % 2 else parts[-1]
     language, newline, rest = inner.partition("\n")
     return (rest if newline and re.fullmatch(r"\s*\w*\s*", language[:40]) else inner).strip()
-
-
-def _shown(text: str) -> str:
-    """The text for a message, shortened in its middle."""
-    text = text.strip()
-    if not text:
-        return "the empty answer"
-    return json.dumps(
-        text if len(text) <= 80 else f"{text[:38]} … {text[-38:]}", ensure_ascii=False
-    )

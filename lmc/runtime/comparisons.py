@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lmc.check.types import FLOAT, BoolType, FloatType, IntType, OptionalType, Type
+from lmc.prompts.scalars import read_number
 from lmc.prompts.spec import ParseFailure
-from lmc.prompts.values import parse_value, read_number
+from lmc.prompts.values import parse_value
 
 Comparison = Callable[[Any, Any, Type], float]
 RELATIVE_TOLERANCE = 1e-6

@@ -39,7 +39,7 @@ from pydantic import BaseModel
 
 
 def stub_text(program: ProgramGraph, source: str, module: str) -> str:
-    """The text of a `.pyi` file: a class a record or enum, one a callable, and the program's own."""
+    """The text of a `.pyi` file: a class for each record, enum and callable, and the program's."""
     graphs = [program.graphs[name] for name in program.exports]
     parts = [HEAD.format(source=source, module=module)]
     parts += [_class_of(t) for t in _named_types(graphs)]
@@ -103,8 +103,13 @@ def _parts(type: Type) -> Iterator[RecordType | EnumType]:
 
 def _class_of(type: RecordType | EnumType) -> str:
     if isinstance(type, EnumType):
-        return f"class {type.name}(StrEnum):\n" + "".join(f'    {v} = "{v}"\n' for v in type.variants)
-    fields = (f"    {f.name}: {annotation(f.type)}{' = ...' if f.has_default else ''}\n" for f in type.fields)
+        return f"class {type.name}(StrEnum):\n" + "".join(
+            f'    {v} = "{v}"\n' for v in type.variants
+        )
+    fields = (
+        f"    {f.name}: {annotation(f.type)}{' = ...' if f.has_default else ''}\n"
+        for f in type.fields
+    )
     return f"class {type.name}(BaseModel):\n" + ("".join(fields) or "    ...\n")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -23,6 +23,8 @@ from lmc.check.types import (
 from lmc.diagnostics import LmcError
 from lmc.prompts.layouts import LAYOUTS, layout_for
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, ParseFailure
+
+UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 
 SOLUTION = RecordType(
     "Solution",
@@ -74,6 +76,7 @@ ANSWERS: list[tuple[CallSpec, st.SearchStrategy[Any]]] = [
 
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize(("spec", "answers"), ANSWERS, ids=lambda v: str(getattr(v, "result", "")))
+@UNHURRIED
 @given(st.data())
 def test_what_a_layout_writes_it_reads_back(
     name: str, spec: CallSpec, answers: st.SearchStrategy[Any], data: st.DataObject

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmc.check.types import (
@@ -31,6 +31,8 @@ from lmc.check.types import (
 )
 from lmc.prompts.spec import ParseFailure
 from lmc.prompts.values import parse_value, render_value
+
+UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 
 YES_NO = LiteralType(("yes", "no"))
 LETTERS = LiteralType(("(A)", "(B)"))
@@ -84,6 +86,7 @@ READ: list[tuple[Type, str, Any]] = [
     (LETTERS, "So the answer is (B).", "(B)"),
     (LETTERS, "B", "(B)"),
     (LETTERS, "a thing like (A) is best", "(A)"),
+    (LiteralType(("+", "-")), "-", "-"),
     # nothing
     (OptionalType(INT), "None", None),
     (OptionalType(INT), "", None),
@@ -141,6 +144,7 @@ REFUSED: list[tuple[Type, str, str]] = [
     (BOOL, "maybe", "neither was found"),
     (BOOL, "it is true or false", "both were found"),
     (YES_NO, "maybe", "expected one of: yes, no"),
+    (LiteralType(("+", "-")), "...", "expected one of: +, -"),
     (YES_NO, "not yes", "expected one of: yes, no"),
     (SOLUTION, "I cannot", "found no JSON object"),
     (SOLUTION, '{"steps": ["a", "b', "found no JSON object"),
@@ -182,6 +186,7 @@ ROUND_TRIP = [
 
 
 @pytest.mark.parametrize(("type", "values"), ROUND_TRIP, ids=lambda v: str(v)[:20])
+@UNHURRIED
 @given(st.data())
 def test_what_is_written_is_read_back(
     type: Type, values: st.SearchStrategy[Any], data: st.DataObject
@@ -190,6 +195,7 @@ def test_what_is_written_is_read_back(
     assert parse_value(type, render_value(type, value)) == value
 
 
+@UNHURRIED
 @given(st.text(), st.sampled_from([t for t, _, _ in READ]))
 def test_any_text_gives_a_value_or_a_failure(text: str, type: Type) -> None:
     with contextlib.suppress(ParseFailure):
