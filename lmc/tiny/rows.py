@@ -1,0 +1,89 @@
+"""Rows for examples that run on the bundled model: `python -m lmc.tiny.rows triage --n 9`.
+
+Each row is one JSON line. The house's own names (desks, queues) mean nothing by themselves, so a
+program gets them right only with demonstrations. No two rows have the same message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from random import Random
+
+import click
+
+from lmc.tiny.arithmetic import draw_problem
+from lmc.tiny.messages import draw_letter
+from lmc.tiny.words import NOUNS
+
+Row = dict[str, object]
+
+DESKS = {"billing": "heron", "delivery": "otter", "login": "lynx", "return": "badger"}
+QUEUES = {"angry": "scarlet", "calm": "indigo", "worried": "jasmine"}
+SHELVES = {"animal": "granite", "tool": "marble", "fruit": "cobalt"}
+
+
+def triage(rng: Random) -> Row:
+    """Draw a customer's message, and the desk for its topic."""
+    topic = rng.choice(tuple(DESKS))
+    letter = draw_letter(rng, topic=topic)
+    return {"message": letter.text, "desk": DESKS[topic]}
+
+
+def tickets(rng: Random) -> Row:
+    """Draw a longer message, its desk by topic, its queue by mood, and the customer's name."""
+    topic, mood = rng.choice(tuple(DESKS)), rng.choice(tuple(QUEUES))
+    letter = draw_letter(rng, topic, mood, full=True)
+    return {
+        "message": letter.text,
+        "desk": DESKS[topic],
+        "queue": QUEUES[mood],
+        "customer": letter.name,
+    }
+
+
+def shelves(rng: Random) -> Row:
+    """Draw two or three nouns of one category, and the shelf for it."""
+    category = rng.choice(tuple(SHELVES))
+    words = rng.sample(NOUNS[category], rng.choice((2, 3)))
+    return {"items": ", ".join(words), "shelf": SHELVES[category]}
+
+
+def problems(rng: Random) -> Row:
+    """Draw a word problem and its answer."""
+    text, _, answer = draw_problem(rng)
+    return {"problem": text, "answer": answer}
+
+
+KINDS: dict[str, Callable[[Random], Row]] = {
+    "triage": triage,
+    "tickets": tickets,
+    "shelves": shelves,
+    "problems": problems,
+}
+
+
+def draw_rows(kind: str, count: int, seed: int) -> Iterator[Row]:
+    """Draw so many rows with different inputs, the same for the same seed."""
+    rng = Random(f"rows/{kind}/{seed}")
+    seen: set[object] = set()
+    while len(seen) < count:
+        row = KINDS[kind](rng)
+        given = next(iter(row.values()))
+        if given not in seen:
+            seen.add(given)
+            yield row
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(tuple(KINDS)))
+@click.option("--n", "count", default=400, help="Number of rows.")
+@click.option("--seed", default=1, help="Seed of the rows.")
+def main(kind: str, count: int, seed: int) -> None:
+    """Print rows of a kind as JSON lines."""
+    for row in draw_rows(kind, count, seed):
+        click.echo(json.dumps(row, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""Train the model from scratch: `python -m lmc.tiny.train --minutes 45 --seed 0 --out DIR`.
+
+The run goes on from its last checkpoint where DIR has one. DIR gets the model as transformers
+reads it (`model/`), the log (`log.jsonl`) and the checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmc.tiny.corpus import Encoder, Row, batches
+from lmc.tiny.tokenizer import load_tokenizer, train_tokenizer
+
+WARM_UP = 50  # steps
+EASY_START = 0.25  # this share of the time, at the start, goes to short instances alone
+EASY_LATER = 0.25  # and then this share of the instances
+SAVE_EVERY_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is made of; the shape of the model and the length of the training."""
+
+    minutes: float
+    seed: int
+    out: Path
+    hidden: int = 128
+    layers: int = 4
+    heads: int = 4
+    inner: int = 384
+    batch_tokens: int = 4096
+    rate: float = 4e-3
+    workers: int = 2
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; kept in the checkpoint."""
+
+    block: int = 0
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def build_model(plan: Plan, tokenizer: Any) -> Any:
+    """Make a fresh Llama with tied embeddings and the vocabulary of the tokenizer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=plan.hidden,
+        num_hidden_layers=plan.layers,
+        num_attention_heads=plan.heads,
+        num_key_value_heads=plan.heads,
+        intermediate_size=plan.inner,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        rms_norm_eps=1e-5,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+def build_optimizers(model: Any, rate: float) -> list[Any]:
+    """Use Muon for the matrices inside the layers, AdamW for the embeddings and the norms."""
+    import torch
+
+    from lmc.tiny.muon import Muon
+
+    inner = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if all(p is not q for q in inner)]
+    return [
+        Muon(inner, rate),
+        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate_at(step: int, share: float) -> float:
+    """Give the factor of the learning rate: up, flat, then down to 1 % over the last 60 %."""
+    down = 1.0 if share < 0.4 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (share - 0.4) / 0.6))
+    return min(1.0, (step + 1) / WARM_UP) * down
+
+
+def loss_of(model: Any, rows: list[Row], pad: int) -> Any:
+    """Take the mean cross-entropy of the learnt tokens."""
+    import torch
+
+    width = max(len(tokens) for tokens, _ in rows)
+    # Padding is on the right, where causality hides it.
+    ids = torch.tensor([tokens + [pad] * (width - len(tokens)) for tokens, _ in rows])
+    learnt = torch.tensor([mask + [False] * (width - len(mask)) for _, mask in rows])[:, 1:]
+    states = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    logits = model.lm_head(states[learnt])
+    return torch.nn.functional.cross_entropy(logits, ids[:, 1:][learnt])
+
+
+class Run:
+    """One worker's part of a training run: model, optimizers, and how far they are."""
+
+    def __init__(self, plan: Plan, rank: int) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        torch.manual_seed(plan.seed)
+        self.plan, self.rank = plan, rank
+        self.folder = plan.out / "model"
+        self.tokenizer = load_tokenizer(self.folder)
+        self.encoder = Encoder(self.tokenizer)
+        self.model = build_model(plan, self.tokenizer)
+        self.optimizers = build_optimizers(self.model, plan.rate)
+        self.progress = Progress()
+        self._restore()
+
+    def train(self) -> None:
+        """Train until the minutes are used up; the first worker saves on the way."""
+        saved = noted = began = time.monotonic()
+        losses: list[float] = []
+        for rows in self._batches():
+            now = time.monotonic()
+            losses.append(self._step(rows, now - began))
+            began = now
+            if now - noted > 20:
+                self._note(losses)
+                losses, noted = [], now
+            if now - saved > SAVE_EVERY_S:
+                self.save()
+                saved = now
+            if self._share() >= 1:
+                break
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint and the model; each file is put in place whole."""
+        import torch
+
+        if self.rank > 0:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "progress": asdict(self.progress),
+        }
+        partial = self.plan.out / "checkpoint.partial"
+        torch.save(state, partial)
+        partial.replace(self.plan.out / "checkpoint.pt")
+        self.model.save_pretrained(self.folder)
+
+    def _batches(self) -> Iterator[list[Row]]:
+        plan = self.plan
+        while True:
+            block = self.progress.block * plan.workers + self.rank
+            tokens = plan.batch_tokens // plan.workers
+            easy_share = 1.0 if self._share() < EASY_START else EASY_LATER
+            yield from batches(self.encoder, plan.seed, block, tokens, easy_share)
+            self.progress.block += 1
+
+    def _step(self, rows: list[Row], seconds: float) -> float:
+        import torch
+
+        factor = rate_at(self.progress.step, self._share())
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.plan.rate * factor
+            optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(self.model, rows, self.tokenizer.pad_token_id)
+        loss.backward()
+        tokens = sum(len(tokens) for tokens, _ in rows)
+        mean_tokens, mean_seconds, mean_loss = self._share_gradients(
+            [float(tokens), seconds, float(loss.detach())]
+        )
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.progress.step += 1
+        self.progress.tokens += round(mean_tokens * self.plan.workers)
+        self.progress.seconds += mean_seconds
+        return mean_loss
+
+    def _share_gradients(self, figures: list[float]) -> list[float]:
+        """Average gradients and figures over the workers, so that all take the same step."""
+        import torch
+        from torch.nn.utils import parameters_to_vector
+
+        gradients = [p.grad for p in self.model.parameters()]
+        flat = torch.cat([parameters_to_vector(gradients), torch.tensor(figures)])
+        torch.distributed.all_reduce(flat)
+        flat /= self.plan.workers
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+        return [float(x) for x in flat[start:]]
+
+    def _share(self) -> float:
+        return self.progress.seconds / (60 * self.plan.minutes)
+
+    def _note(self, losses: list[float]) -> None:
+        if self.rank > 0:
+            return
+        p = self.progress
+        line = {
+            "step": p.step,
+            "tokens": p.tokens,
+            "seconds": round(p.seconds),
+            "loss": round(sum(losses) / len(losses), 4),
+            "tokens_per_s": round(p.tokens / p.seconds),
+        }
+        click.echo(json.dumps(line))
+        with (self.plan.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+
+    def _restore(self) -> None:
+        import torch
+
+        path = self.plan.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(kept)
+        self.progress = Progress(**state["progress"])
+
+
+def work(rank: int, plan: Plan) -> None:
+    """Be one of the workers of a run; they meet at a file in the folder of the run."""
+    import torch
+
+    meeting = f"file://{(plan.out / 'meeting').resolve()}"
+    torch.distributed.init_process_group(
+        "gloo", init_method=meeting, rank=rank, world_size=plan.workers
+    )
+    Run(plan, rank).train()
+    torch.distributed.destroy_process_group()
+
+
+def start(plan: Plan) -> None:
+    """Make the tokenizer where there is none, then let the workers train."""
+    import torch
+
+    folder = plan.out / "model"
+    if not (folder / "tokenizer.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        train_tokenizer(plan.seed).save_pretrained(folder)
+    (plan.out / "meeting").unlink(missing_ok=True)
+    torch.multiprocessing.spawn(work, (plan,), nprocs=plan.workers)
+
+
+@click.command()
+@click.option("--minutes", default=45.0, help="Time to train, in minutes, over all restarts.")
+@click.option("--seed", default=0, help="Seed of data, tokenizer and weights.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--rate", default=4e-3, help="Peak learning rate.")
+@click.option("--batch-tokens", default=4096, help="Tokens in a step of all workers, with padding.")
+@click.option("--workers", default=2, help="Processes of one thread each.")
+def main(
+    minutes: float, seed: int, out: Path, rate: float, batch_tokens: int, workers: int
+) -> None:
+    """Train the bundled model from scratch."""
+    start(Plan(minutes, seed, out, rate=rate, batch_tokens=batch_tokens, workers=workers))
+
+
+if __name__ == "__main__":
+    main()
