@@ -9,14 +9,14 @@ import click
 
 from lmc.diagnostics import LmcError, did_you_mean, error
 
-FILES = (("lmc.syntax", "explanations.md"), ("lmc.check", "explanations.md"), ("lmc.runtime", "explanations.md"))
+PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli")
 
 
 def explanations() -> dict[str, str]:
     """Long texts by slug: a Markdown section each."""
     texts: dict[str, str] = {}
-    for package, name in FILES:
-        file = resources.files(package) / name
+    for package in PACKAGES:
+        file = resources.files(package) / "explanations.md"
         if file.is_file():
             sections = re.split(r"^## ", file.read_text("utf-8"), flags=re.MULTILINE)[1:]
             texts |= {head.strip(): body.strip() for head, _, body in (s.partition("\n") for s in sections)}
