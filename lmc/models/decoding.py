@@ -1,7 +1,8 @@
 """Batched decoding with a key-value cache, each row with random numbers of its own.
 
 Prompts of a batch are padded on the left, behind the prefix that they all share, which is computed
-once; samples of one prompt share its prefill. Shapes: B rows, T positions, V vocabulary.
+and kept once (see `shared_prefix`); samples of one prompt share its prefill.
+Shapes: B rows, T positions, V vocabulary.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.openai_compatible import cut_at_stop
+from lmc.models.shared_prefix import Prefix, in_use, install
 
 if TYPE_CHECKING:
     from lmc.models.transformers_local import Job
@@ -31,6 +33,7 @@ _DEFAULT_TEMPERATURE = 0.7  # of further samples, where none is given
 _MOST_ROWS = 128
 _CACHE_BYTES = 1 << 30  # of keys and values on a CPU
 _SHARED_PREFIX_TOKENS = 16  # below this one prefill is as quick
+_BEGINNING_TOKENS, _GROUP_ROWS = 64, 4  # prompts that begin alike, if enough, form batches
 _COMPACT_BELOW = 0.75  # share of live rows at which the dead ones are dropped
 _SMALL_MODEL_PARAMETERS = 20_000_000
 
@@ -62,18 +65,19 @@ class Row:
 
 @dataclass(slots=True)
 class State:
-    """Where the rows of a batch stand: the cache, its mask (B, T), next position (B, 1), logits."""
+    """Where the rows of a batch stand."""
 
-    cache: DynamicCache
-    mask: torch.Tensor
-    position: torch.Tensor
-    logits: torch.Tensor  # (B, V)
+    cache: DynamicCache  # of what comes behind the prefix
+    prefix: Prefix | None
+    mask: torch.Tensor  # (B, T), 0 at padding; without the prefix
+    positions: torch.Tensor  # of the next tokens: (B, T) before the prefill, then (B, 1)
+    logits: torch.Tensor  # (B, V) of the last tokens
 
     def select(self, places: Sequence[int]) -> None:
         """Keep these rows, in this order; a row may be taken several times."""
         index = torch.tensor(places, device=self.mask.device)
         self.cache.batch_select_indices(index)
-        self.mask, self.position = self.mask[index], self.position[index]
+        self.mask, self.positions = self.mask[index], self.positions[index]
         self.logits = self.logits[index]
 
 
@@ -85,6 +89,7 @@ class Engine:
         self.device = next(model.parameters()).device
         self.context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
         self.eos_ids = _eos_ids(model, tokenizer)
+        self._shares_prefixes = install(model)
         self._most_cached_tokens = _most_cached_tokens(model)
         self._adapters: dict[str, str] = {}  # name in peft by folder
 
@@ -129,18 +134,20 @@ class Engine:
         return tuple(self.tokenizer(text)["input_ids"])
 
     def _batches(self, rows: list[Row]) -> Iterator[list[Row]]:
-        """Rows of like length together, as many as the memory for keys and values takes."""
+        """Rows of like beginning and length together, as many as the memory for keys takes."""
         batch: list[Row] = []
         longest = 0
-        for row in sorted(rows, key=lambda row: (len(row.prompt), row.prompt)):
-            longest = max(longest, len(row.prompt) + row.max_new)
-            full = longest * (len(batch) + 1) > self._most_cached_tokens
-            if batch and (full or len(batch) >= _MOST_ROWS):
+        for group in _alike(rows):
+            for row in sorted(group, key=lambda row: (len(row.prompt), row.prompt)):
+                longest = max(longest, len(row.prompt) + row.max_new)
+                full = longest * (len(batch) + 1) > self._most_cached_tokens
+                if batch and (full or len(batch) >= _MOST_ROWS):
+                    yield batch
+                    batch, longest = [], len(row.prompt) + row.max_new
+                batch.append(row)
+            if batch:
                 yield batch
-                batch, longest = [], len(row.prompt) + row.max_new
-            batch.append(row)
-        if batch:
-            yield batch
+            batch, longest = [], 0
 
     def _decode(self, rows: list[Row]) -> None:
         """Write all rows of a batch to their ends."""
@@ -161,39 +168,41 @@ class Engine:
     def _prefill(self, rows: Sequence[Row]) -> State:
         """Run the model over each different prompt once, and spread the result over the rows."""
         prompts = sorted({row.prompt for row in rows})
-        cache = DynamicCache(config=self.model.config)
-        shared = _shared_prefix(prompts)
-        if shared:
-            prefix = self._tensor([prompts[0][:shared]])
-            self.model(prefix, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache.batch_repeat_interleave(len(prompts))
+        shared = _shared_prefix(prompts) if self._shares_prefixes and len(rows) > 1 else 0
+        prefix = self._prefix(prompts[0][:shared]) if shared else None
         longest = max(len(prompt) for prompt in prompts)
         pads = [longest - len(prompt) for prompt in prompts]
-        mask = self._tensor([[1] * shared + [0] * p + [1] * (longest - shared - p) for p in pads])
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)  # (B, T)
-        out = self.model(
-            self._tensor([[0] * p + list(ids[shared:]) for p, ids in zip(pads, prompts)]),
-            attention_mask=mask,
-            position_ids=positions[:, shared:],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        state = State(cache, mask, positions[:, -1:] + 1, out.logits[:, -1])
+        mask = self._tensor([[0] * p + [1] * (longest - shared - p) for p in pads])
+        positions = shared + (mask.cumsum(-1) - 1).clamp(min=0)  # (B, T)
+        ids = self._tensor([[0] * p + list(prompt[shared:]) for p, prompt in zip(pads, prompts)])
+        cache = DynamicCache(config=self.model.config)
+        state = State(cache, prefix, mask, positions, torch.empty(0))
+        self._advance(state, ids)
         places = {prompt: i for i, prompt in enumerate(prompts)}
         state.select([places[row.prompt] for row in rows])
         return state
 
+    def _prefix(self, ids: Sequence[int]) -> Prefix:
+        cache = DynamicCache(config=self.model.config)
+        self.model(self._tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return [(layer.keys[0], layer.values[0]) for layer in cache.layers]
+
     def _step(self, state: State, tokens: Sequence[int]) -> None:
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], dim=1)
-        out = self.model(
-            self._tensor([[token] for token in tokens]),
-            attention_mask=state.mask,
-            position_ids=state.position,
-            past_key_values=state.cache,
-            use_cache=True,
-        )
-        state.position = state.position + 1
+        self._advance(state, self._tensor([[token] for token in tokens]))
+
+    def _advance(self, state: State, ids: torch.Tensor) -> None:
+        """Run the model over further tokens (B, T) of all rows."""
+        with in_use(state.prefix):
+            out = self.model(
+                ids,
+                attention_mask=state.mask,
+                position_ids=state.positions,
+                past_key_values=state.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        state.positions = state.positions[:, -1:] + 1
         state.logits = out.logits[:, -1]
 
     def _choose(self, rows: Sequence[Row], logits: torch.Tensor) -> list[int]:
@@ -325,10 +334,17 @@ def _temperature(request: Request, index: int) -> float:
     return given if given > 1e-4 else 0.0
 
 
+def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows by the beginnings of their prompts; those with few of their kind all in one group."""
+    groups: dict[tuple[int, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.prompt[:_BEGINNING_TOKENS], []).append(row)
+    few = [row for group in groups.values() if len(group) < _GROUP_ROWS for row in group]
+    return [few, *(group for group in groups.values() if len(group) >= _GROUP_ROWS)]
+
+
 def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Tokens that all prompts begin with and that are worth a run of their own."""
-    if len(prompts) < 2:
-        return 0
+    """Count the tokens that all prompts begin with, at least one left over; 0 if hardly any."""
     first, last = min(prompts), max(prompts)  # in order, so all others share what these share
     limit = min(len(prompt) for prompt in prompts) - 1
     same = next((i for i in range(limit) if first[i] != last[i]), limit)

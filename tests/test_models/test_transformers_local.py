@@ -98,6 +98,35 @@ async def test_prefill_of_a_shared_prefix_gives_the_same_logits(folder):
     decoding.torch.testing.assert_close(shared, singly, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("texts", [["same"], ["one", "two plus two", "three"]], ids=len)
+async def test_samples_behind_a_shared_prefix_are_what_they_are_alone(folder, monkeypatch, texts):
+    from lmc.models import shared_prefix
+
+    monkeypatch.setattr(shared_prefix, "_MOST_SCORES", 1)  # each row in a chunk of its own
+    alone, together = Transformers(str(folder)), Transformers(str(folder))
+    requests = [ask_for(text, temperature=1.0, n=3) for text in texts]
+    singles = [ask_for(text, temperature=1.0, index=i) for text in texts for i in range(3)]
+    one_by_one = [(await alone.generate(single))[0].text for single in singles]
+    at_once = await asyncio.gather(*(together.generate(request) for request in requests))
+    await asyncio.gather(alone.close(), together.close())
+    assert one_by_one == [answer.text for answers in at_once for answer in answers]
+
+
+def test_rows_that_begin_alike_form_batches(folder):
+    from lmc.models import decoding
+    from lmc.models.transformers_local import Job
+
+    engine = decoding.load_engine(str(folder))
+    module = [ask_for(f"question {i}") for i in range(5)]
+    other = [replace(ask_for("x"), messages=({"role": "user", "content": c * 80},)) for c in "abc"]
+    mixed = [module[0], other[0], *module[1:3], *other[1:], *module[3:]]
+    rows = [row for request in mixed for row in engine._rows(Job(request))]
+    batches = [[row.request for row in batch] for batch in engine._batches(rows)]
+    assert [len(batch) for batch in batches] == [3, 5] and batches[1] == module
+    engine._most_cached_tokens = 2 * max(len(row.prompt) + row.max_new for row in rows)
+    assert [len(batch) for batch in engine._batches(rows)] == [2, 1, 2, 2, 1]
+
+
 async def test_logprobs_are_of_the_chosen_tokens(model):
     (answer,) = await model.generate(ask_for("q", temperature=1.0, logprobs=True))
     assert len(answer.logprobs) >= answer.completion_tokens > 0
