@@ -65,6 +65,8 @@ def _number(digits: str, kind: str) -> int | float:
 
 def _answer_number(text: str) -> re.Match[str] | None:
     """The number meant as the answer."""
+    if _NUMBER.fullmatch(_first_line(text).rstrip(" .,;%")):
+        return _NUMBER.search(text)
     if (after := _after_cue(text)) is not None and (found := _in_line(text, *after, last=False)):
         return found
     end = len(text)
@@ -126,10 +128,11 @@ def read_choice(type: EnumType | LiteralType, text: str) -> str:
     """Read one of the names: the whole text, after "answer is", the only one mentioned."""
     choices = type.values if isinstance(type, LiteralType) else type.variants
     by_words = {plain_words(c): c for c in reversed(choices) if plain_words(c)}
-    if text.strip() in choices:
-        return text.strip()
-    if (whole := by_words.get(plain_words(text))) is not None:
-        return whole
+    for whole in (text, _first_line(text)):  # an explanation may follow the answer
+        if whole.strip() in choices:
+            return whole.strip()
+        if (said := by_words.get(plain_words(whole))) is not None:
+            return said
     after = _after_cue(text)
     told = text[slice(*after)] if after else ""
     last_line = text.rstrip().rpartition("\n")[2]
@@ -149,6 +152,10 @@ def _mentioned(choices: tuple[str, ...], text: str, *, first: bool) -> str | Non
         if found and (first or len(set(found)) == 1):
             return named[found[0]]
     return None
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
 
 
 def plain_words(text: str) -> str:

@@ -93,11 +93,11 @@ def _bounds(low: float | None, high: float | None, unit: str = "") -> str:
 def parse_value(type: Type, text: str) -> Any:
     r"""Read a value of a type from model text, tolerantly; the result is not validated yet.
 
-    Numbers: a text that is one number gives it; else the number after the last "answer is",
-    "answer:", "####" or `\boxed{`; else the last line with a number decides: the first number
-    after its last `=`, or its last number. Words for truth values and choices are found in the same
-    order: the whole text, after "answer is", the only one mentioned. Lists are JSON, lines or
-    commas. Time is linear in the text. Raises: ParseFailure.
+    Numbers: a text, or a first line, that is one number gives it; else the number after the last
+    "answer is", "answer:", "####" or `\boxed{`; else the last line with a number decides: the first
+    number after its last `=`, or its last number. Words for truth values and choices are found in
+    the same order: the whole text or first line, after "answer is", the only one mentioned. Lists
+    are JSON, lines or commas. Time is linear in the text. Raises: ParseFailure.
     """
     match type:
         case StrType():

@@ -67,6 +67,9 @@ READ: list[tuple[Type, str, Any]] = [
     (INT, r"so \boxed{42} as 41 + 1", 42),
     (INT, "H2O has 3 atoms", 3),
     (INT, "```\n12\n```", 12),
+    (INT, "$1,210.\n\nThis took 3 steps", 1210),
+    (FLOAT, "85%\nof 3", 85),
+    (INT, "2, 3\nare 2", 2),
     # truth values
     (BOOL, "Yes.", True),
     (BOOL, "**False**", False),
@@ -86,6 +89,7 @@ READ: list[tuple[Type, str, Any]] = [
     (LETTERS, "So the answer is (B).", "(B)"),
     (LETTERS, "B", "(B)"),
     (LETTERS, "a thing like (A) is best", "(A)"),
+    (YES_NO, "**Yes**\n\nThere is no doubt.", "yes"),
     (LiteralType(("+", "-")), "-", "-"),
     # nothing
     (OptionalType(INT), "None", None),
