@@ -46,4 +46,5 @@ def quote(text: str) -> str:
 
 
 def _quote_character(c: str) -> str:
-    return _UNPRINTED.get(c) or (c if c.isprintable() else f"\\u{{{ord(c):x}}}")
+    shown = c.isprintable() or 0xD800 <= ord(c) < 0xE000  # no escape stands for half a pair
+    return _UNPRINTED.get(c) or (c if shown else f"\\u{{{ord(c):x}}}")

@@ -80,7 +80,9 @@ def starts_declaration(source: Source, found: list[Token], i: int, nested: bool)
     token = found[i]
     if token.kind not in declaration_kinds():
         return False
-    return _column(source, token) == 1 or (not nested and found[i + 1].kind in ("NAME", "STRING"))
+    if _column(source, token) == 1 or nested:
+        return _column(source, token) == 1
+    return token.kind != "FROM" and found[i + 1].kind in ("NAME", "STRING")
 
 
 def _closes_block(stack: Stack, opens: list[int], index: int) -> Place | None:

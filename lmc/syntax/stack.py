@@ -7,7 +7,7 @@ from typing import Any
 from lmc.source import Span
 from lmc.syntax.builder import TreeBuilder
 from lmc.syntax.tables import NONE, Rule, tables
-from lmc.syntax.tokens import END, RESERVED, Token, other_kinds
+from lmc.syntax.tokens import END, RESERVED, Token, declaration_line, other_kinds
 
 MAX_DEPTH = 100  # nodes within nodes: later stages walk the tree recursively
 
@@ -55,13 +55,20 @@ class Stack:
 
     def kind_of(self, token: Token) -> str:
         """Decide what a token is in this place: a word may be key, keyword or name."""
-        row = self.rows[self.states[-1]]
-        kinds = [kind for kind in (token.kind, *other_kinds(token)) if kind in row]
-        if "atom" in row and token.text in RESERVED and kinds == ["NAME"]:
-            return token.kind
+        row, kind = self.rows[self.states[-1]], token.kind
+        others = other_kinds(kind, token.text)
+        if not others or (kind not in row and self.starts_declaration_line(token)):
+            return kind
+        kinds = [k for k in (kind, *others) if k in row]
+        if kinds == ["NAME"] and token.text in RESERVED and "atom" in row:
+            return kind
         if len(kinds) > 1:
-            kinds = [kind for kind in kinds if self.accepts(kind)]
-        return kinds[0] if kinds else token.kind
+            kinds = [k for k in kinds if self.accepts(k)]
+        return kinds[0] if kinds else kind
+
+    def starts_declaration_line(self, token: Token) -> bool:
+        """Tell whether a word in the first column, by what follows it, starts a declaration."""
+        return declaration_line().match(self.source.text, token.start) is not None
 
     def accepts(self, kind: str) -> bool:
         """Tell whether a token of this kind may come next; the row alone promises too much."""

@@ -22,6 +22,8 @@ ANY = "*"
 
 _VALUE_KINDS = ("NAME", "NUMBER", "STRING", "LONG_STRING", "TRUE", "FALSE", "NONE", "LBRACE",
                 "LSQB", "DOT", "TUNE", "MATCH", "NOT", "KEY", "ARG", "TRAIN")  # fmt: skip
+_AFTER_BRACKETS = ("ARROW", "FROM", "FOR", "IF", "THEN", "ELSE", "LET", "RETURN", "YIELD", "ASSERT",
+                   "STUB")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ def _diagnose(scene: Scene, mistake: Mistake) -> Diagnostic:
 def _comma(scene: Scene) -> Diagnostic | None:
     if not scene.stack.symbols[scene.stack.states[-1]].startswith("_commas"):
         return None
+    if scene.token.kind in _AFTER_BRACKETS:
+        return _unclosed(scene, scene.stack.values[open_brackets(scene.stack)[-1] - 1])
     if scene.token.kind not in _VALUE_KINDS:
         return None
     message = f"a `,` is missing before {_shown(scene.token)}"

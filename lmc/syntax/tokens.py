@@ -90,19 +90,19 @@ def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
     for i, token in enumerate(found):
         if token.kind not in ("LONG_STRING", "OPEN_LONG_STRING"):
             continue
-        if cut := _declaration_line().search(text, token.start, token.end):
+        if cut := declaration_line().search(text, token.start, token.end):
             opened = text[token.start : cut.start()].rstrip()
             wrong = Token("OPEN_LONG_STRING", opened, token.start, token.start + len(opened))
             return [*found[:i], wrong, *_scan(text, cut.start())]
     return found
 
 
-def other_kinds(token: Token) -> tuple[str, ...]:
-    """Tell what else a word may be, in order of preference."""
-    if token.kind in ("KEY", "ARG", "FROZEN"):
-        word = tables().words.get(token.text)
+def other_kinds(kind: str, text: str) -> tuple[str, ...]:
+    """Tell what else a word of some kind may be, in order of preference."""
+    if kind in ("KEY", "ARG", "FROZEN"):
+        word = tables().words.get(text)
         return (word, "NAME") if word else ("NAME",)
-    return ("NAME",) if token.text.isalnum() and token.kind in _keywords() else ()
+    return ("NAME",) if kind in _keywords() else ()
 
 
 _BY_TEXT = ("NAME", "SIGN")
@@ -115,7 +115,8 @@ def declaration_kinds() -> frozenset[str]:
 
 
 @cache
-def _declaration_line() -> re.Pattern[str]:
+def declaration_line() -> re.Pattern[str]:
+    """Match the start of a line that starts a declaration, or closes one."""
     kinds = declaration_kinds()
     words = "|".join(word for word, kind in tables().words.items() if kind in kinds)
     return re.compile(rf'^(?:\}}|(?:{words})[ \t]+["{{A-Za-z])', re.MULTILINE)

@@ -1,0 +1,257 @@
+"""Tree -> text in one canonical form, from the tree alone: no comments, no literal as written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lmc.syntax import nodes as n
+from lmc.syntax.literals import quote
+
+_IF, _NOT, _COMPARE, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 8, 9, 10
+_BINARY = {
+    **{"or": 1, "and": 2},
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), _COMPARE),
+    **{"??": 5, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7},
+}
+
+
+def print_tree(module: n.Module) -> str:
+    """Print a tree as a program that parses to an equal tree; `format_source` makes it pretty."""
+    return "".join(_decl(decl) + "\n" for decl in module.decls)
+
+
+# --- declarations ---
+
+
+def _decl(decl: n.Decl) -> str:
+    match decl:
+        case n.Import(path, items):
+            names = (i.name.name + (f" as {i.alias.name}" if i.alias else "") for i in items)
+            return f"from {quote(path.value)} import {', '.join(names)}"
+        case n.RecordDecl(name, doc, fields):
+            return f"record {name.name} {_braces(doc, map(_field, fields))}"
+        case n.EnumDecl(name, doc, variants):
+            return (
+                f"enum {name.name} {_braces(doc, (v.name.name + _note(v.note) for v in variants))}"
+            )
+        case n.TypeDecl(name, type):
+            return f"type {name.name} = {_type(type)}"
+        case n.ModelDecl(name, settings):
+            return f"model {name.name} {_settings(settings)}"
+        case n.DefaultDecl(settings):
+            return f"default {_settings(settings)}"
+        case n.DatasetDecl(name, row, settings):
+            return f"dataset {name.name}: {_type(row)} {_settings(settings)}"
+        case n.OptimizeDecl(target, settings):
+            return f"optimize {target.name} {_settings(settings)}"
+        case n.ExampleDecl(target, args, result):
+            return f"example {target.name}({_args(args)}) -> {_expr(result)}"
+        case n.TestDecl(title, body):
+            return f"test {quote(title.value)} {_block(body)}"
+        case _:
+            return _callable(decl)
+
+
+def _callable(decl: n.Decl) -> str:
+    match decl:
+        case n.ToolDecl(name, signature, target, settings):
+            body = f" {_settings(settings)}" if settings else ""
+            return f"tool {name.name}{_signature(signature)} from {quote(target.value)}{body}"
+        case n.ModuleDecl(kind, name, signature, doc, settings):
+            bare = not decl.has_body and doc is None and not settings
+            return f"{kind} {name.name}{_signature(signature)}" + (
+                "" if bare else " " + _settings(settings, doc)
+            )
+        case n.PipelineDecl(name, signature, body):
+            return f"pipeline {name.name}{_signature(signature)} {_block(body)}"
+        case n.MetricDecl(name, signature, block, target):
+            end = _block(block) if block else f"from {quote(target.value if target else '')}"
+            return f"metric {name.name}{_signature(signature)} {end}"
+    raise TypeError(type(decl))
+
+
+def _braces(doc: n.Doc | None, items: Iterable[str]) -> str:
+    head = [("frozen " if doc.frozen else "") + quote(doc.text)] if doc else []
+    return "{ " + " ".join([*head, *items]) + " }"
+
+
+def _settings(settings: Sequence[n.Setting], doc: n.Doc | None = None) -> str:
+    return _braces(doc, (f"{s.key.name}: {_expr(s.value)}" for s in settings))
+
+
+def _field(field: n.FieldDecl) -> str:
+    return f"{field.name.name}: {_type(field.type)}{_default(field.default)}{_note(field.note)}"
+
+
+def _note(note: n.String | None) -> str:
+    return f" {quote(note.value)}" if note else ""
+
+
+def _default(value: n.Expr | None) -> str:
+    return f" = {_expr(value)}" if value else ""
+
+
+def _signature(signature: n.Signature) -> str:
+    return f"({', '.join(map(_param, signature.params))}) -> {_type(signature.result)}"
+
+
+def _param(param: n.Param) -> str:
+    train = "train " if param.train else ""
+    return f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}"
+
+
+# --- types ---
+
+
+def _type(type: n.TypeExpr) -> str:
+    match type:
+        case n.NamedType(name, args, refinements):
+            inner = f"[{', '.join(map(_type, args))}]" if args else ""
+            limits = f"({', '.join(map(_refinement, refinements))})" if refinements else ""
+            return name.name + inner + limits
+        case n.OptionalTypeExpr(item):
+            return f"{_type(item)} ?"  # a space, as `??` is another sign
+        case n.LiteralTypeExpr(value):
+            return quote(value)
+        case n.UnionTypeExpr(options):
+            return " | ".join(map(_type, options))
+    raise TypeError(type)
+
+
+def _refinement(refinement: n.RangeRefinement | n.PatternRefinement) -> str:
+    match refinement:
+        case n.RangeRefinement(low, high):
+            return "..".join("" if end is None else str(end) for end in (low, high))
+        case n.PatternRefinement(pattern):
+            return quote(pattern)
+
+
+# --- statements ---
+
+
+def _block(block: n.Block) -> str:
+    return _braces(block.doc, map(_stmt, block.stmts))
+
+
+def _stmt(stmt: n.Stmt) -> str:
+    match stmt:
+        case n.Let(name, type, value):
+            return f"let {_typed(name, type)} = {_rhs(value)}"
+        case n.If(condition, then, otherwise):
+            end = {n.Block: _block, n.If: _stmt}.get(otherwise.__class__)
+            tail = f" else {end(otherwise)}" if end else ""  # type: ignore[operator]
+            return f"if {_expr(condition)} {_block(then)}{tail}"
+        case n.Return(value):
+            return f"return {_rhs(value)}"
+        case n.Yield(value):
+            return f"yield {_expr(value)}"
+        case n.Assert(condition, message):
+            return f"assert {_expr(condition)}" + (
+                f", {quote(message)}" if message is not None else ""
+            )
+        case n.Stub(target, value):
+            return f"stub {target.name} -> {_expr(value)}"
+    raise TypeError(stmt)
+
+
+def _typed(name: n.Ident, type: n.TypeExpr | None) -> str:
+    return f"{name.name}: {_type(type)}" if type else name.name
+
+
+def _rhs(value: n.Expr) -> str:
+    match value:
+        case n.Loop(name, type, start, bound, until, body):
+            end = f" until {_expr(until)}" if until else ""
+            head = f"loop {_typed(name, type)} = {_expr(start)} for {_expr(bound)}{end}"
+            return f"{head} {_block(body)}"
+    return _expr(value)
+
+
+# --- expressions ---
+
+
+def _expr(expr: n.Expr, at_least: int = _IF) -> str:
+    """Print an expression, in parentheses where it binds more loosely than its place allows."""
+    binding, text = _operation(expr)
+    return text if binding >= at_least else f"({text})"
+
+
+def _operation(expr: n.Expr) -> tuple[int, str]:
+    match expr:
+        case n.IfExpr(condition, then, otherwise):
+            return _IF, f"if {_expr(condition)} then {_expr(then)} else {_expr(otherwise)}"
+        case n.Binary(op, left, right):
+            binding = _BINARY[op]
+            left_text = _expr(left, binding + (binding == _COMPARE))
+            return binding, f"{left_text} {op} {_expr(right, binding + 1)}"
+        case n.Unary("not", operand):
+            return _NOT, f"not {_expr(operand, _NOT)}"
+        case n.Unary(_, operand):
+            return _MINUS, f"-{_expr(operand, _MINUS)}"
+        case n.Attr(value, name, optional):
+            return _POSTFIX, f"{_expr(value, _POSTFIX)}{'?.' if optional else '.'}{name.name}"
+        case n.Index(value, index):
+            return _POSTFIX, f"{_expr(value, _POSTFIX)}[{_expr(index)}]"
+        case n.Call(target, args):
+            return _POSTFIX, f"{_expr(target, _POSTFIX)}({_args(args)})"
+    return _ATOM, _atom(expr)
+
+
+def _atom(expr: n.Expr) -> str:
+    match expr:
+        case n.Var(name):
+            return name
+        case n.Number(value):
+            return repr(value)
+        case n.String(text):
+            return quote(text)
+        case n.Bool(value):
+            return "true" if value else "false"
+        case n.NoneLit():
+            return "none"
+        case n.ListLit(items):
+            return f"[{', '.join(map(_expr, items))}]"
+        case n.ObjectLit(pairs):
+            return "{" + ", ".join(f"{_key(p.key.name)}: {_expr(p.value)}" for p in pairs) + "}"
+        case n.Selector(name):
+            return f".{name.name}"
+        case n.Tune(options):
+            return f"tune[{', '.join(map(_tune_option, options))}]"
+    return _compound(expr)
+
+
+def _compound(expr: n.Expr) -> str:
+    match expr:
+        case n.Comprehension(item, names, iterable, condition):
+            test = f" if {_expr(condition)}" if condition else ""
+            bound = ", ".join(name.name for name in names)
+            return f"[{_expr(item)} for {bound} in {_expr(iterable)}{test}]"
+        case n.Match(subject, arms):
+            inner = (f"{_pattern(arm.pattern)} => {_expr(arm.value)}" for arm in arms)
+            return f"match {_expr(subject)} {{ {', '.join(inner)} }}"
+    raise TypeError(type(expr))
+
+
+def _args(args: Sequence[n.Arg]) -> str:
+    return ", ".join((f"{a.name.name}=" if a.name else "") + _expr(a.value) for a in args)
+
+
+def _key(name: str) -> str:
+    plain = name.isascii() and name.isidentifier() and name[0] != "_"
+    return name if plain else quote(name)
+
+
+def _tune_option(option: n.Expr | n.TuneRange) -> str:
+    if isinstance(option, n.TuneRange):
+        return f"{_expr(option.low)}..{_expr(option.high)}"
+    return _expr(option)
+
+
+def _pattern(pattern: n.NamePattern | n.StringPattern | n.Wildcard) -> str:
+    match pattern:
+        case n.NamePattern(names):
+            return " | ".join(name.name for name in names)
+        case n.StringPattern(values):
+            return " | ".join(map(quote, values))
+        case n.Wildcard():
+            return "_"
