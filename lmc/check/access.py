@@ -93,7 +93,8 @@ def report_variant(env: Env, enum: EnumType, ident: nodes.Ident) -> None:
 def _declaration(env: Env, name: str) -> Label | None:
     """Where a type of this file is declared."""
     declared = env.file.names.get(name)
-    return Label(declared.ident.span, "declared here") if declared else None
+    typed = declared is not None and isinstance(declared.meaning, RecordType | EnumType)
+    return Label(declared.ident.span, "declared here") if declared and typed else None
 
 
 def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:

@@ -142,7 +142,9 @@ def _iterated(env: Env, expr: nodes.Comprehension) -> list[Type]:
                 f"a comprehension goes over a list, but this is `{show(widen(whole))}`",
                 Label(expr.iterable.span, f"`{show(widen(whole))}`"),
             )
-        types = [whole.item if isinstance(whole, ListType) else ERROR]
+        if not isinstance(whole, ListType):
+            return [ERROR] * len(expr.names)
+        types = [whole.item]
     if len(types) != len(expr.names):
         wanted, got = len(types), len(expr.names)
         env.ctx.report(

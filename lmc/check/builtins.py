@@ -124,14 +124,9 @@ def _sum(given: Given) -> Type:
 
 
 def _extreme(given: Given) -> Type:
-    if len(given) == 1:
-        return (
-            optional(_item(given[0])) if isinstance(given[0], ListType) else forget(given[0] or INT)
-        )
-    result: Type = NeverType()
-    for type in given:
-        result = join(result, type or result) or ErrorType()
-    return forget(result)
+    """The result for one argument; several are joined where the call is checked."""
+    only = given[0] or INT
+    return optional(only.item) if isinstance(only, ListType) else forget(only)
 
 
 def _abs(given: Given) -> Type:

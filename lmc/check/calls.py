@@ -9,9 +9,10 @@ from typing import Any
 from lmc.check import access, builtins, inference
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Declared, Env
-from lmc.check.subtyping import disjoint, forget, is_subtype, show, widen
+from lmc.check.subtyping import disjoint, forget, is_subtype, join, show, widen
 from lmc.check.types import (
     ERROR,
+    NEVER,
     ErrorType,
     ListType,
     OptionalType,
@@ -190,7 +191,7 @@ def _report_impure(env: Env, call: nodes.Call, target: Any) -> None:
         return
     env.ctx.report(
         "impure-expression",
-        f"`{env.pure}:` is computed without calls, but this calls `{call.target.span.text}`",
+        f"`{env.pure}` is computed without calls, but this calls `{call.target.span.text}`",
         call.span,
         help="call it in a pipeline, and keep here what follows from its result",
     )
@@ -310,9 +311,23 @@ def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> 
     return ERROR
 
 
+def _join_arguments(env: Env, call: nodes.Call, name: str, types: list[Type | None]) -> Type | None:
+    """Check that the arguments of `min` or `max` are of one ordered type."""
+    result: Type = NEVER
+    for arg, type in zip(call.args, types):
+        joined = join(result, type or NEVER)
+        if joined is None or isinstance(joined, ListType):
+            _report_builtin(env, arg.value, name, "numbers or strings side by side", type or NEVER)
+            return None
+        result = joined
+    return result
+
+
 def _builtin_result(
     env: Env, call: nodes.Call, function: builtins.BuiltinFunction, types: list[Type | None]
 ) -> Type:
+    if function.variadic and len(types) > 1:
+        return forget(_join_arguments(env, call, function.name, types) or ERROR)
     if function.name == "count":
         wanted = builtins.check_count(types)
         if wanted:

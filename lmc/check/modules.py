@@ -8,6 +8,7 @@ from lmc.check import inference, templates
 from lmc.check.access import field_type
 from lmc.check.program import ModuleDef, Param
 from lmc.check.scope import Declared, Env
+from lmc.check.settings import TABLE
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
 from lmc.check.types import (
     BOOL,
@@ -170,13 +171,23 @@ def _vote(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         inner.hint = "sample"
         sample, result = module.exprs["sample"], module.signature.result
         inference.check(inner, sample, result, "`sample`", decl.signature.result.span)
-        _warn_constant_sample(env, sample)
+        _report_plain_sample(env, sample)
+    if module.by != "model":
+        _warn_idle(env, decl)
     key = next((s for s in decl.settings if s.key.name == "by"), None)
     place = key.value.span if key else decl.name.span
     _check_by(env, module, place)
 
 
-def _warn_constant_sample(env: Env, sample: nodes.Expr) -> None:
+def _warn_idle(env: Env, decl: nodes.ModuleDecl) -> None:
+    for setting in decl.settings:
+        if setting.key.name in TABLE["generate"]:
+            name = setting.key.name
+            message = f"`{name}` has no effect: the vote `{decl.name.name}` calls no model itself"
+            env.ctx.warn("idle-setting", message, setting.key.span, help="set it where it samples")
+
+
+def _report_plain_sample(env: Env, sample: nodes.Expr) -> None:
     if not isinstance(
         sample, nodes.Call | nodes.Comprehension | nodes.IfExpr | nodes.Match | nodes.Attr
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lmc.check import inference
-from lmc.check.annotations import resolve
+from lmc.check.annotations import constant, resolve
 from lmc.check.narrowing import facts
 from lmc.check.program import ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Env
@@ -85,7 +85,7 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
     inner = env.nested(kind="loop", result=state)
     inner.bind(loop.name, state, "loop state")
     if loop.until is not None:
-        inference.check_condition(inner, loop.until, "`until`")
+        inference.check_condition(inner.nested(pure="until"), loop.until, "`until`")
     if not check_block(inner, loop.body):
         message = "not every path of the loop yields its next state"
         env.ctx.report("missing-yield", message, Label(_last(loop.body.span)), loop.name.span)
@@ -160,7 +160,7 @@ def _stub(env: Env, stmt: nodes.Stub) -> bool:
         return False
     env.ctx.refer(stmt.target, meaning)
     why = f"the result of `{stmt.target.name}`"
-    inference.check(env, stmt.value, meaning.signature.result, why)
+    constant(env, stmt.value, meaning.signature.result, why)
     return False
 
 

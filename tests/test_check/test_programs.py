@@ -72,6 +72,22 @@ def test_findings_come_in_the_same_order_each_time():
     assert len(first) > 1000
 
 
+def test_a_syntax_error_hides_only_its_own_declaration():
+    text = """
+pipeline broken(q: str) -> int {
+  let x = ) + 1
+  return missing(q)
+}
+generate g(q: str) -> str { temprature: 1.0 }
+pipeline main(q: str) -> int { return broken(q) + g(q) + missing(q) }
+"""
+    program, found = check_program(Source("a.lmp", text))
+    assert program is None
+    lines = [(d.code, d.span.source.position(d.span.start)[0]) for d in found if d.span]
+    assert [line for _, line in lines] == [3, 6, 7]
+    assert [code for code, _ in lines[1:]] == ["unknown-setting", "unknown-name"]
+
+
 def test_large_programs_check_fast():
     block = """
 record R{i} {{ steps: list[str](1..12) "one step", answer: int }}
