@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from lmc.ir.functions import canonical
 
-Ties = Literal["first", "last", "random"]
+Ties = Literal["first", "random"]
 
 
 @dataclass(slots=True)
 class Ballot:
     """The keys of the samples so far, in order of sample; a failed sample abstains (None).
 
-    `min_agree` is a number of samples, or a share of `n` where it is a float below 1.
+    `min_agree` is a number of samples, or a share of `n` where it is a float.
     """
 
     n: int
@@ -78,17 +78,11 @@ class Ballot:
     def _enough(self) -> float:
         if self.min_agree is None:
             return 0
-        share = isinstance(self.min_agree, float) and self.min_agree < 1
+        share = isinstance(self.min_agree, float)
         return self.min_agree * self.n if share else self.min_agree
 
     def _break_tie(self, tied: list[Hashable]) -> Hashable:
-        match self.ties:
-            case "last":
-                return next(key for key in reversed(self.keys) if key in tied)
-            case "random":
-                return random.Random(self.seed).choice(tied)
-            case _:
-                return tied[0]
+        return random.Random(self.seed).choice(tied) if self.ties == "random" else tied[0]
 
 
 def ballot_key(value: Any, *, normalize: bool) -> str:

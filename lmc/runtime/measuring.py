@@ -59,7 +59,9 @@ def find_data(
     given = given if given is not None else _declared_data(declared, datasets)
     if given is None:
         message = f"no data for `{graph.name}`"
-        raise LmcError(error("no-data", message, help="give --data, or `data:` in an `optimize` block"))
+        raise LmcError(
+            error("no-data", message, help="give --data, or `data:` in an `optimize` block")
+        )
     if isinstance(given, str) and given in datasets:
         dataset = datasets[given]
         split = load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
@@ -71,9 +73,7 @@ def find_data(
     return Data(tuple(rows), split_rows(rows, seed=seed, inputs=inputs), None, False)
 
 
-def _declared_data(
-    declared: OptimizeDef | None, datasets: Mapping[str, DatasetDef]
-) -> str | None:
+def _declared_data(declared: OptimizeDef | None, datasets: Mapping[str, DatasetDef]) -> str | None:
     if declared is not None:
         return declared.data
     return next(iter(datasets), None) if len(datasets) == 1 else None
@@ -87,7 +87,11 @@ def find_metric(
         given: Metric = spec
         return given
     metrics = program.graph.metrics
-    name = spec or (declared.metric if declared else None) or (next(iter(metrics)) if len(metrics) == 1 else None)
+    name = (
+        spec
+        or (declared.metric if declared else None)
+        or (next(iter(metrics)) if len(metrics) == 1 else None)
+    )
     return resolve_metric(
         name or "accuracy",
         program.graph,

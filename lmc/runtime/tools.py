@@ -17,7 +17,8 @@ from lmc.runtime.concurrency import in_thread
 from lmc.source import Span
 from lmc.values import InvalidValue, to_json, to_python
 
-DEFAULT_CONCURRENCY = 32  # threads of one tool
+MAX_THREADS = 32  # of one tool
+DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # where `retry:` leaves them open
 
 
 def load_function(
@@ -78,15 +79,10 @@ class Toolbox:
     async def _call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
         tool = self._tools[name]
         function = self.load(name, node.span)
-        slots = self._slots.setdefault(
-            name, asyncio.Semaphore(tool.settings.get("concurrency") or DEFAULT_CONCURRENCY)
-        )
         typed = {port.name: to_python(port.type, inputs[port.name]) for port in tool.inputs}
         timeout_s = tool.settings.get("timeout")
         try:
-            async with slots, asyncio.timeout(timeout_s):
-                value = await _run(function, typed)
-            return to_json(tool.result, value)
+            return to_json(tool.result, await self._try(tool, function, typed))
         except TimeoutError as problem:
             what = f"took more than {timeout_s} s" if timeout_s else f"timed out: {problem}"
             raise _failure(name, what, node.span) from None
@@ -99,6 +95,19 @@ class Toolbox:
             what = f"raised {type(problem).__name__}: {problem}"
             raise _failure(name, what, node.span) from problem
 
+    async def _try(
+        self, tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any]
+    ) -> Any:
+        """The function's value; a call that fails is made again as `retry:` says."""
+        retry = tool.settings.get("retry") or {"max": 0}
+        slots = self._slots.setdefault(tool.name, asyncio.Semaphore(MAX_THREADS))
+        for attempt in range(retry.get("max", DEFAULT_RETRIES)):
+            try:
+                return await _run(function, inputs, slots, tool.settings.get("timeout"))
+            except Exception:
+                await asyncio.sleep(retry.get("backoff", DEFAULT_BACKOFF_S) * 2**attempt)
+        return await _run(function, inputs, slots, tool.settings.get("timeout"))
+
     def load(self, name: str, span: Span | None = None) -> Callable[..., Any]:
         """The function of a tool. Raises: LmcError[tool-not-found]."""
         if name not in self._functions:
@@ -107,11 +116,17 @@ class Toolbox:
         return self._functions[name]
 
 
-async def _run(function: Callable[..., Any], inputs: Mapping[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(**inputs)
-    value = await in_thread(function, **inputs)
-    return await value if inspect.isawaitable(value) else value
+async def _run(
+    function: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    slots: asyncio.Semaphore,
+    timeout_s: float | None,
+) -> Any:
+    async with slots, asyncio.timeout(timeout_s):
+        if inspect.iscoroutinefunction(function):
+            return await function(**inputs)
+        value = await in_thread(function, **inputs)
+        return await value if inspect.isawaitable(value) else value
 
 
 def _failure(name: str, what: str, span: Span | None) -> LmcError:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lmc.check.types import FloatType
 from lmc.diagnostics import LmcError, error
 from lmc.runtime.ballot import Ballot, ballot_key
 from lmc.runtime.concurrency import for_all
@@ -37,7 +36,7 @@ async def perform_vote(executor: Executor, step: Step, args: list[Any], scope: S
             return await vote.adjudicate()
         case "certainty":
             return await vote.most_certain()
-        case "score":
+        case "score" | "expr":
             return await vote.best_scored()
         case _:
             return await vote.majority()
@@ -54,9 +53,6 @@ class Vote:
         self.settings = {key: executor.resolve(value) for key, value in step.node.attrs.items()}
         self.n: int = self.settings["n"]
         self.by: Any = self.settings.get("by") or "value"
-        key = self.bodies.get("key")
-        if self.by == "expr" and key and isinstance(key.graph.result, FloatType):
-            self.by = "score"
 
     async def majority(self) -> Any:
         """The result most samples agree on.
@@ -73,7 +69,7 @@ class Vote:
         while wave := ballot.wave() if settings.get("stop_early") else ballot.left:
             new = await self._draw(range(len(samples), len(samples) + wave))
             samples += new
-            ballot.keys += [await self._key(sample) for sample in new]
+            ballot.keys += map(self._key, new)
         self._need_one(samples)
         winner = ballot.winner()
         chosen = samples[ballot.keys.index(winner)] if winner is not None else None
@@ -130,27 +126,23 @@ class Vote:
         self.scope.note(scores=list(scores), winner=samples[best].index)
         return samples[best].value
 
-    async def _key(self, sample: Sample) -> str | None:
+    def _key(self, sample: Sample) -> str | None:
         """What a sample votes for."""
         if sample.failure is not None:
             return None
         value = sample.value
-        if "key" in self.bodies:
-            value = await self._ask_key(sample)
-        elif self.by != "value":
-            value = [sample.value.get(name) for name in self.by]
+        if self.by != "value":
+            value = [value.get(name) for name in self.by]
         return ballot_key(value, normalize=bool(self.settings.get("normalize")))
 
     async def _score(self, sample: Sample) -> float:
-        score = await self._ask_key(sample) if "key" in self.bodies else sample.value["score"]
-        if isinstance(score, dict):
-            score = score.get("score")
+        score = await self._compute(sample) if self.by == "expr" else sample.value["score"]
         if not isinstance(score, int | float):
-            message = "`by: score` needs a number for every sample"
+            message = f"`by` needs a number for every sample, and sample {sample.index} has none"
             raise LmcError(error("no-score", message, self.node.span))
         return float(score)
 
-    async def _ask_key(self, sample: Sample) -> Any:
+    async def _compute(self, sample: Sample) -> Any:
         env = {**self.env, "out": sample.value}
         place = self.scope.at(sample.index, -1)
         return await self.executor.run_plan(self.bodies["key"], env, place)

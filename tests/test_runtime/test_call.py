@@ -13,7 +13,7 @@ from lmc.ir.graph import Graph, Node, Slots
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.scripted import Scripted
 from lmc.prompts.spec import Demo
-from lmc.runtime.call import RETRY_STRIDE
+from lmc.runtime.conversation import RETRY_STRIDE
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.parameters import ModuleParameters, Parameters
@@ -270,7 +270,8 @@ async def test_a_failure_says_where_what_was_asked_and_what_came_back() -> None:
         3,
     )
     assert (failure.raw, failure.attempts, failure.infrastructure) == (["x", "why not"], 2, False)
-    assert failure.messages[1] == {"role": "user", "content": "[[x]] ?"}
+    assert [m["content"] for m in failure.messages[1:3]] == ["[[x]] ?", "x"]
+    assert len(failure.messages) == 4  # as last sent
     assert str(failure).startswith("math.lmp:3:1: error[call-failed]: `g` asked `lmc/tiny` 2 times")
     assert "it said: 'why not'" in str(failure)
     assert trace.calls[0].error == str(failure)

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from lmc.check.program import Choice
-from lmc.check.types import BOOL, INT, JSON, STR, VERDICT, FloatType, ListType, OptionalType
+from lmc.check.types import (
+    BOOL,
+    INT,
+    JSON,
+    STR,
+    VERDICT,
+    Field,
+    ListType,
+    OptionalType,
+    RecordType,
+)
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, Port, Tool
 from lmc.models.base import Answer, ModelFailure, Request
@@ -376,29 +386,36 @@ async def test_stopping_early_asks_for_no_more_than_can_change_the_winner() -> N
     assert sum(r.n for r in requests(ex)) == 5
 
 
-async def test_a_vote_goes_by_fields_or_a_key() -> None:
-    from lmc.check.types import Field, RecordType
+RATED = RecordType("Rated", (Field("score", INT), Field("why", STR)))
 
-    answer = RecordType("R", (Field("a", INT), Field("why", STR)))
-    script = by_sample("[[a]] 1\n[[why]] p", "[[a]] 2\n[[why]] q", "[[a]] 2\n[[why]] r")
-    ex = executor(script, generate("g", answer), vote("v", calling("g"), n=3, by=("a",)))
-    assert await ex.run("v", {"x": "?"}) == {"a": 2, "why": "q"}
-    key = applying("attr", attrs={"name": "a"}, out=JSON)
+
+async def test_a_vote_goes_by_fields() -> None:
+    script = by_sample("[[score]] 1\n[[why]] p", "[[score]] 2\n[[why]] q", "[[score]] 2\n[[why]] r")
+    ex = executor(script, generate("g", RATED), vote("v", calling("g"), n=3, by=("score",)))
+    assert await ex.run("v", {"x": "?"}) == {"score": 2, "why": "q"}
+
+
+async def test_a_vote_by_its_score_takes_the_highest() -> None:
+    script = by_sample("[[score]] 1\n[[why]] p", "[[score]] 1\n[[why]] q", "[[score]] 2\n[[why]] r")
+    ex = executor(script, generate("g", RATED), vote("v", calling("g"), n=3, by="score"))
+    assert await ex.run("v", {"x": "?"}) == {"score": 2, "why": "r"}
+
+
+async def test_a_vote_by_a_number_takes_the_first_of_the_highest() -> None:
+    key = {"key": applying("len", out=STR)}
     ex = executor(
-        script, generate("g", answer), vote("v", calling("g"), n=3, by="expr", more={"key": key})
-    )
-    assert await ex.run("v", {"x": "?"}) == {"a": 2, "why": "q"}
-
-
-async def test_a_vote_by_a_float_takes_the_highest() -> None:
-    length = applying("len", out=STR)
-    key = Graph("key", length.inputs, FloatType(), length.nodes)
-    ex = executor(
-        by_sample("a", "aaa", "aa"),
+        by_sample("a", "aaa", "bbb"),
         generate("g"),
-        vote("v", calling("g"), n=3, by="expr", more={"key": key}),
+        vote("v", calling("g"), n=3, by="expr", more=key),
     )
     assert await ex.run("v", {"x": "?"}) == "aaa"
+
+
+async def test_a_vote_by_a_score_that_is_not_there_is_a_diagnostic() -> None:
+    key = {"key": applying("first", out=JSON)}
+    graphs = generate("g", ListType(INT)), vote("v", calling("g"), n=2, by="expr", more=key)
+    with pytest.raises(LmcError, match="no-score.*sample 1 has none"):
+        await executor(by_sample("[4]", "[]"), *graphs).run("v", {"x": "?"})
 
 
 async def test_too_little_agreement_gives_none() -> None:
@@ -508,6 +525,7 @@ def tools(tmp_path: Any) -> Any:
         "async def later(s, k):\n    await asyncio.sleep(0)\n    return len(s)\n"
         "def wrong(s, k):\n    return 'many'\n"
         "def broken(s, k):\n    raise KeyError('gone')\n"
+        "def second(s, k):\n    calls.append(s)\n    return calls.count(s) // 2 or 1 / 0\n"
         "def slow(s, k):\n    time.sleep(0.3)\n    return 1\n"
     )
     return tmp_path
@@ -539,6 +557,14 @@ async def test_a_tool_has_its_time() -> None:
     ex = with_tool("lmc_test_tools:slow", timeout=0.02)()
     with pytest.raises(LmcError, match=r"tool-failed.*took more than 0\.02 s"):
         await ex.run("main", {"x": "abc"})
+
+
+async def test_a_tool_is_tried_again(tools: Any) -> None:
+    ex = with_tool("lmc_test_tools:second", retry={"max": 1, "backoff": 0.001})(base_dir=tools)
+    assert await ex.run("main", {"x": "again"}) == 1
+    ex = with_tool("lmc_test_tools:broken", retry={"max": 1, "backoff": 0.001})(base_dir=tools)
+    with pytest.raises(LmcError, match="tool-failed"):
+        await ex.run("main", {"x": "again"})
 
 
 async def test_a_tool_with_a_cache_is_called_once(tools: Any) -> None:

@@ -1,0 +1,162 @@
+"""One model call under way: asked, read, repaired, retried, handed on, at last a typed failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.models.base import Answer, ModelFailure
+from lmc.prompts.spec import Message, ParseFailure
+from lmc.runtime.failures import Attempts, is_infrastructure, no_answer, unusable_answer
+from lmc.runtime.scope import Scope
+from lmc.runtime.traces import CallTrace
+from lmc.runtime.usage import Usage
+
+if TYPE_CHECKING:
+    from lmc.runtime.call import ModuleCall
+
+RETRY_STRIDE = 1 << 20  # retries take sample indices that no vote reaches
+_BODIES = ("require", "check")
+
+
+class Conversation:
+    """One call under way: what was sent, what came back, what it cost."""
+
+    def __init__(self, call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> None:
+        self.call, self.inputs, self.scope = call, inputs, scope
+        self.attempts = Attempts(call.prompt(inputs))
+        self.answers: list[Answer] = []
+        self.outputs: dict[str, Any] | None = None
+        self.check: Any = None
+        self.error: LmcError | None = None
+        self.model = call.bound.name
+
+    async def result(self) -> Any:
+        """The JSON value of the first usable answer. Raises: CallFailure."""
+        try:
+            return await self._first_usable()
+        except LmcError as failure:
+            self.error = failure
+            raise
+        finally:
+            self._record()
+
+    async def _first_usable(self) -> Any:
+        """Ask, repair, then retry, then go on to the next model."""
+        problem = ""
+        first = self.attempts.messages
+        for model, index in self._tries():
+            messages = first
+            for _ in range(self.call.repair + 1):
+                answer = await self._ask(model, index, messages)
+                try:
+                    return await self._take(answer)
+                except ParseFailure as unusable:
+                    problem = str(unusable)
+                    messages = _with_problem(messages, answer.text, problem)
+        module, span = self.call.slots.module, self.call.node.span
+        raise unusable_answer(module, self.model, span, problem, self.attempts)
+
+    def _record(self) -> None:
+        """Put the call into the trace, and show it to whoever watches."""
+        run = self.scope.run
+        if run.trace is None and run.observer is None:
+            return
+        trace = self._trace()
+        if run.trace is not None:
+            run.trace.calls.append(trace)
+        if run.observer is not None:
+            run.observer(trace)
+
+    def _tries(self) -> Iterator[tuple[str | None, int]]:
+        """Models with sample indices: a retry is another sample."""
+        for turn, model in enumerate(self.call.models()):
+            for retry in range(self.call.retry + 1 if turn == 0 else 1):
+                yield model, self.scope.sample + RETRY_STRIDE * retry
+
+    async def _ask(self, model: str | None, index: int, messages: list[Message]) -> Answer:
+        call, scope = self.call, self.scope
+        self.attempts.count += 1
+        self.attempts.messages = messages
+        request = replace(
+            call.request,
+            messages=tuple(messages),
+            index=index,
+            logprobs=scope.tokens is not None,
+        )
+        try:
+            answer = await call.ask(model, request, batched=scope.batched)
+        except ModelFailure as failure:
+            name = model or call.bound.name
+            raise no_answer(
+                call.slots.module, name, call.node.span, failure, self.attempts
+            ) from failure
+        self.model = model or call.bound.name
+        self.answers.append(answer)
+        self.attempts.raw.append(answer.text)
+        return answer
+
+    async def _take(self, answer: Answer) -> Any:
+        """The value of an answer, if it satisfies the type and the requirements."""
+        outputs = self.call.read(answer.text)
+        value = self.call.value(outputs)
+        await self._require(value)
+        self.outputs = outputs
+        if self.scope.tokens is not None:
+            self._collect_logprobs(answer)
+        if "check" in self.call.bodies and self.scope.run.trace is not None:
+            self.check = await self._body("check", value)
+        return value
+
+    async def _require(self, value: Any) -> None:
+        if "require" in self.call.bodies and not await self._body("require", value):
+            wanted = "; ".join(self.call.slots.requirements)
+            raise ParseFailure(f"the answer must satisfy: {wanted}")
+
+    async def _body(self, name: str, value: Any) -> Any:
+        env = {**self.inputs, "out": value}
+        place = self.scope.at(self.attempts.count, _BODIES.index(name))
+        return await self.call.executor.run_plan(self.call.bodies[name], env, place)
+
+    def _collect_logprobs(self, answer: Answer) -> None:
+        if answer.logprobs is None:
+            message = f"`{self.model}` gives no log-probabilities, which `by: certainty` needs"
+            raise LmcError(error("no-logprobs", message, self.call.node.span))
+        if self.scope.tokens is not None:
+            self.scope.tokens.extend(answer.logprobs)
+
+    def _trace(self) -> CallTrace:
+        last = self.answers[-1] if self.answers else None
+        failed = self.error
+        return CallTrace(
+            place=self.scope.place,
+            parent=self.scope.parent,
+            module=self.call.slots.module,
+            role=self.call.node.attrs["role"],
+            inputs=dict(self.inputs),
+            sample=self.scope.sample,
+            outputs=None if failed else self.outputs,
+            result=None if failed or self.outputs is None else self.call.value(self.outputs),
+            model=self.model,
+            messages=self.attempts.messages,
+            raw=self.attempts.raw,
+            logprobs=last.logprobs if last else None,
+            attempts=self.attempts.count,
+            usage=Usage.of(self.answers),
+            latency_ms=sum(answer.latency_ms for answer in self.answers),
+            error=str(failed) if failed else None if self.outputs else "stopped",
+            infrastructure=failed is not None and is_infrastructure(failed),
+            check=self.check,
+        )
+
+
+def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:
+    """The conversation so far, the answer that cannot be used, and why."""
+    words = f"That reply cannot be used: {problem}\nReply again in full, in the format asked for."
+    return [
+        *messages,
+        {"role": "assistant", "content": text},
+        {"role": "user", "content": words},
+    ]
