@@ -16,6 +16,11 @@ from lmc.syntax import nodes
 Path = tuple[str, ...]  # `a.b.c`
 BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
 
+_DECLARING = (
+    *("record", "enum", "type", "model", "tool", "generate", "critique", "refine", "vote"),
+    *("pipeline", "dataset", "metric", "let", "import"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class OptimizerSignature:
@@ -50,7 +55,8 @@ class File:
     def may_have_lost(self, name: str) -> bool:
         """Whether the syntax errors of the file may have eaten the declaration of a name."""
         text = self.tree.source.text
-        return self.broken and re.search(rf"\b[a-z]+\s+{re.escape(name)}\b", text) is not None
+        words = rf"\b({'|'.join(_DECLARING)})\s+{re.escape(name)}\b"
+        return self.broken and re.search(words, text) is not None
 
     def find(self, name: str) -> Declared | None:
         """The declaration of a name; an import of it counts as used."""
