@@ -146,14 +146,16 @@ class _Compilation:
 
     def _models(self) -> list[str | None]:
         """Every model that a run of the target or a teacher may ask; None is the default."""
-        names = self.metric.judge.models(self.plan.target)
-        return [*names, *(t for s in self.plan.steps if (t := s.kwargs.get("teacher")))]
+        return [*self.metric.judge.models(self.plan.target), *self._teachers()]
+
+    def _teachers(self) -> list[str]:
+        return [t for step in self.plan.steps if (t := step.kwargs.get("teacher"))]
 
     def _preflight(self) -> None:
-        """Find a missing extra, key or model. Raises: LmcError with all that is missing."""
-        plan = self.plan
-        names = self._models()
-        for warning in self.pool.preflight(names):
+        """Find a missing extra, key, model or tool. Raises: LmcError with all that is missing."""
+        plan, names = self.plan, self._models()
+        found = self.metric.judge.preflight(plan.target) + self.pool.preflight(self._teachers())
+        for warning in found:
             self._note(warning.message)
         budget = {key: float(limit) for key, limit in plan.budget.items()}
         event = events.RunStarted(

@@ -12,6 +12,7 @@ from lmc.check.types import RecordType
 from lmc.ir.graph import ProgramGraph
 from lmc.optimizers.routes import Module, Route, result_routes
 from lmc.prompts.spec import BARE, REASONING, Demo
+from lmc.runtime.metrics import GOLD_NAMES
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.values import InvalidValue, validate
 
@@ -49,7 +50,7 @@ def labeled_pool(program: ProgramGraph, target: str, rows: Iterable[Any]) -> Dem
     for row in rows:
         for route in routes.values():
             inputs = {name: row.values.get(o) for name, o in route.inputs.items() if o}
-            outputs = gold_outputs(route.module, row.values, names)
+            outputs = gold_outputs(route, row.values, names)
             if outputs is not None and len(inputs) == len(route.inputs):
                 pool.add(route.module.name, _demo(route.module, inputs, outputs, f"row {row.id}"))
     return pool
@@ -87,7 +88,7 @@ def corrected_demos(
         route = routes.get(call.module)
         if route is None or all(route.inputs.values()):
             continue
-        outputs = gold_outputs(route.module, row.values, target_inputs)
+        outputs = gold_outputs(route, row.values, target_inputs)
         if outputs is not None:
             origin = f"row {row.id} (label), call {call.id}"
             found.append((call.module, _demo(route.module, call.inputs, outputs, origin)))
@@ -95,27 +96,27 @@ def corrected_demos(
 
 
 def gold_outputs(
-    module: Module, values: Mapping[str, Any], target_inputs: frozenset[str]
+    route: Route, values: Mapping[str, Any], target_inputs: frozenset[str]
 ) -> dict[str, Any] | None:
     """The outputs of a module as a row labels them; None where it does not, or not all.
 
-    A result that is no record is the row's `result`, or its only field that is no input.
+    The label of a field of the target's result has the field's name. A result that is no record is
+    labelled by the field that metrics take for the answer, or the only one that is no input.
     """
     gold = {name: value for name, value in values.items() if name not in target_inputs}
-    if isinstance(module.result, RecordType):
+    module = route.module
+    if route.field is not None:
+        found: Any = gold.get(route.field)
+    elif isinstance(module.result, RecordType):
         fields = module.result.fields
-        if not any(f.name in gold for f in fields):
-            return None
-        found = {
-            f.name: gold.get(f.name, f.default) for f in fields if f.name in gold or f.has_default
-        }
-        value: Any = found
-    elif BARE in gold or len(gold) == 1:
-        value = gold.get(BARE, next(iter(gold.values())))
+        given = {f.name: gold[f.name] for f in fields if f.name in gold}
+        found = {f.name: f.default for f in fields if f.has_default} | given if given else None
     else:
-        return None
+        known = [name for name in GOLD_NAMES if name in gold]
+        names = known[:1] or (list(gold) if len(gold) == 1 else [])
+        found = gold[names[0]] if names else None
     try:
-        return _as_outputs(module, validate(module.result, value))
+        return None if found is None else _as_outputs(module, validate(module.result, found))
     except InvalidValue:
         return None
 

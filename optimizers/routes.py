@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lmc.check.types import Type
 from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots
+from lmc.runtime.reach import all_nodes
 
 Origins = Mapping[str, str | None]  # input of a graph: the input of the target it is, unchanged
 
@@ -24,13 +25,15 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A module whose result is the target's, and the target's input behind each of its own.
+    """A module whose result is the target's, or one field of it, and where its inputs come from.
 
-    None stands for an input that is computed on the way.
+    `inputs` gives the target's input behind each of its own, None where it is computed on the way.
+    `field` is the field of the target's result that the module gives, None for all of it.
     """
 
     module: Module
     inputs: Origins
+    field: str | None = None
 
 
 def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
@@ -43,20 +46,13 @@ def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
 def result_routes(program: ProgramGraph, target: str) -> dict[str, Route]:
     """Find the generating modules whose result the target returns unchanged: its labels are theirs.
 
-    The way leads through calls, branches, the samples of a vote and the draft of a refine.
+    The way leads through calls, branches, the samples of a vote, the draft of a refine, and the
+    fields of a record that is returned.
     """
     graph = program.graphs[target]
-    routes: dict[str, Route] = {}
-    _follow(program, graph, {port.name: port.name for port in graph.inputs}, routes)
-    return routes
-
-
-def all_nodes(graph: Graph) -> Iterator[Node]:
-    """Nodes of a graph and of the bodies inside it."""
-    for node in graph.nodes:
-        yield node
-        for body in node.bodies.values():
-            yield from all_nodes(body)
+    finder = _Finder(program)
+    finder.follow(graph, {port.name: port.name for port in graph.inputs}, None)
+    return finder.routes
 
 
 def _collect(program: ProgramGraph, graph: Graph, found: dict[str, Module], seen: set[str]) -> None:
@@ -75,32 +71,42 @@ def _module(node: Node) -> Module:
     return Module(slots.module, node.attrs["role"], slots, names, node.type)
 
 
-def _follow(
-    program: ProgramGraph, graph: Graph, origins: Origins, routes: dict[str, Route]
-) -> None:
-    nodes = {node.id: node for node in graph.nodes}
+@dataclass(slots=True)
+class _Finder:
+    """Walks back from what is returned; the first way to a module counts."""
 
-    def origin(id: str) -> str | None:
+    program: ProgramGraph
+    routes: dict[str, Route] = field(default_factory=dict)
+
+    def follow(self, graph: Graph, origins: Origins, name: str | None) -> None:
+        """Follow the value of a graph; `name` is the field of the target's result that it is."""
+        if graph.nodes[-1].op == "return":
+            nodes = {node.id: node for node in graph.nodes}
+            self._node(nodes, graph.nodes[-1].inputs[0], origins, name)
+
+    def _node(self, nodes: Mapping[str, Node], id: str, origins: Origins, name: str | None) -> None:
         node = nodes[id]
-        return origins.get(node.attrs["name"]) if node.op == "input" else None
+        sources = [_origin(nodes[source], origins) for source in node.inputs]
+        match node.op:
+            case "model" if node.attrs["role"] == "generate":
+                module = _module(node)
+                inputs = dict(zip(module.inputs, sources))
+                self.routes.setdefault(module.name, Route(module, inputs, name))
+            case "call":
+                callee = self.program.graphs[node.attrs["target"]]
+                ports = [port.name for port in callee.inputs]
+                self.follow(callee, dict(zip(ports, sources)), name)
+            case "vote" | "refine":
+                body = node.bodies["sample" if node.op == "vote" else "draft"]
+                self.follow(body, dict(zip(node.attrs["names"], sources)), name)
+            case "cond":
+                free = dict(zip(node.attrs.get("free", ()), sources[1:]))
+                for body in node.bodies.values():
+                    self.follow(body, free, name)
+            case "op" if node.attrs["fn"] == "record" and name is None:
+                for field_name, source in zip(node.attrs["names"], node.inputs):
+                    self._node(nodes, source, origins, field_name)
 
-    if graph.nodes[-1].op != "return":
-        return
-    node = nodes[graph.nodes[-1].inputs[0]]
-    sources = [origin(id) for id in node.inputs]
-    match node.op:
-        case "model" if node.attrs["role"] == "generate":
-            module = _module(node)
-            routes.setdefault(module.name, Route(module, dict(zip(module.inputs, sources))))
-        case "call":
-            callee = program.graphs[node.attrs["target"]]
-            names = [port.name for port in callee.inputs]
-            _follow(program, callee, dict(zip(names, sources)), routes)
-        case "vote":
-            _follow(program, node.bodies["sample"], dict(zip(node.attrs["names"], sources)), routes)
-        case "refine":
-            _follow(program, node.bodies["draft"], dict(zip(node.attrs["names"], sources)), routes)
-        case "cond":
-            free = dict(zip(node.attrs.get("free", ()), sources[1:]))
-            for body in node.bodies.values():
-                _follow(program, body, free, routes)
+
+def _origin(node: Node, origins: Origins) -> str | None:
+    return origins.get(node.attrs["name"]) if node.op == "input" else None

@@ -68,10 +68,26 @@ def test_rows_that_do_not_label_all_fields_label_nothing() -> None:
     assert len(labeled_pool(graph_of(ALL), "main", [full]).of("solve")) == 1
 
 
+def test_a_record_labels_the_modules_that_give_its_fields() -> None:
+    text = """
+    record Ticket { desk: "a" | "b", urgent: bool }
+    generate desk(text: str) -> "a" | "b"
+    generate urgent(text: str) -> bool
+    vote sure(text: str) -> "a" | "b" { sample: desk(text), n: 3 }
+    pipeline main(text: str) -> Ticket {
+      return Ticket(urgent=urgent(text), desk=sure(text))
+    }
+    """
+    row = FakeRow("1", {"text": "x", "desk": "b", "urgent": True})
+    pool = labeled_pool(graph_of(text), "main", [row])
+    assert pool.of("desk") == [Demo({"text": "x"}, {"result": "b"})]
+    assert pool.of("urgent") == [Demo({"text": "x"}, {"result": True})]
+
+
 def test_a_label_of_another_type_is_no_label() -> None:
     count = graph_of('generate count(text: str) -> int { """Count.""" }')
     assert not labeled_pool(count, "count", rows(2))
-    two_golds = FakeRow("1", {"text": "x", "label": "a", "other": "b"})
+    two_golds = FakeRow("1", {"text": "x", "colour": "a", "other": "b"})
     assert not labeled_pool(graph_of(LABELS), "main", [two_golds])
 
 

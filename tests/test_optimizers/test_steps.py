@@ -2,6 +2,7 @@
 
 import pytest
 
+from lmc.check.optimizers import OPTIMIZERS
 from lmc.check.program import Step
 from lmc.diagnostics import LmcError
 from lmc.optimizers.base import REGISTRY
@@ -41,6 +42,11 @@ def test_what_is_not_there_yet_is_said_to_be() -> None:
     lora = Step("lora", (), {"rank": 8}, None)  # type: ignore[arg-type]
     with pytest.raises(LmcError, match=r"lora.*not supported yet"):
         check_steps([lora])
+
+
+def test_the_checker_knows_the_same_options() -> None:
+    for name, entry in REGISTRY.items():
+        assert OPTIMIZERS[name] == entry.signature
 
 
 def test_every_optimizer_declares_its_options() -> None:
