@@ -414,7 +414,7 @@ async def test_a_vote_by_a_number_takes_the_first_of_the_highest() -> None:
 async def test_a_vote_by_a_score_that_is_not_there_is_a_diagnostic() -> None:
     key = {"key": applying("first", out=JSON)}
     graphs = generate("g", ListType(INT)), vote("v", calling("g"), n=2, by="expr", more=key)
-    with pytest.raises(LmcError, match="no-score.*sample 1 has none"):
+    with pytest.raises(LmcError, match=r"no-score.*sample 1 has none"):
         await executor(by_sample("[4]", "[]"), *graphs).run("v", {"x": "?"})
 
 
