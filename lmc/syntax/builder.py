@@ -57,10 +57,6 @@ class TreeBuilder:
     def _optional_string(self, token: Token | None) -> n.String | None:
         return token and self._string(token)
 
-    def _require(self, items: tuple[n.Node, ...], code: str, message: str, name: Token) -> None:
-        if not items:
-            self.diagnostics.append(error(code, message, self._span(name)))
-
     # --- declarations ---
 
     def start(self, span: Span, *decls: n.Decl) -> tuple[n.Decl, ...]:
@@ -75,7 +71,6 @@ class TreeBuilder:
     def record(
         self, span: Span, name: Token, doc: n.Doc | None, *fields: n.FieldDecl
     ) -> n.RecordDecl:
-        self._require(fields, "empty-record", "a record has at least one field", name)
         return n.RecordDecl(self._new_name(name), doc, fields, span=span)
 
     def field(
@@ -88,7 +83,6 @@ class TreeBuilder:
     def enum(
         self, span: Span, name: Token, doc: n.Doc | None, *variants: n.VariantDecl
     ) -> n.EnumDecl:
-        self._require(variants, "empty-enum", "an enum has at least one variant", name)
         return n.EnumDecl(self._new_name(name), doc, variants, span=span)
 
     def variant(self, span: Span, name: Token, note: Token | None) -> n.VariantDecl:

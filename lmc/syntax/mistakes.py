@@ -131,7 +131,7 @@ MISTAKES = (
     Mistake(
         "setting-outside-body",
         "a setting stands in the braces of a declaration",
-        ("model: x", "generate g() -> str model: x"),
+        ("seed: x", "generate g() -> str seed: x"),
         "settings for all modules go into `default { … }`",
     ),
     Mistake("import-form", 'an import is `from "path" import name, name as other`', ("import x",)),
@@ -326,7 +326,7 @@ MISTAKES = (
     Mistake(
         "bad-setting",
         "a setting, `name: value`, is expected here, not {token}",
-        _after((*_SETTING_ITEMS, *_OBJECT_ITEMS), "1"),
+        _after((*_SETTING_ITEMS, *_OBJECT_ITEMS[:1]), "1"),
         any_token=True,
     ),
     Mistake(
@@ -425,6 +425,11 @@ MISTAKES = (
         "an `if` expression is `if condition then value else value`",
         (_LET + "if a {", _LET + "if a then b }", _LET + "(if a then b)"),
         any_token=True,
+    ),
+    Mistake(
+        "if-form",
+        "an `if` expression is `if condition then value else value`",
+        _after((_LET + "(", _LET + "f(", _LET + "f(1, ", _LET + "[", _LET + "y["), "a if b"),
     ),
     Mistake(
         "match-form",

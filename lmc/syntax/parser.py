@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lmc.diagnostics import Diagnostic
+from bisect import bisect_left
+
+from lmc.diagnostics import Diagnostic, error
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.builder import TreeBuilder
@@ -79,14 +81,26 @@ class _Run:
 
     def good_decls(self) -> tuple[nodes.Decl, ...]:
         """Give the declarations without an error in them, and note the names of the others."""
+        errors = sorted(self.errors)
+        index_at = {t.start: i for i, t in enumerate(self.found)} if errors else {}
         good = []
         for decl in self.stack.values[0]:
-            if any(decl.span.start <= error < decl.span.end for error in self.errors):
-                start = next(i for i, t in enumerate(self.found) if t.start == decl.span.start)
+            if bisect_left(errors, decl.span.start) < bisect_left(errors, decl.span.end):
+                start = index_at[decl.span.start]
                 self.broken |= _declared_names(self.found[start : start + 2])
             else:
                 good.append(decl)
+                self.check_not_empty(decl)
         return tuple(good)
+
+    def check_not_empty(self, decl: nodes.Decl) -> None:
+        match decl:
+            case nodes.RecordDecl(name, _, ()):
+                message = "a record has at least one field"
+                self.diagnostics.append(error("empty-record", message, name.span))
+            case nodes.EnumDecl(name, _, ()):
+                message = "an enum has at least one variant"
+                self.diagnostics.append(error("empty-enum", message, name.span))
 
 
 def _declared_names(found: list[Token]) -> set[str]:

@@ -21,8 +21,8 @@ from lmc.syntax.tokens import COMMENT, END, Token, declaration_kinds, tokens
 ANY = "*"
 
 _VALUE_KINDS = ("NAME", "NUMBER", "STRING", "LONG_STRING", "TRUE", "FALSE", "NONE", "LBRACE",
-                "LSQB", "DOT", "TUNE", "MATCH", "NOT", "KEY", "ARG", "TRAIN")  # fmt: skip
-_AFTER_BRACKETS = ("ARROW", "FROM", "FOR", "IF", "THEN", "ELSE", "LET", "RETURN", "YIELD", "ASSERT",
+                "LSQB", "DOT", "TUNE", "MATCH", "KEY", "ARG", "TRAIN")  # fmt: skip
+_AFTER_BRACKETS = ("ARROW", "FROM", "FOR", "THEN", "ELSE", "LET", "RETURN", "YIELD", "ASSERT",
                    "STUB")  # fmt: skip
 
 
@@ -56,7 +56,7 @@ class Scene:
 def describe(source: Source, stack: Stack, found: list[Token], index: int) -> Diagnostic:
     """Say what is wrong with a token that the stack, settled, does not take."""
     scene = Scene(source, stack, found, index)
-    for look in (_wrong_token, _bracket, _word, _known_mistake, _comma):
+    for look in (_wrong_token, _bracket, _word, _comma, _known_mistake):
         if (diagnostic := look(scene)) is not None:
             return diagnostic
     return _by_expectation(scene)
@@ -161,7 +161,10 @@ def _diagnose(scene: Scene, mistake: Mistake) -> Diagnostic:
 
 
 def _comma(scene: Scene) -> Diagnostic | None:
-    if not scene.stack.symbols[scene.stack.states[-1]].startswith("_commas"):
+    symbol = scene.stack.symbol(len(scene.stack.states) - 1)
+    if not symbol.startswith("_commas") or symbol == "_commas{refinement}":
+        return None
+    if scene.previous and scene.previous.kind == "COMMA":
         return None
     if scene.token.kind in _AFTER_BRACKETS:
         return _unclosed(scene, scene.stack.values[open_brackets(scene.stack)[-1] - 1])
