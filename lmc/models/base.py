@@ -53,6 +53,12 @@ class Answer:
     cached: bool = field(default=False, compare=False)
 
 
+def cut_at_stop(text: str, stop: Sequence[str]) -> str:
+    """Drop what follows the first stop string, for servers that keep it or know no `stop`."""
+    ends = [place for place in (text.find(mark) for mark in stop) if place >= 0]
+    return text[: min(ends)] if ends else text
+
+
 class ModelFailure(Exception):
     """A failure of the infrastructure, not of the answer; callers read `retryable`, no message.
 

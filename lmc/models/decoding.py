@@ -21,8 +21,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils.logging import disable_progress_bar
 
-from lmc.models.base import Answer, ModelFailure, Request
-from lmc.models.openai_compatible import cut_at_stop
+from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.shared_prefix import Prefix, in_use, install
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from lmc.diagnostics import LmcError, error
-from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.http_failures import failure_from_response, refused_parameter
 
 _log = logging.getLogger(__name__)
@@ -244,12 +244,6 @@ def _answer(
     logprobs = tuple(token["logprob"] for token in tokens) if tokens else None
     text = cut_at_stop(text, request.sampling.stop)
     return Answer(text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms)
-
-
-def cut_at_stop(text: str, stop: Sequence[str]) -> str:
-    """Drop what follows the first stop string, for servers that keep it or know no `stop`."""
-    ends = [place for place in (text.find(mark) for mark in stop) if place >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def _unreachable(kind: str, message: str) -> ModelFailure:

@@ -11,7 +11,6 @@ from typing import Any
 
 from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.models.base import Backend, Capabilities
-from lmc.models.openai_compatible import open_ollama, open_openai, open_vllm
 from lmc.models.recorded import Recorded
 from lmc.models.scripted import Scripted
 
@@ -105,6 +104,16 @@ def _path(model: str, settings: Mapping[str, Any]) -> Path:
     return Path(settings.get("base_dir") or ".") / Path(model).expanduser()
 
 
+def _open_http(kind: str) -> Factory:
+    def open(model: str, settings: Mapping[str, Any]) -> Backend:
+        from lmc.models import openai_compatible  # with aiohttp, a quarter of a second
+
+        factory: Factory = getattr(openai_compatible, f"open_{kind}")
+        return factory(model, settings)
+
+    return open
+
+
 def _open_scripted(model: str, settings: Mapping[str, Any]) -> Backend:
     return Scripted.from_file(_path(model, settings))
 
@@ -128,6 +137,9 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
     from lmc.models.transformers_local import open_transformers
     from lmc.tiny import MODEL_DIR
 
+    if model != TINY.partition("/")[2]:
+        help = f"did you mean `{TINY}`?"
+        raise LmcError(error("unknown-model", f"there is no model `lmc/{model}`", help=help))
     return open_transformers(str(MODEL_DIR), settings)
 
 
@@ -150,12 +162,13 @@ def _known(*providers: Provider) -> dict[str, Provider]:
 _providers = _known(
     Provider("lmc/", "lmc/tiny, the model in the box", _open_tiny, _LOCAL, "local", _TORCH),
     Provider(
-        "openai/", "OpenAI, or a server that speaks its protocol (base_url)", open_openai, _HTTP,
+        "openai/", "OpenAI, or a server that speaks its protocol (base_url)",
+        _open_http("openai"), _HTTP,
         key_env="OPENAI_API_KEY", key_needed=True,
     ),
-    Provider("hosted_vllm/", "a vLLM server (base_url)", open_vllm, _HTTP),
-    Provider("vllm/", "a vLLM server (base_url)", open_vllm, _HTTP),
-    Provider("ollama/", "Ollama on this machine (or base_url)", open_ollama, _HTTP),
+    Provider("hosted_vllm/", "a vLLM server (base_url)", _open_http("vllm"), _HTTP),
+    Provider("vllm/", "a vLLM server (base_url)", _open_http("vllm"), _HTTP),
+    Provider("ollama/", "Ollama on this machine (or base_url)", _open_http("ollama"), _HTTP),
     Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
     Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),

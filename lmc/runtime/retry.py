@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmc.models.base import ModelFailure
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -71,6 +72,8 @@ class RetryPolicy:
         return await self._run_again(send, first)
 
     async def _run_again(self, send: Callable[[], Awaitable[T]], first: ModelFailure) -> T:
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
         pending: list[ModelFailure] = [first]
 
         async def attempt() -> T:

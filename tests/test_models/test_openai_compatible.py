@@ -4,9 +4,9 @@ import logging
 import pytest
 
 from lmc.diagnostics import LmcError
-from lmc.models.base import ModelFailure, Request, Sampling
+from lmc.models.base import ModelFailure, Request, Sampling, cut_at_stop
 from lmc.models.http_failures import refused_parameter, retry_after_s
-from lmc.models.openai_compatible import OpenAICompatible, cut_at_stop
+from lmc.models.openai_compatible import OpenAICompatible
 from lmc.models.registry import open_backend
 from tests.loopback import Fault, Loopback, disconnect, in_order, invalid_json
 
