@@ -100,7 +100,8 @@ class Worker:
 
 
 _workers: dict[str, Worker] = {}  # by endpoint; touched on the event loop only
-os.register_at_fork(after_in_child=_workers.clear)  # a child has none of the threads
+if hasattr(os, "register_at_fork"):  # a child has none of the threads
+    os.register_at_fork(after_in_child=_workers.clear)
 
 
 class Transformers:

@@ -120,4 +120,5 @@ def _forget_after_fork() -> None:
 
 
 atexit.register(_shut_down)
-os.register_at_fork(after_in_child=_forget_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
