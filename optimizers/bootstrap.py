@@ -23,7 +23,7 @@ from lmc.optimizers.demonstrations import (
     traced_demos,
 )
 from lmc.optimizers.events import LeaderChanged, Note
-from lmc.optimizers.racing import Candidate, race
+from lmc.optimizers.racing import Candidate, Standing, race
 from lmc.optimizers.routes import Module, reached_modules, result_routes
 from lmc.optimizers.trials import Mode, parameters_key
 from lmc.prompts.spec import Demo
@@ -93,7 +93,9 @@ async def bootstrap(
             break
         if better is None:
             break
-        leader = better
+        leader = better.candidate
+        if better.mean == 1.0:  # nothing left to gain that could be measured
+            break
     return leader.parameters
 
 
@@ -124,7 +126,7 @@ class _Round:
             accepted += sum(self._learn(row, r, found, sources) for row, r in zip(batch, results))
         sources.traced = sources.traced.under(found)
 
-    async def improve(self, leader: Candidate, sources: Sources) -> Candidate | None:
+    async def improve(self, leader: Candidate, sources: Sources) -> Standing | None:
         """The winner of a race of subsets, or None where the leader stays."""
         if not sources:
             text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
@@ -137,7 +139,7 @@ class _Round:
             return None
         event = LeaderChanged(best.candidate.name, best.mean, first.mean, best.rows)
         context.report(replace(event, totals=context.trials.totals()))
-        return best.candidate
+        return best
 
     def _learn(self, row: Row, result: RowResult, found: DemoPool, sources: Sources) -> bool:
         if result.trace is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc import __version__
+from lmc.diagnostics import LmcError
 from lmc.optimizers import events
 from lmc.optimizers.base import REGISTRY, Context
 from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, gate_words, passes
@@ -95,6 +97,7 @@ class _Compilation:
         self.plan, self.journal, self.out = plan, journal, out
         self.report = report
         self.notes: list[str] = []
+        self.candidates: dict[str, events.CandidateScored] = {}
         limits = plan.budget
         minutes = limits.get("minutes")
         left = None if minutes is None else max(0.0, minutes - journal.earlier_s / 60)
@@ -108,26 +111,31 @@ class _Compilation:
             minutes=left,
         )
         self.metric = FixedMetric(plan.metric, plan.program.open_executor(self.pool))
-        self.trials = Trials(self._run, self.allowance, report)
+        self.trials = Trials(self._run, self.allowance, self._heard)
         self.start = plan.program.parameters
         self.confirmed = self.start
         self.dev: Comparison | None = None
         self.test: Comparison | None = None
 
     async def finish(self) -> CompileResult:
-        """Do all of it. When cancelled, what is confirmed so far is written."""
+        """Do all of it."""
         try:
             self._preflight()
-            await self._improve()
-            self.test = await self._final_test()
-            result = self._result(self._artifact("complete"))
-        except asyncio.CancelledError:
-            self._stop()
-            raise
+            result = await self._work()
         finally:
             await self.pool.close()
         self.report(events.RunFinished(result.verdict(), totals=self.trials.totals()))
         return result
+
+    async def _work(self) -> CompileResult:
+        """What costs. When it is cut short, what is confirmed so far is written."""
+        try:
+            await self._improve()
+            self.test = await self._final_test()
+        except (asyncio.CancelledError, LmcError):
+            self._stop()
+            raise
+        return self._result(self._artifact("complete"))
 
     # --- before the first call ---
 
@@ -144,16 +152,18 @@ class _Compilation:
         store = RunStore(self.journal.responses, ordinary.cache)
         return JournaledPool.like(ordinary, store, budget), budget
 
-    def _models(self) -> list[str | None]:
-        """Every model that a run of the target or a teacher may ask; None is the default."""
-        return [*self.metric.judge.models(self.plan.target), *self._teachers()]
+    def _model_names(self) -> tuple[str, ...]:
+        """Full names of the models that a run of the target or a teacher may ask."""
+        asked = [*self.metric.judge.models(self.plan.target), *self._teachers()]
+        names = (self.pool.bind(name).name for name in asked)
+        return tuple(str(self.pool.models.get(name, {}).get("name", name)) for name in names)
 
     def _teachers(self) -> list[str]:
         return [t for step in self.plan.steps if (t := step.kwargs.get("teacher"))]
 
     def _preflight(self) -> None:
         """Find a missing extra, key, model or tool. Raises: LmcError with all that is missing."""
-        plan, names = self.plan, self._models()
+        plan = self.plan
         found = self.metric.judge.preflight(plan.target) + self.pool.preflight(self._teachers())
         for warning in found:
             self._note(warning.message)
@@ -162,7 +172,7 @@ class _Compilation:
             plan.name,
             plan.target,
             plan.metric.name,
-            tuple(self.pool.bind(name).name for name in names),
+            self._model_names(),
             steps_text(plan.steps),
             plan.rows.counts(),
             budget,
@@ -299,7 +309,7 @@ class _Compilation:
             entry=plan.name,
             target=plan.target,
             status=status,
-            models=tuple(self.pool.bind(name).name for name in self._models()),
+            models=self._model_names(),
             choices=dict(self.confirmed.choices),
             metric=plan.metric.name,
             data=plan.rows.digest,
@@ -322,6 +332,7 @@ class _Compilation:
         used = self._totals()
         result = CompileResult(artifact, self.out, self.journal.folder, used, tuple(self.notes))
         self.journal.write("summary.txt", result.summary() + "\n")
+        self.journal.write("candidates.jsonl", "".join(map(_candidate_line, self._ranked())))
         return result
 
     def _stop(self) -> None:
@@ -330,13 +341,26 @@ class _Compilation:
         if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
             self._artifact("stopped").write(self.out)
 
+    def _ranked(self) -> list[events.CandidateScored]:
+        """Candidates, those that stayed longest first."""
+        return sorted(self.candidates.values(), key=lambda c: (-c.rows, -c.mean, c.name))
+
     def _totals(self) -> events.Totals:
         return self.trials.totals()
 
     def _heard(self, event: events.Event) -> None:
-        if isinstance(event, events.Note):
-            self.notes.append(event.text)
+        match event:
+            case events.Note():
+                self.notes.append(event.text)
+            case events.CandidateScored():
+                self.candidates[event.name] = event
         self.report(event)
 
     def _note(self, text: str) -> None:
         self._heard(events.Note(text, totals=self._totals()))
+
+
+def _candidate_line(candidate: events.CandidateScored) -> str:
+    figures = {"name": candidate.name, "mean": candidate.mean, "rows": candidate.rows}
+    line = figures | {"parameters": candidate.parameters.to_json()}
+    return json.dumps(line, ensure_ascii=False) + "\n"

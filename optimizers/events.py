@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lmc.runtime.parameters import Parameters
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -63,6 +65,7 @@ class CandidateScored(Event):
     name: str
     mean: float
     rows: int
+    parameters: Parameters
     dropped: bool = False
 
 

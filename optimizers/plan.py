@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
+from lmc.runtime.artifact import Artifact
 from lmc.runtime.measuring import declaration, find_data, find_metric
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def make_plan(
     return Plan(
         program=loaded,
         name=_entry_name(program, loaded),
-        sources=_sources(loaded),
+        sources=_sources(program, loaded),
         target=graph.name,
         metric=scored_by,
         rows=rows,
@@ -197,10 +198,10 @@ def _entry_name(program: Any, loaded: Program) -> str:
     return Path(program).name if isinstance(program, str | Path) else "program"
 
 
-def _sources(program: Program) -> dict[str, str]:
+def _sources(given: Any, program: Program) -> Mapping[str, str]:
     """Source texts under names that hold no path of this machine."""
     if program.checked is None:
-        return {}
+        return Artifact.read(Path(given)).sources if isinstance(given, str | Path) else {}
     base = program.base_dir or Path()
     named = ((tree.source, tree.source.path) for tree in program.checked.trees)
     return {_inner_name(s.name, path, base): s.text for s, path in named}

@@ -107,9 +107,15 @@ def _announce(
     following = rungs[rungs.index(rung) + 1 :]
     kept = following[0].candidates if following else len(ranked)
     for place, standing in enumerate([first, *ranked]):
-        name, dropped = standing.candidate.name, place > kept
         trials.report(
-            CandidateScored(name, standing.mean, standing.rows, dropped, totals=trials.totals())
+            CandidateScored(
+                standing.candidate.name,
+                standing.mean,
+                standing.rows,
+                standing.candidate.parameters,
+                dropped=place > kept,
+                totals=trials.totals(),
+            )
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lmc.diagnostics import LmcError, error
 from lmc.optimizers.events import Report, RowDone, StageStarted, Totals
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.parameters import Parameters
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lmc.runtime.evaluate import Evaluation, RowResult
 
 HEADROOM = 1.5  # how much more than the dearest run so far the next one may take
+FEW_ROWS = 4  # so many rows may be lost by chance
 SEARCH_SHARE = 0.7  # of the time, after which the search begins nothing new
 
 
@@ -118,7 +120,7 @@ class Trials:
     ) -> list[list[RowResult]]:
         """Results of several parameters side by side, each in the order of the rows.
 
-        Raises: BudgetExceeded.
+        Raises: BudgetExceeded, LmcError[no-answers] where every single row was lost.
         """
         known = [self._known.setdefault((parameters_key(p), mode), {}) for p in parameters]
         missing = [[row for row in rows if row.id not in k] for k in known]
@@ -132,6 +134,7 @@ class Trials:
         await for_all(missing, work)
         for place, new in enumerate(missing):
             self.allowance.learn(known[place][row.id].usage for row in new)
+        _require_answers([known[place][row.id] for place, new in enumerate(missing) for row in new])
         return [[k[row.id] for row in rows] for k in known]
 
     async def scores(
@@ -161,6 +164,13 @@ class _Watch:
         self.failed += bool(result.failed)
         totals = self.trials.totals()
         self.trials.report(RowDone(self.stage, self.done, self.total, self.failed, totals=totals))
+
+
+def _require_answers(results: Sequence[RowResult]) -> None:
+    """Stop where it makes no sense to go on: the models cannot be reached at all."""
+    if len(results) >= FEW_ROWS and all(r.failed == "infrastructure" for r in results):
+        message = f"none of {len(results)} rows got an answer; the first one: {results[0].error}"
+        raise LmcError(error("no-answers", message, help="the same command goes on from here"))
 
 
 def parameters_key(parameters: Parameters) -> str:

@@ -71,7 +71,12 @@ class JournaledPool(ModelPool):
         )
 
     async def ask(
-        self, model: str | None, request: Request, *, cache: bool | None = None, **options: Any
+        self,
+        model: str | None,
+        request: Request,
+        *,
+        cache: bool | str | None = None,
+        **options: Any,
     ) -> list[Answer]:
         """As `ModelPool.ask`."""
         return await super().ask(model, request, cache=True, **options)

@@ -1,5 +1,6 @@
 """The whole way: improve, confirm, test, write; within the budget, the same again, and honest."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,28 @@ def test_lost_rows_count_for_nobody_and_are_shown() -> None:
     assert "failed" in result.table()[-1][-1]
 
 
+def test_models_that_cannot_be_reached_end_the_run_early() -> None:
+    from lmc.models.base import ModelFailure
+
+    down = scripted(lambda request: ModelFailure("connection", "refused", retryable=False), "down")
+    with pytest.raises(lmc.LmcError, match="refused") as caught:
+        improve(backend=down)
+    assert caught.value.code == "no-answers"
+    assert len(down.requests) <= 16
+    assert Artifact.read(Path("colours.lmpc")).manifest.status == "stopped"
+    assert improve().improved  # and the same run goes on
+
+
+def test_an_artifact_can_be_improved_further() -> None:
+    improve(optimizer="labeled(demos=2)")
+    options: dict[str, Any] = {"metric": "accuracy", "data": colour_rows(120), "cache": False}
+    again = lmc.compile("colours.lmpc", backend=scripted(), out="better.lmpc", **options)
+    assert again.test is not None
+    assert again.artifact.sources == {"colours.lmp": ONE}
+    shown = again.artifact.parameters.modules["classify"].demos or ()
+    assert len(shown) >= 2
+
+
 def test_progress_is_told() -> None:
     heard: list[events.Event] = []
     improve(progress=heard.append)
@@ -191,6 +214,15 @@ def test_progress_is_told() -> None:
     assert {events.LeaderChanged, events.GateDecided, events.CandidateScored} <= set(kinds)
     calls = [event.totals.calls for event in heard]
     assert calls == sorted(calls)
+
+
+def test_every_candidate_is_on_record() -> None:
+    result = improve()
+    lines = (result.run_dir / "candidates.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert found[0]["parameters"] == result.artifact.parameters.to_json()
+    assert {"start", "1.labeled"} <= {c["name"] for c in found}
+    assert result.summary() in (result.run_dir / "summary.txt").read_text()
 
 
 def test_labelled_rows_alone_may_do() -> None:
