@@ -1,4 +1,4 @@
-"""What a program is measured on: its rows and its metric, found and checked before anything is paid for."""
+"""What a program is measured on: its rows and its metric, found before anything is paid for."""
 
 from __future__ import annotations
 
