@@ -1,4 +1,4 @@
-"""Overhead of a call: lmc against a bare aiohttp client and DSPy, on a loopback server with fixed latency."""
+"""Overhead of a call: lmc against a bare aiohttp client and DSPy, on a loopback server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ record Answer { answer: int }
 generate solve(question: str) -> Answer { """Solve the problem.""" }
 '''
 REPLY = "[[answer]] 42"
-DSPY = '''
+SERVER = (sys.executable, "-m", "tests.loopback")
+DSPY = """
 import sys, time, dspy
 url, calls, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 dspy.configure(lm=dspy.LM("openai/bench", api_base=url, api_key="x", cache=False))
@@ -31,7 +32,7 @@ if threads == 1:
 else:
     solve.batch(rows, num_threads=threads, disable_progress_bar=True)
 print(time.perf_counter() - start)
-'''
+"""
 
 
 async def bare(url: str, calls: int, concurrency: int) -> float:
@@ -55,8 +56,10 @@ async def through_lmc(url: str, calls: int, concurrency: int) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"LMC_CACHE_DIR": folder, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "x"}
-        Path(folder, "bench.lmp").write_text(
-            PROGRAM + f'model m {{ name: "openai/bench", concurrency: {concurrency} }}\ndefault {{ model: m }}\n'
+        Path(folder, "bench.lmp").write_text(  # noqa: ASYNC240
+            PROGRAM
+            + f'model m {{ name: "openai/bench", concurrency: {concurrency} }}\n'
+            + "default { model: m }\n"
         )
         program = lmc.load(Path(folder, "bench.lmp"))
         return await timed(lambda i: program.solve.acall(question=f"row {i}"), calls, concurrency)
@@ -77,10 +80,14 @@ async def timed(call: Callable[[int], Awaitable[object]], calls: int, concurrenc
 def through_dspy(python: str, url: str, calls: int, threads: int) -> float:
     """Seconds that DSPy takes, in its own environment."""
     command = [python, "-c", DSPY, url, str(calls), str(threads)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return float(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+    )
 
 
-def measure(url: str, calls: int, concurrency: int, runs: int, dspy: str | None) -> dict[str, list[float]]:
+def measure(
+    url: str, calls: int, concurrency: int, runs: int, dspy: str | None
+) -> dict[str, list[float]]:
     """Calls a second by client, in alternating runs."""
     rates: dict[str, list[float]] = {"bare aiohttp": [], "lmc": []}
     for _ in range(runs):
@@ -99,10 +106,10 @@ def main() -> None:
     options.add_argument("--calls", type=int, default=2000)
     options.add_argument("--dspy", help="a Python with DSPy in it")
     given = options.parse_args()
-    print(f"{'':34} {'min':>8} {'median':>8} {'max':>8}  {'of bare':>8}")
+    print(f"{'calls a second':34} {'min':>8} {'median':>8} {'max':>8}  {'of bare':>8}")
     for latency_ms, concurrency, calls in ((100, 256, given.calls), (0, 1, given.calls // 4)):
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.loopback", "--latency-ms", str(latency_ms), "--answer", REPLY],
+            [*SERVER, "--latency-ms", str(latency_ms), "--answer", REPLY],
             cwd=ROOT, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
@@ -115,7 +122,9 @@ def main() -> None:
         for client, found in rates.items():
             middle = statistics.median(found)
             name = f"{client}, {latency_ms} ms, {concurrency} at once"
-            print(f"{name:34} {min(found):8.0f} {middle:8.0f} {max(found):8.0f}  {middle / base:8.2f}  calls/s")
+            print(
+                f"{name:34} {min(found):8.0f} {middle:8.0f} {max(found):8.0f}  {middle / base:8.2f}"
+            )
 
 
 if __name__ == "__main__":

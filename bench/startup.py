@@ -1,4 +1,4 @@
-"""Whole-process start-up: `import lmc`, `lmc check` of small and large programs, against a peer's import."""
+"""Start-up of whole processes: `import lmc`, `lmc check`, against a peer's import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden cases in Markdown: `## title`, then fenced blocks. LMC_UPDATE_GOLDEN=1 writes what was got."""
+"""Golden cases in Markdown: `## title`, then blocks. LMC_UPDATE_GOLDEN=1 writes what was got."""
 
 import os
 import re
@@ -31,7 +31,11 @@ class Case:
         section = text[start:] if end < 0 else text[start:end]
         block = f"```{language}\n{got}```"
         old = re.compile(rf"^```{language}\n.*?^```$", re.MULTILINE | re.DOTALL)
-        new = old.sub(lambda _: block, section) if old.search(section) else f"{section.rstrip()}\n\n{block}\n"
+        new = (
+            old.sub(lambda _: block, section)
+            if old.search(section)
+            else f"{section.rstrip()}\n\n{block}\n"
+        )
         self.path.write_text(text.replace(section, new), "utf-8")
 
 

@@ -1,0 +1,1 @@
+"""The `lmc` command, one sub-command a file."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import count, error_count, format_option, print_diagnostics
+from lmc.cli.terminal import FILE, count, error_count, format_option, print_diagnostics
 from lmc.diagnostics import Diagnostic, Format
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--cost", is_flag=True, help="Also print the worst-case number of model calls.")
 @format_option
 def command(files: tuple[Path, ...], cost: bool, style: Format) -> int:
@@ -40,7 +40,9 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
     errors = error_count(found)
     warnings = len(found) - errors
     parts = [count(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
-    click.echo(f"{count(files, 'file')} checked: {', '.join(parts) or 'no errors'}", err=bool(errors))
+    click.echo(
+        f"{count(files, 'file')} checked: {', '.join(parts) or 'no errors'}", err=bool(errors)
+    )
 
 
 def _print_cost(program: Program) -> None:
@@ -55,7 +57,9 @@ def _print_cost(program: Program) -> None:
         click.echo(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
     repair = graph.default.get("repair", 1)
     if repair:
-        click.echo(f"Each call may be repaired {count(repair, 'time')} when its answer cannot be read.")
+        click.echo(
+            f"Each call may be repaired {count(repair, 'time')} when its answer cannot be read."
+        )
 
 
 def _number(calls: float) -> str:

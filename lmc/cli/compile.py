@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget
-from lmc.cli.terminal import cache_option, console, count, model_option, program_argument
+from lmc.cli.terminal import FILE, cache_option, console, count, model_option, program_argument
 
 if TYPE_CHECKING:
     from lmc.optimizers.result import CompileResult
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 @click.command("compile")
 @program_argument
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The artifact (PROGRAM with .lmpc).")
+@click.option("-o", "--out", type=FILE, help="The artifact (PROGRAM with .lmpc).")
 @data_options
-@click.option("--optimizer", metavar="STEPS", help='Such as "bootstrap(demos=4)"; `>>` between steps.')
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Where the run is kept (.lmc/runs/…).")
+@click.option(
+    "--optimizer", metavar="STEPS", help='Such as "bootstrap(demos=4)"; `>>` between steps.'
+)
+@click.option("--run-dir", type=FILE, help="Where the run is kept (.lmc/runs/…).")
 @click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
 @model_option
 @cache_option
@@ -70,5 +72,8 @@ def print_result(result: CompileResult) -> None:
     used = result.used
     cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
     money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""
-    screen.print(f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money}, {used.elapsed_s:.0f} s")
+    screen.print(
+        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money},"
+        f" {used.elapsed_s:.0f} s"
+    )
     screen.print(f"wrote {result.path}; the run is kept in {result.run_dir}")

@@ -13,9 +13,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS = (
     click.option("-t", "--target", help="Module or pipeline (`main`, else the last one)."),
     click.option("-d", "--data", help="Rows (.jsonl, .json, .csv), or a dataset of the program."),
-    click.option("--metric", help="accuracy, f1, contains, numeric, one of the program's, or pkg.mod:fn."),
+    click.option(
+        "--metric", help="accuracy, f1, contains, numeric, one of the program's, or pkg.mod:fn."
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
-    click.option("--budget", metavar="LIMITS", help="Hard limits: calls=4000,tokens=1e6,usd=2,minutes=30."),
+    click.option(
+        "--budget", metavar="LIMITS", help="Hard limits: calls=4000,tokens=1e6,usd=2,minutes=30."
+    ),
 )
 
 
@@ -34,7 +38,9 @@ def parse_budget(text: str | None) -> dict[str, float]:
             continue
         key, equals, value = (p.strip() for p in part.partition("="))
         if key not in ("calls", "tokens", "usd", "minutes") or not equals:
-            raise click.BadParameter(f"`{part.strip()}`: write calls=, tokens=, usd= or minutes= and a number")
+            raise click.BadParameter(
+                f"`{part.strip()}`: write calls=, tokens=, usd= or minutes= and a number"
+            )
         try:
             limits[key] = float(value)
         except ValueError:

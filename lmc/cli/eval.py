@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget, rows_path
-from lmc.cli.terminal import cache_option, console, count, model_option, program_argument
+from lmc.cli.terminal import FILE, cache_option, console, count, model_option, program_argument
 
 if TYPE_CHECKING:
     from lmc.runtime.evaluate import Evaluation, RowResult
@@ -26,12 +26,18 @@ SHOWN_FAILURES = 3
     help="Which rows (test where the dataset has a split, else all).",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the row results go.")
+@click.option("-o", "--out", type=FILE, help="Where the row results go.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @model_option
 @cache_option
 def command(
-    program: Path, budget: str | None, out: Path | None, as_json: bool, model: str | None, cache: bool, **options: Any
+    program: Path,
+    budget: str | None,
+    out: Path | None,
+    as_json: bool,
+    model: str | None,
+    cache: bool,
+    **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
 
@@ -110,7 +116,9 @@ def _print(found: Evaluation, metric: str, path: Path) -> None:
     table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
-    table.add_row("used", f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}")
+    table.add_row(
+        "used", f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
+    )
     screen.print(table)
     failed = [r for r in found.results if r.failed]
     for row in failed[:SHOWN_FAILURES]:

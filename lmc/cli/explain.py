@@ -19,7 +19,10 @@ def explanations() -> dict[str, str]:
         file = resources.files(package) / "explanations.md"
         if file.is_file():
             sections = re.split(r"^## ", file.read_text("utf-8"), flags=re.MULTILINE)[1:]
-            texts |= {head.strip(): body.strip() for head, _, body in (s.partition("\n") for s in sections)}
+            texts |= {
+                head.strip(): body.strip()
+                for head, _, body in (s.partition("\n") for s in sections)
+            }
     return texts
 
 
@@ -34,5 +37,11 @@ def command(slug: str | None) -> None:
         return
     if slug not in texts:
         near = did_you_mean(slug, texts)
-        raise LmcError(error("unknown-slug", f"no diagnostic is called `{slug}`", help=near and f"did you mean `{near}`?"))
+        raise LmcError(
+            error(
+                "unknown-slug",
+                f"no diagnostic is called `{slug}`",
+                help=near and f"did you mean `{near}`?",
+            )
+        )
     click.echo(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")

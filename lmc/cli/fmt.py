@@ -8,18 +8,21 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import count, print_diagnostics
+from lmc.cli.terminal import FILE, count, print_diagnostics
 from lmc.diagnostics import Diagnostic, LmcError
 from lmc.source import Source
 
 
 @click.command("fmt")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--check", "check_only", is_flag=True, help="Change nothing; exit 1 if a file would change.")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--check", "check_only", is_flag=True, help="Change nothing; exit 1 if a file would change."
+)
 @click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
 def command(files: tuple[Path, ...], check_only: bool, diff: bool) -> int:
     """Format FILES in place; `-` reads standard input and writes standard output."""
-    changed, broken = [], []
+    changed: list[Path] = []
+    broken: list[Diagnostic] = []
     for file in files:
         try:
             changed += _format_file(file, write=not (check_only or diff), diff=diff)
@@ -40,7 +43,9 @@ def _format_file(file: Path, *, write: bool, diff: bool) -> list[Path]:
     if after == source.text:
         return []
     if diff:
-        lines = difflib.unified_diff(source.text.splitlines(True), after.splitlines(True), str(file), str(file))
+        lines = difflib.unified_diff(
+            source.text.splitlines(True), after.splitlines(True), str(file), str(file)
+        )
         click.echo("".join(lines), nl=False)
     if write:
         from lmc.runtime.artifact import write_atomically
@@ -49,7 +54,9 @@ def _format_file(file: Path, *, write: bool, diff: bool) -> list[Path]:
     return [file]
 
 
-def _report(files: tuple[Path, ...], changed: list[Path], broken: list[Diagnostic], dry: bool) -> int:
+def _report(
+    files: tuple[Path, ...], changed: list[Path], broken: list[Diagnostic], dry: bool
+) -> int:
     print_diagnostics(broken)
     verb = "would change" if dry else "formatted"
     for file in changed:

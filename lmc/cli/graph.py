@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import program_argument
+from lmc.cli.terminal import FILE, program_argument
+
+if TYPE_CHECKING:
+    from lmc.ir.graph import ProgramGraph
 
 FORMATS = ("text", "json", "mermaid", "dot", "svg")
 
 
 @click.command("graph")
 @program_argument
-@click.option("-f", "--format", "style", type=click.Choice(FORMATS), help="text, or by the suffix of OUT.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write to a file.")
-@click.option("--passes/--no-passes", default=True, help="After the compiler's passes (on), or before.")
+@click.option(
+    "-f", "--format", "style", type=click.Choice(FORMATS), help="text, or by the suffix of OUT."
+)
+@click.option("-o", "--out", type=FILE, help="Write to a file.")
+@click.option(
+    "--passes/--no-passes", default=True, help="After the compiler's passes (on), or before."
+)
 def command(program: Path, style: str | None, out: Path | None, passes: bool) -> None:
     """Show the execution graph of PROGRAM."""
     from lmc.runtime.program import lower_file
@@ -30,18 +39,18 @@ def command(program: Path, style: str | None, out: Path | None, passes: bool) ->
         write_atomically(out, (text.rstrip("\n") + "\n").encode())
 
 
-def render_graph(graph: object, style: str) -> str:
+def render_graph(graph: ProgramGraph, style: str) -> str:
     """The graph in one of FORMATS. Raises: LmcError[missing-program] where SVG needs `dot`."""
     from lmc.ir import dot, mermaid, printer, serialize
 
-    views = {
+    views: dict[str, Callable[[ProgramGraph], str]] = {
         "text": printer.print_program,
         "json": lambda g: json.dumps(serialize.graph_to_json(g), indent=2, ensure_ascii=False),
         "mermaid": mermaid.to_mermaid,
         "dot": dot.to_dot,
         "svg": dot.to_svg,
     }
-    return str(views[style](graph))
+    return views[style](graph)
 
 
 def _style_of(out: Path | None) -> str:

@@ -20,7 +20,9 @@ def read_inputs(graph: Graph, given: str | None, extra: Sequence[str]) -> dict[s
     ports = {p.name: p for p in graph.inputs}
     values = _read_json(given) if given is not None else {}
     values |= _read_options(ports, extra)
-    missing = [p.name for p in graph.inputs if not p.has_default and not p.train and p.name not in values]
+    missing = [
+        p.name for p in graph.inputs if not p.has_default and not p.train and p.name not in values
+    ]
     if missing:
         raise click.UsageError(f"`{graph.name}` needs {_options(missing)}; {signature(graph)}")
     return values
@@ -44,7 +46,9 @@ def _read_json(given: str) -> dict[str, Any]:
         try:
             text = Path(given[1:]).read_text("utf-8")
         except OSError as problem:
-            raise click.UsageError(f"--input: cannot read {given[1:]}: {problem.strerror}") from None
+            raise click.UsageError(
+                f"--input: cannot read {given[1:]}: {problem.strerror}"
+            ) from None
     try:
         value = json.loads(text)
     except json.JSONDecodeError as problem:
@@ -65,7 +69,9 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str]) -> dict[str, Any
         name = name if name in ports else name.replace("-", "_")
         if name not in ports:
             near = did_you_mean(name, ports)
-            tail = f"; did you mean --{near}?" if near else f"; parameters are {_options(list(ports))}"
+            tail = (
+                f"; did you mean --{near}?" if near else f"; parameters are {_options(list(ports))}"
+            )
             raise click.UsageError(f"no parameter is called `{name}`{tail}")
         if not equals:
             if not rest:

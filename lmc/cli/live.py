@@ -6,15 +6,22 @@ from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from lmc.optimizers import events
 
 
 class CompileView:
-    """Draws events as they come; call it with each. On a pipe it prints one line an event instead."""
+    """Draws events as they come; call it with each. On a pipe it prints lines instead."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -33,7 +40,10 @@ class CompileView:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.live.stop()
 
@@ -50,7 +60,10 @@ class CompileView:
                 if failed:
                     self.progress.update(self.task, description=f"{event.stage} ({failed} failed)")
             case events.LeaderChanged(name=name, mean=mean, baseline=baseline, rows=rows):
-                self.leader = Text(f"  leader {name}: {mean:.3f} on {rows} rows (as written {baseline:.3f})", "bold")
+                self.leader = Text(
+                    f"  leader {name}: {mean:.3f} on {rows} rows (as written {baseline:.3f})",
+                    "bold",
+                )
                 if not self.console.is_terminal:
                     self._say(self.leader.plain)
             case events.GateDecided(step=step, accepted=accepted, words=words):
@@ -75,17 +88,20 @@ class CompileView:
     def _count(self, totals: events.Totals) -> None:
         cached = f" ({totals.cached_calls:,} cached)" if totals.cached_calls else ""
         money = f", ${totals.cost_usd:.4f}" if totals.cost_usd else ""
-        self.used = Text(f"  {totals.calls:,} calls{cached}, {totals.tokens:,} tokens{money}", "dim")
+        self.used = Text(
+            f"  {totals.calls:,} calls{cached}, {totals.tokens:,} tokens{money}", "dim"
+        )
 
     def _picture(self) -> Group:
         return Group(self.progress, self.leader, self.used)
 
 
 def _opening(event: events.RunStarted) -> tuple[str, ...]:
+    verb = "Resuming" if event.resumed else "Improving"
     rows = ", ".join(f"{n} {name}" for name, n in event.rows.items())
     limits = ", ".join(f"{limit:g} {name}" for name, limit in event.budget.items()) or "no limit"
     return (
-        f"[bold]{'Resuming' if event.resumed else 'Improving'} {event.target}[/] of {event.program} "
+        f"[bold]{verb} {event.target}[/] of {event.program} "
         f"by {event.metric}, on {', '.join(event.models)}",
         f"  rows: {rows}; budget: {limits}; steps: {' >> '.join(event.steps)}",
     )

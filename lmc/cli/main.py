@@ -19,7 +19,10 @@ from lmc.diagnostics import LmcError
 # name: (module, one line). The modules are imported only when their command runs.
 COMMANDS = {
     "new": ("new", "Start a project: a program, its data and its tests."),
-    "check": ("check", "Check programs: syntax, names, types; with --cost, the worst case of calls."),
+    "check": (
+        "check",
+        "Check programs: syntax, names, types; with --cost, the worst case of calls.",
+    ),
     "fmt": ("fmt", "Format programs in place."),
     "graph": ("graph", "Show the execution graph as text, JSON, Mermaid, DOT or SVG."),
     "run": ("run", "Run a program or a compiled artifact on one input."),

@@ -19,7 +19,9 @@ def command() -> None:
 
     from lmc.models.registry import describe_models
 
-    table = Table("name", "ready", "what answers", "can do", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "name", "ready", "what answers", "can do", box=None, header_style="bold", pad_edge=False
+    )
     for provider in describe_models():
         table.add_row(provider.prefix, readiness(provider), provider.about, abilities(provider))
     console().print(table)

@@ -11,5 +11,7 @@ def command() -> None:
     from lmc.optimizers.base import REGISTRY
 
     for name, entry in REGISTRY.items():
-        options = ", ".join(f"{p}={default!r}" for p, (_, default) in entry.signature.params.items())
+        options = ", ".join(
+            f"{p}={default!r}" for p, (_, default) in entry.signature.params.items()
+        )
         click.echo(f"{name}({options})\n    {entry.summary}\n    {entry.paper}\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import count
+from lmc.cli.terminal import FILE, count
 
 if TYPE_CHECKING:
     from lmc.runtime.artifact import Artifact
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="The manifest and the parameters as JSON.")
 def command(artifact: Path, as_json: bool) -> None:
     """Show scores, instructions and demonstrations of ARTIFACT (.lmpc)."""
@@ -24,7 +24,10 @@ def command(artifact: Path, as_json: bool) -> None:
 
     held = Artifact.read(artifact)
     if as_json:
-        whole = {"manifest": held.manifest.model_dump(mode="json"), "parameters": held.parameters.to_json()}
+        whole = {
+            "manifest": held.manifest.model_dump(mode="json"),
+            "parameters": held.parameters.to_json(),
+        }
         click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
         return
     _print_manifest(held)
@@ -42,8 +45,8 @@ def _print_manifest(held: Artifact) -> None:
     click.echo(f"steps    {' >> '.join(manifest.steps)}, seed {manifest.seed}")
     for name, part in (("confirm", manifest.dev), ("test", manifest.test)):
         if part is not None:
-            before, after = part.before, part.after
-            click.echo(f"{name:8} {before.mean:.3f} -> {after.mean:.3f} on {count(part.difference.rows, 'row')}")
+            before, after = f"{part.before.mean:.3f}", f"{part.after.mean:.3f}"
+            click.echo(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
     if not manifest.improved:
         click.echo("The program is as written: nothing better was found.")
 
@@ -53,6 +56,10 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     if module.instruction is not None:
         click.echo(f"  instruction: {module.instruction}")
     for demo in module.demos or ():
-        inputs = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items())
-        outputs = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.outputs.items())
+        inputs = ", ".join(
+            f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()
+        )
+        outputs = ", ".join(
+            f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.outputs.items()
+        )
         click.echo(f"  {inputs}\n    -> {outputs}  ({demo.origin})")

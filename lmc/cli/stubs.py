@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import program_argument
+from lmc.cli.terminal import FILE, program_argument
 
 
 @click.command("stubs")
 @program_argument
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Instead of PROGRAM with .pyi.")
+@click.option("-o", "--out", type=FILE, help="Instead of PROGRAM with .pyi.")
 def command(program: Path, out: Path | None) -> None:
     """Write the types of PROGRAM as a `.pyi` file beside it."""
     from lmc.runtime.artifact import write_atomically

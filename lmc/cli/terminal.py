@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-program_argument = click.argument("program", type=click.Path(path_type=Path))
+# The stubs of click bind the type too tightly.
+FILE = click.Path(path_type=Path, allow_dash=True)  # type: ignore[type-var]
+
+program_argument = click.argument("program", type=FILE)
 model_option = click.option("-m", "--model", help="Model to use instead of the program's own.")
 cache_option = click.option("--cache/--no-cache", default=True, help="Use the response cache (on).")
 format_option = click.option(

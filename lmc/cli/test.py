@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import cache_option, count, model_option, print_diagnostics
+from lmc.cli.terminal import FILE, cache_option, count, model_option, print_diagnostics
 
 
 @click.command("test")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("-k", "pattern", default="", help="Only tests whose name contains this text.")
 @model_option
 @cache_option
@@ -23,7 +23,11 @@ def command(files: tuple[Path, ...], pattern: str, model: str | None, cache: boo
     for file in files:
         for result in run_tests(load(file, model=model, cache=cache), pattern):
             passed, failed = passed + result.ok, failed + (not result.ok)
-            mark = click.style("pass", fg="green") if result.ok else click.style("FAIL", fg="red", bold=True)
+            mark = (
+                click.style("pass", fg="green")
+                if result.ok
+                else click.style("FAIL", fg="red", bold=True)
+            )
             click.echo(f"{mark}  {file.name}: {result.title}")
             print_diagnostics(result.diagnostics)
     click.echo(f"{count(passed, 'test')} passed, {failed} failed")

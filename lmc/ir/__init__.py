@@ -1,0 +1,1 @@
+"""Typed tree -> graph: the graph, its specification, and its views."""

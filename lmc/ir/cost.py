@@ -17,8 +17,9 @@ from lmc.ir.graph import Graph, Node, ProgramGraph
 class Cost:
     """Model calls of one callable when every bound is reached.
 
-    `calls` is infinite where a list has no bound; the formula then has `len(…)` in it. `baseline` is
-    the same with every `tune[…]` at its first option. `by_module` counts the worst case by module.
+    `calls` is infinite where a list has no bound; the formula then has `len(…)` in it. `baseline`
+    is the same with every `tune[…]` at its first option. `by_module` counts the worst case by
+    module.
     Repairs and retries come on top: a call that is repaired once counts twice.
     """
 
@@ -139,7 +140,9 @@ def _length(graph: Graph, node: Node) -> tuple[str, float]:
     """The bound of the shortest list of a map, from its type."""
     by_id = {n.id: n for n in graph.nodes}
     lists = [by_id[id] for id in node.inputs[: node.attrs["count"]]]
-    bounds = [n.type.max_len for n in lists if isinstance(n.type, ListType) and n.type.max_len is not None]
+    bounds = [
+        n.type.max_len for n in lists if isinstance(n.type, ListType) and n.type.max_len is not None
+    ]
     if bounds:
         return str(min(bounds)), min(bounds)
     return f"len({_name(lists[0])})", math.inf

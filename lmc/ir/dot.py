@@ -12,10 +12,16 @@ from lmc.ir.graph import ProgramGraph
 from lmc.ir.palette import CLUSTERS, COLOURS
 from lmc.ir.view import Box, Cluster, view
 
-_SHAPES = {"input": "oval", "output": "oval", "if": "diamond", "tool": "component", "decide": "hexagon"}
+_SHAPES = {
+    "input": "oval",
+    "output": "oval",
+    "if": "diamond",
+    "tool": "component",
+    "decide": "hexagon",
+}
 _FONT = 'fontname="Helvetica,Arial,sans-serif"'
 _HEAD = (
-    f"  graph [rankdir=TB, nodesep=0.35, ranksep=0.45, {_FONT}, fontsize=11, bgcolor=white, pad=0.3]",
+    f'  graph [rankdir=TB, nodesep=0.35, ranksep=0.45, {_FONT}, fontcolor="#57606a", pad=0.3]',
     f'  node [shape=box, style="filled,rounded", {_FONT}, fontsize=11, margin="0.16,0.08"]',
     f'  edge [color="#6e7781", {_FONT}, fontsize=9, fontcolor="#57606a", arrowsize=0.7]',
 )
@@ -37,9 +43,15 @@ def to_svg(program: ProgramGraph, name: str | None = None) -> str:
     found = shutil.which("dot")
     if found is None:
         help = "install Graphviz, or use --format mermaid"
-        raise LmcError(error("missing-program", "an SVG needs the program `dot` of Graphviz", help=help))
+        raise LmcError(
+            error("missing-program", "an SVG needs the program `dot` of Graphviz", help=help)
+        )
     done = subprocess.run(  # noqa: S603 - a fixed program, its input is text that lmc made
-        [found, "-Tsvg"], input=to_dot(program, name), capture_output=True, text=True, timeout=TIMEOUT_S
+        [found, "-Tsvg"],
+        input=to_dot(program, name),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
     )
     if done.returncode:
         raise LmcError(error("missing-program", f"`dot` failed: {done.stderr.strip()[:300]}"))
@@ -53,7 +65,7 @@ def _children(cluster: Cluster, indent: str) -> Iterator[str]:
         else:
             fill, line = CLUSTERS.get(child.kind, CLUSTERS["pipeline"])
             yield f"{indent}subgraph cluster_{child.id} {{"
-            yield f"{indent}  label={json.dumps(child.label)}; labeljust=l; fontsize=10; fontcolor=\"#57606a\""
+            yield f"{indent}  label={json.dumps(child.label)}; labeljust=l; fontsize=10"
             yield f'{indent}  style="filled,rounded"; fillcolor="{fill}"; color="{line}"'
             yield from _children(child, indent + "  ")
             yield f"{indent}}}"
@@ -64,4 +76,5 @@ def _box(box: Box) -> str:
     label = box.label + (f"\n{box.note}" if box.note else "")
     shape = _SHAPES.get(box.kind, "box")
     style = ', style="filled"' if shape in ("diamond", "component", "hexagon") else ""
-    return f'{box.id} [label={json.dumps(label)}, shape={shape}, fillcolor="{fill}", color="{line}"{style}]'
+    paint = f'fillcolor="{fill}", color="{line}"{style}'
+    return f"{box.id} [label={json.dumps(label)}, shape={shape}, {paint}]"

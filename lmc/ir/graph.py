@@ -1,31 +1,33 @@
 """The typed execution graph: what passes rewrite and the executor runs.
 
-A program is a set of graphs, one for each declaration that can be called; a `call` node runs another
-graph. Within a graph every value is bound once and nodes stand in an order in which each follows its
-inputs. Values at run time are plain JSON values (a record is a dict, an enum variant its name).
+A program is a set of graphs, one for each declaration that can be called; a `call` node runs
+another graph. Within a graph every value is bound once, and each node follows its inputs. Values at
+run time are plain JSON values (a record is a dict, an enum variant its name).
 
 Node ops, their inputs, attributes and bodies:
 
-    op       inputs               attrs                                        bodies
-    input    -                    name                                         -
-    const    -                    value                                        -
-    choice   -                    choice (Choice)                              -
-    op       operands             fn (see PURE_FUNCTIONS), name? names? by?    -
-    model    module's inputs      slots (Slots), role, names (input names)     require? (out) -> bool, check?
-    call     arguments            target                                       -
-    tool     arguments            target (tool name)                           -
-    map      iterable(s), free    count (how many iterables), free (names)     item; filter?
-    loop     start, free          name, bound (int | Choice), free             body; until?
-    cond     condition, free      free                                         then, otherwise
-    refine   inputs               rounds (int | Choice), names                 draft, check?, until?, revise
-    vote     inputs               n (int | Choice), by, ties, stop_early,      sample, key?, adjudicate?
-                                  min_agree, normalize, names
-    assert   condition            message                                      -
-    return   value                -                                            -
+    op       inputs              attrs                                  bodies
+    input    -                   name                                   -
+    const    -                   value                                  -
+    choice   -                   choice (Choice)                        -
+    op       operands            fn (of FUNCTIONS), name? names? by?    -
+    model    module's inputs     slots (Slots), role, names             require?, check?
+    call     arguments           target                                 -
+    tool     arguments           target (tool name)                     -
+    map      iterable(s), free   count (of iterables), free (names)     item, filter?
+    loop     start, free         name, bound (int | Choice), free       body, until?
+    cond     condition, free     free                                   then, otherwise
+    refine   inputs              rounds (int | Choice), names           draft, check?, until?,
+                                                                        revise
+    vote     inputs              n (int | Choice), by, ties, names,     sample, key?,
+                                 stop_early, min_agree, normalize       adjudicate?
+    assert   condition           message                                -
+    return   value               -                                      -
 
-A body is a Graph of its own. Its `input` nodes name what it takes: the values of `free`, by name, plus
-the names the region itself binds (map: its variables; loop: the state; refine: `draft`, `check`;
-require: `out`; vote key: `out`; adjudicate: `candidates`).
+A body is a Graph of its own. Its `input` nodes name what it takes: the values of `free`, by name,
+plus the names the region itself binds (map: its variables; loop: the state; refine: `draft`,
+`check`; require: `out`; vote key: `out`; adjudicate: `candidates`). What operations do is in
+`lmc.ir.functions`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lmc.check.program import Choice
 from lmc.check.types import Type
 from lmc.source import Span
 

@@ -5,23 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lmc.check.program import MISSING, MetricDef, ModuleDef, Param, PipelineDef, Program, TestDef, ToolDef
-from lmc.check.types import NONE, ListType, OptionalType, RecordType, Type
-from lmc.ir.graph import Graph, Metric, Node, Port, ProgramGraph, Role, Slots, Test, Tool
+from lmc.check.program import (
+    MISSING,
+    MetricDef,
+    ModuleDef,
+    Param,
+    PipelineDef,
+    Program,
+    TestDef,
+    ToolDef,
+)
+from lmc.check.types import NONE, ListType, OptionalType, RecordType
+from lmc.ir.graph import Graph, Metric, Port, ProgramGraph, Role, Slots, Test, Tool
 from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_body import Body
 from lmc.syntax import nodes
 
 SLOT_SETTINGS = frozenset(
-    "model temperature top_p max_tokens stop seed cache retry fallback repair timeout template layout "
-    "adapter demos reason".split()
+    [
+        "model",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stop",
+        "seed",
+        "cache",
+        "retry",
+        "fallback",
+        "repair",
+        "timeout",
+        "template",
+        "layout",
+        "adapter",
+        "demos",
+        "reason",
+    ]
 )
 DEFAULT_ROUNDS = 1
 DEFAULT_SAMPLES = 5
 
 
 def lower(program: Program) -> ProgramGraph:
-    """Lower a checked program: graphs of its modules, pipelines and metrics, its tools and tests."""
+    """Lower a checked program: its modules, pipelines and metrics, its tools and tests."""
     metrics = {name: lower_metric(program, metric) for name, metric in program.metrics.items()}
     graphs = {name: lower_module(program, module) for name, module in program.modules.items()}
     graphs |= {name: lower_pipeline(program, p) for name, p in program.pipelines.items()}
@@ -52,7 +77,13 @@ def lower(program: Program) -> ProgramGraph:
 def ports(params: Iterable[Param]) -> tuple[Port, ...]:
     """Parameters as inputs of a graph."""
     return tuple(
-        Port(p.name, p.type, p.default is not MISSING, None if p.default is MISSING else p.default, p.train)
+        Port(
+            p.name,
+            p.type,
+            p.default is not MISSING,
+            None if p.default is MISSING else p.default,
+            p.train,
+        )
         for p in params
     )
 
@@ -92,9 +123,11 @@ def lower_test(program: Program, test: TestDef) -> Test:
     stubs = {}
     for stmt in test.body.stmts:
         if isinstance(stmt, nodes.Stub):
-            name = program.referents[id(stmt.target)].name  # type: ignore[union-attr]
+            name = program.referents[id(stmt.target)].name
             stub = Body(program, ())
-            stubs[name] = stub.graph(name, program.types[id(stmt.value)], stub.expression(stmt.value))
+            stubs[name] = stub.graph(
+                name, program.types[id(stmt.value)], stub.expression(stmt.value)
+            )
     return Test(test.title, _described(graph, "", test), stubs)
 
 
@@ -110,12 +143,16 @@ def lower_module(program: Program, module: ModuleDef) -> Graph:
     if module.kind == "vote" and module.settings.get("min_agree") is not None:
         result = result if isinstance(result, OptionalType) else OptionalType(result)
     node = body.add(op, result, ids, {**attrs, "names": names}, bodies, module.span)
-    return _described(body.graph(module.name, result, node, kind=module.kind), module.instruction or "", module)
+    return _described(
+        body.graph(module.name, result, node, kind=module.kind), module.instruction or "", module
+    )
 
 
 def slots(program: Program, module: ModuleDef, role: Role) -> Slots:
     """What the model call of a module is made of."""
-    settings = {k: v for k, v in {**program.default, **module.settings}.items() if k in SLOT_SETTINGS}
+    settings = {
+        k: v for k, v in {**program.default, **module.settings}.items() if k in SLOT_SETTINGS
+    }
     require = module.exprs.get("require")
     return Slots(
         module=module.name,
@@ -133,7 +170,11 @@ Made = tuple[Any, Mapping[str, Any], Mapping[str, Graph]]  # op, attrs, bodies
 
 def _model(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     role: Role = "critique" if module.kind == "critique" else "generate"
-    return "model", {"slots": slots(program, module, role), "role": role}, _conditions(program, module, inputs)
+    return (
+        "model",
+        {"slots": slots(program, module, role), "role": role},
+        _conditions(program, module, inputs),
+    )
 
 
 def _conditions(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
@@ -169,7 +210,9 @@ def _revise(program: Program, module: ModuleDef, inputs: tuple[Port, ...], check
     assert isinstance(check.type, RecordType)
     field = check.type.get("feedback")
     assert field is not None
-    said = body.add("op", field.type, (body.name("check"),), {"fn": "attr", "name": "feedback"}, {}, module.span)
+    said = body.add(
+        "op", field.type, (body.name("check"),), {"fn": "attr", "name": "feedback"}, {}, module.span
+    )
     names = (*(p.name for p in inputs), "draft", _free_name("feedback", inputs))
     ids = (*(body.name(p.name) for p in inputs), body.name("draft"), said)
     attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": names}
@@ -189,7 +232,9 @@ def _vote(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made
     }
     bodies = {"sample": _body(program, module, "sample", inputs)}
     if module.by == "expr":
-        bodies["key"] = _body(program, module, "by", (*inputs, Port("out", module.signature.result)))
+        bodies["key"] = _body(
+            program, module, "by", (*inputs, Port("out", module.signature.result))
+        )
     if module.by == "model":
         bodies["adjudicate"] = _adjudicate(program, module, inputs)
     return "vote", attrs, bodies
@@ -210,8 +255,9 @@ def _free_name(name: str, inputs: Iterable[Port]) -> str:
     return f"draft_{name}" if any(p.name == name for p in inputs) else name
 
 
-def _described(graph: Graph, doc: str, definition: ModuleDef | PipelineDef | MetricDef | TestDef) -> Graph:
+def _described(
+    graph: Graph, doc: str, definition: ModuleDef | PipelineDef | MetricDef | TestDef
+) -> Graph:
     return Graph(
         graph.name, graph.inputs, graph.result, graph.nodes, graph.kind, doc, definition.span
     )
-

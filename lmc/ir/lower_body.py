@@ -28,7 +28,7 @@ Lowering = Callable[["Body"], str]
 
 
 class Body:
-    """A graph under construction: its nodes, what each name is bound to, and what it takes from outside.
+    """A graph under construction: its nodes, what names are bound to, what it takes from outside.
 
     A body of a region asks the body around it for names it does not know; each becomes an input of
     the body and is listed in `free`. `result` is the type of what its statements return. With
@@ -45,7 +45,7 @@ class Body:
         eager: bool = False,
     ) -> None:
         self.program, self.outer = program, outer
-        self.result = outer.result if outer else result
+        self.result: Type = outer.result if outer else result
         self.ports = {port.name: port for port in ports}
         self.nodes: list[Node] = []
         self.bound: dict[str, str] = {}
@@ -83,7 +83,9 @@ class Body:
         """A constant."""
         return self.add("const", type, attrs={"value": value}, span=span)
 
-    def operation(self, fn: str, type: Type, inputs: Sequence[str], span: Span, **attrs: Any) -> str:
+    def operation(
+        self, fn: str, type: Type, inputs: Sequence[str], span: Span, **attrs: Any
+    ) -> str:
         """A pure operation."""
         return self.add("op", type, inputs, {"fn": fn, **attrs}, span=span)
 
@@ -118,7 +120,9 @@ class Body:
         ids = (*inputs, *map(self.name, free))
         return self.add(op, type, ids, {**attrs, "free": tuple(free)}, graphs, span)
 
-    def either(self, type: Type, condition: str, then: Lowering, otherwise: Lowering, span: Span) -> str:
+    def either(
+        self, type: Type, condition: str, then: Lowering, otherwise: Lowering, span: Span
+    ) -> str:
         """A condition: only the branch that is taken runs."""
         bodies = {"then": ((), type, then), "otherwise": ((), type, otherwise)}
         return self.region("cond", type, (condition,), bodies, span)
@@ -135,7 +139,9 @@ class Body:
                     return self.expression(stmt.value)
                 case nodes.Assert():
                     condition = self.expression(stmt.condition)
-                    self.add("assert", NONE, (condition,), {"message": stmt.message}, span=stmt.span)
+                    self.add(
+                        "assert", NONE, (condition,), {"message": stmt.message}, span=stmt.span
+                    )
                 case nodes.If() if leaves(stmt):
                     return self._branches(stmt, stmts[i + 1 :])
                 case nodes.If():
@@ -241,7 +247,7 @@ class Body:
             case nodes.Attr():
                 return self._attribute(expr, type)
             case nodes.Index():
-                ids = (self.expression(expr.value), self.expression(expr.index))
+                ids = [self.expression(expr.value), self.expression(expr.index)]
                 return self.operation("index", type, ids, span)
             case nodes.Unary():
                 fn = "neg" if expr.op == "-" else "not"
@@ -281,7 +287,9 @@ class Body:
             value,
             type,
             expr.span,
-            lambda body, item: body.operation("attr", type, (item,), expr.span, name=expr.name.name),
+            lambda body, item: body.operation(
+                "attr", type, (item,), expr.span, name=expr.name.name
+            ),
             lambda body: body.constant(None, type, expr.span),
         )
 
@@ -368,7 +376,9 @@ class Body:
             bodies["until"] = (state, BOOL, lambda body: body.expression(until))
         start = self.expression(expr.start)
         bound = self.program.choices.get(id(expr.bound)) or _constant_of(expr.bound)
-        return self.region("loop", type, (start,), bodies, expr.span, name=expr.name.name, bound=bound)
+        return self.region(
+            "loop", type, (start,), bodies, expr.span, name=expr.name.name, bound=bound
+        )
 
     def _state(self, stmts: Sequence[nodes.Stmt], type: Type) -> str:
         self.result = type
@@ -402,7 +412,9 @@ class Body:
         self, record: RecordType, bound: Sequence[nodes.Expr | None], expr: nodes.Call
     ) -> str:
         ids = [
-            self.constant(field.default, field.type, expr.span) if value is None else self.expression(value)
+            self.constant(field.default, field.type, expr.span)
+            if value is None
+            else self.expression(value)
             for field, value in zip(record.fields, bound)
         ]
         names = tuple(field.name for field in record.fields)
@@ -433,9 +445,10 @@ def always_leaves(stmts: Sequence[nodes.Stmt]) -> bool:
     for stmt in stmts:
         if isinstance(stmt, nodes.Return | nodes.Yield):
             return True
-        if isinstance(stmt, nodes.If) and stmt.otherwise is not None:
-            if always_leaves(stmt.then.stmts) and always_leaves(_otherwise(stmt)):
-                return True
+        if isinstance(stmt, nodes.If) and all(
+            map(always_leaves, (stmt.then.stmts, _otherwise(stmt)))
+        ):
+            return True
     return False
 
 
@@ -457,7 +470,9 @@ def _item(type: Type) -> Type:
     return type.item if isinstance(type, ListType) else ERROR
 
 
-def _pattern_values(pattern: nodes.NamePattern | nodes.StringPattern | nodes.Wildcard) -> Sequence[str]:
+def _pattern_values(
+    pattern: nodes.NamePattern | nodes.StringPattern | nodes.Wildcard,
+) -> Sequence[str]:
     match pattern:
         case nodes.NamePattern():
             return [ident.name for ident in pattern.names]
@@ -469,4 +484,3 @@ def _pattern_values(pattern: nodes.NamePattern | nodes.StringPattern | nodes.Wil
 def _constant_of(expr: nodes.Expr) -> int:
     assert isinstance(expr, nodes.Number)
     return int(expr.value)
-

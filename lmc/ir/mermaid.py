@@ -37,4 +37,9 @@ def _children(cluster: Cluster, indent: str) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace("|", "&#124;")
+    return (
+        text.replace("&", "&amp;")
+        .replace('"', "&quot;")
+        .replace("<", "&lt;")
+        .replace("|", "&#124;")
+    )

@@ -28,10 +28,10 @@ from lmc.source import Source, Span
 _CLASSES: Mapping[str, type] = {
     cls.__name__: cls
     for cls in (
-        types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType, types.NoneType,
-        types.NeverType, types.ErrorType, types.OptionalType, types.ListType, types.DictType,
-        types.LiteralType, types.UnionType, types.RecordType, types.EnumType, Field, Choice,
-        Graph, Metric, Node, Port, Slots, Test, Tool,
+        types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
+        types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
+        types.DictType, types.LiteralType, types.UnionType, types.RecordType, types.EnumType,
+        Field, Choice, Graph, Metric, Node, Port, Slots, Test, Tool,
     )
 }  # fmt: skip
 _NAMED = (types.RecordType, types.EnumType)
@@ -52,7 +52,9 @@ def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
 def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
     """Read what `graph_to_json` wrote. Raises: LmcError[unreadable-graph]."""
     if data.get("version") != FORMAT_VERSION:
-        what = f"the graph is of format {data.get('version')!r}, and this lmc reads {FORMAT_VERSION}"
+        what = (
+            f"the graph is of format {data.get('version')!r}, and this lmc reads {FORMAT_VERSION}"
+        )
         raise LmcError(error("unreadable-graph", what, help="compile the program again"))
     try:
         return _Reader(data).program()
@@ -88,11 +90,13 @@ class _Writer:
         """The fields that differ from their defaults."""
         for field in dataclasses.fields(value):
             item = getattr(value, field.name)
-            if field.default is dataclasses.MISSING or item is not field.default and item != field.default:
+            if field.default is dataclasses.MISSING or (
+                item is not field.default and item != field.default
+            ):
                 yield field.name, self.write(item)
 
     def _named(self, type: types.RecordType | types.EnumType) -> int:
-        # Not the type itself: a default may be a list, and notes do not count when types are compared.
+        # Not the type itself: a default may be a list, and comparing types leaves notes out.
         key = repr(type)
         if key not in self._type_index:
             written = {"$": type.__class__.__name__, **dict(self._fields(type))}

@@ -79,12 +79,15 @@ def _has(*names: str) -> Rule:
 
 def _bodies(needed: Iterable[str], allowed: Iterable[str] = ()) -> Rule:
     must, may = set(needed), {*needed, *allowed}
-    words = f"has the bodies {', '.join(sorted(must)) or 'none'}, perhaps {', '.join(sorted(may - must))}"
+    words = f"has the bodies {', '.join(sorted(must)) or 'none'}"
+    words += f", perhaps {', '.join(sorted(may - must))}" if may - must else ""
     return words, lambda p: must <= set(p.node.bodies) <= may
 
 
 def _fits(actual: Type, wanted: Type) -> bool:
-    return isinstance(actual, ErrorType) or isinstance(wanted, ErrorType) or is_subtype(actual, wanted)
+    return (
+        isinstance(actual, ErrorType) or isinstance(wanted, ErrorType) or is_subtype(actual, wanted)
+    )
 
 
 def _is_bool(type: Type) -> bool:
@@ -112,7 +115,9 @@ def _given(names: Callable[[Place], Iterable[str]]) -> Rule:
 
     def holds(place: Place) -> bool:
         known = {*names(place), *place.node.attrs.get("free", ())}
-        used = {n.attrs["name"] for b in place.node.bodies.values() for n in b.nodes if n.op == "input"}
+        used = {
+            n.attrs["name"] for b in place.node.bodies.values() for n in b.nodes if n.op == "input"
+        }
         return used <= known
 
     return "its bodies take only what it gives them", holds
@@ -145,7 +150,10 @@ EVERY_NODE: tuple[Rule, ...] = (("has a type", lambda p: isinstance(p.node.type,
 RULES: dict[str, tuple[Rule, ...]] = {
     "input": (_arity(0), _has("name")),
     "const": (_arity(0), _has("value")),
-    "choice": (_arity(0), ("has a choice", lambda p: isinstance(p.node.attrs.get("choice"), Choice))),
+    "choice": (
+        _arity(0),
+        ("has a choice", lambda p: isinstance(p.node.attrs.get("choice"), Choice)),
+    ),
     "op": (("its function is known", lambda p: p.node.attrs.get("fn") in FUNCTIONS),),
     "model": (
         _has("slots", "role", "names"),
@@ -194,7 +202,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "return": (
         _arity(1),
         ("is the last node", lambda p: p.node is p.graph.nodes[-1]),
-        ("what it returns is of the graph's type", lambda p: _fits(p.inputs[0].type, p.graph.result)),
+        (
+            "what it returns is of the graph's type",
+            lambda p: _fits(p.inputs[0].type, p.graph.result),
+        ),
     ),
 }
 
@@ -207,7 +218,7 @@ def _cycle(program: ProgramGraph) -> Iterator[list[str]]:
         todo = [(start, iter(_targets(program.graphs[start])))] if start not in done else []
         path += [name for name, _ in todo]
         while todo:
-            name, targets = todo[-1]
+            _, targets = todo[-1]
             target = next((t for t in targets if t in program.graphs and t not in done), None)
             if target is None:
                 todo.pop()

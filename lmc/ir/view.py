@@ -1,12 +1,12 @@
 """A graph as people see it: boxes for what takes time, clusters for regions, edges for what flows.
 
-Calls are shown in place of their names: a vote over a refine over a generate is three nested things.
-Pure operations are edges only.
+Calls are shown in place of their names: a vote over a refine over a generate is three things, one
+in the other. Pure operations are edges only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -78,7 +78,10 @@ class _Painter:
 
     def paint(self, graph: Graph) -> View:
         root = Cluster("root", f"{graph.kind} {graph.name}", graph.kind)  # type: ignore[arg-type]
-        env = {p.name: frozenset({self.box(root, f"{p.name}: {p.type}", "input")}) for p in graph.inputs}
+        env = {
+            p.name: frozenset({self.box(root, f"{p.name}: {p.type}", "input")})
+            for p in graph.inputs
+        }
         result = self.graph(graph, env, root)
         end = self.box(root, str(graph.result), "output")
         self.connect(result, end)
@@ -92,7 +95,9 @@ class _Painter:
             known[node.id] = self.node(node, [known[id] for id in node.inputs], env, into)
         return known[graph.nodes[-1].id] if graph.nodes else NONE
 
-    def node(self, node: Node, args: list[Sources], env: Mapping[str, Sources], into: Cluster) -> Sources:
+    def node(
+        self, node: Node, args: list[Sources], env: Mapping[str, Sources], into: Cluster
+    ) -> Sources:
         match node.op:
             case "input":
                 return env.get(node.attrs["name"], NONE)
@@ -173,7 +178,9 @@ def _without_detours(edges: list[Edge]) -> list[Edge]:
 
 def _refine(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
     name = node.bodies["revise"].name.removesuffix(".revise")
-    inner = painter.cluster(into, f"refine {name}, at most {_words(node.attrs['rounds'])} rounds", "refine")
+    inner = painter.cluster(
+        into, f"refine {name}, at most {_words(node.attrs['rounds'])} rounds", "refine"
+    )
     env = dict(zip(node.attrs["names"], args))
     draft = painter.graph(node.bodies["draft"], env, inner)
     check = painter.graph(node.bodies["check"], {**env, "draft": draft}, inner)
@@ -191,7 +198,12 @@ def _vote(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> 
     if "adjudicate" in node.bodies:
         return painter.graph(node.bodies["adjudicate"], {**env, "candidates": samples}, inner)
     by = node.attrs["by"]
-    words = {"value": "majority", "expr": "best", "score": "best score", "certainty": "most certain"}
+    words = {
+        "value": "majority",
+        "expr": "best",
+        "score": "best score",
+        "certainty": "most certain",
+    }
     label = words[by] if isinstance(by, str) else "majority by " + ", ".join(f".{f}" for f in by)
     box = painter.box(inner, label, "decide")
     painter.connect(samples, box)
@@ -204,7 +216,11 @@ def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> S
     free = node.attrs.get("free", ())
     names = [p.name for p in node.bodies["item"].inputs if p.name not in free]
     env = {**dict(zip(names, args[:own])), **dict(zip(free, args[own:]))}
-    kept = [painter.graph(node.bodies[key], env, inner) for key in ("filter", "item") if key in node.bodies]
+    kept = [
+        painter.graph(node.bodies[key], env, inner)
+        for key in ("filter", "item")
+        if key in node.bodies
+    ]
     return frozenset().union(*kept)
 
 
@@ -230,7 +246,11 @@ def _cond(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> 
     return result
 
 
-_PAINTERS: Mapping[str, Any] = {"map": _map, "loop": _loop, "cond": _cond}
+_PAINTERS: Mapping[str, Callable[[_Painter, Node, list[Sources], Cluster], Sources]] = {
+    "map": _map,
+    "loop": _loop,
+    "cond": _cond,
+}
 
 
 def _boxes(cluster: Cluster) -> frozenset[str]:

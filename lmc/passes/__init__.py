@@ -1,0 +1,1 @@
+"""Graph -> graph: one pass a file, run in the order of `pipeline.PASSES`."""

@@ -51,7 +51,9 @@ def _key(node: Node, cached: frozenset[str]) -> Hashable:
         case "choice":
             what = node.attrs["choice"].id
         case "op":
-            what = canonical({key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()})
+            what = canonical(
+                {key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()}
+            )
         case _:
             return None
     return (node.op, str(node.type), what, node.inputs)

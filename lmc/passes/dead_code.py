@@ -20,7 +20,9 @@ def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     return replace(
         slim,
         graphs={name: graph for name, graph in slim.graphs.items() if name in live},
-        tools={name: tool for name, tool in slim.tools.items() if name in live or name in slim.metrics},
+        tools={
+            name: tool for name, tool in slim.tools.items() if name in live or name in slim.metrics
+        },
     )
 
 

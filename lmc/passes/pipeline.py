@@ -16,9 +16,7 @@ PASSES: tuple[Pass, ...] = (common_calls, dead_code)
 
 def run_passes(program: ProgramGraph, context: PassContext | None = None) -> ProgramGraph:
     """The program after all passes."""
-    for _, program in steps(program, context or PassContext()):
-        pass
-    return program
+    return list(steps(program, context or PassContext()))[-1][1]
 
 
 def steps(program: ProgramGraph, context: PassContext) -> Iterator[tuple[str, ProgramGraph]]:

@@ -1,4 +1,4 @@
-"""Every example in README and docs/ is run: programs are checked, commands and Python are executed."""
+"""Every example in README and docs/ is run: programs are checked, commands and Python executed."""
 
 import os
 import re
@@ -61,7 +61,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(folder: Path) -> dict[str, str]:
     path = f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "LMC_CACHE_DIR": str(folder / ".cache")}
+    return os.environ | {
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "LMC_CACHE_DIR": str(folder / ".cache"),
+    }
 
 
 def run(command: list[str], cwd: Path, env: dict[str, str]) -> None:

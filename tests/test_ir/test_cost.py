@@ -28,7 +28,10 @@ refine r(x: str) -> str { draft: g(x) check: c(x, draft) rounds: tune[0..2] }
             'vote main(x: str) -> str { """Pick the best.""" sample: g(x), n: 3 }',
             4, 4, "3 × g + main.adjudicate",
         ),
-        ("pipeline main(xs: list[str](..4)) -> list[str] { return [g(x) for x in xs] }", 4, 4, "4 × g"),
+        (
+            "pipeline main(xs: list[str](..4)) -> list[str] { return [g(x) for x in xs] }",
+            4, 4, "4 × g",
+        ),
         (
             "pipeline main(xs: list[str]) -> list[str] { return [g(x) for x in xs] }",
             math.inf, math.inf, "len(xs) × g",

@@ -62,8 +62,10 @@ def test_nested_early_returns_grow_linearly() -> None:
         ('join(["a", "b"], "-")', "a-b"), ('split("a,b", ",")', ["a", "b"]), ("first([]) ?? 7", 7),
         ("round(2.567, 1)", 2.6), ("count([1, 2, 1], 1)", 2), ("unique([1, 2, 1])", [1, 2]),
         ("sort_by([3, 1, 2])", [1, 2, 3]), ('if n > 3 then "big" else "small"', "big"),
-        ('len("four")', 4), ('lower(strip("  ABC "))', "abc"), ("[1, 2, 3][-1]", 3), ("str(n) + str(1.5)", "41.5"),
-        ('int("1,234") + n', 1238), ("any([n == 4, false])", True), ("abs(0 - n)", 4), ("min([3, 1])", 1),
+        ('len("four")', 4), ('lower(strip("  ABC "))', "abc"), ("[1, 2, 3][-1]", 3),
+        ("str(n) + str(1.5)", "41.5"),
+        ('int("1,234") + n', 1238), ("any([n == 4, false])", True), ("abs(0 - n)", 4),
+        ("min([3, 1])", 1),
     ],
 )  # fmt: skip
 def test_expressions(expression: str, expected: object) -> None:

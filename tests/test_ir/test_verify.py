@@ -51,7 +51,9 @@ def test_lowered_programs_hold() -> None:
 )
 def test_faults_are_found(change: Any, words: str) -> None:
     if words.startswith("what it returns"):
-        program = lowered("generate answer(q: str) -> str\npipeline main(q: str) -> str { return answer(q) }")
+        program = lowered(
+            "generate answer(q: str) -> str\npipeline main(q: str) -> str { return answer(q) }"
+        )
         main = program.graphs["main"]
         nodes = tuple(replace(n, type=INT) if n.op == "call" else n for n in main.nodes)
         program = replace(program, graphs={**program.graphs, "main": replace(main, nodes=nodes)})
@@ -75,5 +77,5 @@ def test_a_circle_of_calls_is_found() -> None:
             Node("%2", "return", program.graphs["main"].result, ("%1",)),
         ),
     )
-    with pytest.raises(GraphFault, match="answer -> main -> answer|main -> answer -> main"):
+    with pytest.raises(GraphFault, match=r"answer -> main -> answer|main -> answer -> main"):
         verify(replace(program, graphs={**program.graphs, "answer": loop}))

@@ -1,4 +1,4 @@
-"""What ships: the package list against the disk, the wheel, the cost of `import lmc`, no heavy imports."""
+"""What ships: the packages, the wheel, and what `import lmc` and `lmc check` load."""
 
 import os
 import subprocess
@@ -14,7 +14,9 @@ HEAVY = ("torch", "transformers", "peft", "litellm", "vllm", "ray")
 
 
 def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -45,7 +47,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (tree / name).symlink_to(os.readlink(ROOT / name))
         elif (ROOT / name).exists():
             (tree / name).write_bytes((ROOT / name).read_bytes())
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(tree)]
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "-o",
+        str(folder),
+        str(tree),
+    ]
     run(*build, cwd=folder)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "-q"]
     run(*pip, "--target", str(folder / "site"), *map(str, folder.glob("*.whl")), cwd=folder)
@@ -64,8 +75,10 @@ def test_the_wheel_works_from_another_folder(site: Path, tmp_path: Path) -> None
 
 def test_the_wheel_has_the_data_files(site: Path) -> None:
     for name in (
-        "lmc/py.typed", "lmc/grammars/lmp.lark", "lmc/programs/self_refine.lmp", "lmc/check/explanations.md",
-        "lmc/cli/scaffold/main.lmp", "lmc/tiny/model/model.safetensors", "lmc/tiny/README.md",
+        "lmc/py.typed", "lmc/grammars/lmp.lark", "lmc/syntax/tables.json",
+        "lmc/programs/self_refine.lmp", "lmc/syntax/explanations.md", "lmc/check/explanations.md",
+        "lmc/runtime/explanations.md", "lmc/cli/explanations.md", "lmc/cli/scaffold/main.lmp",
+        "lmc/tiny/model/model.safetensors", "lmc/tiny/README.md",
     ):  # fmt: skip
         assert (site / name).is_file(), name
 
@@ -78,7 +91,9 @@ def test_import_loads_no_heavy_library(code: str) -> None:
 
 def test_import_lmc_loads_almost_nothing() -> None:
     """`import lmc` is to take under 150 ms; what it loads is what takes the time."""
-    code = "import sys; before = set(sys.modules); import lmc; print(len(set(sys.modules) - before))"
+    code = (
+        "import sys; before = set(sys.modules); import lmc; print(len(set(sys.modules) - before))"
+    )
     assert int(run(sys.executable, "-c", code, cwd=ROOT).stdout) < 20
 
 
@@ -87,7 +102,8 @@ def test_check_loads_no_runtime_library(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom lmc.cli.main import cli\n"
         "cli.main(['check', 'a.lmp'], standalone_mode=False)\n"
-        "print([m for m in ('pydantic', 'aiohttp', 'jinja2', 'rich') if m in sys.modules], file=sys.stderr)"
+        "heavy = {'pydantic', 'aiohttp', 'jinja2', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert done.stderr.strip() == "[]"

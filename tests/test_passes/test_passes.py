@@ -21,7 +21,9 @@ CONTEXT = PassContext()
 
 def value_for(port: Port) -> Any:
     """Some value of an input's type."""
-    return {"str": " two words ", "int": 3, "bool": True}.get(str(port.type), ["one", "", "two words"])
+    return {"str": " two words ", "int": 3, "bool": True}.get(
+        str(port.type), ["one", "", "two words"]
+    )
 
 
 def ran(program: ProgramGraph) -> tuple[Any, int]:

@@ -1,4 +1,4 @@
-"""`lmc eval` over answers of real models, served over HTTP, gives the accuracies their authors published."""
+"""`lmc eval` over answers of real models, served over HTTP, gives the published accuracies."""
 
 import json
 import re
@@ -28,7 +28,9 @@ def published() -> list[tuple[str, str, float]]:
     """(task, kind, percent) from the table in the data's README."""
     if not DATA.is_dir():
         return []
-    table = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \|$", (DATA / "README.md").read_text(), re.MULTILINE)
+    table = re.findall(
+        r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \|$", (DATA / "README.md").read_text(), re.MULTILINE
+    )
     return [(task, kind, float(p)) for task, *ps in table for kind, p in zip(("cot", "direct"), ps)]
 
 
@@ -45,10 +47,14 @@ def replay(rows: Rows, answer: str) -> Script:
     return script
 
 
-def evaluate(program: str, rows: Rows, server: Loopback, folder: Path, *options: str) -> dict[str, Any]:
+def evaluate(
+    program: str, rows: Rows, server: Loopback, folder: Path, *options: str
+) -> dict[str, Any]:
     """Run `lmc eval --json` as a user would; the report it prints."""
     data = folder / "rows.jsonl"
-    data.write_text("".join(json.dumps({k: r[k] for k in ("question", "target")}) + "\n" for r in rows))
+    data.write_text(
+        "".join(json.dumps({k: r[k] for k in ("question", "target")}) + "\n" for r in rows)
+    )
     arguments = [
         "eval", str(HERE / program), "--data", str(data), "--split", "all", "--json",
         "-o", str(folder / "results.jsonl"), *options,
@@ -83,8 +89,12 @@ def test_gsm8k_accuracy_is_the_recorded_one(model: str, tmp_path: Path) -> None:
     rows = read_rows(DATA / "gsm8k" / "recorded_dev.jsonl")
     answers = [row | {"completion": row["completions"][model]} for row in rows]
     with Loopback(replay(answers, "completion")) as server:
-        report = evaluate("gsm8k.lmp", rows, server, tmp_path, "-t", "solve", "--metric", "numeric(target)")
-    assert report["score"] * report["rows"] == pytest.approx(sum(r["is_correct"][model] for r in rows))
+        report = evaluate(
+            "gsm8k.lmp", rows, server, tmp_path, "-t", "solve", "--metric", "numeric(target)"
+        )
+    assert report["score"] * report["rows"] == pytest.approx(
+        sum(r["is_correct"][model] for r in rows)
+    )
 
 
 def test_gsm8k_vote_takes_the_majority(tmp_path: Path) -> None:
@@ -97,7 +107,9 @@ def test_gsm8k_vote_takes_the_majority(tmp_path: Path) -> None:
     samples = {f"[[question]] {r['question']}": [r["completions"][m] for m in MODELS] for r in rows}
     expected = sum(majority(r) for r in rows)
     with Loopback(script) as server:
-        report = evaluate("gsm8k.lmp", rows, server, tmp_path, "-t", "majority", "--metric", "numeric(target)")
+        report = evaluate(
+            "gsm8k.lmp", rows, server, tmp_path, "-t", "majority", "--metric", "numeric(target)"
+        )
     assert report["score"] * report["rows"] == pytest.approx(expected)
 
 
