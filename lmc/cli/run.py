@@ -35,6 +35,7 @@ def command(
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
     from lmc.runtime.program import load
+    from lmc.runtime.traces import Trace
 
     loaded = load(program, model=model, cache=cache)
     callee = loaded.target(target)
@@ -42,9 +43,12 @@ def command(
     if prompt_only:
         _print_messages(callee.prompt(**inputs))
         return
-    result, calls = callee.run_traced(inputs)
-    if trace:
-        _print_trace(calls)
+    calls = Trace()
+    try:
+        result, _ = callee.run_traced(inputs, calls)
+    finally:
+        if trace:
+            _print_trace(calls)
     click.echo(result if isinstance(result, str) and not as_json else _json(result))
 
 
@@ -63,4 +67,6 @@ def _print_trace(trace: Any) -> None:
         tokens = count(call.usage.prompt_tokens + call.usage.completion_tokens, "token")
         head = f"{call.module} ({call.role}, sample {call.sample}, {tokens})"
         click.echo(click.style(head, bold=True), err=True)
+        for text in call.raw if call.error else ():
+            click.echo(f"  {text}", err=True)
         click.echo(f"  {call.error or _json(call.outputs)}", err=True)

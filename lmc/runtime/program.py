@@ -222,9 +222,11 @@ class Callee:
         """The messages of the first model call for these inputs; no model is called."""
         return run_sync(first_prompt(self.program, self.graph, self._bind(args, inputs)))
 
-    def run_traced(self, inputs: Mapping[str, Any]) -> tuple[Any, Trace]:
-        """The result as JSON, and what happened on the way."""
-        trace = Trace()
+    def run_traced(
+        self, inputs: Mapping[str, Any], trace: Trace | None = None
+    ) -> tuple[Any, Trace]:
+        """The result as JSON, and what happened on the way; `trace` has it also on failure."""
+        trace = Trace() if trace is None else trace
         return run_sync(self._run(self._bind((), inputs), trace)), trace
 
     def __repr__(self) -> str:

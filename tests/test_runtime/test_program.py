@@ -16,6 +16,7 @@ from lmc.diagnostics import LmcError
 from lmc.models.base import ModelFailure, Request
 from lmc.models.scripted import Scripted
 from lmc.runtime.program import lower_file
+from lmc.runtime.traces import Trace
 
 SOURCE = '''
 enum Mood { glad, sad "in tears" }
@@ -158,6 +159,13 @@ def test_a_traced_run_has_every_call(path: Path) -> None:
         ("label", 1),
         ("label", 2),
     ] * 2
+
+
+def test_a_trace_is_there_when_the_run_fails(path: Path) -> None:
+    trace = Trace()
+    with pytest.raises(LmcError, match="call-failed"):
+        load(path, ["?", "??"]).label.run_traced({"text": "a"}, trace)
+    assert trace.calls[0].raw == ["?", "??"]
 
 
 def test_models_can_be_replaced(path: Path) -> None:
