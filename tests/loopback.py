@@ -60,7 +60,7 @@ class Loopback:
     `keys` the Authorization headers, `most_in_flight` the greatest number at one time.
     """
 
-    def __init__(self, script: Script | str = "ok", *, latency_s: float = 0.0, port: int = 0):
+    def __init__(self, script: Script | Reply = "ok", *, latency_s: float = 0.0, port: int = 0):
         self.script: Script = script if callable(script) else lambda payload: script
         self.latency_s, self.port = latency_s, port
         self.payloads: list[dict[str, Any]] = []

@@ -86,7 +86,7 @@ class Budget:
     A call is one sample of one request, whether the cache answers it or a model, so a repeated or
     resumed run makes the same decisions as the first one. A request that does not fit beside what
     is reserved waits until enough is settled, in order of arrival; it is refused when it cannot fit
-    at all. Retries of a failed request belong to its reservation.
+    at all. A failed request that is sent again is charged one more call for each time.
     """
 
     def __init__(
@@ -130,6 +130,17 @@ class Budget:
         if waiter is not None:
             await self._wait(waiter)
         return Reservation(self, worst)
+
+    def charge(self, used: Usage) -> None:
+        """Spend at once, beside what is reserved: a request that is sent again.
+
+        Raises: BudgetExceeded.
+        """
+        with self._lock:
+            limit = self._passed(used, self._reserved)
+            if limit is not None:
+                raise BudgetExceeded(_exceeded(limit, self.spent))
+            self.spent += used
 
     def _take_or_queue(self, worst: Usage) -> _Waiter | None:
         with self._lock:

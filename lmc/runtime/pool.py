@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -201,10 +201,25 @@ class ModelPool:
             singles = (replace(request, index=request.index + i, n=1) for i in range(request.n))
             parts = await _all(*(self._send(bound, one, policy) for one in singles))
             return [answer for part in parts for answer in part]
-        answers = await policy.run(lambda: _generate(bound, request))
+        answers = await policy.run(self._attempts(bound, request))
         if bound.price is None:
             return list(answers)
         return [a if a.cost_usd else _priced(a, bound.price) for a in answers]
+
+    def _attempts(
+        self, bound: BoundModel, request: Request
+    ) -> Callable[[], Awaitable[Sequence[Answer]]]:
+        """Send the request each time it is called; the first time is what was reserved."""
+        sent = False
+
+        async def attempt() -> Sequence[Answer]:
+            nonlocal sent
+            if sent and self.budget is not None:
+                self.budget.charge(Usage(calls=request.n))
+            sent = True
+            return await _generate(bound, request)
+
+        return attempt
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Reservation | _Unlimited:
         if self.budget is None:  # spares the estimate

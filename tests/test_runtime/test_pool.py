@@ -310,3 +310,11 @@ async def test_cache_setting_of_the_model(pool_at, cache):
         for _ in range(2):
             await pool.ask("m", ask_for("q"))
         assert server.counts == {"q": 2}
+
+
+async def test_attempts_that_are_sent_again_count_against_the_budget(pool_at):
+    with Loopback(Fault(503)) as server:
+        pool = pool_at(server, budget=Budget(calls=3), retry={"max": 9, "backoff": 0.001})
+        with pytest.raises(BudgetExceeded):
+            await pool.ask("m", ask_for("q"))
+        assert len(server.payloads) == 3
