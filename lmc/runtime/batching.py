@@ -42,7 +42,7 @@ class SampleBatcher:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append(waiter)
-        match await waiter.turn:
+        match await _its_turn(waiter):
             case Answer() as answer:
                 return answer
             case list() as batch:
@@ -55,6 +55,17 @@ class SampleBatcher:
         waiting, self._waiting = self._waiting, []
         for batch in _batches([w for w in waiting if not w.turn.done()]):
             batch[0].turn.set_result(batch)
+
+
+async def _its_turn(waiter: _Waiter) -> Answer | list[_Waiter] | None:
+    try:
+        return await waiter.turn
+    except asyncio.CancelledError:
+        if waiter.turn.done() and not waiter.turn.cancelled() and not waiter.turn.exception():
+            batch = waiter.turn.result()  # it was to send for others, and cannot any more
+            for other in batch[1:] if isinstance(batch, list) else ():
+                _settle(other.turn, None)
+        raise
 
 
 async def _lead(batch: list[_Waiter], request: Request, send: Send) -> Answer:
@@ -81,21 +92,19 @@ def _settle(turn: asyncio.Future[Any], outcome: Answer | ModelFailure | None) ->
 
 def _batches(waiting: list[_Waiter]) -> list[list[_Waiter]]:
     """Samples of one prompt with neighbouring indices."""
-    batches: list[list[_Waiter]] = []
-    for waiter in sorted(waiting, key=lambda w: w.request.index):
-        for batch in batches:
-            if _follows(batch, waiter):
-                batch.append(waiter)
-                break
+    by_prompt: dict[tuple[object, ...], list[_Waiter]] = {}
+    for waiter in waiting:
+        texts = (message["content"] for message in waiter.request.messages)
+        by_prompt.setdefault((id(waiter.kind), *texts), []).append(waiter)
+    return [run for group in by_prompt.values() for run in _runs(group)]
+
+
+def _runs(group: list[_Waiter]) -> list[list[_Waiter]]:
+    """Split where an index is missing, or comes again."""
+    runs: list[list[_Waiter]] = []
+    for waiter in sorted(group, key=lambda w: w.request.index):
+        if runs and runs[-1][-1].request.index + 1 == waiter.request.index:
+            runs[-1].append(waiter)
         else:
-            batches.append([waiter])
-    return batches
-
-
-def _follows(batch: list[_Waiter], waiter: _Waiter) -> bool:
-    last = batch[-1]
-    return (
-        last.kind is waiter.kind
-        and last.request.index + 1 == waiter.request.index
-        and last.request.messages == waiter.request.messages
-    )
+            runs.append([waiter])
+    return runs
