@@ -356,13 +356,17 @@ MISTAKES = (
     Mistake(
         "wrong-refinement",
         'a limit is a range, `lo..hi`, `lo..` or `..hi`, or a pattern, `r"…"`',
-        (
-            "type A = int(5)",
-            "type A = int(1 2",
-            "type A = int(a)",
-            "type A = int(0, a)",
-            "type A = int(0..a)",
-            "type A = int(-a)",
+        _after(
+            ("type A = int(", "type A = list[str]("),
+            "5)",
+            "1 2",
+            "a",
+            "0, a",
+            "0..a",
+            "-a",
+            "0.. ..",
+            "0..1 ..",
+            "(",
         ),
         any_token=True,
     ),
@@ -454,13 +458,21 @@ MISTAKES = (
         any_token=True,
     ),
     Mistake(
+        "tune-form",
+        "ranges stand in `tune[lo..hi]` and in the limits of types only",
+        _after((_LET + "[", _LET + "f(", _LET + "f(1, ", _LET + "(", _LET, _BODY + "a: "), "0..2"),
+    ),
+    Mistake(
+        "missing-string",
+        "a string is expected here, not {token}",
+        (_BLOCK + "assert a, b",),
+        any_token=True,
+    ),
+    Mistake(
         "comprehension-form",
         "items are made by `[value for name in list]`",
-        (
-            _LET + "[a for b]",
-            _LET + "[a for b, c]",
-            _LET + "[a for b in c d",
-            _LET + "[a for b in c if d e",
+        _after(
+            (_LET + "[a for b", _LET + "[a for b, c"), "]", " in d e", " in d if e f", " in d, e"
         ),
         any_token=True,
     ),

@@ -44,7 +44,7 @@ class _Run:
         builder = TreeBuilder(source)
         self.stack = Stack(builder)
         self.diagnostics: list[Diagnostic] = builder.diagnostics
-        self.errors: list[int] = []  # offsets
+        self.errors: list[int] = []  # offsets within declarations that were read on
         self.broken: set[str] = set()
         self.declaration = 0  # index of the token that starts the latest one
 
@@ -66,9 +66,11 @@ class _Run:
             return i + 1
         self.stack.settle()
         self.diagnostics.append(describe(self.source, self.stack, self.found, i))
-        self.errors.append(token.start)
         meant = stand_in(token)
-        return i + 1 if meant and self.stack.feed(meant) else self.skip(i)
+        if meant and self.stack.feed(meant):
+            self.errors.append(token.start)
+            return i + 1
+        return self.skip(i)
 
     def skip(self, i: int) -> int:
         """Go on behind an error; when that is at the next declaration, note what is lost."""
@@ -76,6 +78,8 @@ class _Run:
         if place.height == (top := self.stack.top_level()):
             start = self.declaration if len(self.stack.values) > top else i
             self.broken |= _declared_names(self.found[start : place.index])
+        else:
+            self.errors.append(self.found[i].start)
         self.stack.cut(place.height)
         return place.index
 

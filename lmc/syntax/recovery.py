@@ -48,7 +48,14 @@ def stand_in(token: Token) -> Token | None:
 
 def open_brackets(stack: Stack) -> list[int]:
     """List the heights at which brackets stand open, outermost first."""
-    return [h for h in range(1, len(stack.states)) if stack.symbol(h) in OPENING]
+    opens: list[int] = []
+    for height in range(1, len(stack.states)):
+        symbol = stack.symbol(height)
+        if symbol in OPENING:
+            opens.append(height)
+        elif symbol in CLOSING:
+            opens.pop()
+    return opens
 
 
 def next_good_place(source: Source, stack: Stack, found: list[Token], i: int) -> Place:

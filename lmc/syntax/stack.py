@@ -7,7 +7,7 @@ from typing import Any
 from lmc.source import Span
 from lmc.syntax.builder import TreeBuilder
 from lmc.syntax.tables import NONE, Rule, tables
-from lmc.syntax.tokens import END, RESERVED, Token, declaration_line, other_kinds
+from lmc.syntax.tokens import END, RESERVED, Token, other_kinds, starts_line
 
 MAX_DEPTH = 100  # nodes within nodes: later stages walk the tree recursively
 
@@ -57,7 +57,7 @@ class Stack:
         """Decide what a token is in this place: a word may be key, keyword or name."""
         row, kind = self.rows[self.states[-1]], token.kind
         others = other_kinds(kind, token.text)
-        if not others or (kind not in row and self.starts_declaration_line(token)):
+        if not others or (kind not in row and starts_line(self.source, token)):
             return kind
         kinds = [k for k in (kind, *others) if k in row]
         if kinds == ["NAME"] and token.text in RESERVED and "atom" in row:
@@ -65,10 +65,6 @@ class Stack:
         if len(kinds) > 1:
             kinds = [k for k in kinds if self.accepts(k)]
         return kinds[0] if kinds else kind
-
-    def starts_declaration_line(self, token: Token) -> bool:
-        """Tell whether a word in the first column, by what follows it, starts a declaration."""
-        return declaration_line().match(self.source.text, token.start) is not None
 
     def accepts(self, kind: str) -> bool:
         """Tell whether a token of this kind may come next; the row alone promises too much."""

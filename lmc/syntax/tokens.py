@@ -18,7 +18,7 @@ COMMENT = "COMMENT"
 # Kinds that no rule accepts: these patterns go before the language's own terminals ...
 _WRONG_FIRST = {
     "WRONG_SIGN": r"&&|\|\||===|!==|:=|<>|//|/\*|\*\*|\+=|-=|!(?!=)|[;$@^~`&\\]",
-    "BAD_NUMBER": r"(?!\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?(?!\w))\d\w*(?:\.\w+)*",
+    "BAD_NUMBER": r"(?!\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?(?!\w|\.\d))\d\w*(?:\.\w+)*",
 }
 # ... and these take what the language's own leave over.
 _WRONG_LAST = {
@@ -112,6 +112,21 @@ _BY_TEXT = ("NAME", "SIGN")
 def declaration_kinds() -> frozenset[str]:
     """Name the kinds of token that start a declaration."""
     return frozenset(kind for kind in tables().rows[0] if kind in _keywords())
+
+
+def starts_line(source: Source, token: Token) -> bool:
+    """Tell whether a keyword, by its place and what follows it, can only be one.
+
+    So it is with what starts a declaration in the first column, or a statement on its line.
+    """
+    line_start = source.text.rfind("\n", 0, token.start) + 1
+    if line_start == token.start and declaration_line().match(source.text, line_start):
+        return True
+    statement = _STATEMENT_LINE.match(source.text, line_start)
+    return statement is not None and statement.start(1) == token.start
+
+
+_STATEMENT_LINE = re.compile(r'[ \t]*(let|return|yield|assert|stub)[ \t]+["\w]')
 
 
 @cache

@@ -110,7 +110,7 @@ def _type(type: n.TypeExpr) -> str:
             limits = f"({', '.join(map(_refinement, refinements))})" if refinements else ""
             return name.name + inner + limits
         case n.OptionalTypeExpr(item):
-            return f"{_type(item)} ?"  # a space, as `??` is another sign
+            return f"{_type(item)}?"
         case n.LiteralTypeExpr(value):
             return quote(value)
         case n.UnionTypeExpr(options):
