@@ -1,7 +1,7 @@
 """Tree -> typed tree: types, scopes, and all the rules of the language."""
 
 from lmc.check.checker import check_program
-from lmc.check.imports import import_name, read_source
+from lmc.check.imports import import_name, open_source, read_source
 from lmc.check.scope import OptimizerSignature
 
-__all__ = ["OptimizerSignature", "check_program", "import_name", "read_source"]
+__all__ = ["OptimizerSignature", "check_program", "import_name", "open_source", "read_source"]

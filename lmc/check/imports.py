@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lmc.check.scope import Context, Declared, File
 from lmc.check.types import ERROR
-from lmc.diagnostics import Diagnostic, Label, did_you_mean
+from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, error
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse
@@ -27,6 +27,17 @@ def read_source(name: str) -> Source:
         return Source.read(Path(name))
     file = _library() / (name.removeprefix(STANDARD) + ".lmp")
     return Source(name, file.read_text("utf-8-sig"))
+
+
+def open_source(path: str | Path) -> Source:
+    """Read a program's text. Raises: LmcError[cannot-read]."""
+    try:
+        return Source.read(Path(path))
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+    except UnicodeDecodeError as problem:
+        reason = f"not UTF-8 at byte {problem.start}"
+    raise LmcError(error("cannot-read", f"cannot read {path}: {reason}"))
 
 
 def standard_names() -> list[str]:

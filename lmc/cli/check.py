@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--cost", is_flag=True, help="Also print the worst-case number of model calls.")
+@click.option("--target", metavar="MODEL", help="Also say which types MODEL enforces itself.")
 @format_option
-def command(files: tuple[Path, ...], cost: bool, style: Format) -> int:
+def command(files: tuple[Path, ...], cost: bool, target: str | None, style: Format) -> int:
     """Check FILES: syntax, names, types, settings, templates, data leaks."""
-    from lmc.check import check_program
-    from lmc.cli.sources import read_source
+    from lmc.check import check_program, open_source
 
     found: list[Diagnostic] = []
     for file in files:
-        program, diagnostics = check_program(read_source(file))
+        program, diagnostics = check_program(open_source(file))
         found += diagnostics
         if program is not None and cost:
             _print_cost(program)
+        if program is not None and target:
+            _print_target(program, target)
     print_diagnostics(found, style)
     if style == "text":
         _print_summary(len(files), found)
@@ -60,6 +62,19 @@ def _print_cost(program: Program) -> None:
         click.echo(
             f"Each call may be repaired {count(repair, 'time')} when its answer cannot be read."
         )
+
+
+def _print_target(program: Program, target: str) -> None:
+    """What the model's decoding is held to, and what is checked and repaired afterwards."""
+    from lmc.check.targets import constraints
+    from lmc.models.registry import provider_of
+
+    declared = program.models.get(target)
+    name = declared.settings.get("name", target) if declared else target
+    able = provider_of(name).capabilities.json_schema
+    for found in constraints(program, json_schema=able):
+        how = "enforced while decoding" if found.decoded else "validated, then repaired"
+        click.echo(f"{found.module}{found.path and '.' + found.path}: {found.what}: {how}")
 
 
 def _number(calls: float) -> str:

@@ -32,13 +32,13 @@ def command(files: tuple[Path, ...], check_only: bool, diff: bool) -> int:
 
 
 def _format_file(file: Path, *, write: bool, diff: bool) -> list[Path]:
-    from lmc.runtime.program import read_source
+    from lmc.check import open_source
     from lmc.syntax.printer import format_source
 
     if str(file) == "-":
         click.echo(format_source(Source("<stdin>", sys.stdin.read())), nl=False)
         return []
-    source = read_source(file)
+    source = open_source(file)
     after = format_source(source)
     if after == source.text:
         return []

@@ -53,7 +53,7 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
     Opening loads no weights and sends nothing. Raises: LmcError[unknown-model, missing-extra,
     missing-key, missing-base-url].
     """
-    provider = _provider(name)
+    provider = provider_of(name)
     model = name.removeprefix(provider.prefix)
     if provider.extra and not provider.installed:
         raise LmcError(
@@ -83,7 +83,8 @@ def describe_models() -> list[Provider]:
     return [*_providers.values(), _LITELLM]
 
 
-def _provider(name: str) -> Provider:
+def provider_of(name: str) -> Provider:
+    """Find the provider of a full model name. Raises: LmcError[unknown-model]."""
     for prefix, provider in _providers.items():
         if name.startswith(prefix):
             return provider

@@ -1,0 +1,1 @@
+"""Runs graphs: executor, calls, cache, budget, data, metrics, artifacts."""

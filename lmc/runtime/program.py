@@ -20,7 +20,6 @@ from lmc.runtime.parameters import Parameters
 from lmc.runtime.pool import ANY_MODEL, ModelPool
 from lmc.runtime.prompting import first_prompt
 from lmc.runtime.traces import Trace
-from lmc.source import Source
 from lmc.values import InvalidValue, to_json, to_python
 
 if TYPE_CHECKING:
@@ -63,22 +62,11 @@ def evaluate(
     return measure(loaded, data=data, metric=metric, **options)
 
 
-def read_source(path: str | Path) -> Source:
-    """Read a program's text. Raises: LmcError[cannot-read]."""
-    try:
-        return Source.read(Path(path))
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-    except UnicodeDecodeError as problem:
-        reason = f"not UTF-8 at byte {problem.start}"
-    raise LmcError(error("cannot-read", f"cannot read {path}: {reason}"))
-
-
 def check_file(path: str | Path) -> CheckedProgram:
     """Read, parse and check a file. Raises: LmcError with all errors found."""
-    from lmc.check import check_program
+    from lmc.check import check_program, open_source
 
-    program, diagnostics = check_program(read_source(path))
+    program, diagnostics = check_program(open_source(path))
     errors = [d for d in diagnostics if d.severity == "error"]
     if program is None or errors:
         raise LmcError(*errors)
