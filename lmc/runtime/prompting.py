@@ -10,7 +10,6 @@ from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
 from lmc.models.base import Answer, Capabilities, Request
 from lmc.prompts.spec import Message
-from lmc.runtime.executor import Executor
 
 if TYPE_CHECKING:
     from lmc.runtime.program import Program
@@ -42,7 +41,7 @@ class _Mirror:
 async def first_prompt(program: Program, graph: Graph, inputs: Mapping[str, Any]) -> list[Message]:
     """The messages of the first model call. Raises: LmcError[no-prompt] where there is none."""
     mirror: Any = _Mirror(program)
-    executor = Executor(program.graph, mirror, program.parameters, base_dir=program.base_dir)
+    executor = program.open_executor(mirror)
     try:
         await executor.run(graph.name, inputs)
     except _Asked as asked:
