@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from lmc.optimizers.base import REGISTRY, Context
 from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, gate_words, passes
 from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
 from lmc.optimizers.result import CompileResult
+from lmc.optimizers.routes import has_votes
 from lmc.optimizers.steps import step_text, steps_text
 from lmc.optimizers.trials import Allowance, Mode, Progress, Trials
 from lmc.runtime.artifact import Artifact, Comparison, Manifest
@@ -260,7 +261,13 @@ class _Compilation:
         before, after = await self._test_results(pair, rows)
         if len(after) < len(rows):
             self._note(f"the budget ended the test after {len(after)} of {len(rows)} rows")
+        self._show_failed(after)
         return compare(before, after)
+
+    def _show_failed(self, results: Sequence[RowResult]) -> None:
+        if failed := [r for r in results if r.failed]:
+            count, first = f"{len(failed)} of {len(results)} test rows failed", failed[0]
+            self._note(f"{count}; row {first.id} ({first.failed}): {first.error}")
 
     async def _test_results(
         self, pair: Sequence[Parameters], rows: Sequence[Row]
@@ -304,6 +311,7 @@ class _Compilation:
 
     def _artifact(self, status: Any) -> Artifact:
         plan, spent = self.plan, self.budget.spent
+        timed = has_votes(plan.program.graph, plan.target)
         manifest = Manifest(
             lmc=__version__,
             entry=plan.name,
@@ -320,16 +328,16 @@ class _Compilation:
             dev=self.dev,
             test=self.test,
             calls=spent.calls,
-            tokens=spent.tokens,
-            cost_usd=round(spent.cost_usd, 9),
+            tokens=None if timed else spent.tokens,
+            cost_usd=None if timed else round(spent.cost_usd, 9),
         )
         return Artifact(manifest, plan.program.graph, self.confirmed, plan.sources)
 
     def _result(self, artifact: Artifact) -> CompileResult:
         if self.out is not None:
             artifact.write(self.out)
-        self.journal.save("complete")
         used = self._totals()
+        self.journal.save("complete", used=asdict(used))
         result = CompileResult(artifact, self.out, self.journal.folder, used, tuple(self.notes))
         self.journal.write("summary.txt", result.summary() + "\n")
         self.journal.write("candidates.jsonl", "".join(map(_candidate_line, self._ranked())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lmc.check.types import Type
@@ -39,7 +39,10 @@ class Route:
 def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
     """All modules whose model a run of the target may call, by name, in the order of the graph."""
     found: dict[str, Module] = {}
-    _collect(program, program.graphs[target], found, {target})
+    for node in reached_nodes(program, target):
+        if node.op == "model":
+            module = _module(node)
+            found.setdefault(module.name, module)
     return found
 
 
@@ -55,14 +58,27 @@ def result_routes(program: ProgramGraph, target: str) -> dict[str, Route]:
     return finder.routes
 
 
-def _collect(program: ProgramGraph, graph: Graph, found: dict[str, Module], seen: set[str]) -> None:
-    for node in all_nodes(graph):
-        if node.op == "model":
-            module = _module(node)
-            found.setdefault(module.name, module)
-        elif node.op == "call" and node.attrs["target"] not in seen:
-            seen.add(node.attrs["target"])
-            _collect(program, program.graphs[node.attrs["target"]], found, seen)
+def has_votes(program: ProgramGraph, target: str) -> bool:
+    """Whether a run draws several samples of one prompt.
+
+    Those that ask at the same moment share a request, and so its prompt tokens: then how many are
+    used hangs on who asks when, and is nothing to write where equal runs give equal bytes.
+    """
+    return any(node.op == "vote" for node in reached_nodes(program, target))
+
+
+def reached_nodes(program: ProgramGraph, target: str) -> Iterator[Node]:
+    """Nodes that a run of the target may come to, callees where they are called first."""
+    seen = {target}
+
+    def walk(graph: Graph) -> Iterator[Node]:
+        for node in all_nodes(graph):
+            yield node
+            if node.op == "call" and (callee := node.attrs["target"]) not in seen:
+                seen.add(callee)
+                yield from walk(program.graphs[callee])
+
+    return walk(program.graphs[target])
 
 
 def _module(node: Node) -> Module:

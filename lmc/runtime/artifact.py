@@ -94,8 +94,8 @@ class Manifest(_Part):
     dev: Comparison | None = None  # the rows that confirmed the choice
     test: Comparison | None = None
     calls: int = 0
-    tokens: int = 0
-    cost_usd: float = 0.0
+    tokens: int | None = None  # None where it hangs on the timing (see `routes.has_votes`)
+    cost_usd: float | None = None
     parts: dict[str, str] = Field(default_factory=dict)  # SHA-256 by name, filled in on writing
 
 

@@ -1,6 +1,8 @@
 """The whole way: improve, confirm, test, write; within the budget, the same again, and honest."""
 
+import asyncio
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +135,7 @@ def test_the_budget_of_a_program_with_many_calls_is_never_passed(calls: int) -> 
 @pytest.mark.parametrize("limits", [{"tokens": 4000}, {"tokens": 40}, {"minutes": 0.0}])
 def test_other_limits_end_in_a_valid_artifact(limits: dict[str, float]) -> None:
     result = improve(budget=limits)
-    assert result.artifact.manifest.tokens <= limits.get("tokens", 10**9)
+    assert (result.artifact.manifest.tokens or 0) <= limits.get("tokens", 10**9)
     assert Artifact.read(Path("colours.lmpc")).parameters == result.artifact.parameters
 
 
@@ -151,6 +153,36 @@ def test_the_seed_alone_decides() -> None:
     improve(run_dir="c", out="c.lmpc", seed=4)
     assert Path("a.lmpc").read_bytes() == Path("b.lmpc").read_bytes()
     assert Path("a.lmpc").read_bytes() != Path("c.lmpc").read_bytes()
+
+
+@pytest.mark.parametrize("budget", [None, {"calls": 1500}])
+def test_who_answers_first_does_not_matter(budget: dict[str, float] | None) -> None:
+    early = MANY.replace("n: 3", "n: 3, stop_early: true")
+
+    def late(seed: int) -> Any:
+        rng = random.Random(seed)
+
+        async def answer(request: Request) -> list[str]:
+            await asyncio.sleep(rng.random() * 0.01)
+            return team(request)
+
+        return scripted(answer, "team")
+
+    for name, seed in (("a", 1), ("b", 2)):
+        improve(early, backend=late(seed), run_dir=name, out=f"{name}.lmpc", budget=budget)
+    assert Path("a.lmpc").read_bytes() == Path("b.lmpc").read_bytes()
+
+
+@pytest.mark.parametrize("usd", [0.0001, 0.01, 0.1])
+def test_the_money_is_never_passed(usd: float) -> None:
+    priced = """
+    model m { name: "scripted/none", max_tokens: 8, price: {input: 10.0, output: 10.0} }
+    default { model: m }
+    """
+    result = improve(priced + ONE, budget={"usd": usd})
+    assert result.used.cost_usd <= usd
+    assert result.used.cost_usd == pytest.approx(result.used.tokens * 10 / 1e6)
+    assert result.artifact.manifest.cost_usd == pytest.approx(result.used.cost_usd)
 
 
 def test_a_fresh_run_asks_again() -> None:
