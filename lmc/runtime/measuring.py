@@ -129,11 +129,15 @@ def measure(
     if not rows:
         raise LmcError(error("too-few-rows", f"there are no rows to measure `{graph.name}` on"))
     pool = program.open_pool(budget=_budget(budget)) if budget else program.pool
-    executor = program.open_executor(pool)
-    executor.preflight(graph.name)
-    if started is not None:
-        started(rows, resolved)
-    return run_sync(evaluate(executor, graph.name, rows, resolved, progress=progress))
+    try:
+        executor = program.open_executor(pool)
+        executor.preflight(graph.name)
+        if started is not None:
+            started(rows, resolved)
+        return run_sync(evaluate(executor, graph.name, rows, resolved, progress=progress))
+    finally:
+        if pool is not program.pool:
+            run_sync(pool.close())
 
 
 def _budget(limits: Mapping[str, float]) -> Budget:
