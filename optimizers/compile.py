@@ -165,8 +165,11 @@ class _Compilation:
     def _preflight(self) -> None:
         """Find a missing extra, key, model or tool. Raises: LmcError with all that is missing."""
         plan = self.plan
-        found = self.metric.judge.preflight(plan.target) + self.pool.preflight(self._teachers())
-        for warning in found:
+        judge, graphs = self.metric.judge, plan.program.graph.graphs
+        found = [*judge.preflight(plan.target), *self.pool.preflight(self._teachers())]
+        if plan.metric.name in graphs:
+            found += judge.preflight(plan.metric.name)
+        for warning in dict.fromkeys(found):
             self._note(warning.message)
         budget = {key: float(limit) for key, limit in plan.budget.items()}
         event = events.RunStarted(
@@ -240,13 +243,13 @@ class _Compilation:
         except BudgetExceeded:
             self._note(f"the budget ended before {step_text(step)} could be confirmed")
             return
-        comparison = compare(before, after)
         narrow = compare(before, after, level=GATE_LEVEL)
         accepted = passes(narrow)
         words = gate_words(narrow, accepted)
         self.report(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
         if accepted:
-            self.confirmed, self.dev = candidate, comparison
+            (first,) = await self.trials.results("confirming", [self.start], rows)  # run before
+            self.confirmed, self.dev = candidate, compare(first, after)
 
     async def _final_test(self) -> Comparison | None:
         """Before and after on rows that no step saw."""

@@ -237,6 +237,15 @@ def test_an_artifact_can_be_improved_further() -> None:
     assert len(shown) >= 2
 
 
+def test_steps_follow_one_another_and_the_figures_are_those_of_the_start() -> None:
+    result = improve(optimizer="labeled(demos=2) >> bootstrap(demos=4, candidates=6, rounds=1)")
+    assert result.artifact.manifest.steps[0] == "labeled(demos=2)"
+    assert result.dev is not None
+    assert result.test is not None
+    assert abs(result.dev.before.mean - result.test.before.mean) < 0.3
+    assert result.test.after.mean == 1.0
+
+
 def test_progress_is_told() -> None:
     heard: list[events.Event] = []
     improve(progress=heard.append)
