@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
+from lmc.optimizers.gate import MIN_CONFIRM_ROWS
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
 from lmc.runtime.measuring import declaration, find_data, find_metric
@@ -184,12 +185,17 @@ def _steps(
 
 
 def _require_rows(rows: Rows) -> None:
-    for part, count in rows.counts().items():
-        if not count and part != "train":
-            name = part if part == "test" else "dev"
-            message = f"the {name} part of the data has too few rows: {count} to {part}"
-            help = "give more rows, or a `split:` with train, dev and test"
-            raise LmcError(error("too-few-rows", message, help=help))
+    """Refuse data on which no gain could be shown, before anything is paid."""
+    dev, help = len(rows.select) + len(rows.confirm), None
+    if len(rows.confirm) < MIN_CONFIRM_ROWS:
+        needed = 2 * MIN_CONFIRM_ROWS
+        message = f"dev has {dev} rows; with fewer than {needed} no gain can be confirmed"
+        help = "half of dev chooses among candidates, the other half confirms the choice"
+    elif not rows.test:
+        message = "there are no test rows to measure the result on"
+    else:
+        return
+    raise LmcError(error("too-few-rows", message, help=help))
 
 
 def _entry_name(program: Any, loaded: Program) -> str:

@@ -280,7 +280,7 @@ def test_labelled_rows_alone_may_do() -> None:
         ({"optimizer": "bootstrp"}, "unknown-optimizer"),
         ({"data": None}, "no-data"),
         ({"data": "none.jsonl"}, "cannot-read"),
-        ({"data": [{"text": "a", "label": "b"}] * 2}, "too-few-rows"),
+        ({"data": colour_rows(50)}, "too-few-rows"),
         ({"target": "mian"}, "unknown-target"),
     ],
 )
