@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 
 from lmc.source import Source, Span
@@ -11,7 +13,24 @@ from lmc.syntax.unparse import print_tree
 
 SPAN = Span(Source("", ""), 0, 0)
 
-_WORDS = "a b xs out question answer Row model test record until draft or in if none".split()
+_WORDS = [
+    "a",
+    "b",
+    "xs",
+    "out",
+    "question",
+    "answer",
+    "Row",
+    "model",
+    "test",
+    "record",
+    "until",
+    "draft",
+    "or",
+    "in",
+    "if",
+    "none",
+]
 keys = st.sampled_from(_WORDS)
 names = st.sampled_from([word for word in _WORDS if word not in RESERVED])
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -72,7 +91,9 @@ _atoms = (
     | _node(n.NoneLit)
     | _node(n.Selector, key_idents)
 )
-_operators = st.sampled_from("+ - * / % == != < <= > >= in and or ??".split())
+_operators = st.sampled_from(
+    ["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or", "??"]
+)
 _patterns = (
     _node(n.NamePattern, _some(key_idents, 1))
     | _node(n.StringPattern, _some(texts, 1))
@@ -173,7 +194,7 @@ def untidy_programs(draw: st.DrawFn) -> str:
     filler = st.sampled_from([" "] * 8 + ["\n  ", "\n\n\n  ", "   ", "  # note\n  ", "\n# own\n  "])
     found = tokens(Source("", text))
     parts = []
-    for token, after in zip(found, found[1:]):
+    for token, after in pairwise(found):
         whole = after.kind in ("COLON", "EQUAL") or token.kind == "FROZEN"  # these look ahead
         parts += [token.text, " " if whole else draw(filler)]
     return "".join(parts)

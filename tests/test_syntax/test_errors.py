@@ -36,14 +36,31 @@ def test_each_example_of_the_table_is_told_as_its_mistake(mistake):
         assert codes(example)[0] == mistake.code, example
 
 
-@pytest.mark.parametrize(("text", "code"), [
-    ("x == 'a'", "single-quotes"), ('"abc', "unterminated-string"), ('"""abc', "unterminated-docstring"),
-    ("x && y", "wrong-operator"), ("x || y", "wrong-operator"), ("!x", "wrong-operator"),
-    ("x ** y", "wrong-operator"), ("x; y", "semicolon"), ("x // y", "wrong-comment"), ("_x", "bad-name"),
-    ("3px", "bad-number"), ("1.2.3", "bad-number"), ('f"a"', "string-prefix"), ("\x00", "unexpected-character"),
-    ("\ud800", "unexpected-character"), ('"\\q"', "bad-escape"), ('"\\u{110000}"', "bad-escape"),
-    ('"\\ud800"', "bad-escape"), ("None", "python-literal"), ("[a for in in b]", "reserved-word"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("x == 'a'", "single-quotes"),
+        ('"abc', "unterminated-string"),
+        ('"""abc', "unterminated-docstring"),
+        ("x && y", "wrong-operator"),
+        ("x || y", "wrong-operator"),
+        ("!x", "wrong-operator"),
+        ("x ** y", "wrong-operator"),
+        ("x; y", "semicolon"),
+        ("x // y", "wrong-comment"),
+        ("_x", "bad-name"),
+        ("3px", "bad-number"),
+        ("1.2.3", "bad-number"),
+        ('f"a"', "string-prefix"),
+        ("\x00", "unexpected-character"),
+        ("\ud800", "unexpected-character"),
+        ('"\\q"', "bad-escape"),
+        ('"\\u{110000}"', "bad-escape"),
+        ('"\\ud800"', "bad-escape"),
+        ("None", "python-literal"),
+        ("[a for in in b]", "reserved-word"),
+    ],
+)
 def test_wrong_tokens_and_literals(text, code):
     program = "pipeline p() -> str {\n  return " + text + "\n}\n"
     assert codes(program)[0] == code
@@ -80,11 +97,14 @@ def test_words_of_other_languages_come_with_advice(word):
     assert diagnostic.help == WORDS[word]
 
 
-@pytest.mark.parametrize(("text", "help"), [
-    ("generat g() -> str", "write `generate`"),
-    ("recrod R { a: str }", "write `record`"),
-    ("pipeline p() -> str { retrun x }", "write `return`"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "help"),
+    [
+        ("generat g() -> str", "write `generate`"),
+        ("recrod R { a: str }", "write `record`"),
+        ("pipeline p() -> str { retrun x }", "write `return`"),
+    ],
+)
 def test_misspelt_keywords(text, help):
     assert parse(Source("", text))[1][0].help == help
 
@@ -106,21 +126,28 @@ generate lost(x: str)
 def test_one_run_reports_all_errors_and_keeps_what_is_good():
     module, diagnostics = parse(Source("", SEVERAL))
     assert [d.code for d in diagnostics] == [
-        "missing-type", "missing-comma", "unclosed-bracket", "unknown-statement", "equals-for-colon",
+        "missing-type",
+        "missing-comma",
+        "unclosed-bracket",
+        "unknown-statement",
+        "equals-for-colon",
         "missing-result-type",
-    ]  # fmt: skip
+    ]
     assert [decl.name.name for decl in module.decls] == ["good", "Good"]
     assert module.broken == {"A", "p", "m", "lost"}
 
 
-@pytest.mark.parametrize("text", [
-    "pipeline p() -> int { return " + "(" * 5000 + "1" + ")" * 5000 + " }",
-    "pipeline p() -> int { return " + "-" * 5000 + "1 }",
-    "pipeline p() -> int { return " + "1 + " * 5000 + "1 }",
-    "pipeline p() -> int { return " + "[" * 5000,
-    "pipeline p() -> int { " + "if x { " * 5000,
-    "type A = " + "list[" * 5000 + "str" + "]" * 5000,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pipeline p() -> int { return " + "(" * 5000 + "1" + ")" * 5000 + " }",
+        "pipeline p() -> int { return " + "-" * 5000 + "1 }",
+        "pipeline p() -> int { return " + "1 + " * 5000 + "1 }",
+        "pipeline p() -> int { return " + "[" * 5000,
+        "pipeline p() -> int { " + "if x { " * 5000,
+        "type A = " + "list[" * 5000 + "str" + "]" * 5000,
+    ],
+)
 def test_deep_nesting_is_refused_or_flattened(text):
     module, diagnostics = parse(Source("", text + "\nrecord Good { a: str }"))
     assert module.decls[-1].name.name == "Good"

@@ -58,8 +58,30 @@ def test_every_span_holds_its_node(module):
         assert again.decls == (decl,)
 
 
-_PIECES = ["record R {", "}", '"""', '"', "'", "pipeline p(x: str) -> str {", "let x = ", "(", "]", "\n",
-           "generate", "\x00", "\ud800", ":", "=", "return", "é", "1.2.3", "\\", "#", "{", "x"]  # fmt: skip
+_PIECES = [
+    "record R {",
+    "}",
+    '"""',
+    '"',
+    "'",
+    "pipeline p(x: str) -> str {",
+    "let x = ",
+    "(",
+    "]",
+    "\n",
+    "generate",
+    "\x00",
+    "\ud800",
+    ":",
+    "=",
+    "return",
+    "é",
+    "1.2.3",
+    "\\",
+    "#",
+    "{",
+    "x",
+]
 
 
 @given(st.text(max_size=60) | st.lists(st.sampled_from(_PIECES), max_size=25).map(" ".join))

@@ -20,14 +20,44 @@ def sample(name: str) -> Source:
     return Source.read(SAMPLES / f"{name}.lmp")
 
 
-@pytest.mark.parametrize(("name", "kinds"), [
-    ("tiny", {"ModuleDecl": 1}),
-    ("math", {"ModelDecl": 2, "DefaultDecl": 1, "RecordDecl": 2, "ModuleDecl": 4, "PipelineDecl": 1,
-              "ExampleDecl": 1, "DatasetDecl": 1, "MetricDecl": 1, "OptimizeDecl": 1, "TestDecl": 1}),
-    ("rag", {"ModelDecl": 1, "DefaultDecl": 1, "RecordDecl": 4, "EnumDecl": 1, "ToolDecl": 1,
-             "ModuleDecl": 5, "PipelineDecl": 2, "ExampleDecl": 1, "DatasetDecl": 1, "MetricDecl": 2,
-             "OptimizeDecl": 1, "TestDecl": 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("tiny", {"ModuleDecl": 1}),
+        (
+            "math",
+            {
+                "ModelDecl": 2,
+                "DefaultDecl": 1,
+                "RecordDecl": 2,
+                "ModuleDecl": 4,
+                "PipelineDecl": 1,
+                "ExampleDecl": 1,
+                "DatasetDecl": 1,
+                "MetricDecl": 1,
+                "OptimizeDecl": 1,
+                "TestDecl": 1,
+            },
+        ),
+        (
+            "rag",
+            {
+                "ModelDecl": 1,
+                "DefaultDecl": 1,
+                "RecordDecl": 4,
+                "EnumDecl": 1,
+                "ToolDecl": 1,
+                "ModuleDecl": 5,
+                "PipelineDecl": 2,
+                "ExampleDecl": 1,
+                "DatasetDecl": 1,
+                "MetricDecl": 2,
+                "OptimizeDecl": 1,
+                "TestDecl": 1,
+            },
+        ),
+    ],
+)
 def test_samples_parse(name, kinds):
     module, diagnostics = parse(sample(name))
     assert diagnostics == []
