@@ -16,9 +16,11 @@ from lmc.check.program import (
     ToolDef,
 )
 from lmc.check.types import NONE, ListType, OptionalType, RecordType
+from lmc.ir.body import Body
 from lmc.ir.graph import Graph, Metric, Port, ProgramGraph, Role, Slots, Test, Tool
 from lmc.ir.instructions import default_instruction
-from lmc.ir.lower_body import Body
+from lmc.ir.lower_expressions import expression
+from lmc.ir.lower_statements import statements
 from lmc.syntax import nodes
 
 SLOT_SETTINGS = frozenset(
@@ -98,7 +100,7 @@ def lower_pipeline(program: Program, pipeline: PipelineDef) -> Graph:
     """The graph of a pipeline's statements."""
     result = pipeline.signature.result
     body = Body(program, ports(pipeline.signature.params), result=result, eager=True)
-    value = body.statements(pipeline.body.stmts)
+    value = statements(body, pipeline.body.stmts)
     graph = body.graph(pipeline.name, result, value, kind="pipeline")
     return _described(graph, pipeline.doc, pipeline)
 
@@ -109,7 +111,7 @@ def lower_metric(program: Program, metric: MetricDef) -> Metric:
     if metric.body is None:
         return Metric(metric.name, inputs, result, None, metric.target)
     body = Body(program, inputs, result=result, eager=True)
-    value = body.statements(metric.body.stmts)
+    value = statements(body, metric.body.stmts)
     graph = _described(body.graph(metric.name, result, value, kind="metric"), "", metric)
     return Metric(metric.name, inputs, result, graph, None)
 
@@ -118,7 +120,7 @@ def lower_test(program: Program, test: TestDef) -> Test:
     """A test's graph, and one graph for the value of each stub."""
     body = Body(program, (), result=NONE)
     stmts = [s for s in test.body.stmts if not isinstance(s, nodes.Stub)]
-    value = body.statements(stmts)
+    value = statements(body, stmts)
     graph = body.graph(test.title, NONE, value, kind="test")
     stubs = {}
     for stmt in test.body.stmts:
@@ -126,7 +128,7 @@ def lower_test(program: Program, test: TestDef) -> Test:
             name = program.referents[id(stmt.target)].name
             stub = Body(program, ())
             stubs[name] = stub.graph(
-                name, program.types[id(stmt.value)], stub.expression(stmt.value)
+                name, program.types[id(stmt.value)], expression(stub, stmt.value)
             )
     return Test(test.title, _described(graph, "", test), stubs)
 
@@ -187,7 +189,7 @@ def _conditions(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -
 def _body(program: Program, module: ModuleDef, key: str, inputs: tuple[Port, ...]) -> Graph:
     body = Body(program, inputs)
     expr = module.exprs[key]
-    return body.graph(f"{module.name}.{key}", program.types[id(expr)], body.expression(expr))
+    return body.graph(f"{module.name}.{key}", program.types[id(expr)], expression(body, expr))
 
 
 def _refine(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:

@@ -1,0 +1,209 @@
+"""Expressions -> nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmc.check.program import (
+    Builtin,
+    MetricDef,
+    ModuleDef,
+    Param,
+    PipelineDef,
+    ToolDef,
+    Variant,
+)
+from lmc.check.types import BOOL, ERROR, STR, ListType, OptionalType, RecordType, Type
+from lmc.ir.body import Body, Lowering
+from lmc.ir.graph import Port
+from lmc.source import Span
+from lmc.syntax import nodes
+
+OPERATORS = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
+    "<=": "le", ">": "gt", ">=": "ge", "in": "in",
+}  # fmt: skip
+
+
+def expression(body: Body, expr: nodes.Expr) -> str:
+    """Lower an expression; its node."""
+    type, span = body.type_of(expr), expr.span
+    match expr:
+        case nodes.Number() | nodes.String() | nodes.Bool():
+            return body.constant(expr.value, type, span)
+        case nodes.NoneLit():
+            return body.constant(None, type, span)
+        case nodes.Var():
+            value = body.name(expr.name)
+            return value if isinstance(type, OptionalType) else body.present(value, span)
+        case nodes.ListLit():
+            return body.operation("list", type, [expression(body, i) for i in expr.items], span)
+        case nodes.ObjectLit():
+            ids = [expression(body, pair.value) for pair in expr.pairs]
+            names = tuple(pair.key.name for pair in expr.pairs)
+            return body.operation("object", type, ids, span, names=names)
+        case nodes.Attr():
+            return _attribute(body, expr, type)
+        case nodes.Index():
+            ids = [expression(body, expr.value), expression(body, expr.index)]
+            return body.operation("index", type, ids, span)
+        case nodes.Unary():
+            fn = "neg" if expr.op == "-" else "not"
+            return body.operation(fn, type, (expression(body, expr.operand),), span)
+        case nodes.Binary():
+            return _binary(body, expr, type)
+        case nodes.IfExpr():
+            return body.either(
+                type,
+                expression(body, expr.condition),
+                lambda body: expression(body, expr.then),
+                lambda body: expression(body, expr.otherwise),
+                span,
+            )
+        case nodes.Match():
+            return _match(body, expression(body, expr.subject), expr, expr.arms, type)
+        case nodes.Tune():
+            return body.add(
+                "choice", type, attrs={"choice": body.program.choices[id(expr)]}, span=span
+            )
+        case nodes.Comprehension():
+            return _map(body, expr, type)
+        case nodes.Call():
+            return _call(body, expr, type)
+    raise AssertionError(f"no lowering for {expr}")
+
+
+def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
+    referent = body.program.referents.get(id(expr))
+    if isinstance(referent, Variant):
+        return body.constant(referent.name, type, expr.span)
+    value = expression(body, expr.value)
+    if not expr.optional:
+        return body.operation("attr", type, (value,), expr.span, name=expr.name.name)
+    return body.unless_none(
+        value,
+        type,
+        expr.span,
+        lambda body, item: body.operation("attr", type, (item,), expr.span, name=expr.name.name),
+        lambda body: body.constant(None, type, expr.span),
+    )
+
+
+def _binary(body: Body, expr: nodes.Binary, type: Type) -> str:
+    left = expression(body, expr.left)
+
+    def right(body: Body) -> str:
+        return expression(body, expr.right)
+
+    match expr.op:
+        case "and":
+            return body.either(
+                type, left, right, lambda b: b.constant(False, BOOL, expr.span), expr.span
+            )
+        case "or":
+            return body.either(
+                type, left, lambda b: b.constant(True, BOOL, expr.span), right, expr.span
+            )
+        case "??":
+            return body.unless_none(left, type, expr.span, lambda body, item: item, right)
+    ids = (left, expression(body, expr.right))
+    return body.operation(OPERATORS[expr.op], type, ids, expr.span)
+
+
+def _match(
+    body: Body, subject: str, expr: nodes.Match, arms: Sequence[nodes.Arm], type: Type
+) -> str:
+    arm, *rest = arms
+    if not rest or isinstance(arm.pattern, nodes.Wildcard):
+        return expression(body, arm.value)  # the checker saw that every variant is covered
+    hidden = f"%{subject}"
+    body.bound[hidden] = subject
+    wanted = body.constant(list(_pattern_values(arm.pattern)), ListType(STR), arm.pattern.span)
+    hit = body.operation("in", BOOL, (subject, wanted), arm.pattern.span)
+    return body.either(
+        type,
+        hit,
+        lambda body: expression(body, arm.value),
+        lambda body: _match(body, body.name(hidden), expr, rest, type),
+        arm.span,
+    )
+
+
+def _map(body: Body, expr: nodes.Comprehension, type: Type) -> str:
+    iterables: Sequence[nodes.Expr] = (expr.iterable,)
+    if isinstance(expr.iterable, nodes.Call):
+        target = body.program.referents.get(id(expr.iterable.target))
+        if isinstance(target, Builtin) and target.name == "zip":
+            iterables = [arg.value for arg in expr.iterable.args]
+    ids = [expression(body, iterable) for iterable in iterables]
+    variables = [Port(n.name, _item(body.types[i])) for n, i in zip(expr.names, ids)]
+    bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {
+        "item": (variables, body.type_of(expr.item), lambda body: expression(body, expr.item))
+    }
+    if (condition := expr.condition) is not None:
+        bodies["filter"] = (variables, BOOL, lambda body: expression(body, condition))
+    return body.region("map", type, ids, bodies, expr.span, count=len(ids))
+
+
+def _call(body: Body, expr: nodes.Call, type: Type) -> str:
+    target = body.program.referents[id(expr.target)]
+    bound = body.program.bindings[id(expr)]
+    match target:
+        case Builtin():
+            return _builtin(body, target.name, bound, expr, type)
+        case RecordType():
+            return _record(body, target, bound, expr)
+        case ToolDef() | MetricDef(target=str()):
+            ids = _arguments(body, target.signature.params, bound, expr.span)
+            return body.add("tool", type, ids, {"target": target.name}, span=expr.span)
+        case ModuleDef() | PipelineDef() | MetricDef():
+            ids = _arguments(body, target.signature.params, bound, expr.span)
+            return body.add("call", type, ids, {"target": target.name}, span=expr.span)
+    raise AssertionError(f"no lowering for a call of {target}")
+
+
+def _arguments(
+    body: Body, params: Sequence[Param], bound: Sequence[nodes.Expr | None], span: Span
+) -> list[str]:
+    return [
+        body.constant(p.default, p.type, span) if expr is None else expression(body, expr)
+        for p, expr in zip(params, bound)
+    ]
+
+
+def _record(
+    body: Body, record: RecordType, bound: Sequence[nodes.Expr | None], expr: nodes.Call
+) -> str:
+    ids = [
+        body.constant(field.default, field.type, expr.span)
+        if value is None
+        else expression(body, value)
+        for field, value in zip(record.fields, bound)
+    ]
+    names = tuple(field.name for field in record.fields)
+    return body.operation("record", record, ids, expr.span, names=names)
+
+
+def _builtin(
+    body: Body, name: str, bound: Sequence[nodes.Expr | None], expr: nodes.Call, type: Type
+) -> str:
+    given = [e for e in bound if e is not None]
+    by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
+    ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]
+    attrs = {} if by is None else {"by": by}
+    return body.operation(name, type, ids, expr.span, **attrs)
+
+
+def _item(type: Type) -> Type:
+    return type.item if isinstance(type, ListType) else ERROR
+
+
+def _pattern_values(
+    pattern: nodes.NamePattern | nodes.StringPattern | nodes.Wildcard,
+) -> Sequence[str]:
+    match pattern:
+        case nodes.NamePattern():
+            return [ident.name for ident in pattern.names]
+        case nodes.StringPattern():
+            return pattern.values
+    return ()

@@ -1,0 +1,175 @@
+"""Statements -> nodes; branches that return early are lowered so that what follows stands once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmc.check.types import BOOL, INT, NONE, ListType, Type
+from lmc.ir.body import Body, Lowering
+from lmc.ir.graph import Port
+from lmc.ir.lower_expressions import expression
+from lmc.source import Span
+from lmc.syntax import nodes
+
+
+def statements(body: Body, stmts: Sequence[nodes.Stmt]) -> str | None:
+    """Lower a body's statements; the node of what it returns or yields, if it does."""
+    for i, stmt in enumerate(stmts):
+        match stmt:
+            case nodes.Let():
+                body.bound[stmt.name.name] = _right_hand_side(body, stmt.value)
+            case nodes.Return() | nodes.Yield():
+                return _right_hand_side(body, stmt.value)
+            case nodes.Assert():
+                condition = expression(body, stmt.condition)
+                body.add("assert", NONE, (condition,), {"message": stmt.message}, span=stmt.span)
+            case nodes.If() if leaves(stmt):
+                return _branches(body, stmt, stmts[i + 1 :])
+            case nodes.If():
+                _effects(body, stmt)
+    return None
+
+
+def _right_hand_side(body: Body, expr: nodes.Expr) -> str:
+    return _loop(body, expr) if isinstance(expr, nodes.Loop) else expression(body, expr)
+
+
+def _branches(body: Body, stmt: nodes.If, rest: Sequence[nodes.Stmt]) -> str:
+    """An `if` that may return. What follows it is lowered once, whatever the branches do."""
+    then, other = stmt.then.stmts, _otherwise(stmt)
+    if always_leaves(then) or not rest:
+        return _branch(body, stmt, then, (*other, *rest))
+    if always_leaves(other):
+        return _branch(body, stmt, (*then, *rest), other)
+    early = _early(body, stmt)
+    item = body.types[early]
+    assert isinstance(item, ListType)
+
+    def take(body: Body) -> str:
+        return body.operation("first", item.item, (body.name(f"%{early}"),), stmt.span)
+
+    returned = _has_returned(body, early, stmt.span)
+    return body.either(item.item, returned, take, lambda body: _value(body, rest), stmt.span)
+
+
+def _branch(
+    body: Body, stmt: nodes.If, then: Sequence[nodes.Stmt], other: Sequence[nodes.Stmt]
+) -> str:
+    condition = expression(body, stmt.condition)
+    return body.either(
+        body.result, condition, lambda b: _value(b, then), lambda b: _value(b, other), stmt.span
+    )
+
+
+def _early(body: Body, stmt: nodes.If) -> str:
+    """A list with the value that an `if` returns, or an empty one where it falls through."""
+    condition = expression(body, stmt.condition)
+    type = ListType(body.result)
+
+    def branch(stmts: Sequence[nodes.Stmt]) -> Lowering:
+        return lambda body: _early_of(body, stmts, type)
+
+    then, other = branch(stmt.then.stmts), branch(_otherwise(stmt))
+    return body.either(type, condition, then, other, stmt.span)
+
+
+def _early_of(body: Body, stmts: Sequence[nodes.Stmt], type: ListType) -> str:
+    for i, stmt in enumerate(stmts):
+        if isinstance(stmt, nodes.If) and leaves(stmt) and not always_leaves((stmt,)):
+            rest = stmts[i + 1 :]
+            value = _early(body, stmt)
+            return _or_later(body, value, rest, type, stmt.span) if rest else value
+        if isinstance(stmt, nodes.Return | nodes.Yield) or always_leaves((stmt,)):
+            value = _value(body, stmts[i : i + 1])
+            return body.operation("list", type, (value,), stmt.span)
+        statements(body, (stmt,))
+    return body.constant([], type, None)
+
+
+def _or_later(
+    body: Body, early: str, rest: Sequence[nodes.Stmt], type: ListType, span: Span
+) -> str:
+    returned = _has_returned(body, early, span)
+    return body.either(
+        type, returned, lambda b: b.name(f"%{early}"), lambda b: _early_of(b, rest, type), span
+    )
+
+
+def _has_returned(body: Body, early: str, span: Span) -> str:
+    """Whether the list of an early return has its value; branches know the list as `%id`."""
+    body.bound[f"%{early}"] = early  # no name of the language, so none is hidden
+    count = body.operation("len", INT, (early,), span)
+    return body.operation("gt", BOOL, (count, body.constant(0, INT, span)), span)
+
+
+def _effects(body: Body, stmt: nodes.If) -> None:
+    """An `if` that returns nowhere matters for its asserts only."""
+    condition = expression(body, stmt.condition)
+
+    def branch(stmts: Sequence[nodes.Stmt]) -> Lowering:
+        def lowering(body: Body) -> str:
+            statements(body, stmts)
+            return body.constant(None, NONE, stmt.span)
+
+        return lowering
+
+    body.either(NONE, condition, branch(stmt.then.stmts), branch(_otherwise(stmt)), stmt.span)
+
+
+def _loop(body: Body, expr: nodes.Loop) -> str:
+    type = body.type_of(expr)
+    state = (Port(expr.name.name, type),)
+    bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {
+        "body": (state, type, lambda body: _state(body, expr.body.stmts, type))
+    }
+    if (until := expr.until) is not None:
+        bodies["until"] = (state, BOOL, lambda body: expression(body, until))
+    start = expression(body, expr.start)
+    bound = body.program.choices.get(id(expr.bound)) or _constant_of(expr.bound)
+    return body.region("loop", type, (start,), bodies, expr.span, name=expr.name.name, bound=bound)
+
+
+def _state(body: Body, stmts: Sequence[nodes.Stmt], type: Type) -> str:
+    body.result = type
+    return _value(body, stmts)
+
+
+def leaves(stmt: nodes.Stmt) -> bool:
+    """Whether a statement may return or yield."""
+    match stmt:
+        case nodes.Return() | nodes.Yield():
+            return True
+        case nodes.If():
+            return any(map(leaves, (*stmt.then.stmts, *_otherwise(stmt))))
+    return False
+
+
+def always_leaves(stmts: Sequence[nodes.Stmt]) -> bool:
+    """Whether statements return or yield on every path."""
+    for stmt in stmts:
+        if isinstance(stmt, nodes.Return | nodes.Yield):
+            return True
+        if isinstance(stmt, nodes.If) and all(
+            map(always_leaves, (stmt.then.stmts, _otherwise(stmt)))
+        ):
+            return True
+    return False
+
+
+def _otherwise(stmt: nodes.If) -> tuple[nodes.Stmt, ...]:
+    match stmt.otherwise:
+        case nodes.Block(stmts=stmts):
+            return stmts
+        case nodes.If() as nested:
+            return (nested,)
+    return ()
+
+
+def _value(body: Body, stmts: Sequence[nodes.Stmt]) -> str:
+    value = statements(body, stmts)
+    return body.constant(None, NONE, None) if value is None else value
+
+
+def _constant_of(expr: nodes.Expr) -> int:
+    assert isinstance(expr, nodes.Number)
+    return int(expr.value)
