@@ -57,7 +57,9 @@ class LmcError(Exception):
         return "\n".join(render_concise(d) for d in self.diagnostics)
 
 
-def error(code: str, message: str, *places: Span | Label | None, help: str | None = None) -> Diagnostic:
+def error(
+    code: str, message: str, *places: Span | Label | None, help: str | None = None
+) -> Diagnostic:
     """Build an error; a bare span becomes a label without text, None is skipped."""
     return Diagnostic(code, message, _labels(places), help)
 
@@ -106,7 +108,9 @@ def to_json(diagnostic: Diagnostic) -> dict[str, object]:
         "labels": [
             {
                 "file": label.span.source.name,
-                "start": dict(zip(("line", "column"), label.span.source.position(label.span.start))),
+                "start": dict(
+                    zip(("line", "column"), label.span.source.position(label.span.start))
+                ),
                 "end": dict(zip(("line", "column"), label.span.source.position(label.span.end))),
                 "text": label.text,
             }
