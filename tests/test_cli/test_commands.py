@@ -172,7 +172,10 @@ def test_eval_mistakes(
 
 
 def test_compile_show_and_run_the_artifact(folder: Path) -> None:
-    done = run("compile", "desk.lmp", "--budget", "calls=400", "-o", "desk.lmpc")
+    lines = (folder / "mail.jsonl").read_text().splitlines()
+    rows = [line.replace(" message", f" message {i}") for i in range(5) for line in lines]
+    (folder / "mail.jsonl").write_text("\n".join(rows) + "\n")
+    done = run("compile", "desk.lmp", "--budget", "calls=2000", "-o", "desk.lmpc")
     assert "wrote desk.lmpc" in done.stdout
     (folder / "desk.lmp").unlink()
     assert "main" in run("show", "desk.lmpc").stdout
