@@ -35,8 +35,10 @@ class Encoder:
         tokens: list[int] = []
         learnt: list[bool] = []
         for turn, text in zip(turns, texts):
-            tokens += [self._marks[turn["role"]], *text.ids, self._end]
-            learnt += [False, *[turn["role"] == "assistant"] * (len(text.ids) + 1)]
+            answers = turn["role"] == "assistant"
+            ids = [*text.ids, self._end] if answers else text.ids
+            tokens += [self._marks[turn["role"]], *ids]
+            learnt += [False, *[answers] * len(ids)]
         return tokens, learnt
 
 

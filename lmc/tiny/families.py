@@ -50,7 +50,7 @@ def draw_training_instance(rng: Random, easy_share: float = 0.0) -> Instance:
     """
     easy = rng.random() < easy_share
     while True:
-        family = "labels" if easy and rng.random() < 0.7 else _draw_family(rng)
+        family = "labels" if easy and rng.random() < 0.85 else _draw_family(rng)
         if easy and family == "labels":
             instance = _draw_easy(rng)
         else:
@@ -68,7 +68,7 @@ def _draw_family(rng: Random) -> str:
 
 
 def _draw_easy(rng: Random) -> Instance | None:
-    if rng.random() < 0.4:
-        return draw_instance(rng, copied(rng), rng.randint(4, 10), repeats=True)
+    if rng.random() < 0.65:
+        return draw_instance(rng, copied(rng), rng.randint(6, 12), repeats=True)
     task = arbitrary(rng, attributes=SHORT_ATTRIBUTES)
     return draw_instance(rng, task, rng.randint(4, 10))

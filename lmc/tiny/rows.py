@@ -1,7 +1,7 @@
 """Rows for examples that run on the bundled model: `python -m lmc.tiny.rows triage --n 9`.
 
-Each row is one JSON line. The house's own names (desks, queues) mean nothing by themselves, so a
-program gets them right only with demonstrations. No two rows have the same message.
+Each row is one JSON line; no two have the same message. In `triage`, `tickets` and `shelves` the
+names of desks, queues and shelves mean nothing by themselves; in `named` they are plain words.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ def tickets(rng: Random) -> Row:
     }
 
 
+def named(rng: Random) -> Row:
+    """Draw a longer message with the plain names of its topic and its mood."""
+    topic, mood = rng.choice(tuple(DESKS)), rng.choice(tuple(QUEUES))
+    letter = draw_letter(rng, topic, mood, full=True)
+    return {"message": letter.text, "desk": topic, "queue": mood}
+
+
 def shelves(rng: Random) -> Row:
     """Draw two or three nouns of one category, and the shelf for it."""
     category = rng.choice(tuple(SHELVES))
@@ -58,6 +65,7 @@ def problems(rng: Random) -> Row:
 KINDS: dict[str, Callable[[Random], Row]] = {
     "triage": triage,
     "tickets": tickets,
+    "named": named,
     "shelves": shelves,
     "problems": problems,
 }

@@ -13,13 +13,15 @@ VOCABULARY = 1536
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("system", "user", "assistant")
 SPECIAL = (PAD, END, *(f"<|{r}|>" for r in ROLES))
-# A space goes before the content, so that a word is the same token everywhere; marks that a value
-# contains are broken up, so that data cannot start a turn.
+# Only answers have an end mark: what is asked stands right before what is answered, which two heads
+# of attention can bridge. A space goes before the content, so that a word is the same token
+# everywhere; marks that a value contains are broken up, so that data cannot start a turn.
 CHAT_TEMPLATE = (
     "{% for m in messages %}"
     "{% if m.role not in ['system', 'user', 'assistant'] %}"
     "{{ raise_exception('no such role: ' + m.role) }}{% endif %}"
-    "{{ '<|' + m.role + '|> ' + m.content | replace('<|', '< |') + '<|end|>' }}"
+    "{{ '<|' + m.role + '|> ' + m.content | replace('<|', '< |') }}"
+    "{% if m.role == 'assistant' %}{{ '<|end|>' }}{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
