@@ -60,20 +60,21 @@ class CompileResult:
         )
         return gain if d.significant else f"{gain}; on these rows alone not significant"
 
-    def table(self) -> list[tuple[str, str, str, str, str]]:
-        """Rows of (part, before, after, difference, rows), the first one being the heads."""
-        head = ("part", "before", "after", "difference", "rows")
-        return [head, *(_row(n, c) for n, c in (("confirm", self.dev), ("test", self.test)) if c)]
+    def table(self) -> list[tuple[str, ...]]:
+        """Rows of figures, the first one being the heads."""
+        head = ("rows that", "before", "after", "difference", "95 % interval", "rows")
+        parts = (("confirmed it", self.dev), ("no step saw", self.test))
+        return [head, *(_row(name, part) for name, part in parts if part)]
 
 
-def _row(name: str, comparison: Comparison) -> tuple[str, str, str, str, str]:
-    d = comparison.difference
-    gain = f"{signed(d.mean)} [{signed(d.low)}, {signed(d.high)}]"
-    failed = comparison.before.failed, comparison.after.failed
-    rows = str(d.rows) + (
-        f" (failed: {failed[0]} before, {failed[1]} after)" if any(failed) else ""
+def _row(name: str, comparison: Comparison) -> tuple[str, ...]:
+    d, before, after = comparison.difference, comparison.before, comparison.after
+    failed = (
+        f" ({before.failed} and {after.failed} failed)" if before.failed or after.failed else ""
     )
-    return name, _figure(comparison.before), _figure(comparison.after), gain, rows
+    interval = f"{signed(d.low)} to {signed(d.high)}"
+    means = f"{before.mean:.3f}", f"{after.mean:.3f}"
+    return name, *means, signed(d.mean), interval, f"{d.rows}{failed}"
 
 
 def _figure(figure: Figure) -> str:

@@ -3,5 +3,5 @@
 import lmc
 
 triage = lmc.load("triage.lmpc")
-ticket = triage.main(message="The parcel with the lamp has not arrived. This is a disgrace!")
+ticket = triage.main(message="My parcel has not arrived yet. I am a bit worried.")
 print(ticket.desk, ticket.queue)
