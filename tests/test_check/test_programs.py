@@ -117,4 +117,4 @@ pipeline main{i}(problem: str) -> R{i} {{
             assert program is not None
         return min(times)
 
-    assert check_s(160) < 8 * check_s(40)  # four times the text; what grows with its square takes 16
+    assert check_s(160) < 8 * check_s(40)  # four times the text
