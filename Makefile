@@ -4,10 +4,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint check format bench clean
+.PHONY: demo test lint check format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
+	cd examples/triage && ../../$(BIN)/lmc run triage.lmp --message "I cannot log in to my account."
 	cd examples/triage && ../../$(BIN)/lmc compile triage.lmp -o triage.lmpc
 	cd examples/triage && ../../$(BIN)/python use.py
 
