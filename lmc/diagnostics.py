@@ -56,6 +56,9 @@ class LmcError(Exception):
     def __str__(self) -> str:
         return "\n".join(render_concise(d) for d in self.diagnostics)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
 
 def error(
     code: str, message: str, *places: Span | Label | None, help: str | None = None
