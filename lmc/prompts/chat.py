@@ -18,8 +18,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lmc.prompts import turns
 from lmc.prompts.reading import read_fields
-from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Message, told_requirements
+from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Message
 from lmc.prompts.values import describe_type, render_value
 
 
@@ -31,13 +32,8 @@ class ChatLayout:
     def render(
         self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
     ) -> list[Message]:
-        """One system message, two messages a demonstration, and the question."""
-        messages = [{"role": "system", "content": system_text(spec)}]
-        for demo in demos:
-            messages.append({"role": "user", "content": fields_text(spec.inputs, demo.inputs)})
-            messages.append({"role": "assistant", "content": answer_text(spec, demo.outputs)})
-        messages.append({"role": "user", "content": fields_text(spec.inputs, inputs)})
-        return messages
+        """Lay the call out as turns of a chat."""
+        return turns.turns(self, spec, demos, inputs)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Take each field from its mark to the next known mark; a bare result is the whole text."""
@@ -65,8 +61,7 @@ class ChatLayout:
 
 def system_text(spec: CallSpec) -> str:
     """Instruction, then what to reply with, then what the answer must satisfy."""
-    parts = (spec.instruction, format_text(spec), told_requirements(spec))
-    return "\n\n".join(p for p in parts if p)
+    return turns.system_text(ChatLayout(), spec)
 
 
 def format_text(spec: CallSpec) -> str:

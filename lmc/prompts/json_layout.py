@@ -25,8 +25,8 @@ from lmc.prompts.spec import (
     Demo,
     FieldSpec,
     Message,
-    told_requirements,
 )
+from lmc.prompts.turns import turns
 from lmc.values.schema import described, json_schema, object_schema
 
 
@@ -38,13 +38,8 @@ class JsonLayout:
     def render(
         self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
     ) -> list[Message]:
-        """Lay out one system message, two messages a demonstration, and the question."""
-        parts = (spec.instruction, self.format_text(spec), told_requirements(spec))
-        messages = [{"role": "system", "content": "\n\n".join(p for p in parts if p)}]
-        for demo in demos:
-            messages.append({"role": "user", "content": self.inputs_text(spec, demo.inputs)})
-            messages.append({"role": "assistant", "content": self.answer_text(spec, demo.outputs)})
-        return [*messages, {"role": "user", "content": self.inputs_text(spec, inputs)}]
+        """Lay the call out as turns of a chat."""
+        return turns(self, spec, demos, inputs)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read the last object with a known key; a bare value may also stand alone."""

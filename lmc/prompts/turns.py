@@ -1,0 +1,25 @@
+"""A call as turns of a chat: what every layout without a template of its own sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmc.prompts.spec import CallSpec, Demo, Layout, Message, told_requirements
+
+
+def turns(
+    layout: Layout, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
+) -> list[Message]:
+    """One system message, two messages a demonstration, and the question."""
+    messages = [{"role": "system", "content": system_text(layout, spec)}]
+    for demo in demos:
+        messages.append({"role": "user", "content": layout.inputs_text(spec, demo.inputs)})
+        messages.append({"role": "assistant", "content": layout.answer_text(spec, demo.outputs)})
+    return [*messages, {"role": "user", "content": layout.inputs_text(spec, inputs)}]
+
+
+def system_text(layout: Layout, spec: CallSpec) -> str:
+    """Instruction, then what to reply with, then what the answer must satisfy."""
+    parts = (spec.instruction, layout.format_text(spec), told_requirements(spec))
+    return "\n\n".join(part for part in parts if part)
