@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The stubs of click bind the type too tightly.
-FILE = click.Path(path_type=Path, allow_dash=True)  # type: ignore[type-var]
+FILE = click.Path(path_type=Path, allow_dash=True)
 
 program_argument = click.argument("program", type=FILE)
 model_option = click.option("-m", "--model", help="Model to use instead of the program's own.")

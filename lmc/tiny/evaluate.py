@@ -168,7 +168,7 @@ def write_card(lines: list[str], seed: int, count: int) -> None:
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path, exists=True), default=MODEL_DIR)  # type: ignore[type-var]
+@click.option("--model", type=click.Path(path_type=Path, exists=True), default=MODEL_DIR)
 @click.option("--seed", default=1, help="Seed of the instances.")
 @click.option("--count", default=200, help="Instances a cell.")
 @click.option("--only", multiple=True, type=click.Choice(tuple(MEASURED)), help="These families.")

@@ -269,7 +269,7 @@ def start(plan: Plan) -> None:
 @click.command()
 @click.option("--minutes", default=45.0, help="Time to train, in minutes, over all restarts.")
 @click.option("--seed", default=0, help="Seed of data, tokenizer and weights.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)  # type: ignore[type-var]
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--rate", default=3e-3, help="Peak learning rate.")
 @click.option("--batch-tokens", default=2048, help="Tokens in a step of all workers, with padding.")
 @click.option("--workers", default=2, help="Processes of one thread each.")
