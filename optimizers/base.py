@@ -11,11 +11,17 @@ from lmc.check.scope import OptimizerSignature
 from lmc.check.types import Type
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lmc.ir.graph import ProgramGraph
     from lmc.optimizers.events import Report
     from lmc.optimizers.trials import Trials
     from lmc.runtime.data import Row
+    from lmc.runtime.executor import Executor
     from lmc.runtime.parameters import Parameters
+
+OpenExecutor = Callable[["Parameters"], "Executor"]
+Check = Callable[["Executor", str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class Context:
     trials: Trials
     seed: int
     report: Report
+    open_executor: OpenExecutor
+    folder: Path  # of the run; what is costly to make again is kept there
 
 
 class Optimize(Protocol):
@@ -53,13 +61,14 @@ class Optimizer:
     summary: str
     paper: str
     run: Optimize
+    check: Check | None = None  # refuses, before anything is paid, what cannot be improved so
 
 
 REGISTRY: dict[str, Optimizer] = {}
 
 
 def optimizer(
-    name: str, *, paper: str, **types: Type
+    name: str, *, paper: str, check: Check | None = None, **types: Type
 ) -> Callable[[Callable[..., Awaitable[Parameters]]], Callable[..., Awaitable[Parameters]]]:
     """Register a function; `types` are the types of its options, their defaults its own."""
 
@@ -69,7 +78,9 @@ def optimizer(
         defaults = inspect.signature(function).parameters
         params = {key: (type, defaults[key].default) for key, type in types.items()}
         summary = (function.__doc__ or "").partition("\n")[0]
-        REGISTRY[name] = Optimizer(OptimizerSignature(name, params), summary, paper, function)
+        REGISTRY[name] = Optimizer(
+            OptimizerSignature(name, params), summary, paper, function, check
+        )
         return function
 
     return register

@@ -18,7 +18,7 @@ from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
 from lmc.optimizers.result import CompileResult
 from lmc.optimizers.routes import has_votes
 from lmc.optimizers.steps import step_text, steps_text
-from lmc.optimizers.trials import Allowance, Mode, Progress, Trials
+from lmc.optimizers.trials import PLAIN, Allowance, Mode, Progress, Trials
 from lmc.runtime.artifact import Artifact, Comparison, Manifest
 from lmc.runtime.budget import Budget, BudgetExceeded
 from lmc.runtime.evaluate import Evaluation, RowResult, evaluate
@@ -169,6 +169,9 @@ class _Compilation:
         found = [*judge.preflight(plan.target), *self.pool.preflight(self._teachers())]
         if plan.metric.name in graphs:
             found += judge.preflight(plan.metric.name)
+        for step in plan.steps:
+            if check := REGISTRY[step.name].check:
+                check(self._open_executor(self.start), plan.target)
         for warning in dict.fromkeys(found):
             self._note(warning.message)
         budget = {key: float(limit) for key, limit in plan.budget.items()}
@@ -199,6 +202,8 @@ class _Compilation:
                 trials=self.trials,
                 seed=self.plan.seed + number,
                 report=self._heard,
+                open_executor=self._open_executor,
+                folder=self.journal.folder,
             )
             optimize = REGISTRY[step.name].run
             candidate = await optimize(self.confirmed, context, **step.kwargs)
@@ -294,15 +299,7 @@ class _Compilation:
     async def _run(
         self, parameters: Parameters, rows: Sequence[Row], mode: Mode, progress: Progress
     ) -> Evaluation:
-        plan = self.plan
-        executor = Executor(
-            plan.program.graph,
-            self.pool,
-            parameters,
-            training=mode.training,
-            model=mode.model or plan.model,
-            base_dir=plan.program.base_dir,
-        )
+        plan, executor = self.plan, self._open_executor(parameters, mode)
         return await evaluate(
             executor,
             plan.target,
@@ -310,6 +307,17 @@ class _Compilation:
             self.metric,
             progress=progress,
             keep_traces=mode.training,
+        )
+
+    def _open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
+        program = self.plan.program
+        return Executor(
+            program.graph,
+            self.pool,
+            parameters,
+            training=mode.training,
+            model=mode.model or self.plan.model,
+            base_dir=program.base_dir,
         )
 
     def _artifact(self, status: Any) -> Artifact:

@@ -80,6 +80,19 @@ class LeaderChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingProgressed(Event):
+    """An adapter is being trained on so many rows; `left_s` is an estimate."""
+
+    adapter: str
+    rows: int
+    step: int
+    steps: int
+    loss: float
+    tokens_per_s: float
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GateDecided(Event):
     """A step's result was compared with what stood before, on rows that did not choose it."""
 

@@ -66,6 +66,8 @@ class CompileView:
                 )
                 if not self.console.is_terminal:
                     self._say(self.leader.plain)
+            case events.TrainingProgressed():
+                self._train(event)
             case events.GateDecided(step=step, accepted=accepted, words=words):
                 self._say(f"[{'green' if accepted else 'yellow'}]  {step}: {words}[/]")
             case events.Note(text=text):
@@ -80,6 +82,14 @@ class CompileView:
         self.task = self.progress.add_task(name, total=total)
         if not self.console.is_terminal:
             self._say(f"  {name} ({total} rows)")
+
+    def _train(self, event: events.TrainingProgressed) -> None:
+        name = f"training {event.adapter} on {event.rows} rows"
+        if self.task is None or self.progress.tasks[-1].total != event.steps:
+            self._begin(name, event.steps)
+        assert self.task is not None
+        figures = f"loss {event.loss:.3f}, {event.tokens_per_s:,.0f} tokens/s"
+        self.progress.update(self.task, completed=event.step, description=f"{name}: {figures}")
 
     def _say(self, *lines: str) -> None:
         for line in lines:

@@ -21,6 +21,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils.logging import disable_progress_bar
 
+from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.shared_prefix import Prefix, in_use, install
 
@@ -90,7 +91,7 @@ class Engine:
         self.eos_ids = _eos_ids(model, tokenizer)
         self._shares_prefixes = install(model)
         self._most_cached_tokens = _most_cached_tokens(model)
-        self._adapters: dict[str, str] = {}  # name in peft by folder
+        self._adapters: dict[str, str] = {}  # name in peft, by id or folder
 
     def answer(self, jobs: Sequence[Job]) -> None:
         """Answer all jobs, batch by batch, those of one adapter together."""
@@ -263,13 +264,14 @@ class Engine:
             return
         from peft import PeftModel
 
+        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
         name = f"adapter{len(self._adapters)}"  # peft takes no dots in names
         with warnings.catch_warnings():  # peft asks transformers in ways that are deprecated
             warnings.simplefilter("ignore", FutureWarning)
             if self._adapters:
-                self.model.load_adapter(adapter, adapter_name=name)
+                self.model.load_adapter(folder, adapter_name=name)
             else:
-                self.model = PeftModel.from_pretrained(self.model, adapter, adapter_name=name)
+                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name)
         self.model.eval()
         self._adapters[adapter] = name
 

@@ -4,7 +4,7 @@
     sources/<name>     the source texts
     graph.json         the execution graph, so that loading needs neither parser nor source tree
     parameters.json    instructions, demonstrations with their origin, choices
-    adapters/<name>    weights, as safetensors
+    adapters/<id>/…    LoRA weights as safetensors, named by their contents
 
 A part is stored uncompressed, in order of its name and without a time: equal contents give equal
 bytes on every machine.
@@ -28,11 +28,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lmc.check.program import Choice
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+from lmc.models import adapters
+from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.runtime.parameters import Parameters
 
 FORMAT_VERSION = 1
 MAX_PARTS = 10_000
-MAX_TEXT_BYTES = 256 << 20  # of one part that is read into memory
+MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
+MAX_ADAPTER_BYTES = 2 << 30  # of one part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
 _FOLDERS = ("sources", "adapters")
@@ -120,6 +123,7 @@ class Artifact:
             _GRAPH: _dump(serialize.graph_to_json(self.graph)),
             _PARAMETERS: _dump(self.parameters.to_json()),
             **{f"sources/{name}": text.encode() for name, text in self.sources.items()},
+            **_adapter_parts(self.parameters),
         }
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
         manifest = self.manifest.model_copy(update={"parts": hashes})
@@ -155,6 +159,7 @@ class Artifact:
         graph = _decode(_GRAPH, parts, graph_from_json)
         parameters = _decode(_PARAMETERS, parts, _read_parameters)
         _check_choices(graph, parameters)
+        _take_in_adapters(parameters, parts)
         sources = {
             name.removeprefix("sources/"): data.decode("utf-8", "replace")
             for name, data in parts.items()
@@ -269,11 +274,12 @@ def _read_parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
     if len(entries) > MAX_PARTS:
         raise _Damage(f"it has {len(entries)} parts")
     parts: dict[str, bytes] = {}
+    text_bytes = 0
     for entry in entries:
         _check_name(entry.filename, parts)
-        if entry.filename.startswith("adapters/"):
-            continue  # weights are read where they are used
-        if entry.file_size > MAX_TEXT_BYTES or sum(map(len, parts.values())) > MAX_TEXT_BYTES:
+        weights = entry.filename.startswith("adapters/")
+        text_bytes += 0 if weights else entry.file_size
+        if entry.file_size > MAX_ADAPTER_BYTES or text_bytes > MAX_TEXT_BYTES:
             raise _Damage(f"`{entry.filename}` is too large")
         with archive.open(entry) as file:
             parts[entry.filename] = file.read(entry.file_size + 1)
@@ -313,6 +319,32 @@ def _check_hashes(manifest: Manifest, parts: Mapping[str, bytes]) -> None:
             continue
         if manifest.parts.get(name) != hashlib.sha256(data).hexdigest():
             raise _Damage(f"`{name}` was changed after it was written")
+
+
+def _adapter_parts(parameters: Parameters) -> dict[str, bytes]:
+    """Files of the adapters that the parameters name; those of a server stay where they are."""
+    named = {module.adapter for module in parameters.modules.values() if module.adapter}
+    return {
+        f"adapters/{id}/{name}": data
+        for id in sorted(named)
+        if is_adapter_id(id)
+        for name, data in adapter_store().find(id).files().items()
+    }
+
+
+def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> None:
+    """Put the adapters into the store, from where engines load them."""
+    for module in parameters.modules.values():
+        id = module.adapter
+        if id is None or not is_adapter_id(id):
+            continue
+        names = {name: f"adapters/{id}/{name}" for name in adapters.FILES}
+        if missing := [path for path in names.values() if path not in parts]:
+            raise _Damage(f"`{missing[0]}` is missing")
+        files = {name: parts[path] for name, path in names.items()}
+        if adapters.adapter_id(files) != id:
+            raise _Damage(f"`adapters/{id}` has other contents than its name says")
+        adapter_store().add_files(files)
 
 
 def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:

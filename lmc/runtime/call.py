@@ -131,7 +131,8 @@ class ModuleCall:
                 stop=(stop,) if isinstance(stop, str) else tuple(stop),
             ),
             schema=self.layout.response_schema(self.spec) if can.json_schema else None,
-            adapter=adapter or self.settings.get("adapter"),
+            # The source names weights that an optimizer may train; only a server has them before.
+            adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),
         )
 

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from lmc.check.types import BOOL, INT, STR, VERDICT, BoolType, LiteralType, Type
-from lmc.prompts.spec import BARE, CallSpec, Demo
+from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo
 from lmc.tiny.arithmetic import draw_problem, solution, solution_record
 from lmc.tiny.labels import arbitrary
 from lmc.tiny.lookup import FACTS
@@ -26,6 +26,11 @@ _CHECKS = (
     "Is the answer right?",
     "Is the draft right, complete and clear? If not, say precisely what to change.",
 )
+_FIRST = (
+    "Which step is the first wrong one? Say 0 if all are right.",
+    "Give the number of the first wrong step, or 0.",
+    "Find the first mistake.",
+)
 _REVISIONS = (
     "Rewrite the draft so that it heeds the feedback.",
     "Correct the draft.",
@@ -36,8 +41,9 @@ _REVISIONS = (
 
 
 def _sum_answer(rng: Random) -> Draft:
-    text, _, answer = draw_problem(rng)
-    return {"problem": text}, answer, _near(rng, answer), f"The answer should be {answer}."
+    text, steps, answer = draw_problem(rng)
+    feedback = f"{'. '.join(steps)}. The answer should be {answer}."
+    return {"problem": text}, answer, _near(rng, answer), feedback
 
 
 def _fact_answer(rng: Random) -> Draft:
@@ -74,21 +80,42 @@ def _steps_draft(rng: Random, spec: CallSpec) -> Draft:
 
 def checking(rng: Random) -> Task:
     """Ask to judge a draft: a truth value, yes or no, or a verdict with feedback."""
-    kind = rng.choices(("sum", "fact", "steps", "label"), (4, 3, 3, 2))[0]
+    kind = rng.choices(("sum", "fact", "steps", "label", "first"), (5, 3, 3, 2, 2))[0]
     if kind == "label":
         return _label_check(rng)
+    if kind == "first":
+        return _first_wrong_step(rng)
     draft_type, make = _drafts(rng, kind)
     result = _verdict_type(rng)
     names = {"sum": ("problem",), "fact": ("passage", "question"), "steps": ("problem",)}[kind]
     inputs = {**dict.fromkeys(names, STR), "draft": draft_type}
-    spec = call(instruct(rng, _CHECKS, 0.15)[0], inputs, result)
+    reason = rng.random() < 0.35
+    spec = call(instruct(rng, _CHECKS, 0.15)[0], inputs, result, reason=reason)
 
     def draw(rng: Random) -> Demo:
         given, right, wrong, feedback = make(rng)
         ok = rng.random() < 0.5
-        return Demo({**given, "draft": right if ok else wrong}, verdict(spec, result, ok, feedback))
+        outputs = verdict(spec, result, ok, feedback)
+        if reason:
+            outputs = {REASONING: feedback, **outputs}
+        return Demo({**given, "draft": right if ok else wrong}, outputs)
 
     return Task("checking", spec, draw, kind=kind)
+
+
+def _first_wrong_step(rng: Random) -> Task:
+    """Ask for the number of the first wrong step, 0 where all are right."""
+    record = solution_record(rng)
+    steps_of = call("", {"problem": STR}, record)
+    spec = call(instruct(rng, _FIRST, 0.1)[0], {"problem": STR, "draft": record}, INT)
+
+    def draw(rng: Random) -> Demo:
+        given, right, wrong, feedback = _steps_draft(rng, steps_of)
+        ok = rng.random() < 0.3
+        place = 0 if ok else int(feedback.split()[1])
+        return Demo({**given, "draft": right if ok else wrong}, {BARE: place})
+
+    return Task("checking", spec, draw, kind="first")
 
 
 def _label_check(rng: Random) -> Task:

@@ -8,14 +8,16 @@ from random import Random
 from lmc.tiny.arithmetic import arithmetic
 from lmc.tiny.checking import checking, revising
 from lmc.tiny.labels import SHORT_ATTRIBUTES, arbitrary, copied, natural
+from lmc.tiny.logic import logic
 from lmc.tiny.lookup import extraction, lookup
 from lmc.tiny.strings import strings
-from lmc.tiny.task import Instance, Task, draw_instance
+from lmc.tiny.task import LAYOUTS, Instance, Task, draw_instance
 
 FAMILIES: dict[str, Callable[[Random], Task]] = {
     "labels": arbitrary,
     "named": natural,
     "arithmetic": arithmetic,
+    "logic": logic,
     "strings": strings,
     "lookup": lookup,
     "extraction": extraction,
@@ -23,52 +25,43 @@ FAMILIES: dict[str, Callable[[Random], Task]] = {
     "revising": revising,
 }
 SHARES = {
-    "labels": 38,
-    "named": 8,
-    "arithmetic": 16,
-    "strings": 12,
+    "labels": 30,
+    "named": 5,
+    "arithmetic": 18,
+    "logic": 12,
+    "strings": 10,
     "lookup": 8,
-    "extraction": 8,
-    "checking": 6,
-    "revising": 4,
+    "extraction": 6,
+    "checking": 12,
+    "revising": 5,
 }
-MOST_DEMOS = {
-    "labels": 10,
-    "arithmetic": 4,
-    "lookup": 4,
-    "checking": 5,
-    "revising": 3,
-    "extraction": 4,
-}
+FEW_DEMOS = {"labels": 9, "strings": 8, "named": 8}  # others have up to 4, now and then 8
+EASY_FAMILIES = ("arithmetic", "arithmetic", "logic", "strings", "lookup", "extraction")
 
 
-def draw_training_instance(rng: Random, easy_share: float = 0.0) -> Instance:
-    """Draw an instance from the training side, with a drawn number of demonstrations.
-
-    Easy instances are short and mostly ask for a label to be copied or carried over: a model
-    that starts on them learns to use demonstrations sooner.
-    """
-    easy = rng.random() < easy_share
+def draw_training_instance(rng: Random) -> Instance:
+    """Draw an instance from the training side, with a drawn number of demonstrations."""
     while True:
-        family = "labels" if easy and rng.random() < 0.85 else _draw_family(rng)
-        if easy and family == "labels":
-            instance = _draw_easy(rng)
-        else:
-            fewest = 3 if family == "labels" and rng.random() < 0.85 else 0
-            most = 2 if easy else MOST_DEMOS.get(family, 8)
-            instance = draw_instance(
-                rng, FAMILIES[family](rng), rng.randint(min(fewest, most), most)
-            )
-        if instance:
+        family = rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+        most = FEW_DEMOS.get(family, 8 if rng.random() < 0.1 else 4)
+        fewest = 3 if family == "labels" and rng.random() < 0.8 else 0
+        layout = LAYOUTS[rng.choices((0, 1, 2), (90, 4, 6))[0]]
+        task = FAMILIES[family](rng)
+        if instance := draw_instance(rng, task, rng.randint(fewest, most), layout=layout):
             return instance
 
 
-def _draw_family(rng: Random) -> str:
-    return rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
-
-
-def _draw_easy(rng: Random) -> Instance | None:
-    if rng.random() < 0.65:
-        return draw_instance(rng, copied(rng), rng.randint(6, 12), repeats=True)
-    task = arbitrary(rng, attributes=SHORT_ATTRIBUTES)
-    return draw_instance(rng, task, rng.randint(4, 10))
+def draw_easy_instance(rng: Random) -> Instance:
+    """Draw a short instance: mostly a label to be copied or carried over from a few words."""
+    while True:
+        kind = rng.random()
+        if kind < 0.35:
+            instance = draw_instance(rng, copied(rng), rng.randint(6, 12), repeats=True)
+        elif kind < 0.7:
+            task = arbitrary(rng, attributes=SHORT_ATTRIBUTES)
+            instance = draw_instance(rng, task, rng.randint(4, 10))
+        else:
+            task = FAMILIES[rng.choice(EASY_FAMILIES)](rng)
+            instance = draw_instance(rng, task, rng.randint(0, 2))
+        if instance:
+            return instance

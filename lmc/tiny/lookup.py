@@ -72,7 +72,24 @@ def table(rng: Random) -> Fact:
     return passage, question.format(k=keys[i]), values[i]
 
 
-FACTS: tuple[Callable[[Random], Fact], ...] = (whose, where, table)
+def two_hops(rng: Random) -> Fact:
+    """Tell who works with whom and where people live; the answer takes both."""
+    count = rng.randint(2, 4)
+    names, cities, jobs = (rng.sample(x, count) for x in (NAMES, NOUNS["city"], NOUNS["job"]))
+    partners = rng.sample(names, count)
+    lines = [f"{n} lives in {c}." for n, c in zip(names, cities)]
+    lines += [f"The {j} is {p}." for j, p in zip(jobs, partners)]
+    rng.shuffle(lines)
+    i = rng.randrange(count)
+    city = cities[names.index(partners[i])]
+    questions = (
+        (f"Where does the {jobs[i]} live?", city),
+        (f"What is the job of the one who lives in {city}?", jobs[i]),
+    )
+    return (" ".join(lines), *rng.choice(questions))
+
+
+FACTS: tuple[Callable[[Random], Fact], ...] = (whose, where, table, two_hops)
 
 
 def lookup(rng: Random) -> Task:

@@ -13,10 +13,13 @@ from lmc.check.types import (
     Type,
 )
 from lmc.prompts.chat import ChatLayout, answer_text, fields_text, system_text
-from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message
+from lmc.prompts.json_layout import JsonLayout
+from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Layout, Message
+from lmc.prompts.xml import XmlLayout
 
 HELD_OUT_SHARE = 10  # one case in ten is never trained on
 LAYOUT = ChatLayout()
+LAYOUTS: tuple[Layout, ...] = (LAYOUT, JsonLayout(), XmlLayout())
 GENERIC = (
     "Produce the result.",
     "Answer.",
@@ -55,14 +58,15 @@ class Instance:
     task: Task
     demos: tuple[Demo, ...]
     case: Demo
+    layout: Layout = LAYOUT
 
     def messages(self) -> list[Message]:
         """Lay out the prompt, as the runtime sends it."""
-        return LAYOUT.render(self.task.spec, self.demos, self.case.inputs)
+        return self.layout.render(self.task.spec, self.demos, self.case.inputs)
 
     def answer(self) -> str:
         """Write the text that the model is to write."""
-        return answer_text(self.task.spec, self.case.outputs)
+        return self.layout.answer_text(self.task.spec, self.case.outputs)
 
 
 def held_out(spec: CallSpec, case: Demo) -> bool:
@@ -86,7 +90,12 @@ def draw_case(
 
 
 def draw_instance(
-    rng: Random, task: Task, demos: int, unseen: bool = False, repeats: bool = False
+    rng: Random,
+    task: Task,
+    demos: int,
+    unseen: bool = False,
+    repeats: bool = False,
+    layout: Layout = LAYOUT,
 ) -> Instance | None:
     """Draw an instance with that many demonstrations, or none where the task has too few cases.
 
@@ -99,7 +108,7 @@ def draw_instance(
             return None
         shown.append(case)
     asked = draw_case(rng, task, unseen, () if repeats else tuple(shown))
-    return Instance(task, tuple(shown), asked) if asked else None
+    return Instance(task, tuple(shown), asked, layout) if asked else None
 
 
 def call(

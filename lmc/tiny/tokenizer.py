@@ -8,8 +8,10 @@ from random import Random
 from typing import Any
 
 from lmc.tiny.families import draw_training_instance
+from lmc.tiny.words import ALL_WORDS
 
-VOCABULARY = 1536
+VOCABULARY = 2560
+WORD_WEIGHT = 12  # times each word of the lists is added, so that most become one token
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("system", "user", "assistant")
 SPECIAL = (PAD, END, *(f"<|{r}|>" for r in ROLES))
@@ -73,3 +75,4 @@ def _texts(seed: int, documents: int) -> Iterable[str]:
         for message in instance.messages():
             yield " " + message["content"]
         yield " " + instance.answer()
+    yield from (" " + word for word in ALL_WORDS for _ in range(WORD_WEIGHT))

@@ -1,4 +1,4 @@
-"""Train the model from scratch: `python -m lmc.tiny.train --minutes 45 --seed 0 --out DIR`.
+"""Train the model from scratch: `python -m lmc.tiny.train --tokens 36e6 --seed 0 --out DIR`.
 
 The run goes on from its last checkpoint where DIR has one. DIR gets the model as transformers
 reads it (`model/`), the log (`log.jsonl`) and the checkpoint.
@@ -15,15 +15,14 @@ from typing import Any
 
 import click
 
-from lmc.tiny.corpus import Encoder, Row, batches
+from lmc.tiny.beginnings import begin
+from lmc.tiny.corpus import ANSWER, Encoder, Row
+from lmc.tiny.course import batches, stage_at
 from lmc.tiny.tokenizer import load_tokenizer, train_tokenizer
 
-# Prompts repeat field names and phrases: predicting them too teaches a model to look back, which
-# demonstrations need.
-PROMPT_WEIGHT = 0.2
+PROMPT_SHARE = 0.15  # of the prompts' tokens counts in a step
 WARM_UP = 50  # steps
-EASY_START = 0.75  # this share of the time, at the start, goes to short instances alone
-EASY_LATER = 0.25  # and then this share of the instances
+COOL_DOWN = 0.3  # share of the run, at its end, in which the learning rate falls
 SAVE_EVERY_S = 60.0
 
 
@@ -31,15 +30,14 @@ SAVE_EVERY_S = 60.0
 class Plan:
     """What a run is made of; the shape of the model and the length of the training."""
 
-    minutes: float
+    tokens: float
     seed: int
     out: Path
     hidden: int = 128
     layers: int = 4
     heads: int = 4
     inner: int = 384
-    batch_tokens: int = 2048
-    rate: float = 3e-3
+    rate: float = 5e-3
     workers: int = 2
 
 
@@ -90,28 +88,26 @@ def build_optimizers(model: Any, rate: float) -> list[Any]:
 
 
 def rate_at(step: int, share: float) -> float:
-    """Give the factor of the learning rate: up, flat, then down to 1 % over the last quarter."""
-    down = min(1.0, 0.01 + (1 - share) / 0.25)
+    """Give the factor of the learning rate: up, flat, then down to 1 % at the end."""
+    down = min(1.0, 0.01 + (1 - share) / COOL_DOWN)
     return min(1.0, (step + 1) / WARM_UP) * down
 
 
 def loss_of(model: Any, rows: list[Row], pad: int) -> Any:
-    """Take the mean cross-entropy, answers at full weight and prompts at a low one."""
+    """Take the mean cross-entropy of all answers, and of a sample of the prompts' tokens."""
     import torch
 
     width = max(len(tokens) for tokens, _ in rows)
     # Padding is on the right, where causality hides it.
     ids = torch.tensor([tokens + [pad] * (width - len(tokens)) for tokens, _ in rows])
-    learnt = torch.tensor([mask + [False] * (width - len(mask)) for _, mask in rows])[:, 1:]
+    weights = torch.tensor([w + [0.0] * (width - len(w)) for _, w in rows])[:, 1:]
     states = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    sampled = torch.rand(weights.shape) < PROMPT_SHARE
+    chosen = (weights == ANSWER) | ((weights > 0) & sampled)
     losses = torch.nn.functional.cross_entropy(
-        model.lm_head(states).flatten(0, 1),
-        ids[:, 1:].flatten(),
-        reduction="none",
-        ignore_index=pad,
+        model.lm_head(states[chosen]), ids[:, 1:][chosen], reduction="none"
     )
-    weights = torch.where(learnt.flatten(), 1.0, PROMPT_WEIGHT) * (ids[:, 1:].flatten() != pad)
-    return (losses * weights).sum() / weights.sum()
+    return (losses * weights[chosen]).sum() / weights[chosen].sum()
 
 
 class Run:
@@ -127,6 +123,7 @@ class Run:
         self.tokenizer = load_tokenizer(self.folder)
         self.encoder = Encoder(self.tokenizer)
         self.model = build_model(plan, self.tokenizer)
+        begin(self.model)
         self.optimizers = build_optimizers(self.model, plan.rate)
         self.progress = Progress()
         self._restore()
@@ -166,17 +163,17 @@ class Run:
         self.model.save_pretrained(self.folder)
 
     def _batches(self) -> Iterator[list[Row]]:
-        plan = self.plan
+        workers = self.plan.workers
         while True:
-            block = self.progress.block * plan.workers + self.rank
-            tokens = plan.batch_tokens // plan.workers
-            easy_share = 1.0 if self._share() < EASY_START else EASY_LATER
-            yield from batches(self.encoder, plan.seed, block, tokens, easy_share)
+            block = self.progress.block * workers + self.rank
+            stage = stage_at(self.progress.tokens)
+            yield from batches(self.encoder, self.plan.seed, block, stage, workers)
             self.progress.block += 1
 
     def _step(self, rows: list[Row], seconds: float) -> float:
         import torch
 
+        torch.manual_seed(self.plan.seed + self.progress.step * self.plan.workers + self.rank)
         factor = rate_at(self.progress.step, self._share())
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -212,7 +209,7 @@ class Run:
         return [float(x) for x in flat[start:]]
 
     def _share(self) -> float:
-        return self.progress.seconds / (60 * self.plan.minutes)
+        return self.progress.tokens / self.plan.tokens
 
     def _note(self, losses: list[float]) -> None:
         if self.rank > 0:
@@ -267,17 +264,13 @@ def start(plan: Plan) -> None:
 
 
 @click.command()
-@click.option("--minutes", default=45.0, help="Time to train, in minutes, over all restarts.")
+@click.option("--tokens", default=36e6, help="Tokens to train on, over all restarts.")
 @click.option("--seed", default=0, help="Seed of data, tokenizer and weights.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-@click.option("--rate", default=3e-3, help="Peak learning rate.")
-@click.option("--batch-tokens", default=2048, help="Tokens in a step of all workers, with padding.")
 @click.option("--workers", default=2, help="Processes of one thread each.")
-def main(
-    minutes: float, seed: int, out: Path, rate: float, batch_tokens: int, workers: int
-) -> None:
+def main(tokens: float, seed: int, out: Path, workers: int) -> None:
     """Train the bundled model from scratch."""
-    start(Plan(minutes, seed, out, rate=rate, batch_tokens=batch_tokens, workers=workers))
+    start(Plan(tokens, seed, out, workers=workers))
 
 
 if __name__ == "__main__":

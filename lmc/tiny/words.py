@@ -102,6 +102,16 @@ UNSEEN_LABELS = _words(
     "juniper willow thunderbird nimbus zephyr quartz topaz onyx waltz banjo_room mill_lane "
     "annex depot attic cellar studio chapel pier dock lantern anchor compass sextant"
 )
+ALL_WORDS = (
+    *(noun for nouns in NOUNS.values() for noun in nouns),
+    *(word for words in FEELINGS.values() for word in words),
+    *NAMES,
+    *THINGS,
+    *DAYS,
+    *COUNTED,
+    *CONTAINERS,
+    *LABELS,
+)
 _ONSETS = _words("b d f g k l m n p r s t v z br dr gl kr pl st tr sh ch")
 _VOWELS = _words("a e i o u")
 _CODAS = ("", "", "", "n", "r", "l", "m", "x", "p", "t", "sk")
@@ -118,11 +128,11 @@ def draw_labels(rng: Random, count: int, unseen: bool = False) -> tuple[str, ...
     if unseen:
         return tuple(rng.sample(UNSEEN_LABELS, count))
     kind = rng.random()
-    if kind < 0.25:
+    if kind < 0.45:
         return tuple(rng.sample(LABELS, count))
     # Made-up and joined words force a model to copy a label's letters, whatever they are.
     if kind < 0.9:
-        return _distinct(rng, count, pseudo_word if kind < 0.6 else _joined_word)
+        return _distinct(rng, count, pseudo_word if kind < 0.75 else _joined_word)
     stem = rng.choice(("desk", "team", "group", "room", "class", "bin", pseudo_word(rng)))
     numbers = rng.sample(range(1, 10), count)
     return tuple(f"{stem}_{n}" for n in numbers)

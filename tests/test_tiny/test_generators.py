@@ -1,13 +1,21 @@
 """The generators: the same under a seed, readable by the layout, and apart from the evaluation."""
 
+import re
+from collections.abc import Callable
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc.tiny.families import FAMILIES, draw_training_instance
+from lmc.tiny import MODEL_DIR
+from lmc.tiny.corpus import Encoder
+from lmc.tiny.course import STAGES, batches, stage_at
+from lmc.tiny.drills import TOKENS, draw_drill
+from lmc.tiny.families import FAMILIES, draw_easy_instance, draw_training_instance
+from lmc.tiny.logic import PUZZLES, Puzzle, booleans, counting
 from lmc.tiny.task import LAYOUT, Instance, draw_instance, held_out
+from lmc.tiny.tokenizer import load_tokenizer
 from lmc.tiny.words import LABELS, UNSEEN_LABELS, draw_labels
 
 
@@ -38,11 +46,11 @@ def test_answers_read_back(family: str) -> None:
         assert read == instance.case.outputs
 
 
-@pytest.mark.parametrize("easy_share", [1.0, 0.0])
-def test_training_text_has_no_held_out_case(easy_share: float) -> None:
+@pytest.mark.parametrize("draw", [draw_easy_instance, draw_training_instance])
+def test_training_text_has_no_held_out_case(draw: Callable[[Random], Instance]) -> None:
     rng = Random(7)
     for _ in range(150):
-        instance = draw_training_instance(rng, easy_share)
+        instance = draw(rng)
         for case in (*instance.demos, instance.case):
             assert not held_out(instance.task.spec, case)
 
@@ -67,3 +75,52 @@ def test_demonstrations_do_not_show_the_question() -> None:
     for family in FAMILIES:
         for instance in drawn(family, 11, 30, demos=4):
             assert all(instance.case.inputs != d.inputs for d in instance.demos)
+
+
+@pytest.mark.parametrize("make", PUZZLES)
+def test_the_last_step_of_a_puzzle_gives_its_answer(make: Callable[[Random], Puzzle]) -> None:
+    rng = Random(13)
+    for _ in range(50):
+        _, steps, answer = make(rng)
+        assert not steps or answer in re.split(r"[ ,]+", steps[-1])
+
+
+def test_truth_values_agree_with_python() -> None:
+    rng = Random(17)
+    for _ in range(200):
+        text, steps, answer = booleans(rng)
+        assert set(text.split()) <= {"True", "False", "and", "or", "not", "(", ")"}
+        assert str(eval(text)) == answer
+        for step in steps:
+            left, _, right = step.partition(" = ")
+            assert str(eval(left)) == right
+
+
+def test_counts_agree_with_the_words() -> None:
+    rng = Random(19)
+    for _ in range(200):
+        text, steps, answer = counting(rng)
+        assert sum(int(step.split(" + ")[1].split(" ")[0]) for step in steps) == int(answer)
+        assert text.count(",") + 2 >= len(steps)
+
+
+def test_drills_answer_a_key_always_alike() -> None:
+    encoder = Encoder(load_tokenizer(MODEL_DIR))
+    rng = Random(23)
+    for _ in range(50):
+        tokens, learnt = draw_drill(rng, encoder)
+        assert len(tokens) == len(learnt) >= TOKENS
+        assert all(learnt[i] for i, token in enumerate(tokens) if token == encoder.end)
+        assert not any(learnt[i] for i, token in enumerate(tokens) if token == encoder.user)
+
+
+def test_a_longer_run_begins_like_a_shorter_one() -> None:
+    assert [stage_at(n).until for n in (0, 1.9e6, 2e6, 1e9)] == [2e6, 2e6, 5e6, float("inf")]
+    encoder = Encoder(load_tokenizer(MODEL_DIR))
+    for stage in STAGES:
+        first, again = (list(batches(encoder, 3, 5, stage, 2)) for _ in range(2))
+        assert first == again
+        for rows in first:
+            assert len(rows) == 1 or max(len(t) for t, _ in rows) * len(rows) <= (
+                stage.batch_tokens // 2
+            )

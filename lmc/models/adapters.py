@@ -1,0 +1,101 @@
+"""LoRA adapters on disk, named by what is in them.
+
+An engine that meets other weights under a name it knows serves stale answers, and so does a cache:
+so an adapter never changes. Its id is a hash of its files, and its folder carries the id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from lmc.diagnostics import LmcError, error
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+FILES = (CONFIG, WEIGHTS)
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """LoRA weights in peft's format; `id` is the name that parameters, requests and keys carry."""
+
+    id: str
+    folder: Path
+
+    def files(self) -> dict[str, bytes]:
+        """The contents of its files by name."""
+        return {name: (self.folder / name).read_bytes() for name in FILES}
+
+
+class AdapterStore:
+    """Adapters in folders named by their ids; nothing is ever overwritten."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def add(self, folder: Path) -> Adapter:
+        """Take in the adapter in a folder; one with the same contents is there already.
+
+        Raises: LmcError[not-an-adapter] where one of its two files is missing.
+        """
+        try:
+            return self.add_files({name: (folder / name).read_bytes() for name in FILES})
+        except OSError as problem:
+            message = f"{folder} holds no adapter: {problem.strerror}: {problem.filename}"
+            help = f"an adapter is a folder with {WEIGHTS} and {CONFIG}, as peft writes it"
+            raise LmcError(error("not-an-adapter", message, help=help)) from None
+
+    def add_files(self, files: Mapping[str, bytes]) -> Adapter:
+        """Take in an adapter from the contents of its files; written whole or not at all."""
+        id = adapter_id(files)
+        folder = self.root / id
+        if not folder.is_dir():
+            self.root.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{id}."))
+            try:
+                for name in FILES:
+                    (partial / name).write_bytes(files[name])
+                os.replace(partial, folder)
+            except OSError:
+                shutil.rmtree(partial, ignore_errors=True)
+                if not folder.is_dir():  # else another process was faster
+                    raise
+        return Adapter(id, folder)
+
+    def find(self, id: str) -> Adapter:
+        """Find an adapter by its id. Raises: LmcError[unknown-adapter]."""
+        folder = self.root / id
+        if is_adapter_id(id) and (folder / WEIGHTS).is_file():
+            return Adapter(id, folder)
+        message = f"there is no adapter {id} in {self.root}"
+        help = "load the artifact that holds it, or train it again"
+        raise LmcError(error("unknown-adapter", message, help=help))
+
+
+def adapter_id(files: Mapping[str, bytes]) -> str:
+    """Hash names and contents: the first 32 hexadecimal digits of a SHA-256."""
+    digest = hashlib.sha256()
+    for name in FILES:
+        digest.update(f"{name}\0{len(files[name])}\0".encode())
+        digest.update(files[name])
+    return digest.hexdigest()[:32]
+
+
+def is_adapter_id(name: str) -> bool:
+    """Tell an id from a name that a server gives an adapter, or a source to modules."""
+    return _ID.fullmatch(name) is not None
+
+
+def adapter_store() -> AdapterStore:
+    """The store beside the response cache: in LMC_CACHE_DIR, else in the user's cache folder."""
+    folder = os.environ.get("LMC_CACHE_DIR") or platformdirs.user_cache_dir("lmc", appauthor=False)
+    return AdapterStore(Path(folder) / "adapters")

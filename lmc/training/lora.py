@@ -1,0 +1,344 @@
+"""LoRA by supervised fine-tuning: rows in, an adapter out, checkpointed on the way.
+
+Source: LoRA, Hu et al. 2021, arXiv 2106.09685; targets every linear layer inside the blocks, as in
+QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 4. Training is transformers' Trainer with
+peft: TRL's would need `datasets`, and knows no weights of single rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.models.adapters import Adapter, AdapterStore
+from lmc.training.rows import TrainingRow, digest
+
+if TYPE_CHECKING:
+    import torch
+
+SMALL_MODEL_PARAMETERS = 50_000_000
+CHECKPOINTS = 10  # in a run
+_IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """How an adapter is trained; what is None is set by the size of the model.
+
+    `rate` is the peak learning rate, `batch_rows` the rows of a step.
+    """
+
+    rank: int = 16
+    alpha: int | None = None  # twice the rank
+    dropout: float = 0.0
+    epochs: int | None = None  # 12 for models under 50 million parameters, else 3
+    rate: float | None = None  # from 5e-3 at a million parameters down to 2e-4
+    batch_rows: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """All that decides what comes out: the base model, the rows, the settings.
+
+    `source` is a folder or the name of a hub model; `base` identifies its weights; `start` is an
+    adapter to go on from.
+    """
+
+    source: str
+    base: str
+    rows: tuple[TrainingRow, ...]
+    settings: LoraSettings = LoraSettings()
+    start: Adapter | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for equal jobs, whatever folder the model lies in."""
+        start = self.start.id if self.start else None
+        parts = [self.base, digest(self.rows), asdict(self.settings), start]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """How far a training is; `left_s` is an estimate, `tokens_per_s` counts padding out."""
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_s: float
+    left_s: float
+
+
+Report = Callable[[TrainingProgress], None]
+
+
+def train_adapter(
+    job: TrainingJob, folder: Path, store: AdapterStore, report: Report | None = None
+) -> Adapter:
+    """Train an adapter, or give the one that this job made before; goes on after a kill.
+
+    `folder` keeps checkpoints and results of jobs, by their keys.
+    Raises: LmcError[missing-extra, no-training-rows, cannot-train].
+    """
+    if not job.rows:
+        raise LmcError(error("no-training-rows", "there are no rows to train on"))
+    _require_packages()
+    place = folder / job.key
+    finished = place / "adapter.json"
+    if finished.is_file():
+        return store.find(json.loads(finished.read_text(encoding="utf-8"))["id"])
+    with _calm():
+        adapter = store.add(_train(job, place, report or (lambda _: None)))
+    partial = place / "adapter.json.partial"
+    partial.write_text(json.dumps({"id": adapter.id}), encoding="utf-8")
+    os.replace(partial, finished)
+    for left in place.glob("checkpoint-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return adapter
+
+
+def encode_row(tokenizer: Any, row: TrainingRow) -> tuple[list[int], int]:
+    """Tokens of prompt and answer, as the local engine would see them, and the prompt's number."""
+    messages = list(row.messages)
+    if tokenizer.chat_template:
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        whole = tokenizer.apply_chat_template(
+            [*messages, {"role": "assistant", "content": row.answer}], tokenize=False
+        )
+        answer = whole[len(prompt) :] if whole.startswith(prompt) else row.answer
+        given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    else:
+        answer = row.answer
+        given = tokenizer("".join(m["content"] + "\n\n" for m in messages))["input_ids"]
+    end = tokenizer.eos_token or ""
+    answer = answer.partition(end)[0] if end else answer
+    written = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    ends = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    return [*given, *written, *ends], len(given)
+
+
+def default_rate(parameters: int) -> float:
+    """A learning rate for a model of so many parameters: 5e-3 at 1 million, 2e-3 at 4 million."""
+    return float(min(5e-3, max(2e-4, 5e-3 * (1e6 / parameters) ** 0.66)))
+
+
+def _require_packages() -> None:
+    from importlib.util import find_spec
+
+    needed = ("torch", "transformers", "peft", "accelerate")
+    if missing := [name for name in needed if find_spec(name) is None]:
+        message = f"training adapters needs {', '.join(missing)}"
+        raise LmcError(error("missing-extra", message, help='pip install "lmc-lang[local]"'))
+
+
+def _train(job: TrainingJob, place: Path, report: Report) -> Path:
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        PrinterCallback,
+        Trainer,
+        TrainingArguments,
+    )
+
+    settings, on_gpu = job.settings, torch.cuda.is_available()
+    torch.manual_seed(settings.seed)
+    tokenizer = AutoTokenizer.from_pretrained(job.source)
+    model = AutoModelForCausalLM.from_pretrained(
+        job.source, dtype=torch.float32, use_safetensors=True
+    )
+    size = model.num_parameters()
+    epochs = settings.epochs or (12 if size < SMALL_MODEL_PARAMETERS else 3)
+    context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
+    data = _encode(tokenizer, job.rows, context)
+    steps = epochs * -(-len(data) // settings.batch_rows)
+    arguments = TrainingArguments(
+        output_dir=str(place),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=settings.batch_rows,
+        learning_rate=settings.rate or default_rate(size),
+        lr_scheduler_type="linear",
+        warmup_steps=max(1, steps // 20),
+        max_grad_norm=1.0,
+        bf16=on_gpu,
+        use_cpu=not on_gpu,
+        gradient_checkpointing=size > 1_000_000_000,
+        seed=settings.seed,
+        logging_steps=max(1, steps // 50),
+        save_steps=max(1, steps // CHECKPOINTS),
+        save_total_limit=2,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    trainer = _weighted(Trainer)(
+        model=_with_lora(model, job),
+        args=arguments,
+        train_dataset=data,
+        data_collator=_Padding(tokenizer.pad_token_id or 0),
+        callbacks=[_callback(report, data, epochs)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(place))
+    trainer.model.save_pretrained(str(place / "adapter"))
+    _make_portable(place / "adapter")
+    return place / "adapter"
+
+
+def _with_lora(model: Any, job: TrainingJob) -> Any:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if job.start is not None:
+        return PeftModel.from_pretrained(model, str(job.start.folder), is_trainable=True)
+    settings = job.settings
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha or 2 * settings.rank,
+            lora_dropout=settings.dropout,
+            target_modules="all-linear",  # but the head, which may be tied to the embeddings
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def _encode(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[dict[str, Any]]:
+    """Rows as tokens; those that do not fit into the model's context are left out."""
+    data = []
+    for row in rows:
+        ids, prompt = encode_row(tokenizer, row)
+        if len(ids) <= context:
+            data.append({"ids": ids, "prompt": prompt, "weight": row.weight})
+    if not data:
+        message = f"all {len(rows)} training rows are longer than the model's context"
+        help = f"it takes {context} tokens; shorten the prompts"
+        raise LmcError(error("cannot-train", message, help=help))
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class _Padding:
+    """Pads the rows of a step on the right; labels are set where an answer stands."""
+
+    pad: int
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        import torch
+
+        width = max(len(row["ids"]) for row in rows)
+
+        def padded(values: Callable[[dict[str, Any]], list[int]], filler: int) -> torch.Tensor:
+            lists = [values(row) for row in rows]
+            return torch.tensor([v + [filler] * (width - len(v)) for v in lists])
+
+        return {
+            "input_ids": padded(lambda row: row["ids"], self.pad),
+            "attention_mask": padded(lambda row: [1] * len(row["ids"]), 0),
+            "labels": padded(
+                lambda row: [_IGNORED] * row["prompt"] + row["ids"][row["prompt"] :], _IGNORED
+            ),
+            "weight": torch.tensor([row["weight"] for row in rows], dtype=torch.float32),
+        }
+
+
+def _weighted(trainer: Any) -> Any:
+    """A Trainer whose loss is the mean over answer tokens, each with the weight of its row."""
+
+    class Weighted(trainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any
+        ) -> Any:
+            import torch
+
+            labels, weight = inputs.pop("labels"), inputs.pop("weight")
+            outputs = model(**inputs)
+            losses = torch.nn.functional.cross_entropy(
+                outputs.logits[:, :-1].transpose(1, 2).float(),  # (B, V, T - 1)
+                labels[:, 1:],
+                reduction="none",
+                ignore_index=_IGNORED,
+            )
+            weights = weight[:, None] * (labels[:, 1:] != _IGNORED)  # (B, T - 1)
+            loss = (losses * weights).sum() / weights.sum().clamp(min=1e-6)
+            return (loss, outputs) if return_outputs else loss
+
+    return Weighted
+
+
+def _callback(report: Report, data: Sequence[dict[str, Any]], epochs: int) -> Any:
+    from transformers import TrainerCallback
+
+    tokens = sum(len(row["ids"]) for row in data) * epochs
+    began = time.monotonic()
+    first: list[int] = []
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any
+        ) -> None:
+            if not logs or "loss" not in logs:
+                return
+            first.append(state.global_step)
+            seconds = time.monotonic() - began
+            done = max(1, state.global_step - (first[0] - args.logging_steps))
+            left_s = seconds / done * (state.max_steps - state.global_step)
+            rate = tokens * done / state.max_steps / max(seconds, 1e-6)
+            report(
+                TrainingProgress(
+                    state.global_step, state.max_steps, float(logs["loss"]), rate, left_s
+                )
+            )
+
+    return Watch()
+
+
+def _last_checkpoint(place: Path) -> str | None:
+    """The newest checkpoint that was written whole: its state is what is written last."""
+
+    def whole(folder: Path) -> bool:
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return True
+
+    found = sorted(place.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    return next((str(folder) for folder in reversed(found) if whole(folder)), None)
+
+
+def _make_portable(folder: Path) -> None:
+    """Take out of the configuration what names this machine, so that equal weights are equal."""
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = None
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"] = sorted(config["target_modules"])
+    path.write_text(json.dumps(config, sort_keys=True, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Keep the libraries' own warnings and progress bars out of the way."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)

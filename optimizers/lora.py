@@ -1,0 +1,48 @@
+"""Weights from accepted runs: an adapter for each module, trained on what the program did right.
+
+Source: BetterTogether, Soylu et al. 2024, arXiv 2407.10930, and BootstrapFinetune of DSPy, Khattab
+et al. 2023, arXiv 2310.03714; differs in: labelled rows are used where they label all outputs of a
+module, demonstrations leave the prompt unless they are wanted, and the adapters race against the
+program as it was.
+"""
+
+from __future__ import annotations
+
+from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
+from lmc.optimizers.acquiring import acquire
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.weights import Update, require_trainable, train_and_race
+from lmc.runtime.parameters import Parameters
+from lmc.training.lora import LoraSettings
+
+
+@optimizer(
+    "lora",
+    paper="LoRA, Hu et al. 2021, arXiv 2106.09685; BetterTogether, arXiv 2407.10930",
+    check=require_trainable,
+    rank=IntType(1, 256),
+    epochs=OptionalType(IntType(1, 1000)),
+    rate=OptionalType(FloatType(0.0, 1.0)),
+    threshold=FloatType(0.0, 1.0),
+    teacher=OptionalType(STR),
+    demos=BOOL,
+)
+async def lora(
+    start: Parameters,
+    context: Context,
+    *,
+    rank: int = 16,
+    epochs: int | None = None,
+    rate: float | None = None,
+    threshold: float = 1.0,
+    teacher: str | None = None,
+    demos: bool = False,
+) -> Parameters:
+    """Train an adapter for every module on the calls of runs that the metric accepted.
+
+    `teacher` is a model that makes these runs; `demos` keeps demonstrations in the prompts that
+    are trained on.
+    """
+    pool = await acquire(start, context, threshold=threshold, teacher=teacher)
+    update = Update(LoraSettings(rank=rank, epochs=epochs, rate=rate), demos=demos)
+    return await train_and_race(start, context, pool, update)

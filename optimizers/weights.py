@@ -1,0 +1,205 @@
+"""What all recipes for weights share: whose weights, on which rows, and a race at the end.
+
+A recipe selects demonstrations, as those for prompts do, and hands them over to be trained on
+instead of shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lmc.diagnostics import LmcError, error
+from lmc.ir.graph import Graph
+from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
+from lmc.optimizers.demonstrations import DemoPool
+from lmc.optimizers.events import LeaderChanged, Note, TrainingProgressed
+from lmc.optimizers.racing import Candidate, race
+from lmc.runtime.parameters import ModuleParameters, Parameters
+from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
+from lmc.training.rows import TrainingRow
+
+if TYPE_CHECKING:
+    from lmc.optimizers.base import Context
+    from lmc.runtime.call import ModuleCall
+    from lmc.runtime.executor import Executor
+    from lmc.runtime.plan import Plan
+
+MIN_ROWS = 8  # fewer teach nothing that holds
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Modules that have one adapter together: their names, and the calls that they make."""
+
+    name: str
+    calls: tuple[ModuleCall, ...]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules' names."""
+        return tuple(call.slots.module for call in self.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How weights are changed: settings of the training, and what stays in the prompts.
+
+    Without `demos` the modules that are trained show no demonstrations any more, and are trained
+    without: what they showed is then in the weights.
+    """
+
+    settings: LoraSettings
+    demos: bool = False
+    resume: bool = False  # go on from the adapter that is there
+
+
+def require_trainable(executor: Executor, target: str) -> None:
+    """Refuse modules whose model does not run here. Raises: LmcError[cannot-train]."""
+    for group in groups(executor, target):
+        for call in group.calls:
+            if getattr(call.bound.backend, "source", None) is None:
+                name = call.bound.settings.get("name", call.bound.name)
+                message = (
+                    f"the weights of `{group.name}` cannot be trained: `{name}` runs elsewhere"
+                )
+                help = "use a model that runs here, such as `lmc/tiny` or `hf/<folder>`"
+                raise LmcError(error("cannot-train", message, call.node.span, help=help))
+
+
+def groups(executor: Executor, target: str) -> list[Group]:
+    """The modules that a target reaches, by the adapter that the source says they have.
+
+    `adapter: name` in the source: modules of one name share their weights. Others have their own.
+    """
+    found: dict[str, dict[str, ModuleCall]] = {}
+    for call in module_calls(executor, target):
+        name = call.settings.get("adapter") or call.slots.module
+        found.setdefault(name, {}).setdefault(call.slots.module, call)
+    return [Group(name, tuple(calls.values())) for name, calls in found.items()]
+
+
+def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
+    """Every model call that a run of the target may come to, made ready."""
+    seen: set[str] = set()
+
+    def walk(plan: Plan) -> Iterator[ModuleCall]:
+        for step in plan.steps:
+            if step.node.op == "model":
+                yield executor.module_call(step)
+            for body in step.bodies.values():
+                yield from walk(body)
+            if step.node.op == "call":
+                yield from enter(executor.program.graphs[step.node.attrs["target"]])
+
+    def enter(graph: Graph) -> Iterator[ModuleCall]:
+        if graph.name not in seen:
+            seen.add(graph.name)
+            yield from walk(executor.plan(graph))
+
+    yield from enter(executor.program.graphs[target])
+
+
+def training_rows(call: ModuleCall, pool: DemoPool) -> list[TrainingRow]:
+    """What the module would be asked and is to answer, for each demonstration of a pool.
+
+    Demonstrations that lack an output (a bare label where the module reasons first) are left out.
+    """
+    rows = []
+    names = [field.name for field in call.spec.outputs]
+    for demo in pool.of(call.slots.module):
+        known = all(name in demo.outputs for name in names)
+        if known and all(field.name in demo.inputs for field in call.spec.inputs):
+            messages = tuple(call.prompt(demo.inputs))
+            answer = call.layout.answer_text(call.spec, demo.outputs)
+            rows.append(TrainingRow(messages, answer))
+    return rows
+
+
+async def train_and_race(
+    start: Parameters, context: Context, pool: DemoPool, update: Update
+) -> Parameters:
+    """Train each group on its demonstrations, and keep the best of what was and what came out."""
+    base = start if update.demos else without_demos(start)
+    rivals: list[Candidate] = []
+    adapted, changed = base, start
+    trained = 0
+    for group in groups(context.open_executor(base), context.target):
+        id = await _train_group(group, context, pool, update)
+        if id is not None:
+            trained += 1
+            adapted = with_adapter(adapted, group.modules, id)
+            changed = with_adapter(changed, group.modules, id)
+            alone = with_adapter(base, group.modules, id)
+            rivals.append(Candidate(f"adapter of {group.name}", alone))
+    if not rivals:
+        return start
+    if trained > 1:
+        rivals.insert(0, Candidate("all adapters", adapted))
+    if base != start:
+        rivals.append(Candidate("adapters under the demonstrations", changed, demos=1))
+    incumbent = Candidate("start", start, demos=_shown(start))
+    best, first = await race(incumbent, rivals, context.select, context.trials)
+    if best.candidate is incumbent or best.gain <= 0:
+        return start
+    event = LeaderChanged(best.candidate.name, best.mean, first.mean, best.rows)
+    context.report(replace(event, totals=context.trials.totals()))
+    return best.candidate.parameters
+
+
+def with_adapter(parameters: Parameters, modules: Sequence[str], id: str) -> Parameters:
+    """A copy in which some modules have other weights."""
+    for name in modules:
+        own = parameters.modules.get(name, ModuleParameters())
+        parameters = parameters.with_module(name, replace(own, adapter=id))
+    return parameters
+
+
+def without_demos(parameters: Parameters) -> Parameters:
+    """A copy in which no module shows demonstrations that an optimizer chose."""
+    modules: Mapping[str, ModuleParameters] = {
+        name: replace(module, demos=()) if module.demos else module
+        for name, module in parameters.modules.items()
+    }
+    return Parameters(modules, parameters.choices)
+
+
+async def _train_group(
+    group: Group, context: Context, pool: DemoPool, update: Update
+) -> str | None:
+    rows = [row for call in group.calls for row in training_rows(call, pool)]
+    if len(rows) < MIN_ROWS:
+        text = f"{group.name}: {len(rows)} rows to train on, too few to change its weights"
+        context.report(Note(text, totals=context.trials.totals()))
+        return None
+    backend = group.calls[0].bound.backend
+    store = adapter_store()
+    job = TrainingJob(
+        source=backend.source,  # type: ignore[attr-defined]
+        base=backend.endpoint,
+        rows=tuple(rows),
+        settings=replace(update.settings, seed=context.seed),
+        start=_adapter_of(group, store) if update.resume else None,
+    )
+
+    def tell(now: TrainingProgress) -> None:
+        context.report(
+            TrainingProgressed(
+                group.name, len(rows), now.step, now.steps, now.loss, now.tokens_per_s,
+                now.left_s, totals=context.trials.totals(),
+            )
+        )  # fmt: skip
+
+    done = await asyncio.to_thread(train_adapter, job, context.folder / "training", store, tell)
+    return done.id
+
+
+def _adapter_of(group: Group, store: AdapterStore) -> Adapter | None:
+    id = group.calls[0].request.adapter
+    return store.find(id) if id and is_adapter_id(id) else None
+
+
+def _shown(parameters: Parameters) -> int:
+    return sum(len(module.demos or ()) for module in parameters.modules.values())
