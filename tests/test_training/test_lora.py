@@ -1,0 +1,133 @@
+"""Adapters are trained as told, the same twice, and a killed training goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+from lmc.diagnostics import LmcError
+from lmc.models.adapters import FILES, AdapterStore
+from lmc.training.lora import LoraSettings, TrainingJob, default_rate, encode_row, train_adapter
+from lmc.training.rows import TrainingRow
+from tests.test_models.tiny_llama import save_tiny_llama
+
+WORDS = ("red", "green", "blue", "brown", "black", "white", "grey", "pink")
+ROWS = tuple(
+    TrainingRow(({"role": "user", "content": word},), ("warm", "cold")[i % 2])
+    for i, word in enumerate(WORDS)
+)
+SETTINGS = LoraSettings(rank=4, epochs=6, batch_rows=4)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("base"))
+
+
+def job_of(base: Path, rows: tuple[TrainingRow, ...] = ROWS, **settings: object) -> TrainingJob:
+    return TrainingJob(str(base), "base", rows, LoraSettings(**{**_plain(SETTINGS), **settings}))
+
+
+def _plain(settings: LoraSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in settings.__slots__}
+
+
+def test_the_loss_falls_and_the_result_is_the_same_twice(base: Path, tmp_path: Path) -> None:
+    store, told = AdapterStore(tmp_path / "store"), []
+    first = train_adapter(job_of(base, epochs=20), tmp_path / "one", store, told.append)
+    again = train_adapter(job_of(base, epochs=20), tmp_path / "two", store)
+    assert first == again
+    assert told[-1].loss < 0.5 * told[0].loss
+    assert told[-1].step == told[-1].steps == 40
+    assert [t.left_s >= 0 and t.tokens_per_s > 0 for t in told] == [True] * len(told)
+    assert sorted(p.name for p in first.folder.iterdir()) == sorted(FILES)
+
+
+def test_a_finished_job_is_not_done_again(base: Path, tmp_path: Path) -> None:
+    store, told = AdapterStore(tmp_path / "store"), []
+    first = train_adapter(job_of(base), tmp_path / "jobs", store)
+    assert train_adapter(job_of(base), tmp_path / "jobs", store, told.append) == first
+    assert told == []
+    other = train_adapter(job_of(base, seed=1), tmp_path / "jobs", store, told.append)
+    assert other != first
+    assert told
+
+
+def test_rows_without_weight_teach_nothing(base: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    silent = tuple(TrainingRow(row.messages, "nonsense", weight=0.0) for row in ROWS)
+    one, other = (
+        load_file(
+            train_adapter(
+                job_of(base, rows, batch_rows=16), tmp_path / name, AdapterStore(tmp_path)
+            ).folder
+            / "adapter_model.safetensors"
+        )
+        for name, rows in (("a", (*ROWS, *silent)), ("b", ROWS))
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+
+
+def test_prompts_are_those_of_the_engine(base: Path) -> None:
+    from lmc.models.base import Request
+    from lmc.models.decoding import load_engine
+
+    engine = load_engine(str(base))
+    for row in ROWS:
+        ids, prompt = encode_row(engine.tokenizer, row)
+        assert tuple(ids[:prompt]) == engine._prompt(Request("m", row.messages))
+        assert ids[-1] == engine.tokenizer.eos_token_id
+        assert row.answer in engine.tokenizer.decode(ids[prompt:])
+
+
+def test_a_killed_training_goes_on(base: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.test_training.test_lora import *\n"
+        "base, folder = map(Path, sys.argv[1:])\n"
+        "train_adapter(job_of(base, epochs=400), folder / 'jobs', AdapterStore(folder / 'store'))"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, str(base), str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    states = tmp_path / "jobs" / job_of(base, epochs=400).key
+    try:
+        while not list(states.glob("checkpoint-*/trainer_state.json")):
+            assert running.poll() is None, "it ended before it was killed"
+            time.sleep(0.02)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    told = []
+    train_adapter(
+        job_of(base, epochs=400), tmp_path / "jobs", AdapterStore(tmp_path / "store"), told.append
+    )
+    assert told[0].step > 80  # the first checkpoint is at a tenth of 800 steps
+    assert told[-1].step == 800
+    assert not list(states.glob("checkpoint-*"))
+
+
+def test_what_cannot_be_trained_is_said(base: Path, tmp_path: Path) -> None:
+    store = AdapterStore(tmp_path)
+    with pytest.raises(LmcError, match="no rows"):
+        train_adapter(job_of(base, ()), tmp_path, store)
+    long = TrainingRow(({"role": "user", "content": "word " * 5000},), "yes")
+    with pytest.raises(LmcError, match="longer than the model's context"):
+        train_adapter(job_of(base, (long,)), tmp_path, store)
+
+
+def test_smaller_models_learn_faster() -> None:
+    assert default_rate(500_000) == default_rate(1_000_000) == pytest.approx(5e-3)
+    assert default_rate(4_000_000) == pytest.approx(2e-3, rel=0.05)
+    assert default_rate(7_000_000_000) == 2e-4
