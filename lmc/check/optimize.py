@@ -91,6 +91,10 @@ def check_optimize(ctx: Context, file: File, decl: nodes.OptimizeDecl) -> None:
     if not isinstance(target, Target):
         return
     _check_fit(env, decl, target, data, metric, exprs)
+    for other in ctx.program.optimizes:
+        if other.target == target.name:
+            message = f"`{decl.target.name}` has an `optimize` block already"
+            ctx.report("duplicate-name", message, decl.span, Label(other.span, "first here"))
     ctx.program.optimizes.append(
         OptimizeDef(
             file.prefix + decl.target.name,

@@ -22,6 +22,7 @@ from lmc.diagnostics import Diagnostic, warning
 from lmc.models.base import Answer, Request, Sampling
 
 _log = logging.getLogger(__name__)
+IN_MEMORY = Path(":memory:")  # a cache of this process, gone when it is closed
 _KEY_VERSION = 1
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _BUSY_TIMEOUT_S = 30.0

@@ -12,7 +12,7 @@ from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, warning
 from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
 from lmc.models.registry import TINY, open_backend
 from lmc.runtime.budget import Budget, Reservation
-from lmc.runtime.cache import Cache, answers_found, sample_keys
+from lmc.runtime.cache import IN_MEMORY, Cache, answers_found, sample_keys
 from lmc.runtime.flights import Flights
 from lmc.runtime.retry import RetryPolicy
 from lmc.runtime.usage import Usage
@@ -72,6 +72,7 @@ class ModelPool:
         self._backends, self._base_dir = dict(backends or {}), base_dir
         self._bound: dict[str, BoundModel] = {}
         self._flights = Flights()
+        self._memory: Cache | None = None
 
     def bind(self, name: str | None = None) -> BoundModel:
         """Open a model by its declared or full name; None is the program's default, else lmc/tiny.
@@ -136,8 +137,9 @@ class ModelPool:
         backends = {id(bound.backend): bound.backend for bound in self._bound.values()}
         self._bound.clear()
         await asyncio.gather(*(b.close() for b in backends.values()), return_exceptions=True)
-        if self.cache is not None:
-            self.cache.close()
+        for cache in (self.cache, self._memory):
+            if cache is not None:
+                cache.close()
 
     async def _ask(
         self, bound: BoundModel, request: Request, retry: Any, cache: bool | str | None
@@ -147,7 +149,7 @@ class ModelPool:
         keep = bound.settings.get("cache", True) if cache is None else cache
         with await self._reserve(bound, request) as reservation:
             if keep not in _NOT_CACHED and bound.backend.capabilities.cacheable:
-                answers = await self._ask_once(bound, request, policy)
+                answers = await self._ask_once(bound, request, policy, self._store(keep))
             else:
                 answers = await self._send(bound, request, policy)
             return self._settle(reservation, answers)
@@ -158,16 +160,24 @@ class ModelPool:
         self.usage += used
         return answers
 
+    def _store(self, keep: bool | str) -> Cache | None:
+        """Where answers are kept: on disk, or in memory until the pool is closed."""
+        if keep != "memory" or self.cache is None:
+            return self.cache
+        if self._memory is None:
+            self._memory = Cache(IN_MEMORY)
+        return self._memory
+
     async def _ask_once(
-        self, bound: BoundModel, request: Request, policy: RetryPolicy
+        self, bound: BoundModel, request: Request, policy: RetryPolicy, cache: Cache | None
     ) -> list[Answer]:
         """Answers from the cache, from equal requests in flight, and the rest from the backend."""
         keys = sample_keys(bound.backend.endpoint, request)
-        found = answers_found(self.cache, keys) if self.cache is not None else {}
+        found = answers_found(cache, keys) if cache is not None else {}
         if len(found) < request.n:
 
             async def fetch(places: Sequence[int]) -> dict[int, Answer]:
-                return await self._fetch(bound, request, policy, keys, places)
+                return await self._fetch(bound, request, policy, keys, places, cache)
 
             await self._flights.complete(keys, found, fetch)
         return [found[place] for place in range(request.n)]
@@ -179,6 +189,7 @@ class ModelPool:
         policy: RetryPolicy,
         keys: Sequence[str],
         places: Sequence[int],
+        cache: Cache | None,
     ) -> dict[int, Answer]:
         """Ask for the samples at some places, and keep each run of them as soon as it is there."""
 
@@ -187,8 +198,8 @@ class ModelPool:
             start = request.index + run.start
             part = request if whole else replace(request, index=start, n=len(run))
             answers = dict(zip(run, await self._send(bound, part, policy)))
-            if self.cache is not None:
-                await self.cache.store({keys[place]: a for place, a in answers.items()})
+            if cache is not None:
+                await cache.store({keys[place]: a for place, a in answers.items()})
             return answers
 
         runs = _runs(places)
