@@ -185,6 +185,35 @@ async def test_adapter_changes_the_answer_and_only_where_it_is_asked_for(model, 
     assert failure.value.kind == "not_found"
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+async def test_adapters_that_are_asked_together_answer_as_alone(folder, tmp_path, monkeypatch):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from lmc.models.adapters import adapter_store
+
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path))
+    ids = [None]
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+        get_peft_model(base, config).save_pretrained(tmp_path / f"trained{seed}")
+        ids.append(adapter_store().add(tmp_path / f"trained{seed}").id)
+    asked = [
+        replace(ask_for(text, temperature=0.0, max_tokens=24), adapter=id)
+        for text in ("q", "another question")
+        for id in ids
+    ]
+    alone, together = Transformers(str(folder)), Transformers(str(folder))
+    one_by_one = [await alone.generate(request) for request in asked]
+    at_once = await asyncio.gather(*(together.generate(request) for request in asked))
+    await asyncio.gather(alone.close(), together.close())
+    assert one_by_one == list(at_once)
+    assert len({answers[0].text for answers in one_by_one}) == 6
+
+
 async def test_pools_share_the_weights(folder):
     one, two = Transformers(str(folder)), Transformers(str(folder))
     before = threading.active_count()
