@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ class Loopback:
 
     def __init__(self, script: Script | Reply = "ok", *, latency_s: float = 0.0, port: int = 0):
         self.script: Script = script if callable(script) else lambda payload: script
-        self.latency_s, self.port = latency_s, port
+        self.latency_s, self.port, self.pause_s = latency_s, port, 0.0
         self.payloads: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.keys: list[str | None] = []
@@ -107,9 +108,32 @@ class Loopback:
         try:
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
-            return self._respond(request, payload, self.script(payload))
+            reply = self.script(payload)
+            if payload.get("stream") and isinstance(reply, str):
+                return await self._stream(request, payload, reply)
+            return self._respond(request, payload, reply)
         finally:
             self.in_flight -= 1
+
+    async def _stream(
+        self, request: web.Request, payload: dict[str, Any], text: str
+    ) -> web.StreamResponse:
+        """Word by word, as server-sent events; a text that ends in `<cut>` breaks off there."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for word in re.findall(r"\s*\S+", text.removesuffix("<cut>")):
+            event = {"choices": [{"index": 0, "delta": {"content": word}}]}
+            await response.write(f": ping\n\ndata: {json.dumps(event)}\n\n".encode())
+            await asyncio.sleep(self.pause_s)
+        if text.endswith("<cut>"):
+            request.transport.close()
+            return response
+        whole = completion(payload, [text])
+        end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        for event in (end, {"choices": [], "usage": whole["usage"]}):
+            await response.write(f"data: {json.dumps(event)}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
 
     def _respond(
         self, request: web.Request, payload: dict[str, Any], reply: Reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ class Request:
 
     `model` is the name as the backend knows it (no provider prefix); `schema` is a JSON Schema that
     the answer must satisfy where the backend can constrain decoding; `adapter` names LoRA weights.
+    A backend that can calls `on_text`, in any thread, with each piece of a single sample when it is
+    there; the answer is whole all the same.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Request:
     index: int = 0
     logprobs: bool = False
     timeout_s: float | None = None
+    on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class ModelFailure(Exception):
     """A failure of the infrastructure, not of the answer; callers read `retryable`, no message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, replay_miss, script_end.
+    not_found, missing_extra, replay_miss, script_end, broken_stream.
     """
 
     def __init__(

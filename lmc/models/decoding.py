@@ -49,6 +49,7 @@ class Row:
     temperature: float
     random: random.Random
     ids: list[int] = field(default_factory=list)
+    said: int = 0  # characters passed on to a listener
     logprobs: list[float] = field(default_factory=list)
     finish_reason: str | None = None
 
@@ -228,12 +229,23 @@ class Engine:
             row.finish_reason = "stop"
         else:
             row.ids.append(token)
+            self._say(row)
             if self._at_stop(row):
                 row.finish_reason = "stop"
             elif len(row.ids) >= row.max_new:
                 row.finish_reason = "length"
         if row.finish_reason and all(sibling.finish_reason for sibling in row.siblings):
             row.job.succeed([self._answer(sample) for sample in row.siblings])
+
+    def _say(self, row: Row) -> None:
+        """Pass on what is new to whoever listens; with stop strings all of it comes at the end."""
+        listen = row.request.on_text
+        if listen is None or row.request.n > 1 or row.request.sampling.stop:
+            return
+        text = self._text(row.ids)
+        if len(text) > row.said and not text.endswith("\ufffd"):  # not half a character
+            listen(text[row.said :])
+            row.said = len(text)
 
     def _at_stop(self, row: Row) -> bool:
         stop = row.request.sampling.stop

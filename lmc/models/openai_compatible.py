@@ -16,6 +16,7 @@ from yarl import URL
 
 from lmc.diagnostics import LmcError, error
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
+from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import failure_from_response, refused_parameter
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,11 @@ class OpenAICompatible:
 
     async def _ask(self, request: Request) -> list[Answer]:
         start_s = time.perf_counter()
-        body = await self._post(self._payload(request))
+        payload = self._payload(request)
+        listen = request.on_text if request.n == 1 and "stream" not in self._refused else None
+        if listen is not None:
+            payload |= {"stream": True, "stream_options": {"include_usage": True}}
+        body = await self._post(payload, listen)
         try:
             return _answers(body, request, (time.perf_counter() - start_s) * 1000)
         except (KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError) as e:
@@ -84,9 +89,9 @@ class OpenAICompatible:
         answers = await asyncio.gather(*(self._ask(one) for one in singles))
         return [samples[0] for samples in answers]
 
-    async def _post(self, payload: dict[str, Any]) -> Any:
+    async def _post(self, payload: dict[str, Any], listen: Listener | None = None) -> Any:
         while True:
-            status, headers, raw = await self._exchange(payload)
+            status, headers, raw = await self._exchange(payload, listen)
             if status == 200:
                 return self._decode(raw)
             text = raw.decode("utf-8", "replace")
@@ -95,16 +100,35 @@ class OpenAICompatible:
                     self.endpoint, status, headers, self._redact(text), self.key_env
                 )
 
-    async def _exchange(self, payload: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+    async def _exchange(
+        self, payload: dict[str, Any], listen: Listener | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
         data = json.dumps(payload, separators=(",", ":")).encode()
         try:
             async with self._open_session().post(self._url, data=data) as response:
-                return response.status, response.headers, await response.read()
+                streamed = response.content_type == "text/event-stream"
+                if listen is None or not streamed or response.status != 200:
+                    return response.status, response.headers, await response.read()
+                return 200, response.headers, await self._listen(response, listen)
         except TimeoutError:
             raise _unreachable("timeout", f"{self.endpoint} took too long to answer") from None
         except (aiohttp.ClientError, OSError) as e:
             reason = str(e) or type(e).__name__
             raise _unreachable("connection", f"{self.endpoint}: {self._redact(reason)}") from None
+
+    async def _listen(self, response: aiohttp.ClientResponse, listen: Listener) -> bytes:
+        """Pass the pieces on; give the body that the server would have sent in one piece."""
+        events = EventStream(listen)
+        try:
+            async for data in response.content.iter_any():
+                events.feed(data)
+        except (aiohttp.ClientError, OSError) as e:
+            if not events.heard:
+                raise
+            # Said aloud already: to ask again would say it twice.
+            message = f"{self.endpoint} broke off in the middle of its answer: {e}"
+            raise ModelFailure("broken_stream", message, retryable=False) from None
+        return events.body()
 
     def _decode(self, raw: bytes) -> Any:
         try:

@@ -74,7 +74,11 @@ class Scripted:
             replies = [replies] * request.n
         if len(replies) != request.n:
             raise _script_end(f"the script gave {len(replies)} answers for {request.n} samples")
-        return [_answer(request, reply, i) for i, reply in enumerate(replies)]
+        answers = [_answer(request, reply, i) for i, reply in enumerate(replies)]
+        if request.on_text is not None and request.n == 1:
+            for word in re.findall(r"\s*\S+|\s+$", answers[0].text):
+                request.on_text(word)
+        return answers
 
     async def close(self) -> None:
         """Nothing to release."""

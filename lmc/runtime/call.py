@@ -11,6 +11,7 @@ from lmc.ir.graph import Slots
 from lmc.models.base import Answer, Request, Sampling
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message, ParseFailure
+from lmc.prompts.thinking import without_thoughts
 from lmc.runtime.conversation import Conversation
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import Step
@@ -81,7 +82,7 @@ class ModuleCall:
 
     def read(self, text: str) -> dict[str, Any]:
         """Validated output values by field. Raises: ParseFailure."""
-        outputs = self.layout.parse(self.spec, text)
+        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, text))
         try:
             value = validate(self.spec.result, self.value(outputs), lenient=True)
         except InvalidValue as problem:

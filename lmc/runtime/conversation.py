@@ -85,6 +85,7 @@ class Conversation:
             messages=tuple(messages),
             index=index,
             logprobs=scope.tokens is not None,
+            on_text=scope.run.listener if call.node is scope.run.spoken else None,
         )
         try:
             answer = await call.ask(model, request, batched=scope.batched)

@@ -22,6 +22,7 @@ from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import Env, Flow, Plan, Step, evaluate, plan_graph, resolver
 from lmc.runtime.reach import reached_slots, reached_tools
 from lmc.runtime.scope import Observer, Run, Scope
+from lmc.runtime.streaming import last_call
 from lmc.runtime.tools import Toolbox
 from lmc.runtime.traces import Trace
 
@@ -68,14 +69,17 @@ class Executor:
         stubs: Mapping[str, Any] | None = None,
         sample: int = 0,
         observer: Observer | None = None,
+        listener: Callable[[str], None] | None = None,
     ) -> Any:
         """Run a module or pipeline on JSON values and return its JSON result.
 
         `sample` sets repeated runs on the same inputs apart. `stubs` are results of modules and
-        tools that are not to be called.
+        tools that are not to be called. `listener` hears the text of the result piece by piece,
+        where one call of a model writes it.
         """
         graph = self.graph(name)
-        scope = Scope(Run(trace, stubs or {}, observer), sample=sample)
+        spoken = last_call(self.program, graph) if listener else None
+        scope = Scope(Run(trace, stubs or {}, observer, listener, spoken), sample=sample)
         try:
             return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
         finally:

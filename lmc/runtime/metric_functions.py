@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 import traceback
@@ -89,6 +90,22 @@ def function_metric(
     except ValueError:  # a function in C tells no signature
         pass
     return FunctionMetric(name, function, row, result)
+
+
+def code_digest(metric: Any) -> str | None:
+    """A hash of the file that a metric's Python function stands in; None for all other metrics.
+
+    A function that was typed into a session has no file: then its byte code and constants count.
+    """
+    if not isinstance(metric, FunctionMetric):
+        return None
+    function = inspect.unwrap(metric.function)
+    try:
+        code = Path(inspect.getsourcefile(function) or "").read_bytes()
+    except (TypeError, OSError):
+        made = getattr(function, "__code__", None)
+        code = made.co_code + repr(made.co_consts).encode() if made else repr(function).encode()
+    return hashlib.sha256(code).hexdigest()
 
 
 def to_score(name: str, value: Any, place: Span | None = None) -> Score:

@@ -123,6 +123,8 @@ class ModelPool:
         try:
             return await self._ask(bound, request, retry, cache)
         except ModelFailure as failure:
+            if failure.kind == "broken_stream":
+                raise
             given = bound.settings.get("fallback") if fallback is None else fallback
             names = [name for name in _names(given) if name != bound.name]
             for name in names:
@@ -245,7 +247,7 @@ class ModelPool:
         logprobs = request.logprobs or bound.logprobs
         return Request(  # not `replace`, which costs as much as the rest of this
             bound.model, request.messages, sampling, request.schema, request.adapter,
-            request.n, request.index, logprobs, timeout_s,
+            request.n, request.index, logprobs, timeout_s, request.on_text,
         )  # fmt: skip
 
     def _bind(self, name: str) -> BoundModel:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from lmc.runtime.loop import at_close, forget_closer, run_async, run_sync
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.pool import ANY_MODEL, ModelPool
 from lmc.runtime.prompting import first_prompt
+from lmc.runtime.streaming import pieces
 from lmc.runtime.traces import Trace
 from lmc.values import InvalidValue, to_json, to_python
 
@@ -199,12 +201,24 @@ class Callee:
     async def stream(self, *args: Any, **inputs: Any) -> AsyncIterator[str]:
         """Pieces of the text as they are there; only for results of type `str`.
 
+        Where the result is not the answer of one call of a model (a vote, say), it comes in one
+        piece. Leaving the loop early cancels the run.
         Raises: LmcError[not-supported] for other results.
         """
         if not isinstance(self.graph.result, StrType):
             message = f"streaming of `{self.graph.result}` is not supported yet; only of `str`"
             raise LmcError(error("not-supported", message, self.graph.span))
-        yield await self.acall(*args, **inputs)
+        bound = self._bind(args, inputs)
+
+        async def start(hear: Callable[[str], None]) -> str:
+            text: str = await run_async(
+                self.program.executor.run(self.graph.name, bound, listener=hear)
+            )
+            return text
+
+        async with aclosing(pieces(start)) as stream:
+            async for piece in stream:
+                yield piece
 
     def prompt(self, *args: Any, **inputs: Any) -> list[Message]:
         """The messages of the first model call for these inputs; no model is called."""

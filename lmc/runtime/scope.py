@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmc.diagnostics import LmcError
+from lmc.ir.graph import Node
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 Observer = Callable[[CallTrace], None]
@@ -19,6 +20,8 @@ class Run:
     trace: Trace | None = None
     stubs: Mapping[str, Any] = field(default_factory=dict)
     observer: Observer | None = None
+    listener: Callable[[str], None] | None = None  # hears the text of `spoken` as it comes
+    spoken: Node | None = None
 
 
 @dataclass(slots=True)

@@ -214,6 +214,16 @@ async def test_adapters_that_are_asked_together_answer_as_alone(folder, tmp_path
     assert len({answers[0].text for answers in one_by_one}) == 6
 
 
+async def test_text_is_heard_while_it_is_written(model):
+    pieces = []
+    request = replace(ask_for("q", temperature=1.0, max_tokens=40), on_text=pieces.append)
+    (answer,) = await model.generate(request)
+    heard = "".join(pieces)
+    assert len(pieces) > 1
+    assert answer.text.startswith(heard)
+    assert len(answer.text) - len(heard) <= 1  # half a character at the end
+
+
 async def test_pools_share_the_weights(folder):
     one, two = Transformers(str(folder)), Transformers(str(folder))
     before = threading.active_count()

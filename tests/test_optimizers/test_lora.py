@@ -1,4 +1,4 @@
-"""Weights as a parameter: trained from accepted runs, raced, confirmed, and kept in the artifact."""
+"""Weights as a parameter: trained from accepted runs, raced, confirmed, kept in the artifact."""
 
 import json
 import zipfile

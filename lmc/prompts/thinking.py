@@ -1,0 +1,30 @@
+"""The thoughts that reasoning models write before their answer, in marks of their own."""
+
+from __future__ import annotations
+
+import re
+
+from lmc.prompts.spec import CallSpec, ParseFailure
+
+_NAMES = ("think", "thinking")
+_OPENING = re.compile(r"\s*<(think|thinking)>", re.IGNORECASE)
+# Some chat templates open the block in the prompt: then only its end is in the answer.
+_LONE_END = re.compile(r"^[ \t]*</(think|thinking)>[ \t]*$", re.IGNORECASE | re.MULTILINE)
+
+
+def without_thoughts(spec: CallSpec, text: str) -> str:
+    """Drop the block of thoughts that an answer begins with; the trace keeps the text as it came.
+
+    A field of that name (the XML layout marks fields alike) is no block of thoughts.
+    Raises: ParseFailure where the block does not end, so that no answer follows.
+    """
+    if "<" not in text or any(f.name in _NAMES for f in spec.outputs):
+        return text
+    opening = _OPENING.match(text)
+    if opening is None:
+        end = _LONE_END.search(text)
+        return text if end is None else text[end.end() :].lstrip()
+    end = re.compile(rf"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
+    if end is None:
+        raise ParseFailure("the thoughts do not end, and no answer follows; raise `max_tokens`")
+    return text[end.end() :].lstrip()

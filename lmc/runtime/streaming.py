@@ -1,0 +1,62 @@
+"""Text that is heard while it is written: which call writes a result, and its pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from lmc.check.types import STR
+from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.runtime.reach import all_nodes
+
+Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listener; gives the text
+
+
+def last_call(program: ProgramGraph, graph: Graph) -> Node | None:
+    """Find the one model call whose answer is the result as it stands; None where there is none.
+
+    A call whose answer may still be refused (`require:`) or is one of several is not it.
+    """
+    nodes = {node.id: node for node in graph.nodes}
+    end = graph.nodes[-1]
+    node = nodes[end.inputs[0]] if end.op == "return" else end
+    if node.op == "call":
+        target = node.attrs["target"]
+        calls = [n for n in _everywhere(program) if n.op == "call" and n.attrs["target"] == target]
+        return last_call(program, program.graphs[target]) if len(calls) == 1 else None
+    if node.op != "model" or node.type != STR or node.attrs["role"] != "generate":
+        return None
+    slots = node.attrs["slots"]
+    return None if slots.requirements or slots.settings.get("reason") else node
+
+
+async def pieces(start: Start) -> AsyncIterator[str]:
+    """Yield the text of a run as it comes; joined, the pieces are the result.
+
+    White space at the ends belongs to no result, so it waits until something follows it. Leaving
+    early cancels the run.
+    """
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+    def hear(piece: str) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, piece)
+
+    run = asyncio.ensure_future(start(hear))
+    run.add_done_callback(lambda _: queue.put_nowait(None))
+    heard = said = ""
+    try:
+        while (piece := await queue.get()) is not None:
+            heard += piece
+            whole = heard.strip()
+            if len(whole) > len(said):
+                yield whole[len(said) :]
+                said = whole
+        whole = await run
+        if len(whole) > len(said):  # from a cache, or from a model that says all at once
+            yield whole[len(said) :]
+    finally:
+        run.cancel()
+
+
+def _everywhere(program: ProgramGraph) -> list[Node]:
+    return [node for graph in program.graphs.values() for node in all_nodes(graph)]

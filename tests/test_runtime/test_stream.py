@@ -1,0 +1,97 @@
+"""Text is heard while it is written, paid for once, and nothing is said twice."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmc
+from lmc.diagnostics import LmcError
+from lmc.models.event_stream import EventStream
+from lmc.models.scripted import Scripted
+from tests.loopback import Loopback
+
+SAY = 'generate say(x: str) -> str { """Say it.""" }\n'
+TELL = SAY + 'pipeline tell(x: str) -> str { let y = "{x}!" return say(y) }\n'
+VOTE = SAY + "vote chosen(x: str) -> str { sample: say(x), n: 3 }\n"
+TWICE = SAY + "pipeline twice(x: str) -> str { return say(say(x)) }\n"
+
+
+def load(tmp_path: Path, text: str, **options: Any) -> Any:
+    path = tmp_path / "p.lmp"
+    path.write_text(text)
+    return lmc.load(path, **{"cache": tmp_path / "cache.db", **options})
+
+
+def served(server: Loopback) -> str:
+    return f'default {{ model: far }}\nmodel far {{ name: "openai/m", base_url: "{server.url}" }}\n'
+
+
+async def heard(callee: Any, *args: Any) -> list[str]:
+    return [piece async for piece in callee.stream(*args)]
+
+
+@pytest.mark.parametrize(("text", "name"), [(SAY, "say"), (TELL, "tell")])
+async def test_words_come_one_by_one(tmp_path: Path, text: str, name: str) -> None:
+    program = load(tmp_path, text, backend=Scripted(lambda r: "  one two\nthree  "))
+    assert await heard(program[name], "a") == ["one", " two", "\nthree"]
+
+
+@pytest.mark.parametrize(("text", "name"), [(VOTE, "chosen"), (TWICE, "twice")])
+async def test_what_several_calls_make_comes_whole(tmp_path: Path, text: str, name: str) -> None:
+    program = load(tmp_path, text, backend=Scripted(lambda r: ["one two"] * r.n))
+    assert await heard(program[name], "a") == ["one two"]
+
+
+async def test_a_server_streams_and_the_answer_is_kept(tmp_path: Path) -> None:
+    with Loopback("one two three") as server:
+        program = load(tmp_path, served(server) + TELL)
+        assert await heard(program.tell, "a") == ["one", " two", " three"]
+        assert server.payloads[0]["stream"] is True
+        assert await heard(program.tell, "a") == ["one two three"]  # from the cache, at once
+        assert await program.tell.acall("a") == "one two three"
+        assert len(server.payloads) == 1
+    assert program.executor.pool.usage.completion_tokens == 3 * 3
+
+
+async def test_the_first_word_is_there_before_the_last_is_written(tmp_path: Path) -> None:
+    with Loopback("one two three four") as server:
+        server.pause_s = 0.2
+        program = load(tmp_path, served(server) + SAY)
+        stream = program.say.stream("a")
+        assert await anext(stream) == "one"
+        assert server.in_flight == 1
+        await stream.aclose()  # leaving early cancels the request
+        for _ in range(50):
+            await asyncio.sleep(0.02)
+            if not server.in_flight:
+                break
+        assert server.in_flight == 0
+
+
+async def test_an_answer_that_breaks_off_is_no_result_and_not_said_twice(tmp_path: Path) -> None:
+    with Loopback("one two<cut>") as server:
+        program = load(tmp_path, served(server) + SAY)
+        stream = program.say.stream("a")
+        assert [await anext(stream), await anext(stream)] == ["one", " two"]
+        with pytest.raises(LmcError, match="broke off"):
+            await anext(stream)
+        assert len(server.payloads) == 1
+
+
+def test_events_may_be_cut_anywhere() -> None:
+    data = (
+        'data: {"choices": [{"delta": {"content": "gr\u00fcn"}}]}\r\n\r\n: ping\n\n'
+        'data: {"choices": [{"delta": {}, "finish_reason": "length"}]}\n\ndata: nonsense\n\n'
+        'data: {"choices": [], "usage": {"completion_tokens": 1}}\n\ndata: [DONE]'
+    ).encode()
+    said: list[str] = []
+    whole = EventStream(said.append)
+    whole.feed(data)
+    for size in (1, 2, 7):
+        cut = EventStream(lambda _: None)
+        for start in range(0, len(data), size):
+            cut.feed(data[start : start + size])
+        assert cut.body() == whole.body()
+    assert said == ["gr\u00fcn"]
