@@ -17,6 +17,7 @@ from lmc.optimizers.gate import MIN_CONFIRM_ROWS
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
 from lmc.runtime.measuring import declaration, find_data, find_metric
+from lmc.runtime.metric_functions import code_digest
 
 if TYPE_CHECKING:
     from lmc.check.program import OptimizeDef, Step
@@ -107,6 +108,7 @@ class Plan:
             "parameters": self.program.parameters.to_json(),
             "target": self.target,
             "metric": self.metric.name,
+            "metric_code": code_digest(self.metric),
             "data": self.rows.digest,
             "rows": self.rows.counts(),
             "steps": list(steps_text(self.steps)),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmc.cli.inputs import read_inputs
 from lmc.cli.terminal import cache_option, count, model_option, program_argument
+
+if TYPE_CHECKING:
+    from lmc.runtime.program import Callee
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
@@ -18,6 +21,7 @@ from lmc.cli.terminal import cache_option, count, model_option, program_argument
 @click.option("-t", "--target", help="Module or pipeline to run (`main`, else the last one).")
 @click.option("-i", "--input", "given", help="All inputs as a JSON object, `@file.json`, or `-`.")
 @click.option("--json", "as_json", is_flag=True, help="Print strings as JSON too.")
+@click.option("--stream", is_flag=True, help="Print text while the model writes it.")
 @click.option("--trace", is_flag=True, help="Show every model call on standard error.")
 @click.option("--prompt", "prompt_only", is_flag=True, help="Show the prompt; call no model.")
 @model_option
@@ -28,12 +32,15 @@ def command(
     target: str | None,
     given: str | None,
     as_json: bool,
+    stream: bool,
     trace: bool,
     prompt_only: bool,
     model: str | None,
     cache: bool,
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
+    from lmc.check.types import StrType
+    from lmc.runtime.loop import run_sync
     from lmc.runtime.program import load
     from lmc.runtime.traces import Trace
 
@@ -43,6 +50,12 @@ def command(
     if prompt_only:
         _print_messages(callee.prompt(**inputs))
         return
+    if stream:
+        if trace:
+            raise click.UsageError("--trace shows calls that are done; leave out --stream")
+        if isinstance(callee.graph.result, StrType) and not as_json:
+            run_sync(_print_pieces(callee, inputs))
+            return
     calls = Trace()
     try:
         result, _ = callee.run_traced(inputs, calls)
@@ -50,6 +63,14 @@ def command(
         if trace:
             _print_trace(calls)
     click.echo(result if isinstance(result, str) and not as_json else _json(result))
+
+
+async def _print_pieces(callee: Callee, inputs: dict[str, Any]) -> None:
+    try:
+        async for piece in callee.stream(**inputs):
+            click.echo(piece, nl=False)
+    finally:
+        click.echo()
 
 
 def _json(value: Any) -> str:

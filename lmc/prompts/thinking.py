@@ -28,3 +28,15 @@ def without_thoughts(spec: CallSpec, text: str) -> str:
     if end is None:
         raise ParseFailure("the thoughts do not end, and no answer follows; raise `max_tokens`")
     return text[end.end() :].lstrip()
+
+
+def answer_so_far(text: str) -> str:
+    """The part of a text still being written that is no thought, as far as can be seen."""
+    begun = text.lstrip().lower()
+    if begun and any(f"<{name}>".startswith(begun) for name in _NAMES):
+        return ""
+    opening = _OPENING.match(text)
+    if opening is None:
+        return text
+    end = re.compile(rf"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
+    return text[end.end() :].lstrip() if end else ""

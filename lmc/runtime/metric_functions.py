@@ -93,19 +93,14 @@ def function_metric(
 
 
 def code_digest(metric: Any) -> str | None:
-    """A hash of the file that a metric's Python function stands in; None for all other metrics.
-
-    A function that was typed into a session has no file: then its byte code and constants count.
-    """
+    """Hash the file in which a metric's Python function stands; None for all other metrics."""
     if not isinstance(metric, FunctionMetric):
         return None
-    function = inspect.unwrap(metric.function)
     try:
-        code = Path(inspect.getsourcefile(function) or "").read_bytes()
-    except (TypeError, OSError):
-        made = getattr(function, "__code__", None)
-        code = made.co_code + repr(made.co_consts).encode() if made else repr(function).encode()
-    return hashlib.sha256(code).hexdigest()
+        file = inspect.getsourcefile(inspect.unwrap(metric.function))
+    except TypeError:  # written in C
+        return None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
 
 
 def to_score(name: str, value: Any, place: Span | None = None) -> Score:

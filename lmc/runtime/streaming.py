@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from lmc.check.types import STR
 from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.prompts.thinking import answer_so_far
 from lmc.runtime.reach import all_nodes
 
 Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listener; gives the text
@@ -30,7 +31,7 @@ def last_call(program: ProgramGraph, graph: Graph) -> Node | None:
     return None if slots.requirements or slots.settings.get("reason") else node
 
 
-async def pieces(start: Start) -> AsyncIterator[str]:
+async def pieces(start: Start) -> AsyncGenerator[str, None]:
     """Yield the text of a run as it comes; joined, the pieces are the result.
 
     White space at the ends belongs to no result, so it waits until something follows it. Leaving
@@ -47,7 +48,7 @@ async def pieces(start: Start) -> AsyncIterator[str]:
     try:
         while (piece := await queue.get()) is not None:
             heard += piece
-            whole = heard.strip()
+            whole = answer_so_far(heard).strip()
             if len(whole) > len(said):
                 yield whole[len(said) :]
                 said = whole

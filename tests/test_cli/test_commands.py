@@ -75,6 +75,21 @@ def test_every_command_has_a_summary() -> None:
     assert all(cli.get_command(None, name).help for name in COMMANDS)  # type: ignore[arg-type, union-attr]
 
 
+def test_run_streams_text_and_nothing_else(folder: Path) -> None:
+    (folder / "say.lmp").write_text(
+        'model clerk { name: "scripted/script.json" }\ndefault { model: clerk }\n'
+        'generate say(message: str) -> str { "Say it." }\n'
+        'generate count(message: str) -> list[str] { "Count." }\n'
+    )
+    (folder / "script.json").write_text(json.dumps({"rules": [], "default": '["a", "b"]'}))
+    said = run("run", "say.lmp", "-t", "say", "--message", "x", "--stream").stdout
+    assert said == '["a", "b"]\n'
+    counted = run("run", "say.lmp", "-t", "count", "--message", "x", "--stream").stdout
+    assert json.loads(counted) == ["a", "b"]
+    both = run("run", "say.lmp", "-t", "say", "--message", "x", "--stream", "--trace", code=2)
+    assert "leave out --stream" in both.stderr
+
+
 def test_check_reports_and_exits_1(folder: Path) -> None:
     assert "no errors" in run("check", "desk.lmp").stdout
     (folder / "bad.lmp").write_text("generate g(x: strr) -> int\n")

@@ -147,3 +147,27 @@ def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
     second.open()
     assert second.resumed
     second.close()
+
+
+def test_a_changed_metric_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmc.optimizers.plan import make_plan
+    from tests.test_optimizers.worlds import scripted
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "colours.lmp").write_text(ONE)
+    code = tmp_path / "changing_metric.py"
+    code.write_text("def score(gold, pred):\n    return gold['label'] == pred\n")
+
+    def identity(metric: str) -> dict[str, Any]:
+        options: dict[str, Any] = dict.fromkeys(("target", "optimizer", "steps", "model", "budget"))
+        plan = make_plan(
+            tmp_path / "colours.lmp", metric=metric, data=colour_rows(100), seed=0, cache=False,
+            backend=scripted(), **options,
+        )  # fmt: skip
+        return plan.identity()
+
+    before = identity("changing_metric:score")
+    assert before == identity("changing_metric:score")
+    code.write_text("def score(gold, pred):\n    return gold['label'][0] == pred[:1]\n")
+    assert before != identity("changing_metric:score")
+    assert identity("accuracy")["metric_code"] is None

@@ -55,6 +55,12 @@ async def test_a_server_streams_and_the_answer_is_kept(tmp_path: Path) -> None:
     assert program.executor.pool.usage.completion_tokens == 3 * 3
 
 
+async def test_thoughts_are_not_heard(tmp_path: Path) -> None:
+    thinking = Scripted(lambda r: "<think>one or two?\nno</think>\n\nthree four")
+    program = load(tmp_path, SAY, backend=thinking)
+    assert await heard(program.say, "a") == ["three", " four"]
+
+
 async def test_the_first_word_is_there_before_the_last_is_written(tmp_path: Path) -> None:
     with Loopback("one two three four") as server:
         server.pause_s = 0.2
