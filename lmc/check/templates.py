@@ -8,6 +8,7 @@ from typing import Any
 
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
+from lmc.check.template_fields import check_fields
 from lmc.diagnostics import did_you_mean
 from lmc.source import Span
 from lmc.syntax import nodes
@@ -47,6 +48,8 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
     known = [*(p.name for p in module.signature.params), *SLOTS]
     for name in sorted(used - {*known, *_GIVEN}):
         _report(env, text, name, known, "unknown-template-name", "parameter or slot")
+    types = {p.name: p.type for p in module.signature.params}
+    check_fields(env, tree, types, lambda name: _name_span(text, name, before=r"[.'\"]\s*"))
     return used
 
 
@@ -81,13 +84,13 @@ def _environment() -> Any:
     return ImmutableSandboxedEnvironment()
 
 
-def _name_span(text: nodes.String, name: str) -> Span:
+def _name_span(text: nodes.String, name: str, before: str = r"\b") -> Span:
     """Where a name stands between the braces of a template, as far as its text tells."""
     source = text.span.text
     for braces in re.finditer(r"\{\{.*?\}\}|\{%.*?%\}", source, re.DOTALL):
-        found = re.search(rf"\b{re.escape(name)}\b", braces.group())
+        found = re.search(rf"{before}({re.escape(name)})\b", braces.group())
         if found:
-            start = text.span.start + braces.start() + found.start()
+            start = text.span.start + braces.start() + found.start(1)
             return Span(text.span.source, start, start + len(name))
     return text.span
 

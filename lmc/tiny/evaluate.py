@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,23 +20,35 @@ from lmc.tiny import MODEL_DIR
 from lmc.tiny.arithmetic import arithmetic
 from lmc.tiny.families import FAMILIES
 from lmc.tiny.labels import ATTRIBUTES, UNSEEN_ATTRIBUTES, arbitrary
+from lmc.tiny.logic import PUZZLES, logic
 from lmc.tiny.task import Instance, Task, draw_instance
 
 SHOTS = (0, 2, 4, 8)
 CARD = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+MARKS = "<!-- {}: begin -->", "<!-- {}: end -->"
 
-_BY_NAME = {name: tuple(a for a in ATTRIBUTES if a.name == name) for name in ("topic", "category")}
+_BY_NAME = {
+    name: tuple(a for a in ATTRIBUTES if a.name == name) for name in ("topic", "category", "form")
+}
 MEASURED: dict[str, Callable[[Random], Task]] = {
     "arbitrary labels, all kinds": lambda r: arbitrary(r, unseen_words=True),
     "arbitrary labels, topic of a message": lambda r: arbitrary(r, True, _BY_NAME["topic"]),
     "arbitrary labels, category of a noun": lambda r: arbitrary(r, True, _BY_NAME["category"]),
+    "arbitrary labels, form of a sentence": lambda r: arbitrary(r, True, _BY_NAME["form"]),
     "arbitrary labels, categories never labelled": lambda r: arbitrary(r, True, UNSEEN_ATTRIBUTES),
     "named labels": FAMILIES["named"],
     "two-digit sums with steps": lambda r: arithmetic(r, (1, 0, 0, 0, 0), "steps"),
     "arithmetic with steps": lambda r: arithmetic(r, form="steps"),
     "arithmetic with reasoning": lambda r: arithmetic(r, form="reasoning"),
     "arithmetic, answer alone": lambda r: arithmetic(r, form="answer"),
+    **{
+        f"{make.__name__}, with reasoning": partial(logic, make=make, form="reasoning")
+        for make in PUZZLES
+    },
+    **{
+        f"{make.__name__}, answer alone": partial(logic, make=make, form="answer")
+        for make in PUZZLES
+    },
     "words and lists": FAMILIES["strings"],
     "look-up in a passage": FAMILIES["lookup"],
     "facts from a message": FAMILIES["extraction"],
@@ -154,16 +167,17 @@ def table(writer: Writer, seed: int, count: int, names: Sequence[str]) -> list[s
     return lines
 
 
-def write_card(lines: list[str], seed: int, count: int) -> None:
-    """Put the table between the two marks of the model card."""
+def write_card(lines: list[str], seed: int, count: int, part: str = "figures") -> None:
+    """Put a table between two marks of the model card."""
     text = CARD.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
+    begin, end = (mark.format(part) for mark in MARKS)
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
     note = (
         f"Exact match in %, {count} unseen instances a cell (seed {seed}); "
         "the 95 % interval of Wilson in brackets."
     )
-    body = "\n".join([BEGIN, note, "", *lines, END])
+    body = "\n".join([begin, note, "", *lines, end])
     CARD.write_text(head + body + tail, encoding="utf-8")
 
 

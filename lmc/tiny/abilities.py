@@ -1,0 +1,159 @@
+"""What the model is good for in a program: `python -m lmc.tiny.abilities`.
+
+Steps before the answer, votes, verdicts, answers that read as their types: on questions that were
+never trained on. With `--card` the table goes into README.md beside this file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+
+from lmc.check.types import BOOL, RecordType
+from lmc.prompts.spec import BARE, REASONING, ParseFailure
+from lmc.tiny import MODEL_DIR
+from lmc.tiny.arithmetic import arithmetic
+from lmc.tiny.checking import checking
+from lmc.tiny.evaluate import Cell, Writer, draw_unseen, write_card
+from lmc.tiny.families import FAMILIES
+from lmc.tiny.logic import booleans, counting, exchanges, logic
+from lmc.tiny.task import LAYOUTS, Instance, Task
+from lmc.values import InvalidValue, validate
+
+TEMPERATURE = 0.8
+VOTES, CRITIC_SAMPLES = 9, 8
+_STORIES = (0, 0, 0, 1, 1)  # kinds of arithmetic: those of several steps
+_PUZZLES = (booleans, counting, exchanges)
+Make = Callable[[Random], Task]
+
+
+def several_steps(form: str) -> Make:
+    """Problems of several steps, half of them sums in words, half puzzles."""
+
+    def make(rng: Random) -> Task:
+        if rng.random() < 0.5:
+            return arithmetic(rng, _STORIES, form)
+        return logic(rng, rng.choice(_PUZZLES), form)
+
+    return make
+
+
+def judged(rng: Random) -> Task:
+    """A draft to be called right or wrong, by a truth value."""
+    while True:
+        task = checking(rng)
+        if task.spec.result is BOOL and task.kind != "first":
+            return task
+
+
+def answers(writer: Writer, asked: Sequence[Instance], seed: int, temperature: float) -> list[Any]:
+    """The value of each answer, None where it does not read as its type."""
+    written = writer.answers(asked, temperature=temperature, seed=seed)
+    return [value_of(instance, text) for instance, text in zip(asked, written)]
+
+
+def value_of(instance: Instance, text: str) -> Any:
+    """The last output of an answer, typed; None where it cannot be read."""
+    spec = instance.task.spec
+    record = isinstance(spec.result, RecordType)
+    try:
+        outputs = instance.layout.parse(spec, text)
+        given = {k: v for k, v in outputs.items() if k != REASONING} if record else outputs[BARE]
+        value = validate(spec.result, given, lenient=True)
+    except (ParseFailure, InvalidValue, KeyError):
+        return None
+    return str(value[spec.outputs[-1].name] if record else value)
+
+
+def wanted(instance: Instance) -> str:
+    """The right last output."""
+    return str(instance.case.outputs[instance.task.spec.outputs[-1].name])
+
+
+def right(found: Sequence[Any], asked: Sequence[Instance]) -> Cell:
+    """Count the right ones."""
+    return Cell(sum(v == wanted(i) for v, i in zip(found, asked)), len(asked))
+
+
+def steps_or_not(writer: Writer, seed: int, count: int) -> list[str]:
+    """Answer alone, and after reasoning; greedy, four demonstrations."""
+    cells = []
+    for form in ("answer", "reasoning"):
+        asked = draw_unseen(seed, several_steps(form), 4, count)
+        cells.append(right(answers(writer, asked, seed, 0.0), asked))
+    return [f"| several steps: answer alone | {cells[0]} |", f"| … after reasoning | {cells[1]} |"]
+
+
+def one_or_majority(writer: Writer, seed: int, count: int) -> list[str]:
+    """One sample against the majority of nine, at the same temperature, with reasoning."""
+    asked = draw_unseen(seed, several_steps("reasoning"), 4, count)
+    samples = [answers(writer, asked, seed + 1000 * i, TEMPERATURE) for i in range(VOTES)]
+    votes = [Counter(v for v in given if v is not None) for given in zip(*samples)]
+    most = [vote.most_common(1)[0][0] if vote else None for vote in votes]
+    one = Cell(sum(right(s, asked).right for s in samples), count * VOTES)
+    return [
+        f"| one sample at temperature {TEMPERATURE} | {one} |",
+        f"| … majority of {VOTES} | {right(most, asked)} |",
+    ]
+
+
+def critic(writer: Writer, seed: int, count: int) -> list[str]:
+    """How well the share of samples that call a draft right tells right ones from wrong ones."""
+    asked = draw_unseen(seed, judged, 2, count)
+    samples = [answers(writer, asked, seed + 1000 * i, 1.0) for i in range(CRITIC_SAMPLES)]
+    scores = [sum(v == "True" for v in given) for given in zip(*samples)]
+    area = auc(scores, [wanted(i) == "True" for i in asked])
+    return [f"| verdicts on drafts: area under the curve, in % | {100 * area:.0f} |"]
+
+
+def typed(writer: Writer, seed: int, count: int) -> list[str]:
+    """Answers that read as their types, with nothing to constrain decoding, by layout."""
+    lines = []
+    for layout in LAYOUTS:
+        cells = []
+        for make in FAMILIES.values():
+            asked = [
+                Instance(i.task, i.demos, i.case, layout)
+                for i in draw_unseen(seed, make, 2, -(-count // len(FAMILIES)))
+            ]
+            found = answers(writer, asked, seed, 0.0)
+            cells.append(Cell(sum(v is not None for v in found), len(asked)))
+        whole = Cell(sum(c.right for c in cells), sum(c.total for c in cells))
+        lines.append(f"| reads as its type, layout {layout.name} | {whole} |")
+    return lines
+
+
+def auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
+    """Area under the ROC curve by the rank-sum statistic, ties counted half."""
+    good = [s for s, p in zip(scores, positive) if p]
+    bad = [s for s, p in zip(scores, positive) if not p]
+    wins = sum((g > b) + 0.5 * (g == b) for g in good for b in bad)
+    return wins / (len(good) * len(bad))
+
+
+MEASURES = (steps_or_not, one_or_majority, critic, typed)
+
+
+@click.command()
+@click.option("--model", type=click.Path(path_type=Path, exists=True), default=MODEL_DIR)
+@click.option("--seed", default=1, help="Seed of the questions.")
+@click.option("--count", default=200, help="Questions a measure.")
+@click.option("--card", is_flag=True, help="Write the table into README.md.")
+def main(model: Path, seed: int, count: int, card: bool) -> None:
+    """Measure what the model is good for in a program."""
+    writer = Writer(model)
+    lines = ["| on unseen questions | right in % |", "|---|---|"]
+    for measure in MEASURES:
+        lines += measure(writer, seed, count)
+        click.echo("\n".join(lines[-3:]))
+    if card:
+        write_card(lines, seed, count, "abilities")
+
+
+if __name__ == "__main__":
+    main()
