@@ -92,7 +92,11 @@ def _mismatch_help(actual: Type, expected: Type) -> str | None:
 
 def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:
     """Check that an expression is a bool."""
-    actual = infer(env, expr, BOOL)
+    require_bool(env, expr, infer(env, expr, BOOL), why)
+
+
+def require_bool(env: Env, expr: nodes.Expr, actual: Type, why: str) -> None:
+    """Report an expression whose inferred type is no bool."""
     if not is_subtype(actual, BOOL):
         env.ctx.report(
             "condition-not-bool",

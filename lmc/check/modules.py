@@ -157,8 +157,9 @@ def _mentions(expr: nodes.Expr | None, name: str) -> bool:
             return _mentions(value, name)
         case nodes.Call(args=args):
             return any(_mentions(arg.value, name) for arg in args)
-        case nodes.Binary(left=left, right=right):
-            return _mentions(left, name) or _mentions(right, name)
+        case nodes.Binary():
+            chain = expr.chain()
+            return any(_mentions(e, name) for e in (chain[0].left, *(b.right for b in chain)))
     return False
 
 

@@ -23,14 +23,27 @@ def facts(env: Env, condition: nodes.Expr, outcome: bool) -> dict[Path, Type]:
     match condition:
         case nodes.Unary(op="not", operand=operand):
             return facts(env, operand, not outcome)
-        case nodes.Binary(op="and" | "or" as op, left=left, right=right):
-            both = (op == "and") == outcome
-            return {**facts(env, left, outcome), **facts(env, right, outcome)} if both else {}
+        case nodes.Binary(op="and" | "or"):
+            return _all_facts(env, condition, outcome)
         case nodes.Binary(op="==" | "!=" as op, left=left, right=nodes.NoneLit()):
             return _none_fact(env, left, (op == "==") == outcome)
         case nodes.Binary(op="==" | "!=" as op, left=nodes.NoneLit(), right=right):
             return _none_fact(env, right, (op == "==") == outcome)
     return {}
+
+
+def _all_facts(env: Env, condition: nodes.Binary, outcome: bool) -> dict[Path, Type]:
+    """What the parts of a chain say, as far back as all of them have this outcome."""
+    found: dict[Path, Type] = {}
+    for link in condition.chain():
+        if link.op not in ("and", "or"):
+            found = facts(env, link, outcome)
+        elif (link.op == "and") != outcome:
+            found = {}
+        else:
+            start = {} if isinstance(link.left, nodes.Binary) else facts(env, link.left, outcome)
+            found |= {**start, **facts(env, link.right, outcome)}
+    return found
 
 
 def _none_fact(env: Env, expr: nodes.Expr, is_none: bool) -> dict[Path, Type]:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lmc.check.inference import _mismatch_help, check_condition, infer, join_all
+from lmc.check.inference import (
+    _mismatch_help,
+    check_condition,
+    infer,
+    join_all,
+    require_bool,
+)
 from lmc.check.narrowing import facts
-from lmc.check.scope import Env
+from lmc.check.scope import Env, Path
 from lmc.check.subtyping import comparable, is_number, is_text, join, required, show, widen
 from lmc.check.types import (
     BOOL,
@@ -63,15 +69,48 @@ def _no_operator(env: Env, expr: nodes.Expr, op: str, *types: Type) -> Type:
 
 
 def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:
-    """Infer `a op b`; the right side of `and` and `or` knows what the left one says."""
-    if expr.op in ("and", "or"):
-        check_condition(env, expr.left, f"the left side of `{expr.op}`")
-        right = env.knowing(facts(env, expr.left, expr.op == "and"))
-        check_condition(right, expr.right, f"the right side of `{expr.op}`")
+    """Infer `a op b`, and the chain of operations that `a` may be, from its start."""
+    chain = expr.chain()
+    hints = _hints(chain, expected)
+    left = infer(env, chain[0].left, hints[0])
+    logical = _Logical(env)
+    for link, hint in zip(chain, hints):
+        if link.op in ("and", "or"):
+            left = logical.infer(link, left)
+        else:
+            left = _OPERATORS[link.op](env, link, left, infer(env, link.right, hint))
+        env.ctx.program.types[id(link)] = left
+    return left
+
+
+def _hints(chain: list[nodes.Binary], expected: Type | None) -> list[Type | None]:
+    """What each operation of a chain is expected to take."""
+    hints: list[Type | None] = []
+    for link in reversed(chain):
+        expected = BOOL if link.op in ("and", "or") else expected
+        hints.append(expected)
+    return hints[::-1]
+
+
+class _Logical:
+    """`and` and `or` of one chain; the right side of each knows what the left one says."""
+
+    def __init__(self, env: Env) -> None:
+        self.env = env
+        self.last: nodes.Binary | None = None
+        self.known: dict[Path, Type] = {}
+
+    def infer(self, link: nodes.Binary, left: Type) -> Type:
+        """Infer one operation, whose left side has been inferred."""
+        env, outcome = self.env, link.op == "and"
+        require_bool(env, link.left, left, f"the left side of `{link.op}`")
+        if self.last is link.left and self.last.op == link.op:  # known but for its right side
+            self.known |= facts(env, self.last.right, outcome)
+        else:
+            self.known = facts(env, link.left, outcome)
+        check_condition(env.knowing(self.known), link.right, f"the right side of `{link.op}`")
+        self.last = link
         return BOOL
-    left = infer(env, expr.left, expected)
-    right_type = infer(env, expr.right, expected)
-    return _OPERATORS[expr.op](env, expr, left, right_type)
 
 
 def _coalesce(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:

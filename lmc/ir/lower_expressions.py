@@ -51,7 +51,7 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             fn = "neg" if expr.op == "-" else "not"
             return body.operation(fn, type, (expression(body, expr.operand),), span)
         case nodes.Binary():
-            return _binary(body, expr, type)
+            return _chain(body, expr.chain())
         case nodes.IfExpr():
             return body.either(
                 type,
@@ -89,9 +89,15 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
     )
 
 
-def _binary(body: Body, expr: nodes.Binary, type: Type) -> str:
-    left = expression(body, expr.left)
+def _chain(body: Body, links: Sequence[nodes.Binary]) -> str:
+    """Lower `a op b op c` from its start: a chain may be longer than calls may nest."""
+    value = expression(body, links[0].left)
+    for link in links:
+        value = _binary(body, value, link, body.type_of(link))
+    return value
 
+
+def _binary(body: Body, left: str, expr: nodes.Binary, type: Type) -> str:
     def right(body: Body) -> str:
         return expression(body, expr.right)
 

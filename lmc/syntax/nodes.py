@@ -245,6 +245,19 @@ class Binary(Expr):
     left: Expr
     right: Expr
 
+    def chain(self) -> list[Binary]:
+        """`a + b + c` nests to the left, at any length: its operations, the innermost first."""
+        links: list[Binary] = []
+        link: Expr = self
+        while isinstance(link, Binary):
+            links.append(link)
+            link = link.left
+        return links[::-1]
+
+    def _content(self) -> tuple[Any, ...]:
+        links = self.chain()
+        return (links[0].left, *(part for link in links for part in (link.op, link.right)))
+
 
 @node
 class IfExpr(Expr):

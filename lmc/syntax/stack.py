@@ -123,6 +123,8 @@ class Stack:
         children = _children(rule, values, base)
         start = self.starts[base] if size else self.end
         depth = max(self.depths[base:], default=0)
+        if rule.name == "binary":  # a chain is walked link by link, so its left side is no nesting
+            depth = max(self.depths[base] - 1, self.depths[-1])
         del states[len(states) - size :], values[base:], self.starts[base:], self.depths[base:]
         states.append(self.rows[states[-1]][rule.origin])
         self.starts.append(start)

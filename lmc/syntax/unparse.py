@@ -180,10 +180,8 @@ def _operation(expr: n.Expr) -> tuple[int, str]:
     match expr:
         case n.IfExpr(condition, then, otherwise):
             return _IF, f"if {_expr(condition)} then {_expr(then)} else {_expr(otherwise)}"
-        case n.Binary(op, left, right):
-            binding = _BINARY[op]
-            left_text = _expr(left, binding + (binding == _COMPARE))
-            return binding, f"{left_text} {op} {_expr(right, binding + 1)}"
+        case n.Binary():
+            return _chain(expr.chain())
         case n.Unary("not", operand):
             return _NOT, f"not {_expr(operand, _NOT)}"
         case n.Unary(_, operand):
@@ -195,6 +193,16 @@ def _operation(expr: n.Expr) -> tuple[int, str]:
         case n.Call(target, args):
             return _POSTFIX, f"{_expr(target, _POSTFIX)}({_args(args)})"
     return _ATOM, _atom(expr)
+
+
+def _chain(links: list[n.Binary]) -> tuple[int, str]:
+    left, text = _operation(links[0].left)
+    for link in links:
+        binding = _BINARY[link.op]
+        if left < binding + (binding == _COMPARE):
+            text = f"({text})"
+        left, text = binding, f"{text} {link.op} {_expr(link.right, binding + 1)}"
+    return left, text
 
 
 def _atom(expr: n.Expr) -> str:
