@@ -1,6 +1,6 @@
 """Values at the borders: untrusted JSON is validated, typed Python objects come and go."""
 
-from lmc.values.python_types import python_type, to_json, to_python
+from lmc.values.border import python_type, to_json, to_python
 from lmc.values.schema import json_schema
 from lmc.values.validation import InvalidValue, Problem, validate
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import keyword
 import warnings
-from collections.abc import Mapping
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictBool, TypeAdapter, create_model
@@ -30,7 +28,6 @@ from lmc.check.types import (
     UnionType,
 )
 from lmc.values.by_type import once_by_type
-from lmc.values.validation import InvalidValue, Problem, validate
 
 
 class Record(BaseModel):
@@ -39,19 +36,6 @@ class Record(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True
     )
-
-
-def to_python(type: Type, value: Any) -> Any:
-    """A JSON value of a type as the object that Python callers see."""
-    return _adapter(type).validate_python(value)
-
-
-def to_json(type: Type, value: Any) -> Any:
-    """The JSON value of a Python object: a model, dataclass, mapping, enum or plain value.
-
-    Raises: InvalidValue where it does not have the type.
-    """
-    return validate(type, _plain(value))
 
 
 @once_by_type
@@ -92,7 +76,8 @@ def python_type(type: Type) -> Any:
 
 
 @once_by_type
-def _adapter(type: Type) -> TypeAdapter[Any]:
+def adapter(type: Type) -> TypeAdapter[Any]:
+    """What turns JSON values of a type into Python objects."""
     return TypeAdapter(python_type(type))
 
 
@@ -111,7 +96,7 @@ def _member(field: Field) -> tuple[Any, Any]:
         options["alias"] = field.name
     if field.has_default:
         default = field.default
-        options["default_factory"] = lambda: to_python(field.type, default)
+        options["default_factory"] = lambda: adapter(field.type).validate_python(default)
     return python_type(field.type), ModelField(**options)
 
 
@@ -125,25 +110,3 @@ def _attribute(name: str) -> str:
 
 def _class_name(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    if depth > 100:
-        raise InvalidValue(Problem("", "is nested too deeply"))
-    match value:
-        case Enum():
-            return value.value if isinstance(value, str) else value.name
-        case None | str() | int() | float():
-            return value
-        case BaseModel():
-            fields = type(value).model_fields
-            return {f.alias or n: _plain(getattr(value, n), depth + 1) for n, f in fields.items()}
-        case Mapping():
-            return {k: _plain(v, depth + 1) for k, v in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_plain(v, depth + 1) for v in value]
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = [f.name for f in dataclasses.fields(value)]
-            return {n: _plain(getattr(value, n), depth + 1) for n in names}
-        case _:
-            return value

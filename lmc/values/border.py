@@ -1,0 +1,66 @@
+"""Where typed Python objects come and go. What needs pydantic's models is loaded with the first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from lmc.check.types import Type
+from lmc.values.validation import InvalidValue, Problem, validate
+
+_MAX_DEPTH = 100
+
+
+def python_type(type: Type) -> Any:
+    """The Python type of a type: a class for records and enums, an annotation for the rest."""
+    from lmc.values.python_types import python_type
+
+    return python_type(type)
+
+
+def to_python(type: Type, value: Any) -> Any:
+    """A JSON value of a type as the object that Python callers see."""
+    from lmc.values.python_types import adapter
+
+    return adapter(type).validate_python(value)
+
+
+def to_json(type: Type, value: Any) -> Any:
+    """The JSON value of a Python object: a model, dataclass, mapping, enum or plain value.
+
+    Raises: InvalidValue where it does not have the type.
+    """
+    return validate(type, _plain(value))
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    if depth > _MAX_DEPTH:
+        raise InvalidValue(Problem("", "is nested too deeply"))
+    match value:
+        case Enum():
+            return value.value if isinstance(value, str) else value.name
+        case None | str() | int() | float():
+            return value
+        case Mapping():
+            return {k: _plain(v, depth + 1) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(v, depth + 1) for v in value]
+        case _:
+            names = _field_names(value)
+            return value if names is None else {
+                key: _plain(getattr(value, name), depth + 1) for name, key in names.items()
+            }  # fmt: skip
+
+
+def _field_names(value: Any) -> dict[str, str] | None:
+    """Attributes of a dataclass or a pydantic model with their keys; None for other objects."""
+    if isinstance(value, type):
+        return None
+    if dataclasses.is_dataclass(value):
+        return {f.name: f.name for f in dataclasses.fields(value)}
+    fields = getattr(type(value), "model_fields", None)  # of pydantic's models
+    if not isinstance(fields, dict):
+        return None
+    return {name: field.alias or name for name, field in fields.items()}
