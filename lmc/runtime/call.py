@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
@@ -64,8 +64,8 @@ class ModuleCall:
     async def ask(self, model: str | None, request: Request, *, batched: bool) -> Answer:
         """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
 
-        async def send(request: Request) -> list[Answer]:
-            return await self.executor.pool.ask(model, request, **self.policy)
+        def send(request: Request) -> Awaitable[list[Answer]]:
+            return self.executor.pool.ask(model, request, **self.policy)
 
         if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
             return await self.executor.batcher.ask(self, request, send)

@@ -212,10 +212,10 @@ def _unknown_inputs(graph: Graph, inputs: Mapping[str, Any]) -> list[Diagnostic]
 # --- nodes with effects ---
 
 
-async def perform_model(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+def perform_model(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Awaitable[Any]:
     """One model call of a module."""
     call = executor.module_call(step)
-    return await call(dict(zip(step.node.attrs["names"], args)), scope)
+    return call(dict(zip(step.node.attrs["names"], args)), scope)
 
 
 async def perform_call(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:

@@ -178,8 +178,8 @@ class ModelPool:
         found = answers_found(cache, keys) if cache is not None else {}
         if len(found) < request.n:
 
-            async def fetch(places: Sequence[int]) -> dict[int, Answer]:
-                return await self._fetch(bound, request, policy, keys, places, cache)
+            def fetch(places: Sequence[int]) -> Awaitable[dict[int, Answer]]:
+                return self._fetch(bound, request, policy, keys, places, cache)
 
             await self._flights.complete(keys, found, fetch)
         return [found[place] for place in range(request.n)]
@@ -225,12 +225,12 @@ class ModelPool:
         """Send the request each time it is called; the first time is what was reserved."""
         sent = False
 
-        async def attempt() -> Sequence[Answer]:
+        def attempt() -> Awaitable[Sequence[Answer]]:
             nonlocal sent
             if sent and self.budget is not None:
                 self.budget.charge(Usage(calls=request.n))
             sent = True
-            return await _generate(bound, request)
+            return _generate(bound, request)
 
         return attempt
 

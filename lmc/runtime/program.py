@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from functools import cached_property
 from pathlib import Path
@@ -235,8 +235,10 @@ class Callee:
         parameters = ", ".join(f"{p.name}: {p.type}" for p in self.graph.inputs)
         return f"<{self.graph.kind} {self.graph.name}({parameters}) -> {self.graph.result}>"
 
-    async def _run(self, inputs: Mapping[str, Any], trace: Trace | None = None) -> Any:
-        return await self.program.executor.run(self.graph.name, inputs, trace=trace)
+    def _run(
+        self, inputs: Mapping[str, Any], trace: Trace | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        return self.program.executor.run(self.graph.name, inputs, trace=trace)
 
     async def _typed(self, inputs: Mapping[str, Any]) -> Any:
         return to_python(self.graph.result, await self._run(inputs))

@@ -62,17 +62,25 @@ class Scope:
         place = (*self.place, index)
         return Scope(self.run, place, self.region_trace, sample, tokens, batched=True)
 
-    async def region(
+    def region(
         self,
         kind: str,
         name: str,
         inputs: Mapping[str, Any],
         work: Callable[[Scope], Awaitable[Any]],
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Do some work as one region of the trace."""
         trace = self.run.trace
-        if trace is None:
-            return await work(self)
+        return work(self) if trace is None else self._traced(trace, kind, name, inputs, work)
+
+    async def _traced(
+        self,
+        trace: Trace,
+        kind: str,
+        name: str,
+        inputs: Mapping[str, Any],
+        work: Callable[[Scope], Awaitable[Any]],
+    ) -> Any:
         region = RegionTrace(self.place, self.parent, kind, name, dict(inputs))
         trace.regions.append(region)
         try:
