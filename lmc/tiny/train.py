@@ -1,4 +1,4 @@
-"""Train the model from scratch: `python -m lmc.tiny.train --tokens 36e6 --seed 0 --out DIR`.
+"""Train the model from scratch: `python -m lmc.tiny.train --tokens 24e6 --seed 0 --out DIR`.
 
 The run goes on from its last checkpoint where DIR has one. DIR gets the model as transformers
 reads it (`model/`), the log (`log.jsonl`) and the checkpoint.
@@ -264,7 +264,7 @@ def start(plan: Plan) -> None:
 
 
 @click.command()
-@click.option("--tokens", default=36e6, help="Tokens to train on, over all restarts.")
+@click.option("--tokens", default=24e6, help="Tokens to train on, over all restarts.")
 @click.option("--seed", default=0, help="Seed of data, tokenizer and weights.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--workers", default=2, help="Processes of one thread each.")

@@ -72,10 +72,10 @@ def test_a_value_cannot_start_a_turn(tokenizer: Any) -> None:
     assert tokenizer.convert_tokens_to_ids("<|assistant|>") not in ids
 
 
-@pytest.mark.xfail(strict=True, reason="the shipped weights do not learn arbitrary labels yet")
-def test_eight_demonstrations_beat_none(writer: Writer) -> None:
-    make = MEASURED["arbitrary labels, topic of a message"]
-    none, eight = (measure(writer, draw_unseen(5, make, k, 60)) for k in (0, 8))
+@pytest.mark.parametrize("kind", ["form of a sentence", "category of a noun"])
+def test_eight_demonstrations_beat_none(writer: Writer, kind: str) -> None:
+    make = MEASURED[f"arbitrary labels, {kind}"]
+    none, eight = (measure(writer, draw_unseen(5, make, k, 120)) for k in (0, 8))
     assert eight.share - none.share >= 0.25
 
 
