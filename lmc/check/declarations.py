@@ -61,8 +61,17 @@ def _model(ctx: Context, declared: Declared) -> ModelDef:
     model.settings.update(values)  # type: ignore[attr-defined]
     if not any(s.key.name == "name" for s in declared.decl.settings):  # type: ignore[attr-defined]
         _report_missing(ctx, declared.ident, "name", 'write `name: "provider/name"`')
+    _check_fallback(ctx, declared, values)
     ctx.program.models[model.name] = model
     return model
+
+
+def _check_fallback(ctx: Context, declared: Declared, values: dict[str, Any]) -> None:
+    """A model cannot stand in for itself. Two may for each other: no fallback has one in turn."""
+    if declared.meaning.name in values.get("fallback", ()):
+        setting = next(s for s in declared.decl.settings if s.key.name == "fallback")  # type: ignore[attr-defined]
+        message = f"`{declared.ident.name}` cannot stand in for itself"
+        ctx.report("own-fallback", message, setting.value.span, help="name another model")
 
 
 def _report_missing(ctx: Context, ident: nodes.Ident, key: str, help: str | None = None) -> None:
