@@ -7,6 +7,7 @@ instead of shown.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -192,8 +193,14 @@ async def _train_group(
             )
         )  # fmt: skip
 
-    done = await asyncio.to_thread(train_adapter, job, context.folder / "training", store, tell)
-    return done.id
+    stopped = threading.Event()
+    folder = context.folder / "training"
+    work = asyncio.to_thread(train_adapter, job, folder, store, tell, stopped.is_set)
+    try:
+        return (await work).id
+    except asyncio.CancelledError:
+        stopped.set()  # a thread cannot be cancelled: it saves where it is, and ends
+        raise
 
 
 def _adapter_of(group: Group, store: AdapterStore) -> Adapter | None:

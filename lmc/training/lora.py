@@ -81,15 +81,24 @@ class TrainingProgress:
 
 
 Report = Callable[[TrainingProgress], None]
+Stop = Callable[[], bool]
+
+
+class TrainingStopped(Exception):
+    """The training was asked to end; it goes on from its checkpoint when it is started again."""
 
 
 def train_adapter(
-    job: TrainingJob, folder: Path, store: AdapterStore, report: Report | None = None
+    job: TrainingJob,
+    folder: Path,
+    store: AdapterStore,
+    report: Report | None = None,
+    stop: Stop = lambda: False,
 ) -> Adapter:
     """Train an adapter, or give the one that this job made before; goes on after a kill.
 
-    `folder` keeps checkpoints and results of jobs, by their keys.
-    Raises: LmcError[missing-extra, no-training-rows, cannot-train].
+    `folder` keeps checkpoints and results of jobs, by their keys. `stop` is asked after every step.
+    Raises: LmcError[missing-extra, no-training-rows, cannot-train], TrainingStopped.
     """
     if not job.rows:
         raise LmcError(error("no-training-rows", "there are no rows to train on"))
@@ -99,7 +108,7 @@ def train_adapter(
     if finished.is_file():
         return store.find(json.loads(finished.read_text(encoding="utf-8"))["id"])
     with _calm():
-        adapter = store.add(_train(job, place, report or (lambda _: None)))
+        adapter = store.add(_train(job, place, report or (lambda _: None), stop))
     partial = place / "adapter.json.partial"
     partial.write_text(json.dumps({"id": adapter.id}), encoding="utf-8")
     os.replace(partial, finished)
@@ -142,7 +151,7 @@ def _require_packages() -> None:
         raise LmcError(error("missing-extra", message, help='pip install "lmc-lang[local]"'))
 
 
-def _train(job: TrainingJob, place: Path, report: Report) -> Path:
+def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     import torch
     from transformers import (
         AutoModelForCausalLM,
@@ -187,10 +196,12 @@ def _train(job: TrainingJob, place: Path, report: Report) -> Path:
         args=arguments,
         train_dataset=data,
         data_collator=_Padding(tokenizer.pad_token_id or 0),
-        callbacks=[_callback(report, data, epochs)],
+        callbacks=[_callback(report, stop, data, epochs)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_last_checkpoint(place))
+    if stop():
+        raise TrainingStopped
     trainer.model.save_pretrained(str(place / "adapter"))
     _make_portable(place / "adapter")
     return place / "adapter"
@@ -277,7 +288,7 @@ def _weighted(trainer: Any) -> Any:
     return Weighted
 
 
-def _callback(report: Report, data: Sequence[dict[str, Any]], epochs: int) -> Any:
+def _callback(report: Report, stop: Stop, data: Sequence[dict[str, Any]], epochs: int) -> Any:
     from transformers import TrainerCallback
 
     tokens = sum(len(row["ids"]) for row in data) * epochs
@@ -285,6 +296,10 @@ def _callback(report: Report, data: Sequence[dict[str, Any]], epochs: int) -> An
     first: list[int] = []
 
     class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if stop():
+                control.should_save = control.should_training_stop = True
+
         def on_log(
             self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any
         ) -> None:

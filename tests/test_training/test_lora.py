@@ -14,7 +14,14 @@ pytest.importorskip("peft")
 
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import FILES, AdapterStore
-from lmc.training.lora import LoraSettings, TrainingJob, default_rate, encode_row, train_adapter
+from lmc.training.lora import (
+    LoraSettings,
+    TrainingJob,
+    TrainingStopped,
+    default_rate,
+    encode_row,
+    train_adapter,
+)
 from lmc.training.rows import TrainingRow
 from tests.test_models.tiny_llama import save_tiny_llama
 
@@ -116,6 +123,19 @@ def test_a_killed_training_goes_on(base: Path, tmp_path: Path) -> None:
     assert told[0].step > 80  # the first checkpoint is at a tenth of 800 steps
     assert told[-1].step == 800
     assert not list(states.glob("checkpoint-*"))
+
+
+def test_a_stopped_training_goes_on(base: Path, tmp_path: Path) -> None:
+    store, first, second = AdapterStore(tmp_path / "store"), [], []
+    with pytest.raises(TrainingStopped):
+        train_adapter(
+            job_of(base, epochs=30), tmp_path / "jobs", store, first.append, lambda: len(first) > 9
+        )
+    stopped = first[-1].step
+    assert stopped < first[-1].steps
+    adapter = train_adapter(job_of(base, epochs=30), tmp_path / "jobs", store, second.append)
+    assert second[0].step > stopped
+    assert adapter == train_adapter(job_of(base, epochs=30), tmp_path / "undisturbed", store)
 
 
 def test_what_cannot_be_trained_is_said(base: Path, tmp_path: Path) -> None:
