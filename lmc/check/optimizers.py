@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lmc.check.scope import OptimizerSignature
-from lmc.check.types import BOOL, STR, FloatType, IntType, LiteralType, OptionalType, Type
+from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType, Type
 
 METRICS = ("accuracy", "f1", "contains", "numeric")
-_COUNT, _DEMOS, _ROUNDS = IntType(1, None), IntType(1, 64), IntType(1, 100)
+_DEMOS, _ROUNDS = IntType(1, 64), IntType(1, 100)
 
 
 def _signature(name: str, **params: tuple[Type, object]) -> OptimizerSignature:
@@ -28,12 +28,12 @@ _KNOWN = (
     _signature("choices", candidates=(IntType(1, 1000), 16)),
     _signature(
         "lora",
-        rank=(IntType(1, 1024), 8),
-        epochs=(_COUNT, 1),
-        rate=(FloatType(0.0, 1.0), 2e-4),
-        rounds=(_ROUNDS, 1),
-        merge=(BOOL, False),
-        loss=(LiteralType(("sft", "dpo", "kto")), "sft"),
+        rank=(IntType(1, 256), 16),
+        epochs=(OptionalType(IntType(1, 1000)), None),
+        rate=(OptionalType(FloatType(0.0, 1.0)), None),
+        threshold=(FloatType(0.0, 1.0), 1.0),
+        teacher=(OptionalType(STR), None),
+        demos=(BOOL, False),
     ),
 )
 OPTIMIZERS = {signature.name: signature for signature in _KNOWN}
