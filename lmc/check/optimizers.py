@@ -35,5 +35,14 @@ _KNOWN = (
         teacher=(OptionalType(STR), None),
         demos=(BOOL, False),
     ),
+    _signature(
+        "star",
+        rounds=(IntType(1, 8), 2),
+        rank=(IntType(1, 256), 16),
+        epochs=(OptionalType(IntType(1, 1000)), None),
+        rate=(OptionalType(FloatType(0.0, 1.0)), None),
+        threshold=(FloatType(0.0, 1.0), 1.0),
+        hints=(BOOL, True),
+    ),
 )
 OPTIMIZERS = {signature.name: signature for signature in _KNOWN}
