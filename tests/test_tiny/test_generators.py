@@ -115,7 +115,10 @@ def test_drills_answer_a_key_always_alike() -> None:
 
 
 def test_a_longer_run_begins_like_a_shorter_one() -> None:
-    assert [stage_at(n).until for n in (0, 1.9e6, 2e6, 1e9)] == [2e6, 2e6, 5e6, float("inf")]
+    begins = [0.0, *(stage.until for stage in STAGES[:-1])]
+    assert begins == sorted(begins)
+    assert [stage_at(tokens) for tokens in begins] == list(STAGES)
+    assert stage_at(1e12) == STAGES[-1]
     encoder = Encoder(load_tokenizer(MODEL_DIR))
     for stage in STAGES:
         first, again = (list(batches(encoder, 3, 5, stage, 2)) for _ in range(2))
