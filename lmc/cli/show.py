@@ -55,6 +55,8 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     click.secho(f"\n{name}", bold=True)
     if module.instruction is not None:
         click.echo(f"  instruction: {module.instruction}")
+    if module.adapter is not None:
+        click.echo(f"  adapter: {module.adapter}")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()

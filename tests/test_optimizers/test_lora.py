@@ -5,11 +5,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 import lmc
+from lmc.cli.main import cli
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import WEIGHTS, adapter_store
 from lmc.optimizers.demonstrations import DemoPool
@@ -54,6 +56,8 @@ def test_labels_go_into_the_weights_and_with_the_artifact(monkeypatch: pytest.Mo
         assert f"adapters/{id}/{WEIGHTS}" in archive.namelist()
         manifest = json.loads(archive.read("manifest.json"))
     assert f"adapters/{id}/{WEIGHTS}" in manifest["parts"]
+    shown = CliRunner().invoke(cli, ["show", "route.lmpc"])
+    assert f"adapter: {id}" in shown.output
     monkeypatch.setenv("LMC_CACHE_DIR", "elsewhere")  # another machine
     program = lmc.load("route.lmpc")
     assert adapter_store().find(str(id)).id == id
