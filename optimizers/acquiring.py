@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from lmc.optimizers.base import Context
 from lmc.optimizers.demonstrations import (
@@ -18,11 +20,77 @@ from lmc.optimizers.routes import Module, Route, reached_modules, result_routes
 from lmc.optimizers.trials import Mode
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.data import Row
-from lmc.runtime.evaluate import RowResult
 from lmc.runtime.parameters import Parameters
+from lmc.traces.selectors import threshold as accepted_runs
+from lmc.traces.store import Run
 
 BATCH_ROWS = 32  # rows that run together, before it is looked whether the budget allows more
 RUNS_SHARE = 0.5  # of the runs that are left
+
+
+@dataclass
+class Harvest:
+    """What was learnt of a program: its labels, and the calls of runs that were accepted."""
+
+    context: Context
+    threshold: float
+    labeled: DemoPool = field(init=False)
+    traced: DemoPool = field(default_factory=DemoPool)
+
+    def __post_init__(self) -> None:
+        program, target, train = self.context.program, self.context.target, self.context.train
+        self.labeled = labeled_pool(program, target, train).under(example_pool(self.modules))
+
+    @cached_property
+    def modules(self) -> dict[str, Module]:
+        """The modules that runs may come to."""
+        return reached_modules(self.context.program, self.context.target)
+
+    @cached_property
+    def routes(self) -> dict[str, Route]:
+        """The modules that a row labels."""
+        return result_routes(self.context.program, self.context.target)
+
+    def mixed(self) -> DemoPool:
+        """Both; what the program did itself goes before a bare label, since it has all fields."""
+        return self.labeled.under(self.traced)
+
+    def learn(self, runs: Sequence[Run]) -> int:
+        """Take in some runs; says how many were accepted."""
+        inputs = frozenset(p.name for p in self.context.program.graphs[self.context.target].inputs)
+        for run in runs:
+            for module, demo in corrected_demos(run, self.routes, inputs):
+                self.labeled.add(module, demo)
+        accepted = accepted_runs(runs, self.threshold)
+        found = DemoPool()
+        for run in accepted:
+            for module, demo in traced_demos(run, self.modules):
+                found.add(module, demo)
+        self.traced = self.traced.under(found)
+        return len(accepted)
+
+    def says_all(self) -> bool:
+        """Whether each module has a label for nearly every row, and writes only its result."""
+        return all(
+            len(self.labeled.of(name)) >= 0.9 * len(self.context.train)
+            and not module.slots.settings.get("reason")
+            for name, module in self.modules.items()
+        )
+
+
+async def make_runs(
+    start: Parameters, context: Context, rows: Sequence[Row], mode: Mode, stage: str
+) -> list[Run]:
+    """Run the program on some rows, and read what happened. Raises: BudgetExceeded."""
+    await context.trials.results(stage, [start], rows, mode)
+    return await context.traces(start, rows, mode)
+
+
+def shuffled(context: Context, name: str) -> list[Row]:
+    """The train rows in an order of their own."""
+    rows = list(context.train)
+    random.Random(f"{context.seed}/{name}").shuffle(rows)
+    return rows
 
 
 async def acquire(
@@ -33,56 +101,19 @@ async def acquire(
     For the same inputs the call counts: it has all fields. Rows whose labels say all that can be
     learnt are not run.
     """
-    program, target = context.program, context.target
-    modules, routes = reached_modules(program, target), result_routes(program, target)
-    labeled = labeled_pool(program, target, context.train).under(example_pool(modules))
-    if teacher is None and _says_all(labeled, modules, len(context.train)):
-        return labeled
-    traced, mode = DemoPool(), Mode(teacher, training=True)
-    rows = list(context.train)
-    random.Random(f"{context.seed}/acquire").shuffle(rows)
+    harvest = Harvest(context, threshold)
+    if teacher is None and harvest.says_all():
+        return harvest.labeled
+    mode, rows = Mode(teacher, training=True), shuffled(context, "acquire")
     rows = rows[: int(min(len(rows), context.trials.runs_left() * RUNS_SHARE))]
     accepted = 0
     try:
         for first in range(0, len(rows), BATCH_ROWS):
             batch = rows[first : first + BATCH_ROWS]
-            (results,) = await context.trials.results("acquiring traces", [start], batch, mode)
-            for row, result in zip(batch, results):
-                accepted += _learn(
-                    context, row, result, threshold, modules, routes, traced, labeled
-                )
+            runs = await make_runs(start, context, batch, mode, "acquiring traces")
+            accepted += harvest.learn(runs)
     except BudgetExceeded:
         pass
     text = f"{accepted} of {len(rows)} runs were accepted"
     context.report(Note(text, totals=context.trials.totals()))
-    return labeled.under(traced)
-
-
-def _learn(
-    context: Context,
-    row: Row,
-    result: RowResult,
-    threshold: float,
-    modules: Mapping[str, Module],
-    routes: Mapping[str, Route],
-    traced: DemoPool,
-    labeled: DemoPool,
-) -> bool:
-    if result.trace is None:
-        return False
-    inputs = frozenset(port.name for port in context.program.graphs[context.target].inputs)
-    for module, demo in corrected_demos(result.trace, routes, row, inputs):
-        labeled.add(module, demo)
-    if result.value is None or result.value < threshold:
-        return False
-    for module, demo in traced_demos(result.trace, modules, row):
-        traced.add(module, demo)
-    return True
-
-
-def _says_all(labeled: DemoPool, modules: Mapping[str, Module], rows: int) -> bool:
-    """Whether each module has a label for nearly every row, and writes nothing but its result."""
-    return all(
-        len(labeled.of(name)) >= 0.9 * rows and not module.slots.settings.get("reason")
-        for name, module in modules.items()
-    )
+    return harvest.mixed()

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from lmc.ir.graph import ProgramGraph
     from lmc.optimizers.events import Report
-    from lmc.optimizers.trials import Trials
+    from lmc.optimizers.trials import Mode, Trials
     from lmc.runtime.data import Row
     from lmc.runtime.executor import Executor
     from lmc.runtime.parameters import Parameters
+    from lmc.traces.store import Run
 
 OpenExecutor = Callable[["Parameters"], "Executor"]
+ReadTraces = Callable[["Parameters", Sequence["Row"], "Mode"], Awaitable[list["Run"]]]
 Check = Callable[["Executor", str], None]
 
 
@@ -29,7 +31,8 @@ class Context:
     """What an optimizer may look at: never a row that confirms or tests its result.
 
     `train` rows give demonstrations, `select` rows compare candidates. All runs go through
-    `trials`, which remembers every score and keeps within the budget.
+    `trials`, which remembers every score and keeps within the budget; `traces` reads what happened
+    in them.
     """
 
     program: ProgramGraph
@@ -41,6 +44,7 @@ class Context:
     report: Report
     open_executor: OpenExecutor
     folder: Path  # of the run; what is costly to make again is kept there
+    traces: ReadTraces
 
 
 class Optimize(Protocol):

@@ -8,50 +8,24 @@ on paired rows, and in later rounds the improved program is the teacher.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
+from lmc.optimizers.acquiring import Harvest, make_runs, shuffled
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import (
-    DemoPool,
-    corrected_demos,
-    example_pool,
-    labeled_pool,
-    pick_demos,
-    traced_demos,
-)
+from lmc.optimizers.demonstrations import DemoPool, pick_demos
 from lmc.optimizers.events import LeaderChanged, Note
 from lmc.optimizers.racing import Candidate, Standing, race
-from lmc.optimizers.routes import Module, reached_modules, result_routes
+from lmc.optimizers.routes import Module
 from lmc.optimizers.trials import Mode, parameters_key
 from lmc.prompts.spec import Demo
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import ModuleParameters, Parameters
 
-if TYPE_CHECKING:
-    from lmc.runtime.data import Row
-    from lmc.runtime.evaluate import RowResult
-
 BATCH_ROWS = 16  # train rows that the teacher runs before it is asked whether that is enough
 PATIENCE_ROWS = 64  # after so many rows without any success labelled rows have to do
 TEACHER_SHARE = 1 / 3  # of the runs that are left
-
-
-@dataclass(slots=True)
-class Sources:
-    """Demonstrations by where they come from."""
-
-    labeled: DemoPool
-    traced: DemoPool
-
-    def mixed(self) -> DemoPool:
-        """Both; what the program did itself goes before a bare label, since it has all fields."""
-        return self.labeled.under(self.traced)
-
-    def __bool__(self) -> bool:
-        return bool(self.labeled) or bool(self.traced)
 
 
 @optimizer(
@@ -76,15 +50,11 @@ async def bootstrap(
     """Show every module up to `demos` calls of runs that the metric accepted; keep the best subset.
 
     `candidates` subsets are compared in each of the `rounds`; a run is accepted from a score of
-    `threshold` on; `teacher` is a model that makes the first round's runs in the program's place.
+    `threshold` on; `teacher`, a model or an artifact, makes the first round's runs in its place.
     """
-    modules = reached_modules(context.program, context.target)
-    labeled = labeled_pool(context.program, context.target, context.train).under(
-        example_pool(modules)
-    )
-    sources, leader = Sources(labeled, DemoPool()), Candidate("start", start)
+    sources, leader = Harvest(context, threshold), Candidate("start", start)
     for number in range(1, rounds + 1):
-        search = _Round(context, modules, demos, candidates, threshold, number)
+        search = _Round(context, demos, candidates, number)
         try:
             await search.acquire(leader, sources, teacher if number == 1 else None)
             better = await search.improve(leader, sources)
@@ -104,16 +74,14 @@ class _Round:
     """One round: a teacher's runs, then a race of subsets of what they gave."""
 
     context: Context
-    modules: Mapping[str, Module]
     demos: int
     candidates: int
-    threshold: float
     number: int
 
-    async def acquire(self, leader: Candidate, sources: Sources, teacher: str | None) -> None:
+    async def acquire(self, leader: Candidate, sources: Harvest, teacher: str | None) -> None:
         """Add the calls of accepted runs on train rows, until there is choice enough."""
-        trials, found = self.context.trials, DemoPool()
-        rows, accepted, tried = self._train_rows(), 0, 0
+        context, trials = self.context, self.context.trials
+        rows, accepted, tried = shuffled(context, f"{self.number}/rows"), 0, 0
         wanted = max(24, 6 * self.demos)
         runs, mode = trials.runs_left() * TEACHER_SHARE, Mode(teacher, training=True)
         while rows[tried:] and accepted < wanted:
@@ -122,13 +90,12 @@ class _Round:
             if tried > runs or (tried > PATIENCE_ROWS and not accepted and sources.labeled):
                 break
             stage = f"teacher, round {self.number}"
-            (results,) = await trials.results(stage, [leader.parameters], batch, mode)
-            accepted += sum(self._learn(row, r, found, sources) for row, r in zip(batch, results))
-        sources.traced = sources.traced.under(found)
+            runs_made = await make_runs(leader.parameters, context, batch, mode, stage)
+            accepted += sources.learn(runs_made)
 
-    async def improve(self, leader: Candidate, sources: Sources) -> Standing | None:
+    async def improve(self, leader: Candidate, sources: Harvest) -> Standing | None:
         """The winner of a race of subsets, or None where the leader stays."""
-        if not sources:
+        if not sources.mixed():
             text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
             self.context.report(Note(text, totals=self.context.trials.totals()))
             return None
@@ -141,26 +108,14 @@ class _Round:
         context.report(replace(event, totals=context.trials.totals()))
         return best
 
-    def _learn(self, row: Row, result: RowResult, found: DemoPool, sources: Sources) -> bool:
-        if result.trace is None:
-            return False
-        inputs = frozenset(p.name for p in self.context.program.graphs[self.context.target].inputs)
-        routes = result_routes(self.context.program, self.context.target)
-        for module, demo in corrected_demos(result.trace, routes, row, inputs):
-            sources.labeled.add(module, demo)
-        if result.value is None or result.value < self.threshold:
-            return False
-        for module, demo in traced_demos(result.trace, self.modules, row):
-            found.add(module, demo)
-        return True
-
-    def _rivals(self, leader: Candidate, sources: Sources) -> Iterator[Candidate]:
+    def _rivals(self, leader: Candidate, sources: Harvest) -> Iterator[Candidate]:
         """Distinct candidates, the most promising first: where money is short the last ones go."""
         seen = {parameters_key(leader.parameters)}
         count = 0
         for name, pool, most in self._subsets(leader, sources):
             rng = random.Random(f"{self.context.seed}/{self.number}/{name}")
-            rival = self._candidate(f"{self.number}.{name}", leader.parameters, pool, most, rng)
+            changed, shown = _with_subset(leader.parameters, sources.modules, pool, most, rng)
+            rival = Candidate(f"{self.number}.{name}", changed, shown)
             key = parameters_key(rival.parameters)
             if key not in seen:
                 seen.add(key)
@@ -170,13 +125,13 @@ class _Round:
                 return
 
     def _subsets(
-        self, leader: Candidate, sources: Sources
+        self, leader: Candidate, sources: Harvest
     ) -> Iterator[tuple[str, DemoPool | None, int]]:
         """Name, pool and size: a full subset of each source, none at all, then any."""
         pools = {"traced": sources.traced, "labeled": sources.labeled, "mixed": sources.mixed()}
         filled = {name: pool for name, pool in pools.items() if pool}
         yield from ((name, pool, self.demos) for name, pool in filled.items())
-        if any(m.slots.demos for m in self.modules.values()) or has_demos(leader.parameters):
+        if any(m.slots.demos for m in sources.modules.values()) or has_demos(leader.parameters):
             yield "none", None, 0
         for i in range(4 * self.candidates):  # some will be equal to others
             rng = random.Random(f"{self.context.seed}/{self.number}/size/{i}")
@@ -184,24 +139,25 @@ class _Round:
             size = self.demos if rng.random() < 0.5 else rng.randint(1, self.demos)
             yield f"{name}-{i}", filled[name], size
 
-    def _candidate(
-        self, name: str, start: Parameters, pool: DemoPool | None, most: int, rng: random.Random
-    ) -> Candidate:
-        changed, total = start, 0
-        for module in self.modules.values():
-            known = pool.of(module.name) if pool else []
-            if known or pool is None:
-                limit = module.slots.settings.get("demos")
-                size = min(most, limit) if isinstance(limit, int) else most
-                chosen = pick_demos(known, size, rng)
-                changed = with_demos(changed, module.name, chosen)
-                total += len(chosen)
-        return Candidate(name, changed, total)
 
-    def _train_rows(self) -> Sequence[Row]:
-        rows = list(self.context.train)
-        random.Random(f"{self.context.seed}/{self.number}/rows").shuffle(rows)
-        return rows
+def _with_subset(
+    start: Parameters,
+    modules: Mapping[str, Module],
+    pool: DemoPool | None,
+    most: int,
+    rng: random.Random,
+) -> tuple[Parameters, int]:
+    """Parameters that show up to `most` demonstrations a module, and how many they show."""
+    changed, total = start, 0
+    for module in modules.values():
+        known = pool.of(module.name) if pool else []
+        if known or pool is None:
+            limit = module.slots.settings.get("demos")
+            size = min(most, limit) if isinstance(limit, int) else most
+            chosen = pick_demos(known, size, rng)
+            changed = with_demos(changed, module.name, chosen)
+            total += len(chosen)
+    return changed, total
 
 
 def has_demos(parameters: Parameters) -> bool:

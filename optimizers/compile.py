@@ -15,10 +15,11 @@ from lmc.optimizers import events
 from lmc.optimizers.base import REGISTRY, Context
 from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, gate_words, passes
 from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
+from lmc.optimizers.recording import Recorder
 from lmc.optimizers.result import CompileResult
 from lmc.optimizers.routes import has_votes
 from lmc.optimizers.steps import step_text, steps_text
-from lmc.optimizers.trials import PLAIN, Allowance, Mode, Progress, Trials
+from lmc.optimizers.trials import PLAIN, Allowance, Mode, Progress, Trials, is_artifact
 from lmc.runtime.artifact import Artifact, Comparison, Manifest
 from lmc.runtime.budget import Budget, BudgetExceeded
 from lmc.runtime.evaluate import Evaluation, RowResult, evaluate
@@ -26,6 +27,7 @@ from lmc.runtime.executor import Executor
 from lmc.runtime.journal import Journal, JournaledPool, RunStore
 from lmc.runtime.loop import run_sync
 from lmc.runtime.parameters import Parameters
+from lmc.traces.store import TraceStore
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
@@ -98,6 +100,11 @@ class _Compilation:
         self.plan, self.journal, self.out = plan, journal, out
         self.report = report
         self.notes: list[str] = []
+        self.teachers: dict[str, tuple[Program, JournaledPool]] = {}
+        traces = TraceStore()
+        self.recorder = Recorder(traces, plan.job, plan.name, plan.target)
+        if not journal.resumed:
+            traces.remove(plan.job)
         self.candidates: dict[str, events.CandidateScored] = {}
         limits = plan.budget
         minutes = limits.get("minutes")
@@ -125,6 +132,9 @@ class _Compilation:
             result = await self._work()
         finally:
             await self.pool.close()
+            for _, pool in self.teachers.values():
+                await pool.close()
+            self.recorder.store.close()
         self.report(events.RunFinished(result.verdict(), totals=self.trials.totals()))
         return result
 
@@ -150,23 +160,28 @@ class _Compilation:
             minutes,
         )
         ordinary = program.open_pool()
-        store = RunStore(self.journal.responses, ordinary.cache)
-        return JournaledPool.like(ordinary, store, budget), budget
+        self.store = RunStore(self.journal.responses, ordinary.cache)
+        return JournaledPool.like(ordinary, self.store, budget), budget
 
     def _model_names(self) -> tuple[str, ...]:
         """Full names of the models that a run of the target or a teacher may ask."""
-        asked = [*self.metric.judge.models(self.plan.target), *self._teachers()]
+        asked = [*self.metric.judge.models(self.plan.target), *self._teacher_models()]
         names = (self.pool.bind(name).name for name in asked)
         return tuple(str(self.pool.models.get(name, {}).get("name", name)) for name in names)
 
     def _teachers(self) -> list[str]:
         return [t for step in self.plan.steps if (t := step.kwargs.get("teacher"))]
 
+    def _teacher_models(self) -> list[str]:
+        return [teacher for teacher in self._teachers() if not is_artifact(teacher)]
+
     def _preflight(self) -> None:
         """Find a missing extra, key, model or tool. Raises: LmcError with all that is missing."""
         plan = self.plan
         judge, graphs = self.metric.judge, plan.program.graph.graphs
-        found = [*judge.preflight(plan.target), *self.pool.preflight(self._teachers())]
+        found = [*judge.preflight(plan.target), *self.pool.preflight(self._teacher_models())]
+        for teacher in filter(is_artifact, self._teachers()):
+            found += self._open_executor(self.start, Mode(teacher)).preflight(plan.target)
         if plan.metric.name in graphs:
             found += judge.preflight(plan.metric.name)
         for step in plan.steps:
@@ -204,6 +219,7 @@ class _Compilation:
                 report=self._heard,
                 open_executor=self._open_executor,
                 folder=self.journal.folder,
+                traces=self.recorder.runs,
             )
             optimize = REGISTRY[step.name].run
             candidate = await optimize(self.confirmed, context, **step.kwargs)
@@ -297,28 +313,49 @@ class _Compilation:
     # --- the outcome ---
 
     async def _run(
-        self, parameters: Parameters, rows: Sequence[Row], mode: Mode, progress: Progress
+        self,
+        stage: str,
+        parameters: Parameters,
+        rows: Sequence[Row],
+        mode: Mode,
+        progress: Progress,
     ) -> Evaluation:
-        plan, executor = self.plan, self._open_executor(parameters, mode)
-        return await evaluate(
-            executor,
-            plan.target,
+        done = await evaluate(
+            self._open_executor(parameters, mode),
+            self.plan.target,
             rows,
             self.metric,
             progress=progress,
-            keep_traces=mode.training,
+            keep_traces=True,
+            sample=mode.sample,
         )
+        await self.recorder.keep(stage, parameters, rows, mode, done.results)
+        return Evaluation(tuple(replace(result, trace=None) for result in done.results))
 
     def _open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
-        program = self.plan.program
+        program, pool, model = self.plan.program, self.pool, mode.model or self.plan.model
+        if is_artifact(mode.model):
+            program, pool = self._teacher(str(mode.model))
+            parameters, model = program.parameters, None
         return Executor(
             program.graph,
-            self.pool,
+            pool,
             parameters,
             training=mode.training,
-            model=mode.model or self.plan.model,
+            model=model,
+            temperature=mode.temperature,
             base_dir=program.base_dir,
         )
+
+    def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
+        """A compiled program that makes runs in this one's place, within the same budget."""
+        if path not in self.teachers:
+            from lmc.runtime.program import load
+
+            program = load(path, backend=self.plan.program.backend)
+            pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
+            self.teachers[path] = program, pool
+        return self.teachers[path]
 
     def _artifact(self, status: Any) -> Artifact:
         plan, spent = self.plan, self.budget.spent

@@ -13,10 +13,9 @@ from lmc.ir.graph import ProgramGraph
 from lmc.optimizers.routes import Module, Route, result_routes
 from lmc.prompts.spec import BARE, REASONING, Demo
 from lmc.runtime.metrics import GOLD_NAMES
-from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
+from lmc.traces.selectors import consistent_calls
+from lmc.traces.store import Run
 from lmc.values import InvalidValue, validate
-
-CHECK = 1  # body of a refine that judges, as it stands in the places of a trace
 
 
 @dataclass(slots=True)
@@ -65,32 +64,32 @@ def example_pool(modules: Mapping[str, Module]) -> DemoPool:
     return pool
 
 
-def traced_demos(trace: Trace, modules: Mapping[str, Module], row: Any) -> list[tuple[str, Demo]]:
+def traced_demos(run: Run, modules: Mapping[str, Module]) -> list[tuple[str, Demo]]:
     """A demonstration for every call of an accepted run that agrees with its result."""
     found = []
-    for call in consistent_calls(trace):
+    for call in consistent_calls(run.trace):
         module = modules.get(call.module)
         if module is not None and call.outputs is not None:
-            origin = f"row {row.id}, call {call.id}"
+            origin = f"row {run.row}, call {call.id}"
             found.append((call.module, _demo(module, call.inputs, call.outputs, origin)))
     return found
 
 
 def corrected_demos(
-    trace: Trace, routes: Mapping[str, Route], row: Any, target_inputs: frozenset[str]
+    run: Run, routes: Mapping[str, Route], target_inputs: frozenset[str]
 ) -> list[tuple[str, Demo]]:
     """The label of a row under the inputs that a run gave the module which answers.
 
     For modules with inputs that are computed on the way, which no row has.
     """
     found = []
-    for call in trace.calls:
+    for call in run.trace.calls:
         route = routes.get(call.module)
         if route is None or all(route.inputs.values()):
             continue
-        outputs = gold_outputs(route, row.values, target_inputs)
+        outputs = gold_outputs(route, run.values, target_inputs)
         if outputs is not None:
-            origin = f"row {row.id} (label), call {call.id}"
+            origin = f"row {run.row} (label), call {call.id}"
             found.append((call.module, _demo(route.module, call.inputs, outputs, origin)))
     return found
 
@@ -121,32 +120,6 @@ def gold_outputs(
         return None
 
 
-def consistent_calls(trace: Trace) -> list[CallTrace]:
-    """The calls of a run whose result was accepted, less those that did not lead to it.
-
-    Of a vote the samples that agree with the winner, of a refine the draft that was returned and
-    the verdicts that were right about theirs.
-    """
-    left_out: list[Place] = []
-    verdicts: dict[Place, bool] = {}
-    for region in trace.regions:
-        if region.kind == "vote" and region.detail:
-            left_out += [(*region.place, i) for i in _outvoted(region)]
-        elif region.kind == "refine" and region.detail:
-            chosen = region.detail["chosen"]
-            for i in range(len(region.detail["drafts"])):
-                verdicts[(*region.place, i, CHECK)] = i == chosen
-                if i != chosen:
-                    left_out += [(*region.place, i, body) for body in (0, 3)]
-    return [
-        call
-        for call in trace.calls
-        if call.outputs is not None
-        and not any(_within(call.place, place) for place in left_out)
-        and all(_judged(call, ok) for place, ok in verdicts.items() if _within(call.place, place))
-    ]
-
-
 def pick_demos(demos: Sequence[Demo], count: int, rng: random.Random) -> tuple[Demo, ...]:
     """A random choice that covers the kinds of outputs evenly, in random order."""
     groups: dict[str, list[Demo]] = {}
@@ -173,24 +146,6 @@ def _labels(demos: Sequence[Demo]) -> list[str]:
             seen.setdefault(name, set()).add(_key(value))
     few = [name for name, values in seen.items() if len(values) * 2 <= len(demos)]
     return [_key([demo.outputs.get(name) for name in few if name != REASONING]) for demo in demos]
-
-
-def _outvoted(region: RegionTrace) -> list[int]:
-    winner, keys = region.detail.get("winner"), region.detail.get("keys")
-    if winner is None:
-        return []
-    if keys is None:  # decided by scores: the others were not wrong, but not the best
-        return [i for i in range(len(region.detail["scores"])) if i != winner]
-    return [i for i, key in enumerate(keys) if key != keys[winner]]
-
-
-def _judged(call: CallTrace, ok: bool) -> bool:
-    said = (call.outputs or {}).get("ok")
-    return call.role != "critique" or not isinstance(said, bool) or said == ok
-
-
-def _within(place: Place, outer: Place) -> bool:
-    return place[: len(outer)] == outer
 
 
 def _demo(

@@ -117,10 +117,15 @@ class Plan:
             "model": self.model,
         }
 
+    @property
+    def job(self) -> str:
+        """The name of the run: equal for equal identities."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return f"{Path(self.name).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
     def default_run_dir(self) -> Path:
         """Where the run is kept unless the user says otherwise."""
-        text = json.dumps(self.identity(), sort_keys=True)
-        return RUNS_DIR / f"{Path(self.name).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return RUNS_DIR / self.job
 
 
 def make_plan(

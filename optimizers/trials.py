@@ -25,16 +25,35 @@ SEARCH_SHARE = 0.7  # of the time, after which the search begins nothing new
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How a run differs from use: another `model` for all modules, `train` parameters shown."""
+    """How a run differs from use.
+
+    `model` is another model for all modules, or an artifact (`.lmpc`) that runs in the program's
+    place; with `training`, `train` parameters are shown; `sample` numbers runs on the same row,
+    `temperature` is that of all modules that generate.
+    """
 
     model: str | None = None
     training: bool = False
+    sample: int = 0
+    temperature: float | None = None
+
+    @property
+    def variant(self) -> str:
+        """What sets runs apart besides parameters, training and sample."""
+        parts = [self.model] if self.model else []
+        parts += [] if self.temperature is None else [f"temperature {self.temperature:g}"]
+        return ", ".join(parts)
 
 
 PLAIN = Mode()
 Progress = Callable[["RowResult"], None]
-# Scores rows with some parameters; traces are kept in training only.
-Run = Callable[[Parameters, "Sequence[Row]", Mode, Progress], Awaitable["Evaluation"]]
+# Scores rows with some parameters at a stage; what happened goes into the trace store.
+Run = Callable[[str, Parameters, "Sequence[Row]", Mode, Progress], Awaitable["Evaluation"]]
+
+
+def is_artifact(teacher: str | None) -> bool:
+    """Whether a teacher is a compiled program, not a model."""
+    return teacher is not None and teacher.endswith(".lmpc")
 
 
 @dataclass(slots=True)
@@ -128,7 +147,7 @@ class Trials:
 
         async def work(place: int, rows: list[Row]) -> None:
             if rows:
-                done = await self._run(parameters[place], rows, mode, watch.row_done)
+                done = await self._run(stage, parameters[place], rows, mode, watch.row_done)
                 known[place].update((result.id, result) for result in done.results)
 
         await for_all(missing, work)

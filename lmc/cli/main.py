@@ -30,6 +30,7 @@ COMMANDS = {
     "eval": ("eval", "Measure a program on rows against a metric."),
     "compile": ("compile", "Improve a program against a metric and write the artifact."),
     "show": ("show", "Show what an artifact holds."),
+    "traces": ("traces", "List, show and export what the runs of compilations did."),
     "stubs": ("stubs", "Write type stubs (.pyi) for a program's Python callers."),
     "models": ("models", "List the kinds of models and what each one needs."),
     "optimizers": ("optimizers", "List the optimizers with their options and papers."),

@@ -128,14 +128,19 @@ class ModuleCall:
             model=self.bound.model,
             messages=(),
             sampling=Sampling(
-                **{k: self.own[k] for k in SAMPLING if k in self.own and k != "stop"},
-                stop=(stop,) if isinstance(stop, str) else tuple(stop),
+                **self._decoding(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
             ),
             schema=self.layout.response_schema(self.spec) if can.json_schema else None,
             # The source names weights that an optimizer may train; only a server has them before.
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        own = {k: self.own[k] for k in SAMPLING if k in self.own and k != "stop"}
+        if self.executor.temperature is not None and self.node.attrs["role"] == "generate":
+            own["temperature"] = self.executor.temperature
+        return own
 
 
 def call_spec(

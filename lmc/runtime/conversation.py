@@ -150,6 +150,7 @@ class Conversation:
             error=str(failed) if failed else None if self.outputs else "stopped",
             infrastructure=failed is not None and is_infrastructure(failed),
             check=self.check,
+            adapter=self.call.request.adapter,
         )
 
 

@@ -36,7 +36,8 @@ class Executor:
     """Runs the graphs of one program with one set of parameters.
 
     `model` replaces the model of every module. With `training`, `train` parameters are shown to
-    models. `base_dir` is where the program's Python tools are looked for.
+    models. `temperature` replaces that of modules that generate. `base_dir` is where the program's
+    Python tools are looked for.
     """
 
     def __init__(
@@ -47,13 +48,14 @@ class Executor:
         *,
         training: bool = False,
         model: str | None = None,
+        temperature: float | None = None,
         base_dir: Path | None = None,
     ) -> None:
         self.program = program
         self.pool = pool
         self.parameters = parameters or Parameters()
         self.training = training
-        self.model = model
+        self.model, self.temperature = model, temperature
         self.base_dir = base_dir
         self.resolve = resolver(self.parameters.choices)
         self.batcher = SampleBatcher()

@@ -122,6 +122,11 @@ class Program:
     def __getitem__(self, name: str) -> Callee:
         return Callee(self, self.executor.graph(name))
 
+    @property
+    def backend(self) -> Backends | None:
+        """What answers in the place of the models it declares, where that was given."""
+        return self._backend
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.graph.exports]
 

@@ -44,6 +44,7 @@ class CallTrace:
     error: str | None = None
     infrastructure: bool = False  # the error was not the model's doing
     check: Any = None  # the result of `check:`, which is recorded only
+    adapter: str | None = None  # the LoRA weights that answered
 
     @property
     def id(self) -> str:
@@ -86,6 +87,12 @@ class Trace:
         """Calls, tokens and cost of the whole run."""
         return sum((call.usage for call in self.calls), Usage())
 
+    def group_of(self, call: CallTrace) -> str | None:
+        """Id of the innermost vote around a call: its samples answer the same question."""
+        votes = (r for r in self.regions if r.kind == "vote" and _within(call.place, r.place))
+        innermost = max(votes, key=lambda region: len(region.place), default=None)
+        return innermost.id if innermost else None
+
     def sort(self) -> None:
         """Put entries in the program's order, whatever finished first."""
         self.calls.sort(key=lambda call: call.place)
@@ -96,3 +103,7 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.calls)
+
+
+def _within(place: Place, outer: Place) -> bool:
+    return place[: len(outer)] == outer

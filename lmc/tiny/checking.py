@@ -13,9 +13,8 @@ from lmc.tiny.labels import arbitrary
 from lmc.tiny.lookup import FACTS
 from lmc.tiny.task import Task, call, instruct
 
-Draft = tuple[
-    dict[str, str], Any, Any, str
-]  # inputs, right value, wrong value, what the feedback says
+# inputs, right value, wrong value, what the feedback says, and a solution (empty: nothing to do)
+Draft = tuple[dict[str, str], Any, Any, str, str]
 
 _CHECKS = (
     "Is the draft right?",
@@ -42,8 +41,9 @@ _REVISIONS = (
 
 def _sum_answer(rng: Random) -> Draft:
     text, steps, answer = draw_problem(rng)
-    feedback = f"{'. '.join(steps)}. The answer should be {answer}."
-    return {"problem": text}, answer, _near(rng, answer), feedback
+    work = ". ".join(steps)
+    feedback = f"{work}. The answer should be {answer}."
+    return {"problem": text}, answer, _near(rng, answer), feedback, work
 
 
 def _fact_answer(rng: Random) -> Draft:
@@ -56,6 +56,7 @@ def _fact_answer(rng: Random) -> Draft:
         answer,
         wrong,
         f"The answer should be {answer}.",
+        answer,
     )
 
 
@@ -75,6 +76,7 @@ def _steps_draft(rng: Random, spec: CallSpec) -> Draft:
         solution(spec, steps, answer),
         off,
         f"Step {i + 1} should be {steps[i]}.",
+        ". ".join(steps),
     )
 
 
@@ -89,31 +91,52 @@ def checking(rng: Random) -> Task:
     result = _verdict_type(rng)
     names = {"sum": ("problem",), "fact": ("passage", "question"), "steps": ("problem",)}[kind]
     inputs = {**dict.fromkeys(names, STR), "draft": draft_type}
-    reason = rng.random() < 0.35
+    reason = rng.random() < 0.6
     spec = call(instruct(rng, _CHECKS, 0.15)[0], inputs, result, reason=reason)
 
     def draw(rng: Random) -> Demo:
-        given, right, wrong, feedback = make(rng)
+        given, right, wrong, feedback, work = make(rng)
         ok = rng.random() < 0.5
         outputs = verdict(spec, result, ok, feedback)
+        draft = right if ok else wrong
         if reason:
-            outputs = {REASONING: feedback, **outputs}
-        return Demo({**given, "draft": right if ok else wrong}, outputs)
+            outputs = {REASONING: _comparison(work, right, draft), **outputs}
+        return Demo({**given, "draft": draft}, outputs)
 
-    return Task("checking", spec, draw, kind=kind)
+    return Task("checking", spec, draw, kind=f"{kind}, with reasoning" if reason else kind)
+
+
+def _comparison(work: str, right: Any, draft: Any) -> str:
+    """Solve it again, put what the draft says beside it, up to the first thing that differs."""
+    if not isinstance(right, dict):
+        return f"{work}. The draft says {draft}, {'right' if draft == right else 'wrong'}."
+    said = []
+    for ours, theirs in zip(right["steps"], draft["steps"]):
+        value = theirs.rsplit(" ", 1)[1]
+        said.append(f"{ours}, draft {value}, {'right' if ours == theirs else 'wrong'}")
+        if ours != theirs:
+            return ". ".join(said) + "."
+    last = list(right)[-1]
+    verdict = "right" if right[last] == draft[last] else "wrong"
+    return ". ".join(said) + f". {right[last]}, draft {draft[last]}, {verdict}."
 
 
 def _first_wrong_step(rng: Random) -> Task:
     """Ask for the number of the first wrong step, 0 where all are right."""
     record = solution_record(rng)
     steps_of = call("", {"problem": STR}, record)
-    spec = call(instruct(rng, _FIRST, 0.1)[0], {"problem": STR, "draft": record}, INT)
+    reason = rng.random() < 0.6
+    inputs = {"problem": STR, "draft": record}
+    spec = call(instruct(rng, _FIRST, 0.1)[0], inputs, INT, reason=reason)
 
     def draw(rng: Random) -> Demo:
-        given, right, wrong, feedback = _steps_draft(rng, steps_of)
+        given, right, wrong, feedback, work = _steps_draft(rng, steps_of)
         ok = rng.random() < 0.3
-        place = 0 if ok else int(feedback.split()[1])
-        return Demo({**given, "draft": right if ok else wrong}, {BARE: place})
+        draft = right if ok else wrong
+        outputs: dict[str, Any] = {BARE: 0 if ok else int(feedback.split()[1])}
+        if reason:
+            outputs = {REASONING: _comparison(work, right, draft), **outputs}
+        return Demo({**given, "draft": draft}, outputs)
 
     return Task("checking", spec, draw, kind="first")
 
@@ -145,7 +168,7 @@ def revising(rng: Random) -> Task:
     spec = call(instruct(rng, _REVISIONS, 0.15)[0], inputs, draft_type)
 
     def draw(rng: Random) -> Demo:
-        given, right, wrong, feedback = make(rng)
+        given, right, wrong, feedback, _ = make(rng)
         ok = rng.random() < 0.2
         note = rng.choice(("", "Right.", "It is right.")) if ok else feedback
         outputs = right if isinstance(right, dict) else {BARE: right}

@@ -25,14 +25,14 @@ FAMILIES: dict[str, Callable[[Random], Task]] = {
     "revising": revising,
 }
 SHARES = {
-    "labels": 30,
-    "named": 5,
-    "arithmetic": 18,
-    "logic": 12,
+    "labels": 26,
+    "named": 4,
+    "arithmetic": 14,
+    "logic": 22,
     "strings": 10,
-    "lookup": 8,
-    "extraction": 6,
-    "checking": 12,
+    "lookup": 10,
+    "extraction": 5,
+    "checking": 16,
     "revising": 5,
 }
 FEW_DEMOS = {"labels": 9, "strings": 8, "named": 8}  # others have up to 4, now and then 8

@@ -14,7 +14,21 @@ from lmc.tiny.words import DAYS, NAMES, NOUNS, THINGS
 Puzzle = tuple[str, list[str], str]  # text, steps, answer
 
 _NUMBERS = ("a", "two", "three", "four", "five", "six")
-_COUNTABLE = ("animal", "fruit", "tool", "clothing", "vehicle", "furniture", "instrument")
+_COUNTABLE = [
+    "animal",
+    "fruit",
+    "vegetable",
+    "tool",
+    "clothing",
+    "vehicle",
+    "furniture",
+    "instrument",
+]
+_KINDS = {
+    "clothing": ("pieces of clothing", "clothes"),
+    "furniture": ("pieces of furniture",),
+    "instrument": ("instruments", "musical instruments"),
+}
 _PLURALS = {"mouse": "mice", "wolf": "wolves", "sheep": "sheep", "goose": "geese", "deer": "deer"}
 _PHRASES = (
     "Answer the question.",
@@ -23,60 +37,117 @@ _PHRASES = (
     "Think, then answer.",
     "Give the answer.",
     "Show each step, then the answer.",
+    "Evaluate it.",
 )
-_FIELDS = ("question", "puzzle", "text", "input", "problem")
+_FIELDS = ("question", "question", "puzzle", "text", "input", "problem", "expression")
 
 
 def booleans(rng: Random) -> Puzzle:
-    """Ask for the truth of an expression of three to six values, worked out from the inside."""
-    steps: list[str] = []
-    text, value = _clause(rng, rng.randint(2, 3), steps)
-    for _ in range(rng.randint(0, 1)):
-        other, holds = _clause(rng, rng.randint(1, 2), steps)
-        word = rng.choice(("and", "or"))
-        joined = (value and holds) if word == "and" else (value or holds)
-        steps.append(f"{value} {word} {holds} = {joined}")
-        text, value = f"( {text} ) {word} ( {other} )", joined
-    return text, steps, str(value)
+    """Ask for the truth of an expression of two to six values, made shorter step by step."""
+    words = _expression(rng, rng.choice((2, 3, 3, 4, 4, 5, 6)), 0)
+    steps = [" ".join(words)]
+    while len(words) > 1:
+        words = _reduced(words)
+        steps.append(" ".join(words))
+    mark = rng.choice(("", "", "", " is", " =", "?"))
+    return steps[0] + mark, steps[1:] or steps, words[0]
 
 
-def _clause(rng: Random, size: int, steps: list[str]) -> tuple[str, bool]:
-    """Chain values of which some are negated by one word, so that no rule of precedence matters."""
-    word, texts, values = rng.choice(("and", "or")), [], []
-    for _ in range(size):
-        value = rng.random() < 0.5
-        negated = rng.random() < 0.35
-        texts.append(f"not {value}" if negated else str(value))
-        if negated:
-            steps.append(f"not {value} = {not value}")
-        values.append(value != negated)
-    held = values[0]
-    for value in values[1:]:
-        joined = (held and value) if word == "and" else (held or value)
-        steps.append(f"{held} {word} {value} = {joined}")
-        held = joined
-    return f" {word} ".join(texts), held
+def _expression(rng: Random, size: int, depth: int) -> list[str]:
+    """Words of an expression: `not` before `and` before `or`, brackets around some parts."""
+    if size == 1:
+        words = [rng.choice(("True", "False"))]
+        brackets = depth < 3 and rng.random() < 0.12
+    else:
+        left = rng.randint(1, size - 1)
+        words = _expression(rng, left, depth + 1)
+        words = [*words, rng.choice(("and", "or")), *_expression(rng, size - left, depth + 1)]
+        brackets = 0 < depth < 3 and rng.random() < 0.5
+    if brackets:
+        words = ["(", *words, ")"]
+    if (size == 1 or brackets) and rng.random() < 0.3:
+        words = ["not", *(["not"] if rng.random() < 0.15 else []), *words]
+    return words
+
+
+def _reduced(words: list[str]) -> list[str]:
+    """Carry out, all over an expression, whichever comes first: not, brackets, and, or."""
+    for rule in (_negation, _bracket, _conjunction, _disjunction):
+        done, i = [], 0
+        while i < len(words):
+            if (value := rule(words, i)) is not None:
+                done.append(value)
+                i += 2 if rule is _negation else 3
+            else:
+                done.append(words[i])
+                i += 1
+        if len(done) < len(words):
+            return done
+    raise ValueError(" ".join(words))
+
+
+_TRUTHS = ("True", "False")
+
+
+def _negation(words: list[str], i: int) -> str | None:
+    if words[i] == "not" and i + 1 < len(words) and words[i + 1] in _TRUTHS:
+        return str(words[i + 1] == "False")
+    return None
+
+
+def _bracket(words: list[str], i: int) -> str | None:
+    return words[i + 1] if words[i] == "(" and words[i + 2] == ")" else None
+
+
+def _conjunction(words: list[str], i: int) -> str | None:
+    return _joined(words, i, "and", lambda a, b: a and b)
+
+
+def _disjunction(words: list[str], i: int) -> str | None:
+    around = words[i - 1 : i] + words[i + 3 : i + 4]
+    return None if "and" in around else _joined(words, i, "or", lambda a, b: a or b)
+
+
+def _joined(words: list[str], i: int, word: str, apply: Callable[[bool, bool], bool]) -> str | None:
+    three = words[i : i + 3]
+    if len(three) < 3 or three[1] != word or three[0] not in _TRUTHS or three[2] not in _TRUTHS:
+        return None
+    return str(apply(three[0] == "True", three[2] == "True"))
 
 
 def counting(rng: Random) -> Puzzle:
-    """Ask how many of the listed things are of one category, or how many there are in all."""
+    """Ask how many of the listed things are of one category, or how many there are in all.
+
+    The steps go through the list: what counts is added, the rest is not.
+    """
     wanted, other = rng.sample(_COUNTABLE, 2)
-    lines = [(wanted, n) for n in rng.sample(NOUNS[wanted], rng.randint(1, 4))]
-    lines += [(other, n) for n in rng.sample(NOUNS[other], rng.randint(0, 3))]
+    everything = rng.random() < 0.35
+    lines = [(wanted, n) for n in rng.sample(NOUNS[wanted], rng.choice((1, 2, 2, 3, 3, 4, 5, 7)))]
+    lines += [(other, n) for n in rng.sample(NOUNS[other], rng.choice((0, 0, 1, 1, 2, 3)))]
     rng.shuffle(lines)
-    amounts = [rng.choices(range(1, 7), (6, 2, 2, 1, 1, 1))[0] for _ in lines]
-    listed = [_amount(noun, n) for (_, noun), n in zip(lines, amounts)]
-    everything = rng.random() < 0.25
-    steps, total = [], 0
-    for (category, noun), n in zip(lines, amounts):
+    steps, listed, total = [], [], 0
+    for category, noun in lines:
+        n = rng.choices(range(1, 7), (8, 2, 2, 1, 1, 1))[0]
+        listed.append(_amount(noun, n))
         if everything or category == wanted:
-            steps.append(f"{noun}: {total} + {n} = {total + n}")
+            steps.append(f"{listed[-1]}: {total} + {n} = {total + n}")
             total += n
-    opening = rng.choice(("{n} has {l}.", "There are {l}.", "{n} sees {l}.", "On the list: {l}."))
-    asked = "things" if everything else wanted if wanted == "clothing" else f"{wanted}s"
-    text = opening.format(n=rng.choice(NAMES), l=_listing(listed))
-    kinds = {"clothing": "pieces of clothing", "furniture": "pieces of furniture"}
-    return f"{text} How many {kinds.get(asked.rstrip('s'), asked)} are there?", steps, str(total)
+        else:
+            steps.append(f"{listed[-1]}: no")
+    name = rng.choice(NAMES)
+    opening, ask = rng.choice(
+        (
+            ("I have {l}.", "How many {k} do I have?"),
+            ("I have {l}.", "How many {k} do I have?"),
+            (f"{name} has {{l}}.", f"How many {{k}} does {name} have?"),
+            (f"{name} sees {{l}}.", "How many {k} are there?"),
+            ("There are {l}.", "How many {k} are there?"),
+            ("On the list: {l}.", "How many {k} are on the list?"),
+        )
+    )
+    named = rng.choice(_KINDS.get(wanted, (f"{wanted}s",)))
+    kind = rng.choice(("things", "things", "objects")) if everything else named
+    return f"{opening.format(l=_listing(rng, listed))} {ask.format(k=kind)}", steps, str(total)
 
 
 def exchanges(rng: Random) -> Puzzle:
@@ -85,7 +156,7 @@ def exchanges(rng: Random) -> Puzzle:
     names = rng.sample(NAMES, count)
     holds = dict(zip(names, rng.sample(THINGS, count)))
     words = [f"{n} has the {t}." for n, t in holds.items()]
-    steps = []
+    steps = [", ".join(f"{n} {t}" for n, t in holds.items())]
     for _ in range(rng.randint(1, 3)):
         one, other = rng.sample(names, 2)
         holds[one], holds[other] = holds[other], holds[one]
@@ -120,18 +191,20 @@ def orders(rng: Random) -> Puzzle:
             ("faster", "slower", "fastest", "slowest"),
         )
     )
+    pairs = list(pairwise(names))
+    rng.shuffle(pairs)
     words = [
         f"{a} is {more} than {b}." if rng.random() < 0.6 else f"{b} is {less} than {a}."
-        for a, b in pairwise(names)
+        for a, b in pairs
     ]
-    rng.shuffle(words)
+    steps = [*(f"{a} > {b}" for a, b in pairs), " > ".join(names)]
     top = rng.random() < 0.5
     ask = f"Who is the {most if top else least}?"
-    return f"{' '.join(words)} {ask}", [" > ".join(names)], names[0 if top else -1]
+    return f"{' '.join(words)} {ask}", steps, names[0 if top else -1]
 
 
 PUZZLES: tuple[Callable[[Random], Puzzle], ...] = (booleans, counting, exchanges, days, orders)
-WEIGHTS = (3, 4, 2, 1, 2)
+WEIGHTS = (4, 5, 3, 1, 2)
 
 
 def logic(rng: Random, make: Callable[[Random], Puzzle] | None = None, form: str = "") -> Task:
@@ -172,5 +245,6 @@ def _amount(noun: str, count: int) -> str:
     return f"{_NUMBERS[count - 1]} {_PLURALS.get(noun, noun if noun[-1] == 's' else noun + 's')}"
 
 
-def _listing(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def _listing(rng: Random, items: list[str]) -> str:
+    last = rng.choice((" and ", ", and "))
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])}{last}{items[-1]}"

@@ -1,12 +1,14 @@
-"""Train the model from scratch: `python -m lmc.tiny.train --tokens 24e6 --seed 0 --out DIR`.
+"""Train the model: `python -m lmc.tiny.train --tokens 24e6 --seed 0 --out DIR`.
 
-The run goes on from its last checkpoint where DIR has one. DIR gets the model as transformers
-reads it (`model/`), the log (`log.jsonl`) and the checkpoint.
+It starts from scratch, or with `--after` from the weights of an earlier run; drills and short texts
+are then left out. The run goes on from its last checkpoint where DIR has one. DIR gets the model as
+transformers reads it (`model/`), the log (`log.jsonl`) and the checkpoint.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +19,7 @@ import click
 
 from lmc.tiny.beginnings import begin
 from lmc.tiny.corpus import ANSWER, Encoder, Row
-from lmc.tiny.course import batches, stage_at
+from lmc.tiny.course import STAGES, Stage, batches, stage_at
 from lmc.tiny.tokenizer import load_tokenizer, train_tokenizer
 
 PROMPT_SHARE = 0.15  # of the prompts' tokens counts in a step
@@ -39,6 +41,7 @@ class Plan:
     inner: int = 384
     rate: float = 5e-3
     workers: int = 2
+    after: Path | None = None
 
 
 @dataclass(slots=True)
@@ -123,13 +126,16 @@ class Run:
         self.tokenizer = load_tokenizer(self.folder)
         self.encoder = Encoder(self.tokenizer)
         self.model = build_model(plan, self.tokenizer)
-        begin(self.model)
+        if plan.after is None:
+            begin(self.model)
+        else:
+            self._take_over(plan.after)
         self.optimizers = build_optimizers(self.model, plan.rate)
         self.progress = Progress()
         self._restore()
 
     def train(self) -> None:
-        """Train until the minutes are used up; the first worker saves on the way."""
+        """Train until the tokens are used up; the first worker saves on the way."""
         saved = noted = began = time.monotonic()
         losses: list[float] = []
         for rows in self._batches():
@@ -142,7 +148,7 @@ class Run:
             if now - saved > SAVE_EVERY_S:
                 self.save()
                 saved = now
-            if self._share() >= 1:
+            if self._share() >= 1 or _orphaned():
                 break
         self.save()
 
@@ -166,9 +172,11 @@ class Run:
         workers = self.plan.workers
         while True:
             block = self.progress.block * workers + self.rank
-            stage = stage_at(self.progress.tokens)
-            yield from batches(self.encoder, self.plan.seed, block, stage, workers)
+            yield from batches(self.encoder, self.plan.seed, block, self._stage(), workers)
             self.progress.block += 1
+
+    def _stage(self) -> Stage:
+        return stage_at(self.progress.tokens) if self.plan.after is None else STAGES[-1]
 
     def _step(self, rows: list[Row], seconds: float) -> float:
         import torch
@@ -226,6 +234,12 @@ class Run:
         with (self.plan.out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
 
+    def _take_over(self, folder: Path) -> None:
+        from safetensors.torch import load_file
+
+        self.model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        self.model.tie_weights()
+
     def _restore(self) -> None:
         import torch
 
@@ -237,6 +251,12 @@ class Run:
         for optimizer, kept in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(kept)
         self.progress = Progress(**state["progress"])
+
+
+def _orphaned() -> bool:
+    """Whether the process that started this worker is gone."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def work(rank: int, plan: Plan) -> None:
@@ -258,7 +278,10 @@ def start(plan: Plan) -> None:
     folder = plan.out / "model"
     if not (folder / "tokenizer.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        train_tokenizer(plan.seed).save_pretrained(folder)
+        if plan.after is None:
+            train_tokenizer(plan.seed).save_pretrained(folder)
+        else:
+            load_tokenizer(plan.after).save_pretrained(folder)
     (plan.out / "meeting").unlink(missing_ok=True)
     torch.multiprocessing.spawn(work, (plan,), nprocs=plan.workers)
 
@@ -268,9 +291,14 @@ def start(plan: Plan) -> None:
 @click.option("--seed", default=0, help="Seed of data, tokenizer and weights.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--workers", default=2, help="Processes of one thread each.")
-def main(tokens: float, seed: int, out: Path, workers: int) -> None:
-    """Train the bundled model from scratch."""
-    start(Plan(tokens, seed, out, workers=workers))
+@click.option(
+    "--after",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A folder with the weights and the tokenizer to go on from.",
+)
+def main(tokens: float, seed: int, out: Path, workers: int, after: Path | None) -> None:
+    """Train the bundled model."""
+    start(Plan(tokens, seed, out, workers=workers, after=after))
 
 
 if __name__ == "__main__":

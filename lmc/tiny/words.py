@@ -19,6 +19,10 @@ NOUNS: dict[str, tuple[str, ...]] = {
         "apple pear plum grape lemon orange banana cherry peach mango melon fig kiwi lime "
         "apricot date coconut papaya berry quince"
     ),
+    "vegetable": _words(
+        "potato carrot onion cabbage spinach celery lettuce pepper radish turnip leek bean pea "
+        "pumpkin cucumber garlic"
+    ),
     "tool": _words(
         "hammer saw drill wrench pliers chisel shovel rake axe knife screwdriver ladder file "
         "clamp spade hoe crowbar trowel"

@@ -186,13 +186,19 @@ def test_eval_mistakes(
     assert words in run("eval", "desk.lmp", *arguments, code=1).stderr
 
 
-def test_compile_show_and_run_the_artifact(folder: Path) -> None:
+@pytest.fixture
+def more_rows(folder: Path) -> Path:
+    """The folder with rows enough to improve the program."""
     lines = (folder / "mail.jsonl").read_text().splitlines()
     rows = [line.replace(" message", f" message {i}") for i in range(5) for line in lines]
     (folder / "mail.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_compile_show_and_run_the_artifact(more_rows: Path) -> None:
     done = run("compile", "desk.lmp", "--budget", "calls=2000", "-o", "desk.lmpc")
     assert "wrote desk.lmpc" in done.stdout
-    (folder / "desk.lmp").unlink()
+    (more_rows / "desk.lmp").unlink()
     assert "main" in run("show", "desk.lmpc").stdout
     assert json.loads(run("show", "--json", "desk.lmpc").stdout)["manifest"]["target"] == "main"
     assert run("run", "desk.lmpc", "--message", "a parcel").stdout == "amber\n"
@@ -272,3 +278,24 @@ def test_a_fault_of_lmc_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = run("explain", "unknown-field", code=3)
     assert "a fault in lmc itself" in failure.stderr
     assert "Traceback" not in failure.stderr
+
+
+def test_traces_of_a_compilation_are_listed_shown_and_exported(more_rows: Path) -> None:
+    run("compile", "desk.lmp", "-o", "desk.lmpc")
+    (job,) = json.loads(run("traces", "list", "--json").stdout)
+    assert (job["target"], job["program"]) == ("main", "desk.lmp")
+    assert job["calls"] == 3 * job["runs"]
+    assert job["job"] in run("traces", "list").stdout
+    shown = run("traces", "show", "--module", "route", "--min-score", "1", "--limit", "1").stdout
+    assert "message = " in shown
+    assert shown.count("-> result") == 3
+    run("traces", "export", "--format", "chat", "--min-score", "1", "-o", "chat.jsonl")
+    chats = [json.loads(line) for line in Path("chat.jsonl").read_text().splitlines()]
+    assert {c["messages"][-1]["content"] for c in chats} == {"amber", "cobalt"}
+    whole = run("traces", "export", "--stage", "final test").stdout.splitlines()
+    assert {json.loads(line)["stage"] for line in whole} == {"final test"}
+    run("traces", "export", "--select", "votes", code=2)
+    run("compile", "desk.lmp", "-o", "desk.lmpc", "--fresh")
+    assert json.loads(run("traces", "list", "--json").stdout)[0]["runs"] == job["runs"]
+    run("traces", "remove", job["job"])
+    assert "no traces yet" in run("traces", "list").stdout

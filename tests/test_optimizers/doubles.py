@@ -15,8 +15,10 @@ from lmc.optimizers.trials import Allowance, Trials
 from lmc.prompts.spec import Demo
 from lmc.runtime.evaluate import RowResult
 from lmc.runtime.parameters import ModuleParameters, Parameters
+from lmc.runtime.traces import Trace
 from lmc.runtime.usage import Usage
 from lmc.source import Source
+from lmc.traces.store import Run
 
 
 def graph_of(text: str) -> ProgramGraph:
@@ -58,7 +60,9 @@ class FakeTrials(Trials):
         allowance = Allowance(lambda: Usage(calls=len(self.runs)), 1, calls=calls)
         super().__init__(self._score_rows, allowance, self.events.append)
 
-    async def _score_rows(self, parameters: Parameters, rows: Any, mode: Any, progress: Any) -> Any:
+    async def _score_rows(
+        self, stage: str, parameters: Parameters, rows: Any, mode: Any, progress: Any
+    ) -> Any:
         results = []
         for row in rows:
             self.runs.append((mark_of(parameters), row.id))
@@ -67,3 +71,10 @@ class FakeTrials(Trials):
             results.append(RowResult(row.id, value, failed=failed, usage=Usage(calls=1)))
             progress(results[-1])
         return SimpleNamespace(results=tuple(results))
+
+
+def stored(
+    trace: Trace | None = None, row: str = "1", values: dict[str, Any] | None = None, **more: Any
+) -> Run:
+    """A run as the trace store gives it."""
+    return Run("job", "t.lmp", "main", "s", row, "p", values or {}, trace or Trace(), **more)

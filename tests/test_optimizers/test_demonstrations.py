@@ -5,7 +5,6 @@ from typing import Any
 
 from lmc.optimizers.demonstrations import (
     DemoPool,
-    consistent_calls,
     corrected_demos,
     example_pool,
     labeled_pool,
@@ -15,7 +14,8 @@ from lmc.optimizers.demonstrations import (
 from lmc.optimizers.routes import reached_modules, result_routes
 from lmc.prompts.spec import Demo
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
-from tests.test_optimizers.doubles import FakeRow, graph_of, rows
+from lmc.traces.selectors import consistent_calls
+from tests.test_optimizers.doubles import FakeRow, graph_of, rows, stored
 
 CLASSIFY = 'generate classify(text: str) -> str { """Label it.""" }'
 LABELS = CLASSIFY + "pipeline main(text: str) -> str { return classify(text) }"
@@ -140,7 +140,7 @@ def test_every_module_gets_demonstrations_with_reasoning_and_origin() -> None:
         call((0, 0, 2), "judge", "critique", ok=True, score=1.0, feedback=""),
         call((0, 0, 3), "solve"),  # failed
     ]
-    found = traced_demos(Trace(calls), modules, FakeRow("7"))
+    found = traced_demos(stored(Trace(calls), "7"), modules)
     assert [name for name, _ in found] == ["solve", "judge"]
     assert found[0][1].outputs == {"reasoning": "add", "steps": ["s"], "answer": 4}
     assert found[0][1].origin == "row 7, call /0/0/1"
@@ -164,7 +164,9 @@ def test_a_label_goes_under_inputs_that_were_computed() -> None:
         ]
     )
     assert not labeled_pool(graph, "main", rows(1))
-    found = corrected_demos(trace, result_routes(graph, "main"), rows(1)[0], frozenset({"text"}))
+    found = corrected_demos(
+        stored(trace, "0", rows(1)[0].values), result_routes(graph, "main"), frozenset({"text"})
+    )
     assert found == [("classify", Demo({"text": "t0", "note": "n"}, {"result": "a"}))]
 
 

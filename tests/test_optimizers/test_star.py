@@ -39,6 +39,10 @@ def program(tmp_path: Path) -> Any:
     return lmc.load(path, backend=Scripted(reply), cache=False)
 
 
+async def no_traces(*_: Any) -> list[Any]:
+    return []
+
+
 async def test_hints_lead_to_rows_without_hints(program: Any) -> None:
     told: list[events.Event] = []
     context = Context(
@@ -51,6 +55,7 @@ async def test_hints_lead_to_rows_without_hints(program: Any) -> None:
         report=told.append,
         open_executor=lambda parameters: program.executor,
         folder=Path(),
+        traces=no_traces,
     )
     pool = DemoPool()
     pool.add("solve", Demo({"text": "0 + 0"}, {"reasoning": "known", "result": 0}))

@@ -1,0 +1,1 @@
+"""The trace store: what every run did, kept on disk, and selectors that learn from it."""

@@ -1,0 +1,71 @@
+"""Traces as JSON lines: whole, as chats to fine-tune on, or as preference pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from lmc.runtime.traces import CallTrace
+from lmc.traces.selectors import Pair, consistent_calls
+from lmc.traces.store import Run
+from lmc.training.rows import TrainingRow, chat_line
+
+
+def run_line(run: Run) -> dict[str, Any]:
+    """All of a run; the calls and regions of its tree in the program's order."""
+    head = {
+        "id": run.id,
+        "job": run.job,
+        "program": run.program,
+        "target": run.target,
+        "stage": run.stage,
+        "row": run.row,
+        "values": dict(run.values),
+        "parameters": run.parameters,
+        "training": run.training,
+        "sample": run.sample,
+        "variant": run.variant,
+        "score": run.score,
+        "pred": run.pred,
+        "feedback": run.feedback,
+        "failed": run.failed or None,
+        "error": run.error,
+        "created": run.created,
+    }
+    calls = [_tree_line(call, run.trace.group_of(call)) for call in run.trace.calls]
+    regions = [_tree_line(region) for region in run.trace.regions]
+    return {**head, "calls": calls, "regions": regions}
+
+
+def chat_lines(runs: Iterable[Run], module: str | None = None) -> Iterator[dict[str, Any]]:
+    """A chat for every call that led to a run's result, as fine-tuning services take it.
+
+    The runs should be selected before: what is here is to be imitated.
+    """
+    for run in runs:
+        for call in consistent_calls(run.trace):
+            if call.raw and module in (None, call.module):
+                yield chat_line(TrainingRow(tuple(call.messages), call.raw[-1]))
+
+
+def pair_lines(pairs: Iterable[Pair], module: str | None = None) -> Iterator[dict[str, Any]]:
+    """Preference pairs with a conversational prompt, as trainers of preferences take them."""
+    for pair in pairs:
+        if module in (None, pair.chosen.module):
+            yield {
+                "prompt": pair.chosen.messages,
+                "chosen": [_reply(pair.chosen)],
+                "rejected": [_reply(pair.rejected)],
+                "weight": pair.weight,
+            }
+
+
+def _reply(call: CallTrace) -> dict[str, str]:
+    return {"role": "assistant", "content": call.raw[-1]}
+
+
+def _tree_line(entry: Any, group: str | None = None) -> dict[str, Any]:
+    data = asdict(entry)
+    del data["place"]
+    return {"id": entry.id, **data, **({"sample_group": group} if group else {})}

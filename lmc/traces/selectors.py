@@ -1,0 +1,234 @@
+"""Selectors: which runs, and which of their calls, are worth learning from.
+
+Each is a small function from runs to runs, calls, pairs or weights. What they choose becomes
+demonstrations, rows to train on, or preference pairs alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from lmc.runtime.ballot import ballot_key
+from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
+from lmc.traces.store import Run
+
+CHECK = 1  # body of a refine that judges, as it stands in the places of a trace
+_DRAFT, _REVISION = 0, 3
+Groups = Mapping[str, Sequence[Run]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one prompt, the first one better."""
+
+    chosen: CallTrace
+    rejected: CallTrace
+    weight: float = 1.0
+
+
+# --- runs ---
+
+
+def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Runs by the row they were made on."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.row, []).append(run)
+    return groups
+
+
+def threshold(runs: Iterable[Run], at_least: float = 1.0) -> list[Run]:
+    """Runs with a score of at least so much; those without a score are left out."""
+    return [run for run in runs if run.score is not None and run.score >= at_least]
+
+
+def best(runs: Iterable[Run], k: int) -> list[Run]:
+    """The k best scored runs of each row, the earlier of equals."""
+    found = []
+    for group in by_row(run for run in runs if run.score is not None).values():
+        found += sorted(group, key=lambda run: (-(run.score or 0.0), run.sample))[:k]
+    return found
+
+
+def majority(runs: Iterable[Run], share: float = 0.0) -> list[Run]:
+    """Runs whose result most runs of their row came to, where at least `share` of them did.
+
+    Source: the majority vote of LMSI, Huang et al. 2022, arXiv 2210.11610, section 3.
+    """
+    found = []
+    for group in by_row(runs).values():
+        keys = [result_key(run) for run in group]
+        counts = Counter(key for key in keys if key is not None)
+        if counts:
+            leader, votes = counts.most_common(1)[0]
+            if votes >= share * len(group):
+                found += [run for run, key in zip(group, keys) if key == leader]
+    return found
+
+
+def agreement(group: Sequence[Run]) -> float:
+    """Share of a row's runs that came to the most frequent result; failed ones agree with none."""
+    counts = Counter(key for run in group if (key := result_key(run)) is not None)
+    return max(counts.values(), default=0) / len(group) if group else 0.0
+
+
+def entropy(group: Sequence[Run]) -> float:
+    """Entropy, in nats, of the results that a row's runs came to; a failed run is its own kind."""
+    counts = Counter(result_key(run) for run in group)
+    return -sum(n / len(group) * math.log(n / len(group)) for n in counts.values())
+
+
+def entropy_weights(groups: Groups, power: float = 1.0) -> dict[str, float]:
+    """Weights of rows, with mean 1: the more a row's runs disagree, the more it weighs.
+
+    Source: EAST, Wang et al. 2025, arXiv 2503.23913, section 3.2, with h^power for its mapping;
+    where no row has any entropy all weigh the same.
+    """
+    raw = {row: entropy(group) ** power if group else 0.0 for row, group in groups.items()}
+    mean = sum(raw.values()) / len(raw) if raw else 0.0
+    return {row: value / mean if mean else 1.0 for row, value in raw.items()}
+
+
+def hardest(groups: Groups, at_least: float = 1.0) -> list[str]:
+    """Rows of which no run was accepted, those that came nearest first."""
+    failed = {r: max((x.score or 0.0 for x in g), default=0.0) for r, g in groups.items()}
+    return sorted((r for r, s in failed.items() if s < at_least), key=lambda r: (-failed[r], r))
+
+
+def diverse(runs: Sequence[Run], k: int) -> list[Run]:
+    """Up to k runs whose words differ most: the first one, then always the one furthest away.
+
+    Source: DIVE, Qin et al. 2025, arXiv 2501.00747, section 3.3; differs in: greedy farthest-point
+    choice by Jaccard distance over pairs of words.
+    """
+    if len(runs) <= k:
+        return list(runs)
+    shingles = [_shingles(run.trace) for run in runs]
+    chosen, nearest = [0], [_distance(shingles[0], s) for s in shingles]
+    while len(chosen) < k:
+        following = max(range(len(runs)), key=lambda i: (nearest[i], -i))
+        chosen.append(following)
+        nearest = [min(n, _distance(shingles[following], s)) for n, s in zip(nearest, shingles)]
+    return [runs[i] for i in sorted(chosen)]
+
+
+def result_key(run: Run) -> str | None:
+    """What a run's result votes for; None where it failed."""
+    return None if run.failed else ballot_key(run.pred, normalize=True)
+
+
+# --- calls of a run ---
+
+
+def consistent_calls(trace: Trace) -> list[CallTrace]:
+    """The calls of a run whose result was accepted, less those that did not lead to it.
+
+    Of a vote the samples that agree with the winner, of a refine the draft that was returned and
+    the verdicts that were right about theirs.
+    """
+    left_out: list[Place] = []
+    verdicts: dict[Place, bool] = {}
+    for region in trace.regions:
+        if region.kind == "vote" and region.detail:
+            left_out += [(*region.place, i) for i in _outvoted(region)]
+        elif region.kind == "refine" and region.detail:
+            chosen = region.detail["chosen"]
+            for i in range(len(region.detail["drafts"])):
+                verdicts[(*region.place, i, CHECK)] = i == chosen
+                if i != chosen:
+                    left_out += [(*region.place, i, body) for body in (_DRAFT, _REVISION)]
+    return [
+        call
+        for call in trace.calls
+        if call.outputs is not None
+        and not any(_within(call.place, place) for place in left_out)
+        and all(_judged(call, ok) for place, ok in verdicts.items() if _within(call.place, place))
+    ]
+
+
+# --- pairs ---
+
+
+def right_wrong_pairs(runs: Iterable[Run], at_least: float = 1.0) -> list[Pair]:
+    """Calls of accepted runs against calls of others that were asked the same."""
+    good: dict[tuple[object, ...], list[CallTrace]] = {}
+    bad: dict[tuple[object, ...], list[CallTrace]] = {}
+    for run in runs:
+        if run.score is None:
+            continue
+        accepted = run.score >= at_least
+        calls = consistent_calls(run.trace) if accepted else run.trace.calls
+        for call in calls:
+            if call.raw and not call.infrastructure:
+                (good if accepted else bad).setdefault(_question(call), []).append(call)
+    return [pair for question in good for pair in _pairs(good[question], bad.get(question, []))]
+
+
+def vote_pairs(runs: Iterable[Run]) -> list[Pair]:
+    """In each vote, samples of the majority against those of the smallest minority, no labels used.
+
+    The weight is the margin of the vote. Source: ScPO, Prasad et al. 2024, arXiv 2411.04109,
+    section 2.2 and equation 2.
+    """
+    found = []
+    for run in runs:
+        for region in run.trace.regions:
+            keys: Sequence[Any] = region.detail.get("keys") or () if region.kind == "vote" else ()
+            counts = Counter(key for key in keys if key is not None)
+            if len(counts) < 2:
+                continue
+            (most, votes), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+            samples = [_sample_call(run.trace, region, i) for i in range(len(keys))]
+            good = [call for call, key in zip(samples, keys) if call and key == most]
+            bad = [call for call, key in zip(samples, keys) if call and key == least]
+            weight = (votes - few) / len(keys)
+            found += [replace(pair, weight=weight) for pair in _pairs(good, bad) if weight > 0]
+    return found
+
+
+def _pairs(good: Sequence[CallTrace], bad: Sequence[CallTrace]) -> list[Pair]:
+    """Side by side, as many as the fewer ones, equal answers left out."""
+    return [Pair(g, b) for g, b in zip(good, bad) if g.raw and b.raw and g.raw[-1] != b.raw[-1]]
+
+
+def _sample_call(trace: Trace, region: RegionTrace, index: int) -> CallTrace | None:
+    """The last call of a vote's sample: the one that gave its result."""
+    place = (*region.place, index)
+    return next((c for c in reversed(trace.calls) if _within(c.place, place)), None)
+
+
+def _question(call: CallTrace) -> tuple[object, ...]:
+    return call.module, *((m["role"], m["content"]) for m in call.messages)
+
+
+def _outvoted(region: RegionTrace) -> list[int]:
+    winner, keys = region.detail.get("winner"), region.detail.get("keys")
+    if winner is None:
+        return []
+    if keys is None:  # decided by scores: the others were not wrong, but not the best
+        return [i for i in range(len(region.detail["scores"])) if i != winner]
+    return [i for i, key in enumerate(keys) if key != keys[winner]]
+
+
+def _judged(call: CallTrace, ok: bool) -> bool:
+    said = (call.outputs or {}).get("ok")
+    return call.role != "critique" or not isinstance(said, bool) or said == ok
+
+
+def _within(place: Place, outer: Place) -> bool:
+    return place[: len(outer)] == outer
+
+
+def _shingles(trace: Trace) -> frozenset[Any]:
+    words = [word for call in trace.calls for word in " ".join(call.raw[-1:]).split()]
+    return frozenset(pairwise(words)) or frozenset(words)
+
+
+def _distance(one: frozenset[Any], other: frozenset[Any]) -> float:
+    union = len(one | other)
+    return 1 - len(one & other) / union if union else 0.0

@@ -1,0 +1,402 @@
+"""The trace store: every run on a row with all its calls, written once, read by filters.
+
+SQLite in the folder `.lmc` unless `LMC_TRACES` names another database by its SQLAlchemy URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.runtime.traces import CallTrace, RegionTrace, Trace
+from lmc.runtime.usage import Usage
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Select
+
+DEFAULT_PATH = Path(".lmc/traces.db")
+BUSY_S = 60.0  # how long a writer waits for another one
+_CHUNK = 500  # ids in one query
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a program on one row, scored; `parameters` is the digest of its parameters."""
+
+    job: str
+    program: str
+    target: str
+    stage: str
+    row: str
+    parameters: str
+    values: Mapping[str, Any]
+    trace: Trace
+    score: float | None = None
+    pred: Any = None
+    feedback: str = ""
+    failed: str = ""
+    error: str | None = None
+    training: bool = False
+    sample: int = 0
+    variant: str = ""  # what else sets runs of equal parameters apart: a teacher, a temperature
+    created: float = field(default_factory=time.time, compare=False)
+
+    @property
+    def id(self) -> str:
+        """The same when a job that was killed makes the run again."""
+        parts = [self.job, self.target, self.row, self.parameters, self.training]
+        return _digest(json.dumps([*parts, self.sample, self.variant], ensure_ascii=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs: those that agree with all that is given."""
+
+    job: str | None = None
+    program: str | None = None
+    target: str | None = None
+    stage: str | None = None
+    row: str | None = None
+    parameters: str | None = None
+    training: bool | None = None
+    module: str | None = None  # runs with a call of this module
+    min_score: float | None = None
+    max_score: float | None = None
+    failed: bool | None = None
+    ids: Sequence[str] | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """What the store holds of one job."""
+
+    job: str
+    program: str
+    target: str
+    runs: int
+    rows: int
+    failed: int
+    mean_score: float | None
+    calls: int
+    tokens: int
+    cost_usd: float
+    created: float
+
+
+class TraceStore:
+    """Runs on disk. Safe for several processes; a run that is added again is replaced."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self._engine = _open(url or os.environ.get("LMC_TRACES") or f"sqlite:///{DEFAULT_PATH}")
+
+    @property
+    def location(self) -> str:
+        """Where the runs are, without a password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    def add(self, runs: Sequence[Run], parameters: Mapping[str, Any]) -> None:
+        """Keep runs of one set of parameters, all of them or none.
+
+        Raises: LmcError[cannot-write].
+        """
+        from sqlalchemy import delete, insert
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from lmc.traces import tables as t
+
+        if not runs:
+            return
+        texts: dict[str, str] = {}
+        rows = [_run_row(run) for run in runs]
+        regions = [_region_row(run.id, r) for run in runs for r in run.trace.regions]
+        calls = [_call_row(run, call, texts) for run in runs for call in run.trace.calls]
+        ids = [run.id for run in runs]
+        digest = {"digest": runs[0].parameters, "data": parameters}
+        try:
+            with self._engine.begin() as db:
+                _add_missing(db, t.parameters, [digest])
+                _add_missing(db, t.texts, [{"digest": d, "text": x} for d, x in texts.items()])
+                for some in _chunks(ids):
+                    for table, column in ((t.calls, "run"), (t.regions, "run"), (t.runs, "id")):
+                        db.execute(delete(table).where(table.c[column].in_(some)))
+                for table, new in ((t.runs, rows), (t.regions, regions), (t.calls, calls)):
+                    if new:
+                        db.execute(insert(table), new)
+        except SQLAlchemyError as problem:
+            raise _cannot("write", self.location, problem) from None
+
+    def runs(self, where: Filter | None = None) -> Iterator[Run]:
+        """Runs with their traces, in the order they were added. Raises: LmcError[cannot-read]."""
+        from sqlalchemy import select
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from lmc.traces import tables as t
+
+        try:
+            with self._engine.connect() as db:
+                found = db.execute(_where(select(t.runs), where or Filter())).mappings().all()
+                for some in _chunks(found):
+                    yield from _whole(db, some)
+        except SQLAlchemyError as problem:
+            raise _cannot("read", self.location, problem) from None
+
+    def parameters(self, digest: str) -> Mapping[str, Any] | None:
+        """The parameters of a run, as JSON."""
+        from sqlalchemy import select
+
+        from lmc.traces import tables as t
+
+        with self._engine.connect() as db:
+            found = db.execute(select(t.parameters.c.data).where(t.parameters.c.digest == digest))
+            data: Mapping[str, Any] | None = found.scalar()
+            return data
+
+    def jobs(self) -> list[JobSummary]:
+        """What there is, newest job last. Raises: LmcError[cannot-read]."""
+        from sqlalchemy import func, select
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from lmc.traces import tables as t
+
+        r, c = t.runs.c, t.calls.c
+        used = (
+            select(
+                c.run,
+                func.sum(c.calls).label("calls"),
+                func.sum(c.prompt_tokens + c.completion_tokens).label("tokens"),
+                func.sum(c.cost_usd).label("usd"),
+            )
+            .group_by(c.run)
+            .subquery()
+        )
+        query = (
+            select(
+                r.job,
+                func.min(r.program),
+                func.min(r.target),
+                func.count(),
+                func.count(r.row.distinct()),
+                func.count().filter(r.failed != ""),
+                func.avg(r.score),
+                func.coalesce(func.sum(used.c.calls), 0),
+                func.coalesce(func.sum(used.c.tokens), 0),
+                func.coalesce(func.sum(used.c.usd), 0.0),
+                func.max(r.created),
+            )
+            .outerjoin(used, used.c.run == r.id)
+            .group_by(r.job)
+            .order_by(func.max(r.created))
+        )
+        try:
+            with self._engine.connect() as db:
+                return [JobSummary(*row) for row in db.execute(query)]
+        except SQLAlchemyError as problem:
+            raise _cannot("read", self.location, problem) from None
+
+    def remove(self, job: str) -> int:
+        """Forget a job; says how many runs went. Raises: LmcError[cannot-write]."""
+        from sqlalchemy import delete, select
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from lmc.traces import tables as t
+
+        of_job = select(t.runs.c.id).where(t.runs.c.job == job)
+        try:
+            with self._engine.begin() as db:
+                for table in (t.calls, t.regions):
+                    db.execute(delete(table).where(table.c.run.in_(of_job)))
+                gone = db.execute(delete(t.runs).where(t.runs.c.job == job)).rowcount
+                used = select(t.runs.c.parameters)
+                db.execute(delete(t.parameters).where(t.parameters.c.digest.not_in(used)))
+            return int(gone)
+        except SQLAlchemyError as problem:
+            raise _cannot("write", self.location, problem) from None
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()
+
+
+def parameters_digest(data: Mapping[str, Any]) -> str:
+    """Name parameters by their contents."""
+    return _digest(json.dumps(data, sort_keys=True, ensure_ascii=False))
+
+
+def _open(url: str) -> Engine:
+    """An engine whose tables exist; on SQLite with a write-ahead log."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    from lmc.traces import tables as t
+
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError:
+        help = "a file, or a URL such as `postgresql+psycopg://user@host/db`"
+        raise LmcError(error("bad-url", "this names no trace store", help=help)) from None
+    shown = parsed.render_as_string(hide_password=True)
+    try:
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed)
+        if parsed.get_backend_name() == "sqlite":
+            event.listen(engine, "connect", _configure_sqlite)
+        t.metadata.create_all(engine)
+    except (ImportError, NoSuchModuleError) as missing:
+        message = f"there is no driver for {shown}: {missing}"
+        raise LmcError(error("missing-extra", message, help="install the driver")) from None
+    except (OSError, SQLAlchemyError) as problem:
+        raise _cannot("open", shown, problem) from None
+    return engine
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
+    reason = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
+    slug = "cannot-write" if verb == "write" else "cannot-read"
+    return LmcError(error(slug, f"cannot {verb} the trace store {where}: {reason}"))
+
+
+def _where(query: Select[Any], where: Filter) -> Select[Any]:
+    from sqlalchemy import select
+
+    from lmc.traces import tables as t
+
+    r = t.runs.c
+    for name in ("job", "program", "target", "stage", "row", "parameters", "training"):
+        if (wanted := getattr(where, name)) is not None:
+            query = query.where(r[name] == wanted)
+    if where.module is not None:
+        of_module = select(t.calls.c.run).where(t.calls.c.module == where.module)
+        query = query.where(r.id.in_(of_module))
+    if where.min_score is not None:
+        query = query.where(r.score >= where.min_score)
+    if where.max_score is not None:
+        query = query.where(r.score <= where.max_score)
+    if where.failed is not None:
+        query = query.where((r.failed != "") if where.failed else (r.failed == ""))
+    if where.ids is not None:
+        query = query.where(r.id.in_(where.ids))
+    return query.order_by(r.created, r.row, r.sample).limit(where.limit)
+
+
+def _whole(db: Connection, rows: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
+    """Runs with their calls and regions."""
+    from sqlalchemy import select
+
+    from lmc.traces import tables as t
+
+    ids = [row["id"] for row in rows]
+    traces = {id: Trace() for id in ids}
+    regions = db.execute(select(t.regions).where(t.regions.c.run.in_(ids))).mappings()
+    for region in regions:
+        traces[region["run"]].regions.append(_region(dict(region)))
+    calls = db.execute(select(t.calls).where(t.calls.c.run.in_(ids))).mappings().all()
+    digests = list({digest for call in calls for _, digest in call["messages"]})
+    texts: dict[str, str] = {}
+    for some in _chunks(digests):
+        found = db.execute(select(t.texts).where(t.texts.c.digest.in_(some)))
+        texts.update((digest, text) for digest, text in found)
+    for call in calls:
+        traces[call["run"]].calls.append(_call(dict(call), texts))
+    for row in rows:
+        trace = traces[row["id"]]
+        trace.sort()
+        names = ("job", "program", "target", "stage", "row", "parameters", "values", "score")
+        more = ("pred", "feedback", "failed", "error", "training", "sample", "variant", "created")
+        yield Run(**{name: row[name] for name in (*names, *more)}, trace=trace)
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    names = ("job", "program", "target", "stage", "row", "parameters", "score", "pred", "feedback")
+    more = ("failed", "error", "training", "sample", "variant", "created")
+    given = {name: getattr(run, name) for name in (*names, *more)}
+    return {**given, "id": run.id, "values": dict(run.values)}
+
+
+def _region_row(run: str, region: RegionTrace) -> dict[str, Any]:
+    return {
+        "run": run,
+        "place": region.id,
+        "parent": region.parent,
+        "kind": region.kind,
+        "name": region.name,
+        "inputs": region.inputs,
+        "result": region.result,
+        "detail": region.detail,
+        "error": region.error,
+    }
+
+
+def _region(row: Mapping[str, Any]) -> RegionTrace:
+    names = ("parent", "kind", "name", "inputs", "result", "detail", "error")
+    return RegionTrace(_place(row["place"]), **{name: row[name] for name in names})
+
+
+_CALL = (
+    *("parent", "module", "role", "sample", "model", "adapter", "inputs", "outputs", "result"),
+    *("check", "raw", "attempts", "latency_ms", "error", "infrastructure"),
+)
+_USAGE = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd")
+
+
+def _call_row(run: Run, call: CallTrace, texts: dict[str, str]) -> dict[str, Any]:
+    messages = []
+    for message in call.messages:
+        digest = _digest(message["content"])
+        texts[digest] = message["content"]
+        messages.append([message["role"], digest])
+    given = {name: getattr(call, name) for name in _CALL}
+    used = {name: getattr(call.usage, name) for name in _USAGE}
+    group = run.trace.group_of(call)
+    own = {"run": run.id, "place": call.id, "sample_group": group, "messages": messages}
+    logprobs = list(call.logprobs) if call.logprobs is not None else None
+    return {**given, **used, **own, "logprobs": logprobs}
+
+
+def _call(row: Mapping[str, Any], texts: Mapping[str, str]) -> CallTrace:
+    return CallTrace(
+        place=_place(row["place"]),
+        messages=[{"role": role, "content": texts[digest]} for role, digest in row["messages"]],
+        logprobs=tuple(row["logprobs"]) if row["logprobs"] is not None else None,
+        usage=Usage(**{name: row[name] for name in _USAGE}),
+        **{name: row[name] for name in _CALL},
+    )
+
+
+def _place(id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in id.split("/") if part)
+
+
+def _add_missing(db: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows by digest; another process may add the same ones at this moment."""
+    from sqlalchemy import insert, select
+
+    known: set[str] = set()
+    for some in _chunks([row["digest"] for row in rows]):
+        known.update(db.scalars(select(table.c.digest).where(table.c.digest.in_(some))))
+    if new := [row for row in rows if row["digest"] not in known]:
+        ignoring = insert(table).prefix_with("OR IGNORE", dialect="sqlite")
+        db.execute(ignoring, new)
+
+
+def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,71 @@
+"""Between trials and the trace store: what ran is written, what is learnt from is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmc.optimizers.trials import Mode, parameters_key
+from lmc.runtime.traces import Trace
+from lmc.traces.store import Filter, Run, TraceStore, parameters_digest
+
+if TYPE_CHECKING:
+    from lmc.runtime.data import Row
+    from lmc.runtime.evaluate import RowResult
+    from lmc.runtime.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """The runs of one compilation in the trace store."""
+
+    store: TraceStore
+    job: str
+    program: str
+    target: str
+
+    async def keep(
+        self,
+        stage: str,
+        parameters: Parameters,
+        rows: Sequence[Row],
+        mode: Mode,
+        results: Sequence[RowResult],
+    ) -> None:
+        """Write down runs that were made. Raises: LmcError[cannot-write]."""
+        runs = [self._run(stage, parameters, *pair, mode) for pair in zip(rows, results)]
+        await asyncio.to_thread(self.store.add, runs, parameters.to_json())
+
+    async def runs(self, parameters: Parameters, rows: Sequence[Row], mode: Mode) -> list[Run]:
+        """Read the runs of some parameters on some rows, in the order of the rows.
+
+        Rows that were not run are left out.
+        """
+        wanted = [self._run("", parameters, row, None, mode).id for row in rows]
+        found = await asyncio.to_thread(lambda: list(self.store.runs(Filter(ids=wanted))))
+        by_id = {run.id: run for run in found}
+        return [by_id[id] for id in wanted if id in by_id]
+
+    def _run(
+        self, stage: str, parameters: Parameters, row: Row, result: RowResult | None, mode: Mode
+    ) -> Run:
+        return Run(
+            job=self.job,
+            program=self.program,
+            target=self.target,
+            stage=stage,
+            row=row.id,
+            parameters=parameters_digest({"key": parameters_key(parameters)}),
+            values=row.values,
+            trace=(result.trace if result else None) or Trace(),
+            score=result.value if result else None,
+            pred=result.pred if result else None,
+            feedback=result.feedback if result else "",
+            failed=result.failed if result else "",
+            error=result.error if result else None,
+            training=mode.training,
+            sample=mode.sample,
+            variant=mode.variant,
+        )
