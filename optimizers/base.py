@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lmc.check.scope import OptimizerSignature
 from lmc.check.types import Type
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 OpenExecutor = Callable[["Parameters"], "Executor"]
 ReadTraces = Callable[["Parameters", Sequence["Row"], "Mode"], Awaitable[list["Run"]]]
-Check = Callable[["Executor", str], None]
+Check = Callable[["Executor", str, Mapping[str, Any]], None]
+Goal = Literal["better", "cheaper"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,14 @@ class Optimizer:
     paper: str
     run: Optimize
     check: Check | None = None  # refuses, before anything is paid, what cannot be improved so
+    goal: Goal = "better"  # what its gate asks; "cheaper" allows a loss of its option `margin`
 
 
 REGISTRY: dict[str, Optimizer] = {}
 
 
 def optimizer(
-    name: str, *, paper: str, check: Check | None = None, **types: Type
+    name: str, *, paper: str, check: Check | None = None, goal: Goal = "better", **types: Type
 ) -> Callable[[Callable[..., Awaitable[Parameters]]], Callable[..., Awaitable[Parameters]]]:
     """Register a function; `types` are the types of its options, their defaults its own."""
 
@@ -83,7 +85,7 @@ def optimizer(
         params = {key: (type, defaults[key].default) for key, type in types.items()}
         summary = (function.__doc__ or "").partition("\n")[0]
         REGISTRY[name] = Optimizer(
-            OptimizerSignature(name, params), summary, paper, function, check
+            OptimizerSignature(name, params), summary, paper, function, check, goal
         )
         return function
 

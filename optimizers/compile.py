@@ -13,7 +13,14 @@ from lmc import __version__
 from lmc.diagnostics import LmcError
 from lmc.optimizers import events
 from lmc.optimizers.base import REGISTRY, Context
-from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, gate_words, passes
+from lmc.optimizers.gate import (
+    GATE_LEVEL,
+    MIN_CONFIRM_ROWS,
+    compare,
+    gate_words,
+    passes,
+    passes_cheaper,
+)
 from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
 from lmc.optimizers.recording import Recorder
 from lmc.optimizers.result import CompileResult
@@ -186,7 +193,7 @@ class _Compilation:
             found += judge.preflight(plan.metric.name)
         for step in plan.steps:
             if check := REGISTRY[step.name].check:
-                check(self._open_executor(self.start), plan.target)
+                check(self._open_executor(self.start), plan.target, step.kwargs)
         for warning in dict.fromkeys(found):
             self._note(warning.message)
         budget = {key: float(limit) for key, limit in plan.budget.items()}
@@ -265,8 +272,13 @@ class _Compilation:
             self._note(f"the budget ended before {step_text(step)} could be confirmed")
             return
         narrow = compare(before, after, level=GATE_LEVEL)
-        accepted = passes(narrow)
-        words = gate_words(narrow, accepted)
+        known, margin = REGISTRY[step.name], None
+        if known.goal == "cheaper":
+            margin = step.kwargs.get("margin", known.signature.params["margin"][1])
+            accepted = passes_cheaper(narrow, before, after, margin)
+        else:
+            accepted = passes(narrow)
+        words = gate_words(narrow, accepted, margin)
         self.report(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
         if accepted:
             (first,) = await self.trials.results("confirming", [self.start], rows)  # run before

@@ -51,7 +51,7 @@ def labeled_pool(program: ProgramGraph, target: str, rows: Iterable[Any]) -> Dem
             inputs = {name: row.values.get(o) for name, o in route.inputs.items() if o}
             outputs = gold_outputs(route, row.values, names)
             if outputs is not None and len(inputs) == len(route.inputs):
-                pool.add(route.module.name, _demo(route.module, inputs, outputs, f"row {row.id}"))
+                pool.add(route.module.name, demo_of(route.module, inputs, outputs, f"row {row.id}"))
     return pool
 
 
@@ -60,7 +60,7 @@ def example_pool(modules: Mapping[str, Module]) -> DemoPool:
     pool = DemoPool()
     for module in modules.values():
         for inputs, result in module.slots.demos:
-            pool.add(module.name, _demo(module, inputs, _as_outputs(module, result), "example"))
+            pool.add(module.name, demo_of(module, inputs, _as_outputs(module, result), "example"))
     return pool
 
 
@@ -71,7 +71,7 @@ def traced_demos(run: Run, modules: Mapping[str, Module]) -> list[tuple[str, Dem
         module = modules.get(call.module)
         if module is not None and call.outputs is not None:
             origin = f"row {run.row}, call {call.id}"
-            found.append((call.module, _demo(module, call.inputs, call.outputs, origin)))
+            found.append((call.module, demo_of(module, call.inputs, call.outputs, origin)))
     return found
 
 
@@ -90,7 +90,7 @@ def corrected_demos(
         outputs = gold_outputs(route, run.values, target_inputs)
         if outputs is not None:
             origin = f"row {run.row} (label), call {call.id}"
-            found.append((call.module, _demo(route.module, call.inputs, outputs, origin)))
+            found.append((call.module, demo_of(route.module, call.inputs, outputs, origin)))
     return found
 
 
@@ -148,9 +148,10 @@ def _labels(demos: Sequence[Demo]) -> list[str]:
     return [_key([demo.outputs.get(name) for name in few if name != REASONING]) for demo in demos]
 
 
-def _demo(
+def demo_of(
     module: Module, inputs: Mapping[str, Any], outputs: Mapping[str, Any], origin: str
 ) -> Demo:
+    """A demonstration of a module, without its `train` parameters."""
     hidden = module.slots.train_only
     shown = {name: value for name, value in inputs.items() if name not in hidden}
     return Demo(shown, dict(outputs), origin)

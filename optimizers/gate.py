@@ -45,7 +45,8 @@ def figure(results: Sequence[RowResult]) -> Figure:
     low, high = mean_interval(values)
     failed = sum(bool(r.failed) for r in results)
     mean = sum(values) / len(values)
-    return Figure(mean=mean, low=low, high=high, rows=len(values), failed=failed)
+    calls = sum(r.usage.calls for r in results) / len(results)
+    return Figure(mean=mean, low=low, high=high, rows=len(values), failed=failed, calls=calls)
 
 
 def passes(comparison: Comparison | None) -> bool:
@@ -58,8 +59,23 @@ def passes(comparison: Comparison | None) -> bool:
     )
 
 
-def gate_words(comparison: Comparison | None, accepted: bool) -> str:
-    """The decision in a sentence."""
+def passes_cheaper(
+    comparison: Comparison | None,
+    before: Sequence[RowResult],
+    after: Sequence[RowResult],
+    margin: float,
+) -> bool:
+    """Whether a candidate costs less and loses less than `margin`, as far as the rows can tell."""
+    return (
+        comparison is not None
+        and comparison.difference.rows >= MIN_CONFIRM_ROWS
+        and comparison.difference.low > -margin
+        and sum(r.usage.tokens for r in after) < sum(r.usage.tokens for r in before)
+    )
+
+
+def gate_words(comparison: Comparison | None, accepted: bool, margin: float | None = None) -> str:
+    """The decision in a sentence; with a `margin`, a lower cost was asked for, not a gain."""
     if comparison is None:
         return "kept as it was: no row was scored both before and after"
     d = comparison.difference
@@ -67,6 +83,11 @@ def gate_words(comparison: Comparison | None, accepted: bool) -> str:
         return f"kept as it was: {d.rows} rows are too few to confirm a gain"
     gain = f"{signed(d.mean)} on {d.rows} rows that did not choose it"
     figures = f"{gain} (interval {signed(d.low)} to {signed(d.high)})"
+    if margin is not None:
+        before, after = comparison.before.calls, comparison.after.calls
+        cost = f"{before:.3g} -> {after:.3g} calls a row, {figures}"
+        lost = f"may lose more than {margin:g}, or costs as much: {cost}; kept as it was"
+        return f"accepted: {cost}" if accepted else lost
     return f"accepted: {figures}" if accepted else f"no significant gain: {figures}; kept as it was"
 
 

@@ -8,25 +8,29 @@ program as it was.
 
 from __future__ import annotations
 
+from typing import Any
+
 from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
 from lmc.optimizers.acquiring import acquire
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.weights import Update, require_trainable, train_and_race
+from lmc.optimizers.weights import Update, as_lessons, require_trainable, train_and_race
 from lmc.runtime.parameters import Parameters
 from lmc.training.lora import LoraSettings
 
+_OPTIONS: dict[str, Any] = {
+    "rank": IntType(1, 256),
+    "epochs": OptionalType(IntType(1, 1000)),
+    "rate": OptionalType(FloatType(0.0, 1.0)),
+    "threshold": FloatType(0.0, 1.0),
+    "teacher": OptionalType(STR),
+    "demos": BOOL,
+    "module": OptionalType(STR),
+}
+_PAPER = "LoRA, Hu et al. 2021, arXiv 2106.09685; BetterTogether, arXiv 2407.10930"
 
-@optimizer(
-    "lora",
-    paper="LoRA, Hu et al. 2021, arXiv 2106.09685; BetterTogether, arXiv 2407.10930",
-    check=require_trainable,
-    rank=IntType(1, 256),
-    epochs=OptionalType(IntType(1, 1000)),
-    rate=OptionalType(FloatType(0.0, 1.0)),
-    threshold=FloatType(0.0, 1.0),
-    teacher=OptionalType(STR),
-    demos=BOOL,
-)
+
+@optimizer("finetune", paper=_PAPER, check=require_trainable, **_OPTIONS)
+@optimizer("lora", paper=_PAPER, check=require_trainable, **_OPTIONS)
 async def lora(
     start: Parameters,
     context: Context,
@@ -37,12 +41,14 @@ async def lora(
     threshold: float = 1.0,
     teacher: str | None = None,
     demos: bool = False,
+    module: str | None = None,
 ) -> Parameters:
     """Train an adapter for every module on the calls of runs that the metric accepted.
 
-    `teacher` is a model that makes these runs; `demos` keeps demonstrations in the prompts that
-    are trained on.
+    `teacher`, a model or an artifact, makes these runs; `demos` keeps demonstrations in the prompts
+    that are trained on; `module` is the only one to be trained.
     """
     pool = await acquire(start, context, threshold=threshold, teacher=teacher)
-    update = Update(LoraSettings(rank=rank, epochs=epochs, rate=rate), demos=demos)
-    return await train_and_race(start, context, pool, update)
+    settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
+    update = Update(settings, demos=demos, modules=(module,) if module else None)
+    return await train_and_race(start, context, as_lessons(pool), update)

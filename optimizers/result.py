@@ -58,6 +58,9 @@ class CompileResult:
             f" {signed(d.mean)} on {d.rows} test rows that no step saw"
             f" (95 % interval {signed(d.low)} to {signed(d.high)})"
         )
+        before, after = self.test.before.calls, self.test.after.calls
+        if after < 0.99 * before:
+            return f"{gain}; {before:.3g} calls a row before, {after:.3g} after"
         return gain if d.significant else f"{gain}; on these rows alone not significant"
 
     def table(self) -> list[tuple[str, ...]]:

@@ -10,14 +10,15 @@ import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.ir.graph import Graph
 from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
 from lmc.optimizers.demonstrations import DemoPool
 from lmc.optimizers.events import LeaderChanged, Note, TrainingProgressed
 from lmc.optimizers.racing import Candidate, race
+from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
 from lmc.training.rows import TrainingRow
@@ -45,6 +46,22 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a module is to answer to some inputs, and how much that counts in the loss."""
+
+    demo: Demo
+    weight: float = 1.0
+
+
+Lessons = Mapping[str, Sequence[Lesson]]  # by module
+
+
+def as_lessons(pool: DemoPool) -> Lessons:
+    """A pool of demonstrations, to be trained on instead of shown."""
+    return {name: [Lesson(demo) for demo in pool.of(name)] for name in pool.by_module}
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """How weights are changed: settings of the training, and what stays in the prompts.
 
@@ -55,11 +72,25 @@ class Update:
     settings: LoraSettings
     demos: bool = False
     resume: bool = False  # go on from the adapter that is there
+    modules: tuple[str, ...] | None = None  # None: all of them
 
 
-def require_trainable(executor: Executor, target: str) -> None:
-    """Refuse modules whose model does not run here. Raises: LmcError[cannot-train]."""
-    for group in groups(executor, target):
+def require_trainable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
+    """Refuse modules whose model does not run here.
+
+    Raises: LmcError[cannot-train, unknown-target].
+    """
+    found = groups(executor, target)
+    wanted = options.get("module")
+    names = [name for group in found for name in group.modules]
+    if wanted is not None and wanted not in names:
+        near = did_you_mean(wanted, names)
+        help = f"did you mean `{near}`?" if near else f"there is {', '.join(names)}"
+        message = f"`{target}` calls no module `{wanted}`"
+        raise LmcError(error("unknown-target", message, help=help))
+    for group in found:
+        if wanted is not None and wanted not in group.modules:
+            continue
         for call in group.calls:
             if getattr(call.bound.backend, "source", None) is None:
                 name = call.bound.settings.get("name", call.bound.name)
@@ -103,32 +134,35 @@ def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
     yield from enter(executor.program.graphs[target])
 
 
-def training_rows(call: ModuleCall, pool: DemoPool) -> list[TrainingRow]:
-    """What the module would be asked and is to answer, for each demonstration of a pool.
+def training_rows(call: ModuleCall, lessons: Lessons) -> list[TrainingRow]:
+    """What the module would be asked and is to answer, for each of its lessons.
 
-    Demonstrations that lack an output (a bare label where the module reasons first) are left out.
+    Lessons that lack an output (a bare label where the module reasons first) are left out.
     """
     rows = []
     names = [field.name for field in call.spec.outputs]
-    for demo in pool.of(call.slots.module):
+    for lesson in lessons.get(call.slots.module, ()):
+        demo = lesson.demo
         known = all(name in demo.outputs for name in names)
         if known and all(field.name in demo.inputs for field in call.spec.inputs):
             messages = tuple(call.prompt(demo.inputs))
             answer = call.layout.answer_text(call.spec, demo.outputs)
-            rows.append(TrainingRow(messages, answer))
+            rows.append(TrainingRow(messages, answer, lesson.weight))
     return rows
 
 
 async def train_and_race(
-    start: Parameters, context: Context, pool: DemoPool, update: Update
+    start: Parameters, context: Context, lessons: Lessons, update: Update
 ) -> Parameters:
-    """Train each group on its demonstrations, and keep the best of what was and what came out."""
-    base = start if update.demos else without_demos(start)
+    """Train each group on its lessons, and keep the best of what was and what came out."""
+    base = start if update.demos else without_demos(start, update.modules)
     rivals: list[Candidate] = []
     adapted, changed = base, start
     trained = 0
     for group in groups(context.open_executor(base), context.target):
-        id = await _train_group(group, context, pool, update)
+        if update.modules is not None and not set(update.modules) & set(group.modules):
+            continue
+        id = await train_group(group, context, lessons, update)
         if id is not None:
             trained += 1
             adapted = with_adapter(adapted, group.modules, id)
@@ -158,19 +192,22 @@ def with_adapter(parameters: Parameters, modules: Sequence[str], id: str) -> Par
     return parameters
 
 
-def without_demos(parameters: Parameters) -> Parameters:
-    """A copy in which no module shows demonstrations that an optimizer chose."""
-    modules: Mapping[str, ModuleParameters] = {
-        name: replace(module, demos=()) if module.demos else module
+def without_demos(parameters: Parameters, modules: Sequence[str] | None = None) -> Parameters:
+    """A copy in which modules (all of them) show no demonstrations that an optimizer chose."""
+    changed: Mapping[str, ModuleParameters] = {
+        name: replace(module, demos=())
+        if module.demos and (modules is None or name in modules)
+        else module
         for name, module in parameters.modules.items()
     }
-    return Parameters(modules, parameters.choices)
+    return replace(parameters, modules=changed)
 
 
-async def _train_group(
-    group: Group, context: Context, pool: DemoPool, update: Update
+async def train_group(
+    group: Group, context: Context, lessons: Lessons, update: Update
 ) -> str | None:
-    rows = [row for call in group.calls for row in training_rows(call, pool)]
+    """The id of an adapter that was trained for a group; None where it has too few lessons."""
+    rows = [row for call in group.calls for row in training_rows(call, lessons)]
     if len(rows) < MIN_ROWS:
         text = f"{group.name}: {len(rows)} rows to train on, too few to change its weights"
         context.report(Note(text, totals=context.trials.totals()))

@@ -7,6 +7,22 @@ from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType, Type
 
 METRICS = ("accuracy", "f1", "contains", "numeric")
 _DEMOS, _ROUNDS = IntType(1, 64), IntType(1, 100)
+_SHARE = FloatType(0.0, 1.0)
+_NAME = (OptionalType(STR), None)
+_TEMPERATURE = (OptionalType(FloatType(0.0, 2.0)), 0.7)
+_ENTROPY = (FloatType(0.0, 8.0), 0.0)
+_TRAINING: dict[str, tuple[Type, object]] = {
+    "rank": (IntType(1, 256), 16),
+    "epochs": (OptionalType(IntType(1, 1000)), None),
+    "rate": (OptionalType(_SHARE), None),
+}
+_LORA: dict[str, tuple[Type, object]] = {
+    **_TRAINING,
+    "threshold": (_SHARE, 1.0),
+    "teacher": _NAME,
+    "demos": (BOOL, False),
+    "module": _NAME,
+}
 
 
 def _signature(name: str, **params: tuple[Type, object]) -> OptimizerSignature:
@@ -20,29 +36,54 @@ _KNOWN = (
         demos=(_DEMOS, 4),
         candidates=(IntType(1, 256), 16),
         rounds=(IntType(1, 8), 2),
-        threshold=(FloatType(0.0, 1.0), 1.0),
-        teacher=(OptionalType(STR), None),
+        threshold=(_SHARE, 1.0),
+        teacher=_NAME,
     ),
     _signature("instructions", candidates=(IntType(1, 1000), 8), rounds=(_ROUNDS, 1)),
     _signature("reflect", candidates=(IntType(1, 1000), 8), rounds=(_ROUNDS, 1)),
     _signature("choices", candidates=(IntType(1, 1000), 16)),
-    _signature(
-        "lora",
-        rank=(IntType(1, 256), 16),
-        epochs=(OptionalType(IntType(1, 1000)), None),
-        rate=(OptionalType(FloatType(0.0, 1.0)), None),
-        threshold=(FloatType(0.0, 1.0), 1.0),
-        teacher=(OptionalType(STR), None),
-        demos=(BOOL, False),
-    ),
+    _signature("lora", **_LORA),
+    _signature("finetune", **_LORA),
     _signature(
         "star",
         rounds=(IntType(1, 8), 2),
-        rank=(IntType(1, 256), 16),
-        epochs=(OptionalType(IntType(1, 1000)), None),
-        rate=(OptionalType(FloatType(0.0, 1.0)), None),
-        threshold=(FloatType(0.0, 1.0), 1.0),
+        **_TRAINING,
+        threshold=(_SHARE, 1.0),
         hints=(BOOL, True),
+        module=_NAME,
+    ),
+    _signature(
+        "rest_em",
+        rounds=(IntType(1, 8), 2),
+        samples=(IntType(1, 64), 4),
+        keep=(IntType(1, 64), 2),
+        temperature=_TEMPERATURE,
+        threshold=(_SHARE, 1.0),
+        entropy=_ENTROPY,
+        adapt=(BOOL, False),
+        hints=(BOOL, False),
+        diverse=(BOOL, False),
+        **_TRAINING,
+        module=_NAME,
+    ),
+    _signature(
+        "lmsi",
+        rounds=(IntType(1, 8), 1),
+        samples=(IntType(2, 64), 8),
+        keep=(IntType(1, 64), 2),
+        temperature=_TEMPERATURE,
+        agreement=(_SHARE, 0.6),
+        entropy=_ENTROPY,
+        diverse=(BOOL, False),
+        **_TRAINING,
+        module=_NAME,
+    ),
+    _signature(
+        "distill",
+        threshold=(OptionalType(_SHARE), 1.0),
+        margin=(_SHARE, 0.05),
+        teacher=_NAME,
+        **_TRAINING,
     ),
 )
 OPTIMIZERS = {signature.name: signature for signature in _KNOWN}

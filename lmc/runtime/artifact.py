@@ -53,6 +53,7 @@ class Figure(_Part):
     high: float
     rows: int
     failed: int = 0
+    calls: float = 0.0  # of models, a row
 
 
 class Difference(_Part):
@@ -159,6 +160,7 @@ class Artifact:
         graph = _decode(_GRAPH, parts, graph_from_json)
         parameters = _decode(_PARAMETERS, parts, _read_parameters)
         _check_choices(graph, parameters)
+        _check_shortcuts(graph, parameters)
         _take_in_adapters(parameters, parts)
         sources = {
             name.removeprefix("sources/"): data.decode("utf-8", "replace")
@@ -185,9 +187,16 @@ class Artifact:
             for id, value in self.parameters.choices.items()
             if value in options.get(id, ())
         }
+        shortcuts = {
+            name: module
+            for name, module in self.parameters.shortcuts.items()
+            if module in kept and name in graph.graphs
+            if can_stand_in(graph.graphs[module], graph.graphs[name])
+        }
         stale = [name for name in self.parameters.modules if name not in kept]
         stale += [id for id in self.parameters.choices if id not in choices]
-        return Parameters(kept, choices), sorted(stale)
+        stale += [name for name in self.parameters.shortcuts if name not in shortcuts]
+        return Parameters(kept, choices, shortcuts), sorted(stale)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -267,6 +276,7 @@ class _ModulePart(_Part):
 class _ParametersPart(_Part):
     modules: dict[str, _ModulePart]
     choices: dict[str, Any]
+    shortcuts: dict[str, str] = Field(default_factory=dict)
 
 
 def _read_parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
@@ -380,7 +390,27 @@ def _check_choices(graph: ProgramGraph, parameters: Parameters) -> None:
             raise _Damage(f"`{_PARAMETERS}`: {value!r} is no option of `{id}`")
 
 
+def _check_shortcuts(graph: ProgramGraph, parameters: Parameters) -> None:
+    """A graph that stands in for itself, or for another kind of call, could do anything."""
+    for name, module in parameters.shortcuts.items():
+        whole, part = graph.graphs.get(name), graph.graphs.get(module)
+        if whole is None or part is None or not can_stand_in(part, whole):
+            raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot stand in for `{name}`")
+
+
 # --- what of a program an artifact is about ---
+
+
+def can_stand_in(module: Graph, whole: Graph) -> bool:
+    """Whether a module can answer in the place of a vote or refine: inputs and result are its."""
+    given = {port.name: port.type for port in whole.inputs}
+    needed = (port for port in module.inputs if not port.train and not port.has_default)
+    return (
+        whole.kind in ("vote", "refine")
+        and module.kind == "generate"
+        and module.result == whole.result
+        and all(given.get(port.name) == port.type for port in needed)
+    )
 
 
 def _all_nodes(graph: ProgramGraph) -> Iterator[Node]:

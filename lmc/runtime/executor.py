@@ -126,6 +126,10 @@ class Executor:
         """Run a graph that can be called, as one region of the trace."""
         if graph.name in scope.run.stubs:
             return scope.run.stubs[graph.name]
+        if shortcut := self.parameters.shortcuts.get(graph.name):
+            graph = self.program.graphs[shortcut]
+            names = (port.name for port in graph.inputs)
+            env = bind_inputs(graph, {name: env[name] for name in names if name in env})
         plan = self.plan(graph)
         return await scope.region(
             graph.kind, graph.name, env, lambda within: self.run_plan(plan, env, within)

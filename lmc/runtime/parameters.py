@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lmc.prompts.spec import Demo
@@ -25,31 +25,41 @@ class ModuleParameters:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Slots by module name, and values of `tune[…]` by the id of the choice."""
+    """Slots by module name, and values of `tune[…]` by the id of the choice.
+
+    `shortcuts` name, for a vote or refine, the module that answers in its place: what it did is in
+    the weights of that module.
+    """
 
     modules: Mapping[str, ModuleParameters] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict)
+    shortcuts: Mapping[str, str] = field(default_factory=dict)
 
     def with_module(self, name: str, parameters: ModuleParameters) -> Parameters:
         """A copy in which one module has other slots."""
-        return Parameters({**self.modules, name: parameters}, self.choices)
+        return replace(self, modules={**self.modules, name: parameters})
 
     def with_choice(self, id: str, value: Any) -> Parameters:
         """A copy in which one `tune[…]` has another value."""
-        return Parameters(self.modules, {**self.choices, id: value})
+        return replace(self, choices={**self.choices, id: value})
+
+    def with_shortcut(self, name: str, module: str) -> Parameters:
+        """A copy in which a module answers in the place of a vote or refine."""
+        return replace(self, shortcuts={**self.shortcuts, name: module})
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with sorted names: equal parameters give equal text."""
         return {
             "modules": {name: _module_json(self.modules[name]) for name in sorted(self.modules)},
             "choices": {id: self.choices[id] for id in sorted(self.choices)},
+            "shortcuts": {name: self.shortcuts[name] for name in sorted(self.shortcuts)},
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Parameters:
         """Read what `to_json` wrote."""
         modules = {name: _module_from_json(m) for name, m in data.get("modules", {}).items()}
-        return cls(modules, dict(data.get("choices", {})))
+        return cls(modules, dict(data.get("choices", {})), dict(data.get("shortcuts", {})))
 
 
 def _module_json(module: ModuleParameters) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lmc.cli.main import cli
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import WEIGHTS, adapter_store
 from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.weights import groups, training_rows
+from lmc.optimizers.weights import as_lessons, groups, training_rows
 from lmc.prompts.spec import Demo
 from lmc.runtime.artifact import Artifact
 from lmc.tiny.rows import DESKS, draw_rows
@@ -114,9 +114,9 @@ def test_rows_are_what_the_module_is_asked_and_writes() -> None:
     pool.add("first", Demo({"text": "a long text"}, {"result": "text"}))
     pool.add("second", Demo({"text": "bare label"}, {"result": "text"}))
     pool.add("second", Demo({"text": "whole"}, {"reasoning": "It is.", "result": "ganz"}))
-    (row,) = training_rows(first, pool)
+    (row,) = training_rows(first, as_lessons(pool))
     assert list(row.messages) == first.prompt({"text": "a long text"})
     assert row.answer == "text"
-    (row,) = training_rows(second, pool)
+    (row,) = training_rows(second, as_lessons(pool))
     assert "It is." in row.answer
     assert "ganz" in row.answer

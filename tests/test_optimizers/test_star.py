@@ -12,8 +12,8 @@ from lmc.models.scripted import Scripted
 from lmc.optimizers import events
 from lmc.optimizers.base import Context
 from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.star import rationalised
-from lmc.optimizers.weights import module_calls, training_rows
+from lmc.optimizers.hints import rationalised
+from lmc.optimizers.weights import as_lessons, module_calls, training_rows
 from lmc.prompts.spec import Demo
 from lmc.runtime.data import Row
 from lmc.runtime.parameters import Parameters
@@ -65,6 +65,6 @@ async def test_hints_lead_to_rows_without_hints(program: Any) -> None:
         "1 of 3 rows solved with a hint"
     ]
     (call,) = module_calls(program.executor, "solve")
-    (row,) = training_rows(call, found)
+    (row,) = training_rows(call, as_lessons(found))
     assert "Hint" not in str(row.messages)
     assert "I add." in row.answer

@@ -1,0 +1,165 @@
+"""Compile the loop away: what a vote or refine came to is trained into the module that starts it.
+
+Sources: distilling self-consistency, LMSI, Huang et al. 2022, arXiv 2210.11610; refinements, SELF,
+Lu et al. 2023, arXiv 2310.00533; context distillation, Snell et al. 2022, arXiv 2209.15189; differs
+in: the graph says which module can answer for which loop, and the gate asks for a lower cost
+without a loss above `margin`, not for a gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lmc.check.types import STR, FloatType, IntType, OptionalType, RecordType
+from lmc.ir.graph import ProgramGraph
+from lmc.optimizers.acquiring import make_runs, shuffled
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.demonstrations import demo_of
+from lmc.optimizers.racing import Candidate, race
+from lmc.optimizers.rounds import both, lessons_of, tell
+from lmc.optimizers.routes import Module, reached_modules
+from lmc.optimizers.trials import Mode
+from lmc.optimizers.weights import (
+    Lesson,
+    Lessons,
+    Update,
+    groups,
+    require_trainable,
+    train_group,
+    with_adapter,
+    without_demos,
+)
+from lmc.prompts.spec import BARE, REASONING
+from lmc.runtime.artifact import can_stand_in
+from lmc.runtime.parameters import Parameters
+from lmc.runtime.reach import all_nodes, reached_nodes
+from lmc.runtime.traces import RegionTrace, Trace
+from lmc.traces import selectors
+from lmc.traces.store import Run
+from lmc.training.lora import LoraSettings
+
+_RUNS_SHARE = 0.6  # of the runs that are left
+
+
+@optimizer(
+    "distill",
+    paper="context distillation, Snell et al. 2022, arXiv 2209.15189; SELF, arXiv 2310.00533",
+    check=require_trainable,
+    goal="cheaper",
+    threshold=OptionalType(FloatType(0.0, 1.0)),
+    margin=FloatType(0.0, 1.0),
+    teacher=OptionalType(STR),
+    rank=IntType(1, 256),
+    epochs=OptionalType(IntType(1, 1000)),
+    rate=OptionalType(FloatType(0.0, 1.0)),
+)
+async def distill(
+    start: Parameters,
+    context: Context,
+    *,
+    threshold: float | None = 1.0,
+    margin: float = 0.05,
+    teacher: str | None = None,
+    rank: int = 16,
+    epochs: int | None = None,
+    rate: float | None = None,
+) -> Parameters:
+    """Train the result of every vote and refine, and what the prompts show, into the weights.
+
+    One call of the module then answers in the loop's place, without demonstrations and without
+    `train` parameters. Runs are learnt from that score `threshold`, or all where that is null; what
+    loses less than `margin` is accepted.
+    """
+    seen = outline(context.program, context.target)
+    rows = shuffled(context, "distill")
+    rows = rows[: int(min(len(rows), context.trials.runs_left() * _RUNS_SHARE))]
+    runs = await make_runs(start, context, rows, Mode(teacher, training=True), "running the loops")
+    kept = runs if threshold is None else selectors.threshold(runs, threshold)
+    tell(context, f"{len(kept)} of {len(runs)} runs are learnt from")
+    plain = lessons_of(context, kept)
+    outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
+    lessons = both(outside, loop_lessons(kept, seen.loops))
+    changed = without_demos(start)
+    update = Update(LoraSettings(rank=rank, epochs=epochs, rate=rate))
+    for loop, module in seen.loops.items():
+        changed = changed.with_shortcut(loop, module.name)
+    for group in groups(context.open_executor(changed), context.target):
+        if lessons.keys() & set(group.modules) and (
+            id := await train_group(group, context, lessons, update)
+        ):
+            changed = with_adapter(changed, group.modules, id)
+    incumbent = Candidate("start", start)
+    best, first = await race(
+        incumbent, [Candidate("distilled", changed)], context.select, context.trials
+    )
+    if best.candidate is not incumbent or await _nearly(context, start, changed, margin):
+        return changed
+    tell(context, f"distilled, it loses too much of {first.mean:.3f}")
+    return start
+
+
+@dataclass(slots=True)
+class Outline:
+    """What a run comes to first: loops that a module can answer for, and modules outside them."""
+
+    loops: dict[str, Module] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
+
+
+def outline(program: ProgramGraph, target: str) -> Outline:
+    """Find the outermost votes and refines of a program, and the first module fit for each."""
+    found, seen = Outline(), set[str]()
+    modules = reached_modules(program, target)
+
+    def enter(name: str) -> None:
+        seen.add(name)
+        graph = program.graphs[name]
+        called = (n.attrs["target"] for n in reached_nodes(program, graph) if n.op == "call")
+        fit = [c for c in called if c in modules and can_stand_in(program.graphs[c], graph)]
+        if fit:
+            found.loops[name] = modules[fit[0]]
+            return
+        for node in all_nodes(graph):
+            if node.op == "model":
+                found.outside.add(node.attrs["slots"].module)
+            elif node.op == "call" and node.attrs["target"] not in seen:
+                enter(node.attrs["target"])
+
+    enter(target)
+    return found
+
+
+def loop_lessons(runs: Sequence[Run], loops: Mapping[str, Module]) -> Lessons:
+    """What each loop came to, as lessons of the module that is to answer for it."""
+    found: dict[str, list[Lesson]] = {}
+    for run in runs:
+        for region in run.trace.regions:
+            module = loops.get(region.name)
+            if module is None or region.result is None:
+                continue
+            outputs = _outputs(run.trace, region, module)
+            inputs = {name: region.inputs[name] for name in module.inputs if name in region.inputs}
+            demo = demo_of(module, inputs, outputs, f"row {run.row}, {region.name}")
+            found.setdefault(module.name, []).append(Lesson(demo))
+    return found
+
+
+def _outputs(trace: Trace, region: RegionTrace, module: Module) -> dict[str, object]:
+    """The result of a loop as outputs of the module, with the reasoning that led to it."""
+    whole = isinstance(module.result, RecordType)
+    outputs: dict[str, object] = dict(region.result) if whole else {BARE: region.result}
+    if module.slots.settings.get("reason"):
+        place = region.place
+        for call in trace.calls:
+            thought = (call.outputs or {}).get(REASONING)
+            if call.place[: len(place)] == place and call.result == region.result and thought:
+                return {REASONING: thought, **outputs}
+    return outputs
+
+
+async def _nearly(context: Context, start: Parameters, changed: Parameters, margin: float) -> bool:
+    stage = "comparing the distilled program"
+    before, after = await context.trials.scores(stage, [start, changed], context.select)
+    gains = [after[row] - before[row] for row in after.keys() & before.keys()]
+    return bool(gains) and sum(gains) / len(gains) > -margin

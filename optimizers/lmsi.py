@@ -1,0 +1,75 @@
+"""Learning from agreement: what most samples of a row come to is trained on, labels are not used.
+
+Source: LMSI, Huang et al. 2022, arXiv 2210.11610, section 3; differs in: whole programs are
+sampled, only rows with enough agreement count, and labels of other rows decide whether it helped.
+"""
+
+from __future__ import annotations
+
+from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.guards import health
+from lmc.optimizers.rounds import (
+    Sampling,
+    at_most,
+    improve_in_rounds,
+    lessons_of,
+    sample_runs,
+    tell,
+)
+from lmc.optimizers.weights import Lessons, Update, require_trainable
+from lmc.runtime.parameters import Parameters
+from lmc.traces import selectors
+from lmc.training.lora import LoraSettings
+
+
+@optimizer(
+    "lmsi",
+    paper="LMSI, Huang et al. 2022, arXiv 2210.11610",
+    check=require_trainable,
+    rounds=IntType(1, 8),
+    samples=IntType(2, 64),
+    keep=IntType(1, 64),
+    temperature=OptionalType(FloatType(0.0, 2.0)),
+    agreement=FloatType(0.0, 1.0),
+    entropy=FloatType(0.0, 8.0),
+    diverse=BOOL,
+    rank=IntType(1, 256),
+    epochs=OptionalType(IntType(1, 1000)),
+    rate=OptionalType(FloatType(0.0, 1.0)),
+    module=OptionalType(STR),
+)
+async def lmsi(
+    start: Parameters,
+    context: Context,
+    *,
+    rounds: int = 1,
+    samples: int = 8,
+    keep: int = 2,
+    temperature: float | None = 0.7,
+    agreement: float = 0.6,
+    entropy: float = 0.0,
+    diverse: bool = False,
+    rank: int = 16,
+    epochs: int | None = None,
+    rate: float | None = None,
+    module: str | None = None,
+) -> Parameters:
+    """Train on the runs that agree with most of their row, where a share `agreement` of them does.
+
+    No label of a train row is looked at. `keep`, `entropy` and `diverse` are as in `rest_em`.
+    """
+    update = Update(
+        LoraSettings(rank=rank, epochs=epochs, rate=rate), modules=(module,) if module else None
+    )
+
+    async def gather(leader: Parameters, turn: Context) -> Lessons:
+        runs = await sample_runs(leader, turn, Sampling(samples, temperature))
+        agreed = selectors.majority(runs, agreement)
+        rows = len(selectors.by_row(agreed))
+        tell(turn, f"{rows} of {len(turn.train)} rows agree enough; {health(runs, 1.0)}")
+        groups = selectors.by_row(runs)
+        weights = selectors.entropy_weights(groups, entropy) if entropy else None
+        return lessons_of(turn, at_most(agreed, keep, diverse=diverse), weights)
+
+    return await improve_in_rounds(start, context, rounds, gather, update)
