@@ -33,8 +33,8 @@ def command(artifact: Path, as_json: bool) -> None:
     _print_manifest(held)
     for name, module in held.parameters.modules.items():
         _print_module(name, module)
-    for loop, module in held.parameters.shortcuts.items():
-        click.echo(f"\n{loop}: one call of {module} answers in its place")
+    for loop, stand_in in held.parameters.shortcuts.items():
+        click.echo(f"\n{loop}: one call of {stand_in} answers in its place")
     for choice, value in held.parameters.choices.items():
         click.echo(f"\n{choice} = {value}")
 

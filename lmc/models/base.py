@@ -44,7 +44,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sample; `logprobs` (natural) of the chosen tokens, where the backend gives them."""
+    """One sample; `logprobs` (natural) of the chosen tokens, where the backend gives them.
+
+    `certainty` is the mean divergence of the tokens' distributions from the uniform one, in nats
+    (self-certainty, Kang et al. 2025, arXiv 2502.18581).
+    """
 
     text: str
     prompt_tokens: int = 0
@@ -54,6 +58,7 @@ class Answer:
     logprobs: tuple[float, ...] | None = None
     latency_ms: float = field(default=0.0, compare=False)
     cached: bool = field(default=False, compare=False)
+    certainty: float | None = None
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:

@@ -1,18 +1,17 @@
-"""Batched decoding with a key-value cache, each row with random numbers of its own.
+"""Continuous batching: rows join a running batch between any two tokens, and leave when they end.
 
-Prompts of a batch are padded on the left, behind the prefix that they all share, which is computed
-and kept once (see `shared_prefix`); samples of one prompt share its prefill.
+A prompt is a shared prefix (its turns but the last: instruction and demonstrations), computed once
+for all requests that begin so and kept, and a rest, computed once for all samples. Rows with
+different prefixes and adapters are in one batch. What is kept is bounded in tokens.
 Shapes: B rows, T positions, V vocabulary.
 """
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -21,21 +20,34 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils.logging import disable_progress_bar
 
-from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.models import constraints, sampling
 from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
-from lmc.models.shared_prefix import Prefix, in_use, install
+from lmc.models.batch_state import State
+from lmc.models.lora_switch import LoraSwitch
+from lmc.models.shared_prefix import Prefix, PrefixStore, Segment, in_use, install
 
 if TYPE_CHECKING:
     from lmc.models.transformers_local import Job
 
 _DEFAULT_MAX_TOKENS = 256
-_DEFAULT_TEMPERATURE = 0.7  # of further samples, where none is given
-_MOST_ROWS = 128
+_MOST_ROWS = 192
 _CACHE_BYTES = 1 << 30  # of keys and values on a CPU
+_PREFIX_SHARE = 4  # of what is kept, one in so many tokens may be of prefixes
 _SHARED_PREFIX_TOKENS = 16  # below this one prefill is as quick
-_BEGINNING_TOKENS, _GROUP_ROWS = 64, 4  # prompts that begin alike, if enough, form batches
+_KNOWN_HEADS = 256  # beginnings of prompts whose tokens are remembered
 _COMPACT_BELOW = 0.75  # share of live rows at which the dead ones are dropped
+_JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # who waits joins in such numbers, or after so many tokens
 _SMALL_MODEL_PARAMETERS = 20_000_000
+
+Lane = tuple[str | None, tuple[int, ...]]  # adapter, and tokens of the shared prefix
+
+
+@dataclass(slots=True)
+class Head:
+    """What a prompt begins with, and in how many requests that was so."""
+
+    ids: tuple[int, ...]
+    times: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -45,12 +57,16 @@ class Row:
     job: Job
     siblings: list[Row] = field(repr=False)  # this one included, by sample index
     prompt: tuple[int, ...]
+    head: Head | None
     max_new: int
     temperature: float
     random: random.Random
+    constraint: constraints.Constraint | None = None
+    shared: int = 0  # tokens of the prompt whose keys it has together with others
     ids: list[int] = field(default_factory=list)
     said: int = 0  # characters passed on to a listener
     logprobs: list[float] = field(default_factory=list)
+    certainty: float = 0.0  # summed over the tokens
     finish_reason: str | None = None
 
     @property
@@ -63,161 +79,221 @@ class Row:
         """Whether tokens are still wanted."""
         return self.finish_reason is None and not self.job.settled
 
+    @property
+    def lane(self) -> Lane:
+        """What it shares keys with: rows of one lane stand together in a batch."""
+        return self.request.adapter, self.prompt[: self.shared]
 
-@dataclass(slots=True)
-class State:
-    """Where the rows of a batch stand."""
-
-    cache: DynamicCache  # of what comes behind the prefix
-    prefix: Prefix | None
-    mask: torch.Tensor  # (B, T), 0 at padding; without the prefix
-    positions: torch.Tensor  # of the next tokens: (B, T) before the prefill, then (B, 1)
-    logits: torch.Tensor  # (B, V) of the last tokens
-
-    def select(self, places: Sequence[int]) -> None:
-        """Keep these rows, in this order; a row may be taken several times."""
-        index = torch.tensor(places, device=self.mask.device)
-        self.cache.batch_select_indices(index)
-        self.mask, self.positions = self.mask[index], self.positions[index]
-        self.logits = self.logits[index]
+    @property
+    def most_tokens(self) -> int:
+        """Positions that it may come to take."""
+        return len(self.prompt) + self.max_new
 
 
 class Engine:
-    """A loaded model and tokenizer; used by one thread."""
+    """A loaded model and tokenizer with a running batch; used by one thread."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model, self.tokenizer = model, tokenizer
+        config = model.config
+        self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
-        self.context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
+        self.context = int(getattr(config, "max_position_embeddings", None) or 4096)
         self.eos_ids = _eos_ids(model, tokenizer)
-        self._shares_prefixes = install(model)
-        self._most_cached_tokens = _most_cached_tokens(model)
-        self._adapters: dict[str, str] = {}  # name in peft, by id or folder
+        self._most_tokens = _most_cached_tokens(model)
+        # Where attention is of another kind its caches cannot be joined: batches then run to the
+        # end, one after the other, and each row has all of its keys.
+        self._continuous = install(model)
+        self._config, self._vocabulary = config, int(config.vocab_size)
+        self._lora = LoraSwitch(model)
+        self._prefixes = PrefixStore(self._most_tokens // _PREFIX_SHARE)
+        self._lanes: dict[Lane, Prefix | None] = {}  # of the rows in the batch
+        self._heads: OrderedDict[str, Head] = OrderedDict()
+        self._grammars: constraints.Grammars | None = None
+        self._waiting: list[Row] = []
+        self._rows: list[Row] = []
+        self._state: State | None = None
+        self._since_join = 0
 
-    def answer(self, jobs: Sequence[Job]) -> None:
-        """Answer all jobs, batch by batch, those of one adapter together."""
-        by_adapter = sorted(jobs, key=lambda job: job.request.adapter or "")
-        for adapter, group in groupby(by_adapter, key=lambda job: job.request.adapter):
-            jobs = list(group)
-            try:
-                self._load_adapter(adapter)
-            except Exception as e:  # whatever peft meets first in a broken folder
-                _fail(jobs, "not_found", f"cannot load the adapter {adapter}: {e}")
-                continue
-            with torch.inference_mode(), self._adapted(adapter):
-                for batch in self._batches([row for job in jobs for row in self._rows(job)]):
-                    self._decode(batch)
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._rows and not self._waiting
 
-    def _rows(self, job: Job) -> list[Row]:
-        """One row for each sample; none, and the job failed, where the prompt is too long."""
-        request, prompt = job.request, self._prompt(job.request)
-        room = self.context - len(prompt)
-        if room < 1:
-            message = f"the prompt has {len(prompt)} tokens, the model's context {self.context}"
-            _fail(
-                [job], "context_length", message, "shorten the prompt, or use fewer demonstrations"
-            )
-            return []
-        max_new = min(request.sampling.max_tokens or _DEFAULT_MAX_TOKENS, room)
-        rows: list[Row] = []
-        for i in range(request.index, request.index + request.n):
-            noise = _noise(request, prompt, i)
-            rows.append(Row(job, rows, prompt, max_new, _temperature(request, i), noise))
-        return rows
+    def admit(self, job: Job) -> None:
+        """Take in a request; its samples join the batch when there is room."""
+        try:
+            self._lora.load(job.request.adapter)
+        except Exception as e:  # whatever peft meets first in a broken folder
+            job.fail(_failure("not_found", f"cannot load the adapter {job.request.adapter}: {e}"))
+            return
+        try:
+            self._waiting += self._new_rows(job)
+        except constraints.BadSchema as problem:
+            job.fail(_failure("bad_request", f"the schema cannot be enforced: {problem}"))
 
-    def _prompt(self, request: Request) -> tuple[int, ...]:
-        if self.tokenizer.chat_template:
-            text = self.tokenizer.apply_chat_template(
-                list(request.messages), add_generation_prompt=True, tokenize=False
-            )
-            return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        text = "".join(message["content"] + "\n\n" for message in request.messages)
-        return tuple(self.tokenizer(text)["input_ids"])
-
-    def _batches(self, rows: list[Row]) -> Iterator[list[Row]]:
-        """Rows of like beginning and length together, as many as the memory for keys takes."""
-        batch: list[Row] = []
-        longest = 0
-        for group in _alike(rows):
-            for row in sorted(group, key=lambda row: (len(row.prompt), row.prompt)):
-                longest = max(longest, len(row.prompt) + row.max_new)
-                full = longest * (len(batch) + 1) > self._most_cached_tokens
-                if batch and (full or len(batch) >= _MOST_ROWS):
-                    yield batch
-                    batch, longest = [], len(row.prompt) + row.max_new
-                batch.append(row)
-            if batch:
-                yield batch
-            batch, longest = [], 0
-
-    def _decode(self, rows: list[Row]) -> None:
-        """Write all rows of a batch to their ends."""
-        rows = [row for row in rows if row.live]
-        state = self._prefill(rows) if rows else None
-        while state is not None:
-            tokens = self._choose(rows, state.logits)
-            for row, token in zip(rows, tokens):
-                self._accept(row, token)
-            live = [i for i, row in enumerate(rows) if row.live]
-            if not live:
+    def step(self) -> None:
+        """Write one token of every row, after those that wait have joined where that pays."""
+        with torch.inference_mode():
+            self._leave()
+            if new := self._who_joins():
+                self._join(new)
+            if self._state is None:
                 return
-            if len(live) < _COMPACT_BELOW * len(rows):
-                rows, tokens = [rows[i] for i in live], [tokens[i] for i in live]
-                state.select(live)
-            self._step(state, tokens)
+            tokens = self._choose(self._state.logits)
+            for row, token in zip(self._rows, tokens):
+                self._accept(row, token)
+            live = [i for i, row in enumerate(self._rows) if row.live]
+            if len(live) < _COMPACT_BELOW * len(self._rows):
+                tokens = [tokens[i] for i in live]
+                self._keep(live)
+            if self._state is not None:
+                mask = self._state.mask
+                self._state.mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
+                self._advance(self._state, self._rows, self._tensor([[t] for t in tokens]))
+                self._since_join += 1
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Give up all that is under way."""
+        for row in (*self._rows, *self._waiting):
+            row.job.fail(failure)
+        self._rows, self._waiting, self._state = [], [], None
+
+    # --- who is in the batch ---
+
+    def _leave(self) -> None:
+        """Drop rows that nobody waits for any more."""
+        self._waiting = [row for row in self._waiting if row.live]
+        if self._rows and not any(row.live for row in self._rows):
+            self._keep([])
+
+    def _keep(self, places: Sequence[int]) -> None:
+        self._rows = [self._rows[i] for i in places]
+        lanes = {row.lane for row in self._rows}
+        self._lanes = {lane: prefix for lane, prefix in self._lanes.items() if lane in lanes}
+        if not places:
+            self._state = None
+        elif self._state is not None:
+            self._state.select(places)
+
+    def _who_joins(self) -> list[Row]:
+        """Rows that wait and fit, the oldest first; none while too few wait for a prefill."""
+        waiting = self._waiting
+        if not waiting or (self._rows and not self._continuous):
+            return []
+        few = len(waiting) < _JOIN_SHARE * len(self._rows) and self._since_join < _JOIN_STEPS
+        if self._rows and few:
+            return []
+        rows = len(self._rows)
+        longest = max((row.most_tokens for row in self._rows), default=0)
+        joining: list[Row] = []
+        for row in waiting:
+            length, count = max(longest, row.most_tokens), rows + len(joining) + 1
+            if count > 1 and (count > _MOST_ROWS or length * count > self._most_tokens):
+                break
+            joining.append(row)
+            longest = length
+        self._waiting = waiting[len(joining) :]
+        return joining
+
+    def _join(self, new: list[Row]) -> None:
+        """Run the model over the new prompts, and put the rows into the batch, lane by lane."""
+        for row in new:
+            repeated = row.head is not None and row.head.times > 1
+            row.shared = len(row.head.ids) if row.head and repeated else 0
+        new.sort(key=_order)
+        self._lanes |= {row.lane: self._prefix(row.lane) for row in new}
+        state = self._prefill(new)
+        self._since_join = 0
+        if self._state is None:
+            self._rows, self._state = new, state
+            return
+        rows = [*self._rows, *new]
+        self._state.join(state)
+        order = sorted(range(len(rows)), key=lambda i: _order(rows[i]))
+        self._rows = [rows[i] for i in order]
+        self._state.select(order)
+
+    # --- the model ---
 
     def _prefill(self, rows: Sequence[Row]) -> State:
-        """Run the model over each different prompt once, and spread the result over the rows."""
-        prompts = sorted({row.prompt for row in rows})
-        shared = _shared_prefix(prompts) if self._shares_prefixes and len(rows) > 1 else 0
-        prefix = self._prefix(prompts[0][:shared]) if shared else None
-        longest = max(len(prompt) for prompt in prompts)
-        pads = [longest - len(prompt) for prompt in prompts]
-        mask = self._tensor([[0] * p + [1] * (longest - shared - p) for p in pads])
-        positions = shared + (mask.cumsum(-1) - 1).clamp(min=0)  # (B, T)
-        ids = self._tensor([[0] * p + list(prompt[shared:]) for p, prompt in zip(pads, prompts)])
-        cache = DynamicCache(config=self.model.config)
-        state = State(cache, prefix, mask, positions, torch.empty(0))
-        self._advance(state, ids)
-        places = {prompt: i for i, prompt in enumerate(prompts)}
-        state.select([places[row.prompt] for row in rows])
+        """Run the model over each different prompt once, and spread the result over its samples."""
+        firsts = [next(group) for _, group in groupby(rows, key=_order)]
+        tails = [row.prompt[row.shared :] for row in firsts]
+        longest = max(map(len, tails))
+        pads = [longest - len(tail) for tail in tails]
+        mask = self._tensor([[0] * p + [1] * (longest - p) for p in pads])
+        ahead = self._tensor([[row.shared] for row in firsts])
+        positions = ahead + (mask.cumsum(-1) - 1).clamp(min=0)  # (B, T)
+        ids = self._tensor([[0] * p + list(tail) for p, tail in zip(pads, tails)])
+        cache = DynamicCache(config=self._config)
+        state = State(cache, mask, positions, torch.empty(0))
+        self._advance(state, firsts, ids)
+        if len(firsts) < len(rows):
+            places = {_order(row): i for i, row in enumerate(firsts)}
+            state.select([places[_order(row)] for row in rows])
         return state
 
-    def _prefix(self, ids: Sequence[int]) -> Prefix:
-        cache = DynamicCache(config=self.model.config)
-        self.model(self._tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return [(layer.keys[0], layer.values[0]) for layer in cache.layers]
-
-    def _step(self, state: State, tokens: Sequence[int]) -> None:
-        state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], dim=1)
-        self._advance(state, self._tensor([[token] for token in tokens]))
-
-    def _advance(self, state: State, ids: torch.Tensor) -> None:
+    def _advance(self, state: State, rows: Sequence[Row], ids: torch.Tensor) -> None:
         """Run the model over further tokens (B, T) of all rows."""
-        with in_use(state.prefix):
-            out = self.model(
+        segments = [
+            Segment(sum(1 for _ in group), self._lanes[lane])
+            for lane, group in groupby(rows, key=lambda row: row.lane)
+        ]
+        options = self._lora.options([row.request.adapter for row in rows])
+        with in_use(segments):
+            out = self._lora.model(
                 ids,
                 attention_mask=state.mask,
                 position_ids=state.positions,
                 past_key_values=state.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **options,
             )
         state.positions = state.positions[:, -1:] + 1
         state.logits = out.logits[:, -1]
 
-    def _choose(self, rows: Sequence[Row], logits: torch.Tensor) -> list[int]:
+    def _prefix(self, lane: Lane) -> Prefix | None:
+        """Keys and values of what the rows of a lane begin with."""
+        adapter, ids = lane
+        return self._prefixes.get(lane, lambda: self._compute(adapter, ids)) if ids else None
+
+    def _compute(self, adapter: str | None, ids: Sequence[int]) -> Prefix:
+        cache, options = DynamicCache(config=self._config), self._lora.options([adapter])
+        self._lora.model(
+            self._tensor([ids]),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **options,
+        )
+        return [(layer.keys[0], layer.values[0]) for layer in cache.layers]
+
+    # --- tokens ---
+
+    def _choose(self, logits: torch.Tensor) -> list[int]:
         """Choose a token for each row, noting its log-probability where wanted; logits (B, V)."""
-        logits = logits.float()
+        rows, logits = self._rows, logits.float()
+        if bound := {i: r.constraint for i, r in enumerate(rows) if r.live and r.constraint}:
+            assert self._grammars is not None
+            logits = self._grammars.mask(logits, bound)
         chosen = logits.argmax(-1)
         hot = [i for i, row in enumerate(rows) if row.live and row.temperature > 0]
         if hot:
-            chosen[hot] = _draw(logits[hot], [rows[i] for i in hot])
+            drawn = [rows[i] for i in hot]
+            chosen[hot] = sampling.draw(
+                logits[hot],
+                [row.temperature for row in drawn],
+                [row.request.sampling.top_p for row in drawn],
+                [row.random.random() for row in drawn],
+            )
         wanted = [i for i, row in enumerate(rows) if row.live and row.request.logprobs]
         if wanted:
-            logprobs = logits[wanted].log_softmax(-1).gather(-1, chosen[wanted, None])
-            for i, logprob in zip(wanted, logprobs[:, 0].tolist()):
+            logprobs = logits[wanted].log_softmax(-1)
+            of_chosen = logprobs.gather(-1, chosen[wanted, None])[:, 0].tolist()
+            for i, logprob, sure in zip(wanted, of_chosen, sampling.certainty(logprobs).tolist()):
                 rows[i].logprobs.append(logprob)
+                rows[i].certainty += sure
         tokens: list[int] = chosen.tolist()
         return tokens
 
@@ -230,7 +306,9 @@ class Engine:
         else:
             row.ids.append(token)
             self._say(row)
-            if self._at_stop(row):
+            if row.constraint is not None:
+                row.constraint.accept(token)
+            if self._at_stop(row) or (row.constraint is not None and row.constraint.at_end):
                 row.finish_reason = "stop"
             elif len(row.ids) >= row.max_new:
                 row.finish_reason = "length"
@@ -256,47 +334,90 @@ class Engine:
         return any(mark in tail for mark in stop)
 
     def _answer(self, row: Row) -> Answer:
+        wanted = row.request.logprobs
         return Answer(
             cut_at_stop(self._text(row.ids), row.request.sampling.stop),
             len(row.prompt) if row is row.siblings[0] else 0,
             len(row.ids),
             finish_reason=row.finish_reason or "stop",
-            logprobs=tuple(row.logprobs) if row.request.logprobs else None,
+            logprobs=tuple(row.logprobs) if wanted else None,
+            certainty=row.certainty / len(row.logprobs) if wanted and row.logprobs else None,
             latency_ms=(time.perf_counter() - row.job.start_s) * 1000,
         )
+
+    # --- requests as tokens ---
+
+    def _new_rows(self, job: Job) -> list[Row]:
+        """One row for each sample; none, and the job failed, where the prompt is too long."""
+        request = job.request
+        prompt, head = self._prompt(request)
+        room = self.context - len(prompt)
+        if room < 1:
+            message = f"the prompt has {len(prompt)} tokens, the model's context {self.context}"
+            hint = "shorten the prompt, or use fewer demonstrations"
+            job.fail(_failure("context_length", message, hint))
+            return []
+        max_new = min(request.sampling.max_tokens or _DEFAULT_MAX_TOKENS, room)
+        rows: list[Row] = []
+        for i in range(request.index, request.index + request.n):
+            noise = sampling.noise(request, prompt, i)
+            heat = sampling.temperature(request, i)
+            bound = self._constraint(request)
+            rows.append(Row(job, rows, prompt, head, max_new, heat, noise, bound))
+        return rows
+
+    def _constraint(self, request: Request) -> constraints.Constraint | None:
+        if request.schema is None or not constraints.available():
+            return None
+        if self._grammars is None:
+            self._grammars = constraints.Grammars(self.tokenizer, self._vocabulary)
+        return self._grammars.constraint(request.schema)
+
+    def _prompt(self, request: Request) -> tuple[tuple[int, ...], Head | None]:
+        """The tokens of a prompt, and its turns but the last where they are a beginning of it."""
+        if not self.tokenizer.chat_template:
+            text = "".join(message["content"] + "\n\n" for message in request.messages)
+            return tuple(self.tokenizer(text)["input_ids"]), None
+        text = self._chat(request.messages, add_generation_prompt=True)
+        prompt = self._tokens(text)
+        return prompt, self._head(request, text, prompt) if self._continuous else None
+
+    def _head(self, request: Request, text: str, prompt: tuple[int, ...]) -> Head | None:
+        if len(request.messages) < 2:
+            return None
+        try:
+            words = self._chat(request.messages[:-1], add_generation_prompt=False)
+        except Exception:  # a template may refuse a chat that ends so
+            return None
+        if not text.startswith(words):
+            return None
+        if words not in self._heads:
+            self._heads[words] = Head(self._tokens(words))
+            if len(self._heads) > _KNOWN_HEADS:
+                self._heads.popitem(last=False)
+        head = self._heads[words]
+        self._heads.move_to_end(words)
+        size = len(head.ids)
+        if not _SHARED_PREFIX_TOKENS <= size < len(prompt) or prompt[:size] != head.ids:
+            return None
+        head.times += 1
+        return head
+
+    def _chat(self, messages: Sequence[Any], *, add_generation_prompt: bool) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+            )
+        )
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _tensor(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor(rows, dtype=torch.long, device=self.device)
-
-    def _load_adapter(self, adapter: str | None) -> None:
-        if adapter is None or adapter in self._adapters:
-            return
-        from peft import PeftModel
-
-        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
-        name = f"adapter{len(self._adapters)}"  # peft takes no dots in names
-        with warnings.catch_warnings():  # peft asks transformers in ways that are deprecated
-            warnings.simplefilter("ignore", FutureWarning)
-            if self._adapters:
-                self.model.load_adapter(folder, adapter_name=name)
-            else:
-                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name)
-        self.model.eval()
-        self._adapters[adapter] = name
-
-    @contextmanager
-    def _adapted(self, adapter: str | None) -> Iterator[None]:
-        if adapter is not None:
-            self.model.set_adapter(self._adapters[adapter], inference_mode=True)
-            yield
-        elif self._adapters:
-            with self.model.disable_adapter():
-                yield
-        else:
-            yield
 
 
 def load_engine(source: str) -> Engine:
@@ -313,55 +434,9 @@ def load_engine(source: str) -> Engine:
     return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
 
 
-def _draw(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """One token a row by inverting the cumulative distribution at the row's own random number."""
-    temperature = logits.new_tensor([row.temperature for row in rows])[:, None]
-    probs = (logits / temperature).softmax(-1).double()  # (B, V)
-    top_p = [row.request.sampling.top_p for row in rows]
-    if any(p is not None and p < 1 for p in top_p):
-        bound = probs.new_tensor([1.0 if p is None else p for p in top_p])[:, None]
-        probs = _nucleus(probs, bound)
-    mass = probs.cumsum(-1)
-    drawn = probs.new_tensor([row.random.random() for row in rows])[:, None] * mass[:, -1:]
-    return torch.searchsorted(mass, drawn, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
-
-
-def _nucleus(probs: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
-    """Zero all but the most probable tokens that together reach the bound (at least one)."""
-    ordered, order = probs.sort(descending=True, dim=-1)
-    outside = ordered.cumsum(-1) - ordered >= bound
-    outside[:, 0] = False
-    return probs.masked_fill(outside.gather(-1, order.argsort(-1)), 0.0)
-
-
-def _noise(request: Request, prompt: Sequence[int], index: int) -> random.Random:
-    """Random numbers that depend on seed, prompt and sample index only."""
-    text = f"{request.sampling.seed or 0} {index} {prompt}"
-    return random.Random(hashlib.sha256(text.encode()).digest())
-
-
-def _temperature(request: Request, index: int) -> float:
-    given = request.sampling.temperature
-    if given is None:
-        return 0.0 if index == 0 else _DEFAULT_TEMPERATURE
-    return given if given > 1e-4 else 0.0
-
-
-def _alike(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows by the beginnings of their prompts; those with few of their kind all in one group."""
-    groups: dict[tuple[int, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.prompt[:_BEGINNING_TOKENS], []).append(row)
-    few = [row for group in groups.values() if len(group) < _GROUP_ROWS for row in group]
-    return [few, *(group for group in groups.values() if len(group) >= _GROUP_ROWS)]
-
-
-def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Count the tokens that all prompts begin with, at least one left over; 0 if hardly any."""
-    first, last = min(prompts), max(prompts)  # in order, so all others share what these share
-    limit = min(len(prompt) for prompt in prompts) - 1
-    same = next((i for i in range(limit) if first[i] != last[i]), limit)
-    return same if same >= _SHARED_PREFIX_TOKENS else 0
+def _order(row: Row) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """Rows of one adapter together, in it those of one prefix, in it those of one prompt."""
+    return row.request.adapter or "", row.prompt[: row.shared], row.prompt
 
 
 def _most_cached_tokens(model: Any) -> int:
@@ -382,6 +457,5 @@ def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(i for i in ids if i is not None)
 
 
-def _fail(jobs: Sequence[Job], kind: str, message: str, hint: str = "") -> None:
-    for job in jobs:
-        job.fail(ModelFailure(kind, message, retryable=False, hint=hint))
+def _failure(kind: str, message: str, hint: str = "") -> ModelFailure:
+    return ModelFailure(kind, message, retryable=False, hint=hint)

@@ -1,19 +1,23 @@
-"""Attention of many rows to one prefix whose keys and values are kept, and read, once.
+"""Attention of many rows to prefixes whose keys and values are kept, and read, once.
 
-Prompts of one module begin alike (instruction, demonstrations), and samples of one prompt are alike
-to the end. With a cache for each row the same keys are copied and read once a row; here the shared
-part is one matrix product for all rows, joined with each row's own part under one softmax.
+Prompts of one module begin alike (instruction, demonstrations). With a cache for each row the same
+keys are copied and read once a row; here the shared part is one matrix product for all rows that
+have it, joined with each row's own part under one softmax. Rows with other prefixes, or none, are
+other segments of the same batch.
 Source: the idea of Hydragen (Juravsky et al. 2024, 2402.05099); differs in: one softmax, no merge.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -23,6 +27,37 @@ Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D
 
 _MOST_SCORES = 1 << 24  # at one time
 _current = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """So many rows of a batch, one after the other, behind one prefix."""
+
+    rows: int
+    prefix: Prefix | None
+
+
+class PrefixStore:
+    """Prefixes by what they are of; beyond a number of tokens the least recently used ones go."""
+
+    def __init__(self, most_tokens: int) -> None:
+        self._most_tokens, self._tokens = most_tokens, 0
+        self._kept: OrderedDict[Hashable, Prefix] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Prefix]) -> Prefix:
+        """The prefix under a key, made where it is not there."""
+        if key not in self._kept:
+            self._kept[key] = made = make()
+            self._tokens += _length(made)
+            while self._tokens > self._most_tokens and len(self._kept) > 1:
+                self._tokens -= _length(self._kept.popitem(last=False)[1])
+            return made
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def _length(prefix: Prefix) -> int:
+    return int(prefix[0][0].shape[1])
 
 
 def install(model: Any) -> bool:
@@ -42,13 +77,13 @@ def install(model: Any) -> bool:
 
 
 @contextmanager
-def in_use(prefix: Prefix | None) -> Iterator[None]:
-    """Put a prefix before all rows that the model of this thread is run over."""
-    _current.prefix = prefix
+def in_use(segments: Sequence[Segment]) -> Iterator[None]:
+    """Put prefixes before the rows that the model of this thread is run over."""
+    _current.segments = segments if any(s.prefix is not None for s in segments) else None
     try:
         yield
     finally:
-        _current.prefix = None
+        _current.segments = None
 
 
 def attend(
@@ -61,30 +96,41 @@ def attend(
     dropout: float = 0.0,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to the prefix in use and to each row's own keys; the result is (B, Q, H, D)."""
-    prefix: Prefix | None = getattr(_current, "prefix", None)
-    if prefix is None:
+    """Attend to the prefixes in use and to each row's own keys; the result is (B, Q, H, D)."""
+    segments: Sequence[Segment] | None = getattr(_current, "segments", None)
+    if segments is None:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
         )
         return out, None
-    rows, heads, length, depth = query.shape
-    shared = prefix[module.layer_idx]
+    length, depth = query.shape[2:]
     mask = _causal(query, key) if attention_mask is None and length > 1 else attention_mask
     scaled = query * (depth**-0.5 if scaling is None else scaling)
-    row_scores = heads * length * (shared[0].shape[1] + key.shape[2])
-    step = max(1, _MOST_SCORES // row_scores)
-    parts = [
-        _attend(
-            scaled[i : i + step],
-            key[i : i + step],
-            value[i : i + step],
-            _rows(mask, i, step),
-            shared,
-        )
-        for i in range(0, rows, step)
-    ]
+    parts: list[torch.Tensor] = []
+    start = 0
+    for segment in segments:
+        end = start + segment.rows
+        shared = None if segment.prefix is None else segment.prefix[module.layer_idx]
+        parts += _segment(scaled, key, value, mask, shared, range(start, end))
+        start = end
     return torch.cat(parts).transpose(1, 2), None
+
+
+def _segment(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    shared: tuple[torch.Tensor, torch.Tensor] | None,
+    rows: range,
+) -> Iterator[torch.Tensor]:
+    """The rows of one segment, some at a time where all scores would take too much memory."""
+    ahead = 0 if shared is None else shared[0].shape[1]
+    step = max(1, _MOST_SCORES // (query.shape[1] * query.shape[2] * (ahead + key.shape[2])))
+    for i in range(rows.start, rows.stop, step):
+        j = min(i + step, rows.stop)
+        some = None if mask is None else mask if mask.shape[0] == 1 else mask[i:j]
+        yield _attend(query[i:j], key[i:j], value[i:j], some, shared)
 
 
 def _attend(
@@ -92,10 +138,14 @@ def _attend(
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor | None,
-    shared: tuple[torch.Tensor, torch.Tensor],
+    shared: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> torch.Tensor:
     rows, heads, length, depth = query.shape
     key_heads, own = key.shape[1], key.shape[2]
+    if shared is None:
+        group = heads // key_heads
+        key, value = (x.repeat_interleave(group, 1) if group > 1 else x for x in (key, value))
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
     prefix_key, prefix_value = shared
     grouped = query.reshape(rows, key_heads, -1, depth)  # (B, K, GQ, D), G = H / K
     by_head = grouped.transpose(0, 1).reshape(key_heads, -1, depth)  # (K, BGQ, D)
@@ -116,7 +166,3 @@ def _causal(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     length, own = query.shape[2], key.shape[2]
     mask = torch.ones(length, own, dtype=torch.bool, device=query.device)
     return mask.tril(own - length)[None, None]
-
-
-def _rows(mask: torch.Tensor | None, start: int, count: int) -> torch.Tensor | None:
-    return mask if mask is None or mask.shape[0] == 1 else mask[start : start + count]

@@ -1,4 +1,4 @@
-"""Models run here with transformers: what is asked together is answered in one batch.
+"""Models run here with transformers: all that is asked at a time is written side by side.
 
 Importing this file is cheap; torch and transformers are imported by the engine's own thread when
 the first request comes, so that a run answered from the cache never pays for them.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,48 +55,57 @@ class Job:
 
 
 class Worker:
-    """The thread that owns one engine: it loads it at the first request and decodes batches.
+    """The thread that owns one engine: it loads it at the first request and keeps it writing.
 
     Pools that name the same model share its worker, and so the weights.
     """
 
     def __init__(self, source: str) -> None:
         self.source, self.users = source, 0
+        self._stopping = False
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Queue a request for the next batch."""
+        """Queue a request; it joins the running batch."""
         self._jobs.put(job)
 
     def stop(self) -> None:
-        """End the thread after the batch it is in, which lets the weights go."""
+        """End the thread after what was asked is answered, which lets the weights go."""
         self._jobs.put(None)
         self._thread.join(_STOP_TIMEOUT_S)
 
     def _work(self) -> None:
         engine: Engine | ModelFailure | None = None
-        while jobs := self._gather():
-            engine = engine or _load(self.source)
+        while True:
+            busy = engine is not None and not isinstance(engine, ModelFailure) and not engine.idle
+            if self._stopping and not busy:
+                return
+            jobs = self._new_jobs(wait=not busy)
+            if jobs and engine is None:
+                engine = _load(self.source)
             if isinstance(engine, ModelFailure):
                 for job in jobs:
                     job.fail(engine)
-            else:
-                _answer(engine, jobs)
+            elif engine is not None:
+                _go_on(engine, jobs)
 
-    def _gather(self) -> list[Job]:
-        """Wait for a request, then take all that are there; empty when it is time to stop."""
+    def _new_jobs(self, *, wait: bool) -> list[Job]:
+        """What was asked since; with `wait` for a first request, and a moment for its company."""
         jobs: list[Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
+        while not self._stopping:
             try:
-                job = self._jobs.get(timeout=_GATHER_S)
+                if wait:
+                    job = self._jobs.get(timeout=_GATHER_S if jobs else None)
+                else:
+                    job = self._jobs.get_nowait()
             except queue.Empty:
-                return jobs
-        if jobs:
-            self._jobs.put(None)  # answer these first
+                break
+            if job is None:
+                self._stopping = True
+            else:
+                jobs.append(job)
         return jobs
 
 
@@ -118,7 +128,12 @@ class Transformers:
         self.source = source
         self.endpoint = f"transformers:{_fingerprint(source)}"
         self.capabilities = Capabilities(
-            logprobs=True, multiple_samples=True, adapters=True, seed=True, local=True
+            json_schema=find_spec("llguidance") is not None,
+            logprobs=True,
+            multiple_samples=True,
+            adapters=True,
+            seed=True,
+            local=True,
         )
         self._worker: Worker | None = None
 
@@ -173,11 +188,14 @@ def _load(source: str) -> Engine | ModelFailure:
         return ModelFailure("not_found", message[:600], retryable=False, hint=hint)
 
 
-def _answer(engine: Engine, jobs: list[Job]) -> None:
+def _go_on(engine: Engine, jobs: list[Job]) -> None:
     try:
-        engine.answer(jobs)
+        for job in jobs:
+            engine.admit(job)
+        engine.step()
     except Exception as e:  # out of memory, say: the thread must live on
         failure = ModelFailure("server", f"{type(e).__name__}: {e}", retryable=False)
+        engine.fail(failure)
         for job in jobs:
             job.fail(failure)
 

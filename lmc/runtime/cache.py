@@ -23,7 +23,7 @@ from lmc.models.base import Answer, Request, Sampling
 
 _log = logging.getLogger(__name__)
 IN_MEMORY = Path(":memory:")  # a cache of this process, gone when it is closed
-_KEY_VERSION = 1
+_KEY_VERSION = 2
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _BUSY_TIMEOUT_S = 30.0
 _SCHEMA = """
@@ -238,18 +238,25 @@ def _answer_to_json(answer: Answer) -> str:
     return _to_json(
         [
             answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
-            answer.finish_reason, answer.logprobs, answer.latency_ms,
+            answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
         ]
     )  # fmt: skip
 
 
 def _answer_from_json(text: str) -> Answer:
-    words, prompt_tokens, completion_tokens, cost_usd, finish, logprobs, latency_ms = json.loads(
-        text
+    words, prompt_tokens, completion_tokens, cost_usd, finish, logprobs, latency_ms, certainty = (
+        json.loads(text)
     )
-    chosen = None if logprobs is None else tuple(logprobs)
     return Answer(
-        words, prompt_tokens, completion_tokens, cost_usd, finish, chosen, latency_ms, cached=True
+        words,
+        prompt_tokens,
+        completion_tokens,
+        cost_usd,
+        finish,
+        logprobs=None if logprobs is None else tuple(logprobs),
+        certainty=certainty,
+        latency_ms=latency_ms,
+        cached=True,
     )
 
 

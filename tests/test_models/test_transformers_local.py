@@ -85,17 +85,136 @@ async def test_greedy_is_what_transformers_generates(model, folder):
     assert answer.prompt_tokens == prompt["input_ids"].shape[1]
 
 
-async def test_prefill_of_a_shared_prefix_gives_the_same_logits(folder):
-    from lmc.models import decoding
+@pytest.fixture
+def engine(folder):
+    from lmc.models.decoding import load_engine
+
+    return load_engine(str(folder))
+
+
+def admit(engine, *requests):
     from lmc.models.transformers_local import Job
 
-    engine = decoding.load_engine(str(folder))
-    rows = [r for text in ("one", "two plus two", "x") for r in engine._rows(Job(ask_for(text)))]
-    with decoding.torch.inference_mode():
-        shared = engine._prefill(rows).logits
-        singly = decoding.torch.cat([engine._prefill([row]).logits for row in rows])
-    assert decoding._shared_prefix([row.prompt for row in rows]) > 40
-    decoding.torch.testing.assert_close(shared, singly, atol=1e-4, rtol=1e-4)
+    jobs = [Job(request) for request in requests]
+    for job in jobs:
+        engine.admit(job)
+    return jobs
+
+
+def finish(engine):
+    while not engine.idle:
+        engine.step()
+
+
+def texts(jobs):
+    return [answer.text for job in jobs for answer in job.done.result()]
+
+
+def test_rows_join_a_running_batch_and_leave_it(engine):
+    first = admit(
+        engine, *(ask_for(f"first {i}", temperature=1.0, max_tokens=30) for i in range(6))
+    )
+    for _ in range(5):
+        engine.step()
+    late = admit(engine, *(ask_for(f"late {i}", temperature=1.0, max_tokens=8) for i in range(4)))
+    engine.step()
+    assert len(engine._rows) == 10
+    while not all(job.settled for job in late):
+        engine.step()
+    assert not any(job.settled for job in first)
+    finish(engine)
+    alone = [admit(engine, job.request) for job in (*first, *late)]
+    finish(engine)
+    assert texts((*first, *late)) == [text for jobs in alone for text in texts(jobs)]
+
+
+def test_a_prefix_is_computed_once_for_all_who_have_it(engine, monkeypatch):
+    computed = []
+    compute = type(engine)._compute
+    monkeypatch.setattr(type(engine), "_compute", lambda *a: computed.append(a[2]) or compute(*a))
+    admit(engine, *(ask_for(f"question {i}", n=3) for i in range(5)))
+    engine.step()
+    assert len(engine._rows) == 15 and len(engine._lanes) == 1
+    finish(engine)
+    admit(engine, ask_for("one more"))
+    finish(engine)
+    assert len(computed) == 1 and len(computed[0]) > 40
+
+
+def test_a_prefix_nobody_shares_is_not_split_off(engine):
+    asked = [
+        replace(ask_for("x"), messages=({"role": "system", "content": c * 60}, SYSTEM))
+        for c in "abc"
+    ]
+    admit(engine, *asked)
+    engine.step()
+    assert [row.shared for row in engine._rows] == [0, 0, 0]
+
+
+def test_prefill_behind_prefixes_gives_the_same_logits(engine):
+    import torch
+
+    other = {"role": "system", "content": "Something else is asked for here, and shared by two."}
+    asked = [
+        *(ask_for(text) for text in ("one", "two plus two", "x")),
+        *(replace(ask_for(text), messages=(other, SYSTEM)) for text in ("y", "z")),
+        replace(ask_for("alone"), messages=(SYSTEM,)),
+    ]
+    admit(engine, *asked)
+    engine.step()
+    assert len(engine._lanes) == 3
+    with torch.inference_mode():
+        shared = engine._prefill(rows := sorted(engine._rows, key=_lane_order)).logits
+        for row in rows:
+            row.shared = 0
+        engine._lanes[None, ()] = None
+        singly = torch.cat([engine._prefill([row]).logits for row in rows])
+    torch.testing.assert_close(shared, singly, atol=1e-4, rtol=1e-4)
+
+
+def _lane_order(row):
+    from lmc.models.decoding import _order
+
+    return _order(row)
+
+
+def test_memory_bounds_who_is_in_the_batch(engine):
+    requests = [ask_for(f"question {i}", n=2) for i in range(6)]
+    jobs = admit(engine, *requests)
+    engine._most_tokens = 5 * max(row.most_tokens for row in engine._waiting)
+    seen = []
+    while not engine.idle:
+        engine.step()
+        seen.append(len(engine._rows))
+    assert 0 < max(seen) <= 5
+    assert all(job.done.done() for job in jobs)
+
+
+def test_a_schema_binds_the_answer(engine):
+    pytest.importorskip("llguidance")
+    import json
+
+    schema = {
+        "type": "object",
+        "properties": {"word": {"enum": ["cat", "dog"]}, "n": {"type": "integer", "maximum": 9}},
+        "required": ["word", "n"],
+        "additionalProperties": False,
+    }
+    requests = [
+        replace(ask_for(f"q{i}", temperature=1.0, n=4, max_tokens=60), schema=schema)
+        for i in range(3)
+    ]
+    free = ask_for("free", temperature=1.0, logprobs=True)
+    jobs = admit(engine, *requests, free)
+    finish(engine)
+    for text in texts(jobs[:3]):
+        value = json.loads(text)
+        assert value["word"] in ("cat", "dog") and int(value["n"]) <= 9
+    (answer,) = jobs[3].done.result()
+    assert answer.certainty > 0 and answer.logprobs
+    (bad,) = admit(engine, replace(free, schema={"type": "object", "properties": 3}))
+    with pytest.raises(ModelFailure, match="schema"):
+        bad.done.result()
 
 
 @pytest.mark.parametrize("texts", [["same"], ["one", "two plus two", "three"]], ids=len)
@@ -110,21 +229,6 @@ async def test_samples_behind_a_shared_prefix_are_what_they_are_alone(folder, mo
     at_once = await asyncio.gather(*(together.generate(request) for request in requests))
     await asyncio.gather(alone.close(), together.close())
     assert one_by_one == [answer.text for answers in at_once for answer in answers]
-
-
-def test_rows_that_begin_alike_form_batches(folder):
-    from lmc.models import decoding
-    from lmc.models.transformers_local import Job
-
-    engine = decoding.load_engine(str(folder))
-    module = [ask_for(f"question {i}") for i in range(5)]
-    other = [replace(ask_for("x"), messages=({"role": "user", "content": c * 80},)) for c in "abc"]
-    mixed = [module[0], other[0], *module[1:3], *other[1:], *module[3:]]
-    rows = [row for request in mixed for row in engine._rows(Job(request))]
-    batches = [[row.request for row in batch] for batch in engine._batches(rows)]
-    assert [len(batch) for batch in batches] == [3, 5] and batches[1] == module
-    engine._most_cached_tokens = 2 * max(len(row.prompt) + row.max_new for row in rows)
-    assert [len(batch) for batch in engine._batches(rows)] == [2, 1, 2, 2, 1]
 
 
 async def test_logprobs_are_of_the_chosen_tokens(model):

@@ -1,0 +1,83 @@
+"""Constrained decoding: which tokens keep an answer within its JSON Schema, by llguidance.
+
+Whitespace between tokens of JSON is fixed: small models else write newlines to the end.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+_SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+def available() -> bool:
+    """Whether the library is installed."""
+    return importlib.util.find_spec("llguidance") is not None
+
+
+class BadSchema(Exception):
+    """A schema that the library cannot enforce; the text says why."""
+
+
+class Constraint:
+    """Where one answer stands in its grammar."""
+
+    def __init__(self, matcher: Any) -> None:
+        self._matcher = matcher
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing may follow any more."""
+        return bool(self._matcher.is_stopped())
+
+    def accept(self, token: int) -> None:
+        """Go on by one token."""
+        self._matcher.consume_token(token)
+
+    def fill(self, mask: Any, row: int) -> None:
+        """Write the tokens that may follow into a row of a bit mask."""
+        from llguidance.numpy import fill_next_token_bitmask
+
+        fill_next_token_bitmask(self._matcher, mask, row)
+
+
+class Grammars:
+    """Schemas made into grammars over one tokenizer; each compiled once."""
+
+    def __init__(self, tokenizer: Any, vocabulary: int) -> None:
+        from llguidance import hf
+
+        self.vocabulary = vocabulary
+        self._tokenizer = hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
+        self._grammars: dict[str, str] = {}
+
+    def constraint(self, schema: Mapping[str, Any]) -> Constraint:
+        """The start of an answer under a schema. Raises: BadSchema."""
+        from llguidance import LLMatcher
+
+        key = json.dumps(schema, sort_keys=True)
+        if key not in self._grammars:
+            grammar = LLMatcher.grammar_from_json_schema(key, overrides=_SPACING)
+            problem, messages = LLMatcher.validate_grammar_with_warnings(grammar, self._tokenizer)
+            if problem:
+                raise BadSchema("; ".join(messages))
+            self._grammars[key] = grammar
+        return Constraint(LLMatcher(self._tokenizer, self._grammars[key]))
+
+    def mask(self, logits: torch.Tensor, rows: Mapping[int, Constraint]) -> torch.Tensor:
+        """Logits (B, V) in which some rows cannot leave their grammars."""
+        import numpy as np
+
+        places: Sequence[int] = list(rows)
+        words = np.zeros((len(places), (self.vocabulary + 31) // 32), dtype=np.int32)
+        for i, place in enumerate(places):
+            rows[place].fill(words, i)
+        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
+        allowed = torch.from_numpy(bits[:, : logits.shape[-1]].astype(bool)).to(logits.device)
+        logits[places] = logits[places].masked_fill(~allowed, float("-inf"))
+        return logits

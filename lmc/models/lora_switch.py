@@ -1,0 +1,61 @@
+"""LoRA adapters over one base model: which rows of a forward pass use which, by peft."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from lmc.models.adapters import adapter_store, is_adapter_id
+
+_BASE = "__base__"  # peft's name for no adapter
+
+
+class LoraSwitch:
+    """A model with the adapters that requests have named so far."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._names: dict[str, str] = {}  # in peft, by id or folder
+        self._active: str | None = None
+
+    def load(self, adapter: str | None) -> None:
+        """Have an adapter ready, once. Raises: whatever peft meets in a broken folder."""
+        if adapter is None or adapter in self._names:
+            return
+        from peft import PeftModel
+
+        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
+        name = f"adapter{len(self._names)}"  # peft takes no dots in names
+        with warnings.catch_warnings():  # peft asks transformers in ways that are deprecated
+            warnings.simplefilter("ignore", FutureWarning)
+            if self._names:
+                self.model.load_adapter(folder, adapter_name=name)
+            else:
+                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name)
+                self._active = name
+        self.model.eval()
+        self._names[adapter] = name
+
+    def options(self, adapters: Sequence[str | None]) -> dict[str, Any]:
+        """What a forward pass over rows with these adapters takes; switches where all are alike."""
+        if not self._names:
+            return {}
+        if all(adapter == adapters[0] for adapter in adapters):
+            self._activate(adapters[0])
+            return {}
+        self._enable(True)
+        return {"adapter_names": [_BASE if a is None else self._names[a] for a in adapters]}
+
+    def _activate(self, adapter: str | None) -> None:
+        if adapter is None:
+            self._enable(False)
+            return
+        self._enable(True)
+        if self._active != self._names[adapter]:
+            self._active = self._names[adapter]
+            self.model.set_adapter(self._active, inference_mode=True)
+
+    def _enable(self, on: bool) -> None:
+        layers = self.model.base_model
+        (layers.enable_adapter_layers if on else layers.disable_adapter_layers)()
