@@ -22,7 +22,7 @@ from lmc.optimizers.gate import (
     passes_cheaper,
 )
 from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
-from lmc.optimizers.recording import Recorder
+from lmc.optimizers.recording import Recorder, digest_of
 from lmc.optimizers.result import CompileResult
 from lmc.optimizers.routes import has_votes
 from lmc.optimizers.steps import step_text, steps_text
@@ -398,7 +398,15 @@ class _Compilation:
             artifact.write(self.out)
         used = self._totals()
         self.journal.save("complete", used=asdict(used))
-        result = CompileResult(artifact, self.out, self.journal.folder, used, tuple(self.notes))
+        result = CompileResult(
+            artifact,
+            self.out,
+            self.journal.folder,
+            used,
+            tuple(self.notes),
+            self.recorder.job,
+            (digest_of(self.start), digest_of(self.confirmed)),
+        )
         self.journal.write("summary.txt", result.summary() + "\n")
         self.journal.write("candidates.jsonl", "".join(map(_candidate_line, self._ranked())))
         return result

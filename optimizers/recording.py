@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from lmc.runtime.parameters import Parameters
 
 
+def digest_of(parameters: Parameters) -> str:
+    """Name parameters in the trace store, wherever their demonstrations come from."""
+    return parameters_digest({"key": parameters_key(parameters)})
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """The runs of one compilation in the trace store."""
@@ -57,7 +62,7 @@ class Recorder:
             target=self.target,
             stage=stage,
             row=row.id,
-            parameters=parameters_digest({"key": parameters_key(parameters)}),
+            parameters=digest_of(parameters),
             values=row.values,
             trace=(result.trace if result else None) or Trace(),
             score=result.value if result else None,

@@ -15,6 +15,7 @@ class CompileResult:
     """The artifact, where it was written, and the account of the run.
 
     `used` counts this start of the run only in time; calls and tokens are those of the whole run.
+    `job` names the run in the trace store, `digests` the parameters before and after.
     """
 
     artifact: Artifact
@@ -22,6 +23,8 @@ class CompileResult:
     run_dir: Path
     used: Totals
     notes: tuple[str, ...] = ()
+    job: str = ""
+    digests: tuple[str, str] = ("", "")
 
     @property
     def improved(self) -> bool:

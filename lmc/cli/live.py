@@ -21,10 +21,13 @@ from lmc.optimizers import events
 
 
 class CompileView:
-    """Draws events as they come; call it with each. On a pipe it prints lines instead."""
+    """Draws events as they come; call it with each. On a pipe it prints lines instead.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    `brief` leaves only how each run begins and what its gates decide.
+    """
+
+    def __init__(self, console: Console, *, brief: bool = False) -> None:
+        self.console, self.brief = console, brief
         self.progress = Progress(
             TextColumn("  {task.description:<34}"), BarColumn(24), MofNCompleteColumn(),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
@@ -65,13 +68,13 @@ class CompileView:
                     "bold",
                 )
                 if not self.console.is_terminal:
-                    self._say(self.leader.plain)
+                    self._detail(self.leader.plain)
             case events.TrainingProgressed():
                 self._train(event)
             case events.GateDecided(step=step, accepted=accepted, words=words):
                 self._say(f"[{'green' if accepted else 'yellow'}]  {step}: {words}[/]")
             case events.Note(text=text):
-                self._say(f"[dim]  {text}[/]")
+                self._detail(f"[dim]  {text}[/]")
             case _:
                 pass
         self.live.update(self._picture())
@@ -81,7 +84,7 @@ class CompileView:
             self.progress.remove_task(self.task)
         self.task = self.progress.add_task(name, total=total)
         if not self.console.is_terminal:
-            self._say(f"  {name} ({total} rows)")
+            self._detail(f"  {name} ({total} rows)")
 
     def _train(self, event: events.TrainingProgressed) -> None:
         name = f"training {event.adapter} on {event.rows} rows"
@@ -90,6 +93,10 @@ class CompileView:
         assert self.task is not None
         figures = f"loss {event.loss:.3f}, {event.tokens_per_s:,.0f} tokens/s"
         self.progress.update(self.task, completed=event.step, description=f"{name}: {figures}")
+
+    def _detail(self, line: str) -> None:
+        if not self.brief:
+            self._say(line)
 
     def _say(self, *lines: str) -> None:
         for line in lines:

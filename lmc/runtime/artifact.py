@@ -169,6 +169,11 @@ class Artifact:
         }
         return cls(manifest, graph, parameters, sources)
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of the modules that call a model."""
+        return tuple(_modules(self.graph))
+
     def apply_to(self, graph: ProgramGraph) -> tuple[Parameters, list[str]]:
         """What still holds for a program that was changed since, and the names of what is stale.
 

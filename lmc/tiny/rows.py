@@ -62,12 +62,38 @@ def problems(rng: Random) -> Row:
     return {"problem": text, "answer": answer}
 
 
+def sums(rng: Random) -> Row:
+    """Draw a sum of two three-digit numbers with its steps; training had at most two digits."""
+    a, b = rng.randrange(100, 500), rng.randrange(100, 500)
+    parts = [(n // 100 * 100, n // 10 % 10 * 10, n % 10) for n in (a, b)]
+    steps = [f"{x} + {y} = {x + y}" for x, y in zip(*parts)]
+    first, second, third = (x + y for x, y in zip(*parts))
+    steps += [f"{first} + {second} = {first + second}", f"{first + second} + {third} = {a + b}"]
+    return {"problem": f"{a} + {b}", "steps": steps, "total": a + b}
+
+
+def orders(rng: Random) -> Row:
+    """Draw a message with an order number, the customer's name, and the desk for its topic."""
+    topic = rng.choice(tuple(DESKS))
+    letter = draw_letter(rng, topic=topic, full=True)
+    while not letter.name or not letter.order:
+        letter = draw_letter(rng, topic=topic, full=True)
+    return {
+        "message": letter.text,
+        "customer": letter.name,
+        "order": int(letter.order),
+        "desk": DESKS[topic],
+    }
+
+
 KINDS: dict[str, Callable[[Random], Row]] = {
     "triage": triage,
     "tickets": tickets,
     "named": named,
     "shelves": shelves,
     "problems": problems,
+    "sums": sums,
+    "orders": orders,
 }
 
 

@@ -299,3 +299,49 @@ def test_traces_of_a_compilation_are_listed_shown_and_exported(more_rows: Path) 
     assert json.loads(run("traces", "list", "--json").stdout)[0]["runs"] == job["runs"]
     run("traces", "remove", job["job"])
     assert "no traces yet" in run("traces", "list").stdout
+
+
+def test_compare_prints_ways_side_by_side(more_rows: Path) -> None:
+    ways = ["--optimizer", "bootstrap(demos=2)", "--optimizer", "labeled(demos=2)"]
+    shown = run("compare", "desk.lmp", *ways).stdout
+    assert "as written" in shown
+    assert "labeled(demos=2)" in shown
+    assert "3" in shown.splitlines()[2]  # calls a row
+    found = json.loads(run("compare", "desk.lmp", *ways, "--json").stdout)["desk.lmp"]
+    assert [way["way"] for way in found] == ["as written", "bootstrap(demos=2)", "labeled(demos=2)"]
+    assert found[1]["calls"] == 3
+    assert found[1]["against"]["as written"]["rows"] == found[1]["rows"]
+
+
+def test_set_puts_what_came_from_elsewhere_into_an_artifact(more_rows: Path) -> None:
+    run("compile", "desk.lmp", "-o", "desk.lmpc")
+    adapter = more_rows / "weights"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    run(
+        "set",
+        "desk.lmpc",
+        "--module",
+        "route",
+        "--adapter",
+        "weights",
+        "--drop-demos",
+        "-o",
+        "b.lmpc",
+    )
+    shown = json.loads(run("show", "--json", "b.lmpc").stdout)
+    module = shown["parameters"]["modules"]["route"]
+    assert len(module["adapter"]) == 32
+    assert module["demos"] == []
+    assert shown["manifest"]["test"] is None
+    run("set", "desk.lmpc", "--module", "route", "--model", "openai/ft:mine")
+    changed = json.loads(run("show", "--json", "desk.lmpc").stdout)["parameters"]["modules"][
+        "route"
+    ]
+    assert changed["model"] == "openai/ft:mine"
+    assert (
+        "did you mean `route`"
+        in run("set", "b.lmpc", "--module", "rout", "--model", "x", code=1).stderr
+    )
+    assert "say what to set" in run("set", "b.lmpc", "--module", "route", code=2).stderr

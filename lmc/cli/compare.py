@@ -1,0 +1,100 @@
+"""`lmc compare`: several ways of improving programs, in one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lmc.cli.data_options import data_options, parse_budget
+from lmc.cli.terminal import FILE, cache_option, console, model_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lmc.optimizers.compare import Way
+
+WAYS = ("bootstrap", "lora", "bootstrap >> lora", "bootstrap >> distill")
+
+
+@click.command("compare")
+@click.argument("programs", type=FILE, nargs=-1, required=True)
+@click.option(
+    "--optimizer", "optimizers", metavar="STEPS", multiple=True,
+    help=f"A way to compare, again and again; else {', '.join(WAYS)}.",
+)  # fmt: skip
+@click.option("--out-dir", "folder", type=FILE, help="Where the artifacts go (nowhere).")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@data_options
+@model_option
+@cache_option
+def command(
+    programs: tuple[Path, ...],
+    optimizers: tuple[str, ...],
+    budget: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Improve PROGRAMS in several ways and compare what comes out, on the same test rows."""
+    from lmc.cli.live import CompileView
+    from lmc.optimizers.compare import compare
+
+    screen, found = console(stderr=as_json), {}
+    for program in programs:
+        with CompileView(screen, brief=True) as view:
+            found[program.name] = compare(
+                program,
+                optimizers or WAYS,
+                budget=parse_budget(budget) or None,
+                progress=view,
+                **options,
+            )
+    if as_json:
+        figures = {name: [_figures(way, ways) for way in ways] for name, ways in found.items()}
+        click.echo(json.dumps(figures, indent=2, ensure_ascii=False))
+    else:
+        screen.print(_table(found))
+
+
+def _table(found: dict[str, list[Way]]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("program and way", no_wrap=True)
+    for name in ("test score", "95 % interval", "on as written", "calls a row", "to get there"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for program, ways in found.items():
+        table.add_row(f"[bold]{program}[/]")
+        best = max((way.figure.mean for way in ways), default=0.0)
+        for way in ways:
+            figure, gain = way.figure, way.against(ways[0])
+            score = f"{figure.mean:.3f}"
+            table.add_row(
+                f"  {way.name}",
+                f"[green]{score}[/]" if figure.mean == best else score,
+                f"{figure.low:.3f} to {figure.high:.3f}",
+                _signed(gain) if way.result else "",
+                f"{figure.calls:.3g}",
+                f"{way.calls:,} calls, {way.seconds:.0f} s" if way.result else "",
+            )
+    return table
+
+
+def _signed(gain: Any) -> str:
+    if gain is None:
+        return ""
+    return f"{gain.mean:+.3f}" + ("" if gain.significant or not gain.mean else " (n.s.)")
+
+
+def _figures(way: Way, ways: list[Way]) -> dict[str, Any]:
+    gains = {other.name: way.against(other) for other in ways if other is not way}
+    return {
+        "way": way.name,
+        **way.figure.model_dump(mode="json"),
+        "improve_calls": way.calls,
+        "improve_tokens": way.tokens,
+        "improve_seconds": round(way.seconds, 1),
+        "against": {name: d.model_dump(mode="json") for name, d in gains.items() if d},
+    }
