@@ -63,29 +63,29 @@ def _table(found: dict[str, list[Way]]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("program and way", no_wrap=True)
-    for name in ("test score", "95 % interval", "on as written", "calls a row", "to get there"):
+    for name in ("test score [95 %]", "gain", "calls/row", "calls, time"):
         table.add_column(name, justify="right", no_wrap=True)
     for program, ways in found.items():
         table.add_row(f"[bold]{program}[/]")
         best = max((way.figure.mean for way in ways), default=0.0)
         for way in ways:
-            figure, gain = way.figure, way.against(ways[0])
-            score = f"{figure.mean:.3f}"
+            figure, colour = way.figure, "green" if way.figure.mean == best else "default"
             table.add_row(
-                f"  {way.name}",
-                f"[green]{score}[/]" if figure.mean == best else score,
-                f"{figure.low:.3f} to {figure.high:.3f}",
-                _signed(gain) if way.result else "",
+                f"  {way.name.replace('()', '')}",
+                f"[{colour}]{figure.mean:.3f}[/] \\[{figure.low:.3f}, {figure.high:.3f}]",
+                _signed(way.against(ways[0])) if way.result else "",
                 f"{figure.calls:.3g}",
-                f"{way.calls:,} calls, {way.seconds:.0f} s" if way.result else "",
+                f"{way.calls:,}, {way.seconds:.0f} s" if way.result else "",
             )
+    table.caption = "gain: on the program as written, n.s. where its 95 % interval holds zero"
+    table.caption_justify = "left"
     return table
 
 
 def _signed(gain: Any) -> str:
     if gain is None:
         return ""
-    return f"{gain.mean:+.3f}" + ("" if gain.significant or not gain.mean else " (n.s.)")
+    return f"{gain.mean:+.3f}" + ("" if gain.significant or not gain.mean else " n.s.")
 
 
 def _figures(way: Way, ways: list[Way]) -> dict[str, Any]:

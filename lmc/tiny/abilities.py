@@ -14,18 +14,18 @@ from typing import Any
 
 import click
 
-from lmc.check.types import BOOL, RecordType
-from lmc.prompts.spec import BARE, REASONING, ParseFailure
+from lmc.check.types import BOOL, INT, STR, VERDICT, RecordType
+from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, ParseFailure
 from lmc.tiny import MODEL_DIR
 from lmc.tiny.arithmetic import arithmetic
 from lmc.tiny.checking import checking
 from lmc.tiny.evaluate import Cell, Writer, draw_unseen, write_card
 from lmc.tiny.families import FAMILIES
 from lmc.tiny.logic import booleans, counting, exchanges, logic
-from lmc.tiny.task import LAYOUTS, Instance, Task
+from lmc.tiny.task import LAYOUTS, Instance, Task, call
 from lmc.values import InvalidValue, validate
 
-TEMPERATURE = 0.8
+TEMPERATURE = 1.0
 VOTES, CRITIC_SAMPLES = 9, 8
 _STORIES = (0, 0, 0, 1, 1)  # kinds of arithmetic: those of several steps
 _PUZZLES = (booleans, counting, exchanges)
@@ -43,12 +43,17 @@ def several_steps(form: str) -> Make:
     return make
 
 
-def judged(rng: Random) -> Task:
+def judged(*, reason: bool) -> Make:
     """A draft to be called right or wrong, by a truth value."""
-    while True:
-        task = checking(rng)
-        if task.spec.result is BOOL and task.kind != "first":
-            return task
+
+    def make(rng: Random) -> Task:
+        while True:
+            task = checking(rng)
+            reasons = task.spec.outputs[0].name == REASONING
+            if task.spec.result is BOOL and reasons == reason:
+                return task
+
+    return make
 
 
 def answers(writer: Writer, asked: Sequence[Instance], seed: int, temperature: float) -> list[Any]:
@@ -104,11 +109,54 @@ def one_or_majority(writer: Writer, seed: int, count: int) -> list[str]:
 
 def critic(writer: Writer, seed: int, count: int) -> list[str]:
     """How well the share of samples that call a draft right tells right ones from wrong ones."""
-    asked = draw_unseen(seed, judged, 2, count)
-    samples = [answers(writer, asked, seed + 1000 * i, 1.0) for i in range(CRITIC_SAMPLES)]
-    scores = [sum(v == "True" for v in given) for given in zip(*samples)]
-    area = auc(scores, [wanted(i) == "True" for i in asked])
-    return [f"| verdicts on drafts: area under the curve, in % | {100 * area:.0f} |"]
+    lines = []
+    for reason in (False, True):
+        asked = draw_unseen(seed, judged(reason=reason), 2, count)
+        samples = [answers(writer, asked, seed + 1000 * i, 1.0) for i in range(CRITIC_SAMPLES)]
+        scores = [sum(v == "True" for v in given) for given in zip(*samples)]
+        area = auc(scores, [wanted(i) == "True" for i in asked])
+        way = "after reasoning" if reason else "at once"
+        lines.append(f"| verdicts on drafts {way}: area under the curve | {100 * area:.0f} |")
+    return lines
+
+
+def refined(writer: Writer, seed: int, count: int) -> list[str]:
+    """Answers at once, then judged with reasoning, and revised where they are called wrong."""
+    asked = draw_unseen(seed, _problem, 0, count)
+    drafts = answers(writer, asked, seed, TEMPERATURE)
+    known = [(i, d) for i, d in zip(asked, drafts) if d is not None]
+    judging = [_with(_CRITIC, {**i.case.inputs, "draft": int(d)}) for i, d in known]
+    verdicts = []
+    for instance, text in zip(judging, writer.answers(judging)):
+        try:
+            verdicts.append(instance.layout.parse(_CRITIC, text))
+        except ParseFailure:
+            verdicts.append({"ok": True, "feedback": ""})
+    revising = [
+        _with(_REVISER, {**judged.case.inputs, "feedback": str(verdict["feedback"])})
+        for judged, verdict in zip(judging, verdicts)
+    ]
+    revised = answers(writer, revising, seed, 0.0)
+    final = [d if v["ok"] else r for (_, d), v, r in zip(known, verdicts, revised)]
+    before, after = (right(some, [i for i, _ in known]) for some in ([d for _, d in known], final))
+    return [f"| drafts of an answer at once | {before} |", f"| … after one refine | {after} |"]
+
+
+def _problem(rng: Random) -> Task:
+    while True:
+        task = arithmetic(rng, form="answer")
+        if task.spec.result is INT and task.spec.inputs[0].name == "problem":
+            return task
+
+
+_CRITIC = call("Is the answer right?", {"problem": STR, "draft": INT}, VERDICT, reason=True)
+_REVISER = call("Correct the draft.", {"problem": STR, "draft": INT, "feedback": STR}, INT)
+
+
+def _with(spec: CallSpec, inputs: dict[str, Any]) -> Instance:
+    """A call on some inputs, whose answer is not known."""
+    task = Task("given", spec, lambda rng: Demo({}, {}))
+    return Instance(task, (), Demo(inputs, {}))
 
 
 def typed(writer: Writer, seed: int, count: int) -> list[str]:
@@ -136,7 +184,7 @@ def auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
     return wins / (len(good) * len(bad))
 
 
-MEASURES = (steps_or_not, one_or_majority, critic, typed)
+MEASURES = (steps_or_not, one_or_majority, critic, refined, typed)
 
 
 @click.command()

@@ -45,7 +45,7 @@ def draw_training_instance(rng: Random) -> Instance:
         family = rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
         most = FEW_DEMOS.get(family, 8 if rng.random() < 0.1 else 4)
         fewest = 3 if family == "labels" and rng.random() < 0.8 else 0
-        layout = LAYOUTS[rng.choices((0, 1, 2), (90, 4, 6))[0]]
+        layout = LAYOUTS[rng.choices((0, 1, 2), (84, 10, 6))[0]]
         task = FAMILIES[family](rng)
         if instance := draw_instance(rng, task, rng.randint(fewest, most), layout=layout):
             return instance

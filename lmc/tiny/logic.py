@@ -9,7 +9,7 @@ from random import Random
 from lmc.check.types import BOOL, INT, STR, Field, ListType, RecordType, Type
 from lmc.prompts.spec import REASONING, Demo
 from lmc.tiny.task import Task, call, instruct
-from lmc.tiny.words import DAYS, NAMES, NOUNS, THINGS
+from lmc.tiny.words import DAYS, NAMES, NOUNS, THINGS, pseudo_word
 
 Puzzle = tuple[str, list[str], str]  # text, steps, answer
 
@@ -118,12 +118,15 @@ def _joined(words: list[str], i: int, word: str, apply: Callable[[bool, bool], b
 def counting(rng: Random) -> Puzzle:
     """Ask how many of the listed things are of one category, or how many there are in all.
 
-    The steps go through the list: what counts is added, the rest is not.
+    Where all count some may have names that mean nothing. The steps go through the list: what counts is added, the rest is not.
     """
     wanted, other = rng.sample(_COUNTABLE, 2)
     everything = rng.random() < 0.35
-    lines = [(wanted, n) for n in rng.sample(NOUNS[wanted], rng.choice((1, 2, 2, 3, 3, 4, 5, 7)))]
+    many = rng.choice((1, 2, 2, 3, 3, 4, 5, 7))
+    lines = [(wanted, noun) for noun in rng.sample(NOUNS[wanted], many)]
     lines += [(other, n) for n in rng.sample(NOUNS[other], rng.choice((0, 0, 1, 1, 2, 3)))]
+    if everything and rng.random() < 0.5:  # whatever things are called, they count
+        lines = [("", pseudo_word(rng) if rng.random() < 0.6 else n) for _, n in lines]
     rng.shuffle(lines)
     steps, listed, total = [], [], 0
     for category, noun in lines:
@@ -204,7 +207,7 @@ def orders(rng: Random) -> Puzzle:
 
 
 PUZZLES: tuple[Callable[[Random], Puzzle], ...] = (booleans, counting, exchanges, days, orders)
-WEIGHTS = (4, 5, 3, 1, 2)
+WEIGHTS = (4, 7, 3, 1, 2)
 
 
 def logic(rng: Random, make: Callable[[Random], Puzzle] | None = None, form: str = "") -> Task:

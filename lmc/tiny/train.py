@@ -291,14 +291,17 @@ def start(plan: Plan) -> None:
 @click.option("--seed", default=0, help="Seed of data, tokenizer and weights.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--workers", default=2, help="Processes of one thread each.")
+@click.option("--rate", default=5e-3, help="Highest learning rate.")
 @click.option(
     "--after",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="A folder with the weights and the tokenizer to go on from.",
 )
-def main(tokens: float, seed: int, out: Path, workers: int, after: Path | None) -> None:
+def main(
+    tokens: float, seed: int, out: Path, workers: int, rate: float, after: Path | None
+) -> None:
     """Train the bundled model."""
-    start(Plan(tokens, seed, out, workers=workers, after=after))
+    start(Plan(tokens, seed, out, rate=rate, workers=workers, after=after))
 
 
 if __name__ == "__main__":
