@@ -118,7 +118,8 @@ def _joined(words: list[str], i: int, word: str, apply: Callable[[bool, bool], b
 def counting(rng: Random) -> Puzzle:
     """Ask how many of the listed things are of one category, or how many there are in all.
 
-    Where all count some may have names that mean nothing. The steps go through the list: what counts is added, the rest is not.
+    Where all count some may have names that mean nothing. The steps go through the list: what
+    counts is added, the rest is not.
     """
     wanted, other = rng.sample(_COUNTABLE, 2)
     everything = rng.random() < 0.35

@@ -82,25 +82,26 @@ def test_the_last_step_of_a_puzzle_gives_its_answer(make: Callable[[Random], Puz
     rng = Random(13)
     for _ in range(50):
         _, steps, answer = make(rng)
-        assert not steps or answer in re.split(r"[ ,]+", steps[-1])
+        counted = [step for step in steps if not step.endswith(": no")]
+        assert not counted or answer in re.split(r"[ ,]+", counted[-1])
 
 
 def test_truth_values_agree_with_python() -> None:
     rng = Random(17)
-    for _ in range(200):
+    for _ in range(300):
         text, steps, answer = booleans(rng)
-        assert set(text.split()) <= {"True", "False", "and", "or", "not", "(", ")"}
-        assert str(eval(text)) == answer
-        for step in steps:
-            left, _, right = step.partition(" = ")
-            assert str(eval(left)) == right
+        expression = re.sub(r" is$| =$|\?$", "", text)
+        assert set(expression.split()) <= {"True", "False", "and", "or", "not", "(", ")"}
+        assert {str(eval(step)) for step in (expression, *steps)} == {answer}
 
 
 def test_counts_agree_with_the_words() -> None:
     rng = Random(19)
     for _ in range(200):
         text, steps, answer = counting(rng)
-        assert sum(int(step.split(" + ")[1].split(" ")[0]) for step in steps) == int(answer)
+        assert sum(
+            int(step.split(" + ")[1].split(" ")[0]) for step in steps if " + " in step
+        ) == int(answer)
         assert text.count(",") + 2 >= len(steps)
 
 
