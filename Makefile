@@ -11,6 +11,7 @@ demo: $(VENV)/.demo
 	cd examples/triage && ../../$(BIN)/lmc run triage.lmp --message "I cannot log in to my account."
 	cd examples/triage && ../../$(BIN)/lmc compile triage.lmp -o triage.lmpc
 	cd examples/triage && ../../$(BIN)/python use.py
+	cd examples/compare && ../../$(BIN)/lmc compare sums.lmp desks.lmp tickets.lmp
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

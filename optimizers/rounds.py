@@ -45,17 +45,22 @@ async def improve_in_rounds(
             break
         if better == leader:
             break
-        if problems := await _problems(leader, better, context):
+        if problems := await _problems(number + 1, leader, better, context):
             tell(context, f"round {number + 1} is rolled back: {'; '.join(problems)}")
             break
         leader = better
     return leader
 
 
-async def _problems(before: Parameters, after: Parameters, context: Context) -> list[str]:
+async def _problems(
+    number: int, before: Parameters, after: Parameters, context: Context
+) -> list[str]:
     """What the guards say of new weights, on the rows that the race has run already."""
     signs = [health(await context.traces(p, context.select, PLAIN), 1.0) for p in (before, after)]
-    return tripped(*signs) if all(sign.runs for sign in signs) else []
+    if not all(sign.runs for sign in signs):
+        return []
+    tell(context, f"round {number}: {signs[1]}")
+    return tripped(*signs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,20 @@ class AdapterStore:
                     raise
         return Adapter(id, folder)
 
+    def remember(self, job: str, adapter: Adapter) -> None:
+        """Note what a training came to, so that the same one need not be made again."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        partial = self.root / f".{job}.{os.getpid()}"
+        partial.write_text(adapter.id, encoding="utf-8")
+        os.replace(partial, self.root / f"{job}.trained")
+
+    def recall(self, job: str) -> Adapter | None:
+        """The adapter that a training came to, if it was made before and is still there."""
+        try:
+            return self.find((self.root / f"{job}.trained").read_text(encoding="utf-8"))
+        except (OSError, LmcError):
+            return None
+
     def find(self, id: str) -> Adapter:
         """Find an adapter by its id. Raises: LmcError[unknown-adapter]."""
         folder = self.root / id

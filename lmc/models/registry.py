@@ -144,6 +144,16 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
     return open_transformers(str(MODEL_DIR), settings)
 
 
+def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
+    """With a base URL a server, without one the engine in this process, where it is installed."""
+    from lmc.models.vllm_local import installed, open_vllm
+
+    served = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
+    if served or not installed():
+        return _open_http("vllm")(model, settings)
+    return open_vllm(model, settings)
+
+
 def _open_litellm(model: str, settings: Mapping[str, Any]) -> Backend:
     from lmc.models.litellm_provider import open_litellm
 
@@ -168,7 +178,7 @@ _providers = _known(
         key_env="OPENAI_API_KEY", key_needed=True,
     ),
     Provider("hosted_vllm/", "a vLLM server (base_url)", _open_http("vllm"), _HTTP),
-    Provider("vllm/", "a vLLM server (base_url)", _open_http("vllm"), _HTTP),
+    Provider("vllm/", "a folder or hub name, run here by vLLM (or base_url)", _open_vllm, _LOCAL),
     Provider("ollama/", "Ollama on this machine (or base_url)", _open_http("ollama"), _HTTP),
     Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),

@@ -12,22 +12,41 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lmc.diagnostics import LmcError, error
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 
-if TYPE_CHECKING:
-    from lmc.models.decoding import Engine
-
 _GATHER_S = 0.003  # how long the thread waits for company after the first request
 _STOP_TIMEOUT_S = 5.0
 _HASHED_IN_FULL_BYTES = 64 << 20
+
+
+class Engine(Protocol):
+    """What writes answers: requests are admitted at any time, and all go on step by step."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        ...
+
+    def admit(self, job: Job) -> None:
+        """Take in a request."""
+        ...
+
+    def step(self) -> None:
+        """Go on with all that was admitted."""
+        ...
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Give up all that is under way."""
+        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -60,8 +79,8 @@ class Worker:
     Pools that name the same model share its worker, and so the weights.
     """
 
-    def __init__(self, source: str) -> None:
-        self.source, self.users = source, 0
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        self.users, self._load = 0, load
         self._stopping = False
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
@@ -84,7 +103,7 @@ class Worker:
                 return
             jobs = self._new_jobs(wait=not busy)
             if jobs and engine is None:
-                engine = _load(self.source)
+                engine = _loaded(self._load)
             if isinstance(engine, ModelFailure):
                 for job in jobs:
                     job.fail(engine)
@@ -140,12 +159,19 @@ class Transformers:
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer together with what else is asked at this moment. Raises: ModelFailure."""
         if self._worker is None:
-            self._worker = _workers.get(self.endpoint) or Worker(self.source)
+            self._worker = _workers.get(self.endpoint) or Worker(partial(self.load, self.source))
             _workers[self.endpoint] = self._worker
             self._worker.users += 1
         job = Job(request)
         self._worker.submit(job)
         return await asyncio.wrap_future(job.done)
+
+    @staticmethod
+    def load(source: str) -> Engine:
+        """Load the engine, in its own thread."""
+        from lmc.models.decoding import load_engine
+
+        return load_engine(source)
 
     async def close(self) -> None:
         """Let the weights go when nobody else uses them."""
@@ -174,17 +200,15 @@ def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
     return Transformers(model)
 
 
-def _load(source: str) -> Engine | ModelFailure:
+def _loaded(load: Callable[[], Engine]) -> Engine | ModelFailure:
     # Read by OpenMP when torch is loaded: waiting threads that spin starve the working ones where
     # other processes share the cores (measured: 20 times slower).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from lmc.models.decoding import load_engine
-
-        return load_engine(source)
+        return load()
     except Exception as e:  # a broken folder raises whatever the library meets first
         hint = "is it there, with config.json, *.safetensors and a tokenizer?"
-        message = f"cannot load the model {source}: {type(e).__name__}: {e}"
+        message = f"cannot load the model: {type(e).__name__}: {e}"
         return ModelFailure("not_found", message[:600], retryable=False, hint=hint)
 
 

@@ -84,7 +84,7 @@ class Conversation:
             call.request,
             messages=tuple(messages),
             index=index,
-            logprobs=scope.tokens is not None,
+            logprobs=scope.tokens is not None or self._studied(),
             on_text=scope.run.listener if call.node is scope.run.spoken else None,
         )
         try:
@@ -98,6 +98,11 @@ class Conversation:
         self.answers.append(answer)
         self.attempts.raw.append(answer.text)
         return answer
+
+    def _studied(self) -> bool:
+        """Whether the run is learnt from, on an engine that gives log-probabilities for nothing."""
+        can = self.call.bound.backend.capabilities
+        return self.call.executor.training and can.local and can.logprobs
 
     async def _take(self, answer: Answer) -> Any:
         """The value of an answer, if it satisfies the type and the requirements."""

@@ -43,6 +43,10 @@ def several_steps(form: str) -> Make:
     return make
 
 
+def _puzzle(rng: Random) -> Task:
+    return logic(rng, rng.choice(_PUZZLES), "reasoning")
+
+
 def judged(*, reason: bool) -> Make:
     """A draft to be called right or wrong, by a truth value."""
 
@@ -95,14 +99,14 @@ def steps_or_not(writer: Writer, seed: int, count: int) -> list[str]:
 
 
 def one_or_majority(writer: Writer, seed: int, count: int) -> list[str]:
-    """One sample against the majority of nine, at the same temperature, with reasoning."""
-    asked = draw_unseen(seed, several_steps("reasoning"), 4, count)
+    """One sample against the majority of nine on puzzles, at the same temperature, reasoning."""
+    asked = draw_unseen(seed, _puzzle, 2, count)
     samples = [answers(writer, asked, seed + 1000 * i, TEMPERATURE) for i in range(VOTES)]
     votes = [Counter(v for v in given if v is not None) for given in zip(*samples)]
     most = [vote.most_common(1)[0][0] if vote else None for vote in votes]
     one = Cell(sum(right(s, asked).right for s in samples), count * VOTES)
     return [
-        f"| one sample at temperature {TEMPERATURE} | {one} |",
+        f"| puzzles: one sample at temperature {TEMPERATURE} | {one} |",
         f"| … majority of {VOTES} | {right(most, asked)} |",
     ]
 

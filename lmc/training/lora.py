@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 import warnings
@@ -97,21 +96,18 @@ def train_adapter(
 ) -> Adapter:
     """Train an adapter, or give the one that this job made before; goes on after a kill.
 
-    `folder` keeps checkpoints and results of jobs, by their keys. `stop` is asked after every step.
+    `folder` keeps checkpoints of jobs, by their keys. `stop` is asked after every step.
     Raises: LmcError[missing-extra, no-training-rows, cannot-train], TrainingStopped.
     """
     if not job.rows:
         raise LmcError(error("no-training-rows", "there are no rows to train on"))
     _require_packages()
+    if known := store.recall(job.key):
+        return known
     place = folder / job.key
-    finished = place / "adapter.json"
-    if finished.is_file():
-        return store.find(json.loads(finished.read_text(encoding="utf-8"))["id"])
     with _calm():
         adapter = store.add(_train(job, place, report or (lambda _: None), stop))
-    partial = place / "adapter.json.partial"
-    partial.write_text(json.dumps({"id": adapter.id}), encoding="utf-8")
-    os.replace(partial, finished)
+    store.remember(job.key, adapter)
     for left in place.glob("checkpoint-*"):
         shutil.rmtree(left, ignore_errors=True)
     return adapter

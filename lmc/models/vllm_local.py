@@ -1,0 +1,218 @@
+"""Models run here with vLLM, in this process: `vllm/<folder or hub name>` without a `base_url`.
+
+vLLM's own scheduler batches continuously and caches prefixes; here requests become its requests,
+one for each sample, whose seed is made of the request's seed, the prompt and the sample index.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import count
+from typing import Any
+
+from lmc.models import sampling
+from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
+from lmc.models.transformers_local import Job, Transformers, open_transformers
+
+_DEFAULT_MAX_TOKENS = 256
+_MOST_LORA_RANK, _MOST_LORAS = 64, 4
+_CPU_BLOCK = 32  # tokens: prefixes shorter than a block are never reused, and the default is 128
+_CPU_CACHE_GIB = "1"
+
+
+def installed() -> bool:
+    """Whether vLLM can be imported."""
+    return find_spec("vllm") is not None
+
+
+def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
+    """A folder, looked up as for `hf/`, or a hub name. Raises: LmcError[unknown-model]."""
+    return Vllm(open_transformers(model, settings).source)
+
+
+class Vllm(Transformers):
+    """A causal language model run by vLLM, behind the same thread and queue as `hf/`."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.endpoint = self.endpoint.replace("transformers:", "vllm:", 1)
+        self.capabilities = Capabilities(
+            json_schema=True,
+            logprobs=True,
+            multiple_samples=True,
+            adapters=True,
+            seed=True,
+            local=True,
+        )
+
+    @staticmethod
+    def load(source: str) -> VllmEngine:
+        """Load the model; vLLM takes seconds for it."""
+        return VllmEngine(source)
+
+
+@dataclass(eq=False, slots=True)
+class _Asked:
+    """A request under way: its job, and the answers that are there, by sample."""
+
+    job: Job
+    prompt_tokens: int
+    answers: dict[int, Answer] = field(default_factory=dict)
+
+
+class VllmEngine:
+    """vLLM's engine, stepped by one thread. With adapters it is slower, so it starts without."""
+
+    def __init__(self, source: str) -> None:
+        self.source, self._ids, self._loras = source, count(), dict[str, int]()
+        self._asked: dict[str, tuple[_Asked, int]] = {}  # by vLLM's request id, with the sample
+        self._held: list[Job] = []  # until the engine is idle, and can be loaded with adapters
+        self._with_lora = False
+        self._start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._asked and not self._held
+
+    def admit(self, job: Job) -> None:
+        """Take in a request."""
+        if job.request.adapter is not None and not self._with_lora:
+            self._held.append(job)
+            return
+        try:
+            self._add(job)
+        except ModelFailure as failure:
+            job.fail(failure)
+        except (ValueError, TypeError) as problem:  # what vLLM refuses: a schema, a rank
+            job.fail(ModelFailure("bad_request", str(problem)[:600], retryable=False))
+
+    def step(self) -> None:
+        """Have vLLM write a token of every running request."""
+        if not self._asked and self._held:
+            self._with_lora = True
+            self._start()
+            held, self._held = self._held, []
+            for job in held:
+                self.admit(job)
+        gone = [id for id, (asked, _) in self._asked.items() if asked.job.settled]
+        if gone:
+            self._engine.abort_request(gone)
+            for id in gone:
+                del self._asked[id]
+        if not self._engine.has_unfinished_requests():
+            return
+        for output in self._engine.step():
+            if output.finished and output.request_id in self._asked:
+                self._take(*self._asked.pop(output.request_id), output)
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Give up all that is under way."""
+        if self._asked:
+            self._engine.abort_request(list(self._asked))
+        for job in (*(asked.job for asked, _ in self._asked.values()), *self._held):
+            job.fail(failure)
+        self._asked, self._held = {}, []
+
+    def _start(self) -> None:
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # this thread is the engine's
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
+        from vllm import EngineArgs, LLMEngine
+        from vllm.platforms import current_platform
+
+        options: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
+        if current_platform.is_cpu():
+            # Chunked prefill with seeds ends the engine on a CPU (vLLM 0.32).
+            options |= {"dtype": "float32", "block_size": _CPU_BLOCK}
+            options |= {"enable_chunked_prefill": False, "enforce_eager": True}
+        if self._with_lora:
+            options |= {"enable_lora": True, "max_loras": _MOST_LORAS}
+            options |= {"max_lora_rank": _MOST_LORA_RANK}
+        structured = {"backend": "xgrammar", "disable_any_whitespace": True}
+        arguments = EngineArgs(self.source, structured_outputs_config=structured, **options)
+        self._engine: Any = LLMEngine.from_engine_args(arguments)
+        self._tokenizer = self._engine.get_tokenizer()
+
+    def _add(self, job: Job) -> None:
+        request = job.request
+        prompt = self._prompt(request)
+        asked, lora = _Asked(job, len(prompt)), self._lora(request.adapter)
+        for index in range(request.index, request.index + request.n):
+            id = str(next(self._ids))
+            self._asked[id] = asked, index
+            try:
+                self._engine.add_request(
+                    id,
+                    {"prompt_token_ids": prompt},
+                    _parameters(request, prompt, index),
+                    lora_request=lora,
+                )
+            except BaseException:
+                del self._asked[id]
+                raise
+
+    def _prompt(self, request: Request) -> list[int]:
+        if self._tokenizer.chat_template:
+            messages = list(request.messages)
+            text = self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=False
+            )
+            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        else:
+            text = "".join(message["content"] + "\n\n" for message in request.messages)
+            ids = self._tokenizer(text)["input_ids"]
+        room = self._engine.model_config.max_model_len
+        if len(ids) >= room:
+            message = f"the prompt has {len(ids)} tokens, the model's context {room}"
+            hint = "shorten the prompt, or use fewer demonstrations"
+            raise ModelFailure("context_length", message, retryable=False, hint=hint)
+        return list(ids)
+
+    def _lora(self, adapter: str | None) -> Any:
+        if adapter is None:
+            return None
+        from vllm.lora.request import LoRARequest
+
+        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
+        number = self._loras.setdefault(adapter, len(self._loras) + 1)
+        return LoRARequest(adapter, number, folder)
+
+    def _take(self, asked: _Asked, index: int, output: Any) -> None:
+        request, made = asked.job.request, output.outputs[0]
+        logprobs = None
+        if request.logprobs and made.logprobs is not None:
+            pairs = zip(made.token_ids, made.logprobs)
+            logprobs = tuple(float(step[token].logprob) for token, step in pairs)
+        asked.answers[index] = Answer(
+            cut_at_stop(made.text, request.sampling.stop),
+            asked.prompt_tokens if index == request.index else 0,
+            len(made.token_ids),
+            finish_reason="length" if made.finish_reason == "length" else "stop",
+            logprobs=logprobs,
+            latency_ms=(time.perf_counter() - asked.job.start_s) * 1000,
+        )
+        if len(asked.answers) == request.n:
+            asked.job.succeed([asked.answers[i] for i in sorted(asked.answers)])
+
+
+def _parameters(request: Request, prompt: list[int], index: int) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    given, heat = request.sampling, sampling.temperature(request, index)
+    bound = None if request.schema is None else StructuredOutputsParams(json=request.schema)
+    return SamplingParams(
+        temperature=heat,
+        top_p=1.0 if given.top_p is None else given.top_p,
+        max_tokens=given.max_tokens or _DEFAULT_MAX_TOKENS,
+        stop=list(given.stop) or None,
+        seed=sampling.noise(request, prompt, index).getrandbits(31) if heat else None,
+        logprobs=0 if request.logprobs else None,
+        structured_outputs=bound,
+    )
