@@ -1,4 +1,4 @@
-"""vLLM in this process, where it is installed: answers as those of transformers, adapters, schemas."""
+"""vLLM in this process, where it is installed: its answers, adapters and schemas."""
 
 import asyncio
 import json
