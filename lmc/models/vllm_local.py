@@ -6,6 +6,7 @@ one for each sample, whose seed is made of the request's seed, the prompt and th
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Mapping
@@ -96,6 +97,7 @@ class VllmEngine:
         """Have vLLM write a token of every running request."""
         if not self._asked and self._held:
             self._with_lora = True
+            self._end()
             self._start()
             held, self._held = self._held, []
             for job in held:
@@ -138,6 +140,15 @@ class VllmEngine:
         arguments = EngineArgs(self.source, structured_outputs_config=structured, **options)
         self._engine: Any = LLMEngine.from_engine_args(arguments)
         self._tokenizer = self._engine.get_tokenizer()
+
+    def _end(self) -> None:
+        """Let the engine go, with all that vLLM keeps for the process."""
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        self._engine.engine_core.shutdown()
+        self._engine = None
+        gc.collect()  # what is collected later would tear down what the next engine sets up
+        cleanup_dist_env_and_memory()
 
     def _add(self, job: Job) -> None:
         request = job.request
