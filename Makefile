@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+DEMOS  := bootstrap(candidates=4, rounds=1)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .PHONY: demo test lint check format clean
@@ -11,7 +12,9 @@ demo: $(VENV)/.demo
 	cd examples/triage && ../../$(BIN)/lmc run triage.lmp --message "I cannot log in to my account."
 	cd examples/triage && ../../$(BIN)/lmc compile triage.lmp -o triage.lmpc
 	cd examples/triage && ../../$(BIN)/python use.py
-	cd examples/compare && ../../$(BIN)/lmc compare sums.lmp desks.lmp tickets.lmp
+	cd examples/compare && ../../$(BIN)/lmc compare sums.lmp desks.lmp tickets.lmp \
+	  --optimizer "$(DEMOS)" --optimizer lora --optimizer "$(DEMOS) >> lora" \
+	  --optimizer "lora >> distill(margin=0.1)"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lmc.optimizers.compare import Way
 
-WAYS = ("bootstrap", "lora", "bootstrap >> lora", "bootstrap >> lora >> distill")
+WAYS = ("bootstrap", "lora", "bootstrap >> lora", "lora >> distill")
 
 
 @click.command("compare")
