@@ -37,7 +37,6 @@ from lmc.runtime.reach import all_nodes, reached_nodes
 from lmc.runtime.traces import RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run
-from lmc.training.lora import LoraSettings
 
 _RUNS_SHARE = 0.6  # of the runs that are left
 
@@ -81,7 +80,7 @@ async def distill(
     outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
     lessons = both(outside, loop_lessons(kept, seen.loops))
     changed = without_demos(start)
-    update = Update(LoraSettings(rank=rank, epochs=epochs, rate=rate))
+    update = Update.of(rank, epochs, rate)
     for loop, module in seen.loops.items():
         changed = changed.with_shortcut(loop, module.name)
     for group in groups(context.open_executor(changed), context.target):

@@ -20,7 +20,6 @@ from lmc.optimizers.rounds import (
 from lmc.optimizers.weights import Lessons, Update, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
-from lmc.training.lora import LoraSettings
 
 
 @optimizer(
@@ -59,9 +58,7 @@ async def lmsi(
 
     No label of a train row is looked at. `keep`, `entropy` and `diverse` are as in `rest_em`.
     """
-    update = Update(
-        LoraSettings(rank=rank, epochs=epochs, rate=rate), modules=(module,) if module else None
-    )
+    update = Update.of(rank, epochs, rate, module)
 
     async def gather(leader: Parameters, turn: Context) -> Lessons:
         runs = await sample_runs(leader, turn, Sampling(samples, temperature))

@@ -15,7 +15,6 @@ from lmc.optimizers.acquiring import acquire
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.weights import Update, as_lessons, require_trainable, train_and_race
 from lmc.runtime.parameters import Parameters
-from lmc.training.lora import LoraSettings
 
 _OPTIONS: dict[str, Any] = {
     "rank": IntType(1, 256),
@@ -49,6 +48,5 @@ async def lora(
     that are trained on; `module` is the only one to be trained.
     """
     pool = await acquire(start, context, threshold=threshold, teacher=teacher)
-    settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
-    update = Update(settings, demos=demos, modules=(module,) if module else None)
+    update = Update.of(rank, epochs, rate, module, demos=demos)
     return await train_and_race(start, context, as_lessons(pool), update)

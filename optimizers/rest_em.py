@@ -26,7 +26,6 @@ from lmc.optimizers.rounds import (
 from lmc.optimizers.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
-from lmc.training.lora import LoraSettings
 
 
 @optimizer(
@@ -72,9 +71,7 @@ async def rest_em(
     no sample solved are tried with their answer told; with `diverse` the runs of a row that differ
     most are kept.
     """
-    update = Update(
-        LoraSettings(rank=rank, epochs=epochs, rate=rate), modules=(module,) if module else None
-    )
+    update = Update.of(rank, epochs, rate, module)
 
     async def gather(leader: Parameters, turn: Context) -> Lessons:
         sampling = Sampling(samples, temperature)

@@ -15,7 +15,6 @@ from lmc.optimizers.hints import rationalised
 from lmc.optimizers.rounds import improve_in_rounds
 from lmc.optimizers.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
-from lmc.training.lora import LoraSettings
 
 
 @optimizer(
@@ -56,7 +55,5 @@ async def star(
             pool = (await rationalised(leader, turn, pool)).under(pool)
         return as_lessons(pool)
 
-    update = Update(
-        LoraSettings(rank=rank, epochs=epochs, rate=rate), modules=(module,) if module else None
-    )
+    update = Update.of(rank, epochs, rate, module)
     return await improve_in_rounds(start, context, rounds, gather, update)

@@ -74,6 +74,20 @@ class Update:
     resume: bool = False  # go on from the adapter that is there
     modules: tuple[str, ...] | None = None  # None: all of them
 
+    @classmethod
+    def of(
+        cls,
+        rank: int,
+        epochs: int | None,
+        rate: float | None,
+        module: str | None = None,
+        *,
+        demos: bool = False,
+    ) -> Update:
+        """What the options of a recipe say."""
+        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
+        return cls(settings, demos=demos, modules=None if module is None else (module,))
+
 
 def require_trainable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
     """Refuse modules whose model does not run here.
