@@ -229,7 +229,11 @@ class _Compilation:
                 traces=self.recorder.runs,
             )
             optimize = REGISTRY[step.name].run
-            candidate = await optimize(self.confirmed, context, **step.kwargs)
+            try:
+                candidate = await optimize(self.confirmed, context, **step.kwargs)
+            except BudgetExceeded:
+                self._note(f"the budget ended {step_text(step)}")
+                return
             await self._gate(step, candidate)
             self.journal.save("running")
 

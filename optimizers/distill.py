@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType, RecordType
 from lmc.ir.graph import ProgramGraph
@@ -67,8 +68,8 @@ async def distill(
     """Train the result of every vote and refine, and what the prompts show, into the weights.
 
     One call of the module then answers in the loop's place, without demonstrations and without
-    `train` parameters. Runs are learnt from that score `threshold`, or all where that is null; what
-    loses less than `margin` is accepted.
+    `train` parameters; or with the weights it has, where these do as well. Runs are learnt from
+    that score `threshold`, or all where that is null; what loses less than `margin` is accepted.
     """
     seen = outline(context.program, context.target)
     rows = shuffled(context, "distill")
@@ -79,22 +80,34 @@ async def distill(
     plain = lessons_of(context, kept)
     outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
     lessons = both(outside, loop_lessons(kept, seen.loops))
-    changed = without_demos(start)
     update = Update.of(rank, epochs, rate)
+    cut = start
     for loop, module in seen.loops.items():
-        changed = changed.with_shortcut(loop, module.name)
-    for group in groups(context.open_executor(changed), context.target):
+        cut = cut.with_shortcut(loop, module.name)
+    distilled = without_demos(cut)
+    for group in groups(context.open_executor(distilled), context.target):
         if lessons.keys() & set(group.modules) and (
             id := await train_group(group, context, lessons, update)
         ):
-            changed = with_adapter(changed, group.modules, id)
-    incumbent = Candidate("start", start)
-    best, first = await race(
-        incumbent, [Candidate("distilled", changed)], context.select, context.trials
-    )
-    if best.candidate is not incumbent or await _nearly(context, start, changed, margin):
-        return changed
-    tell(context, f"distilled, it loses too much of {first.mean:.3f}")
+            distilled = with_adapter(distilled, group.modules, id)
+    rivals = [Candidate("distilled", distilled)]
+    if cut != start:  # what an earlier step put into the weights may do without the loop
+        rivals.append(Candidate("without the loops", cut))
+    return await _cheapest(start, rivals, context, margin)
+
+
+async def _cheapest(
+    start: Parameters, rivals: Sequence[Candidate], context: Context, margin: float
+) -> Parameters:
+    """The best rival, where it loses less than the margin on the rows that choose."""
+    await race(Candidate("start", start), rivals, context.select, context.trials)
+    all_of_them = [start, *(rival.parameters for rival in rivals)]
+    before, *after = await context.trials.scores("choosing", all_of_them, context.select)
+    gains = [_gain(before, scores) for scores in after]
+    best = max(range(len(rivals)), key=lambda i: (gains[i], -i))
+    if gains[best] > -margin:
+        return rivals[best].parameters
+    tell(context, f"{rivals[best].name}, it loses {-gains[best]:.3f}")
     return start
 
 
@@ -157,8 +170,6 @@ def _outputs(trace: Trace, region: RegionTrace, module: Module) -> dict[str, obj
     return outputs
 
 
-async def _nearly(context: Context, start: Parameters, changed: Parameters, margin: float) -> bool:
-    stage = "comparing the distilled program"
-    before, after = await context.trials.scores(stage, [start, changed], context.select)
-    gains = [after[row] - before[row] for row in after.keys() & before.keys()]
-    return bool(gains) and sum(gains) / len(gains) > -margin
+def _gain(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    rows = before.keys() & after.keys()
+    return fmean(after[row] - before[row] for row in rows) if rows else float("-inf")

@@ -61,10 +61,10 @@ def command(
 def _table(found: dict[str, list[Way]]) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("program and way", no_wrap=True)
-    for name in ("test score [95 %]", "gain", "calls/row", "calls, time"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("program and way", overflow="fold")
+    for name, width in (("test score [95 %]", 20), ("gain", 11), ("calls/row", 9), ("took", 13)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for program, ways in found.items():
         table.add_row(f"[bold]{program}[/]")
         best = max((way.figure.mean for way in ways), default=0.0)
@@ -75,11 +75,11 @@ def _table(found: dict[str, list[Way]]) -> Table:
                 f"[{colour}]{figure.mean:.3f}[/] \\[{figure.low:.3f}, {figure.high:.3f}]",
                 _signed(way.against(ways[0])) if way.result else "",
                 f"{figure.calls:.3g}",
-                f"{way.calls:,}, {way.seconds:.0f} s" if way.result else "",
+                f"{way.calls:,} / {way.seconds:.0f} s" if way.result else "",
             )
     table.caption = (
-        "gain: on the program as written, n.s. where its 95 % interval holds zero; what an earlier"
-        " way asked or trained already is not done again"
+        "gain: on the program as written, n.s. where its 95 % interval holds zero; took: calls and"
+        " time of the improvement, less what an earlier way did already"
     )
     table.caption_justify = "left"
     return table
