@@ -257,10 +257,20 @@ def _json_values(text: str, openers: str) -> list[Any]:
 
 
 def _unfenced(text: str) -> str:
-    """The content of the last ``` fence, or the text."""
+    """The content of the last ``` fence, or the text; fences inside of a JSON value are its own."""
     parts = text.split("```")
+    if len(parts) > 2 and text.strip()[:1] in ("[", "{") and _is_json(text):
+        return text.strip()
     if len(parts) < 3:
         return text.strip().strip("`").strip()
     inner = parts[-2] if len(parts) % 2 else parts[-1]
     language, newline, rest = inner.partition("\n")
     return (rest if newline and re.fullmatch(r"\s*\w*\s*", language[:40]) else inner).strip()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

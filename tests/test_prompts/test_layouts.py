@@ -23,6 +23,7 @@ from lmc.check.types import (
 from lmc.diagnostics import LmcError
 from lmc.prompts.layouts import LAYOUTS, layout_for
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, ParseFailure
+from lmc.prompts.values import parse_value
 
 UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 
@@ -174,3 +175,8 @@ def test_chat_prompt_is_the_text_models_were_trained_on() -> None:
 def test_an_unknown_layout_is_told_with_its_neighbour() -> None:
     with pytest.raises(LmcError, match=r"unknown-layout.*did you mean `json`"):
         layout_for("jsn")
+
+
+def test_fences_inside_of_a_list_are_its_own() -> None:
+    assert parse_value(ListType(STR), '["```", "```"]') == ["```", "```"]
+    assert parse_value(ListType(STR), 'Sure:\n```json\n["a"]\n```') == ["a"]

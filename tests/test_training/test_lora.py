@@ -92,7 +92,7 @@ def test_prompts_are_those_of_the_engine(base: Path) -> None:
     engine = load_engine(str(base))
     for row in ROWS:
         ids, prompt = encode_row(engine.tokenizer, row)
-        assert tuple(ids[:prompt]) == engine._prompt(Request("m", row.messages))
+        assert tuple(ids[:prompt]) == engine._prompt(Request("m", row.messages))[0]
         assert ids[-1] == engine.tokenizer.eos_token_id
         assert row.answer in engine.tokenizer.decode(ids[prompt:])
 
