@@ -1,6 +1,13 @@
 """What all tests share."""
 
+import signal
+
 from hypothesis import settings
+
+# Shells start background jobs deaf to Ctrl-C, and the programs that tests start inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # Machines that run tests are slow at times; how long one example takes says nothing.
 settings.register_profile("lmc", deadline=None)

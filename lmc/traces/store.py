@@ -19,7 +19,7 @@ from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.runtime.usage import Usage
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Select
+    from sqlalchemy import Connection, Engine, Select, Table
 
 DEFAULT_PATH = Path(".lmc/traces.db")
 BUSY_S = 60.0  # how long a writer waits for another one
@@ -250,13 +250,26 @@ def _open(url: str) -> Engine:
         engine = create_engine(parsed)
         if parsed.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _configure_sqlite)
-        t.metadata.create_all(engine)
+        for table in t.metadata.sorted_tables:
+            _make(table, engine)
     except (ImportError, NoSuchModuleError) as missing:
         message = f"there is no driver for {shown}: {missing}"
         raise LmcError(error("missing-extra", message, help="install the driver")) from None
     except (OSError, SQLAlchemyError) as problem:
         raise _cannot("open", shown, problem) from None
     return engine
+
+
+def _make(table: Table, engine: Engine) -> None:
+    """Create a table, unless it is there, or another process is creating it just now."""
+    from sqlalchemy import inspect
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        table.create(engine, checkfirst=True)
+    except SQLAlchemyError:
+        if not inspect(engine).has_table(table.name):
+            raise
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
