@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 	  --optimizer "lora >> distill(margin=0.1)"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

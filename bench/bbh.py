@@ -16,7 +16,7 @@ import click
 
 import lmc
 
-HEAD = '''
+HEAD = """
 record Row { question: str, answer: TYPE }
 
 dataset task: Row {
@@ -25,7 +25,7 @@ dataset task: Row {
 }
 
 optimize main { data: task, metric: accuracy, steps: [lora()] }
-'''
+"""
 # Each thing of the list is a question of its own; the labels tell only their sum.
 COUNT = '''
 generate counted(question: str) -> int {

@@ -16,7 +16,7 @@ from lmc.optimizers.demonstrations import (
     traced_demos,
 )
 from lmc.optimizers.events import Note
-from lmc.optimizers.routes import Module, Route, reached_modules, result_routes
+from lmc.optimizers.routes import Module, Route, result_routes
 from lmc.optimizers.trials import Mode
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.data import Row
@@ -39,17 +39,19 @@ class Harvest:
 
     def __post_init__(self) -> None:
         program, target, train = self.context.program, self.context.target, self.context.train
-        self.labeled = labeled_pool(program, target, train).under(example_pool(self.modules))
+        known = labeled_pool(program, target, train).only(self.modules)
+        self.labeled = known.under(example_pool(self.modules))
 
     @cached_property
     def modules(self) -> dict[str, Module]:
         """The modules that runs may come to."""
-        return reached_modules(self.context.program, self.context.target)
+        return self.context.modules()
 
     @cached_property
     def routes(self) -> dict[str, Route]:
         """The modules that a row labels."""
-        return result_routes(self.context.program, self.context.target)
+        routes = result_routes(self.context.program, self.context.target)
+        return {name: route for name, route in routes.items() if name in self.modules}
 
     def mixed(self) -> DemoPool:
         """Both; what the program did itself goes before a bare label, since it has all fields."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lmc.check.scope import OptimizerSignature
 from lmc.check.types import Type
+from lmc.optimizers.routes import Module, reached_modules
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmc.ir.graph import ProgramGraph
     from lmc.optimizers.events import Report
+    from lmc.optimizers.guards import Watch
     from lmc.optimizers.trials import Mode, Trials
     from lmc.runtime.data import Row
     from lmc.runtime.executor import Executor
@@ -46,6 +48,13 @@ class Context:
     open_executor: OpenExecutor
     folder: Path  # of the run; what is costly to make again is kept there
     traces: ReadTraces
+    watch: Watch
+    keep: frozenset[str] = frozenset()  # modules that stay as they are
+
+    def modules(self) -> dict[str, Module]:
+        """The modules that runs may come to and that may be changed, by name."""
+        found = reached_modules(self.program, self.target)
+        return {name: module for name, module in found.items() if name not in self.keep}
 
 
 class Optimize(Protocol):

@@ -21,6 +21,7 @@ from lmc.optimizers.gate import (
     passes,
     passes_cheaper,
 )
+from lmc.optimizers.guards import fallen
 from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
 from lmc.optimizers.recording import Recorder, digest_of
 from lmc.optimizers.result import CompileResult
@@ -57,6 +58,7 @@ async def acompile(
     target: str | None = None,
     metric: str | None = None,
     data: str | Path | Sequence[Any] | None = None,
+    guards: Sequence[str] | None = None,
     optimizer: str | None = None,
     steps: Sequence[Step] | None = None,
     model: str | None = None,
@@ -72,8 +74,9 @@ async def acompile(
     """Improve a program against a metric and write the artifact to `out`.
 
     What is not given is taken from the program's `optimize` block. `optimizer` is text such as
-    `bootstrap(demos=4) >> labeled()`. `budget` limits calls, tokens, usd and minutes. The same
-    program, data and options continue the same run, unless `resume` is False.
+    `bootstrap(demos=4) >> labeled()`. `guards` are other metrics, and datasets, that must not get
+    worse. `budget` limits calls, tokens, usd and minutes. The same program, data and options
+    continue the same run, unless `resume` is False.
     Raises: LmcError with all that is missing, before the first call of a model.
     """
     plan = make_plan(
@@ -81,6 +84,7 @@ async def acompile(
         target=target,
         metric=metric,
         data=data,
+        guards=guards,
         optimizer=optimizer,
         steps=steps,
         model=model,
@@ -196,6 +200,8 @@ class _Compilation:
                 check(self._open_executor(self.start), plan.target, step.kwargs)
         for warning in dict.fromkeys(found):
             self._note(warning.message)
+        if plan.metric.name in graphs:
+            self._warn_of_the_judge(judge)
         budget = {key: float(limit) for key, limit in plan.budget.items()}
         event = events.RunStarted(
             plan.name,
@@ -208,6 +214,17 @@ class _Compilation:
             self.journal.resumed,
         )
         self.report(event)
+
+    def _warn_of_the_judge(self, judge: Executor) -> None:
+        """Say so where a model judges what it wrote itself."""
+        plan = self.plan
+        shared = set(judge.models(plan.target)) & set(judge.models(plan.metric.name))
+        if shared:
+            name = self.pool.bind(min(shared, key=str)).name
+            self._note(
+                f"`{plan.metric.name}` judges with `{name}`, which also writes the answers: models"
+                " prefer their own (Panickssery et al. 2024, arXiv 2404.13076)"
+            )
 
     # --- steps and gates ---
 
@@ -227,6 +244,8 @@ class _Compilation:
                 open_executor=self._open_executor,
                 folder=self.journal.folder,
                 traces=self.recorder.runs,
+                watch=self._fallen,
+                keep=frozenset(self.plan.keep),
             )
             optimize = REGISTRY[step.name].run
             try:
@@ -259,7 +278,8 @@ class _Compilation:
         return allowance.runs() > 0
 
     def _proof_runs(self, rows: Rows) -> int:
-        return len(rows.confirm) * (len(self.plan.steps) + 1) + 2 * len(rows.test)
+        guards = sum(len(guard.rows) for guard in self.plan.guards)
+        return (len(rows.confirm) + guards) * (len(self.plan.steps) + 1) + 2 * len(rows.test)
 
     async def _gate(self, step: Step, candidate: Parameters) -> None:
         """Take a step's result only if it beats what was, on rows that did not choose it."""
@@ -283,10 +303,23 @@ class _Compilation:
         else:
             accepted = passes(narrow)
         words = gate_words(narrow, accepted, margin)
+        if accepted and (lost := await self._fallen(self.confirmed, candidate, rows)):
+            accepted, words = False, f"kept as it was: {'; '.join(lost)}"
+            self.notes.append(f"{step_text(step)}: {words}")
         self.report(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
         if accepted:
             (first,) = await self.trials.results("confirming", [self.start], rows)  # run before
             self.confirmed, self.dev = candidate, compare(first, after)
+
+    async def _fallen(
+        self, before: Parameters, after: Parameters, rows: Sequence[Row]
+    ) -> list[str]:
+        """The guards on which new parameters lose; a budget that ends says nothing of them."""
+        guards, judge = self.plan.guards, self.metric.judge
+        try:
+            return await fallen(guards, self.trials, judge, before, after, rows)
+        except BudgetExceeded:
+            return ["the budget ended before the guards could be asked"]
 
     async def _final_test(self) -> Comparison | None:
         """Before and after on rows that no step saw."""

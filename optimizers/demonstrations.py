@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,10 @@ class DemoPool:
         """Both pools; for the same inputs the other one's demonstration counts."""
         names = dict.fromkeys([*other.by_module, *self.by_module])
         return DemoPool({n: self.by_module.get(n, {}) | other.by_module.get(n, {}) for n in names})
+
+    def only(self, names: Container[str]) -> DemoPool:
+        """The demonstrations of some modules."""
+        return DemoPool({n: demos for n, demos in self.by_module.items() if n in names})
 
     def __bool__(self) -> bool:
         return any(self.by_module.values())

@@ -1,116 +1,115 @@
-"""Guards of self-training: what to watch in a round, and when its result is not to be trusted.
+"""Guards: other metrics and other data on which a new result must not do worse.
 
-Sources: diversity and separation, B-STaR, Zeng et al. 2024, arXiv 2412.17256, section 2; the share
-of hard rows, tail narrowing, Ding et al. 2024, arXiv 2411.00750; drift of length and repetition,
-the usual signs of collapse.
+A metric that is not the one improved shows reward hacking; rows of an old task show forgetting. A
+result that loses on one of them, by more than chance, is not taken.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean, pstdev
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from lmc.traces.selectors import agreement, by_row, result_key
-from lmc.traces.store import Run
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.optimizers.gate import GATE_LEVEL, compare, signed
+from lmc.optimizers.trials import Trials
+from lmc.runtime.evaluate import RowResult
+from lmc.runtime.measuring import find_data, find_metric
 
-MOST_LENGTH_DRIFT = 2.0  # mean length, as a ratio
-MOST_REPETITION_RISE = 0.15  # share of repeated 4-grams
-LEAST_DIVERSITY_KEPT = 0.5  # of the distinct results on all rows
-_GRAM = 4
+if TYPE_CHECKING:
+    from lmc.check.program import OptimizeDef
+    from lmc.ir.graph import Graph
+    from lmc.runtime.data import Row
+    from lmc.runtime.executor import Executor
+    from lmc.runtime.measuring import Data
+    from lmc.runtime.metrics import Metric
+    from lmc.runtime.parameters import Parameters
+    from lmc.runtime.program import Program
+
+# What got worse from the first parameters to the second; the rows are for metrics.
+Watch = Callable[["Parameters", "Parameters", Sequence["Row"]], Awaitable[list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """Signs of how a set of runs is doing; all but `words` are shares from 0 to 1.
+class Guard:
+    """A metric on the rows at hand, or other rows under the metric that is improved."""
 
-    `distinct`: different results among all runs; `agreement`: runs that came to their row's most
-    frequent result; `separation`: mean spread of the scores on a row; `hard`: accepted runs that
-    are from rows of which most runs failed; `words`: mean length of an answer.
+    name: str
+    metric: Metric | None = None
+    rows: tuple[Row, ...] = ()
+
+
+def find_guards(
+    program: Program,
+    graph: Graph,
+    names: Sequence[str],
+    declared: OptimizeDef | None,
+    data: Data,
+    seed: int,
+) -> tuple[Guard, ...]:
+    """The metrics and datasets of these names. Raises: LmcError[unknown-guard, row-mismatch]."""
+    return tuple(_find(program, graph, name, declared, data, seed) for name in names)
+
+
+def _find(
+    program: Program, graph: Graph, name: str, declared: OptimizeDef | None, data: Data, seed: int
+) -> Guard:
+    datasets = program.checked.datasets if program.checked else {}
+    if name not in datasets:
+        try:
+            return Guard(name, metric=find_metric(program, graph, name, declared, data))
+        except LmcError as problem:
+            if problem.diagnostics[0].code != "unknown-metric":
+                raise
+            near = did_you_mean(name, [*datasets, *program.graph.metrics])
+            help = f"did you mean `{near}`?" if near else None
+            message = f"the guard `{name}` is no metric and no dataset"
+            raise LmcError(error("unknown-guard", message, help=help)) from None
+    other = find_data(program, graph, name, declared, seed)
+    if set(other.columns) != set(data.columns):
+        have, need = ", ".join(other.columns), ", ".join(data.columns)
+        message = f"the rows of the guard `{name}` have {have}; the metric needs {need}"
+        raise LmcError(error("row-mismatch", message))
+    return Guard(name, rows=other.part("dev" if other.declared_parts else "all"))
+
+
+async def fallen(
+    guards: Sequence[Guard],
+    trials: Trials,
+    judge: Executor,
+    before: Parameters,
+    after: Parameters,
+    rows: Sequence[Row],
+) -> list[str]:
+    """The guards on which the second parameters lose by more than chance, in words.
+
+    Raises: BudgetExceeded.
     """
-
-    runs: int
-    accepted: float
-    distinct: float
-    agreement: float
-    separation: float
-    hard: float
-    words: float
-    repetition: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.accepted:.0%} accepted, {self.hard:.0%} of them on hard rows,"
-            f" agreement {self.agreement:.2f}, separation {self.separation:.2f},"
-            f" {self.words:.0f} words an answer, {self.repetition:.0%} repeated"
-        )
-
-
-def health(runs: Sequence[Run], threshold: float) -> Health:
-    """Take the signs of some runs."""
-    groups = list(by_row(runs).values())
-    accepted = [_accepted(run, threshold) for run in runs]
-    hard = sum(sum(a) for a in _by_group(groups, threshold) if 2 * sum(a) < len(a))
-    texts = [call.raw[-1].split() for run in runs for call in run.trace.calls if call.raw]
-    spreads = [pstdev(run.score or 0.0 for run in group) for group in groups]
-    return Health(
-        runs=len(runs),
-        accepted=_mean(accepted),
-        distinct=len({result_key(run) for run in runs}) / max(1, len(runs)),
-        agreement=_mean([agreement(group) for group in groups]),
-        separation=_mean(spreads),
-        hard=hard / max(1, sum(accepted)),
-        words=_mean([len(text) for text in texts]),
-        repetition=_mean([_repeated(text) for text in texts]),
-    )
-
-
-def tripped(before: Health, after: Health) -> list[str]:
-    """Why the weights behind `after` should not be kept, in words; empty where nothing is odd."""
     found = []
-    if before.words and after.words:
-        drift = after.words / before.words
-        if not 1 / MOST_LENGTH_DRIFT <= drift <= MOST_LENGTH_DRIFT:
-            found.append(f"answers went from {before.words:.0f} to {after.words:.0f} words")
-    if after.repetition - before.repetition > MOST_REPETITION_RISE:
-        found.append(f"{after.repetition:.0%} of the answers repeats itself")
-    narrowed = after.distinct < LEAST_DIVERSITY_KEPT * before.distinct
-    if narrowed and after.accepted <= before.accepted:
-        found.append("different rows get the same answer")
+    for guard in guards:
+        used = guard.rows or rows
+        pair = await trials.results(f"guard {guard.name}", [before, after], used)
+        if guard.metric is not None:
+            pair = [await _scored_by(guard.metric, judge, results, used) for results in pair]
+        comparison = compare(*pair, level=GATE_LEVEL)
+        if comparison is not None and (d := comparison.difference).high < 0:
+            found.append(
+                f"{guard.name} falls by {-d.mean:.3f} on {d.rows} rows"
+                f" (interval {signed(d.low)} to {signed(d.high)})"
+            )
     return found
 
 
-def balance(groups: Sequence[Sequence[Run]], threshold: float, wanted: int) -> float:
-    """How much a round would learn from such runs: enough different answers that are right.
-
-    Source: the balance score of B-STaR, equation 3: min(u / wanted, 1) * u / n on each row, with u
-    different accepted answers among n runs.
-    """
-    scores = []
-    for group in groups:
-        kept = {_answer(run) for run in group if _accepted(run, threshold)}
-        scores.append(min(len(kept) / wanted, 1.0) * len(kept) / len(group))
-    return _mean(scores)
-
-
-def _answer(run: Run) -> tuple[str, ...]:
-    return tuple(call.raw[-1] for call in run.trace.calls if call.raw)
-
-
-def _by_group(groups: Sequence[Sequence[Run]], threshold: float) -> list[list[bool]]:
-    return [[_accepted(run, threshold) for run in group] for group in groups]
-
-
-def _accepted(run: Run, threshold: float) -> bool:
-    return run.score is not None and run.score >= threshold
-
-
-def _repeated(words: Sequence[str]) -> float:
-    grams = Counter(tuple(words[i : i + _GRAM]) for i in range(len(words) - _GRAM + 1))
-    total = sum(grams.values())
-    return (total - len(grams)) / total if total else 0.0
-
-
-def _mean(values: Sequence[float]) -> float:
-    return fmean(values) if values else 0.0
+async def _scored_by(
+    metric: Metric, judge: Executor, results: Sequence[RowResult], rows: Sequence[Row]
+) -> list[RowResult]:
+    """The same results under another metric; rows that gave no result stay as they are."""
+    values = {row.id: row.values for row in rows}
+    return [
+        result
+        if result.failed
+        else replace(
+            result, value=float((await metric.score(values[result.id], result.pred, judge)).value)
+        )
+        for result in results
+    ]

@@ -22,7 +22,7 @@ async def labeled(start: Parameters, context: Context, *, demos: int = 8) -> Par
 
     Raises: LmcError[no-labels] when no module's inputs and outputs are fields of the rows.
     """
-    pool = labeled_pool(context.program, context.target, context.train)
+    pool = labeled_pool(context.program, context.target, context.train).only(context.modules())
     if not pool:
         raise LmcError(
             error(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.guards import health
+from lmc.optimizers.health import health
 from lmc.optimizers.rounds import (
     Sampling,
     at_most,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
 from lmc.optimizers.gate import MIN_CONFIRM_ROWS
+from lmc.optimizers.guards import Guard, find_guards
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
 from lmc.runtime.measuring import declaration, find_data, find_metric
@@ -94,6 +95,8 @@ class Plan:
     target: str
     metric: Metric
     rows: Rows
+    guards: tuple[Guard, ...]
+    keep: tuple[str, ...]
     steps: tuple[Step, ...]
     budget: Mapping[str, float]
     seed: int
@@ -111,6 +114,8 @@ class Plan:
             "metric_code": code_digest(self.metric),
             "data": self.rows.digest,
             "rows": self.rows.counts(),
+            "guards": [guard.name for guard in self.guards],
+            "keep": list(self.keep),
             "steps": list(steps_text(self.steps)),
             "budget": dict(self.budget),
             "seed": self.seed,
@@ -134,6 +139,7 @@ def make_plan(
     target: str | None,
     metric: Any,
     data: Any,
+    guards: Sequence[str] | None,
     optimizer: str | None,
     steps: Sequence[Step] | None,
     model: str | None,
@@ -155,6 +161,7 @@ def make_plan(
     scored_by = find_metric(loaded, graph, metric, declared, found)
     rows = Rows.of(found.split, seed or 0)
     _require_rows(rows)
+    names = guards or (declared.settings.get("guards", ()) if declared else ())
     return Plan(
         program=loaded,
         name=_entry_name(program, loaded),
@@ -162,6 +169,8 @@ def make_plan(
         target=graph.name,
         metric=scored_by,
         rows=rows,
+        guards=find_guards(loaded, graph, names, declared, found, seed or 0),
+        keep=tuple(declared.settings.get("keep", ())) if declared else (),
         steps=chosen,
         budget=dict(budget if budget is not None else (declared.budget if declared else {})),
         seed=seed or 0,

@@ -12,8 +12,7 @@ from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.base import Context
 from lmc.optimizers.demonstrations import traced_demos
 from lmc.optimizers.events import Note
-from lmc.optimizers.guards import balance, health, tripped
-from lmc.optimizers.routes import reached_modules
+from lmc.optimizers.health import balance, health, tripped
 from lmc.optimizers.trials import PLAIN, Mode
 from lmc.optimizers.weights import Lesson, Lessons, Update, train_and_race
 from lmc.runtime.budget import BudgetExceeded
@@ -56,11 +55,12 @@ async def _problems(
     number: int, before: Parameters, after: Parameters, context: Context
 ) -> list[str]:
     """What the guards say of new weights, on the rows that the race has run already."""
+    lost = await context.watch(before, after, context.select)
     signs = [health(await context.traces(p, context.select, PLAIN), 1.0) for p in (before, after)]
     if not all(sign.runs for sign in signs):
-        return []
+        return lost
     tell(context, f"round {number}: {signs[1]}")
-    return tripped(*signs)
+    return [*tripped(*signs), *lost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def lessons_of(
     context: Context, runs: Sequence[Run], weights: Mapping[str, float] | None = None
 ) -> Lessons:
     """The calls that led to the results of chosen runs, weighed by their rows."""
-    modules = reached_modules(context.program, context.target)
+    modules = context.modules()
     found: dict[str, list[Lesson]] = {}
     for run in runs:
         for module, demo in traced_demos(run, modules):

@@ -176,6 +176,8 @@ async def train_and_race(
     for group in groups(context.open_executor(base), context.target):
         if update.modules is not None and not set(update.modules) & set(group.modules):
             continue
+        if context.keep & set(group.modules):
+            continue
         id = await train_group(group, context, lessons, update)
         if id is not None:
             trained += 1

@@ -88,6 +88,8 @@ def check_optimize(ctx: Context, file: File, decl: nodes.OptimizeDecl) -> None:
     keep = _keep(env, exprs.get("keep"))
     if keep is not None:
         values["keep"] = keep
+    if guards := list(_guards(env, exprs.get("guards"))):
+        values["guards"] = guards
     if not isinstance(target, Target):
         return
     _check_fit(env, decl, target, data, metric, exprs)
@@ -159,6 +161,22 @@ def _keep(env: Env, expr: nodes.Expr | None) -> list[str] | None:
         _meaning(env, i, nodes.ModuleDecl, "module") for i in expr.items if isinstance(i, nodes.Var)
     ]
     return [module.name for module in found if isinstance(module, ModuleDef)]
+
+
+def _guards(env: Env, expr: nodes.Expr | None) -> Iterator[str]:
+    """The names of metrics and datasets on which nothing may be lost."""
+    if expr is None:
+        return
+    if not isinstance(expr, nodes.ListLit) or not all(isinstance(i, nodes.Var) for i in expr.items):
+        message = "`guards` is a list of metrics and datasets that must not get worse"
+        env.ctx.report("name-needed", message, expr.span)
+        return
+    for item in expr.items:
+        declared = env.file.names.get(item.name) if isinstance(item, nodes.Var) else None
+        is_data = declared is not None and isinstance(declared.decl, nodes.DatasetDecl)
+        found = _data(env, item) if is_data else _metric(env, item)
+        if found is not None:
+            yield found if isinstance(found, str) else found.name
 
 
 # --- steps ---

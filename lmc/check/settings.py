@@ -149,6 +149,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         ),
         "seed": _fixed(INT),
         "keep": _EXPRESSION,
+        "guards": _EXPRESSION,
     },
 }
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 @click.option(
     "--optimizer", metavar="STEPS", help='Such as "bootstrap(demos=4)"; `>>` between steps.'
 )
+@click.option(
+    "--guard", "guards", multiple=True, help="A metric or dataset that must not get worse."
+)
 @click.option("--run-dir", type=FILE, help="Where the run is kept (.lmc/runs/…).")
 @click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
 @model_option

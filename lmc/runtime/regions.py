@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.types import RecordType
+from lmc.diagnostics import LmcError
 from lmc.runtime.concurrency import for_all
+from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, Step, free_values, variable_names
 from lmc.runtime.scope import Scope
 from lmc.runtime.voting import perform_vote
@@ -55,11 +57,16 @@ async def perform_loop(executor: Executor, step: Step, args: list[Any], scope: S
 
 
 async def perform_refine(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
-    """Draft, judge, revise; gives the draft that passed, else the best-scored, else the last."""
+    """Draft, judge, revise; gives the draft that passed, else the best-scored, else the last.
+
+    Where a verdict or a revision gives no usable answer, the drafts that are there have to do.
+    """
     env = dict(zip(step.node.attrs["names"], args))
     refinement = _Refinement(executor, step.bodies, env, scope)
     chosen = await refinement.run(executor.resolve(step.node.attrs["rounds"]))
-    scope.note(drafts=refinement.drafts, checks=refinement.checks, chosen=chosen)
+    scope.note(
+        drafts=refinement.drafts, checks=refinement.checks, chosen=chosen, failed=refinement.failed
+    )
     return refinement.drafts[chosen]
 
 
@@ -72,10 +79,20 @@ class _Refinement:
         self.executor, self.bodies, self.env, self.scope = executor, bodies, env, scope
         self.drafts: list[Any] = []
         self.checks: list[Any] = []
+        self.failed: str | None = None  # why it ended early
 
     async def run(self, rounds: int) -> int:
         """Index of the draft to return."""
         self.drafts.append(await self._body("draft", 0, {}))
+        try:
+            return await self._improve(rounds)
+        except LmcError as failure:
+            if not is_own(failure):
+                raise
+            self.failed = str(failure)
+        return self._best()
+
+    async def _improve(self, rounds: int) -> int:
         for i in range(rounds):
             if await self._passes(i):
                 return i

@@ -57,7 +57,7 @@ class RegionTrace:
     """One call of a module or pipeline, one tool call, one refine or vote, seen as one thing.
 
     `detail` of a vote: `keys` (by sample), `winner` (its sample) and `counts`; of a refine:
-    `drafts` and `checks` in order, and `chosen` (index of the draft).
+    `drafts` and `checks` in order, `chosen` (index of the draft), and `failed`, why it ended early.
     """
 
     place: Place

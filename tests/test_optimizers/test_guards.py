@@ -1,45 +1,99 @@
-"""Guards of self-training: what they see in runs that were made up."""
+"""What the user said must not get worse, and what must stay as it is."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lmc.optimizers.guards import balance, health, tripped
-from lmc.runtime.traces import CallTrace, Trace
-from lmc.traces.store import Run
+import lmc
+from lmc.diagnostics import LmcError
+from lmc.models.base import Request
+from lmc.models.scripted import Scripted
+from lmc.optimizers.result import CompileResult
+from tests.test_optimizers.worlds import (
+    COLOURS,
+    MANY,
+    colour_of,
+    colour_rows,
+    learner,
+    samples,
+    team,
+)
+
+PROGRAM = '''
+record Row { text: str, label: str }
+generate main(text: str) -> str { """The label of the colour.""" }
+metric right(gold: Row, pred: str) -> bool { return lower(pred) == lower(gold.label) }
+metric loud(gold: Row, pred: str) -> bool { return pred != lower(pred) }
+dataset things: Row { source: "things.jsonl" }
+dataset old: Row { source: "old.jsonl" }
+optimize main { data: things, metric: right, steps: [labeled(demos=8)] }
+'''
 
 
-def run(row: str, text: str, score: float, sample: int = 0) -> Run:
-    trace = Trace([CallTrace((0,), None, "m", "generate", {}, outputs={}, raw=[text])])
-    return Run("j", "p", "m", "s", row, "d", {}, trace, score, text, sample=sample)
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
-def test_signs_of_a_healthy_round() -> None:
-    runs = [
-        *(run("1", t, s, i) for i, (t, s) in enumerate([("a b", 1.0), ("a c", 1.0), ("d e", 0.0)])),
-        *(run("2", t, s, i) for i, (t, s) in enumerate([("x y", 1.0), ("u v", 0.0), ("w z", 0.0)])),
-    ]
-    seen = health(runs, 1.0)
-    assert (seen.runs, seen.accepted, seen.distinct, seen.words) == (6, 0.5, 1.0, 2.0)
-    assert seen.hard == pytest.approx(1 / 3)  # row 2 was solved once in three runs
-    assert seen.agreement == pytest.approx(1 / 3)
-    assert seen.separation == pytest.approx(0.4714, abs=1e-3)
-    assert "50% accepted" in str(seen)
-    assert health([], 1.0).runs == 0
+def improve(answer: Any, text: str = PROGRAM, **options: Any) -> CompileResult:
+    Path("it.lmp").write_text(text)
+    for name, word in (("things", "is"), ("old", "was")):
+        rows = (
+            {**row, "text": row["text"].replace(" is ", f" {word} ")} for row in colour_rows(80)
+        )
+        lines = (f'{{"text": "{row["text"]}", "label": "{row["label"]}"}}\n' for row in rows)
+        Path(f"{name}.jsonl").write_text("".join(lines))
+    backend = Scripted(answer, name="guarded")
+    return lmc.compile("it.lmp", backend=backend, cache=False, **options)
 
 
-def test_collapse_is_seen() -> None:
-    good = health([run(f"{i}", f"answer number {i} is fine", 1.0) for i in range(8)], 1.0)
-    longer = health([run(f"{i}", f"{i} " + "so that we may see " * 5, 1.0) for i in range(8)], 1.0)
-    assert any("words" in problem for problem in tripped(good, longer))
-    assert any("repeats" in problem for problem in tripped(good, longer))
-    same = health([run(f"{i}", "answer number one is fine", 0.0) for i in range(8)], 1.0)
-    assert tripped(good, same) == ["different rows get the same answer"]
-    assert tripped(good, good) == []
+def quiet(request: Request) -> list[str]:
+    """Learns what is right from demonstrations, and then no longer shouts."""
+    texts = learner(request)
+    return [text.lower() for text in texts] if len(request.messages) > 2 else texts
 
 
-def test_balance_wants_answers_that_are_right_and_different() -> None:
-    alike = [[run("1", "a", 1.0, i) for i in range(4)]]
-    varied = [[run("1", f"a{i}", 1.0, i) for i in range(4)]]
-    wrong = [[run("1", f"a{i}", 0.0, i) for i in range(4)]]
-    assert balance(varied, 1.0, 2) == 1.0
-    assert balance(alike, 1.0, 2) == pytest.approx(0.5 * 0.25)
-    assert balance(wrong, 1.0, 2) == 0.0
+def forgetful(request: Request) -> list[str]:
+    """Right on old things until it is shown new ones."""
+    question = request.messages[-1]["content"]
+    if " was " in question:
+        colour = colour_of(question.replace(" was ", " is "))
+        return ["?" if len(request.messages) > 2 else COLOURS[colour] for _ in samples(request)]
+    return learner(request)
+
+
+def test_a_second_metric_that_falls_keeps_the_program() -> None:
+    assert improve(quiet).improved
+    result = improve(quiet, guards=["loud"])
+    assert not result.improved
+    assert any("loud falls by 1.000" in note for note in result.notes)
+
+
+def test_what_is_forgotten_keeps_the_program() -> None:
+    assert improve(forgetful).improved
+    text = PROGRAM.replace("metric: right,", "metric: right, guards: [old],")
+    result = improve(forgetful, text)
+    assert not result.improved
+    assert any("old falls by 1.000" in note for note in result.notes)
+
+
+def test_guards_that_hold_let_a_gain_pass() -> None:
+    assert improve(learner, guards=["loud", "contains"]).improved
+
+
+def test_a_guard_has_to_exist() -> None:
+    with pytest.raises(LmcError, match="is no metric and no dataset"):
+        improve(learner, guards=["lowd"])
+    with pytest.raises(LmcError, match="guards"):
+        improve(learner, PROGRAM.replace("metric: right,", "metric: right, guards: old,"))
+
+
+def test_modules_that_are_kept_stay_as_they_are() -> None:
+    text = MANY + "optimize main { keep: [judge, fixed] }\n"
+    Path("it.lmp").write_text(text)
+    backend = Scripted(team, name="team")
+    result = lmc.compile(
+        "it.lmp", data=colour_rows(120), metric="accuracy", backend=backend, cache=False
+    )
+    assert set(result.artifact.parameters.modules) <= {"draft"}

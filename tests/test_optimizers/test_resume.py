@@ -159,7 +159,9 @@ def test_a_changed_metric_is_another_run(tmp_path: Path, monkeypatch: pytest.Mon
     code.write_text("def score(gold, pred):\n    return gold['label'] == pred\n")
 
     def identity(metric: str) -> dict[str, Any]:
-        options: dict[str, Any] = dict.fromkeys(("target", "optimizer", "steps", "model", "budget"))
+        options: dict[str, Any] = dict.fromkeys(
+            ("target", "optimizer", "steps", "model", "budget", "guards")
+        )
         plan = make_plan(
             tmp_path / "colours.lmp", metric=metric, data=colour_rows(100), seed=0, cache=False,
             backend=scripted(), **options,

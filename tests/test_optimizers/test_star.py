@@ -39,6 +39,10 @@ def program(tmp_path: Path) -> Any:
     return lmc.load(path, backend=Scripted(reply), cache=False)
 
 
+async def nothing_lost(*_: Any) -> list[str]:
+    return []
+
+
 async def no_traces(*_: Any) -> list[Any]:
     return []
 
@@ -56,6 +60,7 @@ async def test_hints_lead_to_rows_without_hints(program: Any) -> None:
         open_executor=lambda parameters: program.executor,
         folder=Path(),
         traces=no_traces,
+        watch=nothing_lost,
     )
     pool = DemoPool()
     pool.add("solve", Demo({"text": "0 + 0"}, {"reasoning": "known", "result": 0}))
