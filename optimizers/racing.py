@@ -1,15 +1,19 @@
-"""Paired racing: candidates meet on the same few rows, the worse half goes, the rest gets more.
+"""Paired racing: candidates meet on the same few rows, clear losers go, near-ties get more rows.
 
-Source: successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). The incumbent is never
+A candidate is dropped when the rows so far speak against it beyond doubt (`betting`), or when it
+scores exactly as another one does. Where the budget does not reach for all that are left, the worse
+half goes (successive halving, Jamieson & Talwalkar 2016, arXiv 1502.07943). The incumbent is never
 dropped, so the winner is compared with it on all rows that were used.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmc.optimizers.betting import evidence_of_loss
 from lmc.optimizers.events import CandidateScored
 from lmc.optimizers.trials import Trials
 from lmc.runtime.parameters import Parameters
@@ -17,7 +21,10 @@ from lmc.runtime.parameters import Parameters
 if TYPE_CHECKING:
     from lmc.runtime.data import Row
 
-FIRST_ROWS = 12  # rows of the first rung
+FIRST_ROWS = 8  # of the first rung
+GROWTH = 1.5  # of the rows, from rung to rung
+ALPHA = 0.05  # how often the best of all may be dropped
+TWIN_ROWS = 24  # from so many rows on, equal scores on all of them make two candidates one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,41 +46,40 @@ class Standing:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """So many candidates, the incumbent not counted, on so many rows."""
-
-    candidates: int
-    rows: int
+Scores = Mapping[str, float]  # by row
 
 
-def plan_rungs(candidates: int, rows: int, runs: float) -> list[Rung]:
-    """The largest race that so many runs of the program allow; empty where none is possible.
-
-    First candidates are given up, down to two, then rows.
-    """
-    while candidates > 2 and race_runs(_halving(candidates, rows)) > runs:
-        candidates -= 1
-    while rows and race_runs(_halving(candidates, rows)) > runs:
-        rows -= 1
-    return _halving(candidates, rows) if rows and candidates else []
+def rungs(rows: int, done: int = 0) -> list[int]:
+    """How many rows have been run after each rung that is to come, the last one being all."""
+    found = []
+    while done < rows:
+        done = min(rows, max(FIRST_ROWS, done + 4, int(done * GROWTH)))
+        found.append(done)
+    return found
 
 
-def race_runs(rungs: Sequence[Rung]) -> int:
-    """Runs of the program that a race needs, the incumbent's included."""
-    total, before = 0, 0
-    for rung in rungs:
-        total += (rung.candidates + 1) * (rung.rows - before)
-        before = rung.rows
+def halving_runs(candidates: int, rows: int, done: int = 0) -> int:
+    """Runs that a race takes, the incumbent's included, when the worse half goes at each rung."""
+    total = 0
+    for rung in rungs(rows, done):
+        total += (candidates + 1) * (rung - done)
+        done, candidates = rung, max(1, (candidates + 1) // 2)
     return total
 
 
-def _halving(candidates: int, rows: int) -> list[Rung]:
-    rungs, on = [], min(rows, FIRST_ROWS)
-    while on < rows and candidates > 2:
-        rungs.append(Rung(candidates, on))
-        candidates, on = (candidates + 1) // 2, min(rows, 2 * on)
-    return [*rungs, Rung(candidates, rows)]
+def affordable(candidates: int, rows: int, runs: float, done: int = 0) -> int:
+    """The most candidates that can go on to the end of a race."""
+    while candidates and halving_runs(candidates, rows, done) > runs:
+        candidates -= 1
+    return candidates
+
+
+def affordable_rows(rows: int, candidates: int, runs: float) -> int:
+    """On how many rows two candidates (or one, where there is one) can meet."""
+    fewest = min(2, candidates)
+    while rows and halving_runs(fewest, rows) > runs:
+        rows -= 1
+    return rows
 
 
 async def race(
@@ -87,41 +93,73 @@ async def race(
     Candidates stand in order of preference: where the budget asks for fewer, the last ones go.
     Raises: BudgetExceeded.
     """
-    rungs = plan_rungs(len(candidates), len(rows), trials.runs_left())
-    alive = [incumbent, *candidates]
-    standings = [Standing(incumbent, 0.0, 0.0, 0)]
-    for rung in rungs:
-        alive = alive[: rung.candidates + 1]
-        stage = f"{len(alive)} candidates on {rung.rows} rows"
-        scores = await trials.scores(stage, [c.parameters for c in alive], rows[: rung.rows])
-        standings = [_standing(c, s, scores[0]) for c, s in zip(alive, scores)]
-        ranked = sorted(standings[1:], key=_order)
-        alive = [incumbent, *(standing.candidate for standing in ranked)]
-        _announce(trials, standings[0], ranked, rung, rungs)
-    return min(standings, key=_order), standings[0]
+    total = affordable_rows(len(rows), len(candidates), trials.runs_left()) if candidates else 0
+    first = Standing(incumbent, 0.0, 0.0, 0)
+    ranked: list[Standing] = []
+    alive, done = list(candidates), 0
+    for rung in rungs(total):
+        alive = alive[: affordable(len(alive), total, trials.runs_left(), done)]
+        if not alive:
+            break
+        entrants = [incumbent, *alive]
+        stage = f"{len(entrants)} candidates on {rung} rows"
+        scores = await trials.scores(stage, [c.parameters for c in entrants], rows[:rung])
+        first, *others = [_standing(c, s, scores[0]) for c, s in zip(entrants, scores)]
+        ranked = sorted(others, key=_order)
+        by_name = {c.name: s for c, s in zip(entrants, scores)}
+        kept = _kept(first, ranked, by_name, rows[:rung], total)
+        _announce(trials, first, ranked, {s.candidate.name for s in kept} if rung < total else None)
+        alive, done = [s.candidate for s in kept], rung
+        if len(kept) == 1 and _lost(by_name[incumbent.name], by_name[alive[0].name], rows, total):
+            break
+    return min([first, *ranked], key=_order), first
+
+
+def _kept(
+    first: Standing,
+    ranked: Sequence[Standing],
+    scores: Mapping[str, Scores],
+    rows: Sequence[Row],
+    total: int,
+) -> list[Standing]:
+    """Those that may still turn out to be the best."""
+    leader = min([first, *ranked], key=_order)
+    lead = scores[leader.candidate.name]
+    kept: list[Standing] = []
+    for standing in ranked:
+        own = scores[standing.candidate.name]
+        others = [scores[other.candidate.name] for other in (first, *kept)]
+        twin = len(own) >= TWIN_ROWS and own in others
+        if not math.isinf(standing.gain) and not twin and not _lost(own, lead, rows, total):
+            kept.append(standing)
+    return kept
+
+
+def _lost(own: Scores, lead: Scores, rows: Sequence[Row], total: int) -> bool:
+    """Whether the scores so far leave no doubt that one is worse than the leader."""
+    gaps = [own[row.id] - lead[row.id] for row in rows if row.id in own and row.id in lead]
+    widest = max(1.0, *map(abs, gaps)) if gaps else 1.0
+    return evidence_of_loss([gap / widest for gap in gaps], total) >= math.log(1 / ALPHA)
 
 
 def _announce(
-    trials: Trials, first: Standing, ranked: Sequence[Standing], rung: Rung, rungs: Sequence[Rung]
+    trials: Trials, first: Standing, ranked: Sequence[Standing], kept: set[str] | None
 ) -> None:
-    following = rungs[rungs.index(rung) + 1 :]
-    kept = following[0].candidates if following else len(ranked)
-    for place, standing in enumerate([first, *ranked]):
+    for standing in (first, *ranked):
+        name = standing.candidate.name
         trials.report(
             CandidateScored(
-                standing.candidate.name,
+                name,
                 standing.mean,
                 standing.rows,
                 standing.candidate.parameters,
-                dropped=place > kept,
+                dropped=standing is not first and kept is not None and name not in kept,
                 totals=trials.totals(),
             )
         )
 
 
-def _standing(
-    candidate: Candidate, scores: Mapping[str, float], incumbent: Mapping[str, float]
-) -> Standing:
+def _standing(candidate: Candidate, scores: Scores, incumbent: Scores) -> Standing:
     """Rows that the infrastructure lost for one of the two say nothing about either."""
     gains = [score - incumbent[id] for id, score in scores.items() if id in incumbent]
     if 2 * len(gains) < len(incumbent) or not scores:
