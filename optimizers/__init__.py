@@ -1,5 +1,25 @@
 """Optimizers: each file registers one, and `lmc.optimizers.base.REGISTRY` holds them."""
 
-from lmc.optimizers import bootstrap, distill, labeled, lmsi, lora, rest_em, star
+from lmc.optimizers import (
+    bootstrap,
+    distill,
+    instructions,
+    labeled,
+    lmsi,
+    lora,
+    reflect,
+    rest_em,
+    star,
+)
 
-__all__ = ["bootstrap", "distill", "labeled", "lmsi", "lora", "rest_em", "star"]
+__all__ = [
+    "bootstrap",
+    "distill",
+    "instructions",
+    "labeled",
+    "lmsi",
+    "lora",
+    "reflect",
+    "rest_em",
+    "star",
+]

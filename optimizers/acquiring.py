@@ -26,6 +26,9 @@ from lmc.traces.store import Run
 
 BATCH_ROWS = 32  # rows that run together, before it is looked whether the budget allows more
 RUNS_SHARE = 0.5  # of the runs that are left
+GATHER_ROWS = 16  # rows that run before it is asked whether that is enough
+GATHER_SHARE = 1 / 3  # of the runs that are left
+PATIENCE_ROWS = 64  # after so many rows without any success labelled rows have to do
 
 
 @dataclass
@@ -70,6 +73,18 @@ class Harvest:
                 found.add(module, demo)
         self.traced = self.traced.under(found)
         return len(accepted)
+
+    async def gather(
+        self, parameters: Parameters, rows: Sequence[Row], wanted: int, mode: Mode, stage: str
+    ) -> None:
+        """Run the program on rows until enough of its runs are accepted. Raises: BudgetExceeded."""
+        runs, accepted, tried = self.context.trials.runs_left() * GATHER_SHARE, 0, 0
+        while rows[tried:] and accepted < wanted:
+            batch = rows[tried : tried + GATHER_ROWS]
+            tried += len(batch)
+            if tried > runs or (tried > PATIENCE_ROWS and not accepted and self.labeled):
+                break
+            accepted += self.learn(await make_runs(parameters, self.context, batch, mode, stage))
 
     def says_all(self) -> bool:
         """Whether each module has a label for nearly every row, and writes only its result."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmc.ir.graph import ProgramGraph
+    from lmc.optimizers.assistant import Assistant
     from lmc.optimizers.events import Report
     from lmc.optimizers.guards import Watch
     from lmc.optimizers.trials import Mode, Trials
@@ -49,6 +50,8 @@ class Context:
     folder: Path  # of the run; what is costly to make again is kept there
     traces: ReadTraces
     watch: Watch
+    assistant: Assistant
+    source: str  # of the program
     keep: frozenset[str] = frozenset()  # modules that stay as they are
 
     def modules(self) -> dict[str, Module]:

@@ -12,20 +12,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
-from lmc.optimizers.acquiring import Harvest, make_runs, shuffled
+from lmc.optimizers.acquiring import Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool, pick_demos
 from lmc.optimizers.events import LeaderChanged, Note
 from lmc.optimizers.racing import Candidate, Standing, race
 from lmc.optimizers.routes import Module
 from lmc.optimizers.trials import Mode, parameters_key
-from lmc.prompts.spec import Demo
 from lmc.runtime.budget import BudgetExceeded
-from lmc.runtime.parameters import ModuleParameters, Parameters
-
-BATCH_ROWS = 16  # train rows that the teacher runs before it is asked whether that is enough
-PATIENCE_ROWS = 64  # after so many rows without any success labelled rows have to do
-TEACHER_SHARE = 1 / 3  # of the runs that are left
+from lmc.runtime.parameters import Parameters
 
 
 @optimizer(
@@ -80,18 +75,9 @@ class _Round:
 
     async def acquire(self, leader: Candidate, sources: Harvest, teacher: str | None) -> None:
         """Add the calls of accepted runs on train rows, until there is choice enough."""
-        context, trials = self.context, self.context.trials
-        rows, accepted, tried = shuffled(context, f"{self.number}/rows"), 0, 0
-        wanted = max(24, 6 * self.demos)
-        runs, mode = trials.runs_left() * TEACHER_SHARE, Mode(teacher, training=True)
-        while rows[tried:] and accepted < wanted:
-            batch = rows[tried : tried + BATCH_ROWS]
-            tried += len(batch)
-            if tried > runs or (tried > PATIENCE_ROWS and not accepted and sources.labeled):
-                break
-            stage = f"teacher, round {self.number}"
-            runs_made = await make_runs(leader.parameters, context, batch, mode, stage)
-            accepted += sources.learn(runs_made)
+        rows = shuffled(self.context, f"{self.number}/rows")
+        mode, stage = Mode(teacher, training=True), f"teacher, round {self.number}"
+        await sources.gather(leader.parameters, rows, max(24, 6 * self.demos), mode, stage)
 
     async def improve(self, leader: Candidate, sources: Harvest) -> Standing | None:
         """The winner of a race of subsets, or None where the leader stays."""
@@ -155,7 +141,7 @@ def _with_subset(
             limit = module.slots.settings.get("demos")
             size = min(most, limit) if isinstance(limit, int) else most
             chosen = pick_demos(known, size, rng)
-            changed = with_demos(changed, module.name, chosen)
+            changed = changed.with_slots(module.name, demos=chosen)
             total += len(chosen)
     return changed, total
 
@@ -163,9 +149,3 @@ def _with_subset(
 def has_demos(parameters: Parameters) -> bool:
     """Whether any module shows demonstrations that an optimizer chose."""
     return any(module.demos for module in parameters.modules.values())
-
-
-def with_demos(parameters: Parameters, module: str, demos: tuple[Demo, ...]) -> Parameters:
-    """A copy in which one module shows other demonstrations."""
-    own = parameters.modules.get(module, ModuleParameters())
-    return parameters.with_module(module, replace(own, demos=demos))

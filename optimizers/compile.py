@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lmc import __version__
 from lmc.diagnostics import LmcError
 from lmc.optimizers import events
+from lmc.optimizers.assistant import Assistant
 from lmc.optimizers.base import REGISTRY, Context
 from lmc.optimizers.gate import (
     GATE_LEVEL,
@@ -184,7 +185,9 @@ class _Compilation:
         return [t for step in self.plan.steps if (t := step.kwargs.get("teacher"))]
 
     def _teacher_models(self) -> list[str]:
-        return [teacher for teacher in self._teachers() if not is_artifact(teacher)]
+        named = (step.kwargs.get(k) for step in self.plan.steps for k in ("proposer", "judge"))
+        teachers = (teacher for teacher in self._teachers() if not is_artifact(teacher))
+        return [*teachers, *(name for name in named if name)]
 
     def _preflight(self) -> None:
         """Find a missing extra, key, model or tool. Raises: LmcError with all that is missing."""
@@ -245,6 +248,8 @@ class _Compilation:
                 folder=self.journal.folder,
                 traces=self.recorder.runs,
                 watch=self._fallen,
+                assistant=self._assistant(),
+                source="\n\n".join(self.plan.sources.values()),
                 keep=frozenset(self.plan.keep),
             )
             optimize = REGISTRY[step.name].run
@@ -395,6 +400,11 @@ class _Compilation:
             temperature=mode.temperature,
             base_dir=program.base_dir,
         )
+
+    def _assistant(self) -> Assistant:
+        """Who proposes and judges where a step names no model: the one that runs the program."""
+        names = [n for n in self.metric.judge.models(self.plan.target) if n is not None]
+        return Assistant(self.pool, self.plan.model or (names[0] if names else None))
 
     def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
         """A compiled program that makes runs in this one's place, within the same budget."""

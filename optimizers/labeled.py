@@ -7,7 +7,6 @@ import random
 from lmc.check.types import IntType
 from lmc.diagnostics import LmcError, error
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.bootstrap import with_demos
 from lmc.optimizers.demonstrations import labeled_pool, pick_demos
 from lmc.runtime.parameters import Parameters
 
@@ -35,5 +34,5 @@ async def labeled(start: Parameters, context: Context, *, demos: int = 8) -> Par
     changed = start
     for name in pool.by_module:
         rng = random.Random(f"{context.seed}/labeled/{name}")
-        changed = with_demos(changed, name, pick_demos(pool.of(name), demos, rng))
+        changed = changed.with_slots(name, demos=pick_demos(pool.of(name), demos, rng))
     return changed

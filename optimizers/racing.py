@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmc.optimizers.betting import evidence_of_loss
-from lmc.optimizers.events import CandidateScored
+from lmc.optimizers.events import CandidateScored, LeaderChanged
 from lmc.optimizers.trials import Trials
 from lmc.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
+    from lmc.optimizers.base import Context
     from lmc.runtime.data import Row
 
 FIRST_ROWS = 8  # of the first rung
@@ -113,6 +114,18 @@ async def race(
         if len(kept) == 1 and _lost(by_name[incumbent.name], by_name[alive[0].name], rows, total):
             break
     return min([first, *ranked], key=_order), first
+
+
+async def best_of(
+    incumbent: Candidate, candidates: Sequence[Candidate], context: Context
+) -> Parameters:
+    """Race on the rows that select; the parameters of the winner. Raises: BudgetExceeded."""
+    best, first = await race(incumbent, candidates, context.select, context.trials)
+    if best.candidate is incumbent or best.gain <= 0:
+        return incumbent.parameters
+    name, totals = best.candidate.name, context.trials.totals()
+    context.report(LeaderChanged(name, best.mean, first.mean, best.rows, totals=totals))
+    return best.candidate.parameters
 
 
 def _kept(

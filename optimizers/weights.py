@@ -16,8 +16,8 @@ from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.ir.graph import Graph
 from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
 from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.events import LeaderChanged, Note, TrainingProgressed
-from lmc.optimizers.racing import Candidate, race
+from lmc.optimizers.events import Note, TrainingProgressed
+from lmc.optimizers.racing import Candidate, best_of
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
@@ -191,20 +191,13 @@ async def train_and_race(
         rivals.insert(0, Candidate("all adapters", adapted))
     if base != start:
         rivals.append(Candidate("adapters under the demonstrations", changed, demos=1))
-    incumbent = Candidate("start", start, demos=_shown(start))
-    best, first = await race(incumbent, rivals, context.select, context.trials)
-    if best.candidate is incumbent or best.gain <= 0:
-        return start
-    event = LeaderChanged(best.candidate.name, best.mean, first.mean, best.rows)
-    context.report(replace(event, totals=context.trials.totals()))
-    return best.candidate.parameters
+    return await best_of(Candidate("start", start, demos=_shown(start)), rivals, context)
 
 
 def with_adapter(parameters: Parameters, modules: Sequence[str], id: str) -> Parameters:
     """A copy in which some modules have other weights."""
     for name in modules:
-        own = parameters.modules.get(name, ModuleParameters())
-        parameters = parameters.with_module(name, replace(own, adapter=id))
+        parameters = parameters.with_slots(name, adapter=id)
     return parameters
 
 

@@ -39,6 +39,10 @@ class Parameters:
         """A copy in which one module has other slots."""
         return replace(self, modules={**self.modules, name: parameters})
 
+    def with_slots(self, name: str, **slots: Any) -> Parameters:
+        """A copy in which some slots of one module have other values."""
+        return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
+
     def with_choice(self, id: str, value: Any) -> Parameters:
         """A copy in which one `tune[…]` has another value."""
         return replace(self, choices={**self.choices, id: value})

@@ -10,6 +10,7 @@ import lmc
 from lmc.models.base import Request
 from lmc.models.scripted import Scripted
 from lmc.optimizers import events
+from lmc.optimizers.assistant import Assistant
 from lmc.optimizers.base import Context
 from lmc.optimizers.demonstrations import DemoPool
 from lmc.optimizers.hints import rationalised
@@ -61,6 +62,8 @@ async def test_hints_lead_to_rows_without_hints(program: Any) -> None:
         folder=Path(),
         traces=no_traces,
         watch=nothing_lost,
+        assistant=Assistant(program.pool, None),
+        source="",
     )
     pool = DemoPool()
     pool.add("solve", Demo({"text": "0 + 0"}, {"reasoning": "known", "result": 0}))

@@ -1,0 +1,213 @@
+"""Instructions and demonstrations of all modules together, by Bayesian search.
+
+Source: MIPROv2, Opsahl-Ong et al. 2024, arXiv 2406.11695, sections 3 and 4 (grounded proposals, a
+tree-structured Parzen estimator over instructions and demonstration sets, minibatches); differs in:
+all trials meet on the same rows, so scores are paired, and the best of them race on the rest.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lmc.check.types import STR, FloatType, IntType, OptionalType
+from lmc.optimizers.acquiring import Harvest, shuffled
+from lmc.optimizers.assistant import Question
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.demonstrations import pick_demos
+from lmc.optimizers.describing import demos_text, rows_text, signature_text
+from lmc.optimizers.events import Note
+from lmc.optimizers.racing import Candidate, affordable, best_of
+from lmc.optimizers.routes import Module
+from lmc.optimizers.trials import Mode, parameters_key
+from lmc.prompts.spec import Demo
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.parameters import Parameters
+
+HINTS = (
+    "Be clear and direct.",
+    "Be specific: say what a right answer looks like, and in which form it has to come.",
+    "Describe the steps that lead to the answer.",
+    "Name the mistakes that are easily made, and say how to avoid them.",
+    "Keep it very short and simple.",
+    "Say who the model should be: an expert of the field, with the habits of one.",
+)
+MINIBATCH_ROWS = 16
+PARALLEL_TRIALS = 6
+FINALISTS = 4
+_SHOWN = 4  # calls that a proposal gets to see
+
+
+@optimizer(
+    "instructions",
+    paper="MIPROv2, Opsahl-Ong et al. 2024, arXiv 2406.11695",
+    candidates=IntType(1, 64),
+    demos=IntType(0, 64),
+    trials=IntType(1, 1000),
+    threshold=FloatType(0.0, 1.0),
+    teacher=OptionalType(STR),
+    proposer=OptionalType(STR),
+)
+async def instructions(
+    start: Parameters,
+    context: Context,
+    *,
+    candidates: int = 6,
+    demos: int = 4,
+    trials: int = 30,
+    threshold: float = 1.0,
+    teacher: str | None = None,
+    proposer: str | None = None,
+) -> Parameters:
+    """Propose instructions from data, source and accepted runs; search them with demonstrations.
+
+    Up to `candidates` instructions and as many sets of `demos` demonstrations for each module,
+    `trials` combinations of them; `proposer` is the model that writes the instructions.
+    """
+    try:
+        space = await _space(start, context, candidates, demos, threshold, teacher, proposer)
+        found = await _search(start, context, space, trials)
+        return await best_of(Candidate("start", start), found, context) if found else start
+    except BudgetExceeded:
+        context.report(Note("the budget ended the search", totals=context.trials.totals()))
+        return start
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What there is to choose from; the first of each is what the program has now."""
+
+    instructions: Mapping[str, Sequence[str | None]]
+    demos: Mapping[str, Sequence[tuple[Demo, ...] | None]]
+
+    def dimensions(self) -> dict[str, int]:
+        """The number of options by the name of the choice."""
+        parts = {"instruction": self.instructions, "demos": self.demos}
+        sizes = {f"{k} {m}": len(options) for k, p in parts.items() for m, options in p.items()}
+        return {name: size for name, size in sizes.items() if size > 1}
+
+    def parameters(self, start: Parameters, picked: Mapping[str, int]) -> Parameters:
+        """What some picks stand for."""
+        changed = start
+        for name, index in picked.items():
+            kind, _, module = name.partition(" ")
+            if index == 0:
+                continue
+            if kind == "demos":
+                changed = changed.with_slots(module, demos=self.demos[module][index])
+            else:
+                changed = changed.with_slots(module, instruction=self.instructions[module][index])
+        return changed
+
+
+async def _space(
+    start: Parameters,
+    context: Context,
+    candidates: int,
+    demos: int,
+    threshold: float,
+    teacher: str | None,
+    proposer: str | None,
+) -> Space:
+    harvest = Harvest(context, threshold)
+    rows = shuffled(context, "instructions")
+    mode = Mode(teacher, training=True)
+    await harvest.gather(start, rows, max(12, 4 * demos), mode, "accepted runs")
+    shown = _demo_sets(context, harvest, candidates, demos)
+    described = await context.assistant.texts(
+        [Question("describe_data", {"rows": rows_text(rows)})], proposer
+    )
+    questions, owners = [], []
+    for module in context.modules().values():
+        if module.slots.frozen:
+            continue
+        for i in range(candidates):
+            known = harvest.mixed().of(module.name)
+            rng = random.Random(f"{context.seed}/shown/{module.name}/{i}")
+            inputs = {
+                "program": context.source,
+                "data": "".join(described),
+                "examples": demos_text(pick_demos(known, _SHOWN, rng)),
+                "module": signature_text(module),
+                "current": current_instruction(start, module),
+                "hint": HINTS[i % len(HINTS)],
+            }
+            questions.append(Question("propose", inputs, sample=i // len(HINTS)))
+            owners.append(module.name)
+    answers = await context.assistant.ask(questions, proposer)
+    proposed: dict[str, list[str | None]] = {name: [None] for name in owners}
+    for name, answer in zip(owners, answers):
+        text = (answer or "").strip()
+        if text and text not in proposed[name]:
+            proposed[name].append(text)
+    return Space(proposed, shown)
+
+
+def _demo_sets(
+    context: Context, harvest: Harvest, candidates: int, demos: int
+) -> dict[str, list[tuple[Demo, ...] | None]]:
+    """Sets of demonstrations for each module: what it has, what rows label, and what went right."""
+    found: dict[str, list[tuple[Demo, ...] | None]] = {}
+    for module in harvest.modules.values():
+        sets: list[tuple[Demo, ...] | None] = [None]
+        for i in range(candidates):
+            pool = harvest.labeled if i % 2 else harvest.mixed()
+            rng = random.Random(f"{context.seed}/demos/{module.name}/{i}")
+            chosen = pick_demos(pool.of(module.name) or harvest.mixed().of(module.name), demos, rng)
+            if chosen and chosen not in sets:
+                sets.append(chosen)
+        found[module.name] = sets
+    return found
+
+
+async def _search(start: Parameters, context: Context, space: Space, count: int) -> list[Candidate]:
+    """The most promising combinations, the best first."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sizes = space.dimensions()
+    if not sizes:
+        text = "nothing to search: no instruction was proposed, and no run gave demonstrations"
+        context.report(Note(text, totals=context.trials.totals()))
+        return []
+    sampler = optuna.samplers.TPESampler(
+        seed=context.seed, multivariate=True, constant_liar=True, n_startup_trials=PARALLEL_TRIALS
+    )
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    choices: dict[str, optuna.distributions.BaseDistribution] = {
+        n: optuna.distributions.CategoricalDistribution(range(s)) for n, s in sizes.items()
+    }
+    rows = context.select[:MINIBATCH_ROWS]
+    scored: dict[str, tuple[float, Candidate]] = {}
+    for done in range(0, count, PARALLEL_TRIALS):
+        asked = [study.ask(choices) for _ in range(min(PARALLEL_TRIALS, count - done))]
+        picked = [(f"trial {t.number + 1}", space.parameters(start, t.params)) for t in asked]
+        tried = [Candidate(name, parameters) for name, parameters in picked]
+        if not _affordable(context, tried, rows):
+            break
+        parameters = [candidate.parameters for candidate in tried]
+        scores = await context.trials.scores(f"trials from {done + 1}", parameters, rows)
+        for trial, candidate, by_row in zip(asked, tried, scores):
+            if not by_row:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                continue
+            mean = sum(by_row.values()) / len(by_row)
+            study.tell(trial, mean)
+            key = parameters_key(candidate.parameters)
+            if candidate.parameters != start and key not in scored:
+                scored[key] = (mean, candidate)
+    ranked = sorted(scored.values(), key=lambda pair: -pair[0])
+    return [candidate for _, candidate in ranked[:FINALISTS]]
+
+
+def _affordable(context: Context, tried: Sequence[Candidate], rows: Sequence[object]) -> bool:
+    """Whether trials leave enough for two finalists to race."""
+    left = context.trials.runs_left() - len(tried) * len(rows)
+    return affordable(1, len(context.select), left, done=len(rows)) > 0
+
+
+def current_instruction(parameters: Parameters, module: Module) -> str:
+    """What a module is told now."""
+    own = parameters.modules.get(module.name)
+    return module.slots.instruction if own is None or own.instruction is None else own.instruction

@@ -1,0 +1,254 @@
+"""Reflective evolution: instructions are rewritten from feedback; who is best somewhere lives on.
+
+Source: GEPA, Agrawal et al. 2025, arXiv 2507.19457, algorithms 1 (loop), 2 (Pareto selection) and
+4 (merge); differs in: several children are bred and run at a time, and the last of them race.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lmc.check.types import BOOL, STR, IntType, OptionalType
+from lmc.optimizers.acquiring import make_runs
+from lmc.optimizers.assistant import Question, clean
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.describing import runs_text, signature_text
+from lmc.optimizers.events import CandidateScored, Note
+from lmc.optimizers.instructions import current_instruction
+from lmc.optimizers.racing import Candidate, Scores, best_of
+from lmc.optimizers.routes import Module
+from lmc.optimizers.trials import PLAIN, parameters_key
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.data import Row
+from lmc.runtime.parameters import Parameters
+
+MOST_ROWS = 40  # of those that select, on which the front is kept
+FINALISTS = 4
+_FRONT_SHARE = 8  # the front's rows are at most this part of the runs that are left
+
+
+@optimizer(
+    "reflect",
+    paper="GEPA, Agrawal et al. 2025, arXiv 2507.19457",
+    rounds=IntType(1, 200),
+    width=IntType(1, 32),
+    minibatch=IntType(1, 64),
+    merge=BOOL,
+    proposer=OptionalType(STR),
+)
+async def reflect(
+    start: Parameters,
+    context: Context,
+    *,
+    rounds: int = 8,
+    width: int = 3,
+    minibatch: int = 4,
+    merge: bool = True,
+    proposer: str | None = None,
+) -> Parameters:
+    """Rewrite instructions by reflecting on runs and feedback; keep all that are best on some row.
+
+    In each of the `rounds`, `width` parents are drawn from the front, run on `minibatch` train
+    rows, and rewritten for one module by `proposer`; children that do better there join. `merge`
+    combines modules of two lineages.
+    """
+    modules = [m for m in context.modules().values() if not m.slots.frozen]
+    if not modules or not context.train:
+        context.report(Note("no instruction may be changed", totals=context.trials.totals()))
+        return start
+    search = _Evolution(context, modules, width, minibatch, proposer)
+    try:
+        await search.begin(start)
+        for number in range(rounds):
+            if not await search.breed(number):
+                break
+            if merge and len(modules) > 1:
+                await search.merge(number)
+        finalists = search.finalists()
+        return await best_of(Candidate("start", start), finalists, context)
+    except BudgetExceeded:
+        context.report(Note("the budget ended the search", totals=context.trials.totals()))
+        return search.best(start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A candidate of the population: its scores on the front's rows, and where it comes from."""
+
+    name: str
+    parameters: Parameters
+    scores: Scores
+    parents: tuple[int, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        return sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
+
+
+@dataclass(slots=True)
+class _Evolution:
+    """The population, and how it grows."""
+
+    context: Context
+    modules: Sequence[Module]
+    width: int
+    minibatch: int
+    proposer: str | None
+    members: list[_Member] = field(default_factory=list)
+    rows: Sequence[Row] = ()
+    turn: int = 0  # which module is next
+    merged: set[tuple[int, int]] = field(default_factory=set)
+
+    async def begin(self, start: Parameters) -> None:
+        """The program as it is founds the population."""
+        left = self.context.trials.runs_left()
+        most = min(MOST_ROWS, max(8, int(min(left, 1e6)) // _FRONT_SHARE))
+        self.rows = self.context.select[:most]
+        await self._join([("start", start, ())])
+
+    async def breed(self, number: int) -> bool:
+        """One round: draw parents, reflect on their runs, keep children that do better there."""
+        trials, context = self.context.trials, self.context
+        if trials.runs_left() < 2 * self.minibatch + len(self.rows):
+            return False
+        couples = [self._draw(number, i) for i in range(self.width)]
+        questions, asked = [], []
+        for parent, module, rows in couples:
+            parameters = self.members[parent].parameters
+            runs = await make_runs(parameters, context, rows, PLAIN, "minibatches")
+            if all(run.score == 1.0 for run in runs):
+                continue  # nothing to learn from
+            inputs = {
+                "program": context.source,
+                "module": signature_text(module),
+                "current": current_instruction(parameters, module),
+                "runs": runs_text(runs, module.name, self._inputs()),
+            }
+            questions.append(Question("reflect", inputs, sample=number))
+            asked.append((parent, module, rows))
+        children = []
+        for (parent, module, rows), text in zip(
+            asked, await context.assistant.ask(questions, self.proposer)
+        ):
+            if text and clean(text):
+                changed = self.members[parent].parameters.with_slots(
+                    module.name, instruction=clean(text)
+                )
+                children.append((f"{number + 1}.{module.name}", changed, parent, rows))
+        await self._keep_better(children)
+        return True
+
+    async def _keep_better(
+        self, children: Sequence[tuple[str, Parameters, int, Sequence[Row]]]
+    ) -> None:
+        better: list[tuple[str, Parameters, tuple[int, ...]]] = []
+        for name, parameters, parent, rows in self._new(children):
+            before = self.members[parent].parameters
+            pair = [before, parameters]
+            first, second = await self.context.trials.scores("children", pair, rows)
+            if sum(second.values()) > sum(first.values()):
+                better.append((f"{name}.{len(self.members) + len(better)}", parameters, (parent,)))
+        await self._join(better)
+
+    async def merge(self, number: int) -> None:
+        """Join two of the front that changed different modules since their common ancestor."""
+        front = sorted(self.front())
+        rng = random.Random(f"{self.context.seed}/merge/{number}")
+        pairs = [(i, j) for i in front for j in front if i < j and (i, j) not in self.merged]
+        rng.shuffle(pairs)
+        for i, j in pairs:
+            joined = self._joined(i, j)
+            self.merged.add((i, j))
+            if joined is None:
+                continue
+            if self.context.trials.runs_left() >= len(self.rows):
+                await self._join([(f"merge.{len(self.members)}", joined, (i, j))])
+            return
+
+    def front(self) -> dict[int, int]:
+        """Members that are unbeaten on some row, and on how many; none that is dominated."""
+        wins: dict[int, int] = {}
+        for row in self.rows:
+            scores = {i: m.scores[row.id] for i, m in enumerate(self.members) if row.id in m.scores}
+            if scores:
+                top = max(scores.values())
+                for i, score in scores.items():
+                    if score == top:
+                        wins[i] = wins.get(i, 0) + 1
+        return {i: n for i, n in wins.items() if not any(self._dominated(i, j) for j in wins)}
+
+    def finalists(self) -> list[Candidate]:
+        """The best of the population, but its founder."""
+        ranked = sorted(range(1, len(self.members)), key=lambda i: (-self.members[i].mean, i))
+        return [
+            Candidate(self.members[i].name, self.members[i].parameters) for i in ranked[:FINALISTS]
+        ]
+
+    def best(self, start: Parameters) -> Parameters:
+        """The best member so far."""
+        return max(self.members, key=lambda m: m.mean).parameters if self.members else start
+
+    async def _join(self, new: Sequence[tuple[str, Parameters, tuple[int, ...]]]) -> None:
+        parameters = [p for _, p, _ in new]
+        scores = await self.context.trials.scores("the front's rows", parameters, self.rows)
+        for (name, changed, parents), by_row in zip(new, scores):
+            member = _Member(name, changed, by_row, parents)
+            self.members.append(member)
+            totals = self.context.trials.totals()
+            event = CandidateScored(name, member.mean, len(by_row), changed, totals=totals)
+            self.context.report(event)
+
+    def _new(
+        self, children: Sequence[tuple[str, Parameters, int, Sequence[Row]]]
+    ) -> list[tuple[str, Parameters, int, Sequence[Row]]]:
+        known = {parameters_key(member.parameters) for member in self.members}
+        found = {parameters_key(child[1]): child for child in children}
+        return [child for key, child in found.items() if key not in known]
+
+    def _draw(self, number: int, place: int) -> tuple[int, Module, Sequence[Row]]:
+        """A parent, as likely as it wins rows, the next module, and rows to look at."""
+        rng = random.Random(f"{self.context.seed}/{number}/{place}")
+        front = self.front()
+        parent = rng.choices(list(front), weights=list(front.values()))[0] if front else 0
+        module = self.modules[self.turn % len(self.modules)]
+        self.turn += 1
+        count = min(self.minibatch, len(self.context.train))
+        return parent, module, rng.sample(list(self.context.train), count)
+
+    def _dominated(self, i: int, j: int) -> bool:
+        """Whether another member is as good on every row, and better on one."""
+        one, other = self.members[i].scores, self.members[j].scores
+        shared = [id for id in one if id in other]
+        as_good = all(other[id] >= one[id] for id in shared)
+        return as_good and any(other[id] > one[id] for id in shared)
+
+    def _joined(self, i: int, j: int) -> Parameters | None:
+        """Of each module the instruction that changed since the common ancestor."""
+        common = self._ancestors(i) & self._ancestors(j)
+        if not common or i in common or j in common:
+            return None
+        old = self.members[max(common)].parameters
+        one, other = self.members[i], self.members[j]
+        if other.mean > one.mean:
+            one, other = other, one
+        joined = one.parameters
+        for module in self.modules:
+            was = current_instruction(old, module)
+            mine = current_instruction(one.parameters, module)
+            theirs = current_instruction(other.parameters, module)
+            if mine == was and theirs != was:
+                joined = joined.with_slots(module.name, instruction=theirs)
+        keys = {parameters_key(member.parameters) for member in self.members}
+        return None if parameters_key(joined) in keys else joined
+
+    def _ancestors(self, i: int) -> set[int]:
+        found = {i}
+        for parent in self.members[i].parents:
+            found |= self._ancestors(parent)
+        return found
+
+    def _inputs(self) -> Mapping[str, None]:
+        ports = self.context.program.graphs[self.context.target].inputs
+        return dict.fromkeys(port.name for port in ports)
