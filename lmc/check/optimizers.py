@@ -40,6 +40,13 @@ _KNOWN = (
         teacher=_NAME,
     ),
     _signature(
+        "knn",
+        demos=(_DEMOS, 4),
+        pool=(IntType(1, 1000), 64),
+        threshold=(_SHARE, 1.0),
+        teacher=_NAME,
+    ),
+    _signature(
         "instructions",
         candidates=(IntType(1, 64), 6),
         demos=(IntType(0, 64), 4),

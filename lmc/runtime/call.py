@@ -10,6 +10,7 @@ from lmc.check.types import STR, RecordType, Type
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, Request, Sampling
 from lmc.prompts.layouts import layout_for
+from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message, ParseFailure
 from lmc.prompts.thinking import without_thoughts
 from lmc.runtime.conversation import Conversation
@@ -42,6 +43,8 @@ class ModuleCall:
         self.spec = call_spec(step, parameters.instruction, self.hidden, reason=self.reasons)
         self.layout = layout_for(self.setting("layout") or "chat", self.settings.get("template"))
         self.demos = self._demos(parameters.demos)
+        count = parameters.nearest
+        self.nearest = None if count is None else Nearest(self.demos, count)
         self.request = self._request(parameters.adapter)
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
@@ -74,7 +77,9 @@ class ModuleCall:
 
     def prompt(self, inputs: Mapping[str, Any]) -> list[Message]:
         """The messages for some inputs; nothing is sent."""
-        return self.layout.render(self.spec, self.demos, self.shown(inputs))
+        shown = self.shown(inputs)
+        demos = self.nearest.pick(shown) if self.nearest else self.demos
+        return self.layout.render(self.spec, demos, shown)
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the model sees."""

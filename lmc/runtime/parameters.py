@@ -13,12 +13,13 @@ from lmc.prompts.spec import Demo
 class ModuleParameters:
     """The open slots of one module; None leaves the source's own value.
 
-    `demos` take the place of the module's examples. `model` is a declared model or a
-    `provider/name`.
+    `demos` take the place of the module's examples; with `nearest` only so many of them are shown,
+    those most like the input. `model` is a declared model or a `provider/name`.
     """
 
     instruction: str | None = None
     demos: tuple[Demo, ...] | None = None
+    nearest: int | None = None
     adapter: str | None = None
     model: str | None = None
 
@@ -40,7 +41,9 @@ class Parameters:
         return replace(self, modules={**self.modules, name: parameters})
 
     def with_slots(self, name: str, **slots: Any) -> Parameters:
-        """A copy in which some slots of one module have other values."""
+        """A copy in which some slots of one module have other values; new `demos` are all shown."""
+        if "demos" in slots:
+            slots.setdefault("nearest", None)
         return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
 
     def with_choice(self, id: str, value: Any) -> Parameters:
@@ -69,6 +72,7 @@ class Parameters:
 def _module_json(module: ModuleParameters) -> dict[str, Any]:
     found = {
         "instruction": module.instruction,
+        "nearest": module.nearest,
         "adapter": module.adapter,
         "model": module.model,
         "demos": None if module.demos is None else [_demo_json(d) for d in module.demos],
@@ -89,6 +93,7 @@ def _module_from_json(data: Mapping[str, Any]) -> ModuleParameters:
     return ModuleParameters(
         instruction=data.get("instruction"),
         demos=None if demos is None else tuple(Demo(**d) for d in demos),
+        nearest=data.get("nearest"),
         adapter=data.get("adapter"),
         model=data.get("model"),
     )

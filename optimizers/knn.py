@@ -1,0 +1,71 @@
+"""Demonstrations retrieved for each input.
+
+Source: Liu et al. 2022, arXiv 2101.06804 (kNN selection; DSPy's KNNFewShot); differs in: likeness
+is BM25, and the pool holds accepted runs of every module as well as labelled rows.
+"""
+
+from __future__ import annotations
+
+from lmc.check.types import STR, FloatType, IntType, OptionalType
+from lmc.optimizers.acquiring import Harvest, shuffled
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.demonstrations import DemoPool
+from lmc.optimizers.events import Note
+from lmc.optimizers.racing import Candidate, best_of
+from lmc.optimizers.trials import Mode, parameters_key
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.parameters import Parameters
+
+
+@optimizer(
+    "knn",
+    paper="What Makes Good In-Context Examples, Liu et al. 2022, arXiv 2101.06804",
+    demos=IntType(1, 64),
+    pool=IntType(1, 1000),
+    threshold=FloatType(0.0, 1.0),
+    teacher=OptionalType(STR),
+)
+async def knn(
+    start: Parameters,
+    context: Context,
+    *,
+    demos: int = 4,
+    pool: int = 64,
+    threshold: float = 1.0,
+    teacher: str | None = None,
+) -> Parameters:
+    """Show each input up to `demos` demonstrations that are most like it, out of `pool` of them.
+
+    The pool is labelled rows and calls of accepted runs; `teacher`, a model or an artifact, makes
+    these in the program's place.
+    """
+    harvest = Harvest(context, threshold)
+    try:
+        if teacher is not None or not harvest.says_all():
+            rows, mode = shuffled(context, "knn"), Mode(teacher, training=True)
+            await harvest.gather(start, rows, pool, mode, "accepted runs")
+        pools = {"traced": harvest.traced, "mixed": harvest.mixed(), "labeled": harvest.labeled}
+        counts = dict.fromkeys((demos, max(1, demos // 2), 1))
+        rivals: dict[str, Candidate] = {}
+        for count in counts:
+            for name, found in pools.items():
+                changed = _with_nearest(start, found, pool, count)
+                if changed != start:
+                    rival = Candidate(f"{name}, {count} nearest", changed, count)
+                    rivals.setdefault(parameters_key(changed), rival)
+        if not rivals:
+            text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
+            context.report(Note(text, totals=context.trials.totals()))
+            return start
+        return await best_of(Candidate("start", start), list(rivals.values()), context)
+    except BudgetExceeded:
+        context.report(Note("the budget ended the search", totals=context.trials.totals()))
+        return start
+
+
+def _with_nearest(start: Parameters, found: DemoPool, pool: int, count: int) -> Parameters:
+    changed = start
+    for name in found.by_module:
+        if demos := tuple(found.of(name)[:pool]):
+            changed = changed.with_slots(name, demos=demos, nearest=count)
+    return changed
