@@ -1,6 +1,8 @@
 """Optimizers: each file registers one, and `lmc.optimizers.base.REGISTRY` holds them."""
 
 from lmc.optimizers import (
+    ablate,
+    auto,
     bootstrap,
     distill,
     instructions,
@@ -11,9 +13,12 @@ from lmc.optimizers import (
     reflect,
     rest_em,
     star,
+    tune,
 )
 
 __all__ = [
+    "ablate",
+    "auto",
     "bootstrap",
     "distill",
     "instructions",
@@ -24,4 +29,5 @@ __all__ = [
     "reflect",
     "rest_em",
     "star",
+    "tune",
 ]

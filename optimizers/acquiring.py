@@ -15,7 +15,6 @@ from lmc.optimizers.demonstrations import (
     labeled_pool,
     traced_demos,
 )
-from lmc.optimizers.events import Note
 from lmc.optimizers.routes import Module, Route, result_routes
 from lmc.optimizers.trials import Mode
 from lmc.runtime.budget import BudgetExceeded
@@ -132,5 +131,5 @@ async def acquire(
     except BudgetExceeded:
         pass
     text = f"{accepted} of {len(rows)} runs were accepted"
-    context.report(Note(text, totals=context.trials.totals()))
+    context.tell(text)
     return harvest.mixed()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lmc.check.scope import OptimizerSignature
 from lmc.check.types import Type
+from lmc.optimizers.events import Note
 from lmc.optimizers.routes import Module, reached_modules
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class Context:
     assistant: Assistant
     source: str  # of the program
     keep: frozenset[str] = frozenset()  # modules that stay as they are
+
+    def tell(self, text: str) -> None:
+        """Report a sentence that a person should read."""
+        self.report(Note(text, totals=self.trials.totals()))
 
     def modules(self) -> dict[str, Module]:
         """The modules that runs may come to and that may be changed, by name."""

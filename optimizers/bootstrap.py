@@ -15,7 +15,7 @@ from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.optimizers.acquiring import Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool, pick_demos
-from lmc.optimizers.events import LeaderChanged, Note
+from lmc.optimizers.events import LeaderChanged
 from lmc.optimizers.racing import Candidate, Standing, race
 from lmc.optimizers.routes import Module
 from lmc.optimizers.trials import Mode, parameters_key
@@ -54,7 +54,7 @@ async def bootstrap(
             await search.acquire(leader, sources, teacher if number == 1 else None)
             better = await search.improve(leader, sources)
         except BudgetExceeded:
-            context.report(Note("the budget ended the search", totals=context.trials.totals()))
+            context.tell("the budget ended the search")
             break
         if better is None:
             break
@@ -83,7 +83,7 @@ class _Round:
         """The winner of a race of subsets, or None where the leader stays."""
         if not sources.mixed():
             text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
-            self.context.report(Note(text, totals=self.context.trials.totals()))
+            self.context.tell(text)
             return None
         rivals = list(self._rivals(leader, sources))
         context = self.context

@@ -59,6 +59,7 @@ async def acompile(
     target: str | None = None,
     metric: str | None = None,
     data: str | Path | Sequence[Any] | None = None,
+    objective: str | None = None,
     guards: Sequence[str] | None = None,
     optimizer: str | None = None,
     steps: Sequence[Step] | None = None,
@@ -75,9 +76,10 @@ async def acompile(
     """Improve a program against a metric and write the artifact to `out`.
 
     What is not given is taken from the program's `optimize` block. `optimizer` is text such as
-    `bootstrap(demos=4) >> labeled()`. `guards` are other metrics, and datasets, that must not get
-    worse. `budget` limits calls, tokens, usd and minutes. The same program, data and options
-    continue the same run, unless `resume` is False.
+    `bootstrap(demos=4) >> labeled()`. `objective` sets the metric off against what runs cost, such
+    as `accuracy - 0.1 * usd` (or calls, tokens) a row. `guards` are other metrics, and datasets,
+    that must not get worse. `budget` limits calls, tokens, usd and minutes. The same program, data
+    and options continue the same run, unless `resume` is False.
     Raises: LmcError with all that is missing, before the first call of a model.
     """
     plan = make_plan(
@@ -85,6 +87,7 @@ async def acompile(
         target=target,
         metric=metric,
         data=data,
+        objective=objective,
         guards=guards,
         optimizer=optimizer,
         steps=steps,
@@ -384,7 +387,14 @@ class _Compilation:
             sample=mode.sample,
         )
         await self.recorder.keep(stage, parameters, rows, mode, done.results)
-        return Evaluation(tuple(replace(result, trace=None) for result in done.results))
+        return Evaluation(tuple(self._judged(result) for result in done.results))
+
+    def _judged(self, result: RowResult) -> RowResult:
+        """A result as it counts here: by the objective, where there is one."""
+        aim, value = self.plan.objective, result.value
+        if aim is not None and value is not None:
+            value = aim.value(value, result.usage)
+        return replace(result, value=value, trace=None)
 
     def _open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
         program, pool, model = self.plan.program, self.pool, mode.model or self.plan.model
@@ -426,7 +436,7 @@ class _Compilation:
             status=status,
             models=self._model_names(),
             choices=dict(self.confirmed.choices),
-            metric=plan.metric.name,
+            metric=plan.objective.text if plan.objective else plan.metric.name,
             data=plan.rows.digest,
             rows=plan.rows.counts(),
             steps=steps_text(plan.steps),

@@ -18,7 +18,7 @@ from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import demo_of
 from lmc.optimizers.racing import Candidate, race
-from lmc.optimizers.rounds import both, lessons_of, tell
+from lmc.optimizers.rounds import both, lessons_of
 from lmc.optimizers.routes import Module, reached_modules
 from lmc.optimizers.trials import Mode
 from lmc.optimizers.weights import (
@@ -76,7 +76,7 @@ async def distill(
     rows = rows[: int(min(len(rows), context.trials.runs_left() * _RUNS_SHARE))]
     runs = await make_runs(start, context, rows, Mode(teacher, training=True), "running the loops")
     kept = runs if threshold is None else selectors.threshold(runs, threshold)
-    tell(context, f"{len(kept)} of {len(runs)} runs are learnt from")
+    context.tell(f"{len(kept)} of {len(runs)} runs are learnt from")
     plain = lessons_of(context, kept)
     outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
     lessons = both(outside, loop_lessons(kept, seen.loops))
@@ -86,6 +86,8 @@ async def distill(
         cut = cut.with_shortcut(loop, module.name)
     distilled = without_demos(cut)
     for group in groups(context.open_executor(distilled), context.target):
+        if context.keep & set(group.modules):
+            continue
         if lessons.keys() & set(group.modules) and (
             id := await train_group(group, context, lessons, update)
         ):
@@ -107,7 +109,7 @@ async def _cheapest(
     best = max(range(len(rivals)), key=lambda i: (gains[i], -i))
     if gains[best] > -margin:
         return rivals[best].parameters
-    tell(context, f"{rivals[best].name}, it loses {-gains[best]:.3f}")
+    context.tell(f"{rivals[best].name}, it loses {-gains[best]:.3f}")
     return start
 
 

@@ -14,7 +14,6 @@ from lmc.diagnostics import LmcError
 from lmc.models.base import ModelFailure
 from lmc.optimizers.base import Context
 from lmc.optimizers.demonstrations import DemoPool, gold_outputs
-from lmc.optimizers.events import Note
 from lmc.optimizers.routes import result_routes
 from lmc.optimizers.weights import module_calls
 from lmc.prompts.spec import REASONING, Demo, ParseFailure
@@ -42,7 +41,7 @@ async def rationalised(start: Parameters, context: Context, pool: DemoPool) -> D
             solved += 1
     if cases:
         text = f"{solved} of {len(cases)} rows solved with a hint"
-        context.report(Note(text, totals=context.trials.totals()))
+        context.tell(text)
     return found
 
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.optimizers.acquiring import Harvest, shuffled
 from lmc.optimizers.assistant import Question
 from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.bayesian import bayesian_search
 from lmc.optimizers.demonstrations import pick_demos
 from lmc.optimizers.describing import demos_text, rows_text, signature_text
-from lmc.optimizers.events import Note
-from lmc.optimizers.racing import Candidate, affordable, best_of
+from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.routes import Module
-from lmc.optimizers.trials import Mode, parameters_key
+from lmc.optimizers.trials import Mode
 from lmc.prompts.spec import Demo
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
@@ -33,9 +34,6 @@ HINTS = (
     "Keep it very short and simple.",
     "Say who the model should be: an expert of the field, with the habits of one.",
 )
-MINIBATCH_ROWS = 16
-PARALLEL_TRIALS = 6
-FINALISTS = 4
 _SHOWN = 4  # calls that a proposal gets to see
 
 
@@ -67,10 +65,16 @@ async def instructions(
     """
     try:
         space = await _space(start, context, candidates, demos, threshold, teacher, proposer)
-        found = await _search(start, context, space, trials)
+        sizes = space.dimensions()
+        if not sizes:
+            text = "nothing to search: no instruction was proposed, and no run gave demonstrations"
+            context.tell(text)
+            return start
+        build = partial(space.parameters, start)
+        found = await bayesian_search(start, context, sizes, build, trials)
         return await best_of(Candidate("start", start), found, context) if found else start
     except BudgetExceeded:
-        context.report(Note("the budget ended the search", totals=context.trials.totals()))
+        context.tell("the budget ended the search")
         return start
 
 
@@ -159,52 +163,6 @@ def _demo_sets(
                 sets.append(chosen)
         found[module.name] = sets
     return found
-
-
-async def _search(start: Parameters, context: Context, space: Space, count: int) -> list[Candidate]:
-    """The most promising combinations, the best first."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sizes = space.dimensions()
-    if not sizes:
-        text = "nothing to search: no instruction was proposed, and no run gave demonstrations"
-        context.report(Note(text, totals=context.trials.totals()))
-        return []
-    sampler = optuna.samplers.TPESampler(
-        seed=context.seed, multivariate=True, constant_liar=True, n_startup_trials=PARALLEL_TRIALS
-    )
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    choices: dict[str, optuna.distributions.BaseDistribution] = {
-        n: optuna.distributions.CategoricalDistribution(range(s)) for n, s in sizes.items()
-    }
-    rows = context.select[:MINIBATCH_ROWS]
-    scored: dict[str, tuple[float, Candidate]] = {}
-    for done in range(0, count, PARALLEL_TRIALS):
-        asked = [study.ask(choices) for _ in range(min(PARALLEL_TRIALS, count - done))]
-        picked = [(f"trial {t.number + 1}", space.parameters(start, t.params)) for t in asked]
-        tried = [Candidate(name, parameters) for name, parameters in picked]
-        if not _affordable(context, tried, rows):
-            break
-        parameters = [candidate.parameters for candidate in tried]
-        scores = await context.trials.scores(f"trials from {done + 1}", parameters, rows)
-        for trial, candidate, by_row in zip(asked, tried, scores):
-            if not by_row:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                continue
-            mean = sum(by_row.values()) / len(by_row)
-            study.tell(trial, mean)
-            key = parameters_key(candidate.parameters)
-            if candidate.parameters != start and key not in scored:
-                scored[key] = (mean, candidate)
-    ranked = sorted(scored.values(), key=lambda pair: -pair[0])
-    return [candidate for _, candidate in ranked[:FINALISTS]]
-
-
-def _affordable(context: Context, tried: Sequence[Candidate], rows: Sequence[object]) -> bool:
-    """Whether trials leave enough for two finalists to race."""
-    left = context.trials.runs_left() - len(tried) * len(rows)
-    return affordable(1, len(context.select), left, done=len(rows)) > 0
 
 
 def current_instruction(parameters: Parameters, module: Module) -> str:

@@ -10,7 +10,6 @@ from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.optimizers.acquiring import Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.events import Note
 from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.trials import Mode, parameters_key
 from lmc.runtime.budget import BudgetExceeded
@@ -55,11 +54,11 @@ async def knn(
                     rivals.setdefault(parameters_key(changed), rival)
         if not rivals:
             text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
-            context.report(Note(text, totals=context.trials.totals()))
+            context.tell(text)
             return start
         return await best_of(Candidate("start", start), list(rivals.values()), context)
     except BudgetExceeded:
-        context.report(Note("the budget ended the search", totals=context.trials.totals()))
+        context.tell("the budget ended the search")
         return start
 
 

@@ -15,7 +15,6 @@ from lmc.optimizers.rounds import (
     improve_in_rounds,
     lessons_of,
     sample_runs,
-    tell,
 )
 from lmc.optimizers.weights import Lessons, Update, require_trainable
 from lmc.runtime.parameters import Parameters
@@ -64,7 +63,7 @@ async def lmsi(
         runs = await sample_runs(leader, turn, Sampling(samples, temperature))
         agreed = selectors.majority(runs, agreement)
         rows = len(selectors.by_row(agreed))
-        tell(turn, f"{rows} of {len(turn.train)} rows agree enough; {health(runs, 1.0)}")
+        turn.tell(f"{rows} of {len(turn.train)} rows agree enough; {health(runs, 1.0)}")
         groups = selectors.by_row(runs)
         weights = selectors.entropy_weights(groups, entropy) if entropy else None
         return lessons_of(turn, at_most(agreed, keep, diverse=diverse), weights)

@@ -19,6 +19,7 @@ from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
 from lmc.runtime.measuring import declaration, find_data, find_metric
 from lmc.runtime.metric_functions import code_digest
+from lmc.runtime.objective import Objective
 
 if TYPE_CHECKING:
     from lmc.check.program import OptimizeDef, Step
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from lmc.runtime.metrics import Metric
     from lmc.runtime.program import Program
 
-DEFAULT_STEPS = "bootstrap(demos=4)"
+DEFAULT_STEPS = "auto()"
 RUNS_DIR = Path(".lmc/runs")
 
 
@@ -95,6 +96,7 @@ class Plan:
     target: str
     metric: Metric
     rows: Rows
+    objective: Objective | None
     guards: tuple[Guard, ...]
     keep: tuple[str, ...]
     steps: tuple[Step, ...]
@@ -114,6 +116,7 @@ class Plan:
             "metric_code": code_digest(self.metric),
             "data": self.rows.digest,
             "rows": self.rows.counts(),
+            "objective": self.objective.text if self.objective else None,
             "guards": [guard.name for guard in self.guards],
             "keep": list(self.keep),
             "steps": list(steps_text(self.steps)),
@@ -139,6 +142,7 @@ def make_plan(
     target: str | None,
     metric: Any,
     data: Any,
+    objective: str | None,
     guards: Sequence[str] | None,
     optimizer: str | None,
     steps: Sequence[Step] | None,
@@ -161,6 +165,7 @@ def make_plan(
     scored_by = find_metric(loaded, graph, metric, declared, found)
     rows = Rows.of(found.split, seed or 0)
     _require_rows(rows)
+    aim = objective or (declared.settings.get("objective") if declared else None)
     names = guards or (declared.settings.get("guards", ()) if declared else ())
     return Plan(
         program=loaded,
@@ -169,6 +174,7 @@ def make_plan(
         target=graph.name,
         metric=scored_by,
         rows=rows,
+        objective=None if aim is None else Objective(aim, scored_by.name),
         guards=find_guards(loaded, graph, names, declared, found, seed or 0),
         keep=tuple(declared.settings.get("keep", ())) if declared else (),
         steps=chosen,

@@ -30,11 +30,11 @@ TWIN_ROWS = 24  # from so many rows on, equal scores on all of them make two can
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Parameters under a name; of equals the one with fewer demonstrations wins."""
+    """Parameters under a name; of equals the smaller one wins (demonstrations, or calls)."""
 
     name: str
     parameters: Parameters
-    demos: int = 0
+    size: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,5 +181,5 @@ def _standing(candidate: Candidate, scores: Scores, incumbent: Scores) -> Standi
     return Standing(candidate, mean, sum(gains) / len(gains) if gains else 0.0, len(scores))
 
 
-def _order(standing: Standing) -> tuple[float, int, str]:
-    return -standing.gain, standing.candidate.demos, standing.candidate.name
+def _order(standing: Standing) -> tuple[float, float, str]:
+    return -standing.gain, standing.candidate.size, standing.candidate.name

@@ -15,7 +15,7 @@ from lmc.optimizers.acquiring import make_runs
 from lmc.optimizers.assistant import Question, clean
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.describing import runs_text, signature_text
-from lmc.optimizers.events import CandidateScored, Note
+from lmc.optimizers.events import CandidateScored
 from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.racing import Candidate, Scores, best_of
 from lmc.optimizers.routes import Module
@@ -56,7 +56,7 @@ async def reflect(
     """
     modules = [m for m in context.modules().values() if not m.slots.frozen]
     if not modules or not context.train:
-        context.report(Note("no instruction may be changed", totals=context.trials.totals()))
+        context.tell("no instruction may be changed")
         return start
     search = _Evolution(context, modules, width, minibatch, proposer)
     try:
@@ -69,7 +69,7 @@ async def reflect(
         finalists = search.finalists()
         return await best_of(Candidate("start", start), finalists, context)
     except BudgetExceeded:
-        context.report(Note("the budget ended the search", totals=context.trials.totals()))
+        context.tell("the budget ended the search")
         return search.best(start)
 
 

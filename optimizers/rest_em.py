@@ -21,7 +21,6 @@ from lmc.optimizers.rounds import (
     improve_in_rounds,
     lessons_of,
     sample_runs,
-    tell,
 )
 from lmc.optimizers.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
@@ -78,7 +77,7 @@ async def rest_em(
         if adapt:
             sampling = await adapted(leader, turn, sampling, threshold, keep)
         runs = await sample_runs(leader, turn, sampling)
-        tell(turn, str(health(runs, threshold)))
+        turn.tell(str(health(runs, threshold)))
         groups = selectors.by_row(runs)
         weights = selectors.entropy_weights(groups, entropy) if entropy else None
         kept = at_most(selectors.threshold(runs, threshold), keep, diverse=diverse)

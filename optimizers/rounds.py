@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.base import Context
 from lmc.optimizers.demonstrations import traced_demos
-from lmc.optimizers.events import Note
 from lmc.optimizers.health import balance, health, tripped
 from lmc.optimizers.trials import PLAIN, Mode
 from lmc.optimizers.weights import Lesson, Lessons, Update, train_and_race
@@ -40,12 +39,12 @@ async def improve_in_rounds(
         try:
             better = await train_and_race(leader, turn, await gather(leader, turn), update)
         except BudgetExceeded:
-            tell(context, "the budget ended the rounds")
+            context.tell("the budget ended the rounds")
             break
         if better == leader:
             break
         if problems := await _problems(number + 1, leader, better, context):
-            tell(context, f"round {number + 1} is rolled back: {'; '.join(problems)}")
+            context.tell(f"round {number + 1} is rolled back: {'; '.join(problems)}")
             break
         leader = better
     return leader
@@ -59,7 +58,7 @@ async def _problems(
     signs = [health(await context.traces(p, context.select, PLAIN), 1.0) for p in (before, after)]
     if not all(sign.runs for sign in signs):
         return lost
-    tell(context, f"round {number}: {signs[1]}")
+    context.tell(f"round {number}: {signs[1]}")
     return [*tripped(*signs), *lost]
 
 
@@ -103,7 +102,7 @@ async def adapted(
             runs += await make_runs(leader, context, probe, mode, "choosing the temperature")
         score = balance(list(selectors.by_row(runs).values()), threshold, wanted)
         best = max(best, (score, tried), key=lambda pair: pair[0])
-    tell(context, f"temperature {best[1].temperature:g}, balance score {best[0]:.2f}")
+    context.tell(f"temperature {best[1].temperature:g}, balance score {best[0]:.2f}")
     return best[1]
 
 
@@ -134,8 +133,3 @@ def both(one: Lessons, other: Lessons) -> Lessons:
     """The lessons of two sources together."""
     names = dict.fromkeys([*one, *other])
     return {name: [*one.get(name, ()), *other.get(name, ())] for name in names}
-
-
-def tell(context: Context, text: str) -> None:
-    """Report a sentence."""
-    context.report(Note(text, totals=context.trials.totals()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from lmc.check.program import Choice
 from lmc.check.types import Type
 from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots
 from lmc.runtime.reach import all_nodes
@@ -79,6 +80,18 @@ def reached_nodes(program: ProgramGraph, target: str) -> Iterator[Node]:
                 yield from walk(program.graphs[callee])
 
     return walk(program.graphs[target])
+
+
+def reached_choices(program: ProgramGraph, target: str) -> dict[str, Choice]:
+    """Every `tune[…]` that a run of the target comes to, by id."""
+    found: dict[str, Choice] = {}
+    for node in reached_nodes(program, target):
+        slots = node.attrs.get("slots")
+        settings = slots.settings.values() if isinstance(slots, Slots) else ()
+        for value in (*node.attrs.values(), *settings):
+            if isinstance(value, Choice):
+                found.setdefault(value.id, value)
+    return found
 
 
 def _module(node: Node) -> Module:

@@ -16,7 +16,7 @@ from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.ir.graph import Graph
 from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
 from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.events import Note, TrainingProgressed
+from lmc.optimizers.events import TrainingProgressed
 from lmc.optimizers.racing import Candidate, best_of
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
@@ -190,8 +190,8 @@ async def train_and_race(
     if trained > 1:
         rivals.insert(0, Candidate("all adapters", adapted))
     if base != start:
-        rivals.append(Candidate("adapters under the demonstrations", changed, demos=1))
-    return await best_of(Candidate("start", start, demos=_shown(start)), rivals, context)
+        rivals.append(Candidate("adapters under the demonstrations", changed, size=1))
+    return await best_of(Candidate("start", start, size=_shown(start)), rivals, context)
 
 
 def with_adapter(parameters: Parameters, modules: Sequence[str], id: str) -> Parameters:
@@ -219,7 +219,7 @@ async def train_group(
     rows = [row for call in group.calls for row in training_rows(call, lessons)]
     if len(rows) < MIN_ROWS:
         text = f"{group.name}: {len(rows)} rows to train on, too few to change its weights"
-        context.report(Note(text, totals=context.trials.totals()))
+        context.tell(text)
         return None
     backend = group.calls[0].bound.backend
     store = adapter_store()

@@ -143,11 +143,14 @@ def report_unknown(
     if env.file.may_have_lost(name):
         return
     near = did_you_mean(name, known)
+    help = f"did you mean `{near}`?" if near else None
+    if name == "tune":
+        help = "`tune` lists its options in square brackets: `tune[a, b]`"
     env.ctx.report(
         "unknown-name",
         f"no {what} `{name}` is known here",
         span,
-        help=f"did you mean `{near}`?" if near else None,
+        help=help,
     )
 
 

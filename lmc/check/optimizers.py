@@ -63,6 +63,9 @@ _KNOWN = (
         merge=(BOOL, True),
         proposer=_NAME,
     ),
+    _signature("auto", weights=(OptionalType(BOOL), None)),
+    _signature("ablate", drop=(BOOL, False), margin=(_SHARE, 0.05)),
+    _signature("tune", trials=(IntType(1, 1000), 32)),
     _signature("lora", **_LORA),
     _signature("finetune", **_LORA),
     _signature(

@@ -150,6 +150,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "seed": _fixed(INT),
         "keep": _EXPRESSION,
         "guards": _EXPRESSION,
+        "objective": TEXT,
     },
 }
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--optimizer", metavar="STEPS", help='Such as "bootstrap(demos=4)"; `>>` between steps.'
 )
+@click.option("--objective", help='Score against cost a row: "accuracy - 0.1 * usd".')
 @click.option(
     "--guard", "guards", multiple=True, help="A metric or dataset that must not get worse."
 )

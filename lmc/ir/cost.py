@@ -53,11 +53,18 @@ def cost(program: ProgramGraph, name: str) -> Cost:
     return Cost(name, worst.formula, worst.calls, baseline.calls, dict(worst.modules))
 
 
-class _Counter:
-    """Counts with every choice at its dearest option, or at its baseline."""
+def worst_calls(program: ProgramGraph, name: str, choices: Mapping[str, Any]) -> float:
+    """Model calls when every bound is reached, with some choices made and others at baseline."""
+    return _Counter(program, worst=False, choices=choices).graph(program.graphs[name]).calls
 
-    def __init__(self, program: ProgramGraph, *, worst: bool) -> None:
-        self.program, self.worst = program, worst
+
+class _Counter:
+    """Counts with every choice at its dearest option, or as it is made, or at its baseline."""
+
+    def __init__(
+        self, program: ProgramGraph, *, worst: bool, choices: Mapping[str, Any] | None = None
+    ) -> None:
+        self.program, self.worst, self.choices = program, worst, choices or {}
         self._known: dict[str, _Term] = {}
 
     def graph(self, graph: Graph) -> _Term:
@@ -102,7 +109,8 @@ class _Counter:
     def bound(self, value: Any) -> int:
         """A constant bound; of a choice the greatest option, or its baseline."""
         if isinstance(value, Choice):
-            return int(max(value.options) if self.worst else value.baseline)
+            chosen = self.choices.get(value.id, value.baseline)
+            return int(max(value.options) if self.worst else chosen)
         return int(value)
 
 

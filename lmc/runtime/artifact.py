@@ -274,6 +274,7 @@ class _DemoPart(_Part):
 class _ModulePart(_Part):
     instruction: str | None = None
     demos: list[_DemoPart] | None = None
+    nearest: int | None = Field(default=None, ge=1)
     adapter: str | None = None
     model: str | None = None
 

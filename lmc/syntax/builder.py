@@ -273,6 +273,11 @@ class TreeBuilder:
     def call(self, span: Span, target: n.Expr, *args: n.Arg) -> n.Call:
         return n.Call(target, args, span=span)
 
+    def tune_call(self, span: Span, *args: n.Arg) -> n.Call:
+        """The optimizer of that name, as a step."""
+        start = Span(span.source, span.start, span.start + len("tune"))
+        return n.Call(n.Var("tune", span=start), args, span=span)
+
     def arg(self, span: Span, name: Token | None, value: n.Expr) -> n.Arg:
         return n.Arg(name and self._ident(name), value, span=span)
 

@@ -453,12 +453,6 @@ MISTAKES = (
     ),
     Mistake(
         "tune-form",
-        "`tune` lists its options in square brackets: `tune[a, b]`",
-        (_LET + "tune(1)",),
-        any_token=True,
-    ),
-    Mistake(
-        "tune-form",
         "ranges stand in `tune[lo..hi]` and in the limits of types only",
         _after((_LET + "[", _LET + "f(", _LET + "f(1, ", _LET + "(", _LET, _BODY + "a: "), "0..2"),
     ),

@@ -38,6 +38,7 @@ def improve(
     path.write_text(text)
     options = {
         "metric": "accuracy",
+        "optimizer": "bootstrap()",
         "data": colour_rows(rows),
         "cache": False,
         "out": "colours.lmpc",

@@ -10,10 +10,10 @@ import lmc
 from lmc.models.scripted import Scripted
 
 PROGRAM = 'generate main(text: str) -> str { """The label of the town.""" }'
-TOWNS = {f"town{i}": f"L{i}" for i in range(30)}
+TOWNS = {f"town{i}": f"L{i}" for i in range(12)}
 ROWS = [
-    {"text": f"{phrase} {town} today", "label": label}
-    for phrase in ("I went to", "Rain fell on", "Who lives in", "The mayor of", "News from")
+    {"text": f"visit {phrase}{town[4:]}00 to {town} today", "label": label}
+    for phrase in range(15)
     for town, label in TOWNS.items()
 ]
 
@@ -41,6 +41,6 @@ def test_each_input_gets_its_own_demonstrations(
     assert result.test.after.mean > few.test.after.mean + 0.5
     module = result.artifact.parameters.modules["main"]
     assert module.nearest is not None
-    assert len(module.demos or ()) > 30
+    assert len(module.demos or ()) > 20
     program = lmc.load("it.lmpc", backend=backend, cache=False)
-    assert program.main(text="Rain fell on town7 today") == "L7"
+    assert program.main(text="We saw town7 today") == "L7"

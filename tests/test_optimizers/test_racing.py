@@ -24,7 +24,7 @@ START = Candidate("start", Parameters())
 
 
 def rivals(*marks: str) -> list[Candidate]:
-    return [Candidate(mark, marked(mark), demos=1) for mark in marks]
+    return [Candidate(mark, marked(mark), size=1) for mark in marks]
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 50, 100])

@@ -39,9 +39,9 @@ def test_mistakes_are_diagnostics(text: str, code: str | None) -> None:
 
 
 def test_what_is_not_there_yet_is_said_to_be() -> None:
-    reflect = Step("reflect", (), {"rounds": 1}, None)  # type: ignore[arg-type]
-    with pytest.raises(LmcError, match=r"reflect.*not supported yet"):
-        check_steps([reflect])
+    unknown = Step("evolve", (), {"rounds": 1}, None)  # type: ignore[arg-type]
+    with pytest.raises(LmcError, match=r"evolve.*not supported yet"):
+        check_steps([unknown])
 
 
 def test_the_checker_knows_the_same_options() -> None:

@@ -1,0 +1,121 @@
+"""What each part of a program earns: it is left out, and the loss is measured.
+
+The parts are the loops (votes and refines, whose first module then answers alone), and what earlier
+steps put into prompts: instructions, sets of demonstrations, and each demonstration of a small set.
+Leave-one-out ablation is as old as the field; the comparison is paired, as at the gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lmc.check.types import BOOL, FloatType
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.gate import GATE_LEVEL, compare, signed
+from lmc.optimizers.racing import affordable_rows
+from lmc.optimizers.routes import reached_nodes
+from lmc.runtime.artifact import Comparison, can_stand_in
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.parameters import Parameters
+
+MOST_SINGLE = 8  # demonstrations that are left out one by one
+
+
+@optimizer(
+    "ablate",
+    paper="leave-one-out; Self-Refine's and DSPy's ablations, arXiv 2303.17651 and 2310.03714",
+    goal="cheaper",
+    drop=BOOL,
+    margin=FloatType(0.0, 1.0),
+)
+async def ablate(
+    start: Parameters, context: Context, *, drop: bool = False, margin: float = 0.05
+) -> Parameters:
+    """Measure what each loop, instruction and demonstration earns on dev rows, and what it costs.
+
+    With `drop`, all that does not earn more than it may cost is left out together; the gate asks
+    that this costs less and loses less than `margin`.
+    """
+    parts = list(_parts(start, context))
+    if not parts:
+        context.tell("there is nothing that could be left out")
+        return start
+    rows = context.select[: affordable_rows(len(context.select), 1, context.trials.runs_left())]
+    idle: list[_Part] = []
+    for part in parts:
+        pair = [part.without, start]
+        try:
+            without, whole = await context.trials.results(f"without {part.name}", pair, rows)
+        except BudgetExceeded:
+            context.tell(f"the budget ended before {part.name} was left out")
+            break
+        found = compare(without, whole, level=GATE_LEVEL)
+        if found is None:
+            continue
+        pays = found.difference.low > 0
+        context.tell(_words(part, found, pays=pays))
+        if not pays and found.difference.mean <= margin:
+            idle.append(part)
+    if not drop or not idle:
+        if idle:
+            names = ", ".join(part.name for part in idle)
+            context.tell(f"not shown to pay: {names}; `ablate(drop=true)` leaves them out")
+        return start
+    changed = start
+    for part in idle:
+        changed = part.leave_out(changed)
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Something that can be left out."""
+
+    name: str
+    without: Parameters
+    loop: tuple[str, str] | None = None  # the loop, and who answers in its place
+    module: str | None = None
+    slot: str = ""
+
+    def leave_out(self, parameters: Parameters) -> Parameters:
+        """The same, beside other parts that are left out."""
+        if self.loop is not None:
+            return parameters.with_shortcut(*self.loop)
+        if self.module is None:
+            return parameters
+        return parameters.with_slots(self.module, **{self.slot: None})
+
+
+def _parts(start: Parameters, context: Context) -> Iterator[_Part]:
+    program, target = context.program, context.target
+    names = [target, *(n.attrs["target"] for n in reached_nodes(program, target) if n.op == "call")]
+    for name in dict.fromkeys(names):
+        graph = program.graphs[name]
+        if graph.kind not in ("vote", "refine") or name in start.shortcuts:
+            continue
+        called = [n.attrs["target"] for n in reached_nodes(program, name) if n.op == "call"]
+        fit = [c for c in called if can_stand_in(program.graphs[c], graph)]
+        if fit:
+            cut = start.with_shortcut(name, fit[0])
+            yield _Part(f"the {graph.kind} `{name}`", cut, loop=(name, fit[0]))
+    for name in context.modules():
+        own = start.modules.get(name)
+        if own is None:
+            continue
+        for slot, value in (("instruction", own.instruction), ("demos", own.demos)):
+            if value:
+                what = "instruction" if slot == "instruction" else f"{len(value)} demonstrations"
+                cut = start.with_slots(name, **{slot: None})
+                yield _Part(f"the {what} of `{name}`", cut, module=name, slot=slot)
+        demos = own.demos or ()
+        for i, demo in enumerate(demos if 1 < len(demos) <= MOST_SINGLE else ()):
+            cut = start.with_slots(name, demos=demos[:i] + demos[i + 1 :])
+            yield _Part(f"demonstration {i + 1} of `{name}` ({demo.origin})", cut)
+
+
+def _words(part: _Part, found: Comparison, *, pays: bool) -> str:
+    d, calls = found.difference, found.after.calls - found.before.calls
+    figures = f"{signed(d.mean)} on {d.rows} rows ({signed(d.low)} to {signed(d.high)})"
+    cost = f" for {calls:.3g} calls a row" if calls > 0.005 else ""
+    return f"{part.name} earns {figures}{cost}" + ("" if pays else ": not beyond chance")

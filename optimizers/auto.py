@@ -1,0 +1,120 @@
+"""Looks at the program, its data, its model and the budget, and composes the other optimizers.
+
+Cheap steps come first, and each begins with what the one before achieved, as in BetterTogether
+(Soylu et al. 2024, arXiv 2407.10930). What is left of the budget is shared out among the steps that
+are to come; calls that a step does not need go to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lmc.check.types import BOOL, OptionalType
+from lmc.optimizers.acquiring import Harvest
+from lmc.optimizers.base import REGISTRY, Context, optimizer
+from lmc.optimizers.routes import reached_choices
+from lmc.optimizers.weights import groups
+from lmc.runtime.parameters import Parameters
+
+FEW_ROWS = 8  # train rows, with fewer nothing can be learnt from them
+MANY_ROWS = 60  # labelled rows from which weights can be trained
+SMALL_BYTES = 500e6  # models whose weights take less do not write instructions
+
+
+@optimizer(
+    "auto",
+    paper="composition after BetterTogether, Soylu et al. 2024, arXiv 2407.10930",
+    weights=OptionalType(BOOL),
+)
+async def auto(start: Parameters, context: Context, *, weights: bool | None = None) -> Parameters:
+    """Choose and run the steps that fit the program, its data, its model and the budget.
+
+    `weights` says whether adapters may be trained: else they are where the model runs here, there
+    are rows enough, and the budget limits no calls.
+    """
+    steps = plan_steps(start, context, weights)
+    if not steps:
+        context.tell("auto: nothing of this program can be improved with these rows and budget")
+        return start
+    context.tell(f"auto: {'; '.join(f'{step} ({step.why})' for step in steps)}")
+    allowance, found = context.trials.allowance, start
+    reserved = allowance.reserved
+    for number, step in enumerate(steps):
+        later = sum(other.share for other in steps[number + 1 :])
+        left = allowance.runs()
+        if left <= 0:
+            context.tell(f"auto: the budget ended before {step.name}")
+            break
+        held = left * later / (step.share + later) if left != float("inf") else 0
+        allowance.reserved = reserved + int(held)
+        try:
+            turn = replace(context, seed=context.seed + number)
+            found = await REGISTRY[step.name].run(found, turn, **step.options)
+        finally:
+            allowance.reserved = reserved
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A step, why it was chosen, and its part of the budget against that of the others."""
+
+    name: str
+    why: str
+    share: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
+        return f"{self.name}({options})"
+
+
+def plan_steps(start: Parameters, context: Context, weights: bool | None) -> list[Chosen]:
+    """The steps that fit, in order."""
+    modules, found = context.modules(), []
+    allowance = context.trials.allowance
+    harvest = Harvest(context, 1.0)
+    here, size = _local(context, start)
+    if modules and len(context.train) >= FEW_ROWS:
+        labels = "rows label the result" if harvest.labeled else "accepted runs show how"
+        found.append(Chosen("bootstrap", labels, 3, _bootstrap_options(context)))
+    if any(not module.slots.frozen for module in modules.values()):
+        if here and size < SMALL_BYTES:
+            context.tell(f"auto: a model of {size / 1e6:.3g} MB writes no instructions")
+        elif context.train:
+            found.append(Chosen("reflect", "the model can say what went wrong", 3))
+    if reached_choices(context.program, context.target):
+        found.append(Chosen("tune", "the program leaves choices open", 1))
+    unlimited = allowance.calls is None and allowance.tokens is None
+    may = weights if weights is not None else unlimited and len(context.train) >= MANY_ROWS
+    if here and may:
+        found.append(Chosen("lora", "the weights are here, and rows enough to train on", 2))
+    return found
+
+
+def _bootstrap_options(context: Context) -> dict[str, Any]:
+    """Wider where a search costs little, narrower where the budget allows few runs."""
+    runs = context.trials.runs_left()
+    candidates = 16 if runs == float("inf") else max(4, min(24, int(runs) // 24))
+    return {"demos": 8, "candidates": candidates, "rounds": 2 if runs > 300 else 1}
+
+
+def _local(context: Context, start: Parameters) -> tuple[bool, float]:
+    """Whether all models run here, and how many bytes the weights of the smallest take."""
+    sizes = []
+    for group in groups(context.open_executor(start), context.target):
+        for call in group.calls:
+            source = getattr(call.bound.backend, "source", None)
+            if source is None:
+                return False, float("inf")
+            sizes.append(_bytes_of(Path(source)))
+    return bool(sizes), min(sizes, default=float("inf"))
+
+
+def _bytes_of(source: Path) -> float:
+    """The size of the weights; a name of a hub says nothing of it."""
+    files = list(source.glob("*.safetensors")) if source.is_dir() else []
+    return sum(file.stat().st_size for file in files) if files else float("inf")

@@ -1,0 +1,98 @@
+"""What `tune[…]` leaves open: the choices that serve the objective best.
+
+All combinations race where they are few; else a Bayesian search (Bergstra et al. 2011) looks for
+the promising ones. What a combination costs at worst is known before it runs, from the graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from lmc.check.program import Choice
+from lmc.check.types import IntType
+from lmc.ir.cost import worst_calls
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.bayesian import bayesian_search
+from lmc.optimizers.racing import Candidate, best_of
+from lmc.optimizers.routes import reached_choices
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.parameters import Parameters
+
+MOST_SHOWN = 8  # points of the front that are told
+
+
+@optimizer(
+    "tune",
+    paper="optuna's TPE, Watanabe 2023, arXiv 2304.11127",
+    trials=IntType(1, 1000),
+)
+async def tune(start: Parameters, context: Context, *, trials: int = 32) -> Parameters:
+    """Choose among the options of every `tune[…]`, by `objective` where one is given.
+
+    Of equals the one that calls models less wins. Says which combinations no other one beats in
+    both score and calls.
+    """
+    choices = reached_choices(context.program, context.target)
+    if not choices:
+        text = f"`{context.target}` comes to no `tune[…]`: there is nothing to choose"
+        context.tell(text)
+        return start
+    incumbent = Candidate("start", start, size=_calls(context, start))
+    try:
+        if math.prod(len(choice.options) for choice in choices.values()) <= trials:
+            rivals = [
+                _candidate(context, start, choices, places)
+                for places in product(*(range(len(c.options)) for c in choices.values()))
+            ]
+        else:
+            sizes = {id: len(choice.options) for id, choice in choices.items()}
+
+            def build(picked: Mapping[str, int]) -> Parameters:
+                places = [picked[id] for id in choices]
+                return _candidate(context, start, choices, places).parameters
+
+            rivals = await bayesian_search(start, context, sizes, build, trials)
+        others = sorted((r for r in rivals if r.parameters != start), key=lambda r: r.size)
+        best = await best_of(incumbent, others, context)
+        await _tell_front(context, [incumbent, *others])
+        return best
+    except BudgetExceeded:
+        context.tell("the budget ended the search")
+        return start
+
+
+def _candidate(
+    context: Context, start: Parameters, choices: Mapping[str, Choice], places: Sequence[int]
+) -> Candidate:
+    changed, named = start, []
+    for (id, choice), place in zip(choices.items(), places):
+        value = choice.options[place]
+        if value != start.choices.get(id, choice.baseline):
+            changed = changed.with_choice(id, value)
+            named.append(f"{id}={value}")
+    return Candidate(", ".join(named) or "start", changed, size=_calls(context, changed))
+
+
+def _calls(context: Context, parameters: Parameters) -> float:
+    return worst_calls(context.program, context.target, parameters.choices)
+
+
+async def _tell_front(context: Context, tried: Sequence[Candidate]) -> None:
+    """Say which combinations no other beats in both score and calls, on rows that were run."""
+    points: list[tuple[float, float, str]] = []
+    for candidate in tried:
+        known = context.trials.known(candidate.parameters, context.select)
+        scores = [result.value for result in known if result.value is not None]
+        if scores:
+            calls = sum(result.usage.calls for result in known) / len(known)
+            points.append((calls, sum(scores) / len(scores), candidate.name))
+    front: list[tuple[float, float, str]] = []
+    for point in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    shown = [f"{name}: {score:.3f} at {calls:.3g} calls" for calls, score, name in front]
+    if len(front) > 1:
+        text = f"score against calls: {'; '.join(shown[:MOST_SHOWN])}"
+        context.tell(text)
