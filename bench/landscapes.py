@@ -67,7 +67,7 @@ class Landscape:
         base = self._random("base").uniform(-1.5, -0.5)
         together = 0.8 if self.pair <= set(words) else 0.0
         shown = self._random("demos").uniform(0.2, 1.2) * (1 - math.exp(-demos / 2))
-        return base + sum(self.weights[word] for word in set(words)) + together + shown
+        return base + sum(self.weights[word] for word in sorted(set(words))) + together + shown
 
     def chance(self, worth: float, text: str) -> float:
         """How likely the answer to a row is right."""
@@ -102,7 +102,7 @@ class Landscape:
         rng = random.Random(f"{self.seed} {sample} {hashlib.sha256(prompt.encode()).hexdigest()}")
         words = words_of(current)
         added = set(rng.sample(WORDS, rng.randint(1, 3)))
-        dropped = {word for word in words if rng.random() < 0.25}
+        dropped = {word for word in sorted(words) if rng.random() < 0.25}
         kept = sorted((words | added) - dropped)
         return f"Give the label of the text. Mind: {', '.join(kept)}."
 
