@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from lmc.check.types import BOOL, FloatType
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.gate import GATE_LEVEL, compare, signed
-from lmc.optimizers.racing import affordable_rows
+from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, signed
 from lmc.optimizers.routes import reached_nodes
 from lmc.runtime.artifact import Comparison, can_stand_in
 from lmc.runtime.budget import BudgetExceeded
@@ -41,7 +40,11 @@ async def ablate(
     if not parts:
         context.tell("there is nothing that could be left out")
         return start
-    rows = context.select[: affordable_rows(len(context.select), 1, context.trials.runs_left())]
+    runs = context.trials.runs_left() // (len(parts) + 1)
+    rows = context.select[: int(min(len(context.select), runs))]
+    if len(rows) < MIN_CONFIRM_ROWS:
+        context.tell(f"the budget is too small to leave {len(parts)} parts out one by one")
+        return start
     idle: list[_Part] = []
     for part in parts:
         pair = [part.without, start]

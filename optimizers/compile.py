@@ -23,10 +23,11 @@ from lmc.optimizers.gate import (
     passes_cheaper,
 )
 from lmc.optimizers.guards import fallen
+from lmc.optimizers.history import OUTCOME, ROWS, History, rows_text
 from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
 from lmc.optimizers.recording import Recorder, digest_of
 from lmc.optimizers.result import CompileResult
-from lmc.optimizers.routes import has_votes
+from lmc.optimizers.routes import has_votes, reached_modules
 from lmc.optimizers.steps import step_text, steps_text
 from lmc.optimizers.trials import PLAIN, Allowance, Mode, Progress, Trials, is_artifact
 from lmc.runtime.artifact import Artifact, Comparison, Manifest
@@ -97,13 +98,39 @@ async def acompile(
         cache=cache,
         backend=backend,
     )
-    journal = Journal(Path(run_dir) if run_dir else plan.default_run_dir(), plan.identity())
+    call = _written_call(
+        program,
+        target=target,
+        metric=metric,
+        data=data,
+        objective=objective,
+        guards=guards,
+        optimizer=optimizer,
+        model=model,
+        budget=budget,
+        seed=seed,
+        out=out,
+        cache=cache,
+    )
+    folder = Path(run_dir) if run_dir else plan.default_run_dir()
+    journal = Journal(folder, plan.identity(), None if steps or backend else call)
     journal.open(resume=resume)
     try:
         run = _Compilation(plan, journal, progress or events.ignore, Path(out) if out else None)
         return await run.finish()
     finally:
         journal.close()
+
+
+def _written_call(program: Any, **options: Any) -> dict[str, Any] | None:
+    """How a run was begun, for `lmc runs resume`; None where that cannot be written down."""
+    written = {"program": program, **options}
+    written = {k: str(v) if isinstance(v, Path) else v for k, v in written.items()}
+    try:
+        json.dumps(written)
+    except TypeError:
+        return None
+    return {key: value for key, value in written.items() if value is not None}
 
 
 class _Compilation:
@@ -120,7 +147,7 @@ class _Compilation:
         self.recorder = Recorder(traces, plan.job, plan.name, plan.target)
         if not journal.resumed:
             traces.remove(plan.job)
-        self.candidates: dict[str, events.CandidateScored] = {}
+        self.history = History(journal.folder)
         limits = plan.budget
         minutes = limits.get("minutes")
         left = None if minutes is None else max(0.0, minutes - journal.earlier_s / 60)
@@ -150,7 +177,7 @@ class _Compilation:
             for _, pool in self.teachers.values():
                 await pool.close()
             self.recorder.store.close()
-        self.report(events.RunFinished(result.verdict(), totals=self.trials.totals()))
+            self.history.close()
         return result
 
     async def _work(self) -> CompileResult:
@@ -219,7 +246,7 @@ class _Compilation:
             budget,
             self.journal.resumed,
         )
-        self.report(event)
+        self._heard(event)
 
     def _warn_of_the_judge(self, judge: Executor) -> None:
         """Say so where a model judges what it wrote itself."""
@@ -293,7 +320,7 @@ class _Compilation:
         """Take a step's result only if it beats what was, on rows that did not choose it."""
         if candidate == self.confirmed:
             words = "nothing better found"
-            self.report(events.GateDecided(step_text(step), False, words, totals=self._totals()))
+            self._heard(events.GateDecided(step_text(step), False, words, totals=self._totals()))
             return
         rows = self.plan.rows.confirm
         pair = [self.confirmed, candidate]
@@ -314,7 +341,7 @@ class _Compilation:
         if accepted and (lost := await self._fallen(self.confirmed, candidate, rows)):
             accepted, words = False, f"kept as it was: {'; '.join(lost)}"
             self.notes.append(f"{step_text(step)}: {words}")
-        self.report(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
+        self._heard(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
         if accepted:
             (first,) = await self.trials.results("confirming", [self.start], rows)  # run before
             self.confirmed, self.dev = candidate, compare(first, after)
@@ -343,6 +370,7 @@ class _Compilation:
         if len(after) < len(rows):
             self._note(f"the budget ended the test after {len(after)} of {len(rows)} rows")
         self._show_failed(after)
+        self.journal.write(ROWS, rows_text(rows, before, after))
         return compare(before, after)
 
     def _show_failed(self, results: Sequence[RowResult]) -> None:
@@ -387,6 +415,7 @@ class _Compilation:
             sample=mode.sample,
         )
         await self.recorder.keep(stage, parameters, rows, mode, done.results)
+        self.history.count(done.results)
         return Evaluation(tuple(self._judged(result) for result in done.results))
 
     def _judged(self, result: RowResult) -> RowResult:
@@ -465,8 +494,28 @@ class _Compilation:
             (digest_of(self.start), digest_of(self.confirmed)),
         )
         self.journal.write("summary.txt", result.summary() + "\n")
-        self.journal.write("candidates.jsonl", "".join(map(_candidate_line, self._ranked())))
+        self.journal.write(OUTCOME, self._outcome(result))
+        self._heard(events.RunFinished(result.verdict(), totals=self._totals()))
         return result
+
+    def _outcome(self, result: CompileResult) -> str:
+        """What a report needs to know besides the events, as JSON."""
+        program, target = self.plan.program.graph, self.plan.target
+        instructions = {
+            name: module.slots.instruction
+            for name, module in reached_modules(program, target).items()
+        }
+        data = {
+            "manifest": result.artifact.manifest.model_dump(mode="json"),
+            "verdict": result.verdict(),
+            "notes": list(result.notes),
+            "instructions": instructions,
+            "start": self.start.to_json(),
+            "parameters": self.confirmed.to_json(),
+            "by_module": {name: asdict(used) for name, used in self.history.by_module.items()},
+            "used": asdict(result.used),
+        }
+        return json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
     def _stop(self) -> None:
         """Leave what is confirmed; an older artifact is only replaced by a better one."""
@@ -474,26 +523,14 @@ class _Compilation:
         if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
             self._artifact("stopped").write(self.out)
 
-    def _ranked(self) -> list[events.CandidateScored]:
-        """Candidates, those that stayed longest first."""
-        return sorted(self.candidates.values(), key=lambda c: (-c.rows, -c.mean, c.name))
-
     def _totals(self) -> events.Totals:
         return self.trials.totals()
 
     def _heard(self, event: events.Event) -> None:
-        match event:
-            case events.Note():
-                self.notes.append(event.text)
-            case events.CandidateScored():
-                self.candidates[event.name] = event
+        if isinstance(event, events.Note):
+            self.notes.append(event.text)
+        self.history.hear(event)
         self.report(event)
 
     def _note(self, text: str) -> None:
         self._heard(events.Note(text, totals=self._totals()))
-
-
-def _candidate_line(candidate: events.CandidateScored) -> str:
-    figures = {"name": candidate.name, "mean": candidate.mean, "rows": candidate.rows}
-    line = figures | {"parameters": candidate.parameters.to_json()}
-    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -17,6 +17,7 @@ from lmc.optimizers.gate import MIN_CONFIRM_ROWS
 from lmc.optimizers.guards import Guard, find_guards
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
+from lmc.runtime.journal import RUNS_DIR
 from lmc.runtime.measuring import declaration, find_data, find_metric
 from lmc.runtime.metric_functions import code_digest
 from lmc.runtime.objective import Objective
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from lmc.runtime.program import Program
 
 DEFAULT_STEPS = "auto()"
-RUNS_DIR = Path(".lmc/runs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIRST_ROWS = 8  # of the first rung
 GROWTH = 1.5  # of the rows, from rung to rung
 ALPHA = 0.05  # how often the best of all may be dropped
-TWIN_ROWS = 24  # from so many rows on, equal scores on all of them make two candidates one
+TWIN_ROWS = 16  # from so many rows on, equal scores on all of them make two candidates one
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,19 +41,22 @@ def command(
     A run that was stopped or killed continues when the same command is given again, and pays for
     no call twice.
     """
+    improve_and_print(
+        program,
+        out=out or program.with_suffix(".lmpc"),
+        budget=parse_budget(budget) or None,
+        resume=not fresh,
+        **options,
+    )
+
+
+def improve_and_print(program: Path | str, **options: Any) -> None:
+    """Compile with a live view, and print the outcome."""
     from lmc.cli.live import CompileView
     from lmc.optimizers.compile import compile as improve
 
-    screen = console()
-    with CompileView(screen) as view:
-        result = improve(
-            program,
-            out=out or program.with_suffix(".lmpc"),
-            budget=parse_budget(budget) or None,
-            resume=not fresh,
-            progress=view,
-            **options,
-        )
+    with CompileView(console()) as view:
+        result = improve(program, progress=view, **options)
     print_result(result)
 
 

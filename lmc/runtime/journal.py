@@ -22,6 +22,7 @@ from lmc.runtime.budget import Budget
 from lmc.runtime.cache import Cache
 from lmc.runtime.pool import ModelPool
 
+RUNS_DIR = Path(".lmc/runs")
 _RECORD = "run.json"
 
 
@@ -85,11 +86,14 @@ class JournaledPool(ModelPool):
 class Journal:
     """One run's folder: its identity, its state, its answers, and a lock on all of it.
 
-    `identity` is all that decides the outcome; the folder of another run is not taken over.
+    `identity` is all that decides the outcome; the folder of another run is not taken over. `call`
+    is how the run was begun, where that can be written down.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self.folder, self.identity = folder, dict(identity)
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], call: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder, self.identity, self.call = folder, dict(identity), call
         self.resumed, self.earlier_s = False, 0.0
         self._started_s = time.monotonic()
         self._lock: sqlite3.Connection | None = None
@@ -125,13 +129,28 @@ class Journal:
 
     def save(self, state: str, **more: Any) -> None:
         """Write down how far the run is."""
-        record = {"identity": self.identity, "state": state, "elapsed_s": self.elapsed_s, **more}
+        told = {"identity": self.identity, "call": self.call, "state": state}
+        record = {**told, "elapsed_s": self.elapsed_s, **more}
         text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True)
         write_atomically(self.folder / _RECORD, text.encode() + b"\n")
 
     def write(self, name: str, text: str) -> None:
         """Leave something for a person to read."""
         write_atomically(self.folder / name, text.encode())
+
+    @staticmethod
+    def require_free(folder: Path) -> None:
+        """Raises: LmcError[run-in-use] while a process is at work on a run."""
+        _lock(folder / "lock").close()
+
+    @staticmethod
+    def is_free(folder: Path) -> bool:
+        """Whether no process is at work on a run."""
+        try:
+            Journal.require_free(folder)
+        except LmcError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let the folder go."""

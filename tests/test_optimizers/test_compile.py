@@ -260,9 +260,9 @@ def test_progress_is_told() -> None:
 
 def test_every_candidate_is_on_record() -> None:
     result = improve()
-    lines = (result.run_dir / "candidates.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in lines]
-    assert found[0]["parameters"] == result.artifact.parameters.to_json()
+    lines = (result.run_dir / "history.jsonl").read_text().splitlines()
+    found = [line for line in map(json.loads, lines) if line["event"] == "candidate"]
+    assert result.artifact.parameters.to_json() in [line["parameters"] for line in found]
     assert {"start", "1.labeled"} <= {c["name"] for c in found}
     assert result.summary() in (result.run_dir / "summary.txt").read_text()
 

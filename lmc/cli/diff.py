@@ -1,0 +1,124 @@
+"""`lmc diff`: what sets two artifacts apart, and whether it matters on rows."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lmc.cli.terminal import FILE, cache_option, model_option
+
+if TYPE_CHECKING:
+    from lmc.runtime.artifact import Artifact
+    from lmc.runtime.parameters import ModuleParameters
+
+
+@click.command("diff")
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@click.option("-d", "--data", help="Rows to test the difference on (.jsonl, .json, .csv).")
+@click.option("--metric", help="accuracy, f1, contains, numeric, or one of the program's.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
+@model_option
+@cache_option
+def command(
+    first: Path,
+    second: Path,
+    data: str | None,
+    metric: str | None,
+    limit: int | None,
+    **options: Any,
+) -> None:
+    """Compare artifacts FIRST and SECOND (.lmpc); with --data, test the difference."""
+    from lmc.runtime.artifact import Artifact
+
+    pair = Artifact.read(first), Artifact.read(second)
+    lines = list(differences(*pair))
+    for line in lines:
+        colour = {"+": "green", "-": "red"}.get(line[:1])
+        click.secho(line, fg=colour)
+    if not lines:
+        click.echo("no difference in sources, instructions, demonstrations, weights and choices")
+    if data is not None:
+        chosen = metric or pair[0].manifest.metric or "accuracy"
+        click.echo(measured(first, second, data, chosen, limit, options))
+
+
+def differences(first: Artifact, second: Artifact) -> Iterator[str]:
+    """Lines that say what one has and the other has not, as in a diff."""
+    for name in sorted({*first.sources, *second.sources}):
+        yield from _text_diff(name, first.sources.get(name, ""), second.sources.get(name, ""))
+    one, other = first.parameters, second.parameters
+    for name in sorted({*one.modules, *other.modules}):
+        yield from _module_diff(name, one.modules.get(name), other.modules.get(name))
+    for kind in ("choices", "shortcuts"):
+        before, after = getattr(one, kind), getattr(other, kind)
+        for key in sorted({*before, *after}):
+            if before.get(key) != after.get(key):
+                yield f"- {key} = {before.get(key, 'as written')}"
+                yield f"+ {key} = {after.get(key, 'as written')}"
+
+
+def _module_diff(
+    name: str, first: ModuleParameters | None, second: ModuleParameters | None
+) -> Iterator[str]:
+    lines = []
+    for slot in ("instruction", "nearest", "adapter", "model"):
+        before, after = getattr(first, slot, None), getattr(second, slot, None)
+        if before == after:
+            continue
+        if slot == "instruction":
+            lines += list(_text_diff(slot, before or "", after or ""))[1:]
+            continue
+        lines += [f"- {slot}: {before or 'as written'}", f"+ {slot}: {after or 'as written'}"]
+    shown = [
+        {json.dumps([d.inputs, d.outputs], ensure_ascii=False): d for d in (m.demos or ())}
+        if m
+        else {}
+        for m in (first, second)
+    ]
+    for sign, own, others in (("-", shown[0], shown[1]), ("+", shown[1], shown[0])):
+        for key, demo in own.items():
+            if key not in others:
+                inputs = json.dumps(demo.inputs, ensure_ascii=False)
+                outputs = json.dumps(demo.outputs, ensure_ascii=False)
+                lines.append(f"{sign} {inputs} -> {outputs}  ({demo.origin})")
+    if lines:
+        yield name
+        yield from lines
+
+
+def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
+    if before != after:
+        yield name
+        for line in difflib.ndiff(before.splitlines(), after.splitlines()):
+            if line[:1] in "+-":
+                yield line
+
+
+def measured(
+    first: Path, second: Path, data: str, metric: str, limit: int | None, options: dict[str, Any]
+) -> str:
+    """The difference on rows, with its interval, in a sentence. Raises: LmcError."""
+    import lmc
+    from lmc.optimizers.gate import compare, signed
+    from lmc.runtime.measuring import measure
+
+    found = []
+    for path in (first, second):
+        program = lmc.load(path, **options)
+        found.append(measure(program, data=data, metric=metric, part="all", limit=limit).results)
+    both = compare(*found)
+    if both is None:
+        return "no row was scored for both"
+    d = both.difference
+    words = "significant" if d.significant else "not significant"
+    return (
+        f"{metric}: {both.before.mean:.3f} -> {both.after.mean:.3f},"
+        f" {signed(d.mean)} on {d.rows} rows"
+        f" (95 % interval {signed(d.low)} to {signed(d.high)}): {words}"
+    )

@@ -1,0 +1,171 @@
+"""`lmc report`: one self-contained page of what a compilation did."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmc.cli.runs import find_run
+from lmc.cli.terminal import FILE
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 720, 300, 48, 36  # of the chart, in pixels
+MOST_ROWS = 400  # of the table of wins and losses
+
+
+@click.command("report")
+@click.argument("run", type=FILE)
+@click.option("-o", "--out", type=FILE, help="The page (report.html in the run's folder).")
+def command(run: Path, out: Path | None) -> None:
+    """Write a page about RUN, its folder or its name: scores, prompts, rows, costs."""
+    from lmc.runtime.artifact import write_atomically
+
+    folder = find_run(run)
+    out = out or folder / "report.html"
+    write_atomically(out, page(folder).encode())
+    click.echo(f"wrote {out}")
+
+
+def page(folder: Path) -> str:
+    """The page of a run. Raises: LmcError[no-run]."""
+    from importlib.resources import files
+
+    from jinja2 import Environment, StrictUndefined
+
+    from lmc.optimizers.history import HISTORY, ROWS, read_lines, read_outcome, read_record
+
+    record, outcome = read_record(folder), read_outcome(folder)
+    events, rows = read_lines(folder / HISTORY), read_lines(folder / ROWS)
+    text = files("lmc.cli").joinpath("report.html.jinja").read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, default=str)
+    return environment.from_string(text).render(
+        record=record,
+        identity=record.get("identity", {}),
+        outcome=outcome,
+        chart=Chart.of(events),
+        notes=[e["text"] for e in events if e["event"] == "note"],
+        gates=[e for e in events if e["event"] == "gate"],
+        candidates=list(_candidates(events)),
+        modules=list(_modules(outcome)),
+        costs=_costs(outcome),
+        rows=sorted(rows, key=_change)[:MOST_ROWS],
+        tally=_tally(rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A candidate after a rung: where it stands, and what it is."""
+
+    x: float
+    y: float
+    name: str
+    score: float
+    calls: int
+    rows: int
+    dropped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Scores of all candidates against the calls that were used until then."""
+
+    points: Sequence[Point]
+    leader: str  # of a polyline
+    across: Sequence[tuple[float, str]]
+    up: Sequence[tuple[float, str]]
+
+    @classmethod
+    def of(cls, events: Sequence[Mapping[str, Any]]) -> Chart:
+        """Lay the chart out."""
+        scored = [e for e in events if e["event"] == "candidate"]
+        most: int = max((e["totals"]["calls"] for e in scored), default=0) or 1
+        low: float = min([0.0, *(e["mean"] for e in scored)])
+        high: float = max([1.0, *(e["mean"] for e in scored)])
+
+        def x(calls: float) -> float:
+            return round(LEFT + (WIDTH - LEFT - 16) * calls / most, 1)
+
+        def y(score: float) -> float:
+            share = (score - low) / (high - low)
+            return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - 12) * share, 1)
+
+        points = [
+            Point(
+                x(e["totals"]["calls"]), y(e["mean"]), e["name"], e["mean"],
+                e["totals"]["calls"], e["rows"], e["dropped"],
+            )
+            for e in scored
+        ]  # fmt: skip
+        leaders = [e for e in events if e["event"] == "leader"]
+        line = [f"{x(e['totals']['calls'])},{y(e['mean'])}" for e in leaders]
+        across = [(x(most * i / 4), f"{most * i / 4:,.0f}") for i in range(5)]
+        up = [
+            (y(low + (high - low) * i / 4), f"{low + (high - low) * i / 4:.2f}") for i in range(5)
+        ]
+        return cls(points, " ".join(line), across, up)
+
+
+def _candidates(events: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Each candidate once, as it stood last; those that stayed longest first."""
+    last = {e["name"]: e for e in events if e["event"] == "candidate"}
+    yield from sorted(last.values(), key=lambda e: (-e["rows"], -e["mean"], e["name"]))
+
+
+def _modules(outcome: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What became of each module: its instruction as a diff, demonstrations with their origin."""
+    chosen = outcome.get("parameters", {}).get("modules", {})
+    for name, source in outcome.get("instructions", {}).items():
+        own = chosen.get(name, {})
+        new = own.get("instruction") or source
+        lines = difflib.ndiff(source.splitlines(), new.splitlines())
+        yield {
+            "name": name,
+            "lines": [(line[:1], line[2:]) for line in lines if line[:1] in " +-"],
+            "demos": own.get("demos") or [],
+            "nearest": own.get("nearest"),
+            "adapter": own.get("adapter"),
+            "model": own.get("model"),
+        }
+
+
+def _costs(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Calls, tokens and money by module, the dearest first."""
+    used = outcome.get("by_module", {})
+    found = [
+        {
+            "name": name,
+            "calls": u["calls"],
+            "prompt": u["prompt_tokens"],
+            "completion": u["completion_tokens"],
+            "usd": u["cost_usd"],
+        }
+        for name, u in used.items()
+    ]
+    whole = sum(c["prompt"] + c["completion"] for c in found) or 1
+    for cost in found:
+        cost["share"] = (cost["prompt"] + cost["completion"]) / whole
+    return sorted(found, key=lambda c: -c["share"])
+
+
+def _change(row: Mapping[str, Any]) -> tuple[float, str]:
+    """Losses first, then wins, then what stayed."""
+    before, after = row["before"]["score"], row["after"]["score"]
+    gain = 0.0 if before is None or after is None else after - before
+    return (gain if gain < 0 else 2 - gain if gain > 0 else 9.0), row["id"]
+
+
+def _tally(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    gains = [
+        r["after"]["score"] - r["before"]["score"]
+        for r in rows
+        if r["after"]["score"] is not None and r["before"]["score"] is not None
+    ]
+    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    return {"wins": wins, "losses": losses, "same": len(gains) - wins - losses}
