@@ -12,7 +12,10 @@ from lmc.optimizers import (
     lora,
     reflect,
     rest_em,
+    sec,
+    spo,
     star,
+    structure,
     tune,
 )
 
@@ -28,6 +31,9 @@ __all__ = [
     "lora",
     "reflect",
     "rest_em",
+    "sec",
+    "spo",
     "star",
+    "structure",
     "tune",
 ]

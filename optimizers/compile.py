@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from lmc.optimizers.gate import (
 from lmc.optimizers.guards import fallen
 from lmc.optimizers.history import OUTCOME, ROWS, History, rows_text
 from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
+from lmc.optimizers.preference import NAME as PREFERENCE
+from lmc.optimizers.preference import Preference
 from lmc.optimizers.recording import Recorder, digest_of
 from lmc.optimizers.result import CompileResult
 from lmc.optimizers.routes import has_votes, reached_modules
@@ -160,7 +162,9 @@ class _Compilation:
             usd=limits.get("usd"),
             minutes=left,
         )
-        self.metric = FixedMetric(plan.metric, plan.program.open_executor(self.pool))
+        judge = plan.program.open_executor(self.pool)
+        metric = self._preference(judge) if plan.metric.name == PREFERENCE else plan.metric
+        self.metric = FixedMetric(metric, judge)
         self.trials = Trials(self._run, self.allowance, self._heard)
         self.start = plan.program.parameters
         self.confirmed = self.start
@@ -278,7 +282,7 @@ class _Compilation:
                 folder=self.journal.folder,
                 traces=self.recorder.runs,
                 watch=self._fallen,
-                assistant=self._assistant(),
+                assistant=self._assistant(self.metric.judge),
                 source="\n\n".join(self.plan.sources.values()),
                 keep=frozenset(self.plan.keep),
             )
@@ -440,10 +444,22 @@ class _Compilation:
             base_dir=program.base_dir,
         )
 
-    def _assistant(self) -> Assistant:
+    def _assistant(self, executor: Executor) -> Assistant:
         """Who proposes and judges where a step names no model: the one that runs the program."""
-        names = [n for n in self.metric.judge.models(self.plan.target) if n is not None]
+        names = [n for n in executor.models(self.plan.target) if n is not None]
         return Assistant(self.pool, self.plan.model or (names[0] if names else None))
+
+    def _preference(self, executor: Executor) -> Preference:
+        """The metric that compares with the program as written."""
+        plan, start = self.plan, self.plan.program.parameters
+        graph = plan.program.graph.graphs[plan.target]
+
+        async def answer(inputs: Mapping[str, Any]) -> Any:
+            return await self._open_executor(start).run(graph.name, inputs)
+
+        names = [port.name for port in graph.inputs]
+        task = "\n\n".join(plan.sources.values())
+        return Preference(self._assistant(executor), task, names, answer)
 
     def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
         """A compiled program that makes runs in this one's place, within the same budget."""

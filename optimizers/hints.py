@@ -53,7 +53,8 @@ def _unsolved(
     names = frozenset(port.name for port in context.program.graphs[context.target].inputs)
     for call in module_calls(context.open_executor(start), context.target):
         route = routes.get(call.slots.module)
-        if route is None or not call.reasons or not all(route.inputs.values()):
+        reasons = call.spec.thoughts == (REASONING,)
+        if route is None or not reasons or not all(route.inputs.values()):
             continue
         known = [d.inputs for d in pool.of(call.slots.module) if REASONING in d.outputs]
         for row in context.train:

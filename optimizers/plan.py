@@ -15,6 +15,7 @@ from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
 from lmc.optimizers.gate import MIN_CONFIRM_ROWS
 from lmc.optimizers.guards import Guard, find_guards
+from lmc.optimizers.preference import NAME as PREFERENCE
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
 from lmc.runtime.journal import RUNS_DIR
@@ -24,8 +25,10 @@ from lmc.runtime.objective import Objective
 
 if TYPE_CHECKING:
     from lmc.check.program import OptimizeDef, Step
+    from lmc.ir.graph import Graph
     from lmc.runtime.data import Row, Split
     from lmc.runtime.executor import Executor
+    from lmc.runtime.measuring import Data
     from lmc.runtime.metric_functions import Score
     from lmc.runtime.metrics import Metric
     from lmc.runtime.program import Program
@@ -162,7 +165,7 @@ def make_plan(
     chosen = _steps(optimizer, steps, declared)
     check_steps(chosen)
     found = find_data(loaded, graph, data, declared, seed or 0)
-    scored_by = find_metric(loaded, graph, metric, declared, found)
+    scored_by = _metric(loaded, graph, metric, declared, found)
     rows = Rows.of(found.split, seed or 0)
     _require_rows(rows)
     aim = objective or (declared.settings.get("objective") if declared else None)
@@ -183,6 +186,27 @@ def make_plan(
         model=loaded.model,
         calls_per_run=_calls_per_run(loaded, graph.name, scored_by.name),
     )
+
+
+def _metric(
+    program: Program, graph: Graph, metric: Any, declared: OptimizeDef | None, data: Data
+) -> Metric:
+    """The metric; `preference` is made by the compilation, which knows who answers before."""
+    wanted = metric or (declared.metric if declared else None)
+    if wanted == PREFERENCE:
+        return find_metric(program, graph, _Unscored(), declared, data)
+    return find_metric(program, graph, metric, declared, data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unscored:
+    """Stands for `preference` until there is somebody to ask."""
+
+    name: str = PREFERENCE
+
+    async def score(self, gold: Any, pred: Any, executor: Any = None) -> Score:
+        """Never asked."""
+        raise NotImplementedError
 
 
 def _load(program: Any, *, model: str | None, cache: Any, backend: Any) -> Program:

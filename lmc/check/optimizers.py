@@ -5,7 +5,7 @@ from __future__ import annotations
 from lmc.check.scope import OptimizerSignature
 from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType, Type
 
-METRICS = ("accuracy", "f1", "contains", "numeric")
+METRICS = ("accuracy", "f1", "contains", "numeric", "preference")
 _DEMOS, _ROUNDS = IntType(1, 64), IntType(1, 100)
 _SHARE = FloatType(0.0, 1.0)
 _NAME = (OptionalType(STR), None)
@@ -65,6 +65,15 @@ _KNOWN = (
     ),
     _signature("auto", weights=(OptionalType(BOOL), None)),
     _signature("ablate", drop=(BOOL, False), margin=(_SHARE, 0.05)),
+    _signature(
+        "spo",
+        rounds=(IntType(1, 100), 8),
+        rows=(IntType(1, 64), 4),
+        proposer=_NAME,
+        judge=_NAME,
+    ),
+    _signature("sec", demos=(IntType(1, 16), 4), candidates=(_DEMOS, 4), proposer=_NAME),
+    _signature("structure", candidates=(IntType(1, 16), 3), evolve=(BOOL, False), proposer=_NAME),
     _signature("tune", trials=(IntType(1, 1000), 32)),
     _signature("lora", **_LORA),
     _signature("finetune", **_LORA),

@@ -46,7 +46,7 @@ class JsonLayout:
         if spec.plain_text:
             return {BARE: text.strip()}
         found = read_object(spec, text)
-        return found if set(found) - {REASONING} else read_fields(spec, {}, text, '"{}"')
+        return found if set(found) - set(spec.thoughts) else read_fields(spec, {}, text, '"{}"')
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """Describe the whole answer, for a backend that can constrain decoding."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmc.check.types import Field, RecordType
-from lmc.prompts.spec import BARE, REASONING, CallSpec, FieldSpec, ParseFailure
+from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.values import parse_value
 
 
@@ -19,7 +19,7 @@ def read_fields(spec: CallSpec, parts: Mapping[str, str], text: str, mark: str) 
     if spec.bare:
         return {BARE: parse_value(spec.result, parts.get(BARE, text))}
     needed = [f for f in spec.outputs if f.name not in _left_out(spec)]
-    if not set(parts) - {REASONING} and needed:
+    if not set(parts) - set(spec.thoughts) and needed:
         return _read_unmarked(spec, needed, text, mark)
     _require(spec, needed, parts, mark)
     return {f.name: parse_value(f.type, parts[f.name]) for f in spec.outputs if f.name in parts}
@@ -50,9 +50,6 @@ def _require(spec: CallSpec, needed: list[FieldSpec], found: Mapping[str, Any], 
 
 
 def _left_out(spec: CallSpec) -> set[str]:
-    """Find the fields that an answer may lack: the reasoning, and those with a default."""
-    if not isinstance(spec.result, RecordType):
-        return {REASONING}
-    own = spec.result.get(REASONING)
-    optional = {f.name for f in spec.result.fields if f.has_default}
-    return optional | ({REASONING} if own is None else set())
+    """Find the fields that an answer may lack: thoughts, and those with a default."""
+    fields = spec.result.fields if isinstance(spec.result, RecordType) else ()
+    return {*spec.thoughts, *(f.name for f in fields if f.has_default)}

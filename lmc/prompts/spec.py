@@ -26,8 +26,9 @@ class FieldSpec:
 class CallSpec:
     """The signature of one model call.
 
-    `outputs` are the fields the model writes, in order: `reasoning` first where the module asks for
-    it, then the record's fields, or one field `result` where the result is no record.
+    `outputs` are the fields the model writes, in order: first its `thoughts` (`reasoning` where the
+    module asks for it, or steps that an optimizer composed), then the record's fields, or one field
+    `result` where the result is no record.
     """
 
     instruction: str
@@ -40,6 +41,13 @@ class CallSpec:
     def bare(self) -> bool:
         """True where the answer is one value without marks around it."""
         return not isinstance(self.result, RecordType) and len(self.outputs) == 1
+
+    @property
+    def thoughts(self) -> tuple[str, ...]:
+        """The outputs that are no part of the result; an answer may lack them."""
+        fields = self.result.fields if isinstance(self.result, RecordType) else None
+        own = {BARE} if fields is None else {f.name for f in fields}
+        return tuple(f.name for f in self.outputs if f.name not in own)
 
     @property
     def plain_text(self) -> bool:

@@ -39,8 +39,8 @@ class ModuleCall:
         self.model = executor.model or parameters.model or self.settings.get("model")
         self.bound = executor.pool.bind(self.model)
         self.hidden = () if executor.training else slots.train_only
-        self.reasons = bool(self.settings.get("reason"))
-        self.spec = call_spec(step, parameters.instruction, self.hidden, reason=self.reasons)
+        reasons = bool(self.settings.get("reason"))
+        self.spec = call_spec(step, parameters, self.hidden, reason=reasons)
         self.layout = layout_for(self.setting("layout") or "chat", self.settings.get("template"))
         self.demos = self._demos(parameters.demos)
         count = parameters.nearest
@@ -93,15 +93,13 @@ class ModuleCall:
         except InvalidValue as problem:
             raise ParseFailure(str(problem)) from None
         typed = value if isinstance(self.spec.result, RecordType) else {BARE: value}
-        if self.reasons and REASONING in outputs:
-            return {REASONING: outputs[REASONING], **typed}
-        return typed
+        return {name: outputs[name] for name in self.spec.thoughts if name in outputs} | typed
 
     def value(self, outputs: Mapping[str, Any]) -> Any:
         """The result that some output fields stand for."""
         if not isinstance(self.spec.result, RecordType):
             return outputs[BARE]
-        return {k: v for k, v in outputs.items() if k != REASONING or not self.reasons}
+        return {k: v for k, v in outputs.items() if k not in self.spec.thoughts}
 
     def models(self) -> list[str | None]:
         """The model, then those to hand the call on to when its answers cannot be used."""
@@ -149,11 +147,15 @@ class ModuleCall:
 
 
 def call_spec(
-    step: Step, instruction: str | None, hidden: Sequence[str], *, reason: bool
+    step: Step, parameters: ModuleParameters, hidden: Sequence[str], *, reason: bool
 ) -> CallSpec:
-    """The signature of a model node; `instruction` replaces one that is not frozen."""
+    """The signature of a model node; an instruction that is frozen is not replaced."""
     node = step.node
     slots: Slots = node.attrs["slots"]
+    instruction = parameters.instruction
+    thoughts = [FieldSpec(name, STR, note) for name, note in parameters.steps or ()]
+    if reason and not thoughts:
+        thoughts = [FieldSpec(REASONING, STR, "think step by step")]
     return CallSpec(
         instruction=slots.instruction if instruction is None or slots.frozen else instruction,
         inputs=tuple(
@@ -161,18 +163,16 @@ def call_spec(
             for name, type in zip(node.attrs["names"], step.types)
             if name not in hidden
         ),
-        outputs=_output_fields(node.type, reason=reason),
+        outputs=(*thoughts, *_output_fields(node.type)),
         result=node.type,
         requirements=slots.requirements,
     )
 
 
-def _output_fields(result: Type, *, reason: bool) -> tuple[FieldSpec, ...]:
+def _output_fields(result: Type) -> tuple[FieldSpec, ...]:
     if isinstance(result, RecordType):
-        fields = tuple(FieldSpec(f.name, f.type, f.note) for f in result.fields)
-    else:
-        fields = (FieldSpec(BARE, result),)
-    return (FieldSpec(REASONING, STR, "think step by step"), *fields) if reason else fields
+        return tuple(FieldSpec(f.name, f.type, f.note) for f in result.fields)
+    return (FieldSpec(BARE, result),)
 
 
 def _own(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,14 @@ class ModuleParameters:
     """The open slots of one module; None leaves the source's own value.
 
     `demos` take the place of the module's examples; with `nearest` only so many of them are shown,
-    those most like the input. `model` is a declared model or a `provider/name`.
+    those most like the input. `steps` are names and notes of fields that the model fills in before
+    its result, in the place of `reasoning`. `model` is a declared model or a `provider/name`.
     """
 
     instruction: str | None = None
     demos: tuple[Demo, ...] | None = None
     nearest: int | None = None
+    steps: tuple[tuple[str, str], ...] | None = None
     adapter: str | None = None
     model: str | None = None
 
@@ -73,6 +75,7 @@ def _module_json(module: ModuleParameters) -> dict[str, Any]:
     found = {
         "instruction": module.instruction,
         "nearest": module.nearest,
+        "steps": None if module.steps is None else [list(step) for step in module.steps],
         "adapter": module.adapter,
         "model": module.model,
         "demos": None if module.demos is None else [_demo_json(d) for d in module.demos],
@@ -89,11 +92,12 @@ def _demo_json(demo: Demo) -> dict[str, Any]:
 
 
 def _module_from_json(data: Mapping[str, Any]) -> ModuleParameters:
-    demos = data.get("demos")
+    demos, steps = data.get("demos"), data.get("steps")
     return ModuleParameters(
         instruction=data.get("instruction"),
         demos=None if demos is None else tuple(Demo(**d) for d in demos),
         nearest=data.get("nearest"),
+        steps=None if steps is None else tuple((name, note) for name, note in steps),
         adapter=data.get("adapter"),
         model=data.get("model"),
     )

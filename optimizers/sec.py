@@ -1,0 +1,101 @@
+"""Demonstrations that the model makes itself: inputs it imagines, with the answers it gives.
+
+Source: Self-ICL, Chen et al. 2023, arXiv 2305.15035, and Self-Contemplation, Li et al. 2023 (SEC),
+arXiv 2310.00585; differs in: several sets race, and against no demonstrations at all.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from lmc.check.types import STR, IntType, OptionalType, RecordType
+from lmc.optimizers.assistant import Question, clean
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.demonstrations import DemoPool, demo_of, pick_demos
+from lmc.optimizers.describing import signature_text, value_text
+from lmc.optimizers.racing import Candidate, best_of
+from lmc.optimizers.routes import Module
+from lmc.prompts.spec import BARE
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.failures import CallFailure
+from lmc.runtime.parameters import Parameters
+
+
+@optimizer(
+    "sec",
+    paper="Self-Contemplation prompting, Li et al. 2023, arXiv 2310.00585",
+    demos=IntType(1, 16),
+    candidates=IntType(1, 64),
+    proposer=OptionalType(STR),
+)
+async def sec(
+    start: Parameters,
+    context: Context,
+    *,
+    demos: int = 4,
+    candidates: int = 4,
+    proposer: str | None = None,
+) -> Parameters:
+    """Let the model imagine inputs, answer them, and see its own answers as demonstrations.
+
+    No row is shown. `candidates` sets of `demos` race on dev rows; `proposer` imagines the inputs.
+    """
+    try:
+        pool = await _imagined(start, context, 2 * demos, proposer)
+        rivals = []
+        for number in range(candidates if pool else 0):
+            changed = start
+            for name in pool.by_module:
+                rng = random.Random(f"{context.seed}/sec/{number}/{name}")
+                changed = changed.with_slots(name, demos=pick_demos(pool.of(name), demos, rng))
+            rivals.append(Candidate(f"imagined-{number}", changed, demos))
+        if not rivals:
+            context.tell("the model imagined no input that fits a module")
+            return start
+        return await best_of(Candidate("start", start), rivals, context)
+    except BudgetExceeded:
+        context.tell("the budget ended the search")
+        return start
+
+
+async def _imagined(
+    start: Parameters, context: Context, count: int, proposer: str | None
+) -> DemoPool:
+    pool, executor = DemoPool(), context.open_executor(start)
+    modules = [m for m in context.modules().values() if m.role == "generate"]
+    for module in modules:
+        seen: list[str] = []
+        for sample in range(count):
+            inputs = {
+                "program": context.source,
+                "module": signature_text(module),
+                "seen": "\n".join(seen) or "none",
+            }
+            question = Question("imagine", inputs, sample)
+            (text,) = await context.assistant.ask([question], proposer)
+            given = _read(text, module)
+            if given is None or value_text(given) in seen:
+                continue
+            seen.append(value_text(given))
+            try:
+                result = await executor.run(module.name, given)
+            except CallFailure as failure:
+                if failure.infrastructure:
+                    raise
+                continue
+            whole = isinstance(module.result, RecordType)
+            outputs = dict(result) if whole else {BARE: result}
+            pool.add(module.name, demo_of(module, given, outputs, "imagined"))
+    return pool
+
+
+def _read(text: str | None, module: Module) -> dict[str, Any] | None:
+    """The imagined inputs, where they are an object with the module's parameters."""
+    try:
+        found = json.loads(clean(text or ""))
+    except ValueError:
+        return None
+    fits = isinstance(found, dict) and set(found) == set(module.inputs)
+    return found if fits else None

@@ -1,0 +1,100 @@
+"""No labels: outputs are compared, and the instruction whose outputs are liked better stays.
+
+Source: Self-Supervised Prompt Optimization, Xiang et al. 2025, arXiv 2502.06855, algorithm 1;
+differs in: each pair is judged in both orders, and a verdict that turns with the order is a draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmc.check.types import STR, IntType, OptionalType
+from lmc.optimizers.acquiring import make_runs, shuffled
+from lmc.optimizers.assistant import Question, clean
+from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.describing import cut, rows_text, signature_text, value_text
+from lmc.optimizers.instructions import current_instruction
+from lmc.optimizers.preference import preferred
+from lmc.optimizers.trials import PLAIN
+from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.data import Row
+from lmc.runtime.parameters import Parameters
+from lmc.traces.store import Run
+
+
+@optimizer(
+    "spo",
+    paper="Self-Supervised Prompt Optimization, Xiang et al. 2025, arXiv 2502.06855",
+    rounds=IntType(1, 100),
+    rows=IntType(1, 64),
+    proposer=OptionalType(STR),
+    judge=OptionalType(STR),
+)
+async def spo(
+    start: Parameters,
+    context: Context,
+    *,
+    rounds: int = 8,
+    rows: int = 4,
+    proposer: str | None = None,
+    judge: str | None = None,
+) -> Parameters:
+    """Rewrite instructions and keep what a judge prefers; no label and no metric is looked at.
+
+    Each of the `rounds` compares outputs on `rows` train rows. `proposer` writes the instructions,
+    `judge` compares; a metric of the run, `preference` or another, still decides at the gate.
+    """
+    modules = [m for m in context.modules().values() if not m.slots.frozen]
+    asked = shuffled(context, "spo")[:rows]
+    if not modules or not asked:
+        context.tell("no instruction may be changed, or there are no train rows")
+        return start
+    best = start
+    try:
+        for number in range(rounds):
+            if context.trials.runs_left() < 2 * len(asked):
+                break
+            module = modules[number % len(modules)]
+            before = await make_runs(best, context, asked, PLAIN, "outputs to compare")
+            inputs = {
+                "task": signature_text(module),
+                "current": current_instruction(best, module),
+                "answers": _outputs(asked, before),
+            }
+            (text,) = await context.assistant.ask([Question("rewrite", inputs, number)], proposer)
+            if not text or not clean(text):
+                continue
+            changed = best.with_slots(module.name, instruction=clean(text))
+            after = await make_runs(changed, context, asked, PLAIN, "outputs to compare")
+            won = await _won(context, asked, before, after, judge)
+            context.tell(f"round {number + 1}, {module.name}: {won:+.2f} (from -1 to 1)")
+            if won > 0:
+                best = changed
+    except BudgetExceeded:
+        context.tell("the budget ended the search")
+    return best
+
+
+async def _won(
+    context: Context,
+    rows: Sequence[Row],
+    before: Sequence[Run],
+    after: Sequence[Run],
+    judge: str | None,
+) -> float:
+    """How much the second outputs are liked better, from -1 to 1."""
+    task = context.source
+    names = [port.name for port in context.program.graphs[context.target].inputs]
+    first, second = ({run.row: run.pred for run in runs} for runs in (before, after))
+    pairs = [
+        ({n: row.values[n] for n in names if n in row.values}, first[row.id], second[row.id])
+        for row in rows
+        if row.id in first and row.id in second
+    ]
+    scores = await preferred(context.assistant, task, pairs, judge)
+    return 2 * sum(scores) / len(scores) - 1 if scores else 0.0
+
+
+def _outputs(rows: Sequence[Row], runs: Sequence[Run]) -> str:
+    found = {run.row: run.pred for run in runs}
+    return cut("\n".join(f"{rows_text([row])} -> {value_text(found.get(row.id))}" for row in rows))
