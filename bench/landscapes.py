@@ -13,8 +13,9 @@ import hashlib
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -50,23 +51,31 @@ class Landscape:
     def _random(self, name: str) -> random.Random:
         return random.Random(f"landscape {self.seed} {name}")
 
-    @property
+    @cached_property
     def weights(self) -> dict[str, float]:
         """What a word adds."""
         rng = self._random("weights")
         scale = (1.5, 1.0, 0.7, 0.4, 0.2, 0.1, 0.0, 0.0, -0.2, -0.4, -0.7, -1.0)
         return dict(zip(rng.sample(WORDS, len(WORDS)), scale))
 
-    @property
+    @cached_property
     def pair(self) -> frozenset[str]:
         """Two words that help only together."""
         return frozenset(self._random("pair").sample(WORDS, 2))
 
-    def worth(self, words: Sequence[str] | set[str], demos: int = 0) -> float:
+    @cached_property
+    def _base(self) -> float:
+        return self._random("base").uniform(-1.5, -0.5)
+
+    @cached_property
+    def _shown(self) -> float:
+        return self._random("demos").uniform(0.2, 1.2)
+
+    def worth(self, words: Iterable[str], demos: int = 0) -> float:
         """The logit of a prompt."""
-        base = self._random("base").uniform(-1.5, -0.5)
+        base = self._base
         together = 0.8 if self.pair <= set(words) else 0.0
-        shown = self._random("demos").uniform(0.2, 1.2) * (1 - math.exp(-demos / 2))
+        shown = self._shown * (1 - math.exp(-demos / 2))
         return base + sum(self.weights[word] for word in sorted(set(words))) + together + shown
 
     def chance(self, worth: float, text: str) -> float:
@@ -74,7 +83,7 @@ class Landscape:
         difficulty = 2.4 * (_share(f"difficulty {self.seed}", text) - 0.5)
         return 1 / (1 + math.exp(difficulty - worth))
 
-    def accuracy(self, words: Sequence[str] | set[str], demos: int, texts: Sequence[str]) -> float:
+    def accuracy(self, words: Iterable[str], demos: int, texts: Sequence[str]) -> float:
         """The expected accuracy of a prompt on some rows."""
         worth = self.worth(words, demos)
         return sum(self.chance(worth, text) for text in texts) / len(texts)
@@ -107,9 +116,10 @@ class Landscape:
         return f"Give the label of the text. Mind: {', '.join(kept)}."
 
 
-def words_of(text: str) -> set[str]:
+@lru_cache(4096)
+def words_of(text: str) -> frozenset[str]:
     """The words of a text that matter."""
-    return {word for word in WORDS if re.search(rf"\b{word}\b", text)}
+    return frozenset(re.findall(rf"\b(?:{'|'.join(WORDS)})\b", text))
 
 
 def reply(landscape: Landscape) -> Any:
@@ -124,6 +134,8 @@ def reply(landscape: Landscape) -> Any:
             return [landscape.instruction(told, last["content"], i) for i in samples]
         if "Describe in two or three sentences" in system["content"]:
             return ["Short texts, each with one of four labels." for _ in samples]
+        if not re.search(r"item [\d-]+", last["content"]):
+            return ["That is beyond me." for _ in samples]
         contents = [turn["content"] for turn in turns]
         shown = [(item_of(q), a.strip().split()[-1]) for q, a in zip(contents[::2], contents[1::2])]
         text = item_of(last["content"])
@@ -137,6 +149,7 @@ def item_of(text: str) -> str:
     return re.findall(r"item [\d-]+", text)[-1]
 
 
+@lru_cache(100_000)
 def _share(name: str, text: str) -> float:
     digest = hashlib.sha256(f"{name}/{text}".encode()).hexdigest()
     return int(digest[:12], 16) / 16**12

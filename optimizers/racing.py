@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 FIRST_ROWS = 8  # of the first rung
 GROWTH = 1.5  # of the rows, from rung to rung
-ALPHA = 0.05  # how often the best of all may be dropped
-TWIN_ROWS = 16  # from so many rows on, equal scores on all of them make two candidates one
+ALPHA = 0.4  # how often the best of all may be dropped, shared out among the candidates
+TWIN_ROWS = 24  # from so many rows on, and most of all, equal scores make two candidates one
+PERFECT_ROWS = 32  # from so many on, of those that are right on all rows one is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ async def race(
     first = Standing(incumbent, 0.0, 0.0, 0)
     ranked: list[Standing] = []
     alive, done = list(candidates), 0
+    limit = math.log(max(1, len(candidates)) / ALPHA)
     for rung in rungs(total):
         alive = alive[: affordable(len(alive), total, trials.runs_left(), done)]
         if not alive:
@@ -108,11 +110,13 @@ async def race(
         first, *others = [_standing(c, s, scores[0]) for c, s in zip(entrants, scores)]
         ranked = sorted(others, key=_order)
         by_name = {c.name: s for c, s in zip(entrants, scores)}
-        kept = _kept(first, ranked, by_name, rows[:rung], total)
+        kept = _kept(first, ranked, by_name, rows[:rung], total, limit)
         _announce(trials, first, ranked, {s.candidate.name for s in kept} if rung < total else None)
         alive, done = [s.candidate for s in kept], rung
-        if len(kept) == 1 and _lost(by_name[incumbent.name], by_name[alive[0].name], rows, total):
-            break
+        if len(kept) == 1:
+            pair = by_name[incumbent.name], by_name[alive[0].name]
+            if _evidence(*pair, rows, total) >= limit:
+                break
     return min([first, *ranked], key=_order), first
 
 
@@ -134,6 +138,7 @@ def _kept(
     scores: Mapping[str, Scores],
     rows: Sequence[Row],
     total: int,
+    limit: float,
 ) -> list[Standing]:
     """Those that may still turn out to be the best."""
     leader = min([first, *ranked], key=_order)
@@ -142,17 +147,20 @@ def _kept(
     for standing in ranked:
         own = scores[standing.candidate.name]
         others = [scores[other.candidate.name] for other in (first, *kept)]
-        twin = len(own) >= TWIN_ROWS and own in others
-        if not math.isinf(standing.gain) and not twin and not _lost(own, lead, rows, total):
+        enough = len(own) >= max(TWIN_ROWS, 0.75 * total)
+        perfect = len(own) >= PERFECT_ROWS and min(own.values()) == 1.0
+        twin = (enough or perfect) and own in others
+        lost = math.isinf(standing.gain) or _evidence(own, lead, rows, total) >= limit
+        if not twin and not lost:
             kept.append(standing)
     return kept
 
 
-def _lost(own: Scores, lead: Scores, rows: Sequence[Row], total: int) -> bool:
-    """Whether the scores so far leave no doubt that one is worse than the leader."""
+def _evidence(own: Scores, lead: Scores, rows: Sequence[Row], total: int) -> float:
+    """How strongly the scores so far say that one is worse than the leader."""
     gaps = [own[row.id] - lead[row.id] for row in rows if row.id in own and row.id in lead]
     widest = max(1.0, *map(abs, gaps)) if gaps else 1.0
-    return evidence_of_loss([gap / widest for gap in gaps], total) >= math.log(1 / ALPHA)
+    return evidence_of_loss([gap / widest for gap in gaps], total)
 
 
 def _announce(

@@ -106,7 +106,7 @@ async def test_the_calls_are_never_passed(calls: int) -> None:
 async def test_equal_scores_on_many_rows_make_two_candidates_one() -> None:
     trials = FakeTrials(lambda mark, row: float(mark != "" and int(row.id) % 2))
     await race(START, rivals(*"abcdefgh"), rows(100), trials)
-    assert len(trials.runs) < 400
+    assert len(trials.runs) < 850  # of 900
 
 
 def test_evidence_is_rarely_wrong_however_often_one_looks() -> None:
