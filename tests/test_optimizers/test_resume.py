@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -10,11 +11,13 @@ import sys
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench import landscapes
 from lmc.models.base import Request
 from lmc.runtime.artifact import Artifact
 from tests.loopback import Loopback
@@ -24,9 +27,10 @@ ROOT = Path(__file__).parents[2]
 CHILD = """
 import lmc
 lmc.compile("colours.lmp", metric="accuracy", data="rows.jsonl", cache=False,
-            optimizer="bootstrap(candidates=4, rounds=1)", budget={"calls": 2000},
+            optimizer="OPTIMIZER", budget={"calls": 2000},
             out="colours.lmpc")
 """
+DEFAULT = "bootstrap(candidates=4, rounds=1)"
 HEAD = """
 model m { name: "openai/m" base_url: "%s" concurrency: %d seed: 3 }
 default { model: m, cache: "off" }
@@ -36,8 +40,9 @@ default { model: m, cache: "off" }
 class Server(Loopback):
     """Answers as the learner does; at the n-th request it sends the child a signal first."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Callable[[Request], list[str]] = learner) -> None:
         super().__init__(self._reply)
+        self.model = model
         self.child: subprocess.Popen[bytes] | None = None
         self.signal_at, self.signal = 0, signal.SIGKILL
 
@@ -45,22 +50,33 @@ class Server(Loopback):
         if len(self.payloads) == self.signal_at and self.child is not None:
             time.sleep(0.05)  # what was answered before this request has long arrived
             os.kill(self.child.pid, self.signal)
-        return learner(Request("m", tuple(payload["messages"])))[0]
+        return self.model(Request("m", tuple(payload["messages"])))[0]
 
     @property
     def asked(self) -> Counter[str]:
         return Counter(json.dumps(p, sort_keys=True) for p in self.payloads)
 
 
-def run(server: Server, folder: Path, *, signal_at: int = 0, concurrency: int = 1) -> int:
+def run(
+    server: Server,
+    folder: Path,
+    *,
+    signal_at: int = 0,
+    concurrency: int = 1,
+    optimizer: str = DEFAULT,
+    rows: Any = colour_rows,
+) -> int:
     folder.mkdir(exist_ok=True)
     (folder / "colours.lmp").write_text(HEAD % (server.url, concurrency) + ONE)
-    lines = (json.dumps(row) + "\n" for row in colour_rows(100))
+    lines = (json.dumps(row) + "\n" for row in rows(100))
     (folder / "rows.jsonl").write_text("".join(lines))
     server.signal_at = signal_at
     env = os.environ | {"OPENAI_API_KEY": "k", "PYTHONPATH": str(ROOT)}
     server.child = subprocess.Popen(
-        [sys.executable, "-c", CHILD], cwd=folder, env=env, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", CHILD.replace("OPTIMIZER", optimizer)],
+        cwd=folder,
+        env=env,
+        stderr=subprocess.DEVNULL,
     )
     return server.child.wait(60)
 
@@ -100,6 +116,24 @@ def test_killed_and_started_again(
         assert paid_twice == [2]  # only the one whose answer the kill lost
         assert len(server.payloads) == requests + 1
     assert resumable((tmp_path / "run" / "colours.lmpc").read_bytes()) == resumable(expected)
+
+
+@pytest.mark.slow
+def test_auto_killed_at_twenty_moments(tmp_path: Path) -> None:
+    """Reflection, demonstrations and gates: the same calls and the same bytes, whenever it ends."""
+    model, rng = landscapes.reply(landscapes.Landscape(0)), random.Random(5)
+    options: dict[str, Any] = {"optimizer": "auto()", "rows": landscapes.rows}
+    with Server(model) as server:
+        assert run(server, tmp_path / "whole", **options) == 0
+        requests = len(server.payloads)
+    expected = resumable((tmp_path / "whole" / "colours.lmpc").read_bytes())
+    for moment in rng.sample(range(1, requests), 20):
+        folder = tmp_path / f"{moment}"
+        with Server(model) as server:
+            assert run(server, folder, signal_at=moment, **options) == -signal.SIGKILL
+            assert run(server, folder, **options) == 0
+            assert len(server.payloads) == requests + 1  # the answer that the kill lost
+        assert resumable((folder / "colours.lmpc").read_bytes()) == expected
 
 
 def test_killed_with_many_requests_under_way(
