@@ -20,6 +20,7 @@ from lmc.optimizers.weights import groups
 from lmc.runtime.parameters import Parameters
 
 FEW_ROWS = 8  # train rows, with fewer nothing can be learnt from them
+FEW_RUNS = 200  # with fewer, reflection goes in small steps
 MANY_ROWS = 60  # labelled rows from which weights can be trained
 SMALL_BYTES = 500e6  # models whose weights take less do not write instructions
 
@@ -41,20 +42,15 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None = No
         return start
     context.tell(f"auto: {'; '.join(f'{step} ({step.why})' for step in steps)}")
     allowance, found = context.trials.allowance, start
-    reserved = allowance.reserved
     for number, step in enumerate(steps):
         later = sum(other.share for other in steps[number + 1 :])
         left = allowance.runs()
         if left <= 0:
             context.tell(f"auto: the budget ended before {step.name}")
             break
-        held = left * later / (step.share + later) if left != float("inf") else 0
-        allowance.reserved = reserved + int(held)
-        try:
+        with allowance.holding(left * later / (step.share + later) if later else 0):
             turn = replace(context, seed=context.seed + number)
             found = await REGISTRY[step.name].run(found, turn, **step.options)
-        finally:
-            allowance.reserved = reserved
     return found
 
 
@@ -78,14 +74,15 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
     allowance = context.trials.allowance
     harvest = Harvest(context, 1.0)
     here, size = _local(context, start)
+    small = here and size < SMALL_BYTES
+    if small:
+        context.tell(f"auto: a model of {size / 1e6:.3g} MB writes no instructions")
     if modules and len(context.train) >= FEW_ROWS:
         labels = "rows label the result" if harvest.labeled else "accepted runs show how"
-        found.append(Chosen("bootstrap", labels, 3, _bootstrap_options(context)))
-    if any(not module.slots.frozen for module in modules.values()):
-        if here and size < SMALL_BYTES:
-            context.tell(f"auto: a model of {size / 1e6:.3g} MB writes no instructions")
-        elif context.train:
-            found.append(Chosen("reflect", "the model can say what went wrong", 3))
+        found.append(Chosen("bootstrap", labels, 2, _bootstrap_options(context)))
+        if not small and not all(module.slots.frozen for module in modules.values()):
+            options = {"width": 2, "minibatch": 3} if context.trials.runs_left() < FEW_RUNS else {}
+            found.append(Chosen("reflect", "the model can say what went wrong", 3, options))
     if reached_choices(context.program, context.target):
         found.append(Chosen("tune", "the program leaves choices open", 1))
     unlimited = allowance.calls is None and allowance.tokens is None

@@ -24,7 +24,7 @@ from lmc.optimizers.gate import (
 )
 from lmc.optimizers.guards import fallen
 from lmc.optimizers.history import OUTCOME, ROWS, History, rows_text
-from lmc.optimizers.plan import FixedMetric, Plan, Rows, make_plan
+from lmc.optimizers.plan import Accept, FixedMetric, Plan, Rows, make_plan
 from lmc.optimizers.preference import NAME as PREFERENCE
 from lmc.optimizers.preference import Preference
 from lmc.optimizers.recording import Recorder, digest_of
@@ -64,6 +64,7 @@ async def acompile(
     data: str | Path | Sequence[Any] | None = None,
     objective: str | None = None,
     guards: Sequence[str] | None = None,
+    accept: Accept = "proven",
     optimizer: str | None = None,
     steps: Sequence[Step] | None = None,
     model: str | None = None,
@@ -81,8 +82,9 @@ async def acompile(
     What is not given is taken from the program's `optimize` block. `optimizer` is text such as
     `bootstrap(demos=4) >> labeled()`. `objective` sets the metric off against what runs cost, such
     as `accuracy - 0.1 * usd` (or calls, tokens) a row. `guards` are other metrics, and datasets,
-    that must not get worse. `budget` limits calls, tokens, usd and minutes. The same program, data
-    and options continue the same run, unless `resume` is False.
+    that must not get worse. `accept` says what the gate lets pass: a gain that is proven on rows
+    that did not choose it, or any that is seen there ("better"). `budget` limits calls, tokens, usd
+    and minutes. The same program, data and options continue the same run, unless `resume` is False.
     Raises: LmcError with all that is missing, before the first call of a model.
     """
     plan = make_plan(
@@ -92,6 +94,7 @@ async def acompile(
         data=data,
         objective=objective,
         guards=guards,
+        accept=accept,
         optimizer=optimizer,
         steps=steps,
         model=model,
@@ -107,6 +110,7 @@ async def acompile(
         data=data,
         objective=objective,
         guards=guards,
+        accept=accept,
         optimizer=optimizer,
         model=model,
         budget=budget,
@@ -340,7 +344,8 @@ class _Compilation:
             margin = step.kwargs.get("margin", known.signature.params["margin"][1])
             accepted = passes_cheaper(narrow, before, after, margin)
         else:
-            accepted = passes(narrow)
+            seen = self.plan.accept == "better" and narrow and narrow.difference.mean > 0
+            accepted = passes(narrow) or bool(seen)
         words = gate_words(narrow, accepted, margin)
         if accepted and (lost := await self._fallen(self.confirmed, candidate, rows)):
             accepted, words = False, f"kept as it was: {'; '.join(lost)}"

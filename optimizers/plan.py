@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lmc.runtime.metrics import Metric
     from lmc.runtime.program import Program
 
+Accept = Literal["proven", "better"]  # what the gate lets pass
 DEFAULT_STEPS = "auto()"
 
 
@@ -102,6 +103,7 @@ class Plan:
     objective: Objective | None
     guards: tuple[Guard, ...]
     keep: tuple[str, ...]
+    accept: Accept
     steps: tuple[Step, ...]
     budget: Mapping[str, float]
     seed: int
@@ -122,6 +124,7 @@ class Plan:
             "objective": self.objective.text if self.objective else None,
             "guards": [guard.name for guard in self.guards],
             "keep": list(self.keep),
+            "accept": self.accept,
             "steps": list(steps_text(self.steps)),
             "budget": dict(self.budget),
             "seed": self.seed,
@@ -147,6 +150,7 @@ def make_plan(
     data: Any,
     objective: str | None,
     guards: Sequence[str] | None,
+    accept: Accept,
     optimizer: str | None,
     steps: Sequence[Step] | None,
     model: str | None,
@@ -180,6 +184,7 @@ def make_plan(
         objective=None if aim is None else Objective(aim, scored_by.name),
         guards=find_guards(loaded, graph, names, declared, found, seed or 0),
         keep=tuple(declared.settings.get("keep", ())) if declared else (),
+        accept=accept,
         steps=chosen,
         budget=dict(budget if budget is not None else (declared.budget if declared else {})),
         seed=seed or 0,

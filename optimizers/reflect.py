@@ -24,6 +24,7 @@ from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.data import Row
 from lmc.runtime.parameters import Parameters
 
+PATIENCE = 6  # rounds without a child that joins
 MOST_ROWS = 40  # of those that select, on which the front is kept
 FINALISTS = 4
 _FRONT_SHARE = 8  # the front's rows are at most this part of the runs that are left
@@ -42,7 +43,7 @@ async def reflect(
     start: Parameters,
     context: Context,
     *,
-    rounds: int = 8,
+    rounds: int = 30,
     width: int = 3,
     minibatch: int = 4,
     merge: bool = True,
@@ -62,7 +63,7 @@ async def reflect(
     try:
         await search.begin(start)
         for number in range(rounds):
-            if not await search.breed(number):
+            if search.idle >= PATIENCE or not await search.breed(number):
                 break
             if merge and len(modules) > 1:
                 await search.merge(number)
@@ -100,6 +101,7 @@ class _Evolution:
     rows: Sequence[Row] = ()
     turn: int = 0  # which module is next
     merged: set[tuple[int, int]] = field(default_factory=set)
+    idle: int = 0  # rounds since a child joined
 
     async def begin(self, start: Parameters) -> None:
         """The program as it is founds the population."""
@@ -150,6 +152,7 @@ class _Evolution:
             first, second = await self.context.trials.scores("children", pair, rows)
             if sum(second.values()) > sum(first.values()):
                 better.append((f"{name}.{len(self.members) + len(better)}", parameters, (parent,)))
+        self.idle = 0 if better else self.idle + 1
         await self._join(better)
 
     async def merge(self, number: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,16 @@ class Allowance:
         if self.minutes is not None and self.elapsed_s >= 60 * self.minutes * share:
             return 0
         return max(0, left - self.reserved) if search else left
+
+    @contextmanager
+    def holding(self, runs: float) -> Iterator[None]:
+        """Keep so many runs from the search for a while, so that something is left for later."""
+        before = self.reserved
+        self.reserved += 0 if runs == float("inf") else int(runs)
+        try:
+            yield
+        finally:
+            self.reserved = before
 
     @property
     def elapsed_s(self) -> float:

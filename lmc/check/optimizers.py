@@ -57,7 +57,7 @@ _KNOWN = (
     ),
     _signature(
         "reflect",
-        rounds=(IntType(1, 200), 8),
+        rounds=(IntType(1, 200), 30),
         width=(IntType(1, 32), 3),
         minibatch=(IntType(1, 64), 4),
         merge=(BOOL, True),

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 @click.option(
     "--guard", "guards", multiple=True, help="A metric or dataset that must not get worse."
 )
+@click.option(
+    "--accept", type=click.Choice(["proven", "better"]), default="proven", show_default=True,
+    help="A gain proven on rows that did not choose it, or any seen there.",
+)  # fmt: skip
 @click.option("--run-dir", type=FILE, help="Where the run is kept (.lmc/runs/…).")
 @click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
 @model_option

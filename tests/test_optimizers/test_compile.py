@@ -300,3 +300,18 @@ def test_a_missing_key_is_found_before_the_first_call(monkeypatch: pytest.Monkey
     with pytest.raises(lmc.LmcError) as caught:
         lmc.compile(path, metric="accuracy", data=colour_rows(100), cache=False)
     assert caught.value.code == "missing-key"
+
+
+def test_what_is_seen_but_not_proven_passes_only_when_told() -> None:
+    """A gain of a few rows: real, and too small to be proven on so few."""
+
+    def slightly(request: Request) -> list[str]:
+        luck = 0.55 if len(request.messages) > 2 else 0.42
+        colour = colour_of(request.messages[-1]["content"])
+        right = lucky(request.messages[-1]["content"], 0, luck)
+        return [COLOURS[colour] if right else "WRONG" for _ in range(request.n)]
+
+    options: dict[str, Any] = {"optimizer": "labeled(demos=4)", "backend": scripted(slightly)}
+    assert not improve(rows=100, **options).improved
+    told = improve(rows=100, accept="better", **options)
+    assert told.improved

@@ -196,6 +196,7 @@ def test_a_changed_metric_is_another_run(tmp_path: Path, monkeypatch: pytest.Mon
         options: dict[str, Any] = dict.fromkeys(
             ("target", "optimizer", "steps", "model", "budget", "guards", "objective")
         )
+        options["accept"] = "proven"
         plan = make_plan(
             tmp_path / "colours.lmp", metric=metric, data=colour_rows(100), seed=0, cache=False,
             backend=scripted(), **options,
