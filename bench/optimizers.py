@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 import lmc  # noqa: E402
 from bench import landscapes  # noqa: E402
-from lmc.tiny.labels import ATTRIBUTES, Attribute  # noqa: E402
+from lmc.tiny.labels import ATTRIBUTES  # noqa: E402
 from lmc.tiny.words import draw_labels  # noqa: E402
 
 TASKS = ("category", "form", "topic", "mood", "feeling")
@@ -47,18 +47,16 @@ INSTRUCTION = "Give the label of the text."
 
 def tiny_task(name: str, seed: int) -> dict[str, Any]:
     """Rows of one attribute whose labels are words that lmc/tiny never saw as labels."""
-    attribute: Attribute = next(a for a in ATTRIBUTES if a.name == name)
-    rng = Random(f"bench/{name}/{seed}")
-    classes = rng.sample(attribute.classes, min(4, len(attribute.classes)))
-    labels = dict(zip(classes, draw_labels(rng, len(classes), unseen=True)))
-    rows: dict[str, dict[str, str]] = {}
-    for _ in range(40 * (TRAIN + DEV + TEST)):
-        chosen = rng.choice(classes)
-        text = attribute.draw(rng, chosen)
-        rows.setdefault(text, {"text": text, "label": labels[chosen]})
-        if len(rows) == TRAIN + DEV + TEST:
-            break
-    return parts(list(rows.values()))
+    wanted = TRAIN + DEV + TEST
+    for attribute in (a for a in ATTRIBUTES if a.name == name):
+        rng = Random(f"bench/{name}/{seed}")
+        classes = rng.sample(attribute.classes, min(4, len(attribute.classes)))
+        labels = dict(zip(classes, draw_labels(rng, len(classes), unseen=True)))
+        drawn = ((c, attribute.draw(rng, c)) for c in rng.choices(classes, k=40 * wanted))
+        rows = {text: {"text": text, "label": labels[chosen]} for chosen, text in drawn}
+        if len(rows) >= wanted:  # single words are too few
+            return parts(list(rows.values())[:wanted])
+    raise ValueError(name)
 
 
 def parts(rows: Sequence[dict[str, str]]) -> dict[str, Any]:

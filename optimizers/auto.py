@@ -17,6 +17,7 @@ from lmc.optimizers.acquiring import Harvest
 from lmc.optimizers.base import REGISTRY, Context, optimizer
 from lmc.optimizers.routes import reached_choices
 from lmc.optimizers.weights import groups
+from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
 FEW_ROWS = 8  # train rows, with fewer nothing can be learnt from them
@@ -50,7 +51,11 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None = No
             break
         with allowance.holding(left * later / (step.share + later) if later else 0):
             turn = replace(context, seed=context.seed + number)
-            found = await REGISTRY[step.name].run(found, turn, **step.options)
+            try:
+                found = await REGISTRY[step.name].run(found, turn, **step.options)
+            except BudgetExceeded:
+                context.tell(f"auto: the budget ended {step.name}")
+                break
     return found
 
 

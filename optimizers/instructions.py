@@ -34,6 +34,7 @@ HINTS = (
     "Keep it very short and simple.",
     "Say who the model should be: an expert of the field, with the habits of one.",
 )
+PROPOSAL_SHARE = 0.25  # of the runs that are left, at most, for writing instructions
 _SHOWN = 4  # calls that a proposal gets to see
 
 
@@ -123,10 +124,10 @@ async def _space(
         [Question("describe_data", {"rows": rows_text(rows)})], proposer
     )
     questions, owners = [], []
-    for module in context.modules().values():
-        if module.slots.frozen:
-            continue
-        for i in range(candidates):
+    modules = [module for module in context.modules().values() if not module.slots.frozen]
+    most = context.trials.runs_left() * PROPOSAL_SHARE // max(1, len(modules))
+    for module in modules:
+        for i in range(int(min(candidates, most))):
             known = harvest.mixed().of(module.name)
             rng = random.Random(f"{context.seed}/shown/{module.name}/{i}")
             inputs = {

@@ -113,9 +113,11 @@ class _Evolution:
     async def breed(self, number: int) -> bool:
         """One round: draw parents, reflect on their runs, keep children that do better there."""
         trials, context = self.context.trials, self.context
-        if trials.runs_left() < 2 * self.minibatch + len(self.rows):
+        each = 2 * self.minibatch + 1  # runs of a parent and its child, and the question
+        width = min(self.width, int(min(1e6, trials.runs_left() - len(self.rows)) // each))
+        if width < 1:
             return False
-        couples = [self._draw(number, i) for i in range(self.width)]
+        couples = [self._draw(number, i) for i in range(width)]
         questions, asked = [], []
         for parent, module, rows in couples:
             parameters = self.members[parent].parameters
@@ -153,7 +155,8 @@ class _Evolution:
             if sum(second.values()) > sum(first.values()):
                 better.append((f"{name}.{len(self.members) + len(better)}", parameters, (parent,)))
         self.idle = 0 if better else self.idle + 1
-        await self._join(better)
+        most = min(len(better), self.context.trials.runs_left() // max(1, len(self.rows)))
+        await self._join(better[: int(most)])
 
     async def merge(self, number: int) -> None:
         """Join two of the front that changed different modules since their common ancestor."""
