@@ -190,7 +190,7 @@ async def test_answers_of_reasoning_models_and_refusals(open_at):
 
 
 async def test_hundreds_of_requests_run_at_once(open_at):
-    with Loopback("ok", latency_s=0.3) as server:
+    with Loopback("ok", latency_s=2.0) as server:
         backend = open_at(server)
         await asyncio.gather(*(backend.generate(ask_for(str(i))) for i in range(300)))
         assert server.most_in_flight == 300
