@@ -40,8 +40,8 @@ default { model: m, cache: "off" }
 class Server(Loopback):
     """Answers as the learner does; at the n-th request it sends the child a signal first."""
 
-    def __init__(self, model: Callable[[Request], list[str]] = learner) -> None:
-        super().__init__(self._reply)
+    def __init__(self, model: Callable[[Request], list[str]] = learner, *, port: int = 0) -> None:
+        super().__init__(self._reply, port=port)
         self.model = model
         self.child: subprocess.Popen[bytes] | None = None
         self.signal_at, self.signal = 0, signal.SIGKILL
@@ -126,10 +126,11 @@ def test_auto_killed_at_twenty_moments(tmp_path: Path) -> None:
     with Server(model) as server:
         assert run(server, tmp_path / "whole", **options) == 0
         requests = len(server.payloads)
+    port = server.port  # it stands in the source, which those who write instructions get to see
     expected = resumable((tmp_path / "whole" / "colours.lmpc").read_bytes())
     for moment in rng.sample(range(1, requests), 20):
         folder = tmp_path / f"{moment}"
-        with Server(model) as server:
+        with Server(model, port=port) as server:
             assert run(server, folder, signal_at=moment, **options) == -signal.SIGKILL
             assert run(server, folder, **options) == 0
             assert len(server.payloads) == requests + 1  # the answer that the kill lost
