@@ -12,6 +12,7 @@ from lmc.optimizers.demonstrations import (
     DemoPool,
     corrected_demos,
     example_pool,
+    input_names,
     labeled_pool,
     traced_demos,
 )
@@ -61,7 +62,7 @@ class Harvest:
 
     def learn(self, runs: Sequence[Run]) -> int:
         """Take in some runs; says how many were accepted."""
-        inputs = frozenset(p.name for p in self.context.program.graphs[self.context.target].inputs)
+        inputs = input_names(self.context.program, self.context.target)
         for run in runs:
             for module, demo in corrected_demos(run, self.routes, inputs):
                 self.labeled.add(module, demo)

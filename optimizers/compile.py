@@ -87,37 +87,21 @@ async def acompile(
     and minutes. The same program, data and options continue the same run, unless `resume` is False.
     Raises: LmcError with all that is missing, before the first call of a model.
     """
-    plan = make_plan(
-        program,
-        target=target,
-        metric=metric,
-        data=data,
-        objective=objective,
-        guards=guards,
-        accept=accept,
-        optimizer=optimizer,
-        steps=steps,
-        model=model,
-        budget=budget,
-        seed=seed,
-        cache=cache,
-        backend=backend,
-    )
-    call = _written_call(
-        program,
-        target=target,
-        metric=metric,
-        data=data,
-        objective=objective,
-        guards=guards,
-        accept=accept,
-        optimizer=optimizer,
-        model=model,
-        budget=budget,
-        seed=seed,
-        out=out,
-        cache=cache,
-    )
+    options: dict[str, Any] = {
+        "target": target,
+        "metric": metric,
+        "data": data,
+        "objective": objective,
+        "guards": guards,
+        "accept": accept,
+        "optimizer": optimizer,
+        "model": model,
+        "budget": budget,
+        "seed": seed,
+        "cache": cache,
+    }
+    plan = make_plan(program, **options, steps=steps, backend=backend)
+    call = _written_call(program, out=out, **options)
     folder = Path(run_dir) if run_dir else plan.default_run_dir()
     journal = Journal(folder, plan.identity(), None if steps or backend else call)
     journal.open(resume=resume)

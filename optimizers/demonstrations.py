@@ -49,7 +49,7 @@ def labeled_pool(program: ProgramGraph, target: str, rows: Iterable[Any]) -> Dem
     """Rows whose fields are the inputs and outputs of a module that gives the target's result."""
     pool = DemoPool()
     routes = result_routes(program, target)
-    names = _input_names(program, target)
+    names = input_names(program, target)
     for row in rows:
         for route in routes.values():
             inputs = {name: row.values.get(o) for name, o in route.inputs.items() if o}
@@ -64,7 +64,7 @@ def example_pool(modules: Mapping[str, Module]) -> DemoPool:
     pool = DemoPool()
     for module in modules.values():
         for inputs, result in module.slots.demos:
-            pool.add(module.name, demo_of(module, inputs, _as_outputs(module, result), "example"))
+            pool.add(module.name, demo_of(module, inputs, as_outputs(module, result), "example"))
     return pool
 
 
@@ -80,7 +80,7 @@ def traced_demos(run: Run, modules: Mapping[str, Module]) -> list[tuple[str, Dem
 
 
 def corrected_demos(
-    run: Run, routes: Mapping[str, Route], target_inputs: frozenset[str]
+    run: Run, routes: Mapping[str, Route], target_inputs: Container[str]
 ) -> list[tuple[str, Demo]]:
     """The label of a row under the inputs that a run gave the module which answers.
 
@@ -99,7 +99,7 @@ def corrected_demos(
 
 
 def gold_outputs(
-    route: Route, values: Mapping[str, Any], target_inputs: frozenset[str]
+    route: Route, values: Mapping[str, Any], target_inputs: Container[str]
 ) -> dict[str, Any] | None:
     """The outputs of a module as a row labels them; None where it does not, or not all.
 
@@ -119,7 +119,7 @@ def gold_outputs(
         names = known[:1] or (list(gold) if len(gold) == 1 else [])
         found = gold[names[0]] if names else None
     try:
-        return None if found is None else _as_outputs(module, validate(module.result, found))
+        return None if found is None else as_outputs(module, validate(module.result, found))
     except InvalidValue:
         return None
 
@@ -161,12 +161,14 @@ def demo_of(
     return Demo(shown, dict(outputs), origin)
 
 
-def _as_outputs(module: Module, result: Any) -> dict[str, Any]:
+def as_outputs(module: Module, result: Any) -> dict[str, Any]:
+    """A result as the fields that the module writes."""
     return dict(result) if isinstance(module.result, RecordType) else {BARE: result}
 
 
-def _input_names(program: ProgramGraph, target: str) -> frozenset[str]:
-    return frozenset(port.name for port in program.graphs[target].inputs)
+def input_names(program: ProgramGraph, target: str) -> tuple[str, ...]:
+    """What the target takes, in order; the other fields of a row are labels."""
+    return tuple(port.name for port in program.graphs[target].inputs)
 
 
 def _key(value: Any) -> str:

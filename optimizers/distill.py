@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from lmc.check.types import STR, FloatType, IntType, OptionalType, RecordType
+from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.ir.graph import ProgramGraph
 from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import demo_of
+from lmc.optimizers.demonstrations import as_outputs, demo_of
 from lmc.optimizers.racing import Candidate, race
 from lmc.optimizers.rounds import both, lessons_of
 from lmc.optimizers.routes import Module, reached_modules
@@ -31,7 +31,7 @@ from lmc.optimizers.weights import (
     with_adapter,
     without_demos,
 )
-from lmc.prompts.spec import BARE, REASONING
+from lmc.prompts.spec import REASONING
 from lmc.runtime.artifact import can_stand_in
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.reach import all_nodes, reached_nodes
@@ -161,8 +161,7 @@ def loop_lessons(runs: Sequence[Run], loops: Mapping[str, Module]) -> Lessons:
 
 def _outputs(trace: Trace, region: RegionTrace, module: Module) -> dict[str, object]:
     """The result of a loop as outputs of the module, with the reasoning that led to it."""
-    whole = isinstance(module.result, RecordType)
-    outputs: dict[str, object] = dict(region.result) if whole else {BARE: region.result}
+    outputs = as_outputs(module, region.result)
     if module.slots.settings.get("reason"):
         place = region.place
         for call in trace.calls:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.models.base import ModelFailure
 from lmc.optimizers.base import Context
-from lmc.optimizers.demonstrations import DemoPool, gold_outputs
+from lmc.optimizers.demonstrations import DemoPool, gold_outputs, input_names
 from lmc.optimizers.routes import result_routes
 from lmc.optimizers.weights import module_calls
 from lmc.prompts.spec import REASONING, Demo, ParseFailure
@@ -50,7 +50,7 @@ def _unsolved(
 ) -> Iterator[tuple[ModuleCall, Demo]]:
     """Modules that reason and give the result, with labelled rows they have no reasoning for."""
     routes = result_routes(context.program, context.target)
-    names = frozenset(port.name for port in context.program.graphs[context.target].inputs)
+    names = input_names(context.program, context.target)
     for call in module_calls(context.open_executor(start), context.target):
         route = routes.get(call.slots.module)
         reasons = call.spec.thoughts == (REASONING,)

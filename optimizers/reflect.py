@@ -7,13 +7,14 @@ Source: GEPA, Agrawal et al. 2025, arXiv 2507.19457, algorithms 1 (loop), 2 (Par
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lmc.check.types import BOOL, STR, IntType, OptionalType
 from lmc.optimizers.acquiring import make_runs
 from lmc.optimizers.assistant import Question, clean
 from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.demonstrations import input_names
 from lmc.optimizers.describing import runs_text, signature_text
 from lmc.optimizers.events import CandidateScored
 from lmc.optimizers.instructions import current_instruction
@@ -128,7 +129,7 @@ class _Evolution:
                 "program": context.source,
                 "module": signature_text(module),
                 "current": current_instruction(parameters, module),
-                "runs": runs_text(runs, module.name, self._inputs()),
+                "runs": runs_text(runs, module.name, input_names(context.program, context.target)),
             }
             questions.append(Question("reflect", inputs, sample=number))
             asked.append((parent, module, rows))
@@ -254,7 +255,3 @@ class _Evolution:
         for parent in self.members[i].parents:
             found |= self._ancestors(parent)
         return found
-
-    def _inputs(self) -> Mapping[str, None]:
-        ports = self.context.program.graphs[self.context.target].inputs
-        return dict.fromkeys(port.name for port in ports)

@@ -10,14 +10,13 @@ import json
 import random
 from typing import Any
 
-from lmc.check.types import STR, IntType, OptionalType, RecordType
+from lmc.check.types import STR, IntType, OptionalType
 from lmc.optimizers.assistant import Question, clean
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import DemoPool, demo_of, pick_demos
+from lmc.optimizers.demonstrations import DemoPool, as_outputs, demo_of, pick_demos
 from lmc.optimizers.describing import signature_text, value_text
 from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.routes import Module
-from lmc.prompts.spec import BARE
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.parameters import Parameters
@@ -85,9 +84,8 @@ async def _imagined(
                 if failure.infrastructure:
                     raise
                 continue
-            whole = isinstance(module.result, RecordType)
-            outputs = dict(result) if whole else {BARE: result}
-            pool.add(module.name, demo_of(module, given, outputs, "imagined"))
+            demo = demo_of(module, given, as_outputs(module, result), "imagined")
+            pool.add(module.name, demo)
     return pool
 
 

@@ -12,6 +12,7 @@ from lmc.check.types import STR, IntType, OptionalType
 from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.assistant import Question, clean
 from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.demonstrations import input_names
 from lmc.optimizers.describing import cut, rows_text, signature_text, value_text
 from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.preference import preferred
@@ -84,7 +85,7 @@ async def _won(
 ) -> float:
     """How much the second outputs are liked better, from -1 to 1."""
     task = context.source
-    names = [port.name for port in context.program.graphs[context.target].inputs]
+    names = input_names(context.program, context.target)
     first, second = ({run.row: run.pred for run in runs} for runs in (before, after))
     pairs = [
         ({n: row.values[n] for n in names if n in row.values}, first[row.id], second[row.id])

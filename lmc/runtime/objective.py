@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lmc.diagnostics import LmcError, did_you_mean, error
@@ -30,14 +30,16 @@ class Objective:
 
     text: str
     score: str  # the metric's name; `score` names it too
+    _parsed: ast.expr = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._value(self._tree(), dict.fromkeys(self._names(), 1.0))
+        object.__setattr__(self, "_parsed", self._tree())
+        self._value(self._parsed, dict.fromkeys(self._names(), 1.0))
 
     def value(self, score: float, used: Usage) -> float:
         """What a run is worth."""
         costs = {name: float(of(used)) for name, of in COSTS.items()}
-        return self._value(self._tree(), {self.score: score, "score": score} | costs)
+        return self._value(self._parsed, {self.score: score, "score": score} | costs)
 
     def _names(self) -> list[str]:
         return [self.score, "score", *COSTS]
