@@ -147,7 +147,7 @@ def main(
 
     def run(url: str, task: str, rows: dict[str, Any], seed: int) -> None:
         for budget in limits:
-            results = {o: with_lmc(url, rows, o, budget, seed) for o in optimizers.split(";")}
+            results = {o: with_lmc(url, rows, o, budget, seed) for o in optimizers.split(";") if o}
             for name in peers.split(",") if dspy else ():
                 results[f"dspy {name}"] = with_dspy(str(dspy), url, rows, name, budget, seed)
             for name, result in results.items():

@@ -9,6 +9,7 @@ from lmc.check import settings
 from lmc.check.annotations import TYPE_DECLS, default, define, resolve
 from lmc.check.program import (
     MISSING,
+    WAYS_TO_VOTE,
     DatasetDef,
     MetricDef,
     ModelDef,
@@ -208,7 +209,7 @@ def _by(decl: nodes.ModuleDecl, exprs: dict[str, nodes.Expr]) -> Any:
             return (name.name,)
         case nodes.ListLit(items=items) if all(isinstance(i, nodes.Selector) for i in items):
             return tuple(i.name.name for i in items)  # type: ignore[attr-defined]
-        case nodes.String(value="score" | "certainty" as word):
+        case nodes.String(value=word) if word in WAYS_TO_VOTE:
             return word
     return "expr"
 

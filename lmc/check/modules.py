@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lmc.check import inference, templates
 from lmc.check.access import field_type
-from lmc.check.program import ModuleDef, Param
+from lmc.check.program import Choice, ModuleDef, Param
 from lmc.check.scope import Declared, Env
 from lmc.check.settings import TABLE
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
@@ -17,9 +17,12 @@ from lmc.check.types import (
     ErrorType,
     FloatType,
     IntType,
+    ListType,
+    LiteralType,
     RecordType,
     StrType,
     Type,
+    UnionType,
 )
 from lmc.diagnostics import Label
 from lmc.source import Span
@@ -175,6 +178,9 @@ def _vote(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         _report_plain_sample(env, sample)
     if module.by != "model":
         _warn_idle(env, decl)
+    _check_weight(env, module)
+    _check_comparison(env, decl, module)
+    _check_stopping(env, decl, module)
     key = next((s for s in decl.settings if s.key.name == "by"), None)
     place = key.value.span if key else decl.name.span
     _check_by(env, module, place)
@@ -203,15 +209,18 @@ def _report_plain_sample(env: Env, sample: nodes.Expr) -> None:
 def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
     result = required(module.signature.result)
     match module.by:
-        case "model" | "certainty":
+        case "model" | "certainty" | "tournament" | "win_rate":
             return
-        case "score":
-            score = result.get("score") if isinstance(result, RecordType) else None
-            if (score is None or not is_number(score.type)) and not isinstance(result, ErrorType):
-                message = f"`{show(result)}` has no field `score` that is a number"
-                env.ctx.report(
-                    "bad-vote", message, place, help="write `by: out.field` for another one"
+        case "steps":
+            steps = result.get("steps") if isinstance(result, RecordType) else None
+            known = steps and isinstance(steps.type, ListType) and steps.type.item == STR
+            if not known and not isinstance(result, ErrorType):
+                message = (
+                    f"`{show(result)}` has no field `steps: list[str]`, whose items are shared"
                 )
+                env.ctx.report("bad-vote", message, place)
+        case "score":
+            _check_by_score(env, result, place)
         case "expr":
             _check_by_expression(env, module)
         case ():
@@ -219,6 +228,71 @@ def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
         case fields:
             for name in fields:
                 _check_by_field(env, module, result, name, place)
+
+
+def _check_by_score(env: Env, result: Type, place: Span) -> None:
+    score = result.get("score") if isinstance(result, RecordType) else None
+    if (score is None or not is_number(score.type)) and not isinstance(result, ErrorType):
+        message = f"`{show(result)}` has no field `score` that is a number"
+        env.ctx.report("bad-vote", message, place, help="write `by: out.field` for another one")
+
+
+def _check_weight(env: Env, module: ModuleDef) -> None:
+    """A weight is a number over `out`, or one of two words; it goes with counted votes only."""
+    expr = module.exprs.get("weight")
+    if expr is None:
+        return
+    if isinstance(module.by, str):
+        message = "`weight` counts for votes by equal values, and this vote goes by something else"
+        env.ctx.report("bad-vote", message, expr.span, help="write `by: .field`, or leave it out")
+    elif isinstance(expr, nodes.String) and expr.value == "score":
+        _check_by_score(env, required(module.signature.result), expr.span)
+    elif not (isinstance(expr, nodes.String) and expr.value == "certainty"):
+        inner = inner_env(env, module, out=module.signature.result)
+        inner.pure, inner.hint = "weight", "weight"
+        if not is_number(type := inference.infer(inner, expr)):
+            message = f"`weight` is a number, and this is `{show(type)}`"
+            help = 'write `weight: "score"`, `"certainty"`, or a number over `out`'
+            env.ctx.report("bad-vote", message, expr.span, help=help)
+
+
+def _check_comparison(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """`compare` says which of `first` and `second` is better."""
+    if module.by in ("tournament", "win_rate"):
+        if not _needs(env, decl, module, "compare", "better(…, first, second)"):
+            return
+    elif "compare" in module.exprs:
+        message = '`compare` decides a vote `by: "tournament"` or `by: "win_rate"`'
+        env.ctx.report("bad-vote", message, module.exprs["compare"].span)
+    else:
+        return
+    result, expr = module.signature.result, module.exprs["compare"]
+    inner = inner_env(env, module, first=result, second=result)
+    inner.hint = "compare"
+    type = inference.infer(inner, expr)
+    if not is_subtype(type, UnionType((BOOL, LiteralType(("first", "second", "tie"))))):
+        message = f"`compare` tells whether the first is better, and this is `{show(type)}`"
+        help = 'let it give a bool, or one of "first", "second", "tie"'
+        env.ctx.report("bad-vote", message, expr.span, help=help)
+
+
+def _check_stopping(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """Votes end early where equal values are counted; DSC needs a difficulty."""
+    stop = module.settings.get("stop_early")
+    rules = stop.options if isinstance(stop, Choice) else (stop,)
+    if any(rules) and (isinstance(module.by, str) or "weight" in module.exprs):
+        place = next(s.span for s in decl.settings if s.key.name == "stop_early")
+        message = "`stop_early` ends votes that count equal values, and this one needs all samples"
+        env.ctx.report("bad-vote", message, place, help="leave it out")
+    if "dsc" in rules:
+        _needs(env, decl, module, "difficulty", "a number, such as `len(question)`")
+    if "difficulty" in module.exprs:
+        inner = inner_env(env, module)
+        inner.hint = "difficulty"
+        type = inference.infer(inner, module.exprs["difficulty"])
+        if not is_number(type):
+            message = f"`difficulty` is a number, the greatest is hardest; this is `{show(type)}`"
+            env.ctx.report("bad-vote", message, module.exprs["difficulty"].span)
 
 
 def _check_by_expression(env: Env, module: ModuleDef) -> None:

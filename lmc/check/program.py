@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from lmc.check.types import EnumType, RecordType, Type
 from lmc.source import Source, Span
@@ -95,6 +95,10 @@ class ExampleDef:
     span: Span
 
 
+# By its field `score`; by the model's certainty; by the steps that samples share; by comparing.
+WAYS_TO_VOTE = ("score", "certainty", "steps", "tournament", "win_rate")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ModuleDef(Def):
     """generate, critique, refine, vote.
@@ -102,10 +106,11 @@ class ModuleDef(Def):
     `settings` holds the constant settings (keys: `settings.TABLE`); the file's `default` is not
     merged in. `min_agree` is a number of samples, or a share of `n` where it is a float; with it a
     call of the vote gives `R?`, though `signature.result` is `R`. `exprs` holds the expressions by
-    key: draft, check, until, sample, require, by, and the `check` of a generate. `by` is how a
-    vote decides: fields of the result (`.answer`), `()` for the whole value, "score" (its field
-    `score`), "certainty", "model" (a docstring and no `by`), or "expr": `exprs["by"]` over `out`,
-    a number the greatest of which wins. `subject` of a critique is found where it is not written.
+    key: draft, check, until, sample, require, by, weight, compare, difficulty, and the `check` of
+    a generate. `by` is how a vote decides: fields of the result (`.answer`), `()` for the whole
+    value, one of `WAYS_TO_VOTE`, "model" (a docstring and no `by`), or "expr": `exprs["by"]` over
+    `out`, a number the greatest of which wins. `subject` of a critique is found where it is not
+    written.
     """
 
     kind: nodes.ModuleKind
@@ -114,7 +119,7 @@ class ModuleDef(Def):
     frozen: bool
     settings: Settings
     exprs: Mapping[str, nodes.Expr]
-    by: tuple[str, ...] | Literal["score", "certainty", "model", "expr"] = ()
+    by: tuple[str, ...] | str = ()
     subject: str | None = None  # critique: the judged parameter
     examples: list[ExampleDef] = field(default_factory=list)
 

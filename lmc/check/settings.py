@@ -92,6 +92,9 @@ _MODULE = {
     "check": _EXPRESSION,
 }
 
+# Rules that end a vote early; `lmc.runtime.allocation` says what they go by.
+STOPPING = ("settled", "esc", "asc", "asc_dirichlet", "dsc")
+
 # What can stand in each kind of body.
 TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "model": {
@@ -127,7 +130,12 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "by": _EXPRESSION,
         "normalize": _fixed(BOOL),
         "ties": _fixed(_words("first", "random")),
-        "stop_early": _fixed(BOOL),
+        "stop_early": SettingSpec(UnionType((BOOL, _words(*STOPPING)))),
+        "window": SettingSpec(IntType(2, 64)),
+        "confidence": SettingSpec(FloatType(0.5, 1.0)),
+        "difficulty": _EXPRESSION,
+        "weight": _EXPRESSION,
+        "compare": _EXPRESSION,
         "min_agree": SettingSpec(UnionType((IntType(1, 64), FloatType(0.0, 1.0)))),
     },
     "tool": {"cache": _fixed(BOOL), "timeout": _fixed(_SECONDS), "retry": _DECODING["retry"]},

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget, rows_path
-from lmc.cli.terminal import FILE, cache_option, console, count, model_option, program_argument
+from lmc.cli.terminal import (
+    FILE,
+    cache_option,
+    console,
+    count,
+    model_option,
+    program_argument,
+    speculate_option,
+)
 
 if TYPE_CHECKING:
     from lmc.runtime.evaluate import Evaluation, RowResult
@@ -30,6 +38,7 @@ SHOWN_FAILURES = 3
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @model_option
 @cache_option
+@speculate_option
 def command(
     program: Path,
     budget: str | None,
@@ -37,6 +46,7 @@ def command(
     as_json: bool,
     model: str | None,
     cache: bool,
+    speculate: int,
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
@@ -46,7 +56,8 @@ def command(
     from lmc.runtime.measuring import measure
     from lmc.runtime.program import load
 
-    with load(program, model=model, cache=cache) as loaded, EvalView() as view:
+    opened = load(program, model=model, cache=cache, speculate=speculate)
+    with opened as loaded, EvalView() as view:
         found = measure(
             loaded, budget=parse_budget(budget), progress=view.row, started=view.start, **options
         )

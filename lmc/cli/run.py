@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.inputs import read_inputs
-from lmc.cli.terminal import cache_option, count, model_option, program_argument
+from lmc.cli.terminal import (
+    cache_option,
+    count,
+    model_option,
+    program_argument,
+    speculate_option,
+)
 
 if TYPE_CHECKING:
     from lmc.runtime.program import Callee
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--prompt", "prompt_only", is_flag=True, help="Show the prompt; call no model.")
 @model_option
 @cache_option
+@speculate_option
 def command(
     program: Path,
     values: tuple[str, ...],
@@ -37,6 +44,7 @@ def command(
     prompt_only: bool,
     model: str | None,
     cache: bool,
+    speculate: int,
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
     from lmc.check.types import StrType
@@ -44,7 +52,7 @@ def command(
     from lmc.runtime.program import load
     from lmc.runtime.traces import Trace
 
-    loaded = load(program, model=model, cache=cache)
+    loaded = load(program, model=model, cache=cache, speculate=speculate)
     callee = loaded.target(target)
     inputs = read_inputs(callee.graph, given, values)
     if prompt_only:

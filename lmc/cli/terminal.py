@@ -20,6 +20,10 @@ FILE = click.Path(path_type=Path, allow_dash=True)
 
 program_argument = click.argument("program", type=FILE)
 model_option = click.option("-m", "--model", help="Model to use instead of the program's own.")
+speculate_option = click.option(
+    "--speculate", default=0, type=click.IntRange(0), metavar="N",
+    help="Start up to N calls before it is known that they are wanted, where models idle (0).",
+)  # fmt: skip
 cache_option = click.option("--cache/--no-cache", default=True, help="Use the response cache (on).")
 format_option = click.option(
     "--format", "style", type=click.Choice(["text", "concise", "json"]), default="text",

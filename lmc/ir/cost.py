@@ -92,7 +92,10 @@ class _Counter:
                 return _times((str(bound), bound), _sum(list(bodies.values())))
             case "vote":
                 n = self.bound(node.attrs["n"])
-                more = [bodies[key] for key in ("key", "adjudicate") if key in bodies]
+                more = [bodies[key] for key in ("difficulty", "adjudicate") if key in bodies]
+                if "compare" in bodies:
+                    met = n - 1 if node.attrs["by"] == "tournament" else n * (n - 1) // 2
+                    more.append(_times((str(met), met), bodies["compare"]))
                 return _sum([_times((str(n), n), bodies["sample"]), *more])
             case "refine":
                 return self.refine(node, bodies)

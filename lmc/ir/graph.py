@@ -19,15 +19,16 @@ Node ops, their inputs, attributes and bodies:
     cond     condition, free     free                                   then, otherwise
     refine   inputs              rounds (int | Choice), names           draft, check?, until?,
                                                                         revise
-    vote     inputs              n (int | Choice), by, ties, names,     sample, key?,
-                                 stop_early, min_agree, normalize       adjudicate?
+    vote     inputs              n (int | Choice), by, ties, names,     sample, key?, compare?,
+                                 stop_early, min_agree, normalize,      difficulty?, adjudicate?
+                                 window? confidence? weight?
     assert   condition           message                                -
     return   value               -                                      -
 
 A body is a Graph of its own. Its `input` nodes name what it takes: the values of `free`, by name,
 plus the names the region itself binds (map: its variables; loop: the state; refine: `draft`,
-`check`; require: `out`; vote key: `out`; adjudicate: `candidates`). What operations do is in
-`lmc.ir.functions`.
+`check`; require: `out`; vote key: `out`; compare: `first`, `second`;
+adjudicate: `candidates`). What operations do is in `lmc.ir.functions`.
 """
 
 from __future__ import annotations

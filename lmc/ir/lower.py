@@ -231,15 +231,29 @@ def _vote(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made
         "stop_early": settings.get("stop_early", False),
         "min_agree": settings.get("min_agree"),
         "normalize": settings.get("normalize", False),
+        **{key: settings[key] for key in ("window", "confidence") if key in settings},
     }
+    exprs, result = module.exprs, module.signature.result
     bodies = {"sample": _body(program, module, "sample", inputs)}
     if module.by == "expr":
-        bodies["key"] = _body(
-            program, module, "by", (*inputs, Port("out", module.signature.result))
-        )
+        bodies["key"] = _body(program, module, "by", (*inputs, Port("out", result)))
+    if "weight" in exprs:
+        attrs["weight"] = weight = constant_word(exprs["weight"]) or "expr"
+        if weight == "expr":
+            bodies["key"] = _body(program, module, "weight", (*inputs, Port("out", result)))
+    if "compare" in exprs:
+        pair = (Port("first", result), Port("second", result))
+        bodies["compare"] = _body(program, module, "compare", (*inputs, *pair))
+    if "difficulty" in exprs:
+        bodies["difficulty"] = _body(program, module, "difficulty", inputs)
     if module.by == "model":
         bodies["adjudicate"] = _adjudicate(program, module, inputs)
     return "vote", attrs, bodies
+
+
+def constant_word(expr: nodes.Expr) -> str | None:
+    """The text of a plain string."""
+    return expr.value if isinstance(expr, nodes.String) else None
 
 
 def _adjudicate(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Graph:

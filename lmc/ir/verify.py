@@ -193,8 +193,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "vote": (
         ("names its inputs", _named_inputs),
-        _bodies(("sample",), ("key", "adjudicate")),
-        _given(_names_and("out", "candidates")),
+        _bodies(("sample",), ("key", "adjudicate", "compare", "difficulty")),
+        _given(_names_and("out", "candidates", "first", "second")),
         _bound("n", 1, 64),
         ("its sample is of its type", lambda p: _fits(p.node.bodies["sample"].result, p.node.type)),
     ),

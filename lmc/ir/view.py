@@ -203,7 +203,13 @@ def _vote(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> 
         "expr": "best",
         "score": "best score",
         "certainty": "most certain",
+        "steps": "most shared steps",
+        "tournament": "knockout",
+        "win_rate": "most wins",
     }
+    if "compare" in node.bodies:
+        both = {**env, "first": samples, "second": samples}
+        samples = painter.graph(node.bodies["compare"], both, inner)
     label = words[by] if isinstance(by, str) else "majority by " + ", ".join(f".{f}" for f in by)
     box = painter.box(inner, label, "decide")
     painter.connect(samples, box)

@@ -84,7 +84,7 @@ class Conversation:
             call.request,
             messages=tuple(messages),
             index=index,
-            logprobs=scope.tokens is not None or self._studied(),
+            logprobs=scope.certainty is not None or self._studied(),
             on_text=scope.run.listener if call.node is scope.run.spoken else None,
         )
         try:
@@ -110,8 +110,8 @@ class Conversation:
         value = self.call.value(outputs)
         await self._require(value)
         self.outputs = outputs
-        if self.scope.tokens is not None:
-            self._collect_logprobs(answer)
+        if self.scope.certainty is not None:
+            self._count_certainty(answer)
         if "check" in self.call.bodies and self.scope.run.trace is not None:
             self.check = await self._body("check", value)
         return value
@@ -126,12 +126,12 @@ class Conversation:
         place = self.scope.at(self.attempts.count, _BODIES.index(name))
         return await self.call.executor.run_plan(self.call.bodies[name], env, place)
 
-    def _collect_logprobs(self, answer: Answer) -> None:
+    def _count_certainty(self, answer: Answer) -> None:
         if answer.logprobs is None:
             message = f"`{self.model}` gives no log-probabilities, which `by: certainty` needs"
             raise LmcError(error("no-logprobs", message, self.call.node.span))
-        if self.scope.tokens is not None:
-            self.scope.tokens.extend(answer.logprobs)
+        if self.scope.certainty is not None:
+            self.scope.certainty.add(answer)
 
     def _trace(self) -> CallTrace:
         last = self.answers[-1] if self.answers else None

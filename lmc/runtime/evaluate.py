@@ -13,6 +13,7 @@ from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.concurrency import for_all
+from lmc.runtime.difficulty import Seat, seats
 from lmc.runtime.failures import is_infrastructure, is_own
 from lmc.runtime.statistics import mean_interval
 from lmc.runtime.traces import Trace
@@ -139,10 +140,12 @@ async def evaluate(
     """
     graph = executor.graph(target)
     _require_columns(graph, rows)
+    in_batch = seats(executor.program, graph, len(rows), in_flight)
 
-    async def one(_: int, row: Row) -> RowResult:
+    async def one(number: int, row: Row) -> RowResult:
         trace = Trace()
-        result = await _run_row(executor, graph, row, metric, trace, sample)
+        seat = in_batch(number)
+        result = await _run_row(executor, graph, row, metric, trace, sample, seat)
         result = replace(result, usage=trace.usage, trace=trace if keep_traces else None)
         if progress is not None:
             progress(result)
@@ -158,11 +161,17 @@ def row_inputs(graph: Graph, values: Mapping[str, Any], *, training: bool) -> di
 
 
 async def _run_row(
-    executor: Executor, graph: Graph, row: Row, metric: Metric, trace: Trace, sample: int
+    executor: Executor,
+    graph: Graph,
+    row: Row,
+    metric: Metric,
+    trace: Trace,
+    sample: int,
+    seat: Seat | None,
 ) -> RowResult:
     inputs = row_inputs(graph, row.values, training=executor.training)
     try:
-        pred = await executor.run(graph.name, inputs, trace=trace, sample=sample)
+        pred = await executor.run(graph.name, inputs, trace=trace, sample=sample, seat=seat)
     except LmcError as failure:
         if is_infrastructure(failure):
             return RowResult(row.id, None, error=str(failure), failed="infrastructure")

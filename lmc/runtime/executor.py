@@ -22,11 +22,13 @@ from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import Env, Flow, Plan, Step, evaluate, plan_graph, resolver
 from lmc.runtime.reach import reached_slots, reached_tools
 from lmc.runtime.scope import Observer, Run, Scope
+from lmc.runtime.speculation import Speculation
 from lmc.runtime.streaming import last_call
 from lmc.runtime.tools import Toolbox
 from lmc.runtime.traces import Trace
 
 if TYPE_CHECKING:
+    from lmc.runtime.difficulty import Seat
     from lmc.runtime.pool import ModelPool
 
 Perform = Callable[["Executor", Step, list[Any], Scope], Awaitable[Any]]
@@ -37,7 +39,8 @@ class Executor:
 
     `model` replaces the model of every module. With `training`, `train` parameters are shown to
     models. `temperature` replaces that of modules that generate. `base_dir` is where the program's
-    Python tools are looked for.
+    Python tools are looked for. `speculate` is how many calls may be under way at once before it is
+    known that they are wanted.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Executor:
         model: str | None = None,
         temperature: float | None = None,
         base_dir: Path | None = None,
+        speculate: int = 0,
     ) -> None:
         self.program = program
         self.pool = pool
@@ -59,6 +63,7 @@ class Executor:
         self.base_dir = base_dir
         self.resolve = resolver(self.parameters.choices)
         self.batcher = SampleBatcher()
+        self.speculation = Speculation(speculate, pool)
         self._plans: dict[int, Plan] = {}
         self._calls: dict[int, ModuleCall] = {}
 
@@ -72,19 +77,22 @@ class Executor:
         sample: int = 0,
         observer: Observer | None = None,
         listener: Callable[[str], None] | None = None,
+        seat: Seat | None = None,
     ) -> Any:
         """Run a module or pipeline on JSON values and return its JSON result.
 
         `sample` sets repeated runs on the same inputs apart. `stubs` are results of modules and
         tools that are not to be called. `listener` hears the text of the result piece by piece,
-        where one call of a model writes it.
+        where one call of a model writes it. `seat` is the run's place in a batch.
         """
         graph = self.graph(name)
         spoken = last_call(self.program, graph) if listener else None
-        scope = Scope(Run(trace, stubs or {}, observer, listener, spoken), sample=sample)
+        scope = Scope(Run(trace, stubs or {}, observer, listener, spoken, seat), sample=sample)
         try:
             return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
         finally:
+            if seat is not None:
+                seat.leave()
             if trace is not None:
                 trace.sort()
 

@@ -134,6 +134,10 @@ class ModelPool:
                     failure.add_note(f"fallback `{name}` failed too: {second.message}")
             raise
 
+    def idle(self) -> bool:
+        """Whether every model that was opened could take another request at once."""
+        return not any(bound.slots.locked() for bound in self._bound.values())
+
     async def close(self) -> None:
         """Close all backends and the cache."""
         backends = {id(bound.backend): bound.backend for bound in self._bound.values()}

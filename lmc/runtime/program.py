@@ -15,6 +15,7 @@ from lmc.models.base import Backend
 from lmc.prompts.spec import Message
 from lmc.runtime.cache import Cache
 from lmc.runtime.concurrency import for_all
+from lmc.runtime.difficulty import Seat, seats
 from lmc.runtime.executor import Executor, bind_inputs
 from lmc.runtime.loop import at_close, forget_closer, run_async, run_sync
 from lmc.runtime.parameters import Parameters
@@ -38,15 +39,18 @@ def load(
     model: str | None = None,
     cache: bool | str | Path = True,
     backend: Backends | None = None,
+    speculate: int = 0,
 ) -> Program:
     """Load a program (`.lmp`) or a compiled artifact (`.lmpc`); nothing of it is run.
 
     `model` takes the place of every model of the program. `cache` False keeps no answers on disk, a
-    path keeps them there. `backend` answers instead of the models: of all, or by name.
+    path keeps them there. `backend` answers instead of the models: of all, or by name. `speculate`
+    is how many calls may be under way at once before it is known that they are wanted.
     Raises: LmcError with everything that is wrong with the program.
     """
     path = Path(path)
     options: dict[str, Any] = {"model": model, "cache": cache, "backend": backend}
+    options["speculate"] = speculate
     if path.suffix == ".lmpc":
         return _load_artifact(path, options)
     checked = check_file(path)
@@ -109,10 +113,12 @@ class Program:
         model: str | None = None,
         cache: bool | str | Path = True,
         backend: Backends | None = None,
+        speculate: int = 0,
     ) -> None:
         self.graph, self.checked, self.base_dir = graph, checked, base_dir
         self.parameters = parameters or Parameters()
         self.model, self._cache, self._backend = model, cache, backend
+        self.speculate = speculate
 
     def __getattr__(self, name: str) -> Callee:
         if name.startswith("_") or name not in self.graph.exports:
@@ -165,7 +171,14 @@ class Program:
 
     def open_executor(self, pool: ModelPool) -> Executor:
         """An executor over another pool, such as one with a budget."""
-        return Executor(self.graph, pool, self.parameters, model=self.model, base_dir=self.base_dir)
+        return Executor(
+            self.graph,
+            pool,
+            self.parameters,
+            model=self.model,
+            base_dir=self.base_dir,
+            speculate=self.speculate,
+        )
 
     def open_pool(self, **more: Any) -> ModelPool:
         """A pool of the program's models; `more` goes to `ModelPool`, such as a budget."""
@@ -240,18 +253,19 @@ class Callee:
         parameters = ", ".join(f"{p.name}: {p.type}" for p in self.graph.inputs)
         return f"<{self.graph.kind} {self.graph.name}({parameters}) -> {self.graph.result}>"
 
-    def _run(
-        self, inputs: Mapping[str, Any], trace: Trace | None = None
-    ) -> Coroutine[Any, Any, Any]:
+    def _run(self, inputs: Mapping[str, Any], trace: Trace) -> Coroutine[Any, Any, Any]:
         return self.program.executor.run(self.graph.name, inputs, trace=trace)
 
-    async def _typed(self, inputs: Mapping[str, Any]) -> Any:
-        return to_python(self.graph.result, await self._run(inputs))
+    async def _typed(self, inputs: Mapping[str, Any], seat: Seat | None = None) -> Any:
+        run = self.program.executor.run(self.graph.name, inputs, seat=seat)
+        return to_python(self.graph.result, await run)
 
     async def _all(self, rows: list[dict[str, Any]], *, return_exceptions: bool) -> list[Any]:
-        async def one(_: int, inputs: dict[str, Any]) -> Any:
+        in_batch = seats(self.program.graph, self.graph, len(rows), BATCH_IN_FLIGHT)
+
+        async def one(number: int, inputs: dict[str, Any]) -> Any:
             try:
-                return await self._typed(inputs)
+                return await self._typed(inputs, in_batch(number))
             except LmcError as failure:
                 if return_exceptions:
                     return failure

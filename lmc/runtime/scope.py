@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Node
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
+if TYPE_CHECKING:
+    from lmc.models.base import Answer
+    from lmc.runtime.difficulty import Seat
+
 Observer = Callable[[CallTrace], None]
+
+
+@dataclass(slots=True)
+class Certainty:
+    """How sure a model was of all the tokens of a sample.
+
+    Self-certainty where the engine gives it (Kang et al. 2025, arXiv 2502.18581): the mean
+    divergence of a token's distribution from the uniform one; else the mean log-probability.
+    """
+
+    total: float = 0.0
+    tokens: int = 0
+
+    def add(self, answer: Answer) -> None:
+        """Count an answer that has log-probabilities."""
+        logprobs = answer.logprobs or ()
+        known = answer.certainty
+        self.total += sum(logprobs) if known is None else known * len(logprobs)
+        self.tokens += len(logprobs)
+
+    @property
+    def mean(self) -> float:
+        """The mean over the tokens, in nats."""
+        return self.total / self.tokens if self.tokens else 0.0
 
 
 @dataclass(slots=True)
@@ -22,6 +50,7 @@ class Run:
     observer: Observer | None = None
     listener: Callable[[str], None] | None = None  # hears the text of `spoken` as it comes
     spoken: Node | None = None
+    seat: Seat | None = None  # in a batch whose votes share their samples out by difficulty
 
 
 @dataclass(slots=True)
@@ -29,8 +58,8 @@ class Scope:
     """A place in the tree of runs.
 
     `sample` tells repeated samples apart: within the i-th of n samples of a vote it is
-    `outer * n + i`, and it becomes the index of each request. `tokens` collects the
-    log-probabilities of the calls inside, where a vote goes by certainty. `batched` samples ask
+    `outer * n + i`, and it becomes the index of each request. `certainty` collects
+    that of the calls inside, where a vote goes by it. `batched` samples ask
     together where they ask the same.
     """
 
@@ -38,13 +67,13 @@ class Scope:
     place: Place = ()
     region_trace: RegionTrace | None = None
     sample: int = 0
-    tokens: list[float] | None = None
+    certainty: Certainty | None = None
     batched: bool = False
 
     def at(self, *numbers: int) -> Scope:
         """The scope of a part."""
         place = self.place + numbers
-        return Scope(self.run, place, self.region_trace, self.sample, self.tokens, self.batched)
+        return Scope(self.run, place, self.region_trace, self.sample, self.certainty, self.batched)
 
     @property
     def parent(self) -> str | None:
@@ -56,11 +85,11 @@ class Scope:
         if self.region_trace is not None:
             self.region_trace.detail |= detail
 
-    def for_sample(self, index: int, n: int, tokens: list[float] | None) -> Scope:
+    def for_sample(self, index: int, n: int, certainty: Certainty | None) -> Scope:
         """The scope of one of the n samples of a vote."""
         sample = self.sample * n + index
         place = (*self.place, index)
-        return Scope(self.run, place, self.region_trace, sample, tokens, batched=True)
+        return Scope(self.run, place, self.region_trace, sample, certainty, batched=True)
 
     def region(
         self,
@@ -85,7 +114,7 @@ class Scope:
         trace.regions.append(region)
         try:
             region.result = await work(
-                Scope(self.run, self.place, region, self.sample, self.tokens, self.batched)
+                Scope(self.run, self.place, region, self.sample, self.certainty, self.batched)
             )
         except LmcError as failure:
             region.error = str(failure)

@@ -1,17 +1,20 @@
-"""A vote: n samples, one result, by majority, score, certainty or a judge."""
+"""A vote: n samples, one result, by majority, score, certainty, comparison or a judge."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
-from lmc.runtime.ballot import Ballot, ballot_key
+from lmc.runtime.allocation import CONFIDENCE, WINDOW, Limits, asc, needed, rule_named
+from lmc.runtime.ballot import Ballot, Ties, ballot_key
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Step
-from lmc.runtime.scope import Scope
+from lmc.runtime.reducers import VERDICTS, shared_steps, tournament, weighted, win_rates
+from lmc.runtime.scope import Certainty, Scope
 from lmc.runtime.traces import place_id
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ class Sample:
     index: int
     value: Any = None
     failure: LmcError | None = None
-    tokens: list[float] = field(default_factory=list)  # log-probabilities of all its calls
+    certainty: Certainty = field(default_factory=Certainty)  # over all its calls
 
 
 async def perform_vote(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
@@ -34,10 +37,12 @@ async def perform_vote(executor: Executor, step: Step, args: list[Any], scope: S
     match vote.by:
         case "model":
             return await vote.adjudicate()
-        case "certainty":
-            return await vote.most_certain()
-        case "score" | "expr":
+        case "certainty" | "score" | "expr" | "steps":
             return await vote.best_scored()
+        case "tournament" | "win_rate":
+            return await vote.most_preferred()
+        case _ if vote.settings.get("weight"):
+            return await vote.weighted_majority()
         case _:
             return await vote.majority()
 
@@ -54,22 +59,19 @@ class Vote:
         self.n: int = self.settings["n"]
         self.by: Any = self.settings.get("by") or "value"
 
-    async def majority(self) -> Any:
-        """The result most samples agree on.
+    # --- ways to decide ---
 
-        With `stop_early`, samples come in waves, each the smallest that could settle the vote, so
-        that which samples are drawn does not hang on which answers first.
-        """
-        place = place_id(self.scope.place)
-        settings = self.settings
-        ballot = Ballot(
-            self.n, settings.get("ties") or "first", settings.get("min_agree"), seed=place
+    async def majority(self) -> Any:
+        """The result most samples agree on; `stop_early` says when no more are drawn."""
+        settings, stop = self.settings, self.settings.get("stop_early")
+        limits = Limits(
+            self.n, settings.get("window") or WINDOW, settings.get("confidence") or CONFIDENCE
         )
-        samples: list[Sample] = []
-        while wave := ballot.wave() if settings.get("stop_early") else ballot.left:
-            new = await self._draw(range(len(samples), len(samples) + wave))
-            samples += new
-            ballot.keys += map(self._key, new)
+        ballot = self._ballot()
+        if stop == "dsc":
+            samples = await self._by_difficulty(ballot, limits)
+        else:
+            samples = await self._in_waves(ballot, lambda: rule_named(stop)(ballot, limits))
         self._need_one(samples)
         winner = ballot.winner()
         chosen = samples[ballot.keys.index(winner)] if winner is not None else None
@@ -78,16 +80,44 @@ class Vote:
         )
         return chosen.value if chosen else None
 
+    async def weighted_majority(self) -> Any:
+        """The result whose samples weigh most together."""
+        samples = self._need_one(await self._draw(range(self.n)))
+        keys = [self._key(sample) for sample in samples]
+        weights = [await self._number(sample, self.settings["weight"]) for sample in samples]
+        sums = weighted(keys, weights)
+        winner = max(sums, key=lambda key: sums[key])
+        chosen = samples[keys.index(winner)]
+        self.scope.note(keys=keys, weights=weights, winner=chosen.index)
+        return chosen.value
+
     async def best_scored(self) -> Any:
         """The sample with the highest score, the first of equals."""
         samples = self._need_one(await self._draw(range(self.n)))
-        return self._take(samples, [await self._score(sample) for sample in samples])
-
-    async def most_certain(self) -> Any:
-        """The sample whose tokens have the highest mean log-probability."""
-        samples = self._need_one(await self._draw(range(self.n), certainty=True))
-        scores = [sum(s.tokens) / len(s.tokens) if s.tokens else 0.0 for s in samples]
+        if self.by == "steps":
+            scores = shared_steps([sample.value["steps"] for sample in samples])
+        else:
+            scores = [await self._number(sample, self.by) for sample in samples]
         return self._take(samples, scores)
+
+    async def most_preferred(self) -> Any:
+        """The sample that wins when `compare` sets two side by side; equal ones meet as one."""
+        samples = self._need_one(await self._draw(range(self.n)))
+        keys = [self._key(sample) for sample in samples]
+        first = [samples[keys.index(key)] for key in dict.fromkeys(keys)]
+
+        async def wins(i: int, j: int) -> float:
+            pair = {"first": first[i].value, "second": first[j].value}
+            place = self.scope.at(self.n, i, j)
+            said = await self.executor.run_plan(self.bodies["compare"], {**self.env, **pair}, place)
+            return VERDICTS[said]
+
+        if self.by == "win_rate":
+            rates = await win_rates(len(first), wins)
+            return self._take(first, rates)
+        winner = first[await tournament(len(first), wins)]
+        self.scope.note(winner=winner.index)
+        return winner.value
 
     async def adjudicate(self) -> Any:
         """The result that a model settles on; where all samples agree it is not asked."""
@@ -99,20 +129,74 @@ class Vote:
         env = {**self.env, "candidates": values}
         return await self.executor.run_plan(body, env, self.scope.at(self.n))
 
-    async def _draw(self, indices: range, *, certainty: bool = False) -> list[Sample]:
+    # --- drawing samples ---
+
+    async def _by_difficulty(self, ballot: Ballot, limits: Limits) -> list[Sample]:
+        """DSC within a batch; a row that runs alone goes by ASC."""
+        seat = self.scope.run.seat
+        if seat is None:
+            return await self._in_waves(ballot, lambda: asc(ballot, limits))
+        place = self.scope.at(self.n)
+        difficulty = await self.executor.run_plan(self.bodies["difficulty"], self.env, place)
+        start = min(self.n, await seat.batch.turn(seat.number, float(difficulty)))
+
+        def more() -> int:
+            if not ballot.keys:
+                return start
+            return 0 if start == 1 and ballot.counts() else asc(ballot, limits)
+
+        samples = await self._in_waves(ballot, more)
+        agreed = len(set(ballot.keys)) == 1 and ballot.keys[0] is not None
+        seat.batch.voted(seat.number, needed(asc, ballot, limits), agreed=agreed)
+        return samples
+
+    async def _in_waves(self, ballot: Ballot, more: Any) -> list[Sample]:
+        """Samples in waves until the rule wants no more.
+
+        Where speculation is allowed, a wave draws ahead; what turns out not to be wanted is
+        cancelled, and never counts.
+        """
+        samples: list[Sample] = []
+        ahead: list[asyncio.Task[Sample]] = []
+        async with self.executor.speculation.holding(ahead) as room:
+            while wave := more():
+                start, top = len(samples), len(samples) + wave
+                if not ahead and not room():
+                    new = await self._draw(range(start, top))
+                else:
+                    top = min(self.n, max(top, start + len(ahead) + room()))
+                    drawn = range(start + len(ahead), top)
+                    ahead += [asyncio.ensure_future(self._sample(i)) for i in drawn]
+                    new = await _first(ahead, wave)
+                samples += new
+                ballot.keys += map(self._key, new)
+        return samples
+
+    async def _draw(self, indices: range) -> list[Sample]:
         async def draw(_: int, index: int) -> Sample:
-            sample = Sample(index)
-            tokens = sample.tokens if certainty else self.scope.tokens
-            scope = self.scope.for_sample(index, self.n, tokens)
-            try:
-                sample.value = await self.executor.run_plan(self.bodies["sample"], self.env, scope)
-            except LmcError as failure:
-                if not is_own(failure):
-                    raise
-                sample.failure = failure
-            return sample
+            return await self._sample(index)
 
         return await for_all(indices, draw)
+
+    async def _sample(self, index: int) -> Sample:
+        sample = Sample(index)
+        certain = "certainty" in (self.by, self.settings.get("weight"))
+        certainty = sample.certainty if certain else self.scope.certainty
+        scope = self.scope.for_sample(index, self.n, certainty)
+        try:
+            sample.value = await self.executor.run_plan(self.bodies["sample"], self.env, scope)
+        except LmcError as failure:
+            if not is_own(failure):
+                raise
+            sample.failure = failure
+        return sample
+
+    # --- what samples are worth ---
+
+    def _ballot(self) -> Ballot:
+        ties: Ties = self.settings.get("ties") or "first"
+        enough, seed = self.settings.get("min_agree"), place_id(self.scope.place)
+        return Ballot(self.n, ties, enough, seed=seed)
 
     def _need_one(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples that gave a value. Raises: the first failure where all failed."""
@@ -131,18 +215,33 @@ class Vote:
         if sample.failure is not None:
             return None
         value = sample.value
-        if self.by != "value":
+        if not isinstance(self.by, str):
             value = [value.get(name) for name in self.by]
         return ballot_key(value, normalize=bool(self.settings.get("normalize")))
 
-    async def _score(self, sample: Sample) -> float:
-        score = await self._compute(sample) if self.by == "expr" else sample.value["score"]
+    async def _number(self, sample: Sample, source: str) -> float:
+        """A sample's score or weight: its certainty, its field `score`, or what is computed."""
+        match source:
+            case "certainty":
+                return sample.certainty.mean
+            case "score":
+                score = sample.value["score"]
+            case _:
+                env = {**self.env, "out": sample.value}
+                place = self.scope.at(sample.index, -1)
+                score = await self.executor.run_plan(self.bodies["key"], env, place)
         if not isinstance(score, int | float):
             message = f"`by` needs a number for every sample, and sample {sample.index} has none"
             raise LmcError(error("no-score", message, self.node.span))
         return float(score)
 
-    async def _compute(self, sample: Sample) -> Any:
-        env = {**self.env, "out": sample.value}
-        place = self.scope.at(sample.index, -1)
-        return await self.executor.run_plan(self.bodies["key"], env, place)
+
+async def _first(tasks: list[asyncio.Task[Sample]], count: int) -> list[Sample]:
+    """The results of the first tasks, which leave the list; a failure is raised as it is."""
+    first = tasks[:count]
+    try:
+        return list(await asyncio.gather(*first))
+    finally:
+        for task in first:
+            task.cancel()  # those that a failure left running
+        del tasks[:count]

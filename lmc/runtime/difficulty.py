@@ -1,0 +1,116 @@
+"""Difficulty-adaptive voting over a batch: what is easy gets one sample, what is hard gets many.
+
+Source: DSC, Wang et al. 2024, arXiv 2408.13457, section 3: problems are ranked by difficulty; from
+the hardest on, each starts with as many samples as its harder neighbours took; where a run of them
+agrees from the first samples on, all that is easier gets a single one. Here a block of neighbours
+votes at once, and starts with the fewest that any of those before needed, not with their mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lmc.ir.graph import Graph, ProgramGraph
+
+PRESAMPLES = 4  # what the first rows start with
+AGREEING = 16  # rows in a row that agree at once: all that follow are easy
+BLOCK = 8  # rows that vote side by side
+NEIGHBOURS = 8  # whose sizes predict the next
+
+
+@dataclass(slots=True)
+class Batch:
+    """The rows that vote together; each enters once, by its number, or leaves.
+
+    Which samples are drawn depends on difficulties and answers, not on who comes first. Belongs to
+    one event loop.
+    """
+
+    rows: int
+    _entered: dict[int, float] = field(default_factory=dict)
+    _gone: set[int] = field(default_factory=set)
+    _turns: dict[int, asyncio.Future[int]] = field(default_factory=dict)
+    _order: list[int] | None = None
+    _next: int = 0
+    _block: set[int] = field(default_factory=set)
+    _sizes: dict[int, tuple[int, bool]] = field(default_factory=dict)
+
+    async def turn(self, number: int, difficulty: float) -> int:
+        """Wait for a row's turn; gives how many samples it starts with, 1 where it is easy."""
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._turns[number] = turn
+        self._entered[number] = difficulty
+        self._advance()
+        return await turn
+
+    def voted(self, number: int, samples: int, *, agreed: bool) -> None:
+        """Say how many samples a row needed, and whether all that it drew were equal."""
+        self._sizes[number] = samples, agreed
+
+    def leave(self, number: int) -> None:
+        """A row is done, whether it voted or failed."""
+        self._gone.add(number)
+        self._advance()
+
+    def _advance(self) -> None:
+        if len(self._entered.keys() | self._gone) < self.rows:
+            return
+        if self._order is None:
+            self._order = sorted(self._entered, key=lambda i: (-self._entered[i], i))
+        while not self._block - self._gone and self._next < len(self._order):
+            self._block = set(self._order[self._next : self._next + BLOCK])
+            before = [self._sizes[i] for i in self._order[: self._next] if i in self._sizes]
+            self._next += BLOCK
+            start = _start(before)
+            if start == 1:
+                self._block |= set(self._order[self._next :])
+                self._next = len(self._order)
+            for number in self._block - self._gone:
+                self._turns[number].set_result(start)
+
+
+def _start(before: list[tuple[int, bool]]) -> int:
+    last = before[-AGREEING:]
+    if len(last) == AGREEING and all(agreed for _, agreed in last):
+        return 1
+    sizes = [size for size, _ in before[-NEIGHBOURS:]]
+    return max(2, min(sizes)) if sizes else PRESAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One row's place in its batch."""
+
+    batch: Batch
+    number: int
+
+    def leave(self) -> None:
+        """Say that the row is done."""
+        self.batch.leave(self.number)
+
+
+def seats(
+    program: ProgramGraph, graph: Graph, rows: int, in_flight: int
+) -> Callable[[int], Seat | None]:
+    """A place for each of some rows, where running the graph makes just one vote by difficulty.
+
+    Rows wait for one another, so a batch has no more of them than can be in flight.
+    """
+    if not _votes_once(program, graph):
+        return lambda number: None
+    starts = range(0, rows, max(1, in_flight // 2))
+    batches = [Batch(min(starts.step, rows - start)) for start in starts]
+    return lambda number: Seat(batches[number // starts.step], number)
+
+
+def _votes_once(program: ProgramGraph, graph: Graph) -> bool:
+    """Whether all of a graph's way leads to one vote by difficulty, in no branch and no loop."""
+    found = 0
+    for node in graph.nodes:
+        if node.op == "vote":
+            found += node.attrs.get("stop_early") == "dsc"
+        elif node.op == "call" and _votes_once(program, program.graphs[node.attrs["target"]]):
+            found += 1
+    return found == 1

@@ -1,0 +1,104 @@
+"""Rules that end a vote early: what they draw, and that it hangs on nothing but the votes."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmc.runtime.allocation import (
+    RULES,
+    Limits,
+    asc,
+    beta_confidence,
+    dirichlet_confidence,
+    esc,
+    rule_named,
+)
+from lmc.runtime.ballot import Ballot
+from lmc.runtime.difficulty import AGREEING, PRESAMPLES, Batch
+
+
+def drawn(rule: str, answers: str, **limits: float) -> int:
+    """Samples that a rule draws from a row of answers."""
+    ballot = Ballot(len(answers))
+    while wave := rule_named(rule)(ballot, Limits(len(answers), **limits)):  # type: ignore[arg-type]
+        ballot.keys += answers[len(ballot.keys) : len(ballot.keys) + wave]
+    return len(ballot.keys)
+
+
+def test_asc_stops_once_the_leader_is_certain() -> None:
+    assert drawn("asc", "a" * 40) == 4  # 1 - 0.5 ** 5 > 0.95
+    assert drawn("asc", "ab" + "a" * 38) == 7
+    assert drawn("asc", "a" * 40, confidence=0.99) == 6
+
+
+def test_esc_stops_after_a_window_that_agrees() -> None:
+    assert drawn("esc", "aaaaaaaaaa") == 5
+    assert drawn("esc", "ababab" + "a" * 34) == 15
+    assert drawn("esc", "aaaaaaaaaa", window=3) == 3
+
+
+def test_abstentions_are_no_agreement() -> None:
+    assert esc(Ballot(20, keys=[None] * 5), Limits(20)) > 0
+    assert asc(Ballot(20, keys=[None] * 5), Limits(20)) > 0
+
+
+@given(st.text("abc", min_size=1, max_size=40), st.sampled_from(sorted(RULES)))
+def test_rules_end_and_stay_within_n(answers: str, rule: str) -> None:
+    assert 1 <= drawn(rule, answers) <= len(answers)
+
+
+@given(st.text("abc", min_size=1, max_size=24))
+def test_waves_draw_no_more_than_one_by_one(answers: str) -> None:
+    ballot = Ballot(len(answers))
+    while asc(ballot, Limits(len(answers))):
+        ballot.keys.append(answers[len(ballot.keys)])
+    assert drawn("asc", answers) == len(ballot.keys)
+
+
+@pytest.mark.parametrize("counts", [(3,), (4, 1), (5, 3), (6, 5)])
+def test_confidence_is_that_of_the_posterior(counts: tuple[int, ...]) -> None:
+    """Against shares drawn from the posterior."""
+    rng = random.Random(str(counts))
+    beta, dirichlet, times = 0, 0, 20_000
+    for _ in range(times):
+        shares = [rng.gammavariate(c + 1, 1) for c in (*counts, 0)]
+        second = shares[1]
+        beta += shares[0] > second
+        dirichlet += shares[0] > max(shares[1:])
+    assert beta_confidence(counts) == pytest.approx(beta / times, abs=0.015)
+    assert dirichlet_confidence(counts) == pytest.approx(dirichlet / times, abs=0.015)
+
+
+async def test_a_batch_goes_from_hard_to_easy() -> None:
+    import asyncio
+
+    hard, rows = 8, 8 + AGREEING + 8
+    batch, starts, order = Batch(rows), {}, []
+
+    async def row(number: int, difficulty: float) -> None:
+        starts[number] = await batch.turn(number, difficulty)
+        order.append(number)
+        batch.voted(number, 20 if number < hard else 3, agreed=number >= hard)
+        batch.leave(number)
+
+    numbers = list(range(rows))
+    random.Random(1).shuffle(numbers)
+    await asyncio.gather(*(row(number, rows - number) for number in numbers))
+    assert order == sorted(order, key=lambda number: number // 8)
+    assert all(starts[number] == PRESAMPLES for number in range(8))
+    assert all(starts[number] == 20 for number in range(8, 16))  # as their harder neighbours took
+    assert all(starts[number] == 1 for number in range(hard + AGREEING, rows))
+
+
+async def test_rows_that_leave_hold_nobody_up() -> None:
+    import asyncio
+
+    batch = Batch(3)
+    turn = asyncio.ensure_future(batch.turn(0, 1.0))
+    batch.leave(1)
+    await asyncio.sleep(0)
+    assert not turn.done()
+    batch.leave(2)
+    assert await turn == PRESAMPLES

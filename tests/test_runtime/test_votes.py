@@ -1,0 +1,155 @@
+"""Votes as the language writes them: weights, comparisons, early ends, speculation."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from lmc.models.base import Answer, Request
+from lmc.models.scripted import Scripted
+from lmc.runtime.executor import Executor
+from lmc.runtime.pool import ModelPool
+from lmc.runtime.program import Program
+from lmc.runtime.traces import Trace
+from tests.programs import lowered
+
+SOLVING = """
+record Sol {{ answer: str  score: float(0..1)  steps: list[str] }}
+generate solve(q: str) -> Sol {{ \"\"\"Solve.\"\"\" temperature: 0.7 layout: "json" }}
+generate better(q: str, first: Sol, second: Sol) -> "first" | "second" {{ \"\"\"Better?\"\"\" }}
+vote main(q: str) -> Sol {{ sample: solve(q) n: {n} {how} }}
+"""
+
+
+def sol(answer: str, score: float = 0.5, *steps: str) -> str:
+    return json.dumps({"answer": answer, "score": score, "steps": steps})
+
+
+def voting(n: int, how: str, samples: Sequence[Any], **more: Any) -> Executor:
+    """A vote whose samples are given; of two, the one with the greater answer is better."""
+
+    def script(request: Request) -> list[Any]:
+        if request.messages[0]["content"].startswith("Better?"):
+            shown = request.messages[-1]["content"]
+            first, second = (
+                json.loads(p)["answer"] for p in shown.split("[[first]] ")[1].split("\n[[second]] ")
+            )
+            return ["first" if first > second else "second"]
+        return list(samples[request.index : request.index + request.n])
+
+    graph = lowered(SOLVING.format(n=n, how=how))
+    pool = ModelPool(graph.models, graph.default, backends={"*": Scripted(script)})
+    return Executor(graph, pool, **more)
+
+
+def asked(executor: Executor) -> int:
+    """Samples of `solve` that were asked for."""
+    seen = executor.pool.bind(None).backend.requests  # type: ignore[attr-defined]
+    return sum(r.n for r in seen if r.messages[0]["content"].startswith("Solve."))
+
+
+async def run(executor: Executor) -> str:
+    return str((await executor.run("main", {"q": "?"}))["answer"])
+
+
+async def test_weights_can_outvote_a_majority() -> None:
+    samples = [sol("a", 0.1), sol("a", 0.2), sol("b", 0.9)]
+    assert await run(voting(3, "by: .answer", samples)) == "a"
+    assert await run(voting(3, 'by: .answer weight: "score"', samples)) == "b"
+    assert await run(voting(3, "by: .answer weight: 1.0 - out.score", samples)) == "a"
+
+
+async def test_a_weight_can_be_certainty() -> None:
+    sure = {"a": (2.0, 1.0), "b": (9.0, 1.0)}  # of the engine's own; mean log-probabilities alike
+    samples = [
+        Answer(sol(name), logprobs=(-1.0,) * 3, certainty=sure[name][0]) for name in ("a", "a", "b")
+    ]
+    assert await run(voting(3, 'by: .answer weight: "certainty"', samples)) == "b"
+
+
+async def test_the_chain_whose_steps_others_share_wins() -> None:
+    samples = [
+        sol("a", 0.5, "x = 1", "y = 9"), sol("b", 0.5, "X = 1.", "y = 2"), sol("c", 0.5, "y = 2"),
+    ]  # fmt: skip
+    assert await run(voting(3, 'by: "steps"', samples)) == "b"
+
+
+@pytest.mark.parametrize("how", ["tournament", "win_rate"])
+async def test_comparisons_find_the_best(how: str) -> None:
+    samples = [sol(name) for name in "bdacd"]
+    executor = voting(5, f'by: "{how}" compare: better(q, first, second)', samples)
+    assert await run(executor) == "d"
+    calls = len(executor.pool.bind(None).backend.requests)  # type: ignore[attr-defined]
+    assert calls == 1 + (3 if how == "tournament" else 6)  # equal samples meet as one
+
+
+@pytest.mark.parametrize(
+    ("rule", "samples"), [("asc", 4), ("asc_dirichlet", 4), ("esc", 5), ("settled", 10)]
+)
+async def test_votes_end_when_the_rule_says_so(rule: str, samples: int) -> None:
+    executor = voting(20, f'by: .answer stop_early: "{rule}"', [sol("a")] * 20)
+    assert await run(executor) == "a"
+    assert asked(executor) == samples
+
+
+async def test_a_batch_shares_its_samples_out_by_difficulty() -> None:
+    """Hard rows disagree; the easy ones, shorter, do not: those come to take one sample each."""
+    counts: dict[int, int] = {}
+
+    def script(request: Request) -> list[str]:
+        question = request.messages[-1]["content"]
+        length = len(question.split("]] ")[-1])
+        counts[length] = counts.get(length, 0) + request.n
+        indices = range(request.index, request.index + request.n)
+        return ["ab"[i % 2] if length > 40 else "a" for i in indices]
+
+    graph = lowered(
+        'generate g(q: str) -> str { """Solve.""" temperature: 0.7 }\n'
+        'vote v(q: str) -> str { sample: g(q) n: 40 stop_early: "dsc" difficulty: len(q) }\n'
+        "pipeline main(q: str) -> str { return v(q) }"
+    )
+    program = Program(graph, backend=Scripted(script), cache=False)
+    results = program.main.batch(["x" * (n + 1) for n in range(60)])
+    program.close()
+    assert results == ["a"] * 60
+    assert all(counts[n] > 30 for n in range(42, 61))
+    assert all(counts[n] == 1 for n in range(1, 17))
+    assert sum(counts.values()) < 60 * 20
+
+
+async def test_speculation_draws_ahead_and_cancels_what_is_not_wanted() -> None:
+    cancelled, started = [], []
+
+    class Slow(Scripted):
+        async def generate(self, request: Request) -> Sequence[Answer]:
+            started.append(request.index)
+            try:
+                await asyncio.sleep(0.05 * (1 + request.index))
+            except asyncio.CancelledError:
+                cancelled.append(request.index)
+                raise
+            return await super().generate(request)
+
+    graph = lowered(
+        'generate g(q: str) -> str { """Solve.""" temperature: 0.7 }\n'
+        'vote main(q: str) -> str { sample: g(q) n: 9 stop_early: "asc" }'
+    )
+
+    async def one(speculate: int) -> tuple[Any, Trace]:
+        backend = Slow(lambda request: ["ab"[request.index == 1]] * request.n)
+        backend.capabilities = type(backend.capabilities)()  # one sample a request
+        pool = ModelPool(graph.models, graph.default, backends={"*": backend})
+        trace = Trace()
+        executor = Executor(graph, pool, speculate=speculate)
+        return await executor.run("main", {"q": "?"}, trace=trace), trace
+
+    plain, trace = await one(0)
+    assert sorted(started) == list(range(len(trace.calls)))
+    before = trace.regions[0].detail
+    started.clear()
+    ahead, trace = await one(4)
+    assert (ahead, trace.regions[0].detail) == (plain, before)
+    assert len(started) > len(before["keys"]) and cancelled
+    assert len(cancelled) <= 4
