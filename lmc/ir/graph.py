@@ -14,14 +14,14 @@ Node ops, their inputs, attributes and bodies:
     model    module's inputs     slots (Slots), role, names             require?, check?
     call     arguments           target                                 -
     tool     arguments           target (tool name)                     -
-    map      iterable(s), free   count (of iterables), free (names)     item, filter?
+    map      iterable(s), free   count, free (names), in_flight?        item, filter?
     loop     start, free         name, bound (int | Choice), free       body, until?
     cond     condition, free     free                                   then, otherwise
     refine   inputs              rounds (int | Choice), names           draft, check?, until?,
                                                                         revise
     vote     inputs              n (int | Choice), by, ties, names,     sample, key?, compare?,
                                  stop_early, min_agree, normalize,      difficulty?, adjudicate?
-                                 window? confidence? weight?
+                                 window? confidence? weight? fused?
     assert   condition           message                                -
     return   value               -                                      -
 

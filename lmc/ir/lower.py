@@ -228,7 +228,7 @@ def _vote(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made
         "n": settings.get("n", DEFAULT_SAMPLES),
         "by": module.by or "value",
         "ties": settings.get("ties", "first"),
-        "stop_early": settings.get("stop_early", False),
+        "stop_early": settings.get("stop_early"),
         "min_agree": settings.get("min_agree"),
         "normalize": settings.get("normalize", False),
         **{key: settings[key] for key in ("window", "confidence") if key in settings},

@@ -10,7 +10,9 @@ from lmc.check.program import Choice
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
 
 # Attributes that say nothing where they have these values.
-_PLAIN = {"free": (), "min_agree": None, "normalize": False, "stop_early": False, "message": None}
+_PLAIN = {
+    "free": (), "min_agree": None, "normalize": False, "stop_early": None, "message": None,
+}  # fmt: skip
 
 
 def print_program(program: ProgramGraph) -> str:

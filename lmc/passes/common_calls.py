@@ -19,11 +19,11 @@ from lmc.passes.rewrite import every_body, every_graph
 def common_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Share equal nodes within each graph."""
     cached = frozenset(name for name, tool in program.tools.items() if tool.settings.get("cache"))
-    return every_graph(program, lambda graph: _share(graph, cached))
+    return every_graph(program, lambda graph: _share(graph, cached, context))
 
 
-def _share(graph: Graph, cached: frozenset[str]) -> Graph:
-    graph = every_body(graph, lambda body: _share(body, cached))
+def _share(graph: Graph, cached: frozenset[str], context: PassContext) -> Graph:
+    graph = every_body(graph, lambda body: _share(body, cached, context))
     first: dict[Hashable, str] = {}
     renamed: dict[str, str] = {}
     kept: list[Node] = []
@@ -32,6 +32,9 @@ def _share(graph: Graph, cached: frozenset[str]) -> Graph:
         key = _key(node, cached)
         if key is not None and key in first:
             renamed[node.id] = first[key]
+            if node.op in ("call", "tool"):
+                words = f"`{node.attrs['target']}` is called once for equal inputs"
+                context.remark(graph.name, words, "a call", node.span)
             continue
         if key is not None:
             first[key] = node.id

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph
+from lmc.passes.rewrite import every_body, every_graph, nodes_of
 
 
 def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Drop what does not reach a result."""
-    slim = every_graph(program, _slim)
+    slim = every_graph(program, lambda graph: _slim(graph, context))
     live = _reachable(slim, context)
     return replace(
         slim,
@@ -26,14 +26,18 @@ def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     )
 
 
-def _slim(graph: Graph) -> Graph:
+def _slim(graph: Graph, context: PassContext) -> Graph:
     """A graph without unread nodes; its bodies first, since they decide what a region reads."""
-    graph = every_body(graph, _slim)
+    graph = every_body(graph, lambda body: _slim(body, context))
     nodes = [_without_unread(node) for node in graph.nodes]
     live: set[str] = set()
     for node in reversed(nodes):
         if node.id in live or node.op == "return" or _asserts(node):
             live |= {node.id, *node.inputs}
+    for node in nodes:
+        if node.id not in live and node.op in ("call", "tool"):
+            words = f"nobody reads this result of `{node.attrs['target']}`"
+            context.remark(graph.name, words, "a call", node.span)
     kept = tuple(node for node in nodes if node.id in live)
     return replace(graph, nodes=kept)
 
@@ -79,8 +83,4 @@ def _reachable(program: ProgramGraph, context: PassContext) -> set[str]:
 
 
 def _targets(graph: Graph) -> Iterator[str]:
-    for node in graph.nodes:
-        if node.op in ("call", "tool"):
-            yield node.attrs["target"]
-        for body in node.bodies.values():
-            yield from _targets(body)
+    return (node.attrs["target"] for node in nodes_of(graph) if node.op in ("call", "tool"))

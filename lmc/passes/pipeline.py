@@ -6,12 +6,27 @@ from collections.abc import Callable, Iterator
 
 from lmc.ir.graph import ProgramGraph
 from lmc.passes.common_calls import common_calls
+from lmc.passes.constant_folding import constant_folding
 from lmc.passes.context import PassContext
 from lmc.passes.dead_code import dead_code
+from lmc.passes.early_exit import early_exit
+from lmc.passes.fuse_samples import fuse_samples
+from lmc.passes.inline import inline
+from lmc.passes.prefix_first import prefix_first
+from lmc.passes.split_maps import split_maps
 
 Pass = Callable[[ProgramGraph, PassContext], ProgramGraph]
 
-PASSES: tuple[Pass, ...] = (common_calls, dead_code)
+PASSES: tuple[Pass, ...] = (
+    inline,
+    constant_folding,
+    common_calls,
+    dead_code,
+    early_exit,
+    fuse_samples,
+    split_maps,
+    prefix_first,
+)
 
 
 def run_passes(program: ProgramGraph, context: PassContext | None = None) -> ProgramGraph:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph
 
 Rewrite = Callable[[Graph], Graph]
 
@@ -37,3 +37,39 @@ def every_body(graph: Graph, rewrite: Rewrite) -> Graph:
         for node in graph.nodes
     )
     return replace(graph, nodes=nodes)
+
+
+def nodes_of(graph: Graph) -> Iterator[Node]:
+    """All nodes of a graph, those of its bodies included."""
+    for node in graph.nodes:
+        yield node
+        for body in node.bodies.values():
+            yield from nodes_of(body)
+
+
+def in_order_of_calls(program: ProgramGraph) -> Iterator[str]:
+    """Names of the graphs, each after those that it calls."""
+    done: set[str] = set()
+
+    def visit(start: str) -> Iterator[str]:
+        todo = [(start, _called(program, start))]
+        while todo:
+            name, targets = todo[-1]
+            target = next((t for t in targets if t not in done), None)
+            if target is not None:
+                todo.append((target, _called(program, target)))
+                continue
+            todo.pop()
+            if name not in done:
+                done.add(name)
+                yield name
+
+    for name in program.graphs:
+        if name not in done:
+            yield from visit(name)
+
+
+def _called(program: ProgramGraph, name: str) -> Iterator[str]:
+    for node in nodes_of(program.graphs[name]):
+        if node.op == "call" and node.attrs["target"] in program.graphs:
+            yield node.attrs["target"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.check.types import RecordType
 from lmc.diagnostics import LmcError
-from lmc.runtime.concurrency import for_all
+from lmc.runtime.concurrency import MAX_IN_FLIGHT, for_all
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, Step, free_values, variable_names
 from lmc.runtime.scope import Scope
@@ -39,7 +39,8 @@ async def perform_map(executor: Executor, step: Step, args: list[Any], scope: Sc
             return _DROPPED
         return await executor.run_plan(item, env, scope.at(index, 1))
 
-    results = await for_all(list(zip(*args[:count])), work)
+    in_flight = step.node.attrs.get("in_flight", MAX_IN_FLIGHT)
+    results = await for_all(list(zip(*args[:count])), work, in_flight=in_flight)
     return [value for value in results if value is not _DROPPED]
 
 

@@ -85,11 +85,13 @@ class Scope:
         if self.region_trace is not None:
             self.region_trace.detail |= detail
 
-    def for_sample(self, index: int, n: int, certainty: Certainty | None) -> Scope:
+    def for_sample(
+        self, index: int, n: int, certainty: Certainty | None, *, batched: bool
+    ) -> Scope:
         """The scope of one of the n samples of a vote."""
         sample = self.sample * n + index
         place = (*self.place, index)
-        return Scope(self.run, place, self.region_trace, sample, certainty, batched=True)
+        return Scope(self.run, place, self.region_trace, sample, certainty, batched)
 
     def region(
         self,

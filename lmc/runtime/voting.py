@@ -182,7 +182,8 @@ class Vote:
         sample = Sample(index)
         certain = "certainty" in (self.by, self.settings.get("weight"))
         certainty = sample.certainty if certain else self.scope.certainty
-        scope = self.scope.for_sample(index, self.n, certainty)
+        batched = "fused" in self.settings
+        scope = self.scope.for_sample(index, self.n, certainty, batched=batched)
         try:
             sample.value = await self.executor.run_plan(self.bodies["sample"], self.env, scope)
         except LmcError as failure:

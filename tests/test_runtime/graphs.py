@@ -91,6 +91,7 @@ def vote(
 ) -> Graph:
     """A vote over one input `x`."""
     build = Build(name, x=STR)
+    attrs.setdefault("fused", tuple(n.attrs["target"] for n in sample.nodes if n.op == "call"))
     return build.done(
         build.region("vote", result, bodies={"sample": sample, **(more or {})}, **attrs),
         "vote",

@@ -236,7 +236,7 @@ async def test_a_filter_may_ask_a_model() -> None:
 
 
 async def test_a_long_map_does_not_start_all_items_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmc.runtime.concurrency.for_all.__kwdefaults__", {"in_flight": 8})
+    monkeypatch.setattr("lmc.runtime.regions.MAX_IN_FLIGHT", 8)
     backend = Slow(question)
     ex = executor(
         backend, generate("g"), mapping(calling("g", x=STR)), default={"concurrency": 1000}

@@ -18,7 +18,7 @@ critique judge(q: str, draft: str) -> Verdict { "judge" subject: draft }
 refine better(q: str) -> str {
   "revise" draft: draft_it(q) check: judge(q, draft) until: check.ok rounds: 1
 }
-vote main(q: str) -> str { sample: better(q) n: 2 }
+vote main(q: str) -> str { sample: better(q) n: 2 stop_early: false }
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lmc.models.base import Answer, Request
 from lmc.models.scripted import Scripted
+from lmc.passes.pipeline import run_passes
 from lmc.runtime.executor import Executor
 from lmc.runtime.pool import ModelPool
 from lmc.runtime.program import Program
@@ -39,7 +40,7 @@ def voting(n: int, how: str, samples: Sequence[Any], **more: Any) -> Executor:
             return ["first" if first > second else "second"]
         return list(samples[request.index : request.index + request.n])
 
-    graph = lowered(SOLVING.format(n=n, how=how))
+    graph = run_passes(lowered(SOLVING.format(n=n, how=how)))
     pool = ModelPool(graph.models, graph.default, backends={"*": Scripted(script)})
     return Executor(graph, pool, **more)
 

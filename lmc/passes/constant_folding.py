@@ -1,0 +1,76 @@
+"""Constant folding: operations on constants are computed, branches that are never taken go.
+
+An operation that would fail is left where it is, so that it fails where the reader expects it. So
+is what an assertion compares: when it does not hold, both sides are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lmc.ir.functions import FUNCTIONS, canonical
+from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.passes.context import PassContext
+from lmc.passes.rewrite import every_body, every_graph
+
+MOST_CHARS = 10_000  # of a folded constant
+
+
+def constant_folding(program: ProgramGraph, context: PassContext) -> ProgramGraph:
+    """Fold within each graph."""
+    return every_graph(program, lambda graph: _fold(graph, context))
+
+
+def _fold(graph: Graph, context: PassContext) -> Graph:
+    graph = every_body(graph, lambda body: _fold(body, context))
+    known: dict[str, Any] = {}
+    renamed: dict[str, str] = {}
+    nodes: list[Node] = []
+    asserted = {id for node in graph.nodes if node.op == "assert" for id in node.inputs}
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
+        if node.op == "cond" and node.inputs[0] in known:
+            renamed[node.id] = _take_branch(node, known[node.inputs[0]], nodes, known)
+            context.remark(graph.name, "a branch is never taken", "a decision", node.span)
+            continue
+        folded = node if node.id in asserted else _computed(node, known)
+        if folded is not node:
+            words = f"`{node.attrs['fn']}` of constants"
+            context.remark(graph.name, words, "an operation", node.span)
+        if folded.op == "const":
+            known[folded.id] = folded.attrs["value"]
+        nodes.append(folded)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _computed(node: Node, known: Mapping[str, Any]) -> Node:
+    if node.op != "op" or not all(id in known for id in node.inputs):
+        return node
+    try:
+        value = FUNCTIONS[node.attrs["fn"]](node.attrs, *(known[id] for id in node.inputs))
+        short = len(canonical(value)) <= MOST_CHARS
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return node
+    return replace(node, op="const", inputs=(), attrs={"value": value}) if short else node
+
+
+def _take_branch(node: Node, taken: bool, nodes: list[Node], known: dict[str, Any]) -> str:
+    """Append the branch that is taken in place of the condition; gives its value."""
+    body = node.bodies["then" if taken else "otherwise"]
+    outer = dict(zip(node.attrs["free"], node.inputs[1:]))
+    names: dict[str, str] = {}
+    for inner in body.nodes:
+        if inner.op == "input":
+            names[inner.id] = outer[inner.attrs["name"]]
+        elif inner.op == "return":
+            return names[inner.inputs[0]]
+        else:
+            names[inner.id] = id = f"{node.id}.{inner.id.lstrip('%')}"
+            moved = replace(inner, id=id, inputs=tuple(names[i] for i in inner.inputs))
+            moved = _computed(moved, known)
+            if moved.op == "const":
+                known[id] = moved.attrs["value"]
+            nodes.append(moved)
+    raise AssertionError("a branch returns")

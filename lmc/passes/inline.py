@@ -1,0 +1,70 @@
+"""Inline: a call of a small pipeline becomes the nodes of that pipeline.
+
+The other passes see across it then: equal calls on both sides are shared, constants folded. Modules
+stay calls: an optimizer sets them as one thing. So does a pipeline that a test stubs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.passes.context import PassContext
+from lmc.passes.rewrite import every_body, every_graph, in_order_of_calls
+
+MOST_NODES = 200  # of a pipeline that is inlined
+
+
+def inline(program: ProgramGraph, context: PassContext) -> ProgramGraph:
+    """Replace calls of pipelines, the innermost first."""
+    stubbed = {name for test in program.tests for name in test.stubs}
+    done: dict[str, Graph] = {}
+
+    def rewrite(graph: Graph) -> Graph:
+        return _inline(graph, done, context)
+
+    for name in in_order_of_calls(program):
+        graph = rewrite(program.graphs[name])
+        small = len(graph.nodes) <= MOST_NODES
+        if graph.kind == "pipeline" and small and name not in stubbed:
+            done[name] = graph
+    return every_graph(program, rewrite)
+
+
+def _inline(graph: Graph, pipelines: Mapping[str, Graph], context: PassContext) -> Graph:
+    graph = every_body(graph, lambda body: _inline(body, pipelines, context))
+    if not any(_inlined(node, pipelines) for node in graph.nodes):
+        return graph
+    renamed: dict[str, str] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
+        target = _inlined(node, pipelines)
+        if target is None:
+            nodes.append(node)
+        else:
+            renamed[node.id] = _splice(node, target, nodes)
+            context.remark(graph.name, f"`{target.name}` stands inline", "a call", node.span)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _inlined(node: Node, pipelines: Mapping[str, Graph]) -> Graph | None:
+    target = pipelines.get(node.attrs["target"]) if node.op == "call" else None
+    return target if target and len(target.inputs) == len(node.inputs) else None
+
+
+def _splice(call: Node, target: Graph, nodes: list[Node]) -> str:
+    """Append a pipeline's nodes under new names; gives the one whose value it returns."""
+    arguments = {port.name: id for port, id in zip(target.inputs, call.inputs)}
+    names: dict[str, str] = {}
+    for node in target.nodes:
+        if node.op == "input":
+            names[node.id] = arguments[node.attrs["name"]]
+        elif node.op == "return":
+            return names[node.inputs[0]]
+        else:
+            names[node.id] = f"{call.id}.{node.id.lstrip('%')}"
+            inputs = tuple(names[id] for id in node.inputs)
+            nodes.append(replace(node, id=names[node.id], inputs=inputs))
+    raise AssertionError(f"`{target.name}` returns nothing")

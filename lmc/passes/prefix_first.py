@@ -1,0 +1,68 @@
+"""Prefix first: inputs that all items of a map share stand before those that differ.
+
+Providers and engines keep what they have read of a prompt for the next one that begins the same, so
+what items share is read once where it comes first. Only modules that every map calls this way are
+changed, and none with a template of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.passes.context import PassContext
+from lmc.passes.rewrite import every_graph, nodes_of
+
+Shared = tuple[bool, ...]  # for each argument of a call, whether all items give the same
+
+
+def prefix_first(program: ProgramGraph, context: PassContext) -> ProgramGraph:
+    """Reorder the inputs of modules that maps call."""
+    sites: dict[str, list[Shared]] = {}
+    for graph in program.graphs.values():
+        for target, shared in _sites(graph):
+            sites.setdefault(target, []).append(shared)
+
+    def rewrite(graph: Graph) -> Graph:
+        shared = [all(column) for column in zip(*sites.get(graph.name, ()))]
+        if not any(shared) or graph.kind not in ("generate", "critique"):
+            return graph
+        names = {port.name for port, same in zip(graph.inputs, shared) if same}
+        nodes = tuple(_reordered(graph, node, names, context) for node in graph.nodes)
+        return replace(graph, nodes=nodes)
+
+    return every_graph(program, rewrite)
+
+
+def _reordered(graph: Graph, node: Node, shared: set[str], context: PassContext) -> Node:
+    if node.op != "model" or "template" in node.attrs["slots"].settings:
+        return node
+    pairs = list(zip(node.attrs["names"], node.inputs))
+    ordered = sorted(pairs, key=lambda pair: pair[0] not in shared)
+    if ordered == pairs:
+        return node
+    first = ", ".join(f"`{name}`" for name, _ in ordered if name in shared)
+    context.remark(
+        graph.name, f"{first} first in the prompt", "reading it again for each item", graph.span
+    )
+    names, inputs = zip(*ordered)
+    return replace(node, inputs=inputs, attrs={**node.attrs, "names": names})
+
+
+def _sites(graph: Graph) -> Iterator[tuple[str, Shared]]:
+    """Calls in the bodies of maps, with what all items share."""
+    for node in nodes_of(graph):
+        if node.op == "map":
+            yield from _calls(node.bodies["item"], set(node.attrs["free"]))
+
+
+def _calls(body: Graph, free: set[str]) -> Iterator[tuple[str, Shared]]:
+    same: set[str] = set()
+    for node in body.nodes:
+        if node.op == "input" and node.attrs["name"] not in free:
+            continue
+        if node.op == "call":
+            yield node.attrs["target"], tuple(id in same for id in node.inputs)
+        elif node.op in ("input", "const", "choice", "op") and same.issuperset(node.inputs):
+            same.add(node.id)
