@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from lmc.check.program import Choice
 from lmc.check.types import Type
-from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots
-from lmc.runtime.reach import all_nodes
+from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots, all_nodes
 
 Origins = Mapping[str, str | None]  # input of a graph: the input of the target it is, unchanged
 

@@ -12,7 +12,7 @@ from lmc.cli.terminal import FILE, count, error_count, format_option, print_diag
 from lmc.diagnostics import Diagnostic, Format
 
 if TYPE_CHECKING:
-    from lmc.check.program import Program
+    from lmc.check.program import Program as CheckedProgram
 
 
 @click.command("check")
@@ -47,16 +47,24 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
     )
 
 
-def _print_cost(program: Program) -> None:
-    """The worst case of each callable of the file, the main one with its shares by module."""
+def _print_cost(program: CheckedProgram) -> None:
+    """The worst case of each callable of the file, and what prefix caches can serve."""
     from lmc.ir.cost import cost
     from lmc.ir.lower import lower
+    from lmc.passes.pipeline import run_passes
+    from lmc.runtime.prefix import prefix_shares
+    from lmc.runtime.program import Program
 
-    graph = lower(program)
+    graph = run_passes(lower(program))
     for name in graph.exports:
         found = cost(graph, name)
         tuned = "" if found.baseline == found.calls else f" (untuned {_number(found.baseline)})"
         click.echo(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
+    for share in prefix_shares(Program(graph)):
+        click.echo(
+            f"{share.module}: a prompt of about {share.tokens} tokens; the first"
+            f" {100 * share.share:.0f} % are the same in every call"
+        )
     repair = graph.default.get("repair", 1)
     if repair:
         click.echo(
@@ -64,7 +72,7 @@ def _print_cost(program: Program) -> None:
         )
 
 
-def _print_target(program: Program, target: str) -> None:
+def _print_target(program: CheckedProgram, target: str) -> None:
     """What the model's decoding is held to, and what is checked and repaired afterwards."""
     from lmc.check.targets import constraints
     from lmc.models.registry import provider_of

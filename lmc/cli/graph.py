@@ -24,13 +24,24 @@ FORMATS = ("text", "json", "mermaid", "dot", "svg")
 )
 @click.option("-o", "--out", type=FILE, help="Write to a file.")
 @click.option(
-    "--passes/--no-passes", default=True, help="After the compiler's passes (on), or before."
-)
-def command(program: Path, style: str | None, out: Path | None, passes: bool) -> None:
-    """Show the execution graph of PROGRAM."""
+    "--passes/--no-passes", default=None,
+    help="Before and after each of the compiler's passes; or before all of them.",
+)  # fmt: skip
+@click.option("--explain", is_flag=True, help="Say what each pass changed, and what it saves.")
+def command(
+    program: Path, style: str | None, out: Path | None, passes: bool | None, explain: bool
+) -> None:
+    """Show the execution graph of PROGRAM, after the compiler's passes."""
     from lmc.runtime.program import lower_file
 
-    text = render_graph(lower_file(program, passes=passes), style or _style_of(out))
+    if passes or explain:
+        if program.suffix == ".lmpc":
+            raise click.UsageError("an artifact holds the graph after the passes only")
+        first = lower_file(program, passes=False)
+        text = _explained(first) if explain else _each_pass(first, style or _style_of(out))
+    else:
+        graph = lower_file(program, passes=passes is None)
+        text = render_graph(graph, style or _style_of(out))
     if out is None:
         click.echo(text)
     else:
@@ -56,3 +67,45 @@ def render_graph(graph: ProgramGraph, style: str) -> str:
 def _style_of(out: Path | None) -> str:
     suffixes = {".json": "json", ".mmd": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
     return suffixes.get(out.suffix, "text") if out else "text"
+
+
+def _each_pass(graph: ProgramGraph, style: str) -> str:
+    """The graph as it was lowered, then after each pass that changed it."""
+    from lmc.passes.context import PassContext
+    from lmc.passes.pipeline import steps
+
+    parts, unchanged = [f"# before\n\n{render_graph(graph, style)}"], []
+    for name, after in steps(graph, PassContext()):
+        if after == graph:
+            unchanged.append(name)
+        else:
+            parts.append(f"# {name}\n\n{render_graph(after, style)}")
+        graph = after
+    if unchanged:
+        parts.append(f"# nothing to do for: {', '.join(unchanged)}")
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts).rstrip("\n")
+
+
+def _explained(graph: ProgramGraph) -> str:
+    """What each pass changed, where, and what that saves; then the calls before and after."""
+    from lmc.ir.cost import cost
+    from lmc.passes.context import PassContext
+    from lmc.passes.pipeline import steps
+
+    context, lines = PassContext(), []
+    after = graph
+    for name, program in steps(graph, context):
+        after = program
+        for remark in context.remarks:
+            place = (
+                f" (line {remark.span.source.position(remark.span.start)[0]})"
+                if remark.span
+                else ""
+            )
+            lines.append(f"{name}: {remark.graph}{place}: {remark.change}; saves {remark.saves}")
+        context.remarks.clear()
+    for name in after.exports:
+        first, last = cost(graph, name).calls, cost(after, name).calls
+        if first != last:
+            lines.append(f"{name}: at most {first:g} model calls before, {last:g} after")
+    return "\n".join(lines) or "no pass found anything to change"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,11 +165,3 @@ def _name(node: Node) -> str:
     if node.op == "op" and node.attrs["fn"] == "attr":
         return str(node.attrs["name"])
     return "list"
-
-
-def walk(graph: Graph) -> Iterator[Node]:
-    """All nodes of a graph, those of its bodies included."""
-    for node in graph.nodes:
-        yield node
-        for body in node.bodies.values():
-            yield from walk(body)

@@ -33,7 +33,7 @@ adjudicate: `candidates`). What operations do is in `lmc.ir.functions`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -150,3 +150,11 @@ class ProgramGraph:
     main: str | None
     exports: tuple[str, ...]
     version: int = FORMAT_VERSION
+
+
+def all_nodes(graph: Graph) -> Iterator[Node]:
+    """Nodes of a graph and of the bodies inside it."""
+    for node in graph.nodes:
+        yield node
+        for body in node.bodies.values():
+            yield from all_nodes(body)

@@ -1,4 +1,4 @@
-"""Common calls: equal calls and operations on equal inputs are made once.
+"""Common calls: equal calls, operations and regions on equal inputs are made once.
 
 A call with the same inputs and sample index is the same request, and one request has one answer, so
 sharing changes no result. A tool is shared only where it is declared `cache: true`, since only then
@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from lmc.ir.functions import canonical
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph
 
@@ -32,14 +32,21 @@ def _share(graph: Graph, cached: frozenset[str], context: PassContext) -> Graph:
         key = _key(node, cached)
         if key is not None and key in first:
             renamed[node.id] = first[key]
-            if node.op in ("call", "tool"):
-                words = f"`{node.attrs['target']}` is called once for equal inputs"
-                context.remark(graph.name, words, "a call", node.span)
+            if node.op in ("call", "tool", "map", "cond", "loop"):
+                what = node.attrs.get("target", node.op)
+                words = f"`{what}` runs once for equal inputs"
+                context.remark(graph.name, words, "running it again", node.span)
             continue
         if key is not None:
             first[key] = node.id
         kept.append(node)
     return replace(graph, nodes=tuple(kept))
+
+
+def _repeats_effects(node: Node, cached: frozenset[str]) -> bool:
+    """Whether a region calls a tool that may give something else the second time."""
+    inner = (n for body in node.bodies.values() for n in all_nodes(body))
+    return any(n.op == "tool" and n.attrs["target"] not in cached for n in inner)
 
 
 def _key(node: Node, cached: frozenset[str]) -> Hashable:
@@ -57,6 +64,8 @@ def _key(node: Node, cached: frozenset[str]) -> Hashable:
             what = canonical(
                 {key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()}
             )
+        case "map" | "cond" | "loop" if not _repeats_effects(node, cached):
+            what = repr((dict(node.attrs), dict(node.bodies)))
         case _:
             return None
     return (node.op, str(node.type), what, node.inputs)

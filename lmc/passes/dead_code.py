@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph, nodes_of
+from lmc.passes.rewrite import every_body, every_graph
 
 
 def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
@@ -35,9 +35,9 @@ def _slim(graph: Graph, context: PassContext) -> Graph:
         if node.id in live or node.op == "return" or _asserts(node):
             live |= {node.id, *node.inputs}
     for node in nodes:
-        if node.id not in live and node.op in ("call", "tool"):
-            words = f"nobody reads this result of `{node.attrs['target']}`"
-            context.remark(graph.name, words, "a call", node.span)
+        if node.id not in live and node.op in ("call", "tool", "map", "cond", "loop"):
+            words = f"nobody reads what `{node.attrs.get('target', node.op)}` gives here"
+            context.remark(graph.name, words, "running it", node.span)
     kept = tuple(node for node in nodes if node.id in live)
     return replace(graph, nodes=kept)
 
@@ -83,4 +83,4 @@ def _reachable(program: ProgramGraph, context: PassContext) -> set[str]:
 
 
 def _targets(graph: Graph) -> Iterator[str]:
-    return (node.attrs["target"] for node in nodes_of(graph) if node.op in ("call", "tool"))
+    return (node.attrs["target"] for node in all_nodes(graph) if node.op in ("call", "tool"))

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.check.program import Choice
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph, nodes_of
+from lmc.passes.rewrite import every_body, every_graph
 
 SHORT_TOKENS = 64  # answers of at most so many are asked for all at once
 
@@ -66,7 +66,7 @@ def _most(value: Any) -> int:
 
 
 def _models(program: ProgramGraph, graph: Graph) -> Iterator[Slots]:
-    for node in nodes_of(graph):
+    for node in all_nodes(graph):
         if node.op == "model":
             yield node.attrs["slots"]
         elif node.op == "call":

@@ -19,16 +19,17 @@ MOST_NODES = 200  # of a pipeline that is inlined
 def inline(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Replace calls of pipelines, the innermost first."""
     stubbed = {name for test in program.tests for name in test.stubs}
+    small: dict[str, Graph] = {}
     done: dict[str, Graph] = {}
+    for name in in_order_of_calls(program):
+        graph = done[name] = _inline(program.graphs[name], small, context)
+        if graph.kind == "pipeline" and len(graph.nodes) <= MOST_NODES and name not in stubbed:
+            small[name] = graph
 
     def rewrite(graph: Graph) -> Graph:
-        return _inline(graph, done, context)
+        own = program.graphs.get(graph.name) is graph
+        return done[graph.name] if own else _inline(graph, small, context)
 
-    for name in in_order_of_calls(program):
-        graph = rewrite(program.graphs[name])
-        small = len(graph.nodes) <= MOST_NODES
-        if graph.kind == "pipeline" and small and name not in stubbed:
-            done[name] = graph
     return every_graph(program, rewrite)
 
 
@@ -45,7 +46,7 @@ def _inline(graph: Graph, pipelines: Mapping[str, Graph], context: PassContext) 
             nodes.append(node)
         else:
             renamed[node.id] = _splice(node, target, nodes)
-            context.remark(graph.name, f"`{target.name}` stands inline", "a call", node.span)
+            context.remark(graph.name, f"`{target.name}` stands inline", "a step", node.span)
     return replace(graph, nodes=tuple(nodes))
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_graph, nodes_of
+from lmc.passes.rewrite import every_graph
 
 Shared = tuple[bool, ...]  # for each argument of a call, whether all items give the same
 
@@ -52,7 +52,7 @@ def _reordered(graph: Graph, node: Node, shared: set[str], context: PassContext)
 
 def _sites(graph: Graph) -> Iterator[tuple[str, Shared]]:
     """Calls in the bodies of maps, with what all items share."""
-    for node in nodes_of(graph):
+    for node in all_nodes(graph):
         if node.op == "map":
             yield from _calls(node.bodies["item"], set(node.attrs["free"]))
 

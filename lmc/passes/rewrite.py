@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, ProgramGraph, all_nodes
 
 Rewrite = Callable[[Graph], Graph]
 
@@ -39,14 +39,6 @@ def every_body(graph: Graph, rewrite: Rewrite) -> Graph:
     return replace(graph, nodes=nodes)
 
 
-def nodes_of(graph: Graph) -> Iterator[Node]:
-    """All nodes of a graph, those of its bodies included."""
-    for node in graph.nodes:
-        yield node
-        for body in node.bodies.values():
-            yield from nodes_of(body)
-
-
 def in_order_of_calls(program: ProgramGraph) -> Iterator[str]:
     """Names of the graphs, each after those that it calls."""
     done: set[str] = set()
@@ -70,6 +62,6 @@ def in_order_of_calls(program: ProgramGraph) -> Iterator[str]:
 
 
 def _called(program: ProgramGraph, name: str) -> Iterator[str]:
-    for node in nodes_of(program.graphs[name]):
+    for node in all_nodes(program.graphs[name]):
         if node.op == "call" and node.attrs["target"] in program.graphs:
             yield node.attrs["target"]

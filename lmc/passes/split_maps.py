@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph, nodes_of
+from lmc.passes.rewrite import every_body, every_graph
 
 ROOM = 2  # items under way for each request that the model takes: one waits while one is answered
 
@@ -38,7 +38,7 @@ def _split(program: ProgramGraph, graph: Graph, node: Node, context: PassContext
 
 
 def _models(program: ProgramGraph, graph: Graph) -> Iterator[str | None]:
-    for node in nodes_of(graph):
+    for node in all_nodes(graph):
         if node.op == "model":
             name = node.attrs["slots"].settings.get("model")
             yield name if isinstance(name, str) else None

@@ -23,24 +23,26 @@ class _Asked(Exception):
         self.request = request
 
 
-class _Mirror:
+class Mirror:
     """Stands where a pool of models would, and opens none, so that no key is needed."""
 
     def __init__(self, program: Program) -> None:
         self._graph = program.graph
 
     def bind(self, name: str | None) -> Any:
+        """What a module call is made ready with."""
         settings = {**self._graph.default, **self._graph.models.get(name or "", {})}
         backend = SimpleNamespace(capabilities=Capabilities(json_schema=True))
         return SimpleNamespace(name=name or "", model="", settings=settings, backend=backend)
 
     async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
+        """End the run with its first request."""
         raise _Asked(request)
 
 
 async def first_prompt(program: Program, graph: Graph, inputs: Mapping[str, Any]) -> list[Message]:
     """The messages of the first model call. Raises: LmcError[no-prompt] where there is none."""
-    mirror: Any = _Mirror(program)
+    mirror: Any = Mirror(program)
     executor = program.open_executor(mirror)
     try:
         await executor.run(graph.name, inputs)

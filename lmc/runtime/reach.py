@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 
 
 def reached_slots(
@@ -34,11 +34,3 @@ def reached_nodes(
             if node.op == "call" and node.attrs["target"] not in seen:
                 seen.add(node.attrs["target"])
                 todo.append(program.graphs[node.attrs["target"]])
-
-
-def all_nodes(graph: Graph) -> Iterator[Node]:
-    """Nodes of a graph and of the bodies inside it."""
-    for node in graph.nodes:
-        yield node
-        for body in node.bodies.values():
-            yield from all_nodes(body)

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from lmc.check.types import STR
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.prompts.thinking import answer_so_far
-from lmc.runtime.reach import all_nodes
 
 Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listener; gives the text
 
