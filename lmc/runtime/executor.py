@@ -19,7 +19,16 @@ from lmc.runtime.batching import SampleBatcher
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.concurrency import first_failure
 from lmc.runtime.parameters import Parameters
-from lmc.runtime.plan import Env, Flow, Plan, Step, evaluate, plan_graph, resolver
+from lmc.runtime.plan import (
+    Env,
+    Flow,
+    Plan,
+    Step,
+    evaluate,
+    free_values,
+    plan_graph,
+    resolver,
+)
 from lmc.runtime.reach import reached_slots, reached_tools
 from lmc.runtime.scope import Observer, Run, Scope
 from lmc.runtime.speculation import Speculation
@@ -148,7 +157,19 @@ class Executor:
         if plan.pure:
             return evaluate(plan, env)
         flow = Flow(plan, env)
-        ready = flow.start()
+        if not self.speculation.limit or not plan.branches:
+            return await self._run_flow(flow, flow.start(), scope)
+
+        def branch(step: Step, name: str, args: list[Any]) -> Awaitable[Any]:
+            free = free_values(step.node, args, 1)
+            return self.run_plan(step.bodies[name], free, scope.at(step.index))
+
+        async with self.speculation.branches(flow, branch) as look_ahead:
+            ready = flow.start()
+            look_ahead()
+            return await self._run_flow(flow, ready, scope)
+
+    async def _run_flow(self, flow: Flow, ready: list[Step], scope: Scope) -> Any:
         while len(ready) == 1:
             ready = flow.settle(ready[0], await self._perform(ready[0], flow, scope))
         if ready:
@@ -190,6 +211,8 @@ class Executor:
     def _perform(self, step: Step, flow: Flow, scope: Scope) -> Awaitable[Any]:
         args = [flow.values[i] for i in step.inputs]
         op = step.node.op
+        if branches := flow.begun.get(step.index):
+            return self.speculation.take(branches, "then" if args[0] else "otherwise")
         # The one node of a refine or vote has the region's place: its parts are numbered there.
         place = scope if op in ("refine", "vote") else scope.at(step.index)
         return PERFORM[op](self, step, args, place)

@@ -6,8 +6,9 @@ while running.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,7 @@ class Plan:
     steps: tuple[Step, ...]
     waits: tuple[int, ...]
     pure: bool
+    branches: bool  # whether one of the steps is a condition with effects
 
 
 def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
@@ -66,7 +68,9 @@ def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
         for source in inputs:
             steps[source].followers.append(i)
     waits = tuple(len(step.inputs) for step in steps)
-    return Plan(graph, tuple(steps), waits, all(step.compute for step in steps))
+    pure = all(step.compute for step in steps)
+    branches = any(step.node.op == "cond" and step.compute is None for step in steps)
+    return Plan(graph, tuple(steps), waits, pure, branches)
 
 
 def evaluate(plan: Plan, env: Env) -> Any:
@@ -77,16 +81,23 @@ def evaluate(plan: Plan, env: Env) -> Any:
     return values[-1]
 
 
+PENDING: Any = object()  # stands for a value that is not there yet
+
+
 class Flow:
     """One run through a plan: computes what it can, and gives out the steps with effects."""
 
-    __slots__ = ("env", "plan", "values", "waits")
+    __slots__ = ("begun", "env", "look_ahead", "plan", "values", "waits")
 
     def __init__(self, plan: Plan, env: Env) -> None:
         self.plan = plan
         self.env = env
-        self.values: Values = [None] * len(plan.steps)
+        self.values: Values = [PENDING] * len(plan.steps)
         self.waits = list(plan.waits)
+        self.begun: dict[
+            int, Mapping[str, asyncio.Future[Any]]
+        ] = {}  # branches under way, by condition
+        self.look_ahead: Callable[[], None] | None = None
 
     def start(self) -> list[Step]:
         """Steps with effects that are ready at once."""
@@ -95,7 +106,18 @@ class Flow:
     def settle(self, step: Step, value: Any) -> list[Step]:
         """Take the value of a step with effects; gives the steps that became ready by it."""
         self.values[step.index] = value
-        return self._advance(self._release(step))
+        ready = self._advance(self._release(step))
+        if self.look_ahead is not None:
+            self.look_ahead()
+        return ready
+
+    def undecided(self) -> Iterator[Step]:
+        """Conditions that wait for nothing but what decides them."""
+        for step in self.plan.steps:
+            if step.node.op == "cond" and step.compute is None:
+                decides, *others = (self.values[i] for i in step.inputs)
+                if decides is PENDING and all(value is not PENDING for value in others):
+                    yield step
 
     def _advance(self, indices: list[int]) -> list[Step]:
         ready = []

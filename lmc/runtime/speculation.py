@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lmc.runtime.plan import Flow, Step
     from lmc.runtime.pool import ModelPool
 
-Ahead = Sequence["asyncio.Task[Any]"]
+Ahead = list["asyncio.Task[Any]"]
+RunBranch = Callable[["Step", str, list[Any]], Awaitable[Any]]
 
 
 @dataclass(slots=True)
@@ -21,6 +23,32 @@ class Speculation:
     limit: int
     pool: ModelPool
     _running: list[Ahead] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def branches(self, flow: Flow, run: RunBranch) -> AsyncIterator[Callable[[], None]]:
+        """Let a flow begin both branches of a condition before the condition is known."""
+        ahead: Ahead = []
+        async with self.holding(ahead) as room:
+
+            def begin() -> None:
+                for step in flow.undecided():
+                    names = list(step.bodies)
+                    if step.index not in flow.begun and len(names) <= room():
+                        args = [flow.values[i] for i in step.inputs]
+                        tasks = [asyncio.ensure_future(run(step, name, args)) for name in names]
+                        flow.begun[step.index] = dict(zip(names, tasks))
+                        ahead.extend(tasks)
+
+            flow.look_ahead = begin
+            yield begin
+
+    @staticmethod
+    async def take(branches: Mapping[str, asyncio.Future[Any]], taken: str) -> Any:
+        """The value of the branch that is taken; the other one is cancelled."""
+        for name, task in branches.items():
+            if name != taken:
+                task.cancel()
+        return await branches[taken]
 
     @asynccontextmanager
     async def holding(self, ahead: Ahead) -> AsyncIterator[Callable[[], int]]:

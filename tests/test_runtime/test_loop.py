@@ -59,7 +59,8 @@ def run_script(script, *, interrupt=False):
         first = process.stdout.readline()
         if interrupt:
             os.kill(process.pid, signal.SIGINT)
-        return first + process.communicate(timeout=20)[0], process.returncode
+        rest = process.stdout.read()  # not `communicate`, which loses what is buffered already
+        return first + rest, process.wait(timeout=20)
 
 
 def test_interrupt_lets_the_coroutine_clean_up():

@@ -154,3 +154,37 @@ async def test_speculation_draws_ahead_and_cancels_what_is_not_wanted() -> None:
     assert (ahead, trace.regions[0].detail) == (plain, before)
     assert len(started) > len(before["keys"]) and cancelled
     assert len(cancelled) <= 4
+
+
+async def test_both_branches_begin_while_the_condition_is_not_known() -> None:
+    graph = lowered(
+        'generate good(d: str) -> bool { """Good?""" }\n'
+        'generate better(d: str) -> str { """Better.""" }\n'
+        'generate worse(d: str) -> str { """Worse.""" }\n'
+        "pipeline main(d: str) -> str { return if good(d) then worse(d) else better(d) }"
+    )
+    running, most, cancelled = 0, 0, 0
+
+    class Slow(Scripted):
+        async def generate(self, request: Request) -> Sequence[Answer]:
+            nonlocal running, most, cancelled
+            running += 1
+            most = max(most, running)
+            try:
+                await asyncio.sleep(0.02)
+                return await super().generate(request)
+            except asyncio.CancelledError:
+                cancelled += 1
+                raise
+            finally:
+                running -= 1
+
+    def script(request: Request) -> list[str]:
+        head = request.messages[0]["content"].split()[0]
+        return [{"Good?": "false", "Better.": "b", "Worse.": "w"}[head]]
+
+    for speculate in (0, 1, 2):
+        pool = ModelPool(graph.models, graph.default, backends={"*": Slow(script)})
+        executor, trace = Executor(graph, pool, speculate=speculate), Trace()
+        assert await executor.run("main", {"d": "x"}, trace=trace) == "b"
+        assert (most, cancelled) == ((3, 1) if speculate == 2 else (1, 0))
