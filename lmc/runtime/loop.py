@@ -45,12 +45,18 @@ def run_sync(coro: Coroutine[Any, Any, T]) -> T:
     if _loop is not None and _running_loop() is _loop:
         coro.close()
         raise RuntimeError("run_sync() was called from lmc's own event loop; await instead")
-    future = to_future(coro)
+    tasks: list[asyncio.Task[Any] | None] = []
+
+    async def work() -> T:
+        tasks.append(asyncio.current_task())
+        return await coro
+
     try:
-        return future.result()
-    except BaseException:
-        if not future.done():
-            _cancel(future)
+        return to_future(work()).result()
+    except BaseException:  # Ctrl-C can come at any step, before there is a future too
+        for task in tasks:
+            if task is not None and not task.done():
+                _cancel(task)
         raise
 
 
@@ -79,9 +85,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _cancel(future: concurrent.futures.Future[Any]) -> None:
-    """Cancel the task behind a future and give it time to clean up."""
-    future.cancel()
+def _cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and give it time to clean up."""
+    event_loop().call_soon_threadsafe(task.cancel)
     settled = asyncio.run_coroutine_threadsafe(_others_settled(), event_loop())
     with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
         settled.result(_CANCEL_TIMEOUT_S)
