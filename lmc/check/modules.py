@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from lmc.check import inference, templates
 from lmc.check.access import field_type
-from lmc.check.program import Choice, ModuleDef, Param
+from lmc.check.program import Choice, ModuleDef, Param, PipelineDef, ToolDef
 from lmc.check.scope import Declared, Env
-from lmc.check.settings import TABLE
+from lmc.check.settings import TABLE, named
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
 from lmc.check.types import (
     BOOL,
@@ -334,9 +334,66 @@ def _check_countable(env: Env, type: Type, place: Span, what: str) -> None:
     )
 
 
+# --- search ---
+
+
+def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """The result is the path: a list of what `expand` gives."""
+    result = module.signature.result
+    if not isinstance(result, ListType):
+        if not isinstance(result, ErrorType):
+            message = f"a search gives the list of its steps, and this is `{show(result)}`"
+            env.ctx.report("bad-search", message, decl.signature.result.span, help="`list[str]`")
+        return
+    path = ListType(result.item)
+    if _needs(env, decl, module, "expand", "next_step(…, path)"):
+        inner = inner_env(env, module, path=path)
+        inner.hint = "expand"
+        place = decl.signature.result.span
+        inference.check(inner, module.exprs["expand"], result.item, "`expand`", place)
+    if _needs(env, decl, module, "value", "judge(…, path)"):
+        inner = inner_env(env, module, path=path)
+        inner.hint = "value"
+        expr = module.exprs["value"]
+        type = inference.infer(inner, expr)
+        score = type.get("score") if isinstance(type, RecordType) else None
+        if not is_number(score.type if score else type):
+            message = f"`value` is a number or a verdict with a score; this is `{show(type)}`"
+            env.ctx.report("bad-search", message, expr.span)
+    if "until" in module.exprs:
+        until = inner_env(env, module, path=path)
+        until.pure, until.hint = "until", "until"
+        inference.check_condition(until, module.exprs["until"], "`until`")
+
+
+# --- agent ---
+
+
+def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """`tools` names what the agent may call: tools, modules and pipelines."""
+    if not _needs(env, decl, module, "tools", "[search]"):
+        return
+    expr = module.exprs["tools"]
+    items = expr.items if isinstance(expr, nodes.ListLit) else ()
+    if not items or not all(isinstance(item, nodes.Var) for item in items):
+        message = "`tools` is a list of the names of tools, modules or pipelines"
+        env.ctx.report("bad-agent", message, expr.span, help="write `tools: [search, calculate]`")
+        return
+    for item in items:
+        assert isinstance(item, nodes.Var)
+        found = named(env, item, (nodes.ToolDecl, nodes.ModuleDecl, nodes.PipelineDecl), "tool")
+        if found is not None and isinstance(found.meaning, ToolDef | ModuleDef | PipelineDef):
+            env.ctx.refer(item, found.meaning)
+    names = [p.name for p in module.signature.params]
+    if "transcript" in names:
+        _report_taken(env, module, module.signature.params[names.index("transcript")])
+
+
 _RULES: dict[str, Callable[[Env, nodes.ModuleDecl, ModuleDef], None]] = {
     "generate": _generate,
     "critique": _critique,
     "refine": _refine,
     "vote": _vote,
+    "search": _search,
+    "agent": _agent,
 }

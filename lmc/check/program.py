@@ -101,7 +101,7 @@ WAYS_TO_VOTE = ("score", "certainty", "steps", "tournament", "win_rate")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModuleDef(Def):
-    """generate, critique, refine, vote.
+    """generate, critique, refine, vote, search, agent.
 
     `settings` holds the constant settings (keys: `settings.TABLE`); the file's `default` is not
     merged in. `min_agree` is a number of samples, or a share of `n` where it is a float; with it a

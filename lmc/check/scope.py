@@ -18,6 +18,7 @@ BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
 
 _DECLARING = (
     *("record", "enum", "type", "model", "tool", "generate", "critique", "refine", "vote"),
+    *("search", "agent"),
     *("pipeline", "dataset", "metric", "let", "import"),
 )
 

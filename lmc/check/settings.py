@@ -138,6 +138,17 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "compare": _EXPRESSION,
         "min_agree": SettingSpec(UnionType((IntType(1, 64), FloatType(0.0, 1.0)))),
     },
+    "search": {
+        "expand": _EXPRESSION,
+        "value": _EXPRESSION,
+        "until": _EXPRESSION,
+        "method": SettingSpec(_words("beam", "best_first", "mcts")),
+        "width": SettingSpec(IntType(1, 64)),
+        "keep": SettingSpec(IntType(1, 64)),
+        "depth": SettingSpec(IntType(1, 64)),
+        "rounds": SettingSpec(IntType(1, 256)),
+    },
+    "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(IntType(1, 64))},
     "tool": {"cache": _fixed(BOOL), "timeout": _fixed(_SECONDS), "retry": _DECODING["retry"]},
     "dataset": {
         "source": _fixed(STR),

@@ -99,6 +99,15 @@ class _Counter:
                 return _sum([_times((str(n), n), bodies["sample"]), *more])
             case "refine":
                 return self.refine(node, bodies)
+            case "search":
+                step = _sum([bodies["expand"], bodies["value"]])
+                width, count = self.bound(node.attrs["width"]), self.expansions(node)
+                return _times((f"{count} × {width}", count * width), step)
+            case "agent":
+                steps = self.bound(node.attrs["steps"])
+                tool = _dearest_of([body for name, body in bodies.items() if name != "act"])
+                acted = _times((str(steps + 1), steps + 1), bodies["act"])
+                return _sum([acted, _times((str(steps), steps), tool)])
         return _NOTHING
 
     def refine(self, node: Node, bodies: Mapping[str, _Term]) -> _Term:
@@ -108,6 +117,15 @@ class _Counter:
             return bodies["draft"]
         again = _times((str(rounds), rounds), _sum([bodies["check"], bodies["revise"]]))
         return _sum([bodies["draft"], again, bodies["check"]])
+
+    def expansions(self, node: Node) -> int:
+        """Nodes of a search that are expanded at most."""
+        attrs = node.attrs
+        method = attrs["method"]
+        methods = method.options if isinstance(method, Choice) else (method,)
+        beam = 1 + (self.bound(attrs["depth"]) - 1) * self.bound(attrs["keep"])
+        rounds = self.bound(attrs["rounds"])
+        return max(beam if method == "beam" else rounds for method in methods)
 
     def bound(self, value: Any) -> int:
         """A constant bound; of a choice the greatest option, or its baseline."""
@@ -145,6 +163,10 @@ def _dearest(*terms: _Term) -> _Term:
     if not others:
         return best
     return _Term(f"max({best.formula}, {others[0].formula})", best.calls, best.modules)
+
+
+def _dearest_of(terms: list[_Term]) -> _Term:
+    return max(terms, key=lambda term: term.calls, default=_NOTHING)
 
 
 def _length(graph: Graph, node: Node) -> tuple[str, float]:

@@ -22,13 +22,16 @@ Node ops, their inputs, attributes and bodies:
     vote     inputs              n (int | Choice), by, ties, names,     sample, key?, compare?,
                                  stop_early, min_agree, normalize,      difficulty?, adjudicate?
                                  window? confidence? weight? fused?
+    search   inputs              method, width, keep, depth, rounds,    expand, value, until?
+                                 names
+    agent    inputs              steps (int | Choice), names            act, one for each tool
     assert   condition           message                                -
     return   value               -                                      -
 
 A body is a Graph of its own. Its `input` nodes name what it takes: the values of `free`, by name,
 plus the names the region itself binds (map: its variables; loop: the state; refine: `draft`,
-`check`; require: `out`; vote key: `out`; compare: `first`, `second`;
-adjudicate: `candidates`). What operations do is in `lmc.ir.functions`.
+`check`; require: `out`; vote key: `out`; compare: `first`, `second`; adjudicate: `candidates`;
+search: `path`; agent's act: `transcript`). What operations do is in `lmc.ir.functions`.
 """
 
 from __future__ import annotations
@@ -44,9 +47,9 @@ FORMAT_VERSION = 1
 
 Op = Literal[
     "input", "const", "choice", "op", "model", "call", "tool", "map", "loop", "cond",
-    "refine", "vote", "assert", "return",
+    "refine", "vote", "search", "agent", "assert", "return",
 ]  # fmt: skip
-Role = Literal["generate", "critique", "revise", "adjudicate"]
+Role = Literal["generate", "critique", "revise", "adjudicate", "act"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class Graph:
     inputs: tuple[Port, ...]
     result: Type
     nodes: tuple[Node, ...]
-    kind: str = "body"  # generate, critique, refine, vote, pipeline, metric, test, body
+    kind: str = "body"  # a kind of module, pipeline, metric, test, body
     doc: str = ""
     span: Span | None = field(default=None, compare=False, repr=False)
 

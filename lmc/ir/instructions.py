@@ -15,6 +15,8 @@ def default_instruction(module: ModuleDef, role: Role) -> str:
             return f"Judge {module.subject or inputs}. Say what is wrong and what to change."
         case "revise":
             return "Improve the draft so that it heeds the feedback."
+        case "act":
+            return f"{_words(module.name)}: find out with the tools what is needed, then finish."
         case "adjudicate":
             return "Return the best of the candidates."
         case _:

@@ -16,6 +16,7 @@ from lmc.check.program import (
     ToolDef,
 )
 from lmc.check.types import NONE, ListType, OptionalType, RecordType
+from lmc.ir.actions import TURN, action_type
 from lmc.ir.body import Body
 from lmc.ir.graph import Graph, Metric, Port, ProgramGraph, Role, Slots, Test, Tool
 from lmc.ir.instructions import default_instruction
@@ -45,6 +46,8 @@ SLOT_SETTINGS = frozenset(
 )
 DEFAULT_ROUNDS = 1
 DEFAULT_SAMPLES = 5
+DEFAULT_STEPS = 6
+DEFAULT_SEARCH = {"method": "beam", "width": 3, "keep": 2, "depth": 4, "rounds": 8}
 
 
 def lower(program: Program) -> ProgramGraph:
@@ -139,7 +142,9 @@ def lower_module(program: Program, module: ModuleDef) -> Graph:
     body = Body(program, inputs, eager=True)
     names = tuple(p.name for p in inputs)
     ids = tuple(body.name(name) for name in names)
-    make = {"refine": _refine, "vote": _vote}.get(module.kind, _model)
+    make = {"refine": _refine, "vote": _vote, "search": _search, "agent": _agent}.get(
+        module.kind, _model
+    )
     op, attrs, bodies = make(program, module, inputs)
     result = module.signature.result
     if module.kind == "vote" and module.settings.get("min_agree") is not None:
@@ -249,6 +254,42 @@ def _vote(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made
     if module.by == "model":
         bodies["adjudicate"] = _adjudicate(program, module, inputs)
     return "vote", attrs, bodies
+
+
+def _search(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+    settings, path = module.settings, Port("path", module.signature.result)
+    keys = ("expand", "value", "until")
+    bodies = {
+        key: _body(program, module, key, (*inputs, path)) for key in keys if key in module.exprs
+    }
+    return "search", {**DEFAULT_SEARCH, **settings}, bodies
+
+
+def _agent(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+    """A model call that chooses the next action, and a body for each tool."""
+    listed = module.exprs["tools"]
+    assert isinstance(listed, nodes.ListLit)
+    tools: list[Any] = [program.referents[id(item)] for item in listed.items]
+    bodies = {tool.name: _tool_body(program, tool) for tool in tools}
+    action = action_type(module.signature.result, list(bodies.values()))
+    body = Body(program, (*inputs, Port("transcript", ListType(TURN))))
+    names = (*(p.name for p in inputs), "transcript")
+    ids = tuple(body.name(name) for name in names)
+    attrs = {"slots": slots(program, module, "act"), "role": "act", "names": names}
+    node = body.add("model", action, ids, attrs, {}, module.span)
+    bodies["act"] = body.graph(f"{module.name}.act", action, node)
+    return "agent", {"steps": module.settings.get("steps", DEFAULT_STEPS)}, bodies
+
+
+def _tool_body(program: Program, tool: Any) -> Graph:
+    """A call of a tool, a module or a pipeline with the arguments by name."""
+    inputs = ports(tool.signature.params)
+    body = Body(program, inputs)
+    ids = tuple(body.name(p.name) for p in inputs)
+    op: Any = "tool" if isinstance(tool, ToolDef) else "call"
+    result = tool.signature.result
+    node = body.add(op, result, ids, {"target": tool.name}, span=tool.span)
+    return body.graph(tool.name, result, node)
 
 
 def constant_word(expr: nodes.Expr) -> str | None:

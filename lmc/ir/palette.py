@@ -15,6 +15,8 @@ CLUSTERS: dict[str, tuple[str, str]] = {
     "pipeline": ("#fcfcfd", "#d0d7de"),
     "refine": ("#f2fdfa", "#5eead4"),
     "vote": ("#faf5ff", "#d8b9ff"),
+    "search": ("#fff7ed", "#fdba74"),
+    "agent": ("#eff6ff", "#93c5fd"),
     "map": ("#fffdf0", "#e3c96b"),
     "loop": ("#f5f8ff", "#a5b8f5"),
 }

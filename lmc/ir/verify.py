@@ -198,6 +198,21 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _bound("n", 1, 64),
         ("its sample is of its type", lambda p: _fits(p.node.bodies["sample"].result, p.node.type)),
     ),
+    "search": (
+        ("names its inputs", _named_inputs),
+        _bodies(("expand", "value"), ("until",)),
+        _given(_names_and("path")),
+        _bound("width", 1, 64),
+        _bound("keep", 1, 64),
+        _bound("depth", 1, 64),
+        _bound("rounds", 1, 256),
+        ("gives a list", lambda p: isinstance(p.node.type, ListType | ErrorType)),
+    ),
+    "agent": (
+        ("names its inputs", _named_inputs),
+        ("has the body act", lambda p: "act" in p.node.bodies),
+        _bound("steps", 1, 64),
+    ),
     "assert": (_arity(1), ("its condition is a bool", lambda p: _is_bool(p.inputs[0].type))),
     "return": (
         _arity(1),

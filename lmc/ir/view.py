@@ -15,7 +15,7 @@ from lmc.ir.graph import Graph, Node, ProgramGraph
 
 Kind = Literal[
     "input", "output", "generate", "critique", "revise", "adjudicate", "tool", "decide",
-    "pipeline", "refine", "vote", "map", "loop", "if",
+    "pipeline", "refine", "vote", "search", "agent", "map", "loop", "if",
 ]  # fmt: skip
 Sources = frozenset[str]
 NONE: Sources = frozenset()
@@ -115,6 +115,10 @@ class _Painter:
                 return _refine(self, node, args, into)
             case "vote":
                 return _vote(self, node, args, into)
+            case "search":
+                return _search(self, node, args, into)
+            case "agent":
+                return _agent(self, node, args, into)
         return frozenset().union(*args)
 
     def model(self, node: Node, args: list[Sources], into: Cluster) -> Sources:
@@ -216,6 +220,31 @@ def _vote(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> 
     return frozenset({box})
 
 
+def _search(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    name = node.bodies["expand"].name.removesuffix(".expand")
+    words = f"search {name}, {_words(node.attrs['method'])}, {_words(node.attrs['width'])} a step"
+    inner = painter.cluster(into, words, "search")
+    env = dict(zip(node.attrs["names"], args))
+    step = painter.graph(node.bodies["expand"], env, inner)
+    value = painter.graph(node.bodies["value"], {**env, "path": step}, inner)
+    for box in sorted(step):
+        painter.connect(value, box, "again", dashed=True)
+    return value
+
+
+def _agent(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    name = node.bodies["act"].name.removesuffix(".act")
+    words = f"agent {name}, at most {_words(node.attrs['steps'])} steps"
+    inner = painter.cluster(into, words, "agent")
+    act = painter.graph(node.bodies["act"], dict(zip(node.attrs["names"], args)), inner)
+    for tool, body in node.bodies.items():
+        if tool != "act":
+            env = {port.name: act for port in body.inputs}
+            for box in sorted(act):
+                painter.connect(painter.graph(body, env, inner), box, "observed", dashed=True)
+    return act
+
+
 def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
     inner = painter.cluster(into, "for each, in parallel", "map")
     own = node.attrs["count"]
@@ -268,7 +297,7 @@ def _boxes(cluster: Cluster) -> frozenset[str]:
 
 def _calls(node: Node, program: ProgramGraph) -> bool:
     """Whether a region has effects in it; one without is an operation like any other."""
-    effects = ("model", "call", "tool", "refine", "vote")
+    effects = ("model", "call", "tool", "refine", "vote", "search", "agent")
     return any(n.op in effects or _calls(n, program) for b in node.bodies.values() for n in b.nodes)
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lmc.runtime.difficulty import Seat
     from lmc.runtime.pool import ModelPool
 
+OWN_REGION = ("refine", "vote", "search", "agent")
 Perform = Callable[["Executor", Step, list[Any], Scope], Awaitable[Any]]
 
 
@@ -213,8 +214,8 @@ class Executor:
         op = step.node.op
         if branches := flow.begun.get(step.index):
             return self.speculation.take(branches, "then" if args[0] else "otherwise")
-        # The one node of a refine or vote has the region's place: its parts are numbered there.
-        place = scope if op in ("refine", "vote") else scope.at(step.index)
+        # The one node of such a module has the region's place: its parts are numbered there.
+        place = scope if op in OWN_REGION else scope.at(step.index)
         return PERFORM[op](self, step, args, place)
 
 
@@ -284,4 +285,6 @@ PERFORM: Mapping[str, Perform] = {
     "loop": regions.perform_loop,
     "refine": regions.perform_refine,
     "vote": regions.perform_vote,
+    "search": regions.perform_search,
+    "agent": regions.perform_agent,
 }

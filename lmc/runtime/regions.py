@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.check.types import RecordType
 from lmc.diagnostics import LmcError
+from lmc.runtime.acting import perform_agent
 from lmc.runtime.concurrency import MAX_IN_FLIGHT, for_all
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, Step, free_values, variable_names
 from lmc.runtime.scope import Scope
+from lmc.runtime.searching import perform_search
 from lmc.runtime.voting import perform_vote
 
 if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
 
-__all__ = ["perform_cond", "perform_loop", "perform_map", "perform_refine", "perform_vote"]
+__all__ = [
+    "perform_agent",
+    "perform_cond",
+    "perform_loop",
+    "perform_map",
+    "perform_refine",
+    "perform_search",
+    "perform_vote",
+]
 
 _DROPPED = object()  # an item that the filter of a map left out
 

@@ -115,10 +115,14 @@ def _after(starts: tuple[str, ...], *texts: str) -> tuple[str, ...]:
     return tuple(start + text for start in starts for text in texts)
 
 
-_SIGNATURES = ("generate g", "critique g", "refine g", "vote g", "pipeline g", "tool g", "metric g")
+_SIGNATURES = (
+    "generate g", "critique g", "refine g", "vote g", "search g", "agent g", "pipeline g", "tool g",
+    "metric g",
+)  # fmt: skip
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
-    "vote (", "pipeline (", "metric (", "example (", "dataset :", "optimize {", "stub",
+    "vote (", "search (", "agent (", "pipeline (", "metric (", "example (", "dataset :", "optimize {",
+    "stub",
 )  # fmt: skip
 
 MISTAKES = (

@@ -520,12 +520,12 @@ class ToolDecl(Decl):
     settings: tuple[Setting, ...] = ()
 
 
-ModuleKind = Literal["generate", "critique", "refine", "vote"]
+ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent"]
 
 
 @node
 class ModuleDecl(Decl):
-    """`generate`, `critique`, `refine` and `vote`; `has_body` tells `{}` from no body."""
+    """`generate`, `critique` and those built of them; `has_body` tells `{}` from no body."""
 
     kind: ModuleKind
     name: Ident

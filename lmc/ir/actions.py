@@ -1,0 +1,45 @@
+"""The types an agent works with: what it chooses next, and what it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmc.check.types import (
+    JSON,
+    STR,
+    Field,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    Type,
+)
+from lmc.ir.graph import Graph
+
+FINISH = "finish"
+TURN = RecordType("Turn", (Field("tool", STR), Field("arguments", JSON), Field("observation", STR)))
+
+
+def action_type(result: Type, tools: Sequence[Graph]) -> RecordType:
+    """What a model gives at each step: a thought, a tool with its arguments, or the answer.
+
+    The names of the tools and their parameters stand in the notes, which every layout shows.
+    """
+    told = "; ".join(_signature(tool) for tool in tools)
+    return RecordType(
+        "Action",
+        (
+            Field("thought", STR, "what to do next, and why"),
+            Field(
+                "tool",
+                LiteralType((*(tool.name for tool in tools), FINISH)),
+                f"{told}; {FINISH}: when you know the answer",
+            ),
+            Field("arguments", JSON, "of the tool, as a JSON object", True, {}),
+            Field("answer", OptionalType(result), f"the answer, with {FINISH} only", True, None),
+        ),
+    )
+
+
+def _signature(tool: Graph) -> str:
+    parameters = ", ".join(f"{p.name}: {p.type}" for p in tool.inputs)
+    return f"{tool.name}({parameters}) -> {tool.result}"
