@@ -121,8 +121,8 @@ _SIGNATURES = (
 )  # fmt: skip
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
-    "vote (", "search (", "agent (", "pipeline (", "metric (", "example (", "dataset :", "optimize {",
-    "stub",
+    "vote (", "search (", "agent (", "pipeline (", "metric (", "example (", "dataset :",
+    "optimize {", "stub",
 )  # fmt: skip
 
 MISTAKES = (

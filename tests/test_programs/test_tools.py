@@ -1,0 +1,71 @@
+"""The library's tools: arithmetic only, Python under limits, ranking by likeness."""
+
+import pytest
+
+from lmc.programs.tools import calculate, nearest, run_python
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("(3 + 4) * 2", "14"), ("2^10", "1024"), ("7 / 2", "3.5"), ("6 × 7 =", "42"),
+        ("max(3, sqrt(16)) - -1", "5"), ("10 // 4 % 2", "0"),
+    ],
+)  # fmt: skip
+def test_arithmetic_is_computed(expression: str, value: str) -> None:
+    assert calculate(expression) == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "__import__('os')", "().__class__", "open('x')", "9 ** 9 ** 9", "x + 1", "'a' * 9", "True",
+        "1 +", "[1][0]", "lambda: 1", "1" + "0" * 600,
+    ],
+)  # fmt: skip
+def test_nothing_but_arithmetic_is(expression: str) -> None:
+    with pytest.raises((ValueError, ArithmeticError)):
+        calculate(expression)
+
+
+def test_programs_run_and_use_modules() -> None:
+    code = "import math, collections, itertools\nprint(math.comb(5, 2), sum(range(4)))"
+    assert run_python(f"```python\n{code}\n```") == "10 6"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import socket; socket.create_connection(('127.0.0.1', 80))",
+        "import socket; socket.socket()",
+        "open('/etc/passwd').read()",
+        "open('/tmp/lmc-was-here', 'w').write('x')",
+        "import os; os.listdir('/')",
+        "import os; os.system('true')",
+        "import os; os.fork()",
+        "import subprocess; subprocess.run(['true'])",
+        "import ctypes; ctypes.CDLL(None)",
+        "x = 'a' * 10 ** 10",
+        "raise SystemExit(3)",
+    ],
+)
+def test_what_a_program_may_not_do(code: str) -> None:
+    with pytest.raises(RuntimeError):
+        run_python(code)
+
+
+def test_programs_without_end_are_stopped() -> None:
+    with pytest.raises(RuntimeError):
+        run_python("while True: pass")
+
+
+def test_secrets_of_the_environment_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    assert "secret" not in run_python("import os; print(dict(os.environ))")
+
+
+def test_the_nearest_passages_come_first() -> None:
+    passages = ["Cows eat grass.", "The tower stands in Paris.", "Paris is in France."]
+    assert nearest("Where is the tower?", passages, 1) == ["The tower stands in Paris."]
+    assert set(nearest("Paris", passages, 2)) == set(passages[1:])
+    assert nearest("x", passages, 5) == passages
