@@ -126,8 +126,11 @@ def tasks(gsm8k: Path | None, *, tiny: bool, seeds: int) -> Iterator[tuple[str, 
         yield "GSM8K, recorded answers", [(rows, scripted(samples)) for rows, samples in drawn]
     if tiny:
         rng = Random("votes")
-        rows = [{**problems(rng), "hardness": 0.0} for _ in range(150)]
-        rows = [{**row, "answer": str(row["answer"])} for row in rows]
+        drawn = [problems(rng) for _ in range(150)]
+        rows = [
+            {"question": row["problem"], "answer": str(row["answer"]), "hardness": 0.0}
+            for row in drawn
+        ]
         yield "word problems, lmc/tiny", [(rows, on_tiny(Path("cache")))]
 
 

@@ -8,13 +8,18 @@ from pathlib import Path
 import click
 
 from lmc.cli.terminal import FILE
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError, did_you_mean, error
 
 
 @click.command("new")
 @click.argument("folder", type=FILE)
-def command(folder: Path) -> None:
-    """Start a project in FOLDER: a program, its data, its tests, and a Python caller."""
+@click.option("--from", "name", metavar="NAME", help="Start with a program of the library.")
+def command(folder: Path, name: str | None) -> None:
+    """Start a project in FOLDER: a program, its data, its tests, and a Python caller.
+
+    With --from it is a program of the standard library, to be changed: `lmc new x --from debate`.
+    """
+    program = None if name is None else _library_program(name)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise LmcError(
             error(
@@ -22,6 +27,11 @@ def command(folder: Path) -> None:
             )
         )
     folder.mkdir(parents=True, exist_ok=True)
+    if program is not None:
+        (folder / "main.lmp").write_text(program, "utf-8")
+        click.echo(f"wrote {folder / 'main.lmp'}")
+        click.echo(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc check --cost main.lmp")
+        return
     for file in sorted(
         resources.files("lmc.cli").joinpath("scaffold").iterdir(), key=lambda f: f.name
     ):
@@ -30,3 +40,15 @@ def command(folder: Path) -> None:
     click.echo(
         f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc eval main.lmp\n  lmc compile main.lmp"
     )
+
+
+def _library_program(name: str) -> str:
+    """The source of a program of the library. Raises: LmcError[unknown-program]."""
+    from lmc.check.imports import standard_names
+
+    names = [full.removeprefix("lmc/") for full in standard_names()]
+    if name not in names:
+        near = did_you_mean(name, names)
+        help = f"did you mean `{near}`?" if near else f"it has {', '.join(names)}"
+        raise LmcError(error("unknown-program", f"the library has no program `{name}`", help=help))
+    return resources.files("lmc.programs").joinpath(f"{name}.lmp").read_text("utf-8")

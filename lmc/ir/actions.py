@@ -28,11 +28,13 @@ def action_type(result: Type, tools: Sequence[Graph]) -> RecordType:
     return RecordType(
         "Action",
         (
-            Field("thought", STR, "what to do next, and why"),
+            Field("thought", STR, "what to do next, and why", True, ""),
             Field(
                 "tool",
                 LiteralType((*(tool.name for tool in tools), FINISH)),
                 f"{told}; {FINISH}: when you know the answer",
+                True,
+                FINISH,
             ),
             Field("arguments", JSON, "of the tool, as a JSON object", True, {}),
             Field("answer", OptionalType(result), f"the answer, with {FINISH} only", True, None),

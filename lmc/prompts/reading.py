@@ -19,7 +19,7 @@ def read_fields(spec: CallSpec, parts: Mapping[str, str], text: str, mark: str) 
     if spec.bare:
         return {BARE: parse_value(spec.result, parts.get(BARE, text))}
     needed = [f for f in spec.outputs if f.name not in _left_out(spec)]
-    if not set(parts) - set(spec.thoughts) and needed:
+    if not set(parts) - set(spec.thoughts):
         return _read_unmarked(spec, needed, text, mark)
     _require(spec, needed, parts, mark)
     return {f.name: parse_value(f.type, parts[f.name]) for f in spec.outputs if f.name in parts}
@@ -38,7 +38,7 @@ def _read_unmarked(spec: CallSpec, needed: list[FieldSpec], text: str, mark: str
     found = read_object(spec, text)
     if len(needed) == 1 and needed[0].name not in found:
         return {needed[0].name: parse_value(needed[0].type, text)}
-    _require(spec, needed, found, mark)
+    _require(spec, needed if found else list(spec.outputs), found, mark)
     return found
 
 

@@ -144,11 +144,20 @@ class Search:
             return None
 
     async def _judge(self, node: TreeNode) -> None:
-        value = await self._run("value", node.path, self.scope.at(node.number, -1))
-        node.value = float(value["score"] if isinstance(value, dict) else value)
+        node.value = await self._value(node)
         if "until" in self.bodies:
             node.complete = await self._run("until", node.path, self.scope.at(node.number, -2))
         node.done = node.complete or len(node.path) >= self.depth
+
+    async def _value(self, node: TreeNode) -> float:
+        """What the critic gives a path; 0 where it gives nothing that can be used."""
+        try:
+            value = await self._run("value", node.path, self.scope.at(node.number, -1))
+        except LmcError as failure:
+            if not is_own(failure):
+                raise
+            return 0.0
+        return float(value["score"] if isinstance(value, dict) else value)
 
     async def _run(self, body: str, path: Sequence[Any], scope: Scope) -> Any:
         env = {**self.env, "path": list(path)}

@@ -1,0 +1,101 @@
+"""What each program of the standard library costs and gains on lmc/tiny, as a Markdown table.
+
+`python bench/library.py [--rows 60] [--only NAME]`. Programs that take a question solve word
+problems; the others have a small task of their own. The model is small: the table shows what the
+programs cost, and which of them a weak model gains from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+
+import lmc
+from lmc.tiny.rows import problems, tickets, triage
+
+LIBRARY = Path(__file__).resolve().parents[1] / "programs"
+TOPICS = ["billing", "delivery", "login", "return"]
+Row = Mapping[str, Any]
+Right = Callable[[Row, Any], float]
+
+
+def word_problems(count: int) -> list[Row]:
+    """Questions with a number as answer."""
+    rng = Random("library")
+    drawn = [problems(rng) for _ in range(count)]
+    return [{"question": row["problem"], "answer": row["answer"]} for row in drawn]
+
+
+def number_is_right(row: Row, found: Any) -> float:
+    """1 where the first number of the answer is the right one."""
+    numbers = re.findall(r"-?\d+", str(found))
+    return float(bool(numbers) and numbers[-1] == str(row["answer"]))
+
+
+def tasks(count: int) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
+    """The programs with their rows: inputs by name, and what else a row needs to be judged."""
+    rng = Random("library/others")
+    mails = [triage(rng) for _ in range(count)]
+    letters = [tickets(rng) for _ in range(count)]
+    facts = [f"{row['customer']} wrote: {row['message']}" for row in letters]
+    own: dict[str, tuple[Sequence[Row], Right | None]] = {
+        "classify": ([{"text": mail["message"], "labels": TOPICS} for mail in mails], None),
+        "extract": (
+            [{"text": f["message"], "fields": ["name"], "name": f["customer"]} for f in letters],
+            lambda row, found: float(str(found[0]).lower() == str(row["name"]).lower()),
+        ),
+        "summarise": ([{"text": fact} for fact in facts], None),
+        "judge": ([{**row, "answer": str(row["answer"])} for row in word_problems(count)], None),
+        "retrieve_and_read": (
+            [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
+            None,
+        ),
+        "multi_hop": (
+            [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
+            None,
+        ),
+    }
+    plain = Path("one_call.lmp")
+    plain.write_text('generate main(question: str) -> str { """Answer the question.""" }')
+    for file in (plain, *sorted(LIBRARY.glob("*.lmp"))):
+        rows, right = own.get(file.stem, (word_problems(count), number_is_right))
+        yield file, rows, right
+
+
+def measure(file: Path, rows: Sequence[Row], right: Right | None, cache: Path) -> str:
+    """One line of the table."""
+    program = lmc.load(file, model="lmc/tiny", cache=cache)
+    graph = program.main.graph
+    inputs = [{p.name: row[p.name] for p in graph.inputs if p.name in row} for row in rows]
+    results = program.main.batch(inputs, return_exceptions=True)
+    used = program.pool.usage
+    program.close()
+    done = [(row, r) for row, r in zip(rows, results) if not isinstance(r, lmc.LmcError)]
+    score = f"{100 * sum(right(row, r) for row, r in done) / len(rows):.0f} %" if right else ""
+    calls, tokens = used.calls / len(rows), used.tokens / len(rows)
+    return f"| `{file.stem}` | {score} | {calls:.1f} | {tokens:,.0f} | {len(rows) - len(done)} |"
+
+
+@click.command()
+@click.option("--rows", "count", default=60, show_default=True)
+@click.option("--only", help="Of these programs only, with commas.")
+def main(count: int, only: str | None) -> None:
+    """Print the table."""
+    click.echo("| program | right | calls a row | tokens a row | rows without an answer |")
+    click.echo("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as place:
+        os.chdir(place)
+        for file, rows, right in tasks(count):
+            if only is None or file.stem in only.split(","):
+                click.echo(measure(file, rows, right, Path("cache.sqlite")))
+
+
+if __name__ == "__main__":
+    main()
