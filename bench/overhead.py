@@ -18,7 +18,7 @@ PROGRAM = '''
 record Answer { answer: int }
 generate solve(question: str) -> Answer { """Solve the problem.""" }
 '''
-REPLY = "[[answer]] 42"
+REPLY = "[[ ## answer ## ]]\n42\n[[answer]] 42"  # as DSPy reads it, and as lmc does
 SERVER = (sys.executable, "-m", "tests.loopback")
 DSPY = """
 import sys, time, dspy

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from lmc.prompts import turns
@@ -91,12 +92,16 @@ def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
     return fields_text(spec.outputs, outputs)
 
 
-def split_marked(text: str, names: list[str]) -> dict[str, str]:
-    """Find the text after each known mark at the start of a line; the first of a field counts."""
+@lru_cache(maxsize=256)
+def _marks(names: tuple[str, ...]) -> re.Pattern[str]:
     one_of = "|".join(map(re.escape, names))
     # A colon or stars right after the mark belong to it: `**[[answer]]:** 10`.
-    marks = re.compile(rf"^[ \t*#>-]*+\[\[[ \t]*+({one_of})[ \t]*+\]\][:*]*+", re.MULTILINE)
-    found = list(marks.finditer(text))
+    return re.compile(rf"^[ \t*#>-]*+\[\[[ \t]*+({one_of})[ \t]*+\]\][:*]*+", re.MULTILINE)
+
+
+def split_marked(text: str, names: list[str]) -> dict[str, str]:
+    """Find the text after each known mark at the start of a line; the first of a field counts."""
+    found = list(_marks(tuple(names)).finditer(text))
     parts: dict[str, str] = {}
     for mark, following in zip(found, [*found[1:], None]):
         end = following.start() if following else len(text)

@@ -36,18 +36,19 @@ class CallSpec:
     outputs: tuple[FieldSpec, ...]
     result: Type
     requirements: tuple[str, ...] = ()  # `require:` expressions as written
+    # The outputs that are no part of the result; an answer may lack them.
+    thoughts: tuple[str, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fields = self.result.fields if isinstance(self.result, RecordType) else None
+        own = {BARE} if fields is None else {f.name for f in fields}
+        thoughts = tuple(f.name for f in self.outputs if f.name not in own)
+        object.__setattr__(self, "thoughts", thoughts)
 
     @property
     def bare(self) -> bool:
         """True where the answer is one value without marks around it."""
         return not isinstance(self.result, RecordType) and len(self.outputs) == 1
-
-    @property
-    def thoughts(self) -> tuple[str, ...]:
-        """The outputs that are no part of the result; an answer may lack them."""
-        fields = self.result.fields if isinstance(self.result, RecordType) else None
-        own = {BARE} if fields is None else {f.name for f in fields}
-        return tuple(f.name for f in self.outputs if f.name not in own)
 
     @property
     def plain_text(self) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
-from lmc.models.base import Answer, ModelFailure
+from lmc.models.base import Answer, ModelFailure, Request
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.runtime.failures import Attempts, is_infrastructure, no_answer, unusable_answer
 from lmc.runtime.scope import Scope
@@ -80,13 +79,12 @@ class Conversation:
         call, scope = self.call, self.scope
         self.attempts.count += 1
         self.attempts.messages = messages
-        request = replace(
-            call.request,
-            messages=tuple(messages),
-            index=index,
-            logprobs=scope.certainty is not None or self._studied(),
-            on_text=scope.run.listener if call.node is scope.run.spoken else None,
-        )
+        known, logprobs = call.request, scope.certainty is not None or self._studied()
+        listener = scope.run.listener if call.node is scope.run.spoken else None
+        request = Request(  # not `replace`, which costs far more
+            known.model, tuple(messages), known.sampling, known.schema, known.adapter,
+            known.n, index, logprobs, known.timeout_s, listener,
+        )  # fmt: skip
         try:
             answer = await call.ask(model, request, batched=scope.batched)
         except ModelFailure as failure:

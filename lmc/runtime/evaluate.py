@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
 from lmc.runtime.budget import BudgetExceeded
+from lmc.runtime.collecting import fewer_collections
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.difficulty import Seat, seats
 from lmc.runtime.failures import is_infrastructure, is_own
@@ -151,7 +152,8 @@ async def evaluate(
             progress(result)
         return result
 
-    return Evaluation(tuple(await for_all(rows, one, in_flight=in_flight)))
+    with fewer_collections():
+        return Evaluation(tuple(await for_all(rows, one, in_flight=in_flight)))
 
 
 def row_inputs(graph: Graph, values: Mapping[str, Any], *, training: bool) -> dict[str, Any]:

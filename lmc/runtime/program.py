@@ -14,6 +14,7 @@ from lmc.ir.graph import Graph, ProgramGraph
 from lmc.models.base import Backend
 from lmc.prompts.spec import Message
 from lmc.runtime.cache import Cache
+from lmc.runtime.collecting import fewer_collections
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.difficulty import Seat, seats
 from lmc.runtime.executor import Executor, bind_inputs
@@ -271,7 +272,8 @@ class Callee:
                     return failure
                 raise
 
-        return await for_all(rows, one, in_flight=BATCH_IN_FLIGHT)
+        with fewer_collections():
+            return await for_all(rows, one, in_flight=BATCH_IN_FLIGHT)
 
     def _bind_row(self, row: Any) -> dict[str, Any]:
         return self._bind((), row) if isinstance(row, Mapping) else self._bind((row,), {})
