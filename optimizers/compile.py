@@ -83,8 +83,9 @@ async def acompile(
     `bootstrap(demos=4) >> labeled()`. `objective` sets the metric off against what runs cost, such
     as `accuracy - 0.1 * usd` (or calls, tokens) a row. `guards` are other metrics, and datasets,
     that must not get worse. `accept` says what the gate lets pass: a gain that is proven on rows
-    that did not choose it, or any that is seen there ("better"). `budget` limits calls, tokens, usd
-    and minutes. The same program, data and options continue the same run, unless `resume` is False.
+    that did not choose it, or any that is seen on all of dev ("better"). `budget` limits calls,
+    tokens, usd and minutes. The same program, data and options continue the same run, unless
+    `resume` is False.
     Raises: LmcError with all that is missing, before the first call of a model.
     """
     options: dict[str, Any] = {
@@ -306,7 +307,8 @@ class _Compilation:
 
     def _proof_runs(self, rows: Rows) -> int:
         guards = sum(len(guard.rows) for guard in self.plan.guards)
-        return (len(rows.confirm) + guards) * (len(self.plan.steps) + 1) + 2 * len(rows.test)
+        confirm = len(rows.confirm) if self.plan.accept == "proven" else 0  # else they are run
+        return (confirm + guards) * (len(self.plan.steps) + 1) + 2 * len(rows.test)
 
     async def _gate(self, step: Step, candidate: Parameters) -> None:
         """Take a step's result only if it beats what was, on rows that did not choose it."""
@@ -314,7 +316,7 @@ class _Compilation:
             words = "nothing better found"
             self._heard(events.GateDecided(step_text(step), False, words, totals=self._totals()))
             return
-        rows = self.plan.rows.confirm
+        rows = self._confirm_rows(candidate)
         pair = [self.confirmed, candidate]
         self.allowance.reserved = 2 * len(self.plan.rows.test)
         try:
@@ -336,8 +338,20 @@ class _Compilation:
             self.notes.append(f"{step_text(step)}: {words}")
         self._heard(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
         if accepted:
-            (first,) = await self.trials.results("confirming", [self.start], rows)  # run before
+            first = self.trials.known(self.start, rows)  # run before
             self.confirmed, self.dev = candidate, compare(first, after)
+
+    def _confirm_rows(self, candidate: Parameters) -> Sequence[Row]:
+        """The rows that decide: where nothing is to be proven, those that both were run on.
+
+        Some steps run nothing; all rows decide then.
+        """
+        rows = self.plan.rows.confirm
+        if self.plan.accept == "proven":
+            return rows
+        known = [{r.id for r in self.trials.known(p, rows)} for p in (self.confirmed, candidate)]
+        both = [row for row in rows if all(row.id in ids for ids in known)]
+        return both if len(both) >= MIN_CONFIRM_ROWS else rows
 
     async def _fallen(
         self, before: Parameters, after: Parameters, rows: Sequence[Row]

@@ -39,7 +39,10 @@ DEFAULT_STEPS = "auto()"
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The parts of the data, disjoint: dev is halved, one half chooses, the other confirms."""
+    """The parts of the data: dev is halved, one half chooses, the other confirms.
+
+    Where nothing is to be proven all of dev does both. Else the parts are disjoint.
+    """
 
     train: tuple[Row, ...]
     select: tuple[Row, ...]
@@ -48,12 +51,13 @@ class Rows:
     digest: str
 
     @classmethod
-    def of(cls, split: Split, seed: int) -> Rows:
+    def of(cls, split: Split, seed: int, accept: Accept = "proven") -> Rows:
         """Halve dev at random, by the seed."""
         dev = list(split.dev)
         random.Random(f"{seed}/dev").shuffle(dev)
         half = (len(dev) + 1) // 2
-        parts = tuple(split.train), tuple(dev[:half]), tuple(dev[half:]), tuple(split.test)
+        chosen, held = (dev[:half], dev[half:]) if accept == "proven" else (dev, dev)
+        parts = tuple(split.train), tuple(chosen), tuple(held), tuple(split.test)
         return cls(*parts, digest=_digest(parts))
 
     def counts(self) -> dict[str, int]:
@@ -170,7 +174,7 @@ def make_plan(
     check_steps(chosen)
     found = find_data(loaded, graph, data, declared, seed or 0)
     scored_by = _metric(loaded, graph, metric, declared, found)
-    rows = Rows.of(found.split, seed or 0)
+    rows = Rows.of(found.split, seed or 0, accept)
     _require_rows(rows)
     aim = objective or (declared.settings.get("objective") if declared else None)
     names = guards or (declared.settings.get("guards", ()) if declared else ())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--accept", type=click.Choice(["proven", "better"]), default="proven", show_default=True,
-    help="A gain proven on rows that did not choose it, or any seen there.",
+    help="A gain proven on rows that did not choose it, or any seen on dev.",
 )  # fmt: skip
 @click.option("--run-dir", type=FILE, help="Where the run is kept (.lmc/runs/…).")
 @click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
