@@ -114,10 +114,22 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     verdict: Type = ERROR
     if _needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)
+    _check_gain(env, decl, module, verdict)
     if "until" in module.exprs:
         until = inner_env(env, module, draft=draft, check=verdict)
         until.pure, until.hint = "until", "until"
         inference.check_condition(until, module.exprs["until"], "`until`")
+
+
+def _check_gain(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Type) -> None:
+    """Without a score there is no telling whether a revision gained anything."""
+    stop = module.settings.get("stop_early")
+    rules = stop.options if isinstance(stop, Choice) else (stop,)
+    score = verdict.get("score") if isinstance(verdict, RecordType) else None
+    if "no_gain" in rules and score is None and not isinstance(verdict, ErrorType):
+        place = next(s.value.span for s in decl.settings if s.key.name == "stop_early")
+        message = f"`no_gain` goes by the verdict's score, and `{show(verdict)}` has none"
+        env.ctx.report("bad-verdict", message, place)
 
 
 def _check_critique(env: Env, module: ModuleDef) -> Type:

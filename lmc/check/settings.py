@@ -122,6 +122,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "draft": _EXPRESSION,
         "until": _EXPRESSION,
         "rounds": SettingSpec(IntType(0, 8)),
+        "stop_early": SettingSpec(_words("fixed_point", "no_gain")),
     },
     "vote": {
         **_MODULE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,15 +66,17 @@ def differences(first: Artifact, second: Artifact) -> Iterator[str]:
 def _module_diff(
     name: str, first: ModuleParameters | None, second: ModuleParameters | None
 ) -> Iterator[str]:
-    lines = []
-    for slot in ("instruction", "nearest", "adapter", "model"):
+    lines: list[str] = []
+    for slot in ("instruction", "steps", "nearest", "adapter", "model"):
         before, after = getattr(first, slot, None), getattr(second, slot, None)
         if before == after:
             continue
-        if slot == "instruction":
+        if slot == "steps":
+            lines += _text_diff(slot, _steps_text(before), _steps_text(after))
+        elif slot == "instruction":
             lines += list(_text_diff(slot, before or "", after or ""))[1:]
-            continue
-        lines += [f"- {slot}: {before or 'as written'}", f"+ {slot}: {after or 'as written'}"]
+        else:
+            lines += [f"- {slot}: {before or 'as written'}", f"+ {slot}: {after or 'as written'}"]
     shown = [
         {json.dumps([d.inputs, d.outputs], ensure_ascii=False): d for d in (m.demos or ())}
         if m
@@ -90,6 +92,10 @@ def _module_diff(
     if lines:
         yield name
         yield from lines
+
+
+def _steps_text(steps: Sequence[tuple[str, str]] | None) -> str:
+    return "\n".join(f"{name}: {note}" for name, note in steps or ())
 
 
 def _text_diff(name: str, before: str, after: str) -> Iterator[str]:

@@ -57,8 +57,13 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     click.secho(f"\n{name}", bold=True)
     if module.instruction is not None:
         click.echo(f"  instruction: {module.instruction}")
-    if module.adapter is not None:
-        click.echo(f"  adapter: {module.adapter}")
+    for slot in ("adapter", "model"):
+        if (value := getattr(module, slot)) is not None:
+            click.echo(f"  {slot}: {value}")
+    for step, note in module.steps or ():
+        click.echo(f"  first {step}: {note}")
+    if module.nearest is not None:
+        click.echo(f"  shows the {module.nearest} most like the input, of:")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()

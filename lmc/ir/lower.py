@@ -207,7 +207,11 @@ def _refine(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Ma
     }
     if "until" in module.exprs:
         bodies["until"] = _body(program, module, "until", (*inputs, draft, check))
-    return "refine", {"rounds": module.settings.get("rounds", DEFAULT_ROUNDS)}, bodies
+    settings = module.settings
+    attrs = {"rounds": settings.get("rounds", DEFAULT_ROUNDS)}
+    if "stop_early" in settings:
+        attrs["stop_early"] = settings["stop_early"]
+    return "refine", attrs, bodies
 
 
 def _revise(program: Program, module: ModuleDef, inputs: tuple[Port, ...], check: Port) -> Graph:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.check.types import RecordType
 from lmc.diagnostics import LmcError
+from lmc.ir.functions import canonical
 from lmc.runtime.acting import perform_agent
 from lmc.runtime.concurrency import MAX_IN_FLIGHT, for_all
 from lmc.runtime.failures import is_own
@@ -73,7 +74,8 @@ async def perform_refine(executor: Executor, step: Step, args: list[Any], scope:
     Where a verdict or a revision gives no usable answer, the drafts that are there have to do.
     """
     env = dict(zip(step.node.attrs["names"], args))
-    refinement = _Refinement(executor, step.bodies, env, scope)
+    stop = executor.resolve(step.node.attrs.get("stop_early"))
+    refinement = _Refinement(executor, step.bodies, env, scope, stop)
     chosen = await refinement.run(executor.resolve(step.node.attrs["rounds"]))
     scope.note(
         drafts=refinement.drafts, checks=refinement.checks, chosen=chosen, failed=refinement.failed
@@ -85,9 +87,15 @@ class _Refinement:
     """The drafts of one refine and what was said of each."""
 
     def __init__(
-        self, executor: Executor, bodies: Mapping[str, Plan], env: Mapping[str, Any], scope: Scope
+        self,
+        executor: Executor,
+        bodies: Mapping[str, Plan],
+        env: Mapping[str, Any],
+        scope: Scope,
+        stop: str | None,
     ) -> None:
         self.executor, self.bodies, self.env, self.scope = executor, bodies, env, scope
+        self.stop = stop
         self.drafts: list[Any] = []
         self.checks: list[Any] = []
         self.failed: str | None = None  # why it ended early
@@ -107,6 +115,8 @@ class _Refinement:
         for i in range(rounds):
             if await self._passes(i):
                 return i
+            if i and self._is_idle():
+                return self._best()
             said = {"draft": self.drafts[-1], **self._said(i)}
             self.drafts.append(await self._body("revise", i + 1, said))
         if rounds and self._scored and await self._passes(rounds):
@@ -121,6 +131,16 @@ class _Refinement:
         if "until" in self.bodies:
             return bool(await self._body("until", i, {**draft, **self._said(i)}))
         return bool(self.checks and _field(self.checks[i], "ok"))
+
+    def _is_idle(self) -> bool:
+        """Whether the last revision changed nothing, or was not judged to be better."""
+        match self.stop:
+            case "fixed_point":
+                return canonical(self.drafts[-1]) == canonical(self.drafts[-2])
+            case "no_gain":
+                before, after = (_field(check, "score") for check in self.checks[-2:])
+                return bool(after <= before)
+        return False
 
     def _said(self, i: int) -> dict[str, Any]:
         return {"check": self.checks[i]} if self.checks else {}
