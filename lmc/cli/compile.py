@@ -77,9 +77,10 @@ def print_result(result: CompileResult) -> None:
     if rows:
         screen.print(table)
         screen.print()
-    screen.print(result.verdict(), style="bold green" if result.improved else "bold yellow")
+    style = "bold green" if result.improved else "bold yellow"
+    screen.print(result.verdict(), style=style, markup=False)
     for note in result.notes:
-        screen.print(f"note: {note}", style="dim")
+        screen.print(f"note: {note}", style="dim", markup=False)
     used = result.used
     cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
     money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""

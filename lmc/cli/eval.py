@@ -117,6 +117,7 @@ def figures(found: Evaluation) -> dict[str, Any]:
 
 
 def _print(found: Evaluation, metric: str, path: Path) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     screen, usage = console(), found.usage
@@ -133,7 +134,8 @@ def _print(found: Evaluation, metric: str, path: Path) -> None:
     screen.print(table)
     failed = [r for r in found.results if r.failed]
     for row in failed[:SHOWN_FAILURES]:
-        screen.print(f"[yellow]row {row.id}[/] ({row.failed}): {row.error}")
+        told = escape(str(row.error))  # has the model's words in it
+        screen.print(f"[yellow]row {escape(row.id)}[/] ({row.failed}): {told}")
     if len(failed) > SHOWN_FAILURES:
         screen.print(f"and {count(len(failed) - SHOWN_FAILURES, 'more failure')}")
     screen.print(f"wrote {path}")

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -68,13 +69,14 @@ class CompileView:
                     "bold",
                 )
                 if not self.console.is_terminal:
-                    self._detail(self.leader.plain)
+                    self._detail(escape(self.leader.plain))
             case events.TrainingProgressed():
                 self._train(event)
             case events.GateDecided(step=step, accepted=accepted, words=words):
-                self._say(f"[{'green' if accepted else 'yellow'}]  {step}: {words}[/]")
+                colour = "green" if accepted else "yellow"
+                self._say(f"[{colour}]  {escape(f'{step}: {words}')}[/]")
             case events.Note(text=text):
-                self._detail(f"[dim]  {text}[/]")
+                self._detail(f"[dim]  {escape(text)}[/]")
             case _:
                 pass
         self.live.update(self._picture())
@@ -120,5 +122,5 @@ def _opening(event: events.RunStarted) -> tuple[str, ...]:
     return (
         f"[bold]{verb} {event.target}[/] of {event.program} "
         f"by {event.metric}, on {', '.join(event.models)}",
-        f"  rows: {rows}; budget: {limits}; steps: {' >> '.join(event.steps)}",
+        f"  rows: {rows}; budget: {limits}; steps: {escape(' >> '.join(event.steps))}",
     )
