@@ -114,6 +114,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "timeout": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
         "repair": _fixed(IntType(0, 8)),
+        "shared_first": _fixed(BOOL),
     },
     "generate": _MODULE,
     "critique": {**_MODULE, "subject": _EXPRESSION},

@@ -2,7 +2,8 @@
 
 Providers and engines keep what they have read of a prompt for the next one that begins the same, so
 what items share is read once where it comes first. Only modules that every map calls this way are
-changed, and none with a template of its own.
+changed, and none with a template of its own. A model may answer another prompt otherwise, so this
+is done where the program asks for it (`default { shared_first: true }`), and else only told.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Shared = tuple[bool, ...]  # for each argument of a call, whether all items give
 
 def prefix_first(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Reorder the inputs of modules that maps call."""
+    wanted = bool(program.default.get("shared_first"))
     sites: dict[str, list[Shared]] = {}
     for graph in program.graphs.values():
         for target, shared in _sites(graph):
@@ -29,13 +31,15 @@ def prefix_first(program: ProgramGraph, context: PassContext) -> ProgramGraph:
         if not any(shared) or graph.kind not in ("generate", "critique"):
             return graph
         names = {port.name for port, same in zip(graph.inputs, shared) if same}
-        nodes = tuple(_reordered(graph, node, names, context) for node in graph.nodes)
+        nodes = tuple(_reordered(graph, n, names, context, wanted=wanted) for n in graph.nodes)
         return replace(graph, nodes=nodes)
 
     return every_graph(program, rewrite)
 
 
-def _reordered(graph: Graph, node: Node, shared: set[str], context: PassContext) -> Node:
+def _reordered(
+    graph: Graph, node: Node, shared: set[str], context: PassContext, *, wanted: bool
+) -> Node:
     if node.op != "model" or "template" in node.attrs["slots"].settings:
         return node
     pairs = list(zip(node.attrs["names"], node.inputs))
@@ -43,9 +47,12 @@ def _reordered(graph: Graph, node: Node, shared: set[str], context: PassContext)
     if ordered == pairs:
         return node
     first = ", ".join(f"`{name}`" for name, _ in ordered if name in shared)
-    context.remark(
-        graph.name, f"{first} first in the prompt", "reading it again for each item", graph.span
-    )
+    change = f"{first} first in the prompt"
+    if not wanted:
+        change = f"could put {change} (`default {{ shared_first: true }}`)"
+    context.remark(graph.name, change, "reading it again for each item", graph.span)
+    if not wanted:
+        return node
     names, inputs = zip(*ordered)
     return replace(node, inputs=inputs, attrs={**node.attrs, "names": names})
 
