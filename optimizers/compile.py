@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from lmc import __version__
 from lmc.diagnostics import LmcError
 from lmc.optimizers import events
-from lmc.optimizers.assistant import Assistant
 from lmc.optimizers.base import REGISTRY, Context
 from lmc.optimizers.gate import (
     GATE_LEVEL,
@@ -24,19 +23,17 @@ from lmc.optimizers.gate import (
 )
 from lmc.optimizers.guards import fallen
 from lmc.optimizers.history import OUTCOME, ROWS, History, rows_text
-from lmc.optimizers.plan import Accept, FixedMetric, Plan, Rows, make_plan
-from lmc.optimizers.preference import NAME as PREFERENCE
-from lmc.optimizers.preference import Preference
+from lmc.optimizers.plan import Accept, Plan, Rows, make_plan
 from lmc.optimizers.recording import Recorder, digest_of
 from lmc.optimizers.result import CompileResult
 from lmc.optimizers.routes import has_votes, reached_modules
+from lmc.optimizers.runner import Runner
 from lmc.optimizers.steps import step_text, steps_text
-from lmc.optimizers.trials import PLAIN, Allowance, Mode, Progress, Trials, is_artifact
+from lmc.optimizers.trials import Allowance, Mode, Progress, Trials
 from lmc.runtime.artifact import Artifact, Comparison, Manifest
-from lmc.runtime.budget import Budget, BudgetExceeded
+from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.evaluate import Evaluation, RowResult, evaluate
-from lmc.runtime.executor import Executor
-from lmc.runtime.journal import Journal, JournaledPool, RunStore
+from lmc.runtime.journal import Journal
 from lmc.runtime.loop import run_sync
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import TraceStore
@@ -133,7 +130,6 @@ class _Compilation:
         self.plan, self.journal, self.out = plan, journal, out
         self.report = report
         self.notes: list[str] = []
-        self.teachers: dict[str, tuple[Program, JournaledPool]] = {}
         traces = TraceStore()
         self.recorder = Recorder(traces, plan.job, plan.name, plan.target)
         if not journal.resumed:
@@ -142,7 +138,8 @@ class _Compilation:
         limits = plan.budget
         minutes = limits.get("minutes")
         left = None if minutes is None else max(0.0, minutes - journal.earlier_s / 60)
-        self.pool, self.budget = self._open_pool(left)
+        self.runner = Runner(plan, journal, left)
+        self.budget = self.runner.budget
         self.allowance = Allowance(
             spent=lambda: self.budget.spent,
             calls_per_run=plan.calls_per_run,
@@ -151,9 +148,7 @@ class _Compilation:
             usd=limits.get("usd"),
             minutes=left,
         )
-        judge = plan.program.open_executor(self.pool)
-        metric = self._preference(judge) if plan.metric.name == PREFERENCE else plan.metric
-        self.metric = FixedMetric(metric, judge)
+        self.metric = self.runner.metric
         self.trials = Trials(self._run, self.allowance, self._heard)
         self.start = plan.program.parameters
         self.confirmed = self.start
@@ -163,12 +158,10 @@ class _Compilation:
     async def finish(self) -> CompileResult:
         """Do all of it."""
         try:
-            self._preflight()
+            self._begin()
             result = await self._work()
         finally:
-            await self.pool.close()
-            for _, pool in self.teachers.values():
-                await pool.close()
+            await self.runner.close()
             self.recorder.store.close()
             self.history.close()
         return result
@@ -183,74 +176,22 @@ class _Compilation:
             raise
         return self._result(self._artifact("complete"))
 
-    # --- before the first call ---
-
-    def _open_pool(self, minutes: float | None) -> tuple[JournaledPool, Budget]:
-        program, limits = self.plan.program, self.plan.budget
-        calls, tokens = limits.get("calls"), limits.get("tokens")
-        budget = Budget(
-            None if calls is None else int(calls),
-            None if tokens is None else int(tokens),
-            limits.get("usd"),
-            minutes,
-        )
-        ordinary = program.open_pool()
-        self.store = RunStore(self.journal.responses, ordinary.cache)
-        return JournaledPool.like(ordinary, self.store, budget), budget
-
-    def _model_names(self) -> tuple[str, ...]:
-        """Full names of the models that a run of the target or a teacher may ask."""
-        asked = [*self.metric.judge.models(self.plan.target), *self._teacher_models()]
-        names = (self.pool.bind(name).name for name in asked)
-        return tuple(str(self.pool.models.get(name, {}).get("name", name)) for name in names)
-
-    def _teachers(self) -> list[str]:
-        return [t for step in self.plan.steps if (t := step.kwargs.get("teacher"))]
-
-    def _teacher_models(self) -> list[str]:
-        named = (step.kwargs.get(k) for step in self.plan.steps for k in ("proposer", "judge"))
-        teachers = (teacher for teacher in self._teachers() if not is_artifact(teacher))
-        return [*teachers, *(name for name in named if name)]
-
-    def _preflight(self) -> None:
-        """Find a missing extra, key, model or tool. Raises: LmcError with all that is missing."""
+    def _begin(self) -> None:
+        """Find what is missing before the first call. Raises: LmcError with all of it."""
         plan = self.plan
-        judge, graphs = self.metric.judge, plan.program.graph.graphs
-        found = [*judge.preflight(plan.target), *self.pool.preflight(self._teacher_models())]
-        for teacher in filter(is_artifact, self._teachers()):
-            found += self._open_executor(self.start, Mode(teacher)).preflight(plan.target)
-        if plan.metric.name in graphs:
-            found += judge.preflight(plan.metric.name)
-        for step in plan.steps:
-            if check := REGISTRY[step.name].check:
-                check(self._open_executor(self.start), plan.target, step.kwargs)
-        for warning in dict.fromkeys(found):
-            self._note(warning.message)
-        if plan.metric.name in graphs:
-            self._warn_of_the_judge(judge)
-        budget = {key: float(limit) for key, limit in plan.budget.items()}
+        for text in self.runner.preflight():
+            self._note(text)
         event = events.RunStarted(
             plan.name,
             plan.target,
             plan.metric.name,
-            self._model_names(),
+            self.runner.model_names(),
             steps_text(plan.steps),
             plan.rows.counts(),
-            budget,
+            {key: float(limit) for key, limit in plan.budget.items()},
             self.journal.resumed,
         )
         self._heard(event)
-
-    def _warn_of_the_judge(self, judge: Executor) -> None:
-        """Say so where a model judges what it wrote itself."""
-        plan = self.plan
-        shared = set(judge.models(plan.target)) & set(judge.models(plan.metric.name))
-        if shared:
-            name = self.pool.bind(min(shared, key=str)).name
-            self._note(
-                f"`{plan.metric.name}` judges with `{name}`, which also writes the answers: models"
-                " prefer their own (Panickssery et al. 2024, arXiv 2404.13076)"
-            )
 
     # --- steps and gates ---
 
@@ -267,11 +208,11 @@ class _Compilation:
                 trials=self.trials,
                 seed=self.plan.seed + number,
                 report=self._heard,
-                open_executor=self._open_executor,
+                open_executor=self.runner.open_executor,
                 folder=self.journal.folder,
                 traces=self.recorder.runs,
                 watch=self._fallen,
-                assistant=self._assistant(self.metric.judge),
+                assistant=self.runner.assistant(),
                 source="\n\n".join(self.plan.sources.values()),
                 keep=frozenset(self.plan.keep),
             )
@@ -413,7 +354,7 @@ class _Compilation:
         progress: Progress,
     ) -> Evaluation:
         done = await evaluate(
-            self._open_executor(parameters, mode),
+            self.runner.open_executor(parameters, mode),
             self.plan.target,
             rows,
             self.metric,
@@ -432,48 +373,6 @@ class _Compilation:
             value = aim.value(value, result.usage)
         return replace(result, value=value, trace=None)
 
-    def _open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
-        program, pool, model = self.plan.program, self.pool, mode.model or self.plan.model
-        if is_artifact(mode.model):
-            program, pool = self._teacher(str(mode.model))
-            parameters, model = program.parameters, None
-        return Executor(
-            program.graph,
-            pool,
-            parameters,
-            training=mode.training,
-            model=model,
-            temperature=mode.temperature,
-            base_dir=program.base_dir,
-        )
-
-    def _assistant(self, executor: Executor) -> Assistant:
-        """Who proposes and judges where a step names no model: the one that runs the program."""
-        names = [n for n in executor.models(self.plan.target) if n is not None]
-        return Assistant(self.pool, self.plan.model or (names[0] if names else None))
-
-    def _preference(self, executor: Executor) -> Preference:
-        """The metric that compares with the program as written."""
-        plan, start = self.plan, self.plan.program.parameters
-        graph = plan.program.graph.graphs[plan.target]
-
-        async def answer(inputs: Mapping[str, Any]) -> Any:
-            return await self._open_executor(start).run(graph.name, inputs)
-
-        names = [port.name for port in graph.inputs]
-        task = "\n\n".join(plan.sources.values())
-        return Preference(self._assistant(executor), task, names, answer)
-
-    def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
-        """A compiled program that makes runs in this one's place, within the same budget."""
-        if path not in self.teachers:
-            from lmc.runtime.program import load
-
-            program = load(path, backend=self.plan.program.backend)
-            pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
-            self.teachers[path] = program, pool
-        return self.teachers[path]
-
     def _artifact(self, status: Any) -> Artifact:
         plan, spent = self.plan, self.budget.spent
         timed = has_votes(plan.program.graph, plan.target)
@@ -482,7 +381,7 @@ class _Compilation:
             entry=plan.name,
             target=plan.target,
             status=status,
-            models=self._model_names(),
+            models=self.runner.model_names(),
             choices=dict(self.confirmed.choices),
             metric=plan.objective.text if plan.objective else plan.metric.name,
             data=plan.rows.digest,

@@ -1,0 +1,142 @@
+"""What runs candidates: the journaled pool under the budget, executors, teachers, the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lmc.optimizers.assistant import Assistant
+from lmc.optimizers.base import REGISTRY
+from lmc.optimizers.plan import FixedMetric, Plan
+from lmc.optimizers.preference import NAME as PREFERENCE
+from lmc.optimizers.preference import Preference
+from lmc.optimizers.trials import PLAIN, Mode, is_artifact
+from lmc.runtime.budget import Budget
+from lmc.runtime.executor import Executor
+from lmc.runtime.journal import Journal, JournaledPool, RunStore
+from lmc.runtime.parameters import Parameters
+
+if TYPE_CHECKING:
+    from lmc.runtime.program import Program
+
+
+class Runner:
+    """Opens executors for candidates; every answer is journaled and counts against the budget.
+
+    `minutes` is what is left of the time. Artifacts that teach run within the same budget.
+    """
+
+    def __init__(self, plan: Plan, journal: Journal, minutes: float | None) -> None:
+        self.plan = plan
+        limits = plan.budget
+        calls, tokens = limits.get("calls"), limits.get("tokens")
+        self.budget = Budget(
+            None if calls is None else int(calls),
+            None if tokens is None else int(tokens),
+            limits.get("usd"),
+            minutes,
+        )
+        ordinary = plan.program.open_pool()
+        self.store = RunStore(journal.responses, ordinary.cache)
+        self.pool = JournaledPool.like(ordinary, self.store, self.budget)
+        self._teachers: dict[str, tuple[Program, JournaledPool]] = {}
+        judge = plan.program.open_executor(self.pool)
+        metric = self._preference(judge) if plan.metric.name == PREFERENCE else plan.metric
+        self.metric = FixedMetric(metric, judge)
+
+    def open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
+        """What runs the program with these parameters, or the artifact that teaches."""
+        program, pool, model = self.plan.program, self.pool, mode.model or self.plan.model
+        if is_artifact(mode.model):
+            program, pool = self._teacher(str(mode.model))
+            parameters, model = program.parameters, None
+        return Executor(
+            program.graph,
+            pool,
+            parameters,
+            training=mode.training,
+            model=model,
+            temperature=mode.temperature,
+            base_dir=program.base_dir,
+        )
+
+    def assistant(self) -> Assistant:
+        """Who proposes and judges where a step names no model: the one that runs the program."""
+        return self._assistant(self.metric.judge)
+
+    def model_names(self) -> tuple[str, ...]:
+        """Full names of the models that a run of the target or a teacher may ask."""
+        asked = [*self.metric.judge.models(self.plan.target), *self._teacher_models()]
+        names = (self.pool.bind(name).name for name in asked)
+        return tuple(str(self.pool.models.get(name, {}).get("name", name)) for name in names)
+
+    def preflight(self) -> Iterator[str]:
+        """Find a missing extra, key, model or tool; gives what to warn of.
+
+        Raises: LmcError with all that is missing.
+        """
+        plan, judge = self.plan, self.metric.judge
+        judged_by_model = plan.metric.name in plan.program.graph.graphs
+        found = [*judge.preflight(plan.target), *self.pool.preflight(self._teacher_models())]
+        for teacher in filter(is_artifact, self._named("teacher")):
+            executor = self.open_executor(plan.program.parameters, Mode(teacher))
+            found += executor.preflight(plan.target)
+        if judged_by_model:
+            found += judge.preflight(plan.metric.name)
+        for step in plan.steps:
+            if check := REGISTRY[step.name].check:
+                check(self.open_executor(plan.program.parameters), plan.target, step.kwargs)
+        yield from dict.fromkeys(warning.message for warning in found)
+        if judged_by_model:
+            yield from self._own_judge()
+
+    async def close(self) -> None:
+        """Close all models, those of teachers too."""
+        await self.pool.close()
+        for _, pool in self._teachers.values():
+            await pool.close()
+
+    def _own_judge(self) -> Iterator[str]:
+        """Say so where a model judges what it wrote itself."""
+        plan, judge = self.plan, self.metric.judge
+        shared = set(judge.models(plan.target)) & set(judge.models(plan.metric.name))
+        if shared:
+            name = self.pool.bind(min(shared, key=str)).name
+            yield (
+                f"`{plan.metric.name}` judges with `{name}`, which also writes the answers: models"
+                " prefer their own (Panickssery et al. 2024, arXiv 2404.13076)"
+            )
+
+    def _named(self, *keys: str) -> list[str]:
+        """What the steps name under some keys."""
+        return [name for step in self.plan.steps for k in keys if (name := step.kwargs.get(k))]
+
+    def _teacher_models(self) -> list[str]:
+        teachers = [teacher for teacher in self._named("teacher") if not is_artifact(teacher)]
+        return [*teachers, *self._named("proposer", "judge")]
+
+    def _assistant(self, executor: Executor) -> Assistant:
+        names = [n for n in executor.models(self.plan.target) if n is not None]
+        return Assistant(self.pool, self.plan.model or (names[0] if names else None))
+
+    def _preference(self, executor: Executor) -> Preference:
+        """The metric that compares with the program as written."""
+        plan, start = self.plan, self.plan.program.parameters
+        graph = plan.program.graph.graphs[plan.target]
+
+        async def answer(inputs: Mapping[str, Any]) -> Any:
+            return await self.open_executor(start).run(graph.name, inputs)
+
+        names = [port.name for port in graph.inputs]
+        task = "\n\n".join(plan.sources.values())
+        return Preference(self._assistant(executor), task, names, answer)
+
+    def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
+        """A compiled program that makes runs in this one's place."""
+        if path not in self._teachers:
+            from lmc.runtime.program import load
+
+            program = load(path, backend=self.plan.program.backend)
+            pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
+            self._teachers[path] = program, pool
+        return self._teachers[path]
