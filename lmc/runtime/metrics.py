@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
 
 GOLD_NAMES = ("answer", "label", "result", "target")
+_TERM = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)\s*\*)?\s*([A-Za-z_][^+*]*?)\s*")
+_WEIGHTED = re.compile(rf"{_TERM.pattern}(?:\+{_TERM.pattern})+|\s*[\d.]+\s*\*[^+*]+")
 _SPEC = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(\s*([^()]*?)\s*\))?\s*")
 
 
@@ -56,10 +58,22 @@ def resolve_metric(
     """Find a metric before anything is paid for.
 
     `spec` is a metric of the program, `accuracy`, `f1`, `contains` or `numeric` (with the field
-    that counts: `accuracy(answer)`), or a Python function `pkg.mod:fn`. `columns` are the fields of
-    the rows; with `row_type` a Python function is given typed rows, else dicts.
+    that counts: `accuracy(answer)`), a Python function `pkg.mod:fn`, or several with weights:
+    `2 * accuracy(answer) + f1(reason)`, which gives their weighted mean. `columns` are the fields
+    of the rows; with `row_type` a Python function is given typed rows, else dicts.
     Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric].
     """
+    if _WEIGHTED.fullmatch(spec):
+        options: Any = {"row_type": row_type, "base_dir": base_dir, "executor": executor}
+        terms = (_TERM.fullmatch(term) for term in spec.split("+"))
+        parts = ((term[1], term[2]) for term in terms if term)
+        return WeightedMetric(
+            spec,
+            tuple(
+                (float(w or 1), resolve_metric(name.strip(), program, target, columns, **options))
+                for w, name in parts
+            ),
+        )
     if declared := program.metrics.get(spec):
         return _declared(declared, base_dir, executor)
     if ":" in spec:
@@ -70,6 +84,27 @@ def resolve_metric(
     gold = [name for name in columns if name not in {p.name for p in target.inputs}]
     pairs = _fields(spec, found[2], target.result, gold)
     return FieldMetric(spec, COMPARISONS[found[1]], pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedMetric:
+    """The weighted mean of several metrics; the feedback tells the score of each."""
+
+    name: str
+    parts: tuple[tuple[float, Metric], ...]
+
+    async def score(
+        self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
+    ) -> Score:
+        """Score one row by all of them. Raises: LmcError[metric-failed]."""
+        total, told = 0.0, []
+        for weight, metric in self.parts:
+            found = await metric.score(gold, pred, executor)
+            total += weight * found.value
+            words = f"{metric.name} {found.value:g}"
+            told.append(f"{words} ({found.feedback})" if found.feedback else words)
+        weights = sum(weight for weight, _ in self.parts)
+        return Score(total / weights if weights else 0.0, "; ".join(told))
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,3 +271,21 @@ async def test_a_row_that_does_not_fit_the_metric_is_told(program: Program) -> N
     metric = resolve_metric("accuracy", program.graph, target, [], executor=program.executor)
     with pytest.raises(LmcError, match=r"metric-failed.*`answer` must be an integer"):
         await metric.score({"question": "?", "answer": "5"}, PRED)
+
+
+async def test_several_metrics_give_their_weighted_mean() -> None:
+    columns = ("question", "answer", "steps")
+    metric = metric_of("3 * accuracy(answer) + f1(steps)", SOLUTION_OF_TEXTS, columns)
+    gold = {"answer": 5, "steps": "add two and three"}
+    found = await metric.score(gold, {"answer": 5, "steps": "subtract"})
+    assert found.value == 0.75
+    assert found.feedback == "accuracy(answer) 1; f1(steps) 0"
+    assert (await metric.score(gold, {"answer": 6, "steps": "add two and three"})).value == 0.25
+
+
+def test_a_term_that_is_no_metric_is_told() -> None:
+    with pytest.raises(LmcError, match="accurcy"):
+        metric_of("2 * accurcy(answer) + numeric(answer)")
+
+
+SOLUTION_OF_TEXTS = RecordType("Solution", (Field("steps", STR), Field("answer", INT)))
