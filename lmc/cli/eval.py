@@ -22,6 +22,7 @@ from lmc.cli.terminal import (
 
 if TYPE_CHECKING:
     from lmc.runtime.evaluate import Evaluation, RowResult
+    from lmc.runtime.program import Program
 
 SHOWN_FAILURES = 3
 
@@ -61,12 +62,13 @@ def command(
         found = measure(
             loaded, budget=parse_budget(budget), progress=view.row, started=view.start, **options
         )
+        view.compare(loaded, options["target"], found)
     target = out or rows_path(program)
     found.write(target)
     if as_json:
         click.echo(json.dumps(figures(found), indent=2))
     else:
-        _print(found, view.metric, target)
+        _print(found, view, target)
 
 
 class EvalView:
@@ -78,6 +80,7 @@ class EvalView:
         self.progress = Progress(console=console(stderr=True), transient=True)
         self.task = self.progress.add_task("rows", total=None)
         self.metric = ""
+        self.agreement = ""  # of a model that judges with the labels
 
     def __enter__(self) -> EvalView:
         if self.progress.console.is_terminal:
@@ -89,8 +92,18 @@ class EvalView:
 
     def start(self, rows: Sequence[Any], metric: Any) -> None:
         """All is checked; the rows are about to run."""
-        self.metric = metric.name
+        self.metric, self.judge, self.rows = metric.name, metric, rows
         self.progress.update(self.task, total=len(rows))
+
+    def compare(self, program: Program, target: str | None, found: Evaluation) -> None:
+        """Where a model judged and the rows have labels, say how far the two agree."""
+        from lmc.runtime.agreement import judge_agreement
+        from lmc.runtime.measuring import declaration
+
+        declared = declaration(program, target)
+        graph = program.target(target or (declared.target if declared else None)).graph
+        agreed = judge_agreement(program, graph, self.judge, self.rows, found.results)
+        self.agreement = str(agreed or "")
 
     def row(self, result: RowResult) -> None:
         """One row is done."""
@@ -116,7 +129,7 @@ def figures(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _print(found: Evaluation, metric: str, path: Path) -> None:
+def _print(found: Evaluation, view: EvalView, path: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -124,7 +137,9 @@ def _print(found: Evaluation, metric: str, path: Path) -> None:
     low, high = found.interval or (0.0, 0.0)
     score = "none" if found.mean is None else f"{found.mean:.3f}"
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_row(metric, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})")
+    table.add_row(view.metric, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})")
+    if view.agreement:
+        table.add_row("judge", view.agreement)
     table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""

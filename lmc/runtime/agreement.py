@@ -1,0 +1,75 @@
+"""How far a model that judges agrees with the labels, where rows have labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmc.diagnostics import LmcError
+from lmc.runtime.loop import run_sync
+from lmc.runtime.metrics import Metric, resolve_metric
+
+if TYPE_CHECKING:
+    from lmc.ir.graph import Graph
+    from lmc.runtime.data import Row
+    from lmc.runtime.evaluate import RowResult
+    from lmc.runtime.program import Program
+
+PASSING = 0.5  # a score from which on a judge, or a label, counts as a yes
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The share of rows on which judge and label say the same, and Cohen's kappa.
+
+    Kappa (Cohen 1960, "A coefficient of agreement for nominal scales") is 1 for full agreement and
+    0 for what chance would give; None where either always says the same.
+    """
+
+    rows: int
+    share: float
+    kappa: float | None
+
+    def __str__(self) -> str:
+        kappa = "" if self.kappa is None else f" (kappa {self.kappa:.2f})"
+        return f"agrees with the labels on {100 * self.share:.0f} % of {self.rows} rows{kappa}"
+
+
+def judge_agreement(
+    program: Program,
+    target: Graph,
+    metric: Metric,
+    rows: Sequence[Row],
+    results: Sequence[RowResult],
+) -> Agreement | None:
+    """Compare a metric that asks a model with exact labels; None where there is nothing to compare.
+
+    Results without a score are left out.
+    """
+    if metric.name not in program.graph.graphs or not program.executor.models(metric.name):
+        return None
+    try:
+        labels = resolve_metric("accuracy", program.graph, target, tuple(rows[0].values))
+    except LmcError:
+        return None
+    gold = {row.id: row.values for row in rows}
+    scored = [
+        (gold[r.id], r.pred, r.value) for r in results if r.value is not None and not r.failed
+    ]
+
+    async def right() -> list[bool]:
+        return [(await labels.score(g, pred)).value >= PASSING for g, pred, _ in scored]
+
+    return agreement([value >= PASSING for _, _, value in scored], run_sync(right()))
+
+
+def agreement(said: Sequence[bool], right: Sequence[bool]) -> Agreement | None:
+    """Agreement of two series of yes and no; None for empty ones."""
+    count = len(said)
+    if not count:
+        return None
+    share = sum(a == b for a, b in zip(said, right)) / count
+    yes = sum(said) / count, sum(right) / count
+    chance = yes[0] * yes[1] + (1 - yes[0]) * (1 - yes[1])
+    return Agreement(count, share, (share - chance) / (1 - chance) if chance < 1 else None)
