@@ -73,7 +73,7 @@ class Executor:
         self.base_dir = base_dir
         self.resolve = resolver(self.parameters.choices)
         self.batcher = SampleBatcher()
-        self.speculation = Speculation(speculate, pool)
+        self.speculation = Speculation(speculate, program, pool)
         self._plans: dict[int, Plan] = {}
         self._calls: dict[int, ModuleCall] = {}
 

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lmc.runtime.reach import reached_tools
+
 if TYPE_CHECKING:
-    from lmc.runtime.plan import Flow, Step
+    from lmc.ir.graph import ProgramGraph
+    from lmc.runtime.plan import Flow, Plan, Step
     from lmc.runtime.pool import ModelPool
 
 Ahead = list["asyncio.Task[Any]"]
@@ -18,11 +21,19 @@ RunBranch = Callable[["Step", str, list[Any]], Awaitable[Any]]
 
 @dataclass(slots=True)
 class Speculation:
-    """How many tasks may run on speculation at once, while the models of a pool have room."""
+    """How many tasks may run on speculation at once, while the models of a pool have room.
+
+    What calls a tool is never begun before its time: a tool may do something in the world.
+    """
 
     limit: int
+    program: ProgramGraph
     pool: ModelPool
     _running: list[Ahead] = field(default_factory=list)
+
+    def allows(self, plan: Plan) -> bool:
+        """Whether a body may be run though it may not be wanted."""
+        return bool(self.limit) and not reached_tools(self.program, plan.graph)
 
     @asynccontextmanager
     async def branches(self, flow: Flow, run: RunBranch) -> AsyncIterator[Callable[[], None]]:
@@ -33,7 +44,8 @@ class Speculation:
             def begin() -> None:
                 for step in flow.undecided():
                     names = list(step.bodies)
-                    if step.index not in flow.begun and len(names) <= room():
+                    free = all(self.allows(body) for body in step.bodies.values())
+                    if free and step.index not in flow.begun and len(names) <= room():
                         args = [flow.values[i] for i in step.inputs]
                         tasks = [asyncio.ensure_future(run(step, name, args)) for name in names]
                         flow.begun[step.index] = dict(zip(names, tasks))
@@ -65,8 +77,12 @@ class Speculation:
                 task.cancel()
             if ahead:
                 await asyncio.wait(ahead)
+            for task in ahead:
+                if not task.cancelled():
+                    task.exception()  # of work that nobody wants any more
 
     def _room(self) -> int:
         if not self.limit or not self.pool.idle():
             return 0
-        return max(0, self.limit - sum(map(len, self._running)))
+        running = sum(not task.done() for ahead in self._running for task in ahead)
+        return max(0, self.limit - running)

@@ -158,10 +158,11 @@ class Vote:
         """
         samples: list[Sample] = []
         ahead: list[asyncio.Task[Sample]] = []
+        allowed = self.executor.speculation.allows(self.bodies["sample"])
         async with self.executor.speculation.holding(ahead) as room:
             while wave := more():
                 start, top = len(samples), len(samples) + wave
-                if not ahead and not room():
+                if not allowed or not (ahead or room()):
                     new = await self._draw(range(start, top))
                 else:
                     top = min(self.n, max(top, start + len(ahead) + room()))

@@ -188,3 +188,15 @@ async def test_both_branches_begin_while_the_condition_is_not_known() -> None:
         executor, trace = Executor(graph, pool, speculate=speculate), Trace()
         assert await executor.run("main", {"d": "x"}, trace=trace) == "b"
         assert (most, cancelled) == ((3, 1) if speculate == 2 else (1, 0))
+
+
+async def test_tools_are_never_called_on_speculation() -> None:
+    graph = lowered(
+        'generate good(d: str) -> bool { """Good?""" }\n'
+        'tool send(d: str) -> str from "os:fspath"\n'
+        "pipeline main(d: str) -> str { return if good(d) then send(d) else d }"
+    )
+    pool = ModelPool(graph.models, graph.default, backends={"*": Scripted(lambda r: ["false"])})
+    executor, trace = Executor(graph, pool, speculate=8), Trace()
+    assert await executor.run("main", {"d": "x"}, trace=trace) == "x"
+    assert [region.kind for region in trace.regions if region.kind == "tool"] == []
