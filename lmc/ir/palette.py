@@ -4,6 +4,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "input": ("#f6f8fa", "#8c959f"),
     "output": ("#f6f8fa", "#8c959f"),
     "generate": ("#ddf4ff", "#218bff"),
+    "act": ("#ddf4ff", "#218bff"),
     "critique": ("#fff1e5", "#e16f24"),
     "revise": ("#e6fffa", "#0d9488"),
     "adjudicate": ("#fbefff", "#a475f9"),

@@ -14,7 +14,7 @@ from lmc.check.program import Choice
 from lmc.ir.graph import Graph, Node, ProgramGraph
 
 Kind = Literal[
-    "input", "output", "generate", "critique", "revise", "adjudicate", "tool", "decide",
+    "input", "output", "generate", "critique", "revise", "adjudicate", "act", "tool", "decide",
     "pipeline", "refine", "vote", "search", "agent", "map", "loop", "if",
 ]  # fmt: skip
 Sources = frozenset[str]

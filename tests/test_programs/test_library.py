@@ -1,5 +1,6 @@
 """The standard library: each program names its paper, stands in the docs, and runs on lmc/tiny."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,11 @@ from click.testing import CliRunner
 
 import lmc
 from lmc.cli.main import cli
+from lmc.ir.dot import to_dot
+from lmc.ir.mermaid import to_mermaid
+from lmc.ir.printer import print_program
+from lmc.ir.serialize import graph_from_json, graph_to_json
+from lmc.runtime.program import lower_file
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted((ROOT / "programs").glob("*.lmp"))
@@ -32,6 +38,16 @@ def test_each_names_its_paper_and_stands_in_the_docs(path: Path) -> None:
     assert re.search(r"arXiv \d{4}\.\d{5}", head.replace("\n# ", " "))
     assert f'from "lmc/{path.stem}" import' in head
     assert f"`{path.stem}`" in (ROOT / "docs" / "programs.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
+def test_each_can_be_drawn(path: Path) -> None:
+    graph = lower_file(path)
+    for name in graph.exports:
+        assert name in print_program(graph)
+        assert to_mermaid(graph, name).startswith("flowchart")
+        assert to_dot(graph, name).startswith("digraph")
+    assert graph_from_json(json.loads(json.dumps(graph_to_json(graph)))) == graph
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
