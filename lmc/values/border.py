@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from lmc.check.types import Type
+from lmc.check.types import BoolType, IntType, StrType, Type
 from lmc.values.validation import InvalidValue, Problem, validate
 
 _MAX_DEPTH = 100
@@ -22,6 +22,8 @@ def python_type(type: Type) -> Any:
 
 def to_python(type: Type, value: Any) -> Any:
     """A JSON value of a type as the object that Python callers see."""
+    if isinstance(type, StrType | IntType | BoolType):
+        return value  # the same in Python, and no reason to load pydantic
     from lmc.values.python_types import adapter
 
     return adapter(type).validate_python(value)
