@@ -13,7 +13,7 @@ from typing import Any
 from lmc.ir.functions import FUNCTIONS, canonical
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph
+from lmc.passes.rewrite import every_body, every_graph, splice
 
 MOST_CHARS = 10_000  # of a folded constant
 
@@ -57,20 +57,13 @@ def _computed(node: Node, known: Mapping[str, Any]) -> Node:
 
 
 def _take_branch(node: Node, taken: bool, nodes: list[Node], known: dict[str, Any]) -> str:
-    """Append the branch that is taken in place of the condition; gives its value."""
-    body = node.bodies["then" if taken else "otherwise"]
-    outer = dict(zip(node.attrs["free"], node.inputs[1:]))
-    names: dict[str, str] = {}
-    for inner in body.nodes:
-        if inner.op == "input":
-            names[inner.id] = outer[inner.attrs["name"]]
-        elif inner.op == "return":
-            return names[inner.inputs[0]]
-        else:
-            names[inner.id] = id = f"{node.id}.{inner.id.lstrip('%')}"
-            moved = replace(inner, id=id, inputs=tuple(names[i] for i in inner.inputs))
-            moved = _computed(moved, known)
-            if moved.op == "const":
-                known[id] = moved.attrs["value"]
-            nodes.append(moved)
-    raise AssertionError("a branch returns")
+    """Add the branch that is taken in place of the condition; gives its value."""
+
+    def add(inner: Node) -> None:
+        inner = _computed(inner, known)
+        if inner.op == "const":
+            known[inner.id] = inner.attrs["value"]
+        nodes.append(inner)
+
+    given = dict(zip(node.attrs["free"], node.inputs[1:]))
+    return splice(node.bodies["then" if taken else "otherwise"], given, node.id, add)

@@ -7,27 +7,20 @@ request costs less than asking twice, so such a vote is left as it is; so is one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from lmc.check.program import Choice
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph
+from lmc.passes.rewrite import every_node, model_slots
 
 SHORT_TOKENS = 64  # answers of at most so many are asked for all at once
 
 
 def early_exit(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Mark the votes that can end early."""
-
-    def rewrite(graph: Graph) -> Graph:
-        graph = every_body(graph, rewrite)
-        nodes = tuple(_ending_early(program, graph, node, context) for node in graph.nodes)
-        return replace(graph, nodes=nodes)
-
-    return every_graph(program, rewrite)
+    return every_node(program, lambda graph, node: _ending_early(program, graph, node, context))
 
 
 def _ending_early(program: ProgramGraph, graph: Graph, node: Node, context: PassContext) -> Node:
@@ -51,7 +44,7 @@ def _counts(node: Node) -> bool:
 
 def _is_long(program: ProgramGraph, node: Node) -> bool:
     """Whether a sample takes several calls, or one that reasons or may write much."""
-    calls = list(_models(program, node.bodies["sample"]))
+    calls = list(model_slots(program, node.bodies["sample"]))
     return len(calls) > 1 or any(map(_writes_much, calls))
 
 
@@ -63,14 +56,6 @@ def _writes_much(slots: Slots) -> bool:
 def _most(value: Any) -> int:
     """A number, or the greatest that a choice offers."""
     return int(max(value.options) if isinstance(value, Choice) else value)
-
-
-def _models(program: ProgramGraph, graph: Graph) -> Iterator[Slots]:
-    for node in all_nodes(graph):
-        if node.op == "model":
-            yield node.attrs["slots"]
-        elif node.op == "call":
-            yield from _models(program, program.graphs[node.attrs["target"]])
 
 
 def _savable(node: Node) -> str:

@@ -11,18 +11,12 @@ from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph
+from lmc.passes.rewrite import every_node
 
 
 def fuse_samples(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Mark each vote with the modules that all of its samples ask the same."""
-
-    def rewrite(graph: Graph) -> Graph:
-        graph = every_body(graph, rewrite)
-        nodes = tuple(_fused(program, graph, node, context) for node in graph.nodes)
-        return replace(graph, nodes=nodes)
-
-    return every_graph(program, rewrite)
+    return every_node(program, lambda graph, node: _fused(program, graph, node, context))
 
 
 def _fused(program: ProgramGraph, graph: Graph, node: Node, context: PassContext) -> Node:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph, in_order_of_calls
+from lmc.passes.rewrite import every_body, every_graph, in_order_of_calls, splice
 
 MOST_NODES = 200  # of a pipeline that is inlined
 
@@ -45,7 +45,8 @@ def _inline(graph: Graph, pipelines: Mapping[str, Graph], context: PassContext) 
         if target is None:
             nodes.append(node)
         else:
-            renamed[node.id] = _splice(node, target, nodes)
+            given = {port.name: id for port, id in zip(target.inputs, node.inputs)}
+            renamed[node.id] = splice(target, given, node.id, nodes.append)
             context.remark(graph.name, f"`{target.name}` stands inline", "a step", node.span)
     return replace(graph, nodes=tuple(nodes))
 
@@ -53,19 +54,3 @@ def _inline(graph: Graph, pipelines: Mapping[str, Graph], context: PassContext) 
 def _inlined(node: Node, pipelines: Mapping[str, Graph]) -> Graph | None:
     target = pipelines.get(node.attrs["target"]) if node.op == "call" else None
     return target if target and len(target.inputs) == len(node.inputs) else None
-
-
-def _splice(call: Node, target: Graph, nodes: list[Node]) -> str:
-    """Append a pipeline's nodes under new names; gives the one whose value it returns."""
-    arguments = {port.name: id for port, id in zip(target.inputs, call.inputs)}
-    names: dict[str, str] = {}
-    for node in target.nodes:
-        if node.op == "input":
-            names[node.id] = arguments[node.attrs["name"]]
-        elif node.op == "return":
-            return names[node.inputs[0]]
-        else:
-            names[node.id] = f"{call.id}.{node.id.lstrip('%')}"
-            inputs = tuple(names[id] for id in node.inputs)
-            nodes.append(replace(node, id=names[node.id], inputs=inputs))
-    raise AssertionError(f"`{target.name}` returns nothing")

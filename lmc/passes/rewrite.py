@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, ProgramGraph, all_nodes
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 
 Rewrite = Callable[[Graph], Graph]
 
@@ -37,6 +37,42 @@ def every_body(graph: Graph, rewrite: Rewrite) -> Graph:
         for node in graph.nodes
     )
     return replace(graph, nodes=nodes)
+
+
+def every_node(program: ProgramGraph, change: Callable[[Graph, Node], Node]) -> ProgramGraph:
+    """A program with each node of each graph and body changed; bodies first."""
+
+    def rewrite(graph: Graph) -> Graph:
+        graph = every_body(graph, rewrite)
+        return replace(graph, nodes=tuple(change(graph, node) for node in graph.nodes))
+
+    return every_graph(program, rewrite)
+
+
+def splice(graph: Graph, given: Mapping[str, str], prefix: str, add: Callable[[Node], None]) -> str:
+    """Add a graph's nodes to another one, under new ids; gives the id of what it returns.
+
+    `given` are the ids of its inputs' values, by name.
+    """
+    ids: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op == "input":
+            ids[node.id] = given[node.attrs["name"]]
+        elif node.op == "return":
+            return ids[node.inputs[0]]
+        else:
+            ids[node.id] = f"{prefix}.{node.id.lstrip('%')}"
+            add(replace(node, id=ids[node.id], inputs=tuple(ids[id] for id in node.inputs)))
+    raise AssertionError(f"`{graph.name}` returns nothing")
+
+
+def model_slots(program: ProgramGraph, graph: Graph) -> Iterator[Slots]:
+    """The model calls of a graph and of what it calls, each as often as it stands there."""
+    for node in all_nodes(graph):
+        if node.op == "model":
+            yield node.attrs["slots"]
+        elif node.op == "call":
+            yield from model_slots(program, program.graphs[node.attrs["target"]])
 
 
 def in_order_of_calls(program: ProgramGraph) -> Iterator[str]:

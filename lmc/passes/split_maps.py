@@ -5,31 +5,26 @@ Each item under way holds its own state; more of them than the model answers onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
-from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph
+from lmc.passes.rewrite import every_node, model_slots
 
 ROOM = 2  # items under way for each request that the model takes: one waits while one is answered
 
 
 def split_maps(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Mark each map whose models declare their concurrency."""
-
-    def rewrite(graph: Graph) -> Graph:
-        graph = every_body(graph, rewrite)
-        nodes = tuple(_split(program, graph, node, context) for node in graph.nodes)
-        return replace(graph, nodes=nodes)
-
-    return every_graph(program, rewrite)
+    return every_node(program, lambda graph, node: _split(program, graph, node, context))
 
 
 def _split(program: ProgramGraph, graph: Graph, node: Node, context: PassContext) -> Node:
     if node.op != "map" or "in_flight" in node.attrs:
         return node
-    limits = [_concurrency(program, name) for name in _models(program, node.bodies["item"])]
+    slots = model_slots(program, node.bodies["item"])
+    limits = [_concurrency(program, slot.settings.get("model")) for slot in slots]
     if not limits or None in limits:
         return node
     most = ROOM * max(limit for limit in limits if limit is not None)
@@ -37,17 +32,8 @@ def _split(program: ProgramGraph, graph: Graph, node: Node, context: PassContext
     return replace(node, attrs={**node.attrs, "in_flight": most})
 
 
-def _models(program: ProgramGraph, graph: Graph) -> Iterator[str | None]:
-    for node in all_nodes(graph):
-        if node.op == "model":
-            name = node.attrs["slots"].settings.get("model")
-            yield name if isinstance(name, str) else None
-        elif node.op == "call":
-            yield from _models(program, program.graphs[node.attrs["target"]])
-
-
-def _concurrency(program: ProgramGraph, name: str | None) -> int | None:
+def _concurrency(program: ProgramGraph, name: Any) -> int | None:
     """What a declared model, or the program's default, says of it."""
-    settings = {**program.default, **program.models.get(name or "", {})}
+    settings = {**program.default, **program.models.get(name if isinstance(name, str) else "", {})}
     found = settings.get("concurrency")
     return int(found) if found else None
