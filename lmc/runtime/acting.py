@@ -32,7 +32,7 @@ async def perform_agent(executor: Executor, step: Step, args: list[Any], scope: 
     scope.note(transcript=transcript)
     steps = executor.resolve(step.node.attrs["steps"])
     for i in range(steps + 1):
-        given = {**env, "transcript": transcript}
+        given = {**env, "transcript": list(transcript)}
         action = await executor.run_plan(step.bodies["act"], given, scope.at(i, 0))
         tool, answer = action["tool"], action.get("answer")
         if tool == FINISH and answer is not None:

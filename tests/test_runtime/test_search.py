@@ -103,7 +103,11 @@ async def test_an_agent_uses_its_tools_until_it_knows() -> None:
         {"tool": "double", "arguments": {"number": 7}},
         {"tool": "finish", "answer": 14},
     )
-    assert await executor(ACTING, script).run("main", {"question": "Twice seven?"}) == 14
+    trace = Trace()
+    question = {"question": "Twice seven?"}
+    assert await executor(ACTING, script).run("main", question, trace=trace) == 14
+    acts = [call for call in trace.calls if call.role == "act"]
+    assert [len(call.inputs["transcript"]) for call in acts] == [0, 1, 2]
     assert "a number" in shown[1] and '"14"' in shown[2]
 
 
