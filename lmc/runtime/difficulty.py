@@ -68,7 +68,8 @@ class Batch:
                 self._block |= set(self._order[self._next :])
                 self._next = len(self._order)
             for number in self._block - self._gone:
-                self._turns[number].set_result(start)
+                if not self._turns[number].done():  # a row can be cancelled while it waits
+                    self._turns[number].set_result(start)
 
 
 def _start(before: list[tuple[int, bool]]) -> int:
