@@ -43,7 +43,7 @@ from "lmc/self_refine" import refine_answer
 vote voted(question: str) -> str { sample: refine_answer(question) n: 9 normalize: true }
 pipeline main(question: str) -> str { return voted(question) }
 """,
-    "refine, then report": """
+    "refine then report": """
 from "lmc/self_refine" import refine_answer
 pipeline checked(question: str) -> str { return refine_answer(strip(question)) }
 pipeline sure(question: str) -> bool { return len(checked(question)) > 0 }
@@ -51,7 +51,7 @@ pipeline main(question: str) -> str {
   return if sure(question) then checked(question) else join([checked(question), "?"])
 }
 """,
-    "vote, compared": """
+    "vote compared": """
 from "lmc/chain_of_thought" import answer
 vote voted(question: str) -> str { sample: answer(question) n: 5 normalize: true }
 pipeline shown(question: str) -> str { return join(["Answer: ", voted(question)]) }
