@@ -7,11 +7,11 @@ it promises the same result for the same inputs.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 from lmc.ir.functions import canonical
-from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.graph import Graph, Node, Port, ProgramGraph, all_nodes
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph
 
@@ -29,6 +29,8 @@ def _share(graph: Graph, cached: frozenset[str], context: PassContext) -> Graph:
     kept: list[Node] = []
     for node in graph.nodes:
         node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
+        if node.op == "cond":
+            node = _share_outer(graph, node, first, cached, context)
         key = _key(node, cached)
         if key is not None and key in first:
             renamed[node.id] = first[key]
@@ -41,6 +43,44 @@ def _share(graph: Graph, cached: frozenset[str], context: PassContext) -> Graph:
             first[key] = node.id
         kept.append(node)
     return replace(graph, nodes=tuple(kept))
+
+
+def _share_outer(
+    graph: Graph,
+    node: Node,
+    first: Mapping[Hashable, str],
+    cached: frozenset[str],
+    context: PassContext,
+) -> Node:
+    """A condition whose branches take over what was called on the same inputs before it."""
+    outer = dict(zip(node.attrs["free"], node.inputs[1:]))
+    taken: dict[str, str] = {}  # outer nodes, by the name under which branches take them
+    bodies = {}
+    for key, body in node.bodies.items():
+        known = {n.id: outer[n.attrs["name"]] for n in body.nodes if n.op == "input"}
+        nodes, ports = list(body.nodes), list(body.inputs)
+        for place, inner in enumerate(body.nodes):
+            if inner.op not in ("call", "tool", "op", "const"):
+                continue
+            if not known.keys() >= set(inner.inputs):
+                continue
+            moved = replace(inner, inputs=tuple(known[id] for id in inner.inputs))
+            source = first.get(_key(moved, cached))
+            if source is not None and inner.op in ("op", "const"):
+                known[inner.id] = source  # cheap to do again, and what follows may be shared
+            elif source is not None:
+                name = f"{source}'"  # no name of the language
+                taken[name] = source
+                ports += [] if any(p.name == name for p in ports) else [Port(name, inner.type)]
+                nodes[place] = replace(inner, op="input", inputs=(), attrs={"name": name})
+                words = f"`{inner.attrs['target']}` ran before the branch for equal inputs"
+                context.remark(graph.name, words, "running it again", inner.span)
+        bodies[key] = replace(body, nodes=tuple(nodes), inputs=tuple(ports))
+    if not taken:
+        return node
+    free = (*node.attrs["free"], *taken)
+    inputs = (*node.inputs, *taken.values())
+    return replace(node, inputs=inputs, attrs={**node.attrs, "free": free}, bodies=bodies)
 
 
 def _repeats_effects(node: Node, cached: frozenset[str]) -> bool:
