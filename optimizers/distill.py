@@ -14,6 +14,7 @@ from statistics import fmean
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.ir.graph import ProgramGraph, all_nodes
+from lmc.ir.reach import reached_nodes
 from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import as_outputs, demo_of
@@ -34,7 +35,6 @@ from lmc.optimizers.weights import (
 from lmc.prompts.spec import REASONING
 from lmc.runtime.artifact import can_stand_in
 from lmc.runtime.parameters import Parameters
-from lmc.runtime.reach import reached_nodes
 from lmc.runtime.traces import RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.check.program import Choice
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.reach import reached_slots
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_node, model_slots
+from lmc.passes.rewrite import every_node
 
 SHORT_TOKENS = 64  # answers of at most so many are asked for all at once
 
@@ -44,8 +45,23 @@ def _counts(node: Node) -> bool:
 
 def _is_long(program: ProgramGraph, node: Node) -> bool:
     """Whether a sample takes several calls, or one that reasons or may write much."""
-    calls = list(model_slots(program, node.bodies["sample"]))
-    return len(calls) > 1 or any(map(_writes_much, calls))
+    sample = node.bodies["sample"]
+    calls = _model_calls(program, sample, {})
+    return calls > 1 or any(map(_writes_much, reached_slots(program, sample).values()))
+
+
+def _model_calls(program: ProgramGraph, graph: Graph, known: dict[str, int]) -> int:
+    """Model calls as they stand in a graph and in what it calls; each graph is read once."""
+    total = 0
+    for node in all_nodes(graph):
+        if node.op == "call":
+            name = node.attrs["target"]
+            if name not in known:
+                known[name] = _model_calls(program, program.graphs[name], known)
+            total += known[name]
+        else:
+            total += node.op == "model"
+    return total
 
 
 def _writes_much(slots: Slots) -> bool:

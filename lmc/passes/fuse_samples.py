@@ -22,7 +22,7 @@ def fuse_samples(program: ProgramGraph, context: PassContext) -> ProgramGraph:
 def _fused(program: ProgramGraph, graph: Graph, node: Node, context: PassContext) -> Node:
     if node.op != "vote" or "fused" in node.attrs:
         return node
-    names = tuple(dict.fromkeys(_first_asked(program, node.bodies["sample"])))
+    names = tuple(dict.fromkeys(_first_asked(program, node.bodies["sample"], set())))
     if not names:
         return node
     asked = ", ".join(f"`{name}`" for name in names)
@@ -35,8 +35,11 @@ def _fused(program: ProgramGraph, graph: Graph, node: Node, context: PassContext
     return replace(node, attrs={**node.attrs, "fused": names})
 
 
-def _first_asked(program: ProgramGraph, graph: Graph) -> Iterator[str]:
-    """Modules whose prompt hangs on the graph's inputs only: before any answer is there."""
+def _first_asked(program: ProgramGraph, graph: Graph, seen: set[str]) -> Iterator[str]:
+    """Modules whose prompt hangs on the graph's inputs only: before any answer is there.
+
+    What is called more than once asks the same each time, so it is entered once.
+    """
     known: set[str] = set()
     for node in graph.nodes:
         if not all(id in known for id in node.inputs):
@@ -46,9 +49,10 @@ def _first_asked(program: ProgramGraph, graph: Graph) -> Iterator[str]:
                 known.add(node.id)
             case "model":
                 yield node.attrs["slots"].module
-            case "call":
-                yield from _first_asked(program, program.graphs[node.attrs["target"]])
+            case "call" if (target := node.attrs["target"]) not in seen:
+                seen.add(target)
+                yield from _first_asked(program, program.graphs[target], seen)
             case "refine":
-                yield from _first_asked(program, node.bodies["draft"])
+                yield from _first_asked(program, node.bodies["draft"], seen)
             case "vote":
-                yield from _first_asked(program, node.bodies["sample"])
+                yield from _first_asked(program, node.bodies["sample"], seen)

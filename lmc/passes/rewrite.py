@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 
 Rewrite = Callable[[Graph], Graph]
 
@@ -64,15 +64,6 @@ def splice(graph: Graph, given: Mapping[str, str], prefix: str, add: Callable[[N
             ids[node.id] = f"{prefix}.{node.id.lstrip('%')}"
             add(replace(node, id=ids[node.id], inputs=tuple(ids[id] for id in node.inputs)))
     raise AssertionError(f"`{graph.name}` returns nothing")
-
-
-def model_slots(program: ProgramGraph, graph: Graph) -> Iterator[Slots]:
-    """The model calls of a graph and of what it calls, each as often as it stands there."""
-    for node in all_nodes(graph):
-        if node.op == "model":
-            yield node.attrs["slots"]
-        elif node.op == "call":
-            yield from model_slots(program, program.graphs[node.attrs["target"]])
 
 
 def in_order_of_calls(program: ProgramGraph) -> Iterator[str]:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.reach import reached_slots
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_node, model_slots
+from lmc.passes.rewrite import every_node
 
 ROOM = 2  # items under way for each request that the model takes: one waits while one is answered
 
@@ -23,7 +24,7 @@ def split_maps(program: ProgramGraph, context: PassContext) -> ProgramGraph:
 def _split(program: ProgramGraph, graph: Graph, node: Node, context: PassContext) -> Node:
     if node.op != "map" or "in_flight" in node.attrs:
         return node
-    slots = model_slots(program, node.bodies["item"])
+    slots = reached_slots(program, node.bodies["item"]).values()
     limits = [_concurrency(program, slot.settings.get("model")) for slot in slots]
     if not limits or None in limits:
         return node

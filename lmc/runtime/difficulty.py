@@ -99,19 +99,22 @@ def seats(
 
     Rows wait for one another, so a batch has no more of them than can be in flight.
     """
-    if not _votes_once(program, graph):
+    if not _votes_once(program, graph, {}):
         return lambda number: None
     starts = range(0, rows, max(1, in_flight // 2))
     batches = [Batch(min(starts.step, rows - start)) for start in starts]
     return lambda number: Seat(batches[number // starts.step], number)
 
 
-def _votes_once(program: ProgramGraph, graph: Graph) -> bool:
+def _votes_once(program: ProgramGraph, graph: Graph, known: dict[str, bool]) -> bool:
     """Whether all of a graph's way leads to one vote by difficulty, in no branch and no loop."""
     found = 0
     for node in graph.nodes:
         if node.op == "vote":
             found += node.attrs.get("stop_early") == "dsc"
-        elif node.op == "call" and _votes_once(program, program.graphs[node.attrs["target"]]):
-            found += 1
+        elif node.op == "call":
+            name = node.attrs["target"]
+            if name not in known:
+                known[name] = _votes_once(program, program.graphs[name], known)
+            found += known[name]
     return found == 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.reach import reached_slots, reached_tools
 from lmc.runtime import regions
 from lmc.runtime.batching import SampleBatcher
 from lmc.runtime.call import ModuleCall
@@ -29,7 +30,6 @@ from lmc.runtime.plan import (
     plan_graph,
     resolver,
 )
-from lmc.runtime.reach import reached_slots, reached_tools
 from lmc.runtime.scope import Observer, Run, Scope
 from lmc.runtime.speculation import Speculation
 from lmc.runtime.streaming import last_call

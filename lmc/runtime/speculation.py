@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lmc.runtime.reach import reached_tools
+from lmc.ir.reach import reached_tools
 
 if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import Diagnostic, LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph, Test
+from lmc.ir.reach import reached_slots
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.loop import run_sync
-from lmc.runtime.reach import reached_slots
 from lmc.runtime.scope import Run, Scope
 
 if TYPE_CHECKING:

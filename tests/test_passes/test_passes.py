@@ -64,3 +64,22 @@ def test_unreachable_graphs_go_and_kept_ones_stay() -> None:
     assert set(run_passes(program).graphs) == {"main"}
     kept = run_passes(program, PassContext(keep=("self_refine.judge",)))
     assert set(kept.graphs) == {"main", "self_refine.judge"}
+
+
+def test_pipelines_that_call_one_another_twice_are_read_once() -> None:
+    """Forty of them make 2 ** 40 calls: a pass that walked every one of them would not end."""
+    twice = "join([p{0}(join([x, 'a'])), p{0}(join([x, 'b']))])".replace("'", '"')
+    levels = (
+        f"pipeline p{i}(x: str) -> str {{ return {twice.format(i - 1)} }}\n" for i in range(1, 40)
+    )
+    program = lowered(
+        'generate g(x: str) -> str { "Answer." max_tokens: 9 }\n'
+        "pipeline p0(x: str) -> str { return g(x) }\n"
+        + "".join(levels)
+        + "vote v(x: str) -> str { sample: p39(x) n: 5 }\n"
+        "pipeline main(xs: list[str]) -> list[str] { return [v(x) for x in xs] }"
+    )
+    after = run_passes(program)
+    verify(after)
+    vote = after.graphs["v"].nodes[-2]
+    assert (vote.attrs["stop_early"], vote.attrs["fused"]) == ("settled", ("g",))
