@@ -16,7 +16,6 @@ from lmc.prompts.spec import Demo
 MOST_CHARS = 500  # of an expression
 MOST_POWER = 64
 MOST_OUTPUT = 4000  # characters of what a program prints
-SECONDS = 2  # of computing
 WALL_SECONDS = 8
 
 _BINARY: dict[type, Callable[[float, float], float]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lmc.check import inference, templates
 from lmc.check.access import field_type
-from lmc.check.program import Choice, ModuleDef, Param, PipelineDef, ToolDef
+from lmc.check.program import ModuleDef, Param, PipelineDef, ToolDef, options_of
 from lmc.check.scope import Declared, Env
 from lmc.check.settings import TABLE, named
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
@@ -124,7 +124,7 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
 def _check_gain(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Type) -> None:
     """Without a score there is no telling whether a revision gained anything."""
     stop = module.settings.get("stop_early")
-    rules = stop.options if isinstance(stop, Choice) else (stop,)
+    rules = options_of(stop)
     score = verdict.get("score") if isinstance(verdict, RecordType) else None
     if "no_gain" in rules and score is None and not isinstance(verdict, ErrorType):
         place = next(s.value.span for s in decl.settings if s.key.name == "stop_early")
@@ -291,7 +291,7 @@ def _check_comparison(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> No
 def _check_stopping(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     """Votes end early where equal values are counted; DSC needs a difficulty."""
     stop = module.settings.get("stop_early")
-    rules = stop.options if isinstance(stop, Choice) else (stop,)
+    rules = options_of(stop)
     if any(rules) and (isinstance(module.by, str) or "weight" in module.exprs):
         place = next(s.span for s in decl.settings if s.key.name == "stop_early")
         message = "`stop_early` ends votes that count equal values, and this one needs all samples"

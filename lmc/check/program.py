@@ -39,6 +39,11 @@ class Choice:
         return self.options[0]
 
 
+def options_of(value: Any) -> tuple[Any, ...]:
+    """What a setting may be: the options of a choice, or the one constant."""
+    return value.options if isinstance(value, Choice) else (value,)
+
+
 @dataclass(frozen=True, slots=True)
 class Param:
     """A parameter; `default` is a JSON value or MISSING."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmc.check.program import Choice
+from lmc.check.program import Choice, options_of
 from lmc.check.types import ListType
 from lmc.ir.graph import Graph, Node, ProgramGraph
 
@@ -122,10 +122,9 @@ class _Counter:
         """Nodes of a search that are expanded at most."""
         attrs = node.attrs
         method = attrs["method"]
-        methods = method.options if isinstance(method, Choice) else (method,)
         beam = 1 + (self.bound(attrs["depth"]) - 1) * self.bound(attrs["keep"])
         rounds = self.bound(attrs["rounds"])
-        return max(beam if method == "beam" else rounds for method in methods)
+        return max(beam if method == "beam" else rounds for method in options_of(method))
 
     def bound(self, value: Any) -> int:
         """A constant bound; of a choice the greatest option, or its baseline."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from lmc.check.program import Choice
+from lmc.check.program import Choice, options_of
 from lmc.check.subtyping import is_subtype
 from lmc.check.types import BoolType, ErrorType, ListType, Type
 from lmc.ir.functions import FUNCTIONS
@@ -97,8 +97,7 @@ def _is_bool(type: Type) -> bool:
 def _bound(key: str, low: int, high: int) -> Rule:
     def holds(place: Place) -> bool:
         value = place.node.attrs.get(key)
-        options = value.options if isinstance(value, Choice) else (value,)
-        return all(isinstance(v, int) and low <= v <= high for v in options)
+        return all(isinstance(v, int) and low <= v <= high for v in options_of(value))
 
     return f"`{key}` is a constant or choice within {low}..{high}", holds
 

@@ -240,8 +240,9 @@ def _agent(painter: _Painter, node: Node, args: list[Sources], into: Cluster) ->
     for tool, body in node.bodies.items():
         if tool != "act":
             env = {port.name: act for port in body.inputs}
+            seen = painter.graph(body, env, inner)
             for box in sorted(act):
-                painter.connect(painter.graph(body, env, inner), box, "observed", dashed=True)
+                painter.connect(seen, box, "observed", dashed=True)
     return act
 
 

@@ -8,9 +8,8 @@ request costs less than asking twice, so such a vote is left as it is; so is one
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from lmc.check.program import Choice
+from lmc.check.program import options_of
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.reach import reached_slots
 from lmc.passes.context import PassContext
@@ -66,14 +65,9 @@ def _model_calls(program: ProgramGraph, graph: Graph, known: dict[str, int]) -> 
 
 def _writes_much(slots: Slots) -> bool:
     tokens = slots.settings.get("max_tokens")
-    return bool(slots.settings.get("reason")) or _most(tokens or 0) > SHORT_TOKENS
-
-
-def _most(value: Any) -> int:
-    """A number, or the greatest that a choice offers."""
-    return int(max(value.options) if isinstance(value, Choice) else value)
+    return bool(slots.settings.get("reason")) or max(options_of(tokens or 0)) > SHORT_TOKENS
 
 
 def _savable(node: Node) -> str:
-    most = _most(node.attrs["n"])
+    most = max(options_of(node.attrs["n"]))
     return str(most - most // 2 - 1)

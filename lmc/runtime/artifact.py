@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmc.check.program import Choice
 from lmc.diagnostics import LmcError, error
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.models import adapters
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.runtime.parameters import Parameters
@@ -422,14 +422,7 @@ def can_stand_in(module: Graph, whole: Graph) -> bool:
 
 def _all_nodes(graph: ProgramGraph) -> Iterator[Node]:
     for one in graph.graphs.values():
-        yield from _nodes(one)
-
-
-def _nodes(graph: Graph) -> Iterator[Node]:
-    for node in graph.nodes:
-        yield node
-        for body in node.bodies.values():
-            yield from _nodes(body)
+        yield from all_nodes(one)
 
 
 def _modules(graph: ProgramGraph) -> dict[str, tuple[Any, ...]]:
