@@ -33,7 +33,9 @@ from bench import landscapes  # noqa: E402
 from lmc.tiny.labels import ATTRIBUTES  # noqa: E402
 from lmc.tiny.words import draw_labels  # noqa: E402
 
-TASKS = ("category", "form", "topic", "mood", "feeling")
+# Attributes of which demonstrations can tell the model something: with eight at random it is above
+# chance on most draws and not always right (`category`: lists of nouns; `topic` is near chance).
+TASKS = ("category", "form", "feeling", "parity", "topic")
 TRAIN, DEV, TEST = 40, 40, 100
 PEERS = ("random-search", "mipro", "gepa", "simba")
 PROGRAM = '''
@@ -48,15 +50,13 @@ INSTRUCTION = "Give the label of the text."
 def tiny_task(name: str, seed: int) -> dict[str, Any]:
     """Rows of one attribute whose labels are words that lmc/tiny never saw as labels."""
     wanted = TRAIN + DEV + TEST
-    for attribute in (a for a in ATTRIBUTES if a.name == name):
-        rng = Random(f"bench/{name}/{seed}")
-        classes = rng.sample(attribute.classes, min(4, len(attribute.classes)))
-        labels = dict(zip(classes, draw_labels(rng, len(classes), unseen=True)))
-        drawn = ((c, attribute.draw(rng, c)) for c in rng.choices(classes, k=40 * wanted))
-        rows = {text: {"text": text, "label": labels[chosen]} for chosen, text in drawn}
-        if len(rows) >= wanted:  # single words are too few
-            return parts(list(rows.values())[:wanted])
-    raise ValueError(name)
+    *_, attribute = (a for a in ATTRIBUTES if a.name == name)  # of several the longest texts
+    rng = Random(f"bench/{name}/{seed}")
+    classes = rng.sample(attribute.classes, min(4, len(attribute.classes)))
+    labels = dict(zip(classes, draw_labels(rng, len(classes), unseen=True)))
+    drawn = ((c, attribute.draw(rng, c)) for c in rng.choices(classes, k=40 * wanted))
+    rows = {text: {"text": text, "label": labels[chosen]} for chosen, text in drawn}
+    return parts(list(rows.values())[:wanted])
 
 
 def parts(rows: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -162,8 +162,8 @@ def main(
 
     if on_tiny:
         with serving("tiny") as url:
-            for task in TASKS:
-                for seed in range(seeds):
+            for seed in range(seeds):
+                for task in TASKS:
                     run(url, task, tiny_task(task, seed), seed)
     for number in range(count):
         with serving("landscape", str(number)) as url:

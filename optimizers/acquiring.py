@@ -29,6 +29,7 @@ RUNS_SHARE = 0.5  # of the runs that are left
 GATHER_ROWS = 16  # rows that run before it is asked whether that is enough
 GATHER_SHARE = 1 / 3  # of the runs that are left
 PATIENCE_ROWS = 64  # after so many rows without any success labelled rows have to do
+NO_DEMOS = "no demonstrations: no run was accepted, and no row labels a module's outputs"
 
 
 @dataclass

@@ -45,11 +45,10 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None = No
     allowance, found = context.trials.allowance, start
     for number, step in enumerate(steps):
         later = sum(other.share for other in steps[number + 1 :])
-        left = allowance.runs()
-        if left <= 0:
+        if allowance.runs() <= 0:
             context.tell(f"auto: the budget ended before {step.name}")
             break
-        with allowance.holding(left * later / (step.share + later) if later else 0):
+        with allowance.holding(later / (step.share + later)):
             turn = replace(context, seed=context.seed + number)
             try:
                 found = await REGISTRY[step.name].run(found, turn, **step.options)
@@ -101,7 +100,7 @@ def _bootstrap_options(context: Context) -> dict[str, Any]:
     """Wider where a search costs little, narrower where the budget allows few runs."""
     runs = context.trials.runs_left()
     candidates = 16 if runs == float("inf") else max(4, min(24, int(runs) // 24))
-    return {"demos": 8, "candidates": candidates, "rounds": 2 if runs > 300 else 1}
+    return {"demos": 8, "candidates": candidates, "rounds": 4}
 
 
 def _local(context: Context, start: Parameters) -> tuple[bool, float]:

@@ -65,4 +65,4 @@ async def bayesian_search(
 def _affordable(context: Context, tried: Sequence[Candidate], rows: Sequence[object]) -> bool:
     """Whether trials leave enough for a finalist to race."""
     left = context.trials.runs_left() - len(tried) * len(rows)
-    return affordable(1, len(context.select), left, done=len(rows)) > 0
+    return affordable([0, 0], len(context.select), left, done=len(rows)) > 0

@@ -2,25 +2,30 @@
 
 Source: DSPy, Khattab et al. 2023, arXiv 2310.03714, BootstrapFewShotWithRandomSearch; differs in:
 labelled rows are a source of their own, subsets cover the kinds of outputs evenly, candidates race
-on paired rows, and in later rounds the improved program is the teacher.
+on paired rows, and in later rounds the improved program is the teacher and every other subset is
+the best one with some of its demonstrations exchanged.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
-from lmc.optimizers.acquiring import Harvest, shuffled
+from lmc.optimizers.acquiring import NO_DEMOS, Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool, pick_demos
 from lmc.optimizers.events import LeaderChanged
 from lmc.optimizers.racing import Candidate, Standing, race
 from lmc.optimizers.routes import Module
 from lmc.optimizers.trials import Mode, parameters_key
+from lmc.prompts.spec import Demo
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+
+ROUND_RUNS = 1.5  # for each row that selects: what a round must have, or there are fewer rounds
+EXCHANGED = 0.3  # of the demonstrations, on average, in a subset near the best one
 
 
 @optimizer(
@@ -50,14 +55,21 @@ async def bootstrap(
     sources, leader = Harvest(context, threshold), Candidate("start", start)
     for number in range(1, rounds + 1):
         search = _Round(context, demos, candidates, number)
+        allowance = context.trials.allowance
+        affordable = allowance.runs() / (ROUND_RUNS * len(context.select))
+        later = max(0, min(rounds - number, affordable - 1))
         try:
-            await search.acquire(leader, sources, teacher if number == 1 else None)
-            better = await search.improve(leader, sources)
+            with allowance.holding(later / (later + 1)):
+                await search.acquire(leader, sources, teacher if number == 1 else None)
+                better = await search.improve(leader, sources)
         except BudgetExceeded:
             context.tell("the budget ended the search")
             break
-        if better is None:
+        if not sources.mixed():
+            context.tell(NO_DEMOS)
             break
+        if better is None:
+            continue
         leader = better.candidate
         if better.mean == 1.0:  # nothing left to gain that could be measured
             break
@@ -74,19 +86,19 @@ class _Round:
     number: int
 
     async def acquire(self, leader: Candidate, sources: Harvest, teacher: str | None) -> None:
-        """Add the calls of accepted runs on train rows, until there is choice enough."""
+        """Add the calls of accepted runs on train rows, until there is choice enough.
+
+        Where labels say all that a run could, none is paid for.
+        """
+        if teacher is None and sources.says_all():
+            return
         rows = shuffled(self.context, f"{self.number}/rows")
         mode, stage = Mode(teacher, training=True), f"teacher, round {self.number}"
         await sources.gather(leader.parameters, rows, max(24, 6 * self.demos), mode, stage)
 
     async def improve(self, leader: Candidate, sources: Harvest) -> Standing | None:
         """The winner of a race of subsets, or None where the leader stays."""
-        if not sources.mixed():
-            text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
-            self.context.tell(text)
-            return None
-        rivals = list(self._rivals(leader, sources))
-        context = self.context
+        context, rivals = self.context, list(self._rivals(leader, sources))
         best, first = await race(leader, rivals, context.select, context.trials)
         if best.candidate is leader or best.gain <= 0:
             return None
@@ -97,53 +109,77 @@ class _Round:
     def _rivals(self, leader: Candidate, sources: Harvest) -> Iterator[Candidate]:
         """Distinct candidates, the most promising first: where money is short the last ones go."""
         seen = {parameters_key(leader.parameters)}
-        count = 0
-        for name, pool, most in self._subsets(leader, sources):
-            rng = random.Random(f"{self.context.seed}/{self.number}/{name}")
-            changed, shown = _with_subset(leader.parameters, sources.modules, pool, most, rng)
-            rival = Candidate(f"{self.number}.{name}", changed, shown)
-            key = parameters_key(rival.parameters)
+        for subset in self._subsets(leader, sources):
+            rng = random.Random(f"{self.context.seed}/{self.number}/{subset.name}")
+            changed, shown = subset.drawn(leader.parameters, sources.modules, rng)
+            key = parameters_key(changed)
             if key not in seen:
                 seen.add(key)
-                count += 1
-                yield rival
-            if count == self.candidates:
+                yield Candidate(f"{self.number}.{subset.name}", changed, shown)
+            if len(seen) > self.candidates:
                 return
 
-    def _subsets(
-        self, leader: Candidate, sources: Harvest
-    ) -> Iterator[tuple[str, DemoPool | None, int]]:
-        """Name, pool and size: a full subset of each source, none at all, then any."""
+    def _subsets(self, leader: Candidate, sources: Harvest) -> Iterator[_Subset]:
+        """A full subset of each source, or none at all; then of any size, or near the leader's."""
         pools = {"traced": sources.traced, "labeled": sources.labeled, "mixed": sources.mixed()}
         filled = {name: pool for name, pool in pools.items() if pool}
-        yield from ((name, pool, self.demos) for name, pool in filled.items())
-        if any(m.slots.demos for m in sources.modules.values()) or has_demos(leader.parameters):
-            yield "none", None, 0
+        if not filled:
+            return
+        shows = has_demos(leader.parameters)
+        if self.number == 1:
+            yield from (_Subset(name, pool, self.demos) for name, pool in filled.items())
+            if shows or any(module.slots.demos for module in sources.modules.values()):
+                yield _Subset("none", DemoPool(), 0)
         for i in range(4 * self.candidates):  # some will be equal to others
             rng = random.Random(f"{self.context.seed}/{self.number}/size/{i}")
             name = rng.choice(list(filled))
             size = self.demos if rng.random() < 0.5 else rng.randint(1, self.demos)
-            yield f"{name}-{i}", filled[name], size
+            if self.number > 1 and shows and i % 2 == 0:
+                yield _Subset(f"near-{i}", filled[name], size, near=True)
+            else:
+                yield _Subset(f"{name}-{i}", filled[name], size)
 
 
-def _with_subset(
-    start: Parameters,
-    modules: Mapping[str, Module],
-    pool: DemoPool | None,
-    most: int,
-    rng: random.Random,
-) -> tuple[Parameters, int]:
-    """Parameters that show up to `most` demonstrations a module, and how many they show."""
-    changed, total = start, 0
-    for module in modules.values():
-        known = pool.of(module.name) if pool else []
-        if known or pool is None:
-            limit = module.slots.settings.get("demos")
-            size = min(most, limit) if isinstance(limit, int) else most
-            chosen = pick_demos(known, size, rng)
-            changed = changed.with_slots(module.name, demos=chosen)
-            total += len(chosen)
-    return changed, total
+@dataclass(frozen=True, slots=True)
+class _Subset:
+    """A way to draw demonstrations for all modules: up to `size` of a pool, none of an empty one.
+
+    One that is `near` exchanges some of those that are shown.
+    """
+
+    name: str
+    pool: DemoPool
+    size: int
+    near: bool = False
+
+    def drawn(
+        self, start: Parameters, modules: Mapping[str, Module], rng: random.Random
+    ) -> tuple[Parameters, int]:
+        """Parameters that show them, and how many these are."""
+        changed, total = start, 0
+        for name, module in modules.items():
+            known, limit = self.pool.of(name), module.slots.settings.get("demos")
+            if not known and self.size:
+                continue
+            own = start.modules.get(name)
+            if self.near and own and own.demos:
+                chosen = _exchanged(own.demos, known, rng)
+            else:
+                size = min(self.size, limit) if isinstance(limit, int) else self.size
+                chosen = pick_demos(known, size, rng)
+            changed, total = changed.with_slots(name, demos=chosen), total + len(chosen)
+        return changed, total
+
+
+def _exchanged(
+    shown: Sequence[Demo], known: Sequence[Demo], rng: random.Random
+) -> tuple[Demo, ...]:
+    """As many demonstrations, some of them others, in another order."""
+    kept = [demo for demo in shown if rng.random() >= EXCHANGED]
+    others = [demo for demo in known if demo not in shown]
+    chosen = [*kept, *pick_demos(others, len(shown) - len(kept), rng)]
+    rng.shuffle(chosen)
+    return tuple(chosen)
 
 
 def has_demos(parameters: Parameters) -> bool:

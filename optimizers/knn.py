@@ -7,7 +7,7 @@ is BM25, and the pool holds accepted runs of every module as well as labelled ro
 from __future__ import annotations
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
-from lmc.optimizers.acquiring import Harvest, shuffled
+from lmc.optimizers.acquiring import NO_DEMOS, Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool
 from lmc.optimizers.racing import Candidate, best_of
@@ -53,8 +53,7 @@ async def knn(
                     rival = Candidate(f"{name}, {count} nearest", changed, count)
                     rivals.setdefault(parameters_key(changed), rival)
         if not rivals:
-            text = "no demonstrations: no run was accepted, and no row labels a module's outputs"
-            context.tell(text)
+            context.tell(NO_DEMOS)
             return start
         return await best_of(Candidate("start", start), list(rivals.values()), context)
     except BudgetExceeded:

@@ -60,28 +60,36 @@ def rungs(rows: int, done: int = 0) -> list[int]:
     return found
 
 
-def halving_runs(candidates: int, rows: int, done: int = 0) -> int:
-    """Runs that a race takes, the incumbent's included, when the worse half goes at each rung."""
-    total = 0
+def halving_runs(known: Sequence[int], rows: int, done: int = 0) -> int:
+    """Runs that a race takes when the last half of the candidates goes at each rung.
+
+    `known` says on how many rows each has been run before, the incumbent first.
+    """
+    incumbent, *alive = known
+    total = max(0, rows - max(done, incumbent))
     for rung in rungs(rows, done):
-        total += (candidates + 1) * (rung - done)
-        done, candidates = rung, max(1, (candidates + 1) // 2)
+        total += sum(max(0, rung - max(done, before)) for before in alive)
+        done, alive = rung, alive[: max(1, (len(alive) + 1) // 2)]
     return total
 
 
-def affordable(candidates: int, rows: int, runs: float, done: int = 0) -> int:
+def affordable(known: Sequence[int], rows: int, runs: float, done: int = 0) -> int:
     """The most candidates that can go on to the end of a race."""
-    while candidates and halving_runs(candidates, rows, done) > runs:
-        candidates -= 1
-    return candidates
+    count = len(known) - 1
+    while count and halving_runs(known[: count + 1], rows, done) > runs:
+        count -= 1
+    return count
 
 
-def affordable_rows(rows: int, candidates: int, runs: float) -> int:
-    """On how many rows two candidates (or one, where there is one) can meet."""
-    fewest = min(2, candidates)
-    while rows and halving_runs(fewest, rows) > runs:
+def affordable_rows(rows: int, known: Sequence[int], runs: float) -> int:
+    """On how many rows two candidates (or one, where there is one) can meet.
+
+    None, where these would be so few that chance alone would choose.
+    """
+    least = min(FIRST_ROWS, rows)
+    while rows >= least and halving_runs(known[:3], rows) > runs:
         rows -= 1
-    return rows
+    return rows if len(known) > 1 and rows >= least else 0
 
 
 async def race(
@@ -95,13 +103,16 @@ async def race(
     Candidates stand in order of preference: where the budget asks for fewer, the last ones go.
     Raises: BudgetExceeded.
     """
-    total = affordable_rows(len(rows), len(candidates), trials.runs_left()) if candidates else 0
+    total = affordable_rows(
+        len(rows), _known([incumbent, *candidates], rows, trials), trials.runs_left()
+    )
     first = Standing(incumbent, 0.0, 0.0, 0)
     ranked: list[Standing] = []
     alive, done = list(candidates), 0
     limit = math.log(max(1, len(candidates)) / ALPHA)
     for rung in rungs(total):
-        alive = alive[: affordable(len(alive), total, trials.runs_left(), done)]
+        known = _known([incumbent, *alive], rows, trials)
+        alive = alive[: affordable(known, total, trials.runs_left(), done)]
         if not alive:
             break
         entrants = [incumbent, *alive]
@@ -130,6 +141,10 @@ async def best_of(
     name, totals = best.candidate.name, context.trials.totals()
     context.report(LeaderChanged(name, best.mean, first.mean, best.rows, totals=totals))
     return best.candidate.parameters
+
+
+def _known(entrants: Sequence[Candidate], rows: Sequence[Row], trials: Trials) -> list[int]:
+    return [len(trials.known(entrant.parameters, rows)) for entrant in entrants]
 
 
 def _kept(

@@ -95,10 +95,10 @@ class Allowance:
         return max(0, left - self.reserved) if search else left
 
     @contextmanager
-    def holding(self, runs: float) -> Iterator[None]:
-        """Keep so many runs from the search for a while, so that something is left for later."""
-        before = self.reserved
-        self.reserved += 0 if runs == float("inf") else int(runs)
+    def holding(self, share: float) -> Iterator[None]:
+        """Keep a share of what is left from the search for a while, for what comes later."""
+        before, runs = self.reserved, self.runs()
+        self.reserved += 0 if runs == float("inf") else int(runs * share)
         try:
             yield
         finally:
@@ -136,6 +136,7 @@ class Trials:
         self.allowance, self.report = allowance, report
         self._run = run
         self._known: dict[tuple[str, Mode], dict[str, RowResult]] = {}
+        self._answered = False  # by any model
 
     def runs_left(self) -> float:
         """Runs that the search may still make."""
@@ -150,8 +151,11 @@ class Trials:
     ) -> list[list[RowResult]]:
         """Results of several parameters side by side, each in the order of the rows.
 
+        The first few rows of all go ahead alone: where no model answers, nobody waits for the rest.
         Raises: BudgetExceeded, LmcError[no-answers] where every single row was lost.
         """
+        if not self._answered and (len(parameters) > 1 or len(rows) > FEW_ROWS):
+            await self.results(stage, parameters[:1], rows[:FEW_ROWS], mode)
         known = [self._known.setdefault((parameters_key(p), mode), {}) for p in parameters]
         missing = [[row for row in rows if row.id not in k] for k in known]
         watch = _Watch(self, stage, sum(map(len, missing)))
@@ -165,6 +169,7 @@ class Trials:
         for place, new in enumerate(missing):
             self.allowance.learn(known[place][row.id].usage for row in new)
         _require_answers([known[place][row.id] for place, new in enumerate(missing) for row in new])
+        self._answered = True
         return [[k[row.id] for row in rows] for k in known]
 
     async def scores(

@@ -156,7 +156,7 @@ def test_ctrl_c_leaves_a_valid_artifact_and_can_go_on(
     with Server() as server:
         server.signal = signal.SIGINT
         started = time.monotonic()
-        assert run(server, tmp_path / "run", signal_at=requests // 2) != 0
+        assert run(server, tmp_path / "run", signal_at=requests // 4) != 0
         assert time.monotonic() - started < 30
         stopped = Artifact.read(tmp_path / "run" / "colours.lmpc")
         assert stopped.manifest.status == "stopped"
