@@ -1,12 +1,19 @@
 """Demonstrations retrieved for each input.
 
 Source: Liu et al. 2022, arXiv 2101.06804 (kNN selection; DSPy's KNNFewShot); differs in: likeness
-is BM25, and the pool holds accepted runs of every module as well as labelled rows.
+is BM25 unless an embedding model is named (then both race), and the pool holds accepted runs of
+every module as well as labelled rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
 from lmc.check.types import STR, FloatType, IntType, OptionalType
+from lmc.diagnostics import LmcError, error
+from lmc.models.litellm_embedding import PREFIX
 from lmc.optimizers.acquiring import NO_DEMOS, Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool
@@ -14,6 +21,17 @@ from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.trials import Mode, parameters_key
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+
+if TYPE_CHECKING:
+    from lmc.runtime.executor import Executor
+
+
+def _check_embedder(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
+    name = options.get("embedder")
+    full = executor.pool.models.get(name, {}).get("name", name) if name else PREFIX
+    if not str(full).startswith(PREFIX):
+        message = f"`{name}` is no embedding model that lmc knows"
+        raise LmcError(error("unknown-model", message, help=f"write `{PREFIX}{name}`"))
 
 
 @optimizer(
@@ -23,6 +41,8 @@ from lmc.runtime.parameters import Parameters
     pool=IntType(1, 1000),
     threshold=FloatType(0.0, 1.0),
     teacher=OptionalType(STR),
+    embedder=OptionalType(STR),
+    check=_check_embedder,
 )
 async def knn(
     start: Parameters,
@@ -32,11 +52,13 @@ async def knn(
     pool: int = 64,
     threshold: float = 1.0,
     teacher: str | None = None,
+    embedder: str | None = None,
 ) -> Parameters:
     """Show each input up to `demos` demonstrations that are most like it, out of `pool` of them.
 
     The pool is labelled rows and calls of accepted runs; `teacher`, a model or an artifact, makes
-    these in the program's place.
+    these in the program's place. `embedder` is an embedding model, as `embed/openai/NAME`: likeness
+    by its vectors races against likeness by words.
     """
     harvest = Harvest(context, threshold)
     try:
@@ -47,10 +69,11 @@ async def knn(
         counts = dict.fromkeys((demos, max(1, demos // 2), 1))
         rivals: dict[str, Candidate] = {}
         for count in counts:
-            for name, found in pools.items():
-                changed = _with_nearest(start, found, pool, count)
+            for name, model in product(pools, dict.fromkeys((embedder, None))):
+                changed = _with_nearest(start, pools[name], pool, count, model)
                 if changed != start:
-                    rival = Candidate(f"{name}, {count} nearest", changed, count)
+                    by = "by meaning" if model else "nearest"
+                    rival = Candidate(f"{name}, {count} {by}", changed, count)
                     rivals.setdefault(parameters_key(changed), rival)
         if not rivals:
             context.tell(NO_DEMOS)
@@ -61,9 +84,11 @@ async def knn(
         return start
 
 
-def _with_nearest(start: Parameters, found: DemoPool, pool: int, count: int) -> Parameters:
+def _with_nearest(
+    start: Parameters, found: DemoPool, pool: int, count: int, embedder: str | None
+) -> Parameters:
     changed = start
     for name in found.by_module:
         if demos := tuple(found.of(name)[:pool]):
-            changed = changed.with_slots(name, demos=demos, nearest=count)
+            changed = changed.with_slots(name, demos=demos, nearest=count, embedder=embedder)
     return changed

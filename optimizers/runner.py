@@ -113,7 +113,7 @@ class Runner:
 
     def _teacher_models(self) -> list[str]:
         teachers = [teacher for teacher in self._named("teacher") if not is_artifact(teacher)]
-        return [*teachers, *self._named("proposer", "judge")]
+        return [*teachers, *self._named("proposer", "judge", "embedder")]
 
     def _assistant(self, executor: Executor) -> Assistant:
         names = [n for n in executor.models(self.plan.target) if n is not None]

@@ -92,6 +92,7 @@ class Loopback:
     async def _start(self) -> tuple[web.AppRunner, int]:
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_post("/v1/embeddings", self._embed)
         runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=2048)
@@ -114,6 +115,20 @@ class Loopback:
             return self._respond(request, payload, reply)
         finally:
             self.in_flight -= 1
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        """Vectors of texts; the script is asked with the payload and gives one for each text."""
+        payload = await request.json()
+        self.payloads.append(payload)
+        self.keys.append(request.headers.get("Authorization"))
+        vectors = self.script(payload)
+        if isinstance(vectors, Fault):
+            return _fail(request, vectors)
+        data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
+        used = sum(len(text.split()) for text in payload["input"])
+        usage = {"prompt_tokens": used, "total_tokens": used}
+        body = {"object": "list", "model": payload["model"], "data": data, "usage": usage}
+        return web.json_response(body)
 
     async def _stream(
         self, request: web.Request, payload: dict[str, Any], text: str

@@ -45,6 +45,7 @@ _KNOWN = (
         pool=(IntType(1, 1000), 64),
         threshold=(_SHARE, 1.0),
         teacher=_NAME,
+        embedder=_NAME,
     ),
     _signature(
         "instructions",

@@ -67,7 +67,7 @@ def _module_diff(
     name: str, first: ModuleParameters | None, second: ModuleParameters | None
 ) -> Iterator[str]:
     lines: list[str] = []
-    for slot in ("instruction", "steps", "nearest", "adapter", "model"):
+    for slot in ("instruction", "steps", "nearest", "embedder", "adapter", "model"):
         before, after = getattr(first, slot, None), getattr(second, slot, None)
         if before == after:
             continue

@@ -130,6 +130,7 @@ def _modules(outcome: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "lines": [(line[:1], line[2:]) for line in lines if line[:1] in " +-"],
             "demos": own.get("demos") or [],
             "nearest": own.get("nearest"),
+            "embedder": own.get("embedder"),
             "adapter": own.get("adapter"),
             "model": own.get("model"),
         }

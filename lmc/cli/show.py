@@ -63,7 +63,8 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     for step, note in module.steps or ():
         click.echo(f"  first {step}: {note}")
     if module.nearest is not None:
-        click.echo(f"  shows the {module.nearest} most like the input, of:")
+        by = f", by the vectors of {module.embedder}" if module.embedder else ""
+        click.echo(f"  shows the {module.nearest} most like the input{by}, of:")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()

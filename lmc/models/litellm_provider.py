@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
@@ -65,7 +65,6 @@ class LiteLLM:
     def _arguments(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
         arguments: dict[str, Any] = {
-            "model": request.adapter or self._model,
             "messages": [dict(message) for message in request.messages],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -74,13 +73,19 @@ class LiteLLM:
             "seed": None if sampling.seed is None else sampling.seed + request.index,
             "logprobs": request.logprobs or None,
             "n": request.n if request.n > 1 else None,
+            "response_format": _response_format(request.schema),
+        }
+        return {**self._connection(request), **_given(arguments), "drop_params": True}
+
+    def _connection(self, request: Request) -> dict[str, Any]:
+        """What any request needs: model, server, key, time; litellm itself tries nothing again."""
+        arguments = {
+            "model": request.adapter or self._model,
             "timeout": request.timeout_s,
             "api_base": self._base_url,
             "api_key": os.environ.get(self._key_env) if self._key_env else None,
-            "response_format": _response_format(request.schema),
         }
-        given = {name: value for name, value in arguments.items() if value is not None}
-        return {**given, "num_retries": 0, "max_retries": 0, "drop_params": True}
+        return {**_given(arguments), "num_retries": 0, "max_retries": 0}
 
     def _answers(self, response: Any, request: Request, latency_ms: float) -> list[Answer]:
         usage = getattr(response, "usage", None)
@@ -131,6 +136,11 @@ def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
 
     Raises: LmcError[missing-extra, unknown-model, missing-key].
     """
+    return open_with(LiteLLM, model, settings)
+
+
+def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Kind:
+    """Open a model as one of the backends over litellm. Raises: as `open_litellm`."""
     refuse_bad_version(version("litellm"))
     litellm = _imported()
     _known_provider(litellm, model)
@@ -145,7 +155,7 @@ def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
                 help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
             )
         )
-    return LiteLLM(litellm, model, base_url=base_url, key_env=key_env)
+    return kind(litellm, model, base_url=base_url, key_env=key_env)
 
 
 def refuse_bad_version(installed: str) -> None:
@@ -161,6 +171,9 @@ def refuse_bad_version(installed: str) -> None:
             help='pip install -U "lmc-lang[litellm]"',
         )
     )
+
+
+_Kind = TypeVar("_Kind", bound=LiteLLM)
 
 
 def _imported() -> Any:
@@ -214,6 +227,10 @@ def _price(litellm: Any, model: str) -> Price | None:
         return None
     dollars = info.get("input_cost_per_token"), info.get("output_cost_per_token")
     return Price(dollars[0] * 1e6, dollars[1] * 1e6) if all(dollars) else None
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -160,6 +160,12 @@ def _open_litellm(model: str, settings: Mapping[str, Any]) -> Backend:
     return open_litellm(model, settings)
 
 
+def _open_embedder(model: str, settings: Mapping[str, Any]) -> Backend:
+    from lmc.models.litellm_embedding import open_embedder
+
+    return open_embedder(model, settings)
+
+
 _TORCH = ("torch", "transformers", "safetensors")
 _LITELLM = Provider(
     "", "every other provider, as litellm names it", _open_litellm, _ANY, "litellm", ("litellm",)
@@ -186,5 +192,9 @@ _providers = _known(
     Provider(
         "litellm/", "litellm, where another prefix would be taken", _open_litellm, _ANY,
         "litellm", ("litellm",),
+    ),
+    Provider(
+        "embed/", "embedding models, as litellm names them, for `knn`", _open_embedder,
+        Capabilities(), "litellm", ("litellm",),
     ),
 )  # fmt: skip

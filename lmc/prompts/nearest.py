@@ -15,7 +15,7 @@ from lmc.prompts.spec import Demo
 
 
 class Nearest:
-    """An index over demonstrations; it is built when first asked."""
+    """An index over the words of demonstrations; it is built when first asked."""
 
     def __init__(self, demos: Sequence[Demo], count: int) -> None:
         self.demos, self.count = tuple(demos), count
@@ -46,8 +46,13 @@ class Nearest:
         return index
 
 
+def inputs_text(inputs: Mapping[str, Any]) -> str:
+    """The texts of inputs, without their names."""
+    return " ".join(_strings(inputs))
+
+
 def _words(inputs: Mapping[str, Any]) -> list[str]:
-    return re.findall(r"\w+", " ".join(_strings(inputs)).lower())
+    return re.findall(r"\w+", inputs_text(inputs).lower())
 
 
 def _strings(value: Any) -> list[str]:

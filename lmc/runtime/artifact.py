@@ -275,6 +275,7 @@ class _ModulePart(_Part):
     instruction: str | None = None
     demos: list[_DemoPart] | None = None
     nearest: int | None = Field(default=None, ge=1)
+    embedder: str | None = None
     steps: list[tuple[str, str]] | None = None
     adapter: str | None = None
     model: str | None = None

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from lmc.check.program import Choice
 from lmc.check.types import STR, RecordType, Type
 from lmc.ir.graph import Slots
-from lmc.models.base import Answer, Request, Sampling
+from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message, ParseFailure
 from lmc.prompts.thinking import without_thoughts
 from lmc.runtime.conversation import Conversation
+from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import Step
 from lmc.runtime.scope import Scope
@@ -21,6 +22,7 @@ from lmc.values import InvalidValue, validate
 
 if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
+    from lmc.runtime.retrieval import NearestByMeaning
 
 DEFAULT_REPAIR = 1
 SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
@@ -45,6 +47,8 @@ class ModuleCall:
         self.demos = self._demos(parameters.demos)
         count = parameters.nearest
         self.nearest = None if count is None else Nearest(self.demos, count)
+        self.embedder = parameters.embedder
+        self.by_meaning = self._by_meaning(count)
         self.request = self._request(parameters.adapter)
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
@@ -62,7 +66,10 @@ class ModuleCall:
         """The JSON value of the answer. Raises: CallFailure, LmcError[budget-exceeded]."""
         if self.slots.module in scope.run.stubs and self.node.attrs["role"] == "generate":
             return scope.run.stubs[self.slots.module]
-        return await Conversation(self, inputs, scope).result()
+        if self.by_meaning is not None:
+            messages, answer = await self._prompt_by_meaning(self.by_meaning, inputs)
+            return await Conversation(self, inputs, scope, messages, answer).result()
+        return await Conversation(self, inputs, scope, self.prompt(inputs)).result()
 
     async def ask(self, model: str | None, request: Request, *, batched: bool) -> Answer:
         """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
@@ -76,10 +83,22 @@ class ModuleCall:
         return answer
 
     def prompt(self, inputs: Mapping[str, Any]) -> list[Message]:
-        """The messages for some inputs; nothing is sent."""
+        """The messages for some inputs; nothing is sent, so words choose what is like them."""
         shown = self.shown(inputs)
         demos = self.nearest.pick(shown) if self.nearest else self.demos
         return self.layout.render(self.spec, demos, shown)
+
+    async def _prompt_by_meaning(
+        self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
+    ) -> tuple[list[Message], Answer | None]:
+        """The messages, and the embedding of the inputs that chose demonstrations."""
+        shown = self.shown(inputs)
+        try:
+            demos, answer = await nearest.pick(shown)
+        except ModelFailure as failure:
+            name, module = str(self.embedder), self.slots.module
+            raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
+        return self.layout.render(self.spec, demos, shown), answer
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the model sees."""
@@ -106,6 +125,19 @@ class ModuleCall:
         fallback = self.setting("fallback") or ()
         names = (fallback,) if isinstance(fallback, str) else fallback
         return [self.model, *names]
+
+    def _by_meaning(self, count: int | None) -> NearestByMeaning | None:
+        """What asks the embedding model, where one is to choose."""
+        if count is None or self.embedder is None:
+            return None
+        from lmc.models.litellm_embedding import embedding_request
+        from lmc.runtime.retrieval import NearestByMeaning
+
+        async def embed(text: str) -> Answer:
+            (answer,) = await self.executor.pool.ask(self.embedder, embedding_request(text))
+            return answer
+
+        return NearestByMeaning(self.demos, count, embed)
 
     def _demos(self, given: tuple[Demo, ...] | None) -> tuple[Demo, ...]:
         """Demonstrations of the optimizer, else the examples of the source; `demos:` says how many.

@@ -21,11 +21,21 @@ _BODIES = ("require", "check")
 
 
 class Conversation:
-    """One call under way: what was sent, what came back, what it cost."""
+    """One call under way: what was sent, what came back, what it cost.
 
-    def __init__(self, call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> None:
-        self.call, self.inputs, self.scope = call, inputs, scope
-        self.attempts = Attempts(call.prompt(inputs))
+    `before` is what was paid to make the prompt.
+    """
+
+    def __init__(
+        self,
+        call: ModuleCall,
+        inputs: Mapping[str, Any],
+        scope: Scope,
+        messages: list[Message],
+        before: Answer | None = None,
+    ) -> None:
+        self.call, self.inputs, self.scope, self.before = call, inputs, scope, before
+        self.attempts = Attempts(messages)
         self.answers: list[Answer] = []
         self.outputs: dict[str, Any] | None = None
         self.check: Any = None
@@ -148,7 +158,7 @@ class Conversation:
             raw=self.attempts.raw,
             logprobs=last.logprobs if last else None,
             attempts=self.attempts.count,
-            usage=Usage.of(self.answers),
+            usage=Usage.of([*([self.before] if self.before else ()), *self.answers]),
             latency_ms=sum(answer.latency_ms for answer in self.answers),
             error=str(failed) if failed else None if self.outputs else "stopped",
             infrastructure=failed is not None and is_infrastructure(failed),

@@ -130,10 +130,16 @@ class Executor:
 
         Raises: LmcError with all that is missing.
         """
-        warnings = self.pool.preflight(self.models(name))
+        warnings = self.pool.preflight([*self.models(name), *self._embedders(name)])
         for tool in reached_tools(self.program, self.graph(name)):
             self.tools.load(tool)
         return warnings
+
+    def _embedders(self, name: str) -> list[str]:
+        """Embedding models that choose demonstrations for a run."""
+        reached = reached_slots(self.program, self.graph(name))
+        own = (self.parameters.modules.get(module) for module in reached)
+        return [found.embedder for found in own if found and found.embedder]
 
     @cached_property
     def tools(self) -> Toolbox:

@@ -14,13 +14,15 @@ class ModuleParameters:
     """The open slots of one module; None leaves the source's own value.
 
     `demos` take the place of the module's examples; with `nearest` only so many of them are shown,
-    those most like the input. `steps` are names and notes of fields that the model fills in before
-    its result, in the place of `reasoning`. `model` is a declared model or a `provider/name`.
+    those most like the input: by their words, or by the vectors of an embedding model, `embedder`.
+    `steps` are names and notes of fields that the model fills in before its result, in the place of
+    `reasoning`. `model` is a declared model or a `provider/name`.
     """
 
     instruction: str | None = None
     demos: tuple[Demo, ...] | None = None
     nearest: int | None = None
+    embedder: str | None = None
     steps: tuple[tuple[str, str], ...] | None = None
     adapter: str | None = None
     model: str | None = None
@@ -45,7 +47,7 @@ class Parameters:
     def with_slots(self, name: str, **slots: Any) -> Parameters:
         """A copy in which some slots of one module have other values; new `demos` are all shown."""
         if "demos" in slots:
-            slots.setdefault("nearest", None)
+            slots = {"nearest": None, "embedder": None} | slots
         return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
 
     def with_choice(self, id: str, value: Any) -> Parameters:
@@ -75,6 +77,7 @@ def _module_json(module: ModuleParameters) -> dict[str, Any]:
     found = {
         "instruction": module.instruction,
         "nearest": module.nearest,
+        "embedder": module.embedder,
         "steps": None if module.steps is None else [list(step) for step in module.steps],
         "adapter": module.adapter,
         "model": module.model,
@@ -97,6 +100,7 @@ def _module_from_json(data: Mapping[str, Any]) -> ModuleParameters:
         instruction=data.get("instruction"),
         demos=None if demos is None else tuple(Demo(**d) for d in demos),
         nearest=data.get("nearest"),
+        embedder=data.get("embedder"),
         steps=None if steps is None else tuple((name, note) for name, note in steps),
         adapter=data.get("adapter"),
         model=data.get("model"),

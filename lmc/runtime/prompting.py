@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
 from lmc.models.base import Answer, Capabilities, Request
+from lmc.models.litellm_embedding import ROLE
 from lmc.prompts.spec import Message
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class Mirror:
         return SimpleNamespace(name=name or "", model="", settings=settings, backend=backend)
 
     async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
-        """End the run with its first request."""
+        """End the run with its first request. Raises: LmcError[no-prompt]."""
+        if request.messages[0]["role"] == ROLE:
+            message = f"demonstrations are chosen by `{model}`, which is not asked for a preview"
+            raise LmcError(error("no-prompt", message))
         raise _Asked(request)
 
 

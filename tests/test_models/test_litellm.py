@@ -5,6 +5,7 @@ import pytest
 from lmc.diagnostics import LmcError
 from lmc.models import litellm_provider, registry
 from lmc.models.base import ModelFailure, Request, Sampling
+from lmc.models.litellm_embedding import decoded, embedding_request
 from lmc.models.registry import open_backend
 from tests.loopback import Fault, Loopback
 
@@ -119,3 +120,23 @@ def test_missing_package_names_the_extra(monkeypatch):
             open_backend(name, {})
         assert failure.value.code == "missing-extra"
         assert 'pip install "lmc-lang[' in failure.value.diagnostics[0].help
+
+
+async def test_an_embedding_is_the_vector_of_a_text(open_at):
+    with Loopback(lambda p: [[0.5, -1.0, float(len(text))] for text in p["input"]]) as server:
+        backend = open_at(server, "embed/openai/some-embedder")
+        (answer,) = await backend.generate(embedding_request("two words"))
+        assert list(decoded(answer.text)) == [0.5, -1.0, 9.0]
+        assert answer.prompt_tokens == 2
+        assert server.payloads[0]["input"] == ["two words"]
+        assert server.keys == ["Bearer sk-secret-of-the-test"]
+        with pytest.raises(ModelFailure, match="gives embeddings; it cannot answer a prompt"):
+            await backend.generate(ask_for("q"))
+
+
+async def test_an_embedding_that_fails_says_so_without_the_key(open_at):
+    fault = Fault(401, "bad key sk-secret-of-the-test")
+    with Loopback(lambda p: fault) as server, pytest.raises(ModelFailure) as failure:
+        await open_at(server, "embed/openai/some-embedder").generate(embedding_request("x"))
+    assert failure.value.kind == "auth"
+    assert "sk-secret" not in failure.value.message

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 import lmc
+from lmc.models.base import Answer, Capabilities
+from lmc.models.litellm_embedding import encoded
 from lmc.models.scripted import Scripted
 
 PROGRAM = 'generate main(text: str) -> str { """The label of the town.""" }'
@@ -44,3 +46,62 @@ def test_each_input_gets_its_own_demonstrations(
     assert len(module.demos or ()) > 20
     program = lmc.load("it.lmpc", backend=backend, cache=False)
     assert program.main(text="We saw town7 today") == "L7"
+
+
+class Meaning:
+    """An embedding model that knows which words mean the same: numbers equal modulo 12."""
+
+    endpoint, capabilities, price = "meaning", Capabilities(), None
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def generate(self, request: Any) -> list[Answer]:
+        text = request.messages[0]["content"]
+        self.texts.append(text)
+        return [Answer(encoded([2.0 * (int(text[4:]) % 12 == i) for i in range(12)]), 3)]
+
+    async def close(self) -> None:
+        pass
+
+
+def same_meaning(request: Any) -> list[str]:
+    """Right where a word of the same meaning stands in a demonstration."""
+    *asked, last = (int(m["content"].split("word")[1]) % 12 for m in request.messages[1::2])
+    answers = [m["content"] for m in request.messages[2::2]]
+    return [dict(zip(asked, answers)).get(last, "unknown") for _ in range(request.n)]
+
+
+def test_an_embedding_model_finds_what_words_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("it.lmp").write_text(PROGRAM)
+    meaning = Meaning()
+    backends = {"*": Scripted(same_meaning, name="words"), "embed/x": meaning}
+    rows = [{"text": f"word{i}", "label": f"L{i % 12}"} for i in range(180)]
+    options: dict[str, Any] = {"data": rows, "metric": "accuracy", "backend": backends}
+    knn = 'knn(demos=2, pool=200, embedder="embed/x")'
+    result = lmc.compile("it.lmp", optimizer=knn, cache=False, out="it.lmpc", **options)
+    assert result.test is not None
+    assert result.test.after.mean == 1.0
+    assert result.artifact.parameters.modules["main"].embedder == "embed/x"
+    meaning.texts.clear()
+    program = lmc.load("it.lmpc", backend=backends, cache=False)
+    assert [program.main(text=f"word{n}") for n in (1007, 1003)] == ["L11", "L7"]
+    assert meaning.texts.count("word1007") == 1
+    assert len(meaning.texts) == len(set(meaning.texts))  # each demonstration is asked for once
+
+
+def test_a_model_that_gives_no_embeddings_is_refused_before_anything_is_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("it.lmp").write_text(PROGRAM)
+    backend = Scripted(same_meaning, name="words")
+    with pytest.raises(lmc.LmcError, match="write `embed/openai/x`"):
+        lmc.compile(
+            "it.lmp", optimizer='knn(embedder="openai/x")', data=ROWS, metric="accuracy",
+            backend=backend, cache=False,
+        )  # fmt: skip
+    assert not backend.requests

@@ -1,0 +1,63 @@
+"""Embedding models behind litellm: a request holds a text, the answer its vector.
+
+So embeddings take the way of all requests: budget, cache, retries, journal.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lmc.models.base import Answer, Capabilities, ModelFailure, Request
+from lmc.models.litellm_provider import LiteLLM, open_with
+
+PREFIX = "embed/"
+ROLE = "input"  # of the one message of a request for an embedding
+
+
+class Embedder(LiteLLM):
+    """One embedding model; the text of an answer is the vector as base64 of 32 bit floats."""
+
+    def __init__(self, litellm: Any, model: str, **options: Any) -> None:
+        super().__init__(litellm, model, **options)
+        self.endpoint = f"embed:{self.endpoint}"
+        self.capabilities = Capabilities()
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        """The vector of one text. Raises: ModelFailure."""
+        if [message["role"] for message in request.messages] != [ROLE]:
+            text = f"`{PREFIX}{self._model}` gives embeddings; it cannot answer a prompt"
+            raise ModelFailure("bad_request", text, retryable=False)
+        arguments = {**self._connection(request), "input": [request.messages[0]["content"]]}
+        start_s = time.perf_counter()
+        try:
+            response = await self._litellm.aembedding(**arguments)
+        except Exception as e:  # litellm lets through whatever its providers' clients raise
+            raise self._failure(e) from None
+        latency_ms = (time.perf_counter() - start_s) * 1000
+        used = getattr(getattr(response, "usage", None), "prompt_tokens", 0) or 0
+        text = encoded(response.data[0]["embedding"])
+        return [Answer(text, used, 0, self._cost_usd(response), latency_ms=latency_ms)]
+
+
+def embedding_request(text: str) -> Request:
+    """What asks for the vector of a text."""
+    return Request("", ({"role": ROLE, "content": text},))
+
+
+def encoded(vector: Iterable[float]) -> str:
+    """A vector as the text of an answer."""
+    return base64.b64encode(array("f", vector).tobytes()).decode()
+
+
+def decoded(text: str) -> array[float]:
+    """The vector that such a text holds."""
+    return array("f", base64.b64decode(text))
+
+
+def open_embedder(model: str, settings: Mapping[str, Any]) -> Embedder:
+    """Open an embedding model by the name that litellm has for it. Raises: as `open_litellm`."""
+    return open_with(Embedder, model, settings)
