@@ -1,8 +1,9 @@
 """What each part of a program earns: it is left out, and the loss is measured.
 
 The parts are the loops (votes and refines, whose first module then answers alone), and what earlier
-steps put into prompts: instructions, sets of demonstrations, and each demonstration of a small set.
-Leave-one-out ablation is as old as the field; the comparison is paired, as at the gate.
+steps put into prompts: instructions, reasoning steps (all, and each), sets of demonstrations, and
+each demonstration of a small set. Leave-one-out ablation is as old as the field; the comparison is
+paired, as at the gate.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MOST_SINGLE = 8  # demonstrations that are left out one by one
 async def ablate(
     start: Parameters, context: Context, *, drop: bool = False, margin: float = 0.05
 ) -> Parameters:
-    """Measure what each loop, instruction and demonstration earns on dev rows, and what it costs.
+    """Measure what each loop, instruction, step and demonstration earns on dev rows, and costs.
 
     With `drop`, all that does not earn more than it may cost is left out together; the gate asks
     that this costs less and loses less than `margin`.
@@ -106,12 +107,19 @@ def _parts(start: Parameters, context: Context) -> Iterator[_Part]:
         own = start.modules.get(name)
         if own is None:
             continue
-        for slot, value in (("instruction", own.instruction), ("demos", own.demos)):
-            if value:
-                what = "instruction" if slot == "instruction" else f"{len(value)} demonstrations"
+        steps, demos = own.steps or (), own.demos or ()
+        wholes = {
+            "instruction": "instruction" if own.instruction else "",
+            "steps": f"{len(steps)} steps" if steps else "",
+            "demos": f"{len(demos)} demonstrations" if demos else "",
+        }
+        for slot, what in wholes.items():
+            if what:
                 cut = start.with_slots(name, **{slot: None})
                 yield _Part(f"the {what} of `{name}`", cut, module=name, slot=slot)
-        demos = own.demos or ()
+        for i, (step, _) in enumerate(steps if len(steps) > 1 else ()):
+            cut = start.with_slots(name, steps=steps[:i] + steps[i + 1 :])
+            yield _Part(f"step `{step}` of `{name}`", cut)
         for i, demo in enumerate(demos if 1 < len(demos) <= MOST_SINGLE else ()):
             cut = start.with_slots(name, demos=demos[:i] + demos[i + 1 :])
             yield _Part(f"demonstration {i + 1} of `{name}` ({demo.origin})", cut)

@@ -6,7 +6,7 @@ of the compilation, as everything else does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,6 +18,7 @@ from lmc.ir.lower import lower
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
+from lmc.runtime.traces import Trace
 from lmc.source import Source
 
 if TYPE_CHECKING:
@@ -33,12 +34,20 @@ class Question:
     sample: int = 0
 
 
+Answered = tuple[Question, Trace, Any]  # the last one is the answer, None where it is of no use
+Keep = Callable[[Sequence[Answered]], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Assistant:
-    """Asks the modules of `assistant.lmp`; `model` answers unless a question's asker names one."""
+    """Asks the modules of `assistant.lmp`; `model` answers unless a question's asker names one.
+
+    `keep` writes down what was asked and answered.
+    """
 
     pool: ModelPool
     model: str | None
+    keep: Keep
 
     async def ask(self, questions: Iterable[Question], model: str | None = None) -> list[Any]:
         """All answers, in order; None where the model gave none of use.
@@ -47,15 +56,21 @@ class Assistant:
         """
         executor = Executor(assistant_program(), self.pool, model=model or self.model)
 
-        async def one(_: int, question: Question) -> Any:
+        async def one(_: int, question: Question) -> Answered:
+            trace = Trace()
             try:
-                return await executor.run(question.module, question.inputs, sample=question.sample)
+                answer = await executor.run(
+                    question.module, question.inputs, sample=question.sample, trace=trace
+                )
             except CallFailure as failure:
                 if failure.infrastructure:
                     raise
-                return None
+                answer = None
+            return question, trace, answer
 
-        return await for_all(list(questions), one)
+        answered = await for_all(list(questions), one)
+        await self.keep(answered)
+        return [answer for _, _, answer in answered]
 
     async def texts(self, questions: Sequence[Question], model: str | None = None) -> list[str]:
         """The answers that are text, without blanks, fences and doubles."""

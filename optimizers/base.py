@@ -85,13 +85,20 @@ class Optimizer:
     run: Optimize
     check: Check | None = None  # refuses, before anything is paid, what cannot be improved so
     goal: Goal = "better"  # what its gate asks; "cheaper" allows a loss of its option `margin`
+    needs_rows: bool = True  # without any, its result is taken as it is
 
 
 REGISTRY: dict[str, Optimizer] = {}
 
 
 def optimizer(
-    name: str, *, paper: str, check: Check | None = None, goal: Goal = "better", **types: Type
+    name: str,
+    *,
+    paper: str,
+    check: Check | None = None,
+    goal: Goal = "better",
+    needs_rows: bool = True,
+    **types: Type,
 ) -> Callable[[Callable[..., Awaitable[Parameters]]], Callable[..., Awaitable[Parameters]]]:
     """Register a function; `types` are the types of its options, their defaults its own."""
 
@@ -101,9 +108,8 @@ def optimizer(
         defaults = inspect.signature(function).parameters
         params = {key: (type, defaults[key].default) for key, type in types.items()}
         summary = (function.__doc__ or "").partition("\n")[0]
-        REGISTRY[name] = Optimizer(
-            OptimizerSignature(name, params), summary, paper, function, check, goal
-        )
+        signature = OptimizerSignature(name, params)
+        REGISTRY[name] = Optimizer(signature, summary, paper, function, check, goal, needs_rows)
         return function
 
     return register

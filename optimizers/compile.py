@@ -133,12 +133,12 @@ class _Compilation:
         traces = TraceStore()
         self.recorder = Recorder(traces, plan.job, plan.name, plan.target)
         if not journal.resumed:
-            traces.remove(plan.job)
+            self.recorder.forget()
         self.history = History(journal.folder)
         limits = plan.budget
         minutes = limits.get("minutes")
         left = None if minutes is None else max(0.0, minutes - journal.earlier_s / 60)
-        self.runner = Runner(plan, journal, left)
+        self.runner = Runner(plan, journal, left, self.recorder.keep_answers)
         self.budget = self.runner.budget
         self.allowance = Allowance(
             spent=lambda: self.budget.spent,
@@ -257,6 +257,10 @@ class _Compilation:
             words = "nothing better found"
             self._heard(events.GateDecided(step_text(step), False, words, totals=self._totals()))
             return
+        if not self.plan.rows:
+            self.confirmed, words = candidate, "taken as it is: there are no rows to measure it on"
+            self._heard(events.GateDecided(step_text(step), True, words, totals=self._totals()))
+            return
         rows = self._confirm_rows(candidate)
         pair = [self.confirmed, candidate]
         self.allowance.reserved = 2 * len(self.plan.rows.test)
@@ -311,7 +315,8 @@ class _Compilation:
         each = 1 if self.confirmed == self.start else 2
         rows = rows[: int(min(len(rows), runs // each))]
         if not rows:
-            self._note("no budget, or no rows, were left for the test")
+            if self.plan.rows:
+                self._note("no budget was left for the test")
             return None
         pair = [self.start, self.confirmed][-each:]
         before, after = await self._test_results(pair, rows)

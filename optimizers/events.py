@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lmc.runtime.parameters import Parameters
+
+Dropped = Literal["", "lost", "budget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,16 @@ class RowDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class CandidateScored(Event):
-    """A candidate was compared on more rows; `mean` is over `rows` of them."""
+    """A candidate was compared on more rows; `mean` is over `rows` of them.
+
+    `dropped` says why it goes no further: it "lost", or the "budget" does not reach for it.
+    """
 
     name: str
     mean: float
     rows: int
     parameters: Parameters
-    dropped: bool = False
+    dropped: Dropped = ""
 
 
 @dataclass(frozen=True, slots=True)

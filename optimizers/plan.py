@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lmc.diagnostics import LmcError, error
 from lmc.ir.cost import cost
+from lmc.optimizers.base import REGISTRY
 from lmc.optimizers.gate import MIN_CONFIRM_ROWS
 from lmc.optimizers.guards import Guard, find_guards
 from lmc.optimizers.preference import NAME as PREFERENCE
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
 from lmc.runtime.journal import RUNS_DIR
-from lmc.runtime.measuring import declaration, find_data, find_metric
+from lmc.runtime.measuring import NO_DATA, declaration, find_data, find_metric
 from lmc.runtime.metric_functions import code_digest
 from lmc.runtime.objective import Objective
 
@@ -59,6 +60,9 @@ class Rows:
         chosen, held = (dev[:half], dev[half:]) if accept == "proven" else (dev, dev)
         parts = tuple(split.train), tuple(chosen), tuple(held), tuple(split.test)
         return cls(*parts, digest=_digest(parts))
+
+    def __bool__(self) -> bool:
+        return bool(self.train or self.select or self.confirm or self.test)
 
     def counts(self) -> dict[str, int]:
         """Rows of each part."""
@@ -172,10 +176,11 @@ def make_plan(
     graph = loaded.target(target or (declared.target if declared else None)).graph
     chosen = _steps(optimizer, steps, declared)
     check_steps(chosen)
-    found = find_data(loaded, graph, data, declared, seed or 0)
+    found = _data(loaded, graph, data, declared, seed or 0, chosen)
     scored_by = _metric(loaded, graph, metric, declared, found)
     rows = Rows.of(found.split, seed or 0, accept)
-    _require_rows(rows)
+    if rows:
+        _require_rows(rows)
     aim = objective or (declared.settings.get("objective") if declared else None)
     names = guards or (declared.settings.get("guards", ()) if declared else ())
     return Plan(
@@ -197,21 +202,40 @@ def make_plan(
     )
 
 
+def _data(
+    program: Program,
+    graph: Graph,
+    given: Any,
+    declared: OptimizeDef | None,
+    seed: int,
+    steps: Sequence[Step],
+) -> Data:
+    """The rows; none at all where no step needs any. Raises: LmcError."""
+    try:
+        return find_data(program, graph, given, declared, seed)
+    except LmcError as problem:
+        if problem.code == "no-data" and not any(REGISTRY[s.name].needs_rows for s in steps):
+            return NO_DATA
+        raise
+
+
 def _metric(
     program: Program, graph: Graph, metric: Any, declared: OptimizeDef | None, data: Data
 ) -> Metric:
     """The metric; `preference` is made by the compilation, which knows who answers before."""
     wanted = metric or (declared.metric if declared else None)
+    if not data.rows:
+        return _Unscored("no metric")
     if wanted == PREFERENCE:
-        return find_metric(program, graph, _Unscored(), declared, data)
+        return _Unscored(PREFERENCE)
     return find_metric(program, graph, metric, declared, data)
 
 
 @dataclass(frozen=True, slots=True)
 class _Unscored:
-    """Stands for `preference` until there is somebody to ask."""
+    """Stands for a metric where there is nothing to score, or nobody to ask yet."""
 
-    name: str = PREFERENCE
+    name: str
 
     async def score(self, gold: Any, pred: Any, executor: Any = None) -> Score:
         """Never asked."""

@@ -10,15 +10,45 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lmc.diagnostics import LmcError, error
 from lmc.optimizers.assistant import Assistant, Question
 from lmc.optimizers.describing import value_text
+from lmc.optimizers.routes import reached_modules
+from lmc.runtime.executor import Executor
 from lmc.runtime.metric_functions import Score
+from lmc.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
-    from lmc.runtime.executor import Executor
+    from lmc.runtime.program import Program
 
 NAME = "preference"
 _FIRST = {"first": 0.0, "equal": 0.5, "second": 1.0}  # what a verdict says of the second answer
+
+
+def against_as_written(program: Program, target: str | None) -> Preference:
+    """The metric for a compiled program: its answers against those of its source.
+
+    Raises: LmcError[nothing-to-compare] where there is no difference to judge.
+    """
+    if program.parameters == Parameters():
+        message = "`preference` compares with the program as written, and this is that program"
+        raise LmcError(error("nothing-to-compare", message, help="measure an artifact with it"))
+    graph = program.target(target).graph
+    before = Executor(program.graph, program.pool, model=program.model, base_dir=program.base_dir)
+    models = [name for name in before.models(graph.name) if name is not None]
+    assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)
+    modules = reached_modules(program.graph, graph.name).values()
+    task = "\n\n".join(module.slots.instruction for module in modules)
+    names = [port.name for port in graph.inputs]
+
+    async def answer(inputs: Mapping[str, Any]) -> Any:
+        return await before.run(graph.name, inputs)
+
+    return Preference(assistant, task, names, answer)
+
+
+async def _keep_nothing(answered: Sequence[Any]) -> None:
+    pass
 
 
 async def preferred(

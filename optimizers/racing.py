@@ -9,12 +9,12 @@ dropped, so the winner is compared with it on all rows that were used.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmc.optimizers.betting import evidence_of_loss
-from lmc.optimizers.events import CandidateScored, LeaderChanged
+from lmc.optimizers.events import CandidateScored, Dropped, LeaderChanged
 from lmc.optimizers.trials import Trials
 from lmc.runtime.parameters import Parameters
 
@@ -112,7 +112,9 @@ async def race(
     limit = math.log(max(1, len(candidates)) / ALPHA)
     for rung in rungs(total):
         known = _known([incumbent, *alive], rows, trials)
-        alive = alive[: affordable(known, total, trials.runs_left(), done)]
+        count = affordable(known, total, trials.runs_left(), done)
+        _announce(trials, (s for s in ranked if s.candidate in alive[count:]), "budget")
+        alive = alive[:count]
         if not alive:
             break
         entrants = [incumbent, *alive]
@@ -122,7 +124,8 @@ async def race(
         ranked = sorted(others, key=_order)
         by_name = {c.name: s for c, s in zip(entrants, scores)}
         kept = _kept(first, ranked, by_name, rows[:rung], total, limit)
-        _announce(trials, first, ranked, {s.candidate.name for s in kept} if rung < total else None)
+        _announce(trials, [first, *(s for s in ranked if s in kept or rung == total)])
+        _announce(trials, (s for s in ranked if s not in kept and rung < total), "lost")
         alive, done = [s.candidate for s in kept], rung
         if len(kept) == 1:
             pair = by_name[incumbent.name], by_name[alive[0].name]
@@ -178,21 +181,11 @@ def _evidence(own: Scores, lead: Scores, rows: Sequence[Row], total: int) -> flo
     return evidence_of_loss([gap / widest for gap in gaps], total)
 
 
-def _announce(
-    trials: Trials, first: Standing, ranked: Sequence[Standing], kept: set[str] | None
-) -> None:
-    for standing in (first, *ranked):
-        name = standing.candidate.name
-        trials.report(
-            CandidateScored(
-                name,
-                standing.mean,
-                standing.rows,
-                standing.candidate.parameters,
-                dropped=standing is not first and kept is not None and name not in kept,
-                totals=trials.totals(),
-            )
-        )
+def _announce(trials: Trials, standings: Iterable[Standing], dropped: Dropped = "") -> None:
+    totals = trials.totals()
+    for s in standings:
+        name, parameters = s.candidate.name, s.candidate.parameters
+        trials.report(CandidateScored(name, s.mean, s.rows, parameters, dropped, totals=totals))
 
 
 def _standing(candidate: Candidate, scores: Scores, incumbent: Scores) -> Standing:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmc.optimizers.trials import Mode, parameters_key
+from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import Trace
 from lmc.traces.store import Filter, Run, TraceStore, parameters_digest
 
 if TYPE_CHECKING:
+    from lmc.optimizers.assistant import Answered
     from lmc.runtime.data import Row
     from lmc.runtime.evaluate import RowResult
-    from lmc.runtime.parameters import Parameters
+
+ASSISTANT = "assistant"  # the stage of questions that optimizers ask
 
 
 def digest_of(parameters: Parameters) -> str:
@@ -31,6 +34,15 @@ class Recorder:
     program: str
     target: str
 
+    def forget(self) -> None:
+        """Remove what an earlier run of the same job left."""
+        self.store.remove(self.job)
+        self.store.remove(self._assistant_job)
+
+    @property
+    def _assistant_job(self) -> str:
+        return f"{self.job}/{ASSISTANT}"
+
     async def keep(
         self,
         stage: str,
@@ -42,6 +54,26 @@ class Recorder:
         """Write down runs that were made. Raises: LmcError[cannot-write]."""
         runs = [self._run(stage, parameters, *pair, mode) for pair in zip(rows, results)]
         await asyncio.to_thread(self.store.add, runs, parameters.to_json())
+
+    async def keep_answers(self, answered: Sequence[Answered]) -> None:
+        """Write down what optimizers asked a model, as a job beside this one."""
+        nothing = Parameters()
+        runs = [
+            Run(
+                job=self._assistant_job,
+                program=f"{ASSISTANT}.lmp",
+                target=question.module,
+                stage=ASSISTANT,
+                row=parameters_digest(question.inputs),
+                parameters=digest_of(nothing),
+                values=question.inputs,
+                trace=trace,
+                pred=answer,
+                sample=question.sample,
+            )
+            for question, trace, answer in answered
+        ]
+        await asyncio.to_thread(self.store.add, runs, nothing.to_json())
 
     async def runs(self, parameters: Parameters, rows: Sequence[Row], mode: Mode) -> list[Run]:
         """Read the runs of some parameters on some rows, in the order of the rows.

@@ -50,6 +50,9 @@ class CompileResult:
 
     def verdict(self) -> str:
         """One sentence: what was gained, on data that no step saw."""
+        if not any(self.artifact.manifest.rows.values()):
+            what = "changed" if self.improved else "the program as written"
+            return f"{what}; nothing was measured, as there are no rows"
         if not self.improved:
             kept = "no significant gain: the artifact is the program as written"
             return f"{kept}; {_figure(self.test.before)} on the test rows" if self.test else kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lmc.optimizers.assistant import Assistant
+from lmc.optimizers.assistant import Assistant, Keep
 from lmc.optimizers.base import REGISTRY
 from lmc.optimizers.plan import FixedMetric, Plan
 from lmc.optimizers.preference import NAME as PREFERENCE
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 class Runner:
     """Opens executors for candidates; every answer is journaled and counts against the budget.
 
-    `minutes` is what is left of the time. Artifacts that teach run within the same budget.
+    `minutes` is what is left of the time, `keep` writes down what the assistant is asked. Artifacts
+    that teach run within the same budget.
     """
 
-    def __init__(self, plan: Plan, journal: Journal, minutes: float | None) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, journal: Journal, minutes: float | None, keep: Keep) -> None:
+        self.plan, self._keep = plan, keep
         limits = plan.budget
         calls, tokens = limits.get("calls"), limits.get("tokens")
         self.budget = Budget(
@@ -117,7 +118,7 @@ class Runner:
 
     def _assistant(self, executor: Executor) -> Assistant:
         names = [n for n in executor.models(self.plan.target) if n is not None]
-        return Assistant(self.pool, self.plan.model or (names[0] if names else None))
+        return Assistant(self.pool, self.plan.model or (names[0] if names else None), self._keep)
 
     def _preference(self, executor: Executor) -> Preference:
         """The metric that compares with the program as written."""

@@ -25,6 +25,7 @@ from lmc.runtime.parameters import Parameters
 @optimizer(
     "sec",
     paper="Self-Contemplation prompting, Li et al. 2023, arXiv 2310.00585",
+    needs_rows=False,
     demos=IntType(1, 16),
     candidates=IntType(1, 64),
     proposer=OptionalType(STR),
@@ -39,7 +40,8 @@ async def sec(
 ) -> Parameters:
     """Let the model imagine inputs, answer them, and see its own answers as demonstrations.
 
-    No row is shown. `candidates` sets of `demos` race on dev rows; `proposer` imagines the inputs.
+    No row is shown. `candidates` sets of `demos` race on dev rows, where there are any, else the
+    first one is taken; `proposer` imagines the inputs.
     """
     try:
         pool = await _imagined(start, context, 2 * demos, proposer)
@@ -53,6 +55,8 @@ async def sec(
         if not rivals:
             context.tell("the model imagined no input that fits a module")
             return start
+        if not context.select:
+            return rivals[0].parameters
         return await best_of(Candidate("start", start), rivals, context)
     except BudgetExceeded:
         context.tell("the budget ended the search")

@@ -59,6 +59,7 @@ def command(
 
     opened = load(program, model=model, cache=cache, speculate=speculate)
     with opened as loaded, EvalView() as view:
+        options["metric"] = _metric(loaded, options["metric"], options["target"])
         found = measure(
             loaded, budget=parse_budget(budget), progress=view.row, started=view.start, **options
         )
@@ -69,6 +70,18 @@ def command(
         click.echo(json.dumps(figures(found), indent=2))
     else:
         _print(found, view, target)
+
+
+def _metric(program: Program, named: str | None, target: str | None) -> Any:
+    """The metric as it is named, but for `preference`, which needs somebody to ask."""
+    from lmc.runtime.measuring import declaration
+
+    declared = declaration(program, target)
+    if (named or (declared.metric if declared else None)) != "preference":
+        return named
+    from lmc.optimizers.preference import against_as_written
+
+    return against_as_written(program, target or (declared.target if declared else None))
 
 
 class EvalView:
@@ -126,6 +139,7 @@ def figures(found: Evaluation) -> dict[str, Any]:
         "cached_calls": found.usage.cached_calls,
         "tokens": found.usage.tokens,
         "cost_usd": found.usage.cost_usd,
+        "seconds": found.usage.seconds,
     }
 
 
@@ -143,9 +157,9 @@ def _print(found: Evaluation, view: EvalView, path: Path) -> None:
     table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
-    table.add_row(
-        "used", f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
-    )
+    time = f", {usage.seconds:,.1f} s of models" if usage.seconds else ""
+    used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}{time}"
+    table.add_row("used", used)
     screen.print(table)
     failed = [r for r in found.results if r.failed]
     for row in failed[:SHOWN_FAILURES]:

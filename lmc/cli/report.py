@@ -69,7 +69,7 @@ class Point:
     score: float
     calls: int
     rows: int
-    dropped: bool
+    dropped: str  # why it goes no further
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _modules(outcome: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _costs(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Calls, tokens and money by module, the dearest first."""
+    """Calls, tokens, money and time of models by module, the dearest first."""
     used = outcome.get("by_module", {})
     found = [
         {
@@ -146,6 +146,7 @@ def _costs(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:
             "prompt": u["prompt_tokens"],
             "completion": u["completion_tokens"],
             "usd": u["cost_usd"],
+            "seconds": u["seconds"],
         }
         for name, u in used.items()
     ]

@@ -128,10 +128,11 @@ def export(
 @click.argument("job")
 @store_option
 def remove(job: str, store: str | None) -> None:
-    """Forget all runs of JOB."""
+    """Forget all runs of JOB, and what optimizers asked for it."""
     from lmc.traces.store import TraceStore
 
-    click.echo(f"{count(TraceStore(store).remove(job), 'run')} removed")
+    opened = TraceStore(store)
+    click.echo(f"{count(opened.remove(job) + opened.remove(f'{job}/assistant'), 'run')} removed")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

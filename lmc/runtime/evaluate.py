@@ -59,6 +59,7 @@ class RowResult:
             "calls": self.usage.calls,
             "tokens": self.usage.tokens,
             "cost_usd": self.usage.cost_usd,
+            "seconds": round(self.usage.seconds, 3),
         }
 
 

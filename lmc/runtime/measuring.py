@@ -43,6 +43,9 @@ class Data:
         return self.rows if name == "all" else getattr(self.split, name)
 
 
+NO_DATA = Data((), Split((), (), ()), None, False)
+
+
 def declaration(program: Program, target: str | None) -> OptimizeDef | None:
     """The `optimize` block for a target; without one named, the file's last block."""
     blocks = program.checked.optimizes if program.checked else []

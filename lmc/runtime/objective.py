@@ -15,6 +15,7 @@ COSTS: Mapping[str, Callable[[Usage], float]] = {
     "usd": lambda used: used.cost_usd,
     "calls": lambda used: used.calls,
     "tokens": lambda used: used.tokens,
+    "seconds": lambda used: used.seconds,
 }
 _OPERATORS: Mapping[type, Callable[[Any, Any], float]] = {
     ast.Add: operator.add,

@@ -1,35 +1,40 @@
-"""What calls used: calls, tokens and money, added up."""
+"""What calls used: calls, tokens, money and time of models, added up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lmc.models.base import Answer
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Totals over model calls; a call is one sample of one request, cached or not."""
+    """Totals over model calls; a call is one sample of one request, cached or not.
+
+    `seconds` is how long models took, one call after another, however many ran at once.
+    """
 
     calls: int = 0
     cached_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
     @classmethod
     def of(cls, answers: Iterable[Answer]) -> Usage:
         """Add up the usage of some answers; cached ones count with what they once used."""
         calls = cached = prompt = completion = 0
-        cost_usd = 0.0
+        cost_usd = latency_ms = 0.0
         for answer in answers:
             calls += 1
             cached += answer.cached
             prompt += answer.prompt_tokens
             completion += answer.completion_tokens
             cost_usd += answer.cost_usd
-        return cls(calls, cached, prompt, completion, cost_usd)
+            latency_ms += answer.latency_ms
+        return cls(calls, cached, prompt, completion, cost_usd, latency_ms / 1000)
 
     @property
     def tokens(self) -> int:
@@ -43,4 +48,5 @@ class Usage:
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cost_usd + other.cost_usd,
+            self.seconds + other.seconds,
         )

@@ -66,6 +66,14 @@ async def test_of_equals_the_smaller_wins() -> None:
     assert best.candidate is few
 
 
+async def test_what_the_budget_does_not_reach_for_is_marked() -> None:
+    trials = FakeTrials(lambda mark, row: float(mark == "g" or row.id[-1] in "02468"), calls=100)
+    await race(START, rivals(*"gabcdef"), rows(48), trials)
+    marks = {e.name: e.dropped for e in trials.events if isinstance(e, CandidateScored)}
+    assert "budget" in marks.values()
+    assert marks["g"] == ""
+
+
 async def test_losers_are_dropped_early_and_no_row_is_run_twice() -> None:
     good = {"", "g1", "g2", "g3"}
     trials = FakeTrials(lambda mark, row: float(mark in good))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -62,7 +63,7 @@ async def test_hints_lead_to_rows_without_hints(program: Any) -> None:
         folder=Path(),
         traces=no_traces,
         watch=nothing_lost,
-        assistant=Assistant(program.pool, None),
+        assistant=Assistant(program.pool, None, AsyncMock()),
         source="",
     )
     pool = DemoPool()

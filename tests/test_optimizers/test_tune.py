@@ -8,6 +8,7 @@ import pytest
 
 import lmc
 from lmc.diagnostics import LmcError
+from lmc.models.base import Answer
 from lmc.models.scripted import Scripted
 from lmc.optimizers.result import CompileResult
 from lmc.runtime.objective import Objective
@@ -53,6 +54,34 @@ def test_the_objective_weighs_calls() -> None:
     cheap = improve(VOTE, guesser, "tune()", objective="accuracy - 0.04 * calls")
     assert cheap.artifact.parameters.choices in ({"main.n": 3}, {})
     assert cheap.artifact.manifest.metric == "accuracy - 0.04 * calls"
+
+
+def test_the_objective_may_weigh_time() -> None:
+    dear = Objective("accuracy - 0.5 * seconds", "accuracy")
+    assert (
+        dear.value(1.0, Usage.of([Answer("", latency_ms=300), Answer("", latency_ms=700)])) == 0.5
+    )
+
+
+def test_reasoning_steps_are_left_out_one_by_one() -> None:
+    steps = (("colour", "name the colour"), ("weather", "name the weather"))
+
+    def answer(request: Any) -> list[str]:
+        system, question = request.messages[0]["content"], request.messages[-1]["content"]
+        right = COLOURS[colour_of(question)] if "[[colour]]" in system else "WRONG"
+        if "[[result]]" not in system:
+            return [right] * request.n
+        named = [name for name, _ in steps if f"[[{name}]]" in system]
+        return ["\n".join([*(f"[[{n}]] x" for n in named), f"[[result]] {right}"])] * request.n
+
+    Path("it.lmp").write_text('generate main(text: str) -> str { """The label of the colour.""" }')
+    program = lmc.load("it.lmp", backend=Scripted(answer, name="steps"), cache=False)
+    program.parameters = program.parameters.with_slots("main", steps=steps)
+    result = lmc.compile(program, optimizer="ablate(drop=true)", data=ROWS, metric="accuracy")
+    told = "\n".join(result.notes)
+    assert "the 2 steps of `main` earns +1.0" in told
+    assert "step `colour` of `main` earns +1.0" in told
+    assert "step `weather` of `main` earns +0.000" in told
 
 
 def test_many_choices_are_searched() -> None:

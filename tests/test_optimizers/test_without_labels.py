@@ -10,9 +10,11 @@ import pytest
 import lmc
 from bench.landscapes import PROGRAM, Landscape, label_of, reply, rows, words_of
 from lmc.models.scripted import Scripted
+from lmc.optimizers.preference import against_as_written
 from lmc.optimizers.result import CompileResult
 from lmc.prompts.spec import REASONING
 from lmc.runtime.artifact import Artifact
+from lmc.traces.store import Filter, TraceStore
 
 ROWS = rows(160)
 BARE_ROWS = [{"text": row["text"]} for row in rows(400)]
@@ -89,6 +91,50 @@ def test_imagined_demonstrations() -> None:
     assert count[0] > 0
     modules = result.artifact.parameters.modules
     assert all(d.origin == "imagined" for m in modules.values() for d in m.demos or ())
+
+
+def imagining(request: Any) -> list[str]:
+    if "Write one new input" in request.messages[0]["content"]:
+        number = len(request.messages[-1]["content"])
+        return [json.dumps({"text": f"item 9-{number}"})] * request.n
+    return list(reply(Landscape(4))(request))
+
+
+def test_imagined_demonstrations_need_no_row_at_all() -> None:
+    result = improve(imagining, "sec(candidates=2, demos=2)", data=None, metric=None)
+    assert result.improved
+    assert result.test is None
+    assert "nothing was measured" in result.verdict()
+    module = Artifact.read(Path("it.lmpc")).parameters.modules["main"]
+    assert {d.origin for d in module.demos or ()} == {"imagined"}
+    with pytest.raises(lmc.LmcError, match="no data"):
+        improve(imagining, "sec() >> labeled()", data=None, metric=None)
+
+
+def test_what_optimizers_ask_is_in_the_trace_store() -> None:
+    result = improve(imagining, "sec(candidates=2, demos=2)")
+    asked = list(TraceStore().runs(Filter(job=f"{result.job}/assistant")))
+    assert {run.target for run in asked} == {"imagine"}
+    assert all(run.trace.calls[0].raw == [run.pred] for run in asked)
+    assert sum(run.trace.usage.calls for run in asked) == len(asked)
+
+
+def test_preference_measures_an_artifact_against_its_source() -> None:
+    judge = judging(Landscape(2))
+    improve(judge, "labeled(demos=4)", accept="better")
+    backend = Scripted(judge, name="unlabelled")
+    rows = [{"text": row["text"]} for row in ROWS[:40]]
+    artifact = lmc.load("it.lmpc", backend=backend, cache=False)
+    found = lmc.evaluate(artifact, rows, against_as_written(artifact, None))
+    written = lmc.load("it.lmp", backend=backend, cache=False)
+    before = [written.main(text=row["text"]) == label_of(row["text"]) for row in rows]
+    after = [artifact.main(text=row["text"]) == label_of(row["text"]) for row in rows]
+    wins = [r.value for r in found.results if r.value != 0.5]
+    changed = [a for b, a in zip(before, after) if a != b]
+    assert len(changed) > 3
+    assert wins == [float(a) for a in changed]
+    with pytest.raises(lmc.LmcError, match="this is that program"):
+        against_as_written(written, None)
 
 
 SUMS = [{"text": f"{i} and {i * 7 % 50}", "label": str(i + i * 7 % 50)} for i in range(160)]
