@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lmc.runtime.data import Row
 
 FIRST_ROWS = 8  # of the first rung
-GROWTH = 1.5  # of the rows, from rung to rung
-ALPHA = 0.4  # how often the best of all may be dropped, shared out among the candidates
+GROWTH = 1.25  # of the rows, from rung to rung
+ALPHA = 1.0  # shared out among the candidates: bounds loosely, measured 0 to 3 % (bench/racing.py)
 TWIN_ROWS = 24  # from so many rows on, and most of all, equal scores make two candidates one
 PERFECT_ROWS = 32  # from so many on, of those that are right on all rows one is enough
 
