@@ -97,10 +97,11 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
 
 
 def _bootstrap_options(context: Context) -> dict[str, Any]:
-    """Wider where a search costs little, narrower where the budget allows few runs."""
+    """Wider where a budget allows more; it is searched on until the budget is spent."""
     runs = context.trials.runs_left()
-    candidates = 16 if runs == float("inf") else max(4, min(24, int(runs) // 24))
-    return {"demos": 8, "candidates": candidates, "rounds": 4}
+    if runs == float("inf"):
+        return {"demos": 8}
+    return {"demos": 8, "candidates": max(4, min(24, int(runs) // 24)), "rounds": 16}
 
 
 def _local(context: Context, start: Parameters) -> tuple[bool, float]:

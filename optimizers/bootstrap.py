@@ -33,7 +33,7 @@ EXCHANGED = 0.3  # of the demonstrations, on average, in a subset near the best 
     paper="DSPy, Khattab et al. 2023, arXiv 2310.03714",
     demos=IntType(1, 64),
     candidates=IntType(1, 256),
-    rounds=IntType(1, 8),
+    rounds=IntType(1, 64),
     threshold=FloatType(0.0, 1.0),
     teacher=OptionalType(STR),
 )
@@ -71,7 +71,7 @@ async def bootstrap(
         if better is None:
             continue
         leader = better.candidate
-        if better.mean == 1.0:  # nothing left to gain that could be measured
+        if better.mean == 1.0 and better.rows == len(context.select):  # no more can be measured
             break
     return leader.parameters
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lmc.runtime.evaluate import Evaluation, RowResult
 
 HEADROOM = 1.5  # how much more than the dearest run so far the next one may take
+CALLS_HEADROOM = 1.25  # how many more calls than on average so far; one repair is no rule
 FEW_ROWS = 4  # so many rows may be lost by chance
 SEARCH_SHARE = 0.7  # of the time, after which the search begins nothing new
 
@@ -61,9 +62,10 @@ def is_artifact(teacher: str | None) -> bool:
 class Allowance:
     """How many runs of the program are affordable.
 
-    It goes by the calls of a run without repairs and by the dearest run so far, both the same in a
-    repeated run, so that a resumed run decides alike; only the time does not repeat. `reserved`
-    runs are kept for confirming and testing the result. The hard limit is `Budget`, below.
+    It goes by the calls of a run without repairs, and by the runs so far: their calls on average,
+    tokens and money of the dearest. All that is the same in a repeated run, so that a resumed run
+    decides alike; only the time does not repeat. `reserved` runs are kept for confirming and
+    testing the result. The hard limit is `Budget`, below.
     """
 
     spent: Callable[[], Usage]
@@ -73,19 +75,25 @@ class Allowance:
     usd: float | None = None
     minutes: float | None = None
     reserved: int = 0
-    dearest: Usage = field(default_factory=Usage)  # most calls, tokens and money of one run
+    dearest: Usage = field(default_factory=Usage)  # most tokens and money of one run
+    made: int = 0  # runs so far, and the calls of all of them
+    made_calls: int = 0
     started_s: float = field(default_factory=time.monotonic)
 
     def learn(self, runs: Iterable[Usage]) -> None:
         """Learn what some runs took."""
         for used in runs:
             self.dearest = _dearer(self.dearest, used)
+            self.made += 1
+            self.made_calls += used.calls
 
     def runs(self, *, search: bool = True) -> float:
         """Whole runs that should fit into what is left."""
         spent, dearest = self.spent(), self.dearest
+        average = CALLS_HEADROOM * self.made_calls / max(1, self.made)
+        calls = self.calls_per_run if average <= self.calls_per_run * CALLS_HEADROOM else average
         left = min(
-            _runs(self.calls, spent.calls, max(self.calls_per_run, dearest.calls)),
+            _runs(self.calls, spent.calls, calls),
             _runs(self.tokens, spent.tokens, HEADROOM * dearest.tokens),
             _runs(self.usd, spent.cost_usd, HEADROOM * dearest.cost_usd),
         )
@@ -112,7 +120,6 @@ class Allowance:
 
 def _dearer(one: Usage, other: Usage) -> Usage:
     return Usage(
-        calls=max(one.calls, other.calls),
         prompt_tokens=max(one.tokens, other.tokens),
         cost_usd=max(one.cost_usd, other.cost_usd),
     )

@@ -35,7 +35,7 @@ _KNOWN = (
         "bootstrap",
         demos=(_DEMOS, 4),
         candidates=(IntType(1, 256), 16),
-        rounds=(IntType(1, 8), 2),
+        rounds=(IntType(1, 64), 2),
         threshold=(_SHARE, 1.0),
         teacher=_NAME,
     ),
