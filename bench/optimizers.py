@@ -35,7 +35,7 @@ from lmc.tiny.words import draw_labels  # noqa: E402
 
 # Attributes of which demonstrations can tell the model something: with eight at random it is above
 # chance on most draws and not always right (`category`: lists of nouns; `topic` is near chance).
-TASKS = ("parity", "feeling")
+TASKS = ("category", "form", "feeling", "parity", "topic")
 TRAIN, DEV, TEST = 40, 40, 100
 PEERS = ("random-search", "mipro", "gepa", "simba")
 PROGRAM = '''

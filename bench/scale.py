@@ -35,7 +35,7 @@ def peak_mib() -> float:
 def rows(count: int) -> dict[str, float]:
     """Rows through an evaluation, as `lmc eval` does it."""
     import lmc
-    from lmc.models.scripted import Scripted
+    from lmc.runtime.measuring import measure_into
 
     Path("rows.lmp").write_text(PROGRAM)
     with Path("rows.jsonl").open("w") as file:
@@ -43,12 +43,12 @@ def rows(count: int) -> dict[str, float]:
             file.write(
                 json.dumps({"question": f"What is {i}? " + "x" * 200, "answer": "yes"}) + "\n"
             )
-    program = lmc.load(
-        "rows.lmp", backend=Scripted(lambda request: ["yes"] * request.n), cache=False
-    )
-    lmc.evaluate(program, limit=100)
+    Path("yes.json").write_text('{"rules": [], "default": "yes"}')
+    program = lmc.load("rows.lmp", model="scripted/yes.json", cache=False)
+    out, started = Path("results.jsonl"), lambda rows, metric: None
+    measure_into(out, program, limit=100, started=started)
     before, start = peak_mib(), time.perf_counter()
-    found = lmc.evaluate(program)
+    found = measure_into(out, program, started=started)
     seconds = time.perf_counter() - start
     assert found.mean == 1.0
     return {"rows/s": count / seconds, "MiB": peak_mib() - before}

@@ -70,7 +70,7 @@ def _find(
         have, need = ", ".join(other.columns), ", ".join(data.columns)
         message = f"the rows of the guard `{name}` have {have}; the metric needs {need}"
         raise LmcError(error("row-mismatch", message))
-    return Guard(name, rows=other.part("dev" if other.declared_parts else "all"))
+    return Guard(name, rows=tuple(other.part("dev" if other.declared_parts else "all")))
 
 
 async def fallen(

@@ -29,14 +29,7 @@ class Runner:
 
     def __init__(self, plan: Plan, journal: Journal, minutes: float | None, keep: Keep) -> None:
         self.plan, self._keep = plan, keep
-        limits = plan.budget
-        calls, tokens = limits.get("calls"), limits.get("tokens")
-        self.budget = Budget(
-            None if calls is None else int(calls),
-            None if tokens is None else int(tokens),
-            limits.get("usd"),
-            minutes,
-        )
+        self.budget = Budget.within(plan.budget, minutes=minutes)
         ordinary = plan.program.open_pool()
         self.store = RunStore(journal.responses, ordinary.cache)
         self.pool = JournaledPool.like(ordinary, self.store, self.budget)

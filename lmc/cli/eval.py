@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,11 @@ from lmc.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lmc.runtime.evaluate import Evaluation, RowResult
+    from lmc.runtime.data import Rows
+    from lmc.runtime.evaluate import Figures, RowResult
+    from lmc.runtime.metrics import Metric
     from lmc.runtime.program import Program
-
-SHOWN_FAILURES = 3
+    from lmc.runtime.results import ResultsFile
 
 
 @click.command("eval")
@@ -54,18 +54,22 @@ def command(
 
     Every row's result goes into PROGRAM.results.jsonl.
     """
-    from lmc.runtime.measuring import measure
+    from lmc.runtime.measuring import measure_into
     from lmc.runtime.program import load
 
     opened = load(program, model=model, cache=cache, speculate=speculate)
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])
-        found = measure(
-            loaded, budget=parse_budget(budget), progress=view.row, started=view.start, **options
+        target = out or rows_path(program)
+        found = measure_into(
+            target,
+            loaded,
+            budget=parse_budget(budget),
+            progress=view.row,
+            started=view.start,
+            **options,
         )
-        view.compare(loaded, options["target"], found)
-    target = out or rows_path(program)
-    found.write(target)
+        view.compare(loaded, options["target"], target)
     if as_json:
         click.echo(json.dumps(figures(found), indent=2))
     else:
@@ -92,7 +96,6 @@ class EvalView:
 
         self.progress = Progress(console=console(stderr=True), transient=True)
         self.task = self.progress.add_task("rows", total=None)
-        self.metric = ""
         self.agreement = ""  # of a model that judges with the labels
 
     def __enter__(self) -> EvalView:
@@ -103,19 +106,19 @@ class EvalView:
     def __exit__(self, *exc: object) -> None:
         self.progress.stop()
 
-    def start(self, rows: Sequence[Any], metric: Any) -> None:
+    def start(self, rows: Rows, metric: Metric) -> None:
         """All is checked; the rows are about to run."""
-        self.metric, self.judge, self.rows = metric.name, metric, rows
+        self.judge, self.rows = metric, rows
         self.progress.update(self.task, total=len(rows))
 
-    def compare(self, program: Program, target: str | None, found: Evaluation) -> None:
+    def compare(self, program: Program, target: str | None, results: Path) -> None:
         """Where a model judged and the rows have labels, say how far the two agree."""
         from lmc.runtime.agreement import judge_agreement
         from lmc.runtime.measuring import declaration
 
         declared = declaration(program, target)
         graph = program.target(target or (declared.target if declared else None)).graph
-        agreed = judge_agreement(program, graph, self.judge, self.rows, found.results)
+        agreed = judge_agreement(program, graph, self.judge, self.rows, results)
         self.agreement = str(agreed or "")
 
     def row(self, result: RowResult) -> None:
@@ -123,14 +126,14 @@ class EvalView:
         self.progress.advance(self.task)
 
 
-def figures(found: Evaluation) -> dict[str, Any]:
+def figures(found: Figures) -> dict[str, Any]:
     """The figures of an evaluation, ready for JSON."""
     low, high = found.interval or (None, None)
     return {
         "score": found.mean,
         "low": low,
         "high": high,
-        "rows": len(found.results),
+        "rows": found.rows,
         "failed": found.failed,
         "failed_model": found.failed_model,
         "failed_infrastructure": found.failed_infrastructure,
@@ -143,7 +146,7 @@ def figures(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _print(found: Evaluation, view: EvalView, path: Path) -> None:
+def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -151,7 +154,7 @@ def _print(found: Evaluation, view: EvalView, path: Path) -> None:
     low, high = found.interval or (0.0, 0.0)
     score = "none" if found.mean is None else f"{found.mean:.3f}"
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_row(view.metric, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})")
+    table.add_row(view.judge.name, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})")
     if view.agreement:
         table.add_row("judge", view.agreement)
     table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))
@@ -161,16 +164,15 @@ def _print(found: Evaluation, view: EvalView, path: Path) -> None:
     used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}{time}"
     table.add_row("used", used)
     screen.print(table)
-    failed = [r for r in found.results if r.failed]
-    for row in failed[:SHOWN_FAILURES]:
+    for row in found.first_failures:
         told = escape(str(row.error))  # has the model's words in it
         screen.print(f"[yellow]row {escape(row.id)}[/] ({row.failed}): {told}")
-    if len(failed) > SHOWN_FAILURES:
-        screen.print(f"and {count(len(failed) - SHOWN_FAILURES, 'more failure')}")
+    if more := found.failed - len(found.first_failures):
+        screen.print(f"and {count(more, 'more failure')}")
     screen.print(f"wrote {path}")
 
 
-def _failures(found: Evaluation) -> str:
+def _failures(found: Figures) -> str:
     parts = [
         (found.failed_model, "without a usable answer (they score 0)"),
         (found.failed_infrastructure, "that no model answered (they do not count)"),

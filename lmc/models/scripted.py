@@ -6,7 +6,8 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Scripted:
             json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
             local=True, cacheable=name is not None,
         )  # fmt: skip
-        self.requests: list[Request] = []
+        self.requests: MutableSequence[Request] = []
         self._respond = script if callable(script) else _respond_from(script)
 
     @classmethod
@@ -62,7 +63,9 @@ class Scripted:
         # A list is used up by order, so its answers belong to no request and are not cached.
         by_rule = bool(script) and isinstance(script[0], Rule)
         name = hashlib.sha256(text.encode()).hexdigest()[:16] if by_rule else None
-        return cls(script, name=name)
+        scripted = cls(script, name=name)
+        scripted.requests = deque(maxlen=0)  # a program in use keeps none
+        return scripted
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Reply from the script. Raises: ModelFailure as scripted, or `script_end`."""

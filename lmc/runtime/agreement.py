@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from lmc.diagnostics import LmcError
 from lmc.runtime.loop import run_sync
 from lmc.runtime.metrics import Metric, resolve_metric
+from lmc.runtime.results import read_results
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lmc.ir.graph import Graph
-    from lmc.runtime.data import Row
-    from lmc.runtime.evaluate import RowResult
+    from lmc.runtime.data import Rows
     from lmc.runtime.program import Program
 
 PASSING = 0.5  # a score from which on a judge, or a label, counts as a yes
@@ -37,31 +39,30 @@ class Agreement:
 
 
 def judge_agreement(
-    program: Program,
-    target: Graph,
-    metric: Metric,
-    rows: Sequence[Row],
-    results: Sequence[RowResult],
+    program: Program, target: Graph, metric: Metric, rows: Rows, results: Path
 ) -> Agreement | None:
     """Compare a metric that asks a model with exact labels; None where there is nothing to compare.
 
-    Results without a score are left out.
+    `results` is the file with a line for each of the rows, in their order; results without a score
+    are left out.
     """
     if metric.name not in program.graph.graphs or not program.executor.models(metric.name):
         return None
     try:
-        labels = resolve_metric("accuracy", program.graph, target, tuple(rows[0].values))
+        columns = tuple(next(iter(rows)).values)
+        labels = resolve_metric("accuracy", program.graph, target, columns)
     except LmcError:
         return None
-    gold = {row.id: row.values for row in rows}
-    scored = [
-        (gold[r.id], r.pred, r.value) for r in results if r.value is not None and not r.failed
-    ]
 
-    async def right() -> list[bool]:
-        return [(await labels.score(g, pred)).value >= PASSING for g, pred, _ in scored]
+    async def compare() -> Agreement | None:
+        said, right = [], []
+        for row, result in zip(rows, read_results(results)):
+            if result["score"] is not None and not result["failed"]:
+                said.append(result["score"] >= PASSING)
+                right.append((await labels.score(row.values, result["pred"])).value >= PASSING)
+        return agreement(said, right)
 
-    return agreement([value >= PASSING for _, _, value in scored], run_sync(right()))
+    return run_sync(compare())
 
 
 def agreement(said: Sequence[bool], right: Sequence[bool]) -> Agreement | None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -103,6 +103,18 @@ class Budget:
         self._reserved = _Tally()
         self._clock, self._start_s = clock, clock()
         self._lock, self._waiters = threading.Lock(), deque[_Waiter]()
+
+    @classmethod
+    def within(cls, limits: Mapping[str, float], **own: float | None) -> Budget:
+        """A budget with the limits of these names; what is given besides goes before them."""
+        given = {**limits, **own}
+        calls, tokens = given.get("calls"), given.get("tokens")
+        return cls(
+            None if calls is None else int(calls),
+            None if tokens is None else int(tokens),
+            given.get("usd"),
+            given.get("minutes"),
+        )
 
     @property
     def counts_tokens(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+BREATH = 8  # items after which work that never waits lets others on the loop go on
 MAX_IN_FLIGHT = 1024  # items of one region; requests are bounded by each model's own limit
 
 
@@ -32,18 +33,30 @@ async def for_all(
     The first failure cancels the others and is raised as it is.
     """
     results: dict[int, R] = {}
+
+    async def keep(i: int, item: T) -> None:
+        results[i] = await work(i, item)
+
+    await for_each(items, keep, in_flight=min(len(items), in_flight))
+    return [results[i] for i in range(len(results))]
+
+
+async def for_each(
+    items: Iterable[T], work: Callable[[int, T], Awaitable[None]], *, in_flight: int = MAX_IN_FLIGHT
+) -> None:
+    """As `for_all`, but keeps nothing: neither results nor items."""
     queue = enumerate(items)
 
     async def draw() -> None:
         for i, item in queue:
-            results[i] = await work(i, item)
+            await work(i, item)
+            if i % BREATH == 0:
+                await asyncio.sleep(0)
 
-    count = min(len(items), in_flight)
-    if count <= 1:
+    if in_flight <= 1:
         await draw()
     else:
-        await all_of(draw for _ in range(count))
-    return [results[i] for i in range(len(results))]
+        await all_of(draw for _ in range(in_flight))
 
 
 async def all_of(works: Iterable[Callable[[], Coroutine[None, None, None]]]) -> None:

@@ -8,8 +8,10 @@ import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lmc.check.program import DatasetDef
 from lmc.check.types import Field, OptionalType, RecordType, StrType, Type
@@ -31,6 +33,14 @@ class Row:
     values: Mapping[str, Any]
 
 
+class Rows(Protocol):
+    """Rows that are held, or that are read from a file each time they are walked over."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """Rows apart: to learn from, to choose by, and to report on."""
@@ -45,6 +55,65 @@ class Split:
         return self.train + self.dev + self.test
 
 
+class RowFile:
+    """The rows of a `.jsonl`, `.json` (a list of objects) or `.csv` file, read when walked over.
+
+    `row` says which fields a row has and of what types; None takes the rows as they are. `columns`
+    gives the column of a field where it is called otherwise. `others` keeps the columns that are no
+    fields. Nothing is converted but the text cells of a CSV file. Only the first `limit` rows are
+    given. Walking and `len` raise LmcError with up to five bad rows, each with file and line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        row: RecordType | None = None,
+        columns: Mapping[str, str] | None = None,
+        *,
+        others: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        self.path, self.row, self.columns, self.others = path, row, columns or {}, others
+        self.limit = limit
+        self._reader = _READERS.get(path.suffix.lower())
+        if self._reader is None:
+            known = ", ".join(_READERS)
+            message = f"cannot read rows from `{path.name}`: the endings are {known}"
+            raise LmcError(error("unknown-data-format", message))
+
+    def head(self, limit: int | None) -> RowFile:
+        """The first rows alone."""
+        return RowFile(self.path, self.row, self.columns, others=self.others, limit=limit)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        return islice(self._rows(), self.limit)
+
+    @cached_property
+    def _count(self) -> int:
+        return sum(1 for _ in self)
+
+    def _rows(self) -> Iterator[Row]:
+        problems: list[Diagnostic] = []
+        number = 0
+        for number, (line, raw) in enumerate(_reading(self.path, self._reader), start=1):
+            try:
+                values = _row_values(raw, self.row, self.columns, others=self.others)
+            except _BadRow as bad:
+                place = line_span(self.path, line)
+                problems.append(error(bad.code, bad.message, place, help=bad.help))
+                if len(problems) == MAX_REPORTED or bad.code == "missing-column":
+                    break
+            else:
+                yield Row(_row_id(number, values), values)
+        if problems:
+            raise LmcError(*problems)
+        if not number:
+            raise LmcError(error("no-rows", f"`{self.path}` has no rows"))
+
+
 def load_rows(
     path: Path,
     row: RecordType | None = None,
@@ -52,34 +121,16 @@ def load_rows(
     *,
     others: bool = False,
 ) -> list[Row]:
-    """Read `.jsonl`, `.json` (a list of objects) or `.csv` rows.
+    """All rows of a file, as `RowFile` reads them. Raises: LmcError."""
+    return list(RowFile(path, row, columns, others=others))
 
-    `row` says which fields a row has and of what types; None takes the rows as they are. `columns`
-    gives the column of a field where it is called otherwise. `others` keeps the columns that are no
-    fields. Nothing is converted but the text cells of a CSV file.
-    Raises: LmcError with up to five bad rows, each with file and line.
-    """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        known = ", ".join(_READERS)
-        message = f"cannot read rows from `{path.name}`: the endings are {known}"
-        raise LmcError(error("unknown-data-format", message))
-    rows: list[Row] = []
-    problems: list[Diagnostic] = []
-    for number, (line, raw) in enumerate(_reading(path, reader), start=1):
-        try:
-            values = _row_values(raw, row, columns or {}, others=others)
-        except _BadRow as bad:
-            problems.append(error(bad.code, bad.message, line_span(path, line), help=bad.help))
-            if len(problems) == MAX_REPORTED or bad.code == "missing-column":
-                break
-        else:
-            rows.append(Row(_row_id(number, values), values))
-    if problems:
-        raise LmcError(*problems)
-    if not rows:
-        raise LmcError(error("no-rows", f"`{path}` has no rows"))
-    return rows
+
+def dataset_file(dataset: DatasetDef, base_dir: Path | None = None) -> RowFile:
+    """The file of a `dataset`, relative to the file that declares it (else to `base_dir`)."""
+    home = dataset.span.source.path
+    folder = home.parent if home is not None else base_dir or Path()
+    settings = dataset.settings
+    return RowFile(folder / settings["source"], dataset.row, settings.get("columns"))
 
 
 def load_dataset(
@@ -91,13 +142,10 @@ def load_dataset(
 ) -> Split:
     """Load a `dataset` of a program and split it as it says.
 
-    Its source is relative to the file that declares it (else to `base_dir`). A `seed` of its own
-    comes before the one given, so that test rows stay test rows. Raises: LmcError.
+    A `seed` of its own comes before the one given, so that test rows stay test rows.
+    Raises: LmcError.
     """
-    settings = dataset.settings
-    home = dataset.span.source.path
-    folder = home.parent if home is not None else base_dir or Path()
-    rows = load_rows(folder / settings["source"], dataset.row, settings.get("columns"))
+    settings, rows = dataset.settings, list(dataset_file(dataset, base_dir))
     split, own_seed = settings.get("split"), settings.get("seed", seed)
     return split_rows(rows, split, seed=own_seed, inputs=inputs, span=dataset.span)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.collecting import fewer_collections
-from lmc.runtime.concurrency import for_all
+from lmc.runtime.concurrency import for_each
 from lmc.runtime.difficulty import Seat, seats
 from lmc.runtime.failures import is_infrastructure, is_own
 from lmc.runtime.statistics import mean_interval
@@ -21,7 +21,9 @@ from lmc.runtime.traces import Trace
 from lmc.runtime.usage import Usage
 
 if TYPE_CHECKING:
-    from lmc.runtime.data import Row
+    from pathlib import Path
+
+    from lmc.runtime.data import Row, Rows
     from lmc.runtime.executor import Executor
     from lmc.runtime.metrics import Metric
 
@@ -47,8 +49,11 @@ class RowResult:
     usage: Usage = field(default_factory=Usage)
     trace: Trace | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """One line of a results file."""
+    def line(self) -> bytes:
+        """One line of a results file, as JSON."""
+        return (json.dumps(self._json(), ensure_ascii=False) + "\n").encode()
+
+    def _json(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "score": self.value,
@@ -63,16 +68,24 @@ class RowResult:
         }
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The results of all rows, in their order, and what they come to."""
+class Figures(ABC):
+    """What the results of an evaluation come to."""
 
-    results: tuple[RowResult, ...]
+    rows: int
 
-    @cached_property
-    def values(self) -> tuple[float, ...]:
+    @property
+    @abstractmethod
+    def values(self) -> Sequence[float]:
         """Scores of the rows that have one."""
-        return tuple(r.value for r in self.results if r.value is not None)
+
+    @property
+    @abstractmethod
+    def usage(self) -> Usage:
+        """Calls, tokens and cost of all rows."""
+
+    @abstractmethod
+    def failures(self, kind: Failed) -> int:
+        """How many rows failed in a way."""
 
     @property
     def mean(self) -> float | None:
@@ -87,46 +100,59 @@ class Evaluation:
     @property
     def failed_model(self) -> int:
         """Rows that score 0 because the model gave no usable result."""
-        return self._count("model")
+        return self.failures("model")
 
     @property
     def failed_infrastructure(self) -> int:
         """Rows without a score because no answer came."""
-        return self._count("infrastructure")
+        return self.failures("infrastructure")
 
     @property
     def failed_metric(self) -> int:
         """Rows without a score because the metric failed."""
-        return self._count("metric")
+        return self.failures("metric")
 
     @property
     def failed(self) -> int:
         """All rows that gave no result."""
-        return sum(bool(r.failed) for r in self.results)
+        return self.failed_model + self.failed_infrastructure + self.failed_metric
+
+
+class Evaluation(Figures):
+    """The results of all rows, in their order, and what they come to."""
+
+    def __init__(self, results: tuple[RowResult, ...]) -> None:
+        self.results, self.rows = results, len(results)
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """Scores of the rows that have one."""
+        return tuple(r.value for r in self.results if r.value is not None)
 
     @cached_property
     def usage(self) -> Usage:
         """Calls, tokens and cost of all rows."""
         return sum((r.usage for r in self.results), Usage())
 
+    def failures(self, kind: Failed) -> int:
+        """How many rows failed in a way."""
+        return sum(r.failed == kind for r in self.results)
+
     def write(self, path: Path) -> None:
         """Write one JSON line a row; the file appears whole or not at all."""
         from lmc.runtime.artifact import write_atomically
 
-        lines = (json.dumps(r.to_json(), ensure_ascii=False) + "\n" for r in self.results)
-        write_atomically(path, "".join(lines).encode())
-
-    def _count(self, kind: Failed) -> int:
-        return sum(r.failed == kind for r in self.results)
+        write_atomically(path, b"".join(result.line() for result in self.results))
 
 
 Progress = Callable[[RowResult], None]
+Take = Callable[[int, RowResult], None]  # a result with the number of its row
 
 
 async def evaluate(
     executor: Executor,
     target: str,
-    rows: Sequence[Row],
+    rows: Rows,
     metric: Metric,
     *,
     progress: Progress | None = None,
@@ -140,21 +166,42 @@ async def evaluate(
     only: they hold every prompt. Raises: LmcError[budget-exceeded, missing-column], and what is
     wrong around the program, such as a tool that cannot be imported.
     """
-    graph = executor.graph(target)
-    _require_columns(graph, rows)
-    in_batch = seats(executor.program, graph, len(rows), in_flight)
+    results: dict[int, RowResult] = {}
 
-    async def one(number: int, row: Row) -> RowResult:
+    def take(number: int, result: RowResult) -> None:
+        results[number] = result
+        if progress is not None:
+            progress(result)
+
+    options: dict[str, Any] = {"sample": sample, "in_flight": in_flight}
+    await evaluate_each(executor, target, rows, metric, take, keep_traces=keep_traces, **options)
+    return Evaluation(tuple(results[number] for number in range(len(results))))
+
+
+async def evaluate_each(
+    executor: Executor,
+    target: str,
+    rows: Rows,
+    metric: Metric,
+    take: Take,
+    *,
+    keep_traces: bool = False,
+    sample: int = 0,
+    in_flight: int = IN_FLIGHT,
+) -> None:
+    """As `evaluate`, but each result goes to `take` when it is there, and nothing is held."""
+    graph, count = executor.graph(target), len(rows)
+    _require_columns(graph, rows)
+    in_batch = seats(executor.program, graph, count, in_flight)
+
+    async def one(number: int, row: Row) -> None:
         trace = Trace()
         seat = in_batch(number)
         result = await _run_row(executor, graph, row, metric, trace, sample, seat)
-        result = replace(result, usage=trace.usage, trace=trace if keep_traces else None)
-        if progress is not None:
-            progress(result)
-        return result
+        take(number, replace(result, usage=trace.usage, trace=trace if keep_traces else None))
 
     with fewer_collections():
-        return Evaluation(tuple(await for_all(rows, one, in_flight=in_flight)))
+        await for_each(rows, one, in_flight=min(count, in_flight))
 
 
 def row_inputs(graph: Graph, values: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
@@ -190,12 +237,13 @@ async def _run_row(
     return RowResult(row.id, float(score.value), pred, score.feedback)
 
 
-def _require_columns(graph: Graph, rows: Sequence[Row]) -> None:
+def _require_columns(graph: Graph, rows: Rows) -> None:
+    first = next(iter(rows), None)
     needed = [p for p in graph.inputs if not p.has_default and not p.train]
-    missing = [p.name for p in needed if rows and p.name not in rows[0].values]
-    if missing:
+    missing = [p.name for p in needed if first and p.name not in first.values]
+    if first and missing:
         names = ", ".join(f"`{name}`" for name in missing)
-        columns = ", ".join(rows[0].values)
+        columns = ", ".join(first.values)
         message = (
             f"the rows have no column {names}, which `{graph.name}` takes; they have {columns}"
         )

@@ -33,7 +33,7 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed, which takes a third less time a request."""
+    """A loop of uvloop, where that is installed: it takes less time a request."""
     try:
         from uvloop import new_event_loop
     except ImportError:  # there is none for Windows

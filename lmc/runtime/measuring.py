@@ -2,48 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lmc.check.program import DatasetDef, OptimizeDef
 from lmc.check.types import RecordType
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
 from lmc.runtime.budget import Budget
-from lmc.runtime.data import Row, Split, load_dataset, load_rows, split_rows, target_row
+from lmc.runtime.data import (
+    Row,
+    RowFile,
+    Rows,
+    Split,
+    dataset_file,
+    load_dataset,
+    split_rows,
+    target_row,
+)
 from lmc.runtime.evaluate import Evaluation, Progress, evaluate
 from lmc.runtime.loop import run_sync
 from lmc.runtime.metrics import Metric, resolve_metric
+from lmc.runtime.results import ResultsFile, write_results
 
 if TYPE_CHECKING:
+    from lmc.runtime.executor import Executor
     from lmc.runtime.program import Program
 
+T = TypeVar("T")
 Part = Literal["train", "dev", "test", "all"]
 
 
-@dataclass(frozen=True, slots=True)
 class Data:
-    """Rows in their parts, and their type where a `dataset` declares it."""
+    """Rows as they stand in their file, their parts, and their type where a `dataset` declares it.
 
-    rows: tuple[Row, ...]  # as they stand in their file
-    split: Split
-    row_type: RecordType | None
-    declared_parts: bool  # a `dataset` says which rows are for testing
+    `declared_parts` says that a `dataset` tells which rows are for testing. A file is read when its
+    rows are walked over, and split when a part is asked for.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        split: Callable[[], Split],
+        row_type: RecordType | None = None,
+        *,
+        declared_parts: bool = False,
+    ) -> None:
+        self.rows, self.row_type, self.declared_parts = rows, row_type, declared_parts
+        self._split = split
+
+    @cached_property
+    def split(self) -> Split:
+        """The parts."""
+        return self._split()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The fields of the rows."""
-        return tuple(self.rows[0].values) if self.rows else ()
+        return tuple(next(iter(self.rows)).values) if len(self.rows) else ()
 
-    def part(self, name: Part | None) -> tuple[Row, ...]:
+    def part(self, name: Part | None) -> Rows:
         """The rows of a part; without a name those for testing, or all where none are set apart."""
         name = name or ("test" if self.declared_parts else "all")
-        return self.rows if name == "all" else getattr(self.split, name)
+        if name == "all":
+            return self.rows
+        chosen: tuple[Row, ...] = getattr(self.split, name)
+        return chosen
 
 
-NO_DATA = Data((), Split((), (), ()), None, False)
+NO_DATA = Data((), lambda: Split((), (), ()))
 
 
 def declaration(program: Program, target: str | None) -> OptimizeDef | None:
@@ -67,13 +96,18 @@ def find_data(
         )
     if isinstance(given, str) and given in datasets:
         dataset = datasets[given]
-        split = load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
-        return Data(split.all, split, dataset.row, "split" in dataset.settings)
+
+        def declared_split() -> Split:
+            return load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
+
+        file = dataset_file(dataset, program.base_dir)
+        return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
+    rows: Rows
     if isinstance(given, str | Path):
-        rows = load_rows(Path(given), target_row(graph), others=True)
+        rows = RowFile(Path(given), target_row(graph), others=True)
     else:
-        rows = [Row(f"{number}", dict(values)) for number, values in enumerate(given, start=1)]
-    return Data(tuple(rows), split_rows(rows, seed=seed, inputs=inputs), None, False)
+        rows = tuple(Row(f"{number}", dict(values)) for number, values in enumerate(given, start=1))
+    return Data(rows, lambda: split_rows(list(rows), seed=seed, inputs=inputs))
 
 
 def _declared_data(declared: OptimizeDef | None, datasets: Mapping[str, DatasetDef]) -> str | None:
@@ -109,45 +143,73 @@ def find_metric(
 def measure(
     program: Program,
     *,
-    data: str | Path | Sequence[Mapping[str, Any]] | None = None,
     metric: str | Metric | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Measure a program on rows; what is not given comes from its `optimize` block.
+
+    `data` is a dataset of the program, a file, or rows as mappings; `part` is train, dev, test or
+    all; `limit` takes the first rows alone. Other options are `target`, `seed` and `budget`.
+    Raises: LmcError.
+    """
+
+    def run(executor: Executor, target: str, rows: Rows, metric: Metric) -> Awaitable[Evaluation]:
+        return evaluate(executor, target, rows, metric, progress=progress)
+
+    return _measured(program, run, metric=metric, **options)
+
+
+def measure_into(
+    path: Path,
+    program: Program,
+    *,
+    metric: str | Metric | None = None,
+    progress: Progress | None = None,
+    started: Callable[[Rows, Metric], None],
+    **options: Any,
+) -> ResultsFile:
+    """As `measure`, with the results in a file; of a file that is measured whole no row is held.
+
+    `started` is called with the rows and the metric when all is checked.
+    """
+
+    def run(executor: Executor, target: str, rows: Rows, metric: Metric) -> Awaitable[ResultsFile]:
+        started(rows, metric)
+        return write_results(path, executor, target, rows, metric, progress)
+
+    return _measured(program, run, metric=metric, **options)
+
+
+def _measured(
+    program: Program,
+    run: Callable[[Executor, str, Rows, Metric], Awaitable[T]],
+    *,
+    data: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    metric: str | Metric | None,
     target: str | None = None,
     part: Part | None = None,
     limit: int | None = None,
     seed: int = 0,
     budget: Mapping[str, float] | None = None,
-    progress: Progress | None = None,
-    started: Any = None,
-) -> Evaluation:
-    """Measure a program on rows; what is not given comes from its `optimize` block.
-
-    `data` is a dataset of the program, a file, or rows as mappings; `part` is train, dev, test or
-    all. `started` is called with the rows and the metric when all is checked. Raises: LmcError.
-    """
+) -> T:
     declared = declaration(program, target)
     graph = program.target(target or (declared.target if declared else None)).graph
     found = find_data(program, graph, data, declared, seed)
     resolved = find_metric(program, graph, metric, declared, found)
-    rows = found.part(part)[:limit]
-    if not rows:
+    rows = found.part(part)
+    rows = rows.head(limit) if isinstance(rows, RowFile) else tuple(rows)[:limit]
+    if not len(rows):
         raise LmcError(error("too-few-rows", f"there are no rows to measure `{graph.name}` on"))
-    pool = program.open_pool(budget=_budget(budget)) if budget else program.pool
+    pool = program.open_pool(budget=Budget.within(budget)) if budget else program.pool
     try:
         executor = program.open_executor(pool)
         executor.preflight(graph.name)
-        if started is not None:
-            started(rows, resolved)
-        return run_sync(evaluate(executor, graph.name, rows, resolved, progress=progress))
+
+        async def work() -> T:
+            return await run(executor, graph.name, rows, resolved)
+
+        return run_sync(work())
     finally:
         if pool is not program.pool:
             run_sync(pool.close())
-
-
-def _budget(limits: Mapping[str, float]) -> Budget:
-    calls, tokens = limits.get("calls"), limits.get("tokens")
-    return Budget(
-        None if calls is None else int(calls),
-        None if tokens is None else int(tokens),
-        limits.get("usd"),
-        limits.get("minutes"),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from lmc.runtime.data import Row
 from lmc.runtime.evaluate import RowResult, evaluate
 from lmc.runtime.executor import Executor
 from lmc.runtime.loop import run_sync
+from lmc.runtime.measuring import measure_into
 from lmc.runtime.metrics import resolve_metric
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.runtime.pool import ModelPool
+from lmc.runtime.results import read_results
 from lmc.runtime.traces import Trace
 
 SOURCE = """
@@ -214,3 +217,41 @@ def test_a_fault_of_the_setup_is_not_scored(folder: Path) -> None:
     executor = Executor(program.graph, ModelPool(), wrong)
     with pytest.raises(LmcError, match="nowhere"):
         run_sync(evaluate(executor, "solve", rows, metric))
+
+
+def test_rows_of_a_file_are_not_held(folder: Path) -> None:
+    """Results go into the file in the order of the rows; few rows are there at one time."""
+    count, most = 3000, 0
+    lines = [json.dumps({"q": f"{i} + 1", "answer": i + 1}) for i in range(count)]
+    (folder / "rows.jsonl").write_text("\n".join(lines))
+    program = lmc.load(folder / "p.lmp", backend=Scripted(right), cache=False)
+
+    def look(result: RowResult) -> None:
+        nonlocal most
+        if int(result.id.partition("-")[0]) % 500 == 0:
+            most = max(most, sum(isinstance(thing, Row) for thing in gc.get_objects()))
+
+    options: dict[str, Any] = {"data": folder / "rows.jsonl", "metric": "accuracy(answer)"}
+    found = measure_into(
+        folder / "out.jsonl", program, target="solve", progress=look,
+        started=lambda rows, metric: None, **options,
+    )  # fmt: skip
+    assert found.rows == len(found.values) == found.usage.calls == count
+    assert 0 < most < 1500
+    ids = [result["id"].partition("-")[0] for result in read_results(folder / "out.jsonl")]
+    assert ids == [str(i) for i in range(1, count + 1)]
+    held = lmc.evaluate(program, target="solve", **options)
+    assert (found.mean, found.interval) == (held.mean, held.interval)
+
+
+def test_a_bad_row_is_told_before_anything_is_paid(folder: Path) -> None:
+    (folder / "rows.jsonl").write_text('{"q": "1 + 1", "answer": 2}\n{"q": 2}\n')
+    backend = Scripted(right)
+    program = lmc.load(folder / "p.lmp", backend=backend, cache=False)
+    with pytest.raises(lmc.LmcError, match=r"rows\.jsonl:2"):
+        measure_into(
+            folder / "out.jsonl", program, data=folder / "rows.jsonl", target="solve",
+            metric="accuracy(answer)", started=lambda rows, metric: None,
+        )  # fmt: skip
+    assert not backend.requests
+    assert not (folder / "out.jsonl").exists()
