@@ -68,6 +68,11 @@ SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(FloatType(0.0, None
 _POSITIVE = IntType(1, None)
 _SECONDS = FloatType(0.0, None)
 _EXPRESSION = SettingSpec("expression")
+_BUDGET: Mapping[str, Type] = {
+    "calls": _POSITIVE,
+    "tokens": _POSITIVE,
+    "usd": FloatType(0.0, None),
+}
 _FAILURES = _words("rate_limit", "timeout", "connection", "server")
 _DECODING = {
     "temperature": SettingSpec(FloatType(0.0, 2.0)),
@@ -106,6 +111,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "timeout": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
         "price": _group(input=FloatType(0.0, None), output=FloatType(0.0, None)),
+        "budget": _group(**_BUDGET),
         "logprobs": _fixed(BOOL),
     },
     "default": {
@@ -162,12 +168,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "data": _EXPRESSION,
         "metric": _EXPRESSION,
         "steps": _EXPRESSION,
-        "budget": _group(
-            calls=_POSITIVE,
-            tokens=_POSITIVE,
-            usd=FloatType(0.0, None),
-            minutes=FloatType(0.0, None),
-        ),
+        "budget": _group(**_BUDGET, minutes=FloatType(0.0, None)),
         "seed": _fixed(INT),
         "keep": _EXPRESSION,
         "guards": _EXPRESSION,

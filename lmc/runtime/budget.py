@@ -18,6 +18,10 @@ class BudgetExceeded(LmcError):
     """The next request might pass a limit, so it was not sent."""
 
 
+class ModelBudgetExceeded(BudgetExceeded):
+    """A model has used up its own budget; its fallbacks may still be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remaining:
     """What is neither spent nor reserved; None where there is no limit."""

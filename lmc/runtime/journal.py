@@ -57,7 +57,12 @@ class RunStore(Cache):
 
 
 class JournaledPool(ModelPool):
-    """A pool that keeps every answer, those of programs that say `cache: "off"` too."""
+    """A pool that keeps every answer, those of programs that say `cache: "off"` too.
+
+    The budget is that of the run; those of models are for use, and would set candidates apart.
+    """
+
+    own_budgets = False
 
     @classmethod
     def like(cls, pool: ModelPool, store: RunStore, budget: Budget) -> JournaledPool:

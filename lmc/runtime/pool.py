@@ -11,7 +11,7 @@ from typing import Any
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, warning
 from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
 from lmc.models.registry import TINY, open_backend
-from lmc.runtime.budget import Budget, Reservation
+from lmc.runtime.budget import Budget, BudgetExceeded, ModelBudgetExceeded, Reservation
 from lmc.runtime.cache import IN_MEMORY, Cache, answers_found, sample_keys
 from lmc.runtime.flights import Flights
 from lmc.runtime.retry import RetryPolicy
@@ -40,6 +40,7 @@ class BoundModel:
     price: Price | None
     timeout_s: float
     slots: asyncio.Semaphore
+    budget: Budget | None = None  # its own
 
     @property
     def logprobs(self) -> bool:
@@ -53,8 +54,10 @@ class ModelPool:
     `models` are settings by declared name and `default` those of the program, which a model's own
     go before. `backends` puts backends in the place of models, by declared or full name; "*" takes
     the place of all. `cache` None keeps nothing on disk. Paths in model names are relative to
-    `base_dir`. Belongs to one event loop.
+    `base_dir`. A model's own budget holds as long as the pool lives. Belongs to one event loop.
     """
+
+    own_budgets = True  # whether those of models count
 
     def __init__(
         self,
@@ -115,6 +118,8 @@ class ModelPool:
     ) -> list[Answer]:
         """`request.n` answers, from this model or the first of its fallbacks that gives them.
 
+        A model hands on where it fails, and where its own budget is used up.
+
         `request.model` and what the sampling leaves open are filled in from the settings; `retry`,
         `fallback` and `cache` go before them. Raises: ModelFailure (that of the first model),
         LmcError[budget-exceeded], LmcError of `bind`.
@@ -122,8 +127,8 @@ class ModelPool:
         bound = self.bind(model)
         try:
             return await self._ask(bound, request, retry, cache)
-        except ModelFailure as failure:
-            if failure.kind == "broken_stream":
+        except (ModelFailure, ModelBudgetExceeded) as failure:
+            if isinstance(failure, ModelFailure) and failure.kind == "broken_stream":
                 raise
             given = bound.settings.get("fallback") if fallback is None else fallback
             names = [name for name in _names(given) if name != bound.name]
@@ -160,7 +165,9 @@ class ModelPool:
                 answers = await self._send(bound, request, policy)
             return self._settle(reservation, answers)
 
-    def _settle(self, reservation: Reservation | _Unlimited, answers: list[Answer]) -> list[Answer]:
+    def _settle(
+        self, reservation: Reservation | _Both | _Unlimited, answers: list[Answer]
+    ) -> list[Answer]:
         used = Usage.of(answers)
         reservation.settle(used)
         self.usage += used
@@ -231,21 +238,32 @@ class ModelPool:
 
         def attempt() -> Awaitable[Sequence[Answer]]:
             nonlocal sent
-            if sent and self.budget is not None:
-                self.budget.charge(Usage(calls=request.n))
+            if sent:
+                for budget in (self.budget, bound.budget):
+                    if budget is not None:
+                        budget.charge(Usage(calls=request.n))
             sent = True
             return _generate(bound, request)
 
         return attempt
 
-    async def _reserve(self, bound: BoundModel, request: Request) -> Reservation | _Unlimited:
-        if self.budget is None:  # spares the estimate
-            return _UNLIMITED
-        return await self.budget.reserve(_worst_case(bound, request))
+    async def _reserve(self, bound: BoundModel, request: Request) -> Reserved:
+        own, whole = bound.budget, self.budget
+        if own is None:  # without any, the estimate is spared
+            return await whole.reserve(_worst_case(bound, request)) if whole else _UNLIMITED
+        worst = _worst_case(bound, request)
+        reserved = await _reserve_own(bound, own, worst)
+        if whole is None:
+            return reserved
+        try:
+            return _Both(reserved, await whole.reserve(worst))
+        except BaseException:
+            reserved.settle(Usage())  # nothing is sent
+            raise
 
     def _complete(self, bound: BoundModel, request: Request) -> Request:
         sampling = _merge(request.sampling, bound.sampling)
-        if sampling.max_tokens is None and self.budget is not None and self.budget.counts_tokens:
+        if sampling.max_tokens is None and _counts_tokens(self.budget, bound.budget):
             sampling = replace(sampling, max_tokens=_BUDGETED_MAX_TOKENS)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
@@ -266,6 +284,7 @@ class ModelPool:
             Price.from_settings(settings) or backend.price,
             float(settings.get("timeout") or (_LOCAL_TIMEOUT_S if local else _TIMEOUT_S)),
             asyncio.Semaphore(_concurrency(settings, local=local)),
+            Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None,
         )  # fmt: skip
 
     def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
@@ -289,6 +308,24 @@ class ModelPool:
         return list(seen)
 
 
+class _Both:
+    """A reservation in a model's own budget, and one in that of the run."""
+
+    def __init__(self, *reservations: Reservation) -> None:
+        self._reservations = reservations
+
+    def settle(self, used: Usage) -> None:
+        for reservation in self._reservations:
+            reservation.settle(used)
+
+    def __enter__(self) -> _Both:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for reservation in self._reservations:
+            reservation.settle(Usage(calls=reservation.worst.calls))
+
+
 class _Unlimited:
     """Stands for a reservation where there is no budget."""
 
@@ -303,6 +340,20 @@ class _Unlimited:
 
 
 _UNLIMITED = _Unlimited()
+Reserved = Reservation | _Both | _Unlimited
+
+
+async def _reserve_own(bound: BoundModel, budget: Budget, worst: Usage) -> Reservation:
+    try:
+        return await budget.reserve(worst)
+    except BudgetExceeded as spent:
+        text = f"model `{bound.name}` has used up its own budget: {spent.diagnostics[0].message}"
+        help = "raise `budget`, or name a model to ask in its place: `fallback: [other]`"
+        raise ModelBudgetExceeded(error("budget-exceeded", text, help=help)) from None
+
+
+def _counts_tokens(*budgets: Budget | None) -> bool:
+    return any(budget is not None and budget.counts_tokens for budget in budgets)
 
 
 async def _generate(bound: BoundModel, request: Request) -> Sequence[Answer]:

@@ -24,8 +24,9 @@ async def pool_at():
     """Pools for one model `m` at a server, closed after the test."""
     pools = []
 
-    def make(server, *, cache=None, budget=None, models=None, **settings):
+    def make(server, *, cache=None, budget=None, budget_=None, models=None, **settings):
         m = {"name": "openai/some-model", "base_url": server.url, "retry": FAST, **settings}
+        m |= {"budget": budget_} if budget_ else {}
         pools.append(ModelPool({"m": m, **(models or {})}, cache=cache, budget=budget))
         return pools[-1]
 
@@ -192,6 +193,25 @@ async def test_final_faults_are_not_retried_and_go_to_the_fallback(pool_at):
         (answer,) = await pool.ask("m", ask_for("q"))
         assert answer.text == "from the second"
         assert len(server.payloads) == 1 and second.payloads[0]["model"] == "b"
+
+
+async def test_a_model_that_used_up_its_own_budget_hands_on(pool_at):
+    with Loopback("dear") as server, Loopback("cheap") as second:
+        other = {"name": "openai/b", "base_url": second.url}
+        whole = Budget(calls=6)
+        pool = pool_at(
+            server, models={"other": other}, budget=whole, fallback=["other"], budget_={"calls": 2}
+        )
+        asked = [pool.ask("m", ask_for(f"q{i}")) for i in range(5)]
+        texts = [answers[0].text for answers in await asyncio.gather(*asked)]
+        assert sorted(texts) == ["cheap"] * 3 + ["dear"] * 2
+        assert len(server.payloads) == 2 and whole.spent.calls == 5
+        with pytest.raises(BudgetExceeded, match="has used up its own budget"):
+            await pool.ask("m", ask_for("q"), fallback=[])
+        assert whole.remaining().calls == 1  # what was not sent holds nothing
+        await pool.ask("other", ask_for("last"))
+        with pytest.raises(BudgetExceeded, match="6 calls"):
+            await pool.ask("other", ask_for("one more"))
 
 
 async def test_first_failure_is_raised_when_all_fallbacks_fail(pool_at):
