@@ -20,7 +20,7 @@ from lmc.optimizers.preference import NAME as PREFERENCE
 from lmc.optimizers.steps import check_steps, parse_steps, steps_text
 from lmc.runtime.artifact import Artifact
 from lmc.runtime.journal import RUNS_DIR
-from lmc.runtime.measuring import NO_DATA, declaration, find_data, find_metric
+from lmc.runtime.measuring import NO_DATA, find_data, find_metric, goal
 from lmc.runtime.metric_functions import code_digest
 from lmc.runtime.objective import Objective
 
@@ -172,8 +172,7 @@ def make_plan(
     Raises: LmcError with what is missing or does not fit.
     """
     loaded = _load(program, model=model, cache=cache, backend=backend)
-    declared = declaration(loaded, target)
-    graph = loaded.target(target or (declared.target if declared else None)).graph
+    graph, declared = goal(loaded, target)
     chosen = _steps(optimizer, steps, declared)
     check_steps(chosen)
     found = _data(loaded, graph, data, declared, seed or 0, chosen)

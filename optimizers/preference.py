@@ -19,13 +19,14 @@ from lmc.runtime.metric_functions import Score
 from lmc.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
+    from lmc.ir.graph import Graph
     from lmc.runtime.program import Program
 
 NAME = "preference"
 _FIRST = {"first": 0.0, "equal": 0.5, "second": 1.0}  # what a verdict says of the second answer
 
 
-def against_as_written(program: Program, target: str | None) -> Preference:
+def against_as_written(program: Program, graph: Graph) -> Preference:
     """The metric for a compiled program: its answers against those of its source.
 
     Raises: LmcError[nothing-to-compare] where there is no difference to judge.
@@ -33,7 +34,6 @@ def against_as_written(program: Program, target: str | None) -> Preference:
     if program.parameters == Parameters():
         message = "`preference` compares with the program as written, and this is that program"
         raise LmcError(error("nothing-to-compare", message, help="measure an artifact with it"))
-    graph = program.target(target).graph
     before = Executor(program.graph, program.pool, model=program.model, base_dir=program.base_dir)
     models = [name for name in before.models(graph.name) if name is not None]
     assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)

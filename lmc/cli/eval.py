@@ -78,14 +78,14 @@ def command(
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:
     """The metric as it is named, but for `preference`, which needs somebody to ask."""
-    from lmc.runtime.measuring import declaration
+    from lmc.runtime.measuring import goal
 
-    declared = declaration(program, target)
+    graph, declared = goal(program, target)
     if (named or (declared.metric if declared else None)) != "preference":
         return named
     from lmc.optimizers.preference import against_as_written
 
-    return against_as_written(program, target or (declared.target if declared else None))
+    return against_as_written(program, graph)
 
 
 class EvalView:
@@ -114,10 +114,9 @@ class EvalView:
     def compare(self, program: Program, target: str | None, results: Path) -> None:
         """Where a model judged and the rows have labels, say how far the two agree."""
         from lmc.runtime.agreement import judge_agreement
-        from lmc.runtime.measuring import declaration
+        from lmc.runtime.measuring import goal
 
-        declared = declaration(program, target)
-        graph = program.target(target or (declared.target if declared else None)).graph
+        graph, _ = goal(program, target)
         agreed = judge_agreement(program, graph, self.judge, self.rows, results)
         self.agreement = str(agreed or "")
 

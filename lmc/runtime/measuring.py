@@ -82,6 +82,12 @@ def declaration(program: Program, target: str | None) -> OptimizeDef | None:
     return fitting[-1] if fitting else None
 
 
+def goal(program: Program, target: str | None) -> tuple[Graph, OptimizeDef | None]:
+    """What is measured or improved (the named target, else the declared one), and its block."""
+    declared = declaration(program, target)
+    return program.target(target or (declared.target if declared else None)).graph, declared
+
+
 def find_data(
     program: Program, graph: Graph, given: Any, declared: OptimizeDef | None, seed: int
 ) -> Data:
@@ -193,8 +199,7 @@ def _measured(
     seed: int = 0,
     budget: Mapping[str, float] | None = None,
 ) -> T:
-    declared = declaration(program, target)
-    graph = program.target(target or (declared.target if declared else None)).graph
+    graph, declared = goal(program, target)
     found = find_data(program, graph, data, declared, seed)
     resolved = find_metric(program, graph, metric, declared, found)
     rows = found.part(part)

@@ -125,7 +125,7 @@ def test_preference_measures_an_artifact_against_its_source() -> None:
     backend = Scripted(judge, name="unlabelled")
     rows = [{"text": row["text"]} for row in ROWS[:40]]
     artifact = lmc.load("it.lmpc", backend=backend, cache=False)
-    found = lmc.evaluate(artifact, rows, against_as_written(artifact, None))
+    found = lmc.evaluate(artifact, rows, against_as_written(artifact, artifact.main.graph))
     written = lmc.load("it.lmp", backend=backend, cache=False)
     before = [written.main(text=row["text"]) == label_of(row["text"]) for row in rows]
     after = [artifact.main(text=row["text"]) == label_of(row["text"]) for row in rows]
@@ -134,7 +134,7 @@ def test_preference_measures_an_artifact_against_its_source() -> None:
     assert len(changed) > 3
     assert wins == [float(a) for a in changed]
     with pytest.raises(lmc.LmcError, match="this is that program"):
-        against_as_written(written, None)
+        against_as_written(written, written.main.graph)
 
 
 SUMS = [{"text": f"{i} and {i * 7 % 50}", "label": str(i + i * 7 % 50)} for i in range(160)]
