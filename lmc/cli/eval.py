@@ -159,8 +159,7 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
-    time = f", {usage.seconds:,.1f} s of models" if usage.seconds else ""
-    used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}{time}"
+    used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
     table.add_row("used", used)
     screen.print(table)
     for row in found.first_failures:

@@ -67,6 +67,7 @@ class Row:
     said: int = 0  # characters passed on to a listener
     logprobs: list[float] = field(default_factory=list)
     certainty: float = 0.0  # summed over the tokens
+    begun_s: float = 0.0  # when it came into a batch; before that it waited
     finish_reason: str | None = None
 
     @property
@@ -197,7 +198,9 @@ class Engine:
 
     def _join(self, new: list[Row]) -> None:
         """Run the model over the new prompts, and put the rows into the batch, lane by lane."""
+        now_s = time.perf_counter()
         for row in new:
+            row.begun_s = now_s
             repeated = row.head is not None and row.head.times > 1
             row.shared = len(row.head.ids) if row.head and repeated else 0
         new.sort(key=_order)
@@ -342,7 +345,7 @@ class Engine:
             finish_reason=row.finish_reason or "stop",
             logprobs=tuple(row.logprobs) if wanted else None,
             certainty=row.certainty / len(row.logprobs) if wanted and row.logprobs else None,
-            latency_ms=(time.perf_counter() - row.job.start_s) * 1000,
+            latency_ms=(time.perf_counter() - row.begun_s) * 1000,
         )
 
     # --- requests as tokens ---
