@@ -229,7 +229,7 @@ def test_rows_of_a_file_are_not_held(folder: Path) -> None:
     def look(result: RowResult) -> None:
         nonlocal most
         if int(result.id.partition("-")[0]) % 500 == 0:
-            most = max(most, sum(isinstance(thing, Row) for thing in gc.get_objects()))
+            most = max(most, sum(type(thing) is Row for thing in gc.get_objects()))
 
     options: dict[str, Any] = {"data": folder / "rows.jsonl", "metric": "accuracy(answer)"}
     found = measure_into(
