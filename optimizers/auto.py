@@ -85,7 +85,7 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
         labels = "rows label the result" if harvest.labeled else "accepted runs show how"
         found.append(Chosen("bootstrap", labels, 2, _bootstrap_options(context)))
         if not small and not all(module.slots.frozen for module in modules.values()):
-            options = {"width": 2, "minibatch": 3} if context.trials.runs_left() < FEW_RUNS else {}
+            options = _reflect_options(context)
             found.append(Chosen("reflect", "the model can say what went wrong", 3, options))
     if reached_choices(context.program, context.target):
         found.append(Chosen("tune", "the program leaves choices open", 1))
@@ -102,6 +102,14 @@ def _bootstrap_options(context: Context) -> dict[str, Any]:
     if runs == float("inf"):
         return {"demos": 8}
     return {"demos": 8, "candidates": max(4, min(24, int(runs) // 24)), "rounds": 16}
+
+
+def _reflect_options(context: Context) -> dict[str, Any]:
+    """In small steps where few runs are left; until the budget is spent where there is one."""
+    runs = context.trials.runs_left()
+    if runs == float("inf"):
+        return {}
+    return {"width": 2, "minibatch": 3} if runs < FEW_RUNS else {"rounds": 200}
 
 
 def _local(context: Context, start: Parameters) -> tuple[bool, float]:

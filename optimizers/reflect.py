@@ -25,7 +25,7 @@ from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.data import Row
 from lmc.runtime.parameters import Parameters
 
-PATIENCE = 6  # rounds without a child that joins
+PATIENCE = 12  # rounds without a child that joins
 MOST_ROWS = 40  # of those that select, on which the front is kept
 FINALISTS = 4
 _FRONT_SHARE = 8  # the front's rows are at most this part of the runs that are left
