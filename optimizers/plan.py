@@ -223,7 +223,7 @@ def _metric(
 ) -> Metric:
     """The metric; `preference` is made by the compilation, which knows who answers before."""
     wanted = metric or (declared.metric if declared else None)
-    if not len(data.rows):
+    if data is NO_DATA:
         return _Unscored("no metric")
     if wanted == PREFERENCE:
         return _Unscored(PREFERENCE)

@@ -82,7 +82,9 @@ class RowFile:
             raise LmcError(error("unknown-data-format", message))
 
     def head(self, limit: int | None) -> RowFile:
-        """The first rows alone."""
+        """The first rows alone; all without a limit."""
+        if limit is None:
+            return self
         return RowFile(self.path, self.row, self.columns, others=self.others, limit=limit)
 
     def __len__(self) -> int:

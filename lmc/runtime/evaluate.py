@@ -167,14 +167,17 @@ async def evaluate(
     wrong around the program, such as a tool that cannot be imported.
     """
     results: dict[int, RowResult] = {}
-
-    def take(number: int, result: RowResult) -> None:
-        results[number] = result
-        if progress is not None:
-            progress(result)
-
-    options: dict[str, Any] = {"sample": sample, "in_flight": in_flight}
-    await evaluate_each(executor, target, rows, metric, take, keep_traces=keep_traces, **options)
+    await evaluate_each(
+        executor,
+        target,
+        rows,
+        metric,
+        results.__setitem__,
+        progress=progress,
+        keep_traces=keep_traces,
+        sample=sample,
+        in_flight=in_flight,
+    )
     return Evaluation(tuple(results[number] for number in range(len(results))))
 
 
@@ -185,6 +188,7 @@ async def evaluate_each(
     metric: Metric,
     take: Take,
     *,
+    progress: Progress | None = None,
     keep_traces: bool = False,
     sample: int = 0,
     in_flight: int = IN_FLIGHT,
@@ -198,7 +202,10 @@ async def evaluate_each(
         trace = Trace()
         seat = in_batch(number)
         result = await _run_row(executor, graph, row, metric, trace, sample, seat)
-        take(number, replace(result, usage=trace.usage, trace=trace if keep_traces else None))
+        result = replace(result, usage=trace.usage, trace=trace if keep_traces else None)
+        take(number, result)
+        if progress is not None:
+            progress(result)
 
     with fewer_collections():
         await for_each(rows, one, in_flight=min(count, in_flight))

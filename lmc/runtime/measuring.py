@@ -61,7 +61,8 @@ class Data:
     @property
     def columns(self) -> tuple[str, ...]:
         """The fields of the rows."""
-        return tuple(next(iter(self.rows)).values) if len(self.rows) else ()
+        first = next(iter(self.rows), None)
+        return tuple(first.values) if first else ()
 
     def part(self, name: Part | None) -> Rows:
         """The rows of a part; without a name those for testing, or all where none are set apart."""

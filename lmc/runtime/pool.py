@@ -165,9 +165,7 @@ class ModelPool:
                 answers = await self._send(bound, request, policy)
             return self._settle(reservation, answers)
 
-    def _settle(
-        self, reservation: Reservation | _Both | _Unlimited, answers: list[Answer]
-    ) -> list[Answer]:
+    def _settle(self, reservation: Reserved, answers: list[Answer]) -> list[Answer]:
         used = Usage.of(answers)
         reservation.settle(used)
         self.usage += used
@@ -323,7 +321,7 @@ class _Both:
 
     def __exit__(self, *exc: object) -> None:
         for reservation in self._reservations:
-            reservation.settle(Usage(calls=reservation.worst.calls))
+            reservation.__exit__(None, None, None)
 
 
 class _Unlimited:

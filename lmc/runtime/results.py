@@ -76,13 +76,7 @@ async def write_results(
     """
     with replacing(path) as file:
         results = ResultsFile(file)
-
-        def take(number: int, result: RowResult) -> None:
-            results.take(number, result)
-            if progress is not None:
-                progress(result)
-
-        await evaluate_each(executor, target, rows, metric, take)
+        await evaluate_each(executor, target, rows, metric, results.take, progress=progress)
     return results
 
 
