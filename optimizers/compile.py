@@ -24,7 +24,7 @@ from lmc.optimizers.gate import (
 from lmc.optimizers.guards import fallen
 from lmc.optimizers.history import OUTCOME, ROWS, History, rows_text
 from lmc.optimizers.plan import Accept, Plan, Rows, make_plan
-from lmc.optimizers.recording import Recorder, digest_of
+from lmc.optimizers.recording import Recorder, digest_of, forget
 from lmc.optimizers.result import CompileResult
 from lmc.optimizers.routes import has_votes, reached_modules
 from lmc.optimizers.runner import Runner
@@ -133,7 +133,7 @@ class _Compilation:
         traces = TraceStore()
         self.recorder = Recorder(traces, plan.job, plan.name, plan.target)
         if not journal.resumed:
-            self.recorder.forget()
+            forget(traces, plan.job)
         self.history = History(journal.folder)
         limits = plan.budget
         minutes = limits.get("minutes")

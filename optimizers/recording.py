@@ -25,6 +25,15 @@ def digest_of(parameters: Parameters) -> str:
     return parameters_digest({"key": parameters_key(parameters)})
 
 
+def forget(store: TraceStore, job: str) -> int:
+    """Remove the runs of a job and what optimizers asked for it; says how many went."""
+    return store.remove(job) + store.remove(_assistant_job(job))
+
+
+def _assistant_job(job: str) -> str:
+    return f"{job}/{ASSISTANT}"
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """The runs of one compilation in the trace store."""
@@ -33,15 +42,6 @@ class Recorder:
     job: str
     program: str
     target: str
-
-    def forget(self) -> None:
-        """Remove what an earlier run of the same job left."""
-        self.store.remove(self.job)
-        self.store.remove(self._assistant_job)
-
-    @property
-    def _assistant_job(self) -> str:
-        return f"{self.job}/{ASSISTANT}"
 
     async def keep(
         self,
@@ -60,7 +60,7 @@ class Recorder:
         nothing = Parameters()
         runs = [
             Run(
-                job=self._assistant_job,
+                job=_assistant_job(self.job),
                 program=f"{ASSISTANT}.lmp",
                 target=question.module,
                 stage=ASSISTANT,

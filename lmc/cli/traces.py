@@ -129,10 +129,10 @@ def export(
 @store_option
 def remove(job: str, store: str | None) -> None:
     """Forget all runs of JOB, and what optimizers asked for it."""
+    from lmc.optimizers.recording import forget
     from lmc.traces.store import TraceStore
 
-    opened = TraceStore(store)
-    click.echo(f"{count(opened.remove(job) + opened.remove(f'{job}/assistant'), 'run')} removed")
+    click.echo(f"{count(forget(TraceStore(store), job), 'run')} removed")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
