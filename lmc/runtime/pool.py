@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,8 @@ class ModelPool:
             for name in names:
                 try:
                     return await self._ask(self.bind(name), request, retry, cache)
-                except ModelFailure as second:
-                    failure.add_note(f"fallback `{name}` failed too: {second.message}")
+                except (ModelFailure, ModelBudgetExceeded) as second:
+                    failure.add_note(f"fallback `{name}` failed too: {second}")
             raise
 
     def idle(self) -> bool:
@@ -237,20 +238,26 @@ class ModelPool:
         def attempt() -> Awaitable[Sequence[Answer]]:
             nonlocal sent
             if sent:
-                for budget in (self.budget, bound.budget):
-                    if budget is not None:
-                        budget.charge(Usage(calls=request.n))
+                self._charge(bound, Usage(calls=request.n))
             sent = True
             return _generate(bound, request)
 
         return attempt
+
+    def _charge(self, bound: BoundModel, used: Usage) -> None:
+        if bound.budget is not None:
+            with _own_budget(bound):
+                bound.budget.charge(used)
+        if self.budget is not None:
+            self.budget.charge(used)
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Reserved:
         own, whole = bound.budget, self.budget
         if own is None:  # without any, the estimate is spared
             return await whole.reserve(_worst_case(bound, request)) if whole else _UNLIMITED
         worst = _worst_case(bound, request)
-        reserved = await _reserve_own(bound, own, worst)
+        with _own_budget(bound):
+            reserved = await own.reserve(worst)
         if whole is None:
             return reserved
         try:
@@ -341,9 +348,11 @@ _UNLIMITED = _Unlimited()
 Reserved = Reservation | _Both | _Unlimited
 
 
-async def _reserve_own(bound: BoundModel, budget: Budget, worst: Usage) -> Reservation:
+@contextmanager
+def _own_budget(bound: BoundModel) -> Iterator[None]:
+    """Tell that it is the model's own budget that is used up, so that its fallbacks are asked."""
     try:
-        return await budget.reserve(worst)
+        yield
     except BudgetExceeded as spent:
         text = f"model `{bound.name}` has used up its own budget: {spent.diagnostics[0].message}"
         help = "raise `budget`, or name a model to ask in its place: `fallback: [other]`"

@@ -214,6 +214,25 @@ async def test_a_model_that_used_up_its_own_budget_hands_on(pool_at):
             await pool.ask("other", ask_for("one more"))
 
 
+async def test_a_retry_that_passes_the_models_own_budget_hands_on(pool_at):
+    with Loopback(in_order(Fault(500))) as server, Loopback("cheap") as second:
+        spare, other = ({"name": "openai/b", "base_url": second.url} for _ in range(2))
+        spare["budget"] = {"calls": 1}
+        pool = pool_at(
+            server,
+            models={"spare": spare, "other": other},
+            budget=Budget(calls=9),
+            budget_={"calls": 2},
+        )
+        for _ in range(2):  # the second time no budget is left but that of the last
+            (answer,) = await pool.ask("m", ask_for("q"), fallback=["spare", "other"])
+            assert answer.text == "cheap"
+        assert len(server.payloads) == 2 and len(second.payloads) == 2
+        with pytest.raises(BudgetExceeded, match="has used up its own budget") as failure:
+            await pool.ask("m", ask_for("q"), fallback=["spare"])
+        assert "`spare` failed too" in failure.value.__notes__[0]
+
+
 async def test_first_failure_is_raised_when_all_fallbacks_fail(pool_at):
     with Loopback(in_order(Fault(401))) as server, Loopback(in_order(Fault(400))) as second:
         other = {"name": "openai/b", "base_url": second.url}
