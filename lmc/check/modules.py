@@ -117,7 +117,7 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     _check_gain(env, decl, module, verdict)
     if "until" in module.exprs:
         until = inner_env(env, module, draft=draft, check=verdict)
-        until.pure, until.hint = "until", "until"
+        until.hint = "until"
         inference.check_condition(until, module.exprs["until"], "`until`")
 
 

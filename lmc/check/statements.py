@@ -85,7 +85,7 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
     inner = env.nested(kind="loop", result=state)
     inner.bind(loop.name, state, "loop state")
     if loop.until is not None:
-        inference.check_condition(inner.nested(pure="until"), loop.until, "`until`")
+        inference.check_condition(inner.nested(hint="until"), loop.until, "`until`")
     if not check_block(inner, loop.body):
         message = "not every path of the loop yields its next state"
         env.ctx.report("missing-yield", message, Label(_last(loop.body.span)), loop.name.span)

@@ -111,12 +111,13 @@ class _Counter:
         return _NOTHING
 
     def refine(self, node: Node, bodies: Mapping[str, _Term]) -> _Term:
-        """A draft, then a check and a revision a round, and a check of the last draft."""
+        """A draft, then it is judged and revised each round, and the last draft is judged."""
         rounds = self.bound(node.attrs["rounds"])
         if not rounds:
             return bodies["draft"]
-        again = _times((str(rounds), rounds), _sum([bodies["check"], bodies["revise"]]))
-        return _sum([bodies["draft"], again, bodies["check"]])
+        judged = [bodies["check"], bodies.get("until", _NOTHING)]
+        again = _times((str(rounds), rounds), _sum([*judged, bodies["revise"]]))
+        return _sum([bodies["draft"], again, *judged])
 
     def expansions(self, node: Node) -> int:
         """Nodes of a search that are expanded at most."""

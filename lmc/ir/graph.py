@@ -17,7 +17,7 @@ Node ops, their inputs, attributes and bodies:
     map      iterable(s), free   count, free (names), in_flight?        item, filter?
     loop     start, free         name, bound (int | Choice), free       body, until?
     cond     condition, free     free                                   then, otherwise
-    refine   inputs              rounds (int | Choice), names,          draft, check?, until?,
+    refine   inputs              rounds (int | Choice), names,          draft, check, until?,
                                  stop_early?                            revise
     vote     inputs              n (int | Choice), by, ties, names,     sample, key?, compare?,
                                  stop_early, min_agree, normalize,      difficulty?, adjudicate?

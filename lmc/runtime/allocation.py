@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import comb, exp, lgamma, log
+from math import comb
 
 from lmc.runtime.ballot import Ballot
 
@@ -17,7 +17,6 @@ Votes = Sequence[Hashable | None]  # None abstains
 
 WINDOW = 5
 CONFIDENCE = 0.95
-_STEPS = 400  # of the integral over the leader's share
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,10 @@ def esc(ballot: Ballot, limits: Limits) -> int:
 def asc(ballot: Ballot, limits: Limits) -> int:
     """Until the leader very likely beats the second (Aggarwal et al. 2023, arXiv 2305.11860).
 
-    The criterion is the posterior of the leader's share against that of the second, under a uniform
-    prior (section 3.3, "Beta"). Samples are drawn one by one as far as they matter: the wave is the
-    fewest that could satisfy it.
+    The criterion is that of section 3.3 ("Beta"): a uniform prior on the leader's share against
+    that of the second. There it asks who would win of infinitely many samples; here, who wins of
+    the `n` that may be drawn, which is certain sooner. Samples are drawn one by one as far as they
+    matter: the wave is the fewest that could satisfy it.
     """
     return _until(ballot, limits, beta_confidence)
 
@@ -88,55 +88,66 @@ def needed(rule: Rule, ballot: Ballot, limits: Limits) -> int:
     return next((len(b.keys) for b in firsts if not rule(b, limits)), len(ballot.keys))
 
 
-def _until(ballot: Ballot, limits: Limits, confidence: Callable[[tuple[int, ...]], float]) -> int:
+def _until(
+    ballot: Ballot, limits: Limits, confidence: Callable[[tuple[int, ...], int], float]
+) -> int:
     """The fewest further votes for the leader after which it is certain enough, or cannot lose."""
     most = ballot.wave()
-    counts = sorted(ballot.counts().values(), reverse=True) or [0]
+    first, *others = sorted(ballot.counts().values(), reverse=True) or [0]
     for more in range(most):
-        if counts[0] + more and confidence((counts[0] + more, *counts[1:])) >= limits.confidence:
+        counts, left = (first + more, *others), ballot.left - more
+        if counts[0] and confidence(counts, left) >= limits.confidence:
             return more
     return most
 
 
-@lru_cache(maxsize=4096)
-def beta_confidence(counts: tuple[int, ...]) -> float:
-    """P(p1 > p2) for the two greatest of the counts, greatest first, under a uniform prior.
-
-    p1 / (p1 + p2) has the Beta distribution of the two counts plus one; with whole numbers its tail
-    above one half is a sum of binomial coefficients.
-    """
-    first, second = counts[0] + 1, (counts[1] if len(counts) > 1 else 0) + 1
-    trials = first + second - 1
-    above: int = sum(comb(trials, k) for k in range(first))
-    total: int = 2**trials
-    return above / total
+# Under a uniform prior further votes come as from Polya's urn: of all ways in which `left` of them
+# can fall, an answer with c votes gets m more in C(c + m, m).
 
 
 @lru_cache(maxsize=4096)
-def dirichlet_confidence(counts: tuple[int, ...]) -> float:
-    """P(p1 > all others) for counts, greatest first, with one answer more that nobody gave yet.
+def beta_confidence(counts: tuple[int, ...], left: int) -> float:
+    """P(the first of the counts, greatest first, beats the second), a tie as one half.
 
-    The shares are gamma variables over their sum: the probability is the integral of the leader's
-    density times the distributions of the others.
+    All of the votes that are left are taken to fall on these two.
     """
-    shapes = [count + 1 for count in (*counts, 0)]
-    top = shapes[0] + 12 * shapes[0] ** 0.5 + 12
-    width: float = top / _STEPS
-    points = (width * (i + 0.5) for i in range(_STEPS))
-    return min(1.0, width * sum(_density(shapes[0], x) * _below(shapes[1:], x) for x in points))
+    first, second = counts[0], counts[1] if len(counts) > 1 else 0
+    ways = [0, 0, 0]  # the leader loses, meets the second, wins
+    for more in range(left + 1):
+        lead = (first + more) - (second + left - more)
+        ways[1 + _sign(lead)] += comb(first + more, more) * comb(second + left - more, left - more)
+    return (ways[2] + ways[1] / 2) / sum(ways)
 
 
-def _density(shape: int, x: float) -> float:
-    return exp((shape - 1) * log(x) - x - lgamma(shape))
+@lru_cache(maxsize=4096)
+def dirichlet_confidence(counts: tuple[int, ...], left: int) -> float:
+    """P(the first of the counts beats all others, and an answer more that nobody gave yet)."""
+    all_ways = comb(sum(counts) + len(counts) + left, left)
+    return _ways_to_win((*counts, 0), left) / all_ways
 
 
-def _below(shapes: Sequence[int], x: float) -> float:
-    """Whether gamma variables of whole shapes all stay below x: a product of Poisson tails."""
-    product = 1.0
-    for shape in shapes:
-        term = tail = exp(-x)
-        for k in range(1, shape):
-            term *= x / k
-            tail += term
-        product *= max(0.0, 1.0 - tail)
-    return product
+def _ways_to_win(counts: tuple[int, ...], left: int) -> int:
+    """The ways in which the first stays in front of each other.
+
+    These are products of polynomials in the votes that fall; they are multiplied as whole numbers,
+    with a power of two for the variable that no coefficient reaches (Kronecker's substitution).
+    """
+    first, *others = counts
+    slot = comb(sum(counts) + len(counts) + left, left).bit_length()
+    series = [sum(comb(c + m, m) << slot * m for m in range(left + 1)) for c in others]
+    ways = 0
+    for more in range(left + 1):
+        rest, product = left - more, 1
+        for count, falls in zip(others, series):
+            product *= _cut(falls, slot * min(rest + 1, first + more - count))
+            product = _cut(product, slot * (rest + 1))
+        ways += comb(first + more, more) * (product >> slot * rest)
+    return ways
+
+
+def _cut(number: int, bits: int) -> int:
+    return number & (1 << max(0, bits)) - 1
+
+
+def _sign(number: int) -> int:
+    return (number > 0) - (number < 0)

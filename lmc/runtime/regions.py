@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.types import RecordType
@@ -56,15 +57,21 @@ async def perform_map(executor: Executor, step: Step, args: list[Any], scope: Sc
 
 
 async def perform_loop(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
-    """One state after another; `until` is asked before each round, the first one included."""
+    """One state after another; `until` is asked before each round, the first one included.
+
+    Where `until` makes calls, the round after it may begin on speculation.
+    """
     name, bound = step.node.attrs["name"], executor.resolve(step.node.attrs["bound"])
     body, until = step.bodies["body"], step.bodies.get("until")
     state, free = args[0], free_values(step.node, args, 1)
     for i in range(bound):
         env = {**free, name: state}
-        if until is not None and await executor.run_plan(until, env, scope.at(i, 0)):
-            break
-        state = await executor.run_plan(body, env, scope.at(i, 1))
+        async with executor.speculation.begun(
+            until, body, partial(executor.run_plan, body, env, scope.at(i, 1))
+        ) as next_state:
+            if until is not None and await executor.run_plan(until, env, scope.at(i, 0)):
+                break
+            state = await next_state()
     return state
 
 
@@ -72,6 +79,7 @@ async def perform_refine(executor: Executor, step: Step, args: list[Any], scope:
     """Draft, judge, revise; gives the draft that passed, else the best-scored, else the last.
 
     Where a verdict or a revision gives no usable answer, the drafts that are there have to do.
+    Where `until` makes calls, the revision may begin on speculation.
     """
     env = dict(zip(step.node.attrs["names"], args))
     stop = executor.resolve(step.node.attrs.get("stop_early"))
@@ -113,24 +121,31 @@ class _Refinement:
 
     async def _improve(self, rounds: int) -> int:
         for i in range(rounds):
-            if await self._passes(i):
-                return i
-            if i and self._is_idle():
-                return self._best()
-            said = {"draft": self.drafts[-1], **self._said(i)}
-            self.drafts.append(await self._body("revise", i + 1, said))
-        if rounds and self._scored and await self._passes(rounds):
-            return rounds
+            await self._judge(i)
+            async with self.executor.speculation.begun(
+                self.bodies.get("until"),
+                self.bodies["revise"],
+                partial(self._body, "revise", i + 1, self._said(i)),
+            ) as revised:
+                if await self._passes(i):
+                    return i
+                if i and self._is_idle():
+                    return self._best()
+                self.drafts.append(await revised())
+        if rounds and self._scored:
+            await self._judge(rounds)
+            if await self._passes(rounds):
+                return rounds
         return self._best()
 
+    async def _judge(self, i: int) -> None:
+        self.checks.append(await self._body("check", i, {"draft": self.drafts[i]}))
+
     async def _passes(self, i: int) -> bool:
-        """Judge a draft; without `until`, the verdict's `ok` decides."""
-        draft = {"draft": self.drafts[i]}
-        if "check" in self.bodies:
-            self.checks.append(await self._body("check", i, draft))
+        """Whether a draft will do; without `until`, the verdict's `ok` decides."""
         if "until" in self.bodies:
-            return bool(await self._body("until", i, {**draft, **self._said(i)}))
-        return bool(self.checks and _field(self.checks[i], "ok"))
+            return bool(await self._body("until", i, self._said(i)))
+        return bool(_field(self.checks[i], "ok"))
 
     def _is_idle(self) -> bool:
         """Whether the last revision changed nothing, or was not judged to be better."""
@@ -143,13 +158,12 @@ class _Refinement:
         return False
 
     def _said(self, i: int) -> dict[str, Any]:
-        return {"check": self.checks[i]} if self.checks else {}
+        return {"draft": self.drafts[i], "check": self.checks[i]}
 
     @property
     def _scored(self) -> bool:
         """Whether judging the last draft can still tell which one to return."""
-        check = self.bodies.get("check")
-        result = check.graph.result if check else None
+        result = self.bodies["check"].graph.result
         return isinstance(result, RecordType) and result.get("score") is not None
 
     def _best(self) -> int:

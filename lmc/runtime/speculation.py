@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,20 @@ class Speculation:
             if name != taken:
                 task.cancel()
         return await branches[taken]
+
+    @asynccontextmanager
+    async def begun(
+        self, decision: Plan | None, work: Plan, run: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+        """Begin work while a decision that makes calls of its own is not yet made.
+
+        Gives the function that does the work, or takes what was begun.
+        """
+        ahead: Ahead = []
+        async with self.holding(ahead) as room:
+            if decision is not None and not decision.pure and self.allows(work) and room():
+                ahead.append(asyncio.ensure_future(run()))
+            yield lambda: ahead[0] if ahead else run()
 
     @asynccontextmanager
     async def holding(self, ahead: Ahead) -> AsyncIterator[Callable[[], int]]:

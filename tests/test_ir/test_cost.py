@@ -41,6 +41,17 @@ refine r(x: str) -> str { draft: g(x) check: c(x, draft) rounds: tune[0..2] }
             3, 3, "3 × g",
         ),
         (
+            "generate sure(x: str) -> bool\n"
+            "pipeline main(x: str) -> str { return loop s = x for 3 until sure(s) { yield g(s) } }",
+            6, 6, "3 × (g + sure)",
+        ),
+        (
+            "generate sure(x: str) -> bool\n"
+            "refine main(x: str) -> str "
+            "{ draft: g(x) check: c(x, draft) until: sure(draft) rounds: 2 }",
+            9, 9, "g + 2 × (c + sure + main.revise) + c + sure",
+        ),
+        (
             "pipeline main(x: str) -> str { return if len(x) > 3 then r(x) else g(x) }",
             6, 1, "max(g + 2 × (c + r.revise) + c, g)",
         ),

@@ -1,6 +1,8 @@
 """Rules that end a vote early: what they draw, and that it hangs on nothing but the votes."""
 
 import random
+from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,8 +30,9 @@ def drawn(rule: str, answers: str, **limits: float) -> int:
 
 
 def test_asc_stops_once_the_leader_is_certain() -> None:
-    assert drawn("asc", "a" * 40) == 4  # 1 - 0.5 ** 5 > 0.95
-    assert drawn("asc", "ab" + "a" * 38) == 7
+    assert drawn("asc", "a" * 40) == 4
+    assert drawn("asc", "a" * 20) == 3  # of fewer votes to come it is sooner certain
+    assert drawn("asc", "ab" + "a" * 38) == 6
     assert drawn("asc", "a" * 40, confidence=0.99) == 6
 
 
@@ -57,18 +60,30 @@ def test_waves_draw_no_more_than_one_by_one(answers: str) -> None:
     assert drawn("asc", answers) == len(ballot.keys)
 
 
-@pytest.mark.parametrize("counts", [(3,), (4, 1), (5, 3), (6, 5)])
-def test_confidence_is_that_of_the_posterior(counts: tuple[int, ...]) -> None:
-    """Against shares drawn from the posterior."""
-    rng = random.Random(str(counts))
-    beta, dirichlet, times = 0, 0, 20_000
+@pytest.mark.parametrize("left", [1, 7, 30])
+@pytest.mark.parametrize("counts", [(3,), (4, 1), (5, 3), (6, 5), (4, 2, 2, 1)])
+def test_confidence_is_that_of_the_votes_to_come(counts: tuple[int, ...], left: int) -> None:
+    """Against votes drawn with shares from the posterior."""
+    rng = random.Random(f"{counts}/{left}")
+    beta, dirichlet, times = 0.0, 0, 10_000
     for _ in range(times):
         shares = [rng.gammavariate(c + 1, 1) for c in (*counts, 0)]
-        second = shares[1]
-        beta += shares[0] > second
-        dirichlet += shares[0] > max(shares[1:])
-    assert beta_confidence(counts) == pytest.approx(beta / times, abs=0.015)
-    assert dirichlet_confidence(counts) == pytest.approx(dirichlet / times, abs=0.015)
+        first, *others = _after(left, (*counts, 0), shares, rng)
+        dirichlet += first > max(others)
+        first, second = _after(left, (*counts, 0)[:2], shares[:2], rng)
+        beta += (first > second) + (first == second) / 2
+    assert beta_confidence(counts, left) == pytest.approx(beta / times, abs=0.02)
+    assert dirichlet_confidence(counts, left) == pytest.approx(dirichlet / times, abs=0.02)
+
+
+def _after(left: int, counts: tuple[int, ...], shares: list[float], rng: random.Random) -> Any:
+    votes = Counter(rng.choices(range(len(counts)), shares, k=left))
+    return [count + votes[i] for i, count in enumerate(counts)]
+
+
+def test_of_many_votes_to_come_the_criterion_is_that_of_the_paper() -> None:
+    assert beta_confidence((3,), 400) == pytest.approx(1 - 0.5**4, abs=0.002)
+    assert beta_confidence((4,), 400) == pytest.approx(1 - 0.5**5, abs=0.002)
 
 
 async def test_a_batch_goes_from_hard_to_easy() -> None:

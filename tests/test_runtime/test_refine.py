@@ -1,11 +1,13 @@
-"""A refine whose critic or reviser gives nothing of use keeps what it has."""
+"""How a refine ends: content, with nothing gained, or with what it has where a call fails."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import lmc
-from lmc.models.base import Request
+from lmc.models.base import Answer, Request
 from lmc.models.scripted import Scripted
 
 REFINE = '''
@@ -52,3 +54,66 @@ def test_a_refine_ends_where_revising_gains_nothing(stop: str, drafts: int, tmp_
     (region,) = [r for r in trace.regions if r.kind == "refine"]
     assert region.detail["drafts"] == [1, 2, 2, 3, 4][:drafts]
     assert result == 2  # the best-scored
+
+
+CONFIRMED = (
+    REFINE
+    + """
+generate sure(it: int) -> bool { \"\"\"Sure?\"\"\" }
+refine confirmed(x: str) -> int {
+  \"\"\"Revise.\"\"\" draft: draft(x), check: judge(x, draft)
+  until: check.ok and sure(draft), rounds: 3
+}
+pipeline doubled(x: int) -> int { return loop n = x for 5 until sure(n) { yield draft(str(n)) } }
+"""
+)
+
+
+class Watched(Scripted):
+    """Drafts count up, all of them are well judged, and of three one is sure."""
+
+    def __init__(self) -> None:
+        super().__init__(self.say)
+        self.running: set[str] = set()
+        self.together: list[set[str]] = []
+        self.cancelled: list[str] = []
+
+    def say(self, request: Request) -> str:
+        system, user = (message["content"] for message in request.messages[:2])
+        if "Judge." in system:
+            return "[[ok]] true\n[[score]] 0.5\n[[feedback]] more"
+        if "Sure?" in system:
+            return "true" if "3" in user else "false"
+        return str(1 + max((n for n in range(9) if f" {n}" in user), default=0))
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        name = request.messages[0]["content"].split()[0]
+        self.running.add(name)
+        self.together.append(set(self.running))
+        try:
+            await asyncio.sleep(0.02 if name == "Sure?" else 0.04)
+            return await super().generate(request)
+        except asyncio.CancelledError:
+            self.cancelled.append(name)
+            raise
+        finally:
+            self.running.discard(name)
+
+
+@pytest.mark.parametrize(("target", "next_step"), [("confirmed", "Revise."), ("doubled", "Draft.")])
+def test_the_next_step_begins_while_it_is_asked_whether_to_stop(
+    target: str, next_step: str, tmp_path: Path
+) -> None:
+    (tmp_path / "it.lmp").write_text(CONFIRMED)
+    found = []
+    for speculate in (0, 1):
+        model = Watched()
+        program = lmc.load(tmp_path / "it.lmp", backend=model, cache=False, speculate=speculate)
+        inputs = {"x": "it" if target == "confirmed" else 0}
+        result, trace = program[target].run_traced(inputs)
+        done = [(c.place, c.result) for c in trace.calls if c.result is not None]
+        found.append((result, done))
+        assert ({"Sure?", next_step} in model.together) == bool(speculate)
+        assert model.cancelled == [next_step] * speculate  # after the third the answer is yes
+        program.close()
+    assert found[0] == found[1] and found[0][0] == 3

@@ -87,7 +87,7 @@ async def test_comparisons_find_the_best(how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "samples"), [("asc", 4), ("asc_dirichlet", 4), ("esc", 5), ("settled", 10)]
+    ("rule", "samples"), [("asc", 3), ("asc_dirichlet", 4), ("esc", 5), ("settled", 10)]
 )
 async def test_votes_end_when_the_rule_says_so(rule: str, samples: int) -> None:
     executor = voting(20, f'by: .answer stop_early: "{rule}"', [sol("a")] * 20)
