@@ -11,6 +11,7 @@ from lmc.diagnostics import LmcError, error
 from lmc.runtime.allocation import CONFIDENCE, WINDOW, Limits, asc, needed, rule_named
 from lmc.runtime.ballot import Ballot, Ties, ballot_key
 from lmc.runtime.concurrency import for_all
+from lmc.runtime.difficulty import EASY
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Step
 from lmc.runtime.reducers import VERDICTS, shared_steps, tournament, weighted, win_rates
@@ -140,14 +141,16 @@ class Vote:
         difficulty = await self.executor.run_plan(self.bodies["difficulty"], self.env, place)
         start = min(self.n, await seat.batch.turn(seat.number, float(difficulty)))
 
+        def agreed() -> bool:
+            return len(set(ballot.keys)) == 1 and ballot.keys[0] is not None
+
         def more() -> int:
             if not ballot.keys:
                 return start
-            return 0 if start == 1 and ballot.counts() else asc(ballot, limits)
+            return 0 if start == EASY and agreed() else asc(ballot, limits)
 
         samples = await self._in_waves(ballot, more)
-        agreed = len(set(ballot.keys)) == 1 and ballot.keys[0] is not None
-        seat.batch.voted(seat.number, needed(asc, ballot, limits), agreed=agreed)
+        seat.batch.voted(seat.number, needed(asc, ballot, limits), agreed=agreed())
         return samples
 
     async def _in_waves(self, ballot: Ballot, more: Any) -> list[Sample]:

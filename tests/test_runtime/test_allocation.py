@@ -18,7 +18,7 @@ from lmc.runtime.allocation import (
     rule_named,
 )
 from lmc.runtime.ballot import Ballot
-from lmc.runtime.difficulty import AGREEING, PRESAMPLES, Batch
+from lmc.runtime.difficulty import EASY, PRESAMPLES, RUN, Batch
 
 
 def drawn(rule: str, answers: str, **limits: float) -> int:
@@ -89,7 +89,7 @@ def test_of_many_votes_to_come_the_criterion_is_that_of_the_paper() -> None:
 async def test_a_batch_goes_from_hard_to_easy() -> None:
     import asyncio
 
-    hard, rows = 8, 8 + AGREEING + 8
+    hard, rows = 16, 16 + RUN + 8
     batch, starts, order = Batch(rows), {}, []
 
     async def row(number: int, difficulty: float) -> None:
@@ -103,8 +103,8 @@ async def test_a_batch_goes_from_hard_to_easy() -> None:
     await asyncio.gather(*(row(number, rows - number) for number in numbers))
     assert order == sorted(order, key=lambda number: number // 8)
     assert all(starts[number] == PRESAMPLES for number in range(8))
-    assert all(starts[number] == 20 for number in range(8, 16))  # as their harder neighbours took
-    assert all(starts[number] == 1 for number in range(hard + AGREEING, rows))
+    assert all(starts[number] == 20 for number in range(8, hard))  # as their harder neighbours took
+    assert all(starts[number] == EASY for number in range(hard + RUN, rows))
 
 
 async def test_rows_that_leave_hold_nobody_up() -> None:

@@ -96,7 +96,10 @@ async def test_votes_end_when_the_rule_says_so(rule: str, samples: int) -> None:
 
 
 async def test_a_batch_shares_its_samples_out_by_difficulty() -> None:
-    """Hard rows disagree; the easy ones, shorter, do not: those come to take one sample each."""
+    """Hard rows disagree; the easy ones, shorter, do not: those come to take two samples each.
+
+    One of the short ones is hard after all.
+    """
     counts: dict[int, int] = {}
 
     def script(request: Request) -> list[str]:
@@ -104,6 +107,8 @@ async def test_a_batch_shares_its_samples_out_by_difficulty() -> None:
         length = len(question.split("]] ")[-1])
         counts[length] = counts.get(length, 0) + request.n
         indices = range(request.index, request.index + request.n)
+        if length == 5:
+            return ["a" if i else "b" for i in indices]
         return ["ab"[i % 2] if length > 40 else "a" for i in indices]
 
     graph = lowered(
@@ -116,7 +121,7 @@ async def test_a_batch_shares_its_samples_out_by_difficulty() -> None:
     program.close()
     assert results == ["a"] * 60
     assert all(counts[n] > 30 for n in range(42, 61))
-    assert all(counts[n] == 1 for n in range(1, 17))
+    assert all(counts[n] == 2 for n in range(1, 17) if n != 5) and counts[5] > 2
     assert sum(counts.values()) < 60 * 20
 
 
