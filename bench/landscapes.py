@@ -23,6 +23,7 @@ WORDS = (
     "verify", "stepwise", "units", "concise", "expert", "rephrase", "table", "examples", "doubt",
     "summary", "format", "careful",
 )  # fmt: skip
+MANY_DEMOS = 16  # more bring nothing
 LABELS = ("amber", "basil", "coral", "denim")
 PROGRAM = '''
 record Row { text: str, label: str }
@@ -94,6 +95,12 @@ class Landscape:
         options = [good, *(good | set(more) for n in (1, 2) for more in combinations(self.pair, n))]
         top = max(options, key=lambda words: self.worth(words, demos))
         return top, self.worth(top, demos)
+
+    def ceiling(self, texts: Sequence[str]) -> float:
+        """The share of rows that the best prompt answers as it should."""
+        _, worth = self.best(MANY_DEMOS)
+        lucky = [_share(f"luck {self.seed} 0", text) < self.chance(worth, text) for text in texts]
+        return sum(lucky) / len(lucky)
 
     def answer(self, system: str, turns: Sequence[tuple[str, str]], text: str, sample: int) -> str:
         """What the model says to a row under a prompt."""

@@ -5,6 +5,7 @@ behind one loopback server that counts samples. Both sides get the same train an
 in the same layout, and the same budget of calls; what they really used is printed. DSPy's
 optimizers take no limit of calls: their options are set so that they come close to it. As they
 prove nothing, lmc's gate is set to let pass what is seen to be better (`accept="better"`).
+`--out` writes every run as a line of JSON; `bench/plot.py` draws score and regret from those.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def main(
     limits = [int(budget) for budget in budgets.split(",")]
     found: dict[tuple[str, str, int], list[tuple[float, int]]] = defaultdict(list)
 
-    def run(url: str, task: str, rows: dict[str, Any], seed: int) -> None:
+    def run(url: str, task: str, rows: dict[str, Any], seed: int, **more: Any) -> None:
         for budget in limits:
             results = {o: with_lmc(url, rows, o, budget, seed) for o in optimizers.split(";") if o}
             for name in peers.split(",") if dspy else ():
@@ -154,7 +155,7 @@ def main(
                 if result is not None:
                     found[task, name, budget].append(result)
                     line = {"task": task, "name": name, "budget": budget, "seed": seed}
-                    line |= {"score": result[0], "calls": result[1]}
+                    line |= {"score": result[0], "calls": result[1], **more}
                     click.echo(json.dumps(line), err=True)
                     if out:
                         with out.open("a") as file:
@@ -167,9 +168,10 @@ def main(
                     run(url, task, tiny_task(task, seed), seed)
     for number in range(count):
         with serving("landscape", str(number)) as url:
-            rows = landscapes.rows(TRAIN + DEV + TEST, number)
+            rows = parts(landscapes.rows(TRAIN + DEV + TEST, number))
+            best = landscapes.Landscape(number).ceiling([row["text"] for row in rows["test"]])
             for seed in range(seeds):
-                run(url, "landscapes", parts(rows), seed)
+                run(url, "landscapes", rows, seed, landscape=number, best=best)
     print_table(found, limits)
 
 

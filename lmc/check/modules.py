@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from lmc.check import inference, templates
 from lmc.check.access import field_type
@@ -23,6 +24,7 @@ from lmc.check.types import (
     StrType,
     Type,
     UnionType,
+    greatest_score,
 )
 from lmc.diagnostics import Label
 from lmc.source import Span
@@ -292,7 +294,7 @@ def _check_stopping(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None
     """Votes end early where equal values are counted; DSC needs a difficulty."""
     stop = module.settings.get("stop_early")
     rules = options_of(stop)
-    if any(rules) and (isinstance(module.by, str) or "weight" in module.exprs):
+    if any(rules) and not _may_stop(module, rules):
         place = next(s.span for s in decl.settings if s.key.name == "stop_early")
         message = "`stop_early` ends votes that count equal values, and this one needs all samples"
         env.ctx.report("bad-vote", message, place, help="leave it out")
@@ -305,6 +307,20 @@ def _check_stopping(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None
         if not is_number(type):
             message = f"`difficulty` is a number, the greatest is hardest; this is `{show(type)}`"
             env.ctx.report("bad-vote", message, module.exprs["difficulty"].span)
+
+
+def _may_stop(module: ModuleDef, rules: tuple[Any, ...]) -> bool:
+    """Whether a vote can be settled before all samples: weights need a bound, and one rule only."""
+    weight = module.exprs.get("weight")
+    if weight is None:
+        return not isinstance(module.by, str)
+    bounded = isinstance(weight, nodes.String) and weight.value == "score"
+    result = required(module.signature.result)
+    return (
+        bounded
+        and greatest_score(result) is not None
+        and {*rules} <= {False, True, "settled", None}
+    )
 
 
 def _check_by_expression(env: Env, module: ModuleDef) -> None:

@@ -198,6 +198,15 @@ SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", T
 BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
 
 
+def greatest_score(type: Type) -> float | None:
+    """The greatest value of a record's field `score`, where it has one and none is negative."""
+    score = type.get("score") if isinstance(type, RecordType) else None
+    bounds = score.type if score else None
+    if not isinstance(bounds, IntType | FloatType) or bounds.low is None or bounds.low < 0:
+        return None
+    return bounds.high
+
+
 def _range(low: float | None, high: float | None) -> str:
     return f"{'' if low is None else _number(low)}..{'' if high is None else _number(high)}"
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 import string
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lmc.ir.functions import canonical
 
 Ties = Literal["first", "random"]
+_ROUNDING = 1e-9  # of sums of weights
 
 
 @dataclass(slots=True)
@@ -83,6 +85,16 @@ class Ballot:
 
     def _break_tie(self, tied: list[Hashable]) -> Hashable:
         return random.Random(self.seed).choice(tied) if self.ties == "random" else tied[0]
+
+
+def wave_by_weight(sums: Iterable[float], left: int, most: float) -> int:
+    """How many samples to draw next where each adds from 0 to `most` to the sum of its key.
+
+    As `Ballot.wave`: the fewest after which the winner could be certain, 0 where it is now.
+    """
+    first, second = heapq.nlargest(2, (*sums, 0.0, 0.0))
+    lead = first - second - _ROUNDING
+    return next((more for more in range(left) if lead + more * most > (left - more) * most), left)
 
 
 def ballot_key(value: Any, *, normalize: bool) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lmc.check.types import greatest_score
 from lmc.diagnostics import LmcError, error
 from lmc.runtime.allocation import CONFIDENCE, WINDOW, Limits, asc, needed, rule_named
-from lmc.runtime.ballot import Ballot, Ties, ballot_key
+from lmc.runtime.ballot import Ballot, Ties, ballot_key, wave_by_weight
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.difficulty import EASY
 from lmc.runtime.failures import is_own
@@ -72,7 +73,7 @@ class Vote:
         if stop == "dsc":
             samples = await self._by_difficulty(ballot, limits)
         else:
-            samples = await self._in_waves(ballot, lambda: rule_named(stop)(ballot, limits))
+            samples = await self._counted(ballot, lambda: rule_named(stop)(ballot, limits))
         self._need_one(samples)
         winner = ballot.winner()
         chosen = samples[ballot.keys.index(winner)] if winner is not None else None
@@ -82,8 +83,17 @@ class Vote:
         return chosen.value if chosen else None
 
     async def weighted_majority(self) -> Any:
-        """The result whose samples weigh most together."""
-        samples = self._need_one(await self._draw(range(self.n)))
+        """The result whose samples weigh most together; bounded scores may settle it early."""
+        most = greatest_score(self.node.type) if self.settings.get("stop_early") else None
+
+        def more(samples: Sequence[Sample]) -> int:
+            if most is None:
+                return self.n - len(samples)
+            good = [sample for sample in samples if sample.failure is None]
+            sums = weighted([*map(self._key, good)], [sample.value["score"] for sample in good])
+            return wave_by_weight(sums.values(), self.n - len(samples), most)
+
+        samples = self._need_one(await self._in_waves(more))
         keys = [self._key(sample) for sample in samples]
         weights = [await self._number(sample, self.settings["weight"]) for sample in samples]
         sums = weighted(keys, weights)
@@ -136,7 +146,7 @@ class Vote:
         """DSC within a batch; a row that runs alone goes by ASC."""
         seat = self.scope.run.seat
         if seat is None:
-            return await self._in_waves(ballot, lambda: asc(ballot, limits))
+            return await self._counted(ballot, lambda: asc(ballot, limits))
         place = self.scope.at(self.n)
         difficulty = await self.executor.run_plan(self.bodies["difficulty"], self.env, place)
         start = min(self.n, await seat.batch.turn(seat.number, float(difficulty)))
@@ -149,12 +159,21 @@ class Vote:
                 return start
             return 0 if start == EASY and agreed() else asc(ballot, limits)
 
-        samples = await self._in_waves(ballot, more)
+        samples = await self._counted(ballot, more)
         seat.batch.voted(seat.number, needed(asc, ballot, limits), agreed=agreed())
         return samples
 
-    async def _in_waves(self, ballot: Ballot, more: Any) -> list[Sample]:
-        """Samples in waves until the rule wants no more.
+    async def _counted(self, ballot: Ballot, more: Callable[[], int]) -> list[Sample]:
+        """Samples in waves, each counted as it comes."""
+
+        def count(samples: Sequence[Sample]) -> int:
+            ballot.keys += map(self._key, samples[len(ballot.keys) :])
+            return more()
+
+        return await self._in_waves(count)
+
+    async def _in_waves(self, more: Callable[[Sequence[Sample]], int]) -> list[Sample]:
+        """Samples in waves until, of those that are there, no more are wanted.
 
         Where speculation is allowed, a wave draws ahead; what turns out not to be wanted is
         cancelled, and never counts.
@@ -163,7 +182,7 @@ class Vote:
         ahead: list[asyncio.Task[Sample]] = []
         allowed = self.executor.speculation.allows(self.bodies["sample"])
         async with self.executor.speculation.holding(ahead) as room:
-            while wave := more():
+            while wave := more(samples):
                 start, top = len(samples), len(samples) + wave
                 if not allowed or not (ahead or room()):
                     new = await self._draw(range(start, top))
@@ -173,7 +192,6 @@ class Vote:
                     ahead += [asyncio.ensure_future(self._sample(i)) for i in drawn]
                     new = await _first(ahead, wave)
                 samples += new
-                ballot.keys += map(self._key, new)
         return samples
 
     async def _draw(self, indices: range) -> list[Sample]:

@@ -62,6 +62,20 @@ async def test_weights_can_outvote_a_majority() -> None:
     assert await run(voting(3, "by: .answer weight: 1.0 - out.score", samples)) == "a"
 
 
+@pytest.mark.parametrize(
+    ("scores", "drawn"), [("99999", 3), ("19999", 4), ("11111", 5), ("99.99", 4), ("5.5.5", 5)]
+)
+async def test_weights_that_settle_a_vote_end_it(scores: str, drawn: int) -> None:
+    """Each sample says the same, or something else where its score is a dot, with 0.9 for it."""
+    samples = [sol("b", 0.9) if s == "." else sol("a", int(s) / 10) for s in scores]
+    stops, all_drawn = (
+        voting(5, f'by: .answer weight: "score" stop_early: {word}', samples)
+        for word in ("true", "false")
+    )
+    assert await run(stops) == await run(all_drawn)
+    assert (asked(stops), asked(all_drawn)) == (drawn, 5)
+
+
 async def test_a_weight_can_be_certainty() -> None:
     sure = {"a": (2.0, 1.0), "b": (9.0, 1.0)}  # of the engine's own; mean log-probabilities alike
     samples = [
