@@ -7,7 +7,9 @@ from typing import Any
 
 from lmc.check import inference, templates
 from lmc.check.access import field_type
-from lmc.check.program import ModuleDef, Param, PipelineDef, ToolDef, options_of
+from lmc.check.given import inner_env, needs, report_taken
+from lmc.check.program import ModuleDef, PipelineDef, ToolDef, options_of
+from lmc.check.routing import check_route
 from lmc.check.scope import Declared, Env
 from lmc.check.settings import TABLE, named
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
@@ -42,40 +44,10 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
     templates.check_template(env, decl, module)
 
 
-def inner_env(env: Env, module: ModuleDef, **given: Type) -> Env:
-    """Where an expression of a module stands: its parameters, and the names the language gives."""
-    inner = env.nested()
-    for param in module.signature.params:
-        if param.name in given:
-            _report_taken(env, module, param)
-        else:
-            inner.assume(param.name, param.type, "parameter")
-    for name, type in given.items():
-        inner.assume(name, type, "given name")
-    return inner
-
-
-def _report_taken(env: Env, module: ModuleDef, param: Param) -> None:
-    env.ctx.report(
-        "shadowed-name",
-        f"a parameter `{param.name}` hides what `{param.name}` stands for in a {module.kind}",
-        param.span,
-        help="choose another name for the parameter",
-    )
-
-
 def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = key, key
     inference.check_condition(inner, module.exprs[key], f"`{key}`")
-
-
-def _needs(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, key: str, how: str) -> bool:
-    if key in module.exprs:
-        return True
-    message = f"the {decl.kind} `{decl.name.name}` needs `{key}:`"
-    env.ctx.report("missing-setting", message, decl.name.span, help=f"write `{key}: {how}`")
-    return False
 
 
 # --- generate and critique ---
@@ -107,14 +79,14 @@ def _report_verdict(env: Env, decl: nodes.ModuleDecl, problem: str) -> None:
 
 def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     draft: Type = ERROR
-    if _needs(env, decl, module, "draft", "g(…)"):
+    if needs(env, decl, module, "draft", "g(…)"):
         inner = inner_env(env, module)
         place = decl.signature.result.span
         inner.hint = "draft"
         why = "`draft`"
         draft = inference.check(inner, module.exprs["draft"], module.signature.result, why, place)
     verdict: Type = ERROR
-    if _needs(env, decl, module, "check", "c(…, draft)"):
+    if needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)
     _check_gain(env, decl, module, verdict)
     if "until" in module.exprs:
@@ -184,7 +156,7 @@ def _mentions(expr: nodes.Expr | None, name: str) -> bool:
 
 
 def _vote(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    if _needs(env, decl, module, "sample", "f(…)"):
+    if needs(env, decl, module, "sample", "f(…)"):
         inner = inner_env(env, module)
         inner.hint = "sample"
         sample, result = module.exprs["sample"], module.signature.result
@@ -273,7 +245,7 @@ def _check_weight(env: Env, module: ModuleDef) -> None:
 def _check_comparison(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     """`compare` says which of `first` and `second` is better."""
     if module.by in ("tournament", "win_rate"):
-        if not _needs(env, decl, module, "compare", "better(…, first, second)"):
+        if not needs(env, decl, module, "compare", "better(…, first, second)"):
             return
     elif "compare" in module.exprs:
         message = '`compare` decides a vote `by: "tournament"` or `by: "win_rate"`'
@@ -299,7 +271,7 @@ def _check_stopping(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None
         message = "`stop_early` ends votes that count equal values, and this one needs all samples"
         env.ctx.report("bad-vote", message, place, help="leave it out")
     if "dsc" in rules:
-        _needs(env, decl, module, "difficulty", "a number, such as `len(question)`")
+        needs(env, decl, module, "difficulty", "a number, such as `len(question)`")
     if "difficulty" in module.exprs:
         inner = inner_env(env, module)
         inner.hint = "difficulty"
@@ -374,12 +346,12 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
             env.ctx.report("bad-search", message, decl.signature.result.span, help="`list[str]`")
         return
     path = ListType(result.item)
-    if _needs(env, decl, module, "expand", "next_step(…, path)"):
+    if needs(env, decl, module, "expand", "next_step(…, path)"):
         inner = inner_env(env, module, path=path)
         inner.hint = "expand"
         place = decl.signature.result.span
         inference.check(inner, module.exprs["expand"], result.item, "`expand`", place)
-    if _needs(env, decl, module, "value", "judge(…, path)"):
+    if needs(env, decl, module, "value", "judge(…, path)"):
         inner = inner_env(env, module, path=path)
         inner.hint = "value"
         expr = module.exprs["value"]
@@ -399,7 +371,7 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
 
 def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     """`tools` names what the agent may call: tools, modules and pipelines."""
-    if not _needs(env, decl, module, "tools", "[search]"):
+    if not needs(env, decl, module, "tools", "[search]"):
         return
     expr = module.exprs["tools"]
     items = expr.items if isinstance(expr, nodes.ListLit) else ()
@@ -414,7 +386,7 @@ def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
             env.ctx.refer(item, found.meaning)
     names = [p.name for p in module.signature.params]
     if "transcript" in names:
-        _report_taken(env, module, module.signature.params[names.index("transcript")])
+        report_taken(env, module, module.signature.params[names.index("transcript")])
 
 
 _RULES: dict[str, Callable[[Env, nodes.ModuleDecl, ModuleDef], None]] = {
@@ -424,4 +396,5 @@ _RULES: dict[str, Callable[[Env, nodes.ModuleDecl, ModuleDef], None]] = {
     "vote": _vote,
     "search": _search,
     "agent": _agent,
+    "route": check_route,
 }

@@ -106,13 +106,13 @@ WAYS_TO_VOTE = ("score", "certainty", "steps", "tournament", "win_rate")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModuleDef(Def):
-    """generate, critique, refine, vote, search, agent.
+    """generate, critique, refine, vote, search, agent, route.
 
     `settings` holds the constant settings (keys: `settings.TABLE`); the file's `default` is not
     merged in. `min_agree` is a number of samples, or a share of `n` where it is a float; with it a
     call of the vote gives `R?`, though `signature.result` is `R`. `exprs` holds the expressions by
-    key: draft, check, until, sample, require, by, weight, compare, difficulty, and the `check` of
-    a generate. `by` is how a vote decides: fields of the result (`.answer`), `()` for the whole
+    key: draft, check, until, sample, require, by, weight, compare, difficulty, to, and the `check`
+    of a generate. `by` is how a vote decides: fields of the result (`.answer`), `()` for the whole
     value, one of `WAYS_TO_VOTE`, "model" (a docstring and no `by`), or "expr": `exprs["by"]` over
     `out`, a number the greatest of which wins. `subject` of a critique is found where it is not
     written.

@@ -18,7 +18,7 @@ BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
 
 _DECLARING = (
     *("record", "enum", "type", "model", "tool", "generate", "critique", "refine", "vote"),
-    *("search", "agent"),
+    *("search", "agent", "route"),
     *("pipeline", "dataset", "metric", "let", "import"),
 )
 

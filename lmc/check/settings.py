@@ -157,6 +157,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "rounds": SettingSpec(IntType(1, 256)),
     },
     "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(IntType(1, 64))},
+    "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(FloatType())},
     "tool": {"cache": _fixed(BOOL), "timeout": _fixed(_SECONDS), "retry": _DECODING["retry"]},
     "dataset": {
         "source": _fixed(STR),

@@ -37,7 +37,8 @@ def constraints(program: Program, *, json_schema: bool) -> Iterator[Constraint]:
     module is laid out as JSON; a `require:` is always checked afterwards.
     """
     for module in program.modules.values():
-        if module.kind == "search" or (module.kind == "vote" and module.by != "model"):
+        votes = module.kind == "vote" and module.by != "model"
+        if module.kind in ("search", "route") or votes:
             continue  # no model call of its own
         decoded = json_schema and _layout(program, module) == "json"
         for path, what in _parts(module.signature.result, ""):

@@ -10,7 +10,7 @@ from typing import Any
 
 from lmc.check.program import Choice, options_of
 from lmc.check.types import ListType
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,13 @@ class _Counter:
                 step = _sum([bodies["expand"], bodies["value"]])
                 width, count = self.bound(node.attrs["width"]), self.expansions(node)
                 return _times((f"{count} × {width}", count * width), step)
+            case "route":
+                options = list(routes(bodies).values())
+                by = bodies.get("by", _NOTHING)
+                if node.attrs["by"] == "case":
+                    return _sum([by, _dearest_of(options)])
+                judged = len(options) - 1
+                return _sum([*options, _times((str(judged), judged), by)])
             case "agent":
                 steps = self.bound(node.attrs["steps"])
                 tool = _dearest_of([body for name, body in bodies.items() if name != "act"])

@@ -25,6 +25,8 @@ Node ops, their inputs, attributes and bodies:
     search   inputs              method, width, keep, depth, rounds,    expand, value, until?
                                  names
     agent    inputs              steps (int | Choice), names            act, one for each tool
+    route    inputs              by, threshold? (number | Choice),      by?, to.CASE or to.NUMBER
+                                 names
     assert   condition           message                                -
     return   value               -                                      -
 
@@ -38,17 +40,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from lmc.check.types import Type
 from lmc.source import Span
 
 FORMAT_VERSION = 1
+T = TypeVar("T")
 
 Op = Literal[
     "input", "const", "choice", "op", "model", "call", "tool", "map", "loop", "cond",
-    "refine", "vote", "search", "agent", "assert", "return",
+    "refine", "vote", "search", "agent", "route", "assert", "return",
 ]  # fmt: skip
+OPTION = "to."  # begins the key of a route's options
 Role = Literal["generate", "critique", "revise", "adjudicate", "act"]
 
 
@@ -153,6 +157,11 @@ class ProgramGraph:
     main: str | None
     exports: tuple[str, ...]
     version: int = FORMAT_VERSION
+
+
+def routes(bodies: Mapping[str, T]) -> dict[str, T]:
+    """The options of a route, by case or number, in order: the bodies whose key begins `to.`."""
+    return {k.removeprefix(OPTION): v for k, v in bodies.items() if k.startswith(OPTION)}
 
 
 def all_nodes(graph: Graph) -> Iterator[Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lmc.check.program import (
@@ -18,7 +18,7 @@ from lmc.check.program import (
 from lmc.check.types import NONE, ListType, OptionalType, RecordType
 from lmc.ir.actions import TURN, action_type
 from lmc.ir.body import Body
-from lmc.ir.graph import Graph, Metric, Port, ProgramGraph, Role, Slots, Test, Tool
+from lmc.ir.graph import OPTION, Graph, Metric, Port, ProgramGraph, Role, Slots, Test, Tool
 from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
@@ -137,15 +137,12 @@ def lower_test(program: Program, test: TestDef) -> Test:
 
 
 def lower_module(program: Program, module: ModuleDef) -> Graph:
-    """The graph of a generate, critique, refine or vote: its inputs and one node."""
+    """The graph of a module: its inputs and one node."""
     inputs = ports(module.signature.params)
     body = Body(program, inputs, eager=True)
     names = tuple(p.name for p in inputs)
     ids = tuple(body.name(name) for name in names)
-    make = {"refine": _refine, "vote": _vote, "search": _search, "agent": _agent}.get(
-        module.kind, _model
-    )
-    op, attrs, bodies = make(program, module, inputs)
+    op, attrs, bodies = _MAKERS.get(module.kind, _model)(program, module, inputs)
     result = module.signature.result
     if module.kind == "vote" and module.settings.get("min_agree") is not None:
         result = result if isinstance(result, OptionalType) else OptionalType(result)
@@ -191,9 +188,16 @@ def _conditions(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -
     return {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
 
 
-def _body(program: Program, module: ModuleDef, key: str, inputs: tuple[Port, ...]) -> Graph:
+def _body(
+    program: Program,
+    module: ModuleDef,
+    key: str,
+    inputs: tuple[Port, ...],
+    expr: nodes.Expr | None = None,
+) -> Graph:
+    """What a key of a module says, or a part of it."""
     body = Body(program, inputs)
-    expr = module.exprs[key]
+    expr = module.exprs[key] if expr is None else expr
     return body.graph(f"{module.name}.{key}", program.types[id(expr)], expression(body, expr))
 
 
@@ -296,6 +300,24 @@ def _tool_body(program: Program, tool: Any) -> Graph:
     return body.graph(tool.name, result, node)
 
 
+def _route(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+    """A body for each option; `by` chooses before them, or judges what one gave."""
+    exprs, to = module.exprs, module.exprs["to"]
+    if isinstance(to, nodes.ObjectLit):
+        attrs, given = {"by": "case"}, inputs
+        options = {pair.key.name: pair.value for pair in to.pairs}
+    else:
+        assert isinstance(to, nodes.ListLit)
+        attrs = {"by": constant_word(exprs["by"]) or "expr", **module.settings}
+        given = (*inputs, Port("out", module.signature.result))
+        options = {str(number): option for number, option in enumerate(to.items)}
+    keyed = {f"{OPTION}{name}": option for name, option in options.items()}
+    bodies = {key: _body(program, module, key, inputs, expr) for key, expr in keyed.items()}
+    if attrs["by"] in ("case", "expr"):
+        bodies["by"] = _body(program, module, "by", given)
+    return "route", attrs, bodies
+
+
 def constant_word(expr: nodes.Expr) -> str | None:
     """The text of a plain string."""
     return expr.value if isinstance(expr, nodes.String) else None
@@ -310,6 +332,15 @@ def _adjudicate(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -
     attrs = {"slots": slots(program, module, "adjudicate"), "role": "adjudicate", "names": names}
     node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
     return body.graph(f"{module.name}.adjudicate", result, node)
+
+
+_MAKERS: Mapping[str, Callable[[Program, ModuleDef, tuple[Port, ...]], Made]] = {
+    "refine": _refine,
+    "vote": _vote,
+    "search": _search,
+    "agent": _agent,
+    "route": _route,
+}
 
 
 def _free_name(name: str, inputs: Iterable[Port]) -> str:

@@ -17,6 +17,7 @@ CLUSTERS: dict[str, tuple[str, str]] = {
     "refine": ("#f2fdfa", "#5eead4"),
     "vote": ("#faf5ff", "#d8b9ff"),
     "search": ("#fff7ed", "#fdba74"),
+    "route": ("#f0fdf4", "#86efac"),
     "agent": ("#eff6ff", "#93c5fd"),
     "map": ("#fffdf0", "#e3c96b"),
     "loop": ("#f5f8ff", "#a5b8f5"),

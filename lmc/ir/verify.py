@@ -12,7 +12,7 @@ from lmc.check.program import Choice, options_of
 from lmc.check.subtyping import is_subtype
 from lmc.check.types import BoolType, ErrorType, ListType, Type
 from lmc.ir.functions import FUNCTIONS
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, routes
 
 
 class GraphFault(Exception):
@@ -131,6 +131,11 @@ def _map_variables(place: Place) -> list[str]:
     return [port.name for port in place.node.bodies["item"].inputs if port.name not in free]
 
 
+def _options_fit(place: Place) -> bool:
+    options = routes(place.node.bodies).values()
+    return all(_fits(option.result, place.node.type) for option in options)
+
+
 def _call_fits(place: Place) -> bool:
     target = place.program.graphs.get(place.node.attrs["target"])
     return target is not None and len(target.inputs) == len(place.inputs)
@@ -211,6 +216,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ("names its inputs", _named_inputs),
         ("has the body act", lambda p: "act" in p.node.bodies),
         _bound("steps", 1, 64),
+    ),
+    "route": (
+        ("names its inputs", _named_inputs),
+        _has("by"),
+        ("has options", lambda p: bool(routes(p.node.bodies))),
+        _given(_names_and("out")),
+        ("each option is of its type", _options_fit),
     ),
     "assert": (_arity(1), ("its condition is a bool", lambda p: _is_bool(p.inputs[0].type))),
     "return": (

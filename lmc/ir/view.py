@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lmc.check.program import Choice
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, routes
 
 Kind = Literal[
     "input", "output", "generate", "critique", "revise", "adjudicate", "act", "tool", "decide",
-    "pipeline", "refine", "vote", "search", "agent", "map", "loop", "if",
+    "pipeline", "refine", "vote", "search", "agent", "route", "map", "loop", "if",
 ]  # fmt: skip
 Sources = frozenset[str]
 NONE: Sources = frozenset()
@@ -119,6 +119,8 @@ class _Painter:
                 return _search(self, node, args, into)
             case "agent":
                 return _agent(self, node, args, into)
+            case "route":
+                return _route(self, node, args, into)
         return frozenset().union(*args)
 
     def model(self, node: Node, args: list[Sources], into: Cluster) -> Sources:
@@ -246,6 +248,27 @@ def _agent(painter: _Painter, node: Node, args: list[Sources], into: Cluster) ->
     return act
 
 
+def _route(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    options = routes(node.bodies)
+    key, first = next(iter(node.bodies.items()))
+    name = first.name.removesuffix(f".{key}")
+    by = node.attrs["by"]
+    words = "by case" if by == "case" else f"from {_words(node.attrs['threshold'])} on"
+    inner = painter.cluster(into, f"route {name}, {words}", "route")
+    env = dict(zip(node.attrs["names"], args))
+    if by == "case":
+        chosen = painter.graph(node.bodies["by"], env, inner)
+        ways = [_entered(painter, body, env, inner, chosen, case) for case, body in options.items()]
+        return frozenset().union(*ways)
+    given, judge, judged = NONE, node.bodies.get("by"), NONE
+    *others, last = options.values()
+    for body in others:
+        out = _entered(painter, body, env, inner, judged, "not sure")
+        given |= out
+        judged = painter.graph(judge, {**env, "out": out}, inner) if judge else out
+    return given | _entered(painter, last, env, inner, judged, "not sure")
+
+
 def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
     inner = painter.cluster(into, "for each, in parallel", "map")
     own = node.attrs["count"]
@@ -273,12 +296,24 @@ def _cond(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> 
     env = dict(zip(node.attrs.get("free", ()), args[1:]))
     result: Sources = frozenset({box})
     for key, word in (("then", "then"), ("otherwise", "else")):
-        before = painter.count
-        result |= painter.graph(node.bodies[key], env, into)
-        entered = [id for id in _boxes(into) if int(id[1:]) > before]
-        if entered:
-            first = min(entered, key=lambda id: int(id[1:]))
-            painter.connect(frozenset({box}), first, word, dashed=True)
+        result |= _entered(painter, node.bodies[key], env, into, frozenset({box}), word)
+    return result
+
+
+def _entered(
+    painter: _Painter,
+    body: Graph,
+    env: Mapping[str, Sources],
+    into: Cluster,
+    origin: Sources,
+    word: str,
+) -> Sources:
+    """A body that is only entered from somewhere: an edge says when."""
+    before = painter.count
+    result = painter.graph(body, env, into)
+    entered = [id for id in _boxes(into) if int(id[1:]) > before]
+    if entered and origin:
+        painter.connect(origin, min(entered, key=lambda id: int(id[1:])), word, dashed=True)
     return result
 
 
@@ -298,7 +333,7 @@ def _boxes(cluster: Cluster) -> frozenset[str]:
 
 def _calls(node: Node, program: ProgramGraph) -> bool:
     """Whether a region has effects in it; one without is an operation like any other."""
-    effects = ("model", "call", "tool", "refine", "vote", "search", "agent")
+    effects = ("model", "call", "tool", "refine", "vote", "search", "agent", "route")
     return any(n.op in effects or _calls(n, program) for b in node.bodies.values() for n in b.nodes)
 
 

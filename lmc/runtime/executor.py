@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lmc.runtime.difficulty import Seat
     from lmc.runtime.pool import ModelPool
 
-OWN_REGION = ("refine", "vote", "search", "agent")
+OWN_REGION = ("refine", "vote", "search", "agent", "route")
 Perform = Callable[["Executor", Step, list[Any], Scope], Awaitable[Any]]
 
 
@@ -293,4 +293,5 @@ PERFORM: Mapping[str, Perform] = {
     "vote": regions.perform_vote,
     "search": regions.perform_search,
     "agent": regions.perform_agent,
+    "route": regions.perform_route,
 }

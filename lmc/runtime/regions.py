@@ -13,6 +13,7 @@ from lmc.runtime.acting import perform_agent
 from lmc.runtime.concurrency import MAX_IN_FLIGHT, for_all
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, Step, free_values, variable_names
+from lmc.runtime.routing import perform_route
 from lmc.runtime.scope import Scope
 from lmc.runtime.searching import perform_search
 from lmc.runtime.voting import perform_vote
@@ -26,6 +27,7 @@ __all__ = [
     "perform_loop",
     "perform_map",
     "perform_refine",
+    "perform_route",
     "perform_search",
     "perform_vote",
 ]

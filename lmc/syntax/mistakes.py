@@ -116,12 +116,12 @@ def _after(starts: tuple[str, ...], *texts: str) -> tuple[str, ...]:
 
 
 _SIGNATURES = (
-    "generate g", "critique g", "refine g", "vote g", "search g", "agent g", "pipeline g", "tool g",
-    "metric g",
+    "generate g", "critique g", "refine g", "vote g", "search g", "agent g", "route g",
+    "pipeline g", "tool g", "metric g",
 )  # fmt: skip
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
-    "vote (", "search (", "agent (", "pipeline (", "metric (", "example (", "dataset :",
+    "vote (", "search (", "agent (", "route (", "pipeline (", "metric (", "example (", "dataset :",
     "optimize {", "stub",
 )  # fmt: skip
 

@@ -520,7 +520,7 @@ class ToolDecl(Decl):
     settings: tuple[Setting, ...] = ()
 
 
-ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent"]
+ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent", "route"]
 
 
 @node

@@ -55,6 +55,16 @@ refine r(x: str) -> str { draft: g(x) check: c(x, draft) rounds: tune[0..2] }
             "pipeline main(x: str) -> str { return if len(x) > 3 then r(x) else g(x) }",
             6, 1, "max(g + 2 × (c + r.revise) + c, g)",
         ),
+        (
+            "enum Kind { a, b }\ngenerate kind(x: str) -> Kind\n"
+            "route main(x: str) -> str { by: kind(x) to: {a: g(x), b: r(x)} }",
+            7, 2, "kind + g + 2 × (c + r.revise) + c",
+        ),
+        (
+            "generate sure(x: str, it: str) -> float\n"
+            "route main(x: str) -> str { to: [g(x), g(x), r(x)] by: sure(x, out) threshold: 0.5 }",
+            10, 5, "g + g + g + 2 × (c + r.revise) + c + 2 × sure",
+        ),
         ("pipeline main(x: str) -> int { return len(x) }", 0, 0, "0"),
     ],
 )  # fmt: skip

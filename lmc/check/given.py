@@ -1,0 +1,40 @@
+"""Where an expression of a module stands: its parameters, and the names the language gives it."""
+
+from __future__ import annotations
+
+from lmc.check.program import ModuleDef, Param
+from lmc.check.scope import Env
+from lmc.check.types import Type
+from lmc.syntax import nodes
+
+
+def inner_env(env: Env, module: ModuleDef, **given: Type) -> Env:
+    """The scope of an expression of a module, with names that are `given` besides."""
+    inner = env.nested()
+    for param in module.signature.params:
+        if param.name in given:
+            report_taken(env, module, param)
+        else:
+            inner.assume(param.name, param.type, "parameter")
+    for name, type in given.items():
+        inner.assume(name, type, "given name")
+    return inner
+
+
+def report_taken(env: Env, module: ModuleDef, param: Param) -> None:
+    """Report a parameter that has the name of something given."""
+    env.ctx.report(
+        "shadowed-name",
+        f"a parameter `{param.name}` hides what `{param.name}` stands for in a {module.kind}",
+        param.span,
+        help="choose another name for the parameter",
+    )
+
+
+def needs(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, key: str, how: str) -> bool:
+    """Whether a key is there; reports it where it is not."""
+    if key in module.exprs:
+        return True
+    message = f"the {decl.kind} `{decl.name.name}` needs `{key}:`"
+    env.ctx.report("missing-setting", message, decl.name.span, help=f"write `{key}: {how}`")
+    return False

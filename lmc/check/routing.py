@@ -1,0 +1,117 @@
+"""What holds in the body of a route: an option for each case, or options that are tried in turn."""
+
+from __future__ import annotations
+
+from lmc.check import inference
+from lmc.check.access import listed
+from lmc.check.given import inner_env, needs
+from lmc.check.program import ModuleDef
+from lmc.check.scope import Env
+from lmc.check.subtyping import is_number, required, show, widen
+from lmc.check.types import EnumType, ErrorType, LiteralType, RecordType
+from lmc.diagnostics import did_you_mean
+from lmc.syntax import nodes
+
+_BY = 'write `by: "certainty"`, `"score"`, or a number over `out`'
+
+
+def check_route(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """`to` is an object with an option for each case of `by`, or a list of options to try."""
+    if not needs(env, decl, module, "to", "{case: option(…), …}"):
+        return
+    match module.exprs["to"]:
+        case nodes.ObjectLit() as options:
+            _check_cases(env, decl, module, options)
+        case nodes.ListLit(items=items) if len(items) > 1:
+            _check_escalation(env, decl, module, items)
+        case other:
+            message = "`to` has an option for each case, or two and more options to try in turn"
+            help = "write `to: {case: option(…), …}`, or `to: [cheap(…), dear(…)]`"
+            env.ctx.report("bad-route", message, other.span, help=help)
+
+
+def _check_cases(
+    env: Env, decl: nodes.ModuleDecl, module: ModuleDef, options: nodes.ObjectLit
+) -> None:
+    for pair in options.pairs:
+        _check_option(env, decl, module, pair.value)
+    if "threshold" in module.settings:
+        place = next(s.span for s in decl.settings if s.key.name == "threshold")
+        message = "`threshold` is for options that are tried in turn; these are chosen by a case"
+        env.ctx.report("bad-route", message, place, help="leave it out")
+    if not needs(env, decl, module, "by", "kind_of(…)"):
+        return
+    by = module.exprs["by"]
+    inner = inner_env(env, module)
+    inner.hint = "by"
+    match subject := inference.infer(inner, by):
+        case EnumType(variants=cases) | LiteralType(values=cases):
+            _check_covered(env, options, cases, show(subject))
+        case ErrorType():
+            pass
+        case _:
+            message = f"`by` is an enum or a literal, but this is `{show(widen(subject))}`"
+            help = "for options that are tried in turn write a list: `to: [cheap(…), dear(…)]`"
+            env.ctx.report("bad-route", message, by.span, help=help)
+
+
+def _check_covered(
+    env: Env, options: nodes.ObjectLit, cases: tuple[str, ...], subject: str
+) -> None:
+    left = list(cases)
+    for pair in options.pairs:
+        name = pair.key.name
+        if name in left:
+            left.remove(name)
+        elif name in cases:
+            env.ctx.report("duplicate-case", f"`{name}` has an option before", pair.key.span)
+        else:
+            near = did_you_mean(name, cases)
+            help = f"did you mean `{near}`?" if near else f"it has {listed(cases)}"
+            message = f"`{subject}` has no case `{name}`"
+            env.ctx.report("bad-route", message, pair.key.span, help=help)
+    if left:
+        message = f"this route has no option for {listed(left)}"
+        env.ctx.report("bad-route", message, options.span, help=f"add `{left[0]}: …`")
+
+
+def _check_escalation(
+    env: Env, decl: nodes.ModuleDecl, module: ModuleDef, options: tuple[nodes.Expr, ...]
+) -> None:
+    for option in options:
+        _check_option(env, decl, module, option)
+    if "threshold" not in module.settings and "threshold" not in _written(decl):
+        message = f"the route `{decl.name.name}` needs `threshold:`"
+        help = "an option whose `by` reaches it is taken: write `threshold: 0.5`"
+        env.ctx.report("missing-setting", message, decl.name.span, help=help)
+    if needs(env, decl, module, "by", '"certainty"'):
+        _check_confidence(env, module, module.exprs["by"])
+
+
+def _written(decl: nodes.ModuleDecl) -> list[str]:
+    return [setting.key.name for setting in decl.settings]
+
+
+def _check_confidence(env: Env, module: ModuleDef, by: nodes.Expr) -> None:
+    result = required(module.signature.result)
+    match by:
+        case nodes.String(value="certainty"):
+            pass
+        case nodes.String(value="score"):
+            score = result.get("score") if isinstance(result, RecordType) else None
+            known = score is not None and is_number(score.type)
+            if not known and not isinstance(result, ErrorType):
+                message = f"`{show(result)}` has no field `score` that is a number"
+                env.ctx.report("bad-route", message, by.span, help=_BY)
+        case _:
+            inner = inner_env(env, module, out=module.signature.result)
+            inner.hint = "by"
+            if not is_number(type := inference.infer(inner, by)):
+                message = f"`by` says how sure an option is, and this is `{show(type)}`"
+                env.ctx.report("bad-route", message, by.span, help=_BY)
+
+
+def _check_option(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, option: nodes.Expr) -> None:
+    inner, place = inner_env(env, module), decl.signature.result.span
+    inner.hint = "to"
+    inference.check(inner, option, module.signature.result, "an option of `to`", place)
