@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -11,6 +12,7 @@ from lmc.check.scope import OptimizerSignature
 from lmc.check.types import Type
 from lmc.optimizers.events import Note
 from lmc.optimizers.routes import Module, reached_modules
+from lmc.runtime.budget import BudgetExceeded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +60,14 @@ class Context:
     def tell(self, text: str) -> None:
         """Report a sentence that a person should read."""
         self.report(Note(text, totals=self.trials.totals()))
+
+    @contextmanager
+    def until_spent(self) -> Iterator[None]:
+        """What is done inside ends where the budget does; what was found by then has to do."""
+        try:
+            yield
+        except BudgetExceeded:
+            self.tell("the budget ended the search")
 
     def modules(self) -> dict[str, Module]:
         """The modules that runs may come to and that may be changed, by name."""

@@ -23,7 +23,6 @@ from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.routes import Module
 from lmc.optimizers.trials import Mode
 from lmc.prompts.spec import Demo
-from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
 HINTS = (
@@ -64,7 +63,7 @@ async def instructions(
     Up to `candidates` instructions and as many sets of `demos` demonstrations for each module,
     `trials` combinations of them; `proposer` is the model that writes the instructions.
     """
-    try:
+    with context.until_spent():
         space = await _space(start, context, candidates, demos, threshold, teacher, proposer)
         sizes = space.dimensions()
         if not sizes:
@@ -74,9 +73,7 @@ async def instructions(
         build = partial(space.parameters, start)
         found = await bayesian_search(start, context, sizes, build, trials)
         return await best_of(Candidate("start", start), found, context) if found else start
-    except BudgetExceeded:
-        context.tell("the budget ended the search")
-        return start
+    return start
 
 
 @dataclass(frozen=True, slots=True)

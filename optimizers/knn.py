@@ -19,7 +19,6 @@ from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool
 from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.trials import Mode, parameters_key
-from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
 def _check_embedder(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
     name = options.get("embedder")
-    full = executor.pool.models.get(name, {}).get("name", name) if name else PREFIX
-    if not str(full).startswith(PREFIX):
+    if name is not None and not executor.pool.full_name(name).startswith(PREFIX):
         message = f"`{name}` is no embedding model that lmc knows"
         raise LmcError(error("unknown-model", message, help=f"write `{PREFIX}{name}`"))
 
@@ -61,7 +59,7 @@ async def knn(
     by its vectors races against likeness by words.
     """
     harvest = Harvest(context, threshold)
-    try:
+    with context.until_spent():
         if teacher is not None or not harvest.says_all():
             rows, mode = shuffled(context, "knn"), Mode(teacher, training=True)
             await harvest.gather(start, rows, pool, mode, "accepted runs")
@@ -79,9 +77,7 @@ async def knn(
             context.tell(NO_DEMOS)
             return start
         return await best_of(Candidate("start", start), list(rivals.values()), context)
-    except BudgetExceeded:
-        context.tell("the budget ended the search")
-        return start
+    return start
 
 
 def _with_nearest(

@@ -21,7 +21,6 @@ from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.racing import Candidate, Scores, best_of
 from lmc.optimizers.routes import Module
 from lmc.optimizers.trials import PLAIN, parameters_key
-from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.data import Row
 from lmc.runtime.parameters import Parameters
 
@@ -61,7 +60,7 @@ async def reflect(
         context.tell("no instruction may be changed")
         return start
     search = _Evolution(context, modules, width, minibatch, proposer)
-    try:
+    with context.until_spent():
         await search.begin(start)
         for number in range(rounds):
             if search.idle >= PATIENCE or not await search.breed(number):
@@ -70,9 +69,7 @@ async def reflect(
                 await search.merge(number)
         finalists = search.finalists()
         return await best_of(Candidate("start", start), finalists, context)
-    except BudgetExceeded:
-        context.tell("the budget ended the search")
-        return search.best(start)
+    return search.best(start)
 
 
 @dataclass(frozen=True, slots=True)

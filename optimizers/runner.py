@@ -61,8 +61,7 @@ class Runner:
     def model_names(self) -> tuple[str, ...]:
         """Full names of the models that a run of the target or a teacher may ask."""
         asked = [*self.metric.judge.models(self.plan.target), *self._teacher_models()]
-        names = (self.pool.bind(name).name for name in asked)
-        return tuple(str(self.pool.models.get(name, {}).get("name", name)) for name in names)
+        return tuple(self.pool.full_name(self.pool.bind(name).name) for name in asked)
 
     def preflight(self) -> Iterator[str]:
         """Find a missing extra, key, model or tool; gives what to warn of.

@@ -17,7 +17,6 @@ from lmc.optimizers.demonstrations import DemoPool, as_outputs, demo_of, pick_de
 from lmc.optimizers.describing import signature_text, value_text
 from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.routes import Module
-from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.parameters import Parameters
 
@@ -43,7 +42,7 @@ async def sec(
     No row is shown. `candidates` sets of `demos` race on dev rows, where there are any, else the
     first one is taken; `proposer` imagines the inputs.
     """
-    try:
+    with context.until_spent():
         pool = await _imagined(start, context, 2 * demos, proposer)
         rivals = []
         for number in range(candidates if pool else 0):
@@ -58,9 +57,7 @@ async def sec(
         if not context.select:
             return rivals[0].parameters
         return await best_of(Candidate("start", start), rivals, context)
-    except BudgetExceeded:
-        context.tell("the budget ended the search")
-        return start
+    return start
 
 
 async def _imagined(

@@ -17,7 +17,6 @@ from lmc.optimizers.describing import cut, rows_text, signature_text, value_text
 from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.preference import preferred
 from lmc.optimizers.trials import PLAIN
-from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.data import Row
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
@@ -51,7 +50,7 @@ async def spo(
         context.tell("no instruction may be changed, or there are no train rows")
         return start
     best = start
-    try:
+    with context.until_spent():
         for number in range(rounds):
             if context.trials.runs_left() < 2 * len(asked):
                 break
@@ -71,8 +70,6 @@ async def spo(
             context.tell(f"round {number + 1}, {module.name}: {won:+.2f} (from -1 to 1)")
             if won > 0:
                 best = changed
-    except BudgetExceeded:
-        context.tell("the budget ended the search")
     return best
 
 

@@ -20,7 +20,6 @@ from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.routes import Module
 from lmc.prompts.spec import BARE, REASONING
-from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
 MOVES = (
@@ -64,7 +63,7 @@ async def structure(
     the ways of reasoning itself, instead of selecting among those that are given.
     """
     best = start
-    try:
+    with context.until_spent():
         for module in context.modules().values():
             if module.role != "generate" or module.slots.frozen:
                 continue
@@ -78,8 +77,6 @@ async def structure(
                 context.tell(f"no structure could be composed for `{module.name}`")
                 continue
             best = await best_of(Candidate("start", best), rivals, context)
-    except BudgetExceeded:
-        context.tell("the budget ended the search")
     return best
 
 

@@ -17,7 +17,6 @@ from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.bayesian import bayesian_search
 from lmc.optimizers.racing import Candidate, best_of
 from lmc.optimizers.routes import reached_choices
-from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
 MOST_SHOWN = 8  # points of the front that are told
@@ -40,7 +39,7 @@ async def tune(start: Parameters, context: Context, *, trials: int = 32) -> Para
         context.tell(text)
         return start
     incumbent = Candidate("start", start, size=_calls(context, start))
-    try:
+    with context.until_spent():
         if math.prod(len(choice.options) for choice in choices.values()) <= trials:
             rivals = [
                 _candidate(context, start, choices, places)
@@ -58,9 +57,7 @@ async def tune(start: Parameters, context: Context, *, trials: int = 32) -> Para
         best = await best_of(incumbent, others, context)
         await _tell_front(context, [incumbent, *others])
         return best
-    except BudgetExceeded:
-        context.tell("the budget ended the search")
-        return start
+    return start
 
 
 def _candidate(

@@ -107,7 +107,7 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
             continue
         for call in group.calls:
             if getattr(call.bound.backend, "source", None) is None:
-                name = call.bound.settings.get("name", call.bound.name)
+                name = executor.pool.full_name(call.bound.name)
                 message = (
                     f"the weights of `{group.name}` cannot be trained: `{name}` runs elsewhere"
                 )

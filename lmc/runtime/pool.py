@@ -140,6 +140,10 @@ class ModelPool:
                     failure.add_note(f"fallback `{name}` failed too: {second}")
             raise
 
+    def full_name(self, name: str) -> str:
+        """The full name of a model, given as declared or in full."""
+        return str(self.models.get(name, {}).get("name") or name)
+
     def idle(self) -> bool:
         """Whether every model that was opened could take another request at once."""
         return not any(bound.slots.locked() for bound in self._bound.values())
@@ -280,7 +284,7 @@ class ModelPool:
     def _bind(self, name: str) -> BoundModel:
         own = self.models.get(name, {})
         settings = {**self.default, "base_dir": self._base_dir, **own}
-        full_name = str(own.get("name") or name)
+        full_name = self.full_name(name)
         backend, model = self._open(name, full_name, settings)
         local = backend.capabilities.local
         return BoundModel(
