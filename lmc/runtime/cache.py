@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ IN_MEMORY = Path(":memory:")  # a cache of this process, gone when it is closed
 _KEY_VERSION = 2
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _BUSY_TIMEOUT_S = 30.0
+_MOST_VALUES = 500  # of one query; old builds of SQLite take 999
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, created_s INTEGER);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
@@ -96,14 +97,35 @@ class Cache:
         self._pid = 0
         self._pending: dict[str, Answer] = {}
         self._committed: list[asyncio.Future[None]] = []  # one for each that waits
+        self._wanted: list[tuple[Sequence[str], asyncio.Future[dict[str, Answer]]]] = []
 
     def get(self, key: str) -> Answer | None:
         """Look up the answer under a key; it is marked as cached."""
-        row = self._rows("SELECT answer FROM answers WHERE key = ?", (key,))
-        if not row:
-            return None
-        self.hits += 1
-        return _answer_from_json(row[0][0])
+        return self.look_up([key]).get(key)
+
+    async def find(self, keys: Sequence[str]) -> dict[int, Answer]:
+        """Look up answers by place among keys; questions of one turn of the loop share a query.
+
+        Who asks goes on before whatever was stored later does, so nothing is overlooked in between.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._wanted:
+            loop.call_soon(self._find_wanted)
+        found: asyncio.Future[dict[str, Answer]] = loop.create_future()
+        self._wanted.append((keys, found))
+        answers = await found
+        return {place: answers[key] for place, key in enumerate(keys) if key in answers}
+
+    def look_up(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """The answers under those of the keys that have one; each is marked as cached."""
+        answers: dict[str, Answer] = {}
+        for start in range(0, len(keys), _MOST_VALUES):
+            some = keys[start : start + _MOST_VALUES]
+            places = ",".join("?" * len(some))
+            query = f"SELECT key, answer FROM answers WHERE key IN ({places})"  # noqa: S608
+            answers |= {key: _answer_from_json(text) for key, text in self._rows(query, some)}
+        self.hits += len(answers)
+        return answers
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep one answer; it is safe from a kill of this process when this returns."""
@@ -154,6 +176,13 @@ class Cache:
         add = "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
         with db:
             db.execute(f"INSERT INTO counters VALUES ('hits', ?) {add}", (self.hits,))  # noqa: S608
+
+    def _find_wanted(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        answers = self.look_up(list({key for keys, _ in wanted for key in keys}))
+        for _, found in wanted:
+            if not found.done():
+                found.set_result(answers)
 
     def _commit_pending(self) -> None:
         answers, waiting = self._pending, self._committed
@@ -258,9 +287,3 @@ def _answer_from_json(text: str) -> Answer:
         latency_ms=latency_ms,
         cached=True,
     )
-
-
-def answers_found(cache: Cache, keys: Iterable[str]) -> dict[int, Answer]:
-    """Look up answers by place in the sequence of keys."""
-    found = ((place, cache.get(key)) for place, key in enumerate(keys))
-    return {place: answer for place, answer in found if answer is not None}

@@ -229,16 +229,18 @@ def bind_inputs(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs by name with defaults filled in. Raises: LmcError[missing-input, unknown-input]."""
     env: dict[str, Any] = {}
     wrong: list[Diagnostic] = []
+    known = 0
     for port in graph.inputs:
         if port.name in inputs:
             env[port.name] = inputs[port.name]
+            known += 1
         elif port.has_default or port.train:
             env[port.name] = port.default
         else:
             message = f"`{graph.name}` needs an input `{port.name}: {port.type}`"
             wrong.append(error("missing-input", message, graph.span))
-    if wrong := [*_unknown_inputs(graph, inputs), *wrong]:
-        raise LmcError(*wrong)
+    if wrong or known < len(inputs):
+        raise LmcError(*_unknown_inputs(graph, inputs), *wrong)
     return env
 
 

@@ -11,7 +11,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,15 @@ class RunStore(Cache):
         super().__init__(path)
         self.behind = behind
 
-    def get(self, key: str) -> Answer | None:
-        """The answer under a key, of this run or of the cache behind."""
-        answer = super().get(key)
-        if answer is None and self.behind is not None:
-            answer = self.behind.get(key)
-            if answer is not None:
-                self.put(key, answer)
-        return answer
+    def look_up(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """The answers under some keys, of this run or of the cache behind."""
+        answers = super().look_up(keys)
+        if self.behind is not None and len(answers) < len(keys):
+            more = self.behind.look_up([key for key in keys if key not in answers])
+            if more:
+                self._write(more)
+            answers |= more
+        return answers
 
     async def store(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers in both."""

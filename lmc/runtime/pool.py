@@ -13,7 +13,7 @@ from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, warning
 from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
 from lmc.models.registry import TINY, open_backend
 from lmc.runtime.budget import Budget, BudgetExceeded, ModelBudgetExceeded, Reservation
-from lmc.runtime.cache import IN_MEMORY, Cache, answers_found, sample_keys
+from lmc.runtime.cache import IN_MEMORY, Cache, sample_keys
 from lmc.runtime.flights import Flights
 from lmc.runtime.retry import RetryPolicy
 from lmc.runtime.usage import Usage
@@ -189,7 +189,7 @@ class ModelPool:
     ) -> list[Answer]:
         """Answers from the cache, from equal requests in flight, and the rest from the backend."""
         keys = sample_keys(bound.backend.endpoint, request)
-        found = answers_found(cache, keys) if cache is not None else {}
+        found = await cache.find(keys) if cache is not None else {}
         if len(found) < request.n:
 
             def fetch(places: Sequence[int]) -> Awaitable[dict[int, Answer]]:

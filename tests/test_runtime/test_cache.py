@@ -79,6 +79,17 @@ def test_keys():
     assert sample_keys("here", zero[0]) == sample_keys("here", zero[1])
 
 
+async def test_questions_of_one_turn_share_a_query(cache, monkeypatch):
+    for i in range(3):
+        cache.put(str(i), FULL)
+    queries = []
+    rows = cache._rows
+    monkeypatch.setattr(cache, "_rows", lambda *query: queries.append(query) or rows(*query))
+    found = await asyncio.gather(cache.find(["0", "x", "1"]), cache.find(["1"]), cache.find(["y"]))
+    assert [sorted(answers) for answers in found] == [[0, 2], [0], []]
+    assert len(queries) == 1 and found[1][0] == FULL and found[1][0].cached
+
+
 async def test_answers_stored_together_share_a_commit(cache):
     cache.get("opens it")
     commits = []
