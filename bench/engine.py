@@ -47,7 +47,7 @@ def prompts(requests: int, demos: int) -> Prompts:
     layout, found = ChatLayout(), []
     while len(found) < requests:
         if case := draw_case(rng, task, unseen=True):
-            found.append(tuple(layout.render(task.spec, shown, case.inputs)))
+            found.append(tuple(layout.prompt(task.spec, shown)(case.inputs)))
     return found
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from lmc.prompts import turns
 from lmc.prompts.reading import read_fields
-from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Message
+from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import describe_type, render_value
 
 
@@ -30,11 +30,9 @@ class ChatLayout:
 
     name = "chat"
 
-    def render(
-        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
-    ) -> list[Message]:
-        """Lay the call out as turns of a chat."""
-        return turns.turns(self, spec, demos, inputs)
+    def prompt(self, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
+        """Lay calls out as turns of a chat."""
+        return turns.turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Take each field from its mark to the next known mark; a bare result is the whole text."""

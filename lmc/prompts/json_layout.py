@@ -24,7 +24,7 @@ from lmc.prompts.spec import (
     CallSpec,
     Demo,
     FieldSpec,
-    Message,
+    Prompt,
 )
 from lmc.prompts.turns import turns
 from lmc.values.schema import described, json_schema, object_schema
@@ -35,11 +35,9 @@ class JsonLayout:
 
     name = "json"
 
-    def render(
-        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
-    ) -> list[Message]:
-        """Lay the call out as turns of a chat."""
-        return turns(self, spec, demos, inputs)
+    def prompt(self, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
+        """Lay calls out as turns of a chat."""
+        return turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read the last object with a known key; a bare value may also stand alone."""

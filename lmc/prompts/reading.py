@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmc.check.types import Field, RecordType
@@ -18,10 +18,9 @@ def read_fields(spec: CallSpec, parts: Mapping[str, str], text: str, mark: str) 
     """
     if spec.bare:
         return {BARE: parse_value(spec.result, parts.get(BARE, text))}
-    needed = [f for f in spec.outputs if f.name not in _left_out(spec)]
     if not set(parts) - set(spec.thoughts):
-        return _read_unmarked(spec, needed, text, mark)
-    _require(spec, needed, parts, mark)
+        return _read_unmarked(spec, text, mark)
+    _require(spec, spec.needed, parts, mark)
     return {f.name: parse_value(f.type, parts[f.name]) for f in spec.outputs if f.name in parts}
 
 
@@ -34,22 +33,18 @@ def read_object(spec: CallSpec, text: str) -> dict[str, Any]:
         return {}
 
 
-def _read_unmarked(spec: CallSpec, needed: list[FieldSpec], text: str, mark: str) -> dict[str, Any]:
-    found = read_object(spec, text)
+def _read_unmarked(spec: CallSpec, text: str, mark: str) -> dict[str, Any]:
+    found, needed = read_object(spec, text), spec.needed
     if len(needed) == 1 and needed[0].name not in found:
         return {needed[0].name: parse_value(needed[0].type, text)}
-    _require(spec, needed if found else list(spec.outputs), found, mark)
+    _require(spec, needed if found else spec.outputs, found, mark)
     return found
 
 
-def _require(spec: CallSpec, needed: list[FieldSpec], found: Mapping[str, Any], mark: str) -> None:
+def _require(
+    spec: CallSpec, needed: Sequence[FieldSpec], found: Mapping[str, Any], mark: str
+) -> None:
     for field in needed:
         if field.name not in found:
             wanted = ", ".join(mark.format(f.name) for f in spec.outputs)
             raise ParseFailure(f"{mark.format(field.name)} is missing; reply with {wanted}")
-
-
-def _left_out(spec: CallSpec) -> set[str]:
-    """Find the fields that an answer may lack: thoughts, and those with a default."""
-    fields = spec.result.fields if isinstance(spec.result, RecordType) else ()
-    return {*spec.thoughts, *(f.name for f in fields if f.has_default)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,22 +38,21 @@ class CallSpec:
     requirements: tuple[str, ...] = ()  # `require:` expressions as written
     # The outputs that are no part of the result; an answer may lack them.
     thoughts: tuple[str, ...] = field(init=False, compare=False)
+    # The outputs that an answer must have: neither thoughts nor fields with a default.
+    needed: tuple[FieldSpec, ...] = field(init=False, compare=False)
+    bare: bool = field(init=False, compare=False)  # one value without marks around it
+    plain_text: bool = field(init=False, compare=False)  # a bare string, taken as it is
 
     def __post_init__(self) -> None:
         fields = self.result.fields if isinstance(self.result, RecordType) else None
         own = {BARE} if fields is None else {f.name for f in fields}
         thoughts = tuple(f.name for f in self.outputs if f.name not in own)
+        optional = {*thoughts, *(f.name for f in fields or () if f.has_default)}
+        bare = fields is None and len(self.outputs) == 1
         object.__setattr__(self, "thoughts", thoughts)
-
-    @property
-    def bare(self) -> bool:
-        """True where the answer is one value without marks around it."""
-        return not isinstance(self.result, RecordType) and len(self.outputs) == 1
-
-    @property
-    def plain_text(self) -> bool:
-        """True where the answer is a plain string: the text is taken as it is."""
-        return self.bare and isinstance(self.result, StrType)
+        object.__setattr__(self, "needed", tuple(f for f in self.outputs if f.name not in optional))
+        object.__setattr__(self, "bare", bare)
+        object.__setattr__(self, "plain_text", bare and isinstance(self.result, StrType))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,9 @@ class Demo:
     origin: str = field(default="example", compare=False)
 
 
+Prompt = Callable[[Mapping[str, Any]], list[Message]]  # from JSON values by parameter name
+
+
 class ParseFailure(Exception):
     """A model's text does not give the outputs; the message is fit to be shown to the model."""
 
@@ -78,10 +80,8 @@ class Layout(Protocol):
 
     name: str
 
-    def render(
-        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
-    ) -> list[Message]:
-        """Messages for the inputs (JSON values by parameter name)."""
+    def prompt(self, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
+        """What lays calls out as messages; what does not hang on their inputs is laid out once."""
         ...
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lmc.check.types import JSON
 from lmc.diagnostics import LmcError, error
-from lmc.prompts.spec import CallSpec, Demo, Layout, Message, told_requirements
+from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
 
 MAX_PROMPT_LEN = 1_000_000  # characters of one message
@@ -40,23 +40,25 @@ class TemplateLayout:
                 names = meta.find_undeclared_variables(environment.parse(text))
                 self._shows_demos |= "demos" in names
 
-    def render(
-        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
-    ) -> list[Message]:
+    def prompt(self, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
         """Lay out the system message, the demonstrations, and the question.
 
         There is no system message where only the user's template is given, and no turn for a
         demonstration where a template shows them itself. Raises: LmcError[bad-template].
         """
-        slots = self._slots(spec, demos)
-        messages = self._system(spec, slots | dict(inputs))
+        slots, shown = self._slots(spec, demos), []
         for demo in () if self._shows_demos else demos:
             question = self._user(spec, slots | dict(demo.inputs), demo.inputs)
-            messages.append({"role": "user", "content": question})
+            shown.append({"role": "user", "content": question})
             answer = self.layout.answer_text(spec, demo.outputs)
-            messages.append({"role": "assistant", "content": answer})
-        question = self._user(spec, slots | dict(inputs), inputs)
-        return [*messages, {"role": "user", "content": question}]
+            shown.append({"role": "assistant", "content": answer})
+
+        def messages(inputs: Mapping[str, Any]) -> list[Message]:
+            names = slots | dict(inputs)
+            question = {"role": "user", "content": self._user(spec, names, inputs)}
+            return [*self._system(spec, names), *shown, question]
+
+        return messages
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read the answer as the layout does."""

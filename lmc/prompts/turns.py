@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmc.prompts.spec import CallSpec, Demo, Layout, Message, told_requirements
+from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 
 
-def turns(
-    layout: Layout, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
-) -> list[Message]:
+def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
     """One system message, two messages a demonstration, and the question."""
-    messages = [{"role": "system", "content": system_text(layout, spec)}]
+    opening = [{"role": "system", "content": system_text(layout, spec)}]
     for demo in demos:
-        messages.append({"role": "user", "content": layout.inputs_text(spec, demo.inputs)})
-        messages.append({"role": "assistant", "content": layout.answer_text(spec, demo.outputs)})
-    return [*messages, {"role": "user", "content": layout.inputs_text(spec, inputs)}]
+        opening.append({"role": "user", "content": layout.inputs_text(spec, demo.inputs)})
+        opening.append({"role": "assistant", "content": layout.answer_text(spec, demo.outputs)})
+
+    def messages(inputs: Mapping[str, Any]) -> list[Message]:
+        return [*opening, {"role": "user", "content": layout.inputs_text(spec, inputs)}]
+
+    return messages
 
 
 def system_text(layout: Layout, spec: CallSpec) -> str:

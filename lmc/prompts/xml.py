@@ -23,7 +23,7 @@ from lmc.prompts.spec import (
     CallSpec,
     Demo,
     FieldSpec,
-    Message,
+    Prompt,
 )
 from lmc.prompts.turns import turns
 from lmc.prompts.values import describe_type, render_value
@@ -34,11 +34,9 @@ class XmlLayout:
 
     name = "xml"
 
-    def render(
-        self, spec: CallSpec, demos: tuple[Demo, ...], inputs: Mapping[str, Any]
-    ) -> list[Message]:
-        """Lay the call out as turns of a chat."""
-        return turns(self, spec, demos, inputs)
+    def prompt(self, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
+        """Lay calls out as turns of a chat."""
+        return turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read each field between its tags; a last tag may be left open."""

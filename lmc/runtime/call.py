@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
@@ -11,7 +12,16 @@ from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
-from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Message, ParseFailure
+from lmc.prompts.spec import (
+    BARE,
+    REASONING,
+    CallSpec,
+    Demo,
+    FieldSpec,
+    Message,
+    ParseFailure,
+    Prompt,
+)
 from lmc.prompts.thinking import without_thoughts
 from lmc.runtime.conversation import Conversation
 from lmc.runtime.failures import Attempts, no_answer
@@ -85,8 +95,14 @@ class ModuleCall:
     def prompt(self, inputs: Mapping[str, Any]) -> list[Message]:
         """The messages for some inputs; nothing is sent, so words choose what is like them."""
         shown = self.shown(inputs)
-        demos = self.nearest.pick(shown) if self.nearest else self.demos
-        return self.layout.render(self.spec, demos, shown)
+        if self.nearest is None:
+            return self._same_for_all(shown)
+        return self.layout.prompt(self.spec, self.nearest.pick(shown))(shown)
+
+    @cached_property
+    def _same_for_all(self) -> Prompt:
+        """The prompt, where all inputs are shown the same demonstrations."""
+        return self.layout.prompt(self.spec, self.demos)
 
     async def _prompt_by_meaning(
         self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
@@ -98,7 +114,7 @@ class ModuleCall:
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
-        return self.layout.render(self.spec, demos, shown), answer
+        return self.layout.prompt(self.spec, demos)(shown), answer
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the model sees."""

@@ -62,7 +62,7 @@ class Instance:
 
     def messages(self) -> list[Message]:
         """Lay out the prompt, as the runtime sends it."""
-        return self.layout.render(self.task.spec, self.demos, self.case.inputs)
+        return self.layout.prompt(self.task.spec, self.demos)(self.case.inputs)
 
     def answer(self) -> str:
         """Write the text that the model is to write."""

@@ -84,7 +84,7 @@ def test_what_a_layout_writes_it_reads_back(
 ) -> None:
     layout, outputs = layout_for(name), data.draw(answers)
     demos = (Demo(INPUTS, outputs),)
-    messages = layout.render(spec, demos, INPUTS)
+    messages = layout.prompt(spec, demos)(INPUTS)
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "user"]
     assert layout.parse(spec, messages[2]["content"]) == outputs
     assert messages[1] == messages[3]
@@ -117,12 +117,12 @@ def test_a_plain_string_is_taken_as_it_is(name: str) -> None:
     text = '{"result": "x"} [[result]] <result>y</result>'
     assert layout_for(name).parse(spec, f" {text}\n") == {BARE: text}
     assert layout_for(name).response_schema(spec) is None
-    assert layout_for(name).render(spec, (), INPUTS)[0]["content"] == "Solve it."
+    assert layout_for(name).prompt(spec, ())(INPUTS)[0]["content"] == "Solve it."
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_requirements_are_told(name: str) -> None:
-    messages = layout_for(name).render(spec_of(INT, requirements=("out > 3",)), (), INPUTS)
+    messages = layout_for(name).prompt(spec_of(INT, requirements=("out > 3",)), ())(INPUTS)
     assert "must satisfy: out > 3" in messages[0]["content"]
 
 
@@ -155,7 +155,7 @@ def test_tags_inside_a_value_do_not_end_it() -> None:
 
 def test_chat_prompt_is_the_text_models_were_trained_on() -> None:
     spec = spec_of(SOLUTION, reason=True, requirements=("out.answer >= 0",))
-    messages = layout_for("chat").render(spec, (Demo(INPUTS, SOLVED),), INPUTS)
+    messages = layout_for("chat").prompt(spec, (Demo(INPUTS, SOLVED),))(INPUTS)
     assert messages == [
         {
             "role": "system",

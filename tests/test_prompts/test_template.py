@@ -22,7 +22,7 @@ DEMOS = (Demo({"question": "Who?", "notes": [], "n": 1}, {BARE: 7}),)
 
 
 def contents(template: dict[str, str], demos: tuple[Demo, ...] = ()) -> list[str]:
-    return [m["content"] for m in layout_for("chat", template).render(SPEC, demos, INPUTS)]
+    return [m["content"] for m in layout_for("chat", template).prompt(SPEC, demos)(INPUTS)]
 
 
 def test_parameters_and_slots_are_shown() -> None:
@@ -94,5 +94,5 @@ def test_what_a_template_may_not_do_is_a_diagnostic(text: str) -> None:
 def test_input_text_is_never_a_template() -> None:
     layout = layout_for("chat", {"user": "{{ question }}"})
     spec = CallSpec("", (FieldSpec("question", JSON),), (FieldSpec(BARE, STR),), STR)
-    messages = layout.render(spec, (), {"question": "{{ 7 * 7 }}"})
+    messages = layout.prompt(spec, ())({"question": "{{ 7 * 7 }}"})
     assert messages == [{"role": "user", "content": "{{ 7 * 7 }}"}]
