@@ -55,6 +55,7 @@ def main(out: Path, files: Sequence[Path]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams["svg.fonttype"] = "none"  # words stay words
     from matplotlib import pyplot
 
     runs = read(files)
@@ -88,7 +89,10 @@ def main(out: Path, files: Sequence[Path]) -> None:
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.25)
     handles, labels = next(iter(drawn.values())).get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(names), frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(names), 2 * columns),
+        frameon=False,
+    )  # fmt: skip
     figure.savefig(out)
     click.echo(f"wrote {out}")
 
