@@ -10,7 +10,7 @@ from typing import Any
 
 from lmc.check.program import Choice, options_of
 from lmc.check.types import ListType
-from lmc.ir.graph import Graph, Node, ProgramGraph, routes
+from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class _Counter:
                 width, count = self.bound(node.attrs["width"]), self.expansions(node)
                 return _times((f"{count} × {width}", count * width), step)
             case "route":
-                options = list(routes(bodies).values())
+                options = list(route_options(bodies).values())
                 by = bodies.get("by", _NOTHING)
                 if node.attrs["by"] == "case":
                     return _sum([by, _dearest_of(options)])

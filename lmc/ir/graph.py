@@ -159,7 +159,7 @@ class ProgramGraph:
     version: int = FORMAT_VERSION
 
 
-def routes(bodies: Mapping[str, T]) -> dict[str, T]:
+def route_options(bodies: Mapping[str, T]) -> dict[str, T]:
     """The options of a route, by case or number, in order: the bodies whose key begins `to.`."""
     return {k.removeprefix(OPTION): v for k, v in bodies.items() if k.startswith(OPTION)}
 

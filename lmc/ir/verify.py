@@ -12,7 +12,7 @@ from lmc.check.program import Choice, options_of
 from lmc.check.subtyping import is_subtype
 from lmc.check.types import BoolType, ErrorType, ListType, Type
 from lmc.ir.functions import FUNCTIONS
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, routes
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, route_options
 
 
 class GraphFault(Exception):
@@ -132,7 +132,7 @@ def _map_variables(place: Place) -> list[str]:
 
 
 def _options_fit(place: Place) -> bool:
-    options = routes(place.node.bodies).values()
+    options = route_options(place.node.bodies).values()
     return all(_fits(option.result, place.node.type) for option in options)
 
 
@@ -220,7 +220,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "route": (
         ("names its inputs", _named_inputs),
         _has("by"),
-        ("has options", lambda p: bool(routes(p.node.bodies))),
+        ("has options", lambda p: bool(route_options(p.node.bodies))),
         _given(_names_and("out")),
         ("each option is of its type", _options_fit),
     ),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lmc.check.program import Choice
-from lmc.ir.graph import Graph, Node, ProgramGraph, routes
+from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
 
 Kind = Literal[
     "input", "output", "generate", "critique", "revise", "adjudicate", "act", "tool", "decide",
@@ -249,7 +249,7 @@ def _agent(painter: _Painter, node: Node, args: list[Sources], into: Cluster) ->
 
 
 def _route(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
-    options = routes(node.bodies)
+    options = route_options(node.bodies)
     key, first = next(iter(node.bodies.items()))
     name = first.name.removesuffix(f".{key}")
     by = node.attrs["by"]

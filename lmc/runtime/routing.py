@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
-from lmc.ir.graph import routes
+from lmc.ir.graph import route_options
 from lmc.runtime.budget import ModelBudgetExceeded
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, Step
@@ -31,7 +31,7 @@ async def perform_route(executor: Executor, step: Step, args: list[Any], scope: 
 
 async def _by_case(executor: Executor, step: Step, env: Mapping[str, Any], scope: Scope) -> Any:
     """The option of the case; where speculation has room for all, they begin before it is known."""
-    options, speculation = routes(step.bodies), executor.speculation
+    options, speculation = route_options(step.bodies), executor.speculation
 
     def run(option: Plan) -> Coroutine[Any, Any, Any]:
         return executor.run_plan(option, env, scope.at(1))
@@ -53,7 +53,7 @@ async def _escalate(executor: Executor, step: Step, env: Mapping[str, Any], scop
     One that gives no usable answer, or whose model has used up its own budget, is passed over.
     """
     threshold = executor.resolve(step.node.attrs["threshold"])
-    options = list(routes(step.bodies).values())
+    options = list(route_options(step.bodies).values())
     tried: dict[int, Any] = {}
     sure: dict[int, float] = {}
     failure: LmcError | None = None
