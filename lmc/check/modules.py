@@ -27,6 +27,7 @@ from lmc.check.types import (
     Type,
     UnionType,
     greatest_score,
+    score_type,
 )
 from lmc.diagnostics import Label
 from lmc.source import Span
@@ -99,8 +100,7 @@ def _check_gain(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Ty
     """Without a score there is no telling whether a revision gained anything."""
     stop = module.settings.get("stop_early")
     rules = options_of(stop)
-    score = verdict.get("score") if isinstance(verdict, RecordType) else None
-    if "no_gain" in rules and score is None and not isinstance(verdict, ErrorType):
+    if "no_gain" in rules and score_type(verdict) is None and not isinstance(verdict, ErrorType):
         place = next(s.value.span for s in decl.settings if s.key.name == "stop_early")
         message = f"`no_gain` goes by the verdict's score, and `{show(verdict)}` has none"
         env.ctx.report("bad-verdict", message, place)
@@ -217,8 +217,8 @@ def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
 
 
 def _check_by_score(env: Env, result: Type, place: Span) -> None:
-    score = result.get("score") if isinstance(result, RecordType) else None
-    if (score is None or not is_number(score.type)) and not isinstance(result, ErrorType):
+    score = score_type(result)
+    if (score is None or not is_number(score)) and not isinstance(result, ErrorType):
         message = f"`{show(result)}` has no field `score` that is a number"
         env.ctx.report("bad-vote", message, place, help="write `by: out.field` for another one")
 
@@ -356,8 +356,7 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         inner.hint = "value"
         expr = module.exprs["value"]
         type = inference.infer(inner, expr)
-        score = type.get("score") if isinstance(type, RecordType) else None
-        if not is_number(score.type if score else type):
+        if not is_number(score_type(type) or type):
             message = f"`value` is a number or a verdict with a score; this is `{show(type)}`"
             env.ctx.report("bad-search", message, expr.span)
     if "until" in module.exprs:

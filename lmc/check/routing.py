@@ -8,7 +8,7 @@ from lmc.check.given import inner_env, needs
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_number, required, show, widen
-from lmc.check.types import EnumType, ErrorType, LiteralType, RecordType
+from lmc.check.types import EnumType, ErrorType, LiteralType, score_type
 from lmc.diagnostics import did_you_mean
 from lmc.syntax import nodes
 
@@ -80,16 +80,12 @@ def _check_escalation(
 ) -> None:
     for option in options:
         _check_option(env, decl, module, option)
-    if "threshold" not in module.settings and "threshold" not in _written(decl):
+    if all(setting.key.name != "threshold" for setting in decl.settings):
         message = f"the route `{decl.name.name}` needs `threshold:`"
         help = "an option whose `by` reaches it is taken: write `threshold: 0.5`"
         env.ctx.report("missing-setting", message, decl.name.span, help=help)
     if needs(env, decl, module, "by", '"certainty"'):
         _check_confidence(env, module, module.exprs["by"])
-
-
-def _written(decl: nodes.ModuleDecl) -> list[str]:
-    return [setting.key.name for setting in decl.settings]
 
 
 def _check_confidence(env: Env, module: ModuleDef, by: nodes.Expr) -> None:
@@ -98,9 +94,8 @@ def _check_confidence(env: Env, module: ModuleDef, by: nodes.Expr) -> None:
         case nodes.String(value="certainty"):
             pass
         case nodes.String(value="score"):
-            score = result.get("score") if isinstance(result, RecordType) else None
-            known = score is not None and is_number(score.type)
-            if not known and not isinstance(result, ErrorType):
+            score = score_type(result)
+            if (score is None or not is_number(score)) and not isinstance(result, ErrorType):
                 message = f"`{show(result)}` has no field `score` that is a number"
                 env.ctx.report("bad-route", message, by.span, help=_BY)
         case _:

@@ -198,10 +198,15 @@ SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", T
 BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
 
 
+def score_type(type: Type) -> Type | None:
+    """The type of a record's field `score`; None where there is none."""
+    score = type.get("score") if isinstance(type, RecordType) else None
+    return score.type if score else None
+
+
 def greatest_score(type: Type) -> float | None:
     """The greatest value of a record's field `score`, where it has one and none is negative."""
-    score = type.get("score") if isinstance(type, RecordType) else None
-    bounds = score.type if score else None
+    bounds = score_type(type)
     if not isinstance(bounds, IntType | FloatType) or bounds.low is None or bounds.low < 0:
         return None
     return bounds.high

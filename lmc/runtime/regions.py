@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lmc.check.types import RecordType
+from lmc.check.types import score_type
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.runtime.acting import perform_agent
@@ -165,8 +165,7 @@ class _Refinement:
     @property
     def _scored(self) -> bool:
         """Whether judging the last draft can still tell which one to return."""
-        result = self.bodies["check"].graph.result
-        return isinstance(result, RecordType) and result.get("score") is not None
+        return score_type(self.bodies["check"].graph.result) is not None
 
     def _best(self) -> int:
         """The best-scored draft, the later one of equals; the last where there are no scores."""
