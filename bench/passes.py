@@ -1,6 +1,6 @@
 """What the passes save: programs of the library on the local engine, before and after all passes.
 
-`python bench/passes.py [--rows 24] [--rounds 3]`. Both run the same word problems on lmc/tiny under
+`python bench/passes.py [--rows 96] [--rounds 3]`. Both run the same word problems on lmc/tiny under
 one seed, without a cache, in turns; their results have to be equal. Prompt tokens sent are those of
 all requests; tokens read are those that the engine computed, the rest came from a shared prefix.
 """
@@ -11,7 +11,6 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,6 +19,7 @@ from typing import Any
 
 import click
 
+from lmc.models.base import Answer, Request
 from lmc.models.transformers_local import Transformers
 from lmc.passes.pipeline import run_passes
 from lmc.runtime.program import Program, check_file, lower_checked
@@ -71,12 +71,21 @@ class Run:
     calls: int
     sent: int
     read: int
+    written: int
 
 
 class Counted(Transformers):
-    """The local engine; counts the prompt tokens that it computes."""
+    """The local engine; counts what it is asked, and the prompt tokens that it computes."""
 
-    read = 0
+    calls = sent = read = written = 0
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        """Answer, and count; what was cancelled counts as a call."""
+        Counted.calls += request.n
+        answers = await super().generate(request)
+        Counted.sent += sum(answer.prompt_tokens for answer in answers)
+        Counted.written += sum(answer.completion_tokens for answer in answers)
+        return answers
 
     @staticmethod
     def load(source: str) -> Any:
@@ -94,22 +103,16 @@ class Counted(Transformers):
 
 def run(program: Program, rows: Sequence[dict[str, str]]) -> Run:
     """All rows once."""
-    read, used = Counted.read, copy(program.pool.usage)
+    before = (Counted.calls, Counted.sent, Counted.read, Counted.written)
     start = time.perf_counter()
     results = program.main.batch(rows)
     seconds = time.perf_counter() - start
-    after = program.pool.usage
-    return Run(
-        [str(result) for result in results],
-        seconds,
-        after.calls - used.calls,
-        after.prompt_tokens - used.prompt_tokens,
-        Counted.read - read,
-    )
+    after = (Counted.calls, Counted.sent, Counted.read, Counted.written)
+    return Run([*map(str, results)], seconds, *(b - a for a, b in zip(before, after)))
 
 
 @click.command()
-@click.option("--rows", "count", default=24, show_default=True)
+@click.option("--rows", "count", default=96, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--only", help="Of these programs only, with commas.")
 def main(count: int, rounds: int, only: str | None) -> None:
@@ -118,10 +121,10 @@ def main(count: int, rounds: int, only: str | None) -> None:
     rows = [{"question": str(problems(rng)["problem"])} for _ in range(count)]
     backend = Counted(str(MODEL_DIR))
     click.echo(
-        "| program | equal | calls | prompt tokens sent | prompt tokens read"
+        "| program | equal | calls | prompt tokens sent | prompt tokens read | tokens written"
         " | time (least to most) |"
     )
-    click.echo("|---|---|---|---|---|---|")
+    click.echo("|---|---|---|---|---|---|---|")
     files = {name: LIBRARY / f"{name}.lmp" for name in PROGRAMS}
     for name, text in WRITTEN.items():
         files[name] = Path(f"{name.replace(' ', '_')}.lmp")
@@ -145,7 +148,7 @@ def line(name: str, runs: list[list[Run]]) -> str:
     return (
         f"| {name} | {equal} of {len(before.results)}"
         f" | {before.calls} → {after.calls} | {before.sent:,} → {after.sent:,}"
-        f" | {before.read:,} → {after.read:,}"
+        f" | {before.read:,} → {after.read:,} | {before.written:,} → {after.written:,}"
         f" | {100 * (median(shares) - 1):+.0f} % ({100 * (shares[0] - 1):+.0f} to"
         f" {100 * (shares[-1] - 1):+.0f}) |"
     )

@@ -71,7 +71,7 @@ async def _reason(call: ModuleCall, gold: Demo) -> dict[str, Any] | None:
     told = {**messages[-1], "content": messages[-1]["content"] + HINT.format(wanted)}
     request = replace(call.request, messages=(*messages[:-1], told))
     try:
-        answer = await call.ask(call.model, request, batched=False)
+        answer = await call.ask(call.model, request)
         outputs = call.read(answer.text)
     except (ModelFailure, ParseFailure, LmcError):  # the budget's end included
         return None

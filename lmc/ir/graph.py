@@ -11,7 +11,7 @@ Node ops, their inputs, attributes and bodies:
     const    -                   value                                  -
     choice   -                   choice (Choice)                        -
     op       operands            fn (of FUNCTIONS), name? names? by?    -
-    model    module's inputs     slots (Slots), role, names             require?, check?
+    model    module's inputs     slots (Slots), role, names, steady?    require?, check?
     call     arguments           target                                 -
     tool     arguments           target (tool name)                     -
     map      iterable(s), free   count, free (names), in_flight?        item, filter?

@@ -14,6 +14,7 @@ from lmc.passes.fuse_samples import fuse_samples
 from lmc.passes.inline import inline
 from lmc.passes.prefix_first import prefix_first
 from lmc.passes.split_maps import split_maps
+from lmc.passes.steady_calls import steady_calls
 
 Pass = Callable[[ProgramGraph, PassContext], ProgramGraph]
 
@@ -22,6 +23,7 @@ PASSES: tuple[Pass, ...] = (
     constant_folding,
     common_calls,
     dead_code,
+    steady_calls,
     early_exit,
     fuse_samples,
     split_maps,

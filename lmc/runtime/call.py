@@ -23,6 +23,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
+from lmc.runtime.cache import Memory
 from lmc.runtime.conversation import Conversation
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
@@ -60,6 +61,7 @@ class ModuleCall:
         self.embedder = parameters.embedder
         self.by_meaning = self._by_meaning(count)
         self.request = self._request(parameters.adapter)
+        self.steady = bool(node.attrs.get("steady")) and self._temperature() == 0
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
@@ -81,11 +83,18 @@ class ModuleCall:
             return await Conversation(self, inputs, scope, messages, answer).result()
         return await Conversation(self, inputs, scope, self.prompt(inputs)).result()
 
-    async def ask(self, model: str | None, request: Request, *, batched: bool) -> Answer:
+    async def ask(
+        self,
+        model: str | None,
+        request: Request,
+        *,
+        batched: bool = False,
+        memory: Memory | None = None,
+    ) -> Answer:
         """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
 
         def send(request: Request) -> Awaitable[list[Answer]]:
-            return self.executor.pool.ask(model, request, **self.policy)
+            return self.executor.pool.ask(model, request, memory=memory, **self.policy)
 
         if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
             return await self.executor.batcher.ask(self, request, send)
@@ -186,6 +195,10 @@ class ModuleCall:
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),
         )
+
+    def _temperature(self) -> float | None:
+        own = self.request.sampling.temperature
+        return self.bound.sampling.temperature if own is None else own
 
     def _decoding(self) -> dict[str, Any]:
         own = {k: self.own[k] for k in SAMPLING if k in self.own and k != "stop"}

@@ -81,12 +81,14 @@ class Conversation:
 
     def _tries(self) -> Iterator[tuple[str | None, int]]:
         """Models with sample indices: a retry is another sample."""
+        sample = 0 if self.call.steady else self.scope.sample
         for turn, model in enumerate(self.call.models()):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):
-                yield model, self.scope.sample + RETRY_STRIDE * retry
+                yield model, sample + RETRY_STRIDE * retry
 
     async def _ask(self, model: str | None, index: int, messages: list[Message]) -> Answer:
         call, scope = self.call, self.scope
+        memory = scope.run.memory if call.steady else None
         self.attempts.count += 1
         self.attempts.messages = messages
         known, logprobs = call.request, scope.certainty is not None or self._studied()
@@ -96,7 +98,7 @@ class Conversation:
             known.n, index, logprobs, known.timeout_s, listener,
         )  # fmt: skip
         try:
-            answer = await call.ask(model, request, batched=scope.batched)
+            answer = await call.ask(model, request, batched=scope.batched, memory=memory)
         except ModelFailure as failure:
             name = model or call.bound.name
             raise no_answer(

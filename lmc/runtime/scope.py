@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Node
+from lmc.runtime.cache import Memory
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Run:
     listener: Callable[[str], None] | None = None  # hears the text of `spoken` as it comes
     spoken: Node | None = None
     seat: Seat | None = None  # in a batch whose votes share their samples out by difficulty
+    memory: Memory = field(default_factory=Memory)  # of calls that are asked once for equal inputs
 
 
 @dataclass(slots=True)
