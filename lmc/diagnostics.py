@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from lmc.frozen import frozen
 from lmc.source import Source, Span
 
 Severity = Literal["error", "warning"]
 Format = Literal["text", "concise", "json"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Label:
     """Says what stands at a span, in a few words (may be empty)."""
 
@@ -22,7 +22,7 @@ class Label:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diagnostic:
     """One finding: a slug as code, a headline that stands alone, labels that say where.
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lmc.frozen import frozen
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -42,7 +44,7 @@ class Source:
         return len(self._line_starts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Span:
     """A half-open range of character offsets in one source."""
 

@@ -9,9 +9,9 @@ paired, as at the gate.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lmc.check.types import BOOL, FloatType
+from lmc.frozen import frozen
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, signed
 from lmc.optimizers.routes import reached_nodes
@@ -72,7 +72,7 @@ async def ablate(
     return changed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Part:
     """Something that can be left out."""
 

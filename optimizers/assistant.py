@@ -7,12 +7,12 @@ of the compilation, as everything else does.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from lmc.check import check_program
+from lmc.frozen import frozen
 from lmc.ir.graph import ProgramGraph
 from lmc.ir.lower import lower
 from lmc.runtime.concurrency import for_all
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmc.runtime.pool import ModelPool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """One question: a module of `assistant.lmp`, its inputs, and which sample is wanted."""
 
@@ -38,7 +38,7 @@ Answered = tuple[Question, Trace, Any]  # the last one is the answer, None where
 Keep = Callable[[Sequence[Answered]], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assistant:
     """Asks the modules of `assistant.lmp`; `model` answers unless a question's asker names one.
 

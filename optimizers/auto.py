@@ -8,11 +8,12 @@ are to come; calls that a step does not need go to the next.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from lmc.check.types import BOOL, OptionalType
+from lmc.frozen import frozen
 from lmc.optimizers.acquiring import Harvest
 from lmc.optimizers.base import REGISTRY, Context, optimizer
 from lmc.optimizers.routes import reached_choices
@@ -58,7 +59,7 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None = No
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chosen:
     """A step, why it was chosen, and its part of the budget against that of the others."""
 

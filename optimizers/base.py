@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lmc.check.scope import OptimizerSignature
 from lmc.check.types import Type
+from lmc.frozen import frozen
 from lmc.optimizers.events import Note
 from lmc.optimizers.routes import Module, reached_modules
 from lmc.runtime.budget import BudgetExceeded
@@ -33,7 +33,7 @@ Check = Callable[["Executor", str, Mapping[str, Any]], None]
 Goal = Literal["better", "cheaper"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Context:
     """What an optimizer may look at: never a row that confirms or tests its result.
 
@@ -85,7 +85,7 @@ class Optimize(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Optimizer:
     """A registered optimizer: its declared options, what it does in a line, and its paper."""
 

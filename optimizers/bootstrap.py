@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
+from lmc.frozen import frozen
 from lmc.optimizers.acquiring import NO_DEMOS, Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.demonstrations import DemoPool, pick_demos
@@ -140,7 +141,7 @@ class _Round:
                 yield _Subset(f"{name}-{i}", filled[name], size)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Subset:
     """A way to draw demonstrations for all modules: up to `size` of a pool, none of an empty one.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmc.frozen import frozen
 from lmc.optimizers.compile import compile
 from lmc.optimizers.result import CompileResult
 from lmc.runtime.artifact import Difference, Figure
@@ -17,7 +17,7 @@ from lmc.traces.store import Filter, TraceStore
 AS_WRITTEN = "as written"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Way:
     """What one way came to on the test rows, and what it took to get there.
 

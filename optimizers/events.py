@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from lmc.frozen import frozen
 from lmc.runtime.parameters import Parameters
 
 Dropped = Literal["", "lost", "budget"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Totals:
     """What was used so far; a call counts whether the cache or a model answered it."""
 
@@ -22,14 +23,14 @@ class Totals:
     elapsed_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Event:
     """Base of all events."""
 
-    totals: Totals = field(default_factory=Totals)
+    totals: Totals = field(default_factory=Totals, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunStarted(Event):
     """The plan is made and everything needed is there; no model was called yet."""
 
@@ -43,7 +44,7 @@ class RunStarted(Event):
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageStarted(Event):
     """A stretch of work with a known number of rows to run, cached ones included."""
 
@@ -51,7 +52,7 @@ class StageStarted(Event):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowDone(Event):
     """One row of the stage is done; `failed` counts those of the stage without a score."""
 
@@ -61,7 +62,7 @@ class RowDone(Event):
     failed: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CandidateScored(Event):
     """A candidate was compared on more rows; `mean` is over `rows` of them.
 
@@ -75,7 +76,7 @@ class CandidateScored(Event):
     dropped: Dropped = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeaderChanged(Event):
     """A better candidate than all before, on the rows that choose."""
 
@@ -85,7 +86,7 @@ class LeaderChanged(Event):
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingProgressed(Event):
     """An adapter is being trained on so many rows; `left_s` is an estimate."""
 
@@ -98,7 +99,7 @@ class TrainingProgressed(Event):
     left_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GateDecided(Event):
     """A step's result was compared with what stood before, on rows that did not choose it."""
 
@@ -107,14 +108,14 @@ class GateDecided(Event):
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note(Event):
     """Something a person should know, in a sentence."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunFinished(Event):
     """The artifact is written."""
 

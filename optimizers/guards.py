@@ -7,10 +7,11 @@ result that loses on one of them, by more than chance, is not taken.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.frozen import frozen
 from lmc.optimizers.gate import GATE_LEVEL, compare, signed
 from lmc.optimizers.trials import Trials
 from lmc.runtime.evaluate import RowResult
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Watch = Callable[["Parameters", "Parameters", Sequence["Row"]], Awaitable[list[str]]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Guard:
     """A metric on the rows at hand, or other rows under the metric that is improved."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean, pstdev
 
+from lmc.frozen import frozen
 from lmc.traces.selectors import agreement, by_row, result_key
 from lmc.traces.store import Run
 
@@ -21,7 +21,7 @@ LEAST_DIVERSITY_KEPT = 0.5  # of the distinct results on all rows
 _GRAM = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Health:
     """Signs of how a set of runs is doing; all but `words` are shares from 0 to 1.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from lmc.check.types import STR, FloatType, IntType, OptionalType
+from lmc.frozen import frozen
 from lmc.optimizers.acquiring import Harvest, shuffled
 from lmc.optimizers.assistant import Question
 from lmc.optimizers.base import Context, optimizer
@@ -76,7 +76,7 @@ async def instructions(
     return start
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Space:
     """What there is to choose from; the first of each is what the program has now."""
 

@@ -7,11 +7,12 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.ir.cost import cost
 from lmc.optimizers.base import REGISTRY
 from lmc.optimizers.gate import MIN_CONFIRM_ROWS
@@ -38,7 +39,7 @@ Accept = Literal["proven", "better"]  # what the gate lets pass
 DEFAULT_STEPS = "auto()"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rows:
     """The parts of the data: dev is halved, one half chooses, the other confirms.
 
@@ -79,7 +80,7 @@ class Rows:
         return replace(self, confirm=confirm, test=self.test[: int(len(self.test) * share)])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FixedMetric:
     """A metric that judges all candidates alike, also where it calls modules of the program."""
 
@@ -98,7 +99,7 @@ class FixedMetric:
         return await self.metric.score(gold, pred, self.judge)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """A program with all that decides how it is improved."""
 
@@ -230,7 +231,7 @@ def _metric(
     return find_metric(program, graph, metric, declared, data)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Unscored:
     """Stands for a metric where there is nothing to score, or nobody to ask yet."""
 

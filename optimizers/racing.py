@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmc.frozen import frozen
 from lmc.optimizers.betting import evidence_of_loss
 from lmc.optimizers.events import CandidateScored, Dropped, LeaderChanged
 from lmc.optimizers.trials import Trials
@@ -29,7 +29,7 @@ TWIN_ROWS = 24  # from so many rows on, and most of all, equal scores make two c
 PERFECT_ROWS = 32  # from so many on, of those that are right on all rows one is enough
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Candidate:
     """Parameters under a name; of equals the smaller one wins (demonstrations, or calls)."""
 
@@ -38,7 +38,7 @@ class Candidate:
     size: float = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """How a candidate did: its mean, and its mean gain on the incumbent over the rows both have."""
 

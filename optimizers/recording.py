@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmc.frozen import frozen
 from lmc.optimizers.trials import Mode, parameters_key
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import Trace
@@ -34,7 +34,7 @@ def _assistant_job(job: str) -> str:
     return f"{job}/{ASSISTANT}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recorder:
     """The runs of one compilation in the trace store."""
 

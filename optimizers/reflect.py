@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lmc.check.types import BOOL, STR, IntType, OptionalType
+from lmc.frozen import frozen
 from lmc.optimizers.acquiring import make_runs
 from lmc.optimizers.assistant import Question, clean
 from lmc.optimizers.base import Context, optimizer
@@ -72,7 +73,7 @@ async def reflect(
     return search.best(start)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Member:
     """A candidate of the population: its scores on the front's rows, and where it comes from."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from lmc.frozen import frozen
 from lmc.optimizers.events import Totals
 from lmc.optimizers.gate import signed
 from lmc.runtime.artifact import Artifact, Comparison, Figure
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompileResult:
     """The artifact, where it was written, and the account of the run.
 

@@ -6,8 +6,9 @@ Recipes differ in how they gather.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from lmc.frozen import frozen
 from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.base import Context
 from lmc.optimizers.demonstrations import traced_demos
@@ -62,7 +63,7 @@ async def _problems(
     return [*tripped(*signs), *lost]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sampling:
     """How a round samples: so many runs a row, at which temperature (None: as written)."""
 

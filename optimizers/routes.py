@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from lmc.check.program import Choice
 from lmc.check.types import Type
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots, all_nodes
 
 Origins = Mapping[str, str | None]  # input of a graph: the input of the target it is, unchanged
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Module:
     """One model call of the program, as an optimizer sees it."""
 
@@ -23,7 +24,7 @@ class Module:
     result: Type
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route:
     """A module whose result is the target's, or one field of it, and where its inputs come from.
 

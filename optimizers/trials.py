@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.optimizers.events import Report, RowDone, StageStarted, Totals
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.parameters import Parameters
@@ -25,7 +26,7 @@ FEW_ROWS = 4  # so many rows may be lost by chance
 SEARCH_SHARE = 0.7  # of the time, after which the search begins nothing new
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mode:
     """How a run differs from use.
 

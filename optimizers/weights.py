@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
 from lmc.optimizers.demonstrations import DemoPool
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 MIN_ROWS = 8  # fewer teach nothing that holds
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Group:
     """Modules that have one adapter together: their names, and the calls that they make."""
 
@@ -45,7 +46,7 @@ class Group:
         return tuple(call.slots.module for call in self.calls)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lesson:
     """What a module is to answer to some inputs, and how much that counts in the loss."""
 
@@ -61,7 +62,7 @@ def as_lessons(pool: DemoPool) -> Lessons:
     return {name: [Lesson(demo) for demo in pool.of(name)] for name in pool.by_module}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Update:
     """How weights are changed: settings of the training, and what stays in the prompts.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
 from lmc.check.types import (
@@ -24,12 +23,13 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
+from lmc.frozen import frozen
 
 # Types of the arguments by parameter; None where one is left out.
 Given = Sequence[Type | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuiltinParam:
     """A parameter; `wants` says what `accepts` asks for. A selector is written `.field`."""
 
@@ -40,7 +40,7 @@ class BuiltinParam:
     selector: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuiltinFunction:
     """A built-in. A variadic one repeats its last parameter."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lmc.check import access, builtins, inference
@@ -20,11 +19,12 @@ from lmc.check.types import (
     Type,
 )
 from lmc.diagnostics import Label, did_you_mean
+from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slot:
     """A parameter or field as a call sees it."""
 

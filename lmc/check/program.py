@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmc.check.types import EnumType, RecordType, Type
+from lmc.frozen import frozen, frozen_identity
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 
@@ -19,7 +20,7 @@ class _Missing:
 MISSING = _Missing()  # a parameter without default
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """A `tune[…]` slot: its options as JSON values, the baseline first.
 
@@ -44,7 +45,7 @@ def options_of(value: Any) -> tuple[Any, ...]:
     return value.options if isinstance(value, Choice) else (value,)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Param:
     """A parameter; `default` is a JSON value or MISSING."""
 
@@ -55,7 +56,7 @@ class Param:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """Parameters and result of anything that can be called."""
 
@@ -67,7 +68,7 @@ class Signature:
 Settings = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class Def:
     """Base of definitions. `name` is unique: plain in the entry file, `stem.name` elsewhere."""
 
@@ -75,14 +76,14 @@ class Def:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class ModelDef(Def):
     """`model m { … }`: settings as constants."""
 
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class ToolDef(Def):
     """A Python function behind a typed signature; `target` is `pkg.mod:fn`."""
 
@@ -91,7 +92,7 @@ class ToolDef(Def):
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class ExampleDef:
     """A labelled demonstration: JSON values of the inputs by name, and of the result."""
 
@@ -104,7 +105,7 @@ class ExampleDef:
 WAYS_TO_VOTE = ("score", "certainty", "steps", "tournament", "win_rate")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class ModuleDef(Def):
     """generate, critique, refine, vote, search, agent, route.
 
@@ -129,7 +130,7 @@ class ModuleDef(Def):
     examples: list[ExampleDef] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class PipelineDef(Def):
     """A composition."""
 
@@ -138,7 +139,7 @@ class PipelineDef(Def):
     body: nodes.Block
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class MetricDef(Def):
     """A metric, either with a body or a Python target."""
 
@@ -147,7 +148,7 @@ class MetricDef(Def):
     target: str | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class DatasetDef(Def):
     """Rows of a type; settings source, columns, split."""
 
@@ -155,7 +156,7 @@ class DatasetDef(Def):
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One optimizer step: `bootstrap(demos=4)`."""
 
@@ -165,7 +166,7 @@ class Step:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class OptimizeDef(Def):
     """`optimize p { … }`: target, data, metric and steps by qualified name, budget as constants."""
 
@@ -177,7 +178,7 @@ class OptimizeDef(Def):
     settings: Settings  # all other keys
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen_identity
 class TestDef:
     """A test block; its stubs are `nodes.Stub` statements in the body."""
 
@@ -191,7 +192,7 @@ class TestDef:
 # --- what a name or a call target means, by id(node) of the Var, Attr, Call … that mentions it ---
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Local:
     """A parameter, let, loop state, comprehension variable, `out`, `draft` or `check`."""
 
@@ -199,14 +200,14 @@ class Local:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Builtin:
     """A built-in pure function."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variant:
     """`Relevance.direct`."""
 

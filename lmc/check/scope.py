@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lmc.check.program import Choice, Def, Program, Referent
 from lmc.check.types import Type
 from lmc.diagnostics import Diagnostic, Label, error, warning
+from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
 
@@ -23,7 +24,7 @@ _DECLARING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OptimizerSignature:
     """What the checker knows of an optimizer: its name, and type and default of each parameter."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from lmc.check import inference
@@ -27,13 +27,14 @@ from lmc.check.types import (
     UnionType,
 )
 from lmc.diagnostics import Label, did_you_mean
+from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
 
 Special = Literal["model", "models", "name", "expression", "group"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettingSpec:
     """What a key takes: a constant of a type, or one of the special forms.
 

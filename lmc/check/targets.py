@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lmc.check.program import Choice, ModuleDef, Program
 from lmc.check.types import (
@@ -18,9 +17,10 @@ from lmc.check.types import (
     StrType,
     Type,
 )
+from lmc.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constraint:
     """One thing that a module's result must meet; `path` is empty for the result as a whole."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from lmc.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Type:
     """Base of all types. `str(type)` is the source form."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StrType(Type):
     r"""`str`, `str(1..200)` (length in characters), `str(r"\d+")` (full match)."""
 
@@ -29,7 +31,7 @@ class StrType(Type):
         return "str" + (f"({', '.join(parts)})" if parts else "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IntType(Type):
     """`int`, `int(0..10)`; bounds are inclusive."""
 
@@ -40,7 +42,7 @@ class IntType(Type):
         return "int" + _parens(self.low, self.high)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FloatType(Type):
     """`float`, `float(0..1)`; bounds are inclusive."""
 
@@ -51,7 +53,7 @@ class FloatType(Type):
         return "float" + _parens(self.low, self.high)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoolType(Type):
     """`bool`."""
 
@@ -59,7 +61,7 @@ class BoolType(Type):
         return "bool"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JsonType(Type):
     """`json`: any JSON value."""
 
@@ -67,7 +69,7 @@ class JsonType(Type):
         return "json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoneType(Type):
     """The type of `none`."""
 
@@ -75,7 +77,7 @@ class NoneType(Type):
         return "none"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeverType(Type):
     """The item type of `[]`: a subtype of every type."""
 
@@ -83,7 +85,7 @@ class NeverType(Type):
         return "never"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorType(Type):
     """The type of what was reported already: it agrees with all, so a mistake is one error."""
 
@@ -91,7 +93,7 @@ class ErrorType(Type):
         return "?"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OptionalType(Type):
     """`T?`."""
 
@@ -101,7 +103,7 @@ class OptionalType(Type):
         return f"{self.item}?"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListType(Type):
     """`list[T]`, `list[T](1..5)` (number of items)."""
 
@@ -113,7 +115,7 @@ class ListType(Type):
         return f"list[{self.item}]" + _parens(self.min_len, self.max_len)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DictType(Type):
     """`dict[str, T]`."""
 
@@ -123,7 +125,7 @@ class DictType(Type):
         return f"dict[str, {self.item}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LiteralType(Type):
     """`"yes" | "no"`."""
 
@@ -133,7 +135,7 @@ class LiteralType(Type):
         return " | ".join(f'"{v}"' for v in self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnumType(Type):
     """A declared enum; `notes` go into the schema that the model sees."""
 
@@ -146,7 +148,7 @@ class EnumType(Type):
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """One field of a record. `has_default` fields may be left out when the record is built."""
 
@@ -157,7 +159,7 @@ class Field:
     default: object = None  # a plain JSON value, meaningful where has_default
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordType(Type):
     """A record; compared by name and fields, subtyped by structure."""
 
@@ -173,7 +175,7 @@ class RecordType(Type):
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnionType(Type):
     """A union of records and other types; checked, not run yet."""
 

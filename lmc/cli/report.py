@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import click
 
 from lmc.cli.runs import find_run
 from lmc.cli.terminal import FILE
+from lmc.frozen import frozen
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 720, 300, 48, 36  # of the chart, in pixels
 MOST_ROWS = 400  # of the table of wins and losses
@@ -59,7 +59,7 @@ def page(folder: Path) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """A candidate after a rung: where it stands, and what it is."""
 
@@ -72,7 +72,7 @@ class Point:
     dropped: str  # why it goes no further
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chart:
     """Scores of all candidates against the calls that were used until then."""
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lmc.check.program import Choice, options_of
 from lmc.check.types import ListType
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cost:
     """Model calls of one callable when every bound is reached.
 
@@ -30,7 +31,7 @@ class Cost:
     by_module: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Term:
     """A number of calls with how it came about."""
 

@@ -39,10 +39,11 @@ search: `path`; agent's act: `transcript`). What operations do is in `lmc.ir.fun
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeVar
 
 from lmc.check.types import Type
+from lmc.frozen import frozen
 from lmc.source import Span
 
 FORMAT_VERSION = 1
@@ -56,7 +57,7 @@ OPTION = "to."  # begins the key of a route's options
 Role = Literal["generate", "critique", "revise", "adjudicate", "act"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slots:
     """What a model call is made of, and what of it an optimizer may set.
 
@@ -74,7 +75,7 @@ class Slots:
     requirements: tuple[str, ...] = ()  # source text of `require:`
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """One binding; `inputs` are ids of earlier nodes of the same graph."""
 
@@ -87,7 +88,7 @@ class Node:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Port:
     """A named, typed input of a graph; `default` is a JSON value where `has_default`."""
 
@@ -98,7 +99,7 @@ class Port:
     train: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Graph:
     """Nodes in order; the last one is the `return` where the graph gives a value."""
 
@@ -111,7 +112,7 @@ class Graph:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tool:
     """A Python function that the program calls."""
 
@@ -122,7 +123,7 @@ class Tool:
     settings: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Test:
     """A test: its graph (asserts, no value) and the stubbed result of each stubbed module."""
 
@@ -133,7 +134,7 @@ class Test:
     stubs: Mapping[str, Graph]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metric:
     """A metric of the program: a graph over (gold, pred), or a Python target."""
 
@@ -144,7 +145,7 @@ class Metric:
     target: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgramGraph:
     """The whole program after lowering; JSON-serialisable (see `lmc.ir.serialize`)."""
 

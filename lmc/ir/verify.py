@@ -6,11 +6,11 @@ A finding is a fault of lmc, not of the program: it names the rule, the node, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from lmc.check.program import Choice, options_of
 from lmc.check.subtyping import is_subtype
 from lmc.check.types import BoolType, ErrorType, ListType, Type
+from lmc.frozen import frozen
 from lmc.ir.functions import FUNCTIONS
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, route_options
 
@@ -19,7 +19,7 @@ class GraphFault(Exception):
     """A graph that breaks its specification; one line for each finding."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """A node with what stands around it."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lmc.check.program import Choice
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
 
 Kind = Literal[
@@ -42,7 +43,7 @@ class Cluster:
     children: list[Box | Cluster] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edge:
     """A value that flows from box to box; a dashed one is control or repetition."""
 

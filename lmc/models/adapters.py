@@ -12,19 +12,19 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 FILES = (CONFIG, WEIGHTS)
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adapter:
     """LoRA weights in peft's format; `id` is the name that parameters, requests and keys carry."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
+from lmc.frozen import frozen
+
 Message = dict[str, str]
+EMBEDDED = "input"  # role of the one message of a request for an embedding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sampling:
     """Decoding settings, all part of the cache key; None leaves the choice to the backend."""
 
@@ -20,7 +23,7 @@ class Sampling:
     seed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """One question to a model, `n` samples of it wanted, numbered from `index`.
 
@@ -42,7 +45,7 @@ class Request:
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """One sample; `logprobs` (natural) of the chosen tokens, where the backend gives them.
 
@@ -88,7 +91,7 @@ class ModelFailure(Exception):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Capabilities:
     """What a backend can do; the executor asks for no more."""
 
@@ -101,7 +104,7 @@ class Capabilities:
     cacheable: bool = True  # False where equal requests may be meant to get different answers
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Price:
     """USD per million tokens."""
 

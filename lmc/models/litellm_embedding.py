@@ -11,11 +11,10 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lmc.models.base import Answer, Capabilities, ModelFailure, Request
+from lmc.models.base import EMBEDDED, Answer, Capabilities, ModelFailure, Request
 from lmc.models.litellm_provider import LiteLLM, open_with
 
 PREFIX = "embed/"
-ROLE = "input"  # of the one message of a request for an embedding
 
 
 class Embedder(LiteLLM):
@@ -28,7 +27,7 @@ class Embedder(LiteLLM):
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """The vector of one text. Raises: ModelFailure."""
-        if [message["role"] for message in request.messages] != [ROLE]:
+        if [message["role"] for message in request.messages] != [EMBEDDED]:
             text = f"`{PREFIX}{self._model}` gives embeddings; it cannot answer a prompt"
             raise ModelFailure("bad_request", text, retryable=False)
         arguments = {**self._connection(request), "input": [request.messages[0]["content"]]}
@@ -45,7 +44,7 @@ class Embedder(LiteLLM):
 
 def embedding_request(text: str) -> Request:
     """What asks for the vector of a text."""
-    return Request("", ({"role": ROLE, "content": text},))
+    return Request("", ({"role": EMBEDDED, "content": text},))
 
 
 def encoded(vector: Iterable[float]) -> str:

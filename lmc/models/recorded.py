@@ -6,11 +6,12 @@ import difflib
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
 
 
@@ -21,7 +22,7 @@ def request_hash(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     prompt: str
     answer: Answer

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
 from lmc.models.recorded import Recorded
 from lmc.models.scripted import Scripted
@@ -23,7 +23,7 @@ _SCRIPT = Capabilities(True, True, True, True, True, local=True, cacheable=False
 _ANY = Capabilities(json_schema=True, seed=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Provider:
     """What stands behind a prefix of model names."""
 

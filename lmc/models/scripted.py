@@ -8,18 +8,18 @@ import json
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableSequence, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 
 Reply = str | Answer | ModelFailure
 Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Sequence[Reply]]"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """Answers for prompts in which a pattern is found; sample i gets answer i, cyclic."""
 

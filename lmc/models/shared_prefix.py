@@ -13,7 +13,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +21,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from lmc.frozen import frozen
+
 NAME = "lmc_shared_prefix"
 Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D) of each layer
 
@@ -29,7 +30,7 @@ _MOST_SCORES = 1 << 24  # at one time
 _current = threading.local()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Segment:
     """So many rows of a batch, one after the other, behind one prefix."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from lmc.frozen import frozen
 from lmc.source import Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remark:
     """One change of a pass: where it was made, what it is, and what it saves."""
 
@@ -17,7 +18,7 @@ class Remark:
     span: Span | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PassContext:
     """Facts that passes ask for; `keep` names graphs that must stay although nothing calls them.
 

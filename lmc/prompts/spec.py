@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from lmc.check.types import RecordType, StrType, Type
+from lmc.frozen import frozen
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first
 BARE = "result"  # field name of a result that is not a record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FieldSpec:
     """One input or output field: its name, type, and the note for the model."""
 
@@ -22,7 +23,7 @@ class FieldSpec:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallSpec:
     """The signature of one model call.
 
@@ -55,7 +56,7 @@ class CallSpec:
         object.__setattr__(self, "plain_text", bare and isinstance(self.result, StrType))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Demo:
     """One demonstration: JSON values of the inputs and of the outputs by field name.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmc.diagnostics import LmcError
+from lmc.frozen import frozen
 from lmc.runtime.loop import run_sync
 from lmc.runtime.metrics import Metric, resolve_metric
 from lmc.runtime.results import read_results
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PASSING = 0.5  # a score from which on a judge, or a label, counts as a yes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Agreement:
     """The share of rows on which judge and label say the same, and Cohen's kappa.
 

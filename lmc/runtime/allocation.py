@@ -7,10 +7,11 @@ draws the same samples every time. It asks for as many at once as it would have 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from math import comb
 
+from lmc.frozen import frozen
 from lmc.runtime.ballot import Ballot
 
 Votes = Sequence[Hashable | None]  # None abstains
@@ -19,7 +20,7 @@ WINDOW = 5
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What a rule goes by: the most samples, the window of ESC, the confidence of ASC."""
 

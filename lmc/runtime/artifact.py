@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmc.check.program import Choice
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.models import adapters
 from lmc.models.adapters import adapter_store, is_adapter_id
@@ -104,7 +105,7 @@ class Manifest(_Part):
     parts: dict[str, str] = Field(default_factory=dict)  # SHA-256 by name, filled in on writing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Artifact:
     """A program and its parameters, with the sources and the account of how they came about."""
 

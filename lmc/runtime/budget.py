@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from lmc.diagnostics import Diagnostic, LmcError, error
+from lmc.frozen import frozen
 from lmc.runtime.usage import Usage
 
 
@@ -22,7 +23,7 @@ class ModelBudgetExceeded(BudgetExceeded):
     """A model has used up its own budget; its fallbacks may still be asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remaining:
     """What is neither spent nor reserved; None where there is no limit."""
 

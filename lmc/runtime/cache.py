@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import platformdirs
 
 from lmc.diagnostics import Diagnostic, warning
+from lmc.frozen import frozen
 from lmc.models.base import Answer, Request, Sampling
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NU
 _PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheStats:
     """What the cache holds; `hits` counts over all processes that closed it."""
 

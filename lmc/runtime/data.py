@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 from lmc.check.program import DatasetDef
 from lmc.check.types import Field, OptionalType, RecordType, StrType, Type
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.source import Source, Span
 from lmc.values import InvalidValue, validate
@@ -25,7 +25,7 @@ MAX_REPORTED = 5  # bad rows shown of one file
 SPLITS = ("train", "dev", "test")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """One row: JSON values by field, and an id made of its number and content."""
 
@@ -41,7 +41,7 @@ class Rows(Protocol):
     def __iter__(self) -> Iterator[Row]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Split:
     """Rows apart: to learn from, to choose by, and to report on."""
 

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph, ProgramGraph
 
 PRESAMPLES = 4  # what the first rows start with
@@ -83,7 +84,7 @@ def _start(before: list[tuple[int, bool]]) -> int:
     return min((size for size, _ in before[-NEIGHBOURS:]), default=PRESAMPLES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seat:
     """One row's place in its batch."""
 

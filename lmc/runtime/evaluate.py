@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.runtime.budget import BudgetExceeded
 from lmc.runtime.collecting import fewer_collections
@@ -31,7 +32,7 @@ IN_FLIGHT = 512  # rows; requests are bounded by each model's own limit
 Failed = Literal["", "model", "infrastructure", "metric"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowResult:
     """One row: its score, or why there is none.
 

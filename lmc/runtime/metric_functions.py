@@ -7,12 +7,12 @@ import inspect
 import math
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.types import RecordType, Type
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.runtime.concurrency import in_thread
 from lmc.runtime.data import line_span
 from lmc.runtime.tools import load_function
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Score:
     """How good a result is, and what a person or an optimizer may learn from it."""
 
@@ -31,7 +31,7 @@ class Score:
     feedback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FunctionMetric:
     """A Python function `(gold, pred) -> bool | float | Score | dict | tuple`."""
 

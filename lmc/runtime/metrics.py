@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.check.types import RecordType, Type
 from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.graph import Metric as DeclaredMetric
 from lmc.runtime.comparisons import COMPARISONS, Comparison
@@ -86,7 +87,7 @@ def resolve_metric(
     return FieldMetric(spec, COMPARISONS[found[1]], pairs)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeightedMetric:
     """The weighted mean of several metrics; the feedback tells the score of each."""
 
@@ -107,7 +108,7 @@ class WeightedMetric:
         return Score(total / weights if weights else 0.0, "; ".join(told))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FieldPair:
     """A field of the gold row and the field of the result that it is compared with."""
 
@@ -116,7 +117,7 @@ class FieldPair:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FieldMetric:
     """Compares fields of the result with those of the row; the score is their mean."""
 
@@ -143,7 +144,7 @@ class FieldMetric:
         return Score(sum(values) / len(values), "; ".join(remarks))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GraphMetric:
     """A metric written in the program."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.frozen import frozen
 from lmc.runtime.usage import Usage
 
 COSTS: Mapping[str, Callable[[Usage], float]] = {
@@ -25,7 +26,7 @@ _OPERATORS: Mapping[type, Callable[[Any, Any], float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Objective:
     """An arithmetic expression over the score of a row and what its run used."""
 

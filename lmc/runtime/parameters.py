@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from lmc.frozen import frozen
 from lmc.prompts.spec import Demo
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModuleParameters:
     """The open slots of one module; None leaves the source's own value.
 
@@ -28,7 +29,7 @@ class ModuleParameters:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameters:
     """Slots by module name, and values of `tune[…]` by the id of the choice.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, warning
+from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
 from lmc.models.registry import TINY, open_backend
 from lmc.runtime.budget import Budget, BudgetExceeded, ModelBudgetExceeded, Reservation
@@ -29,7 +30,7 @@ _NOT_CACHED = (False, "off")
 Store = Cache | Memory | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoundModel:
     """A model of the program together with what answers for it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -20,6 +19,7 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
+from lmc.frozen import frozen
 from lmc.runtime.plan import Plan, Step
 from lmc.runtime.program import Program
 from lmc.runtime.prompting import Mirror
@@ -28,7 +28,7 @@ CHARS_A_TOKEN = 4  # about, of English
 CHARS_A_TEXT = 200  # what an input of type `str` is taken to have
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrefixShare:
     """A module's prompt: about how many tokens, and which share of them comes first in every call.
 

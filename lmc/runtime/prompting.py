@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph
-from lmc.models.base import Answer, Capabilities, Request
-from lmc.models.litellm_embedding import ROLE
+from lmc.models.base import EMBEDDED, Answer, Capabilities, Request
 from lmc.prompts.spec import Message
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Mirror:
 
     async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
         """End the run with its first request. Raises: LmcError[no-prompt]."""
-        if request.messages[0]["role"] == ROLE:
+        if request.messages[0]["role"] == EMBEDDED:
             message = f"demonstrations are chosen by `{model}`, which is not asked for a preview"
             raise LmcError(error("no-prompt", message))
         raise _Asked(request)

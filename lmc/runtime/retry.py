@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmc.frozen import frozen
 from lmc.models.base import ModelFailure
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _LONGEST_BACKOFF_S = 30.0
 _LONGEST_RETRY_AFTER_S = 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RetryPolicy:
     """Up to `max` further attempts, the first after about `backoff` seconds, then doubling.
 

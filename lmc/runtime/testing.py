@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import Diagnostic, LmcError, error
+from lmc.frozen import frozen
 from lmc.ir.graph import Graph, ProgramGraph, Test
 from lmc.ir.reach import reached_slots
 from lmc.runtime.executor import Executor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lmc.runtime.program import Program
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TestResult:
     """One test: passed, or the diagnostics that say why not."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from lmc.frozen import frozen
 from lmc.models.base import Answer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """Totals over model calls; a call is one sample of one request, cached or not.
 

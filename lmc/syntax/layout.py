@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lmc.frozen import frozen
 from lmc.source import Source
 from lmc.syntax.builder import TreeBuilder
 from lmc.syntax.recovery import CLOSING, OPENING
@@ -116,7 +117,7 @@ def lay_out(pieces: list[Piece], gaps: Sequence[int]) -> list[Line]:
     return lines
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Bracket:
     """How deep the lines within a bracket stand, and the one that closes it."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from lmc.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mistake:
     """One slip: its slug, what is said, and examples whose first error is this slip.
 

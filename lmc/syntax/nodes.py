@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
+from dataclasses import field
+from typing import Any, Literal
 
+from lmc.frozen import frozen
 from lmc.source import Source, Span
 
 # Nodes compare without spans, so that `parse(print(tree)) == tree` can be asked.
 # Side tables of later stages are keyed by `id(node)`: the tree outlives them.
 
-N = TypeVar("N")
 
-
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def node(cls: type[N]) -> type[N]:
-    """Make a class a node: frozen for the type checker; at run time that would cost 70 ms."""
-    made = dataclass(slots=True, repr=False, eq=False)(cls)
-    made._compared = tuple(f.name for f in fields(made) if f.compare)  # type: ignore
-    return made
-
-
-@node
+@frozen
 class Node:
     """Anything with a place in the source."""
 
-    _compared: ClassVar[tuple[str, ...]]
     span: Span = field(kw_only=True, compare=False, repr=False)
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._content() == other._content()
 
-    def __hash__(self) -> int:
-        return hash((type(self), self._content()))
-
-    def __repr__(self) -> str:
-        values = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.repr)
-        return f"{type(self).__name__}({', '.join(values)})"
-
-    def _content(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self._compared])
-
-
-@node
+@frozen
 class Ident(Node):
     """A name where it is declared or referred to."""
 
     name: str
 
 
-@node
+@frozen
 class Comment(Node):
     """`# text` up to the line's end; `own_line` when nothing stands before it on its line."""
 
@@ -57,7 +34,7 @@ class Comment(Node):
     own_line: bool
 
 
-@node
+@frozen
 class Doc(Node):
     """A docstring: `text` is dedented and stripped, `raw` is the literal as written."""
 
@@ -69,12 +46,12 @@ class Doc(Node):
 # --- types ---
 
 
-@node
+@frozen
 class TypeExpr(Node):
     """Base of type expressions."""
 
 
-@node
+@frozen
 class RangeRefinement(Node):
     """`lo..hi`, either end may be missing."""
 
@@ -82,7 +59,7 @@ class RangeRefinement(Node):
     high: int | float | None
 
 
-@node
+@frozen
 class PatternRefinement(Node):
     """`r"…"`: a regular expression for the whole string."""
 
@@ -90,7 +67,7 @@ class PatternRefinement(Node):
     raw: str = field(default="", compare=False)
 
 
-@node
+@frozen
 class NamedType(TypeExpr):
     """`name`, `name[args]`, `name[args](refinements)`."""
 
@@ -99,14 +76,14 @@ class NamedType(TypeExpr):
     refinements: tuple[RangeRefinement | PatternRefinement, ...] = ()
 
 
-@node
+@frozen
 class OptionalTypeExpr(TypeExpr):
     """`T?`."""
 
     item: TypeExpr
 
 
-@node
+@frozen
 class LiteralTypeExpr(TypeExpr):
     """`"yes"` as a type."""
 
@@ -114,7 +91,7 @@ class LiteralTypeExpr(TypeExpr):
     raw: str = field(default="", compare=False)
 
 
-@node
+@frozen
 class UnionTypeExpr(TypeExpr):
     """`A | B | …`, two options or more."""
 
@@ -124,19 +101,19 @@ class UnionTypeExpr(TypeExpr):
 # --- expressions ---
 
 
-@node
+@frozen
 class Expr(Node):
     """Base of expressions."""
 
 
-@node
+@frozen
 class Var(Expr):
     """A name used as a value or as the target of a call."""
 
     name: str
 
 
-@node
+@frozen
 class Number(Expr):
     """A number literal: int where the source has neither point nor exponent."""
 
@@ -144,7 +121,7 @@ class Number(Expr):
     raw: str = field(default="", compare=False)
 
 
-@node
+@frozen
 class String(Expr):
     """A string literal; a triple-quoted one is dedented like a docstring."""
 
@@ -152,26 +129,26 @@ class String(Expr):
     raw: str = field(default="", compare=False)
 
 
-@node
+@frozen
 class Bool(Expr):
     """`true`, `false`."""
 
     value: bool
 
 
-@node
+@frozen
 class NoneLit(Expr):
     """`none`."""
 
 
-@node
+@frozen
 class ListLit(Expr):
     """`[a, b]`."""
 
     items: tuple[Expr, ...]
 
 
-@node
+@frozen
 class Pair(Node):
     """One `key: value` of an object."""
 
@@ -179,14 +156,14 @@ class Pair(Node):
     value: Expr
 
 
-@node
+@frozen
 class ObjectLit(Expr):
     """`{key: value}`: settings, and values of type `json` and `dict`."""
 
     pairs: tuple[Pair, ...]
 
 
-@node
+@frozen
 class Comprehension(Expr):
     """`[item for a, b in iterable if condition]`, items in parallel."""
 
@@ -196,7 +173,7 @@ class Comprehension(Expr):
     condition: Expr | None = None
 
 
-@node
+@frozen
 class Attr(Expr):
     """`value.name`, or `value?.name` when optional."""
 
@@ -205,7 +182,7 @@ class Attr(Expr):
     optional: bool = False
 
 
-@node
+@frozen
 class Index(Expr):
     """`value[index]`."""
 
@@ -213,7 +190,7 @@ class Index(Expr):
     index: Expr
 
 
-@node
+@frozen
 class Arg(Node):
     """An argument, by position (`name` is None) or by name."""
 
@@ -221,7 +198,7 @@ class Arg(Node):
     value: Expr
 
 
-@node
+@frozen
 class Call(Expr):
     """`target(args)`: a module, pipeline, tool, metric, record, built-in, or an optimizer step."""
 
@@ -229,7 +206,7 @@ class Call(Expr):
     args: tuple[Arg, ...] = ()
 
 
-@node
+@frozen
 class Unary(Expr):
     """`-x`, `not x`."""
 
@@ -237,7 +214,7 @@ class Unary(Expr):
     operand: Expr
 
 
-@node
+@frozen
 class Binary(Expr):
     """`a op b`; op is one of + - * / % == != < <= > >= in and or ??."""
 
@@ -254,12 +231,18 @@ class Binary(Expr):
             link = link.left
         return links[::-1]
 
-    def _content(self) -> tuple[Any, ...]:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Binary) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash((Binary, self._content()))
+
+    def _content(self) -> tuple[Any, ...]:  # not by way of `left`, which may be nested too deep
         links = self.chain()
         return (links[0].left, *(part for link in links for part in (link.op, link.right)))
 
 
-@node
+@frozen
 class IfExpr(Expr):
     """`if condition then a else b`."""
 
@@ -268,26 +251,26 @@ class IfExpr(Expr):
     otherwise: Expr
 
 
-@node
+@frozen
 class NamePattern(Node):
     """`a | b`: enum variants by name."""
 
     names: tuple[Ident, ...]
 
 
-@node
+@frozen
 class StringPattern(Node):
     """`"a" | "b"`: literals."""
 
     values: tuple[str, ...]
 
 
-@node
+@frozen
 class Wildcard(Node):
     """`_`."""
 
 
-@node
+@frozen
 class Arm(Node):
     """One `pattern => value` of a match."""
 
@@ -295,7 +278,7 @@ class Arm(Node):
     value: Expr
 
 
-@node
+@frozen
 class Match(Expr):
     """`match subject { arms }`."""
 
@@ -303,14 +286,14 @@ class Match(Expr):
     arms: tuple[Arm, ...]
 
 
-@node
+@frozen
 class Selector(Expr):
     """`.field`: which field a vote or `unique` goes by."""
 
     name: Ident
 
 
-@node
+@frozen
 class TuneRange(Node):
     """`lo..hi` in `tune[lo..hi]`: every integer of the range."""
 
@@ -318,14 +301,14 @@ class TuneRange(Node):
     high: Expr
 
 
-@node
+@frozen
 class Tune(Expr):
     """`tune[a, b, …]`: constants an optimizer may choose from; the first is the baseline."""
 
     options: tuple[Expr | TuneRange, ...]
 
 
-@node
+@frozen
 class Loop(Expr):
     """`loop s: T = e0 for n until c { … yield e }`; stands only after `let x =` or `return`."""
 
@@ -340,12 +323,12 @@ class Loop(Expr):
 # --- statements ---
 
 
-@node
+@frozen
 class Stmt(Node):
     """Base of statements."""
 
 
-@node
+@frozen
 class Block(Node):
     """`{ doc? statements }`."""
 
@@ -353,7 +336,7 @@ class Block(Node):
     stmts: tuple[Stmt, ...]
 
 
-@node
+@frozen
 class Let(Stmt):
     """`let name: T = value`."""
 
@@ -362,7 +345,7 @@ class Let(Stmt):
     value: Expr
 
 
-@node
+@frozen
 class If(Stmt):
     """`if c { … } else { … }`; an `else if` is an If in `otherwise`."""
 
@@ -371,21 +354,21 @@ class If(Stmt):
     otherwise: Block | If | None = None
 
 
-@node
+@frozen
 class Return(Stmt):
     """`return value`."""
 
     value: Expr
 
 
-@node
+@frozen
 class Yield(Stmt):
     """`yield value`: the next state of the loop around it."""
 
     value: Expr
 
 
-@node
+@frozen
 class Assert(Stmt):
     """`assert condition, "message"`, in tests."""
 
@@ -393,7 +376,7 @@ class Assert(Stmt):
     message: str | None = None
 
 
-@node
+@frozen
 class Stub(Stmt):
     """`stub module -> value`, in tests."""
 
@@ -404,12 +387,12 @@ class Stub(Stmt):
 # --- declarations ---
 
 
-@node
+@frozen
 class Decl(Node):
     """Base of declarations."""
 
 
-@node
+@frozen
 class Setting(Node):
     """`key: value` in a body."""
 
@@ -417,7 +400,7 @@ class Setting(Node):
     value: Expr
 
 
-@node
+@frozen
 class Param(Node):
     """A parameter; `train` ones are seen while optimizing and hidden when deployed."""
 
@@ -427,7 +410,7 @@ class Param(Node):
     train: bool = False
 
 
-@node
+@frozen
 class Signature(Node):
     """`(params) -> result`."""
 
@@ -435,7 +418,7 @@ class Signature(Node):
     result: TypeExpr
 
 
-@node
+@frozen
 class ImportItem(Node):
     """`name as alias`; `alias` is None when it keeps its name."""
 
@@ -443,7 +426,7 @@ class ImportItem(Node):
     alias: Ident | None = None
 
 
-@node
+@frozen
 class Import(Decl):
     """`from "path" import a, b as c`."""
 
@@ -451,7 +434,7 @@ class Import(Decl):
     items: tuple[ImportItem, ...]
 
 
-@node
+@frozen
 class FieldDecl(Node):
     """`name: T = default "note"`."""
 
@@ -461,7 +444,7 @@ class FieldDecl(Node):
     note: String | None = None
 
 
-@node
+@frozen
 class RecordDecl(Decl):
     """`record R { doc? fields }`."""
 
@@ -470,7 +453,7 @@ class RecordDecl(Decl):
     fields: tuple[FieldDecl, ...]
 
 
-@node
+@frozen
 class VariantDecl(Node):
     """`name "note"`."""
 
@@ -478,7 +461,7 @@ class VariantDecl(Node):
     note: String | None = None
 
 
-@node
+@frozen
 class EnumDecl(Decl):
     """`enum E { doc? variants }`."""
 
@@ -487,7 +470,7 @@ class EnumDecl(Decl):
     variants: tuple[VariantDecl, ...]
 
 
-@node
+@frozen
 class TypeDecl(Decl):
     """`type Id = T`."""
 
@@ -495,7 +478,7 @@ class TypeDecl(Decl):
     type: TypeExpr
 
 
-@node
+@frozen
 class ModelDecl(Decl):
     """`model m { settings }`."""
 
@@ -503,14 +486,14 @@ class ModelDecl(Decl):
     settings: tuple[Setting, ...]
 
 
-@node
+@frozen
 class DefaultDecl(Decl):
     """`default { settings }`."""
 
     settings: tuple[Setting, ...]
 
 
-@node
+@frozen
 class ToolDecl(Decl):
     """`tool f(…) -> T from "pkg.mod:fn" { settings }`."""
 
@@ -523,7 +506,7 @@ class ToolDecl(Decl):
 ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent", "route"]
 
 
-@node
+@frozen
 class ModuleDecl(Decl):
     """`generate`, `critique` and those built of them; `has_body` tells `{}` from no body."""
 
@@ -535,7 +518,7 @@ class ModuleDecl(Decl):
     has_body: bool = field(default=True, compare=False)
 
 
-@node
+@frozen
 class PipelineDecl(Decl):
     """`pipeline p(…) -> T { … }`."""
 
@@ -544,7 +527,7 @@ class PipelineDecl(Decl):
     body: Block
 
 
-@node
+@frozen
 class MetricDecl(Decl):
     """`metric m(gold: Row, pred: R) -> T { … }`, or `from "pkg.mod:fn"`."""
 
@@ -554,7 +537,7 @@ class MetricDecl(Decl):
     target: String | None = None
 
 
-@node
+@frozen
 class ExampleDecl(Decl):
     """`example g(args) -> value`."""
 
@@ -563,7 +546,7 @@ class ExampleDecl(Decl):
     result: Expr
 
 
-@node
+@frozen
 class DatasetDecl(Decl):
     """`dataset d: Row { settings }`."""
 
@@ -572,7 +555,7 @@ class DatasetDecl(Decl):
     settings: tuple[Setting, ...]
 
 
-@node
+@frozen
 class OptimizeDecl(Decl):
     """`optimize p { settings }`."""
 
@@ -580,7 +563,7 @@ class OptimizeDecl(Decl):
     settings: tuple[Setting, ...]
 
 
-@node
+@frozen
 class TestDecl(Decl):
     """`test "name" { … }`."""
 
@@ -590,7 +573,7 @@ class TestDecl(Decl):
     body: Block
 
 
-@node
+@frozen
 class Module(Node):
     """One file: its declarations in order, and its comments by position.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from lmc.frozen import frozen
 from lmc.source import Source
 from lmc.syntax.stack import Stack
 from lmc.syntax.tokens import END, Token, declaration_kinds
@@ -32,7 +31,7 @@ _MEANT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """The token to go on with, and how many values of the stack stay."""
 

@@ -6,10 +6,10 @@ of token each mistake shows; so a message follows its mistake when the grammar c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from lmc.diagnostics import Diagnostic, Label, did_you_mean, error
+from lmc.frozen import frozen
 from lmc.source import Source, Span
 from lmc.syntax.builder import TreeBuilder
 from lmc.syntax.mistakes import MISTAKES, WORDS, WRONG_TOKENS, Mistake
@@ -26,7 +26,7 @@ _AFTER_BRACKETS = ("ARROW", "FROM", "FOR", "THEN", "ELSE", "LET", "RETURN", "YIE
                    "STUB")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scene:
     """A token that does not fit, and all that is around it."""
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from lmc.frozen import frozen
 
 if TYPE_CHECKING:
     from lark import Lark
 
+_PACKAGE = Path(__file__).parents[1]  # importlib.resources would cost as much as the parser
 NONE = -1  # in `Rule.picks`: an optional part that is not there
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """One production: what to pop, and which method of the builder makes the value.
 
@@ -36,7 +37,7 @@ class Rule:
     splices: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tables:
     """What scanner and parser run on.
 
@@ -54,14 +55,14 @@ class Tables:
 
 def grammar_text() -> str:
     """Read the grammar as written."""
-    return files("lmc.grammars").joinpath("lmp.lark").read_text("utf-8")
+    return (_PACKAGE / "grammars" / "lmp.lark").read_text("utf-8")
 
 
 @cache
 def tables() -> Tables:
     """Load the tables of the grammar, from the JSON where it is up to date."""
     grammar = grammar_text()
-    stored = files("lmc.syntax").joinpath("tables.json")
+    stored = _PACKAGE / "syntax" / "tables.json"
     data = json.loads(stored.read_text("utf-8")) if stored.is_file() else {}
     if data.get("grammar") != _digest(grammar):
         data = compile_grammar(grammar)

@@ -13,11 +13,12 @@ that attend by distance alone, and a second layer that compares what those have 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
+from lmc.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class _Near:
     """A head of the first layer: exactly `back` tokens back, or all over a `width` of tokens."""
 

@@ -6,15 +6,15 @@ Everything is counted in tokens from the start, so that a longer run begins like
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
 
+from lmc.frozen import frozen
 from lmc.tiny.corpus import LONGEST, Encoder, Row
 from lmc.tiny.drills import draw_drill
 from lmc.tiny.families import draw_easy_instance, draw_training_instance
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stage:
     """Shares of drills and of easy instances, the rest being any instance, and tokens a step."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,6 +15,7 @@ from typing import Any
 
 import click
 
+from lmc.frozen import frozen
 from lmc.tiny import MODEL_DIR
 from lmc.tiny.arithmetic import arithmetic
 from lmc.tiny.families import FAMILIES
@@ -57,7 +57,7 @@ MEASURED: dict[str, Callable[[Random], Task]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cell:
     """How many of so many instances are right."""
 

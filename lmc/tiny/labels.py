@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 
 from lmc.check.types import STR, EnumType, Field, LiteralType, RecordType, Type
+from lmc.frozen import frozen
 from lmc.prompts.spec import REASONING, Demo
 from lmc.tiny.messages import MOODS, TOPIC_NAMES, draw_letter
 from lmc.tiny.task import Task, call, instruct
@@ -35,7 +35,7 @@ _OPINIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attribute:
     """A property of texts with named classes: the fields it is asked of, and how to draw a text."""
 

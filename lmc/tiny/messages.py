@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
+from lmc.frozen import frozen
 from lmc.tiny.words import DAYS, NAMES, THINGS
 
 TOPICS: dict[str, tuple[str, ...]] = {
@@ -132,7 +132,7 @@ _REFERENCES = (
 _SIGNATURES = ("{name}", "Yours, {name}", "This is {name}.", "My name is {name}.", "{name} here.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Letter:
     """A message and what is true of it; what the text does not mention is empty."""
 

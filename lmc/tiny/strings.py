@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from lmc.check.types import INT, STR, Field, ListType, RecordType, Type
+from lmc.frozen import frozen
 from lmc.prompts.spec import Demo
 from lmc.tiny.task import Task, call, instruct
 from lmc.tiny.words import NAMES, NOUNS, pseudo_word
@@ -16,7 +16,7 @@ Words = list[str]
 WORD_LIST = ListType(STR)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operation:
     """A function of a list of words, its kind of result, and ways to ask for it."""
 

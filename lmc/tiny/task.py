@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 
 from lmc.check.types import (
@@ -12,6 +12,7 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
+from lmc.frozen import frozen
 from lmc.prompts.chat import ChatLayout, answer_text, fields_text, system_text
 from lmc.prompts.json_layout import JsonLayout
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Layout, Message
@@ -34,7 +35,7 @@ GENERIC = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """One task: its call, and a function that draws a solved case.
 
@@ -51,7 +52,7 @@ class Task:
     kind: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Instance:
     """A task with the demonstrations shown and the case asked."""
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from lmc.frozen import frozen
 from lmc.tiny.beginnings import begin
 from lmc.tiny.corpus import ANSWER, Encoder, Row
 from lmc.tiny.course import STAGES, Stage, batches, stage_at
@@ -28,7 +29,7 @@ COOL_DOWN = 0.3  # share of the run, at its end, in which the learning rate fall
 SAVE_EVERY_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What a run is made of; the shape of the model and the length of the training."""
 

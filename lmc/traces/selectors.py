@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from lmc.frozen import frozen
 from lmc.runtime.ballot import ballot_key
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.traces.store import Run
@@ -22,7 +23,7 @@ _DRAFT, _REVISION = 0, 3
 Groups = Mapping[str, Sequence[Run]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pair:
     """Two answers to one prompt, the first one better."""
 

@@ -10,11 +10,12 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.runtime.usage import Usage
 
@@ -26,7 +27,7 @@ BUSY_S = 60.0  # how long a writer waits for another one
 _CHUNK = 500  # ids in one query
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """One run of a program on one row, scored; `parameters` is the digest of its parameters."""
 
@@ -55,7 +56,7 @@ class Run:
         return _digest(json.dumps([*parts, self.sample, self.variant], ensure_ascii=False))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filter:
     """Which runs: those that agree with all that is given."""
 
@@ -74,7 +75,7 @@ class Filter:
     limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobSummary:
     """What the store holds of one job."""
 

@@ -14,11 +14,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.training.rows import TrainingRow, digest
 
@@ -30,7 +31,7 @@ CHECKPOINTS = 10  # in a run
 _IGNORED = -100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoraSettings:
     """How an adapter is trained; what is None is set by the size of the model.
 
@@ -46,7 +47,7 @@ class LoraSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingJob:
     """All that decides what comes out: the base model, the rows, the settings.
 
@@ -68,7 +69,7 @@ class TrainingJob:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingProgress:
     """How far a training is; `left_s` is an estimate, `tokens_per_s` counts padding out."""
 
@@ -235,7 +236,7 @@ def _encode(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[d
     return data
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Padding:
     """Pads the rows of a step on the right; labels are set where an answer stands."""
 

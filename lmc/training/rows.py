@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from lmc.frozen import frozen
 from lmc.models.base import Message
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingRow:
     """A prompt as it is sent, and the answer the model is to write; only the answer is learnt.
 
@@ -23,7 +24,7 @@ class TrainingRow:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreferencePair:
     """A prompt with an answer that is better than another one."""
 

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
-from pydantic_core import (
-    CoreSchema,
-    PydanticCustomError,
-    SchemaError,
-    SchemaValidator,
-    ValidationError,
-    core_schema,
-)
-
-from lmc.check.types import (
-    BoolType,
-    DictType,
-    EnumType,
-    Field,
-    FloatType,
-    IntType,
-    JsonType,
-    ListType,
-    LiteralType,
-    NeverType,
-    NoneType,
-    OptionalType,
-    RecordType,
-    StrType,
-    Type,
-    UnionType,
-)
-from lmc.diagnostics import did_you_mean
+from lmc.check.types import STR, StrType, Type
+from lmc.frozen import frozen
 from lmc.values.by_type import once_by_type
 
-MAX_BACKTRACKING_LEN = 1000  # characters given to a pattern that only the backtracking engine knows
-MAX_JSON_DEPTH = 100
 MAX_PROBLEMS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """One thing that is wrong: where (`steps[0]`, empty for the whole value), and what."""
 
@@ -75,211 +42,20 @@ def validate(type: Type, raw: Any, *, lenient: bool = False) -> Any:
     Nothing is converted but integers where a float is wanted. `lenient` also takes "5" for 5, 5 for
     "5", and fields that the record lacks (they are dropped). Raises: InvalidValue.
     """
-    try:
-        return (_lenient if lenient else _strict)(type).validate_python(raw)
-    except ValidationError as failure:
-        raise InvalidValue(*_problems(type, failure)) from None
+    if raw.__class__ is str and type.__class__ is StrType and raw.isascii() and type == STR:
+        return raw  # what is not ASCII may be half a character
+    return (_lenient if lenient else _strict)(type)(raw)
 
 
 @once_by_type
-def _strict(type: Type) -> SchemaValidator:
-    return SchemaValidator(_core(type, strict=True))
+def _strict(type: Type) -> Callable[[Any], Any]:
+    from lmc.values.validators import validator
+
+    return validator(type, strict=True)
 
 
 @once_by_type
-def _lenient(type: Type) -> SchemaValidator:
-    return SchemaValidator(_core(type, strict=False))
+def _lenient(type: Type) -> Callable[[Any], Any]:
+    from lmc.values.validators import validator
 
-
-def _core(type: Type, *, strict: bool) -> CoreSchema:
-    """The pydantic-core schema of a type's JSON values."""
-    inner = partial(_core, strict=strict)
-    match type:
-        case StrType():
-            return _str(type, strict)
-        case IntType(low, high):
-            return _number(core_schema.int_schema(ge=low, le=high, strict=strict), strict)
-        case FloatType(low, high):
-            schema = core_schema.float_schema(ge=low, le=high, allow_inf_nan=False, strict=strict)
-            return _number(schema, strict)
-        case BoolType():
-            return core_schema.bool_schema(strict=strict)
-        case JsonType():
-            return core_schema.no_info_plain_validator_function(_check_json)
-        case NoneType():
-            return core_schema.none_schema()
-        case NeverType():
-            return core_schema.no_info_plain_validator_function(_refuse)
-        case OptionalType(item):
-            return core_schema.nullable_schema(inner(item))
-        case ListType(item, low, high):
-            return core_schema.list_schema(
-                inner(item), min_length=low, max_length=high, strict=True
-            )
-        case DictType(item):
-            keys = core_schema.str_schema(strict=True)
-            return core_schema.dict_schema(keys, inner(item), strict=True)
-        case EnumType(variants=names) | LiteralType(values=names):
-            return core_schema.literal_schema(list(names))
-        case RecordType():
-            return _record(type, strict)
-        case UnionType(options):
-            return core_schema.union_schema([inner(o) for o in options], mode="left_to_right")
-        case _:
-            return core_schema.any_schema()
-
-
-def _record(type: RecordType, strict: bool) -> CoreSchema:
-    return core_schema.typed_dict_schema(
-        {f.name: _field(f, strict) for f in type.fields},
-        extra_behavior="forbid" if strict else "ignore",
-        strict=True,
-    )
-
-
-def _field(field: Field, strict: bool) -> core_schema.TypedDictField:
-    schema = _core(field.type, strict=strict)
-    if not field.has_default:
-        return core_schema.typed_dict_field(schema, required=True)
-    make = partial(copy.deepcopy, field.default)
-    with_default = core_schema.with_default_schema(schema, default_factory=make)
-    return core_schema.typed_dict_field(with_default, required=False)
-
-
-def _number(schema: CoreSchema, strict: bool) -> CoreSchema:
-    return schema if strict else core_schema.no_info_before_validator_function(_no_bool, schema)
-
-
-def _str(type: StrType, strict: bool) -> CoreSchema:
-    schema = core_schema.str_schema(
-        min_length=type.min_len,
-        max_length=type.max_len,
-        strict=strict,
-        coerce_numbers_to_str=not strict,
-    )
-    if type.pattern is None:
-        return schema
-    try:
-        linear = core_schema.str_schema(
-            pattern=rf"\A(?:{type.pattern})\z", regex_engine="rust-regex"
-        )
-        matches: Callable[[str], Any] = SchemaValidator(linear).validate_python
-    except SchemaError:  # the pattern looks around or back
-        matches = re.compile(type.pattern).fullmatch
-        matches = partial(_match_bounded, matches)
-    return core_schema.no_info_after_validator_function(
-        partial(_match, type.pattern, matches), schema
-    )
-
-
-def _match(pattern: str, matches: Callable[[str], Any], text: str) -> str:
-    try:
-        found = matches(text) is not None
-    except ValidationError:
-        found = False
-    if not found:
-        raise PydanticCustomError("pattern", "must match {pattern}", {"pattern": pattern})
-    return text
-
-
-def _match_bounded(matches: Callable[[str], Any], text: str) -> Any:
-    if len(text) > MAX_BACKTRACKING_LEN:
-        limit = {"limit": MAX_BACKTRACKING_LEN}
-        raise PydanticCustomError("pattern", "is longer than {limit} characters", limit)
-    return matches(text)
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise PydanticCustomError("number", "must be a number")
-    return value
-
-
-def _check_json(value: Any, depth: int = 0) -> Any:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float() if value - value == 0:
-            return value
-        case list() if depth < MAX_JSON_DEPTH:
-            return [_check_json(v, depth + 1) for v in value]
-        case dict() if depth < MAX_JSON_DEPTH and all(isinstance(k, str) for k in value):
-            return {k: _check_json(v, depth + 1) for k, v in value.items()}
-        case _:
-            raise PydanticCustomError("json", "must be a JSON value")
-
-
-def _refuse(_: Any) -> Any:
-    raise PydanticCustomError("never", "cannot be there")
-
-
-# --- in words ---
-
-_WORDS = {
-    "missing": "is missing",
-    "string": "must be text",
-    "int": "must be an integer",
-    "float": "must be a number",
-    "finite": "must be a finite number",
-    "bool": "must be true or false",
-    "literal": "must be one of: {choices}",
-    "greater": "must be at least {ge}",
-    "less": "must be at most {le}",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} items",
-    "too_long": "must have at most {max_length} items",
-    "list": "must be a list",
-    "dict": "must be an object",
-    "none": "must be null",
-}
-
-
-def _problems(type: Type, failure: ValidationError) -> list[Problem]:
-    return [_problem(type, e) for e in failure.errors(include_url=False)]
-
-
-def _problem(type: Type, found: Mapping[str, Any]) -> Problem:
-    place, kind, context = found["loc"], found["type"], found.get("ctx", {})
-    got = "" if kind == "missing" else f", got {_shown(found['input'])}"
-    if kind == "extra_forbidden":
-        return Problem(_path(place[:-1]), _unknown_field(_at(type, place[:-1]), str(place[-1])))
-    words = _WORDS.get(kind) or _WORDS.get(kind.partition("_")[0])
-    if words is None:
-        return Problem(_path(place), found["msg"] + got)
-    inner = _at(type, place)
-    choices = inner.variants if isinstance(inner, EnumType) else getattr(inner, "values", ())
-    numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
-    return Problem(_path(place), words.format(choices=", ".join(choices), **numbers) + got)
-
-
-def _unknown_field(type: Type | None, name: str) -> str:
-    known = [f.name for f in type.fields] if isinstance(type, RecordType) else []
-    near = did_you_mean(name, known)
-    return f"has no field `{name}`" + (f"; did you mean `{near}`?" if near else "")
-
-
-def _at(type: Type | None, place: tuple[int | str, ...]) -> Type | None:
-    """The type at a place inside a type."""
-    for step in place:
-        if isinstance(type, OptionalType):
-            type = type.item
-        if isinstance(type, RecordType):
-            field = type.get(str(step))
-            type = field.type if field else None
-        else:
-            type = type.item if isinstance(type, ListType | DictType) else None
-    return type.item if isinstance(type, OptionalType) else type
-
-
-def _path(place: tuple[int | str, ...]) -> str:
-    parts = (f"[{p}]" if isinstance(p, int) else f".{p}" for p in place)
-    return "".join(parts).removeprefix(".")
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        text = f"a Python {type(value).__name__}"
-    return text if len(text) <= 62 else f"{text[:60]}…"
+    return validator(type, strict=False)

@@ -1,13 +1,16 @@
 """What texts mean: literals, precedence, spans, keywords as names; and how fast they are read."""
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
 from lmc.source import Source
 from lmc.syntax import nodes as n
+from lmc.syntax import tables as syntax_tables
 from lmc.syntax.parser import parse
-from lmc.syntax.tables import compile_grammar, grammar_text, tables
+from lmc.syntax.tables import compile_grammar, grammar_text
 from lmc.syntax.tokens import tokens
 from lmc.syntax.unparse import print_tree
 
@@ -144,9 +147,7 @@ def test_an_empty_text_is_an_empty_module():
 
 
 def test_the_stored_tables_are_those_of_the_grammar():
-    stored = tables.__wrapped__.__globals__["files"]("lmc.syntax").joinpath("tables.json")
-    import json
-
+    stored = Path(syntax_tables.__file__).with_name("tables.json")
     assert json.loads(stored.read_text("utf-8")) == compile_grammar(grammar_text())
 
 
