@@ -25,7 +25,7 @@ from lmc.optimizers.trials import PLAIN, parameters_key
 from lmc.runtime.data import Row
 from lmc.runtime.parameters import Parameters
 
-PATIENCE = 12  # rounds without a child that joins
+PATIENCE = 12  # rounds without a child that joins, where there is no budget to be spent
 MOST_ROWS = 40  # of those that select, on which the front is kept
 FINALISTS = 4
 _FRONT_SHARE = 8  # the front's rows are at most this part of the runs that are left
@@ -61,10 +61,11 @@ async def reflect(
         context.tell("no instruction may be changed")
         return start
     search = _Evolution(context, modules, width, minibatch, proposer)
+    patience = PATIENCE if context.trials.runs_left() == float("inf") else rounds
     with context.until_spent():
         await search.begin(start)
         for number in range(rounds):
-            if search.idle >= PATIENCE or not await search.breed(number):
+            if search.idle >= patience or not await search.breed(number):
                 break
             if merge and len(modules) > 1:
                 await search.merge(number)
