@@ -116,10 +116,6 @@ class Cache:
         self._committed: list[asyncio.Future[None]] = []  # one for each that waits
         self._wanted: list[tuple[Sequence[str], asyncio.Future[dict[str, Answer]]]] = []
 
-    def get(self, key: str) -> Answer | None:
-        """Look up the answer under a key; it is marked as cached."""
-        return self.look_up([key]).get(key)
-
     async def find(self, keys: Sequence[str]) -> dict[int, Answer]:
         """Look up answers by place among keys; questions of one turn of the loop share a query.
 
@@ -144,10 +140,6 @@ class Cache:
         self.hits += len(answers)
         return answers
 
-    def put(self, key: str, answer: Answer) -> None:
-        """Keep one answer; it is safe from a kill of this process when this returns."""
-        self._write({key: answer})
-
     async def store(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers; what arrives in the same turn of the event loop shares one commit."""
         loop = asyncio.get_running_loop()
@@ -157,6 +149,17 @@ class Cache:
         self._committed.append(committed)
         self._pending.update(answers)
         await committed
+
+    def write(self, answers: Mapping[str, Answer]) -> None:
+        """Keep answers at once; they are safe from a kill of this process when this returns."""
+        now_s = int(time.time())
+        rows = [(key, _answer_to_json(answer), now_s) for key, answer in answers.items()]
+        if db := self._connection():
+            try:
+                with db:
+                    db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+            except sqlite3.Error as e:
+                self._give_up(e)
 
     def stats(self) -> CacheStats:
         """Entries, size on disk with the log, and hits so far."""
@@ -204,20 +207,10 @@ class Cache:
     def _commit_pending(self) -> None:
         answers, waiting = self._pending, self._committed
         self._pending, self._committed = {}, []
-        self._write(answers)
+        self.write(answers)
         for committed in waiting:
             if not committed.done():
                 committed.set_result(None)
-
-    def _write(self, answers: Mapping[str, Answer]) -> None:
-        now_s = int(time.time())
-        rows = [(key, _answer_to_json(answer), now_s) for key, answer in answers.items()]
-        if db := self._connection():
-            try:
-                with db:
-                    db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
-            except sqlite3.Error as e:
-                self._give_up(e)
 
     def _rows(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         if db := self._connection():

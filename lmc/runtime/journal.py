@@ -39,7 +39,7 @@ class RunStore(Cache):
         if self.behind is not None and len(answers) < len(keys):
             more = self.behind.look_up([key for key in keys if key not in answers])
             if more:
-                self._write(more)
+                self.write(more)
             answers |= more
         return answers
 

@@ -16,6 +16,10 @@ REQUEST = Request("m", ({"role": "user", "content": "hello"},), Sampling(tempera
 FULL = Answer("täxt\ud800", 3, 4, 0.25, "length", (-0.5, -1.25), 12.0)
 
 
+def get(cache, key):
+    return cache.look_up([key]).get(key)
+
+
 @pytest.fixture
 def cache(tmp_path):
     cache = Cache(tmp_path / "responses.db")
@@ -24,26 +28,26 @@ def cache(tmp_path):
 
 
 def test_answers_come_back_whole_and_marked(cache):
-    cache.put("k", FULL)
-    found = cache.get("k")
+    cache.write({"k": FULL})
+    found = get(cache, "k")
     assert found == FULL and found.cached and found.latency_ms == 12.0
-    assert cache.get("other") is None
+    assert get(cache, "other") is None
 
 
 def test_answers_outlive_the_object(cache, tmp_path):
-    cache.put("k", FULL)
+    cache.write({"k": FULL})
     cache.close()
     again = Cache(tmp_path / "responses.db")
-    assert again.get("k") == FULL
+    assert get(again, "k") == FULL
     again.close()
 
 
 def test_stats_and_clear(cache):
     for i in range(10):
-        cache.put(str(i), FULL)
-    cache.get("1")
+        cache.write({str(i): FULL})
+    get(cache, "1")
     cache.close()
-    cache.get("2")
+    get(cache, "2")
     stats = cache.stats()
     assert (stats.entries, stats.hits) == (10, 2) and stats.bytes > 0
     assert cache.clear() == 10
@@ -81,7 +85,7 @@ def test_keys():
 
 async def test_questions_of_one_turn_share_a_query(cache, monkeypatch):
     for i in range(3):
-        cache.put(str(i), FULL)
+        cache.write({str(i): FULL})
     queries = []
     rows = cache._rows
     monkeypatch.setattr(cache, "_rows", lambda *query: queries.append(query) or rows(*query))
@@ -91,7 +95,7 @@ async def test_questions_of_one_turn_share_a_query(cache, monkeypatch):
 
 
 async def test_answers_stored_together_share_a_commit(cache):
-    cache.get("opens it")
+    get(cache, "opens it")
     commits = []
     cache._db.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     await asyncio.gather(*(cache.store({str(i): FULL}) for i in range(20)))
@@ -103,13 +107,13 @@ async def test_cancelled_storing_leaves_the_others_alone(cache):
     await asyncio.sleep(0)
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert cache.get("0") and cache.get("2")
+    assert get(cache, "0") and get(cache, "2")
 
 
 def test_folder_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "deep" / "er"))
     cache = Cache()
-    cache.put("k", FULL)
+    cache.write({"k": FULL})
     cache.close()
     assert cache.path == default_path() == tmp_path / "deep" / "er" / "responses.db"
     assert cache.path.exists()
@@ -119,8 +123,8 @@ def test_damaged_file_is_moved_aside(tmp_path, caplog):
     path = tmp_path / "responses.db"
     path.write_bytes(b"this is no database " * 400)
     cache = Cache(path)
-    cache.put("k", FULL)
-    assert cache.get("k") == FULL and cache.problem is None
+    cache.write({"k": FULL})
+    assert get(cache, "k") == FULL and cache.problem is None
     cache.close()
     (aside,) = tmp_path.glob("responses.db.broken-*")
     assert aside.read_bytes().startswith(b"this is no") and "damaged" in caplog.text
@@ -129,20 +133,20 @@ def test_damaged_file_is_moved_aside(tmp_path, caplog):
 def test_unwritable_place_costs_only_the_caching(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way of the folder")
     cache = Cache(tmp_path / "file" / "responses.db")
-    cache.put("k", FULL)
-    assert cache.get("k") is None and cache.stats().entries == 0
+    cache.write({"k": FULL})
+    assert get(cache, "k") is None and cache.stats().entries == 0
     assert cache.problem.code == "cache-unusable" and "not cached" in caplog.text
 
 
 def test_file_that_breaks_while_in_use_costs_only_the_caching(cache):
-    cache.put("k", FULL)
+    cache.write({"k": FULL})
     cache._db.execute("DROP TABLE answers")
-    assert cache.get("k") is None and cache.problem is not None
-    cache.put("k", FULL)
+    assert get(cache, "k") is None and cache.problem is not None
+    cache.write({"k": FULL})
 
 
 def test_nothing_but_text_is_kept(cache, tmp_path):
-    cache.put("k", FULL)
+    cache.write({"k": FULL})
     cache.close()
     db = sqlite3.connect(tmp_path / "responses.db")
     ((kind,),) = db.execute("SELECT DISTINCT typeof(answer) FROM answers").fetchall()
@@ -157,7 +161,7 @@ WRITER = textwrap.dedent("""
     from lmc.runtime.cache import Cache
     cache, name = Cache(Path(sys.argv[1])), sys.argv[2]
     for i in range(int(sys.argv[3])):
-        cache.put(f"{name}-{i}", Answer("x" * 300))
+        cache.write({f"{name}-{i}": Answer("x" * 300)})
         print(i, flush=True)
     cache.close()
 """)
@@ -174,15 +178,15 @@ def test_every_answer_is_there_after_a_kill(cache):
         os.kill(process.pid, signal.SIGKILL)
         done += process.stdout.readlines()
     last = int(next(line for line in reversed(done) if line.endswith("\n")))
-    assert last >= 199 and all(cache.get(f"killed-{i}") for i in range(last + 1))
-    cache.put("after", FULL)
-    assert cache.get("after") == FULL
+    assert last >= 199 and all(get(cache, f"killed-{i}") for i in range(last + 1))
+    cache.write({"after": FULL})
+    assert get(cache, "after") == FULL
 
 
 def test_processes_write_side_by_side(cache):
     processes = [writer(cache.path, name, 150) for name in "ab"]
     for i in range(100):
-        cache.put(f"own-{i}", FULL)
+        cache.write({f"own-{i}": FULL})
     for process in processes:
         process.communicate()
         assert process.returncode == 0
