@@ -102,7 +102,7 @@ def _bootstrap_options(context: Context) -> dict[str, Any]:
     runs = context.trials.runs_left()
     if runs == float("inf"):
         return {"demos": 8}
-    return {"demos": 8, "candidates": max(4, min(24, int(runs) // 24)), "rounds": 16}
+    return {"demos": 8, "candidates": max(4, min(24, int(runs) // 24)), "rounds": 64}
 
 
 def _reflect_options(context: Context) -> dict[str, Any]:

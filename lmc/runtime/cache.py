@@ -11,7 +11,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,22 +81,6 @@ def _extend(digest: hashlib._Hash, index: int) -> str:
     one = digest.copy()
     one.update(b"#%d" % index)
     return one.hexdigest()
-
-
-class Memory:
-    """Answers that one run keeps for itself, where there is no cache."""
-
-    def __init__(self) -> None:
-        self._answers: dict[str, Answer] = {}
-
-    async def find(self, keys: Sequence[str]) -> dict[int, Answer]:
-        """Look up answers by place among keys; each is marked as cached."""
-        known = ((place, self._answers.get(key)) for place, key in enumerate(keys))
-        return {place: replace(answer, cached=True) for place, answer in known if answer}
-
-    async def store(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers until the run ends."""
-        self._answers.update(answers)
 
 
 class Cache:

@@ -23,11 +23,11 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
-from lmc.runtime.cache import Memory
 from lmc.runtime.conversation import Conversation
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import Step
+from lmc.runtime.pool import NOT_CACHED
 from lmc.runtime.scope import Scope
 from lmc.values import InvalidValue, validate
 
@@ -61,13 +61,13 @@ class ModuleCall:
         self.embedder = parameters.embedder
         self.by_meaning = self._by_meaning(count)
         self.request = self._request(parameters.adapter)
-        self.steady = bool(node.attrs.get("steady")) and self._temperature() == 0
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
             "fallback": self.own.get("fallback"),
             "cache": self.own.get("cache"),
         }
+        self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
 
     def setting(self, name: str) -> Any:
@@ -83,18 +83,11 @@ class ModuleCall:
             return await Conversation(self, inputs, scope, messages, answer).result()
         return await Conversation(self, inputs, scope, self.prompt(inputs)).result()
 
-    async def ask(
-        self,
-        model: str | None,
-        request: Request,
-        *,
-        batched: bool = False,
-        memory: Memory | None = None,
-    ) -> Answer:
+    async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
 
         def send(request: Request) -> Awaitable[list[Answer]]:
-            return self.executor.pool.ask(model, request, memory=memory, **self.policy)
+            return self.executor.pool.ask(model, request, **self.policy)
 
         if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
             return await self.executor.batcher.ask(self, request, send)
@@ -196,9 +189,13 @@ class ModuleCall:
             timeout_s=self.own.get("timeout"),
         )
 
-    def _temperature(self) -> float | None:
-        own = self.request.sampling.temperature
-        return self.bound.sampling.temperature if own is None else own
+    def _is_steady(self) -> bool:
+        """Whether what is asked again gets the same answer, and may."""
+        temperature = self.request.sampling.temperature
+        if temperature is None:
+            temperature = self.bound.settings.get("temperature")
+        can = self.bound.backend.capabilities
+        return temperature == 0 and can.cacheable and self.setting("cache") not in NOT_CACHED
 
     def _decoding(self) -> dict[str, Any]:
         own = {k: self.own[k] for k in SAMPLING if k in self.own and k != "stop"}

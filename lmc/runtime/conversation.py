@@ -88,7 +88,6 @@ class Conversation:
 
     async def _ask(self, model: str | None, index: int, messages: list[Message]) -> Answer:
         call, scope = self.call, self.scope
-        memory = scope.run.memory if call.steady else None
         self.attempts.count += 1
         self.attempts.messages = messages
         known, logprobs = call.request, scope.certainty is not None or self._studied()
@@ -98,7 +97,7 @@ class Conversation:
             known.n, index, logprobs, known.timeout_s, listener,
         )  # fmt: skip
         try:
-            answer = await call.ask(model, request, batched=scope.batched, memory=memory)
+            answer = await self._answer(model, request)
         except ModelFailure as failure:
             name = model or call.bound.name
             raise no_answer(
@@ -108,6 +107,12 @@ class Conversation:
         self.answers.append(answer)
         self.attempts.raw.append(answer.text)
         return answer
+
+    async def _answer(self, model: str | None, request: Request) -> Answer:
+        call, scope = self.call, self.scope
+        if not call.steady:
+            return await call.ask(model, request, batched=scope.batched)
+        return await scope.run.memory.ask(call, model, request, lambda: call.ask(model, request))
 
     def _studied(self) -> bool:
         """Whether the run is learnt from, on an engine that gives log-probabilities for nothing."""

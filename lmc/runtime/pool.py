@@ -14,7 +14,7 @@ from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
 from lmc.models.registry import TINY, open_backend
 from lmc.runtime.budget import Budget, BudgetExceeded, ModelBudgetExceeded, Reservation
-from lmc.runtime.cache import IN_MEMORY, Cache, Memory, sample_keys
+from lmc.runtime.cache import IN_MEMORY, Cache, sample_keys
 from lmc.runtime.flights import Flights
 from lmc.runtime.retry import RetryPolicy
 from lmc.runtime.usage import Usage
@@ -26,8 +26,7 @@ _LOCAL_TIMEOUT_S = 3600.0
 # Only under a budget in tokens or money, where a bound is needed and the program gives none.
 _BUDGETED_MAX_TOKENS = 4096
 ANY_MODEL = "*"
-_NOT_CACHED = (False, "off")
-Store = Cache | Memory | None
+NOT_CACHED = (False, "off")
 
 
 @frozen
@@ -118,20 +117,18 @@ class ModelPool:
         retry: Any = None,
         fallback: Sequence[str] | str | None = None,
         cache: bool | str | None = None,
-        memory: Memory | None = None,
     ) -> list[Answer]:
         """`request.n` answers, from this model or the first of its fallbacks that gives them.
 
         A model hands on where it fails, and where its own budget is used up.
 
         `request.model` and what the sampling leaves open are filled in from the settings; `retry`,
-        `fallback` and `cache` go before them. Where there is no cache, `memory` keeps the answers.
-        Raises: ModelFailure (that of the first model), LmcError[budget-exceeded], LmcError of
-        `bind`.
+        `fallback` and `cache` go before them. Raises: ModelFailure (that of the first model),
+        LmcError[budget-exceeded], LmcError of `bind`.
         """
         bound = self.bind(model)
         try:
-            return await self._ask(bound, request, retry, cache, memory)
+            return await self._ask(bound, request, retry, cache)
         except (ModelFailure, ModelBudgetExceeded) as failure:
             if isinstance(failure, ModelFailure) and failure.kind == "broken_stream":
                 raise
@@ -139,7 +136,7 @@ class ModelPool:
             names = [name for name in _names(given) if name != bound.name]
             for name in names:
                 try:
-                    return await self._ask(self.bind(name), request, retry, cache, memory)
+                    return await self._ask(self.bind(name), request, retry, cache)
                 except (ModelFailure, ModelBudgetExceeded) as second:
                     failure.add_note(f"fallback `{name}` failed too: {second}")
             raise
@@ -162,20 +159,14 @@ class ModelPool:
                 cache.close()
 
     async def _ask(
-        self,
-        bound: BoundModel,
-        request: Request,
-        retry: Any,
-        cache: bool | str | None,
-        memory: Memory | None,
+        self, bound: BoundModel, request: Request, retry: Any, cache: bool | str | None
     ) -> list[Answer]:
         request = self._complete(bound, request)
         policy = bound.retry if retry is None else RetryPolicy.from_settings(retry)
         keep = bound.settings.get("cache", True) if cache is None else cache
         with await self._reserve(bound, request) as reservation:
-            if keep not in _NOT_CACHED and bound.backend.capabilities.cacheable:
-                store = self._store(keep) or memory
-                answers = await self._ask_once(bound, request, policy, store)
+            if keep not in NOT_CACHED and bound.backend.capabilities.cacheable:
+                answers = await self._ask_once(bound, request, policy, self._store(keep))
             else:
                 answers = await self._send(bound, request, policy)
             return self._settle(reservation, answers)
@@ -195,15 +186,15 @@ class ModelPool:
         return self._memory
 
     async def _ask_once(
-        self, bound: BoundModel, request: Request, policy: RetryPolicy, store: Store
+        self, bound: BoundModel, request: Request, policy: RetryPolicy, cache: Cache | None
     ) -> list[Answer]:
         """Answers from the cache, from equal requests in flight, and the rest from the backend."""
         keys = sample_keys(bound.backend.endpoint, request)
-        found = await store.find(keys) if store is not None else {}
+        found = await cache.find(keys) if cache is not None else {}
         if len(found) < request.n:
 
             def fetch(places: Sequence[int]) -> Awaitable[dict[int, Answer]]:
-                return self._fetch(bound, request, policy, keys, places, store)
+                return self._fetch(bound, request, policy, keys, places, cache)
 
             await self._flights.complete(keys, found, fetch)
         return [found[place] for place in range(request.n)]
@@ -215,7 +206,7 @@ class ModelPool:
         policy: RetryPolicy,
         keys: Sequence[str],
         places: Sequence[int],
-        store: Store,
+        cache: Cache | None,
     ) -> dict[int, Answer]:
         """Ask for the samples at some places, and keep each run of them as soon as it is there."""
 
@@ -224,8 +215,8 @@ class ModelPool:
             start = request.index + run.start
             part = request if whole else replace(request, index=start, n=len(run))
             answers = dict(zip(run, await self._send(bound, part, policy)))
-            if store is not None:
-                await store.store({keys[place]: a for place, a in answers.items()})
+            if cache is not None:
+                await cache.store({keys[place]: a for place, a in answers.items()})
             return answers
 
         runs = _runs(places)

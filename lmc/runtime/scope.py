@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Node
-from lmc.runtime.cache import Memory
+from lmc.runtime.memory import Memory
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """At temperature 0 what repeats is asked once, also where nothing is cached."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import lmc
-from lmc.models.base import Answer, Request
+from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.scripted import Scripted
+from lmc.runtime.memory import Memory
 
 VOTE = '''
 record Scored { answer: int, score: float }
@@ -57,6 +59,7 @@ def run(text: str, folder: Path) -> tuple[int, Counter[str], int]:
     backend = Counting()
     program = lmc.load(folder / "it.lmp", backend=backend, cache=False)
     result, trace = program.main.run_traced({"x": "it"})
+    assert trace.usage.prompt_tokens == backend.asked.total()  # shared answers cost nothing
     return result, backend.asked, len(trace.calls)
 
 
@@ -77,6 +80,45 @@ def test_a_judge_is_asked_once_for_a_draft_that_stays(tmp_path: Path) -> None:
     result, asked, _ = run(REFINE, tmp_path)
     assert result == 7
     assert asked == {"Draft": 1, "Judge": 1, "Revise": 3}
+
+
+def test_the_temperature_may_be_that_of_the_model(tmp_path: Path) -> None:
+    text = REFINE.replace("subject: it temperature: 0.0", "subject: it model: sure")
+    _, asked, _ = run(f'model sure {{ name: "lmc/tiny" temperature: 0.0 }}\n{text}', tmp_path)
+    assert asked["Judge"] == 1
+    assert lmc.load(tmp_path / "it.lmp").judge.prompt("a", 1)  # what is shown opens no model
+
+
+async def test_who_waits_asks_where_the_first_gave_up() -> None:
+    memory, asked, request = Memory(), [], Request("m", ({"role": "user", "content": "x"},))
+
+    async def fetch() -> Answer:
+        asked.append(1)
+        await asyncio.sleep(0.01)
+        return Answer("yes", 5, 1)
+
+    first, second, third = (
+        asyncio.create_task(memory.ask(None, None, request, fetch)) for _ in range(3)
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    answers = [await second, await third]
+    assert len(asked) == 2 and [a.text for a in answers] == ["yes", "yes"]
+    assert sorted(a.prompt_tokens for a in answers) == [0, 5]
+
+
+async def test_a_failure_is_not_remembered() -> None:
+    memory, request = Memory(), Request("m", ({"role": "user", "content": "x"},))
+
+    async def fails() -> Answer:
+        raise ModelFailure("server", "down", retryable=True)
+
+    async def works() -> Answer:
+        return Answer("yes")
+
+    with pytest.raises(ModelFailure):
+        await memory.ask(None, None, request, fails)
+    assert (await memory.ask(None, None, request, works)).text == "yes"
 
 
 def test_each_run_asks_anew(tmp_path: Path) -> None:
