@@ -25,6 +25,9 @@ class Flights:
         Raises: ModelFailure, own or of the flight that was waited for.
         """
         while missing := [place for place in range(len(keys)) if place not in found]:
+            if self._waiting.keys().isdisjoint(keys):  # as is usual
+                found.update(await self._lead(keys, missing, fetch))
+                return
             theirs = {p: self._wait(keys[p]) for p in missing if keys[p] in self._waiting}
             mine = [place for place in missing if place not in theirs]
             if mine:

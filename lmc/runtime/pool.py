@@ -15,6 +15,7 @@ from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampl
 from lmc.models.registry import TINY, open_backend
 from lmc.runtime.budget import Budget, BudgetExceeded, ModelBudgetExceeded, Reservation
 from lmc.runtime.cache import IN_MEMORY, Cache, sample_keys
+from lmc.runtime.deadlines import Deadlines
 from lmc.runtime.flights import Flights
 from lmc.runtime.retry import RetryPolicy
 from lmc.runtime.usage import Usage
@@ -77,6 +78,7 @@ class ModelPool:
         self._backends, self._base_dir = dict(backends or {}), base_dir
         self._bound: dict[str, BoundModel] = {}
         self._flights = Flights()
+        self._deadlines = Deadlines()
         self._memory: Cache | None = None
 
     def bind(self, name: str | None = None) -> BoundModel:
@@ -245,9 +247,20 @@ class ModelPool:
             if sent:
                 self._charge(bound, Usage(calls=request.n))
             sent = True
-            return _generate(bound, request)
+            return self._generate(bound, request)
 
         return attempt
+
+    async def _generate(self, bound: BoundModel, request: Request) -> Sequence[Answer]:
+        """One attempt, under the model's concurrency; the time runs from when it may start."""
+        async with bound.slots:
+            try:
+                with self._deadlines.limit(request.timeout_s):
+                    return await bound.backend.generate(request)
+            except TimeoutError:
+                message = f"model `{bound.name}` gave no answer within {request.timeout_s:g} s"
+                hint = "raise `timeout`, or lower `concurrency`"
+                raise ModelFailure("timeout", message, retryable=True, hint=hint) from None
 
     def _charge(self, bound: BoundModel, used: Usage) -> None:
         if bound.budget is not None:
@@ -366,18 +379,6 @@ def _own_budget(bound: BoundModel) -> Iterator[None]:
 
 def _counts_tokens(*budgets: Budget | None) -> bool:
     return any(budget is not None and budget.counts_tokens for budget in budgets)
-
-
-async def _generate(bound: BoundModel, request: Request) -> Sequence[Answer]:
-    """One attempt, under the model's concurrency; the time runs from when it may start."""
-    async with bound.slots:
-        try:
-            async with asyncio.timeout(request.timeout_s):
-                return await bound.backend.generate(request)
-        except TimeoutError:
-            message = f"model `{bound.name}` gave no answer within {request.timeout_s:g} s"
-            hint = "raise `timeout`, or lower `concurrency`"
-            raise ModelFailure("timeout", message, retryable=True, hint=hint) from None
 
 
 async def _all(*parts: Any) -> list[Any]:

@@ -1,0 +1,76 @@
+"""Time limits of many calls under one timer; a timer for each would cost more than all else of it.
+
+A limit ends its task as `asyncio.timeout` does, up to `TICK_S` late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+TICK_S = 0.05
+
+
+class Deadlines:
+    """The limits that are open. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._open: set[Limit] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def limit(self, seconds: float | None) -> Limit:
+        """What raises TimeoutError in its `with` block after so long; None is no limit."""
+        return Limit(self, seconds)
+
+    def add(self, limit: Limit) -> None:
+        """Watch a limit."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._loop is not loop:  # a fork has a loop of its own
+            self._loop, self._timer = loop, loop.call_later(TICK_S, self._look)
+        self._open.add(limit)
+
+    def remove(self, limit: Limit) -> None:
+        """Watch it no more."""
+        self._open.discard(limit)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        for limit in [limit for limit in self._open if limit.end_s <= now_s]:
+            self._open.discard(limit)
+            limit.expire()
+        self._timer = loop.call_later(TICK_S, self._look) if self._open else None
+
+
+class Limit:
+    """A `with` block of one task that ends in time."""
+
+    __slots__ = ("_before", "_deadlines", "_expired", "_seconds", "_task", "end_s")
+
+    def __init__(self, deadlines: Deadlines, seconds: float | None) -> None:
+        self._deadlines, self._seconds = deadlines, seconds
+        self._expired = False
+
+    def __enter__(self) -> None:
+        if self._seconds is not None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._task, self._before = task, task.cancelling()
+            self.end_s = task.get_loop().time() + self._seconds
+            self._deadlines.add(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._seconds is None:
+            return
+        self._deadlines.remove(self)
+        own = self._expired and self._task.uncancel() <= self._before
+        if own and kind is asyncio.CancelledError:  # not one from outside
+            raise TimeoutError from error
+
+    def expire(self) -> None:
+        """End the block."""
+        self._expired = True
+        self._task.cancel()
