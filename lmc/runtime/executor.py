@@ -163,6 +163,8 @@ class Executor:
         """Run a graph or the body of a region: the dataflow loop."""
         if plan.pure:
             return evaluate(plan, env)
+        if plan.lone is not None:
+            return await self._perform(plan.lone, [env[name] for name in plan.takes], scope)
         flow = Flow(plan, env)
         if not self.speculation.limit or not plan.branches:
             return await self._run_flow(flow, flow.start(), scope)
@@ -178,7 +180,7 @@ class Executor:
 
     async def _run_flow(self, flow: Flow, ready: list[Step], scope: Scope) -> Any:
         while len(ready) == 1:
-            ready = flow.settle(ready[0], await self._perform(ready[0], flow, scope))
+            ready = flow.settle(ready[0], await self._perform_in(flow, ready[0], scope))
         if ready:
             await self._run_side_by_side(flow, ready, scope)
         return flow.values[-1]
@@ -201,7 +203,7 @@ class Executor:
         async def work(step: Step) -> None:
             """Perform a step, then one that it made ready; others get tasks of their own."""
             while True:
-                freed = flow.settle(step, await self._perform(step, flow, scope))
+                freed = flow.settle(step, await self._perform_in(flow, step, scope))
                 if not freed:
                     return
                 step, *others = freed
@@ -215,11 +217,14 @@ class Executor:
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
 
-    def _perform(self, step: Step, flow: Flow, scope: Scope) -> Awaitable[Any]:
+    def _perform_in(self, flow: Flow, step: Step, scope: Scope) -> Awaitable[Any]:
         args = [flow.values[i] for i in step.inputs]
-        op = step.node.op
         if branches := flow.begun.get(step.index):
             return self.speculation.take(branches, "then" if args[0] else "otherwise")
+        return self._perform(step, args, scope)
+
+    def _perform(self, step: Step, args: list[Any], scope: Scope) -> Awaitable[Any]:
+        op = step.node.op
         # The one node of such a module has the region's place: its parts are numbered there.
         place = scope if op in OWN_REGION else scope.at(step.index)
         return PERFORM[op](self, step, args, place)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,8 @@ class Plan:
     waits: tuple[int, ...]
     pure: bool
     branches: bool  # whether one of the steps is a condition with effects
+    lone: Step | None  # the one that has effects, where it takes inputs and gives the result
+    takes: tuple[str, ...]  # names of the inputs that it takes
 
 
 def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
@@ -70,7 +72,19 @@ def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
     waits = tuple(len(step.inputs) for step in steps)
     pure = all(step.compute for step in steps)
     branches = any(step.node.op == "cond" and step.compute is None for step in steps)
-    return Plan(graph, tuple(steps), waits, pure, branches)
+    lone = _lone(steps)
+    takes = tuple(graph.nodes[i].attrs["name"] for i in lone.inputs) if lone else ()
+    return Plan(graph, tuple(steps), waits, pure, branches, lone, takes)
+
+
+def _lone(steps: Sequence[Step]) -> Step | None:
+    """The step of a graph that is nothing but a call on its inputs, as that of a module is."""
+    if len(steps) < 2:
+        return None
+    *inputs, step, last = steps
+    called = step.compute is None and step.node.op != "cond"
+    plain = all(s.node.op == "input" for s in inputs) and last.node.op == "return"
+    return step if called and plain and last.inputs == (step.index,) else None
 
 
 def evaluate(plan: Plan, env: Env) -> Any:
