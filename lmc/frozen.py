@@ -18,7 +18,7 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass with slots, equal to its like by the fields that compare."""
-    made = dataclass(slots=True, repr=False, eq=False)(cls)
+    made = frozen_identity(cls)
     content = _content([f.name for f in fields(made) if f.compare])  # type: ignore[arg-type]
 
     def __eq__(self: Any, other: object) -> Any:
@@ -29,7 +29,7 @@ def frozen(cls: type[T]) -> type[T]:
     def __hash__(self: Any) -> int:
         return hash((self.__class__, content(self)))
 
-    for method in (__eq__, __hash__, __repr__):
+    for method in (__eq__, __hash__):
         if method.__name__ not in cls.__dict__:
             setattr(made, method.__name__, method)
     return made

@@ -11,7 +11,7 @@ def reached_slots(
     program: ProgramGraph, graph: Graph, without: Collection[str] = ()
 ) -> dict[str, Slots]:
     """The model calls that a run of a graph may make, by module; not through those in `without`."""
-    nodes = reached_nodes(program, graph, without)
+    nodes = reached_nodes(program, graph, without=without)
     slots = (node.attrs["slots"] for node in nodes if node.op == "model")
     return {slot.module: slot for slot in slots}
 
@@ -23,11 +23,11 @@ def reached_tools(program: ProgramGraph, graph: Graph) -> list[str]:
 
 
 def reached_nodes(
-    program: ProgramGraph, graph: Graph, without: Collection[str] = ()
+    program: ProgramGraph, *graphs: Graph, without: Collection[str] = ()
 ) -> Iterator[Node]:
-    """Nodes of a graph, of the bodies inside it, and of the graphs it calls, each once."""
+    """Nodes of graphs, of the bodies inside them, and of the graphs they call, each once."""
     seen = set(without)
-    todo = [graph]
+    todo = list(graphs)
     while todo:
         for node in all_nodes(todo.pop()):
             yield node

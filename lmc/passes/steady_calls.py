@@ -14,6 +14,7 @@ from typing import Any
 
 from lmc.check.program import options_of
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.reach import reached_nodes
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_graph
 
@@ -65,18 +66,11 @@ def _temperatures(program: ProgramGraph, slots: Slots) -> Collection[Any]:
 
 def _called_again(program: ProgramGraph) -> set[str]:
     """Names of the graphs that are called from what repeats."""
-    todo = [
+    again = (
         body
         for graph in (*program.graphs.values(), *(test.graph for test in program.tests))
         for node in all_nodes(graph)
         for name, body in node.bodies.items()
         if _repeats(node, name)
-    ]
-    seen: set[str] = set()
-    while todo:
-        for node in all_nodes(todo.pop()):
-            target = node.attrs["target"] if node.op == "call" else None
-            if target is not None and target not in seen:
-                seen.add(target)
-                todo.append(program.graphs[target])
-    return seen
+    )
+    return {node.attrs["target"] for node in reached_nodes(program, *again) if node.op == "call"}

@@ -27,7 +27,6 @@ from lmc.runtime.conversation import Conversation
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import Step
-from lmc.runtime.pool import NOT_CACHED
 from lmc.runtime.scope import Scope
 from lmc.values import InvalidValue, validate
 
@@ -194,8 +193,7 @@ class ModuleCall:
         temperature = self.request.sampling.temperature
         if temperature is None:
             temperature = self.bound.settings.get("temperature")
-        can = self.bound.backend.capabilities
-        return temperature == 0 and can.cacheable and self.setting("cache") not in NOT_CACHED
+        return temperature == 0 and bool(self.bound.keeping(self.own.get("cache")))
 
     def _decoding(self) -> dict[str, Any]:
         own = {k: self.own[k] for k in SAMPLING if k in self.own and k != "stop"}

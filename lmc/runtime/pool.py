@@ -27,7 +27,6 @@ _LOCAL_TIMEOUT_S = 3600.0
 # Only under a budget in tokens or money, where a bound is needed and the program gives none.
 _BUDGETED_MAX_TOKENS = 4096
 ANY_MODEL = "*"
-NOT_CACHED = (False, "off")
 
 
 @frozen
@@ -49,6 +48,11 @@ class BoundModel:
     def logprobs(self) -> bool:
         """Whether the model's settings ask for log-probabilities of its answers."""
         return bool(self.settings.get("logprobs")) and self.backend.capabilities.logprobs
+
+    def keeping(self, cache: bool | str | None) -> bool | str:
+        """Where answers are kept, under a module's own setting: False for nowhere, or "memory"."""
+        keep: bool | str = self.settings.get("cache", True) if cache is None else cache
+        return False if keep == "off" or not self.backend.capabilities.cacheable else keep
 
 
 class ModelPool:
@@ -165,9 +169,9 @@ class ModelPool:
     ) -> list[Answer]:
         request = self._complete(bound, request)
         policy = bound.retry if retry is None else RetryPolicy.from_settings(retry)
-        keep = bound.settings.get("cache", True) if cache is None else cache
+        keep = bound.keeping(cache)
         with await self._reserve(bound, request) as reservation:
-            if keep not in NOT_CACHED and bound.backend.capabilities.cacheable:
+            if keep:
                 answers = await self._ask_once(bound, request, policy, self._store(keep))
             else:
                 answers = await self._send(bound, request, policy)

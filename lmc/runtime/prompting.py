@@ -33,7 +33,10 @@ class Mirror:
         """What a module call is made ready with."""
         settings = {**self._graph.default, **self._graph.models.get(name or "", {})}
         backend = SimpleNamespace(capabilities=Capabilities(json_schema=True))
-        return SimpleNamespace(name=name or "", model="", settings=settings, backend=backend)
+        return SimpleNamespace(
+            name=name or "", model="", settings=settings, backend=backend,
+            keeping=lambda cache: False,
+        )  # fmt: skip
 
     async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
         """End the run with its first request. Raises: LmcError[no-prompt]."""
