@@ -3,6 +3,7 @@
 `python bench/passes.py [--rows 96] [--rounds 3]`. Both run the same word problems on lmc/tiny under
 one seed, without a cache, in turns; their results have to be equal. Prompt tokens sent are those of
 all requests; tokens read are those that the engine computed, the rest came from a shared prefix.
+Tokens written are those of all answers; of these, samples that begin alike share what is computed.
 """
 
 from __future__ import annotations
@@ -72,12 +73,13 @@ class Run:
     sent: int
     read: int
     written: int
+    computed: int
 
 
 class Counted(Transformers):
     """The local engine; counts what it is asked, and the prompt tokens that it computes."""
 
-    calls = sent = read = written = 0
+    calls = sent = read = written = computed = 0
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer, and count; what was cancelled counts as a call."""
@@ -94,8 +96,10 @@ class Counted(Transformers):
 
         def count(module: Any, args: Any, kwargs: Any) -> None:
             ids = kwargs.get("input_ids", args[0] if args else None)
-            if ids is not None and ids.shape[-1] > 1:  # one at a time is what it writes
+            if ids is not None and ids.shape[-1] > 1:
                 Counted.read += ids.numel()
+            elif ids is not None:  # one at a time is what it writes
+                Counted.computed += ids.numel()
 
         engine._lora.model.register_forward_pre_hook(count, with_kwargs=True)
         return engine
@@ -103,12 +107,16 @@ class Counted(Transformers):
 
 def run(program: Program, rows: Sequence[dict[str, str]]) -> Run:
     """All rows once."""
-    before = (Counted.calls, Counted.sent, Counted.read, Counted.written)
+    before = counts()
     start = time.perf_counter()
     results = program.main.batch(rows)
     seconds = time.perf_counter() - start
-    after = (Counted.calls, Counted.sent, Counted.read, Counted.written)
-    return Run([*map(str, results)], seconds, *(b - a for a, b in zip(before, after)))
+    return Run([*map(str, results)], seconds, *(b - a for a, b in zip(before, counts())))
+
+
+def counts() -> tuple[int, ...]:
+    """Of the engine, until now."""
+    return Counted.calls, Counted.sent, Counted.read, Counted.written, Counted.computed
 
 
 @click.command()
@@ -122,9 +130,9 @@ def main(count: int, rounds: int, only: str | None) -> None:
     backend = Counted(str(MODEL_DIR))
     click.echo(
         "| program | equal | calls | prompt tokens sent | prompt tokens read | tokens written"
-        " | time (least to most) |"
+        " | tokens computed | time (least to most) |"
     )
-    click.echo("|---|---|---|---|---|---|---|")
+    click.echo("|---|---|---|---|---|---|---|---|")
     files = {name: LIBRARY / f"{name}.lmp" for name in PROGRAMS}
     for name, text in WRITTEN.items():
         files[name] = Path(f"{name.replace(' ', '_')}.lmp")
@@ -149,6 +157,7 @@ def line(name: str, runs: list[list[Run]]) -> str:
         f"| {name} | {equal} of {len(before.results)}"
         f" | {before.calls} → {after.calls} | {before.sent:,} → {after.sent:,}"
         f" | {before.read:,} → {after.read:,} | {before.written:,} → {after.written:,}"
+        f" | {before.computed:,} → {after.computed:,}"
         f" | {100 * (median(shares) - 1):+.0f} % ({100 * (shares[0] - 1):+.0f} to"
         f" {100 * (shares[-1] - 1):+.0f}) |"
     )

@@ -35,6 +35,10 @@ class Constraint:
         """Whether nothing may follow any more."""
         return bool(self._matcher.is_stopped())
 
+    def copy(self) -> Constraint:
+        """Another answer that stands at the same place."""
+        return Constraint(self._matcher.deep_copy())
+
     def accept(self, token: int) -> None:
         """Go on by one token."""
         self._matcher.consume_token(token)

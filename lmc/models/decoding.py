@@ -1,19 +1,18 @@
 """Continuous batching: rows join a running batch between any two tokens, and leave when they end.
 
 A prompt is a shared prefix (its turns but the last: instruction and demonstrations), computed once
-for all requests that begin so and kept, and a rest, computed once for all samples. Rows with
-different prefixes and adapters are in one batch. What is kept is bounded in tokens.
+for all requests that begin so and kept, and a rest, computed once for all samples. Samples are one
+row for as long as they say the same. Rows with different prefixes and adapters are in one batch.
+What is kept is bounded in tokens.
 Shapes: B rows, T positions, V vocabulary.
 """
 
 from __future__ import annotations
 
-import random
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +22,9 @@ from transformers.utils.logging import disable_progress_bar
 from lmc.models import constraints, sampling
 from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.batch_state import State
+from lmc.models.chat_tokens import ChatTokens
 from lmc.models.lora_switch import LoraSwitch
+from lmc.models.sample_rows import Draw, Lane, Row
 from lmc.models.shared_prefix import Prefix, PrefixStore, Segment, in_use, install
 
 if TYPE_CHECKING:
@@ -33,62 +34,9 @@ _DEFAULT_MAX_TOKENS = 256
 _MOST_ROWS = 192
 _CACHE_BYTES = 1 << 30  # of keys and values on a CPU
 _PREFIX_SHARE = 4  # of what is kept, one in so many tokens may be of prefixes
-_SHARED_PREFIX_TOKENS = 16  # below this one prefill is as quick
-_KNOWN_HEADS = 256  # beginnings of prompts whose tokens are remembered
 _COMPACT_BELOW = 0.75  # share of live rows at which the dead ones are dropped
 _JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # who waits joins in such numbers, or after so many tokens
 _SMALL_MODEL_PARAMETERS = 20_000_000
-
-Lane = tuple[str | None, tuple[int, ...]]  # adapter, and tokens of the shared prefix
-
-
-@dataclass(slots=True)
-class Head:
-    """What a prompt begins with, and in how many requests that was so."""
-
-    ids: tuple[int, ...]
-    times: int = 0
-
-
-@dataclass(eq=False, slots=True)
-class Row:
-    """One sample being written; `request` and `job` are shared by all samples of a request."""
-
-    job: Job
-    siblings: list[Row] = field(repr=False)  # this one included, by sample index
-    prompt: tuple[int, ...]
-    head: Head | None
-    max_new: int
-    temperature: float
-    random: random.Random
-    constraint: constraints.Constraint | None = None
-    shared: int = 0  # tokens of the prompt whose keys it has together with others
-    ids: list[int] = field(default_factory=list)
-    said: int = 0  # characters passed on to a listener
-    logprobs: list[float] = field(default_factory=list)
-    certainty: float = 0.0  # summed over the tokens
-    begun_s: float = 0.0  # when it came into a batch; before that it waited
-    finish_reason: str | None = None
-
-    @property
-    def request(self) -> Request:
-        """What is asked."""
-        return self.job.request
-
-    @property
-    def live(self) -> bool:
-        """Whether tokens are still wanted."""
-        return self.finish_reason is None and not self.job.settled
-
-    @property
-    def lane(self) -> Lane:
-        """What it shares keys with: rows of one lane stand together in a batch."""
-        return self.request.adapter, self.prompt[: self.shared]
-
-    @property
-    def most_tokens(self) -> int:
-        """Positions that it may come to take."""
-        return len(self.prompt) + self.max_new
 
 
 class Engine:
@@ -108,7 +56,7 @@ class Engine:
         self._lora = LoraSwitch(model)
         self._prefixes = PrefixStore(self._most_tokens // _PREFIX_SHARE)
         self._lanes: dict[Lane, Prefix | None] = {}  # of the rows in the batch
-        self._heads: OrderedDict[str, Head] = OrderedDict()
+        self._chat = ChatTokens(tokenizer, heads=self._continuous)
         self._grammars: constraints.Grammars | None = None
         self._waiting: list[Row] = []
         self._rows: list[Row] = []
@@ -140,13 +88,11 @@ class Engine:
                 self._join(new)
             if self._state is None:
                 return
-            tokens = self._choose(self._state.logits)
-            for row, token in zip(self._rows, tokens):
-                self._accept(row, token)
-            live = [i for i, row in enumerate(self._rows) if row.live]
-            if len(live) < _COMPACT_BELOW * len(self._rows):
+            rows, places, tokens = self._write(self._state.logits)
+            live = [i for i, row in enumerate(rows) if row.live]
+            if len(rows) > len(self._rows) or len(live) < _COMPACT_BELOW * len(rows):
                 tokens = [tokens[i] for i in live]
-                self._keep(live)
+                self._keep([rows[i] for i in live], [places[i] for i in live])
             if self._state is not None:
                 mask = self._state.mask
                 self._state.mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
@@ -165,10 +111,11 @@ class Engine:
         """Drop rows that nobody waits for any more."""
         self._waiting = [row for row in self._waiting if row.live]
         if self._rows and not any(row.live for row in self._rows):
-            self._keep([])
+            self._keep([], [])
 
-    def _keep(self, places: Sequence[int]) -> None:
-        self._rows = [self._rows[i] for i in places]
+    def _keep(self, rows: list[Row], places: Sequence[int]) -> None:
+        """Go on with these rows, each from the state of the row at a place."""
+        self._rows = rows
         lanes = {row.lane for row in self._rows}
         self._lanes = {lane: prefix for lane, prefix in self._lanes.items() if lane in lanes}
         if not places:
@@ -184,12 +131,13 @@ class Engine:
         few = len(waiting) < _JOIN_SHARE * len(self._rows) and self._since_join < _JOIN_STEPS
         if self._rows and few:
             return []
-        rows = len(self._rows)
+        samples = sum(len(row.draws) for row in self._rows)  # each may come to be a row
         longest = max((row.most_tokens for row in self._rows), default=0)
         joining: list[Row] = []
         for row in waiting:
-            length, count = max(longest, row.most_tokens), rows + len(joining) + 1
-            if count > 1 and (count > _MOST_ROWS or length * count > self._most_tokens):
+            length, count = max(longest, row.most_tokens), len(self._rows) + len(joining) + 1
+            samples += len(row.draws)
+            if count > 1 and (count > _MOST_ROWS or length * samples > self._most_tokens):
                 break
             joining.append(row)
             longest = length
@@ -203,7 +151,7 @@ class Engine:
             row.begun_s = now_s
             repeated = row.head is not None and row.head.times > 1
             row.shared = len(row.head.ids) if row.head and repeated else 0
-        new.sort(key=_order)
+        new.sort(key=attrgetter("order"))
         self._lanes |= {row.lane: self._prefix(row.lane) for row in new}
         state = self._prefill(new)
         self._since_join = 0
@@ -212,15 +160,15 @@ class Engine:
             return
         rows = [*self._rows, *new]
         self._state.join(state)
-        order = sorted(range(len(rows)), key=lambda i: _order(rows[i]))
+        order = sorted(range(len(rows)), key=lambda i: rows[i].order)
         self._rows = [rows[i] for i in order]
         self._state.select(order)
 
     # --- the model ---
 
     def _prefill(self, rows: Sequence[Row]) -> State:
-        """Run the model over each different prompt once, and spread the result over its samples."""
-        firsts = [next(group) for _, group in groupby(rows, key=_order)]
+        """Run the model over each different prompt once, and spread the result over its rows."""
+        firsts = [next(group) for _, group in groupby(rows, key=attrgetter("order"))]
         tails = [row.prompt[row.shared :] for row in firsts]
         longest = max(map(len, tails))
         pads = [longest - len(tail) for tail in tails]
@@ -232,8 +180,8 @@ class Engine:
         state = State(cache, mask, positions, torch.empty(0))
         self._advance(state, firsts, ids)
         if len(firsts) < len(rows):
-            places = {_order(row): i for i, row in enumerate(firsts)}
-            state.select([places[_order(row)] for row in rows])
+            places = {row.order: i for i, row in enumerate(firsts)}
+            state.select([places[row.order] for row in rows])
         return state
 
     def _advance(self, state: State, rows: Sequence[Row], ids: torch.Tensor) -> None:
@@ -274,31 +222,48 @@ class Engine:
 
     # --- tokens ---
 
-    def _choose(self, logits: torch.Tensor) -> list[int]:
-        """Choose a token for each row, noting its log-probability where wanted; logits (B, V)."""
-        rows, logits = self._rows, logits.float()
-        if bound := {i: r.constraint for i, r in enumerate(rows) if r.live and r.constraint}:
+    def _write(self, logits: torch.Tensor) -> tuple[list[Row], list[int], list[int]]:
+        """One token more of every row: the rows that come of it, their places, and the tokens."""
+        logits = logits.float()
+        if bound := {i: r.constraint for i, r in enumerate(self._rows) if r.live and r.constraint}:
             assert self._grammars is not None
             logits = self._grammars.mask(logits, bound)
-        chosen = logits.argmax(-1)
-        hot = [i for i, row in enumerate(rows) if row.live and row.temperature > 0]
-        if hot:
-            drawn = [rows[i] for i in hot]
-            chosen[hot] = sampling.draw(
-                logits[hot],
-                [row.temperature for row in drawn],
-                [row.request.sampling.top_p for row in drawn],
-                [row.random.random() for row in drawn],
-            )
-        wanted = [i for i, row in enumerate(rows) if row.live and row.request.logprobs]
-        if wanted:
-            logprobs = logits[wanted].log_softmax(-1)
-            of_chosen = logprobs.gather(-1, chosen[wanted, None])[:, 0].tolist()
+        rows: list[Row] = []
+        places: list[int] = []
+        tokens: list[int] = []
+        for place, (row, chosen) in enumerate(zip(self._rows, self._choose(logits))):
+            for branch, token in row.branches(chosen):
+                rows.append(branch)
+                places.append(place)
+                tokens.append(token)
+        if wanted := [i for i, row in enumerate(rows) if row.live and row.request.logprobs]:
+            logprobs = logits[[places[i] for i in wanted]].log_softmax(-1)
+            chosen_ids = self._tensor([[tokens[i]] for i in wanted])
+            of_chosen = logprobs.gather(-1, chosen_ids)[:, 0].tolist()
             for i, logprob, sure in zip(wanted, of_chosen, sampling.certainty(logprobs).tolist()):
                 rows[i].logprobs.append(logprob)
                 rows[i].certainty += sure
-        tokens: list[int] = chosen.tolist()
-        return tokens
+        for row, token in zip(rows, tokens):
+            self._accept(row, token)
+        return rows, places, tokens
+
+    def _choose(self, logits: torch.Tensor) -> list[list[int]]:
+        """A token for each sample of each row; logits (B, V)."""
+        rows = self._rows
+        best: list[int] = logits.argmax(-1).tolist()
+        chosen = [[token] * len(row.draws) for row, token in zip(rows, best)]
+        if hot := [i for i, row in enumerate(rows) if row.live and row.heat > 0]:
+            drawn = sampling.draw(
+                logits[hot],
+                [rows[i].heat for i in hot],
+                [rows[i].request.sampling.top_p for i in hot],
+                [[draw.random.random() for draw in rows[i].draws] for i in hot],
+            )
+            for i, tokens in zip(hot, drawn):
+                for j, draw in enumerate(rows[i].draws):
+                    if draw.temperature > 0:
+                        chosen[i][j] = tokens[j]
+        return chosen
 
     def _accept(self, row: Row, token: int) -> None:
         """Append a token to a live row and see whether the row, and its job, end there."""
@@ -315,8 +280,10 @@ class Engine:
                 row.finish_reason = "stop"
             elif len(row.ids) >= row.max_new:
                 row.finish_reason = "length"
-        if row.finish_reason and all(sibling.finish_reason for sibling in row.siblings):
-            row.job.succeed([self._answer(sample) for sample in row.siblings])
+        if row.finish_reason:
+            row.answers.update((draw.index, self._answer(row, draw)) for draw in row.draws)
+            if len(row.answers) == row.request.n:
+                row.job.succeed([row.answers[i] for i in sorted(row.answers)])
 
     def _say(self, row: Row) -> None:
         """Pass on what is new to whoever listens; with stop strings all of it comes at the end."""
@@ -336,11 +303,11 @@ class Engine:
         tail = self._text(row.ids[-reach:])
         return any(mark in tail for mark in stop)
 
-    def _answer(self, row: Row) -> Answer:
+    def _answer(self, row: Row, draw: Draw) -> Answer:
         wanted = row.request.logprobs
         return Answer(
             cut_at_stop(self._text(row.ids), row.request.sampling.stop),
-            len(row.prompt) if row is row.siblings[0] else 0,
+            len(row.prompt) if draw.index == row.request.index else 0,
             len(row.ids),
             finish_reason=row.finish_reason or "stop",
             logprobs=tuple(row.logprobs) if wanted else None,
@@ -348,12 +315,12 @@ class Engine:
             latency_ms=(time.perf_counter() - row.begun_s) * 1000,
         )
 
-    # --- requests as tokens ---
+    # --- requests ---
 
     def _new_rows(self, job: Job) -> list[Row]:
-        """One row for each sample; none, and the job failed, where the prompt is too long."""
+        """What a request begins with; nothing, and the job failed, where the prompt is too long."""
         request = job.request
-        prompt, head = self._prompt(request)
+        prompt, head = self._chat.prompt(request)
         room = self.context - len(prompt)
         if room < 1:
             message = f"the prompt has {len(prompt)} tokens, the model's context {self.context}"
@@ -361,13 +328,16 @@ class Engine:
             job.fail(_failure("context_length", message, hint))
             return []
         max_new = min(request.sampling.max_tokens or _DEFAULT_MAX_TOKENS, room)
-        rows: list[Row] = []
-        for i in range(request.index, request.index + request.n):
-            noise = sampling.noise(request, prompt, i)
-            heat = sampling.temperature(request, i)
-            bound = self._constraint(request)
-            rows.append(Row(job, rows, prompt, head, max_new, heat, noise, bound))
-        return rows
+        draws = [
+            Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
+            for i in range(request.index, request.index + request.n)
+        ]
+        most = max(1, self._most_tokens // (len(prompt) + max_new))  # that memory is enough for
+        answers: dict[int, Answer] = {}
+        return [
+            Row(job, answers, draws[i : i + most], prompt, head, max_new, self._constraint(request))
+            for i in range(0, len(draws), most)
+        ]
 
     def _constraint(self, request: Request) -> constraints.Constraint | None:
         if request.schema is None or not constraints.available():
@@ -375,46 +345,6 @@ class Engine:
         if self._grammars is None:
             self._grammars = constraints.Grammars(self.tokenizer, self._vocabulary)
         return self._grammars.constraint(request.schema)
-
-    def _prompt(self, request: Request) -> tuple[tuple[int, ...], Head | None]:
-        """The tokens of a prompt, and its turns but the last where they are a beginning of it."""
-        if not self.tokenizer.chat_template:
-            text = "".join(message["content"] + "\n\n" for message in request.messages)
-            return tuple(self.tokenizer(text)["input_ids"]), None
-        text = self._chat(request.messages, add_generation_prompt=True)
-        prompt = self._tokens(text)
-        return prompt, self._head(request, text, prompt) if self._continuous else None
-
-    def _head(self, request: Request, text: str, prompt: tuple[int, ...]) -> Head | None:
-        if len(request.messages) < 2:
-            return None
-        try:
-            words = self._chat(request.messages[:-1], add_generation_prompt=False)
-        except Exception:  # a template may refuse a chat that ends so
-            return None
-        if not text.startswith(words):
-            return None
-        if words not in self._heads:
-            self._heads[words] = Head(self._tokens(words))
-            if len(self._heads) > _KNOWN_HEADS:
-                self._heads.popitem(last=False)
-        head = self._heads[words]
-        self._heads.move_to_end(words)
-        size = len(head.ids)
-        if not _SHARED_PREFIX_TOKENS <= size < len(prompt) or prompt[:size] != head.ids:
-            return None
-        head.times += 1
-        return head
-
-    def _chat(self, messages: Sequence[Any], *, add_generation_prompt: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-            )
-        )
-
-    def _tokens(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
@@ -435,11 +365,6 @@ def load_engine(source: str) -> Engine:
         # Threads gain little on small matrices, and lose much by their barriers on a busy machine.
         torch.set_num_threads(1)
     return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
-
-
-def _order(row: Row) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-    """Rows of one adapter together, in it those of one prefix, in it those of one prompt."""
-    return row.request.adapter or "", row.prompt[: row.shared], row.prompt
 
 
 def _most_cached_tokens(model: Any) -> int:

@@ -34,17 +34,20 @@ def draw(
     logits: torch.Tensor,
     temperatures: Sequence[float],
     top_p: Sequence[float | None],
-    numbers: Sequence[float],
-) -> torch.Tensor:
-    """One token a row (B) by inverting its cumulative distribution at a number below 1."""
+    numbers: Sequence[Sequence[float]],
+) -> list[list[int]]:
+    """Tokens of each row, by inverting its cumulative distribution at numbers below 1."""
     scaled = logits / logits.new_tensor(temperatures)[:, None]
     probs = scaled.softmax(-1).double()  # (B, V)
     if any(p is not None and p < 1 for p in top_p):
         bound = probs.new_tensor([1.0 if p is None else p for p in top_p])[:, None]
         probs = _nucleus(probs, bound)
     mass = probs.cumsum(-1)
-    drawn = probs.new_tensor(numbers)[:, None] * mass[:, -1:]
-    return torch.searchsorted(mass, drawn, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+    most = max(map(len, numbers))
+    padded = [[*some, *[0.0] * (most - len(some))] for some in numbers]
+    drawn = torch.searchsorted(mass, probs.new_tensor(padded) * mass[:, -1:], right=True)
+    tokens = drawn.clamp(max=logits.shape[-1] - 1).tolist()
+    return [row[: len(some)] for row, some in zip(tokens, numbers)]
 
 
 def certainty(logprobs: torch.Tensor) -> torch.Tensor:

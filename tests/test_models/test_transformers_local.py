@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_a_prefix_is_computed_once_for_all_who_have_it(engine, monkeypatch):
     monkeypatch.setattr(type(engine), "_compute", lambda *a: computed.append(a[2]) or compute(*a))
     admit(engine, *(ask_for(f"question {i}", n=3) for i in range(5)))
     engine.step()
-    assert len(engine._rows) == 15 and len(engine._lanes) == 1
+    assert sum(len(row.draws) for row in engine._rows) == 15 and len(engine._lanes) == 1
     finish(engine)
     admit(engine, ask_for("one more"))
     finish(engine)
@@ -164,7 +165,7 @@ def test_prefill_behind_prefixes_gives_the_same_logits(engine):
     engine.step()
     assert len(engine._lanes) == 3
     with torch.inference_mode():
-        shared = engine._prefill(rows := sorted(engine._rows, key=_lane_order)).logits
+        shared = engine._prefill(rows := sorted(engine._rows, key=attrgetter("order"))).logits
         for row in rows:
             row.shared = 0
         engine._lanes[None, ()] = None
@@ -172,10 +173,55 @@ def test_prefill_behind_prefixes_gives_the_same_logits(engine):
     torch.testing.assert_close(shared, singly, atol=1e-4, rtol=1e-4)
 
 
-def _lane_order(row):
-    from lmc.models.decoding import _order
+WORDS = {
+    "type": "object",
+    "properties": {"word": {"enum": ["cat", "dog"]}, "n": {"type": "integer", "maximum": 9}},
+    "required": ["word", "n"],
+    "additionalProperties": False,
+}
 
-    return _order(row)
+
+@pytest.mark.parametrize(
+    ("temperature", "stop", "schema"),
+    [(0.25, (), None), (0.25, ("e", "o"), None), (1.0, (), WORDS)],
+    ids=["free", "stop", "schema"],
+)
+def test_samples_are_one_row_until_they_differ(engine, temperature, stop, schema):
+    if schema is not None:
+        pytest.importorskip("llguidance")
+    asked = ask_for("q", temperature=temperature, n=6, logprobs=True, stop=stop)
+    asked = replace(asked, schema=schema)
+    (job,) = admit(engine, asked)
+    written = []
+    while not engine.idle:
+        engine.step()
+        written.append(len(engine._rows))
+    together = job.done.result()
+    alone = [admit(engine, replace(asked, n=1, index=i))[0] for i in range(6)]
+    finish(engine)
+    assert [a.text for a in together] == texts(alone)
+    for answer, single in zip(together, alone):
+        (single,) = single.done.result()
+        assert answer.finish_reason == single.finish_reason
+        assert answer.logprobs == pytest.approx(single.logprobs, abs=1e-4)
+        assert answer.certainty == pytest.approx(single.certainty, abs=1e-4)
+    different = len({a.text for a in together})
+    assert written[0] < 6 and different > 1 and max(written) <= different
+    assert sum(written) < sum(a.completion_tokens for a in together)
+
+
+def test_samples_that_memory_cannot_hold_at_a_time_are_written_in_turns(engine):
+    request = ask_for("q", temperature=1.0, n=7)
+    (job,) = admit(engine, request)
+    finish(engine)
+    engine._most_tokens = 3 * (job.done.result()[0].prompt_tokens + 12)
+    (bounded,) = admit(engine, request)
+    seen = []
+    while not engine.idle:
+        engine.step()
+        seen.append(sum(len(row.draws) for row in engine._rows))
+    assert max(seen) == 3
+    assert texts([bounded]) == texts([job])
 
 
 def test_memory_bounds_who_is_in_the_batch(engine):
@@ -194,14 +240,8 @@ def test_a_schema_binds_the_answer(engine):
     pytest.importorskip("llguidance")
     import json
 
-    schema = {
-        "type": "object",
-        "properties": {"word": {"enum": ["cat", "dog"]}, "n": {"type": "integer", "maximum": 9}},
-        "required": ["word", "n"],
-        "additionalProperties": False,
-    }
     requests = [
-        replace(ask_for(f"q{i}", temperature=1.0, n=4, max_tokens=60), schema=schema)
+        replace(ask_for(f"q{i}", temperature=1.0, n=4, max_tokens=60), schema=WORDS)
         for i in range(3)
     ]
     free = ask_for("free", temperature=1.0, logprobs=True)
