@@ -1,7 +1,8 @@
 """Fuse samples: the samples of a vote that start with one prompt ask for it in one request.
 
-An engine reads the prompt once for all of them, and a provider bills it once. Where the backend
-cannot give several samples, or the sampling differs, each asks by itself.
+An engine reads the prompt once for all of them, and a provider bills it once; the local engine also
+writes once what they begin with alike. Where the backend cannot give several samples, or the
+sampling differs, each asks by itself.
 """
 
 from __future__ import annotations

@@ -89,6 +89,12 @@ def needed(rule: Rule, ballot: Ballot, limits: Limits) -> int:
     return next((len(b.keys) for b in firsts if not rule(b, limits)), len(ballot.keys))
 
 
+def doubt(ballot: Ballot) -> float:
+    """P(the winner would be another after all samples), as `asc` counts; 0 once all are drawn."""
+    counts = sorted(ballot.counts().values(), reverse=True)
+    return 1 - beta_confidence(tuple(counts), ballot.left) if counts and ballot.left else 0.0
+
+
 def _until(
     ballot: Ballot, limits: Limits, confidence: Callable[[tuple[int, ...], int], float]
 ) -> int:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.types import greatest_score
 from lmc.diagnostics import LmcError, error
-from lmc.runtime.allocation import CONFIDENCE, WINDOW, Limits, asc, needed, rule_named
+from lmc.runtime.allocation import CONFIDENCE, WINDOW, Limits, asc, doubt, needed, rule_named
 from lmc.runtime.ballot import Ballot, Ties, ballot_key, wave_by_weight
 from lmc.runtime.concurrency import for_all
-from lmc.runtime.difficulty import EASY
+from lmc.runtime.difficulty import EASY, Voted
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Step
 from lmc.runtime.reducers import VERDICTS, shared_steps, tournament, weighted, win_rates
@@ -149,18 +149,21 @@ class Vote:
             return await self._counted(ballot, lambda: asc(ballot, limits))
         place = self.scope.at(self.n)
         difficulty = await self.executor.run_plan(self.bodies["difficulty"], self.env, place)
-        start = min(self.n, await seat.batch.turn(seat.number, float(difficulty)))
+        turn = await seat.batch.turn(seat.number, float(difficulty))
+        own = 1 - limits.confidence  # doubt that a vote may stop with, at most twice of it
+        limits = replace(limits, confidence=limits.confidence - min(turn.spare, own))
 
         def agreed() -> bool:
             return len(set(ballot.keys)) == 1 and ballot.keys[0] is not None
 
         def more() -> int:
             if not ballot.keys:
-                return start
-            return 0 if start == EASY and agreed() else asc(ballot, limits)
+                return min(self.n, turn.start)
+            return 0 if turn.start == EASY and agreed() else asc(ballot, limits)
 
         samples = await self._counted(ballot, more)
-        seat.batch.voted(seat.number, needed(asc, ballot, limits), agreed=agreed())
+        vote = Voted(needed(asc, ballot, limits), agreed(), own - doubt(ballot))
+        seat.batch.voted(seat.number, vote)
         return samples
 
     async def _counted(self, ballot: Ballot, more: Callable[[], int]) -> list[Sample]:

@@ -14,11 +14,12 @@ from lmc.runtime.allocation import (
     asc,
     beta_confidence,
     dirichlet_confidence,
+    doubt,
     esc,
     rule_named,
 )
 from lmc.runtime.ballot import Ballot
-from lmc.runtime.difficulty import EASY, PRESAMPLES, RUN, Batch
+from lmc.runtime.difficulty import BLOCK, EASY, PRESAMPLES, RUN, Batch, Voted
 
 
 def drawn(rule: str, answers: str, **limits: float) -> int:
@@ -93,9 +94,9 @@ async def test_a_batch_goes_from_hard_to_easy() -> None:
     batch, starts, order = Batch(rows), {}, []
 
     async def row(number: int, difficulty: float) -> None:
-        starts[number] = await batch.turn(number, difficulty)
+        starts[number] = (await batch.turn(number, difficulty)).start
         order.append(number)
-        batch.voted(number, 20 if number < hard else 3, agreed=number >= hard)
+        batch.voted(number, Voted(20 if number < hard else 3, number >= hard, 0.0))
         batch.leave(number)
 
     numbers = list(range(rows))
@@ -116,4 +117,27 @@ async def test_rows_that_leave_hold_nobody_up() -> None:
     await asyncio.sleep(0)
     assert not turn.done()
     batch.leave(2)
-    assert await turn == PRESAMPLES
+    assert (await turn).start == PRESAMPLES
+
+
+async def test_doubt_that_rows_leave_is_for_those_after_them() -> None:
+    import asyncio
+
+    batch, spare = Batch(4 * BLOCK), {}
+
+    async def row(number: int) -> None:
+        spare[number] = (await batch.turn(number, -number)).spare
+        left = 0.01 if number < BLOCK else -0.02
+        batch.voted(number, Voted(5, agreed=False, spare=left))
+        batch.leave(number)
+
+    await asyncio.gather(*map(row, range(4 * BLOCK)))
+    blocks = [spare[start] for start in range(0, 4 * BLOCK, BLOCK)]
+    assert blocks == pytest.approx([0.0, 0.01, 0.0, 0.0])
+
+
+def test_doubt_is_whether_the_winner_would_stay_the_winner() -> None:
+    assert doubt(Ballot(40)) == 0 and doubt(Ballot(3, keys=["a", "b", "b"])) == 0
+    assert doubt(Ballot(9, keys=["a"] * 5)) == 0
+    assert doubt(Ballot(400, keys=["a"] * 4)) == pytest.approx(0.5**5, abs=0.002)
+    assert doubt(Ballot(40, keys=["a", "b"])) == pytest.approx(0.5)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import operator
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,6 +139,34 @@ async def test_a_batch_shares_its_samples_out_by_difficulty() -> None:
     assert all(counts[n] > 30 for n in range(42, 61))
     assert all(counts[n] == 2 for n in range(1, 17) if n != 5) and counts[5] > 2
     assert sum(counts.values()) < 60 * 20
+
+
+def test_a_batch_shares_its_doubt_and_draws_less_than_its_rows_would_alone() -> None:
+    rng, samples, drawn = random.Random(5), {}, []
+    for n in range(128):
+        share = rng.betavariate(0.7, 0.7)
+        samples[f"q{n}"] = rng.choices("abc", [share, (1 - share) * 0.7, (1 - share) * 0.3], k=40)
+
+    def script(request: Request) -> list[str]:
+        question = request.messages[-1]["content"].split("]] ")[-1]
+        drawn[-1] += request.n
+        return samples[question][request.index : request.index + request.n]
+
+    full = [max("abc", key=keys.count) for keys in samples.values()]
+    changed = []
+    for stop in ('"asc"', '"dsc" difficulty: 0'):
+        graph = lowered(
+            'generate g(q: str) -> str { """Solve.""" temperature: 0.7 }\n'
+            f"vote v(q: str) -> str {{ sample: g(q) n: 40 stop_early: {stop} }}\n"
+            "pipeline main(q: str) -> str { return v(q) }"
+        )
+        program = Program(graph, backend=Scripted(script), cache=False)
+        drawn.append(0)
+        changed.append(sum(map(operator.ne, program.main.batch(list(samples)), full)))
+        program.close()
+    alone, together = drawn
+    assert together < 0.95 * alone
+    assert changed[0] <= 0.05 * len(full) and changed[1] <= 0.06 * len(full)
 
 
 async def test_speculation_draws_ahead_and_cancels_what_is_not_wanted() -> None:
