@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -15,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from lmc.diagnostics import LmcError, error
+from lmc.models import quick_json
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import failure_from_response, refused_parameter
@@ -103,7 +103,7 @@ class OpenAICompatible:
     async def _exchange(
         self, payload: dict[str, Any], listen: Listener | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        data = json.dumps(payload, separators=(",", ":")).encode()
+        data = quick_json.encode(payload)
         try:
             async with self._open_session().post(self._url, data=data) as response:
                 streamed = response.content_type == "text/event-stream"
@@ -132,7 +132,7 @@ class OpenAICompatible:
 
     def _decode(self, raw: bytes) -> Any:
         try:
-            return json.loads(raw)
+            return quick_json.decode(raw)
         except ValueError:
             message = f"{self.endpoint} sent no valid JSON: {raw[:80]!r}"
             raise ModelFailure("server", message, retryable=True) from None

@@ -19,6 +19,7 @@ import platformdirs
 
 from lmc.diagnostics import Diagnostic, warning
 from lmc.frozen import frozen
+from lmc.models import quick_json
 from lmc.models.base import Answer, Request, Sampling
 
 _log = logging.getLogger(__name__)
@@ -257,17 +258,16 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _answer_to_json(answer: Answer) -> str:
-    return _to_json(
-        [
-            answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
-            answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
-        ]
-    )  # fmt: skip
+    values = [
+        answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
+        answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
+    ]  # fmt: skip
+    return quick_json.encode(values).decode()
 
 
 def _answer_from_json(text: str) -> Answer:
     words, prompt_tokens, completion_tokens, cost_usd, finish, logprobs, latency_ms, certainty = (
-        json.loads(text)
+        quick_json.decode(text)
     )
     return Answer(
         words,

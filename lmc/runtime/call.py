@@ -68,6 +68,8 @@ class ModuleCall:
         }
         self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
+        # The model, then those to hand the call on to when its answers cannot be used.
+        self.models: tuple[str | None, ...] = (self.model, *_names(self.setting("fallback")))
 
     def setting(self, name: str) -> Any:
         """A setting of the module, else of its model, else of the program."""
@@ -136,12 +138,6 @@ class ModuleCall:
         if not isinstance(self.spec.result, RecordType):
             return outputs[BARE]
         return {k: v for k, v in outputs.items() if k not in self.spec.thoughts}
-
-    def models(self) -> list[str | None]:
-        """The model, then those to hand the call on to when its answers cannot be used."""
-        fallback = self.setting("fallback") or ()
-        names = (fallback,) if isinstance(fallback, str) else fallback
-        return [self.model, *names]
 
     def _by_meaning(self, count: int | None) -> NearestByMeaning | None:
         """What asks the embedding model, where one is to choose."""
@@ -235,6 +231,10 @@ def _own(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, A
     """A module's own settings, without the program's, which come after those of its model."""
     missing = object()
     return {k: v for k, v in settings.items() if default.get(k, missing) != v}
+
+
+def _names(value: Sequence[str] | str | None) -> Sequence[str]:
+    return (value,) if isinstance(value, str) else value or ()
 
 
 def _count(value: Any, default: int) -> int:

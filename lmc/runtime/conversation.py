@@ -82,7 +82,7 @@ class Conversation:
     def _tries(self) -> Iterator[tuple[str | None, int]]:
         """Models with sample indices: a retry is another sample."""
         sample = 0 if self.call.steady else self.scope.sample
-        for turn, model in enumerate(self.call.models()):
+        for turn, model in enumerate(self.call.models):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):
                 yield model, sample + RETRY_STRIDE * retry
 

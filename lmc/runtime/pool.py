@@ -216,19 +216,19 @@ class ModelPool:
     ) -> dict[int, Answer]:
         """Ask for the samples at some places, and keep each run of them as soon as it is there."""
 
-        async def one(run: range) -> dict[int, Answer]:
+        async def one(run: Sequence[int]) -> dict[int, Answer]:
             whole = len(run) == request.n
-            start = request.index + run.start
+            start = request.index + run[0]
             part = request if whole else replace(request, index=start, n=len(run))
             answers = dict(zip(run, await self._send(bound, part, policy)))
             if cache is not None:
                 await cache.store({keys[place]: a for place, a in answers.items()})
             return answers
 
-        runs = _runs(places)
-        if len(runs) == 1:
-            return await one(runs[0])
-        return {k: v for part in await _all(*(one(run) for run in runs)) for k, v in part.items()}
+        if len(places) == request.n:
+            return await one(places)
+        parts = await _all(*(one(run) for run in _runs(places)))
+        return {place: answer for part in parts for place, answer in part.items()}
 
     async def _send(self, bound: BoundModel, request: Request, policy: RetryPolicy) -> list[Answer]:
         if request.n > 1 and not bound.backend.capabilities.multiple_samples:
