@@ -1,9 +1,11 @@
 """Prefix first: inputs that all items of a map share stand before those that differ.
 
-Providers and engines keep what they have read of a prompt for the next one that begins the same, so
-what items share is read once where it comes first. Only modules that every map calls this way are
-changed, and none with a template of its own. A model may answer another prompt otherwise, so this
-is done where the program asks for it (`default { shared_first: true }`), and else only told.
+So do those that several calls of a module share, one beside the other: three questions about one
+text. Providers and engines keep what they have read of a prompt for the next one that begins the
+same, so what calls share is read once where it comes first. Only modules that are called this way
+wherever they are called for many are changed, and none with a template of its own. A model may
+answer another prompt otherwise, so this is done where the program asks for it
+(`default { shared_first: true }`), and else only told.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_graph
 
-Shared = tuple[bool, ...]  # for each argument of a call, whether all items give the same
+Shared = tuple[bool, ...]  # for each argument of a call, whether it is the same in all
 
 
 def prefix_first(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Reorder the inputs of modules that maps call."""
+    """Reorder the inputs of modules that are called for many."""
     wanted = bool(program.default.get("shared_first"))
     sites: dict[str, list[Shared]] = {}
     for graph in program.graphs.values():
-        for target, shared in _sites(graph):
+        for target, shared in (*_over_items(graph), *_side_by_side(graph)):
             sites.setdefault(target, []).append(shared)
 
     def rewrite(graph: Graph) -> Graph:
@@ -50,14 +52,29 @@ def _reordered(
     change = f"{first} first in the prompt"
     if not wanted:
         change = f"could put {change} (`default {{ shared_first: true }}`)"
-    context.remark(graph.name, change, "reading it again for each item", graph.span)
+    context.remark(graph.name, change, "reading it again for each call", graph.span)
     if not wanted:
         return node
     names, inputs = zip(*ordered)
     return replace(node, inputs=inputs, attrs={**node.attrs, "names": names})
 
 
-def _sites(graph: Graph) -> Iterator[tuple[str, Shared]]:
+def _side_by_side(graph: Graph) -> Iterator[tuple[str, Shared]]:
+    """Modules that are called more than once in a body outside of maps, with what calls share."""
+    calls: dict[str, list[tuple[str, ...]]] = {}
+    for node in graph.nodes:
+        if node.op == "call":
+            calls.setdefault(node.attrs["target"], []).append(node.inputs)
+        if node.op != "map":
+            for body in node.bodies.values():
+                yield from _side_by_side(body)
+    for target, given in calls.items():
+        shared = tuple(len(set(column)) == 1 for column in zip(*given))
+        if len(given) > 1 and any(shared):
+            yield target, shared
+
+
+def _over_items(graph: Graph) -> Iterator[tuple[str, Shared]]:
     """Calls in the bodies of maps, with what all items share."""
     for node in all_nodes(graph):
         if node.op == "map":
