@@ -86,15 +86,18 @@ def test_rows_without_weight_teach_nothing(base: Path, tmp_path: Path) -> None:
 
 
 def test_prompts_are_those_of_the_engine(base: Path) -> None:
-    from lmc.models.base import Request
-    from lmc.models.decoding import load_engine
+    from transformers import AutoTokenizer
 
-    engine = load_engine(str(base))
+    from lmc.models.base import Request
+    from lmc.models.chat_tokens import ChatTokens
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    chat = ChatTokens(tokenizer, heads=True)
     for row in ROWS:
-        ids, prompt = encode_row(engine.tokenizer, row)
-        assert tuple(ids[:prompt]) == engine._prompt(Request("m", row.messages))[0]
-        assert ids[-1] == engine.tokenizer.eos_token_id
-        assert row.answer in engine.tokenizer.decode(ids[prompt:])
+        ids, prompt = encode_row(tokenizer, row)
+        assert tuple(ids[:prompt]) == chat.prompt(Request("m", row.messages))[0]
+        assert ids[-1] == tokenizer.eos_token_id
+        assert row.answer in tokenizer.decode(ids[prompt:])
 
 
 def test_a_killed_training_goes_on(base: Path, tmp_path: Path) -> None:
