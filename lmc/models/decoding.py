@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
@@ -23,12 +23,10 @@ from lmc.models import constraints, sampling
 from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.batch_state import State
 from lmc.models.chat_tokens import ChatTokens
+from lmc.models.engine_worker import Job
 from lmc.models.lora_switch import LoraSwitch
 from lmc.models.sample_rows import Draw, Lane, Row
 from lmc.models.shared_prefix import Prefix, PrefixStore, Segment, in_use, install
-
-if TYPE_CHECKING:
-    from lmc.models.transformers_local import Job
 
 _DEFAULT_MAX_TOKENS = 256
 _MOST_ROWS = 192

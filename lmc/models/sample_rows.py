@@ -9,14 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from lmc.models.base import Answer, Request
 from lmc.models.chat_tokens import Head, Ids
 from lmc.models.constraints import Constraint
-
-if TYPE_CHECKING:
-    from lmc.models.transformers_local import Job
+from lmc.models.engine_worker import Job
 
 Lane = tuple[str | None, Ids]  # adapter, and tokens of the shared prefix
 

@@ -18,7 +18,8 @@ from typing import Any
 from lmc.models import sampling
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
-from lmc.models.transformers_local import Job, Transformers, open_transformers
+from lmc.models.engine_worker import Job
+from lmc.models.transformers_local import Transformers, open_transformers
 
 _DEFAULT_MAX_TOKENS = 256
 _MOST_LORA_RANK, _MOST_LORAS = 64, 4

@@ -94,7 +94,7 @@ def engine(folder):
 
 
 def admit(engine, *requests):
-    from lmc.models.transformers_local import Job
+    from lmc.models.engine_worker import Job
 
     jobs = [Job(request) for request in requests]
     for job in jobs:
