@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
 from lmc.ir.actions import FINISH
+from lmc.runtime.binding import bind_inputs
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Step
 from lmc.runtime.scope import Scope
@@ -67,15 +68,9 @@ def _bound(graph: Graph, arguments: Any) -> dict[str, Any]:
     given = arguments if isinstance(arguments, dict) else {}
     if not isinstance(arguments, dict) and len(graph.inputs) == 1:
         given = {graph.inputs[0].name: arguments}
-    unknown = given.keys() - {port.name for port in graph.inputs}
-    if unknown:
-        raise ValueError(f"`{graph.name}` has no parameter `{min(unknown)}`")
-    env = {}
-    for port in graph.inputs:
-        if port.name in given:
-            env[port.name] = validate(port.type, given[port.name], lenient=True)
-        elif port.has_default:
-            env[port.name] = port.default
-        else:
-            raise ValueError(f"`{graph.name}` needs `{port.name}: {port.type}`")
-    return env
+    types = {port.name: port.type for port in graph.inputs}
+    try:
+        env = bind_inputs(graph, given)
+    except LmcError as wrong:
+        raise ValueError(wrong.diagnostics[0].message) from None
+    return env | {key: validate(types[key], value, lenient=True) for key, value in given.items()}

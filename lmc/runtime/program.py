@@ -13,11 +13,12 @@ from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.models.base import Backend
 from lmc.prompts.spec import Message
+from lmc.runtime.binding import bind_inputs
 from lmc.runtime.cache import Cache
 from lmc.runtime.collecting import fewer_collections
 from lmc.runtime.concurrency import for_all
 from lmc.runtime.difficulty import Seat, seats
-from lmc.runtime.executor import Executor, bind_inputs
+from lmc.runtime.executor import Executor
 from lmc.runtime.loop import at_close, forget_closer, run_async, run_sync
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.pool import ANY_MODEL, ModelPool

@@ -119,7 +119,7 @@ async def test_what_is_wrong_with_a_call_is_observed() -> None:
         {"tool": "finish", "answer": 1},
     )
     assert await executor(ACTING, script).run("main", {"question": "?"}) == 1
-    assert "has no parameter `numbr`" in shown[1] and "error" in shown[2]
+    assert "has no input `numbr`" in shown[1] and "error" in shown[2]
     assert "no steps left" in shown[3]
 
 

@@ -1,0 +1,39 @@
+"""What a graph is given, by the names of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.ir.graph import Graph
+
+
+def bind_inputs(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs by name with defaults filled in. Raises: LmcError[missing-input, unknown-input]."""
+    env: dict[str, Any] = {}
+    wrong: list[Diagnostic] = []
+    known = 0
+    for port in graph.inputs:
+        if port.name in inputs:
+            env[port.name] = inputs[port.name]
+            known += 1
+        elif port.has_default or port.train:
+            env[port.name] = port.default
+        else:
+            message = f"`{graph.name}` needs an input `{port.name}: {port.type}`"
+            wrong.append(error("missing-input", message, graph.span))
+    if wrong or known < len(inputs):
+        raise LmcError(*_unknown_inputs(graph, inputs), *wrong)
+    return env
+
+
+def _unknown_inputs(graph: Graph, inputs: Mapping[str, Any]) -> list[Diagnostic]:
+    names = [port.name for port in graph.inputs]
+    found = []
+    for name in sorted(inputs.keys() - set(names)):
+        near = did_you_mean(name, names)
+        help = f"did you mean `{near}`?" if near else None
+        message = f"`{graph.name}` has no input `{name}`"
+        found.append(error("unknown-input", message, graph.span, help=help))
+    return found
