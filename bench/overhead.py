@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = '''
@@ -52,21 +53,17 @@ async def bare(url: str, calls: int, concurrency: int) -> float:
         return await timed(call, calls, concurrency)
 
 
-async def through_lmc(url: str, calls: int, concurrency: int) -> float:
+def through_lmc(url: str, calls: int, concurrency: int) -> float:
     """Seconds that a typed module takes, cache on, every call a miss."""
     import lmc
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"LMC_CACHE_DIR": folder, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "x"}
-        Path(folder, "bench.lmp").write_text(  # noqa: ASYNC240
-            PROGRAM
-            + f'model m {{ name: "openai/bench", concurrency: {concurrency} }}\n'
-            + "default { model: m }\n"
-        )
+        model = f'model m {{ name: "openai/bench", concurrency: {concurrency} }}\n'
+        Path(folder, "bench.lmp").write_text(PROGRAM + model + "default { model: m }\n")
         solve = lmc.load(Path(folder, "bench.lmp")).solve
-        if concurrency == 1:
-            return await timed(lambda i: solve.acall(question=f"row {i}"), calls, concurrency)
-        return await timed_batch(solve.batch, calls)
+        time_it = timed_calls if concurrency == 1 else timed_batch
+        return time_it(solve, calls)
 
 
 async def timed(call: Callable[[int], Awaitable[object]], calls: int, concurrency: int) -> float:
@@ -81,11 +78,20 @@ async def timed(call: Callable[[int], Awaitable[object]], calls: int, concurrenc
     return time.perf_counter() - start
 
 
-async def timed_batch(batch: Callable[[list[str]], object], calls: int) -> float:
-    """Wall time of all calls as one batch, which keeps 256 of them in flight."""
-    await asyncio.to_thread(batch, ["row -1"])
+def timed_calls(module: Any, calls: int) -> float:
+    """Wall time of calls one after another, as a script makes them."""
+    module(question="row -1")
     start = time.perf_counter()
-    await asyncio.to_thread(batch, [f"row {i}" for i in range(calls)])
+    for i in range(calls):
+        module(question=f"row {i}")
+    return time.perf_counter() - start
+
+
+def timed_batch(module: Any, calls: int) -> float:
+    """Wall time of all calls as one batch, which keeps 256 of them in flight."""
+    module.batch(["row -1"])
+    start = time.perf_counter()
+    module.batch([f"row {i}" for i in range(calls)])
     return time.perf_counter() - start
 
 
@@ -105,7 +111,7 @@ def measure(
     rates: dict[str, list[float]] = {"bare aiohttp": [], "lmc": []}
     for _ in range(runs):
         rates["bare aiohttp"].append(calls / asyncio.run(bare(url, calls, concurrency)))
-        rates["lmc"].append(calls / asyncio.run(through_lmc(url, calls, concurrency)))
+        rates["lmc"].append(calls / through_lmc(url, calls, concurrency))
         if dspy:
             threads = min(concurrency, DSPY_THREADS)
             rates.setdefault("dspy", []).append(calls / through_dspy(dspy, url, calls, threads))
