@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import threading
@@ -74,6 +75,8 @@ class Worker:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
         self._thread.start()
+        # A thread that is in torch when the interpreter ends takes the process down with it.
+        atexit.register(self.stop)
 
     def submit(self, job: Job) -> None:
         """Queue a request; it joins the running batch."""
@@ -81,6 +84,7 @@ class Worker:
 
     def stop(self) -> None:
         """End the thread after what was asked is answered, which lets the weights go."""
+        atexit.unregister(self.stop)
         self._jobs.put(None)
         self._thread.join(_STOP_TIMEOUT_S)
 
