@@ -15,6 +15,8 @@ from lmc.models.transformers_local import Transformers
 from lmc.models.vllm_local import Vllm
 from lmc.tiny import MODEL_DIR
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of what vLLM imports
+
 MESSAGES = (
     {"role": "system", "content": "Solve the problem."},
     {"role": "user", "content": "[[problem]] What is 12 + 7?"},
@@ -77,7 +79,7 @@ async def test_adapters_answer_in_one_batch_as_alone(model: Vllm, tmp_path: Path
 
     torch.manual_seed(1)
     base = AutoModelForCausalLM.from_pretrained(MODEL_DIR, dtype=torch.float32)
-    config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    config = LoraConfig(r=4, lora_alpha=64, target_modules="all-linear", init_lora_weights=False)
     get_peft_model(base, config).save_pretrained(tmp_path / "one")
     plain, adapted = ask(), replace(ask(), adapter=str(tmp_path / "one"))
     before = await model.generate(plain)
