@@ -74,7 +74,7 @@ class Engine:
             job.fail(_failure("not_found", f"cannot load the adapter {job.request.adapter}: {e}"))
             return
         try:
-            self._waiting += self._new_rows(job)
+            self._waiting += self._new_row(job)
         except constraints.BadSchema as problem:
             job.fail(_failure("bad_request", f"the schema cannot be enforced: {problem}"))
 
@@ -89,6 +89,7 @@ class Engine:
             rows, places, tokens = self._write(self._state.logits)
             live = [i for i, row in enumerate(rows) if row.live]
             if len(rows) > len(self._rows) or len(live) < _COMPACT_BELOW * len(rows):
+                live = self._within_memory(rows, places, live)
                 tokens = [tokens[i] for i in live]
                 self._keep([rows[i] for i in live], [places[i] for i in live])
             if self._state is not None:
@@ -129,24 +130,35 @@ class Engine:
         few = len(waiting) < _JOIN_SHARE * len(self._rows) and self._since_join < _JOIN_STEPS
         if self._rows and few:
             return []
-        samples = sum(len(row.draws) for row in self._rows)  # each may come to be a row
         longest = max((row.most_tokens for row in self._rows), default=0)
         joining: list[Row] = []
         for row in waiting:
             length, count = max(longest, row.most_tokens), len(self._rows) + len(joining) + 1
-            samples += len(row.draws)
-            if count > 1 and (count > _MOST_ROWS or length * samples > self._most_tokens):
+            if count > 1 and (count > _MOST_ROWS or length * count > self._most_tokens):
                 break
             joining.append(row)
             longest = length
         self._waiting = waiting[len(joining) :]
         return joining
 
+    def _within_memory(
+        self, rows: Sequence[Row], places: Sequence[int], live: list[int]
+    ) -> list[int]:
+        """The live rows less the branches without room: those wait, and are read anew then."""
+        longest = max((rows[i].most_tokens for i in live), default=1)
+        excess = len(live) - max(1, self._most_tokens // longest)
+        if excess <= 0:
+            return live
+        branches = [i for i in live if i and places[i] == places[i - 1]]
+        out = sorted(branches, key=lambda i: len(rows[i].ids))[:excess]
+        self._waiting = [*(rows[i] for i in out), *self._waiting]
+        return sorted({*live} - {*out})
+
     def _join(self, new: list[Row]) -> None:
         """Run the model over the new prompts, and put the rows into the batch, lane by lane."""
         now_s = time.perf_counter()
         for row in new:
-            row.begun_s = now_s
+            row.begun_s = row.begun_s or now_s
             repeated = row.head is not None and row.head.times > 1
             row.shared = len(row.head.ids) if row.head and repeated else 0
         new.sort(key=attrgetter("order"))
@@ -165,9 +177,9 @@ class Engine:
     # --- the model ---
 
     def _prefill(self, rows: Sequence[Row]) -> State:
-        """Run the model over each different prompt once, and spread the result over its rows."""
+        """Run the model over what is there of each row, once where it is the same."""
         firsts = [next(group) for _, group in groupby(rows, key=attrgetter("order"))]
-        tails = [row.prompt[row.shared :] for row in firsts]
+        tails = [row.known[row.shared :] for row in firsts]
         longest = max(map(len, tails))
         pads = [longest - len(tail) for tail in tails]
         mask = self._tensor([[0] * p + [1] * (longest - p) for p in pads])
@@ -315,8 +327,8 @@ class Engine:
 
     # --- requests ---
 
-    def _new_rows(self, job: Job) -> list[Row]:
-        """What a request begins with; nothing, and the job failed, where the prompt is too long."""
+    def _new_row(self, job: Job) -> list[Row]:
+        """The row of a request; none, and the job failed, where the prompt is too long."""
         request = job.request
         prompt, head = self._chat.prompt(request)
         room = self.context - len(prompt)
@@ -330,12 +342,7 @@ class Engine:
             Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
             for i in range(request.index, request.index + request.n)
         ]
-        most = max(1, self._most_tokens // (len(prompt) + max_new))  # that memory is enough for
-        answers: dict[int, Answer] = {}
-        return [
-            Row(job, answers, draws[i : i + most], prompt, head, max_new, self._constraint(request))
-            for i in range(0, len(draws), most)
-        ]
+        return [Row(job, {}, draws, prompt, head, max_new, self._constraint(request))]
 
     def _constraint(self, request: Request) -> constraints.Constraint | None:
         if request.schema is None or not constraints.available():

@@ -43,7 +43,7 @@ class Row:
     said: int = 0  # characters passed on to a listener
     logprobs: list[float] = field(default_factory=list)
     certainty: float = 0.0  # summed over the tokens
-    begun_s: float = 0.0  # when it came into a batch; before that it waited
+    begun_s: float = 0.0  # when it first came into a batch; before that it waited
     finish_reason: str | None = None
 
     @property
@@ -62,9 +62,14 @@ class Row:
         return self.request.adapter, self.prompt[: self.shared]
 
     @property
+    def known(self) -> Ids:
+        """The tokens that are there: those of the prompt, and those that it wrote."""
+        return (*self.prompt, *self.ids)
+
+    @property
     def order(self) -> tuple[str, Ids, Ids]:
-        """Rows of one adapter together, in it those of one prefix, in it those of one prompt."""
-        return self.request.adapter or "", self.prompt[: self.shared], self.prompt
+        """Rows of one adapter together, in it those of one prefix, in it those that are alike."""
+        return self.request.adapter or "", self.prompt[: self.shared], self.known
 
     @property
     def heat(self) -> float:
@@ -73,7 +78,7 @@ class Row:
 
     @property
     def most_tokens(self) -> int:
-        """Positions that each of its samples may come to take."""
+        """Positions that it may come to take."""
         return len(self.prompt) + self.max_new
 
     def branches(self, tokens: Sequence[int]) -> Iterator[tuple[Row, int]]:

@@ -210,18 +210,26 @@ def test_samples_are_one_row_until_they_differ(engine, temperature, stop, schema
     assert sum(written) < sum(a.completion_tokens for a in together)
 
 
-def test_samples_that_memory_cannot_hold_at_a_time_are_written_in_turns(engine):
-    request = ask_for("q", temperature=1.0, n=7)
-    (job,) = admit(engine, request)
+@pytest.mark.parametrize("schema", [None, WORDS], ids=["free", "schema"])
+def test_branches_that_memory_cannot_hold_wait_and_go_on(engine, schema):
+    if schema is not None:
+        pytest.importorskip("llguidance")
+    asked = [ask_for(f"q{i}", temperature=1.0, n=6, logprobs=True, max_tokens=20) for i in "ab"]
+    asked = [replace(request, schema=schema) for request in asked]
+    jobs = admit(engine, *asked)
     finish(engine)
-    engine._most_tokens = 3 * (job.done.result()[0].prompt_tokens + 12)
-    (bounded,) = admit(engine, request)
-    seen = []
+    engine._most_tokens = 3 * max(job.done.result()[0].prompt_tokens + 20 for job in jobs)
+    bounded = admit(engine, *asked)
+    rows, begun = [], []
     while not engine.idle:
         engine.step()
-        seen.append(sum(len(row.draws) for row in engine._rows))
-    assert max(seen) == 3
-    assert texts([bounded]) == texts([job])
+        rows.append(len(engine._rows))
+        begun.append(sum(bool(row.ids) for row in engine._waiting))
+    assert max(rows) == 3 and max(begun) > 0
+    assert texts(bounded) == texts(jobs)
+    for job, again in zip(jobs, bounded):
+        for one, other in zip(job.done.result(), again.done.result()):
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 def test_memory_bounds_who_is_in_the_batch(engine):
