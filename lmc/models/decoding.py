@@ -74,9 +74,11 @@ class Engine:
             job.fail(_failure("not_found", f"cannot load the adapter {job.request.adapter}: {e}"))
             return
         try:
-            self._waiting += self._new_row(job)
+            self._waiting.append(self._new_row(job))
         except constraints.BadSchema as problem:
             job.fail(_failure("bad_request", f"the schema cannot be enforced: {problem}"))
+        except ModelFailure as failure:
+            job.fail(failure)
 
     def step(self) -> None:
         """Write one token of every row, after those that wait have joined where that pays."""
@@ -327,22 +329,21 @@ class Engine:
 
     # --- requests ---
 
-    def _new_row(self, job: Job) -> list[Row]:
-        """The row of a request; none, and the job failed, where the prompt is too long."""
+    def _new_row(self, job: Job) -> Row:
+        """The row that a request begins as. Raises: ModelFailure[context_length], BadSchema."""
         request = job.request
         prompt, head = self._chat.prompt(request)
         room = self.context - len(prompt)
         if room < 1:
             message = f"the prompt has {len(prompt)} tokens, the model's context {self.context}"
             hint = "shorten the prompt, or use fewer demonstrations"
-            job.fail(_failure("context_length", message, hint))
-            return []
+            raise _failure("context_length", message, hint)
         max_new = min(request.sampling.max_tokens or _DEFAULT_MAX_TOKENS, room)
         draws = [
             Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
             for i in range(request.index, request.index + request.n)
         ]
-        return [Row(job, {}, draws, prompt, head, max_new, self._constraint(request))]
+        return Row(job, {}, draws, prompt, head, max_new, self._constraint(request))
 
     def _constraint(self, request: Request) -> constraints.Constraint | None:
         if request.schema is None or not constraints.available():
