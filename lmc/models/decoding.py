@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
@@ -35,6 +35,14 @@ _PREFIX_SHARE = 4  # of what is kept, one in so many tokens may be of prefixes
 _COMPACT_BELOW = 0.75  # share of live rows at which the dead ones are dropped
 _JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # who waits joins in such numbers, or after so many tokens
 _SMALL_MODEL_PARAMETERS = 20_000_000
+
+
+class Written(NamedTuple):
+    """A token that a row wrote, and the place in the batch of what it branched from, or is."""
+
+    row: Row
+    place: int
+    token: int
 
 
 class Engine:
@@ -88,16 +96,16 @@ class Engine:
                 self._join(new)
             if self._state is None:
                 return
-            rows, places, tokens = self._write(self._state.logits)
-            live = [i for i, row in enumerate(rows) if row.live]
-            if len(rows) > len(self._rows) or len(live) < _COMPACT_BELOW * len(rows):
-                live = self._within_memory(rows, places, live)
-                tokens = [tokens[i] for i in live]
-                self._keep([rows[i] for i in live], [places[i] for i in live])
+            written = self._write(self._state.logits)
+            live = [part for part in written if part.row.live]
+            if len(written) > len(self._rows) or len(live) < _COMPACT_BELOW * len(written):
+                written = self._within_memory(live)
+                self._keep([part.row for part in written], [part.place for part in written])
             if self._state is not None:
                 mask = self._state.mask
-                self._state.mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
-                self._advance(self._state, self._rows, self._tensor([[t] for t in tokens]))
+                self._state.mask = torch.cat([mask, mask.new_ones(len(written), 1)], dim=1)
+                tokens = self._tensor([[part.token] for part in written])
+                self._advance(self._state, self._rows, tokens)
                 self._since_join += 1
 
     def fail(self, failure: ModelFailure) -> None:
@@ -143,18 +151,16 @@ class Engine:
         self._waiting = waiting[len(joining) :]
         return joining
 
-    def _within_memory(
-        self, rows: Sequence[Row], places: Sequence[int], live: list[int]
-    ) -> list[int]:
-        """The live rows less the branches without room: those wait, and are read anew then."""
-        longest = max((rows[i].most_tokens for i in live), default=1)
+    def _within_memory(self, live: list[Written]) -> list[Written]:
+        """What there is room for, without some branches: those wait, and are read anew then."""
+        longest = max((part.row.most_tokens for part in live), default=1)
         excess = len(live) - max(1, self._most_tokens // longest)
         if excess <= 0:
             return live
-        branches = [i for i in live if i and places[i] == places[i - 1]]
-        out = sorted(branches, key=lambda i: len(rows[i].ids))[:excess]
-        self._waiting = [*(rows[i] for i in out), *self._waiting]
-        return sorted({*live} - {*out})
+        branches = [part.row for before, part in pairwise(live) if part.place == before.place]
+        out = sorted(branches, key=lambda row: len(row.ids))[:excess]
+        self._waiting = [*out, *self._waiting]
+        return [part for part in live if part.row not in out]
 
     def _join(self, new: list[Row]) -> None:
         """Run the model over the new prompts, and put the rows into the batch, lane by lane."""
@@ -234,40 +240,40 @@ class Engine:
 
     # --- tokens ---
 
-    def _write(self, logits: torch.Tensor) -> tuple[list[Row], list[int], list[int]]:
-        """One token more of every row: the rows that come of it, their places, and the tokens."""
+    def _write(self, logits: torch.Tensor) -> list[Written]:
+        """Write one token more of every row, which may branch; in the order of the rows."""
         logits = logits.float()
         if bound := {i: r.constraint for i, r in enumerate(self._rows) if r.live and r.constraint}:
             assert self._grammars is not None
             logits = self._grammars.mask(logits, bound)
-        rows: list[Row] = []
-        places: list[int] = []
-        tokens: list[int] = []
-        for place, (row, chosen) in enumerate(zip(self._rows, self._choose(logits))):
-            for branch, token in row.branches(chosen):
-                rows.append(branch)
-                places.append(place)
-                tokens.append(token)
-        if wanted := [i for i, row in enumerate(rows) if row.live and row.request.logprobs]:
-            logprobs = logits[[places[i] for i in wanted]].log_softmax(-1)
-            chosen_ids = self._tensor([[tokens[i]] for i in wanted])
+        written = [
+            Written(branch, place, token)
+            for place, (row, chosen) in enumerate(zip(self._rows, self._choose(logits)))
+            for branch, token in row.branches(chosen)
+        ]
+        if wanted := [part for part in written if part.row.live and part.row.request.logprobs]:
+            logprobs = logits[[part.place for part in wanted]].log_softmax(-1)
+            chosen_ids = self._tensor([[part.token] for part in wanted])
             of_chosen = logprobs.gather(-1, chosen_ids)[:, 0].tolist()
-            for i, logprob, sure in zip(wanted, of_chosen, sampling.certainty(logprobs).tolist()):
-                rows[i].logprobs.append(logprob)
-                rows[i].certainty += sure
-        for row, token in zip(rows, tokens):
-            self._accept(row, token)
-        return rows, places, tokens
+            for part, logprob, sure in zip(
+                wanted, of_chosen, sampling.certainty(logprobs).tolist()
+            ):
+                part.row.logprobs.append(logprob)
+                part.row.certainty += sure
+        for part in written:
+            self._accept(part.row, part.token)
+        return written
 
     def _choose(self, logits: torch.Tensor) -> list[list[int]]:
         """A token for each sample of each row; logits (B, V)."""
         rows = self._rows
         best: list[int] = logits.argmax(-1).tolist()
         chosen = [[token] * len(row.draws) for row, token in zip(rows, best)]
-        if hot := [i for i, row in enumerate(rows) if row.live and row.heat > 0]:
+        heats = {i: row.heat for i, row in enumerate(rows) if row.live}
+        if hot := [i for i, heat in heats.items() if heat > 0]:
             drawn = sampling.draw(
                 logits[hot],
-                [rows[i].heat for i in hot],
+                [heats[i] for i in hot],
                 [rows[i].request.sampling.top_p for i in hot],
                 [[draw.random.random() for draw in rows[i].draws] for i in hot],
             )

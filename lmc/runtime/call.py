@@ -27,6 +27,7 @@ from lmc.runtime.conversation import Conversation
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import Step
+from lmc.runtime.pool import fallbacks
 from lmc.runtime.scope import Scope
 from lmc.values import InvalidValue, validate
 
@@ -69,7 +70,7 @@ class ModuleCall:
         self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
         # The model, then those to hand the call on to when its answers cannot be used.
-        self.models: tuple[str | None, ...] = (self.model, *_names(self.setting("fallback")))
+        self.models: tuple[str | None, ...] = (self.model, *fallbacks(self.setting("fallback")))
 
     def setting(self, name: str) -> Any:
         """A setting of the module, else of its model, else of the program."""
@@ -231,10 +232,6 @@ def _own(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, A
     """A module's own settings, without the program's, which come after those of its model."""
     missing = object()
     return {k: v for k, v in settings.items() if default.get(k, missing) != v}
-
-
-def _names(value: Sequence[str] | str | None) -> Sequence[str]:
-    return (value,) if isinstance(value, str) else value or ()
 
 
 def _count(value: Any, default: int) -> int:

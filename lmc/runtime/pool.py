@@ -50,7 +50,7 @@ class BoundModel:
         return bool(self.settings.get("logprobs")) and self.backend.capabilities.logprobs
 
     def keeping(self, cache: bool | str | None) -> bool | str:
-        """Where answers are kept, under a module's own setting: False for nowhere, or "memory"."""
+        """Where answers are kept, by a module's own setting: True on disk, "memory", or False."""
         keep: bool | str = self.settings.get("cache", True) if cache is None else cache
         return False if keep == "off" or not self.backend.capabilities.cacheable else keep
 
@@ -139,7 +139,7 @@ class ModelPool:
             if isinstance(failure, ModelFailure) and failure.kind == "broken_stream":
                 raise
             given = bound.settings.get("fallback") if fallback is None else fallback
-            names = [name for name in _names(given) if name != bound.name]
+            names = [name for name in fallbacks(given) if name != bound.name]
             for name in names:
                 try:
                     return await self._ask(self.bind(name), request, retry, cache)
@@ -331,7 +331,7 @@ class ModelPool:
             name = todo.pop(0)
             if name not in seen:
                 seen[name] = None
-                todo += _names({**self.default, **self.models.get(name, {})}.get("fallback"))
+                todo += fallbacks({**self.default, **self.models.get(name, {})}.get("fallback"))
         return list(seen)
 
 
@@ -448,7 +448,8 @@ def _concurrency(settings: Mapping[str, Any], *, local: bool) -> int:
     return max(1, int(given)) if given else _LOCAL_CONCURRENCY if local else DEFAULT_CONCURRENCY
 
 
-def _names(value: Sequence[str] | str | None) -> list[str]:
+def fallbacks(value: Sequence[str] | str | None) -> list[str]:
+    """The names in a `fallback:` setting."""
     return [value] if isinstance(value, str) else list(value or ())
 
 
