@@ -25,12 +25,12 @@ from transformers import (
     GenerationConfig,
 )
 
+from examples.tiny.arithmetic import arithmetic
+from examples.tiny.task import draw_case
 from lmc.models.base import Request, Sampling
 from lmc.models.transformers_local import Transformers
 from lmc.prompts.chat import ChatLayout
 from lmc.tiny import MODEL_DIR
-from lmc.tiny.arithmetic import arithmetic
-from lmc.tiny.task import draw_case
 
 TEMPERATURE, MAX_TOKENS = 0.8, 64
 # What was quickest of those tried here for so small a model: pages that a prefix fills, few blocks

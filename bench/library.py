@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 import lmc
-from lmc.tiny.rows import problems, tickets, triage
+from examples.tiny.rows import problems, tickets, triage
 
 LIBRARY = Path(__file__).resolve().parents[1] / "programs"
 TOPICS = ["billing", "delivery", "login", "return"]

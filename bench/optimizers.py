@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))
 
 import lmc  # noqa: E402
 from bench import landscapes  # noqa: E402
-from lmc.tiny.labels import ATTRIBUTES  # noqa: E402
-from lmc.tiny.words import draw_labels  # noqa: E402
+from examples.tiny.labels import ATTRIBUTES  # noqa: E402
+from examples.tiny.words import draw_labels  # noqa: E402
 
 # Attributes of which demonstrations can tell the model something: with eight at random it is above
 # chance on most draws and not always right (`category`: lists of nouns; `topic` is near chance).

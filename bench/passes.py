@@ -20,12 +20,12 @@ from typing import Any
 
 import click
 
+from examples.tiny.rows import problems
 from lmc.models.base import Answer, Request
 from lmc.models.transformers_local import Transformers
 from lmc.passes.pipeline import run_passes
-from lmc.runtime.program import Program, check_file, lower_checked
+from lmc.program.program import Program, check_file, lower_checked
 from lmc.tiny import MODEL_DIR
-from lmc.tiny.rows import problems
 
 LIBRARY = Path(__file__).resolve().parents[1] / "programs"
 PROGRAMS = (

@@ -20,11 +20,11 @@ import click
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.landscapes import WORDS, Landscape, label_of, words_of
-from lmc.optimizers.racing import Candidate, race
-from lmc.optimizers.trials import Allowance, Trials
-from lmc.runtime.evaluate import RowResult
+from lmc.measure.evaluate import RowResult
+from lmc.optimizers.candidates.racing import Candidate, race
+from lmc.optimizers.candidates.trials import Allowance, Trials
+from lmc.requests.usage import Usage
 from lmc.runtime.parameters import ModuleParameters, Parameters
-from lmc.runtime.usage import Usage
 
 SIZES = ((8, 60), (16, 60), (16, 120), (24, 200), (32, 300))
 

@@ -35,7 +35,7 @@ def peak_mib() -> float:
 def rows(count: int) -> dict[str, float]:
     """Rows through an evaluation, as `lmc eval` does it."""
     import lmc
-    from lmc.runtime.measuring import measure_into
+    from lmc.program.measuring import measure_into
 
     Path("rows.lmp").write_text(PROGRAM)
     with Path("rows.jsonl").open("w") as file:

@@ -127,7 +127,7 @@ async def serve(answer: Answer) -> None:
 if __name__ == "__main__":
     kind, *rest = sys.argv[1:]
     if kind == "tiny":
-        from lmc.runtime.loop import run_sync
+        from lmc.tasks.loop import run_sync
 
         chosen = tiny()
         run_sync(serve(chosen))  # the engine answers on lmc's own loop

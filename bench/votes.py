@@ -20,9 +20,9 @@ from typing import Any
 import click
 
 import lmc
+from examples.tiny.rows import problems
+from lmc.measure.statistics import paired_difference
 from lmc.models.scripted import Scripted
-from lmc.runtime.statistics import paired_difference
-from lmc.tiny.rows import problems
 
 N = 40
 RULES = ("fixed", "settled", "asc", "asc_dirichlet", "esc", "dsc")

@@ -9,21 +9,23 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lmc.version import __version__
+
 if TYPE_CHECKING:
     from lmc.diagnostics import LmcError
-    from lmc.optimizers.compile import compile
-    from lmc.runtime.program import Program, evaluate, load
+    from lmc.optimizers.compilation.compile import compile
+    from lmc.program.measuring import evaluate
+    from lmc.program.program import Program, load
 
-__version__ = "0.1.0"
 __all__ = ["LmcError", "Program", "__version__", "compile", "evaluate", "load"]
 
 # Imported at first use, so that `import lmc` stays light.
 _HOMES = {
     "LmcError": "lmc.diagnostics",
-    "Program": "lmc.runtime.program",
-    "compile": "lmc.optimizers.compile",
-    "evaluate": "lmc.runtime.program",
-    "load": "lmc.runtime.program",
+    "Program": "lmc.program.program",
+    "compile": "lmc.optimizers.compilation.compile",
+    "evaluate": "lmc.program.measuring",
+    "load": "lmc.program.program",
 }
 
 

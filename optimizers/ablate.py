@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lmc.check.types import BOOL, FloatType
 from lmc.frozen import frozen
+from lmc.ir.provenance import reached_nodes
+from lmc.measure.figures import Comparison
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, signed
-from lmc.optimizers.routes import reached_nodes
-from lmc.runtime.artifact import Comparison, can_stand_in
-from lmc.runtime.budget import BudgetExceeded
+from lmc.optimizers.candidates.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare, signed
+from lmc.program.artifact import can_stand_in
+from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+from lmc.types import BOOL, FloatType
 
 MOST_SINGLE = 8  # demonstrations that are left out one by one
 

@@ -12,14 +12,14 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
-from lmc.check.types import BOOL, OptionalType
 from lmc.frozen import frozen
-from lmc.optimizers.acquiring import Harvest
+from lmc.ir.provenance import reached_choices
 from lmc.optimizers.base import REGISTRY, Context, optimizer
-from lmc.optimizers.routes import reached_choices
-from lmc.optimizers.weights import groups
-from lmc.runtime.budget import BudgetExceeded
+from lmc.optimizers.lessons.acquiring import Harvest
+from lmc.optimizers.lessons.weights import groups
+from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+from lmc.types import BOOL, OptionalType
 
 FEW_ROWS = 8  # train rows, with fewer nothing can be learnt from them
 FEW_RUNS = 200  # with fewer, reflection goes in small steps

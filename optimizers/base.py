@@ -8,21 +8,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lmc.check.scope import OptimizerSignature
-from lmc.check.types import Type
 from lmc.frozen import frozen
+from lmc.ir.provenance import Module, reached_modules
 from lmc.optimizers.events import Note
-from lmc.optimizers.routes import Module, reached_modules
-from lmc.runtime.budget import BudgetExceeded
+from lmc.requests.budget import BudgetExceeded
+from lmc.types import Type
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmc.ir.graph import ProgramGraph
-    from lmc.optimizers.assistant import Assistant
+    from lmc.measure.rows import Row
+    from lmc.optimizers.assistant.ask import Assistant
+    from lmc.optimizers.candidates.trials import Mode, Trials
     from lmc.optimizers.events import Report
-    from lmc.optimizers.guards import Watch
-    from lmc.optimizers.trials import Mode, Trials
-    from lmc.runtime.data import Row
     from lmc.runtime.executor import Executor
     from lmc.runtime.parameters import Parameters
     from lmc.traces.store import Run
@@ -31,6 +30,8 @@ OpenExecutor = Callable[["Parameters"], "Executor"]
 ReadTraces = Callable[["Parameters", Sequence["Row"], "Mode"], Awaitable[list["Run"]]]
 Check = Callable[["Executor", str, Mapping[str, Any]], None]
 Goal = Literal["better", "cheaper"]
+# Names of the guards that the second parameters fail compared with the first, in words.
+Watch = Callable[["Parameters", "Parameters", Sequence["Row"]], Awaitable[list[str]]]
 
 
 @frozen

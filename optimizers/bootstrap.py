@@ -12,18 +12,18 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.frozen import frozen
-from lmc.optimizers.acquiring import NO_DEMOS, Harvest, shuffled
+from lmc.ir.provenance import Module
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import DemoPool, pick_demos
+from lmc.optimizers.candidates.racing import Candidate, Standing, race
+from lmc.optimizers.candidates.trials import Mode, parameters_key
 from lmc.optimizers.events import LeaderChanged
-from lmc.optimizers.racing import Candidate, Standing, race
-from lmc.optimizers.routes import Module
-from lmc.optimizers.trials import Mode, parameters_key
+from lmc.optimizers.lessons.acquiring import NO_DEMOS, Harvest, shuffled
+from lmc.optimizers.lessons.demonstrations import DemoPool, pick_demos
 from lmc.prompts.spec import Demo
-from lmc.runtime.budget import BudgetExceeded
+from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+from lmc.types import STR, FloatType, IntType, OptionalType
 
 ROUND_RUNS = 1.5  # for each row that selects: what a round must have, or there are fewer rounds
 EXCHANGED = 0.3  # of the demonstrations, on average, in a subset near the best one

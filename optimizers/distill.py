@@ -12,17 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.ir.graph import ProgramGraph, all_nodes
+from lmc.ir.provenance import Module, reached_modules
 from lmc.ir.reach import reached_nodes
-from lmc.optimizers.acquiring import make_runs, shuffled
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import as_outputs, demo_of
-from lmc.optimizers.racing import Candidate, race
-from lmc.optimizers.rounds import both, lessons_of
-from lmc.optimizers.routes import Module, reached_modules
-from lmc.optimizers.trials import Mode
-from lmc.optimizers.weights import (
+from lmc.optimizers.candidates.racing import Candidate, race
+from lmc.optimizers.candidates.trials import Mode
+from lmc.optimizers.lessons.acquiring import make_runs, shuffled
+from lmc.optimizers.lessons.demonstrations import as_outputs, demo_of
+from lmc.optimizers.lessons.rounds import both, lessons_of
+from lmc.optimizers.lessons.weights import (
     Lesson,
     Lessons,
     Update,
@@ -32,12 +31,13 @@ from lmc.optimizers.weights import (
     with_adapter,
     without_demos,
 )
+from lmc.program.artifact import can_stand_in
 from lmc.prompts.spec import REASONING
-from lmc.runtime.artifact import can_stand_in
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run
+from lmc.types import STR, FloatType, IntType, OptionalType
 
 _RUNS_SHARE = 0.6  # of the runs that are left
 

@@ -11,19 +11,19 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.frozen import frozen
-from lmc.optimizers.acquiring import Harvest, shuffled
-from lmc.optimizers.assistant import Question
+from lmc.ir.provenance import Module
+from lmc.optimizers.assistant.ask import Question
+from lmc.optimizers.assistant.describing import demos_text, rows_text, signature_text
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.bayesian import bayesian_search
-from lmc.optimizers.demonstrations import pick_demos
-from lmc.optimizers.describing import demos_text, rows_text, signature_text
-from lmc.optimizers.racing import Candidate, best_of
-from lmc.optimizers.routes import Module
-from lmc.optimizers.trials import Mode
+from lmc.optimizers.candidates.bayesian import bayesian_search
+from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.candidates.trials import Mode
+from lmc.optimizers.lessons.acquiring import Harvest, shuffled
+from lmc.optimizers.lessons.demonstrations import pick_demos
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import Parameters
+from lmc.types import STR, FloatType, IntType, OptionalType
 
 HINTS = (
     "Be clear and direct.",

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from lmc.check.types import STR, FloatType, IntType, OptionalType
 from lmc.diagnostics import LmcError, error
 from lmc.models.litellm_embedding import PREFIX
-from lmc.optimizers.acquiring import NO_DEMOS, Harvest, shuffled
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.racing import Candidate, best_of
-from lmc.optimizers.trials import Mode, parameters_key
+from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.candidates.trials import Mode, parameters_key
+from lmc.optimizers.lessons.acquiring import NO_DEMOS, Harvest, shuffled
+from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.runtime.parameters import Parameters
+from lmc.types import STR, FloatType, IntType, OptionalType
 
 if TYPE_CHECKING:
     from lmc.runtime.executor import Executor

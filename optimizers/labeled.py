@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from lmc.check.types import IntType
 from lmc.diagnostics import LmcError, error
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import labeled_pool, pick_demos
+from lmc.optimizers.lessons.demonstrations import labeled_pool, pick_demos
 from lmc.runtime.parameters import Parameters
+from lmc.types import IntType
 
 
 @optimizer(

@@ -6,19 +6,19 @@ sampled, only rows with enough agreement count, and labels of other rows decide 
 
 from __future__ import annotations
 
-from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.health import health
-from lmc.optimizers.rounds import (
-    Sampling,
+from lmc.optimizers.lessons.health import health
+from lmc.optimizers.lessons.rounds import (
+    RoundSampling,
     at_most,
     improve_in_rounds,
     lessons_of,
     sample_runs,
 )
-from lmc.optimizers.weights import Lessons, Update, require_trainable
+from lmc.optimizers.lessons.weights import Lessons, Update, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
+from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
 
 
 @optimizer(
@@ -60,7 +60,7 @@ async def lmsi(
     update = Update.of(rank, epochs, rate, module)
 
     async def gather(leader: Parameters, turn: Context) -> Lessons:
-        runs = await sample_runs(leader, turn, Sampling(samples, temperature))
+        runs = await sample_runs(leader, turn, RoundSampling(samples, temperature))
         agreed = selectors.majority(runs, agreement)
         rows = len(selectors.by_row(agreed))
         turn.tell(f"{rows} of {len(turn.train)} rows agree enough; {health(runs, 1.0)}")

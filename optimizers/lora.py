@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
-from lmc.optimizers.acquiring import acquire
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.weights import Update, as_lessons, require_trainable, train_and_race
+from lmc.optimizers.lessons.acquiring import acquire
+from lmc.optimizers.lessons.weights import Update, as_lessons, require_trainable, train_and_race
 from lmc.runtime.parameters import Parameters
+from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
 
 _OPTIONS: dict[str, Any] = {
     "rank": IntType(1, 256),

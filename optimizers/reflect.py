@@ -10,20 +10,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lmc.check.types import BOOL, STR, IntType, OptionalType
 from lmc.frozen import frozen
-from lmc.optimizers.acquiring import make_runs
-from lmc.optimizers.assistant import Question, clean
+from lmc.ir.provenance import Module
+from lmc.measure.rows import Row
+from lmc.optimizers.assistant.ask import Question, clean
+from lmc.optimizers.assistant.describing import runs_text, signature_text
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import input_names
-from lmc.optimizers.describing import runs_text, signature_text
+from lmc.optimizers.candidates.racing import Candidate, Scores, best_of
+from lmc.optimizers.candidates.trials import PLAIN, parameters_key
 from lmc.optimizers.events import CandidateScored
 from lmc.optimizers.instructions import current_instruction
-from lmc.optimizers.racing import Candidate, Scores, best_of
-from lmc.optimizers.routes import Module
-from lmc.optimizers.trials import PLAIN, parameters_key
-from lmc.runtime.data import Row
+from lmc.optimizers.lessons.acquiring import make_runs
+from lmc.optimizers.lessons.demonstrations import input_names
 from lmc.runtime.parameters import Parameters
+from lmc.types import BOOL, STR, IntType, OptionalType
 
 PATIENCE = 12  # rounds without a child that joins, where there is no budget to be spent
 MOST_ROWS = 40  # of those that select, on which the front is kept

@@ -8,13 +8,12 @@ EAST, arXiv 2503.23913; `adapt`, B-STaR, arXiv 2412.17256; `hints`, GSI, arXiv 2
 
 from __future__ import annotations
 
-from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.health import health
-from lmc.optimizers.hints import rationalised
-from lmc.optimizers.rounds import (
-    Sampling,
+from lmc.optimizers.lessons.demonstrations import DemoPool
+from lmc.optimizers.lessons.health import health
+from lmc.optimizers.lessons.hints import rationalised
+from lmc.optimizers.lessons.rounds import (
+    RoundSampling,
     adapted,
     at_most,
     both,
@@ -22,9 +21,10 @@ from lmc.optimizers.rounds import (
     lessons_of,
     sample_runs,
 )
-from lmc.optimizers.weights import Lessons, Update, as_lessons, require_trainable
+from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
+from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
 
 
 @optimizer(
@@ -73,7 +73,7 @@ async def rest_em(
     update = Update.of(rank, epochs, rate, module)
 
     async def gather(leader: Parameters, turn: Context) -> Lessons:
-        sampling = Sampling(samples, temperature)
+        sampling = RoundSampling(samples, temperature)
         if adapt:
             sampling = await adapted(leader, turn, sampling, threshold, keep)
         runs = await sample_runs(leader, turn, sampling)

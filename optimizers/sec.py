@@ -10,15 +10,15 @@ import json
 import random
 from typing import Any
 
-from lmc.check.types import STR, IntType, OptionalType
-from lmc.optimizers.assistant import Question, clean
+from lmc.ir.provenance import Module
+from lmc.optimizers.assistant.ask import Question, clean
+from lmc.optimizers.assistant.describing import signature_text, value_text
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import DemoPool, as_outputs, demo_of, pick_demos
-from lmc.optimizers.describing import signature_text, value_text
-from lmc.optimizers.racing import Candidate, best_of
-from lmc.optimizers.routes import Module
+from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.lessons.demonstrations import DemoPool, as_outputs, demo_of, pick_demos
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.parameters import Parameters
+from lmc.types import STR, IntType, OptionalType
 
 
 @optimizer(

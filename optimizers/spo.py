@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lmc.check.types import STR, IntType, OptionalType
-from lmc.optimizers.acquiring import make_runs, shuffled
-from lmc.optimizers.assistant import Question, clean
+from lmc.measure.rows import Row
+from lmc.optimizers.assistant.ask import Question, clean
+from lmc.optimizers.assistant.describing import cut, rows_text, signature_text, value_text
+from lmc.optimizers.assistant.preference import preferred
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import input_names
-from lmc.optimizers.describing import cut, rows_text, signature_text, value_text
+from lmc.optimizers.candidates.trials import PLAIN
 from lmc.optimizers.instructions import current_instruction
-from lmc.optimizers.preference import preferred
-from lmc.optimizers.trials import PLAIN
-from lmc.runtime.data import Row
+from lmc.optimizers.lessons.acquiring import make_runs, shuffled
+from lmc.optimizers.lessons.demonstrations import input_names
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
+from lmc.types import STR, IntType, OptionalType
 
 
 @optimizer(

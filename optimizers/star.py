@@ -7,14 +7,14 @@ races against the one before on rows that do not train, and is the last where it
 
 from __future__ import annotations
 
-from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType
-from lmc.optimizers.acquiring import acquire
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.hints import rationalised
-from lmc.optimizers.rounds import improve_in_rounds
-from lmc.optimizers.weights import Lessons, Update, as_lessons, require_trainable
+from lmc.optimizers.lessons.acquiring import acquire
+from lmc.optimizers.lessons.demonstrations import DemoPool
+from lmc.optimizers.lessons.hints import rationalised
+from lmc.optimizers.lessons.rounds import improve_in_rounds
+from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
+from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
 
 
 @optimizer(

@@ -11,16 +11,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from lmc.check.types import BOOL, STR, IntType, OptionalType, RecordType
-from lmc.optimizers.acquiring import shuffled
-from lmc.optimizers.assistant import Question
+from lmc.ir.provenance import Module
+from lmc.optimizers.assistant.ask import Question
+from lmc.optimizers.assistant.describing import rows_text, signature_text
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.describing import rows_text, signature_text
+from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.optimizers.instructions import current_instruction
-from lmc.optimizers.racing import Candidate, best_of
-from lmc.optimizers.routes import Module
+from lmc.optimizers.lessons.acquiring import shuffled
 from lmc.prompts.spec import BARE, REASONING
 from lmc.runtime.parameters import Parameters
+from lmc.types import BOOL, STR, IntType, OptionalType, RecordType
 
 MOVES = (
     "break the problem into smaller ones",

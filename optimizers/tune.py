@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from lmc.check.program import Choice
-from lmc.check.types import IntType
 from lmc.ir.cost import worst_calls
+from lmc.ir.provenance import reached_choices
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.bayesian import bayesian_search
-from lmc.optimizers.racing import Candidate, best_of
-from lmc.optimizers.routes import reached_choices
+from lmc.optimizers.candidates.bayesian import bayesian_search
+from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.runtime.parameters import Parameters
+from lmc.types import IntType
 
 MOST_SHOWN = 8  # points of the front that are told
 

@@ -19,10 +19,10 @@ def lowered(text: str) -> ProgramGraph:
 def run_echo(program: ProgramGraph, name: str, inputs: dict[str, Any]) -> tuple[Any, int]:
     """The result of a run on a model that answers by a fixed rule, and the calls it took."""
     from lmc.models.scripted import Scripted
+    from lmc.requests.pool import ANY_MODEL, ModelPool
     from lmc.runtime.executor import Executor
-    from lmc.runtime.loop import run_sync
-    from lmc.runtime.pool import ANY_MODEL, ModelPool
     from lmc.runtime.traces import Trace
+    from lmc.tasks.loop import run_sync
 
     backend = Scripted(lambda request: request.messages[-1]["content"].upper())
     pool = ModelPool(program.models, program.default, backends={ANY_MODEL: backend})

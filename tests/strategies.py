@@ -106,7 +106,7 @@ def _args(value: st.SearchStrategy) -> st.SearchStrategy:
 
 
 def _larger_exprs(inner: st.SearchStrategy) -> st.SearchStrategy:
-    pairs = _some(_node(n.Pair, _node(n.Ident, keys | texts.filter(bool)), inner))
+    pairs = _some(_node(n.KeyValue, _node(n.Ident, keys | texts.filter(bool)), inner))
     return st.one_of(
         _node(n.ListLit, _some(inner)),
         _node(n.ObjectLit, pairs),
@@ -155,8 +155,8 @@ blocks = _blocks(st.recursive(_plain_stmts, _larger_stmts, max_leaves=4))
 # --- declarations ---
 
 _settings = _some(_node(n.Setting, key_idents, exprs))
-_params = _some(_node(n.Param, idents, types, _maybe(exprs), st.booleans()))
-_signatures = _node(n.Signature, _params, types)
+_params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans()))
+_signatures = _node(n.SignatureDecl, _params, types)
 _fields = _some(_node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings)), 1)
 _variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings)), 1)
 _bodiless = ("generate", "critique", "vote")
@@ -183,7 +183,7 @@ decls = st.one_of(
 )
 
 modules = st.builds(
-    n.Module, st.just(SPAN.source), st.lists(decls, max_size=3).map(tuple), span=st.just(SPAN)
+    n.FileTree, st.just(SPAN.source), st.lists(decls, max_size=3).map(tuple), span=st.just(SPAN)
 )
 
 

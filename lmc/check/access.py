@@ -9,7 +9,9 @@ from lmc.check.narrowing import path_of
 from lmc.check.program import Variant
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_text, optional, required, show, widen
-from lmc.check.types import (
+from lmc.diagnostics import Label, did_you_mean
+from lmc.syntax import nodes
+from lmc.types import (
     ERROR,
     INT,
     JSON,
@@ -24,8 +26,6 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
-from lmc.diagnostics import Label, did_you_mean
-from lmc.syntax import nodes
 
 
 def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:

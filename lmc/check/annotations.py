@@ -8,8 +8,10 @@ from typing import Any
 
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
-from lmc.check.scope import Context, Declared, Env, File
-from lmc.check.types import (
+from lmc.check.scope import CheckContext, Declared, Env, File
+from lmc.diagnostics import Label, did_you_mean
+from lmc.syntax import nodes
+from lmc.types import (
     BOOL,
     BUILTIN_RECORDS,
     ERROR,
@@ -31,15 +33,13 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.diagnostics import Label, did_you_mean
-from lmc.syntax import nodes
 
 PRIMITIVES: dict[str, Type] = {"str": STR, "int": INT, "float": FLOAT, "bool": BOOL, "json": JSON}
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
 _REFINABLE = "`int`, `float` and `str` take a range, `list[…]` a number of items, `str` a pattern"
 
 
-def resolve(ctx: Context, file: File, expr: nodes.TypeExpr) -> Type:
+def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
     """The type that a type expression means; ERROR where a part is wrong (reported)."""
     match expr:
         case nodes.NamedType():
@@ -64,7 +64,7 @@ def _union(options: list[Type]) -> Type:
     return flat[0] if len(flat) == 1 else UnionType(flat)
 
 
-def _named(ctx: Context, file: File, expr: nodes.NamedType) -> Type:
+def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
     name, args = expr.name.name, expr.args
     wanted = {"list": 1, "dict": 2}.get(name, 0)
     if len(args) != wanted:
@@ -79,7 +79,7 @@ def _named(ctx: Context, file: File, expr: nodes.NamedType) -> Type:
     return _refine(ctx, base, expr) if expr.refinements else base
 
 
-def _dict(ctx: Context, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -> Type:
+def _dict(ctx: CheckContext, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -> Type:
     if resolve(ctx, file, key) not in (STR, ERROR):
         ctx.report(
             "type-arguments", "the keys of a dict are `str`", key.span, help="write `dict[str, …]`"
@@ -87,14 +87,14 @@ def _dict(ctx: Context, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -
     return DictType(resolve(ctx, file, item))
 
 
-def _report_arguments(ctx: Context, expr: nodes.NamedType, wanted: int) -> None:
+def _report_arguments(ctx: CheckContext, expr: nodes.NamedType, wanted: int) -> None:
     name = expr.name.name
     example = {"list": "`list[str]`", "dict": "`dict[str, int]`"}.get(name)
     message = f"`{name}` takes {wanted} type argument{'s' * (wanted != 1)}, not {len(expr.args)}"
     ctx.report("type-arguments", message, expr.span, help=example and f"for example {example}")
 
 
-def _declared(ctx: Context, file: File, ident: nodes.Ident) -> Type:
+def _declared(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     declared = file.find(ident.name)
     if declared is None:
         return BUILTIN_RECORDS.get(ident.name) or _unknown(ctx, file, ident)
@@ -110,7 +110,7 @@ def _declared(ctx: Context, file: File, ident: nodes.Ident) -> Type:
     return define(ctx, declared)
 
 
-def _unknown(ctx: Context, file: File, ident: nodes.Ident) -> Type:
+def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     if file.may_have_lost(ident.name):
         return ERROR
     types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
@@ -122,7 +122,7 @@ def _unknown(ctx: Context, file: File, ident: nodes.Ident) -> Type:
     return ERROR
 
 
-def _report_recursion(ctx: Context, declared: Declared, ident: nodes.Ident) -> None:
+def _report_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident) -> None:
     ctx.report(
         "recursive-type",
         f"`{declared.ident.name}` contains itself",
@@ -135,7 +135,7 @@ def _report_recursion(ctx: Context, declared: Declared, ident: nodes.Ident) -> N
 # --- refinements ---
 
 
-def _refine(ctx: Context, base: Type, expr: nodes.NamedType) -> Type:
+def _refine(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
     for refinement in expr.refinements:
         if isinstance(refinement, nodes.PatternRefinement):
             base = _with_pattern(ctx, base, refinement)
@@ -144,7 +144,7 @@ def _refine(ctx: Context, base: Type, expr: nodes.NamedType) -> Type:
     return base
 
 
-def _with_pattern(ctx: Context, base: Type, refinement: nodes.PatternRefinement) -> Type:
+def _with_pattern(ctx: CheckContext, base: Type, refinement: nodes.PatternRefinement) -> Type:
     if not isinstance(base, StrType) or base.pattern is not None:
         return _bad_refinement(ctx, base, refinement)
     try:
@@ -158,7 +158,7 @@ def _with_pattern(ctx: Context, base: Type, refinement: nodes.PatternRefinement)
 
 
 def _with_range(
-    ctx: Context, base: Type, refinement: nodes.RangeRefinement, expr: nodes.NamedType
+    ctx: CheckContext, base: Type, refinement: nodes.RangeRefinement, expr: nodes.NamedType
 ) -> Type:
     low, high = refinement.low, refinement.high
     if (low is None and high is None) or (low is not None and high is not None and low > high):
@@ -192,7 +192,7 @@ def _float(bound: float | None) -> float | None:
     return None if bound is None else float(bound)
 
 
-def _bad_refinement(ctx: Context, base: Type, refinement: nodes.Node) -> Type:
+def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode) -> Type:
     if not isinstance(base, ErrorType):
         message = f"`{base}` does not take the refinement `{refinement.span.text}`"
         ctx.report("bad-refinement", message, refinement.span, help=_REFINABLE)
@@ -202,7 +202,7 @@ def _bad_refinement(ctx: Context, base: Type, refinement: nodes.Node) -> Type:
 # --- declared types ---
 
 
-def define(ctx: Context, declared: Declared) -> Type:
+def define(ctx: CheckContext, declared: Declared) -> Type:
     """The type of a record, enum or alias declaration, resolved where it was first asked for."""
     if declared.state == "done":
         return declared.meaning  # type: ignore[no-any-return]
@@ -221,12 +221,14 @@ def define(ctx: Context, declared: Declared) -> Type:
     return type
 
 
-def _record(ctx: Context, file: File, decl: nodes.RecordDecl) -> Type:
+def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:
     fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
     return RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
 
 
-def _field(ctx: Context, file: File, field: nodes.FieldDecl, record: nodes.RecordDecl) -> Field:
+def _field(
+    ctx: CheckContext, file: File, field: nodes.FieldDecl, record: nodes.RecordDecl
+) -> Field:
     type = resolve(ctx, file, field.type)
     note = field.note.value if field.note else ""
     if field.default is None:
@@ -235,14 +237,14 @@ def _field(ctx: Context, file: File, field: nodes.FieldDecl, record: nodes.Recor
     return Field(field.name.name, type, note, True, value)
 
 
-def _enum(ctx: Context, decl: nodes.EnumDecl) -> Type:
+def _enum(ctx: CheckContext, decl: nodes.EnumDecl) -> Type:
     variants = list(_distinct(ctx, decl.variants, "variant"))
     notes = tuple(v.note.value if v.note else "" for v in variants)
     names = tuple(v.name.name for v in variants)
     return EnumType(decl.name.name, names, notes, decl.doc.text if decl.doc else "")
 
 
-def _distinct(ctx: Context, parts: Any, what: str) -> Iterator[Any]:
+def _distinct(ctx: CheckContext, parts: Any, what: str) -> Iterator[Any]:
     seen: dict[str, nodes.Ident] = {}
     for part in parts:
         first = seen.setdefault(part.name.name, part.name)
@@ -254,7 +256,7 @@ def _distinct(ctx: Context, parts: Any, what: str) -> Iterator[Any]:
 
 
 def default(
-    ctx: Context, file: File, expr: nodes.Expr, type: Type, name: nodes.Ident, owner: str
+    ctx: CheckContext, file: File, expr: nodes.Expr, type: Type, name: nodes.Ident, owner: str
 ) -> Any:
     """The JSON value of a default, checked against its type strictly."""
     env = Env(ctx, file, file.prefix + owner, "constant")

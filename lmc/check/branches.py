@@ -8,10 +8,10 @@ from lmc.check.inference import check_condition, infer, join_all
 from lmc.check.narrowing import facts
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_subtype, is_text, join, required, show, widen
-from lmc.check.types import ERROR, EnumType, ErrorType, ListType, LiteralType, Type
 from lmc.diagnostics import Label
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import ERROR, EnumType, ErrorType, ListType, LiteralType, Type
 
 
 def conditional(env: Env, expr: nodes.IfExpr, expected: Type | None) -> Type:

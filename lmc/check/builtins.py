@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
-from lmc.check.types import (
+from lmc.frozen import frozen
+from lmc.types import (
     BOOL,
     BUILTIN_RECORDS,
     FLOAT,
@@ -23,7 +24,6 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
-from lmc.frozen import frozen
 
 # Types of the arguments by parameter; None where one is left out.
 Given = Sequence[Type | None]

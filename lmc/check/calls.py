@@ -9,7 +9,11 @@ from lmc.check import access, builtins, inference
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import disjoint, forget, is_subtype, join, show, widen
-from lmc.check.types import (
+from lmc.diagnostics import Label, did_you_mean
+from lmc.frozen import frozen
+from lmc.source import Span
+from lmc.syntax import nodes
+from lmc.types import (
     ERROR,
     NEVER,
     ErrorType,
@@ -18,10 +22,6 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
-from lmc.diagnostics import Label, did_you_mean
-from lmc.frozen import frozen
-from lmc.source import Span
-from lmc.syntax import nodes
 
 
 @frozen

@@ -10,8 +10,8 @@ from lmc.check.declarations import define_all, module_env
 from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Reader, read_source, unused_imports
 from lmc.check.optimizers import OPTIMIZERS
-from lmc.check.program import MetricDef, ModuleDef, PipelineDef, Program, TestDef
-from lmc.check.scope import Context, Declared, Env, File, OptimizerSignature
+from lmc.check.program import CheckedProgram, MetricDef, ModuleDef, PipelineDef, TestDef
+from lmc.check.scope import CheckContext, Declared, Env, File, OptimizerSignature
 from lmc.check.statements import check_block, check_body
 from lmc.diagnostics import Diagnostic, Label, sort_key
 from lmc.source import Source
@@ -23,13 +23,13 @@ def check_program(
     *,
     read: Reader = read_source,
     optimizers: Mapping[str, OptimizerSignature] = OPTIMIZERS,
-) -> tuple[Program | None, list[Diagnostic]]:
+) -> tuple[CheckedProgram | None, list[Diagnostic]]:
     """Check a file and all that it imports: the typed program if it has no error, and all findings.
 
     `read` gives the text of an imported file by name (see `imports.import_name`); no other file is
     read. A program's `warnings` are its findings too.
     """
-    ctx = Context(_empty(source), TABLE, optimizers)
+    ctx = CheckContext(_empty(source), TABLE, optimizers)
     linker = Linker(ctx, read)
     entry = linker.begin(source)
     for file in linker.files:
@@ -46,7 +46,7 @@ def check_program(
     return ctx.program, found
 
 
-def _telling(ctx: Context) -> list[Diagnostic]:
+def _telling(ctx: CheckContext) -> list[Diagnostic]:
     """Each finding once, without what may only follow from another one.
 
     A declaration with a syntax error is not judged further, and where a file has errors, what seems
@@ -60,15 +60,15 @@ def _telling(ctx: Context) -> list[Diagnostic]:
     return [*ctx.syntax, *(d for d in found if id(d) not in dropped)]
 
 
-def _is_damaged(ctx: Context, diagnostic: Diagnostic) -> bool:
+def _is_damaged(ctx: CheckContext, diagnostic: Diagnostic) -> bool:
     place = diagnostic.span
     return place is not None and any(
         span.source is place.source and span.start <= place.start < span.end for span in ctx.damaged
     )
 
 
-def _empty(source: Source) -> Program:
-    return Program(source, [], {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, [], [], {})
+def _empty(source: Source) -> CheckedProgram:
+    return CheckedProgram(source, [], {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, [], [], {})
 
 
 def _exports(entry: File) -> list[str]:
@@ -76,7 +76,7 @@ def _exports(entry: File) -> list[str]:
     return [decl.name.name for decl in entry.tree.decls if isinstance(decl, called)]
 
 
-def _check_default(ctx: Context, files: list[File], entry: File) -> None:
+def _check_default(ctx: CheckContext, files: list[File], entry: File) -> None:
     """Read the `default` block of each file; only that of the entry file has an effect."""
     for file in files:
         blocks = [d for d in file.tree.decls if isinstance(d, nodes.DefaultDecl)]
@@ -89,7 +89,7 @@ def _check_default(ctx: Context, files: list[File], entry: File) -> None:
                 ctx.program.default = values
 
 
-def check_file(ctx: Context, file: File) -> None:
+def check_file(ctx: CheckContext, file: File) -> None:
     """Check the bodies of one file."""
     for decl in file.tree.decls:
         match decl:
@@ -107,7 +107,7 @@ def check_file(ctx: Context, file: File) -> None:
         ctx.warn("unused-import", f"`{ident.name}` is imported and never used", ident.span)
 
 
-def _check_callable(ctx: Context, declared: Declared) -> None:
+def _check_callable(ctx: CheckContext, declared: Declared) -> None:
     env = module_env(ctx, declared.file, declared.ident.name)
     match declared.meaning, declared.decl:
         case ModuleDef() as module, _:
@@ -132,7 +132,7 @@ def _body_env(env: Env, target: PipelineDef | MetricDef, decl: nodes.Decl, kind:
     return inner
 
 
-def _check_test(ctx: Context, file: File, decl: nodes.TestDecl) -> None:
+def _check_test(ctx: CheckContext, file: File, decl: nodes.TestDecl) -> None:
     env = Env(ctx, file, f"{file.prefix}test {decl.title.value}", "test", tunable=False)
     check_block(env, decl.body)
     ctx.program.tests.append(TestDef(decl.title.value, decl.body, decl.span))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmc.check.program import Program, Variant
+from lmc.check.program import CheckedProgram, Variant
 from lmc.check.subtyping import text_fits
-from lmc.check.types import (
+from lmc.syntax import nodes
+from lmc.types import (
     BoolType,
     DictType,
     EnumType,
@@ -23,18 +24,17 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.syntax import nodes
 
 
 class NotConstant(Exception):
     """The expression needs a run; `node` is the part that does."""
 
-    def __init__(self, node: nodes.Node) -> None:
+    def __init__(self, node: nodes.SyntaxNode) -> None:
         super().__init__()
         self.node = node
 
 
-def evaluate(program: Program, expr: nodes.Expr) -> Any:
+def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
     """The JSON value of a checked constant expression. Raises: NotConstant."""
     match expr:
         case nodes.Number(value=value) | nodes.String(value=value) | nodes.Bool(value=value):
@@ -54,7 +54,7 @@ def evaluate(program: Program, expr: nodes.Expr) -> Any:
     raise NotConstant(expr)
 
 
-def _record(program: Program, call: nodes.Call, record: object) -> dict[str, Any]:
+def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[str, Any]:
     if not isinstance(record, RecordType) or id(call) not in program.bindings:
         raise NotConstant(call)
     given = zip(record.fields, program.bindings[id(call)])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lmc.check.scope import Context
+from lmc.check.scope import CheckContext
 from lmc.diagnostics import Label
 from lmc.source import Span
 
 Edge = tuple[str, Span]
 
 
-def check_calls(ctx: Context) -> None:
+def check_calls(ctx: CheckContext) -> None:
     """Report each cycle of calls once, at the call that closes it, with the way round."""
     graph = {
         owner: [(callee.name, span) for callee, span in calls] for owner, calls in ctx.calls.items()
@@ -20,7 +20,7 @@ def check_calls(ctx: Context) -> None:
 
 
 def _visit(
-    ctx: Context, graph: dict[str, list[Edge]], name: str, path: list[Edge], done: set[str]
+    ctx: CheckContext, graph: dict[str, list[Edge]], name: str, path: list[Edge], done: set[str]
 ) -> None:
     if name in done:
         return
@@ -34,7 +34,7 @@ def _visit(
             _visit(ctx, graph, callee, here, done)
 
 
-def _report(ctx: Context, cycle: list[Edge], closing: Span) -> None:
+def _report(ctx: CheckContext, cycle: list[Edge], closing: Span) -> None:
     way = " -> ".join(f"`{name}`" for name in [*(n for n, _ in cycle), cycle[0][0]])
     others = [Label(span, f"`{name}` calls on") for name, span in cycle[:-1]]
     ctx.report(

@@ -19,9 +19,11 @@ from lmc.check.program import (
     Signature,
     ToolDef,
 )
-from lmc.check.scope import Context, Declared, Env, File
+from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.subtyping import required
-from lmc.check.types import (
+from lmc.diagnostics import Label
+from lmc.syntax import nodes
+from lmc.types import (
     ERROR,
     DictType,
     ErrorType,
@@ -31,11 +33,9 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.diagnostics import Label
-from lmc.syntax import nodes
 
 
-def define_all(ctx: Context, file: File) -> None:
+def define_all(ctx: CheckContext, file: File) -> None:
     """Give every declared name of a file its meaning: types, then models, then what uses them."""
     own = [d for d in file.names.values() if d.file is file]
     for declared in own:
@@ -50,12 +50,12 @@ def define_all(ctx: Context, file: File) -> None:
             declared.state = "done"
 
 
-def module_env(ctx: Context, file: File, name: str) -> Env:
+def module_env(ctx: CheckContext, file: File, name: str) -> Env:
     """Where the settings of a declaration are read."""
     return Env(ctx, file, file.prefix + name, "module")
 
 
-def _model(ctx: Context, declared: Declared) -> ModelDef:
+def _model(ctx: CheckContext, declared: Declared) -> ModelDef:
     model: ModelDef = declared.meaning
     env = module_env(ctx, declared.file, declared.ident.name)
     values, _ = settings.read(env, "model", declared.decl.settings)  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def _model(ctx: Context, declared: Declared) -> ModelDef:
     return model
 
 
-def _check_fallback(ctx: Context, declared: Declared, values: dict[str, Any]) -> None:
+def _check_fallback(ctx: CheckContext, declared: Declared, values: dict[str, Any]) -> None:
     """A model cannot stand in for itself. Two may for each other: no fallback has one in turn."""
     if declared.meaning.name in values.get("fallback", ()):
         setting = next(s for s in declared.decl.settings if s.key.name == "fallback")  # type: ignore[attr-defined]
@@ -75,7 +75,9 @@ def _check_fallback(ctx: Context, declared: Declared, values: dict[str, Any]) ->
         ctx.report("own-fallback", message, setting.value.span, help="name another model")
 
 
-def _report_missing(ctx: Context, ident: nodes.Ident, key: str, help: str | None = None) -> None:
+def _report_missing(
+    ctx: CheckContext, ident: nodes.Ident, key: str, help: str | None = None
+) -> None:
     ctx.report("missing-setting", f"`{ident.name}` needs `{key}:`", ident.span, help=help)
 
 
@@ -83,7 +85,7 @@ def _report_missing(ctx: Context, ident: nodes.Ident, key: str, help: str | None
 
 
 def signature(
-    ctx: Context, file: File, decl: Any, *, runs: bool = True, train: bool = True
+    ctx: CheckContext, file: File, decl: Any, *, runs: bool = True, train: bool = True
 ) -> Signature:
     """The signature of a declaration. What `runs` cannot take every type yet."""
     params = tuple(_params(ctx, file, decl, runs, train))
@@ -93,7 +95,7 @@ def signature(
     return Signature(params, result)
 
 
-def _params(ctx: Context, file: File, decl: Any, runs: bool, train: bool) -> Iterator[Param]:
+def _params(ctx: CheckContext, file: File, decl: Any, runs: bool, train: bool) -> Iterator[Param]:
     seen: dict[str, nodes.Ident] = {}
     for param in decl.signature.params:
         first = seen.setdefault(param.name.name, param.name)
@@ -105,7 +107,7 @@ def _params(ctx: Context, file: File, decl: Any, runs: bool, train: bool) -> Ite
 
 
 def _param(
-    ctx: Context, file: File, param: nodes.Param, decl: Any, runs: bool, train: bool
+    ctx: CheckContext, file: File, param: nodes.ParamDecl, decl: Any, runs: bool, train: bool
 ) -> Param:
     type = resolve(ctx, file, param.type)
     if runs:
@@ -118,7 +120,7 @@ def _param(
     return Param(param.name.name, type, value, param.train, param.name.span)
 
 
-def _check_train(ctx: Context, param: nodes.Param, allowed: bool) -> None:
+def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> None:
     if not allowed:
         message = "`train` marks parameters of modules and pipelines only"
         ctx.report("misplaced-train", message, param.span)
@@ -143,7 +145,7 @@ def unsupported_part(type: Type) -> Type | None:
     return None
 
 
-def _check_supported(ctx: Context, type: Type, expr: nodes.TypeExpr) -> None:
+def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> None:
     part = unsupported_part(type)
     if part is not None:
         message = f"`{part}` is checked, but a module or tool cannot take or give it yet"
@@ -153,7 +155,7 @@ def _check_supported(ctx: Context, type: Type, expr: nodes.TypeExpr) -> None:
 # --- definitions ---
 
 
-def _tool(ctx: Context, declared: Declared) -> ToolDef:
+def _tool(ctx: CheckContext, declared: Declared) -> ToolDef:
     decl: nodes.ToolDecl = declared.decl  # type: ignore[assignment]
     file, name = declared.file, declared.file.prefix + declared.ident.name
     values, _ = settings.read(module_env(ctx, file, decl.name.name), "tool", decl.settings)
@@ -164,7 +166,7 @@ def _tool(ctx: Context, declared: Declared) -> ToolDef:
     return tool
 
 
-def check_target(ctx: Context, target: nodes.String) -> None:
+def check_target(ctx: CheckContext, target: nodes.String) -> None:
     """Check that a target reads `pkg.mod:fn`; it is imported when it is run, not here."""
     module, colon, function = target.value.partition(":")
     if not colon or not all(part.isidentifier() for part in [*module.split("."), function]):
@@ -174,7 +176,7 @@ def check_target(ctx: Context, target: nodes.String) -> None:
         )
 
 
-def _module(ctx: Context, declared: Declared) -> ModuleDef:
+def _module(ctx: CheckContext, declared: Declared) -> ModuleDef:
     decl: nodes.ModuleDecl = declared.decl  # type: ignore[assignment]
     file, name = declared.file, declared.file.prefix + declared.ident.name
     made = signature(ctx, file, decl)
@@ -215,7 +217,7 @@ def _by(decl: nodes.ModuleDecl, exprs: dict[str, nodes.Expr]) -> Any:
 
 
 def _subject(
-    ctx: Context, decl: nodes.ModuleDecl, made: Signature, exprs: dict[str, nodes.Expr]
+    ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature, exprs: dict[str, nodes.Expr]
 ) -> str | None:
     if decl.kind != "critique":
         return None
@@ -234,7 +236,7 @@ def _subject(
     return None
 
 
-def _implied_subject(ctx: Context, decl: nodes.ModuleDecl, made: Signature) -> str | None:
+def _implied_subject(ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature) -> str | None:
     names = [p.name for p in made.params]
     records = [p.name for p in made.params if isinstance(required(p.type), RecordType)]
     if "draft" in names:
@@ -248,7 +250,7 @@ def _implied_subject(ctx: Context, decl: nodes.ModuleDecl, made: Signature) -> s
     return None
 
 
-def _pipeline(ctx: Context, declared: Declared) -> PipelineDef:
+def _pipeline(ctx: CheckContext, declared: Declared) -> PipelineDef:
     decl: nodes.PipelineDecl = declared.decl  # type: ignore[assignment]
     name = declared.file.prefix + decl.name.name
     made = signature(ctx, declared.file, decl)
@@ -258,7 +260,7 @@ def _pipeline(ctx: Context, declared: Declared) -> PipelineDef:
     return pipeline
 
 
-def _metric(ctx: Context, declared: Declared) -> MetricDef:
+def _metric(ctx: CheckContext, declared: Declared) -> MetricDef:
     decl: nodes.MetricDecl = declared.decl  # type: ignore[assignment]
     name = declared.file.prefix + decl.name.name
     made = signature(ctx, declared.file, decl, train=False)
@@ -269,7 +271,7 @@ def _metric(ctx: Context, declared: Declared) -> MetricDef:
     return metric
 
 
-def _dataset(ctx: Context, declared: Declared) -> Any:
+def _dataset(ctx: CheckContext, declared: Declared) -> Any:
     decl: nodes.DatasetDecl = declared.decl  # type: ignore[assignment]
     name = declared.file.prefix + decl.name.name
     row = resolve(ctx, declared.file, decl.row)
@@ -310,7 +312,7 @@ def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> No
     values["split"] = parts
 
 
-_BUILDERS: dict[type, Callable[[Context, Declared], Any]] = {
+_BUILDERS: dict[type, Callable[[CheckContext, Declared], Any]] = {
     nodes.ModelDecl: _model,
     nodes.ToolDecl: _tool,
     nodes.ModuleDecl: _module,

@@ -14,7 +14,9 @@ from lmc.check.program import Local, ModelDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import join, required
 from lmc.check.tuning import tune
-from lmc.check.types import (
+from lmc.diagnostics import Label
+from lmc.syntax import nodes
+from lmc.types import (
     BOOL,
     ERROR,
     JSON,
@@ -31,8 +33,6 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
-from lmc.diagnostics import Label
-from lmc.syntax import nodes
 
 
 def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lmc.check.program import ModuleDef, Param
 from lmc.check.scope import Env
-from lmc.check.types import Type
 from lmc.syntax import nodes
+from lmc.types import Type
 
 
 def inner_env(env: Env, module: ModuleDef, **given: Type) -> Env:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmc.check.scope import Context, Declared, File
-from lmc.check.types import ERROR
+from lmc.check.scope import CheckContext, Declared, File
 from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, error
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse
+from lmc.types import ERROR
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -60,7 +60,7 @@ def import_name(path: str, importer: Source) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(str(start)), path))
 
 
-def _damaged(tree: nodes.Module, diagnostics: Sequence[Diagnostic]) -> Iterator[Span]:
+def _damaged(tree: nodes.FileTree, diagnostics: Sequence[Diagnostic]) -> Iterator[Span]:
     places = [d.span.start for d in diagnostics if d.span is not None]
     for decl in tree.decls:
         if any(decl.span.start <= place < decl.span.end for place in places):
@@ -70,7 +70,7 @@ def _damaged(tree: nodes.Module, diagnostics: Sequence[Diagnostic]) -> Iterator[
 class Linker:
     """Loads files in order of their imports: each follows those that it imports."""
 
-    def __init__(self, ctx: Context, read: Reader) -> None:
+    def __init__(self, ctx: CheckContext, read: Reader) -> None:
         self.ctx = ctx
         self.read = read
         self.files: list[File] = []

@@ -8,7 +8,10 @@ from typing import Any
 from lmc.check import builtins
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
-from lmc.check.types import (
+from lmc.diagnostics import Label, did_you_mean
+from lmc.source import Span
+from lmc.syntax import nodes
+from lmc.types import (
     BOOL,
     ERROR,
     NEVER,
@@ -20,9 +23,6 @@ from lmc.check.types import (
     OptionalType,
     Type,
 )
-from lmc.diagnostics import Label, did_you_mean
-from lmc.source import Span
-from lmc.syntax import nodes
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
@@ -163,6 +163,6 @@ def describe(declared: Declared) -> str:
             return type(decl).__name__.removesuffix("Decl").lower()
 
 
-def report_not_constant(env: Env, node: nodes.Node, what: str) -> None:
+def report_not_constant(env: Env, node: nodes.SyntaxNode, what: str) -> None:
     """Report a part of a constant that needs a run."""
     env.ctx.report("not-constant", f"{what} must be a constant", node.span)

@@ -13,7 +13,10 @@ from lmc.check.routing import check_route
 from lmc.check.scope import Declared, Env
 from lmc.check.settings import TABLE, named
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
-from lmc.check.types import (
+from lmc.diagnostics import Label
+from lmc.source import Span
+from lmc.syntax import nodes
+from lmc.types import (
     BOOL,
     ERROR,
     STR,
@@ -29,9 +32,6 @@ from lmc.check.types import (
     greatest_score,
     score_type,
 )
-from lmc.diagnostics import Label
-from lmc.source import Span
-from lmc.syntax import nodes
 
 
 def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:

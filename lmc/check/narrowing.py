@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lmc.check.scope import Env, Path
-from lmc.check.types import NONE, OptionalType, Type
 from lmc.syntax import nodes
+from lmc.types import NONE, OptionalType, Type
 
 
 def path_of(expr: nodes.Expr) -> Path | None:

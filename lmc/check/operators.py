@@ -15,7 +15,9 @@ from lmc.check.inference import (
 from lmc.check.narrowing import facts
 from lmc.check.scope import Env, Path
 from lmc.check.subtyping import comparable, is_number, is_text, join, required, show, widen
-from lmc.check.types import (
+from lmc.diagnostics import Label
+from lmc.syntax import nodes
+from lmc.types import (
     BOOL,
     ERROR,
     FLOAT,
@@ -33,8 +35,6 @@ from lmc.check.types import (
     OptionalType,
     Type,
 )
-from lmc.diagnostics import Label
-from lmc.syntax import nodes
 
 
 def unary(env: Env, expr: nodes.Unary, expected: Type | None) -> Type:

@@ -20,11 +20,11 @@ from lmc.check.program import (
     PipelineDef,
     Step,
 )
-from lmc.check.scope import Context, Env, File, OptimizerSignature
+from lmc.check.scope import CheckContext, Env, File, OptimizerSignature
 from lmc.check.subtyping import is_subtype, show
-from lmc.check.types import BOOL, FLOAT, SCORE
 from lmc.diagnostics import Label, did_you_mean
 from lmc.syntax import nodes
+from lmc.types import BOOL, FLOAT, SCORE
 
 _TARGETS = (nodes.ModuleDecl, nodes.PipelineDecl)
 Target = ModuleDef | PipelineDef
@@ -33,7 +33,7 @@ Target = ModuleDef | PipelineDef
 # --- examples ---
 
 
-def check_example(ctx: Context, file: File, decl: nodes.ExampleDecl) -> None:
+def check_example(ctx: CheckContext, file: File, decl: nodes.ExampleDecl) -> None:
     """Check a demonstration and add it to its module."""
     env = Env(ctx, file, f"{file.prefix}example {decl.target.name}", "constant", tunable=False)
     declared = settings.named(env, decl.target, nodes.ModuleDecl, "module")
@@ -61,7 +61,7 @@ def _example_input(env: Env, slot: Slot, expr: nodes.Expr | None, module: Module
 # --- metrics ---
 
 
-def check_metric(ctx: Context, decl: nodes.MetricDecl, metric: MetricDef) -> None:
+def check_metric(ctx: CheckContext, decl: nodes.MetricDecl, metric: MetricDef) -> None:
     """Check the shape of a metric: (gold, pred) -> bool, float or Score."""
     if len(metric.signature.params) != 2:
         message = (
@@ -77,7 +77,7 @@ def check_metric(ctx: Context, decl: nodes.MetricDecl, metric: MetricDef) -> Non
 # --- optimize ---
 
 
-def check_optimize(ctx: Context, file: File, decl: nodes.OptimizeDecl) -> None:
+def check_optimize(ctx: CheckContext, file: File, decl: nodes.OptimizeDecl) -> None:
     """Check an `optimize` block and add it to the program."""
     env = Env(ctx, file, f"{file.prefix}optimize {decl.target.name}", "constant", tunable=False)
     target = _meaning(env, decl.target, _TARGETS, "module or pipeline")
@@ -298,7 +298,7 @@ def _compared(node: object, gold: str, pred: str) -> Iterator[str]:
         for one, other in (sides, sides[::-1]):
             if one[:1] == (gold,) and other[:1] == (pred,) and len(one) > 1:
                 yield one[1]
-    if isinstance(node, nodes.Node):
+    if isinstance(node, nodes.SyntaxNode):
         for part in (getattr(node, name) for name in node.__dataclass_fields__ if name != "span"):
             yield from _compared(part, gold, pred)
     elif isinstance(node, tuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmc.check.scope import OptimizerSignature
-from lmc.check.types import BOOL, STR, FloatType, IntType, OptionalType, Type
+from lmc.types import BOOL, STR, FloatType, IntType, OptionalType, Type
 
 METRICS = ("accuracy", "f1", "contains", "numeric", "preference")
 _DEMOS, _ROUNDS = IntType(1, 64), IntType(1, 100)

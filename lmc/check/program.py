@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmc.check.types import EnumType, RecordType, Type
 from lmc.frozen import frozen, frozen_identity
 from lmc.source import Source, Span
 from lmc.syntax import nodes
+from lmc.types import EnumType, RecordType, Type
 
 
 class _Missing:
@@ -220,7 +220,7 @@ Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | Callab
 
 
 @dataclass(slots=True, eq=False)
-class Program:
+class CheckedProgram:
     """A program checked without errors; `warnings` were found on the way.
 
     `types[id(expr)]` is the type of an expression; `referents[id(node)]` is what a `Var`, a
@@ -231,7 +231,7 @@ class Program:
     """
 
     source: Source
-    trees: list[nodes.Module]
+    trees: list[nodes.FileTree]
     types: dict[int, Type]
     referents: dict[int, Referent]
     bindings: dict[int, tuple[nodes.Expr | None, ...]]

@@ -8,9 +8,9 @@ from lmc.check.given import inner_env, needs
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_number, required, show, widen
-from lmc.check.types import EnumType, ErrorType, LiteralType, score_type
 from lmc.diagnostics import did_you_mean
 from lmc.syntax import nodes
+from lmc.types import EnumType, ErrorType, LiteralType, score_type
 
 _BY = 'write `by: "certainty"`, `"score"`, or a number over `out`'
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from lmc.check.program import Choice, Def, Program, Referent
-from lmc.check.types import Type
+from lmc.check.program import CheckedProgram, Choice, Def, Referent
 from lmc.diagnostics import Diagnostic, Label, error, warning
 from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import Type
 
 Path = tuple[str, ...]  # `a.b.c`
 BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
@@ -48,7 +48,7 @@ class Declared:
 class File:
     """One file: its tree, the prefix of its qualified names, and its names."""
 
-    tree: nodes.Module
+    tree: nodes.FileTree
     prefix: str
     broken: bool = False  # it has syntax errors, so names may be missing that were meant
     names: dict[str, Declared] = field(default_factory=dict)
@@ -68,10 +68,10 @@ class File:
 
 
 @dataclass(slots=True, eq=False)
-class Context:
+class CheckContext:
     """What the checking of one program collects."""
 
-    program: Program
+    program: CheckedProgram
     rules: Mapping[type, Callable[..., Type]]  # how each class of expression is inferred
     optimizers: Mapping[str, OptimizerSignature]
     diagnostics: list[Diagnostic] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Context:
         places = (d.span for d in self.diagnostics if d.severity == "error" and d.span)
         return any(p.source is span.source and span.start <= p.start < span.end for p in places)
 
-    def refer(self, node: nodes.Node, referent: Referent) -> None:
+    def refer(self, node: nodes.SyntaxNode, referent: Referent) -> None:
         """Note what a node refers to."""
         self.program.referents[id(node)] = referent
 
@@ -130,7 +130,7 @@ class Binding:
 class Env:
     """Where an expression stands: the locals, what is known of them, and what it may do."""
 
-    ctx: Context
+    ctx: CheckContext
     file: File
     owner: str  # qualified name of the declaration around
     kind: BodyKind

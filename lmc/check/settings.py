@@ -13,7 +13,11 @@ from lmc.check.program import ModelDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_subtype
 from lmc.check.tuning import range_ends, tune_values
-from lmc.check.types import (
+from lmc.diagnostics import Label, did_you_mean
+from lmc.frozen import frozen
+from lmc.source import Span
+from lmc.syntax import nodes
+from lmc.types import (
     BOOL,
     ERROR,
     INT,
@@ -26,10 +30,6 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.diagnostics import Label, did_you_mean
-from lmc.frozen import frozen
-from lmc.source import Span
-from lmc.syntax import nodes
 
 Special = Literal["model", "models", "name", "expression", "group"]
 
@@ -98,7 +98,7 @@ _MODULE = {
     "check": _EXPRESSION,
 }
 
-# Rules that end a vote early; `lmc.runtime.allocation` says what they go by.
+# Rules that end a vote early; `lmc.runtime.votes.stopping` says what they go by.
 STOPPING = ("settled", "esc", "asc", "asc_dirichlet", "dsc")
 
 # What can stand in each kind of body.

@@ -11,10 +11,10 @@ from lmc.check.program import ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Env
 from lmc.check.settings import SettingSpec, named, value_of
 from lmc.check.subtyping import is_subtype, show, widen
-from lmc.check.types import ERROR, INT, IntType, Type
 from lmc.diagnostics import Label
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import ERROR, INT, IntType, Type
 
 MAX_ROUNDS = 1000
 _STUBBED = (nodes.ModuleDecl, nodes.ToolDecl, nodes.PipelineDecl)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lmc.check.types import (
+from lmc.types import (
     FLOAT,
     INT,
     NONE,

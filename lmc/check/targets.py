@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lmc.check.program import Choice, ModuleDef, Program
-from lmc.check.types import (
+from lmc.check.program import CheckedProgram, Choice, ModuleDef
+from lmc.frozen import frozen
+from lmc.types import (
     BoolType,
     EnumType,
     FloatType,
@@ -17,11 +18,10 @@ from lmc.check.types import (
     StrType,
     Type,
 )
-from lmc.frozen import frozen
 
 
 @frozen
-class Constraint:
+class ResultConstraint:
     """One thing that a module's result must meet; `path` is empty for the result as a whole."""
 
     module: str
@@ -30,7 +30,7 @@ class Constraint:
     decoded: bool  # enforced by constrained decoding; else validated, then repaired or retried
 
 
-def constraints(program: Program, *, json_schema: bool) -> Iterator[Constraint]:
+def constraints(program: CheckedProgram, *, json_schema: bool) -> Iterator[ResultConstraint]:
     """All constraints on the results of a program's modules.
 
     `json_schema` says whether the target constrains decoding by a schema. It is sent one where the
@@ -42,12 +42,12 @@ def constraints(program: Program, *, json_schema: bool) -> Iterator[Constraint]:
             continue  # no model call of its own
         decoded = json_schema and _layout(program, module) == "json"
         for path, what in _parts(module.signature.result, ""):
-            yield Constraint(module.name, path, what, decoded)
+            yield ResultConstraint(module.name, path, what, decoded)
         if "require" in module.exprs:
-            yield Constraint(module.name, "", module.exprs["require"].span.text, False)
+            yield ResultConstraint(module.name, "", module.exprs["require"].span.text, False)
 
 
-def _layout(program: Program, module: ModuleDef) -> str:
+def _layout(program: CheckedProgram, module: ModuleDef) -> str:
     layout = module.settings.get("layout", program.default.get("layout", "chat"))
     return str(layout.baseline if isinstance(layout, Choice) else layout)
 

@@ -8,15 +8,15 @@ from typing import Any
 from lmc.check.access import field_type
 from lmc.check.scope import Env
 from lmc.check.subtyping import required
-from lmc.check.types import ERROR, ListType, RecordType, Type
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import ERROR, ListType, RecordType, Type
 
 Types = Mapping[str, Type]
-Place = Callable[[str], Span]
+Locate = Callable[[str], Span]
 
 
-def check_fields(env: Env, tree: Any, types: Types, place: Place) -> None:
+def check_fields(env: Env, tree: Any, types: Types, place: Locate) -> None:
     """Report fields that the records of a template's parameters do not have.
 
     `types` are those of the parameters, `place` finds a field's name in the text. A name that the
@@ -30,7 +30,7 @@ def check_fields(env: Env, tree: Any, types: Types, place: Place) -> None:
 
 
 class _Fields:
-    def __init__(self, env: Env, place: Place) -> None:
+    def __init__(self, env: Env, place: Locate) -> None:
         self.env, self.place = env, place
 
     def visit(self, node: Any, types: Types) -> None:

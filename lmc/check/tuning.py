@@ -8,8 +8,8 @@ from typing import Any
 from lmc.check.constants import NotConstant, evaluate
 from lmc.check.inference import infer, join_all, report_not_constant
 from lmc.check.scope import Env
-from lmc.check.types import ERROR, Type
 from lmc.syntax import nodes
+from lmc.types import ERROR, Type
 
 MAX_OPTIONS = 1000
 

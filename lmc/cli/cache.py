@@ -15,7 +15,7 @@ def command() -> None:
 @command.command()
 def stats() -> None:
     """Show where the cache is and what it holds."""
-    from lmc.runtime.cache import Cache
+    from lmc.requests.cache import Cache
 
     cache = Cache()
     found = cache.stats()
@@ -26,6 +26,6 @@ def stats() -> None:
 @click.confirmation_option(prompt="Delete all cached answers?")
 def clear() -> None:
     """Delete all cached answers."""
-    from lmc.runtime.cache import Cache
+    from lmc.requests.cache import Cache
 
     click.echo(f"{count(Cache().clear(), 'answer')} deleted")

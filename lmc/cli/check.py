@@ -12,7 +12,7 @@ from lmc.cli.terminal import FILE, count, error_count, format_option, print_diag
 from lmc.diagnostics import Diagnostic, Format
 
 if TYPE_CHECKING:
-    from lmc.check.program import Program as CheckedProgram
+    from lmc.check.program import CheckedProgram
 
 
 @click.command("check")
@@ -52,8 +52,8 @@ def _print_cost(program: CheckedProgram) -> None:
     from lmc.ir.cost import cost
     from lmc.ir.lower import lower
     from lmc.passes.pipeline import run_passes
-    from lmc.runtime.prefix import prefix_shares
-    from lmc.runtime.program import Program
+    from lmc.program.prefix import prefix_shares
+    from lmc.program.program import Program
 
     graph = run_passes(lower(program))
     for name in graph.exports:

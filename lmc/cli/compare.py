@@ -14,7 +14,7 @@ from lmc.cli.terminal import FILE, cache_option, console, model_option
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lmc.optimizers.compare import Way
+    from lmc.optimizers.compilation.compare import Way
 
 WAYS = ("bootstrap", "lora", "bootstrap >> lora", "lora >> distill")
 
@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Improve PROGRAMS in several ways and compare what comes out, on the same test rows."""
     from lmc.cli.live import CompileView
-    from lmc.optimizers.compare import compare
+    from lmc.optimizers.compilation.compare import compare
 
     screen, found = console(stderr=as_json), {}
     for program in programs:

@@ -11,7 +11,7 @@ from lmc.cli.data_options import data_options, parse_budget
 from lmc.cli.terminal import FILE, cache_option, console, count, model_option, program_argument
 
 if TYPE_CHECKING:
-    from lmc.optimizers.result import CompileResult
+    from lmc.optimizers.compilation.result import CompileResult
 
 
 @click.command("compile")
@@ -57,7 +57,7 @@ def command(
 def improve_and_print(program: Path | str, **options: Any) -> None:
     """Compile with a live view, and print the outcome."""
     from lmc.cli.live import CompileView
-    from lmc.optimizers.compile import compile as improve
+    from lmc.optimizers.compilation.compile import compile as improve
 
     with CompileView(console()) as view:
         result = improve(program, progress=view, **options)

@@ -13,7 +13,7 @@ import click
 from lmc.cli.terminal import FILE, cache_option, model_option
 
 if TYPE_CHECKING:
-    from lmc.runtime.artifact import Artifact
+    from lmc.program.artifact import Artifact
     from lmc.runtime.parameters import ModuleParameters
 
 
@@ -34,7 +34,7 @@ def command(
     **options: Any,
 ) -> None:
     """Compare artifacts FIRST and SECOND (.lmpc); with --data, test the difference."""
-    from lmc.runtime.artifact import Artifact
+    from lmc.program.artifact import Artifact
 
     pair = Artifact.read(first), Artifact.read(second)
     lines = list(differences(*pair))
@@ -111,8 +111,8 @@ def measured(
 ) -> str:
     """The difference on rows, with its interval, in a sentence. Raises: LmcError."""
     import lmc
-    from lmc.optimizers.gate import compare, signed
-    from lmc.runtime.measuring import measure
+    from lmc.optimizers.candidates.gate import compare, signed
+    from lmc.program.measuring import measure
 
     found = []
     for path in (first, second):

@@ -20,11 +20,11 @@ from lmc.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lmc.runtime.data import Rows
-    from lmc.runtime.evaluate import Figures, RowResult
-    from lmc.runtime.metrics import Metric
-    from lmc.runtime.program import Program
-    from lmc.runtime.results import ResultsFile
+    from lmc.measure.evaluate import Figures, RowResult
+    from lmc.measure.metrics import Metric
+    from lmc.measure.results import ResultsFile
+    from lmc.measure.rows import Rows
+    from lmc.program.program import Program
 
 
 @click.command("eval")
@@ -54,8 +54,8 @@ def command(
 
     Every row's result goes into PROGRAM.results.jsonl.
     """
-    from lmc.runtime.measuring import measure_into
-    from lmc.runtime.program import load
+    from lmc.program.measuring import measure_into
+    from lmc.program.program import load
 
     opened = load(program, model=model, cache=cache, speculate=speculate)
     with opened as loaded, EvalView() as view:
@@ -78,12 +78,12 @@ def command(
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:
     """The metric as it is named, but for `preference`, which needs somebody to ask."""
-    from lmc.runtime.measuring import goal
+    from lmc.program.measuring import goal
 
     graph, declared = goal(program, target)
     if (named or (declared.metric if declared else None)) != "preference":
         return named
-    from lmc.optimizers.preference import against_as_written
+    from lmc.optimizers.assistant.preference import against_as_written
 
     return against_as_written(program, graph)
 
@@ -113,8 +113,8 @@ class EvalView:
 
     def compare(self, program: Program, target: str | None, results: Path) -> None:
         """Where a model judged and the rows have labels, say how far the two agree."""
-        from lmc.runtime.agreement import judge_agreement
-        from lmc.runtime.measuring import goal
+        from lmc.program.agreement import judge_agreement
+        from lmc.program.measuring import goal
 
         graph, _ = goal(program, target)
         agreed = judge_agreement(program, graph, self.judge, self.rows, results)

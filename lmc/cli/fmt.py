@@ -48,7 +48,7 @@ def _format_file(file: Path, *, write: bool, diff: bool) -> list[Path]:
         )
         click.echo("".join(lines), nl=False)
     if write:
-        from lmc.runtime.artifact import write_atomically
+        from lmc.files import write_atomically
 
         write_atomically(file, after.encode())
     return [file]

@@ -32,7 +32,7 @@ def command(
     program: Path, style: str | None, out: Path | None, passes: bool | None, explain: bool
 ) -> None:
     """Show the execution graph of PROGRAM, after the compiler's passes."""
-    from lmc.runtime.program import lower_file
+    from lmc.program.program import lower_file
 
     if passes or explain:
         if program.suffix == ".lmpc":
@@ -45,7 +45,7 @@ def command(
     if out is None:
         click.echo(text)
     else:
-        from lmc.runtime.artifact import write_atomically
+        from lmc.files import write_atomically
 
         write_atomically(out, (text.rstrip("\n") + "\n").encode())
 

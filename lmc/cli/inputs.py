@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from lmc.check.types import StrType
 from lmc.diagnostics import did_you_mean
 from lmc.ir.graph import Graph, Port
+from lmc.types import StrType
 
 
 def read_inputs(graph: Graph, given: str | None, extra: Sequence[str]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from lmc import __version__
 from lmc.diagnostics import LmcError
+from lmc.version import __version__
 
 # name: (module, one line). The modules are imported only when their command runs.
 COMMANDS = {

@@ -23,7 +23,7 @@ MOST_ROWS = 400  # of the table of wins and losses
 @click.option("-o", "--out", type=FILE, help="The page (report.html in the run's folder).")
 def command(run: Path, out: Path | None) -> None:
     """Write a page about RUN, its folder or its name: scores, prompts, rows, costs."""
-    from lmc.runtime.artifact import write_atomically
+    from lmc.files import write_atomically
 
     folder = find_run(run)
     out = out or folder / "report.html"
@@ -37,7 +37,13 @@ def page(folder: Path) -> str:
 
     from jinja2 import Environment, StrictUndefined
 
-    from lmc.optimizers.history import HISTORY, ROWS, read_lines, read_outcome, read_record
+    from lmc.optimizers.compilation.history import (
+        HISTORY,
+        ROWS,
+        read_lines,
+        read_outcome,
+        read_record,
+    )
 
     record, outcome = read_record(folder), read_outcome(folder)
     events, rows = read_lines(folder / HISTORY), read_lines(folder / ROWS)

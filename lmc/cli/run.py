@@ -18,7 +18,7 @@ from lmc.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lmc.runtime.program import Callee
+    from lmc.program.program import Callee
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
@@ -47,10 +47,10 @@ def command(
     speculate: int,
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
-    from lmc.check.types import StrType
-    from lmc.runtime.loop import run_sync
-    from lmc.runtime.program import load
+    from lmc.program.program import load
     from lmc.runtime.traces import Trace
+    from lmc.tasks.loop import run_sync
+    from lmc.types import StrType
 
     loaded = load(program, model=model, cache=cache, speculate=speculate)
     callee = loaded.target(target)

@@ -60,7 +60,7 @@ def _cells(run: Mapping[str, Any]) -> tuple[str, ...]:
 def resume(ctx: click.Context, run: Path) -> None:
     """Go on with a run that was stopped or killed, with the options it was begun with."""
     from lmc.cli.compile import improve_and_print
-    from lmc.optimizers.history import read_record
+    from lmc.optimizers.compilation.history import read_record
 
     folder = find_run(run)
     call = read_record(folder).get("call")
@@ -75,7 +75,7 @@ def resume(ctx: click.Context, run: Path) -> None:
 @click.argument("runs", type=FILE, nargs=-1, required=True)
 def delete(runs: tuple[Path, ...]) -> None:
     """Delete runs with the answers they keep; artifacts stay."""
-    from lmc.runtime.journal import Journal
+    from lmc.optimizers.compilation.journal import Journal
 
     for run in runs:
         folder = find_run(run)
@@ -101,7 +101,7 @@ def find_run(run: Path) -> Path:
 
 
 def _home() -> Path:
-    from lmc.runtime.journal import RUNS_DIR
+    from lmc.optimizers.compilation.journal import RUNS_DIR
 
     return RUNS_DIR
 
@@ -113,8 +113,8 @@ def _folders() -> Iterator[Path]:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    from lmc.optimizers.history import read_outcome, read_record
-    from lmc.runtime.journal import Journal
+    from lmc.optimizers.compilation.history import read_outcome, read_record
+    from lmc.optimizers.compilation.journal import Journal
 
     record, outcome = read_record(folder), read_outcome(folder)
     identity: Mapping[str, Any] = record.get("identity", {})

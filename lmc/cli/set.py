@@ -35,7 +35,7 @@ def command(
     The figures that the artifact shows are then no longer its own, and are dropped.
     """
     from lmc.models.adapters import adapter_store
-    from lmc.runtime.artifact import Artifact
+    from lmc.program.artifact import Artifact
     from lmc.runtime.parameters import ModuleParameters
 
     if adapter is None and model is None and keep_demos:

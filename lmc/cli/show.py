@@ -11,7 +11,7 @@ import click
 from lmc.cli.terminal import FILE, count
 
 if TYPE_CHECKING:
-    from lmc.runtime.artifact import Artifact
+    from lmc.program.artifact import Artifact
     from lmc.runtime.parameters import ModuleParameters
 
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The manifest and the parameters as JSON.")
 def command(artifact: Path, as_json: bool) -> None:
     """Show scores, instructions and demonstrations of ARTIFACT (.lmpc)."""
-    from lmc.runtime.artifact import Artifact
+    from lmc.program.artifact import Artifact
 
     held = Artifact.read(artifact)
     if as_json:

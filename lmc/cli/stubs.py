@@ -14,8 +14,8 @@ from lmc.cli.terminal import FILE, program_argument
 @click.option("-o", "--out", type=FILE, help="Instead of PROGRAM with .pyi.")
 def command(program: Path, out: Path | None) -> None:
     """Write the types of PROGRAM as a `.pyi` file beside it."""
-    from lmc.runtime.artifact import write_atomically
-    from lmc.runtime.program import lower_file
+    from lmc.files import write_atomically
+    from lmc.program.program import lower_file
     from lmc.values.stubs import stub_text
 
     target = out or program.with_suffix(".pyi")

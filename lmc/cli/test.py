@@ -16,8 +16,8 @@ from lmc.cli.terminal import FILE, cache_option, count, model_option, print_diag
 @cache_option
 def command(files: tuple[Path, ...], pattern: str, model: str | None, cache: bool) -> int:
     """Run the `test` blocks of FILES; those that stub every module call no model."""
-    from lmc.runtime.program import load
-    from lmc.runtime.testing import run_tests
+    from lmc.program.program import load
+    from lmc.program.testing import run_tests
 
     passed = failed = 0
     for file in files:

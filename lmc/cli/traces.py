@@ -110,7 +110,7 @@ def export(
     module: str | None, form: str, select: str | None, out: Path | None, **where: Any
 ) -> None:
     """Write runs as JSON lines: to study, or to train on elsewhere."""
-    from lmc.runtime.artifact import write_atomically
+    from lmc.files import write_atomically
 
     where = _given(where)
     at_least = where.pop("min_score", None) if form == "pairs" else where.get("min_score")
@@ -129,7 +129,7 @@ def export(
 @store_option
 def remove(job: str, store: str | None) -> None:
     """Forget all runs of JOB, and what optimizers asked for it."""
-    from lmc.optimizers.recording import forget
+    from lmc.optimizers.compilation.recording import forget
     from lmc.traces.store import TraceStore
 
     click.echo(f"{count(forget(TraceStore(store), job), 'run')} removed")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lmc.check.types import (
+from lmc.ir.graph import Graph
+from lmc.types import (
     JSON,
     STR,
     Field,
@@ -13,7 +14,6 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
-from lmc.ir.graph import Graph
 
 FINISH = "finish"
 TURN = RecordType("Turn", (Field("tool", STR), Field("arguments", JSON), Field("observation", STR)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lmc.check.program import Program
-from lmc.check.types import BOOL, ERROR, NONE, OptionalType, Type
+from lmc.check.program import CheckedProgram
 from lmc.ir.graph import Graph, Node, Op, Port
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import BOOL, ERROR, NONE, OptionalType, Type
 
 Lowering = Callable[["Body"], str]
 
@@ -24,7 +24,7 @@ class Body:
 
     def __init__(
         self,
-        program: Program,
+        program: CheckedProgram,
         ports: Sequence[Port],
         outer: Body | None = None,
         *,

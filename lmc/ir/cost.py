@@ -9,9 +9,9 @@ from dataclasses import field
 from typing import Any
 
 from lmc.check.program import Choice, options_of
-from lmc.check.types import ListType
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
+from lmc.types import ListType
 
 
 @frozen

@@ -42,9 +42,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, Literal, TypeVar
 
-from lmc.check.types import Type
 from lmc.frozen import frozen
 from lmc.source import Span
+from lmc.types import Type
 
 FORMAT_VERSION = 1
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class Test:
 
 
 @frozen
-class Metric:
+class DeclaredMetric:
     """A metric of the program: a graph over (gold, pred), or a Python target."""
 
     name: str
@@ -152,7 +152,7 @@ class ProgramGraph:
     graphs: Mapping[str, Graph]
     tools: Mapping[str, Tool]
     models: Mapping[str, Mapping[str, Any]]  # settings by declared model name
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, DeclaredMetric]
     tests: tuple[Test, ...]
     default: Mapping[str, Any]
     main: str | None

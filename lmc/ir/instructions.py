@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lmc.check.program import ModuleDef
-from lmc.check.types import RecordType
 from lmc.ir.graph import Role
+from lmc.types import RecordType
 
 
 def default_instruction(module: ModuleDef, role: Role) -> str:

@@ -7,22 +7,22 @@ from typing import Any
 
 from lmc.check.program import (
     MISSING,
+    CheckedProgram,
     MetricDef,
     ModuleDef,
     Param,
     PipelineDef,
-    Program,
     TestDef,
     ToolDef,
 )
-from lmc.check.types import NONE, ListType, OptionalType, RecordType
 from lmc.ir.actions import TURN, action_type
 from lmc.ir.body import Body
-from lmc.ir.graph import OPTION, Graph, Metric, Port, ProgramGraph, Role, Slots, Test, Tool
+from lmc.ir.graph import OPTION, DeclaredMetric, Graph, Port, ProgramGraph, Role, Slots, Test, Tool
 from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
 from lmc.syntax import nodes
+from lmc.types import NONE, ListType, OptionalType, RecordType
 
 SLOT_SETTINGS = frozenset(
     [
@@ -50,7 +50,7 @@ DEFAULT_STEPS = 6
 DEFAULT_SEARCH = {"method": "beam", "width": 3, "keep": 2, "depth": 4, "rounds": 8}
 
 
-def lower(program: Program) -> ProgramGraph:
+def lower(program: CheckedProgram) -> ProgramGraph:
     """Lower a checked program: its modules, pipelines and metrics, its tools and tests."""
     metrics = {name: lower_metric(program, metric) for name, metric in program.metrics.items()}
     graphs = {name: lower_module(program, module) for name, module in program.modules.items()}
@@ -99,7 +99,7 @@ def lower_tool(tool: ToolDef) -> Tool:
     return Tool(tool.name, tool.target, ports(signature.params), signature.result, tool.settings)
 
 
-def lower_pipeline(program: Program, pipeline: PipelineDef) -> Graph:
+def lower_pipeline(program: CheckedProgram, pipeline: PipelineDef) -> Graph:
     """The graph of a pipeline's statements."""
     result = pipeline.signature.result
     body = Body(program, ports(pipeline.signature.params), result=result, eager=True)
@@ -108,18 +108,18 @@ def lower_pipeline(program: Program, pipeline: PipelineDef) -> Graph:
     return _described(graph, pipeline.doc, pipeline)
 
 
-def lower_metric(program: Program, metric: MetricDef) -> Metric:
+def lower_metric(program: CheckedProgram, metric: MetricDef) -> DeclaredMetric:
     """A metric: its statements as a graph, or its Python target."""
     inputs, result = ports(metric.signature.params), metric.signature.result
     if metric.body is None:
-        return Metric(metric.name, inputs, result, None, metric.target)
+        return DeclaredMetric(metric.name, inputs, result, None, metric.target)
     body = Body(program, inputs, result=result, eager=True)
     value = statements(body, metric.body.stmts)
     graph = _described(body.graph(metric.name, result, value, kind="metric"), "", metric)
-    return Metric(metric.name, inputs, result, graph, None)
+    return DeclaredMetric(metric.name, inputs, result, graph, None)
 
 
-def lower_test(program: Program, test: TestDef) -> Test:
+def lower_test(program: CheckedProgram, test: TestDef) -> Test:
     """A test's graph, and one graph for the value of each stub."""
     body = Body(program, (), result=NONE)
     stmts = [s for s in test.body.stmts if not isinstance(s, nodes.Stub)]
@@ -136,7 +136,7 @@ def lower_test(program: Program, test: TestDef) -> Test:
     return Test(test.title, _described(graph, "", test), stubs)
 
 
-def lower_module(program: Program, module: ModuleDef) -> Graph:
+def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
     """The graph of a module: its inputs and one node."""
     inputs = ports(module.signature.params)
     body = Body(program, inputs, eager=True)
@@ -152,7 +152,7 @@ def lower_module(program: Program, module: ModuleDef) -> Graph:
     )
 
 
-def slots(program: Program, module: ModuleDef, role: Role) -> Slots:
+def slots(program: CheckedProgram, module: ModuleDef, role: Role) -> Slots:
     """What the model call of a module is made of."""
     settings = {
         k: v for k, v in {**program.default, **module.settings}.items() if k in SLOT_SETTINGS
@@ -172,7 +172,7 @@ def slots(program: Program, module: ModuleDef, role: Role) -> Slots:
 Made = tuple[Any, Mapping[str, Any], Mapping[str, Graph]]  # op, attrs, bodies
 
 
-def _model(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     role: Role = "critique" if module.kind == "critique" else "generate"
     return (
         "model",
@@ -181,7 +181,9 @@ def _model(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Mad
     )
 
 
-def _conditions(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
+def _conditions(
+    program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
+) -> dict[str, Graph]:
     """Bodies of `require` and of the `check` that is only recorded."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
@@ -189,7 +191,7 @@ def _conditions(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -
 
 
 def _body(
-    program: Program,
+    program: CheckedProgram,
     module: ModuleDef,
     key: str,
     inputs: tuple[Port, ...],
@@ -201,7 +203,7 @@ def _body(
     return body.graph(f"{module.name}.{key}", program.types[id(expr)], expression(body, expr))
 
 
-def _refine(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+def _refine(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     draft = Port("draft", program.types[id(module.exprs["draft"])])
     check = Port("check", program.types[id(module.exprs["check"])])
     bodies = {
@@ -218,7 +220,9 @@ def _refine(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Ma
     return "refine", attrs, bodies
 
 
-def _revise(program: Program, module: ModuleDef, inputs: tuple[Port, ...], check: Port) -> Graph:
+def _revise(
+    program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...], check: Port
+) -> Graph:
     """One model call over the module's inputs, the draft, and what the critique said of it."""
     result = module.signature.result
     body = Body(program, (*inputs, Port("draft", result), check))
@@ -235,7 +239,7 @@ def _revise(program: Program, module: ModuleDef, inputs: tuple[Port, ...], check
     return body.graph(f"{module.name}.revise", result, node)
 
 
-def _vote(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+def _vote(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     settings = module.settings
     attrs = {
         "n": settings.get("n", DEFAULT_SAMPLES),
@@ -264,7 +268,7 @@ def _vote(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made
     return "vote", attrs, bodies
 
 
-def _search(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+def _search(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     settings, path = module.settings, Port("path", module.signature.result)
     keys = ("expand", "value", "until")
     bodies = {
@@ -273,7 +277,7 @@ def _search(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Ma
     return "search", {**DEFAULT_SEARCH, **settings}, bodies
 
 
-def _agent(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     """A model call that chooses the next action, and a body for each tool."""
     listed = module.exprs["tools"]
     assert isinstance(listed, nodes.ListLit)
@@ -289,7 +293,7 @@ def _agent(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Mad
     return "agent", {"steps": module.settings.get("steps", DEFAULT_STEPS)}, bodies
 
 
-def _tool_body(program: Program, tool: Any) -> Graph:
+def _tool_body(program: CheckedProgram, tool: Any) -> Graph:
     """A call of a tool, a module or a pipeline with the arguments by name."""
     inputs = ports(tool.signature.params)
     body = Body(program, inputs)
@@ -300,7 +304,7 @@ def _tool_body(program: Program, tool: Any) -> Graph:
     return body.graph(tool.name, result, node)
 
 
-def _route(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
+def _route(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     """A body for each option; `by` chooses before them, or judges what one gave."""
     exprs, to = module.exprs, module.exprs["to"]
     if isinstance(to, nodes.ObjectLit):
@@ -323,7 +327,7 @@ def constant_word(expr: nodes.Expr) -> str | None:
     return expr.value if isinstance(expr, nodes.String) else None
 
 
-def _adjudicate(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -> Graph:
+def _adjudicate(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Graph:
     """One model call over the module's inputs and all samples."""
     result = module.signature.result
     body = Body(program, (*inputs, Port("candidates", ListType(result))))
@@ -334,7 +338,7 @@ def _adjudicate(program: Program, module: ModuleDef, inputs: tuple[Port, ...]) -
     return body.graph(f"{module.name}.adjudicate", result, node)
 
 
-_MAKERS: Mapping[str, Callable[[Program, ModuleDef, tuple[Port, ...]], Made]] = {
+_MAKERS: Mapping[str, Callable[[CheckedProgram, ModuleDef, tuple[Port, ...]], Made]] = {
     "refine": _refine,
     "vote": _vote,
     "search": _search,

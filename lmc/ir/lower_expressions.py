@@ -13,11 +13,11 @@ from lmc.check.program import (
     ToolDef,
     Variant,
 )
-from lmc.check.types import BOOL, ERROR, STR, ListType, OptionalType, RecordType, Type
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import BOOL, ERROR, STR, ListType, OptionalType, RecordType, Type
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",

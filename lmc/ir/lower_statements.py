@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lmc.check.types import BOOL, INT, NONE, ListType, Type
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_expressions import expression
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import BOOL, INT, NONE, ListType, Type
 
 
 def statements(body: Body, stmts: Sequence[nodes.Stmt]) -> str | None:

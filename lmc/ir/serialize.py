@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from lmc.check import types
+from lmc import types
 from lmc.check.program import Choice
-from lmc.check.types import Field, Type
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import (
     FORMAT_VERSION,
+    DeclaredMetric,
     Graph,
-    Metric,
     Node,
     Port,
     ProgramGraph,
@@ -23,6 +22,7 @@ from lmc.ir.graph import (
     Tool,
 )
 from lmc.source import Source, Span
+from lmc.types import Field, Type
 
 # Values of these classes stand in the JSON as {"$": class name, field: value, …}.
 _CLASSES: Mapping[str, type] = {
@@ -31,7 +31,7 @@ _CLASSES: Mapping[str, type] = {
         types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
         types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
         types.DictType, types.LiteralType, types.UnionType, types.RecordType, types.EnumType,
-        Field, Choice, Graph, Metric, Node, Port, Slots, Test, Tool,
+        Field, Choice, Graph, DeclaredMetric, Node, Port, Slots, Test, Tool,
     )
 }  # fmt: skip
 _NAMED = (types.RecordType, types.EnumType)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lmc.check.program import Choice, options_of
 from lmc.check.subtyping import is_subtype
-from lmc.check.types import BoolType, ErrorType, ListType, Type
 from lmc.frozen import frozen
 from lmc.ir.functions import FUNCTIONS
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, route_options
+from lmc.types import BoolType, ErrorType, ListType, Type
 
 
 class GraphFault(Exception):
@@ -20,7 +20,7 @@ class GraphFault(Exception):
 
 
 @frozen
-class Place:
+class Site:
     """A node with what stands around it."""
 
     program: ProgramGraph
@@ -29,7 +29,7 @@ class Place:
     inputs: tuple[Node, ...]
 
 
-Rule = tuple[str, Callable[[Place], bool]]
+SpecRule = tuple[str, Callable[[Site], bool]]
 
 
 def verify(program: ProgramGraph) -> None:
@@ -49,7 +49,7 @@ def _findings(program: ProgramGraph, graph: Graph) -> Iterator[str]:
         if unknown or node.id in known:
             yield _told(graph, node, "inputs precede their uses and ids are unique")
         else:
-            place = Place(program, graph, node, tuple(known[id] for id in node.inputs))
+            place = Site(program, graph, node, tuple(known[id] for id in node.inputs))
             rules = (*EVERY_NODE, *RULES.get(node.op, ()))
             yield from (_told(graph, node, message) for message, holds in rules if not holds(place))
             for body in node.bodies.values():
@@ -67,17 +67,17 @@ def _told(graph: Graph, node: Node, message: str) -> str:
 # --- the rules ---
 
 
-def _arity(low: int, high: int | None = None) -> Rule:
+def _arity(low: int, high: int | None = None) -> SpecRule:
     top = low if high is None else high
     words = f"takes {low} inputs" if top == low else f"takes {low} to {top} inputs"
     return words, lambda p: low <= len(p.inputs) <= top
 
 
-def _has(*names: str) -> Rule:
+def _has(*names: str) -> SpecRule:
     return f"has the attributes {', '.join(names)}", lambda p: all(n in p.node.attrs for n in names)
 
 
-def _bodies(needed: Iterable[str], allowed: Iterable[str] = ()) -> Rule:
+def _bodies(needed: Iterable[str], allowed: Iterable[str] = ()) -> SpecRule:
     must, may = set(needed), {*needed, *allowed}
     words = f"has the bodies {', '.join(sorted(must)) or 'none'}"
     words += f", perhaps {', '.join(sorted(may - must))}" if may - must else ""
@@ -94,25 +94,25 @@ def _is_bool(type: Type) -> bool:
     return isinstance(type, BoolType | ErrorType)
 
 
-def _bound(key: str, low: int, high: int) -> Rule:
-    def holds(place: Place) -> bool:
+def _bound(key: str, low: int, high: int) -> SpecRule:
+    def holds(place: Site) -> bool:
         value = place.node.attrs.get(key)
         return all(isinstance(v, int) and low <= v <= high for v in options_of(value))
 
     return f"`{key}` is a constant or choice within {low}..{high}", holds
 
 
-def _free_follow(own: Callable[[Place], int]) -> Rule:
-    def holds(place: Place) -> bool:
+def _free_follow(own: Callable[[Site], int]) -> SpecRule:
+    def holds(place: Site) -> bool:
         return len(place.inputs) == own(place) + len(place.node.attrs.get("free", ()))
 
     return "the values of `free` follow its own inputs", holds
 
 
-def _given(names: Callable[[Place], Iterable[str]]) -> Rule:
+def _given(names: Callable[[Site], Iterable[str]]) -> SpecRule:
     """Whatever a body takes is given by the region or comes from outside."""
 
-    def holds(place: Place) -> bool:
+    def holds(place: Site) -> bool:
         known = {*names(place), *place.node.attrs.get("free", ())}
         used = {
             n.attrs["name"] for b in place.node.bodies.values() for n in b.nodes if n.op == "input"
@@ -122,36 +122,36 @@ def _given(names: Callable[[Place], Iterable[str]]) -> Rule:
     return "its bodies take only what it gives them", holds
 
 
-def _names_and(*more: str) -> Callable[[Place], Iterable[str]]:
+def _names_and(*more: str) -> Callable[[Site], Iterable[str]]:
     return lambda p: (*p.node.attrs.get("names", ()), *more)
 
 
-def _map_variables(place: Place) -> list[str]:
+def _map_variables(place: Site) -> list[str]:
     free = set(place.node.attrs.get("free", ()))
     return [port.name for port in place.node.bodies["item"].inputs if port.name not in free]
 
 
-def _options_fit(place: Place) -> bool:
+def _options_fit(place: Site) -> bool:
     options = route_options(place.node.bodies).values()
     return all(_fits(option.result, place.node.type) for option in options)
 
 
-def _call_fits(place: Place) -> bool:
+def _call_fits(place: Site) -> bool:
     target = place.program.graphs.get(place.node.attrs["target"])
     return target is not None and len(target.inputs) == len(place.inputs)
 
 
-def _tool_fits(place: Place) -> bool:
+def _tool_fits(place: Site) -> bool:
     tool = place.program.tools.get(place.node.attrs["target"])
     return tool is not None and len(tool.inputs) == len(place.inputs)
 
 
-def _named_inputs(place: Place) -> bool:
+def _named_inputs(place: Site) -> bool:
     return len(place.node.attrs["names"]) == len(place.inputs)
 
 
-EVERY_NODE: tuple[Rule, ...] = (("has a type", lambda p: isinstance(p.node.type, Type)),)
-RULES: dict[str, tuple[Rule, ...]] = {
+EVERY_NODE: tuple[SpecRule, ...] = (("has a type", lambda p: isinstance(p.node.type, Type)),)
+RULES: dict[str, tuple[SpecRule, ...]] = {
     "input": (_arity(0), _has("name")),
     "const": (_arity(0), _has("value")),
     "choice": (

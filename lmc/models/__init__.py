@@ -1,1 +1,1 @@
-"""Backends: one file for each way to get an answer from a model, behind `base.Backend`."""
+"""Backends that answer requests, one a file; the local engine has a folder of its own."""

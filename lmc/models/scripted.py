@@ -20,7 +20,7 @@ Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Seque
 
 
 @frozen
-class Rule:
+class ScriptRule:
     """Answers for prompts in which a pattern is found; sample i gets answer i, cyclic."""
 
     pattern: re.Pattern[str]
@@ -61,7 +61,7 @@ class Scripted:
                 error("script-invalid", f"{path} is no script of answers: {e}")
             ) from None
         # A list is used up by order, so its answers belong to no request and are not cached.
-        by_rule = bool(script) and isinstance(script[0], Rule)
+        by_rule = bool(script) and isinstance(script[0], ScriptRule)
         name = hashlib.sha256(text.encode()).hexdigest()[:16] if by_rule else None
         scripted = cls(script, name=name)
         scripted.requests = deque(maxlen=0)  # a program in use keeps none
@@ -93,14 +93,14 @@ def prompt_text(request: Request) -> str:
 
 
 def _respond_from(script: Sequence[Any]) -> Respond:
-    if script and all(isinstance(item, Rule | tuple) for item in script):
-        return _by_rule([item if isinstance(item, Rule) else _rule(*item) for item in script])
+    if script and all(isinstance(item, ScriptRule | tuple) for item in script):
+        return _by_rule([item if isinstance(item, ScriptRule) else _rule(*item) for item in script])
     return _by_order(iter(script))
 
 
-def _rule(pattern: str | re.Pattern[str], answers: Any) -> Rule:
+def _rule(pattern: str | re.Pattern[str], answers: Any) -> ScriptRule:
     many = answers if isinstance(answers, list | tuple) else (answers,)
-    return Rule(re.compile(pattern, re.DOTALL), tuple(many))
+    return ScriptRule(re.compile(pattern, re.DOTALL), tuple(many))
 
 
 def _by_order(replies: Iterator[Reply]) -> Respond:
@@ -113,7 +113,7 @@ def _by_order(replies: Iterator[Reply]) -> Respond:
     return respond
 
 
-def _by_rule(rules: Sequence[Rule]) -> Respond:
+def _by_rule(rules: Sequence[ScriptRule]) -> Respond:
     def respond(request: Request) -> Sequence[Reply]:
         prompt = prompt_text(request)
         for rule in rules:
@@ -157,7 +157,7 @@ def _script_from_json(data: Any) -> list[Any]:
     return rules
 
 
-def _rule_from_json(rule: Mapping[str, Any]) -> Rule:
+def _rule_from_json(rule: Mapping[str, Any]) -> ScriptRule:
     answers = rule["answers"] if "answers" in rule else [rule["answer"]]
     if not answers:
         raise ValueError("a rule has no answer")

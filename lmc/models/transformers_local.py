@@ -17,7 +17,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError, error
 from lmc.models.base import Answer, Capabilities, Price, Request
-from lmc.models.engine_worker import Engine, Job, Worker
+from lmc.models.engine.worker import Job, SteppedEngine, Worker
 
 _HASHED_IN_FULL_BYTES = 64 << 20
 
@@ -60,9 +60,9 @@ class Transformers:
         return await asyncio.wrap_future(job.done)
 
     @staticmethod
-    def load(source: str) -> Engine:
+    def load(source: str) -> SteppedEngine:
         """Load the engine, in its own thread."""
-        from lmc.models.decoding import load_engine
+        from lmc.models.engine.decoding import load_engine
 
         return load_engine(source)
 

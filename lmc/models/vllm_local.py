@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
-from lmc.models import sampling
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
-from lmc.models.engine_worker import Job
+from lmc.models.engine import sampling
+from lmc.models.engine.worker import Job
 from lmc.models.transformers_local import Transformers, open_transformers
 
 _DEFAULT_MAX_TOKENS = 256

@@ -16,7 +16,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lmc.check.types import RecordType
 from lmc.prompts.reading import read_fields, read_object
 from lmc.prompts.spec import (
     BARE,
@@ -27,6 +26,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.turns import turns
+from lmc.types import RecordType
 from lmc.values.schema import described, json_schema, object_schema
 
 

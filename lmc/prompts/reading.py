@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmc.check.types import Field, RecordType
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.values import parse_value
+from lmc.types import Field, RecordType
 
 
 def read_fields(spec: CallSpec, parts: Mapping[str, str], text: str, mark: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import json
 import math
 import re
 
-from lmc.check.types import EnumType, FloatType, IntType, LiteralType
 from lmc.prompts.spec import ParseFailure
+from lmc.types import EnumType, FloatType, IntType, LiteralType
 
 MAX_DIGITS = 400
 WRAPPING = " \t\r\n\"'`*.,;:!()“”‘’"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any, Protocol
 
-from lmc.check.types import RecordType, StrType, Type
 from lmc.frozen import frozen
+from lmc.types import RecordType, StrType, Type
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first

@@ -15,10 +15,10 @@ from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from lmc.check.types import JSON
 from lmc.diagnostics import LmcError, error
 from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
+from lmc.types import JSON
 
 MAX_PROMPT_LEN = 1_000_000  # characters of one message
 MAX_RANGE = 10_000

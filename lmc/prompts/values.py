@@ -6,7 +6,17 @@ import json
 import re
 from typing import Any
 
-from lmc.check.types import (
+from lmc.prompts.scalars import (
+    WRAPPING,
+    plain_words,
+    read_bool,
+    read_choice,
+    read_number,
+    shown,
+)
+from lmc.prompts.spec import ParseFailure
+from lmc.prompts.tolerant_json import NotJson, find_json, read_json
+from lmc.types import (
     BoolType,
     DictType,
     EnumType,
@@ -23,16 +33,6 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.prompts.scalars import (
-    WRAPPING,
-    plain_words,
-    read_bool,
-    read_choice,
-    read_number,
-    shown,
-)
-from lmc.prompts.spec import ParseFailure
-from lmc.prompts.tolerant_json import NotJson, find_json, read_json
 
 _NOTHING = {"", "null", "none", "n/a", "nothing", "[]", "-"}
 _BULLET = re.compile(r"(?:[-*•+]|\(?\d{1,4}[.):])\s+(\S.*)")

@@ -1,1 +1,1 @@
-"""Runs graphs: executor, calls, cache, budget, data, metrics, artifacts."""
+"""Running graphs: plans, the executor, model calls, regions, votes and traces."""

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
-from lmc.check.types import STR, RecordType, Type
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.layouts import layout_for
@@ -23,16 +22,15 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
-from lmc.runtime.conversation import Conversation
+from lmc.requests.pool import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
-from lmc.runtime.plan import Step
-from lmc.runtime.pool import fallbacks
-from lmc.runtime.scope import Scope
+from lmc.runtime.plan import PlannedNode
+from lmc.types import STR, RecordType, Type
 from lmc.values import InvalidValue, validate
 
 if TYPE_CHECKING:
-    from lmc.runtime.executor import Executor
+    from lmc.runtime.machine import Machine
     from lmc.runtime.retrieval import NearestByMeaning
 
 DEFAULT_REPAIR = 1
@@ -42,18 +40,18 @@ SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
 class ModuleCall:
     """A model node made ready: signature, layout, demonstrations, model, sampling are settled."""
 
-    def __init__(self, executor: Executor, step: Step) -> None:
-        node = step.node
+    def __init__(self, machine: Machine, planned: PlannedNode) -> None:
+        node = planned.node
         slots: Slots = node.attrs["slots"]
-        self.executor, self.node, self.bodies, self.slots = executor, node, step.bodies, slots
-        parameters = executor.parameters.modules.get(slots.module, ModuleParameters())
-        self.settings = {key: executor.resolve(value) for key, value in slots.settings.items()}
-        self.own = _own(self.settings, executor.program.default)
-        self.model = executor.model or parameters.model or self.settings.get("model")
-        self.bound = executor.pool.bind(self.model)
-        self.hidden = () if executor.training else slots.train_only
+        self.machine, self.node, self.bodies, self.slots = machine, node, planned.bodies, slots
+        parameters = machine.parameters.modules.get(slots.module, ModuleParameters())
+        self.settings = {key: machine.resolve(value) for key, value in slots.settings.items()}
+        self.own = _own(self.settings, machine.program.default)
+        self.model = machine.model or parameters.model or self.settings.get("model")
+        self.bound = machine.pool.bind(self.model)
+        self.hidden = () if machine.training else slots.train_only
         reasons = bool(self.settings.get("reason"))
-        self.spec = call_spec(step, parameters, self.hidden, reason=reasons)
+        self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
         self.layout = layout_for(self.setting("layout") or "chat", self.settings.get("template"))
         self.demos = self._demos(parameters.demos)
         count = parameters.nearest
@@ -76,23 +74,14 @@ class ModuleCall:
         """A setting of the module, else of its model, else of the program."""
         return self.own.get(name, self.bound.settings.get(name))
 
-    async def __call__(self, inputs: Mapping[str, Any], scope: Scope) -> Any:
-        """The JSON value of the answer. Raises: CallFailure, LmcError[budget-exceeded]."""
-        if self.slots.module in scope.run.stubs and self.node.attrs["role"] == "generate":
-            return scope.run.stubs[self.slots.module]
-        if self.by_meaning is not None:
-            messages, answer = await self._prompt_by_meaning(self.by_meaning, inputs)
-            return await Conversation(self, inputs, scope, messages, answer).result()
-        return await Conversation(self, inputs, scope, self.prompt(inputs)).result()
-
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
 
         def send(request: Request) -> Awaitable[list[Answer]]:
-            return self.executor.pool.ask(model, request, **self.policy)
+            return self.machine.pool.ask(model, request, **self.policy)
 
         if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
-            return await self.executor.batcher.ask(self, request, send)
+            return await self.machine.batcher.ask(self, request, send)
         (answer,) = await send(request)
         return answer
 
@@ -108,7 +97,7 @@ class ModuleCall:
         """The prompt, where all inputs are shown the same demonstrations."""
         return self.layout.prompt(self.spec, self.demos)
 
-    async def _prompt_by_meaning(
+    async def prompt_by_meaning(
         self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
     ) -> tuple[list[Message], Answer | None]:
         """The messages, and the embedding of the inputs that chose demonstrations."""
@@ -148,7 +137,7 @@ class ModuleCall:
         from lmc.runtime.retrieval import NearestByMeaning
 
         async def embed(text: str) -> Answer:
-            (answer,) = await self.executor.pool.ask(self.embedder, embedding_request(text))
+            (answer,) = await self.machine.pool.ask(self.embedder, embedding_request(text))
             return answer
 
         return NearestByMeaning(self.demos, count, embed)
@@ -160,8 +149,8 @@ class ModuleCall:
         """
         limit = self.slots.settings.get("demos")
         if isinstance(limit, Choice) and given is not None:
-            limit = self.executor.parameters.choices.get(limit.id)
-        count = self.executor.resolve(limit)
+            limit = self.machine.parameters.choices.get(limit.id)
+        count = self.machine.resolve(limit)
         demos = given if given is not None else tuple(map(self._example, self.slots.demos))
         return demos if count is None else demos[:count]
 
@@ -194,16 +183,16 @@ class ModuleCall:
 
     def _decoding(self) -> dict[str, Any]:
         own = {k: self.own[k] for k in SAMPLING if k in self.own and k != "stop"}
-        if self.executor.temperature is not None and self.node.attrs["role"] == "generate":
-            own["temperature"] = self.executor.temperature
+        if self.machine.temperature is not None and self.node.attrs["role"] == "generate":
+            own["temperature"] = self.machine.temperature
         return own
 
 
 def call_spec(
-    step: Step, parameters: ModuleParameters, hidden: Sequence[str], *, reason: bool
+    planned: PlannedNode, parameters: ModuleParameters, hidden: Sequence[str], *, reason: bool
 ) -> CallSpec:
     """The signature of a model node; an instruction that is frozen is not replaced."""
-    node = step.node
+    node = planned.node
     slots: Slots = node.attrs["slots"]
     instruction = parameters.instruction
     thoughts = [FieldSpec(name, STR, note) for name, note in parameters.steps or ()]
@@ -213,7 +202,7 @@ def call_spec(
         instruction=slots.instruction if instruction is None or slots.frozen else instruction,
         inputs=tuple(
             FieldSpec(name, type)
-            for name, type in zip(node.attrs["names"], step.types)
+            for name, type in zip(node.attrs["names"], planned.types)
             if name not in hidden
         ),
         outputs=(*thoughts, *_output_fields(node.type)),

@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError, error
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.prompts.spec import Message, ParseFailure
+from lmc.requests.usage import Usage
 from lmc.runtime.failures import Attempts, is_infrastructure, no_answer, unusable_answer
 from lmc.runtime.scope import Scope
 from lmc.runtime.traces import CallTrace
-from lmc.runtime.usage import Usage
 
 if TYPE_CHECKING:
     from lmc.runtime.call import ModuleCall
 
 RETRY_STRIDE = 1 << 20  # retries take sample indices that no vote reaches
 _BODIES = ("require", "check")
+
+
+async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
+    """The JSON value of a call's answer. Raises: CallFailure, LmcError[budget-exceeded]."""
+    if call.slots.module in scope.run.stubs and call.node.attrs["role"] == "generate":
+        return scope.run.stubs[call.slots.module]
+    if call.by_meaning is not None:
+        messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)
+        return await Conversation(call, inputs, scope, messages, answer).result()
+    return await Conversation(call, inputs, scope, call.prompt(inputs)).result()
 
 
 class Conversation:
@@ -117,7 +127,7 @@ class Conversation:
     def _studied(self) -> bool:
         """Whether the run is learnt from, on an engine that gives log-probabilities for nothing."""
         can = self.call.bound.backend.capabilities
-        return self.call.executor.training and can.local and can.logprobs
+        return self.call.machine.training and can.local and can.logprobs
 
     async def _take(self, answer: Answer) -> Any:
         """The value of an answer, if it satisfies the type and the requirements."""
@@ -139,7 +149,7 @@ class Conversation:
     async def _body(self, name: str, value: Any) -> Any:
         env = {**self.inputs, "out": value}
         place = self.scope.at(self.attempts.count, _BODIES.index(name))
-        return await self.call.executor.run_plan(self.call.bodies[name], env, place)
+        return await self.call.machine.run_plan(self.call.bodies[name], env, place)
 
     def _count_certainty(self, answer: Answer) -> None:
         if answer.logprobs is None:

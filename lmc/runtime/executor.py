@@ -15,34 +15,40 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.reach import reached_slots, reached_tools
-from lmc.runtime import regions
-from lmc.runtime.batching import SampleBatcher
+from lmc.requests.batching import SampleBatcher
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
-from lmc.runtime.concurrency import first_failure
+from lmc.runtime.conversation import converse
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import (
     Env,
     Flow,
     Plan,
-    Step,
-    evaluate,
+    PlannedNode,
+    compute_plan,
     free_values,
     plan_graph,
     resolver,
 )
-from lmc.runtime.scope import Observer, Run, Scope
+from lmc.runtime.regions.agent import perform_agent
+from lmc.runtime.regions.branches import perform_cond, perform_loop, perform_map
+from lmc.runtime.regions.refine import perform_refine
+from lmc.runtime.regions.route import perform_route
+from lmc.runtime.regions.search import perform_search
+from lmc.runtime.regions.vote import perform_vote
+from lmc.runtime.scope import Observer, RunState, Scope
 from lmc.runtime.speculation import Speculation
 from lmc.runtime.streaming import last_call
 from lmc.runtime.tools import Toolbox
 from lmc.runtime.traces import Trace
+from lmc.tasks.together import first_failure
 
 if TYPE_CHECKING:
-    from lmc.runtime.difficulty import Seat
-    from lmc.runtime.pool import ModelPool
+    from lmc.requests.pool import ModelPool
+    from lmc.runtime.votes.difficulty import Seat
 
 OWN_REGION = ("refine", "vote", "search", "agent", "route")
-Perform = Callable[["Executor", Step, list[Any], Scope], Awaitable[Any]]
+Perform = Callable[["Executor", PlannedNode, list[Any], Scope], Awaitable[Any]]
 
 
 class Executor:
@@ -98,7 +104,7 @@ class Executor:
         """
         graph = self.graph(name)
         spoken = last_call(self.program, graph) if listener else None
-        scope = Scope(Run(trace, stubs or {}, observer, listener, spoken, seat), sample=sample)
+        scope = Scope(RunState(trace, stubs or {}, observer, listener, spoken, seat), sample=sample)
         try:
             return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
         finally:
@@ -163,23 +169,23 @@ class Executor:
     async def run_plan(self, plan: Plan, env: Env, scope: Scope) -> Any:
         """Run a graph or the body of a region: the dataflow loop."""
         if plan.pure:
-            return evaluate(plan, env)
+            return compute_plan(plan, env)
         if plan.lone is not None:
             return await self._perform(plan.lone, [env[name] for name in plan.takes], scope)
         flow = Flow(plan, env)
         if not self.speculation.limit or not plan.branches:
             return await self._run_flow(flow, flow.start(), scope)
 
-        def branch(step: Step, name: str, args: list[Any]) -> Awaitable[Any]:
-            free = free_values(step.node, args, 1)
-            return self.run_plan(step.bodies[name], free, scope.at(step.index))
+        def branch(planned: PlannedNode, name: str, args: list[Any]) -> Awaitable[Any]:
+            free = free_values(planned.node, args, 1)
+            return self.run_plan(planned.bodies[name], free, scope.at(planned.index))
 
         async with self.speculation.branches(flow, branch) as look_ahead:
             ready = flow.start()
             look_ahead()
             return await self._run_flow(flow, ready, scope)
 
-    async def _run_flow(self, flow: Flow, ready: list[Step], scope: Scope) -> Any:
+    async def _run_flow(self, flow: Flow, ready: list[PlannedNode], scope: Scope) -> Any:
         while len(ready) == 1:
             ready = flow.settle(ready[0], await self._perform_in(flow, ready[0], scope))
         if ready:
@@ -193,70 +199,76 @@ class Executor:
             plan = self._plans[id(graph)] = plan_graph(graph, self.resolve)
         return plan
 
-    def module_call(self, step: Step) -> ModuleCall:
+    def module_call(self, planned: PlannedNode) -> ModuleCall:
         """The call of a model node, made ready once."""
-        call = self._calls.get(id(step))
+        call = self._calls.get(id(planned))
         if call is None:
-            call = self._calls[id(step)] = ModuleCall(self, step)
+            call = self._calls[id(planned)] = ModuleCall(self, planned)
         return call
 
-    async def _run_side_by_side(self, flow: Flow, ready: list[Step], scope: Scope) -> None:
-        async def work(step: Step) -> None:
-            """Perform a step, then one that it made ready; others get tasks of their own."""
+    async def _run_side_by_side(self, flow: Flow, ready: list[PlannedNode], scope: Scope) -> None:
+        async def work(planned: PlannedNode) -> None:
+            """Perform a node, then one that it made ready; others get tasks of their own."""
             while True:
-                freed = flow.settle(step, await self._perform_in(flow, step, scope))
+                freed = flow.settle(planned, await self._perform_in(flow, planned, scope))
                 if not freed:
                     return
-                step, *others = freed
+                planned, *others = freed
                 for other in others:
                     group.create_task(work(other))
 
         try:
             async with asyncio.TaskGroup() as group:
-                for step in ready:
-                    group.create_task(work(step))
+                for planned in ready:
+                    group.create_task(work(planned))
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
 
-    def _perform_in(self, flow: Flow, step: Step, scope: Scope) -> Awaitable[Any]:
-        args = [flow.values[i] for i in step.inputs]
-        if branches := flow.begun.get(step.index):
+    def _perform_in(self, flow: Flow, planned: PlannedNode, scope: Scope) -> Awaitable[Any]:
+        args = [flow.values[i] for i in planned.inputs]
+        if branches := flow.begun.get(planned.index):
             return self.speculation.take(branches, "then" if args[0] else "otherwise")
-        return self._perform(step, args, scope)
+        return self._perform(planned, args, scope)
 
-    def _perform(self, step: Step, args: list[Any], scope: Scope) -> Awaitable[Any]:
-        op = step.node.op
+    def _perform(self, planned: PlannedNode, args: list[Any], scope: Scope) -> Awaitable[Any]:
+        op = planned.node.op
         # The one node of such a module has the region's place: its parts are numbered there.
-        place = scope if op in OWN_REGION else scope.at(step.index)
-        return PERFORM[op](self, step, args, place)
+        place = scope if op in OWN_REGION else scope.at(planned.index)
+        return PERFORM[op](self, planned, args, place)
 
 
 # --- nodes with effects ---
 
 
-def perform_model(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Awaitable[Any]:
+def perform_model(
+    executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
+) -> Awaitable[Any]:
     """One model call of a module."""
-    call = executor.module_call(step)
-    return call(dict(zip(step.node.attrs["names"], args)), scope)
+    call = executor.module_call(planned)
+    return converse(call, dict(zip(planned.node.attrs["names"], args)), scope)
 
 
-async def perform_call(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+async def perform_call(
+    executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
+) -> Any:
     """A call of another graph: arguments stand in the order of its inputs."""
-    graph = executor.program.graphs[step.node.attrs["target"]]
+    graph = executor.program.graphs[planned.node.attrs["target"]]
     given = {port.name: value for port, value in zip(graph.inputs, args)}
     if len(given) < len(graph.inputs):
         given = bind_inputs(graph, given)
     return await executor.run_graph(graph, given, scope)
 
 
-async def perform_tool(executor: Executor, step: Step, args: list[Any], scope: Scope) -> Any:
+async def perform_tool(
+    executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
+) -> Any:
     """A call of a Python tool."""
-    name = step.node.attrs["target"]
+    name = planned.node.attrs["target"]
     if name in scope.run.stubs:
         return scope.run.stubs[name]
     inputs = executor.tools.bind(name, args)
     return await scope.region(
-        "tool", name, inputs, lambda within: executor.tools.call(name, inputs, step.node)
+        "tool", name, inputs, lambda within: executor.tools.call(name, inputs, planned.node)
     )
 
 
@@ -264,12 +276,12 @@ PERFORM: Mapping[str, Perform] = {
     "model": perform_model,
     "call": perform_call,
     "tool": perform_tool,
-    "cond": regions.perform_cond,
-    "map": regions.perform_map,
-    "loop": regions.perform_loop,
-    "refine": regions.perform_refine,
-    "vote": regions.perform_vote,
-    "search": regions.perform_search,
-    "agent": regions.perform_agent,
-    "route": regions.perform_route,
+    "cond": perform_cond,
+    "map": perform_map,
+    "loop": perform_loop,
+    "refine": perform_refine,
+    "vote": perform_vote,
+    "search": perform_search,
+    "agent": perform_agent,
+    "route": perform_route,
 }

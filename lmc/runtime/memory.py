@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from lmc.models.base import Answer, Request
-from lmc.runtime.flights import Flights
+from lmc.requests.flights import Flights
 
 Fetch = Callable[[], Awaitable[Answer]]
 

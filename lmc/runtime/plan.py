@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmc.check.program import Choice
-from lmc.check.types import Type
 from lmc.diagnostics import Label, LmcError, error
 from lmc.ir.functions import FUNCTIONS
 from lmc.ir.graph import Graph, Node
+from lmc.types import Type
 
 Values = list[Any]  # by node index
 Env = Mapping[str, Any]  # what a graph's inputs take, by name
@@ -28,7 +28,7 @@ REGIONS_OF_PURE_BODIES = ("cond", "map", "loop")
 
 
 @dataclass(slots=True)
-class Step:
+class PlannedNode:
     """One node of a plan; `compute` is None where the node has effects."""
 
     index: int
@@ -42,56 +42,56 @@ class Step:
 
 @dataclass(slots=True)
 class Plan:
-    """The steps in the order of the graph, and how many inputs each one waits for."""
+    """The nodes in the order of the graph, and how many inputs each one waits for."""
 
     graph: Graph
-    steps: tuple[Step, ...]
+    nodes: tuple[PlannedNode, ...]
     waits: tuple[int, ...]
     pure: bool
-    branches: bool  # whether one of the steps is a condition with effects
-    lone: Step | None  # the one that has effects, where it takes inputs and gives the result
+    branches: bool  # whether one of the nodes is a condition with effects
+    lone: PlannedNode | None  # the one that has effects, where it takes inputs and gives the result
     takes: tuple[str, ...]  # names of the inputs that it takes
 
 
 def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
     """Plan a graph and its bodies; nodes stand after their inputs."""
     places = {node.id: i for i, node in enumerate(graph.nodes)}
-    steps: list[Step] = []
+    nodes: list[PlannedNode] = []
     for i, node in enumerate(graph.nodes):
         inputs = tuple(places[id] for id in node.inputs)
         bodies = {name: plan_graph(body, resolve) for name, body in node.bodies.items()}
         types = tuple(graph.nodes[source].type for source in inputs)
         compute = (
-            _assertion(node, steps[inputs[0]])
+            _assertion(node, nodes[inputs[0]])
             if node.op == "assert"
             else _compute(node, inputs, bodies, resolve)
         )
-        steps.append(Step(i, node, inputs, types, [], compute, bodies))
+        nodes.append(PlannedNode(i, node, inputs, types, [], compute, bodies))
         for source in inputs:
-            steps[source].followers.append(i)
-    waits = tuple(len(step.inputs) for step in steps)
-    pure = all(step.compute for step in steps)
-    branches = any(step.node.op == "cond" and step.compute is None for step in steps)
-    lone = _lone(steps)
+            nodes[source].followers.append(i)
+    waits = tuple(len(planned.inputs) for planned in nodes)
+    pure = all(planned.compute for planned in nodes)
+    branches = any(planned.node.op == "cond" and planned.compute is None for planned in nodes)
+    lone = _lone(nodes)
     takes = tuple(graph.nodes[i].attrs["name"] for i in lone.inputs) if lone else ()
-    return Plan(graph, tuple(steps), waits, pure, branches, lone, takes)
+    return Plan(graph, tuple(nodes), waits, pure, branches, lone, takes)
 
 
-def _lone(steps: Sequence[Step]) -> Step | None:
-    """The step of a graph that is nothing but a call on its inputs, as that of a module is."""
-    if len(steps) < 2:
+def _lone(nodes: Sequence[PlannedNode]) -> PlannedNode | None:
+    """The node of a graph that is nothing but a call on its inputs, as that of a module is."""
+    if len(nodes) < 2:
         return None
-    *inputs, step, last = steps
-    called = step.compute is None and step.node.op != "cond"
+    *inputs, planned, last = nodes
+    called = planned.compute is None and planned.node.op != "cond"
     plain = all(s.node.op == "input" for s in inputs) and last.node.op == "return"
-    return step if called and plain and last.inputs == (step.index,) else None
+    return planned if called and plain and last.inputs == (planned.index,) else None
 
 
-def evaluate(plan: Plan, env: Env) -> Any:
+def compute_plan(plan: Plan, env: Env) -> Any:
     """The value of a graph without effects."""
     values: Values = []
-    for step in plan.steps:
-        values.append(step.compute(values, env))  # type: ignore[misc]
+    for planned in plan.nodes:
+        values.append(planned.compute(values, env))  # type: ignore[misc]
     return values[-1]
 
 
@@ -99,54 +99,54 @@ PENDING: Any = object()  # stands for a value that is not there yet
 
 
 class Flow:
-    """One run through a plan: computes what it can, and gives out the steps with effects."""
+    """One run through a plan: computes what it can, and gives out the nodes with effects."""
 
     __slots__ = ("begun", "env", "look_ahead", "plan", "values", "waits")
 
     def __init__(self, plan: Plan, env: Env) -> None:
         self.plan = plan
         self.env = env
-        self.values: Values = [PENDING] * len(plan.steps)
+        self.values: Values = [PENDING] * len(plan.nodes)
         self.waits = list(plan.waits)
         self.begun: dict[
             int, Mapping[str, asyncio.Future[Any]]
         ] = {}  # branches under way, by condition
         self.look_ahead: Callable[[], None] | None = None
 
-    def start(self) -> list[Step]:
+    def start(self) -> list[PlannedNode]:
         """Steps with effects that are ready at once."""
         return self._advance([i for i, count in enumerate(self.plan.waits) if not count])
 
-    def settle(self, step: Step, value: Any) -> list[Step]:
-        """Take the value of a step with effects; gives the steps that became ready by it."""
-        self.values[step.index] = value
-        ready = self._advance(self._release(step))
+    def settle(self, planned: PlannedNode, value: Any) -> list[PlannedNode]:
+        """Take the value of a node with effects; gives the nodes that became ready by it."""
+        self.values[planned.index] = value
+        ready = self._advance(self._release(planned))
         if self.look_ahead is not None:
             self.look_ahead()
         return ready
 
-    def undecided(self) -> Iterator[Step]:
+    def undecided(self) -> Iterator[PlannedNode]:
         """Conditions that wait for nothing but what decides them."""
-        for step in self.plan.steps:
-            if step.node.op == "cond" and step.compute is None:
-                decides, *others = (self.values[i] for i in step.inputs)
+        for planned in self.plan.nodes:
+            if planned.node.op == "cond" and planned.compute is None:
+                decides, *others = (self.values[i] for i in planned.inputs)
                 if decides is PENDING and all(value is not PENDING for value in others):
-                    yield step
+                    yield planned
 
-    def _advance(self, indices: list[int]) -> list[Step]:
+    def _advance(self, indices: list[int]) -> list[PlannedNode]:
         ready = []
         for i in indices:  # grows while it is walked
-            step = self.plan.steps[i]
-            if step.compute is None:
-                ready.append(step)
+            planned = self.plan.nodes[i]
+            if planned.compute is None:
+                ready.append(planned)
             else:
-                self.values[i] = step.compute(self.values, self.env)
-                indices.extend(self._release(step))
+                self.values[i] = planned.compute(self.values, self.env)
+                indices.extend(self._release(planned))
         return ready
 
-    def _release(self, step: Step) -> list[int]:
+    def _release(self, planned: PlannedNode) -> list[int]:
         freed = []
-        for follower in step.followers:
+        for follower in planned.followers:
             self.waits[follower] -= 1
             if not self.waits[follower]:
                 freed.append(follower)
@@ -204,7 +204,7 @@ def _operation(node: Node, inputs: tuple[int, ...]) -> Compute:
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "in": "in"}
 
 
-def _assertion(node: Node, condition: Step) -> Compute:
+def _assertion(node: Node, condition: PlannedNode) -> Compute:
     def compute(values: Values, env: Env) -> None:
         if not values[condition.index]:
             raise AssertionFailure(node, _sides(condition, values))
@@ -212,7 +212,7 @@ def _assertion(node: Node, condition: Step) -> Compute:
     return compute
 
 
-def _sides(condition: Step, values: Values) -> str:
+def _sides(condition: PlannedNode, values: Values) -> str:
     """Both sides of a comparison that failed, such as `4 == 5`."""
     sign = COMPARISONS.get(condition.node.attrs.get("fn", ""))
     if condition.node.op != "op" or sign is None:
@@ -246,7 +246,7 @@ def _cond(node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan]) -> Co
 
     def compute(values: Values, env: Env) -> Any:
         body = bodies["then" if values[inputs[0]] else "otherwise"]
-        return evaluate(body, {name: values[i] for name, i in free})
+        return compute_plan(body, {name: values[i] for name, i in free})
 
     return compute
 
@@ -259,7 +259,7 @@ def _map(node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan]) -> Com
         args = [values[i] for i in inputs]
         free = free_values(node, args, count)
         envs = (free | dict(zip(names, row)) for row in zip(*args[:count]))
-        return [evaluate(item, e) for e in envs if keep is None or evaluate(keep, e)]
+        return [compute_plan(item, e) for e in envs if keep is None or compute_plan(keep, e)]
 
     return compute
 
@@ -274,9 +274,9 @@ def _loop(
         args = [values[i] for i in inputs]
         state, free = args[0], free_values(node, args, 1)
         for _ in range(bound):
-            if until is not None and evaluate(until, {**free, name: state}):
+            if until is not None and compute_plan(until, {**free, name: state}):
                 break
-            state = evaluate(body, {**free, name: state})
+            state = compute_plan(body, {**free, name: state})
         return state
 
     return compute

@@ -13,7 +13,7 @@ from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
     from lmc.models.base import Answer
-    from lmc.runtime.difficulty import Seat
+    from lmc.runtime.votes.difficulty import Seat
 
 Observer = Callable[[CallTrace], None]
 
@@ -43,7 +43,7 @@ class Certainty:
 
 
 @dataclass(slots=True)
-class Run:
+class RunState:
     """What one run of a program shares: its trace, its stubs, and who wants to see its calls."""
 
     trace: Trace | None = None
@@ -65,7 +65,7 @@ class Scope:
     together where they ask the same.
     """
 
-    run: Run
+    run: RunState
     place: Place = ()
     region_trace: RegionTrace | None = None
     sample: int = 0

@@ -12,11 +12,11 @@ from lmc.ir.reach import reached_tools
 
 if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph
-    from lmc.runtime.plan import Flow, Plan, Step
-    from lmc.runtime.pool import ModelPool
+    from lmc.requests.pool import ModelPool
+    from lmc.runtime.plan import Flow, Plan, PlannedNode
 
 Ahead = list["asyncio.Task[Any]"]
-RunBranch = Callable[["Step", str, list[Any]], Awaitable[Any]]
+RunBranch = Callable[["PlannedNode", str, list[Any]], Awaitable[Any]]
 
 
 @dataclass(slots=True)
@@ -42,13 +42,13 @@ class Speculation:
         async with self.holding(ahead) as room:
 
             def begin() -> None:
-                for step in flow.undecided():
-                    names = list(step.bodies)
-                    free = all(self.allows(body) for body in step.bodies.values())
-                    if free and step.index not in flow.begun and len(names) <= room():
-                        args = [flow.values[i] for i in step.inputs]
-                        tasks = [asyncio.ensure_future(run(step, name, args)) for name in names]
-                        flow.begun[step.index] = dict(zip(names, tasks))
+                for planned in flow.undecided():
+                    names = list(planned.bodies)
+                    free = all(self.allows(body) for body in planned.bodies.values())
+                    if free and planned.index not in flow.begun and len(names) <= room():
+                        args = [flow.values[i] for i in planned.inputs]
+                        tasks = [asyncio.ensure_future(run(planned, name, args)) for name in names]
+                        flow.begun[planned.index] = dict(zip(names, tasks))
                         ahead.extend(tasks)
 
             flow.look_ahead = begin

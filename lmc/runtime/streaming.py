@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from lmc.check.types import STR
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.prompts.thinking import answer_so_far
+from lmc.types import STR
 
 Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listener; gives the text
 

@@ -13,8 +13,8 @@ from typing import Any
 from lmc.diagnostics import LmcError, error
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
-from lmc.runtime.concurrency import in_thread
 from lmc.source import Span
+from lmc.tasks.together import in_thread
 from lmc.values import InvalidValue, to_json, to_python
 
 MAX_THREADS = 32  # of one tool

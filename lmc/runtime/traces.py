@@ -7,7 +7,7 @@ from typing import Any
 
 from lmc.ir.graph import Role
 from lmc.prompts.spec import Message
-from lmc.runtime.usage import Usage
+from lmc.requests.usage import Usage
 
 Place = tuple[int, ...]  # where in the tree of runs: node, item, sample, round … by number
 

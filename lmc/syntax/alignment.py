@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lmc.syntax.layout import Line
 from lmc.syntax.tokens import COMMENT
 
-Place = tuple[int, int]  # line, piece within the line
+Cell = tuple[int, int]  # line, piece within the line
 
 
 def aligned_gaps(lines: list[Line], gaps: Sequence[int]) -> list[int]:
@@ -28,14 +28,14 @@ def aligned_gaps(lines: list[Line], gaps: Sequence[int]) -> list[int]:
     return aligned
 
 
-def _columns(lines: list[Line]) -> list[list[Place]]:
+def _columns(lines: list[Line]) -> list[list[Cell]]:
     """Find the aligned columns, leftmost first."""
-    groups: list[tuple[int, list[Place]]] = []
-    open_groups: dict[tuple[int, str], list[Place]] = {}
+    groups: list[tuple[int, list[Cell]]] = []
+    open_groups: dict[tuple[int, str], list[Cell]] = {}
     for i, line in enumerate(lines):
         if line.pieces[0].newlines > 1:
             open_groups = {}
-        current: dict[tuple[int, str], list[Place]] = {}
+        current: dict[tuple[int, str], list[Cell]] = {}
         for k, piece in enumerate(line.pieces[1:], 1):
             if "\n" in piece.text:
                 break
@@ -50,13 +50,13 @@ def _columns(lines: list[Line]) -> list[list[Place]]:
     return [group for _, group in sorted(groups) if _is_aligned(lines, group)]
 
 
-def _is_aligned(lines: list[Line], group: list[Place]) -> bool:
+def _is_aligned(lines: list[Line], group: list[Cell]) -> bool:
     pieces = [lines[i].pieces[k] for i, k in group]
     if pieces[0].kind == COMMENT:
         return True
     return len(group) > 1 and any(piece.gap > 1 for piece in pieces)
 
 
-def _room(lines: list[Line], gaps: Sequence[int], place: Place) -> int:
+def _room(lines: list[Line], gaps: Sequence[int], place: Cell) -> int:
     line, k = lines[place[0]], place[1]
     return line.pieces[k].gap - gaps[line.first + k]

@@ -99,7 +99,12 @@ class TreeBuilder:
         return n.DefaultDecl(settings, span=span)
 
     def tool(
-        self, span: Span, name: Token, signature: n.Signature, target: Token, *settings: n.Setting
+        self,
+        span: Span,
+        name: Token,
+        signature: n.SignatureDecl,
+        target: Token,
+        *settings: n.Setting,
     ) -> n.ToolDecl:
         return n.ToolDecl(
             self._new_name(name), signature, self._string(target), settings, span=span
@@ -110,7 +115,7 @@ class TreeBuilder:
         span: Span,
         kind: Token,
         name: Token,
-        signature: n.Signature,
+        signature: n.SignatureDecl,
         body: tuple[n.Doc | None, tuple[n.Setting, ...]] | None,
     ) -> n.ModuleDecl:
         doc, settings = body or (None, ())
@@ -130,12 +135,12 @@ class TreeBuilder:
         return doc, settings
 
     def pipeline(
-        self, span: Span, name: Token, signature: n.Signature, body: n.Block
+        self, span: Span, name: Token, signature: n.SignatureDecl, body: n.Block
     ) -> n.PipelineDecl:
         return n.PipelineDecl(self._new_name(name), signature, body, span=span)
 
     def metric(
-        self, span: Span, name: Token, signature: n.Signature, body: n.Block | Token
+        self, span: Span, name: Token, signature: n.SignatureDecl, body: n.Block | Token
     ) -> n.MetricDecl:
         block, target = (body, None) if isinstance(body, n.Block) else (None, self._string(body))
         return n.MetricDecl(self._new_name(name), signature, block, target, span=span)
@@ -160,10 +165,10 @@ class TreeBuilder:
     def test(self, span: Span, title: Token, body: n.Block) -> n.TestDecl:
         return n.TestDecl(self._string(title), body, span=span)
 
-    def signature(self, span: Span, *parts: n.Param | n.TypeExpr) -> n.Signature:
+    def signature(self, span: Span, *parts: n.ParamDecl | n.TypeExpr) -> n.SignatureDecl:
         *params, result = parts
-        return n.Signature(
-            cast(tuple[n.Param, ...], tuple(params)), cast(n.TypeExpr, result), span=span
+        return n.SignatureDecl(
+            cast(tuple[n.ParamDecl, ...], tuple(params)), cast(n.TypeExpr, result), span=span
         )
 
     def param(
@@ -173,8 +178,8 @@ class TreeBuilder:
         name: Token,
         type: n.TypeExpr,
         default: n.Expr | None,
-    ) -> n.Param:
-        return n.Param(self._new_name(name), type, default, train is not None, span=span)
+    ) -> n.ParamDecl:
+        return n.ParamDecl(self._new_name(name), type, default, train is not None, span=span)
 
     def setting(self, span: Span, key: Token, value: n.Expr) -> n.Setting:
         span = Span(self.source, span.start, value.span.end)
@@ -315,12 +320,12 @@ class TreeBuilder:
             item, tuple(map(self._new_name, names)), iterable, condition, span=span
         )
 
-    def object(self, span: Span, *pairs: n.Pair) -> n.ObjectLit:
+    def object(self, span: Span, *pairs: n.KeyValue) -> n.ObjectLit:
         return n.ObjectLit(pairs, span=span)
 
-    def pair(self, span: Span, key: Token, value: n.Expr) -> n.Pair:
+    def pair(self, span: Span, key: Token, value: n.Expr) -> n.KeyValue:
         name = self._text(key) if key.kind == "STRING" else key.text
-        return n.Pair(n.Ident(name, span=self._span(key)), value, span=span)
+        return n.KeyValue(n.Ident(name, span=self._span(key)), value, span=span)
 
     def selector(self, span: Span, name: Token) -> n.Selector:
         return n.Selector(self._ident(name), span=span)

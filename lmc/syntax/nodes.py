@@ -13,21 +13,21 @@ from lmc.source import Source, Span
 
 
 @frozen
-class Node:
+class SyntaxNode:
     """Anything with a place in the source."""
 
     span: Span = field(kw_only=True, compare=False, repr=False)
 
 
 @frozen
-class Ident(Node):
+class Ident(SyntaxNode):
     """A name where it is declared or referred to."""
 
     name: str
 
 
 @frozen
-class Comment(Node):
+class Comment(SyntaxNode):
     """`# text` up to the line's end; `own_line` when nothing stands before it on its line."""
 
     text: str
@@ -35,7 +35,7 @@ class Comment(Node):
 
 
 @frozen
-class Doc(Node):
+class Doc(SyntaxNode):
     """A docstring: `text` is dedented and stripped, `raw` is the literal as written."""
 
     text: str
@@ -47,12 +47,12 @@ class Doc(Node):
 
 
 @frozen
-class TypeExpr(Node):
+class TypeExpr(SyntaxNode):
     """Base of type expressions."""
 
 
 @frozen
-class RangeRefinement(Node):
+class RangeRefinement(SyntaxNode):
     """`lo..hi`, either end may be missing."""
 
     low: int | float | None
@@ -60,7 +60,7 @@ class RangeRefinement(Node):
 
 
 @frozen
-class PatternRefinement(Node):
+class PatternRefinement(SyntaxNode):
     """`r"…"`: a regular expression for the whole string."""
 
     pattern: str
@@ -102,7 +102,7 @@ class UnionTypeExpr(TypeExpr):
 
 
 @frozen
-class Expr(Node):
+class Expr(SyntaxNode):
     """Base of expressions."""
 
 
@@ -149,7 +149,7 @@ class ListLit(Expr):
 
 
 @frozen
-class Pair(Node):
+class KeyValue(SyntaxNode):
     """One `key: value` of an object."""
 
     key: Ident
@@ -160,7 +160,7 @@ class Pair(Node):
 class ObjectLit(Expr):
     """`{key: value}`: settings, and values of type `json` and `dict`."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[KeyValue, ...]
 
 
 @frozen
@@ -191,7 +191,7 @@ class Index(Expr):
 
 
 @frozen
-class Arg(Node):
+class Arg(SyntaxNode):
     """An argument, by position (`name` is None) or by name."""
 
     name: Ident | None
@@ -252,26 +252,26 @@ class IfExpr(Expr):
 
 
 @frozen
-class NamePattern(Node):
+class NamePattern(SyntaxNode):
     """`a | b`: enum variants by name."""
 
     names: tuple[Ident, ...]
 
 
 @frozen
-class StringPattern(Node):
+class StringPattern(SyntaxNode):
     """`"a" | "b"`: literals."""
 
     values: tuple[str, ...]
 
 
 @frozen
-class Wildcard(Node):
+class Wildcard(SyntaxNode):
     """`_`."""
 
 
 @frozen
-class Arm(Node):
+class Arm(SyntaxNode):
     """One `pattern => value` of a match."""
 
     pattern: NamePattern | StringPattern | Wildcard
@@ -294,7 +294,7 @@ class Selector(Expr):
 
 
 @frozen
-class TuneRange(Node):
+class TuneRange(SyntaxNode):
     """`lo..hi` in `tune[lo..hi]`: every integer of the range."""
 
     low: Expr
@@ -324,12 +324,12 @@ class Loop(Expr):
 
 
 @frozen
-class Stmt(Node):
+class Stmt(SyntaxNode):
     """Base of statements."""
 
 
 @frozen
-class Block(Node):
+class Block(SyntaxNode):
     """`{ doc? statements }`."""
 
     doc: Doc | None
@@ -388,12 +388,12 @@ class Stub(Stmt):
 
 
 @frozen
-class Decl(Node):
+class Decl(SyntaxNode):
     """Base of declarations."""
 
 
 @frozen
-class Setting(Node):
+class Setting(SyntaxNode):
     """`key: value` in a body."""
 
     key: Ident
@@ -401,7 +401,7 @@ class Setting(Node):
 
 
 @frozen
-class Param(Node):
+class ParamDecl(SyntaxNode):
     """A parameter; `train` ones are seen while optimizing and hidden when deployed."""
 
     name: Ident
@@ -411,15 +411,15 @@ class Param(Node):
 
 
 @frozen
-class Signature(Node):
+class SignatureDecl(SyntaxNode):
     """`(params) -> result`."""
 
-    params: tuple[Param, ...]
+    params: tuple[ParamDecl, ...]
     result: TypeExpr
 
 
 @frozen
-class ImportItem(Node):
+class ImportItem(SyntaxNode):
     """`name as alias`; `alias` is None when it keeps its name."""
 
     name: Ident
@@ -435,7 +435,7 @@ class Import(Decl):
 
 
 @frozen
-class FieldDecl(Node):
+class FieldDecl(SyntaxNode):
     """`name: T = default "note"`."""
 
     name: Ident
@@ -454,7 +454,7 @@ class RecordDecl(Decl):
 
 
 @frozen
-class VariantDecl(Node):
+class VariantDecl(SyntaxNode):
     """`name "note"`."""
 
     name: Ident
@@ -498,7 +498,7 @@ class ToolDecl(Decl):
     """`tool f(…) -> T from "pkg.mod:fn" { settings }`."""
 
     name: Ident
-    signature: Signature
+    signature: SignatureDecl
     target: String
     settings: tuple[Setting, ...] = ()
 
@@ -512,7 +512,7 @@ class ModuleDecl(Decl):
 
     kind: ModuleKind
     name: Ident
-    signature: Signature
+    signature: SignatureDecl
     doc: Doc | None = None
     settings: tuple[Setting, ...] = ()
     has_body: bool = field(default=True, compare=False)
@@ -523,7 +523,7 @@ class PipelineDecl(Decl):
     """`pipeline p(…) -> T { … }`."""
 
     name: Ident
-    signature: Signature
+    signature: SignatureDecl
     body: Block
 
 
@@ -532,7 +532,7 @@ class MetricDecl(Decl):
     """`metric m(gold: Row, pred: R) -> T { … }`, or `from "pkg.mod:fn"`."""
 
     name: Ident
-    signature: Signature
+    signature: SignatureDecl
     body: Block | None
     target: String | None = None
 
@@ -574,7 +574,7 @@ class TestDecl(Decl):
 
 
 @frozen
-class Module(Node):
+class FileTree(SyntaxNode):
     """One file: its declarations in order, and its comments by position.
 
     `broken` holds the names of declarations left out because of a syntax error in them.

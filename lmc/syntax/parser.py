@@ -14,12 +14,12 @@ from lmc.syntax.syntax_errors import describe, too_deep
 from lmc.syntax.tokens import COMMENT, Token, declaration_kinds, tokens
 
 
-def parse(source: Source) -> tuple[nodes.Module, list[Diagnostic]]:
+def parse(source: Source) -> tuple[nodes.FileTree, list[Diagnostic]]:
     """Parse a text: the declarations that could be read, and what is wrong with the others."""
     found = tokens(source)
     run = _Run(source, [token for token in found if token.kind != COMMENT])
     run.go()
-    module = nodes.Module(
+    module = nodes.FileTree(
         source,
         run.good_decls(),
         tuple(_comment(source, token) for token in found if token.kind == COMMENT),

@@ -32,7 +32,7 @@ _MEANT = {
 
 
 @frozen
-class Place:
+class Resumption:
     """The token to go on with, and how many values of the stack stay."""
 
     index: int
@@ -57,14 +57,14 @@ def open_brackets(stack: Stack) -> list[int]:
     return opens
 
 
-def next_good_place(source: Source, stack: Stack, found: list[Token], i: int) -> Place:
+def next_good_place(source: Source, stack: Stack, found: list[Token], i: int) -> Resumption:
     """Find the next declaration, statement, setting or closing brace to go on with."""
     opens = open_brackets(stack)
     inner = 0  # brackets opened since the error
     for index in range(i, len(found)):
         token = found[index]
         if token.kind == END or starts_declaration(source, found, index, bool(opens)):
-            return Place(index, stack.top_level())
+            return Resumption(index, stack.top_level())
         if token.kind == "RBRACE" and opens and _column(source, token) == 1:
             opens, inner = opens[:1], 0
         if token.kind in OPENING:
@@ -78,7 +78,7 @@ def next_good_place(source: Source, stack: Stack, found: list[Token], i: int) ->
                 opens.pop()
         elif opens and not inner and (place := _starts_item(source, stack, opens, found, index)):
             return place
-    return Place(len(found) - 1, stack.top_level())
+    return Resumption(len(found) - 1, stack.top_level())
 
 
 def starts_declaration(source: Source, found: list[Token], i: int, nested: bool) -> bool:
@@ -91,13 +91,13 @@ def starts_declaration(source: Source, found: list[Token], i: int, nested: bool)
     return token.kind != "FROM" and found[i + 1].kind in ("NAME", "STRING")
 
 
-def _closes_block(stack: Stack, opens: list[int], index: int) -> Place | None:
+def _closes_block(stack: Stack, opens: list[int], index: int) -> Resumption | None:
     """Go back to the innermost block that a `}` may close, forgetting what it leaves open."""
     while opens:
         height = opens[-1]
         if stack.symbol(height) == "LBRACE":
             if _item_of(stack, height):
-                return Place(index, _height_of_list(stack, height))
+                return Resumption(index, _height_of_list(stack, height))
             return None
         opens.pop()
     return None
@@ -105,16 +105,16 @@ def _closes_block(stack: Stack, opens: list[int], index: int) -> Place | None:
 
 def _starts_item(
     source: Source, stack: Stack, opens: list[int], found: list[Token], index: int
-) -> Place | None:
+) -> Resumption | None:
     token = found[index]
     if not _is_first_on_line(source, token):
         return None
     for height in reversed(opens):
         item = _item_of(stack, height)
         if item == "stmt" and token.kind in _STATEMENTS:
-            return Place(index, _height_of_list(stack, height))
+            return Resumption(index, _height_of_list(stack, height))
         if item in ("setting", "field") and token.kind == "KEY" and height == opens[-1]:
-            return Place(index, _height_of_list(stack, height))
+            return Resumption(index, _height_of_list(stack, height))
     return None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lmc.source import Span
 from lmc.syntax.builder import TreeBuilder
-from lmc.syntax.tables import NONE, Rule, tables
+from lmc.syntax.tables import NONE, Production, tables
 from lmc.syntax.tokens import END, RESERVED, Token, other_kinds, starts_line
 
 MAX_DEPTH = 100  # nodes within nodes: later stages walk the tree recursively
@@ -113,7 +113,7 @@ class Stack:
         """Tell whether the latest token is the first of a declaration."""
         return len(self.values) == self.top_level() + 1
 
-    def _reduce(self, rule: Rule, build: Any) -> None:
+    def _reduce(self, rule: Production, build: Any) -> None:
         states, values = self.states, self.values
         size, passes_on = rule.size, build is None
         if size == 1 and passes_on and rule.origin[0] != "_":
@@ -137,7 +137,7 @@ class Stack:
             raise TooDeep
 
 
-def _children(rule: Rule, values: list[Any], base: int) -> list[Any]:
+def _children(rule: Production, values: list[Any], base: int) -> list[Any]:
     children: list[Any] = []
     for position in rule.picks:
         value: Any = None if position == NONE else values[base + position]

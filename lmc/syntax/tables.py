@@ -23,7 +23,7 @@ NONE = -1  # in `Rule.picks`: an optional part that is not there
 
 
 @frozen
-class Rule:
+class Production:
     """One production: what to pop, and which method of the builder makes the value.
 
     `name` is None for a rule that only passes its one child or its list of children on.
@@ -50,7 +50,7 @@ class Tables:
     signs: dict[str, str]
     rows: tuple[dict[str, int], ...]
     symbols: tuple[str, ...]
-    rules: tuple[Rule, ...]
+    rules: tuple[Production, ...]
 
 
 def grammar_text() -> str:
@@ -73,7 +73,9 @@ def tables() -> Tables:
         signs=data["signs"],
         rows=tuple(rows[i] for i in data["states"]),
         symbols=tuple(data["symbols"]),
-        rules=tuple(Rule(o, n, name, tuple(p), frozenset(s)) for o, n, name, p, s in data["rules"]),
+        rules=tuple(
+            Production(o, n, name, tuple(p), frozenset(s)) for o, n, name, p, s in data["rules"]
+        ),
     )
 
 

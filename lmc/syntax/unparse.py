@@ -15,7 +15,7 @@ _BINARY = {
 }
 
 
-def print_tree(module: n.Module) -> str:
+def print_tree(module: n.FileTree) -> str:
     """Print a tree as a program that parses to an equal tree; `format_source` makes it pretty."""
     return "".join(_decl(decl) + "\n" for decl in module.decls)
 
@@ -91,11 +91,11 @@ def _default(value: n.Expr | None) -> str:
     return f" = {_expr(value)}" if value else ""
 
 
-def _signature(signature: n.Signature) -> str:
+def _signature(signature: n.SignatureDecl) -> str:
     return f"({', '.join(map(_param, signature.params))}) -> {_type(signature.result)}"
 
 
-def _param(param: n.Param) -> str:
+def _param(param: n.ParamDecl) -> str:
     train = "train " if param.train else ""
     return f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}"
 

@@ -1,7 +1,6 @@
-"""The small language model that lmc ships: its weights, its data generators and its training.
+"""The small language model that lmc ships; only its path is here, so that importing it is cheap.
 
-Only the path is here, so that importing it costs nothing. The rest is run by hand:
-`python -m lmc.tiny.train`, `python -m lmc.tiny.evaluate`, `python -m lmc.tiny.rows`.
+The recipe that trained it is in `examples/tiny`.
 """
 
 from pathlib import Path

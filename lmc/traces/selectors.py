@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import Any
 
 from lmc.frozen import frozen
-from lmc.runtime.ballot import ballot_key
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
+from lmc.runtime.votes.ballot import ballot_key
 from lmc.traces.store import Run
 
 CHECK = 1  # body of a refine that judges, as it stands in the places of a trace

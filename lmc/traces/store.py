@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
 from lmc.frozen import frozen
+from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
-from lmc.runtime.usage import Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table

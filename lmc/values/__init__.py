@@ -1,8 +1,9 @@
 """Values at the borders: untrusted JSON is validated, typed Python objects come and go."""
 
 from lmc.values.border import python_type, to_json, to_python
+from lmc.values.problems import InvalidValue, Problem
 from lmc.values.schema import json_schema
-from lmc.values.validation import InvalidValue, Problem, validate
+from lmc.values.validation import validate
 
 __all__ = [
     "InvalidValue",

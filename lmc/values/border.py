@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from lmc.check.types import BoolType, IntType, StrType, Type
-from lmc.values.validation import InvalidValue, Problem, validate
+from lmc.types import BoolType, IntType, StrType, Type
+from lmc.values.problems import InvalidValue, Problem
+from lmc.values.validation import validate
 
 _MAX_DEPTH = 100
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from lmc.check.types import Type
+from lmc.types import Type
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictBool, TypeAdapter, create_model
 from pydantic import Field as ModelField
 
-from lmc.check.types import (
+from lmc.types import (
     BoolType,
     DictType,
     EnumType,

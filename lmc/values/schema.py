@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmc.check.types import (
+from lmc.types import (
     BoolType,
     DictType,
     EnumType,

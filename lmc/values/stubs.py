@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lmc.check.types import (
+from lmc.ir.graph import Graph, Port, ProgramGraph
+from lmc.types import (
     BoolType,
     DictType,
     EnumType,
@@ -19,7 +20,6 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.ir.graph import Graph, Port, ProgramGraph
 
 HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 

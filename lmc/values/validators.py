@@ -18,7 +18,8 @@ from pydantic_core import (
     core_schema,
 )
 
-from lmc.check.types import (
+from lmc.diagnostics import did_you_mean
+from lmc.types import (
     BoolType,
     DictType,
     EnumType,
@@ -36,8 +37,7 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.diagnostics import did_you_mean
-from lmc.values.validation import InvalidValue, Problem
+from lmc.values.problems import InvalidValue, Problem
 
 MAX_BACKTRACKING_LEN = 1000  # characters given to a pattern that only the backtracking engine knows
 MAX_JSON_DEPTH = 100

@@ -4,10 +4,10 @@ import pytest
 
 from lmc.check import OptimizerSignature, check_program, import_name
 from lmc.check.program import MISSING, Builtin, ModuleDef, Variant
-from lmc.check.types import BOOL, INT, STR, IntType, LiteralType, OptionalType
 from lmc.diagnostics import render
 from lmc.source import Source
 from lmc.syntax import nodes
+from lmc.types import BOOL, INT, STR, IntType, LiteralType, OptionalType
 
 
 def checked(text: str, **others: str):

@@ -42,7 +42,7 @@ def expressions_of(node):
     zipped = isinstance(node, nodes.Call) and node.target.name == "zip"
     if isinstance(node, nodes.Expr) and not isinstance(node, nodes.Selector) and not zipped:
         yield node
-    if isinstance(node, nodes.Node):
+    if isinstance(node, nodes.SyntaxNode):
         for name in node.__dataclass_fields__:
             if name not in ("span", "target", "raw"):
                 for part in _parts(getattr(node, name)):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lmc.check.annotations import resolve
 from lmc.check.constants import misfit
 from lmc.check.subtyping import comparable, forget, has_equality, is_subtype, join, optional
-from lmc.check.types import (
+from lmc.types import (
     BOOL,
     ERROR,
     FLOAT,
@@ -179,7 +179,7 @@ def test_misfits(value, type_, problem):
 
 
 def test_types_print_as_they_are_written():
-    from lmc.check.scope import Context, File
+    from lmc.check.scope import CheckContext, File
     from lmc.source import Source
     from lmc.syntax.parser import parse
 
@@ -197,6 +197,6 @@ def test_types_print_as_they_are_written():
     fields = "\n".join(f"f{i}: {text}" for i, text in enumerate(written))
     tree, problems = parse(Source("t.lmp", f"record R {{ {fields} }}"))
     assert not problems
-    context = Context(None, {}, {})  # type: ignore[arg-type]
+    context = CheckContext(None, {}, {})  # type: ignore[arg-type]
     found = [str(resolve(context, File(tree, ""), f.type)) for f in tree.decls[0].fields]
     assert found == written

@@ -68,7 +68,14 @@ def test_help_lists_all_commands_without_importing_them() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert all(f"  {name}" in done.stdout for name in COMMANDS)
     loaded = set(json.loads(done.stderr.replace("'", '"')))
-    assert loaded == {"lmc.cli", "lmc.cli.main", "lmc.diagnostics", "lmc.frozen", "lmc.source"}
+    assert loaded == {
+        "lmc.cli",
+        "lmc.cli.main",
+        "lmc.diagnostics",
+        "lmc.frozen",
+        "lmc.source",
+        "lmc.version",
+    }
 
 
 def test_every_command_has_a_summary() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from bench.landscapes import PROGRAM, Landscape, reply, rows
 from lmc.cli.main import cli
 from lmc.models.scripted import Scripted
-from lmc.optimizers.compile import compile as improve
+from lmc.optimizers.compilation.compile import compile as improve
 
 
 def lmc(*arguments: str) -> Any:
@@ -108,7 +108,7 @@ def test_artifacts_are_compared() -> None:
 
 def test_a_difference_is_tested_on_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Scripted(reply(Landscape(0)), name="landscape")
-    monkeypatch.setattr("lmc.runtime.pool.open_backend", lambda *_: (backend, "landscape"))
+    monkeypatch.setattr("lmc.requests.pool.open_backend", lambda *_: (backend, "landscape"))
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(120, 5)))
     shown = lmc("diff", "b.lmpc", "a.lmpc", "--data", "rows.jsonl", "--no-cache").output
     assert re.search(r"accuracy: 0\.\d+ -> \d\.\d+, \+0\.\d+ on 120 rows .*: significant", shown)

@@ -6,8 +6,8 @@ import pytest
 
 from lmc.check import check_program, open_source
 from lmc.ir.verify import verify
-from lmc.runtime.program import load, lower_file
-from lmc.runtime.testing import run_tests
+from lmc.program.program import load, lower_file
+from lmc.program.testing import run_tests
 from lmc.syntax.printer import format_source
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from lmc.check.types import INT
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.ir.verify import GraphFault, verify
+from lmc.types import INT
 from tests.programs import lowered
 
 PROGRAM = """

@@ -88,13 +88,13 @@ async def test_greedy_is_what_transformers_generates(model, folder):
 
 @pytest.fixture
 def engine(folder):
-    from lmc.models.decoding import load_engine
+    from lmc.models.engine.decoding import load_engine
 
     return load_engine(str(folder))
 
 
 def admit(engine, *requests):
-    from lmc.models.engine_worker import Job
+    from lmc.models.engine.worker import Job
 
     jobs = [Job(request) for request in requests]
     for job in jobs:
@@ -267,7 +267,7 @@ def test_a_schema_binds_the_answer(engine):
 
 @pytest.mark.parametrize("texts", [["same"], ["one", "two plus two", "three"]], ids=len)
 async def test_samples_behind_a_shared_prefix_are_what_they_are_alone(folder, monkeypatch, texts):
-    from lmc.models import shared_prefix
+    from lmc.models.engine import shared_prefix
 
     monkeypatch.setattr(shared_prefix, "_MOST_SCORES", 1)  # each row in a chunk of its own
     alone, together = Transformers(str(folder)), Transformers(str(folder))

@@ -10,13 +10,13 @@ from typing import Any
 from lmc.check import check_program
 from lmc.ir.graph import ProgramGraph
 from lmc.ir.lower import lower
+from lmc.measure.evaluate import RowResult
+from lmc.optimizers.candidates.trials import Allowance, Trials
 from lmc.optimizers.events import Event
-from lmc.optimizers.trials import Allowance, Trials
 from lmc.prompts.spec import Demo
-from lmc.runtime.evaluate import RowResult
+from lmc.requests.usage import Usage
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.runtime.traces import Trace
-from lmc.runtime.usage import Usage
 from lmc.source import Source
 from lmc.traces.store import Run
 

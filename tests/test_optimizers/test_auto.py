@@ -8,7 +8,7 @@ import pytest
 import lmc
 from bench.landscapes import PROGRAM, Landscape, reply, rows
 from lmc.models.scripted import Scripted
-from lmc.optimizers.result import CompileResult
+from lmc.optimizers.compilation.result import CompileResult
 
 
 @pytest.fixture(autouse=True)

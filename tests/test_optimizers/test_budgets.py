@@ -9,7 +9,7 @@ import lmc
 from bench.landscapes import Landscape, reply, rows
 from lmc.models.scripted import Scripted
 from lmc.optimizers.base import REGISTRY
-from lmc.optimizers.weights import require_trainable
+from lmc.optimizers.lessons.weights import require_trainable
 
 PROGRAM = '''
 generate guess(text: str) -> str { """Give the label of the text.""" temperature: tune[0.0, 0.7] }

@@ -11,8 +11,8 @@ import pytest
 import lmc
 from lmc.models.base import Request
 from lmc.optimizers import events
-from lmc.optimizers.result import CompileResult
-from lmc.runtime.artifact import Artifact
+from lmc.optimizers.compilation.result import CompileResult
+from lmc.program.artifact import Artifact
 from tests.test_optimizers.worlds import (
     COLOURS,
     MANY,
@@ -104,11 +104,11 @@ def test_every_module_gets_demonstrations() -> None:
 def test_demonstrations_come_from_train_rows_only() -> None:
     seen: dict[str, set[str]] = {}
     result = improve()
-    from lmc.optimizers.plan import Rows  # the same parts again
-    from lmc.runtime.data import Row, split_rows
+    from lmc.measure.rows import Row, split_rows
+    from lmc.optimizers.compilation.task import RowParts  # the same parts again
 
     rows = [Row(f"{i}", r) for i, r in enumerate(colour_rows(120), start=1)]
-    parts = Rows.of(split_rows(rows, seed=0, inputs=["text"]), 0)
+    parts = RowParts.of(split_rows(rows, seed=0, inputs=["text"]), 0)
     for name in ("train", "select", "confirm", "test"):
         seen[name] = {row.values["text"] for row in getattr(parts, name)}
     assert sum(map(len, seen.values())) == len(set.union(*seen.values())) == 120

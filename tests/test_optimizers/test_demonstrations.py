@@ -3,7 +3,8 @@
 import random
 from typing import Any
 
-from lmc.optimizers.demonstrations import (
+from lmc.ir.provenance import reached_modules, result_provenance
+from lmc.optimizers.lessons.demonstrations import (
     DemoPool,
     corrected_demos,
     example_pool,
@@ -11,7 +12,6 @@ from lmc.optimizers.demonstrations import (
     pick_demos,
     traced_demos,
 )
-from lmc.optimizers.routes import reached_modules, result_routes
 from lmc.prompts.spec import Demo
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.traces.selectors import consistent_calls
@@ -45,11 +45,11 @@ def test_all_modules_are_reached_in_order() -> None:
 
 
 def test_a_label_belongs_to_the_module_that_gives_the_result() -> None:
-    assert set(result_routes(graph_of(ALL), "main")) == {"solve"}
-    assert set(result_routes(graph_of(LABELS), "main")) == {"classify"}
+    assert set(result_provenance(graph_of(ALL), "main")) == {"solve"}
+    assert set(result_provenance(graph_of(LABELS), "main")) == {"classify"}
     clean = 'generate clean(raw: str) -> str { """Clean it.""" }'
     two = CLASSIFY + clean + "pipeline main(text: str) -> str { return classify(clean(text)) }"
-    assert set(result_routes(graph_of(two), "main")) == {"classify"}
+    assert set(result_provenance(graph_of(two), "main")) == {"classify"}
 
 
 def test_rows_label_a_module_through_the_pipeline() -> None:
@@ -165,7 +165,7 @@ def test_a_label_goes_under_inputs_that_were_computed() -> None:
     )
     assert not labeled_pool(graph, "main", rows(1))
     found = corrected_demos(
-        stored(trace, "0", rows(1)[0].values), result_routes(graph, "main"), frozenset({"text"})
+        stored(trace, "0", rows(1)[0].values), result_provenance(graph, "main"), frozenset({"text"})
     )
     assert found == [("classify", Demo({"text": "t0", "note": "n"}, {"result": "a"}))]
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 import lmc
+from examples.tiny.rows import draw_rows
 from lmc.diagnostics import LmcError
+from lmc.measure.evaluate import RowResult
+from lmc.optimizers.candidates.gate import compare, passes_cheaper
 from lmc.optimizers.distill import loop_lessons, outline
-from lmc.optimizers.gate import compare, passes_cheaper
-from lmc.runtime.artifact import Artifact, Manifest
-from lmc.runtime.evaluate import RowResult
+from lmc.program.artifact import Artifact, Manifest
+from lmc.requests.usage import Usage
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
-from lmc.runtime.usage import Usage
-from lmc.tiny.rows import draw_rows
 from tests.test_optimizers.doubles import graph_of, stored
 
 PROGRAM = '''

@@ -9,7 +9,7 @@ import lmc
 from lmc.diagnostics import LmcError
 from lmc.models.base import Request
 from lmc.models.scripted import Scripted
-from lmc.optimizers.result import CompileResult
+from lmc.optimizers.compilation.result import CompileResult
 from tests.test_optimizers.worlds import (
     COLOURS,
     MANY,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmc.optimizers.health import balance, health, tripped
+from lmc.optimizers.lessons.health import balance, health, tripped
 from lmc.runtime.traces import CallTrace, Trace
 from lmc.traces.store import Run
 

@@ -8,8 +8,8 @@ import pytest
 import lmc
 from bench.landscapes import PROGRAM, Landscape, item_of, reply, rows, words_of
 from lmc.models.scripted import Scripted
+from lmc.optimizers.compilation.result import CompileResult
 from lmc.optimizers.events import CandidateScored
-from lmc.optimizers.result import CompileResult
 
 TEXTS = [row["text"] for row in rows(200)]
 

@@ -11,14 +11,14 @@ pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 import lmc
+from examples.tiny.rows import DESKS, draw_rows
 from lmc.cli.main import cli
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import WEIGHTS, adapter_store
-from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.weights import as_lessons, groups, training_rows
+from lmc.optimizers.lessons.demonstrations import DemoPool
+from lmc.optimizers.lessons.weights import as_lessons, groups, training_rows
+from lmc.program.artifact import Artifact
 from lmc.prompts.spec import Demo
-from lmc.runtime.artifact import Artifact
-from lmc.tiny.rows import DESKS, draw_rows
 from tests.loopback import Loopback
 
 ROUTE = 'generate route(message: str) -> str { """Which desk handles the message?""" }\n'
@@ -69,7 +69,7 @@ def test_weights_that_were_changed_are_refused() -> None:
     id = adapter_store().add_files(files).id
     Path("route.lmp").write_text(ROUTE)
     program = lmc.load("route.lmp")
-    from lmc.runtime.artifact import Manifest
+    from lmc.program.artifact import Manifest
     from lmc.runtime.parameters import ModuleParameters, Parameters
 
     parameters = Parameters({"route": ModuleParameters(adapter=id)})

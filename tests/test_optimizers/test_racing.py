@@ -6,9 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from lmc.optimizers.betting import evidence_of_loss
-from lmc.optimizers.events import CandidateScored
-from lmc.optimizers.racing import (
+from lmc.optimizers.candidates.betting import evidence_of_loss
+from lmc.optimizers.candidates.racing import (
     ALPHA,
     Candidate,
     affordable,
@@ -17,6 +16,7 @@ from lmc.optimizers.racing import (
     race,
     rungs,
 )
+from lmc.optimizers.events import CandidateScored
 from lmc.runtime.parameters import Parameters
 from tests.test_optimizers.doubles import FakeTrials, marked, rows
 

@@ -19,7 +19,7 @@ import pytest
 
 from bench import landscapes
 from lmc.models.base import Request
-from lmc.runtime.artifact import Artifact
+from lmc.program.artifact import Artifact
 from tests.loopback import Loopback
 from tests.test_optimizers.worlds import ONE, colour_rows, learner
 
@@ -171,7 +171,7 @@ def test_ctrl_c_leaves_a_valid_artifact_and_can_go_on(
 
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
     from lmc.diagnostics import LmcError
-    from lmc.runtime.journal import Journal
+    from lmc.optimizers.compilation.journal import Journal
 
     first, second = Journal(tmp_path / "r", {"a": 1}), Journal(tmp_path / "r", {"a": 1})
     first.open()
@@ -185,7 +185,7 @@ def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
 
 
 def test_a_changed_metric_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lmc.optimizers.plan import make_plan
+    from lmc.optimizers.compilation.task import make_task
     from tests.test_optimizers.worlds import scripted
 
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -198,7 +198,7 @@ def test_a_changed_metric_is_another_run(tmp_path: Path, monkeypatch: pytest.Mon
             ("target", "optimizer", "steps", "model", "budget", "guards", "objective")
         )
         options["accept"] = "proven"
-        plan = make_plan(
+        plan = make_task(
             tmp_path / "colours.lmp", metric=metric, data=colour_rows(100), seed=0, cache=False,
             backend=scripted(), **options,
         )  # fmt: skip

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from lmc.optimizers.rounds import at_most, both
-from lmc.optimizers.weights import Lesson
+from lmc.optimizers.lessons.rounds import at_most, both
+from lmc.optimizers.lessons.weights import Lesson
 from lmc.prompts.spec import Demo
 from lmc.runtime.traces import CallTrace, Trace
 from lmc.traces.store import Run
@@ -46,7 +46,7 @@ def test_recipes_say_what_they_saw_and_end_with_an_honest_figure(
 ) -> None:
     pytest.importorskip("peft")
     import lmc
-    from lmc.tiny.arithmetic import addition
+    from examples.tiny.arithmetic import addition
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))

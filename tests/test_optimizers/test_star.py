@@ -8,16 +8,16 @@ from unittest.mock import AsyncMock
 import pytest
 
 import lmc
+from lmc.measure.rows import Row
 from lmc.models.base import Request
 from lmc.models.scripted import Scripted
 from lmc.optimizers import events
-from lmc.optimizers.assistant import Assistant
+from lmc.optimizers.assistant.ask import Assistant
 from lmc.optimizers.base import Context
-from lmc.optimizers.demonstrations import DemoPool
-from lmc.optimizers.hints import rationalised
-from lmc.optimizers.weights import as_lessons, module_calls, training_rows
+from lmc.optimizers.lessons.demonstrations import DemoPool
+from lmc.optimizers.lessons.hints import rationalised
+from lmc.optimizers.lessons.weights import as_lessons, module_calls, training_rows
 from lmc.prompts.spec import Demo
-from lmc.runtime.data import Row
 from lmc.runtime.parameters import Parameters
 
 SOLVE = 'generate solve(text: str) -> int { """Solve it.""" reason: true }\n'

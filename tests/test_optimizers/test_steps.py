@@ -6,7 +6,7 @@ from lmc.check.optimizers import OPTIMIZERS
 from lmc.check.program import Step
 from lmc.diagnostics import LmcError
 from lmc.optimizers.base import REGISTRY
-from lmc.optimizers.steps import check_steps, parse_steps, steps_text
+from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
 
 
 @pytest.mark.parametrize(

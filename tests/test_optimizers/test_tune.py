@@ -8,11 +8,11 @@ import pytest
 
 import lmc
 from lmc.diagnostics import LmcError
+from lmc.measure.objective import Objective
 from lmc.models.base import Answer
 from lmc.models.scripted import Scripted
-from lmc.optimizers.result import CompileResult
-from lmc.runtime.objective import Objective
-from lmc.runtime.usage import Usage
+from lmc.optimizers.compilation.result import CompileResult
+from lmc.requests.usage import Usage
 from tests.test_optimizers.worlds import COLOURS, MANY, colour_of, colour_rows, lucky, samples, team
 
 VOTE = '''

@@ -10,10 +10,10 @@ import pytest
 import lmc
 from bench.landscapes import PROGRAM, Landscape, label_of, reply, rows, words_of
 from lmc.models.scripted import Scripted
-from lmc.optimizers.preference import against_as_written
-from lmc.optimizers.result import CompileResult
+from lmc.optimizers.assistant.preference import against_as_written
+from lmc.optimizers.compilation.result import CompileResult
+from lmc.program.artifact import Artifact
 from lmc.prompts.spec import REASONING
-from lmc.runtime.artifact import Artifact
 from lmc.traces.store import Filter, TraceStore
 
 ROWS = rows(160)

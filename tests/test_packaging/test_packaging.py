@@ -22,12 +22,12 @@ def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str
 
 
 def packages_on_disk() -> set[str]:
-    inside = {
-        ".".join(file.parent.relative_to(ROOT).parts)
-        for file in (ROOT / "lmc").rglob("__init__.py")
-        if not any(p.is_symlink() for p in file.parents)
-    }
-    return inside | {f"lmc.{name}" for name in ("grammars", "programs", "optimizers")}
+    outside = ("grammars", "programs", "optimizers")
+    tops = [ROOT / "lmc", *(ROOT / name for name in outside)]
+    files = [file for top in tops for file in top.rglob("__init__.py")]
+    real = [file for file in files if not any(p.is_symlink() for p in file.parents)]
+    names = [".".join(file.parent.relative_to(ROOT).parts) for file in real]
+    return {name if name.split(".")[0] == "lmc" else f"lmc.{name}" for name in names}
 
 
 def test_every_package_is_listed() -> None:

@@ -14,7 +14,7 @@ from lmc.ir.dot import to_dot
 from lmc.ir.mermaid import to_mermaid
 from lmc.ir.printer import print_program
 from lmc.ir.serialize import graph_from_json, graph_to_json
-from lmc.runtime.program import lower_file
+from lmc.program.program import lower_file
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted((ROOT / "programs").glob("*.lmp"))

@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from lmc.check.types import (
+from lmc.diagnostics import LmcError
+from lmc.prompts.layouts import LAYOUTS, layout_for
+from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, ParseFailure
+from lmc.prompts.values import parse_value
+from lmc.types import (
     BOOL,
     INT,
     STR,
@@ -20,10 +24,6 @@ from lmc.check.types import (
     RecordType,
     Type,
 )
-from lmc.diagnostics import LmcError
-from lmc.prompts.layouts import LAYOUTS, layout_for
-from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, ParseFailure
-from lmc.prompts.values import parse_value
 
 UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 

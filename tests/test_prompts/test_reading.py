@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmc.check.types import (
+from lmc.prompts.spec import ParseFailure
+from lmc.prompts.values import parse_value, render_value
+from lmc.types import (
     BOOL,
     FLOAT,
     INT,
@@ -29,8 +31,6 @@ from lmc.check.types import (
     Type,
     UnionType,
 )
-from lmc.prompts.spec import ParseFailure
-from lmc.prompts.values import parse_value, render_value
 
 UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lmc.check.types import INT, JSON, STR, Field, ListType, RecordType
 from lmc.diagnostics import LmcError
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec
+from lmc.types import INT, JSON, STR, Field, ListType, RecordType
 
 PASSAGE = RecordType("Passage", (Field("items", STR), Field("text", STR)))
 SPEC = CallSpec(

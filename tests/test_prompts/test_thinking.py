@@ -2,11 +2,11 @@
 
 import pytest
 
-from lmc.check.types import BOOL, INT, STR, Field, RecordType
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.thinking import answer_so_far, without_thoughts
 from lmc.runtime.traces import Trace
+from lmc.types import BOOL, INT, STR, Field, RecordType
 from tests.test_runtime.graphs import executor, generate
 
 TEXT = CallSpec("", (), (FieldSpec(BARE, STR),), STR)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmc.check.types import JSON, STR, Type
 from lmc.ir.graph import Graph, Node, Op, Port, ProgramGraph, Slots, Tool
 from lmc.models.base import Backend
 from lmc.models.scripted import Scripted
+from lmc.requests.pool import ModelPool
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
-from lmc.runtime.pool import ModelPool
+from lmc.types import JSON, STR, Type
 
 
 class Build:

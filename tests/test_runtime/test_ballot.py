@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc.runtime.ballot import Ballot, Ties, ballot_key
+from lmc.runtime.votes.ballot import Ballot, Ties, ballot_key
 
 
 def hold(

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from lmc.check.program import Choice
-from lmc.check.types import INT, STR, Field, IntType, RecordType
 from lmc.ir.graph import Graph, Node, Slots
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.scripted import Scripted
 from lmc.prompts.spec import Demo
+from lmc.requests.pool import ModelPool
 from lmc.runtime.conversation import RETRY_STRIDE
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.parameters import ModuleParameters, Parameters
-from lmc.runtime.pool import ModelPool
 from lmc.runtime.traces import Trace
 from lmc.source import Source, Span
+from lmc.types import INT, STR, Field, IntType, RecordType
 from tests.test_runtime.graphs import (
     Build,
     applying,
@@ -178,7 +178,7 @@ async def test_a_schema_goes_to_backends_that_can_use_it(layout: str, has_schema
 
 
 async def test_cache_off_asks_anew(tmp_path: Any) -> None:
-    from lmc.runtime.cache import Cache
+    from lmc.requests.cache import Cache
 
     for value, asked in (("off", 2), ("disk", 1)):
         backend = Scripted(lambda r: "a", name=f"cache {value}")

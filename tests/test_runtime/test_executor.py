@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from lmc.check.program import Choice
-from lmc.check.types import (
+from lmc.diagnostics import LmcError
+from lmc.ir.graph import Graph, Port, Tool
+from lmc.models.base import Answer, ModelFailure, Request
+from lmc.models.scripted import Scripted
+from lmc.runtime.failures import CallFailure
+from lmc.runtime.parameters import Parameters
+from lmc.runtime.traces import Trace
+from lmc.source import Source, Span
+from lmc.types import (
     BOOL,
     INT,
     JSON,
@@ -19,14 +27,6 @@ from lmc.check.types import (
     OptionalType,
     RecordType,
 )
-from lmc.diagnostics import LmcError
-from lmc.ir.graph import Graph, Port, Tool
-from lmc.models.base import Answer, ModelFailure, Request
-from lmc.models.scripted import Scripted
-from lmc.runtime.failures import CallFailure
-from lmc.runtime.parameters import Parameters
-from lmc.runtime.traces import Trace
-from lmc.source import Source, Span
 from tests.test_runtime.graphs import Build, applying, calling, executor, generate, requests, vote
 
 NOWHERE = Span(Source("test.lmp", ""), 0, 0)
@@ -236,7 +236,7 @@ async def test_a_filter_may_ask_a_model() -> None:
 
 
 async def test_a_long_map_does_not_start_all_items_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmc.runtime.regions.MAX_IN_FLIGHT", 8)
+    monkeypatch.setattr("lmc.runtime.regions.branches.MAX_IN_FLIGHT", 8)
     backend = Slow(question)
     ex = executor(
         backend, generate("g"), mapping(calling("g", x=STR)), default={"concurrency": 1000}

@@ -9,8 +9,8 @@ from lmc.diagnostics import LmcError
 from lmc.models.base import Request
 from lmc.models.scripted import Scripted
 from lmc.passes.pipeline import run_passes
+from lmc.requests.pool import ModelPool
 from lmc.runtime.executor import Executor
-from lmc.runtime.pool import ModelPool
 from lmc.runtime.traces import Trace
 from tests.programs import lowered
 

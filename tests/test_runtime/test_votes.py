@@ -12,9 +12,9 @@ import pytest
 from lmc.models.base import Answer, Request
 from lmc.models.scripted import Scripted
 from lmc.passes.pipeline import run_passes
+from lmc.program.program import Program
+from lmc.requests.pool import ModelPool
 from lmc.runtime.executor import Executor
-from lmc.runtime.pool import ModelPool
-from lmc.runtime.program import Program
 from lmc.runtime.traces import Trace
 from tests.programs import lowered
 

@@ -15,7 +15,7 @@ from lmc.syntax.tokens import tokens
 from lmc.syntax.unparse import print_tree
 
 
-def module_of(text: str) -> n.Module:
+def module_of(text: str) -> n.FileTree:
     module, diagnostics = parse(Source("test.lmp", text))
     assert not diagnostics, diagnostics
     return module

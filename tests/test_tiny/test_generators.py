@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples.tiny.corpus import Encoder
+from examples.tiny.course import STAGES, batches, stage_at
+from examples.tiny.drills import TOKENS, draw_drill
+from examples.tiny.families import FAMILIES, draw_easy_instance, draw_training_instance
+from examples.tiny.logic import PUZZLES, Puzzle, booleans, counting
+from examples.tiny.task import LAYOUT, Instance, draw_instance, held_out
+from examples.tiny.tokenizer import load_tokenizer
+from examples.tiny.words import LABELS, UNSEEN_LABELS, draw_labels
 from lmc.tiny import MODEL_DIR
-from lmc.tiny.corpus import Encoder
-from lmc.tiny.course import STAGES, batches, stage_at
-from lmc.tiny.drills import TOKENS, draw_drill
-from lmc.tiny.families import FAMILIES, draw_easy_instance, draw_training_instance
-from lmc.tiny.logic import PUZZLES, Puzzle, booleans, counting
-from lmc.tiny.task import LAYOUT, Instance, draw_instance, held_out
-from lmc.tiny.tokenizer import load_tokenizer
-from lmc.tiny.words import LABELS, UNSEEN_LABELS, draw_labels
 
 
 def drawn(

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmc.check.types import STR
+from examples.tiny.task import Task, call
 from lmc.prompts.spec import Demo
 from lmc.tiny import MODEL_DIR
-from lmc.tiny.task import Task, call
+from lmc.types import STR
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from lmc.tiny.evaluate import MEASURED, Writer, draw_unseen, measure
-from lmc.tiny.rows import KINDS, draw_rows
-from lmc.tiny.tokenizer import load_tokenizer
+from examples.tiny.evaluate import MEASURED, Writer, draw_unseen, measure
+from examples.tiny.rows import KINDS, draw_rows
+from examples.tiny.tokenizer import load_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lmc.diagnostics import LmcError
+from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
-from lmc.runtime.usage import Usage
 from lmc.traces.export import chat_lines, run_line
 from lmc.traces.store import Filter, Run, TraceStore
 

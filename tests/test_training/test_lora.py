@@ -89,7 +89,7 @@ def test_prompts_are_those_of_the_engine(base: Path) -> None:
     from transformers import AutoTokenizer
 
     from lmc.models.base import Request
-    from lmc.models.chat_tokens import ChatTokens
+    from lmc.models.engine.chat_tokens import ChatTokens
 
     tokenizer = AutoTokenizer.from_pretrained(base)
     chat = ChatTokens(tokenizer, heads=True)

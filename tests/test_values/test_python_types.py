@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
-from lmc.check.types import (
+from lmc.types import (
     BOOL,
     FLOAT,
     INT,

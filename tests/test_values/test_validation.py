@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmc.check.types import (
+from lmc.types import (
     BOOL,
     FLOAT,
     INT,

@@ -1,0 +1,141 @@
+"""What can be read off the graph: the modules a target reaches, and those that give its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lmc.check.program import Choice
+from lmc.frozen import frozen
+from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots, all_nodes
+from lmc.types import Type
+
+Origins = Mapping[str, str | None]  # input of a graph: the input of the target it is, unchanged
+
+
+@frozen
+class Module:
+    """One model call of the program, as an optimizer sees it."""
+
+    name: str
+    role: Role
+    slots: Slots
+    inputs: tuple[str, ...]
+    result: Type
+
+
+@frozen
+class Provenance:
+    """A module whose result is the target's, or one field of it, and where its inputs come from.
+
+    `inputs` gives the target's input behind each of its own, None where it is computed on the way.
+    `field` is the field of the target's result that the module gives, None for all of it.
+    """
+
+    module: Module
+    inputs: Origins
+    field: str | None = None
+
+
+def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
+    """All modules whose model a run of the target may call, by name, in the order of the graph."""
+    found: dict[str, Module] = {}
+    for node in reached_nodes(program, target):
+        if node.op == "model":
+            module = _module(node)
+            found.setdefault(module.name, module)
+    return found
+
+
+def result_provenance(program: ProgramGraph, target: str) -> dict[str, Provenance]:
+    """Find the generating modules whose result the target returns unchanged: its labels are theirs.
+
+    The way leads through calls, branches, the samples of a vote, the draft of a refine, and the
+    fields of a record that is returned.
+    """
+    graph = program.graphs[target]
+    finder = _Finder(program)
+    finder.follow(graph, {port.name: port.name for port in graph.inputs}, None)
+    return finder.provenance
+
+
+def has_votes(program: ProgramGraph, target: str) -> bool:
+    """Whether a run draws several samples of one prompt.
+
+    Those that ask at the same moment share a request, and so its prompt tokens: then how many are
+    used hangs on who asks when, and is nothing to write where equal runs give equal bytes.
+    """
+    return any(node.op == "vote" for node in reached_nodes(program, target))
+
+
+def reached_nodes(program: ProgramGraph, target: str) -> Iterator[Node]:
+    """Nodes that a run of the target may come to, callees where they are called first."""
+    seen = {target}
+
+    def walk(graph: Graph) -> Iterator[Node]:
+        for node in all_nodes(graph):
+            yield node
+            if node.op == "call" and (callee := node.attrs["target"]) not in seen:
+                seen.add(callee)
+                yield from walk(program.graphs[callee])
+
+    return walk(program.graphs[target])
+
+
+def reached_choices(program: ProgramGraph, target: str) -> dict[str, Choice]:
+    """Every `tune[…]` that a run of the target comes to, by id."""
+    found: dict[str, Choice] = {}
+    for node in reached_nodes(program, target):
+        slots = node.attrs.get("slots")
+        settings = slots.settings.values() if isinstance(slots, Slots) else ()
+        for value in (*node.attrs.values(), *settings):
+            if isinstance(value, Choice):
+                found.setdefault(value.id, value)
+    return found
+
+
+def _module(node: Node) -> Module:
+    slots: Slots = node.attrs["slots"]
+    names = tuple(node.attrs["names"])
+    return Module(slots.module, node.attrs["role"], slots, names, node.type)
+
+
+@dataclass(slots=True)
+class _Finder:
+    """Walks back from what is returned; the first way to a module counts."""
+
+    program: ProgramGraph
+    provenance: dict[str, Provenance] = field(default_factory=dict)
+
+    def follow(self, graph: Graph, origins: Origins, name: str | None) -> None:
+        """Follow the value of a graph; `name` is the field of the target's result that it is."""
+        if graph.nodes[-1].op == "return":
+            nodes = {node.id: node for node in graph.nodes}
+            self._node(nodes, graph.nodes[-1].inputs[0], origins, name)
+
+    def _node(self, nodes: Mapping[str, Node], id: str, origins: Origins, name: str | None) -> None:
+        node = nodes[id]
+        sources = [_origin(nodes[source], origins) for source in node.inputs]
+        match node.op:
+            case "model" if node.attrs["role"] == "generate":
+                module = _module(node)
+                inputs = dict(zip(module.inputs, sources))
+                self.provenance.setdefault(module.name, Provenance(module, inputs, name))
+            case "call":
+                callee = self.program.graphs[node.attrs["target"]]
+                ports = [port.name for port in callee.inputs]
+                self.follow(callee, dict(zip(ports, sources)), name)
+            case "vote" | "refine":
+                body = node.bodies["sample" if node.op == "vote" else "draft"]
+                self.follow(body, dict(zip(node.attrs["names"], sources)), name)
+            case "cond":
+                free = dict(zip(node.attrs.get("free", ()), sources[1:]))
+                for body in node.bodies.values():
+                    self.follow(body, free, name)
+            case "op" if node.attrs["fn"] == "record" and name is None:
+                for field_name, source in zip(node.attrs["names"], node.inputs):
+                    self._node(nodes, source, origins, field_name)
+
+
+def _origin(node: Node, origins: Origins) -> str | None:
+    return origins.get(node.attrs["name"]) if node.op == "input" else None

@@ -1,0 +1,1 @@
+"""Measuring a program: rows, metrics, evaluation, statistics and result files."""

@@ -1,0 +1,258 @@
+"""Measuring a program on rows: many at once, failures told apart, results in order."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from lmc.diagnostics import LmcError, error
+from lmc.frozen import frozen
+from lmc.ir.graph import Graph
+from lmc.measure.statistics import mean_interval
+from lmc.requests.budget import BudgetExceeded
+from lmc.requests.usage import Usage
+from lmc.runtime.failures import is_infrastructure, is_own
+from lmc.runtime.traces import Trace
+from lmc.runtime.votes.difficulty import Seat, seats
+from lmc.tasks.garbage import fewer_collections
+from lmc.tasks.together import for_each
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmc.measure.metrics import Metric
+    from lmc.measure.rows import Row, Rows
+    from lmc.runtime.executor import Executor
+
+IN_FLIGHT = 512  # rows; requests are bounded by each model's own limit
+Failed = Literal["", "model", "infrastructure", "metric"]
+
+
+@frozen
+class RowResult:
+    """One row: its score, or why there is none.
+
+    `failed` says what went wrong. "model": no usable answer, or a tool or an expression failed on
+    it; the row scores 0. "infrastructure": no answer came; "metric": the metric failed; `value` is
+    None then, and the row counts neither for nor against the program.
+    """
+
+    id: str
+    value: float | None
+    pred: Any = None
+    feedback: str = ""
+    error: str | None = None
+    failed: Failed = ""
+    usage: Usage = field(default_factory=Usage)
+    trace: Trace | None = None
+
+    def line(self) -> bytes:
+        """One line of a results file, as JSON."""
+        return (json.dumps(self._json(), ensure_ascii=False) + "\n").encode()
+
+    def _json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "score": self.value,
+            "pred": self.pred,
+            "feedback": self.feedback,
+            "failed": self.failed or None,
+            "error": self.error,
+            "calls": self.usage.calls,
+            "tokens": self.usage.tokens,
+            "cost_usd": self.usage.cost_usd,
+            "seconds": round(self.usage.seconds, 3),
+        }
+
+
+class Figures(ABC):
+    """What the results of an evaluation come to."""
+
+    rows: int
+
+    @property
+    @abstractmethod
+    def values(self) -> Sequence[float]:
+        """Scores of the rows that have one."""
+
+    @property
+    @abstractmethod
+    def usage(self) -> Usage:
+        """Calls, tokens and cost of all rows."""
+
+    @abstractmethod
+    def failures(self, kind: Failed) -> int:
+        """How many rows failed in a way."""
+
+    @property
+    def mean(self) -> float | None:
+        """Mean score; None where no row has one."""
+        return sum(self.values) / len(self.values) if self.values else None
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mean."""
+        return mean_interval(self.values) if self.values else None
+
+    @property
+    def failed_model(self) -> int:
+        """Rows that score 0 because the model gave no usable result."""
+        return self.failures("model")
+
+    @property
+    def failed_infrastructure(self) -> int:
+        """Rows without a score because no answer came."""
+        return self.failures("infrastructure")
+
+    @property
+    def failed_metric(self) -> int:
+        """Rows without a score because the metric failed."""
+        return self.failures("metric")
+
+    @property
+    def failed(self) -> int:
+        """All rows that gave no result."""
+        return self.failed_model + self.failed_infrastructure + self.failed_metric
+
+
+class Evaluation(Figures):
+    """The results of all rows, in their order, and what they come to."""
+
+    def __init__(self, results: tuple[RowResult, ...]) -> None:
+        self.results, self.rows = results, len(results)
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """Scores of the rows that have one."""
+        return tuple(r.value for r in self.results if r.value is not None)
+
+    @cached_property
+    def usage(self) -> Usage:
+        """Calls, tokens and cost of all rows."""
+        return sum((r.usage for r in self.results), Usage())
+
+    def failures(self, kind: Failed) -> int:
+        """How many rows failed in a way."""
+        return sum(r.failed == kind for r in self.results)
+
+    def write(self, path: Path) -> None:
+        """Write one JSON line a row; the file appears whole or not at all."""
+        from lmc.files import write_atomically
+
+        write_atomically(path, b"".join(result.line() for result in self.results))
+
+
+Progress = Callable[[RowResult], None]
+Take = Callable[[int, RowResult], None]  # a result with the number of its row
+
+
+async def evaluate(
+    executor: Executor,
+    target: str,
+    rows: Rows,
+    metric: Metric,
+    *,
+    progress: Progress | None = None,
+    keep_traces: bool = False,
+    sample: int = 0,
+    in_flight: int = IN_FLIGHT,
+) -> Evaluation:
+    """Run a module or pipeline on all rows and score the results.
+
+    `progress` is called as each row is done, in order of finishing. Traces are kept on request
+    only: they hold every prompt. Raises: LmcError[budget-exceeded, missing-column], and what is
+    wrong around the program, such as a tool that cannot be imported.
+    """
+    results: dict[int, RowResult] = {}
+    await evaluate_each(
+        executor,
+        target,
+        rows,
+        metric,
+        results.__setitem__,
+        progress=progress,
+        keep_traces=keep_traces,
+        sample=sample,
+        in_flight=in_flight,
+    )
+    return Evaluation(tuple(results[number] for number in range(len(results))))
+
+
+async def evaluate_each(
+    executor: Executor,
+    target: str,
+    rows: Rows,
+    metric: Metric,
+    take: Take,
+    *,
+    progress: Progress | None = None,
+    keep_traces: bool = False,
+    sample: int = 0,
+    in_flight: int = IN_FLIGHT,
+) -> None:
+    """As `evaluate`, but each result goes to `take` when it is there, and nothing is held."""
+    graph, count = executor.graph(target), len(rows)
+    _require_columns(graph, rows)
+    in_batch = seats(executor.program, graph, count, in_flight)
+
+    async def one(number: int, row: Row) -> None:
+        trace = Trace()
+        seat = in_batch(number)
+        result = await _run_row(executor, graph, row, metric, trace, sample, seat)
+        result = replace(result, usage=trace.usage, trace=trace if keep_traces else None)
+        take(number, result)
+        if progress is not None:
+            progress(result)
+
+    with fewer_collections():
+        await for_each(rows, one, in_flight=min(count, in_flight))
+
+
+def row_inputs(graph: Graph, values: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
+    """What of a row the target may see: its parameters, the `train` ones while training only."""
+    ports = (p for p in graph.inputs if p.name in values and (training or not p.train))
+    return {p.name: values[p.name] for p in ports}
+
+
+async def _run_row(
+    executor: Executor,
+    graph: Graph,
+    row: Row,
+    metric: Metric,
+    trace: Trace,
+    sample: int,
+    seat: Seat | None,
+) -> RowResult:
+    inputs = row_inputs(graph, row.values, training=executor.training)
+    try:
+        pred = await executor.run(graph.name, inputs, trace=trace, sample=sample, seat=seat)
+    except LmcError as failure:
+        if is_infrastructure(failure):
+            return RowResult(row.id, None, error=str(failure), failed="infrastructure")
+        if is_own(failure):
+            return RowResult(row.id, 0.0, error=str(failure), failed="model")
+        raise
+    try:
+        score = await metric.score(row.values, pred, executor)
+    except BudgetExceeded:
+        raise
+    except LmcError as failure:
+        return RowResult(row.id, None, pred, error=str(failure), failed="metric")
+    return RowResult(row.id, float(score.value), pred, score.feedback)
+
+
+def _require_columns(graph: Graph, rows: Rows) -> None:
+    first = next(iter(rows), None)
+    needed = [p for p in graph.inputs if not p.has_default and not p.train]
+    missing = [p.name for p in needed if first and p.name not in first.values]
+    if first and missing:
+        names = ", ".join(f"`{name}`" for name in missing)
+        columns = ", ".join(first.values)
+        message = (
+            f"the rows have no column {names}, which `{graph.name}` takes; they have {columns}"
+        )
+        raise LmcError(error("missing-column", message, graph.span))

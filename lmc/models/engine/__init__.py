@@ -1,0 +1,1 @@
+"""The local engine: batched decoding with shared prefixes, constraints and LoRA switching."""

@@ -1,0 +1,401 @@
+"""Continuous batching: rows join a running batch between any two tokens, and leave when they end.
+
+A prompt is a shared prefix (its turns but the last: instruction and demonstrations), computed once
+for all requests that begin so and kept, and a rest, computed once for all samples. Samples are one
+row for as long as they say the same. Rows with different prefixes and adapters are in one batch.
+What is kept is bounded in tokens.
+Shapes: B rows, T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.utils.logging import disable_progress_bar
+
+from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
+from lmc.models.engine import constraints, sampling
+from lmc.models.engine.batch_state import State
+from lmc.models.engine.chat_tokens import ChatTokens
+from lmc.models.engine.lora_switch import LoraSwitch
+from lmc.models.engine.sample_rows import BatchRow, Draw, Lane
+from lmc.models.engine.shared_prefix import Prefix, PrefixStore, Segment, in_use, install
+from lmc.models.engine.worker import Job
+
+_DEFAULT_MAX_TOKENS = 256
+_MOST_ROWS = 192
+_CACHE_BYTES = 1 << 30  # of keys and values on a CPU
+_PREFIX_SHARE = 4  # of what is kept, one in so many tokens may be of prefixes
+_COMPACT_BELOW = 0.75  # share of live rows at which the dead ones are dropped
+_JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # who waits joins in such numbers, or after so many tokens
+_SMALL_MODEL_PARAMETERS = 20_000_000
+
+
+class Written(NamedTuple):
+    """A token that a row wrote, and the place in the batch of what it branched from, or is."""
+
+    row: BatchRow
+    place: int
+    token: int
+
+
+class Engine:
+    """A loaded model and tokenizer with a running batch; used by one thread."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        config = model.config
+        self.tokenizer = tokenizer
+        self.device = next(model.parameters()).device
+        self.context = int(getattr(config, "max_position_embeddings", None) or 4096)
+        self.eos_ids = _eos_ids(model, tokenizer)
+        self._most_tokens = _most_cached_tokens(model)
+        # Where attention is of another kind its caches cannot be joined: batches then run to the
+        # end, one after the other, and each row has all of its keys.
+        self._continuous = install(model)
+        self._config, self._vocabulary = config, int(config.vocab_size)
+        self._lora = LoraSwitch(model)
+        self._prefixes = PrefixStore(self._most_tokens // _PREFIX_SHARE)
+        self._lanes: dict[Lane, Prefix | None] = {}  # of the rows in the batch
+        self._chat = ChatTokens(tokenizer, heads=self._continuous)
+        self._grammars: constraints.Grammars | None = None
+        self._waiting: list[BatchRow] = []
+        self._rows: list[BatchRow] = []
+        self._state: State | None = None
+        self._since_join = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._rows and not self._waiting
+
+    def admit(self, job: Job) -> None:
+        """Take in a request; its samples join the batch when there is room."""
+        try:
+            self._lora.load(job.request.adapter)
+        except Exception as e:  # whatever peft meets first in a broken folder
+            job.fail(_failure("not_found", f"cannot load the adapter {job.request.adapter}: {e}"))
+            return
+        try:
+            self._waiting.append(self._new_row(job))
+        except constraints.BadSchema as problem:
+            job.fail(_failure("bad_request", f"the schema cannot be enforced: {problem}"))
+        except ModelFailure as failure:
+            job.fail(failure)
+
+    def step(self) -> None:
+        """Write one token of every row, after those that wait have joined where that pays."""
+        with torch.inference_mode():
+            self._leave()
+            if new := self._who_joins():
+                self._join(new)
+            if self._state is None:
+                return
+            written = self._write(self._state.logits)
+            live = [part for part in written if part.row.live]
+            if len(written) > len(self._rows) or len(live) < _COMPACT_BELOW * len(written):
+                written = self._within_memory(live)
+                self._keep([part.row for part in written], [part.place for part in written])
+            if self._state is not None:
+                mask = self._state.mask
+                self._state.mask = torch.cat([mask, mask.new_ones(len(written), 1)], dim=1)
+                tokens = self._tensor([[part.token] for part in written])
+                self._advance(self._state, self._rows, tokens)
+                self._since_join += 1
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Give up all that is under way."""
+        for row in (*self._rows, *self._waiting):
+            row.job.fail(failure)
+        self._rows, self._waiting, self._state = [], [], None
+
+    # --- who is in the batch ---
+
+    def _leave(self) -> None:
+        """Drop rows that nobody waits for any more."""
+        self._waiting = [row for row in self._waiting if row.live]
+        if self._rows and not any(row.live for row in self._rows):
+            self._keep([], [])
+
+    def _keep(self, rows: list[BatchRow], places: Sequence[int]) -> None:
+        """Go on with these rows, each from the state of the row at a place."""
+        self._rows = rows
+        lanes = {row.lane for row in self._rows}
+        self._lanes = {lane: prefix for lane, prefix in self._lanes.items() if lane in lanes}
+        if not places:
+            self._state = None
+        elif self._state is not None:
+            self._state.select(places)
+
+    def _who_joins(self) -> list[BatchRow]:
+        """Rows that wait and fit, the oldest first; none while too few wait for a prefill."""
+        waiting = self._waiting
+        if not waiting or (self._rows and not self._continuous):
+            return []
+        few = len(waiting) < _JOIN_SHARE * len(self._rows) and self._since_join < _JOIN_STEPS
+        if self._rows and few:
+            return []
+        longest = max((row.most_tokens for row in self._rows), default=0)
+        joining: list[BatchRow] = []
+        for row in waiting:
+            length, count = max(longest, row.most_tokens), len(self._rows) + len(joining) + 1
+            if count > 1 and (count > _MOST_ROWS or length * count > self._most_tokens):
+                break
+            joining.append(row)
+            longest = length
+        self._waiting = waiting[len(joining) :]
+        return joining
+
+    def _within_memory(self, live: list[Written]) -> list[Written]:
+        """What there is room for, without some branches: those wait, and are read anew then."""
+        longest = max((part.row.most_tokens for part in live), default=1)
+        excess = len(live) - max(1, self._most_tokens // longest)
+        if excess <= 0:
+            return live
+        branches = [part.row for before, part in pairwise(live) if part.place == before.place]
+        out = sorted(branches, key=lambda row: len(row.ids))[:excess]
+        self._waiting = [*out, *self._waiting]
+        return [part for part in live if part.row not in out]
+
+    def _join(self, new: list[BatchRow]) -> None:
+        """Run the model over the new prompts, and put the rows into the batch, lane by lane."""
+        now_s = time.perf_counter()
+        for row in new:
+            row.begun_s = row.begun_s or now_s
+            repeated = row.head is not None and row.head.times > 1
+            row.shared = len(row.head.ids) if row.head and repeated else 0
+        new.sort(key=attrgetter("order"))
+        self._lanes |= {row.lane: self._prefix(row.lane) for row in new}
+        state = self._prefill(new)
+        self._since_join = 0
+        if self._state is None:
+            self._rows, self._state = new, state
+            return
+        rows = [*self._rows, *new]
+        self._state.join(state)
+        order = sorted(range(len(rows)), key=lambda i: rows[i].order)
+        self._rows = [rows[i] for i in order]
+        self._state.select(order)
+
+    # --- the model ---
+
+    def _prefill(self, rows: Sequence[BatchRow]) -> State:
+        """Run the model over what is there of each row, once where it is the same."""
+        firsts = [next(group) for _, group in groupby(rows, key=attrgetter("order"))]
+        tails = [row.known[row.shared :] for row in firsts]
+        longest = max(map(len, tails))
+        pads = [longest - len(tail) for tail in tails]
+        mask = self._tensor([[0] * p + [1] * (longest - p) for p in pads])
+        ahead = self._tensor([[row.shared] for row in firsts])
+        positions = ahead + (mask.cumsum(-1) - 1).clamp(min=0)  # (B, T)
+        ids = self._tensor([[0] * p + list(tail) for p, tail in zip(pads, tails)])
+        cache = DynamicCache(config=self._config)
+        state = State(cache, mask, positions, torch.empty(0))
+        self._advance(state, firsts, ids)
+        if len(firsts) < len(rows):
+            places = {row.order: i for i, row in enumerate(firsts)}
+            state.select([places[row.order] for row in rows])
+        return state
+
+    def _advance(self, state: State, rows: Sequence[BatchRow], ids: torch.Tensor) -> None:
+        """Run the model over further tokens (B, T) of all rows."""
+        segments = [
+            Segment(sum(1 for _ in group), self._lanes[lane])
+            for lane, group in groupby(rows, key=lambda row: row.lane)
+        ]
+        options = self._lora.options([row.request.adapter for row in rows])
+        with in_use(segments):
+            out = self._lora.model(
+                ids,
+                attention_mask=state.mask,
+                position_ids=state.positions,
+                past_key_values=state.cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **options,
+            )
+        state.positions = state.positions[:, -1:] + 1
+        state.logits = out.logits[:, -1]
+
+    def _prefix(self, lane: Lane) -> Prefix | None:
+        """Keys and values of what the rows of a lane begin with."""
+        adapter, ids = lane
+        return self._prefixes.get(lane, lambda: self._compute(adapter, ids)) if ids else None
+
+    def _compute(self, adapter: str | None, ids: Sequence[int]) -> Prefix:
+        cache, options = DynamicCache(config=self._config), self._lora.options([adapter])
+        self._lora.model(
+            self._tensor([ids]),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **options,
+        )
+        return [(layer.keys[0], layer.values[0]) for layer in cache.layers]
+
+    # --- tokens ---
+
+    def _write(self, logits: torch.Tensor) -> list[Written]:
+        """Write one token more of every row, which may branch; in the order of the rows."""
+        logits = logits.float()
+        if bound := {i: r.constraint for i, r in enumerate(self._rows) if r.live and r.constraint}:
+            assert self._grammars is not None
+            logits = self._grammars.mask(logits, bound)
+        written = [
+            Written(branch, place, token)
+            for place, (row, chosen) in enumerate(zip(self._rows, self._choose(logits)))
+            for branch, token in row.branches(chosen)
+        ]
+        if wanted := [part for part in written if part.row.live and part.row.request.logprobs]:
+            logprobs = logits[[part.place for part in wanted]].log_softmax(-1)
+            chosen_ids = self._tensor([[part.token] for part in wanted])
+            of_chosen = logprobs.gather(-1, chosen_ids)[:, 0].tolist()
+            for part, logprob, sure in zip(
+                wanted, of_chosen, sampling.certainty(logprobs).tolist()
+            ):
+                part.row.logprobs.append(logprob)
+                part.row.certainty += sure
+        for part in written:
+            self._accept(part.row, part.token)
+        return written
+
+    def _choose(self, logits: torch.Tensor) -> list[list[int]]:
+        """A token for each sample of each row; logits (B, V)."""
+        rows = self._rows
+        best: list[int] = logits.argmax(-1).tolist()
+        chosen = [[token] * len(row.draws) for row, token in zip(rows, best)]
+        heats = {i: row.heat for i, row in enumerate(rows) if row.live}
+        if hot := [i for i, heat in heats.items() if heat > 0]:
+            drawn = sampling.draw(
+                logits[hot],
+                [heats[i] for i in hot],
+                [rows[i].request.sampling.top_p for i in hot],
+                [[draw.random.random() for draw in rows[i].draws] for i in hot],
+            )
+            for i, tokens in zip(hot, drawn):
+                for j, draw in enumerate(rows[i].draws):
+                    if draw.temperature > 0:
+                        chosen[i][j] = tokens[j]
+        return chosen
+
+    def _accept(self, row: BatchRow, token: int) -> None:
+        """Append a token to a live row and see whether the row, and its job, end there."""
+        if not row.live:
+            return
+        if token in self.eos_ids:
+            row.finish_reason = "stop"
+        else:
+            row.ids.append(token)
+            self._say(row)
+            if row.constraint is not None:
+                row.constraint.accept(token)
+            if self._at_stop(row) or (row.constraint is not None and row.constraint.at_end):
+                row.finish_reason = "stop"
+            elif len(row.ids) >= row.max_new:
+                row.finish_reason = "length"
+        if row.finish_reason:
+            row.answers.update((draw.index, self._answer(row, draw)) for draw in row.draws)
+            if len(row.answers) == row.request.n:
+                row.job.succeed([row.answers[i] for i in sorted(row.answers)])
+
+    def _say(self, row: BatchRow) -> None:
+        """Pass on what is new to whoever listens; with stop strings all of it comes at the end."""
+        listen = row.request.on_text
+        if listen is None or row.request.n > 1 or row.request.sampling.stop:
+            return
+        text = self._text(row.ids)
+        if len(text) > row.said and not text.endswith("\ufffd"):  # not half a character
+            listen(text[row.said :])
+            row.said = len(text)
+
+    def _at_stop(self, row: BatchRow) -> bool:
+        stop = row.request.sampling.stop
+        if not stop:
+            return False
+        reach = max(len(mark.encode()) for mark in stop) + 8  # no token is shorter than a byte
+        tail = self._text(row.ids[-reach:])
+        return any(mark in tail for mark in stop)
+
+    def _answer(self, row: BatchRow, draw: Draw) -> Answer:
+        wanted = row.request.logprobs
+        return Answer(
+            cut_at_stop(self._text(row.ids), row.request.sampling.stop),
+            len(row.prompt) if draw.index == row.request.index else 0,
+            len(row.ids),
+            finish_reason=row.finish_reason or "stop",
+            logprobs=tuple(row.logprobs) if wanted else None,
+            certainty=row.certainty / len(row.logprobs) if wanted and row.logprobs else None,
+            latency_ms=(time.perf_counter() - row.begun_s) * 1000,
+        )
+
+    # --- requests ---
+
+    def _new_row(self, job: Job) -> BatchRow:
+        """The row that a request begins as. Raises: ModelFailure[context_length], BadSchema."""
+        request = job.request
+        prompt, head = self._chat.prompt(request)
+        room = self.context - len(prompt)
+        if room < 1:
+            message = f"the prompt has {len(prompt)} tokens, the model's context {self.context}"
+            hint = "shorten the prompt, or use fewer demonstrations"
+            raise _failure("context_length", message, hint)
+        max_new = min(request.sampling.max_tokens or _DEFAULT_MAX_TOKENS, room)
+        draws = [
+            Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
+            for i in range(request.index, request.index + request.n)
+        ]
+        return BatchRow(job, {}, draws, prompt, head, max_new, self._constraint(request))
+
+    def _constraint(self, request: Request) -> constraints.Constraint | None:
+        if request.schema is None or not constraints.available():
+            return None
+        if self._grammars is None:
+            self._grammars = constraints.Grammars(self.tokenizer, self._vocabulary)
+        return self._grammars.constraint(request.schema)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _tensor(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        return torch.tensor(rows, dtype=torch.long, device=self.device)
+
+
+def load_engine(source: str) -> Engine:
+    """Load a model for decoding: bfloat16 on a GPU if there is one, else float32; no pickle."""
+    on_gpu = torch.cuda.is_available()
+    disable_progress_bar()  # for the moment that loading takes it only spoils the output
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.bfloat16 if on_gpu else torch.float32, use_safetensors=True
+    )
+    if not on_gpu and model.num_parameters() < _SMALL_MODEL_PARAMETERS:
+        # Threads gain little on small matrices, and lose much by their barriers on a busy machine.
+        torch.set_num_threads(1)
+    return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
+
+
+def _most_cached_tokens(model: Any) -> int:
+    """How many positions of all rows together the keys and values may take."""
+    config, parameter = model.config, next(model.parameters())
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token_bytes = 2 * config.num_hidden_layers * heads * width * parameter.element_size()
+    if parameter.is_cuda:
+        free_bytes, _ = torch.cuda.mem_get_info()
+        return int(min(free_bytes // 2 // token_bytes, 1 << 18))
+    return int(min(_CACHE_BYTES // token_bytes, 1 << 16))
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    given = getattr(model.generation_config, "eos_token_id", None)
+    ids = given if isinstance(given, list) else [given, tokenizer.eos_token_id]
+    return frozenset(i for i in ids if i is not None)
+
+
+def _failure(kind: str, message: str, hint: str = "") -> ModelFailure:
+    return ModelFailure(kind, message, retryable=False, hint=hint)

@@ -1,0 +1,97 @@
+"""Rows of a running batch: samples of one request that have written the same so far are one row.
+
+They are computed once and chosen for each; where their tokens differ the row branches. Samples of
+a prompt mostly begin alike, and short answers often are alike to the end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from lmc.models.base import Answer, Request
+from lmc.models.engine.chat_tokens import Head, Ids
+from lmc.models.engine.constraints import Constraint
+from lmc.models.engine.worker import Job
+
+Lane = tuple[str | None, Ids]  # adapter, and tokens of the shared prefix
+
+
+@dataclass(eq=False, slots=True)
+class Draw:
+    """What one sample's tokens are chosen by."""
+
+    index: int  # of the sample
+    temperature: float  # 0 is greedy
+    random: random.Random
+
+
+@dataclass(eq=False, slots=True)
+class BatchRow:
+    """One text being written, for one or more samples of a request."""
+
+    job: Job
+    answers: dict[int, Answer] = field(repr=False)  # of the whole request, by sample index
+    draws: list[Draw]
+    prompt: Ids
+    head: Head | None
+    max_new: int
+    constraint: Constraint | None = None
+    shared: int = 0  # tokens of the prompt whose keys it has together with others
+    ids: list[int] = field(default_factory=list)
+    said: int = 0  # characters passed on to a listener
+    logprobs: list[float] = field(default_factory=list)
+    certainty: float = 0.0  # summed over the tokens
+    begun_s: float = 0.0  # when it first came into a batch; before that it waited
+    finish_reason: str | None = None
+
+    @property
+    def request(self) -> Request:
+        """What is asked."""
+        return self.job.request
+
+    @property
+    def live(self) -> bool:
+        """Whether tokens are still wanted."""
+        return self.finish_reason is None and not self.job.settled
+
+    @property
+    def lane(self) -> Lane:
+        """What it shares keys with: rows of one lane stand together in a batch."""
+        return self.request.adapter, self.prompt[: self.shared]
+
+    @property
+    def known(self) -> Ids:
+        """The tokens that are there: those of the prompt, and those that it wrote."""
+        return (*self.prompt, *self.ids)
+
+    @property
+    def order(self) -> tuple[str, Ids, Ids]:
+        """Rows of one adapter together, in it those of one prefix, in it those that are alike."""
+        return self.request.adapter or "", self.prompt[: self.shared], self.known
+
+    @property
+    def heat(self) -> float:
+        """The temperature of the samples that are not greedy; 0 where all are."""
+        return max(draw.temperature for draw in self.draws)
+
+    @property
+    def most_tokens(self) -> int:
+        """Positions that it may come to take."""
+        return len(self.prompt) + self.max_new
+
+    def branches(self, tokens: Sequence[int]) -> Iterator[tuple[BatchRow, int]]:
+        """Rows by the token that comes next, this one first, for a token of each of its samples."""
+        draws: dict[int, list[Draw]] = {}
+        for draw, token in zip(self.draws, tokens):
+            draws.setdefault(token, []).append(draw)
+        (token, self.draws), *others = draws.items()
+        branches = [(self._branch(some), other) for other, some in others]
+        yield self, token
+        yield from branches
+
+    def _branch(self, draws: list[Draw]) -> BatchRow:
+        bound = self.constraint and self.constraint.copy()
+        ids, logprobs = [*self.ids], [*self.logprobs]
+        return replace(self, draws=draws, constraint=bound, ids=ids, logprobs=logprobs)

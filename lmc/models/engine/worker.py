@@ -1,0 +1,145 @@
+"""The thread that owns a local engine: requests go in at any time, and all go on step by step."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lmc.models.base import Answer, ModelFailure, Request
+
+_GATHER_S = 0.003  # how long the thread waits for company after the first request
+_STOP_TIMEOUT_S = 5.0
+
+
+class SteppedEngine(Protocol):
+    """What writes answers: requests are admitted at any time, and all go on step by step."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        ...
+
+    def admit(self, job: Job) -> None:
+        """Take in a request."""
+        ...
+
+    def step(self) -> None:
+        """Go on with all that was admitted."""
+        ...
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Give up all that is under way."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request on its way through the engine's thread; a cancelled future stops its rows."""
+
+    request: Request
+    done: Future[list[Answer]] = field(default_factory=Future)
+    start_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is answered, or nobody waits for the answers any more."""
+        return self.done.done()
+
+    def succeed(self, answers: list[Answer]) -> None:
+        """Hand over the answers."""
+        if self.done.set_running_or_notify_cancel():
+            self.done.set_result(answers)
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Hand over the failure."""
+        if not self.settled and self.done.set_running_or_notify_cancel():
+            self.done.set_exception(failure)
+
+
+class Worker:
+    """The thread that owns one engine: it loads it at the first request and keeps it writing.
+
+    Pools that name the same model share its worker, and so the weights.
+    """
+
+    def __init__(self, load: Callable[[], SteppedEngine]) -> None:
+        self.users, self._load = 0, load
+        self._stopping = False
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
+        self._thread.start()
+        # A thread that is in torch when the interpreter ends takes the process down with it.
+        atexit.register(self.stop)
+
+    def submit(self, job: Job) -> None:
+        """Queue a request; it joins the running batch."""
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """End the thread after what was asked is answered, which lets the weights go."""
+        atexit.unregister(self.stop)
+        self._jobs.put(None)
+        self._thread.join(_STOP_TIMEOUT_S)
+
+    def _work(self) -> None:
+        engine: SteppedEngine | ModelFailure | None = None
+        while True:
+            busy = engine is not None and not isinstance(engine, ModelFailure) and not engine.idle
+            if self._stopping and not busy:
+                return
+            jobs = self._new_jobs(wait=not busy)
+            if jobs and engine is None:
+                engine = _loaded(self._load)
+            if isinstance(engine, ModelFailure):
+                for job in jobs:
+                    job.fail(engine)
+            elif engine is not None:
+                _go_on(engine, jobs)
+
+    def _new_jobs(self, *, wait: bool) -> list[Job]:
+        """What was asked since; with `wait` for a first request, and a moment for its company."""
+        jobs: list[Job] = []
+        while not self._stopping:
+            try:
+                if wait:
+                    job = self._jobs.get(timeout=_GATHER_S if jobs else None)
+                else:
+                    job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._stopping = True
+            else:
+                jobs.append(job)
+        return jobs
+
+
+def _loaded(load: Callable[[], SteppedEngine]) -> SteppedEngine | ModelFailure:
+    # Read by OpenMP when torch is loaded: waiting threads that spin starve the working ones where
+    # other processes share the cores (measured: 20 times slower).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        return load()
+    except Exception as e:  # a broken folder raises whatever the library meets first
+        hint = "is it there, with config.json, *.safetensors and a tokenizer?"
+        message = f"cannot load the model: {type(e).__name__}: {e}"
+        return ModelFailure("not_found", message[:600], retryable=False, hint=hint)
+
+
+def _go_on(engine: SteppedEngine, jobs: list[Job]) -> None:
+    try:
+        for job in jobs:
+            engine.admit(job)
+        engine.step()
+    except Exception as e:  # out of memory, say: the thread must live on
+        failure = ModelFailure("server", f"{type(e).__name__}: {e}", retryable=False)
+        engine.fail(failure)
+        for job in jobs:
+            job.fail(failure)

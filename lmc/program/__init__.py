@@ -1,0 +1,1 @@
+"""Programs as Python objects: loading, calling, measuring, testing, artifacts."""

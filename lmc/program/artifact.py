@@ -1,0 +1,379 @@
+"""Artifacts (`.lmpc`): a program with what was learnt about it, in one file that runs no code.
+
+    manifest.json      versions, what was measured and how, and the hash of every other part
+    sources/<name>     the source texts
+    graph.json         the execution graph, so that loading needs neither parser nor source tree
+    parameters.json    instructions, demonstrations with their origin, choices
+    adapters/<id>/…    LoRA weights as safetensors, named by their contents
+
+A part is stored uncompressed, in order of its name and without a time: equal contents give equal
+bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from lmc.check.program import Choice
+from lmc.diagnostics import LmcError, error
+from lmc.files import write_atomically
+from lmc.frozen import frozen
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.measure.figures import Comparison, JsonPart
+from lmc.models import adapters
+from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.runtime.parameters import Parameters
+
+FORMAT_VERSION = 1
+MAX_PARTS = 10_000
+MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
+MAX_ADAPTER_BYTES = 2 << 30  # of one part of an adapter
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
+_FOLDERS = ("sources", "adapters")
+
+
+class Manifest(JsonPart):
+    """What an artifact says of itself; it holds no time and no path of a machine."""
+
+    format: int = FORMAT_VERSION
+    lmc: str
+    entry: str
+    target: str | None = None
+    status: Literal["complete", "stopped"] = "complete"
+    models: tuple[str, ...] = ()
+    choices: dict[str, Any] = Field(default_factory=dict)
+    metric: str | None = None
+    data: str | None = None  # SHA-256 over all rows
+    rows: dict[str, int] = Field(default_factory=dict)
+    steps: tuple[str, ...] = ()
+    seed: int = 0
+    improved: bool = False
+    dev: Comparison | None = None  # the rows that confirmed the choice
+    test: Comparison | None = None
+    calls: int = 0
+    tokens: int | None = None  # None where it hangs on the timing (see `provenance.has_votes`)
+    cost_usd: float | None = None
+    parts: dict[str, str] = Field(default_factory=dict)  # SHA-256 by name, filled in on writing
+
+
+@frozen
+class Artifact:
+    """A program and its parameters, with the sources and the account of how they came about."""
+
+    manifest: Manifest
+    graph: ProgramGraph
+    parameters: Parameters = field(default_factory=Parameters)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The file's contents; equal artifacts give equal bytes."""
+        from lmc.ir import serialize
+
+        parts = {
+            _GRAPH: _dump(serialize.graph_to_json(self.graph)),
+            _PARAMETERS: _dump(self.parameters.to_json()),
+            **{f"sources/{name}": text.encode() for name, text in self.sources.items()},
+            **_adapter_parts(self.parameters),
+        }
+        hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
+        manifest = self.manifest.model_copy(update={"parts": hashes})
+        return _zip({_MANIFEST: _dump(manifest.model_dump(mode="json")), **parts})
+
+    @classmethod
+    def read(cls, path: Path) -> Artifact:
+        """Read and check a file.
+
+        Raises: LmcError[cannot-read, artifact-damaged, artifact-too-new].
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return cls._from_parts(_read_parts(archive))
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise LmcError(error("cannot-read", f"cannot read {path}: {reason}")) from None
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, _Damage) as problem:
+            raise LmcError(
+                error(
+                    "artifact-damaged",
+                    f"{path} is no artifact of lmc, or it is damaged: {problem}",
+                    help="write it again with `lmc compile`",
+                )
+            ) from None
+
+    @classmethod
+    def _from_parts(cls, parts: Mapping[str, bytes]) -> Artifact:
+        from lmc.ir.serialize import graph_from_json
+
+        manifest = _read_manifest(parts)
+        _check_hashes(manifest, parts)
+        graph = _decode(_GRAPH, parts, graph_from_json)
+        parameters = _decode(_PARAMETERS, parts, _read_parameters)
+        _check_choices(graph, parameters)
+        _check_shortcuts(graph, parameters)
+        _take_in_adapters(parameters, parts)
+        sources = {
+            name.removeprefix("sources/"): data.decode("utf-8", "replace")
+            for name, data in parts.items()
+            if name.startswith("sources/")
+        }
+        return cls(manifest, graph, parameters, sources)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of the modules that call a model."""
+        return tuple(_modules(self.graph))
+
+    def apply_to(self, graph: ProgramGraph) -> tuple[Parameters, list[str]]:
+        """What still holds for a program that was changed since, and the names of what is stale.
+
+        A module keeps its slots while its signature and instruction are the same, a choice its
+        value while that is still an option.
+        """
+        old, new = _modules(self.graph), _modules(graph)
+        options = {choice.id: choice.options for choice in graph_choices(graph)}
+        kept = {
+            name: module
+            for name, module in self.parameters.modules.items()
+            if name in new and old.get(name) == new[name]
+        }
+        choices = {
+            id: value
+            for id, value in self.parameters.choices.items()
+            if value in options.get(id, ())
+        }
+        shortcuts = {
+            name: module
+            for name, module in self.parameters.shortcuts.items()
+            if module in kept and name in graph.graphs
+            if can_stand_in(graph.graphs[module], graph.graphs[name])
+        }
+        stale = [name for name in self.parameters.modules if name not in kept]
+        stale += [id for id in self.parameters.choices if id not in choices]
+        stale += [name for name in self.parameters.shortcuts if name not in shortcuts]
+        return Parameters(kept, choices, shortcuts), sorted(stale)
+
+
+def graph_choices(graph: ProgramGraph) -> Iterator[Choice]:
+    """Every `tune[…]` of a program, wherever it stands."""
+    for node in _all_nodes(graph):
+        yield from (value for value in node.attrs.values() if isinstance(value, Choice))
+        slots = node.attrs.get("slots")
+        if isinstance(slots, Slots):
+            yield from (v for v in slots.settings.values() if isinstance(v, Choice))
+
+
+# --- writing ---
+
+
+def _dump(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _zip(parts: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(parts):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system, info.external_attr = 3, 0o644 << 16
+            archive.writestr(info, parts[name])
+    return buffer.getvalue()
+
+
+# --- reading: nothing in the file is trusted ---
+
+
+class _Damage(Exception):
+    """What is wrong with the file, in words."""
+
+
+class _DemoPart(JsonPart):
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    origin: str = ""
+
+
+class _ModulePart(JsonPart):
+    instruction: str | None = None
+    demos: list[_DemoPart] | None = None
+    nearest: int | None = Field(default=None, ge=1)
+    embedder: str | None = None
+    steps: list[tuple[str, str]] | None = None
+    adapter: str | None = None
+    model: str | None = None
+
+
+class _ParametersPart(JsonPart):
+    modules: dict[str, _ModulePart]
+    choices: dict[str, Any]
+    shortcuts: dict[str, str] = Field(default_factory=dict)
+
+
+def _read_parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    entries = archive.infolist()
+    if len(entries) > MAX_PARTS:
+        raise _Damage(f"it has {len(entries)} parts")
+    parts: dict[str, bytes] = {}
+    text_bytes = 0
+    for entry in entries:
+        _check_name(entry.filename, parts)
+        weights = entry.filename.startswith("adapters/")
+        text_bytes += 0 if weights else entry.file_size
+        if entry.file_size > MAX_ADAPTER_BYTES or text_bytes > MAX_TEXT_BYTES:
+            raise _Damage(f"`{entry.filename}` is too large")
+        with archive.open(entry) as file:
+            parts[entry.filename] = file.read(entry.file_size + 1)
+    return parts
+
+
+def _check_name(name: str, known: Mapping[str, bytes]) -> None:
+    path = PurePosixPath(name)
+    plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
+    known_part = name in (_MANIFEST, _GRAPH, _PARAMETERS)
+    expected = known_part or path.parts[0] in _FOLDERS
+    if not plain or not expected or "\\" in name or name in known:
+        raise _Damage(f"unexpected part {name!r}")
+
+
+def _read_manifest(parts: Mapping[str, bytes]) -> Manifest:
+    data = _decode(_MANIFEST, parts, lambda value: value)
+    version = data.get("format") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        made_by = data.get("lmc", "a newer lmc")
+        raise LmcError(
+            error(
+                "artifact-too-new",
+                f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
+                help=f"it was made by lmc {made_by}: update lmc",
+            )
+        )
+    manifest: Manifest = _decode(_MANIFEST, parts, Manifest.model_validate)
+    return manifest
+
+
+def _check_hashes(manifest: Manifest, parts: Mapping[str, bytes]) -> None:
+    if missing := manifest.parts.keys() - parts.keys():
+        raise _Damage(f"`{min(missing)}` is missing")
+    for name, data in parts.items():
+        if name == _MANIFEST:
+            continue
+        if manifest.parts.get(name) != hashlib.sha256(data).hexdigest():
+            raise _Damage(f"`{name}` was changed after it was written")
+
+
+def _adapter_parts(parameters: Parameters) -> dict[str, bytes]:
+    """Files of the adapters that the parameters name; those of a server stay where they are."""
+    named = {module.adapter for module in parameters.modules.values() if module.adapter}
+    return {
+        f"adapters/{id}/{name}": data
+        for id in sorted(named)
+        if is_adapter_id(id)
+        for name, data in adapter_store().find(id).files().items()
+    }
+
+
+def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> None:
+    """Put the adapters into the store, from where engines load them."""
+    for module in parameters.modules.values():
+        id = module.adapter
+        if id is None or not is_adapter_id(id):
+            continue
+        names = {name: f"adapters/{id}/{name}" for name in adapters.FILES}
+        if missing := [path for path in names.values() if path not in parts]:
+            raise _Damage(f"`{missing[0]}` is missing")
+        files = {name: parts[path] for name, path in names.items()}
+        if adapters.adapter_id(files) != id:
+            raise _Damage(f"`adapters/{id}` has other contents than its name says")
+        adapter_store().add_files(files)
+
+
+def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
+    if name not in parts:
+        raise _Damage(f"`{name}` is missing")
+    try:
+        return read(json.loads(parts[name]))
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _Damage(f"`{name}`: {place}: {first['msg']}") from None
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+    ) as problem:
+        raise _Damage(f"`{name}` cannot be read ({type(problem).__name__})") from None
+
+
+def _read_parameters(data: Any) -> Parameters:
+    _ParametersPart.model_validate(data)
+    return Parameters.from_json(data)
+
+
+def _check_choices(graph: ProgramGraph, parameters: Parameters) -> None:
+    """A value that is no option could make a bounded loop endless."""
+    options = {choice.id: choice.options for choice in graph_choices(graph)}
+    for id, value in parameters.choices.items():
+        if value not in options.get(id, ()):
+            raise _Damage(f"`{_PARAMETERS}`: {value!r} is no option of `{id}`")
+
+
+def _check_shortcuts(graph: ProgramGraph, parameters: Parameters) -> None:
+    """A graph that stands in for itself, or for another kind of call, could do anything."""
+    for name, module in parameters.shortcuts.items():
+        whole, part = graph.graphs.get(name), graph.graphs.get(module)
+        if whole is None or part is None or not can_stand_in(part, whole):
+            raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot stand in for `{name}`")
+
+
+# --- what of a program an artifact is about ---
+
+
+def can_stand_in(module: Graph, whole: Graph) -> bool:
+    """Whether a module can answer in the place of a vote or refine: inputs and result are its."""
+    given = {port.name: port.type for port in whole.inputs}
+    needed = (port for port in module.inputs if not port.train and not port.has_default)
+    return (
+        whole.kind in ("vote", "refine")
+        and module.kind == "generate"
+        and module.result == whole.result
+        and all(given.get(port.name) == port.type for port in needed)
+    )
+
+
+def _all_nodes(graph: ProgramGraph) -> Iterator[Node]:
+    for one in graph.graphs.values():
+        yield from all_nodes(one)
+
+
+def _modules(graph: ProgramGraph) -> dict[str, tuple[Any, ...]]:
+    """What of each module must stay the same for its tuning to hold."""
+    found = {}
+    for node in _all_nodes(graph):
+        if node.op == "model":
+            slots: Slots = node.attrs["slots"]
+            found[slots.module] = (
+                node.attrs["role"],
+                tuple(node.attrs["names"]),
+                node.type,
+                slots.instruction,
+                slots.frozen,
+                slots.settings.get("reason"),
+            )
+    return found

@@ -1,0 +1,90 @@
+"""How much of each prompt is the same in every call: what provider and engine caches can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any
+
+from lmc.frozen import frozen
+from lmc.program.program import Program
+from lmc.program.prompting import Mirror
+from lmc.runtime.plan import Plan, PlannedNode
+from lmc.types import (
+    BoolType,
+    DictType,
+    EnumType,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    Type,
+    UnionType,
+)
+
+CHARS_A_TOKEN = 4  # about, of English
+CHARS_A_TEXT = 200  # what an input of type `str` is taken to have
+
+
+@frozen
+class PrefixShare:
+    """A module's prompt: about how many tokens, and which share of them comes first in every call.
+
+    The share is the hit rate of a prefix cache once a first call has filled it.
+    """
+
+    module: str
+    tokens: int
+    share: float
+
+
+def prefix_shares(program: Program) -> Iterator[PrefixShare]:
+    """One for each model call of a program, with texts of a usual length as inputs."""
+    mirror: Any = Mirror(program.graph)
+    executor = program.open_executor(mirror)
+    for name, graph in program.graph.graphs.items():
+        for planned in _model_nodes(executor.plan(graph)):
+            call = executor.module_call(planned)
+            texts = [
+                "".join(message["content"] for message in call.prompt(_inputs(planned, letter)))
+                for letter in "ab"
+            ]
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts)))
+            role = planned.node.attrs["role"]
+            words = name if role in ("generate", "critique") else f"{name}.{role}"
+            length = max(1, len(texts[0]))
+            yield PrefixShare(words, length // CHARS_A_TOKEN, shared / length)
+
+
+def _model_nodes(plan: Plan) -> Iterator[PlannedNode]:
+    for planned in plan.nodes:
+        if planned.node.op == "model":
+            yield planned
+        for body in planned.bodies.values():
+            yield from _model_nodes(body)
+
+
+def _inputs(planned: PlannedNode, letter: str) -> dict[str, Any]:
+    return {n: _some(t, letter) for n, t in zip(planned.node.attrs["names"], planned.types)}
+
+
+def _some(type: Type, letter: str) -> Any:
+    """A value of a type; values of two letters differ from their start."""
+    match type:
+        case IntType() | FloatType():
+            return ord(letter) - ord("a")
+        case BoolType():
+            return letter == "a"
+        case LiteralType(values=(first, *_)) | EnumType(variants=(first, *_)):
+            return first
+        case OptionalType(item=item) | UnionType(options=(item, *_)):
+            return _some(item, letter)
+        case ListType(item=item):
+            return [_some(item, letter)] * 3
+        case DictType(item=item):
+            return {letter: _some(item, letter)}
+        case RecordType(fields=fields):
+            return {field.name: _some(field.type, letter) for field in fields}
+    return letter * CHARS_A_TEXT

@@ -1,0 +1,300 @@
+"""Programs as Python objects: load, call, and get typed values back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.ir.graph import Graph, ProgramGraph
+from lmc.models.base import Backend
+from lmc.program.prompting import Mirror, first_prompt
+from lmc.prompts.spec import Message
+from lmc.requests.cache import Cache
+from lmc.requests.pool import ANY_MODEL, ModelPool
+from lmc.runtime.binding import bind_inputs
+from lmc.runtime.executor import Executor
+from lmc.runtime.parameters import Parameters
+from lmc.runtime.streaming import pieces
+from lmc.runtime.traces import Trace
+from lmc.runtime.votes.difficulty import Seat, seats
+from lmc.tasks.garbage import fewer_collections
+from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
+from lmc.tasks.together import for_all
+from lmc.types import StrType
+from lmc.values import InvalidValue, to_json, to_python
+
+if TYPE_CHECKING:
+    from lmc.check.program import CheckedProgram
+
+BATCH_IN_FLIGHT = 256
+Backends = Backend | Mapping[str, Backend]
+
+
+def load(
+    path: str | Path,
+    *,
+    model: str | None = None,
+    cache: bool | str | Path = True,
+    backend: Backends | None = None,
+    speculate: int = 0,
+) -> Program:
+    """Load a program (`.lmp`) or a compiled artifact (`.lmpc`); nothing of it is run.
+
+    `model` takes the place of every model of the program. `cache` False keeps no answers on disk, a
+    path keeps them there. `backend` answers instead of the models: of all, or by name. `speculate`
+    is how many calls may be under way at once before it is known that they are wanted.
+    Raises: LmcError with everything that is wrong with the program.
+    """
+    path = Path(path)
+    options: dict[str, Any] = {"model": model, "cache": cache, "backend": backend}
+    options["speculate"] = speculate
+    if path.suffix == ".lmpc":
+        return _load_artifact(path, options)
+    checked = check_file(path)
+    graph = lower_checked(checked)
+    return Program(graph, checked=checked, base_dir=path.resolve().parent, **options)
+
+
+def check_file(path: str | Path) -> CheckedProgram:
+    """Read, parse and check a file. Raises: LmcError with all errors found."""
+    from lmc.check import check_program, open_source
+
+    program, diagnostics = check_program(open_source(path))
+    errors = [d for d in diagnostics if d.severity == "error"]
+    if program is None or errors:
+        raise LmcError(*errors)
+    return program
+
+
+def lower_checked(program: CheckedProgram, *, passes: bool = True) -> ProgramGraph:
+    """The execution graph of a checked program, after the compiler's passes."""
+    from lmc.ir.lower import lower
+    from lmc.passes.pipeline import run_passes
+
+    graph = lower(program)
+    return run_passes(graph) if passes else graph
+
+
+def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
+    """The execution graph of a file: of a program, or the one an artifact holds."""
+    if Path(path).suffix == ".lmpc":
+        from lmc.program.artifact import Artifact
+
+        return Artifact.read(Path(path)).graph
+    return lower_checked(check_file(path), passes=passes)
+
+
+class Program:
+    """A loaded program; its modules and pipelines are attributes.
+
+    `program["name"]` gives those whose name is taken here, and imported ones (`file.name`).
+    """
+
+    def __init__(
+        self,
+        graph: ProgramGraph,
+        *,
+        parameters: Parameters | None = None,
+        checked: CheckedProgram | None = None,
+        base_dir: Path | None = None,
+        model: str | None = None,
+        cache: bool | str | Path = True,
+        backend: Backends | None = None,
+        speculate: int = 0,
+    ) -> None:
+        self.graph, self.checked, self.base_dir = graph, checked, base_dir
+        self.parameters = parameters or Parameters()
+        self.model, self._cache, self._backend = model, cache, backend
+        self.speculate = speculate
+
+    def __getattr__(self, name: str) -> Callee:
+        if name.startswith("_") or name not in self.graph.exports:
+            raise AttributeError(f"the program has no module or pipeline `{name}`")
+        return self[name]
+
+    def __getitem__(self, name: str) -> Callee:
+        return Callee(self, self.executor.graph(name))
+
+    @property
+    def backend(self) -> Backends | None:
+        """What answers in the place of the models it declares, where that was given."""
+        return self._backend
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.graph.exports]
+
+    def target(self, name: str | None = None) -> Callee:
+        """A module or pipeline by name; None is `main`, else the last one of the file."""
+        name = name or self.graph.main
+        if name is None:
+            raise LmcError(error("nothing-to-run", "the program has no module or pipeline"))
+        return self[name]
+
+    @cached_property
+    def pool(self) -> ModelPool:
+        """The program's models, opened at their first call; they live on lmc's event loop."""
+        pool = self.open_pool()
+        at_close(pool.close)
+        return pool
+
+    def close(self) -> None:
+        """Close connections and engines; the process's end does it too."""
+        pool = self.__dict__.pop("pool", None)
+        self.__dict__.pop("executor", None)
+        if pool is not None:
+            forget_closer(pool.close)
+            run_sync(pool.close())
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @cached_property
+    def executor(self) -> Executor:
+        """What runs the program with its parameters."""
+        return self.open_executor(self.pool)
+
+    def open_executor(self, pool: ModelPool) -> Executor:
+        """An executor over another pool, such as one with a budget."""
+        return Executor(
+            self.graph,
+            pool,
+            self.parameters,
+            model=self.model,
+            base_dir=self.base_dir,
+            speculate=self.speculate,
+        )
+
+    def open_pool(self, **more: Any) -> ModelPool:
+        """A pool of the program's models; `more` goes to `ModelPool`, such as a budget."""
+        backend = self._backend
+        backends = {ANY_MODEL: backend} if hasattr(backend, "generate") else backend
+        options = {"cache": self._open_cache(), "backends": backends, "base_dir": self.base_dir}
+        return ModelPool(self.graph.models, self.graph.default, **(options | more))
+
+    def _open_cache(self) -> Cache | None:
+        if self._cache is False:
+            return None
+        return Cache(None if self._cache is True else Path(self._cache))
+
+
+class Callee:
+    """A module or pipeline of a loaded program: call it with Python values."""
+
+    def __init__(self, program: Program, graph: Graph) -> None:
+        self.program, self.graph = program, graph
+
+    def __call__(self, *args: Any, **inputs: Any) -> Any:
+        """Run it and return its typed result. Raises: LmcError."""
+        return run_sync(self._typed(self._bind(args, inputs)))
+
+    async def acall(self, *args: Any, **inputs: Any) -> Any:
+        """The same from a coroutine, on any event loop."""
+        return await run_async(self._typed(self._bind(args, inputs)))
+
+    def batch(self, rows: Iterable[Any], *, return_exceptions: bool = False) -> list[Any]:
+        """Results of many inputs, run side by side, in their order.
+
+        A row is a mapping of inputs, or the value itself where there is only one input. With
+        `return_exceptions` a row that fails gives its LmcError, else the first failure stops all.
+        """
+        bound = [self._bind_row(row) for row in rows]
+        return run_sync(self._all(bound, return_exceptions=return_exceptions))
+
+    async def stream(self, *args: Any, **inputs: Any) -> AsyncIterator[str]:
+        """Pieces of the text as they are there; only for results of type `str`.
+
+        Where the result is not the answer of one call of a model (a vote, say), it comes in one
+        piece. Leaving the loop early cancels the run.
+        Raises: LmcError[not-supported] for other results.
+        """
+        if not isinstance(self.graph.result, StrType):
+            message = f"streaming of `{self.graph.result}` is not supported yet; only of `str`"
+            raise LmcError(error("not-supported", message, self.graph.span))
+        bound = self._bind(args, inputs)
+
+        async def start(hear: Callable[[str], None]) -> str:
+            text: str = await run_async(
+                self.program.executor.run(self.graph.name, bound, listener=hear)
+            )
+            return text
+
+        async with aclosing(pieces(start)) as stream:
+            async for piece in stream:
+                yield piece
+
+    def prompt(self, *args: Any, **inputs: Any) -> list[Message]:
+        """The messages of the first model call for these inputs; no model is called."""
+        mirror: Any = Mirror(self.program.graph)
+        executor = self.program.open_executor(mirror)
+        return run_sync(first_prompt(executor, self.graph, self._bind(args, inputs)))
+
+    def run_traced(
+        self, inputs: Mapping[str, Any], trace: Trace | None = None
+    ) -> tuple[Any, Trace]:
+        """The result as JSON, and what happened on the way; `trace` has it also on failure."""
+        trace = Trace() if trace is None else trace
+        return run_sync(self._run(self._bind((), inputs), trace)), trace
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{p.name}: {p.type}" for p in self.graph.inputs)
+        return f"<{self.graph.kind} {self.graph.name}({parameters}) -> {self.graph.result}>"
+
+    def _run(self, inputs: Mapping[str, Any], trace: Trace) -> Coroutine[Any, Any, Any]:
+        return self.program.executor.run(self.graph.name, inputs, trace=trace)
+
+    async def _typed(self, inputs: Mapping[str, Any], seat: Seat | None = None) -> Any:
+        run = self.program.executor.run(self.graph.name, inputs, seat=seat)
+        return to_python(self.graph.result, await run)
+
+    async def _all(self, rows: list[dict[str, Any]], *, return_exceptions: bool) -> list[Any]:
+        in_batch = seats(self.program.graph, self.graph, len(rows), BATCH_IN_FLIGHT)
+
+        async def one(number: int, inputs: dict[str, Any]) -> Any:
+            try:
+                return await self._typed(inputs, in_batch(number))
+            except LmcError as failure:
+                if return_exceptions:
+                    return failure
+                raise
+
+        with fewer_collections():
+            return await for_all(rows, one, in_flight=BATCH_IN_FLIGHT)
+
+    def _bind_row(self, row: Any) -> dict[str, Any]:
+        return self._bind((), row) if isinstance(row, Mapping) else self._bind((row,), {})
+
+    def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validated JSON inputs by name. Raises: LmcError[missing-input, unknown-input, …]."""
+        graph = self.graph
+        if len(args) > len(graph.inputs):
+            message = f"`{graph.name}` takes {len(graph.inputs)} inputs, not {len(args)}"
+            raise LmcError(error("too-many-inputs", message, graph.span))
+        given = {port.name: value for port, value in zip(graph.inputs, args)}
+        if twice := given.keys() & inputs.keys():
+            message = f"`{graph.name}` got its input `{min(twice)}` twice"
+            raise LmcError(error("duplicate-input", message, graph.span))
+        given |= inputs
+        bind_inputs(graph, given)
+        return {p.name: self._value(p, given[p.name]) for p in graph.inputs if p.name in given}
+
+    def _value(self, port: Any, value: Any) -> Any:
+        try:
+            return to_json(port.type, value)
+        except InvalidValue as problem:
+            message = f"`{self.graph.name}`: the input `{port.name}` is no `{port.type}`: {problem}"
+            raise LmcError(error("invalid-input", message, self.graph.span)) from None
+
+
+def _load_artifact(path: Path, options: dict[str, Any]) -> Program:
+    from lmc.program.artifact import Artifact
+
+    artifact = Artifact.read(path)
+    base_dir = path.resolve().parent
+    return Program(artifact.graph, parameters=artifact.parameters, base_dir=base_dir, **options)

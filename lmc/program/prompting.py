@@ -1,0 +1,59 @@
+"""The prompt of a run's first model call, found by running up to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.ir.graph import Graph, ProgramGraph
+from lmc.models.base import EMBEDDED, Answer, Capabilities, Request
+from lmc.prompts.spec import Message
+from lmc.runtime.executor import Executor
+
+
+class _Asked(Exception):
+    """Carries the first request out of the run."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.request = request
+
+
+class Mirror:
+    """Stands where a pool of models would, and opens none, so that no key is needed."""
+
+    def __init__(self, graph: ProgramGraph) -> None:
+        self._graph = graph
+
+    def bind(self, name: str | None) -> Any:
+        """What a module call is made ready with."""
+        settings = {**self._graph.default, **self._graph.models.get(name or "", {})}
+        backend = SimpleNamespace(capabilities=Capabilities(json_schema=True))
+        return SimpleNamespace(
+            name=name or "", model="", settings=settings, backend=backend,
+            keeping=lambda cache: False,
+        )  # fmt: skip
+
+    async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
+        """End the run with its first request. Raises: LmcError[no-prompt]."""
+        if request.messages[0]["role"] == EMBEDDED:
+            message = f"demonstrations are chosen by `{model}`, which is not asked for a preview"
+            raise LmcError(error("no-prompt", message))
+        raise _Asked(request)
+
+
+async def first_prompt(
+    executor: Executor, graph: Graph, inputs: Mapping[str, Any]
+) -> list[Message]:
+    """The messages of the first model call of an executor whose pool is a `Mirror`.
+
+    Raises: LmcError[no-prompt] where there is none.
+    """
+    try:
+        await executor.run(graph.name, inputs)
+    except _Asked as asked:
+        return list(asked.request.messages)
+    message = f"`{graph.name}` gives a result for these inputs without asking a model"
+    raise LmcError(error("no-prompt", message, graph.span))

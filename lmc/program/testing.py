@@ -1,0 +1,68 @@
+"""Running `test` blocks: offline where every model call is stubbed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import Diagnostic, LmcError, error
+from lmc.frozen import frozen
+from lmc.ir.graph import Graph, ProgramGraph, Test
+from lmc.ir.reach import reached_slots
+from lmc.runtime.executor import Executor
+from lmc.runtime.failures import CallFailure
+from lmc.runtime.scope import RunState, Scope
+from lmc.tasks.loop import run_sync
+
+if TYPE_CHECKING:
+    from lmc.program.program import Program
+
+
+@frozen
+class TestResult:
+    """One test: passed, or the diagnostics that say why not."""
+
+    __test__ = False  # not a pytest class
+
+    title: str
+    ok: bool
+    diagnostics: tuple[Diagnostic, ...] = ()
+    asked: tuple[str, ...] = ()  # modules that asked a model: not stubbed
+
+
+def run_tests(program: Program, pattern: str = "") -> Iterator[TestResult]:
+    """Run the tests whose title contains the pattern, in order."""
+    for test in program.graph.tests:
+        if pattern in test.title:
+            yield run_sync(run_test(program.executor, test))
+
+
+async def run_test(executor: Executor, test: Test) -> TestResult:
+    """Run one test; a failed assertion or any other failure makes it fail."""
+    asked: dict[str, None] = {}
+    try:
+        stubs = {name: await _value(executor, graph) for name, graph in test.stubs.items()}
+        run = RunState(stubs=stubs, observer=lambda call: asked.setdefault(call.module))
+        await executor.run_plan(executor.plan(test.graph), {}, Scope(run))
+    except LmcError as failure:
+        found = (*failure.diagnostics, *_advice(failure, test))
+        return TestResult(test.title, False, found, tuple(asked))
+    return TestResult(test.title, True, asked=tuple(asked))
+
+
+def unstubbed(program: ProgramGraph, test: Test) -> tuple[str, ...]:
+    """Modules whose model a test may ask: those it reaches and does not stub."""
+    return tuple(reached_slots(program, test.graph, test.stubs))
+
+
+async def _value(executor: Executor, graph: Graph) -> Any:
+    return await executor.run_plan(executor.plan(graph), {}, Scope(RunState()))
+
+
+def _advice(failure: LmcError, test: Test) -> Iterator[Diagnostic]:
+    if isinstance(failure, CallFailure) and failure.infrastructure:
+        message = (
+            f"`{failure.module}` is not stubbed in the test {test.title!r}, so it needs a model"
+        )
+        help = f"add `stub {failure.module} -> …`, or give a model that answers"
+        yield error("test-needs-model", message, test.graph.span, help=help)

@@ -1,0 +1,1 @@
+"""What a model call passes through: batching, cache, flights, budget, retries, deadlines."""

@@ -1,0 +1,240 @@
+"""Limits that are never passed: the worst case of a request is reserved before it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from lmc.diagnostics import Diagnostic, LmcError, error
+from lmc.frozen import frozen
+from lmc.requests.usage import Usage
+
+
+class BudgetExceeded(LmcError):
+    """The next request might pass a limit, so it was not sent."""
+
+
+class ModelBudgetExceeded(BudgetExceeded):
+    """A model has used up its own budget; its fallbacks may still be asked."""
+
+
+@frozen
+class Remaining:
+    """What is neither spent nor reserved; None where there is no limit."""
+
+    calls: int | None
+    tokens: int | None
+    usd: float | None
+    minutes: float | None
+
+
+class Reservation:
+    """A share of the budget set aside for one request; leaving the block settles it."""
+
+    __slots__ = ("_budget", "_settled", "worst")
+
+    def __init__(self, budget: Budget, worst: Usage) -> None:
+        self._budget, self.worst, self._settled = budget, worst, False
+
+    def settle(self, used: Usage) -> None:
+        """Put what was really used in the place of the worst case; later calls do nothing."""
+        if not self._settled:
+            self._settled = True
+            self._budget._settle(self.worst, used)
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # A request that failed gave no token counts, but it was made: its calls stay spent.
+        self.settle(Usage(calls=self.worst.calls))
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    worst: Usage
+    loop: asyncio.AbstractEventLoop
+    decided: asyncio.Future[None]
+    granted: bool = field(default=False)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is held by reservations at the moment."""
+
+    calls: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def add(self, worst: Usage, times: int = 1) -> None:
+        self.calls += times * worst.calls
+        self.tokens += times * worst.tokens
+        self.usd += times * worst.cost_usd
+
+
+_NOTHING = _Tally()
+
+
+class Budget:
+    """Limits on calls, tokens, US dollars and minutes of wall time; None means no limit.
+
+    A call is one sample of one request, whether the cache answers it or a model, so a repeated or
+    resumed run makes the same decisions as the first one. A request that does not fit beside what
+    is reserved waits until enough is settled, in order of arrival; it is refused when it cannot fit
+    at all. A failed request that is sent again is charged one more call for each time.
+    """
+
+    def __init__(
+        self,
+        calls: int | None = None,
+        tokens: int | None = None,
+        usd: float | None = None,
+        minutes: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.calls, self.tokens, self.usd, self.minutes = calls, tokens, usd, minutes
+        self.spent = Usage()
+        self._reserved = _Tally()
+        self._clock, self._start_s = clock, clock()
+        self._lock, self._waiters = threading.Lock(), deque[_Waiter]()
+
+    @classmethod
+    def within(cls, limits: Mapping[str, float], **own: float | None) -> Budget:
+        """A budget with the limits of these names; what is given besides goes before them."""
+        given = {**limits, **own}
+        calls, tokens = given.get("calls"), given.get("tokens")
+        return cls(
+            None if calls is None else int(calls),
+            None if tokens is None else int(tokens),
+            given.get("usd"),
+            given.get("minutes"),
+        )
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a request needs a bound on its tokens."""
+        return self.tokens is not None or self.usd is not None
+
+    def remaining(self) -> Remaining:
+        """Say what may still be reserved."""
+        spent, held = self.spent, self._reserved
+        return Remaining(
+            None if self.calls is None else max(0, self.calls - spent.calls - held.calls),
+            None if self.tokens is None else max(0, self.tokens - spent.tokens - held.tokens),
+            None if self.usd is None else max(0.0, self.usd - spent.cost_usd - held.usd),
+            None if self.minutes is None else max(0.0, self.minutes - self._elapsed_min()),
+        )
+
+    def fits(self, calls: int) -> bool:
+        """Whether so many further calls are within the limit on calls, and there is time left."""
+        left = self.remaining()
+        return (left.calls is None or calls <= left.calls) and left.minutes != 0.0
+
+    async def reserve(self, worst: Usage) -> Reservation:
+        """Set aside the worst case of a request. Raises: BudgetExceeded."""
+        waiter = self._take_or_queue(worst)
+        if waiter is not None:
+            await self._wait(waiter)
+        return Reservation(self, worst)
+
+    def charge(self, used: Usage) -> None:
+        """Spend at once, beside what is reserved: a request that is sent again.
+
+        Raises: BudgetExceeded.
+        """
+        with self._lock:
+            limit = self._passed(used, self._reserved)
+            if limit is not None:
+                raise BudgetExceeded(_exceeded(limit, self.spent))
+            self.spent += used
+
+    def _take_or_queue(self, worst: Usage) -> _Waiter | None:
+        with self._lock:
+            self._refuse_hopeless(worst)
+            if not self._waiters and self._passed(worst, self._reserved) is None:
+                self._reserved.add(worst)
+                return None
+            loop = asyncio.get_running_loop()
+            waiter = _Waiter(worst, loop, loop.create_future())
+            self._waiters.append(waiter)
+            return waiter
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        try:
+            await waiter.decided
+        except asyncio.CancelledError:
+            with self._lock:
+                if waiter.granted:
+                    self._reserved.add(waiter.worst, -1)
+                elif waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                self._decide_waiters()
+            raise
+        if not waiter.granted:
+            with self._lock:
+                self._refuse_hopeless(waiter.worst)
+
+    def _settle(self, worst: Usage, used: Usage) -> None:
+        with self._lock:
+            self._reserved.add(worst, -1)
+            self.spent += used
+            self._decide_waiters()
+
+    def _decide_waiters(self) -> None:
+        """Grant the first waiters that fit; send away those that no longer can."""
+        while self._waiters:
+            waiter = self._waiters[0]
+            hopeless = self._passed(waiter.worst) is not None
+            waiter.granted = self._passed(waiter.worst, self._reserved) is None
+            if not hopeless and not waiter.granted:
+                return
+            if waiter.granted:
+                self._reserved.add(waiter.worst)
+            self._waiters.popleft()
+            waiter.loop.call_soon_threadsafe(_decide, waiter.decided)
+
+    def _refuse_hopeless(self, worst: Usage) -> None:
+        limit = self._passed(worst)
+        if limit is not None:
+            raise BudgetExceeded(_exceeded(limit, self.spent))
+
+    def _passed(self, worst: Usage, held: _Tally = _NOTHING) -> str | None:
+        """Name the limit that a request would pass beside what is spent and held."""
+        spent = self.spent
+        if self.calls is not None and spent.calls + held.calls + worst.calls > self.calls:
+            return f"{self.calls} calls"
+        if self.tokens is not None and spent.tokens + held.tokens + worst.tokens > self.tokens:
+            return f"{self.tokens} tokens"
+        if self.usd is not None and spent.cost_usd + held.usd + worst.cost_usd > self.usd + 1e-9:
+            return f"{self.usd} US dollars"
+        if self.minutes is not None and self._elapsed_min() >= self.minutes:
+            return f"{self.minutes} minutes"
+        return None
+
+    def _elapsed_min(self) -> float:
+        return (self._clock() - self._start_s) / 60
+
+
+def _decide(decided: asyncio.Future[None]) -> None:
+    if not decided.done():
+        decided.set_result(None)
+
+
+def _exceeded(limit: str, spent: Usage) -> Diagnostic:
+    used = f"{spent.calls} calls, {spent.tokens} tokens, {spent.cost_usd:.4f} USD so far"
+    return error(
+        "budget-exceeded",
+        f"the budget of {limit} leaves no room for the next request ({used})",
+        help="raise the limit, or start again: answers that were paid for come from the cache",
+    )

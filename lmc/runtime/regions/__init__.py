@@ -1,0 +1,1 @@
+"""The regions of a graph, one kind a file: how each runs its bodies."""

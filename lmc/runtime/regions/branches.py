@@ -1,0 +1,63 @@
+"""Conditions, maps and loops."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lmc.runtime.plan import PlannedNode, free_values, variable_names
+from lmc.runtime.scope import Scope
+from lmc.tasks.together import MAX_IN_FLIGHT, for_all
+
+if TYPE_CHECKING:
+    from lmc.runtime.machine import Machine
+
+_DROPPED = object()  # an item that the filter of a map left out
+
+
+async def perform_cond(
+    machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
+) -> Any:
+    """Only the branch that is taken runs."""
+    body = planned.bodies["then" if args[0] else "otherwise"]
+    return await machine.run_plan(body, free_values(planned.node, args, 1), scope)
+
+
+async def perform_map(
+    machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
+) -> list[Any]:
+    """Items in parallel; each is filtered first."""
+    count = planned.node.attrs["count"]
+    free, names = free_values(planned.node, args, count), variable_names(planned.node)
+    keep, item = planned.bodies.get("filter"), planned.bodies["item"]
+
+    async def work(index: int, row: tuple[Any, ...]) -> Any:
+        env = free | dict(zip(names, row))
+        if keep is not None and not await machine.run_plan(keep, env, scope.at(index, 0)):
+            return _DROPPED
+        return await machine.run_plan(item, env, scope.at(index, 1))
+
+    in_flight = planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
+    results = await for_all(list(zip(*args[:count])), work, in_flight=in_flight)
+    return [value for value in results if value is not _DROPPED]
+
+
+async def perform_loop(
+    machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
+) -> Any:
+    """One state after another; `until` is asked before each round, the first one included.
+
+    Where `until` makes calls, the round after it may begin on speculation.
+    """
+    name, bound = planned.node.attrs["name"], machine.resolve(planned.node.attrs["bound"])
+    body, until = planned.bodies["body"], planned.bodies.get("until")
+    state, free = args[0], free_values(planned.node, args, 1)
+    for i in range(bound):
+        env = {**free, name: state}
+        async with machine.speculation.begun(
+            until, body, partial(machine.run_plan, body, env, scope.at(i, 1))
+        ) as next_state:
+            if until is not None and await machine.run_plan(until, env, scope.at(i, 0)):
+                break
+            state = await next_state()
+    return state

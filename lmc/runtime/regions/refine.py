@@ -1,0 +1,129 @@
+"""A refinement: draft, judge, revise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError
+from lmc.ir.functions import canonical
+from lmc.runtime.failures import is_own
+from lmc.runtime.plan import Plan, PlannedNode
+from lmc.runtime.scope import Scope
+from lmc.types import score_type
+
+if TYPE_CHECKING:
+    from lmc.runtime.machine import Machine
+
+
+async def perform_refine(
+    machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
+) -> Any:
+    """Draft, judge, revise; gives the draft that passed, else the best-scored, else the last.
+
+    Where a verdict or a revision gives no usable answer, the drafts that are there have to do.
+    Where `until` makes calls, the revision may begin on speculation.
+    """
+    env = dict(zip(planned.node.attrs["names"], args))
+    stop = machine.resolve(planned.node.attrs.get("stop_early"))
+    refinement = _Refinement(machine, planned.bodies, env, scope, stop)
+    chosen = await refinement.run(machine.resolve(planned.node.attrs["rounds"]))
+    scope.note(
+        drafts=refinement.drafts, checks=refinement.checks, chosen=chosen, failed=refinement.failed
+    )
+    return refinement.drafts[chosen]
+
+
+class _Refinement:
+    """The drafts of one refine and what was said of each."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        bodies: Mapping[str, Plan],
+        env: Mapping[str, Any],
+        scope: Scope,
+        stop: str | None,
+    ) -> None:
+        self.machine, self.bodies, self.env, self.scope = machine, bodies, env, scope
+        self.stop = stop
+        self.drafts: list[Any] = []
+        self.checks: list[Any] = []
+        self.failed: str | None = None  # why it ended early
+
+    async def run(self, rounds: int) -> int:
+        """Index of the draft to return."""
+        self.drafts.append(await self._body("draft", 0, {}))
+        try:
+            return await self._improve(rounds)
+        except LmcError as failure:
+            if not is_own(failure):
+                raise
+            self.failed = str(failure)
+        return self._best()
+
+    async def _improve(self, rounds: int) -> int:
+        for i in range(rounds):
+            await self._judge(i)
+            async with self.machine.speculation.begun(
+                self.bodies.get("until"),
+                self.bodies["revise"],
+                partial(self._body, "revise", i + 1, self._said(i)),
+            ) as revised:
+                if await self._passes(i):
+                    return i
+                if i and self._is_idle():
+                    return self._best()
+                self.drafts.append(await revised())
+        if rounds and self._scored:
+            await self._judge(rounds)
+            if await self._passes(rounds):
+                return rounds
+        return self._best()
+
+    async def _judge(self, i: int) -> None:
+        self.checks.append(await self._body("check", i, {"draft": self.drafts[i]}))
+
+    async def _passes(self, i: int) -> bool:
+        """Whether a draft will do; without `until`, the verdict's `ok` decides."""
+        if "until" in self.bodies:
+            return bool(await self._body("until", i, self._said(i)))
+        return bool(_field(self.checks[i], "ok"))
+
+    def _is_idle(self) -> bool:
+        """Whether the last revision changed nothing, or was not judged to be better."""
+        match self.stop:
+            case "fixed_point":
+                return canonical(self.drafts[-1]) == canonical(self.drafts[-2])
+            case "no_gain":
+                before, after = (_field(check, "score") for check in self.checks[-2:])
+                return bool(after <= before)
+        return False
+
+    def _said(self, i: int) -> dict[str, Any]:
+        return {"draft": self.drafts[i], "check": self.checks[i]}
+
+    @property
+    def _scored(self) -> bool:
+        """Whether judging the last draft can still tell which one to return."""
+        return score_type(self.bodies["check"].graph.result) is not None
+
+    def _best(self) -> int:
+        """The best-scored draft, the later one of equals; the last where there are no scores."""
+        scores = [_field(check, "score") for check in self.checks]
+        if len(scores) < len(self.drafts) or any(score is None for score in scores):
+            return len(self.drafts) - 1
+        return max(range(len(scores)), key=lambda i: (scores[i], i))
+
+    async def _body(self, name: str, round: int, more: Mapping[str, Any]) -> Any:
+        body = self.bodies[name]
+        place = self.scope.at(round, _BODIES.index(name))
+        return await self.machine.run_plan(body, {**self.env, **more}, place)
+
+
+_BODIES = ("draft", "check", "until", "revise")
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None

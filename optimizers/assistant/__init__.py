@@ -1,0 +1,1 @@
+"""Asking a model to propose and judge: instructions, descriptions, preferences."""

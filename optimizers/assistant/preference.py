@@ -1,0 +1,99 @@
+"""A metric without labels: whether an answer is better than that of the program as written.
+
+A model compares the two in both orders (Zheng et al. 2023, arXiv 2306.05685, section 3.4, on the
+bias of position); a verdict that turns with the order is a draw, and equal answers are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, error
+from lmc.ir.provenance import reached_modules
+from lmc.measure.metric_functions import Score
+from lmc.optimizers.assistant.ask import Assistant, Question
+from lmc.optimizers.assistant.describing import value_text
+from lmc.runtime.executor import Executor
+from lmc.runtime.parameters import Parameters
+
+if TYPE_CHECKING:
+    from lmc.ir.graph import Graph
+    from lmc.program.program import Program
+
+NAME = "preference"
+_FIRST = {"first": 0.0, "equal": 0.5, "second": 1.0}  # what a verdict says of the second answer
+
+
+def against_as_written(program: Program, graph: Graph) -> Preference:
+    """The metric for a compiled program: its answers against those of its source.
+
+    Raises: LmcError[nothing-to-compare] where there is no difference to judge.
+    """
+    if program.parameters == Parameters():
+        message = "`preference` compares with the program as written, and this is that program"
+        raise LmcError(error("nothing-to-compare", message, help="measure an artifact with it"))
+    before = Executor(program.graph, program.pool, model=program.model, base_dir=program.base_dir)
+    models = [name for name in before.models(graph.name) if name is not None]
+    assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)
+    modules = reached_modules(program.graph, graph.name).values()
+    task = "\n\n".join(module.slots.instruction for module in modules)
+    names = [port.name for port in graph.inputs]
+
+    async def answer(inputs: Mapping[str, Any]) -> Any:
+        return await before.run(graph.name, inputs)
+
+    return Preference(assistant, task, names, answer)
+
+
+async def _keep_nothing(answered: Sequence[Any]) -> None:
+    pass
+
+
+async def preferred(
+    assistant: Assistant,
+    task: str,
+    pairs: Sequence[tuple[Mapping[str, Any], Any, Any]],
+    judge: str | None = None,
+) -> list[float]:
+    """For inputs with two answers each: 1 where the second one is better, 0 worse, 0.5 a draw."""
+    questions: list[Question] = []
+    for inputs, one, other in pairs:
+        for first, second in ((one, other), (other, one)) if one != other else ():
+            shown = {"inputs": value_text(inputs), "task": task}
+            shown |= {"first": value_text(first), "second": value_text(second)}
+            questions.append(Question("prefer", shown))
+    verdicts = iter(await assistant.ask(questions, judge))
+    found = []
+    for _, one, other in pairs:
+        if one == other:
+            found.append(0.5)
+            continue
+        straight, turned = next(verdicts), next(verdicts)
+        score = (_FIRST.get(straight, 0.5) + 1 - _FIRST.get(turned, 0.5)) / 2
+        found.append(score if score in (0.0, 1.0) else 0.5)
+    return found
+
+
+@dataclass(slots=True)
+class Preference:
+    """The metric of this name; the program as written answers each row once."""
+
+    assistant: Assistant
+    task: str
+    inputs: Sequence[str]
+    answer: Callable[[Mapping[str, Any]], Awaitable[Any]]
+    name: str = NAME
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    async def score(
+        self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
+    ) -> Score:
+        """1 for an answer that is better than before, 0 for a worse one, 0.5 for a draw."""
+        inputs = {name: gold[name] for name in self.inputs if name in gold}
+        key = value_text(inputs)
+        if key not in self._known:
+            self._known[key] = await self.answer(inputs)
+        (value,) = await preferred(self.assistant, self.task, [(inputs, self._known[key], pred)])
+        return Score(value)

@@ -1,0 +1,1 @@
+"""Comparing candidates: trials, races, stopping by betting, Bayesian search, the gate."""

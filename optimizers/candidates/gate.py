@@ -1,0 +1,96 @@
+"""The gate: what was chosen on some rows has to prove itself on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lmc.measure.figures import Comparison, Difference, Figure
+from lmc.measure.statistics import mean_interval, paired_difference, paired_p_value
+
+if TYPE_CHECKING:
+    from lmc.measure.evaluate import RowResult
+
+# The gate asks "better?", which is a one-sided test, at 5 %: a two-sided one at 10 %.
+GATE_LEVEL = 0.90
+MIN_CONFIRM_ROWS = 8  # fewer rows prove nothing
+
+
+def compare(
+    before: Sequence[RowResult], after: Sequence[RowResult], *, level: float = 0.95
+) -> Comparison | None:
+    """Both figures and their paired difference, over the rows that both have a score for.
+
+    None where there is no such row.
+    """
+    first = {r.id: r.value for r in before if r.value is not None}
+    pairs = [(first[r.id], r.value) for r in after if r.value is not None and r.id in first]
+    if not pairs:
+        return None
+    series = [b for b, _ in pairs], [a for _, a in pairs]
+    low, high = paired_difference(*series, level=level)
+    difference = Difference(
+        mean=sum(a - b for b, a in pairs) / len(pairs),
+        low=low,
+        high=high,
+        p_value=paired_p_value(*series),
+        rows=len(pairs),
+    )
+    return Comparison(before=figure(before), after=figure(after), difference=difference)
+
+
+def figure(results: Sequence[RowResult]) -> Figure:
+    """The mean score of some rows with its 95 % interval."""
+    values = [r.value for r in results if r.value is not None]
+    low, high = mean_interval(values)
+    failed = sum(bool(r.failed) for r in results)
+    mean = sum(values) / len(values)
+    calls = sum(r.usage.calls for r in results) / len(results)
+    return Figure(mean=mean, low=low, high=high, rows=len(values), failed=failed, calls=calls)
+
+
+def passes(comparison: Comparison | None) -> bool:
+    """Whether a candidate beats what stood before, and not by the luck of a few rows."""
+    return (
+        comparison is not None
+        and comparison.difference.rows >= MIN_CONFIRM_ROWS
+        and comparison.difference.low > 0
+        and comparison.difference.p_value <= 1 - GATE_LEVEL
+    )
+
+
+def passes_cheaper(
+    comparison: Comparison | None,
+    before: Sequence[RowResult],
+    after: Sequence[RowResult],
+    margin: float,
+) -> bool:
+    """Whether a candidate costs less and loses less than `margin`, as far as the rows can tell."""
+    return (
+        comparison is not None
+        and comparison.difference.rows >= MIN_CONFIRM_ROWS
+        and comparison.difference.low > -margin
+        and sum(r.usage.tokens for r in after) < sum(r.usage.tokens for r in before)
+    )
+
+
+def gate_words(comparison: Comparison | None, accepted: bool, margin: float | None = None) -> str:
+    """The decision in a sentence; with a `margin`, a lower cost was asked for, not a gain."""
+    if comparison is None:
+        return "kept as it was: no row was scored both before and after"
+    d = comparison.difference
+    if d.rows < MIN_CONFIRM_ROWS:
+        return f"kept as it was: {d.rows} rows are too few to confirm a gain"
+    gain = f"{signed(d.mean)} on {d.rows} rows that did not choose it"
+    figures = f"{gain} (interval {signed(d.low)} to {signed(d.high)})"
+    if margin is not None:
+        before, after = comparison.before.calls, comparison.after.calls
+        cost = f"{before:.3g} -> {after:.3g} calls a row, {figures}"
+        lost = f"may lose more than {margin:g}, or costs as much: {cost}; kept as it was"
+        return f"accepted: {cost}" if accepted else lost
+    return f"accepted: {figures}" if accepted else f"no significant gain: {figures}; kept as it was"
+
+
+def signed(points: float) -> str:
+    """A difference of scores with its sign."""
+    return f"{points:+.3f}"

@@ -1,0 +1,201 @@
+"""Paired racing: candidates meet on the same few rows, clear losers go, near-ties get more rows.
+
+A candidate is dropped when the rows so far speak against it beyond doubt (`betting`), or when it
+scores exactly as another one does. Where the budget does not reach for all that are left, the worse
+half goes (successive halving, Jamieson & Talwalkar 2016, arXiv 1502.07943). The incumbent is never
+dropped, so the winner is compared with it on all rows that were used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lmc.frozen import frozen
+from lmc.optimizers.candidates.betting import evidence_of_loss
+from lmc.optimizers.candidates.trials import Trials
+from lmc.optimizers.events import CandidateScored, Dropped, LeaderChanged
+from lmc.runtime.parameters import Parameters
+
+if TYPE_CHECKING:
+    from lmc.measure.rows import Row
+    from lmc.optimizers.base import Context
+
+FIRST_ROWS = 8  # of the first rung
+GROWTH = 1.25  # of the rows, from rung to rung
+ALPHA = 1.0  # shared out among the candidates: bounds loosely, measured 0 to 3 % (bench/racing.py)
+TWIN_ROWS = 24  # from so many rows on, and most of all, equal scores make two candidates one
+PERFECT_ROWS = 32  # from so many on, of those that are right on all rows one is enough
+
+
+@frozen
+class Candidate:
+    """Parameters under a name; of equals the smaller one wins (demonstrations, or calls)."""
+
+    name: str
+    parameters: Parameters
+    size: float = 0
+
+
+@frozen
+class Standing:
+    """How a candidate did: its mean, and its mean gain on the incumbent over the rows both have."""
+
+    candidate: Candidate
+    mean: float
+    gain: float
+    rows: int
+
+
+Scores = Mapping[str, float]  # by row
+
+
+def rungs(rows: int, done: int = 0) -> list[int]:
+    """How many rows have been run after each rung that is to come, the last one being all."""
+    found = []
+    while done < rows:
+        done = min(rows, max(FIRST_ROWS, done + 4, int(done * GROWTH)))
+        found.append(done)
+    return found
+
+
+def halving_runs(known: Sequence[int], rows: int, done: int = 0) -> int:
+    """Runs that a race takes when the last half of the candidates goes at each rung.
+
+    `known` says on how many rows each has been run before, the incumbent first.
+    """
+    incumbent, *alive = known
+    total = max(0, rows - max(done, incumbent))
+    for rung in rungs(rows, done):
+        total += sum(max(0, rung - max(done, before)) for before in alive)
+        done, alive = rung, alive[: max(1, (len(alive) + 1) // 2)]
+    return total
+
+
+def affordable(known: Sequence[int], rows: int, runs: float, done: int = 0) -> int:
+    """The most candidates that can go on to the end of a race."""
+    count = len(known) - 1
+    while count and halving_runs(known[: count + 1], rows, done) > runs:
+        count -= 1
+    return count
+
+
+def affordable_rows(rows: int, known: Sequence[int], runs: float) -> int:
+    """On how many rows two candidates (or one, where there is one) can meet.
+
+    None, where these would be so few that chance alone would choose.
+    """
+    least = min(FIRST_ROWS, rows)
+    while rows >= least and halving_runs(known[:3], rows) > runs:
+        rows -= 1
+    return rows if len(known) > 1 and rows >= least else 0
+
+
+async def race(
+    incumbent: Candidate,
+    candidates: Sequence[Candidate],
+    rows: Sequence[Row],
+    trials: Trials,
+) -> tuple[Standing, Standing]:
+    """The best candidate (it may be the incumbent) and the incumbent, each with its figures.
+
+    Candidates stand in order of preference: where the budget asks for fewer, the last ones go.
+    Raises: BudgetExceeded.
+    """
+    total = affordable_rows(
+        len(rows), _known([incumbent, *candidates], rows, trials), trials.runs_left()
+    )
+    first = Standing(incumbent, 0.0, 0.0, 0)
+    ranked: list[Standing] = []
+    alive, done = list(candidates), 0
+    limit = math.log(max(1, len(candidates)) / ALPHA)
+    for rung in rungs(total):
+        known = _known([incumbent, *alive], rows, trials)
+        count = affordable(known, total, trials.runs_left(), done)
+        _announce(trials, (s for s in ranked if s.candidate in alive[count:]), "budget")
+        alive = alive[:count]
+        if not alive:
+            break
+        entrants = [incumbent, *alive]
+        stage = f"{len(entrants)} candidates on {rung} rows"
+        scores = await trials.scores(stage, [c.parameters for c in entrants], rows[:rung])
+        first, *others = [_standing(c, s, scores[0]) for c, s in zip(entrants, scores)]
+        ranked = sorted(others, key=_order)
+        by_name = {c.name: s for c, s in zip(entrants, scores)}
+        kept = _kept(first, ranked, by_name, rows[:rung], total, limit)
+        _announce(trials, [first, *(s for s in ranked if s in kept or rung == total)])
+        _announce(trials, (s for s in ranked if s not in kept and rung < total), "lost")
+        alive, done = [s.candidate for s in kept], rung
+        if len(kept) == 1:
+            pair = by_name[incumbent.name], by_name[alive[0].name]
+            if _evidence(*pair, rows, total) >= limit:
+                break
+    return min([first, *ranked], key=_order), first
+
+
+async def best_of(
+    incumbent: Candidate, candidates: Sequence[Candidate], context: Context
+) -> Parameters:
+    """Race on the rows that select; the parameters of the winner. Raises: BudgetExceeded."""
+    best, first = await race(incumbent, candidates, context.select, context.trials)
+    if best.candidate is incumbent or best.gain <= 0:
+        return incumbent.parameters
+    name, totals = best.candidate.name, context.trials.totals()
+    context.report(LeaderChanged(name, best.mean, first.mean, best.rows, totals=totals))
+    return best.candidate.parameters
+
+
+def _known(entrants: Sequence[Candidate], rows: Sequence[Row], trials: Trials) -> list[int]:
+    return [len(trials.known(entrant.parameters, rows)) for entrant in entrants]
+
+
+def _kept(
+    first: Standing,
+    ranked: Sequence[Standing],
+    scores: Mapping[str, Scores],
+    rows: Sequence[Row],
+    total: int,
+    limit: float,
+) -> list[Standing]:
+    """Those that may still turn out to be the best."""
+    leader = min([first, *ranked], key=_order)
+    lead = scores[leader.candidate.name]
+    kept: list[Standing] = []
+    for standing in ranked:
+        own = scores[standing.candidate.name]
+        others = [scores[other.candidate.name] for other in (first, *kept)]
+        enough = len(own) >= max(TWIN_ROWS, 0.75 * total)
+        perfect = len(own) >= PERFECT_ROWS and min(own.values()) == 1.0
+        twin = (enough or perfect) and own in others
+        lost = math.isinf(standing.gain) or _evidence(own, lead, rows, total) >= limit
+        if not twin and not lost:
+            kept.append(standing)
+    return kept
+
+
+def _evidence(own: Scores, lead: Scores, rows: Sequence[Row], total: int) -> float:
+    """How strongly the scores so far say that one is worse than the leader."""
+    gaps = [own[row.id] - lead[row.id] for row in rows if row.id in own and row.id in lead]
+    widest = max(1.0, *map(abs, gaps)) if gaps else 1.0
+    return evidence_of_loss([gap / widest for gap in gaps], total)
+
+
+def _announce(trials: Trials, standings: Iterable[Standing], dropped: Dropped = "") -> None:
+    totals = trials.totals()
+    for s in standings:
+        name, parameters = s.candidate.name, s.candidate.parameters
+        trials.report(CandidateScored(name, s.mean, s.rows, parameters, dropped, totals=totals))
+
+
+def _standing(candidate: Candidate, scores: Scores, incumbent: Scores) -> Standing:
+    """Rows that the infrastructure lost for one of the two say nothing about either."""
+    gains = [score - incumbent[id] for id, score in scores.items() if id in incumbent]
+    if 2 * len(gains) < len(incumbent) or not scores:
+        return Standing(candidate, 0.0, float("-inf"), len(gains))
+    mean = sum(scores.values()) / len(scores)
+    return Standing(candidate, mean, sum(gains) / len(gains) if gains else 0.0, len(scores))
+
+
+def _order(standing: Standing) -> tuple[float, float, str]:
+    return -standing.gain, standing.candidate.size, standing.candidate.name

@@ -1,0 +1,1 @@
+"""A compilation from its task to its result: steps, guards, run folder, history."""

@@ -1,0 +1,113 @@
+"""Guards: other metrics and other data on which a new result must not do worse.
+
+A metric that is not the one improved shows reward hacking; rows of an old task show forgetting. A
+result that loses on one of them, by more than chance, is not taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.frozen import frozen
+from lmc.measure.evaluate import RowResult
+from lmc.optimizers.candidates.gate import GATE_LEVEL, compare, signed
+from lmc.optimizers.candidates.trials import Trials
+from lmc.program.measuring import find_data, find_metric
+
+if TYPE_CHECKING:
+    from lmc.check.program import OptimizeDef
+    from lmc.ir.graph import Graph
+    from lmc.measure.metrics import Metric
+    from lmc.measure.rows import Row
+    from lmc.program.measuring import Data
+    from lmc.program.program import Program
+    from lmc.runtime.executor import Executor
+    from lmc.runtime.parameters import Parameters
+
+
+@frozen
+class Guard:
+    """A metric on the rows at hand, or other rows under the metric that is improved."""
+
+    name: str
+    metric: Metric | None = None
+    rows: tuple[Row, ...] = ()
+
+
+def find_guards(
+    program: Program,
+    graph: Graph,
+    names: Sequence[str],
+    declared: OptimizeDef | None,
+    data: Data,
+    seed: int,
+) -> tuple[Guard, ...]:
+    """The metrics and datasets of these names. Raises: LmcError[unknown-guard, row-mismatch]."""
+    return tuple(_find(program, graph, name, declared, data, seed) for name in names)
+
+
+def _find(
+    program: Program, graph: Graph, name: str, declared: OptimizeDef | None, data: Data, seed: int
+) -> Guard:
+    datasets = program.checked.datasets if program.checked else {}
+    if name not in datasets:
+        try:
+            return Guard(name, metric=find_metric(program, graph, name, declared, data))
+        except LmcError as problem:
+            if problem.diagnostics[0].code != "unknown-metric":
+                raise
+            near = did_you_mean(name, [*datasets, *program.graph.metrics])
+            help = f"did you mean `{near}`?" if near else None
+            message = f"the guard `{name}` is no metric and no dataset"
+            raise LmcError(error("unknown-guard", message, help=help)) from None
+    other = find_data(program, graph, name, declared, seed)
+    if set(other.columns) != set(data.columns):
+        have, need = ", ".join(other.columns), ", ".join(data.columns)
+        message = f"the rows of the guard `{name}` have {have}; the metric needs {need}"
+        raise LmcError(error("row-mismatch", message))
+    return Guard(name, rows=tuple(other.part("dev" if other.declared_parts else "all")))
+
+
+async def fallen(
+    guards: Sequence[Guard],
+    trials: Trials,
+    judge: Executor,
+    before: Parameters,
+    after: Parameters,
+    rows: Sequence[Row],
+) -> list[str]:
+    """The guards on which the second parameters lose by more than chance, in words.
+
+    Raises: BudgetExceeded.
+    """
+    found = []
+    for guard in guards:
+        used = guard.rows or rows
+        pair = await trials.results(f"guard {guard.name}", [before, after], used)
+        if guard.metric is not None:
+            pair = [await _scored_by(guard.metric, judge, results, used) for results in pair]
+        comparison = compare(*pair, level=GATE_LEVEL)
+        if comparison is not None and (d := comparison.difference).high < 0:
+            found.append(
+                f"{guard.name} falls by {-d.mean:.3f} on {d.rows} rows"
+                f" (interval {signed(d.low)} to {signed(d.high)})"
+            )
+    return found
+
+
+async def _scored_by(
+    metric: Metric, judge: Executor, results: Sequence[RowResult], rows: Sequence[Row]
+) -> list[RowResult]:
+    """The same results under another metric; rows that gave no result stay as they are."""
+    values = {row.id: row.values for row in rows}
+    return [
+        result
+        if result.failed
+        else replace(
+            result, value=float((await metric.score(values[result.id], result.pred, judge)).value)
+        )
+        for result in results
+    ]

@@ -1,0 +1,1 @@
+"""What is learnt from runs: demonstrations, hints, rounds of training, their health."""

@@ -1,0 +1,177 @@
+"""Where demonstrations come from: labelled rows, and calls of runs whose result was accepted."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmc.ir.graph import ProgramGraph
+from lmc.ir.provenance import Module, Provenance, result_provenance
+from lmc.measure.metrics import GOLD_NAMES
+from lmc.prompts.spec import BARE, REASONING, Demo
+from lmc.traces.selectors import consistent_calls
+from lmc.traces.store import Run
+from lmc.types import RecordType
+from lmc.values import InvalidValue, validate
+
+
+@dataclass(slots=True)
+class DemoPool:
+    """Demonstrations by module, in the order they were found, none twice for the same inputs."""
+
+    by_module: dict[str, dict[str, Demo]] = field(default_factory=dict)
+
+    def add(self, module: str, demo: Demo) -> None:
+        """Add one, unless the module has one for the same inputs."""
+        self.by_module.setdefault(module, {}).setdefault(_key(demo.inputs), demo)
+
+    def of(self, module: str) -> list[Demo]:
+        """The demonstrations of a module."""
+        return list(self.by_module.get(module, {}).values())
+
+    def under(self, other: DemoPool) -> DemoPool:
+        """Both pools; for the same inputs the other one's demonstration counts."""
+        names = dict.fromkeys([*other.by_module, *self.by_module])
+        return DemoPool({n: self.by_module.get(n, {}) | other.by_module.get(n, {}) for n in names})
+
+    def only(self, names: Container[str]) -> DemoPool:
+        """The demonstrations of some modules."""
+        return DemoPool({n: demos for n, demos in self.by_module.items() if n in names})
+
+    def __bool__(self) -> bool:
+        return any(self.by_module.values())
+
+
+def labeled_pool(program: ProgramGraph, target: str, rows: Iterable[Any]) -> DemoPool:
+    """Rows whose fields are the inputs and outputs of a module that gives the target's result."""
+    pool = DemoPool()
+    provenance = result_provenance(program, target)
+    names = input_names(program, target)
+    for row in rows:
+        for labelled in provenance.values():
+            inputs = {name: row.values.get(o) for name, o in labelled.inputs.items() if o}
+            outputs = gold_outputs(labelled, row.values, names)
+            if outputs is not None and len(inputs) == len(labelled.inputs):
+                pool.add(
+                    labelled.module.name, demo_of(labelled.module, inputs, outputs, f"row {row.id}")
+                )
+    return pool
+
+
+def example_pool(modules: Mapping[str, Module]) -> DemoPool:
+    """The `example` declarations of the source."""
+    pool = DemoPool()
+    for module in modules.values():
+        for inputs, result in module.slots.demos:
+            pool.add(module.name, demo_of(module, inputs, as_outputs(module, result), "example"))
+    return pool
+
+
+def traced_demos(run: Run, modules: Mapping[str, Module]) -> list[tuple[str, Demo]]:
+    """A demonstration for every call of an accepted run that agrees with its result."""
+    found = []
+    for call in consistent_calls(run.trace):
+        module = modules.get(call.module)
+        if module is not None and call.outputs is not None:
+            origin = f"row {run.row}, call {call.id}"
+            found.append((call.module, demo_of(module, call.inputs, call.outputs, origin)))
+    return found
+
+
+def corrected_demos(
+    run: Run, provenance: Mapping[str, Provenance], target_inputs: Container[str]
+) -> list[tuple[str, Demo]]:
+    """The label of a row under the inputs that a run gave the module which answers.
+
+    For modules with inputs that are computed on the way, which no row has.
+    """
+    found = []
+    for call in run.trace.calls:
+        labelled = provenance.get(call.module)
+        if labelled is None or all(labelled.inputs.values()):
+            continue
+        outputs = gold_outputs(labelled, run.values, target_inputs)
+        if outputs is not None:
+            origin = f"row {run.row} (label), call {call.id}"
+            found.append((call.module, demo_of(labelled.module, call.inputs, outputs, origin)))
+    return found
+
+
+def gold_outputs(
+    labelled: Provenance, values: Mapping[str, Any], target_inputs: Container[str]
+) -> dict[str, Any] | None:
+    """The outputs of a module as a row labels them; None where it does not, or not all.
+
+    The label of a field of the target's result has the field's name. A result that is no record is
+    labelled by the field that metrics take for the answer, or the only one that is no input.
+    """
+    gold = {name: value for name, value in values.items() if name not in target_inputs}
+    module = labelled.module
+    if labelled.field is not None:
+        found: Any = gold.get(labelled.field)
+    elif isinstance(module.result, RecordType):
+        fields = module.result.fields
+        given = {f.name: gold[f.name] for f in fields if f.name in gold}
+        found = {f.name: f.default for f in fields if f.has_default} | given if given else None
+    else:
+        known = [name for name in GOLD_NAMES if name in gold]
+        names = known[:1] or (list(gold) if len(gold) == 1 else [])
+        found = gold[names[0]] if names else None
+    try:
+        return None if found is None else as_outputs(module, validate(module.result, found))
+    except InvalidValue:
+        return None
+
+
+def pick_demos(demos: Sequence[Demo], count: int, rng: random.Random) -> tuple[Demo, ...]:
+    """A random choice that covers the kinds of outputs evenly, in random order."""
+    groups: dict[str, list[Demo]] = {}
+    labels = _labels(demos)
+    for demo, label in zip(demos, labels):
+        groups.setdefault(label, []).append(demo)
+    for group in groups.values():
+        rng.shuffle(group)
+    order = list(groups.values())
+    rng.shuffle(order)
+    picked: list[Demo] = []
+    while len(picked) < count and any(order):
+        picked += [group.pop() for group in order if group]
+    picked = picked[:count]
+    rng.shuffle(picked)
+    return tuple(picked)
+
+
+def _labels(demos: Sequence[Demo]) -> list[str]:
+    """What makes two demonstrations of a kind: the output fields that take few values."""
+    seen: dict[str, set[str]] = {}
+    for demo in demos:
+        for name, value in demo.outputs.items():
+            seen.setdefault(name, set()).add(_key(value))
+    few = [name for name, values in seen.items() if len(values) * 2 <= len(demos)]
+    return [_key([demo.outputs.get(name) for name in few if name != REASONING]) for demo in demos]
+
+
+def demo_of(
+    module: Module, inputs: Mapping[str, Any], outputs: Mapping[str, Any], origin: str
+) -> Demo:
+    """A demonstration of a module, without its `train` parameters."""
+    hidden = module.slots.train_only
+    shown = {name: value for name, value in inputs.items() if name not in hidden}
+    return Demo(shown, dict(outputs), origin)
+
+
+def as_outputs(module: Module, result: Any) -> dict[str, Any]:
+    """A result as the fields that the module writes."""
+    return dict(result) if isinstance(module.result, RecordType) else {BARE: result}
+
+
+def input_names(program: ProgramGraph, target: str) -> tuple[str, ...]:
+    """What the target takes, in order; the other fields of a row are labels."""
+    return tuple(port.name for port in program.graphs[target].inputs)
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

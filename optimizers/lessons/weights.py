@@ -1,0 +1,259 @@
+"""What all recipes for weights share: whose weights, on which rows, and a race at the end.
+
+A recipe selects demonstrations, as those for prompts do, and hands them over to be trained on
+instead of shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.frozen import frozen
+from lmc.ir.graph import Graph
+from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
+from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.events import TrainingProgressed
+from lmc.optimizers.lessons.demonstrations import DemoPool
+from lmc.prompts.spec import Demo
+from lmc.runtime.parameters import ModuleParameters, Parameters
+from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
+from lmc.training.rows import TrainingRow
+
+if TYPE_CHECKING:
+    from lmc.optimizers.base import Context
+    from lmc.runtime.call import ModuleCall
+    from lmc.runtime.executor import Executor
+    from lmc.runtime.plan import Plan
+
+MIN_ROWS = 8  # fewer teach nothing that holds
+
+
+@frozen
+class Group:
+    """Modules that have one adapter together: their names, and the calls that they make."""
+
+    name: str
+    calls: tuple[ModuleCall, ...]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules' names."""
+        return tuple(call.slots.module for call in self.calls)
+
+
+@frozen
+class Lesson:
+    """What a module is to answer to some inputs, and how much that counts in the loss."""
+
+    demo: Demo
+    weight: float = 1.0
+
+
+Lessons = Mapping[str, Sequence[Lesson]]  # by module
+
+
+def as_lessons(pool: DemoPool) -> Lessons:
+    """A pool of demonstrations, to be trained on instead of shown."""
+    return {name: [Lesson(demo) for demo in pool.of(name)] for name in pool.by_module}
+
+
+@frozen
+class Update:
+    """How weights are changed: settings of the training, and what stays in the prompts.
+
+    Without `demos` the modules that are trained show no demonstrations any more, and are trained
+    without: what they showed is then in the weights.
+    """
+
+    settings: LoraSettings
+    demos: bool = False
+    resume: bool = False  # go on from the adapter that is there
+    modules: tuple[str, ...] | None = None  # None: all of them
+
+    @classmethod
+    def of(
+        cls,
+        rank: int,
+        epochs: int | None,
+        rate: float | None,
+        module: str | None = None,
+        *,
+        demos: bool = False,
+    ) -> Update:
+        """What the options of a recipe say."""
+        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
+        return cls(settings, demos=demos, modules=None if module is None else (module,))
+
+
+def require_trainable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
+    """Refuse modules whose model does not run here.
+
+    Raises: LmcError[cannot-train, unknown-target].
+    """
+    found = groups(executor, target)
+    wanted = options.get("module")
+    names = [name for group in found for name in group.modules]
+    if wanted is not None and wanted not in names:
+        near = did_you_mean(wanted, names)
+        help = f"did you mean `{near}`?" if near else f"there is {', '.join(names)}"
+        message = f"`{target}` calls no module `{wanted}`"
+        raise LmcError(error("unknown-target", message, help=help))
+    for group in found:
+        if wanted is not None and wanted not in group.modules:
+            continue
+        for call in group.calls:
+            if getattr(call.bound.backend, "source", None) is None:
+                name = executor.pool.full_name(call.bound.name)
+                message = (
+                    f"the weights of `{group.name}` cannot be trained: `{name}` runs elsewhere"
+                )
+                help = "use a model that runs here, such as `lmc/tiny` or `hf/<folder>`"
+                raise LmcError(error("cannot-train", message, call.node.span, help=help))
+
+
+def groups(executor: Executor, target: str) -> list[Group]:
+    """The modules that a target reaches, by the adapter that the source says they have.
+
+    `adapter: name` in the source: modules of one name share their weights. Others have their own.
+    """
+    found: dict[str, dict[str, ModuleCall]] = {}
+    for call in module_calls(executor, target):
+        name = call.settings.get("adapter") or call.slots.module
+        found.setdefault(name, {}).setdefault(call.slots.module, call)
+    return [Group(name, tuple(calls.values())) for name, calls in found.items()]
+
+
+def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
+    """Every model call that a run of the target may come to, made ready."""
+    seen: set[str] = set()
+
+    def walk(plan: Plan) -> Iterator[ModuleCall]:
+        for planned in plan.nodes:
+            if planned.node.op == "model":
+                yield executor.module_call(planned)
+            for body in planned.bodies.values():
+                yield from walk(body)
+            if planned.node.op == "call":
+                yield from enter(executor.program.graphs[planned.node.attrs["target"]])
+
+    def enter(graph: Graph) -> Iterator[ModuleCall]:
+        if graph.name not in seen:
+            seen.add(graph.name)
+            yield from walk(executor.plan(graph))
+
+    yield from enter(executor.program.graphs[target])
+
+
+def training_rows(call: ModuleCall, lessons: Lessons) -> list[TrainingRow]:
+    """What the module would be asked and is to answer, for each of its lessons.
+
+    Lessons that lack an output (a bare label where the module reasons first) are left out.
+    """
+    rows = []
+    names = [field.name for field in call.spec.outputs]
+    for lesson in lessons.get(call.slots.module, ()):
+        demo = lesson.demo
+        known = all(name in demo.outputs for name in names)
+        if known and all(field.name in demo.inputs for field in call.spec.inputs):
+            messages = tuple(call.prompt(demo.inputs))
+            answer = call.layout.answer_text(call.spec, demo.outputs)
+            rows.append(TrainingRow(messages, answer, lesson.weight))
+    return rows
+
+
+async def train_and_race(
+    start: Parameters, context: Context, lessons: Lessons, update: Update
+) -> Parameters:
+    """Train each group on its lessons, and keep the best of what was and what came out."""
+    base = start if update.demos else without_demos(start, update.modules)
+    rivals: list[Candidate] = []
+    adapted, changed = base, start
+    trained = 0
+    for group in groups(context.open_executor(base), context.target):
+        if update.modules is not None and not set(update.modules) & set(group.modules):
+            continue
+        if context.keep & set(group.modules):
+            continue
+        id = await train_group(group, context, lessons, update)
+        if id is not None:
+            trained += 1
+            adapted = with_adapter(adapted, group.modules, id)
+            changed = with_adapter(changed, group.modules, id)
+            alone = with_adapter(base, group.modules, id)
+            rivals.append(Candidate(f"adapter of {group.name}", alone))
+    if not rivals:
+        return start
+    if trained > 1:
+        rivals.insert(0, Candidate("all adapters", adapted))
+    if base != start:
+        rivals.append(Candidate("adapters under the demonstrations", changed, size=1))
+    return await best_of(Candidate("start", start, size=_shown(start)), rivals, context)
+
+
+def with_adapter(parameters: Parameters, modules: Sequence[str], id: str) -> Parameters:
+    """A copy in which some modules have other weights."""
+    for name in modules:
+        parameters = parameters.with_slots(name, adapter=id)
+    return parameters
+
+
+def without_demos(parameters: Parameters, modules: Sequence[str] | None = None) -> Parameters:
+    """A copy in which modules (all of them) show no demonstrations that an optimizer chose."""
+    changed: Mapping[str, ModuleParameters] = {
+        name: replace(module, demos=())
+        if module.demos and (modules is None or name in modules)
+        else module
+        for name, module in parameters.modules.items()
+    }
+    return replace(parameters, modules=changed)
+
+
+async def train_group(
+    group: Group, context: Context, lessons: Lessons, update: Update
+) -> str | None:
+    """The id of an adapter that was trained for a group; None where it has too few lessons."""
+    rows = [row for call in group.calls for row in training_rows(call, lessons)]
+    if len(rows) < MIN_ROWS:
+        text = f"{group.name}: {len(rows)} rows to train on, too few to change its weights"
+        context.tell(text)
+        return None
+    backend = group.calls[0].bound.backend
+    store = adapter_store()
+    job = TrainingJob(
+        source=backend.source,  # type: ignore[attr-defined]
+        base=backend.endpoint,
+        rows=tuple(rows),
+        settings=replace(update.settings, seed=context.seed),
+        start=_adapter_of(group, store) if update.resume else None,
+    )
+
+    def tell(now: TrainingProgress) -> None:
+        context.report(
+            TrainingProgressed(
+                group.name, len(rows), now.step, now.steps, now.loss, now.tokens_per_s,
+                now.left_s, totals=context.trials.totals(),
+            )
+        )  # fmt: skip
+
+    stopped = threading.Event()
+    folder = context.folder / "training"
+    work = asyncio.to_thread(train_adapter, job, folder, store, tell, stopped.is_set)
+    try:
+        return (await work).id
+    except asyncio.CancelledError:
+        stopped.set()  # a thread cannot be cancelled: it saves where it is, and ends
+        raise
+
+
+def _adapter_of(group: Group, store: AdapterStore) -> Adapter | None:
+    id = group.calls[0].request.adapter
+    return store.find(id) if id and is_adapter_id(id) else None
+
+
+def _shown(parameters: Parameters) -> int:
+    return sum(len(module.demos or ()) for module in parameters.modules.values())

@@ -1,0 +1,125 @@
+"""`test` blocks: stubs, failures with the values of both sides, and tests that need a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmc
+from lmc.diagnostics import render_text
+from lmc.models.base import ModelFailure, Request
+from lmc.models.scripted import Scripted
+from lmc.program.testing import TestResult, run_tests, unstubbed
+
+HEAD = """
+record Solution { answer: int }
+tool look(q: str) -> str from "nowhere:look"
+generate solve(q: str) -> Solution
+critique judge(q: str, draft: Solution) -> Verdict { subject: draft }
+refine better(q: str) -> Solution {
+  draft: solve(q) check: judge(q, draft) until: check.ok rounds: 1
+}
+vote voted(q: str) -> Solution { sample: better(q) n: 3 by: .answer }
+pipeline main(q: str) -> Solution { return voted(look(q)) }
+"""
+STUBS = """
+  stub look -> "more"
+  stub solve -> Solution(answer=4)
+  stub judge -> Verdict(ok=true, score=1.0, feedback="")
+"""
+
+
+def run(tmp_path: Path, body: str, script: Any = (), pattern: str = "") -> list[TestResult]:
+    file = tmp_path / "p.lmp"
+    file.write_text(HEAD + body)
+    program = lmc.load(file, backend=Scripted(script), cache=False)
+    return list(run_tests(program, pattern))
+
+
+def test_a_test_with_stubs_asks_no_model(tmp_path: Path) -> None:
+    (result,) = run(tmp_path, 'test "four" {' + STUBS + 'assert main("2 + 2?").answer == 4 }')
+    assert result == TestResult("four", True)
+
+
+def test_a_failed_comparison_shows_both_sides_and_the_line(tmp_path: Path) -> None:
+    body = (
+        'test "five" {'
+        + STUBS
+        + 'let out = main("2 + 2?")\n  assert out.answer == 5, "wrong sum" }'
+    )
+    (result,) = run(tmp_path, body)
+    assert not result.ok
+    text = render_text(result.diagnostics[0])
+    assert text.startswith("error[assertion-failed]: wrong sum")
+    assert "assert out.answer == 5" in text
+    assert text.endswith("here, 4 == 5")
+
+
+@pytest.mark.parametrize(
+    ("condition", "sides"),
+    [
+        ("1 > 2", "1 > 2"),
+        ('"a" in split("b c")', '"a" in ["b", "c"]'),
+        ("not true", ""),
+        ('len("abc") != 3', "3 != 3"),
+    ],
+)
+def test_what_did_not_hold(tmp_path: Path, condition: str, sides: str) -> None:
+    (result,) = run(tmp_path, f'test "t" {{ assert {condition} }}')
+    (found,) = result.diagnostics
+    assert found.message == "the assertion does not hold"
+    assert found.labels[0].text == (f"here, {sides}" if sides else "")
+
+
+def test_asserts_in_branches_count(tmp_path: Path) -> None:
+    (result,) = run(tmp_path, 'test "t" { if 1 < 2 { assert 1 == 2 } }')
+    assert not result.ok
+
+
+def test_tests_are_chosen_by_their_title(tmp_path: Path) -> None:
+    body = 'test "one" { assert true }\ntest "two" { assert true }'
+    assert [r.title for r in run(tmp_path, body)] == ["one", "two"]
+    assert [r.title for r in run(tmp_path, body, pattern="tw")] == ["two"]
+
+
+def test_what_is_not_stubbed_asks_the_model(tmp_path: Path) -> None:
+    body = """test "t" {
+      stub look -> "x"
+      stub judge -> Verdict(ok=true, score=1.0, feedback="")
+      assert main("?").answer == 7
+    }"""
+    (result,) = run(tmp_path, body, lambda r: ["[[answer]] 7"] * r.n)
+    assert result == TestResult("t", True, asked=("solve",))
+
+
+def test_a_test_that_needs_a_model_says_so(tmp_path: Path) -> None:
+    def script(request: Request) -> str:
+        raise ModelFailure("connection", "no server", retryable=False)
+
+    (result,) = run(tmp_path, 'test "t" { assert solve("?").answer == 7 }', script)
+    assert [d.code for d in result.diagnostics] == ["infrastructure-failure", "test-needs-model"]
+    assert result.diagnostics[1].help == "add `stub solve -> …`, or give a model that answers"
+
+
+def test_which_modules_a_test_would_ask_is_known_before(tmp_path: Path) -> None:
+    file = tmp_path / "p.lmp"
+    body = 'assert main("?").answer == 1'
+    stubbed = "stub better -> Solution(answer=1)"
+    file.write_text(f'{HEAD} test "a" {{ {body} }} test "b" {{ {stubbed} {body} }}')
+    program = lmc.load(file)
+    found = [set(unstubbed(program.graph, test)) for test in program.graph.tests]
+    assert found == [{"solve", "judge", "better"}, set()]
+
+
+def test_the_standard_library_passes_its_tests() -> None:
+    from lmc import programs
+
+    (folder,) = programs.__path__
+    files = sorted(Path(folder).glob("*.lmp"))
+    assert files
+    for file in files:
+        results = list(run_tests(lmc.load(file, cache=False)))
+        assert results, file
+        assert [d for r in results for d in r.diagnostics] == []

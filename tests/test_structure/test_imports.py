@@ -1,0 +1,73 @@
+"""The structure of the code: no import circles, one meaning for each class name, true folders."""
+
+import ast
+import graphlib
+from collections import defaultdict
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOPS = ("lmc", "optimizers", "programs", "grammars")
+
+
+def python_files() -> list[Path]:
+    """The Python files of the product, each once."""
+    files = (file for top in TOPS for file in (ROOT / top).rglob("*.py"))
+    real = [file for file in files if not any(parent.is_symlink() for parent in file.parents)]
+    return [file for file in real if file.parent.name != "scaffold"]  # files for a user's folder
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    """The modules that each module imports, those inside functions and for types included."""
+    graph = grimp.build_graph("lmc", cache_dir=None)
+    return {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+
+
+def circle(imports: dict[str, set[str]]) -> list[str]:
+    """A circle of imports, empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as found:
+        return list(found.args[1])
+    return []
+
+
+def test_no_import_circle(imports: dict[str, set[str]]) -> None:
+    assert len(imports) > 200  # the links to optimizers, programs and grammars were followed
+    assert "lmc.optimizers.compilation.compile" in imports
+    assert circle(imports) == []
+
+
+def test_a_circle_would_be_found(imports: dict[str, set[str]]) -> None:
+    changed = imports | {"lmc.source": {"lmc.optimizers.compilation.compile"}}
+    assert "lmc.source" in circle(changed)
+
+
+def test_each_public_class_has_a_name_of_its_own() -> None:
+    owners = defaultdict(list)
+    for file in python_files():
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                owners[node.name].append(str(file.relative_to(ROOT)))
+    assert {name: files for name, files in owners.items() if len(files) > 1} == {}
+
+
+def test_each_folder_says_what_it_holds() -> None:
+    folders = {file.parent for file in python_files()}
+    docs = {
+        folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        for folder in folders
+    }
+    assert [folder for folder, text in docs.items() if not text] == []
+
+
+def test_optimizers_stand_alone_on_their_level() -> None:
+    """Beside `base` and `events` there is one file for each optimizer that a user can name."""
+    from lmc.optimizers.base import REGISTRY
+
+    files = {file.stem for file in (ROOT / "optimizers").glob("*.py")} - {"__init__"}
+    homes = {entry.run.__module__.removeprefix("lmc.optimizers.") for entry in REGISTRY.values()}
+    assert files == homes | {"base", "events"}
