@@ -19,7 +19,7 @@ import platformdirs
 
 from lmc.diagnostics import Diagnostic, warning
 from lmc.frozen import frozen
-from lmc.models import quick_json
+from lmc.models import border, quick_json
 from lmc.models.base import Answer, Request, Sampling
 
 _log = logging.getLogger(__name__)
@@ -120,7 +120,10 @@ class Cache:
             some = keys[start : start + _MOST_VALUES]
             places = ",".join("?" * len(some))
             query = f"SELECT key, answer FROM answers WHERE key IN ({places})"  # noqa: S608
-            answers |= {key: _answer_from_json(text) for key, text in self._rows(query, some)}
+            for key, text in self._rows(query, some):
+                answer = _answer_from_json(text)
+                if answer is not None:
+                    answers[key] = answer
         self.hits += len(answers)
         return answers
 
@@ -265,18 +268,20 @@ def _answer_to_json(answer: Answer) -> str:
     return quick_json.encode(values).decode()
 
 
-def _answer_from_json(text: str) -> Answer:
-    words, prompt_tokens, completion_tokens, cost_usd, finish, logprobs, latency_ms, certainty = (
-        quick_json.decode(text)
-    )
-    return Answer(
-        words,
-        prompt_tokens,
-        completion_tokens,
-        cost_usd,
-        finish,
-        logprobs=None if logprobs is None else tuple(logprobs),
-        certainty=certainty,
-        latency_ms=latency_ms,
-        cached=True,
-    )
+def _answer_from_json(text: Any) -> Answer | None:
+    """The answer in a row; None where the row is damaged, or what it holds is not whole."""
+    try:
+        words, prompt, completion, cost_usd, finish, logprobs, latency_ms, certainty = (
+            quick_json.decode(text)
+        )
+        answer = Answer(
+            words, prompt, completion, cost_usd, finish,
+            None if logprobs is None else tuple(map(float, logprobs)),
+            float(latency_ms),
+            cached=True,
+            certainty=None if certainty is None else float(certainty),
+        )  # fmt: skip
+        return answer if border.is_whole(border.sound(answer)) else None
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        _log.warning("an answer in the response cache is damaged; it is asked for again")
+        return None
