@@ -74,7 +74,10 @@ _BUDGET: Mapping[str, Type] = {
     "tokens": _POSITIVE,
     "usd": FloatType(0.0, None),
 }
-_FAILURES = _words("rate_limit", "timeout", "connection", "server")
+_FAILURES = _words(
+    *("rate_limit", "timeout", "connection", "server", "broken_stream", "empty", "length"),
+    *("content_filter", "refusal", "tool_calls"),
+)
 _DECODING = {
     "temperature": SettingSpec(FloatType(0.0, 2.0)),
     "top_p": SettingSpec(FloatType(0.0, 1.0)),
@@ -110,7 +113,10 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         **_DECODING,
         **_STOP,
         "timeout": _fixed(_SECONDS),
+        "deadline": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
+        "rpm": _fixed(_POSITIVE),
+        "tpm": _fixed(_POSITIVE),
         "price": _group(input=FloatType(0.0, None), output=FloatType(0.0, None)),
         "budget": _group(**_BUDGET),
         "logprobs": _fixed(BOOL),
@@ -119,6 +125,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "model": SettingSpec("model"),
         **_DECODING,
         "timeout": _fixed(_SECONDS),
+        "deadline": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
         "repair": _fixed(IntType(0, 8)),
         "shared_first": _fixed(BOOL),

@@ -177,9 +177,10 @@ def judge(answer: Answer, name: str) -> Outcome:
     return ModelFailure(kind, message, retryable=True, hint=hint, paid=(answer,))
 
 
-def is_whole(answer: Answer) -> bool:
-    """Whether an answer that was kept may be given out again."""
-    return isinstance(judge(answer, ""), Answer)
+def kept(answer: Answer) -> Answer | None:
+    """An answer that was kept, if it may be given out again; earlier versions kept any."""
+    answer = sound(answer)
+    return answer if isinstance(judge(answer, ""), Answer) else None
 
 
 def sound(answer: Answer) -> Answer:

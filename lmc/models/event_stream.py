@@ -84,7 +84,8 @@ class EventStream:
             try:
                 self._take(quick_json.decode(text))
             except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
-                self.problem = f"sent an event that is none ({str(wrong)[:80]})"
+                if self._finish is None:  # else the text is there already
+                    self.problem = f"sent an event that is none ({str(wrong)[:80]})"
 
     def _take(self, event: dict[str, Any]) -> None:
         if event.get("error"):

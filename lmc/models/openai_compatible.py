@@ -167,13 +167,18 @@ class OpenAICompatible:
         except (aiohttp.ClientError, OSError) as e:
             events.problem = events.problem or f"broke off in the middle of its answer: {e}"
         if events.failure is not None:
-            raise failure_in_answer(self.endpoint, self._redacted(events.failure), self.key_env)
-        if problem := events.missing():
-            message = f"{self.endpoint} {self._redact(problem)}"
-            raise ModelFailure(
-                "broken_stream", message, retryable=not events.heard, heard=events.heard
+            failure = failure_in_answer(
+                self.endpoint, self._redacted(events.failure), self.key_env
             )
-        return events.body()
+        elif problem := events.missing():
+            message = f"{self.endpoint} {self._redact(problem)}"
+            failure = ModelFailure("broken_stream", message, retryable=True)
+        else:
+            return events.body()
+        if not events.heard:
+            raise failure
+        # Said aloud already: to ask again would say it twice.
+        raise ModelFailure("broken_stream", failure.message, retryable=False, heard=True)
 
     def _bad_reply(self, what: str) -> ModelFailure:
         return ModelFailure("server", f"{self.endpoint} {self._redact(what)}", retryable=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.models import border
 from lmc.models.base import Answer, Backend, ModelFailure, Request
 from lmc.models.border import Outcome
 from lmc.models.registry import TINY, open_backend
@@ -177,7 +178,8 @@ class ModelPool:
     ) -> list[Answer]:
         """Answers from the cache, from equal requests in flight, and the rest from the backend."""
         keys = sample_keys(sending.bound.backend.endpoint, request)
-        found = await cache.find(keys) if cache is not None else {}
+        known = await cache.find(keys) if cache is not None else {}
+        found = {place: a for place, old in known.items() if (a := border.kept(old)) is not None}
         if len(found) < request.n:
 
             def fetch(places: Sequence[int]) -> Awaitable[dict[int, Answer]]:

@@ -40,11 +40,12 @@ class CallFailure(LmcError):
         infrastructure: bool = False,
         help: str | None = None,
         kind: str = "",
+        heard: bool = False,
     ) -> None:
         code = "infrastructure-failure" if infrastructure else "call-failed"
         super().__init__(error(code, message, span, help=help))
         self.module, self.message, self.infrastructure = module, message, infrastructure
-        self.kind = kind
+        self.kind, self.heard = kind, heard
         self.messages, self.raw, self.attempts = attempts.messages, attempts.raw, attempts.count
         self.file = span.source.name if span else None
         self.line = span.source.position(span.start)[0] if span else None
@@ -80,7 +81,7 @@ def no_answer(
     outside = failure.kind not in ("context_length", *SAID)
     return CallFailure(
         module, span, message, attempts,
-        infrastructure=outside, help=failure.hint or None, kind=failure.kind,
+        infrastructure=outside, help=failure.hint or None, kind=failure.kind, heard=failure.heard,
     )  # fmt: skip
 
 
