@@ -50,6 +50,11 @@ class EventStream:
             if self.over:
                 return
 
+    def broke(self, why: str) -> None:
+        """The connection ended; that matters only where the end of the answer was not sent."""
+        if self._finish is None and not self.over:
+            self.problem = f"broke off in the middle of its answer: {why}"
+
     def missing(self) -> str:
         """What the stream lacks to be whole; nothing where it is."""
         if self._rest and not self.over:

@@ -165,7 +165,7 @@ class OpenAICompatible:
                 if events.over:
                     break
         except (aiohttp.ClientError, OSError) as e:
-            events.problem = events.problem or f"broke off in the middle of its answer: {e}"
+            events.broke(str(e) or type(e).__name__)
         if events.failure is not None:
             failure = failure_in_answer(
                 self.endpoint, self._redacted(events.failure), self.key_env

@@ -1,8 +1,9 @@
 """How fast a model is asked: so many requests at once, so many a minute, and what a server can bear.
 
-A server that is too busy answers 429. The number of requests under way then halves, and grows again
-by one a round trip (additive increase, multiplicative decrease: Chiu and Jain 1989, as TCP does).
-Near what was too much before, it grows a sixteenth as fast.
+A server that is too busy answers 429. Where it does so to more than a fifth of what it is asked, the
+number of requests under way shrinks by a quarter, or by half, and grows again by one a round trip
+(additive increase, multiplicative decrease: Chiu and Jain 1989, as TCP does). Near what was too much
+before, it grows a sixteenth as fast for a while. A single 429 delays only the request that got it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from dataclasses import dataclass, field
 
 _MINUTE_S = 60.0
 _NEAR = 0.9  # of the number that was too much
-_SLOW = 16.0
+_SLOW, _CAREFUL = 16.0, 128  # how much slower, for how many answers
+_BUSY, _BUSY_SHARE = 3, 0.2  # answers of 429, and their share, that call for fewer requests
+_FREE = 2  # of those that are remembered, with which there may be more
+_LATELY = 32  # attempts that tell how a server does
+_WELL = 3  # of them whole
 
 
 @dataclass(eq=False, slots=True)
@@ -81,11 +86,13 @@ class Gate:
         self._tokens = Window(tpm) if tpm else None
         self._clock = clock
         self._waiters: deque[_Waiter] = deque()
-        self._number = self._cut_from = 0
+        self._number = self._cut_from = self._careful_until = 0
         self._too_many = float("inf")
         self._open_s = 0.0  # no request goes out before
         self._timed = bool(rpm or tpm)  # whether the time decides, besides the number
         self._told = 0  # tokens of all whole answers
+        self._lately = deque[bool](maxlen=_LATELY)  # whether attempts gave a whole answer
+        self._busy = deque[bool](maxlen=_LATELY)  # whether attempts since the last cut met a 429
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -97,6 +104,11 @@ class Gate:
     def by_tokens(self) -> bool:
         """Whether tokens a minute are bounded, so that a request needs an estimate of its own."""
         return self._tokens is not None
+
+    @property
+    def lively(self) -> bool:
+        """Whether the server gives whole answers, at least now and then."""
+        return sum(self._lately) >= _WELL
 
     @property
     def mean_tokens(self) -> float:
@@ -130,20 +142,41 @@ class Gate:
         """A whole answer came, of so many tokens, with a request to send nothing for a while."""
         self.answered += 1
         self._told += tokens
-        if self.limit < self.most:
-            near = self.limit >= _NEAR * self._too_many
+        self._lately.append(True)
+        if self.limit < self.most and sum(self._busy) <= _FREE:
+            near = self.limit >= _NEAR * self._too_many and self.answered < self._careful_until
             self.limit = min(self.most, self.limit + 1 / self.limit / (_SLOW if near else 1.0))
         if self._tokens is not None and ticket.entries:
             ticket.entries[-1][1] = tokens
         if wait_s > 0:
             self.pause(wait_s)
 
-    def refused(self, ticket: Ticket, wait_s: float | None) -> None:
-        """The server is too busy: fewer at once, and none until it says. Counts one wave once."""
+    def accepted(self, ticket: Ticket) -> None:
+        """The server was not too busy for a request, whatever came of it."""
         if ticket.number >= self._cut_from:
-            self._too_many = min(self.limit, float(self.in_flight))
-            self.limit = max(1.0, self._too_many / 2)
-            self._cut_from = self._number
+            self._busy.append(False)
+
+    def failed(self) -> None:
+        """No whole answer came, though the server had the time."""
+        self._lately.append(False)
+
+    def refused(self, ticket: Ticket, wait_s: float | None) -> None:
+        """The server was too busy. Where it mostly is: fewer at once, and none until it says.
+
+        What was sent before that was noticed does not count again.
+        """
+        if ticket.number < self._cut_from:
+            return
+        self._busy.append(True)
+        busy = sum(self._busy)
+        if busy < _BUSY or busy <= _BUSY_SHARE * len(self._busy):
+            return
+        self._too_many = min(self.limit, float(self.in_flight))
+        share = 0.5 if busy > len(self._busy) / 2 else 0.75
+        self.limit = max(1.0, self._too_many * share)
+        self._cut_from = self._number
+        self._careful_until = self.answered + _CAREFUL
+        self._busy.clear()
         if wait_s:
             self.pause(wait_s)
 

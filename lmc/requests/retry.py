@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +12,10 @@ from lmc.models.base import SAID, ModelFailure
 
 LONGEST_WAIT_S = 300.0  # a server that asks for more is not waited for
 _LONGEST_BACKOFF_S = 30.0
-_LIVELY_BACKOFF_S = 0.5  # while others get answers
+_LIVELY_BACKOFF_S = 0.5  # while the model answers others
 _MOST_BUSY = 8  # attempts at a server that is too busy for everybody: two minutes and more
-# Attempts of one request while others of the model get answers: the server is well, and what
-# fails by chance is asked again. What the prompt may be to blame for is asked less often.
+# Further attempts of one request while the model answers others: what fails by chance is asked
+# again. What the prompt may be to blame for is asked less often.
 _MOST_LIVELY = {"connection": 24, "server": 24, "broken_stream": 24, "empty": 12}
 _MOST_SAID = 6
 
@@ -54,42 +55,45 @@ class RetryPolicy:
 
 
 class Retries:
-    """The attempts of one request so far; attempts that nobody's answer came between are stuck."""
+    """The attempts of one request so far."""
 
     def __init__(self, policy: RetryPolicy, *, local: bool = False) -> None:
         self.policy, self._local = policy, local
         self.count = self._stuck = 0
-        self._counted = 0
+        self._failed = Counter[str]()  # attempts by the kind of their failure
 
-    def wait_s(self, failure: ModelFailure, *, lively: bool) -> float | None:
+    def wait_s(self, failure: ModelFailure, *, lively: bool, moved: bool) -> float | None:
         """Seconds before the next attempt, None where there is none.
 
-        `lively`: another request of this model got a whole answer since this attempt began.
+        `lively`: the model has answered others lately. `moved`: it did since this attempt began, so
+        a server that was too busy for this one is at work, and this one waits its turn.
         """
+        kind = failure.kind
         if not self.policy.allows(failure):
             return None
+        if kind == "rate_limit":
+            lively = moved
         self._stuck = 0 if lively else self._stuck + 1
-        busy = failure.kind == "rate_limit"
-        if not (busy and lively):
-            self._counted += 1
+        if not (kind == "rate_limit" and moved):
+            self._failed[kind] += 1
         asked_s = failure.retry_after_s
-        if self._over(failure.kind, lively=lively) or (asked_s or 0.0) > LONGEST_WAIT_S:
+        if self._over(kind, lively=lively) or (asked_s or 0.0) > LONGEST_WAIT_S:
             return None
         self.count += 1
-        return self._pause_s(failure.kind, asked_s, lively=lively)
+        return self._pause_s(kind, asked_s, lively=lively)
 
     def _over(self, kind: str, *, lively: bool) -> bool:
-        policy = self.policy
-        if policy.strict:
-            return self._counted > policy.max
-        if kind in SAID:
-            most = policy.max if self._local or not lively else _MOST_LIVELY.get(kind, _MOST_SAID)
-            return self._counted > most
+        most, failed = self.policy.max, self._failed
+        if self.policy.strict:
+            return failed.total() > most
         if kind == "rate_limit":
             return self._stuck > _MOST_BUSY
-        if lively:
-            return self._counted > _MOST_LIVELY.get(kind, policy.max)
-        return self._stuck > policy.max
+        if kind in SAID and self._local:
+            return failed.total() > (1 if kind == "length" else most)
+        if not lively:
+            return failed.total() > most
+        each = _MOST_LIVELY.get(kind, _MOST_SAID if kind in SAID else most)
+        return failed[kind] > each or failed.total() > max(_MOST_LIVELY.values())
 
     def _pause_s(self, kind: str, asked_s: float | None, *, lively: bool) -> float:
         if kind in SAID:  # the server is well

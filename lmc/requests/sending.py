@@ -117,9 +117,12 @@ class Sender:
             if failure.kind == "rate_limit" and failure.retryable:
                 asked_s = failure.retry_after_s
                 gate.refused(ticket, asked_s if (asked_s or 0) <= LONGEST_WAIT_S else None)
+            else:
+                gate.accepted(ticket)
             raise
         finally:
             gate.leave()
+        gate.accepted(ticket)
         return self._judged(bound, request, ticket, answers)
 
     async def _enter(
@@ -235,8 +238,11 @@ class _Course:
     def _wait_s(self, failure: ModelFailure) -> float | None:
         if self.sending.heard:
             return None
-        lively = self.sending.bound.gate.answered > self._answered_before
-        wait_s = self.retries.wait_s(failure, lively=lively)
+        gate = self.sending.bound.gate
+        moved = gate.answered > self._answered_before
+        if failure.kind != "rate_limit":
+            gate.failed()
+        wait_s = self.retries.wait_s(failure, lively=gate.lively, moved=moved)
         left_s = self._left_s()
         if wait_s is not None and left_s is not None and wait_s >= left_s:
             failure.add_note(f"it would have to wait {wait_s:.0f} s, past the deadline")
