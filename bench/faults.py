@@ -63,8 +63,24 @@ FAULTS: Mapping[str, Callable[[str], Reply]] = {
     "half an emoji": lambda text: said(text + " \ud83d"),
     "usage of -10^6": usage(prompt_tokens=-1_000_000, completion_tokens=-1_000_000),
 }
-TRANSPORT = ("429", "500", "connection reset", "body cut", "broken JSON", "empty text", "slow by 0.4 s")
-ANSWERS = ("empty text", "null", "cut (length)", "content filter", "tool call", "refusal", "body cut")
+TRANSPORT = (
+    "429",
+    "500",
+    "connection reset",
+    "body cut",
+    "broken JSON",
+    "empty text",
+    "slow by 0.4 s",
+)
+ANSWERS = (
+    "empty text",
+    "null",
+    "cut (length)",
+    "content filter",
+    "tool call",
+    "refusal",
+    "body cut",
+)
 MIXED = {"none": (), "seven kinds of no answer": ANSWERS, "seven kinds of a bad server": TRANSPORT}
 
 

@@ -16,6 +16,7 @@ from lmc.cli.terminal import (
     count,
     model_option,
     program_argument,
+    retries,
     speculate_option,
 )
 
@@ -142,6 +143,7 @@ def figures(found: Figures) -> dict[str, Any]:
         "tokens": found.usage.tokens,
         "cost_usd": found.usage.cost_usd,
         "seconds": found.usage.seconds,
+        "retries": found.usage.retries,
     }
 
 
@@ -160,6 +162,7 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
     used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
+    used += retries(usage.retries)
     table.add_row("used", used)
     screen.print(table)
     for row in found.first_failures:

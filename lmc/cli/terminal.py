@@ -81,3 +81,8 @@ def _coloured_line(line: str) -> str:
     if stripped.startswith("| ") and stripped[2:].lstrip().startswith("^"):
         return click.style(line, fg="red")
     return line
+
+
+def retries(number: int) -> str:
+    """What to add to what was used, where requests had to be sent again."""
+    return f", {number:,} {'retry' if number == 1 else 'retries'}" if number else ""

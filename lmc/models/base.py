@@ -44,9 +44,7 @@ class Request:
     logprobs: bool = False
     timeout_s: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
-    on_resend: Callable[[], Awaitable[None]] | None = field(
-        default=None, compare=False, repr=False
-    )
+    on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
 
 
 @frozen

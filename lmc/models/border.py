@@ -120,8 +120,12 @@ def content_text(content: Any) -> str:
     """The text of a message's content: a text, a list of parts, or nothing. Raises: WrongReply."""
     if content is None or isinstance(content, str):
         return content or ""
-    parts = [_typed(part, dict, "a part of `content`") for part in _typed(content, list, "`content`")]
-    texts = (part.get("text") for part in parts if part.get("type", "text") in ("text", "output_text"))
+    parts = [
+        _typed(part, dict, "a part of `content`") for part in _typed(content, list, "`content`")
+    ]
+    texts = (
+        part.get("text") for part in parts if part.get("type", "text") in ("text", "output_text")
+    )
     return "".join(_typed(text, str, "the text of a part") for text in texts)
 
 

@@ -167,9 +167,7 @@ class OpenAICompatible:
         except (aiohttp.ClientError, OSError) as e:
             events.broke(str(e) or type(e).__name__)
         if events.failure is not None:
-            failure = failure_in_answer(
-                self.endpoint, self._redacted(events.failure), self.key_env
-            )
+            failure = failure_in_answer(self.endpoint, self._redacted(events.failure), self.key_env)
         elif problem := events.missing():
             message = f"{self.endpoint} {self._redact(problem)}"
             failure = ModelFailure("broken_stream", message, retryable=True)

@@ -243,9 +243,7 @@ class Budget:
 
 def _negative(part: Usage) -> Usage:
     """What takes a part back where both are added."""
-    return Usage(
-        -part.calls, 0, -part.prompt_tokens, -part.completion_tokens, -part.cost_usd
-    )
+    return Usage(-part.calls, 0, -part.prompt_tokens, -part.completion_tokens, -part.cost_usd)
 
 
 def _decide(decided: asyncio.Future[None]) -> None:

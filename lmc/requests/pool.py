@@ -155,15 +155,18 @@ class ModelPool:
                 else:
                     answers = await self._sender.send(sending, request)
             except ModelFailure:  # each attempt is paid
-                held.settle(Usage.of(sending.whole))
+                held.settle(Usage.of(sending.whole) + Usage(retries=sending.retries))
                 raise
             return self._settle(sending, answers)
 
     def _settle(self, sending: Sending, answers: list[Answer]) -> list[Answer]:
         used = Usage.of(answers)
+        if sending.retries:
+            used += Usage(retries=sending.retries)
         sending.held.settle(used)
-        self.usage += used
-        return sending.answered(answers)
+        answers = sending.answered(answers)
+        self.usage += used + sending.lost
+        return answers
 
     def _store(self, keep: bool | str) -> Cache | None:
         """Where answers are kept: on disk, or in memory until the pool is closed."""

@@ -178,9 +178,7 @@ class _Course:
     def __init__(self, sender: Sender, sending: Sending, request: Request) -> None:
         self.sender, self.sending, self.request = sender, sending, request
         self.asked, self.failed = request, False
-        self.retries = Retries(
-            sending.policy, local=sending.bound.backend.capabilities.local
-        )
+        self.retries = Retries(sending.policy, local=sending.bound.backend.capabilities.local)
         self._started_s: float | None = None
         self._answered_before = sending.bound.gate.answered
 
@@ -225,7 +223,7 @@ class _Course:
             return False
         following = _following(self.request, self.asked, failure, self.retries.count)
         if failure.kind != "rate_limit":  # else nothing was taken, and what is held stays
-            sending.lost += used
+            sending.lost += replace(used, calls=0)
             sending.held.pay(part, used)
             if not await self._reserved(bound.worst_case(following), failure):
                 return False

@@ -195,7 +195,9 @@ class Trials:
     def totals(self) -> Totals:
         """What was used so far."""
         used, elapsed_s = self.allowance.spent(), self.allowance.elapsed_s
-        return Totals(used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s)
+        return Totals(
+            used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s, used.retries
+        )
 
 
 class _Watch:

@@ -46,8 +46,13 @@ class History:
             line[name] = asdict(value) if name == "totals" else value
         if isinstance(event, events.CandidateScored):
             line["parameters"] = event.parameters.to_json()
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            text = f"cannot write {self.folder / HISTORY}: {reason}"
+            raise LmcError(error("cannot-write", text)) from None
 
     def count(self, results: Iterable[RowResult]) -> None:
         """Add up what the modules used in some runs."""

@@ -43,8 +43,14 @@ class RunStore(Cache):
             answers |= more
         return answers
 
+    def _give_up(self, cause: Exception) -> None:
+        """A run must not go on where its answers are lost. Raises: LmcError[cannot-write]."""
+        message = f"the answers of this run cannot be kept in {self.path}: {cause}"
+        help = "make room, and start the same command again: it goes on from what is kept"
+        raise LmcError(error("cannot-write", message, help=help)) from None
+
     async def store(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers in both."""
+        """Keep answers in both. Raises: LmcError[cannot-write]."""
         kept = [super().store(answers)]
         if self.behind is not None:
             kept.append(self.behind.store(answers))
@@ -181,8 +187,11 @@ def _lock(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as problem:
         connection.close()
+        if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            text = f"cannot write {path.parent}: {problem}"
+            raise LmcError(error("cannot-write", text)) from None
         message = f"another process is at work on this run ({path.parent})"
         raise LmcError(error("run-in-use", message, help="wait for it, or stop it")) from None
     return connection
