@@ -23,6 +23,8 @@ _MESSAGE_TOKENS = 8  # what a chat template adds around a message
 _UNSOUND = re.compile("[\x00\ud800-\udfff]")
 _HALF_PAIR = re.compile("[\ud800-\udbff]\\Z")
 
+_TEXT_PARTS = ("text", "output_text")
+
 Outcome = Answer | ModelFailure  # what came of one sample
 
 # Reasons to end, by the words that providers have for them.

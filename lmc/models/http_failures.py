@@ -171,7 +171,7 @@ def refused_parameter(body: str, sent: Iterable[str]) -> str | None:
         named = json.loads(body)["error"].get("param")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         named = None
-    sent = [name for name in sent if name]
+    sent = [name for name in sent if name not in ("model", "messages")]
     text = error_message(body)
     if named in _OWN and named in sent:
         return str(named)

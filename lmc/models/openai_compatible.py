@@ -196,7 +196,7 @@ class OpenAICompatible:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "lmc",
-            "Accept-Encoding": "identity",  # what unpacks to more than memory holds is not asked for
+            "Accept-Encoding": "identity",  # a small body may unpack to a huge one
         }
         if key:
             headers["Authorization"] = f"Bearer {key}"

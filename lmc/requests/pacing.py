@@ -1,9 +1,9 @@
-"""How fast a model is asked: so many requests at once, so many a minute, and what a server can bear.
+"""How fast a model is asked: so many requests at once, so many a minute, as the server bears it.
 
-A server that is too busy answers 429. Where it does so to more than a fifth of what it is asked, the
-number of requests under way shrinks by a quarter, or by half, and grows again by one a round trip
-(additive increase, multiplicative decrease: Chiu and Jain 1989, as TCP does). Near what was too much
-before, it grows a sixteenth as fast for a while. A single 429 delays only the request that got it.
+A server that is too busy answers 429. Where it does so to more than a fifth of the requests, the
+number under way shrinks by a quarter, or by half, and grows again by one a round trip (additive
+increase, multiplicative decrease: Chiu and Jain 1989, as TCP does). Near what was too much before,
+it grows a sixteenth as fast for a while. A single 429 delays only the request that got it.
 """
 
 from __future__ import annotations
@@ -117,9 +117,9 @@ class Gate:
 
     async def enter(self, tokens: int = 0, *, first: bool = False) -> Ticket:
         """Wait for a turn; `first` goes before those that only begin."""
-        if not self._waiters and self.in_flight < int(self.limit):
-            if not self._timed or self._wait_s(tokens) <= 0:
-                return self._let_through(tokens)
+        free = not self._waiters and self.in_flight < int(self.limit)
+        if free and (not self._timed or self._wait_s(tokens) <= 0):
+            return self._let_through(tokens)
         waiter = _Waiter(tokens, asyncio.get_running_loop().create_future())
         (self._waiters.appendleft if first else self._waiters.append)(waiter)
         self._wake()

@@ -91,13 +91,13 @@ class Sender:
         course = _Course(self, sending, request)
         outcomes = await course.run()
 
-        async def settled(one: Request, outcome: Outcome) -> Outcome:
+        async def settled(one: Request, outcome: Outcome) -> list[Outcome]:
             if isinstance(outcome, Answer) or course.failed:
-                return outcome
-            (again,) = await _Course(self, sending, one).run(outcome)
-            return again
+                return [outcome]
+            return await _Course(self, sending, one).run(outcome)
 
-        return await _all(settled(one, outcome) for one, outcome in zip(singles, outcomes))
+        parts = await _all(settled(one, outcome) for one, outcome in zip(singles, outcomes))
+        return [outcome for part in parts for outcome in part]
 
     async def attempt(
         self, sending: Sending, request: Request, left_s: float | None, *, again: bool
