@@ -146,10 +146,16 @@ def limit_wait_s(headers: Mapping[str, str]) -> float:
     `x-ratelimit-reset-…`, a number of seconds or a duration such as `1m30.5s`.
     """
     wait_s = 0.0
-    for what in ("requests", "tokens"):
-        if headers.get(f"x-ratelimit-remaining-{what}") == "0":
-            wait_s = max(wait_s, duration_s(headers.get(f"x-ratelimit-reset-{what}") or ""))
+    for left, reset in _LIMITS:
+        if headers.get(left) == "0":
+            wait_s = max(wait_s, duration_s(headers.get(reset) or ""))
     return wait_s
+
+
+_LIMITS = [
+    (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}")
+    for what in ("requests", "tokens")
+]
 
 
 def duration_s(text: str) -> float:

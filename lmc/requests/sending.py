@@ -16,7 +16,7 @@ from lmc.requests.bound import BoundModel
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.requests.deadlines import Deadlines
 from lmc.requests.pacing import Ticket
-from lmc.requests.reservations import Held
+from lmc.requests.reservations import UNLIMITED, Held
 from lmc.requests.retry import LONGEST_WAIT_S, Retries, RetryPolicy
 from lmc.requests.usage import Usage
 
@@ -64,12 +64,20 @@ class Sender:
 
     def __init__(self, budget: Budget | None) -> None:
         self.budget = budget
+        self._minutes = budget.minutes if budget is not None else None
         self.deadlines = Deadlines()
         self._estimated: set[str] = set()
 
     async def send(self, sending: Sending, request: Request) -> list[Answer]:
         """A whole answer for each sample. Raises: ModelFailure, with what came of each sample."""
-        outcomes = await self._outcomes(sending, _watched(sending, request))
+        if request.on_text is not None or sending.held is not UNLIMITED:
+            request = _watched(sending, request)
+        if request.n == 1:
+            outcomes = await _Course(self, sending, request).run()
+            if isinstance(outcomes[0], Answer):
+                return [outcomes[0]]
+        else:
+            outcomes = await self._outcomes(sending, request)
         failures = [outcome for outcome in outcomes if isinstance(outcome, ModelFailure)]
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         if not failures:
@@ -82,8 +90,6 @@ class Sender:
 
     async def _outcomes(self, sending: Sending, request: Request) -> list[Outcome]:
         """What comes of each sample: of one request for all, then of one for each that failed."""
-        if request.n == 1:
-            return await _Course(self, sending, request).run()
         singles = [replace(request, index=request.index + i, n=1) for i in range(request.n)]
         if not sending.bound.backend.capabilities.multiple_samples:
             parts = await _all(_Course(self, sending, one).run() for one in singles)
@@ -105,8 +111,12 @@ class Sender:
         """Send a request once; the time runs from when it may start. Raises: ModelFailure."""
         bound = sending.bound
         gate = bound.gate
-        ticket = await self._enter(bound, request, left_s, again=again)
-        limit_s = _least(request.timeout_s, left_s, self._budget_left_s())
+        limit_s = request.timeout_s
+        if left_s is None and self._minutes is None and not gate.by_tokens:  # as is usual
+            ticket = await gate.enter(first=again)
+        else:
+            ticket = await self._enter(bound, request, left_s, again=again)
+            limit_s = _least(limit_s, left_s, self._budget_left_s())
         try:
             with self.deadlines.limit(limit_s):
                 answers = await bound.backend.generate(request)
@@ -151,7 +161,9 @@ class Sender:
             if estimated and bound.name not in self._estimated:
                 self._estimated.add(bound.name)
                 _log.warning("`%s` tells no plausible usage: its tokens are estimated", bound.name)
-        outcomes = [border.judge(bound.priced(answer), bound.name) for answer in sound]
+        if bound.price is not None:
+            sound = [bound.priced(answer) for answer in sound]
+        outcomes = [border.judge(answer, bound.name) for answer in sound]
         if len(outcomes) < request.n:
             text = f"`{bound.name}` gave {len(outcomes)} answers for {request.n} samples"
             lacking: Outcome = ModelFailure("server", text, retryable=True)
@@ -167,7 +179,7 @@ class Sender:
             self.budget.require_time()
 
     def _budget_left_s(self) -> float | None:
-        if self.budget is None or self.budget.minutes is None:
+        if self.budget is None or self._minutes is None:
             return None
         return (self.budget.remaining().minutes or 0.0) * 60
 
@@ -178,9 +190,17 @@ class _Course:
     def __init__(self, sender: Sender, sending: Sending, request: Request) -> None:
         self.sender, self.sending, self.request = sender, sending, request
         self.asked, self.failed = request, False
-        self.retries = Retries(sending.policy, local=sending.bound.backend.capabilities.local)
+        self._retries: Retries | None = None
         self._started_s: float | None = None
         self._answered_before = sending.bound.gate.answered
+
+    @property
+    def retries(self) -> Retries:
+        """The attempts so far; most requests need one."""
+        if self._retries is None:
+            bound, policy = self.sending.bound, self.sending.policy
+            self._retries = Retries(policy, local=bound.backend.capabilities.local)
+        return self._retries
 
     async def run(self, failure: ModelFailure | None = None) -> list[Outcome]:
         """What came of each sample; `failure` is that of an attempt that was made before."""
@@ -194,20 +214,17 @@ class _Course:
                     return [failure] * self.request.n
                 cut = failure if failure.kind == "length" else None
             self._answered_before = gate.answered
+            again = self._retries is not None
             try:
-                outcomes = await self._attempt()
+                outcomes = await self.sender.attempt(
+                    self.sending, self.asked, self._left_s(), again=again
+                )
             except ModelFailure as failed:
                 failure = failed
                 continue
             if len(outcomes) > 1 or isinstance(outcomes[0], Answer):
                 return outcomes
             failure = outcomes[0]
-
-    async def _attempt(self) -> list[Outcome]:
-        sending = self.sending
-        return await self.sender.attempt(
-            sending, self.asked, self._left_s(), again=self.retries.count > 0
-        )
 
     async def _again(self, failure: ModelFailure) -> bool:
         """Pay for what failed, and get ready to ask again; False where that does not help.

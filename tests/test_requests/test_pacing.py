@@ -34,9 +34,7 @@ async def pool_at():
         await pool.close()
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 10)), max_size=40), st.integers(10, 30)
-)
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 10)), max_size=40), st.integers(10, 30))
 def test_no_minute_has_more_than_a_window_allows(asked, most):
     window, now_s, sent = Window(most), 0.0, []
     for pause_s, amount in asked:
