@@ -191,7 +191,10 @@ class Cache:
         return CacheStats(self.path, entries[0][0] if entries else 0, size, earlier + self.hits)
 
     def clear(self) -> int:
-        """Forget all answers and give the space back; returns how many there were."""
+        """Forget all answers and give the space back; returns how many there were.
+
+        Raises: LmcError[cannot-write].
+        """
         entries = self.stats().entries
         if db := self._connection():
             try:
@@ -202,6 +205,8 @@ class Cache:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as e:
                 raise LmcError(error("cannot-write", f"cannot clear {self.path}: {e}")) from None
+        if self.problem is not None:
+            raise LmcError(error("cannot-write", f"cannot clear {self.path}"), self.problem)
         self.hits = 0
         return entries
 
