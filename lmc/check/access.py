@@ -40,7 +40,7 @@ def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
     if expr.optional and not isinstance(whole, OptionalType | NoneType | ErrorType):
         env.ctx.warn(
             "needless-optional",
-            f"`?.` on `{show(whole)}`, which is never none",
+            f"`?.` is used on `{show(whole)}`, which is never none",
             Label(expr.name.span),
             help=f"write `.{expr.name.name}`",
         )
@@ -53,7 +53,7 @@ def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
 def _unguarded(env: Env, expr: nodes.Attr, whole: Type) -> Type:
     env.ctx.report(
         "optional-access",
-        f"`.{expr.name.name}` of `{show(whole)}`, which may be none",
+        f"`.{expr.name.name}` is read from `{show(whole)}`, which may be none",
         Label(expr.name.span),
         Label(expr.value.span, f"`{show(whole)}`"),
         help=f"write `?.{expr.name.name}`, or test for `!= none` first",
@@ -91,7 +91,7 @@ def report_variant(env: Env, enum: EnumType, ident: nodes.Ident) -> None:
 
 
 def _declaration(env: Env, name: str) -> Label | None:
-    """Where a type of this file is declared."""
+    """The place where a type of this file is declared."""
     declared = env.file.names.get(name)
     typed = declared is not None and isinstance(declared.meaning, RecordType | EnumType)
     return Label(declared.ident.span, "declared here") if declared and typed else None
@@ -112,7 +112,7 @@ def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
 
 
 def field_type(env: Env, record: RecordType, ident: nodes.Ident) -> Type:
-    """The type of a record's field; reports one that it does not have."""
+    """The type of a record's field. Reports a field that the record does not have."""
     field = record.get(ident.name)
     if field is not None:
         return field.type
@@ -129,7 +129,7 @@ def field_type(env: Env, record: RecordType, ident: nodes.Ident) -> Type:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names one after another, as code."""
+    """Write names as code, separated by commas."""
     return ", ".join(f"`{name}`" for name in names)
 
 
@@ -151,7 +151,7 @@ def index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
         return STR
     env.ctx.report(
         "not-indexable",
-        f"`{show(widen(whole))}` has no items to index",
+        f"`{show(widen(whole))}` cannot be indexed",
         Label(expr.value.span, f"`{show(widen(whole))}`"),
         help="test for `!= none` first" if isinstance(whole, OptionalType) else None,
     )

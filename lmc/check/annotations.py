@@ -1,4 +1,4 @@
-"""Type expressions as types: names resolved, refinements checked, recursion refused."""
+"""From type expressions to types: resolves names, checks refinements, refuses recursion."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from lmc.types import (
 
 PRIMITIVES: dict[str, Type] = {"str": STR, "int": INT, "float": FLOAT, "bool": BOOL, "json": JSON}
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
-_REFINABLE = "`int`, `float` and `str` take a range, `list[…]` a number of items, `str` a pattern"
+_REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
 
 def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
-    """The type that a type expression means; ERROR where a part is wrong (reported)."""
+    """The type of a type expression. ERROR if a part is wrong; that has been reported."""
     match expr:
         case nodes.NamedType():
             return _named(ctx, file, expr)
@@ -82,7 +82,10 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
 def _dict(ctx: CheckContext, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -> Type:
     if resolve(ctx, file, key) not in (STR, ERROR):
         ctx.report(
-            "type-arguments", "the keys of a dict are `str`", key.span, help="write `dict[str, …]`"
+            "type-arguments",
+            "the keys of a dict must be `str`",
+            key.span,
+            help="write `dict[str, …]`",
         )
     return DictType(resolve(ctx, file, item))
 
@@ -102,7 +105,7 @@ def _declared(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
         if not isinstance(declared.meaning, ErrorType):
             kind = inference.describe(declared)
             place = Label(declared.ident.span, "declared here")
-            ctx.report("not-a-type", f"`{ident.name}` is a {kind}, not a type", ident.span, place)
+            ctx.report("not-a-type", f"`{ident.name}` is {kind}, not a type", ident.span, place)
         return ERROR
     if declared.state == "open":
         _report_recursion(ctx, declared, ident)
@@ -115,7 +118,7 @@ def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
         return ERROR
     types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
     near = did_you_mean(ident.name, [*PRIMITIVES, "list", "dict", *BUILTIN_RECORDS, *types])
-    message = f"no type `{ident.name}` is known here"
+    message = f"unknown type `{ident.name}`"
     ctx.report(
         "unknown-type", message, ident.span, help=f"did you mean `{near}`?" if near else None
     )
@@ -128,7 +131,7 @@ def _report_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident)
         f"`{declared.ident.name}` contains itself",
         ident.span,
         Label(declared.ident.span, "declared here"),
-        help="types are finite: refer to other values by an id, or keep the part as `json`",
+        help="refer to other values by an id, or declare the nested part as `json`",
     )
 
 
@@ -151,7 +154,9 @@ def _with_pattern(ctx: CheckContext, base: Type, refinement: nodes.PatternRefine
         re.compile(refinement.pattern)
     except re.error as problem:
         ctx.report(
-            "bad-pattern", f"the pattern is no regular expression: {problem}", refinement.span
+            "bad-pattern",
+            f"the pattern is not a valid regular expression: {problem}",
+            refinement.span,
         )
         return base
     return StrType(base.min_len, base.max_len, refinement.pattern)
@@ -162,15 +167,15 @@ def _with_range(
 ) -> Type:
     low, high = refinement.low, refinement.high
     if (low is None and high is None) or (low is not None and high is not None and low > high):
-        ctx.report(
-            "empty-range", f"the range `{refinement.span.text}` holds nothing", refinement.span
-        )
+        ctx.report("empty-range", f"`{refinement.span.text}` is an empty range", refinement.span)
         return base
     if expr.name.name in ("int", "str", "list") and not _whole(low, high):
-        ctx.report("bad-refinement", f"the bounds of `{expr.name.name}` are ints", refinement.span)
+        ctx.report(
+            "bad-refinement", f"the bounds of `{expr.name.name}` must be ints", refinement.span
+        )
         return base
     if expr.name.name in ("str", "list") and any(b is not None and b < 0 for b in (low, high)):
-        ctx.report("bad-refinement", "a length is at least 0", refinement.span)
+        ctx.report("bad-refinement", "a length must be at least 0", refinement.span)
         return base
     match base:
         case IntType(None, None) if expr.name.name == "int":
@@ -194,7 +199,7 @@ def _float(bound: float | None) -> float | None:
 
 def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode) -> Type:
     if not isinstance(base, ErrorType):
-        message = f"`{base}` does not take the refinement `{refinement.span.text}`"
+        message = f"`{base}` does not accept the refinement `{refinement.span.text}`"
         ctx.report("bad-refinement", message, refinement.span, help=_REFINABLE)
     return base
 
@@ -203,7 +208,7 @@ def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode)
 
 
 def define(ctx: CheckContext, declared: Declared) -> Type:
-    """The type of a record, enum or alias declaration, resolved where it was first asked for."""
+    """The type of a record, enum or alias declaration, resolved at its first use."""
     if declared.state == "done":
         return declared.meaning  # type: ignore[no-any-return]
     declared.state = "open"
@@ -258,13 +263,13 @@ def _distinct(ctx: CheckContext, parts: Any, what: str) -> Iterator[Any]:
 def default(
     ctx: CheckContext, file: File, expr: nodes.Expr, type: Type, name: nodes.Ident, owner: str
 ) -> Any:
-    """The JSON value of a default, checked against its type strictly."""
+    """The JSON value of a default, which must also fit the refinements of its type."""
     env = Env(ctx, file, file.prefix + owner, "constant")
     return constant(env, expr, type, f"the default of `{name.name}`")
 
 
 def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
-    """The JSON value of an expression that must be a constant of a type, refinements included."""
+    """The JSON value of an expression, which must be a constant of this type with refinements."""
     before = len(env.ctx.diagnostics)
     actual = inference.check(env, expr, type, why)
     found = env.ctx.diagnostics[before:]
@@ -273,7 +278,7 @@ def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
     try:
         value = evaluate(env.ctx.program, expr)
     except NotConstant as stop:
-        del env.ctx.diagnostics[before:]  # that it is no constant says more than its type
+        del env.ctx.diagnostics[before:]  # "not a constant" says more than its type
         inference.report_not_constant(env, stop.node, why)
         return None
     if found:

@@ -1,4 +1,4 @@
-"""Expressions of several branches or items: if, match, comprehensions."""
+"""Expressions with several branches or items: if, match, comprehensions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lmc.types import ERROR, EnumType, ErrorType, ListType, LiteralType, Type
 
 
 def conditional(env: Env, expr: nodes.IfExpr, expected: Type | None) -> Type:
-    """Infer `if c then a else b`, each branch knowing what `c` says."""
+    """Infer `if c then a else b`. Each branch knows the facts that `c` establishes."""
     check_condition(env, expr.condition, "the condition of `if`")
     then = infer(env.knowing(facts(env, expr.condition, True)), expr.then, expected)
     otherwise = infer(env.knowing(facts(env, expr.condition, False)), expr.otherwise, expected)
@@ -35,7 +35,7 @@ def _join_branches(
 
 
 def match(env: Env, expr: nodes.Match, expected: Type | None) -> Type:
-    """Infer a `match`, which covers every case or has `_`."""
+    """Infer a `match`. It must cover every case or have `_`."""
     subject = infer(env, expr.subject)
     left = _cases(subject)
     if left is None and not isinstance(subject, ErrorType) and not is_text(subject):
@@ -71,7 +71,7 @@ def _cover(
         case nodes.Wildcard():
             if left == [] and not open_:
                 env.ctx.warn(
-                    "unreachable", "every case is covered before this arm", arm.pattern.span
+                    "unreachable", "earlier arms already cover every case", arm.pattern.span
                 )
             return []
         case nodes.NamePattern(names=idents) if isinstance(subject, EnumType):
@@ -95,14 +95,14 @@ def _cover(
             wanted = "variant names" if isinstance(subject, EnumType) else "strings"
             env.ctx.report(
                 "wrong-pattern",
-                f"the patterns over `{show(widen(subject))}` are {wanted}",
+                f"the patterns for `{show(widen(subject))}` must be {wanted}",
                 pattern.span,
             )
     return None if left is None else [case for case in left if case not in covered]
 
 
 def _report_twice(env: Env, span: Span, name: str) -> None:
-    env.ctx.report("duplicate-case", f"`{name}` is covered by an arm before", span)
+    env.ctx.report("duplicate-case", f"an earlier arm already covers `{name}`", span)
 
 
 def _report_uncovered(env: Env, expr: nodes.Match, left: list[str] | None) -> None:
@@ -131,7 +131,7 @@ def comprehension(env: Env, expr: nodes.Comprehension, expected: Type | None) ->
 
 
 def _iterated(env: Env, expr: nodes.Comprehension) -> list[Type]:
-    """Type of each variable of a comprehension."""
+    """The type of each variable of a comprehension."""
     if calls.is_zip(env, expr.iterable):
         types = calls.infer_zip(env, expr.iterable)
     else:
@@ -139,7 +139,7 @@ def _iterated(env: Env, expr: nodes.Comprehension) -> list[Type]:
         if not isinstance(whole, ListType | ErrorType):
             env.ctx.report(
                 "not-a-list",
-                f"a comprehension goes over a list, but this is `{show(widen(whole))}`",
+                f"a comprehension needs a list, but this is `{show(widen(whole))}`",
                 Label(expr.iterable.span, f"`{show(widen(whole))}`"),
             )
         if not isinstance(whole, ListType):
@@ -152,7 +152,7 @@ def _iterated(env: Env, expr: nodes.Comprehension) -> list[Type]:
             f"{got} name{'s' * (got > 1)} for {wanted} list{'s' * (wanted > 1)}",
             expr.names[0].span.to(expr.names[-1].span),
             expr.iterable.span,
-            help="`zip(xs, ys)` goes over two lists at once" if wanted == 1 else None,
+            help="`zip(xs, ys)` walks through two lists in parallel" if wanted == 1 else None,
         )
         return [ERROR] * got
     return types

@@ -25,13 +25,13 @@ from lmc.types import (
     Type,
 )
 
-# Types of the arguments by parameter; None where one is left out.
+# The types of the arguments in order of the parameters; None for one that is left out.
 Given = Sequence[Type | None]
 
 
 @frozen
 class BuiltinParam:
-    """A parameter; `wants` says what `accepts` asks for. A selector is written `.field`."""
+    """A parameter. `wants` describes the types that `accepts` allows. A selector is a `.field`."""
 
     name: str
     wants: str
@@ -124,7 +124,7 @@ def _sum(given: Given) -> Type:
 
 
 def _extreme(given: Given) -> Type:
-    """The result for one argument; several are joined where the call is checked."""
+    """The result for one argument. Several are joined when the call is checked."""
     only = given[0] or INT
     return optional(only.item) if isinstance(only, ListType) else forget(only)
 
@@ -158,10 +158,10 @@ _FUNCTIONS = (
         "str",
         (BuiltinParam("x", "a value", _anything),),
         _always(STR),
-        "a string as it is, a number, bool or enum as the program writes it, the rest as JSON",
+        "a string unchanged; a number, bool or enum as written in a program; the rest as JSON",
     ),
     BuiltinFunction(
-        "int", (_PARSED,), _always(INT), "the number in a string, or a number cut to an int"
+        "int", (_PARSED,), _always(INT), "the number in a string, or a number truncated to an int"
     ),
     BuiltinFunction(
         "float", (_PARSED,), _always(FLOAT), "the number in a string, or a number as float"
@@ -170,87 +170,87 @@ _FUNCTIONS = (
         "join",
         (BuiltinParam("xs", "a list of strings", _is_list_of(is_text)), _SEPARATOR),
         _always(STR),
-        'the strings one after another with the separator (default "") between them',
+        'the strings joined by the separator (default "")',
     ),
     BuiltinFunction(
         "split",
         (_TEXT, _SEPARATOR),
         _always(ListType(STR)),
-        "the parts between separators; without one, the words",
+        "the parts between separators; without a separator, the words",
     ),
-    BuiltinFunction("lower", (_TEXT,), _always(STR), "in small letters"),
+    BuiltinFunction("lower", (_TEXT,), _always(STR), "the text in lower case"),
     BuiltinFunction(
         "strip",
         (_TEXT, BuiltinParam("characters", "a string", is_text, required=False)),
         _always(STR),
-        "without white space, or these characters, at both ends",
+        "the text without white space, or without these characters, at both ends",
     ),
     BuiltinFunction(
-        "first", (_LIST,), lambda g: optional(_item(g[0])), "the first item, none if empty"
+        "first", (_LIST,), lambda g: optional(_item(g[0])), "the first item, or none if empty"
     ),
-    BuiltinFunction("any", (_BOOLS,), _always(BOOL), "whether one is true"),
-    BuiltinFunction("all", (_BOOLS,), _always(BOOL), "whether all are true"),
+    BuiltinFunction("any", (_BOOLS,), _always(BOOL), "whether at least one item is true"),
+    BuiltinFunction("all", (_BOOLS,), _always(BOOL), "whether all items are true"),
     BuiltinFunction("sum", (_NUMBERS,), _sum, "the sum, 0 if empty"),
     BuiltinFunction(
         "min",
         (_COMPARABLE,),
         _extreme,
-        "the least argument, or item of one list (none if empty)",
+        "the least argument, or the least item of a single list (none if empty)",
         True,
     ),
     BuiltinFunction(
         "max",
         (_COMPARABLE,),
         _extreme,
-        "the greatest argument, or item of one list (none if empty)",
+        "the greatest argument, or the greatest item of a single list (none if empty)",
         True,
     ),
-    BuiltinFunction("abs", (_NUMBER,), _abs, "without its sign"),
+    BuiltinFunction("abs", (_NUMBER,), _abs, "the absolute value"),
     BuiltinFunction(
         "round",
         (_NUMBER, _DIGITS),
         _round,
-        "to the nearest int (half to even), or to so many digits",
+        "the nearest int (half to even), or the number rounded to `digits` digits",
     ),
     BuiltinFunction(
         "unique",
         (_LIST, _FIELD),
         _same_list,
-        "without items equal to an earlier one, as wholes or by a field",
+        "the items without repetitions, compared as a whole or by a field",
     ),
     BuiltinFunction(
         "sort_by",
         (BuiltinParam("xs", "a list", _is_list), _KEY, _DESCENDING),
         _same_list,
-        "in order of a field, or of the items themselves; equal ones stay in order",
+        "the items sorted by a field or by themselves; equal items keep their order",
     ),
     BuiltinFunction(
         "filter",
         (_LIST, _FLAG),
         _filtered,
-        "the items whose bool field holds; without one, those not none",
+        "the items whose bool field is true; without a field, those that are not none",
     ),
     BuiltinFunction(
         "count",
         (_LIST, _VALUE),
         _always(INT),
-        "how many items equal the value; without one, how many are true",
+        "the number of items equal to the value; without a value, of those that are true",
     ),
 )
 FUNCTIONS = {f.name: f for f in _FUNCTIONS}
 
-# `zip(xs, ys, …)` goes over lists side by side, to the end of the shortest; it stands only behind
-# the `in` of a comprehension, as there are no tuples.
+# `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest. It is allowed only
+# after the `in` of a comprehension, because the language has no tuples.
 NAMES = (*FUNCTIONS, "zip", *BUILTIN_RECORDS)
 
 
 def named(name: str) -> str | RecordType | None:
-    """A built-in function (by its name) or record."""
+    """The built-in record of that name, or the name itself for a built-in function; else None."""
     return BUILTIN_RECORDS.get(name) or (name if name in NAMES else None)
 
 
 def check_count(given: Given) -> str | None:
-    """What `count` cannot count, in words; None when it can."""
+    """What `count` needs instead of these types, in words. None if they fit."""
     item, value = _item(given[0]), given[1]
     if value is None:
         return None if _is_list_of(_is_bool)(given[0] or BOOL) else "a list of bools"

@@ -1,4 +1,4 @@
-"""Calls: which parameter each argument binds, and the type of what comes back."""
+"""Calls: the argument of each parameter, and the type of the result."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Slot:
 
 
 def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type:
-    """The type of a call; notes its target and its bindings."""
+    """The type of a call. Notes its target and its bindings."""
     if not isinstance(call.target, nodes.Var):
-        return _not_callable(env, call, "this is no name of something to call")
+        return _not_callable(env, call, "it is not a name")
     found = inference.lookup(env, call.target)
     if found is None:
         return _infer_args(env, call)
@@ -55,7 +55,7 @@ def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type
         case ErrorType():
             return _infer_args(env, call)
     if isinstance(found, Declared):
-        return _not_callable(env, call, f"it is a {inference.describe(found)}", place)
+        return _not_callable(env, call, f"it is {inference.describe(found)}", place)
     return _not_callable(env, call, f"it is a {found.kind}", found.span)
 
 
@@ -87,7 +87,7 @@ def bind(
     where: Span,
     place: Span | None,
 ) -> list[nodes.Expr | None]:
-    """The argument of each slot, by position and then by name; None where the default holds."""
+    """The argument of each slot, by position and then by name; None if the default applies."""
     bound: list[nodes.Expr | None] = [None] * len(slots)
     index = {slot.name: i for i, slot in enumerate(slots)}
     wrong = False
@@ -95,13 +95,15 @@ def bind(
         at = i if arg.name is None else index.get(arg.name.name)
         if arg.name is None and _after_named(args, i):
             env.ctx.report(
-                "argument-order", "an argument by position follows one by name", arg.value.span
+                "argument-order", "a positional argument follows a named one", arg.value.span
             )
         elif at is None or at >= len(slots):
             _report_surplus(env, arg, slots, name, place)
         elif bound[at] is not None:
             env.ctx.report(
-                "duplicate-argument", f"`{slots[at].name}` of `{name}` is given twice", arg.span
+                "duplicate-argument",
+                f"the argument `{slots[at].name}` of `{name}` is given twice",
+                arg.span,
             )
         else:
             bound[at] = arg.value
@@ -143,7 +145,7 @@ def _report_missing(
     names = ", ".join(f"`{m}`" for m in missing)
     env.ctx.report(
         "missing-argument",
-        f"`{name}` needs {names}",
+        f"`{name}` needs a value for {names}",
         where,
         place and Label(place, "declared here"),
     )
@@ -179,7 +181,7 @@ def _module_call(
 
 
 def result_type(target: ModuleDef | PipelineDef | ToolDef | MetricDef) -> Type:
-    """What a call gives: the declared result, or `R?` for a vote that may find no agreement."""
+    """The type of a call: the declared result, or `R?` for a vote that may not agree."""
     result = target.signature.result
     optional = isinstance(target, ModuleDef) and "min_agree" in target.settings
     return OptionalType(result) if optional and not isinstance(result, OptionalType) else result
@@ -187,13 +189,13 @@ def result_type(target: ModuleDef | PipelineDef | ToolDef | MetricDef) -> Type:
 
 def _report_impure(env: Env, call: nodes.Call, target: Any) -> None:
     if env.pure is None:
-        env.ctx.report("not-constant", "a constant calls nothing but records", call.span)
+        env.ctx.report("not-constant", "a constant can call only records", call.span)
         return
     env.ctx.report(
         "impure-expression",
-        f"`{env.pure}` is computed without calls, but this calls `{call.target.span.text}`",
+        f"`{env.pure}` can call only built-in functions, but this calls `{call.target.span.text}`",
         call.span,
-        help="call it in a pipeline, and keep here what follows from its result",
+        help="make this call in a pipeline instead",
     )
 
 
@@ -213,16 +215,16 @@ def _construct(env: Env, call: nodes.Call, record: RecordType, place: Span | Non
 def _check_field(
     env: Env, expr: nodes.Expr, slot: Slot, record: RecordType, place: Span | None
 ) -> None:
-    """Check a field up to refinements: those bind what models, tools and rows bring in.
+    """Check a field without refinements. Those apply to values from models, tools and rows.
 
-    A number or string that can never meet them is an error all the same.
+    A number or string that can never meet them is still an error.
     """
     why = f"`{slot.name}` of `{record.name}`"
     actual = inference.check(env, expr, forget(slot.type), why, place)
     if is_subtype(actual, forget(slot.type)) and disjoint(actual, slot.type):
         env.ctx.report(
             "out-of-range",
-            f"{why} is `{slot.type}`, which `{show(actual)}` is outside of",
+            f"{why} must be `{slot.type}`, but this is `{show(actual)}`",
             Label(expr.span, f"not in `{slot.type}`"),
             place and Label(place, "declared here"),
         )
@@ -255,7 +257,7 @@ def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
     if name == "zip":
         env.ctx.report(
             "misplaced-zip",
-            "`zip` stands only behind the `in` of a comprehension",
+            "`zip` is allowed only after the `in` of a comprehension",
             call.target.span,
         )
         return _infer_args(env, call)
@@ -298,7 +300,7 @@ def _builtin_arg(
 def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> Type:
     if not isinstance(expr, nodes.Selector):
         env.ctx.report(
-            "selector-needed", f"`by` of `{name}` is a field, written `.name`", expr.span
+            "selector-needed", f"`by` of `{name}` must be a field, written `.name`", expr.span
         )
         return ERROR
     item = list_type.item if isinstance(list_type, ListType) else ERROR
@@ -306,7 +308,9 @@ def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> 
         return access.field_type(env, item, expr.name)
     if not isinstance(item, ErrorType):
         env.ctx.report(
-            "no-fields", f"the items are `{show(widen(item))}`, which has no fields", expr.span
+            "no-fields",
+            f"the items are of type `{show(widen(item))}`, which has no fields",
+            expr.span,
         )
     return ERROR
 
@@ -317,7 +321,7 @@ def _join_arguments(env: Env, call: nodes.Call, name: str, types: list[Type | No
     for arg, type in zip(call.args, types):
         joined = join(result, type or NEVER)
         if joined is None or isinstance(joined, ListType):
-            _report_builtin(env, arg.value, name, "numbers or strings side by side", type or NEVER)
+            _report_builtin(env, arg.value, name, "only numbers or only strings", type or NEVER)
             return None
         result = joined
     return result

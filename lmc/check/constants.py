@@ -1,4 +1,4 @@
-"""Constant expressions as plain JSON values, and whether a JSON value is of a type."""
+"""Evaluates constant expressions to JSON values, and checks JSON values against types."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lmc.types import (
 
 
 class NotConstant(Exception):
-    """The expression needs a run; `node` is the part that does."""
+    """Raised if an expression is not a constant. `node` is the part that needs a run."""
 
     def __init__(self, node: nodes.SyntaxNode) -> None:
         super().__init__()
@@ -62,14 +62,14 @@ def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[s
 
 
 def misfit(value: Any, type: Type, path: str = "") -> str | None:
-    """Why a JSON value is not of a type, in words with the place inside it; None when it is."""
+    """Why a JSON value is not of a type, with the place inside the value. None if it is."""
     here = f"`{path}`" if path else "the value"
     match type:
         case OptionalType():
             return None if value is None else misfit(value, type.item, path)
         case ListType() if isinstance(value, list):
             if not _inside(len(value), type.min_len, type.max_len):
-                return f"{here} has {len(value)} items, and `{type}` is asked for"
+                return f"{here} has {len(value)} items, but `{type}` is required"
             parts = (misfit(v, type.item, f"{path}[{i}]") for i, v in enumerate(value))
         case DictType() if isinstance(value, dict):
             parts = (misfit(v, type.item, f"{path}[{k!r}]") for k, v in value.items())
@@ -78,7 +78,7 @@ def misfit(value: Any, type: Type, path: str = "") -> str | None:
             parts = (misfit(value.get(f.name), f.type, f"{dot}{f.name}") for f in type.fields)
         case _:
             fits = _fits(value, type)
-            return None if fits else f"{here} is `{_short(value)}`, and `{type}` is asked for"
+            return None if fits else f"{here} is `{_short(value)}`, but `{type}` is required"
     return next((part for part in parts if part), None)
 
 

@@ -1,4 +1,4 @@
-"""Names and literals, and the table of all expressions."""
+"""Infers names and literals, and holds the table of rules for all expressions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
 
 
 def _not_a_value(env: Env, expr: nodes.Var, found: Any) -> Type:
-    what, place, meaning = "built-in", None, found
+    what, place, meaning = "a built-in", None, found
     if isinstance(found, Declared):
         what, place, meaning = (
             describe(found),
@@ -59,7 +59,7 @@ def _not_a_value(env: Env, expr: nodes.Var, found: Any) -> Type:
     callable_ = not isinstance(meaning, EnumType | ModelDef | None)
     env.ctx.report(
         "not-a-value",
-        f"`{expr.name}` is a {what}, not a value",
+        f"`{expr.name}` is {what}, not a value",
         expr.span,
         place,
         help=f"call it: `{expr.name}(…)`" if callable_ else None,
@@ -107,7 +107,9 @@ def _object(env: Env, expr: nodes.ObjectLit, expected: Type | None) -> Type:
     item: Type | None = NEVER
     for pair in expr.pairs:
         if pair.key.name in seen:
-            env.ctx.report("duplicate-key", f"`{pair.key.name}` is given twice", pair.key.span)
+            env.ctx.report(
+                "duplicate-key", f"the key `{pair.key.name}` is given twice", pair.key.span
+            )
         seen.add(pair.key.name)
         type = infer(env, pair.value, hint)
         item = item and join(item, type)
@@ -117,7 +119,7 @@ def _object(env: Env, expr: nodes.ObjectLit, expected: Type | None) -> Type:
 def _selector(env: Env, expr: nodes.Selector, expected: Type | None) -> Type:
     env.ctx.report(
         "misplaced-selector",
-        f"`.{expr.name.name}` selects a field for `by`, it is no value",
+        f"`.{expr.name.name}` selects a field for `by`; it is not a value",
         expr.span,
         help=f"write `x.{expr.name.name}` for the field of a value `x`",
     )

@@ -1,4 +1,4 @@
-"""The two ways to the type of an expression: `infer` finds it, `check` asks for one."""
+"""The type of an expression: `infer` finds it, `check` also requires one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lmc.types import (
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
-    """The type of an expression; `expected` only guides literals, it is not checked."""
+    """The type of an expression. `expected` only guides literals; it is not enforced."""
     type = env.ctx.rules[expr.__class__](env, expr, expected)
     env.ctx.program.types[id(expr)] = type
     return type
@@ -35,7 +35,10 @@ def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
 def check(
     env: Env, expr: nodes.Expr, expected: Type, why: str = "", place: Span | None = None
 ) -> Type:
-    """The type of an expression that must be of an expected one; `why` and `place` say who asks."""
+    """The type of an expression, which must fit `expected`.
+
+    `why` names the value in the message. `place` is where its type is required.
+    """
     if isinstance(expr, nodes.ListLit) and isinstance(required(expected), ListType):
         return _check_list(env, expr, expected, why, place)
     actual = infer(env, expr, expected)
@@ -66,13 +69,13 @@ def report_mismatch(
     why: str = "",
     place: Span | None = None,
 ) -> None:
-    """Report that an expression is of another type than what is asked for."""
-    subject = f"{why} is" if why else "asked for is"
+    """Report that an expression does not have the expected type."""
+    wanted = f"{why} must be" if why else "expected"
     env.ctx.report(
         "type-mismatch",
-        f"{subject} `{show(expected)}`, but this is `{show(actual)}`",
+        f"{wanted} `{show(expected)}`, but this is `{show(actual)}`",
         Label(expr.span, f"`{show(actual)}`"),
-        place and Label(place, f"asks for `{show(expected)}`"),
+        place and Label(place, f"requires `{show(expected)}`"),
         help=_mismatch_help(actual, expected),
     )
 
@@ -96,7 +99,7 @@ def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:
 
 
 def require_bool(env: Env, expr: nodes.Expr, actual: Type, why: str) -> None:
-    """Report an expression whose inferred type is no bool."""
+    """Report an expression whose inferred type is not a bool."""
     if not is_subtype(actual, BOOL):
         env.ctx.report(
             "condition-not-bool",
@@ -107,7 +110,7 @@ def require_bool(env: Env, expr: nodes.Expr, actual: Type, why: str) -> None:
 
 
 def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
-    """Find the type that holds all parts; reports the first that has none with those before."""
+    """The common type of all parts. Reports the first part that has none with those before."""
     result: Type = NEVER
     for expr, type in parts:
         wider = join(result, type)
@@ -139,30 +142,31 @@ def lookup(env: Env, var: nodes.Var) -> Any:
 def report_unknown(
     env: Env, name: str, span: Span, known: Iterable[str], what: str = "name"
 ) -> None:
-    """Report a name that nothing declares, unless a syntax error may have eaten it."""
+    """Report an unknown name, unless a syntax error may have hidden its declaration."""
     if env.file.may_have_lost(name):
         return
     near = did_you_mean(name, known)
     help = f"did you mean `{near}`?" if near else None
     if name == "tune":
-        help = "`tune` lists its options in square brackets: `tune[a, b]`"
+        help = "write the options in square brackets: `tune[a, b]`"
     env.ctx.report(
         "unknown-name",
-        f"no {what} `{name}` is known here",
+        f"unknown {what} `{name}`",
         span,
         help=help,
     )
 
 
 def describe(declared: Declared) -> str:
-    """The kind of a declaration in a word."""
+    """The kind of a declaration, with its article: `a vote`, `an enum`."""
     match declared.decl:
         case nodes.ModuleDecl(kind=kind):
-            return kind
+            name: str = kind
         case decl:
-            return type(decl).__name__.removesuffix("Decl").lower()
+            name = type(decl).__name__.removesuffix("Decl").lower()
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def report_not_constant(env: Env, node: nodes.SyntaxNode, what: str) -> None:
-    """Report a part of a constant that needs a run."""
+    """Report a part of an expression that is not constant."""
     env.ctx.report("not-constant", f"{what} must be a constant", node.span)

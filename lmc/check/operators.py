@@ -61,7 +61,7 @@ def _no_operator(env: Env, expr: nodes.Expr, op: str, *types: Type) -> Type:
         maybe = any(isinstance(t, OptionalType) for t in types)
         env.ctx.report(
             "bad-operands",
-            f"`{op}` does not take {shown}",
+            f"`{op}` does not accept {shown}",
             Label(expr.span, shown),
             help="give a default with `??`, or test for `!= none` first" if maybe else None,
         )
@@ -69,7 +69,7 @@ def _no_operator(env: Env, expr: nodes.Expr, op: str, *types: Type) -> Type:
 
 
 def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:
-    """Infer `a op b`, and the chain of operations that `a` may be, from its start."""
+    """Infer `a op b`. If `a` is itself a chain of operations, infer it from its start."""
     chain = expr.chain()
     hints = _hints(chain, expected)
     left = infer(env, chain[0].left, hints[0])
@@ -84,7 +84,7 @@ def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:
 
 
 def _hints(chain: list[nodes.Binary], expected: Type | None) -> list[Type | None]:
-    """What each operation of a chain is expected to take."""
+    """The expected type of the operands of each operation in a chain."""
     hints: list[Type | None] = []
     for link in reversed(chain):
         expected = BOOL if link.op in ("and", "or") else expected
@@ -93,7 +93,7 @@ def _hints(chain: list[nodes.Binary], expected: Type | None) -> list[Type | None
 
 
 class _Logical:
-    """`and` and `or` of one chain; the right side of each knows what the left one says."""
+    """Infers the `and` and `or` of one chain. Each right side knows the facts of its left side."""
 
     def __init__(self, env: Env) -> None:
         self.env = env
@@ -101,10 +101,10 @@ class _Logical:
         self.known: dict[Path, Type] = {}
 
     def infer(self, link: nodes.Binary, left: Type) -> Type:
-        """Infer one operation, whose left side has been inferred."""
+        """Infer one operation. Its left side has been inferred before."""
         env, outcome = self.env, link.op == "and"
         require_bool(env, link.left, left, f"the left side of `{link.op}`")
-        if self.last is link.left and self.last.op == link.op:  # known but for its right side
+        if self.last is link.left and self.last.op == link.op:  # only its right side is new
             self.known |= facts(env, self.last.right, outcome)
         else:
             self.known = facts(env, link.left, outcome)

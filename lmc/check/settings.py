@@ -1,4 +1,4 @@
-"""Settings: one table of the keys of each declaration, their values as constants or choices."""
+"""Settings: a table of the keys that each declaration takes, and how their values are read."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Special = Literal["model", "models", "name", "expression", "group"]
 
 @frozen
 class SettingSpec:
-    """What a key takes: a constant of a type, or one of the special forms.
+    """The value that a key takes: a constant of a type, or one of the special forms.
 
-    `model` and `models` name declared models, `name` is a bare word, `group` an object whose keys
-    are `keys`, `expression` is kept as it is and checked by the rules of its declaration.
+    `model` and `models` are names of declared models, `name` is a name without quotes, and `group`
+    is an object with the keys `keys`. An `expression` is checked by the rules of its declaration.
     """
 
     takes: Type | Special
@@ -48,7 +48,7 @@ class SettingSpec:
 
 
 def group(keys: Mapping[str, SettingSpec]) -> SettingSpec:
-    """An object with these keys, all of which may be left out."""
+    """An object with these keys. Each may be left out."""
     return SettingSpec("group", keys, tunable=False)
 
 
@@ -98,10 +98,10 @@ _MODULE = {
     "check": _EXPRESSION,
 }
 
-# Rules that end a vote early; `lmc.runtime.votes.stopping` says what they go by.
+# Rules that end a vote early. `lmc.runtime.votes.stopping` implements them.
 STOPPING = ("settled", "esc", "asc", "asc_dirichlet", "dsc")
 
-# What can stand in each kind of body.
+# The settings of each kind of declaration.
 TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "model": {
         "name": _fixed(STR),
@@ -182,13 +182,13 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
 def read(
     env: Env, kind: str, settings: Sequence[nodes.Setting]
 ) -> tuple[dict[str, Any], dict[str, nodes.Expr]]:
-    """Read a body: its constant settings and its expressions, by key; reports wrong ones."""
+    """Read the settings of a body: the constants and the expressions, by key."""
     table, values, exprs = TABLE[kind], {}, {}
     for setting in _distinct(env, settings):
         key = setting.key.name
         spec = table.get(key)
         if spec is None:
-            report_unknown_key(env, setting.key, table, f"a {kind}")
+            report_unknown_key(env, setting.key, table, f"`{kind}`")
         elif spec.takes == "expression":
             exprs[key] = setting.value
         else:
@@ -211,7 +211,7 @@ def _distinct(env: Env, settings: Iterable[nodes.Setting]) -> Iterable[nodes.Set
 
 
 def report_unknown_key(env: Env, key: nodes.Ident, known: Iterable[str], owner: str) -> None:
-    """Report a key that a body does not take."""
+    """Report a key that its owner does not have."""
     near = did_you_mean(key.name, known)
     env.ctx.report(
         "unknown-setting",
@@ -224,7 +224,7 @@ def report_unknown_key(env: Env, key: nodes.Ident, known: Iterable[str], owner: 
 
 
 def value_of(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
-    """The JSON value or Choice of a setting; ERROR where it is wrong (reported)."""
+    """The JSON value or Choice of a setting. ERROR if it is wrong; that has been reported."""
     if isinstance(expr, nodes.Tune):
         return _choice(env, expr, spec, key)
     return _plain(env, expr, spec, key)
@@ -246,7 +246,7 @@ def _choice(env: Env, expr: nodes.Tune, spec: SettingSpec, key: str) -> Any:
         return ERROR
     for part in expr.options:
         if isinstance(part, nodes.TuneRange) and not _holds_range(env, part, spec.takes):
-            message = f"`{key}` does not take every int of `{part.span.text}`"
+            message = f"`{key}` does not accept every int in `{part.span.text}`"
             env.ctx.report("out-of-range", message, part.span)
             return ERROR
     return env.ctx.add_choice(expr, env.owner, key, values)
@@ -269,9 +269,9 @@ def _model(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if not isinstance(expr, nodes.Var):
         env.ctx.report(
             "model-needed",
-            f"`{key}` names a declared model",
+            f"`{key}` must name a declared model",
             expr.span,
-            help='declare it, `model m { name: "provider/name" }`, and write its name `m`',
+            help='declare `model m { name: "provider/name" }`, and write `m` here',
         )
         return ERROR
     declared = named(env, expr, nodes.ModelDecl, "model")
@@ -283,7 +283,7 @@ def _model(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
 
 def _models(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if not isinstance(expr, nodes.ListLit):
-        env.ctx.report("model-needed", f"`{key}` is a list of declared models", expr.span)
+        env.ctx.report("model-needed", f"`{key}` must be a list of declared models", expr.span)
         return ERROR
     names = [_model(env, item, spec, key) for item in expr.items]
     return ERROR if ERROR in names else names
@@ -292,7 +292,7 @@ def _models(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
 def named(
     env: Env, expr: nodes.Var | nodes.Ident, decl: type | tuple[type, ...], what: str
 ) -> Declared | None:
-    """The declaration of one kind that a bare name refers to; reports any other."""
+    """The declaration that a name refers to. Reports one of another kind."""
     declared = env.file.find(expr.name)
     if declared is None:
         known = [n for n, d in env.file.names.items() if isinstance(d.decl, decl)]
@@ -303,14 +303,19 @@ def named(
     if not isinstance(declared.meaning, ErrorType):
         kind = inference.describe(declared)
         place = Label(declared.ident.span, "declared here")
-        env.ctx.report("wrong-kind", f"`{expr.name}` is a {kind}, not a {what}", expr.span, place)
+        env.ctx.report("wrong-kind", f"`{expr.name}` is {kind}, not a {what}", expr.span, place)
     return None
 
 
 def _name(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if isinstance(expr, nodes.Var):
         return expr.name
-    env.ctx.report("name-needed", f"`{key}` is a bare name", expr.span, help=f"write `{key}: name`")
+    env.ctx.report(
+        "name-needed",
+        f"`{key}` must be a name without quotes",
+        expr.span,
+        help=f"write `{key}: name`",
+    )
     return ERROR
 
 
@@ -318,7 +323,7 @@ def _group_value(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any
     if not isinstance(expr, nodes.ObjectLit):
         keys = ", ".join(f"{k}: …" for k in spec.keys)
         env.ctx.report(
-            "object-needed", f"`{key}` is written as an object", expr.span, help=f"`{{{keys}}}`"
+            "object-needed", f"`{key}` must be an object", expr.span, help=f"write `{{{keys}}}`"
         )
         return ERROR
     values: dict[str, Any] = {}

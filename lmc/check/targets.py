@@ -1,4 +1,4 @@
-"""What a target model enforces while it decodes, and what is validated and repaired afterwards."""
+"""Which constraints a target model enforces while it decodes, and which are validated later."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from lmc.types import (
 
 @frozen
 class ResultConstraint:
-    """One thing that a module's result must meet; `path` is empty for the result as a whole."""
+    """A constraint on the result of a module. `path` is empty for the result as a whole."""
 
     module: str
     path: str
     what: str
-    decoded: bool  # enforced by constrained decoding; else validated, then repaired or retried
+    decoded: bool  # by constrained decoding; else validated, then repaired or retried
 
 
 def constraints(program: CheckedProgram, *, json_schema: bool) -> Iterator[ResultConstraint]:
     """All constraints on the results of a program's modules.
 
-    `json_schema` says whether the target constrains decoding by a schema. It is sent one where the
-    module is laid out as JSON; a `require:` is always checked afterwards.
+    `json_schema` says whether the target can constrain decoding by a JSON schema. It gets a schema
+    only for modules with the layout `json`. A `require:` is always checked afterwards.
     """
     for module in program.modules.values():
         votes = module.kind == "vote" and module.by != "model"
@@ -53,7 +53,7 @@ def _layout(program: CheckedProgram, module: ModuleDef) -> str:
 
 
 def _parts(type: Type, path: str) -> Iterator[tuple[str, str]]:
-    """Each part of a type that not every text is a value of."""
+    """The parts of a type that not every text fits."""
     match type:
         case OptionalType(item):
             yield from _parts(item, path)
