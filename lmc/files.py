@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writes files atomically: as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lmc.diagnostics import LmcError, error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a kill at any time leaves the old one or the new one, never a part."""
+    """Write a file. A kill at any time leaves the old file or the new one, never a part."""
     with replacing(path) as file:
         file.write(data)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of another when the block ends well.
+    """A file to write, which replaces `path` if the block ends without an exception.
 
     Raises: LmcError[cannot-write].
     """
