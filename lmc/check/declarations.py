@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lmc import types
 from lmc.check import settings
 from lmc.check.annotations import TYPE_DECLS, default, define, resolve
 from lmc.check.program import (
@@ -23,16 +24,7 @@ from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.subtyping import required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import (
-    ERROR,
-    DictType,
-    ErrorType,
-    ListType,
-    OptionalType,
-    RecordType,
-    Type,
-    UnionType,
-)
+from lmc.types import Type
 
 
 def define_all(ctx: CheckContext, file: File) -> None:
@@ -139,11 +131,11 @@ def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> No
 def unsupported_part(type: Type) -> Type | None:
     """The first part of a type that passes the checker but cannot be run yet."""
     match type:
-        case DictType() | UnionType():
+        case types.DictType() | types.UnionType():
             return type
-        case ListType(item) | OptionalType(item):
+        case types.ListType(item) | types.OptionalType(item):
             return unsupported_part(item)
-        case RecordType(fields=fields):
+        case types.RecordType(fields=fields):
             return next((p for f in fields if (p := unsupported_part(f.type))), None)
     return None
 
@@ -241,13 +233,13 @@ def _subject(
 
 def _implied_subject(ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature) -> str | None:
     names = [p.name for p in made.params]
-    records = [p.name for p in made.params if isinstance(required(p.type), RecordType)]
+    records = [p.name for p in made.params if isinstance(required(p.type), types.RecordType)]
     if "draft" in names:
         return "draft"
     found = names if len(names) == 1 else records
     if len(found) == 1:
         return found[0]
-    if not any(isinstance(p.type, ErrorType) for p in made.params):
+    if not any(isinstance(p.type, types.ErrorType) for p in made.params):
         message = f"it is not clear which parameter `{decl.name.name}` judges"
         ctx.report("bad-subject", message, decl.name.span, help="write `subject: name`")
     return None
@@ -282,14 +274,14 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
     values, exprs = settings.read(env, "dataset", decl.settings)
     if not any(s.key.name == "source" for s in decl.settings):
         _report_missing(ctx, decl.name, "source", 'write `source: "rows.jsonl"`')
-    if not isinstance(row, RecordType):
-        if not isinstance(row, ErrorType):
+    if not isinstance(row, types.RecordType):
+        if not isinstance(row, types.ErrorType):
             ctx.report(
                 "row-not-record",
                 f"the row type must be a record, but `{row}` is not one",
                 decl.row.span,
             )
-        return ERROR
+        return types.ERROR
     _check_supported(ctx, row, decl.row)
     _read_columns(env, row, exprs.get("columns"), values)
     _read_split(env, exprs.get("split"), values)
@@ -299,7 +291,7 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
 
 
 def _read_columns(
-    env: Env, row: RecordType, expr: nodes.Expr | None, values: dict[str, Any]
+    env: Env, row: types.RecordType, expr: nodes.Expr | None, values: dict[str, Any]
 ) -> None:
     spec = settings.group({f.name: settings.TEXT for f in row.fields})
     if expr is not None:
@@ -310,7 +302,7 @@ def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> No
     if expr is None:
         return
     parts = settings.value_of(env, expr, settings.SPLIT, "split")
-    if parts is ERROR:
+    if parts is types.ERROR:
         return
     shares = [part for part in parts.values() if isinstance(part, float)]
     if shares and (len(shares) < len(parts) or sum(shares) > 1.0 + 1e-9):

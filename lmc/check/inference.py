@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from lmc import types
 from lmc.check import builtins
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
 from lmc.diagnostics import Label, did_you_mean
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    ERROR,
-    NEVER,
-    EnumType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    OptionalType,
-    Type,
-)
+from lmc.types import Type
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
@@ -39,7 +29,7 @@ def check(
 
     `why` names the value in the message. `place` is where its type is required.
     """
-    if isinstance(expr, nodes.ListLit) and isinstance(required(expected), ListType):
+    if isinstance(expr, nodes.ListLit) and isinstance(required(expected), types.ListType):
         return _check_list(env, expr, expected, why, place)
     actual = infer(env, expr, expected)
     if not is_subtype(actual, expected):
@@ -51,10 +41,10 @@ def _check_list(
     env: Env, expr: nodes.ListLit, expected: Type, why: str, place: Span | None
 ) -> Type:
     wanted = required(expected)
-    assert isinstance(wanted, ListType)
+    assert isinstance(wanted, types.ListType)
     for item in expr.items:
         check(env, item, wanted.item, why and f"an item of {why}", place)
-    actual = ListType(wanted.item, len(expr.items), len(expr.items))
+    actual = types.ListType(wanted.item, len(expr.items), len(expr.items))
     env.ctx.program.types[id(expr)] = actual
     if not is_subtype(actual, wanted):
         report_mismatch(env, expr, actual, expected, why, place)
@@ -81,12 +71,12 @@ def report_mismatch(
 
 
 def _mismatch_help(actual: Type, expected: Type) -> str | None:
-    if isinstance(actual, OptionalType) and is_subtype(actual.item, expected):
+    if isinstance(actual, types.OptionalType) and is_subtype(actual.item, expected):
         return "give a default with `??`, or test for `!= none` first"
     match expected, actual:
-        case EnumType(), LiteralType() if set(actual.values) <= set(expected.variants):
+        case types.EnumType(), types.LiteralType() if set(actual.values) <= set(expected.variants):
             return f"write `{expected.name}.{actual.values[0]}`"
-        case IntType(), FloatType():
+        case types.IntType(), types.FloatType():
             return "`round(…)` gives an int"
         case _ if is_text(expected) and is_number(actual):
             return "`str(…)` turns a number into text"
@@ -95,23 +85,23 @@ def _mismatch_help(actual: Type, expected: Type) -> str | None:
 
 def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:
     """Check that an expression is a bool."""
-    require_bool(env, expr, infer(env, expr, BOOL), why)
+    require_bool(env, expr, infer(env, expr, types.BOOL), why)
 
 
 def require_bool(env: Env, expr: nodes.Expr, actual: Type, why: str) -> None:
     """Report an expression whose inferred type is not a bool."""
-    if not is_subtype(actual, BOOL):
+    if not is_subtype(actual, types.BOOL):
         env.ctx.report(
             "condition-not-bool",
             f"{why} must be `bool`, but this is `{show(actual)}`",
             Label(expr.span, f"`{show(actual)}`"),
-            help="compare with `!= none`" if isinstance(actual, OptionalType) else None,
+            help="compare with `!= none`" if isinstance(actual, types.OptionalType) else None,
         )
 
 
 def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
     """The common type of all parts. Reports the first part that has none with those before."""
-    result: Type = NEVER
+    result: Type = types.NEVER
     for expr, type in parts:
         wider = join(result, type)
         if wider is None:
@@ -121,7 +111,7 @@ def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
                 Label(expr.span, f"`{show(widen(type))}`"),
                 Label(parts[0][0].span, f"`{show(widen(parts[0][1]))}`"),
             )
-            return ERROR
+            return types.ERROR
         result = wider
     return result
 

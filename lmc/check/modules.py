@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lmc import types
 from lmc.check import inference, templates
 from lmc.check.access import field_type
 from lmc.check.given import inner_env, needs, report_taken
@@ -16,22 +17,7 @@ from lmc.check.subtyping import has_equality, is_number, is_subtype, required, s
 from lmc.diagnostics import Label
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    ERROR,
-    STR,
-    ErrorType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    RecordType,
-    StrType,
-    Type,
-    UnionType,
-    greatest_score,
-    score_type,
-)
+from lmc.types import Type
 
 
 def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
@@ -60,12 +46,12 @@ def _generate(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
 
 def _critique(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     result = required(module.signature.result)
-    if isinstance(result, RecordType):
-        for name, type in (("ok", BOOL), ("feedback", STR)):
+    if isinstance(result, types.RecordType):
+        for name, type in (("ok", types.BOOL), ("feedback", types.STR)):
             field = result.get(name)
             if field is None or not is_subtype(field.type, type):
                 _report_verdict(env, decl, f"has no field `{name}: {type}`")
-    elif not isinstance(result, IntType | FloatType | StrType | ErrorType):
+    elif not isinstance(result, types.IntType | types.FloatType | types.StrType | types.ErrorType):
         _report_verdict(env, decl, "is not a verdict, score, text or index of the first wrong step")
 
 
@@ -79,14 +65,14 @@ def _report_verdict(env: Env, decl: nodes.ModuleDecl, problem: str) -> None:
 
 
 def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    draft: Type = ERROR
+    draft: Type = types.ERROR
     if needs(env, decl, module, "draft", "g(…)"):
         inner = inner_env(env, module)
         place = decl.signature.result.span
         inner.hint = "draft"
         why = "`draft`"
         draft = inference.check(inner, module.exprs["draft"], module.signature.result, why, place)
-    verdict: Type = ERROR
+    verdict: Type = types.ERROR
     if needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)
     _check_gain(env, decl, module, verdict)
@@ -100,7 +86,11 @@ def _check_gain(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Ty
     """Check that the verdict has a score if `no_gain` compares it."""
     stop = module.settings.get("stop_early")
     rules = options_of(stop)
-    if "no_gain" in rules and score_type(verdict) is None and not isinstance(verdict, ErrorType):
+    if (
+        "no_gain" in rules
+        and types.score_type(verdict) is None
+        and not isinstance(verdict, types.ErrorType)
+    ):
         place = next(s.value.span for s in decl.settings if s.key.name == "stop_early")
         message = f"`no_gain` compares the verdict's score, but `{show(verdict)}` has none"
         env.ctx.report("bad-verdict", message, place)
@@ -114,16 +104,16 @@ def _check_critique(env: Env, module: ModuleDef) -> Type:
         env.ctx.program.referents.get(id(call.target)) if isinstance(call, nodes.Call) else None
     )
     if not isinstance(referent, ModuleDef) or referent.kind != "critique":
-        if not isinstance(verdict, ErrorType):
+        if not isinstance(verdict, types.ErrorType):
             message = "`check` of a refine must call a critique"
             env.ctx.report("check-not-critique", message, call.span)
-        return ERROR
-    if not isinstance(verdict, RecordType | ErrorType):
+        return types.ERROR
+    if not isinstance(verdict, types.RecordType | types.ErrorType):
         message = (
             f"`check` needs a critique with `ok` and `feedback`, but this returns `{show(verdict)}`"
         )
         env.ctx.report("check-not-critique", message, call.span)
-        return ERROR
+        return types.ERROR
     assert isinstance(call, nodes.Call)
     _check_judges_draft(env, call, referent)
     return verdict
@@ -205,9 +195,11 @@ def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
         case "model" | "certainty" | "tournament" | "win_rate":
             return
         case "steps":
-            steps = result.get("steps") if isinstance(result, RecordType) else None
-            known = steps and isinstance(steps.type, ListType) and steps.type.item == STR
-            if not known and not isinstance(result, ErrorType):
+            steps = result.get("steps") if isinstance(result, types.RecordType) else None
+            known = (
+                steps and isinstance(steps.type, types.ListType) and steps.type.item == types.STR
+            )
+            if not known and not isinstance(result, types.ErrorType):
                 message = (
                     f"votes by steps need a field `steps: list[str]`, but `{show(result)}` has none"
                 )
@@ -224,8 +216,8 @@ def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
 
 
 def _check_by_score(env: Env, result: Type, place: Span) -> None:
-    score = score_type(result)
-    if (score is None or not is_number(score)) and not isinstance(result, ErrorType):
+    score = types.score_type(result)
+    if (score is None or not is_number(score)) and not isinstance(result, types.ErrorType):
         message = f"`{show(result)}` has no numeric field `score`"
         env.ctx.report(
             "bad-vote", message, place, help="write `by: out.field` to use another field"
@@ -267,7 +259,9 @@ def _check_comparison(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> No
     inner = inner_env(env, module, first=result, second=result)
     inner.hint = "compare"
     type = inference.infer(inner, expr)
-    if not is_subtype(type, UnionType((BOOL, LiteralType(("first", "second", "tie"))))):
+    if not is_subtype(
+        type, types.UnionType((types.BOOL, types.LiteralType(("first", "second", "tie"))))
+    ):
         message = f"`compare` must tell whether the first is better, but this is `{show(type)}`"
         help = 'return a bool, or one of "first", "second", "tie"'
         env.ctx.report("bad-vote", message, expr.span, help=help)
@@ -304,7 +298,7 @@ def _may_stop(module: ModuleDef, rules: tuple[Any, ...]) -> bool:
     result = required(module.signature.result)
     return (
         bounded
-        and greatest_score(result) is not None
+        and types.greatest_score(result) is not None
         and {*rules} <= {False, True, "settled", None}
     )
 
@@ -322,8 +316,8 @@ def _check_by_expression(env: Env, module: ModuleDef) -> None:
 
 
 def _check_by_field(env: Env, module: ModuleDef, result: Type, name: str, place: Span) -> None:
-    if not isinstance(result, RecordType):
-        if not isinstance(result, ErrorType):
+    if not isinstance(result, types.RecordType):
+        if not isinstance(result, types.ErrorType):
             env.ctx.report(
                 "bad-vote", f"`by` names a field, but `{show(result)}` has no fields", place
             )
@@ -341,7 +335,7 @@ def _selector_span(expr: nodes.Expr, name: str) -> Span:
 def _check_countable(env: Env, type: Type, place: Span, what: str) -> None:
     if has_equality(type):
         return
-    score = isinstance(type, FloatType)
+    score = isinstance(type, types.FloatType)
     env.ctx.report(
         "bad-vote",
         f"{what} is `{show(type)}`, and equal values of that type cannot be counted",
@@ -356,14 +350,14 @@ def _check_countable(env: Env, type: Type, place: Span, what: str) -> None:
 def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     """Check a search. Its result is the path: a list of what `expand` returns."""
     result = module.signature.result
-    if not isinstance(result, ListType):
-        if not isinstance(result, ErrorType):
+    if not isinstance(result, types.ListType):
+        if not isinstance(result, types.ErrorType):
             message = f"a search returns a list of steps, but this is `{show(result)}`"
             env.ctx.report(
                 "bad-search", message, decl.signature.result.span, help="for example `list[str]`"
             )
         return
-    path = ListType(result.item)
+    path = types.ListType(result.item)
     if needs(env, decl, module, "expand", "next_step(…, path)"):
         inner = inner_env(env, module, path=path)
         inner.hint = "expand"
@@ -374,7 +368,7 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         inner.hint = "value"
         expr = module.exprs["value"]
         type = inference.infer(inner, expr)
-        if not is_number(score_type(type) or type):
+        if not is_number(types.score_type(type) or type):
             message = (
                 f"`value` must be a number or a verdict with a score, but this is `{show(type)}`"
             )

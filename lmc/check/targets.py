@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lmc import types
 from lmc.check.program import CheckedProgram, Choice, ModuleDef
 from lmc.frozen import frozen
-from lmc.types import (
-    BoolType,
-    EnumType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    OptionalType,
-    RecordType,
-    StrType,
-    Type,
-)
+from lmc.types import Type
 
 
 @frozen
@@ -55,16 +45,22 @@ def _layout(program: CheckedProgram, module: ModuleDef) -> str:
 def _parts(type: Type, path: str) -> Iterator[tuple[str, str]]:
     """The parts of a type that not every text fits."""
     match type:
-        case OptionalType(item):
+        case types.OptionalType(item):
             yield from _parts(item, path)
-        case ListType(item, low, high):
+        case types.ListType(item, low, high):
             if (low, high) != (None, None):
                 yield path, str(type)
             yield from _parts(item, f"{path}[]")
-        case RecordType(fields=fields):
+        case types.RecordType(fields=fields):
             for field in fields:
                 yield from _parts(field.type, f"{path}.{field.name}" if path else field.name)
-        case EnumType() | LiteralType() | BoolType() | IntType() | FloatType():
+        case (
+            types.EnumType()
+            | types.LiteralType()
+            | types.BoolType()
+            | types.IntType()
+            | types.FloatType()
+        ):
             yield path, str(type)
-        case StrType() if type != StrType():
+        case types.StrType() if type != types.StrType():
             yield path, str(type)
