@@ -2,6 +2,6 @@
 
 from lmc.check.checker import check_program
 from lmc.check.imports import import_name, open_source, read_source
-from lmc.check.scope import OptimizerSignature
+from lmc.check.optimizers import OptimizerSignature
 
 __all__ = ["OptimizerSignature", "check_program", "import_name", "open_source", "read_source"]

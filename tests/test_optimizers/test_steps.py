@@ -39,7 +39,7 @@ def test_mistakes_are_diagnostics(text: str, code: str | None) -> None:
 
 
 def test_what_is_not_there_yet_is_said_to_be() -> None:
-    unknown = Step("evolve", (), {"rounds": 1}, None)  # type: ignore[arg-type]
+    unknown = Step("evolve", {"rounds": 1}, None)  # type: ignore[arg-type]
     with pytest.raises(LmcError, match=r"evolve.*not supported yet"):
         check_steps([unknown])
 
