@@ -61,7 +61,7 @@ async def distill(
 
     One call of the module then answers in the loop's place, without demonstrations and without
     `train` parameters; or with the weights it has, where these do as well. Runs are learnt from
-    that score `threshold`, or all where that is null; what loses less than `margin` is accepted.
+    that score `threshold`, or all where that is `none`; what loses less than `margin` is accepted.
     """
     seen = outline(context.program, context.target)
     rows = shuffled(context, "distill")

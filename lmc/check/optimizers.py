@@ -6,12 +6,12 @@ and the documentation print it. What an optimizer does stands in its file in `lm
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
 
 from lmc.frozen import frozen
+from lmc.syntax.literals import quote
 from lmc.types import BOOL, STR, FloatType, IntType, OptionalType, Type
 
 
@@ -48,9 +48,21 @@ class OptimizerSignature:
 
 
 def call_text(name: str, options: Mapping[str, Any]) -> str:
-    """A call as a program writes it: `ablate(drop=false)`. Literals are written as in JSON."""
-    written = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in options.items())
+    """A call as a program writes it: `ablate(drop=false)`."""
+    written = (f"{key}={literal(value)}" for key, value in options.items())
     return f"{name}({', '.join(written)})"
+
+
+def literal(value: str | float | bool | None) -> str:
+    """The value of an option as a program writes it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return quote(value)
+    return repr(value)
 
 
 _SHARE = FloatType(0.0, 1.0)
@@ -61,7 +73,7 @@ _THRESHOLD = Option(_SHARE, 1.0, "least score of a run that is learnt from")
 _TEACHER = Option(
     _NAME, None, "model or artifact that makes the runs to learn from; else the program does"
 )
-_PROPOSER = Option(_NAME, None, "model that writes what is tried; else the program's own")
+_PROPOSER = Option(_NAME, None, "model that writes the proposals; else the program's own")
 _MARGIN = Option(_SHARE, 0.05, "loss of score that is accepted where less is spent")
 _MODULE = Option(_NAME, None, "the only module to train; else all are trained")
 _TRAINING = {
@@ -79,7 +91,7 @@ _ROUNDS = Option(IntType(1, 8), 2, "most rounds of training; they end where one 
 _SAMPLES = Option(IntType(1, 64), 4, "runs of each train row in a round")
 _KEEP = Option(IntType(1, 64), 2, "most runs of one row that are trained on")
 _TEMPERATURE = Option(
-    OptionalType(FloatType(0.0, 2.0)), 0.7, "temperature of the samples; null: the program's own"
+    OptionalType(FloatType(0.0, 2.0)), 0.7, "temperature of the samples; none: the program's own"
 )
 _ENTROPY = Option(
     FloatType(0.0, 8.0), 0.0, "weigh a row by the entropy of its samples to this power; 0: do not"
@@ -105,7 +117,10 @@ _TABLE = (
             "candidates": Option(IntType(1, 256), 16, "most sets of demonstrations in a round"),
             "rounds": Option(IntType(1, 64), 2, "most rounds of runs and comparisons"),
             "threshold": _THRESHOLD,
-            "teacher": _TEACHER,
+            "teacher": replace(
+                _TEACHER,
+                about="model or artifact that makes the first round's runs; else the program does",
+            ),
         },
     ),
     OptimizerSignature(
@@ -127,7 +142,9 @@ _TABLE = (
         {
             "demos": replace(_DEMOS, type=IntType(1, 16)),
             "candidates": Option(IntType(1, 64), 4, "sets of demonstrations that are compared"),
-            "proposer": _PROPOSER,
+            "proposer": replace(
+                _PROPOSER, about="model that imagines the inputs; else the program's own"
+            ),
         },
     ),
     OptimizerSignature(
@@ -237,7 +254,7 @@ _TABLE = (
         "distill",
         {
             "threshold": replace(
-                _THRESHOLD, type=OptionalType(_SHARE), about=f"{_THRESHOLD.about}; null: all runs"
+                _THRESHOLD, type=OptionalType(_SHARE), about=f"{_THRESHOLD.about}; none: all runs"
             ),
             "margin": _MARGIN,
             "teacher": _TEACHER,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.check.optimizers import SIGNATURES, Option
+from lmc.check.optimizers import SIGNATURES, Option, literal
 from lmc.diagnostics import LmcError, did_you_mean, error
 
 if TYPE_CHECKING:
@@ -98,4 +98,4 @@ def _column_widths() -> tuple[int, ...]:
 
 def _default(option: Option) -> str:
     """As a program writes it; nothing where it is not given."""
-    return "" if option.default is None else json.dumps(option.default)
+    return "" if option.default is None else literal(option.default)

@@ -14,7 +14,7 @@ from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.source import Source
 
 _FRAME = "generate it(x: str) -> str\noptimize it { steps: [\n%s\n] }\n"
-_ARROW = re.compile(r'>>(?=(?:[^"]*"[^"]*")*[^"]*$)')  # not in a string
+_STRING_OR_ARROW = re.compile(r'("(?:[^"\\]|\\.)*")|>>')
 _NAME = re.compile(r"\s*\w+\s*")
 
 
@@ -23,7 +23,8 @@ def parse_steps(text: str) -> tuple[Step, ...]:
 
     Raises: LmcError[unknown-optimizer, …] with the place in the text.
     """
-    parts = _ARROW.split(text)
+    marked = _STRING_OR_ARROW.sub(lambda found: found[1] or "\0", text)  # no text holds a NUL
+    parts = marked.split("\0")
     calls = [f"{part.strip()}()" if _NAME.fullmatch(part) else part.strip() for part in parts]
     source = Source("--optimizer", _FRAME % ", ".join(calls))
     program, found = check_program(source)
