@@ -48,6 +48,13 @@ class LmcError(Exception):
         super().__init__(*diagnostics)
         self.diagnostics = diagnostics
 
+    @classmethod
+    def of(
+        cls, code: str, message: str, *places: Span | Label | None, help: str | None = None
+    ) -> LmcError:
+        """Build the failure of a single error. The arguments are those of `error`."""
+        return cls(error(code, message, *places, help=help))
+
     @property
     def code(self) -> str:
         """Slug of the first error."""
@@ -78,6 +85,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """The known name that is nearest to a misspelt one, or None if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return near[0] if near else None
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
+    """The help for a misspelt name: `did you mean …?`, or `otherwise` if no known name is near."""
+    near = did_you_mean(name, known)
+    return f"did you mean `{near}`?" if near else otherwise
 
 
 def sort_key(diagnostic: Diagnostic) -> tuple[str, int, str]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             raise
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise LmcError(error("cannot-write", f"cannot write {path}: {reason}")) from None
+        raise LmcError.of("cannot-write", f"cannot write {path}: {reason}") from None
 
 
 def _umask() -> int:

@@ -10,7 +10,7 @@ from lmc.check.narrowing import path_of
 from lmc.check.program import Variant
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_text, optional, required, show, widen
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, did_you_mean, suggestion
 from lmc.syntax import nodes
 from lmc.types import Type
 
@@ -68,14 +68,13 @@ def _variant(env: Env, expr: nodes.Attr) -> Type | None:
 
 def report_variant(env: Env, enum: types.EnumType, ident: nodes.Ident) -> None:
     """Report a variant that an enum does not have."""
-    near = did_you_mean(ident.name, enum.variants)
     place = _declaration(env, enum.name)
     env.ctx.report(
         "unknown-variant",
         f"`{enum.name}` has no variant `{ident.name}`",
         Label(ident.span, f"not a variant of `{enum.name}`"),
         place,
-        help=f"did you mean `{near}`?" if near else f"it has {listed(enum.variants)}",
+        help=suggestion(ident.name, enum.variants, f"it has {listed(enum.variants)}"),
     )
 
 

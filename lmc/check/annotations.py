@@ -10,7 +10,7 @@ from lmc import types
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.scope import CheckContext, Declared, Env, File
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.syntax import nodes
 from lmc.types import Type
 
@@ -107,13 +107,9 @@ def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     if file.may_have_lost(ident.name):
         return types.ERROR
     declared_types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
-    near = did_you_mean(
-        ident.name, [*PRIMITIVES, "list", "dict", *types.BUILTIN_RECORDS, *declared_types]
-    )
-    message = f"unknown type `{ident.name}`"
-    ctx.report(
-        "unknown-type", message, ident.span, help=f"did you mean `{near}`?" if near else None
-    )
+    known = [*PRIMITIVES, "list", "dict", *types.BUILTIN_RECORDS, *declared_types]
+    message, help = f"unknown type `{ident.name}`", suggestion(ident.name, known)
+    ctx.report("unknown-type", message, ident.span, help=help)
     return types.ERROR
 
 

@@ -10,7 +10,7 @@ from lmc.check import access, builtins, inference
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import disjoint, forget, is_subtype, join, show, widen
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
@@ -121,7 +121,6 @@ def _report_surplus(
         count = f"{len(slots)} argument{'s' * (len(slots) != 1)}"
         env.ctx.report("too-many-arguments", f"`{name}` takes {count}", arg.value.span, declared)
         return
-    near = did_you_mean(arg.name.name, [s.name for s in slots])
     what = (
         "field"
         if isinstance(env.ctx.program.named_types.get(name), types.RecordType)
@@ -132,7 +131,7 @@ def _report_surplus(
         f"`{name}` has no {what} `{arg.name.name}`",
         arg.name.span,
         declared,
-        help=f"did you mean `{near}`?" if near else None,
+        help=suggestion(arg.name.name, [s.name for s in slots]),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmc.check.scope import CheckContext, Declared, File
-from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, error
+from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, suggestion
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse
@@ -37,7 +37,7 @@ def open_source(path: str | Path) -> Source:
         reason = problem.strerror or str(problem)
     except UnicodeDecodeError as problem:
         reason = f"not UTF-8 at byte {problem.start}"
-    raise LmcError(error("cannot-read", f"cannot read {path}: {reason}"))
+    raise LmcError.of("cannot-read", f"cannot read {path}: {reason}")
 
 
 def standard_names() -> list[str]:
@@ -132,12 +132,11 @@ class Linker:
         if target.may_have_lost(ident.name):
             return
         own = [name for name, d in target.names.items() if d.file is target]
-        near = did_you_mean(ident.name, own)
         self.ctx.report(
             "unknown-import",
             f'"{decl.path.value}" does not declare `{ident.name}`',
             ident.span,
-            help=f"did you mean `{near}`?" if near else None,
+            help=suggestion(ident.name, own),
         )
 
     def _target(self, file: File, decl: nodes.Import) -> File | None:

@@ -9,7 +9,7 @@ from lmc import types
 from lmc.check import builtins
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
@@ -135,8 +135,7 @@ def report_unknown(
     """Report an unknown name, unless a syntax error may have hidden its declaration."""
     if env.file.may_have_lost(name):
         return
-    near = did_you_mean(name, known)
-    help = f"did you mean `{near}`?" if near else None
+    help = suggestion(name, known)
     if name == "tune":
         help = "write the options in square brackets: `tune[a, b]`"
     env.ctx.report(

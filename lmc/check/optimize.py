@@ -22,7 +22,7 @@ from lmc.check.program import (
 )
 from lmc.check.scope import CheckContext, Env, File
 from lmc.check.subtyping import is_subtype, show
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.syntax import nodes
 from lmc.types import BOOL, FLOAT, SCORE
 
@@ -201,14 +201,9 @@ def _steps(env: Env, expr: nodes.Expr | None) -> Iterator[Step]:
 def _step(env: Env, call: nodes.Expr, name: nodes.Var, args: tuple[nodes.Arg, ...]) -> Step | None:
     optimizer = env.ctx.optimizers.get(name.name)
     if optimizer is None:
-        near = did_you_mean(name.name, env.ctx.optimizers)
         message = f"unknown optimizer `{name.name}`"
-        env.ctx.report(
-            "unknown-optimizer",
-            message,
-            name.span,
-            help=f"did you mean `{near}`?" if near else None,
-        )
+        help = suggestion(name.name, env.ctx.optimizers)
+        env.ctx.report("unknown-optimizer", message, name.span, help=help)
         return None
     kwargs = _step_arguments(env, name, args, optimizer)
     return Step(name.name, kwargs, call.span)

@@ -8,7 +8,7 @@ from lmc.check.given import inner_env, needs
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_number, required, show, widen
-from lmc.diagnostics import did_you_mean
+from lmc.diagnostics import suggestion
 from lmc.syntax import nodes
 from lmc.types import EnumType, ErrorType, LiteralType, score_type
 
@@ -66,8 +66,7 @@ def _check_covered(
         elif name in cases:
             env.ctx.report("duplicate-case", f"`{name}` already has an option", pair.key.span)
         else:
-            near = did_you_mean(name, cases)
-            help = f"did you mean `{near}`?" if near else f"it has {listed(cases)}"
+            help = suggestion(name, cases, f"it has {listed(cases)}")
             message = f"`{subject}` has no case `{name}`"
             env.ctx.report("bad-route", message, pair.key.span, help=help)
     if left:

@@ -14,7 +14,7 @@ from lmc.check.program import ModelDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_subtype
 from lmc.check.tuning import range_ends, tune_values
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
@@ -205,15 +205,9 @@ def _distinct(env: Env, settings: Iterable[nodes.Setting]) -> Iterable[nodes.Set
 
 def report_unknown_key(env: Env, key: nodes.Ident, known: Iterable[str], owner: str) -> None:
     """Report a key that its owner does not have."""
-    near = did_you_mean(key.name, known)
-    env.ctx.report(
-        "unknown-setting",
-        f"{owner} has no setting `{key.name}`",
-        key.span,
-        help=f"did you mean `{near}`?"
-        if near
-        else f"it takes {', '.join(f'`{k}`' for k in known)}",
-    )
+    help = suggestion(key.name, known, f"it takes {', '.join(f'`{k}`' for k in known)}")
+    message = f"{owner} has no setting `{key.name}`"
+    env.ctx.report("unknown-setting", message, key.span, help=help)
 
 
 def value_of(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
 from lmc.check.template_fields import check_fields
-from lmc.diagnostics import did_you_mean
+from lmc.diagnostics import suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
 
@@ -68,13 +68,12 @@ def _check_filters(env: Env, text: nodes.String, tree: Any) -> bool:
 
 
 def _report(env: Env, text: nodes.String, name: str, known: Any, code: str, what: str) -> None:
-    near = did_you_mean(name, known)
     if code == "unknown-template-name":
         message = f"`{name}` is not a {what}"
     else:
         message = f"Jinja has no {what} `{name}`"
     place = _name_span(text, name)
-    env.ctx.report(code, message, place, help=f"did you mean `{near}`?" if near else None)
+    env.ctx.report(code, message, place, help=suggestion(name, known))
 
 
 @cache

@@ -15,7 +15,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
@@ -244,8 +244,8 @@ def _open(url: str) -> Engine:
         parsed = make_url(url if "://" in url else f"sqlite:///{url}")
     except ArgumentError:
         help = "write a file, or a URL such as `postgresql+psycopg://user@host/db`"
-        raise LmcError(
-            error("bad-url", "this is not the file or URL of a trace store", help=help)
+        raise LmcError.of(
+            "bad-url", "this is not the file or URL of a trace store", help=help
         ) from None
     shown = parsed.render_as_string(hide_password=True)
     try:
@@ -258,7 +258,7 @@ def _open(url: str) -> Engine:
             _make(table, engine)
     except (ImportError, NoSuchModuleError) as missing:
         message = f"there is no driver for {shown}: {missing}"
-        raise LmcError(error("missing-extra", message, help="install the driver")) from None
+        raise LmcError.of("missing-extra", message, help="install the driver") from None
     except (OSError, SQLAlchemyError) as problem:
         raise _cannot("open", shown, problem) from None
     return engine
@@ -285,7 +285,7 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
 def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     reason = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
     slug = "cannot-write" if verb == "write" else "cannot-read"
-    return LmcError(error(slug, f"cannot {verb} the trace store {where}: {reason}"))
+    return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}")
 
 
 def _where(query: Select[Any], where: Filter) -> Select[Any]:

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.training.rows import TrainingRow, digest
@@ -102,7 +102,7 @@ def train_adapter(
     Raises: LmcError[missing-extra, no-training-rows, cannot-train], TrainingStopped.
     """
     if not job.rows:
-        raise LmcError(error("no-training-rows", "there are no rows to train on"))
+        raise LmcError.of("no-training-rows", "there are no rows to train on")
     _require_packages()
     if known := store.recall(job.key):
         return known
@@ -146,7 +146,7 @@ def _require_packages() -> None:
     needed = ("torch", "transformers", "peft", "accelerate")
     if missing := [name for name in needed if find_spec(name) is None]:
         message = f"training adapters requires {', '.join(missing)}"
-        raise LmcError(error("missing-extra", message, help='pip install "lmc-lang[local]"'))
+        raise LmcError.of("missing-extra", message, help='pip install "lmc-lang[local]"')
 
 
 def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
@@ -233,7 +233,7 @@ def _encode(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[d
     if not data:
         message = f"all {len(rows)} training rows are longer than the model's context"
         help = f"the context has {context} tokens; shorten the prompts"
-        raise LmcError(error("cannot-train", message, help=help))
+        raise LmcError.of("cannot-train", message, help=help)
     return data
 
 
