@@ -29,7 +29,7 @@ def constraints(program: CheckedProgram, *, json_schema: bool) -> Iterator[Resul
     for module in program.modules.values():
         votes = module.kind == "vote" and module.by != "model"
         if module.kind in ("search", "route") or votes:
-            continue  # no model call of its own
+            continue  # makes no model call itself
         decoded = json_schema and _layout(program, module) == "json"
         for path, what in _parts(module.signature.result, ""):
             yield ResultConstraint(module.name, path, what, decoded)

@@ -69,7 +69,7 @@ class Stack:
     def accepts(self, kind: str) -> bool:
         """Whether a token of this kind may come next.
 
-        The row of the state alone does not tell: it may reduce, and then fail in another state.
+        The row of the state alone is not enough: after a reduction, the next state may refuse it.
         """
         if self.rows[self.states[-1]].get(kind, -1) >= 0:
             return True
