@@ -65,7 +65,8 @@ async def test_a_failure_is_everybodys() -> None:
 async def test_when_the_one_that_sends_is_cancelled_the_others_go_on() -> None:
     send, batcher = Sender(), SampleBatcher()
     tasks = [asyncio.create_task(batcher.ask(send, request("a", i), send)) for i in range(3)]
-    await asyncio.sleep(0.005)
+    while not send.seen:
+        await asyncio.sleep(0)
     tasks[0].cancel()
     assert [(await task).text for task in tasks[1:]] == ["1", "2"]
     with pytest.raises(asyncio.CancelledError):
