@@ -1,8 +1,8 @@
 """Runs the program on standard input under limits. `tools.run_python` starts it in a new process.
 
-System limits bound its time and memory. A network namespace of its own cuts off the network, if the
-system allows that. An audit hook refuses sockets, processes, and all files except Python's own
-modules. The hook cannot be removed.
+System limits bound its time. On Linux they also bound its memory, and a network namespace of its
+own cuts off the network, if the system allows that. An audit hook refuses sockets, processes, and
+all files except Python's own modules. The hook cannot be removed.
 """
 
 import builtins
@@ -24,12 +24,13 @@ REFUSED = (
 
 
 def limit() -> None:
-    """Limit time, memory, files and processes, and leave the network if that is allowed."""
+    """Limit time, files and processes. On Linux, also limit memory and leave the network."""
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET)
+    if sys.platform == "linux":  # macOS refuses a limit of memory and has no namespaces
+        resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+        ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 

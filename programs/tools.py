@@ -70,7 +70,8 @@ def run_python(code: str) -> str:
     """Run a Python program in a process of its own and return what it prints.
 
     The process has no network, opens only Python's own modules, and cannot start other processes.
-    It has two seconds and 512 MiB. Raises: RuntimeError with the last line of the error.
+    It has two seconds. On Linux it has 512 MiB; macOS does not bound the memory of a process.
+    Raises: RuntimeError with the last line of the error.
     """
     runner = resources.files("lmc.programs").joinpath("sandboxed.py").read_text("utf-8")
     lines = code.strip().removeprefix("```python").removeprefix("```").removesuffix("```")
