@@ -9,7 +9,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check.program import Choice
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import (
     FORMAT_VERSION,
     DeclaredMetric,
@@ -55,11 +55,11 @@ def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
         what = (
             f"the graph is of format {data.get('version')!r}, and this lmc reads {FORMAT_VERSION}"
         )
-        raise LmcError(error("unreadable-graph", what, help="compile the program again"))
+        raise LmcError.of("unreadable-graph", what, help="compile the program again")
     try:
         return _Reader(data).program()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
-        raise LmcError(error("unreadable-graph", f"the graph is damaged: {problem!r}")) from None
+        raise LmcError.of("unreadable-graph", f"the graph is damaged: {problem!r}") from None
 
 
 class _Writer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 
 
 def require_base_url(url: str) -> None:
@@ -24,7 +24,7 @@ def require_base_url(url: str) -> None:
         help = "end it with the path; keys belong into the variable that `api_key_env` names"
     else:
         return
-    raise LmcError(error("bad-base-url", text, help=help))
+    raise LmcError.of("bad-base-url", text, help=help)
 
 
 def without_secrets(url: str | None) -> str | None:

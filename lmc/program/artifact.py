@@ -24,7 +24,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from lmc.check.program import Choice
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.files import write_atomically
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
@@ -104,14 +104,12 @@ class Artifact:
                 return cls._from_parts(_read_parts(archive))
         except OSError as problem:
             reason = problem.strerror or str(problem)
-            raise LmcError(error("cannot-read", f"cannot read {path}: {reason}")) from None
+            raise LmcError.of("cannot-read", f"cannot read {path}: {reason}") from None
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, _Damage) as problem:
-            raise LmcError(
-                error(
-                    "artifact-damaged",
-                    f"{path} is no artifact of lmc, or it is damaged: {problem}",
-                    help="write it again with `lmc compile`",
-                )
+            raise LmcError.of(
+                "artifact-damaged",
+                f"{path} is no artifact of lmc, or it is damaged: {problem}",
+                help="write it again with `lmc compile`",
             ) from None
 
     @classmethod
@@ -254,12 +252,10 @@ def _read_manifest(parts: Mapping[str, bytes]) -> Manifest:
     version = data.get("format") if isinstance(data, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         made_by = data.get("lmc", "a newer lmc")
-        raise LmcError(
-            error(
-                "artifact-too-new",
-                f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
-                help=f"it was made by lmc {made_by}: update lmc",
-            )
+        raise LmcError.of(
+            "artifact-too-new",
+            f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
+            help=f"it was made by lmc {made_by}: update lmc",
         )
     manifest: Manifest = _decode(_MANIFEST, parts, Manifest.model_validate)
     return manifest

@@ -204,7 +204,7 @@ class Cache:
                 db.execute("VACUUM")
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as e:
-                raise LmcError(error("cannot-write", f"cannot clear {self.path}: {e}")) from None
+                raise LmcError.of("cannot-write", f"cannot clear {self.path}: {e}") from None
         if self.problem is not None:
             raise LmcError(error("cannot-write", f"cannot clear {self.path}"), self.problem)
         self.hits = 0
@@ -301,6 +301,9 @@ class Cache:
             self._give_up(cause)
 
     def _give_up(self, cause: Exception) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):  # why it is given up may keep it from closing
+                self._db.close()
         self._db = None
         self.problem = warning(
             "cache-unusable",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.base import SAID, Answer, ModelFailure, Request
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
@@ -172,7 +172,7 @@ class Conversation:
     def _count_certainty(self, answer: Answer) -> None:
         if answer.logprobs is None:
             message = f"`{self.model}` gives no log-probabilities, which `by: certainty` needs"
-            raise LmcError(error("no-logprobs", message, self.call.node.span))
+            raise LmcError.of("no-logprobs", message, self.call.node.span)
         if self.scope.certainty is not None:
             self.scope.certainty.add(answer)
 

@@ -196,7 +196,7 @@ def _operation(node: Node, inputs: tuple[int, ...]) -> Compute:
         try:
             return function(attrs, *[values[i] for i in inputs])
         except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-            raise LmcError(error("evaluation-failed", f"{problem}", node.span)) from None
+            raise LmcError.of("evaluation-failed", f"{problem}", node.span) from None
 
     return compute
 

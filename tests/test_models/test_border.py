@@ -151,8 +151,21 @@ anything = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["choices", "message", "content", "usage", "finish_reason", "logprobs", "index"]
-                + ["refusal", "tool_calls", "prompt_tokens", "completion_tokens", "text", "logprob"]
+                [
+                    "choices",
+                    "message",
+                    "content",
+                    "usage",
+                    "finish_reason",
+                    "logprobs",
+                    "index",
+                    "refusal",
+                    "tool_calls",
+                    "prompt_tokens",
+                    "completion_tokens",
+                    "text",
+                    "logprob",
+                ]
             ),
             inner,
             max_size=5,

@@ -1,5 +1,7 @@
 """Refusals in the words of providers: each is adapted to once, and remembered."""
 
+from itertools import pairwise
+
 import pytest
 
 from lmc.models.base import ModelFailure, Request, Sampling
@@ -95,7 +97,7 @@ async def test_messages_of_the_system_become_the_users(words):
 async def test_roles_that_must_alternate_are_joined():
     def script(payload):
         roles = [message["role"] for message in payload["messages"]]
-        twice = any(a == b for a, b in zip(roles, roles[1:]))
+        twice = any(a == b for a, b in pairwise(roles))
         words = "Conversation roles must alternate user/assistant/user/assistant/..."
         return Fault(400, words) if twice or roles[0] == "system" else "fine"
 

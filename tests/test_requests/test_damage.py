@@ -19,7 +19,7 @@ GOOD = Answer("good", 1, 1)
 def path(tmp_path):
     path = tmp_path / "responses.db"
     cache = Cache(path)
-    cache.write({key: GOOD for key in ("a", "b", "c")})
+    cache.write(dict.fromkeys(("a", "b", "c"), GOOD))
     cache.close()
     return path
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.actions import FINISH
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.failures import is_own
@@ -47,7 +47,7 @@ async def perform_agent(
             seen = f"{seen}\n{LAST}"
         transcript.append({"tool": tool, "arguments": action.get("arguments"), "observation": seen})
     message = f"the agent gave no answer within {steps} steps"
-    raise LmcError(error("agent-unfinished", message, planned.node.span))
+    raise LmcError.of("agent-unfinished", message, planned.node.span)
 
 
 async def _observe(
