@@ -38,7 +38,7 @@ class History:
         self._file = folder.open_history()
 
     def hear(self, event: events.Event) -> None:
-        """Write down an event, if it is one that tells the story. Raises: LmcError[cannot-write]."""
+        """Write down an event, if it tells the story. Raises: LmcError[cannot-write]."""
         kind = _KEPT.get(type(event))
         if kind is None or self._file is None:
             return
