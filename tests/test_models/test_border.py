@@ -145,34 +145,17 @@ def test_text_is_sound_afterwards(text):
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-anything = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "choices",
-                    "message",
-                    "content",
-                    "usage",
-                    "finish_reason",
-                    "logprobs",
-                    "index",
-                    "refusal",
-                    "tool_calls",
-                    "prompt_tokens",
-                    "completion_tokens",
-                    "text",
-                    "logprob",
-                ]
-            ),
-            inner,
-            max_size=5,
-        )
-    ),
-    max_leaves=30,
-)
+KEYS = [
+    *("choices", "message", "content", "usage", "finish_reason", "logprobs", "index"),
+    *("refusal", "tool_calls", "prompt_tokens", "completion_tokens", "text", "logprob"),
+]
+
+
+def nested(inner):
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
+
+
+anything = st.recursive(scalars, nested, max_leaves=30)
 
 
 @given(st.lists(anything, min_size=1, max_size=3), anything, anything, anything)
@@ -182,8 +165,7 @@ def test_whatever_comes_is_an_answer_or_a_failure(contents, finish, usage, logpr
     ]
     try:
         answers = read_completion({"choices": choices, "usage": usage}, ASK)
-    except WrongReply as wrong:
-        assert str(wrong)
+    except WrongReply:
         return
     for answer in answers:
         made = sound(answer)
