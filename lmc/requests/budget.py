@@ -53,12 +53,20 @@ class Reservation:
             self._budget._settle([part], used)
             self._held.append(_negative(part))
 
-    async def again(self, part: Usage) -> None:
+    def charge(self, used: Usage) -> None:
+        """Spend more than is held, at once. Raises: BudgetExceeded."""
+        self._budget.charge(used)
+
+    async def again(self, part: Usage, *, wait: bool) -> None:
         """Set aside the worst case of a further attempt, before all that only begin.
 
+        Who holds more than this attempt must not `wait`: others wait for that.
         Raises: BudgetExceeded.
         """
-        await self._budget._hold(part, first=True)
+        if wait:
+            await self._budget._hold(part, first=True)
+        else:
+            self._budget.take(part)
         self._held.append(part)
 
     def __enter__(self) -> Reservation:
@@ -155,6 +163,23 @@ class Budget:
         """Set aside the worst case of a request. Raises: BudgetExceeded."""
         await self._hold(worst)
         return Reservation(self, worst)
+
+    def charge(self, used: Usage) -> None:
+        """Spend at once, beside what is reserved. Raises: BudgetExceeded."""
+        with self._lock:
+            self._require(used)
+            self.spent += used
+
+    def take(self, worst: Usage) -> None:
+        """Set aside at once, beside what is reserved. Raises: BudgetExceeded."""
+        with self._lock:
+            self._require(worst)
+            self._reserved.add(worst)
+
+    def _require(self, more: Usage) -> None:
+        limit = self._passed(more, self._reserved)
+        if limit is not None:
+            raise BudgetExceeded(_exceeded(limit, self.spent))
 
     @property
     def used_up(self) -> bool:

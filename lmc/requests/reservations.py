@@ -21,8 +21,11 @@ class Held(Protocol):
     def pay(self, part: Usage, used: Usage) -> None:
         """Settle the part of one attempt that is over."""
 
-    async def again(self, part: Usage) -> None:
-        """Set aside a further attempt. Raises: BudgetExceeded."""
+    def charge(self, used: Usage) -> None:
+        """Spend more than is held, at once. Raises: BudgetExceeded."""
+
+    async def again(self, part: Usage, *, wait: bool) -> None:
+        """Set aside a further attempt, if need be later. Raises: BudgetExceeded."""
 
     def __enter__(self) -> Held:
         """Hold until the block is left."""
@@ -59,9 +62,12 @@ class _Own:
     def pay(self, part: Usage, used: Usage) -> None:
         self._held.pay(part, used)
 
-    async def again(self, part: Usage) -> None:
+    def charge(self, used: Usage) -> None:
+        self._held.charge(used)
+
+    async def again(self, part: Usage, *, wait: bool) -> None:
         with _own_budget(self._bound):
-            await self._held.again(part)
+            await self._held.again(part, wait=wait)
 
     def __enter__(self) -> _Own:
         return self
@@ -84,10 +90,14 @@ class _Both:
         self._own.pay(part, used)
         self._whole.pay(part, used)
 
-    async def again(self, part: Usage) -> None:
-        await self._own.again(part)
+    def charge(self, used: Usage) -> None:
+        self._own.charge(used)
+        self._whole.charge(used)
+
+    async def again(self, part: Usage, *, wait: bool) -> None:
+        await self._own.again(part, wait=wait)
         try:
-            await self._whole.again(part)
+            await self._whole.again(part, wait=wait)
         except BaseException:
             self._own.pay(part, Usage())  # nothing is sent
             raise
@@ -109,7 +119,10 @@ class _Unlimited:
     def pay(self, part: Usage, used: Usage) -> None:
         pass
 
-    async def again(self, part: Usage) -> None:
+    def charge(self, used: Usage) -> None:
+        pass
+
+    async def again(self, part: Usage, *, wait: bool) -> None:
         pass
 
     def __enter__(self) -> _Unlimited:

@@ -28,6 +28,8 @@ _LONGER = 4  # times as many tokens for an answer that was cut
 _MOST_LONGER = 16  # times what was asked for at first
 _MOST_TOKENS = 32_768
 _CUT_AT = 256  # where a server does not say how long a cut answer is
+_ONE = Usage(calls=1)
+_ADAPTED = "adapted"  # the server refused a setting, and nothing else went wrong
 # Failures that leave open whether the provider made an answer, and charges for it.
 _OPEN = ("connection", "timeout", "server", "broken_stream")
 
@@ -92,7 +94,7 @@ class Sender:
         """What comes of each sample: of one request for all, then of one for each that failed."""
         singles = [replace(request, index=request.index + i, n=1) for i in range(request.n)]
         if not sending.bound.backend.capabilities.multiple_samples:
-            parts = await _all(_Course(self, sending, one).run() for one in singles)
+            parts = await _all(_Course(self, sending, one, whole=False).run() for one in singles)
             return [outcome for part in parts for outcome in part]
         course = _Course(self, sending, request)
         outcomes = await course.run()
@@ -100,7 +102,7 @@ class Sender:
         async def settled(one: Request, outcome: Outcome) -> list[Outcome]:
             if isinstance(outcome, Answer) or course.failed:
                 return [outcome]
-            return await _Course(self, sending, one).run(outcome)
+            return await _Course(self, sending, one, whole=False).run(outcome)
 
         parts = await _all(settled(one, outcome) for one, outcome in zip(singles, outcomes))
         return [outcome for part in parts for outcome in part]
@@ -185,10 +187,16 @@ class Sender:
 
 
 class _Course:
-    """The attempts of one request, until it is whole or nothing helps. `failed` says the latter."""
+    """The attempts of one request, until it is whole or nothing helps. `failed` says the latter.
 
-    def __init__(self, sender: Sender, sending: Sending, request: Request) -> None:
+    `whole`: it is all that was asked for, not one of several samples.
+    """
+
+    def __init__(
+        self, sender: Sender, sending: Sending, request: Request, *, whole: bool = True
+    ) -> None:
         self.sender, self.sending, self.request = sender, sending, request
+        self.whole = whole
         self.asked, self.failed = request, False
         self._retries: Retries | None = None
         self._started_s: float | None = None
@@ -253,6 +261,8 @@ class _Course:
     def _wait_s(self, failure: ModelFailure) -> float | None:
         if self.sending.heard:
             return None
+        if failure.kind == _ADAPTED:
+            return 0.0
         gate = self.sending.bound.gate
         moved = gate.answered > self._answered_before
         if failure.kind != "rate_limit":
@@ -266,7 +276,7 @@ class _Course:
 
     async def _reserved(self, worst: Usage, failure: ModelFailure) -> bool:
         try:
-            await self.sending.held.again(worst)
+            await self.sending.held.again(worst, wait=self.whole)
         except BudgetExceeded:
             budgets = (self.sending.bound.budget, self.sender.budget)
             if any(budget is not None and budget.used_up for budget in budgets):
@@ -298,9 +308,10 @@ def _watched(sending: Sending, request: Request) -> Request:
     listen, held = request.on_text, sending.held
 
     async def resend() -> None:
-        one = Usage(calls=1)
-        await held.again(one)
-        held.pay(one, one)
+        try:
+            held.charge(_ONE)
+        except BudgetExceeded:  # to wait here, and hold what others wait for, would be for ever
+            raise ModelFailure(_ADAPTED, "the request was adapted", retryable=True) from None
         sending.retries += 1
 
     def hear(piece: str) -> None:
@@ -336,6 +347,8 @@ def _used(bound: BoundModel, request: Request, failure: ModelFailure) -> Usage:
     """What an attempt that failed may have cost; nothing where the server was too busy."""
     if failure.kind == "rate_limit":
         return Usage()
+    if failure.kind == _ADAPTED:
+        return _ONE
     if failure.paid:
         return Usage.of(failure.paid)
     if failure.kind not in _OPEN or not failure.sent:

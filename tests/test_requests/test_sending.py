@@ -262,6 +262,7 @@ async def test_the_server_sees_no_more_requests_than_the_budget_has_calls(pool_a
         assert len(server.payloads) <= 25
     assert budget.spent.calls <= 25 and budget.remaining().calls >= 0
     assert any(isinstance(r, BudgetExceeded) for r in results)
+    assert all(isinstance(r, list | BudgetExceeded | ModelFailure) for r in results)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +283,22 @@ async def test_tokens_are_charged_whatever_the_server_says(pool_at, figure, capl
         assert 5 < len(server.payloads) < 50
     assert 1000 < budget.spent.tokens <= 2000
     assert caplog.text.count("tokens are estimated") == 1
+
+
+@pytest.mark.parametrize("calls", [10, 25, 40])
+async def test_samples_that_are_asked_for_again_never_wait_for_each_other(pool_at, calls):
+    def script(payload):
+        texts = ["a", "", "c"] if "n" in payload else ["late"]
+        return completion(payload, texts)
+
+    budget = Budget(calls=calls)
+    with Loopback(script, latency_s=0.01) as server:
+        pool = pool_at(server, budget=budget)
+        asked = (pool.ask("m", ask_for(f"q{i}", n=3)) for i in range(20))
+        everything = asyncio.gather(*asked, return_exceptions=True)
+        await asyncio.wait_for(everything, 60)
+        assert len(server.payloads) <= calls
+    assert budget.spent.calls <= calls and budget._reserved.calls == 0
 
 
 async def test_costs_that_are_none_are_not_believed(pool_at):
