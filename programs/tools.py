@@ -92,10 +92,9 @@ def _unbounded(node: ast.expr) -> float:
             base, power = _value(node.left), _value(node.right)
             if abs(power) > MOST_POWER:
                 raise ValueError(f"a power above {MOST_POWER}")
-            power_of = float(base) ** power
-            if isinstance(power_of, complex):
+            if base < 0 and power != int(power):
                 raise ValueError("a root of a negative number")
-            return power_of
+            return float(float(base) ** power)
         case ast.BinOp() if type(node.op) in _BINARY:
             return _BINARY[type(node.op)](_value(node.left), _value(node.right))
         case ast.UnaryOp() if type(node.op) in _UNARY:

@@ -159,7 +159,12 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     },
     "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(IntType(1, 64))},
     "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(FloatType())},
-    "tool": {"cache": _fixed(BOOL), "timeout": _fixed(_SECONDS), "retry": _DECODING["retry"]},
+    "tool": {
+        "pure": _fixed(BOOL),
+        "cache": _fixed(BOOL),
+        "timeout": _fixed(_SECONDS),
+        "retry": _DECODING["retry"],
+    },
     "dataset": {
         "source": _fixed(STR),
         "columns": _EXPRESSION,

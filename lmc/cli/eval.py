@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def command(
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
 
-    Every row's result goes into PROGRAM.results.jsonl.
+    Every row's result goes into PROGRAM.results.jsonl. Fails where no row got a score.
     """
     from lmc.program.measuring import measure_into
     from lmc.program.program import load
@@ -74,6 +75,8 @@ def command(
         click.echo(json.dumps(figures(found), indent=2))
     else:
         _print(found, view, target)
+    if not found.values:
+        sys.exit(1)  # nothing was measured
 
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:

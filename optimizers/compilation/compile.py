@@ -13,6 +13,7 @@ from lmc.diagnostics import LmcError
 from lmc.ir.provenance import has_votes, reached_modules
 from lmc.measure.evaluate import Evaluation, RowResult, evaluate
 from lmc.measure.figures import Comparison
+from lmc.measure.rehearsal import rehearse
 from lmc.optimizers import events
 from lmc.optimizers.base import REGISTRY, Context
 from lmc.optimizers.candidates.gate import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from lmc.measure.rows import Row
     from lmc.program.program import Program
 
+REHEARSED_ROWS = 3  # on which a metric is tried before anything is paid for
 CALIBRATION_ROWS = 4  # rows that tell what a run takes, where tokens or money are limited
 TEST_PIECE_ROWS = 64
 PROOF_SHARE = 0.5  # of a budget at most for confirming and testing
@@ -160,6 +162,8 @@ class _Compilation:
         """Do all of it."""
         try:
             self._begin()
+            graph = self.task.program.graph.graphs[self.task.target]
+            await rehearse(self.task.metric, graph, self.task.rows.select[:REHEARSED_ROWS])
             result = await self._work()
         finally:
             await self.runner.close()
