@@ -17,6 +17,7 @@ from lmc.cli.terminal import (
     count,
     model_option,
     program_argument,
+    say,
     speculate_option,
 )
 
@@ -72,7 +73,7 @@ def command(
         )
         view.compare(loaded, options["target"], target)
     if as_json:
-        click.echo(json.dumps(figures(found), indent=2))
+        say(json.dumps(figures(found), indent=2))
     else:
         _print(found, view, target)
     if not found.values:

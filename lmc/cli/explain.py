@@ -7,6 +7,7 @@ from importlib import resources
 
 import click
 
+from lmc.cli.terminal import say
 from lmc.diagnostics import LmcError, did_you_mean, error
 
 PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli")
@@ -33,7 +34,7 @@ def command(slug: str | None) -> None:
     texts = explanations()
     if slug is None:
         for name, text in sorted(texts.items()):
-            click.echo(f"{name:32} {text.splitlines()[0] if text else ''}")
+            say(f"{name:32} {text.splitlines()[0] if text else ''}")
         return
     if slug not in texts:
         near = did_you_mean(slug, texts)
@@ -44,4 +45,4 @@ def command(slug: str | None) -> None:
                 help=near and f"did you mean `{near}`?",
             )
         )
-    click.echo(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")
+    say(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")

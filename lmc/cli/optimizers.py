@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from lmc.cli.terminal import say
+
 
 @click.command("optimizers")
 def command() -> None:
@@ -14,4 +16,4 @@ def command() -> None:
         options = ", ".join(
             f"{p}={default!r}" for p, (_, default) in entry.signature.params.items()
         )
-        click.echo(f"{name}({options})\n    {entry.summary}\n    {entry.paper}\n")
+        say(f"{name}({options})\n    {entry.summary}\n    {entry.paper}\n")

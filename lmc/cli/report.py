@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lmc.cli.runs import find_run
-from lmc.cli.terminal import FILE
+from lmc.cli.terminal import FILE, say
 from lmc.frozen import frozen
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 720, 300, 48, 36  # of the chart, in pixels
@@ -28,7 +28,7 @@ def command(run: Path, out: Path | None) -> None:
     folder = find_run(run)
     out = out or folder / "report.html"
     write_atomically(out, page(folder).encode())
-    click.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def page(folder: Path) -> str:

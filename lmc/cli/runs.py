@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from lmc.cli.terminal import FILE, console
+from lmc.cli.terminal import FILE, console, say
 from lmc.diagnostics import LmcError, did_you_mean, error
 
 
@@ -29,10 +29,10 @@ def list_runs(*, as_json: bool = False) -> None:
     """List the runs, the latest first."""
     found = [_summary(folder) for folder in _folders()]
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        say(json.dumps(found, indent=2, ensure_ascii=False))
         return
     if not found:
-        click.echo("no runs are kept here; `lmc compile` makes one")
+        say("no runs are kept here; `lmc compile` makes one")
         return
     from rich.table import Table
 
@@ -81,7 +81,7 @@ def delete(runs: tuple[Path, ...]) -> None:
         folder = find_run(run)
         Journal.require_free(folder)
         shutil.rmtree(folder)
-        click.echo(f"deleted {folder}")
+        say(f"deleted {folder}")
 
 
 def find_run(run: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
+from lmc.redaction import redact, remember
 
 # Two releases on the package index were malicious, and releases before the floor have known holes.
 _MALICIOUS = ("1.82.7", "1.82.8")
@@ -127,8 +128,9 @@ class LiteLLM:
         )
 
     def _redact(self, text: str) -> str:
-        key = os.environ.get(self._key_env) if self._key_env else None
-        return text.replace(key, "***") if key else text
+        if self._key_env:
+            remember(self._key_env, os.environ.get(self._key_env))
+        return redact(text)
 
 
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,9 @@ from lmc.models import quick_json
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import failure_from_response, refused_parameter
+from lmc.redaction import logger, redact, remember
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_URL = "http://localhost:11434/v1"
@@ -177,6 +177,7 @@ class OpenAICompatible:
     def _new_session(self) -> aiohttp.ClientSession:
         key = os.environ.get(self.key_env)
         headers = {"Content-Type": "application/json", "User-Agent": "lmc"}
+        remember(self.key_env, key)
         if key:
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
@@ -191,8 +192,8 @@ class OpenAICompatible:
         )
 
     def _redact(self, text: str) -> str:
-        key = os.environ.get(self.key_env)
-        return text.replace(key, "***") if key else text
+        remember(self.key_env, os.environ.get(self.key_env))
+        return redact(text)
 
 
 def open_openai(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:

@@ -14,6 +14,7 @@ from typing import Any
 from lmc.diagnostics import LmcError, error
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.regular import read_text
 
 Reply = str | Answer | ModelFailure
 Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Sequence[Reply]]"]
@@ -142,7 +143,7 @@ def _script_end(message: str) -> ModelFailure:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_text(path)
     except OSError as e:
         reason = e.strerror or str(e)
         raise LmcError(error("unknown-model", f"cannot read the script {path}: {reason}")) from None

@@ -2,7 +2,7 @@
 
 A call with the same inputs and sample index is the same request, and one request has one answer, so
 sharing changes no result. A tool is shared only where it is declared `pure: true` or `cache: true`,
-since only then once is as good as twice. What calls any other tool, at whatever depth, is not shared.
+since only then once is as good as twice. What calls any other tool, at any depth, is not shared.
 """
 
 from __future__ import annotations

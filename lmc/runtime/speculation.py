@@ -23,8 +23,8 @@ RunBranch = Callable[["PlannedNode", str, list[Any]], Awaitable[Any]]
 class Speculation:
     """How many tasks may run on speculation at once, while the models of a pool have room.
 
-    What calls a tool that is not declared `pure` is never begun before its time: it may do something
-    in the world.
+    What calls a tool that is not declared `pure` is never begun before its time: it may do
+    something in the world.
     """
 
     limit: int

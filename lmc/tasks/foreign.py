@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from lmc.redaction import redact
+
 R = TypeVar("R")
 
 TOLD_CHARS = 500  # of what an exception of a user says
@@ -35,7 +37,7 @@ def said(problem: BaseException) -> str:
     """What an exception says, in one short text; exceptions of users may fail at this too."""
     cause = problem.__cause__ if isinstance(problem, Escape) else problem
     try:
-        words = f"{type(cause).__name__}: {cause}"
+        words = redact(f"{type(cause).__name__}: {cause}")
     except BaseException:
         words = f"{type(cause).__name__}, which cannot say what it is"
     return words if len(words) <= TOLD_CHARS else words[: TOLD_CHARS - 1] + "…"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
+from lmc.files import make_private_file
 from lmc.frozen import frozen
 from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
@@ -246,8 +247,9 @@ def _open(url: str) -> Engine:
         raise LmcError(error("bad-url", "this names no trace store", help=help)) from None
     shown = parsed.render_as_string(hide_password=True)
     try:
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        named = parsed.database and parsed.database != ":memory:"
+        if parsed.get_backend_name() == "sqlite" and named:
+            make_private_file(Path(str(parsed.database)))
         engine = create_engine(parsed)
         if parsed.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _configure_sqlite)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, error
+from lmc.files import make_private_file
 from lmc.optimizers import events
 from lmc.requests.usage import Usage
 
@@ -33,6 +34,7 @@ class History:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.by_module: dict[str, Usage] = {}
+        make_private_file(folder / HISTORY)
         self._file = (folder / HISTORY).open("w", encoding="utf-8")
 
     def hear(self, event: events.Event) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, error
-from lmc.files import write_atomically
+from lmc.files import make_private, make_private_file, write_atomically
 from lmc.models.base import Answer, Request
 from lmc.requests.budget import Budget
 from lmc.requests.cache import Cache
@@ -107,7 +107,8 @@ class Journal:
     def open(self, *, resume: bool = True) -> None:
         """Take the folder. Raises: LmcError[run-in-use, cannot-write, other-run]."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_private(self.folder)
+            make_private_file(self.folder / "lock")
             self._lock = _lock(self.folder / "lock")
         except OSError as problem:
             reason = problem.strerror or str(problem)
@@ -138,11 +139,11 @@ class Journal:
         told = {"identity": self.identity, "call": self.call, "state": state}
         record = {**told, "elapsed_s": self.elapsed_s, **more}
         text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True)
-        write_atomically(self.folder / _RECORD, text.encode() + b"\n")
+        write_atomically(self.folder / _RECORD, text.encode() + b"\n", private=True)
 
     def write(self, name: str, text: str) -> None:
         """Leave something for a person to read."""
-        write_atomically(self.folder / name, text.encode())
+        write_atomically(self.folder / name, text.encode(), private=True)
 
     @staticmethod
     def require_free(folder: Path) -> None:
