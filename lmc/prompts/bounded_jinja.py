@@ -1,8 +1,9 @@
 """Jinja for the templates of programs: sandboxed, and bounded in what it computes and writes.
 
-Each render has `MOST_WORK` units. A character or an item that a filter takes or an operation makes is
-one; a turn of a loop is `TURN_WORK` and a call `CALL_WORK`, by the time that they take. What is without use in a prompt and without bound is
-not there (`REFUSED_FILTERS`); what grows is counted before it is made.
+Each render has `MOST_WORK` units. A character or an item that a filter takes or an operation makes
+is one; a turn of a loop is `TURN_WORK` and a call `CALL_WORK`, by the time that they take. What is
+without use in a prompt and without bound is not there (`REFUSED_FILTERS`); what grows is counted
+before it is made.
 """
 
 from __future__ import annotations
