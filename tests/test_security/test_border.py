@@ -1,6 +1,7 @@
 """What leaves lmc: no keys, no control characters on a terminal, no files for others to read."""
 
 import base64
+import copy
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import urllib.parse
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -264,3 +266,30 @@ def test_a_line_without_end_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "p.lmp").write_text('generate main(q: str) -> str { """A.""" }\n')
     with pytest.raises(LmcError, match=r"bad-row.*more than 16,777,216 bytes"):
         lmc.evaluate(tmp_path / "p.lmp", tmp_path / "rows.jsonl", "accuracy")
+
+
+def bomb(path: Path, name: str, compression: int, copies: int) -> Path:
+    """A zip file with a part, and further entries that name the same bytes."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr(name, bytes(1 << 20))
+        for number in range(copies):
+            entry = copy.copy(archive.filelist[0])
+            entry.filename = entry.orig_filename = f"{name}{number}"
+            archive.filelist.append(entry)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "compression", "copies", "words"),
+    [
+        ("sources/a", zipfile.ZIP_STORED, 3, "its parts overlap"),
+        ("adapters/a", zipfile.ZIP_DEFLATED, 0, "is compressed, so that its size"),
+        ("../a", zipfile.ZIP_STORED, 0, "unexpected part"),
+    ],
+)
+def test_an_artifact_that_is_a_bomb_is_not_unpacked(
+    tmp_path: Path, name: str, compression: int, copies: int, words: str
+) -> None:
+    path = bomb(tmp_path / "p.lmpc", name, compression, copies)
+    with pytest.raises(LmcError, match=f"artifact-damaged.*{words}"):
+        lmc.load(path)
