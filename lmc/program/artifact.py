@@ -28,6 +28,7 @@ from lmc.diagnostics import LmcError, error
 from lmc.files import write_atomically
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.ops import ATTEMPTS
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
 from lmc.models.adapters import adapter_store, is_adapter_id
@@ -350,7 +351,7 @@ def can_stand_in(module: Graph, whole: Graph) -> bool:
     given = {port.name: port.type for port in whole.inputs}
     needed = (port for port in module.inputs if not port.train and not port.has_default)
     return (
-        whole.kind in ("vote", "refine")
+        whole.kind in ATTEMPTS
         and module.kind == "generate"
         and module.result == whole.result
         and all(given.get(port.name) == port.type for port in needed)
