@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 import signal
 
 from hypothesis import settings
@@ -8,6 +9,9 @@ from hypothesis import settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# Every graph is looked at again after each pass, in the programs that tests start too.
+os.environ["LMC_VERIFY"] = "1"
 
 # Machines that run tests are slow at times; how long one example takes says nothing.
 settings.register_profile("lmc", deadline=None)

@@ -130,9 +130,7 @@ OPS: Mapping[Op, OpSpec] = {
         {
             "names": _NAMES,
             "slots": AttrSpec("slots"),
-            "role": AttrSpec(
-                LiteralType(("generate", "critique", "revise", "adjudicate", "act"))
-            ),
+            "role": AttrSpec(LiteralType(("generate", "critique", "revise", "adjudicate", "act"))),
             "steady": _maybe(BOOL),
         },
         (

@@ -20,7 +20,6 @@ from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_graph
 
 
-
 def steady_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Mark the model calls that may be made again within a run, and would say the same."""
     repeated = _called_again(program)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import field
@@ -33,10 +34,13 @@ from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.runtime.parameters import Parameters
+from lmc.tasks.garbage import fewer_collections
 
 FORMAT_VERSION = 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
+MAX_GRAPH_BYTES = 64 << 20
+MAX_GRAPH_VALUES = 4_000_000  # lists, objects and what stands in them
 MAX_ADAPTER_BYTES = 2 << 30  # of one part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
@@ -117,11 +121,9 @@ class Artifact:
 
     @classmethod
     def _from_parts(cls, parts: Mapping[str, bytes]) -> Artifact:
-        from lmc.ir.serialize import graph_from_json
-
         manifest = _read_manifest(parts)
         _check_hashes(manifest, parts)
-        graph = _decode(_GRAPH, parts, graph_from_json)
+        graph = _read_graph(parts)
         parameters = _decode(_PARAMETERS, parts, _read_parameters)
         _check_choices(graph, parameters)
         _check_shortcuts(graph, parameters)
@@ -306,7 +308,7 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
     if name not in parts:
         raise _Damage(f"`{name}` is missing")
     try:
-        return read(json.loads(parts[name]))
+        return read(_read_json(parts[name]))
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -320,6 +322,43 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
         RecursionError,
     ) as problem:
         raise _Damage(f"`{name}` cannot be read ({type(problem).__name__})") from None
+
+
+def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
+    """The graph, if it keeps its specification. What costs is bounded before it is paid."""
+    from lmc.ir.serialize import graph_from_json
+    from lmc.ir.verify import GraphFault, verify
+
+    data = parts.get(_GRAPH, b"")
+    if len(data) > MAX_GRAPH_BYTES or sum(map(data.count, _SEPARATORS)) > MAX_GRAPH_VALUES:
+        raise _Damage(f"`{_GRAPH}` is too large")
+    try:
+        with fewer_collections():
+            graph: ProgramGraph = _decode(_GRAPH, parts, graph_from_json)
+            verify(graph)
+    except LmcError as problem:
+        raise _Damage(f"`{_GRAPH}`: {problem.diagnostics[0].message}") from None
+    except GraphFault as fault:
+        raise _Damage(f"`{_GRAPH}`: {fault}") from None
+    return graph
+
+
+_SEPARATORS = (b"{", b"[", b",")
+
+
+def _read_json(data: bytes) -> Any:
+    """A JSON value that can be written again. Raises: ValueError."""
+    value = json.loads(data, parse_constant=_refuse)
+    if _SURROGATE.search(data):
+        json.dumps(value, ensure_ascii=False).encode()  # fails where half a character is alone
+    return value
+
+
+_SURROGATE = re.compile(rb"\\u[dD]")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _read_parameters(data: Any) -> Parameters:

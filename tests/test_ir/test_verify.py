@@ -76,6 +76,7 @@ def test_a_circle_of_calls_is_found() -> None:
             Node("%1", "call", program.graphs["main"].result, ("%0",), {"target": "main"}),
             Node("%2", "return", program.graphs["main"].result, ("%1",)),
         ),
+        "pipeline",
     )
     with pytest.raises(GraphFault, match=r"answer -> main -> answer|main -> answer -> main"):
         verify(replace(program, graphs={**program.graphs, "answer": loop}))

@@ -35,7 +35,9 @@ async def perform_map(
 
     async def work(index: int, row: tuple[Any, ...]) -> Any:
         env = free | dict(zip(names, row))
-        if keep is not None and not await machine.run_plan(keep, env, scope.at(index, _MAP["filter"])):
+        if keep is not None and not await machine.run_plan(
+            keep, env, scope.at(index, _MAP["filter"])
+        ):
             return _DROPPED
         return await machine.run_plan(item, env, scope.at(index, _MAP["item"]))
 
@@ -59,7 +61,9 @@ async def perform_loop(
         async with machine.speculation.begun(
             until, body, partial(machine.run_plan, body, env, scope.at(i, _LOOP["body"]))
         ) as next_state:
-            if until is not None and await machine.run_plan(until, env, scope.at(i, _LOOP["until"])):
+            if until is not None and await machine.run_plan(
+                until, env, scope.at(i, _LOOP["until"])
+            ):
                 break
             state = await next_state()
     return state
