@@ -97,8 +97,10 @@ class DeclarationRules:
             return "settings have names"
         for key, value in settings.items():
             spec = table.get(key)
-            if spec is None or not self._is_setting(value, spec):
-                return f"`{key}` is a setting with such a value"
+            if spec is None:
+                return f"has no setting `{key}`"
+            if not self._is_setting(value, spec):
+                return f"`{key}` is {_asked(spec)}"
         return None
 
     def _is_setting(self, value: Any, spec: SettingSpec) -> bool:
@@ -174,6 +176,20 @@ class DeclarationRules:
 
     def _is_known(self, name: str) -> bool:
         return name in self.program.graphs or name in self.program.tools
+
+
+def _asked(spec: SettingSpec) -> str:
+    words = f"`{spec.takes}`" if isinstance(spec.takes, Type) else _FORMS[spec.takes]
+    return words + (", or a choice of such" if spec.tunable else "")
+
+
+_FORMS = {
+    "model": "the name of a declared model",
+    "models": "names of declared models",
+    "name": "a name",
+    "group": "settings of its own",
+    "expression": "left to the graph",
+}
 
 
 def _is_span(span: Any) -> bool:

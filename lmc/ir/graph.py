@@ -20,6 +20,7 @@ from lmc.source import Span
 from lmc.types import Type
 
 FORMAT_VERSION = 1
+MOST_NODES = 100_000  # of a program, bodies included
 T = TypeVar("T")
 
 Op = Literal[

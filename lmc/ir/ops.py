@@ -26,7 +26,6 @@ from lmc.types import (
     BOOL,
     JSON,
     STR,
-    FloatType,
     IntType,
     LiteralType,
     OptionalType,
@@ -58,7 +57,8 @@ class AttrSpec:
 class BodySpec:
     """A body: the names that are bound for it, what it gives, whether it may run several times.
 
-    With `many`, `name` is what the keys of any number of bodies begin with.
+    One that is `pure` makes no calls. With `many`, `name` is what the keys of any number of bodies
+    begin with.
     """
 
     name: str
@@ -66,6 +66,7 @@ class BodySpec:
     binds: tuple[str, ...] = ()
     needed: bool = True
     repeats: bool = False
+    pure: bool = False
     many: bool = False
 
 
@@ -134,8 +135,8 @@ OPS: Mapping[Op, OpSpec] = {
             "steady": _maybe(BOOL),
         },
         (
-            BodySpec("require", "bool", ("out",), needed=False, repeats=True),  # of each repair
-            BodySpec("check", "any", ("out",), needed=False),
+            BodySpec("require", "bool", ("out",), needed=False, repeats=True, pure=True),
+            BodySpec("check", "any", ("out",), needed=False, repeats=True, pure=True),
         ),
     ),
     "call": OpSpec("calls", "target", {"target": _text()}),
@@ -207,7 +208,7 @@ OPS: Mapping[Op, OpSpec] = {
         },
         (
             BodySpec("sample", "value", repeats=True),
-            BodySpec("key", "number", ("out",), needed=False, repeats=True),
+            BodySpec("key", "number", ("out",), needed=False, repeats=True, pure=True),
             BodySpec("compare", "any", ("first", "second"), needed=False, repeats=True),
             BodySpec("difficulty", "number", needed=False),
             BodySpec("adjudicate", "value", ("candidates",), needed=False),
@@ -225,7 +226,7 @@ OPS: Mapping[Op, OpSpec] = {
         (
             BodySpec("expand", "item", ("path",), repeats=True),
             BodySpec("value", "score", ("path",), repeats=True),
-            BodySpec("until", "bool", ("path",), needed=False, repeats=True),
+            BodySpec("until", "bool", ("path",), needed=False, repeats=True, pure=True),
         ),
         own_region=True,
     ),

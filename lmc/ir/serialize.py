@@ -12,6 +12,7 @@ from lmc.check.program import Choice
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import (
     FORMAT_VERSION,
+    MOST_NODES,
     DeclaredMetric,
     Graph,
     Node,
@@ -124,6 +125,7 @@ class _Reader:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.data = data
+        self.nodes = 0
         self.sources = [Source(str(s["name"]), str(s["text"])) for s in data["sources"]]
         self.named: list[Type] = []
         self.types: dict[str, Type] = {}  # those without a name, each once, by how they are written
@@ -155,7 +157,11 @@ class _Reader:
         return self._object(value)
 
     def _object(self, value: Mapping[str, Any]) -> Any:
-        return _CLASSES[value["$"]](**{k: self.read(v) for k, v in value.items() if k != "$"})
+        cls = _CLASSES[value["$"]]
+        self.nodes += cls is Node
+        if self.nodes > MOST_NODES:
+            raise ValueError(f"more than {MOST_NODES:,} nodes")
+        return cls(**{k: self.read(v) for k, v in value.items() if k != "$"})
 
     def _type(self, value: Mapping[str, Any]) -> Type:
         """A type; those that are written alike are one object, so that comparing them is quick."""

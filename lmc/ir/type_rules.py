@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from lmc import types
@@ -132,17 +133,13 @@ def json_parts(value: Any, room: int = MOST_LEVELS) -> int:
     return total
 
 
+_STRINGS, _class_of = frozenset([str]), attrgetter("__class__")
 _SCALARS = (str, int, bool, type(None))
 
 
 def is_strings(value: Any) -> bool:
     """Whether something is a tuple of strings."""
-    if value.__class__ is not tuple:
-        return False
-    for item in value:  # not `all`, which costs three times as much
-        if item.__class__ is not str:
-            return False
-    return True
+    return value.__class__ is tuple and _STRINGS.issuperset(map(_class_of, value))
 
 
 def _words(type: Type) -> tuple[Any, ...]:

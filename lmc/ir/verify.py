@@ -1,23 +1,24 @@
 """The executable specification of the graph: checked when an artifact is read, and after passes.
 
-A finding is a fault of lmc, or of who wrote the file, not of the program: it says what is asked for,
-of which node, on which source line. What is checked first bounds what is checked later, so that no
-graph, however it was made, takes long. The rules are in `lmc.ir.rules`, the table that most of them
-follow in `lmc.ir.ops`.
+A finding is a fault of lmc, or of who wrote the file, not of the program: it says what is asked
+for, of which node, on which source line. What is checked first bounds what is checked later, so
+that no graph takes long, however it was made. The rules are in `lmc.ir.rules`, and the table that
+most of them follow is in `lmc.ir.ops`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from lmc.ir.declaration_rules import CALLABLE, DeclarationRules
-from lmc.ir.graph import Graph, Node, ProgramGraph
-from lmc.ir.rules import RULES, Site
+from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph
+from lmc.ir.op_rules import Site
+from lmc.ir.ops import CALLS, OPS, body_spec
+from lmc.ir.rules import RULES
 from lmc.ir.type_rules import TypeRules, is_strings
 from lmc.source import Span
 
-MOST_NODES = 100_000  # of a program, bodies included
 MOST_NESTED = 100  # bodies in bodies
 MOST_LEVELS = 150  # bodies and calls, from the outermost graph to the innermost node
 MOST_FINDINGS = 20  # that are told
@@ -53,11 +54,11 @@ class _Verifier:
         levels, calls = {}, {}
         for name, graph in self.program.graphs.items():
             self.levels, self.called = 0, {}
-            yield from self._graph(graph, 0)
+            yield from self._graph(graph)
             levels[name], calls[name] = self.levels, self.called
         for graph in self._others():
             self.called = {}
-            yield from self._graph(graph, 0)
+            yield from self._graph(graph)
         yield from _too_deep(levels, calls)
 
     def _headers(self) -> Iterator[str]:
@@ -80,8 +81,8 @@ class _Verifier:
             if metric.graph is not None and metric.graph is not own:
                 yield metric.graph
 
-    def _graph(self, graph: Graph, level: int) -> Iterator[str]:
-        """Findings of a graph whose header is right."""
+    def _graph(self, graph: Graph, level: int = 0, *, pure: bool = False) -> Iterator[str]:
+        """Findings of a graph whose header is right; a `pure` one makes no calls."""
         self.nodes += len(graph.nodes)
         self.levels = max(self.levels, level)
         if self.nodes > MOST_NODES or level > MOST_NESTED:
@@ -90,30 +91,27 @@ class _Verifier:
         known: dict[str, Node] = {}
         ports = {port.name: port for port in graph.inputs}
         for node in graph.nodes:
-            wrong = self._node(graph, node, known)
-            if wrong is None:
-                site = Site(
-                    self.declared, graph, ports, node, tuple([known[id] for id in node.inputs])
-                )
-                for rule in RULES[node.op]:
-                    wrong = rule(site)
-                    if wrong is not None:
-                        break
-            if wrong is not None:
+            if wrong := self._shape(node, known):
                 yield _told(graph, node, wrong)
-                if node.__class__ is not Node:
-                    return
-            elif node.bodies:
-                for body in node.bodies.values():
-                    yield from self._graph(body, level + 1)
-            elif node.op == "call":
+                return
+            inputs = tuple(map(known.__getitem__, node.inputs))
+            known[node.id] = node
+            if wrong := _broken(Site(self.declared, graph, ports, node, inputs)):
+                yield _told(graph, node, wrong)
+                continue
+            if pure and node.op in CALLS:
+                yield _told(graph, node, "makes no calls where none are counted")
+            for key, body in node.bodies.items():
+                row = body_spec(node.op, key)
+                inner = pure or (row is not None and row.pure)
+                yield from self._graph(body, level + 1, pure=inner)
+            if node.op == "call":
                 target = node.attrs["target"]
                 self.called[target] = max(level, self.called.get(target, 0))
-            known[node.id] = node
         if graph.nodes[-1].op != "return":
             yield f"{graph.name}: the last node is the return"
 
-    def _node(self, graph: Graph, node: Node, known: dict[str, Node]) -> str | None:
+    def _shape(self, node: Node, known: Mapping[str, Node]) -> str | None:
         """What is wrong with a node, whatever its operation."""
         if node.__class__ is not Node or node.id.__class__ is not str:
             return "is a node with an id"
@@ -123,11 +121,21 @@ class _Verifier:
             return "its inputs are ids, its attributes have names"
         if node.bodies.__class__ is not dict or (node.span and node.span.__class__ is not Span):
             return "its bodies have names, and it stands in a source"
+        if node.bodies and not OPS[node.op].bodies:
+            return "has no bodies"
         if not self.declared.types.is_type(node.type):
             return "has a type, of bounded size"
-        if node.id in known or not all([id in known for id in node.inputs]):
+        if node.id in known or not known.keys() >= set(node.inputs):
             return "inputs precede their uses and ids are unique"
         return None
+
+
+def _broken(site: Site) -> str | None:
+    """The first rule that a node breaks."""
+    for rule in RULES[site.node.op]:
+        if wrong := rule(site):
+            return wrong
+    return None
 
 
 def _told(graph: Graph, node: Node, message: str) -> str:
@@ -141,7 +149,7 @@ def _told(graph: Graph, node: Node, message: str) -> str:
 
 
 def _too_deep(levels: dict[str, int], calls: dict[str, dict[str, int]]) -> Iterator[str]:
-    """A circle among calls, or calls and bodies that nest too deep; `levels` of each graph alone."""
+    """A circle among calls, or too many levels; `levels` are those of each graph alone."""
     whole: dict[str, int] = {}
     for start in levels:
         path: dict[str, Iterator[str]] = {} if start in whole else {start: iter(calls[start])}

@@ -28,7 +28,7 @@ from lmc.check.program import Choice
 from lmc.diagnostics import LmcError, error
 from lmc.files import write_atomically
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
@@ -40,7 +40,7 @@ FORMAT_VERSION = 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
 MAX_GRAPH_BYTES = 64 << 20
-MAX_GRAPH_VALUES = 4_000_000  # lists, objects and what stands in them
+MAX_GRAPH_VALUES = 3_000_000  # lists, objects and what stands in them
 MAX_ADAPTER_BYTES = 2 << 30  # of one part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
@@ -330,7 +330,8 @@ def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
     from lmc.ir.verify import GraphFault, verify
 
     data = parts.get(_GRAPH, b"")
-    if len(data) > MAX_GRAPH_BYTES or sum(map(data.count, _SEPARATORS)) > MAX_GRAPH_VALUES:
+    values, nodes = sum(map(data.count, _SEPARATORS)), data.count(b'"Node"')
+    if len(data) > MAX_GRAPH_BYTES or values > MAX_GRAPH_VALUES or nodes > MOST_NODES:
         raise _Damage(f"`{_GRAPH}` is too large")
     try:
         with fewer_collections():
@@ -339,7 +340,9 @@ def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
     except LmcError as problem:
         raise _Damage(f"`{_GRAPH}`: {problem.diagnostics[0].message}") from None
     except GraphFault as fault:
-        raise _Damage(f"`{_GRAPH}`: {fault}") from None
+        first, *others = str(fault).splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        raise _Damage(f"`{_GRAPH}`: {first}{more}") from None
     return graph
 
 
