@@ -314,9 +314,9 @@ BAD: dict[str, Change] = {
     ].pop(),
     "a metric without a graph": lambda d: first(d, "DeclaredMetric").update(graph=None),
     "bodies in bodies": body_in_body,
-    "a call that is not counted": lambda d: node(d, "model")["bodies"]["of"]["require"]["nodes"][
-        "of"
-    ].insert(0, node(graph(d, "main"), "tool")),
+    "a call that is not counted": lambda d: first(graph(d, "small"), "Graph", name="small.require")[
+        "nodes"
+    ]["of"].insert(1, {**node(graph(d, "main"), "tool"), "id": "t"}),
     "types in types": lambda d: node(d, "input").update(
         type=json.loads('{"$":"OptionalType","item":' * 90 + '{"$":"StrType"}' + "}" * 90)
     ),
