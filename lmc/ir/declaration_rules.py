@@ -7,6 +7,7 @@ from typing import Any
 
 from lmc.check.program import Choice
 from lmc.check.settings import TABLE, SettingSpec
+from lmc.check.tuning import MAX_OPTIONS
 from lmc.frozen import frozen
 from lmc.ir.graph import DeclaredMetric, Graph, Port, ProgramGraph, Slots, Test, Tool
 from lmc.ir.ops import OWN_REGION
@@ -16,7 +17,6 @@ from lmc.types import Type
 
 MODULES = frozenset(OWN_REGION) | {"generate", "critique"}
 CALLABLE = MODULES | {"pipeline", "metric"}  # kinds of graphs that a call may name
-MOST_OPTIONS = 10_000  # of a choice
 _SLOTS = {**TABLE["default"], **TABLE["generate"]}
 
 
@@ -132,7 +132,7 @@ class DeclarationRules:
         if choice.__class__ is not Choice or choice.id.__class__ is not str:
             return False
         options = choice.options
-        if options.__class__ is not tuple or not 0 < len(options) <= MOST_OPTIONS:
+        if options.__class__ is not tuple or not 0 < len(options) <= MAX_OPTIONS:
             return False
         if choice.span.__class__ is not Span or not all(map(json_parts, options)):
             return False

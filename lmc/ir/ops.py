@@ -20,6 +20,7 @@ from typing import Literal
 
 from lmc.check.program import WAYS_TO_VOTE
 from lmc.check.settings import TABLE
+from lmc.check.statements import MAX_ROUNDS
 from lmc.frozen import frozen
 from lmc.ir.graph import OPTION, Op
 from lmc.types import (
@@ -40,7 +41,6 @@ Arity = int | Literal["names", "function", "target", "count"]
 Special = Literal["names", "slots", "choice", "way"]  # attributes that are no JSON values
 # What a body gives: the node's value, an item of it, yes or no, a number, a score, anything.
 Gives = Literal["value", "item", "bool", "number", "score", "any"]
-MOST_ROUNDS = 10_000  # of a loop
 TOOLS = ""  # begins the key of a tool's body, as it begins every key
 
 
@@ -159,7 +159,7 @@ OPS: Mapping[Op, OpSpec] = {
         1,
         {
             "name": _text(),
-            "bound": AttrSpec(IntType(0, MOST_ROUNDS), tunable=True),
+            "bound": AttrSpec(IntType(1, MAX_ROUNDS), tunable=True),
             "free": _FREE,
         },
         (

@@ -459,7 +459,11 @@ def mutations(draw: st.DrawFn) -> tuple[str, bytes]:
         known = places(data)
         holder, key = known[draw(st.integers(0, len(known) - 1))]
         other, from_key = known[draw(st.integers(0, len(known) - 1))]
-        match draw(st.sampled_from(["value", "copy", "delete", "swap"])):
+        alike = [(h, k) for h, k in known if k == key and h is not holder]
+        match draw(st.sampled_from(["value", "copy", "alike", "alike", "alike", "delete", "swap"])):
+            case "alike" if alike:
+                other, from_key = alike[draw(st.integers(0, len(alike) - 1))]
+                holder[key] = json.loads(json.dumps(other[from_key]))
             case "value":
                 holder[key] = draw(VALUES)
             case "copy":
