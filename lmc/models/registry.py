@@ -123,9 +123,9 @@ def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
     """`recorded/<file>` replays; `recorded/<file>?from=<model>` asks that model and adds to it."""
     file, _, source = model.partition("?from=")
     if not source:
-        return Recorded(_path(file, settings), model=file)
+        return Recorded(_path(file, settings), model=file).open()
     inner, inner_model = open_backend(source, settings)
-    return Recorded(_path(file, settings), inner, inner_model)
+    return Recorded(_path(file, settings), inner, inner_model).open()
 
 
 def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -146,11 +146,11 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
 
 def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
     """With a base URL a server, without one the engine in this process, where it is installed."""
-    from lmc.models.vllm_local import installed, open_vllm
-
     served = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
-    if served or not installed():
+    if served or find_spec("vllm") is None:
         return _open_http("vllm")(model, settings)
+    from lmc.models.vllm_local import open_vllm  # with torch, which a server does not need
+
     return open_vllm(model, settings)
 
 
