@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -70,11 +71,14 @@ def answer(request: Any) -> str:
 
 def ran() -> tuple[Any, Trace]:
     """The result of the program, and what happened."""
-    from lmc.program.program import Program
+    import lmc  # not before the table was changed
 
-    program = Program(lowered(PROGRAM), backend=Scripted(answer), cache=False)
     trace: Trace
-    result, trace = program.main.run_traced({"xs": ["a", "b"], "x": "q"})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "it.lmp"
+        path.write_text(PROGRAM)
+        program = lmc.load(path, backend=Scripted(answer), cache=False)
+        result, trace = program.main.run_traced({"xs": ["a", "b"], "x": "q"})
     return result, trace
 
 
