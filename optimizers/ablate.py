@@ -18,21 +18,15 @@ from lmc.optimizers.candidates.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare
 from lmc.program.artifact import can_stand_in
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
-from lmc.types import BOOL, FloatType
 
 MOST_SINGLE = 8  # demonstrations that are left out one by one
 
 
 @optimizer(
-    "ablate",
     paper="leave-one-out; Self-Refine's and DSPy's ablations, arXiv 2303.17651 and 2310.03714",
     goal="cheaper",
-    drop=BOOL,
-    margin=FloatType(0.0, 1.0),
 )
-async def ablate(
-    start: Parameters, context: Context, *, drop: bool = False, margin: float = 0.05
-) -> Parameters:
+async def ablate(start: Parameters, context: Context, *, drop: bool, margin: float) -> Parameters:
     """Measure what each loop, instruction, step and demonstration earns on dev rows, and costs.
 
     With `drop`, all that does not earn more than it may cost is left out together; the gate asks

@@ -2,6 +2,13 @@
 
 from lmc.check.checker import check_program
 from lmc.check.imports import import_name, open_source, read_source
-from lmc.check.scope import OptimizerSignature
+from lmc.check.optimizers import OptimizerSignature, Option
 
-__all__ = ["OptimizerSignature", "check_program", "import_name", "open_source", "read_source"]
+__all__ = [
+    "OptimizerSignature",
+    "Option",
+    "check_program",
+    "import_name",
+    "open_source",
+    "read_source",
+]

@@ -9,9 +9,9 @@ from lmc.check.cycles import check_calls
 from lmc.check.declarations import define_all, module_env
 from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Reader, read_source, unused_imports
-from lmc.check.optimizers import OPTIMIZERS
+from lmc.check.optimizers import SIGNATURES, OptimizerSignature
 from lmc.check.program import CheckedProgram, MetricDef, ModuleDef, PipelineDef, TestDef
-from lmc.check.scope import CheckContext, Declared, Env, File, OptimizerSignature
+from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.statements import check_block, check_body
 from lmc.diagnostics import Diagnostic, Label, sort_key
 from lmc.source import Source
@@ -22,7 +22,7 @@ def check_program(
     source: Source,
     *,
     read: Reader = read_source,
-    optimizers: Mapping[str, OptimizerSignature] = OPTIMIZERS,
+    optimizers: Mapping[str, OptimizerSignature] = SIGNATURES,
 ) -> tuple[CheckedProgram | None, list[Diagnostic]]:
     """Check a file and all that it imports: the typed program if it has no error, and all findings.
 

@@ -9,7 +9,7 @@ from lmc.check import inference, settings
 from lmc.check.annotations import constant
 from lmc.check.calls import Slot, bind, result_type, signature_slots
 from lmc.check.narrowing import path_of
-from lmc.check.optimizers import METRICS
+from lmc.check.optimizers import OptimizerSignature
 from lmc.check.program import (
     MISSING,
     DatasetDef,
@@ -20,12 +20,13 @@ from lmc.check.program import (
     PipelineDef,
     Step,
 )
-from lmc.check.scope import CheckContext, Env, File, OptimizerSignature
+from lmc.check.scope import CheckContext, Env, File
 from lmc.check.subtyping import is_subtype, show
 from lmc.diagnostics import Label, did_you_mean
 from lmc.syntax import nodes
 from lmc.types import BOOL, FLOAT, SCORE
 
+METRICS = ("accuracy", "f1", "contains", "numeric", "preference")
 _TARGETS = (nodes.ModuleDecl, nodes.PipelineDecl)
 Target = ModuleDef | PipelineDef
 
@@ -214,13 +215,13 @@ def _step(env: Env, call: nodes.Expr, name: nodes.Var, args: tuple[nodes.Arg, ..
         )
         return None
     kwargs = _step_arguments(env, name, args, optimizer)
-    return Step(name.name, (), kwargs, call.span)
+    return Step(name.name, kwargs, call.span)
 
 
 def _step_arguments(
     env: Env, name: nodes.Var, args: tuple[nodes.Arg, ...], optimizer: OptimizerSignature
 ) -> Mapping[str, Any]:
-    slots = [Slot(key, type, False) for key, (type, _) in optimizer.params.items()]
+    slots = [Slot(key, option.type, False) for key, option in optimizer.options.items()]
     bound = bind(env, args, slots, name.name, name.span, None)
     return {
         slot.name: constant(env, expr, slot.type, f"`{slot.name}` of `{name.name}`")

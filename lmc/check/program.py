@@ -161,7 +161,6 @@ class Step:
     """One optimizer step: `bootstrap(demos=4)`."""
 
     name: str
-    args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     span: Span = field(compare=False, repr=False)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lmc.check.optimizers import OptimizerSignature
 from lmc.check.program import CheckedProgram, Choice, Def, Referent
 from lmc.diagnostics import Diagnostic, Label, error, warning
-from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
@@ -22,14 +22,6 @@ _DECLARING = (
     *("search", "agent", "route"),
     *("pipeline", "dataset", "metric", "let", "import"),
 )
-
-
-@frozen
-class OptimizerSignature:
-    """What the checker knows of an optimizer: its name, and type and default of each parameter."""
-
-    name: str
-    params: Mapping[str, tuple[Type, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

@@ -14,7 +14,7 @@ from lmc.ir.provenance import has_votes, reached_modules
 from lmc.measure.evaluate import Evaluation, RowResult, evaluate
 from lmc.measure.figures import Comparison
 from lmc.optimizers import events
-from lmc.optimizers.base import REGISTRY, Context
+from lmc.optimizers.base import Context
 from lmc.optimizers.candidates.gate import (
     GATE_LEVEL,
     MIN_CONFIRM_ROWS,
@@ -24,6 +24,7 @@ from lmc.optimizers.candidates.gate import (
     passes_cheaper,
 )
 from lmc.optimizers.candidates.trials import Allowance, Mode, Progress, Trials
+from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import fallen
 from lmc.optimizers.compilation.history import OUTCOME, ROWS, History, rows_text
 from lmc.optimizers.compilation.journal import Journal
@@ -217,9 +218,9 @@ class _Compilation:
                 source="\n\n".join(self.task.sources.values()),
                 keep=frozenset(self.task.keep),
             )
-            optimize = REGISTRY[step.name].run
+            optimizer = BY_NAME[step.name]
             try:
-                candidate = await optimize(self.confirmed, context, **step.kwargs)
+                candidate = await optimizer.run(self.confirmed, context, **step.kwargs)
             except BudgetExceeded:
                 self._note(f"the budget ended {step_text(step)}")
                 return
@@ -271,9 +272,9 @@ class _Compilation:
             self._note(f"the budget ended before {step_text(step)} could be confirmed")
             return
         narrow = compare(before, after, level=GATE_LEVEL)
-        known, margin = REGISTRY[step.name], None
+        known, margin = BY_NAME[step.name], None
         if known.goal == "cheaper":
-            margin = step.kwargs.get("margin", known.signature.params["margin"][1])
+            margin = known.signature.complete(step.kwargs)["margin"]
             accepted = passes_cheaper(narrow, before, after, margin)
         else:
             seen = self.task.accept == "better" and narrow and narrow.difference.mean > 0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lmc.optimizers.assistant.ask import Assistant, Keep
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
 from lmc.optimizers.assistant.preference import Preference
-from lmc.optimizers.base import REGISTRY
 from lmc.optimizers.candidates.trials import PLAIN, Mode, is_artifact
+from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.journal import Journal, JournaledPool, RunStore
 from lmc.optimizers.compilation.task import FixedMetric, Task
 from lmc.requests.budget import Budget
@@ -77,7 +77,7 @@ class Runner:
         if judged_by_model:
             found += judge.preflight(task.metric.name)
         for step in task.steps:
-            if check := REGISTRY[step.name].check:
+            if check := BY_NAME[step.name].check:
                 check(self.open_executor(task.program.parameters), task.target, step.kwargs)
         yield from dict.fromkeys(warning.message for warning in found)
         if judged_by_model:

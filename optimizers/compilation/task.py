@@ -17,8 +17,8 @@ from lmc.ir.cost import cost
 from lmc.measure.metric_functions import code_digest
 from lmc.measure.objective import Objective
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
-from lmc.optimizers.base import REGISTRY
 from lmc.optimizers.candidates.gate import MIN_CONFIRM_ROWS
+from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import Guard, find_guards
 from lmc.optimizers.compilation.journal import RUNS_DIR
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
@@ -214,7 +214,7 @@ def _data(
     try:
         return find_data(program, graph, given, declared, seed)
     except LmcError as problem:
-        if problem.code == "no-data" and not any(REGISTRY[s.name].needs_rows for s in steps):
+        if problem.code == "no-data" and not any(BY_NAME[s.name].needs_rows for s in steps):
             return NO_DATA
         raise
 

@@ -268,9 +268,8 @@ def test_stubs_are_python_that_type_checkers_read(folder: Path) -> None:
     assert "def __call__(self, message: str) -> Desk" in text
 
 
-def test_models_and_optimizers() -> None:
+def test_models() -> None:
     assert "lmc/" in run("models").stdout
-    assert "bootstrap(demos=4" in run("optimizers").stdout
 
 
 def test_cache(folder: Path) -> None:

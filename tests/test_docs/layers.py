@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 import grimp
@@ -109,7 +110,7 @@ def _join(upper: Place, lower: Place) -> None:
 def _spread(row: Sequence[Place]) -> None:
     """Keep the order and the gaps; move as little as that takes, evenly to both sides."""
     wanted = [place.x for place in row]
-    for before, place in zip(row, row[1:]):
+    for before, place in pairwise(row):
         place.x = max(place.x, before.x + (before.width + place.width) / 2 + GAP)
     moved = sum(place.x - x for place, x in zip(row, wanted)) / len(row)
     for place in row:

@@ -1,4 +1,4 @@
-"""The examples of the reference are run. They have a file of their own to run beside the guide's."""
+"""The examples of the reference are run, in a file of its own: it runs beside the guide."""
 
 from pathlib import Path
 

@@ -66,8 +66,8 @@ def test_each_folder_says_what_it_holds() -> None:
 
 def test_optimizers_stand_alone_on_their_level() -> None:
     """Beside `base` and `events` there is one file for each optimizer that a user can name."""
-    from lmc.optimizers.base import REGISTRY
+    from lmc.optimizers.compilation.catalog import OPTIMIZERS
 
     files = {file.stem for file in (ROOT / "optimizers").glob("*.py")} - {"__init__"}
-    homes = {entry.run.__module__.removeprefix("lmc.optimizers.") for entry in REGISTRY.values()}
+    homes = {o.function.__module__.removeprefix("lmc.optimizers.") for o in OPTIMIZERS}
     assert files == homes | {"base", "events"}
