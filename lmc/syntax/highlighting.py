@@ -29,7 +29,7 @@ STATEMENTS = (
 TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "Verdict", "Score")
 
 
-class LmpLexer(RegexLexer):
+class LmpLexer(RegexLexer):  # type: ignore[misc]
     """Tokens of `.lmp` files, in the order in which the grammar takes them."""
 
     name = "lmp"

@@ -1,5 +1,6 @@
 """Where pages run: a copy of the examples for each page, and one cache of answers for all."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -18,4 +19,6 @@ def workplace(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    """Shared by the workers of pytest-xdist: pages that repeat commands then load no model."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "docs-cache"
