@@ -1,4 +1,4 @@
-"""The examples of README, the tutorial and the how-to pages are run."""
+"""The examples of README, the tutorial and the explanation are run."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_docs.pages import PAGES, page_name, run_page
 
-GUIDE = [page for page in PAGES if "reference" not in page.parts]
+GUIDE = [page for page in PAGES if page.parent.name not in ("howto", "reference")]
 
 
 @pytest.mark.parametrize("page", GUIDE, ids=page_name)

@@ -1,4 +1,4 @@
-"""The examples of the reference are run, in a file of its own: it runs beside the guide."""
+"""The examples of the reference are run."""
 
 from pathlib import Path
 
