@@ -1,8 +1,8 @@
 """Runs the program on standard input under limits; started by `tools.run_python` in a new process.
 
-Limits of the system bound its time and memory, a network namespace of its own takes the network
-away where the system allows that, and an audit hook, which cannot be removed, refuses sockets,
-processes, and files but for Python's own modules.
+Limits of the system bound its time. Linux also bounds its memory, and a network namespace of its
+own takes the network away where the system allows that. An audit hook, which cannot be removed,
+refuses sockets, processes, and files but for Python's own modules.
 """
 
 import builtins
@@ -24,12 +24,13 @@ REFUSED = (
 
 
 def limit() -> None:
-    """Bound time, memory, files and processes; leave the network, where that is allowed."""
+    """Bound time, files and processes; on Linux also memory, and leave the network."""
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET)
+    if sys.platform == "linux":  # macOS refuses a limit of memory and has no namespaces
+        resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+        ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 

@@ -70,7 +70,8 @@ def run_python(code: str) -> str:
     """What a Python program prints, run in a process of its own.
 
     The process has no network, opens no file but Python's own modules, starts no other process, and
-    has two seconds and 512 MiB. Raises: RuntimeError with the last line of what went wrong.
+    has two seconds. On Linux it has 512 MiB; macOS does not bound the memory of a process.
+    Raises: RuntimeError with the last line of what went wrong.
     """
     runner = resources.files("lmc.programs").joinpath("sandboxed.py").read_text("utf-8")
     lines = code.strip().removeprefix("```python").removeprefix("```").removesuffix("```")

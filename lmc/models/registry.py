@@ -146,11 +146,11 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
 
 def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
     """With a base URL a server, without one the engine in this process, where it is installed."""
-    from lmc.models.vllm_local import installed, open_vllm
-
     served = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
-    if served or not installed():
+    if served or find_spec("vllm") is None:
         return _open_http("vllm")(model, settings)
+    from lmc.models.vllm_local import open_vllm  # with torch, which a server does not need
+
     return open_vllm(model, settings)
 
 

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
@@ -25,11 +24,6 @@ _DEFAULT_MAX_TOKENS = 256
 _MOST_LORA_RANK, _MOST_LORAS = 64, 4
 _CPU_BLOCK = 32  # tokens: prefixes shorter than a block are never reused, and the default is 128
 _CPU_CACHE_GIB = "1"
-
-
-def installed() -> bool:
-    """Whether vLLM can be imported."""
-    return find_spec("vllm") is not None
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
