@@ -6,7 +6,7 @@
 
 A block runs in a copy of examples/triage. After the language may stand `in=FOLDER` (another folder
 of examples/), `output` (what is printed must be what stands there; LMC_UPDATE_GOLDEN=1 writes it),
-or `not-run`.
+`fails` (the last command must fail; all others succeed), or `not-run`.
 """
 
 import os
@@ -77,9 +77,10 @@ def run_page(page: Path, workplace: Path, cache: Path) -> None:
 
 
 def _run_console(block: Block, folder: Path, env: dict[str, str]) -> None:
-    got = block.text
-    for command, printed in COMMAND.findall(block.text):
-        new = _run(["bash", "-c", command], folder, env)
+    got, commands = block.text, COMMAND.findall(block.text)
+    for command, printed in commands:
+        fails = "fails" in block.info and command == commands[-1][0]
+        new = _run(["bash", "-c", command], folder, env, fails=fails)
         if "output" in block.info and _comparable(new) != _comparable(printed):
             got = got.replace(f"$ {command}\n{printed}", f"$ {command}\n{new}")
     if got == block.text:
@@ -90,8 +91,8 @@ def _run_console(block: Block, folder: Path, env: dict[str, str]) -> None:
     block.page.write_text(text.replace(block.text, got), "utf-8")
 
 
-def _run(command: list[str], cwd: Path, env: dict[str, str]) -> str:
-    """What a command prints, without blanks at the ends of lines; it must succeed."""
+def _run(command: list[str], cwd: Path, env: dict[str, str], fails: bool = False) -> str:
+    """What a command prints, without blanks at the ends of lines; it must succeed, or fail."""
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -101,7 +102,7 @@ def _run(command: list[str], cwd: Path, env: dict[str, str]) -> str:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    assert (done.returncode != 0) == fails, f"{command}\n{done.stdout}"
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     return "".join(f"{line}\n" for line in lines)
 
