@@ -49,7 +49,7 @@ class Context:
     seed: int
     report: Report
     open_executor: OpenExecutor
-    folder: Path  # of the run; what is costly to make again is kept there
+    folder: Path  # for checkpoints of training
     traces: ReadTraces
     watch: Watch
     assistant: Assistant

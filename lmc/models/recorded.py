@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,18 @@ class Recorded:
         self.endpoint = f"recorded:{path}"
         given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
         self.capabilities = replace(given, cacheable=False)
-        self._entries = _read(path, must_exist=inner is None)
+
+    def open(self) -> Recorded:
+        """Read the file now rather than at the first request.
+
+        Raises: LmcError[unknown-model, recording-invalid].
+        """
+        _ = self._entries
+        return self
+
+    @cached_property
+    def _entries(self) -> dict[str, _Entry]:
+        return _read(self.path, must_exist=self._inner is None)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""

@@ -123,9 +123,9 @@ def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
     """`recorded/<file>` replays; `recorded/<file>?from=<model>` asks that model and adds to it."""
     file, _, source = model.partition("?from=")
     if not source:
-        return Recorded(_path(file, settings), model=file)
+        return Recorded(_path(file, settings), model=file).open()
     inner, inner_model = open_backend(source, settings)
-    return Recorded(_path(file, settings), inner, inner_model)
+    return Recorded(_path(file, settings), inner, inner_model).open()
 
 
 def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:

@@ -34,9 +34,10 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
 class Vllm(Transformers):
     """A causal language model run by vLLM, behind the same thread and queue as `hf/`."""
 
+    kind = "vllm"
+
     def __init__(self, source: str) -> None:
         super().__init__(source)
-        self.endpoint = self.endpoint.replace("transformers:", "vllm:", 1)
         self.capabilities = Capabilities(
             json_schema=True,
             logprobs=True,

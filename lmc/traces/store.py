@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,16 @@ class TraceStore:
     """Runs on disk. Safe for several processes; a run that is added again is replaced."""
 
     def __init__(self, url: str | None = None) -> None:
-        self._engine = _open(url or os.environ.get("LMC_TRACES") or f"sqlite:///{DEFAULT_PATH}")
+        self._url = url or os.environ.get("LMC_TRACES") or f"sqlite:///{DEFAULT_PATH}"
+
+    def open(self) -> TraceStore:
+        """Open the store now rather than at its first use. Raises: LmcError[cannot-read, …]."""
+        _ = self._engine
+        return self
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return _open(self._url)
 
     @property
     def location(self) -> str:
@@ -222,8 +232,10 @@ class TraceStore:
             raise _cannot("write", self.location, problem) from None
 
     def close(self) -> None:
-        """Let the database go."""
-        self._engine.dispose()
+        """Let the database go; it is opened again when it is needed."""
+        engine = self.__dict__.pop("_engine", None)
+        if engine is not None:
+            engine.dispose()
 
 
 def parameters_digest(data: Mapping[str, Any]) -> str:

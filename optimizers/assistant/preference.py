@@ -34,7 +34,9 @@ def against_as_written(program: Program, graph: Graph) -> Preference:
     if program.parameters == Parameters():
         message = "`preference` compares with the program as written, and this is that program"
         raise LmcError(error("nothing-to-compare", message, help="measure an artifact with it"))
-    before = Executor(program.graph, program.pool, model=program.model, base_dir=program.base_dir)
+    before = Executor(
+        program.graph, program.pool, model=program.options.model, base_dir=program.base_dir
+    )
     models = [name for name in before.models(graph.name) if name is not None]
     assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)
     modules = reached_modules(program.graph, graph.name).values()

@@ -241,8 +241,7 @@ async def train_group(
         )  # fmt: skip
 
     stopped = threading.Event()
-    folder = context.folder / "training"
-    work = asyncio.to_thread(train_adapter, job, folder, store, tell, stopped.is_set)
+    work = asyncio.to_thread(train_adapter, job, context.folder, store, tell, stopped.is_set)
     try:
         return (await work).id
     except asyncio.CancelledError:

@@ -213,7 +213,7 @@ def test_compile_show_and_run_the_artifact(more_rows: Path) -> None:
 
 
 def test_budget_must_make_sense(folder: Path) -> None:
-    assert "no number" in run("compile", "desk.lmp", "--budget", "calls=many", code=2).stderr
+    assert "is not a number" in run("compile", "desk.lmp", "--budget", "calls=many", code=2).stderr
     assert "write calls=" in run("eval", "desk.lmp", "--budget", "cals=3", code=2).stderr
 
 

@@ -125,7 +125,7 @@ def test_processes_write_side_by_side(tmp_path: Path) -> None:
 def test_what_cannot_be_opened_is_said_without_the_password(tmp_path: Path) -> None:
     for url in ("nosuch://me:secret@host/db", str(tmp_path)):
         with pytest.raises(LmcError) as failure:
-            TraceStore(url)
+            TraceStore(url).open()
         assert "secret" not in str(failure.value)
         assert failure.value.diagnostics[0].code in ("missing-extra", "cannot-read")
 
