@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import grimp
 
@@ -91,15 +92,21 @@ def placed(rows: Sequence[Sequence[str]], imports: Imports) -> list[list[Place]]
             _join(last, boxes[other])
     for row in grid:
         _spread(row)
+    everything = [place for row in grid for place in row]
     for sweep in range(SWEEPS):
         down = sweep % 2 == 0
         for row in grid if down else reversed(grid):
             for place in row:
-                near = (place.above if down else place.below) or [place]
-                place.x = sum(other.x for other in near) / len(near)
+                place.x = fmean(other.x for other in _near(place, down) or everything)
             row.sort(key=lambda place: place.x)
             _spread(row)
     return grid
+
+
+def _near(place: Place, down: bool) -> list[Place]:
+    """What it should stand under or over; itself at an end, nothing where it has no arrow."""
+    ends = [place] if place.above or place.below else []
+    return (place.above if down else place.below) or ends
 
 
 def _join(upper: Place, lower: Place) -> None:

@@ -2,9 +2,10 @@
 
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 
-from tests.test_docs.layers import ROOT, picture
+from tests.test_docs.layers import BOX_WIDTH, ROOT, picture, placed
 
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 PICTURE = PAGE.with_name("layers.svg")
@@ -33,3 +34,20 @@ def code_folders() -> list[Path]:
 def _is_own(folder: Path) -> bool:
     """Not a link to a folder that stands elsewhere, nor within one."""
     return not any(part.is_symlink() for part in (folder, *folder.parents))
+
+
+def test_boxes_stand_together_and_apart() -> None:
+    """Also one without an arrow, which has nothing to stand under."""
+    rows = [["top"], ["left", "alone", "right"], ["bottom"]]
+    arrows = {
+        "top": {"left", "right", "bottom"},
+        "left": set(),
+        "alone": set(),
+        "right": set(),
+        "bottom": set(),
+    }
+    grid = placed(rows, arrows)
+    middle = sorted(place.x for place in grid[1] if place.name)
+    assert all(right - left >= BOX_WIDTH for left, right in pairwise(middle))
+    everything = [place.x for row in grid for place in row]
+    assert max(everything) - min(everything) < 5 * BOX_WIDTH
