@@ -1,7 +1,8 @@
 """Colours for programs: every keyword of the grammar has one, and no program has a gap."""
 
 import re
-from importlib import resources
+import tomllib
+from importlib import import_module, resources
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,9 @@ def test_a_program_is_told_apart_whole(path: Path) -> None:
     tokens = list(LmpLexer(ensurenl=False, stripnl=False).get_tokens(text))
     assert "".join(value for _, value in tokens) == text
     assert [value for kind, value in tokens if kind is Text] == []
+
+
+def test_pygments_is_told_where_the_lexer_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    module, _, name = project["entry-points"]["pygments.lexers"]["lmp"].partition(":")
+    assert getattr(import_module(module), name) is LmpLexer
