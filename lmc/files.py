@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writes files atomically: as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 
 
 def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -24,7 +24,7 @@ def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
 
 @contextmanager
 def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of another when the block ends well.
+    """A file to write, which replaces `path` if the block ends without an exception.
 
     Raises: LmcError[cannot-write].
     """
@@ -45,7 +45,7 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
             raise
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise LmcError(error("cannot-write", f"cannot write {path}: {reason}")) from None
+        raise LmcError.of("cannot-write", f"cannot write {path}: {reason}") from None
 
 
 def make_private(folder: Path) -> None:

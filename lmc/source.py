@@ -1,4 +1,4 @@
-"""Source text and positions in it: what every later stage points back to."""
+"""Source text and positions in it, which all later stages refer to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_SOURCE_BYTES = 4 << 20
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One `.lmp` text with its name as shown to people; compared by identity."""
+    """One `.lmp` text with its name as shown to users. Compared by identity."""
 
     name: str
     text: str
@@ -43,7 +43,7 @@ class Source:
 
     @property
     def line_count(self) -> int:
-        """How many lines the text has, an empty last one included."""
+        """The number of lines, including an empty last one."""
         return len(self._line_starts)
 
 

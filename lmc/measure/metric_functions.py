@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.rows import line_span
 from lmc.runtime.loading import load_function
@@ -58,11 +58,11 @@ class FunctionMetric:
             raise
         except TooLong as problem:
             message = f"the metric `{self.name}` {problem}"
-            raise LmcError(error("metric-failed", message, place)) from None
+            raise LmcError.of("metric-failed", message, place) from None
         except Exception as problem:
             message = f"the metric `{self.name}` raised {said(problem)}"
-            raise LmcError(
-                error("metric-failed", message, _raised_at(problem, self.function))
+            raise LmcError.of(
+                "metric-failed", message, _raised_at(problem, self.function)
             ) from problem
 
     def _row(self, gold: Mapping[str, Any]) -> Any:
@@ -79,7 +79,7 @@ def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
         return validate(type, gold)
     except InvalidValue as problem:
         message = f"the row does not fit the metric `{name}`: {problem}"
-        raise LmcError(error("metric-failed", message)) from None
+        raise LmcError.of("metric-failed", message) from None
 
 
 def function_metric(
@@ -99,7 +99,7 @@ def function_metric(
         inspect.signature(function).bind(None, None)
     except TypeError as problem:
         message = f"`{target}` cannot be called with a gold row and a prediction: {problem}"
-        raise LmcError(error("bad-metric", message, _defined_at(function))) from None
+        raise LmcError.of("bad-metric", message, _defined_at(function)) from None
     except ValueError:  # a function in C tells no signature
         pass
     return FunctionMetric(name, function, row, result, gives)
@@ -127,7 +127,7 @@ def to_score(name: str, value: Any, place: Span | None = None, gives: Type | Non
     if number is None or not math.isfinite(number) or not _of_type(value, given, gives):
         wanted = _WANTED[type(gives)] if gives is not None else _WANTED[RecordType]
         message = f"the metric `{name}` gave {_shown(value)}, which is not {wanted}"
-        raise LmcError(error("bad-score", message, place))
+        raise LmcError.of("bad-score", message, place)
     return Score(number, feedback[:MOST_FEEDBACK])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph
 from lmc.measure.metric_functions import FunctionMetric
 from lmc.measure.metrics import GOLD_NAMES, Metric, WeightedMetric
@@ -38,7 +38,7 @@ async def rehearse(metric: Metric, target: Graph, rows: Sequence[Row]) -> None:
         if problems and len(problems) == tried:
             first = problems[0].diagnostics[0]
             message = f"the metric fails on the rows' own answers: {first.message}"
-            raise LmcError(error("no-scores", message, *first.labels))
+            raise LmcError.of("no-scores", message, *first.labels)
 
 
 def _functions(metric: Metric) -> Iterator[FunctionMetric]:

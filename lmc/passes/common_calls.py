@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Graph, Node, Port, ProgramGraph
+from lmc.ir.ops import OF_BODIES, STEPS
 from lmc.ir.reach import acting, acts, pure_tools
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph
@@ -36,7 +37,7 @@ def _share(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph
         key = _key(node, effects)
         if key is not None and key in first:
             renamed[node.id] = first[key]
-            if node.op in ("call", "tool", "map", "cond", "loop"):
+            if node.op in STEPS:
                 what = node.attrs.get("target", node.op)
                 words = f"`{what}` runs once for equal inputs"
                 context.remark(graph.name, words, "running it again", node.span)
@@ -100,7 +101,7 @@ def _key(node: Node, effects: frozenset[str]) -> Hashable:
             what = canonical(
                 {key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()}
             )
-        case "map" | "cond" | "loop":
+        case op if op in OF_BODIES:
             what = repr((dict(node.attrs), dict(node.bodies)))
         case _:
             return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Template, TemplateError, Undefined, meta
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.prompts.bounded_jinja import BoundedEnvironment, render
 from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
@@ -135,4 +135,4 @@ def _guarded(action: Callable[[Any], Any], argument: Any) -> Any:
     except _PROBLEMS as problem:
         deep = isinstance(problem, RecursionError)
         message = f"the template cannot be filled in: {'it calls itself' if deep else problem}"
-        raise LmcError(error("bad-template", message)) from None
+        raise LmcError.of("bad-template", message) from None

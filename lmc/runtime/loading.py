@@ -58,7 +58,7 @@ def load_function(
             error("tool-not-found", f"{what}: {said(problem)}", span, help=help)
         ) from problem
     if not callable(function):
-        raise LmcError(error("tool-not-found", f"`{target}` is not a function", span))
+        raise LmcError.of("tool-not-found", f"`{target}` is not a function", span)
     return function  # type: ignore[no-any-return]
 
 

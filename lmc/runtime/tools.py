@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
 from lmc.runtime.loading import load_function
@@ -106,4 +106,4 @@ async def _run(
 
 
 def _failure(name: str, what: str, span: Span | None) -> LmcError:
-    return LmcError(error("tool-failed", f"the tool `{name}` {what}", span))
+    return LmcError.of("tool-failed", f"the tool `{name}` {what}", span)

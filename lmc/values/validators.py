@@ -16,7 +16,7 @@ from pydantic_core import (
     core_schema,
 )
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, did_you_mean
 from lmc.patterns import whole_pattern
 from lmc.types import (
     BoolType,
@@ -126,7 +126,7 @@ def _str(type: StrType, strict: bool) -> CoreSchema:
         pattern = whole_pattern(type.pattern)
     except ValueError as problem:  # of a graph that nobody checked
         message = f"the pattern `{type.pattern[:80]}` cannot be used: {problem}"
-        raise LmcError(error("bad-pattern", message)) from None
+        raise LmcError.of("bad-pattern", message) from None
     return core_schema.no_info_after_validator_function(
         partial(_match, type.pattern, pattern.matches), schema
     )
