@@ -86,7 +86,7 @@ def _environment() -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Reading(ImmutableSandboxedEnvironment):
-        """Computes nothing: Jinja would fold constants, such as `9 ** 9 ** 9`, while it reads."""
+        """Computes nothing: Jinja would fold constants, such as `[1] * 10**9`, while it reads."""
 
         intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
