@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from lmc.frozen import frozen
+from lmc.redaction import redact
 from lmc.source import Source, Span
 
 Severity = Literal["error", "warning"]
@@ -80,15 +81,18 @@ def _again(cls: type[LmcError], args: tuple[Any, ...], state: dict[str, Any]) ->
 def error(
     code: str, message: str, *places: Span | Label | None, help: str | None = None
 ) -> Diagnostic:
-    """Build an error. A bare span becomes a label without text; None is skipped."""
-    return Diagnostic(code, message, _labels(places), help)
+    """Build an error; a bare span becomes a label without text, None is skipped.
+
+    Secrets are taken out of its words: a server may have put a key into them.
+    """
+    return Diagnostic(code, redact(message), _labels(places), help and redact(help))
 
 
 def warning(
     code: str, message: str, *places: Span | Label | None, help: str | None = None
 ) -> Diagnostic:
-    """Build a warning. Places are as in `error`."""
-    return Diagnostic(code, message, _labels(places), help, "warning")
+    """Build a warning; places as in `error`."""
+    return Diagnostic(code, redact(message), _labels(places), help and redact(help), "warning")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

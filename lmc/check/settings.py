@@ -159,7 +159,12 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     },
     "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(types.IntType(1, 64))},
     "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(types.FloatType())},
-    "tool": {"cache": _fixed(types.BOOL), "timeout": _fixed(_SECONDS), "retry": _DECODING["retry"]},
+    "tool": {
+        "pure": _fixed(types.BOOL),
+        "cache": _fixed(types.BOOL),
+        "timeout": _fixed(_SECONDS),
+        "retry": _DECODING["retry"],
+    },
     "dataset": {
         "source": _fixed(types.STR),
         "columns": _EXPRESSION,

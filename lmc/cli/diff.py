@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.terminal import FILE, cache_option, model_option
+from lmc.cli.terminal import FILE, cache_option, model_option, paint, say
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
@@ -40,12 +40,12 @@ def command(
     lines = list(differences(*pair))
     for line in lines:
         colour = {"+": "green", "-": "red"}.get(line[:1])
-        click.secho(line, fg=colour)
+        say(paint(line, colour) if colour else line)
     if not lines:
-        click.echo("no difference in sources, instructions, demonstrations, weights and choices")
+        say("no difference in sources, instructions, demonstrations, weights and choices")
     if data is not None:
         chosen = metric or pair[0].manifest.metric or "accuracy"
-        click.echo(measured(first, second, data, chosen, limit, options))
+        say(measured(first, second, data, chosen, limit, options))
 
 
 def differences(first: Artifact, second: Artifact) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from lmc.cli.terminal import (
     model_option,
     program_argument,
     retries,
+    say,
     speculate_option,
 )
 
@@ -53,7 +55,7 @@ def command(
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
 
-    Every row's result goes into PROGRAM.results.jsonl.
+    Every row's result goes into PROGRAM.results.jsonl. Fails where no row got a score.
     """
     from lmc.program.measuring import evaluate_into
     from lmc.program.options import EvaluateOptions
@@ -67,9 +69,11 @@ def command(
         found = evaluate_into(target, loaded, view.start, asked)
         view.compare(target)
     if as_json:
-        click.echo(json.dumps(figures(found), indent=2))
+        say(json.dumps(figures(found), indent=2))
     else:
         _print(found, view, target)
+    if not found.values:
+        sys.exit(1)  # nothing was measured
 
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:

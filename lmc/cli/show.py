@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import FILE, count
+from lmc.cli.terminal import FILE, count, paint, say
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
@@ -28,43 +28,43 @@ def command(artifact: Path, as_json: bool) -> None:
             "manifest": held.manifest.model_dump(mode="json"),
             "parameters": held.parameters.to_json(),
         }
-        click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+        say(json.dumps(whole, indent=2, ensure_ascii=False))
         return
     _print_manifest(held)
     for name, module in held.parameters.modules.items():
         _print_module(name, module)
     for loop, stand_in in held.parameters.shortcuts.items():
-        click.echo(f"\n{loop}: one call of {stand_in} answers in its place")
+        say(f"\n{loop}: one call of {stand_in} answers in its place")
     for choice, value in held.parameters.choices.items():
-        click.echo(f"\n{choice} = {value}")
+        say(f"\n{choice} = {value}")
 
 
 def _print_manifest(held: Artifact) -> None:
     manifest = held.manifest
-    click.secho(f"{manifest.entry}: {manifest.target}", bold=True)
-    click.echo(f"models   {', '.join(manifest.models) or 'lmc/tiny'}")
-    click.echo(f"metric   {manifest.metric}")
-    click.echo(f"steps    {' >> '.join(manifest.steps)}, seed {manifest.seed}")
+    say(paint(f"{manifest.entry}: {manifest.target}", "bold"))
+    say(f"models   {', '.join(manifest.models) or 'lmc/tiny'}")
+    say(f"metric   {manifest.metric}")
+    say(f"steps    {' >> '.join(manifest.steps)}, seed {manifest.seed}")
     for name, part in (("confirm", manifest.dev), ("test", manifest.test)):
         if part is not None:
             before, after = f"{part.before.mean:.3f}", f"{part.after.mean:.3f}"
-            click.echo(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
+            say(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
     if not manifest.improved:
-        click.echo("The program is as written: nothing better was found.")
+        say("The program is as written: nothing better was found.")
 
 
 def _print_module(name: str, module: ModuleParameters) -> None:
-    click.secho(f"\n{name}", bold=True)
+    say(paint(f"\n{name}", "bold"))
     if module.instruction is not None:
-        click.echo(f"  instruction: {module.instruction}")
+        say(f"  instruction: {module.instruction}")
     for slot in ("adapter", "model"):
         if (value := getattr(module, slot)) is not None:
-            click.echo(f"  {slot}: {value}")
+            say(f"  {slot}: {value}")
     for step, note in module.steps or ():
-        click.echo(f"  first {step}: {note}")
+        say(f"  first {step}: {note}")
     if module.nearest is not None:
         by = f", by the vectors of {module.embedder}" if module.embedder else ""
-        click.echo(f"  shows the {module.nearest} most like the input{by}, of:")
+        say(f"  shows the {module.nearest} most like the input{by}, of:")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()
@@ -72,4 +72,4 @@ def _print_module(name: str, module: ModuleParameters) -> None:
         outputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.outputs.items()
         )
-        click.echo(f"  {inputs}\n    -> {outputs}  ({demo.origin})")
+        say(f"  {inputs}\n    -> {outputs}  ({demo.origin})")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE, cache_option, count, model_option, print_diagnostics
+from lmc.cli.terminal import FILE, cache_option, count, model_option, paint, print_diagnostics, say
 
 
 @click.command("test")
@@ -23,12 +23,8 @@ def command(files: tuple[Path, ...], pattern: str, model: str | None, cache: boo
     for file in files:
         for result in run_tests(load(file, model=model, cache=cache), pattern):
             passed, failed = passed + result.ok, failed + (not result.ok)
-            mark = (
-                click.style("pass", fg="green")
-                if result.ok
-                else click.style("FAIL", fg="red", bold=True)
-            )
-            click.echo(f"{mark}  {file.name}: {result.title}")
+            mark = paint("pass", "green") if result.ok else paint("FAIL", "red", "bold")
+            say(f"{mark}  {file.name}: {result.title}")
             print_diagnostics(result.diagnostics)
-    click.echo(f"{count(passed, 'test')} passed, {failed} failed")
+    say(f"{count(passed, 'test')} passed, {failed} failed")
     return 1 if failed else 0

@@ -170,7 +170,7 @@ def _declared(
     if metric.target is None:
         return GraphMetric(metric.name, metric, executor)
     row, result = (port.type for port in metric.inputs)
-    return function_metric(metric.name, metric.target, row, result, base_dir)
+    return function_metric(metric.name, metric.target, row, result, base_dir, metric.result)
 
 
 # --- which fields are compared ---

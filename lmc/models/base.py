@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any, Protocol
 
 from lmc.frozen import frozen
+from lmc.redaction import redact
 
 Message = dict[str, str]
 EMBEDDED = "input"  # role of the one message of a request for an embedding
@@ -105,6 +106,7 @@ class ModelFailure(Exception):
         heard: bool = False,
         sent: bool = True,
     ) -> None:
+        message, hint = redact(message), redact(hint)  # a server may send the key back
         super().__init__(message)
         self.kind, self.message, self.retryable, self.hint = kind, message, retryable, hint
         self.retry_after_s = retry_after_s

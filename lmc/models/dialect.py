@@ -5,14 +5,14 @@ Each refusal is adapted to once and remembered for the process, by endpoint and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmc.models.base import Message, Request
 from lmc.models.http_failures import refused_parameter, refused_roles
+from lmc.redaction import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 # Left out once the server refuses them; every other refused parameter is an error.
 _OPTIONAL = (

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from lmc.models.base import ModelFailure
+from lmc.redaction import redact
 
 CONTEXT_EXCEEDED = re.compile(
     r"context[_ ](length|window|size)|maximum (context|prompt|input)|too (long|many tokens)"
@@ -120,7 +121,7 @@ def error_message(body: str) -> str:
         if isinstance(data, dict) and data.get(key):
             data = data[key]
     text = data if isinstance(data, str) else json.dumps(data)
-    return text.strip()[:400] or "no message"
+    return redact(text.strip())[:400] or "no message"  # first: a cut could leave half a key
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -15,6 +15,7 @@ from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, 
 from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
+from lmc.redaction import redact, remember
 
 # Two releases on the package index were malicious, and releases before the floor have known holes.
 _MALICIOUS = ("1.82.7", "1.82.8")
@@ -141,8 +142,9 @@ class LiteLLM:
         )
 
     def _redact(self, text: str) -> str:
-        key = os.environ.get(self._key_env) if self._key_env else None
-        return text.replace(key, "***") if key else text
+        if self._key_env:
+            remember(self._key_env, os.environ.get(self._key_env))
+        return redact(text)
 
 
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:

@@ -20,6 +20,7 @@ from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import failure_from_response, failure_in_answer, limit_wait_s
+from lmc.redaction import redact, remember
 
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_URL = "http://localhost:11434/v1"
@@ -198,6 +199,7 @@ class OpenAICompatible:
             "User-Agent": "lmc",
             "Accept-Encoding": "identity",  # a small body may unpack to a huge one
         }
+        remember(self.key_env, key)
         if key:
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
@@ -213,8 +215,8 @@ class OpenAICompatible:
         )
 
     def _redact(self, text: str) -> str:
-        key = os.environ.get(self.key_env)
-        return text.replace(key, "***") if key else text
+        remember(self.key_env, os.environ.get(self.key_env))
+        return redact(text)
 
     def _redacted(self, found: Any) -> Any:
         return quick_json.decode(self._redact(quick_json.encode(found).decode()))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import sqlite3
 import time
@@ -19,11 +18,13 @@ from typing import Any
 import platformdirs
 
 from lmc.diagnostics import Diagnostic, LmcError, error, warning
+from lmc.files import make_private_file
 from lmc.frozen import frozen
 from lmc.models import quick_json
 from lmc.models.base import Answer, Request, Sampling
+from lmc.redaction import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 IN_MEMORY = Path(":memory:")  # a cache of this process, gone when it is closed
 _KEY_VERSION = 2
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
@@ -314,7 +315,7 @@ class Cache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_file(path)
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
     db.text_factory = bytes  # so that text which is no UTF-8 costs its row, not the query
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import TypeVar
 from lmc.models import border
 from lmc.models.base import SAID, Answer, ModelFailure, Request
 from lmc.models.border import Outcome
+from lmc.redaction import logger
 from lmc.requests.bound import BoundModel
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.requests.deadlines import Deadlines
@@ -20,7 +20,7 @@ from lmc.requests.reservations import UNLIMITED, Held
 from lmc.requests.retry import LONGEST_WAIT_S, Retries, RetryPolicy
 from lmc.requests.usage import Usage
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 T = TypeVar("T")
 
 RESEND_STRIDE = 1 << 24  # between the indices of a sample and of the one asked for in its place

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.ops import OWN_REGION
 from lmc.ir.reach import reached_slots, reached_tools
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.binding import bind_inputs
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
     from lmc.runtime.votes.difficulty import Seat
 
-OWN_REGION = ("refine", "vote", "search", "agent", "route")
 Perform = Callable[["Executor", PlannedNode, list[Any], Scope], Awaitable[Any]]
 
 

@@ -14,12 +14,13 @@ from itertools import pairwise
 from typing import Any
 
 from lmc.frozen import frozen
+from lmc.ir.ops import body_numbers
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.traces.store import Run
 
-CHECK = 1  # index of a refine's judging body in the places of a trace
-_DRAFT, _REVISION = 0, 3
+_NUMBERS = body_numbers("refine")  # of its bodies, as they stand in the places of a trace
+_WRITERS = ("draft", "revise")
 Groups = Mapping[str, Sequence[Run]]
 
 
@@ -140,9 +141,9 @@ def consistent_calls(trace: Trace) -> list[CallTrace]:
         elif region.kind == "refine" and region.detail:
             chosen = region.detail["chosen"]
             for i in range(len(region.detail["drafts"])):
-                verdicts[(*region.place, i, CHECK)] = i == chosen
+                verdicts[(*region.place, i, _NUMBERS["check"])] = i == chosen
                 if i != chosen:
-                    left_out += [(*region.place, i, body) for body in (_DRAFT, _REVISION)]
+                    left_out += [(*region.place, i, _NUMBERS[body]) for body in _WRITERS]
     return [
         call
         for call in trace.calls

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,14 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
+from lmc.files import make_private_file
 from lmc.frozen import frozen
+from lmc.redaction import logger
 from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 DEFAULT_PATH = Path(".lmc/traces.db")
 BUSY_S = 60.0  # how long a writer waits for another writer
 _CHUNK = 500  # ids in one query
@@ -266,8 +267,9 @@ def _open(url: str) -> Engine:
         ) from None
     shown = parsed.render_as_string(hide_password=True)
     try:
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        named = parsed.database and parsed.database != ":memory:"
+        if parsed.get_backend_name() == "sqlite" and named:
+            make_private_file(Path(str(parsed.database)))
         engine = create_engine(parsed)
         if parsed.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _configure_sqlite)

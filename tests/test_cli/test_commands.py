@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from lmc.cli.main import COMMANDS, cli, main
+from lmc.ir.graph import ProgramGraph
 
 PROGRAM = """
 record Row { message: str, desk: str }
@@ -73,6 +75,8 @@ def test_help_lists_all_commands_without_importing_them() -> None:
         "lmc.cli.main",
         "lmc.diagnostics",
         "lmc.frozen",
+        "lmc.redaction",
+        "lmc.regular",
         "lmc.source",
         "lmc.version",
     }
@@ -232,6 +236,19 @@ def test_graph_formats(folder: Path) -> None:
     assert run("graph", "desk.lmp", "--format", "mermaid").stdout.startswith("flowchart TD")
     run("graph", "desk.lmp", "-o", "graph.json")
     assert json.loads((folder / "graph.json").read_text())["version"] == 1
+
+
+def test_a_graph_is_verified(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "and after inline, " in run("graph", "desk.lmp", "--verify").stdout
+
+    def careless(program: ProgramGraph, context: object) -> ProgramGraph:
+        main = program.graphs["main"]
+        return replace(program, graphs={"main": replace(main, nodes=main.nodes[:-1])})
+
+    monkeypatch.setattr("lmc.passes.pipeline.PASSES", (careless,))
+    told = run("graph", "desk.lmp", "--verify", code=1).stderr
+    assert "error[broken-graph]" in told
+    assert "after careless" in told
 
 
 def test_fmt(folder: Path) -> None:
