@@ -59,6 +59,14 @@ def unescaped(value: Any, marks: re.Pattern[str] = SPECIAL_TOKENS) -> Any:
     return _mapped(value, marks, _unescape)
 
 
+def plain_so_far(text: str) -> str:
+    """The part of a text still being written that `unescaped` leaves as it is, whatever follows."""
+    places = [at for first in _FIRST if (at := text.find(first + "\\")) >= 0]
+    if places:
+        return text[: min(places)]
+    return text[:-1] if text.endswith(tuple(_FIRST)) else text
+
+
 def without_tokens(text: str, tokens: Iterable[str]) -> str:
     """Disarm the tokens of one tokenizer, which may have other ones than the families known here."""
     pattern = _exactly(tuple(tokens))

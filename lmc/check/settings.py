@@ -90,7 +90,7 @@ _MODULE = {
     "model": SettingSpec("model"),
     **_DECODING,
     **_STOP,
-    "template": _group(system=STR, user=STR, assistant=STR),
+    "template": _group(system=STR, user=STR),
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(IntType(0, 64)),
     "reason": SettingSpec(BOOL),

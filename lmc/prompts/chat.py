@@ -56,11 +56,15 @@ class ChatLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, each after its mark."""
-        return fields_text(spec.inputs, escaped(dict(values), _disarming(spec)))
+        return fields_text(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Write the answer as the model is to write it."""
-        return answer_text(spec, escaped(dict(outputs), _disarming(spec)))
+        return answer_text(spec, self.safe(spec, outputs))
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm what would be read as something else than a value."""
+        return dict(escaped(dict(values), _disarming(spec)))
 
 
 def system_text(spec: CallSpec) -> str:

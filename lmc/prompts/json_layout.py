@@ -27,7 +27,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.turns import turns
-from lmc.special_tokens import escaped, unescaped
+from lmc.special_tokens import SPECIAL_TOKENS, escaped, unescaped
 from lmc.types import RecordType
 from lmc.values.schema import described, json_schema, object_schema
 
@@ -67,16 +67,22 @@ class JsonLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs as one JSON object."""
-        return _object(spec.inputs, values)
+        return _object(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Write the answer as the model is to write it."""
-        return str(escaped(outputs[BARE])) if spec.plain_text else _object(spec.outputs, outputs)
+        safe = self.safe(spec, outputs)
+        return str(safe[BARE]) if spec.plain_text else _object(spec.outputs, safe)
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm what would be read as something else than a value."""
+        return dict(escaped(dict(values), SPECIAL_TOKENS))
 
 
 def _object(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
-    shown = {f.name: escaped(values[f.name]) for f in fields if f.name in values}
-    return json.dumps(shown, ensure_ascii=False)
+    return json.dumps(
+        {f.name: values[f.name] for f in fields if f.name in values}, ensure_ascii=False
+    )
 
 
 def _left_out(spec: CallSpec) -> set[str]:

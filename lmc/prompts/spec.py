@@ -121,6 +121,13 @@ class Layout(Protocol):
         """Text of the answer as the model is to write it."""
         ...
 
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values whose texts hold neither marks of this layout nor special tokens.
+
+        `parse` gives the texts back as they were; texts without any stay as they are.
+        """
+        ...
+
 
 def told_requirements(spec: CallSpec) -> str:
     """What the answer must satisfy, in words for the model."""

@@ -101,6 +101,8 @@ def fit_value(type: Type, value: Any) -> Any:
             return {k: _inside(k, fit_value, item, v) for k, v in value.items()}
         case RecordType(), dict():
             return _fit_record(type, value)
+        case (IntType() | FloatType()), str() if not any(map(str.isdigit, value)):
+            raise ParseFailure(f"expected {describe_type(type)}, but got the text {shown(value)}")
         case _, str():
             return parse_value(type, value)
         case _:

@@ -67,12 +67,16 @@ class XmlLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, one after another."""
-        return _tagged(spec.inputs, escaped(dict(values), _disarming(spec)))
+        return _tagged(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Write the answer as the model is to write it."""
-        safe = escaped(dict(outputs), _disarming(spec))
+        safe = self.safe(spec, outputs)
         return str(safe[BARE]) if spec.plain_text else _tagged(spec.outputs, safe)
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm what would be read as something else than a value."""
+        return dict(escaped(dict(values), _disarming(spec)))
 
 
 @lru_cache(maxsize=256)
