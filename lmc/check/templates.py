@@ -25,7 +25,9 @@ from lmc.types import (
     UnionType,
 )
 
-_BRACES = re.compile(r"\{\{-?[ \t]*([A-Za-z_]\w*)[^{}\n]*\}\}|(?<!\{)\{[ \t]*([A-Za-z_]\w*)[ \t]*\}(?!\})")
+_BRACES = re.compile(
+    r"\{\{-?[ \t]*([A-Za-z_]\w*)[^{}\n]*\}\}|(?<!\{)\{[ \t]*([A-Za-z_]\w*)[ \t]*\}(?!\})"
+)
 _CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 SLOTS = ("instructions", "demos", "format")
 _GIVEN = (*SLOTS, "loop", "range", "namespace", "dict", "lipsum", "cycler", "joiner")
@@ -89,7 +91,9 @@ def _check_dropped(env: Env, module: ModuleDef, span: Span, seen: set[str], text
 def _is_structured(module: ModuleDef) -> bool:
     """Whether answers have fields or parts that only the format tells of."""
     result = required(module.signature.result)
-    own_fields = module.kind in ("agent", "vote", "search", "route") or module.settings.get("reason")
+    own_fields = module.kind in ("agent", "vote", "search", "route") or module.settings.get(
+        "reason"
+    )
     parts = RecordType | EnumType | LiteralType | ListType | DictType | JsonType | UnionType
     return bool(own_fields) or isinstance(result, parts)
 

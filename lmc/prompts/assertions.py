@@ -9,13 +9,14 @@ Standing = Literal["asserted", "denied", "open"]
 
 _REACH = 90  # characters of a clause that are looked at on each side
 _NEW_CLAUSE = re.compile(
-    r"[.;:!?\n\u2014]|\b(?:but|so|yet|therefore|thus|hence|and it|making it|which makes it)\b"
+    r"[.;:!?\n\u2014]|(?<!anything )(?<!nothing )(?<!all )\b(?:but|so|yet|therefore|thus|hence|and it|making it|which makes it)\b"
     r"|,\s*(?=(?:it|this|that|the|i|we|rather|making|leaving)\b)"
     r"|(?:,|\bit)\s*(?:is|['’]s)\s(?=(?!not)\w)",
     re.IGNORECASE,
 )
 _CERTAIN = re.compile(
-    r"\b(?:no|without(?: a| any)?|beyond(?: a| any)?|never in)\s(?:doubt|question)|\bnot only\b", re.I
+    r"\b(?:no|without(?: a| any)?|beyond(?: a| any)?|never in)\s(?:doubt|question)|\bnot only\b",
+    re.I,
 )
 _DENIES = re.compile(
     r"\b(?:not|no|never|neither|nor|cannot|without|hardly|barely|scarcely|rather than|instead of|unlike"

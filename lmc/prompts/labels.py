@@ -37,7 +37,9 @@ _CUE = re.compile(
     r"|\b(?:option|choice|answer|label|class|category)[ \t]+(?=\W{0,3}\w\b)",
     re.I | re.M,
 )
-_SO = re.compile(r"\b(?:so|therefore|thus|hence|overall|finally|in conclusion|ultimately)\b[,:]?", re.I)
+_SO = re.compile(
+    r"\b(?:so|therefore|thus|hence|overall|finally|in conclusion|ultimately)\b[,:]?", re.I
+)
 _OPENING = re.compile(r"[\s*_`\"'“‘(\[{<>#~|-]*+")
 _CLOSING = r"[*_`\"'”’)\]}>]*+"
 _STANDS = re.compile(
@@ -45,7 +47,9 @@ _STANDS = re.compile(
     r"|given)\b)",
     re.IGNORECASE,
 )
-_OR = re.compile(r"[\s*_`\"'”’).,;:!(\[—–|/&+-]*+(?:or|and|but|not|maybe|perhaps|possibly|/)?[\s*_`\"'(]*+", re.I)
+_OR = re.compile(
+    r"[\s*_`\"'”’).,;:!(\[—–|/&+-]*+(?:or|and|but|not|maybe|perhaps|possibly|/)?[\s*_`\"'(]*+", re.I
+)
 
 
 def read_bool(text: str) -> bool:
@@ -97,7 +101,9 @@ def _mentions(choices: tuple[str, ...]) -> re.Pattern[str]:
     """What finds the choices in prose, the longest first, each as words of its own."""
     parts = []
     for choice in sorted(filter(None, choices), key=len, reverse=True):
-        words = r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", choice.strip("_- ")))) or re.escape(choice)
+        words = r"[\s_-]+".join(
+            map(re.escape, re.split(r"[\s_-]+", choice.strip("_- ")))
+        ) or re.escape(choice)
         before = r"(?<![\w-])" if choice.strip("_- ")[:1].isalnum() else ""
         after = r"(?![\w-])" if choice.strip("_- ")[-1:].isalnum() else ""
         parts.append(f"{before}{words}{after}")
@@ -180,6 +186,8 @@ class _Said:
                 values.append(value)
             elif self._counts(mention) and (self.truths or self._standing(mention) == "open"):
                 values.append("")
+        if self.truths and values:
+            values += [self._value(m, n) for m, n in self.found if not self._counts(m)]
         denied = {n for m, n in self.found if self._standing(m) == "denied"}
         spoilt = not self.truths and denied & set(values)
         return values if set(values) != {""} and not spoilt else []

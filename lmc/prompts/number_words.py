@@ -41,7 +41,9 @@ def read_words(run: str) -> Decimal | None:
 
 def _whole(words: str) -> Decimal | None:
     total, below = 0, 10**15
-    for part in re.findall(rf"(?:(?!\b(?:{'|'.join(_SCALES)})\b).)+(?:{'|'.join(_SCALES)})?", words):
+    for part in re.findall(
+        rf"(?:(?!\b(?:{'|'.join(_SCALES)})\b).)+(?:{'|'.join(_SCALES)})?", words
+    ):
         number, _, scale = part.strip().rpartition(" ")
         if scale not in _SCALES:
             number, scale = part.strip(), ""

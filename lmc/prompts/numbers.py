@@ -46,14 +46,18 @@ _CUES = (
 _AFTER_CUE = re.compile(r"[ \t*_:=]*+(?:\n\s*+)?")
 _SUM = re.compile(r"[\d)%][^=\n\d]{0,20}=[^=\w\n]{0,6}\Z")
 _REASON = r"(?:because|since|as|due|given|for|with|where|when|although|though|while)\b"
-_UNITS = (
-    rf"(?:(?:[ \t]+|-)(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
-    r"[^\W\d_]+){0,3}+"
+_NOT_UNITS = (
+    rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
 )
-_ENDS = re.compile(
-    rf"{_END}{_UNITS}{_END}[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}}])|[-–](?=\s+[^\s\d])"
-    rf"|,(?=\s+[a-z])|(?={_REASON})|[|])",
-    re.IGNORECASE,
+_STANDS = (
+    r"[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}])|[-–](?=\s+[^\s\d])"
+    rf"|,(?=\s+[a-z])|(?={_REASON})|[|])"
+)
+_AFTER_COUNT = re.compile(
+    rf"{_END}(?:(?:[ \t]+|-){_NOT_UNITS}[^\W\d_]+){{0,2}}+{_END}{_STANDS}", re.IGNORECASE
+)
+_AFTER_MARK = re.compile(
+    rf"{_END}(?:[ \t]+(?:points?|stars?|pts|marks?)\b)?{_END}{_STANDS}", re.IGNORECASE
 )
 _OTHER = re.compile(r"[\s,(\[;-]*+(?:or|and|to|maybe|perhaps|possibly|but|then|if|up to)\b", re.I)
 _SECOND = re.compile(
@@ -64,7 +68,9 @@ _BEST = re.compile(
     r"[\s)]*(?:=|:|is|being|means|as)\s*(?:the\s)?(?:best|perfect|max(?:imum)?|highest|top|excellent)\b",
     re.IGNORECASE,
 )
-_ONE_TO = re.compile(r"\b[01]\s?(?:-|–|to)\s?(\d{1,4}) scale|scale (?:of|from )?[01]\s?(?:-|–|to)\s?(\d{1,4})\b")
+_ONE_TO = re.compile(
+    r"\b[01]\s?(?:-|–|to)\s?(\d{1,4}) scale|scale (?:of|from )?[01]\s?(?:-|–|to)\s?(\d{1,4})\b"
+)
 _ITEM = re.compile(r"\s*\(?1[.)]\s+\S")  # a list begins, perhaps
 
 
@@ -148,10 +154,13 @@ class _Answer:
     def _first(self, start: int, end: int) -> Quantity | None:
         """The number that a stretch of text begins with, if the words after it let it stand."""
         inside = self._within(start, end)
-        if not inside or not re.fullmatch(_MARKUP + _HEDGE + _MARKUP, self.text[start : inside[0].start], re.I):
+        if not inside or not re.fullmatch(
+            _MARKUP + _HEDGE + _MARKUP, self.text[start : inside[0].start], re.I
+        ):
             return None
         first = inside[0]
-        following = _ENDS.match(self.text, first.end, end)
+        ends = _AFTER_COUNT if self.type.high is None else _AFTER_MARK
+        following = ends.match(self.text, first.end, end)
         if following is None or (first.pronoun and self.text[first.end : end].strip(" .*`\"')")):
             return None
         rest = following.end()
@@ -195,7 +204,9 @@ class _Answer:
         kept = [q for q in self.all if not q.pronoun]
         if len(kept) < len(self.all) or self.type.high is None:
             return kept if len(kept) == len(self.all) else ()
-        return [q for q in kept if q.of is not None or q.exact or q.percent] if len(kept) == 1 else ()
+        return (
+            [q for q in kept if q.of is not None or q.exact or q.percent] if len(kept) == 1 else ()
+        )
 
     def _within(self, start: int, end: int) -> list[Quantity]:
         return self.all[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
@@ -245,7 +256,11 @@ class _Answer:
         if quantity.slash:
             return True
         rest = self.text[quantity.end : quantity.end + 40]
-        return bool(re.match(r"[\s*_`\"')\]]*(?:points?|stars?|pts)?[\s*_`\"')\]]*(?:\Z|[.,;:!(\n—-])", rest))
+        return bool(
+            re.match(
+                r"[\s*_`\"')\]]*(?:points?|stars?|pts)?[\s*_`\"')\]]*(?:\Z|[.,;:!(\n—-])", rest
+            )
+        )
 
     def _number(self, readings: Sequence[Decimal], said: str) -> int | float:
         if isinstance(self.type, IntType):

@@ -69,7 +69,9 @@ _SCALE = re.compile(
     r"(?:(?:of|from)\s)?(?:between\s)?",
     re.IGNORECASE,
 )
-_RANGE = re.compile(r"\s?(?:[-–—~…]|\.{2,3}|\\?[-–]{2}|\b(?:to|through|till|until|and|or)\b)\s?", re.I)
+_RANGE = re.compile(
+    r"\s?(?:[-–—~…]|\.{2,3}|\\?[-–]{2}|\b(?:to|through|till|until|and|or)\b)\s?", re.I
+)
 _SUM = re.compile(
     r"\s?(?:[+*×÷·^:x±]|[-−–—]|\\times|\b(?:plus|minus|times|divided by|over|less than|more than)\b)\s?",
     re.IGNORECASE,
@@ -135,13 +137,16 @@ def _sign(text: str, at: int, before: re.Match[str] | None) -> tuple[int, bool, 
     if before is None:
         return 1, False, False
     marks = [m for m in (before["sign"], (before["later"] or "").strip()) if m]
-    stray = bool(before["bound"]) or len(marks) > 1 or text[max(0, at - 1) : at] in tuple("^@\\.-–−")
+    stray = (
+        bool(before["bound"]) or len(marks) > 1 or text[max(0, at - 1) : at] in tuple("^@\\.-–−")
+    )
     if before["minus"]:
         return -1, False, stray or bool(marks)
     if not marks or marks == ["+"]:
         return 1, False, stray
-    last = text[:at].rstrip(" ")[-1:]
-    if last.isalnum() or last in (")", "]", "%"):
+    last = text[max(0, at - 8) : at].rstrip(" ")[-1:]
+    attached = text[max(0, at - 1) : at] == last and last.isalnum()
+    if attached or last.isdigit() or last in (")", "]", "%"):
         return 1, False, stray  # it joins two numbers, or a word to one
     if before["space"] or before[0].rstrip()[-1:] != before[0][-1:] or f"{marks[0]} " in before[0]:
         return 1, True, stray

@@ -101,7 +101,7 @@ def fit_value(type: Type, value: Any) -> Any:
             return {k: _inside(k, fit_value, item, v) for k, v in value.items()}
         case RecordType(), dict():
             return _fit_record(type, value)
-        case (IntType() | FloatType()), str() if not any(map(str.isdigit, value)):
+        case ((IntType() | FloatType()), str()) if not any(map(str.isdigit, value)):
             raise ParseFailure(f"expected {describe_type(type)}, but got the text {shown(value)}")
         case _, str():
             return parse_value(type, value)
@@ -248,7 +248,9 @@ def _read_list(type: ListType, text: str) -> list[Any]:
     if values and not lists and isinstance(type.item, RecordType | DictType | JsonType):
         return _fit_items(type.item, values)
     if "[" in text or values or isinstance(type.item, RecordType | DictType):
-        why = f"there are {len(lists)}" if len(lists) > 1 else f"found no JSON list in {shown(text)}"
+        why = (
+            f"there are {len(lists)}" if len(lists) > 1 else f"found no JSON list in {shown(text)}"
+        )
         raise ParseFailure(f"expected {describe_type(type)}, but {why}")
     parts = _split_items(text, numbers=isinstance(type.item, IntType | FloatType))
     return [_inside(i, parse_value, type.item, part) for i, part in enumerate(parts)]
@@ -264,7 +266,9 @@ def _split_items(text: str, *, numbers: bool) -> list[str]:
     if marked or len(lines) > 1:
         return marked or lines
     if numbers and _TIGHT_COMMA.search(text):
-        raise ParseFailure(f"the commas of {shown(text)} may be inside of numbers; give a JSON list")
+        raise ParseFailure(
+            f"the commas of {shown(text)} may be inside of numbers; give a JSON list"
+        )
     parts = (re.sub(r"^and\s", "", p.strip()).strip(" \t\"'") for p in re.split(r"[,;]", lines[0]))
     return [p for p in parts if p]
 

@@ -107,7 +107,9 @@ def split_tagged(text: str, names: list[str]) -> dict[str, str]:
     while at < len(tags):
         tag, following = tags[at], tags[at + 1] if at + 1 < len(tags) else None
         name = _name(tag[2], names)
-        closed = following is not None and following[1] == "/" and _name(following[2], names) == name
+        closed = (
+            following is not None and following[1] == "/" and _name(following[2], names) == name
+        )
         if tag[1] or not (closed or following is None):
             raise ParseFailure(_misplaced(tag, following, name, names))
         end = following.start() if following else len(text)
