@@ -46,9 +46,7 @@ _CUES = (
 _AFTER_CUE = re.compile(r"[ \t*_:=]*+(?:\n\s*+)?")
 _SUM = re.compile(r"[\d)%][^=\n\d]{0,20}=[^=\w\n]{0,6}\Z")
 _REASON = r"(?:because|since|as|due|given|for|with|where|when|although|though|while)\b"
-_NOT_UNITS = (
-    rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
-)
+_NOT_UNITS = rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
 _STANDS = (
     r"[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}])|[-–](?=\s+[^\s\d])"
     rf"|,(?=\s+[a-z])|(?={_REASON})|[|])"

@@ -17,6 +17,7 @@ from typing import Any
 from lmc.prompts.spec import ParseFailure
 
 MAX_DEPTH = 64
+MAX_VALUES = 10_000
 _SPACE = re.compile(r"(?>\s+|//[^\n]*)*+")
 _STRING = re.compile(
     r'"(?P<d>(?>[^"\\]+|\\.)*+)"|\'(?P<s>(?>[^\'\\]+|\\.)*+)\'|“(?P<t>[^”]*+)”', re.DOTALL
@@ -60,15 +61,19 @@ def read_json(text: str) -> Any:
 def find_json(text: str, openers: str = "{[") -> Iterator[tuple[Any, int, int]]:
     """Read every outermost object and list in a text, with where it starts and ends.
 
-    `openers` says which of the two. Raises: ParseFailure for a key given twice.
+    `openers` says which of the two. Raises: ParseFailure for a key given twice, and for thousands
+    of values.
     """
     reader = _Reader(text)
     start = re.compile(f"[{re.escape(openers)}]")
-    found = start.search(text)
+    found, count = start.search(text), 0
     while found and reader.budget > 0:
         reader.budget -= 20  # an attempt costs time even where it fails at once
         try:
             value, end = reader.value(found.start(), 0)
+            count += 1
+            if count > MAX_VALUES:
+                raise ParseFailure(f"there are more than {MAX_VALUES} JSON values")
             yield value, found.start(), end
         except NotJson:
             end = found.end()
