@@ -68,7 +68,7 @@ def plain_so_far(text: str) -> str:
 
 
 def without_tokens(text: str, tokens: Iterable[str]) -> str:
-    """Disarm the tokens of one tokenizer, which may have other ones than the families known here."""
+    """Disarm the tokens of one tokenizer, which may be others than those of known families."""
     pattern = _exactly(tuple(tokens))
     return text if pattern is None else pattern.sub(lambda m: f"{m[0][0]}\\{m[0][1:]}", text)
 

@@ -6,8 +6,8 @@ import math
 import re
 import string
 from collections import Counter
-from contextlib import suppress
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from lmc.prompts.numbers import read_number

@@ -1,4 +1,4 @@
-"""Whether a word in an answer is asserted, denied, or only spoken of: "not clearly spam, so ham"."""
+"""Whether words of an answer are asserted, denied or only spoken of: "not spam, so ham"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ Standing = Literal["asserted", "denied", "open"]
 
 _REACH = 90  # characters of a clause that are looked at on each side
 _NEW_CLAUSE = re.compile(
-    r"[.;:!?\n\u2014]|(?<!anything )(?<!nothing )(?<!all )\b(?:but|so|yet|therefore|thus|hence|and it|making it|which makes it)\b"
+    r"[.;:!?\n\u2014]|(?<!anything )(?<!nothing )(?<!all )\b(?:but|so|yet|therefore|thus"
+    r"|hence|and it|making it|which makes it)\b"
     r"|,\s*(?=(?:it|this|that|the|i|we|rather|making|leaving)\b)"
     r"|(?:,|\bit)\s*(?:is|['’]s)\s(?=(?!not)\w)",
     re.IGNORECASE,
@@ -19,25 +20,32 @@ _CERTAIN = re.compile(
     re.I,
 )
 _DENIES = re.compile(
-    r"\b(?:not|no|never|neither|nor|cannot|without|hardly|barely|scarcely|rather than|instead of|unlike"
-    r"|far from|anything but|opposed to|except|excluding|other than|rul(?:e|ed|es|ing) out|exclud(?:e|ed|es)"
-    r"|lack|lacks|lacking|less|opposite of|false that|wrong to|unlikely|fails? to|[a-z]{2,6}n['’]?t)\b"
-    r"|\bnon[ -]?\Z",
+    r"\b(?:not|no|never|neither|nor|cannot|without|hardly|barely|scarcely|rather than"
+    r"|instead of|unlike"
+    r"|far from|anything but|opposed to|except|excluding|other than|rul(?:e|ed|es|ing) out"
+    r"|exclud(?:e|ed|es)"
+    r"|lack|lacks|lacking|less|opposite of|false that|wrong to|unlikely|fails? to"
+    r"|[a-z]{2,6}n['’]?t)\b"
+    r"|\bnon(?=[ -])",
     re.IGNORECASE,
 )
 _SUPPOSES = re.compile(
-    r"\b(?:if|unless|whether|were|would be if|supposedly|allegedly|claims?|claimed|looks like|look like"
-    r"|seem(?:s|ed)? like|appears? (?:to be|like)|could|might have|between|either|at first|thought|first)\b",
+    r"\b(?:if|unless|whether|were|would be if|supposedly|allegedly|claims?|claimed"
+    r"|looks like|look like"
+    r"|seem(?:s|ed)? like|appears? (?:to be|like)|could|might have|between|either|at first"
+    r"|thought|first)\b",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
     r"[\"'`*)\]”’]*\s*(?:\?|[:=]\s*(?:no|false)\b|(?:label|class|category)?\s*(?:(?:is|was|are|were|does|would|can|could|should"
-    r"|has|seems|appears|looks)(?:\s(?:be|to be|clearly|simply|also))?\s)?(?:not|cannot|wrong|incorrect|false"
+    r"|has|seems|appears|looks)(?:\s(?:be|to be|clearly|simply|also))?\s)?(?:not|cannot"
+    r"|wrong|incorrect|false"
     r"|untrue|unlikely|impossible|excluded|ruled out|inapplicable|[a-z]{2,6}n['’]t)\b)",
     re.IGNORECASE,
 )
 SECOND_THOUGHTS = re.compile(
-    r"\b(?:actually|correction|on (?:reflection|second thought)|scratch that|i mean|make (?:that|it)"
+    r"\b(?:actually|correction|on (?:reflection|second thought)|scratch that|i mean"
+    r"|make (?:that|it)"
     r"|wait|rather|instead|no,|however|changed my mind)",
     re.IGNORECASE,
 )

@@ -28,12 +28,16 @@ _SENTENCE_END = re.compile(r"[.;\n(—]")
 _ADVERB = re.compile(r"(?:clearly|definitely|probably|likely|an?|the)\s", re.IGNORECASE)
 # Words that say much else in prose: they count where an answer stands, and nowhere in between.
 _COMMON = frozenset(
-    "a an and any as at by for he i if in is it no none not of off on one or other out so the to up us "
-    "we yes all both low high right well good open".split()
+    re.findall(
+        r"\w+",
+        "a an and any as at by for he i if in is it no none not of off on one or other out so the"
+        " to up us we yes all both low high right well good open",
+    )
 )
 _CUE = re.compile(
     r"\b(?:answer|result|label|class|category|classification|verdict|choice|option|decision|conclusion"
-    r"|sentiment|rating)\b[*_\"`]*+[ \t]*+(?:is|was|=|:)[ \t]*+[:=]?|####|\\boxed\{(?:\\text\{)?|^A:"
+    r"|sentiment|rating)\b[*_\"`]*+[ \t]*+(?:is|was|=|:)[ \t]*+[:=]?|####"
+    r"|\\boxed\{(?:\\text\{)?|^A:"
     r"|\b(?:option|choice|answer|label|class|category)[ \t]+(?=\W{0,3}\w\b)",
     re.I | re.M,
 )
@@ -43,7 +47,8 @@ _SO = re.compile(
 _OPENING = re.compile(r"[\s*_`\"'“‘(\[{<>#~|-]*+")
 _CLOSING = r"[*_`\"'”’)\]}>]*+"
 _STANDS = re.compile(
-    rf"{_CLOSING}[ \t]*+(?:\Z|[.,;:!)\n(\[—–|<]|-\s|\b(?:because|since|as|for|due|although|though|while|with"
+    rf"{_CLOSING}[ \t]*+(?:\Z|[.,;:!)\n(\[—–|<]|-\s|\b(?:because|since|as|for|due|although"
+    rf"|though|while|with"
     r"|given)\b)",
     re.IGNORECASE,
 )

@@ -7,20 +7,20 @@ from decimal import Decimal
 from functools import cache
 
 _UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4} | {
-    f"{part}th": of
-    for of, part in enumerate("four fif six seven eigh nin ten eleven twelf".split(), 4)
-}
-_PARTS |= {"twentieth": 20, "hundredth": 100, "thousandth": 1000}
+_PARTS = {
+    "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
+    "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "twentieth": 20,
+    "hundredth": 100, "thousandth": 1000,
+}  # fmt: skip
 _WORD = "|".join(sorted([*_UNITS, *_TENS, "hundred", "dozen", *_SCALES], key=len, reverse=True))
 _PART = "|".join(_PARTS)
 
-# A run of number words. `read_words` tells whether it is a number: "hundreds" and "one two" are not.
+# A run of number words; `read_words` tells whether it is a number ("one two" is not).
 RUN = (
     rf"\b(?:(?:{_WORD})(?:(?:[ \t-]|[ \t]and[ \t])(?:{_WORD}))*+(?:[ \t-](?:{_PART})s?)?"
     rf"|an?[ \t](?:hundred|dozen|{'|'.join(_SCALES)}|{_PART})"

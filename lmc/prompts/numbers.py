@@ -37,7 +37,8 @@ _CUES = (
     re.compile(
         r"\b(?:score|rating|grade|value|total|sum|count|number|estimate|confidence|probability|verdict"
         r"|points|stars)\b[*_\"`]*+(?:[ \t]*+(?:is|was|=|:|of)[ \t]*+[:=]?)"
-        r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|could))?[ ](?:say|rate|score|give|guess|estimate)\b"
+        r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|could))?[ ](?:say|rate|score|give"
+        r"|guess|estimate)\b"
         r"(?:[ ](?:it|this|that|the[ ]\w+|this[ ]\w+))?(?:[ ](?:as|at))?"
         r"|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s|[ ]is)\b",
         re.I | re.M,
@@ -59,7 +60,8 @@ _AFTER_MARK = re.compile(
 )
 _OTHER = re.compile(r"[\s,(\[;-]*+(?:or|and|to|maybe|perhaps|possibly|but|then|if|up to)\b", re.I)
 _SECOND = re.compile(
-    r"\b(?:actually|correction|on (?:reflection|second thought)|scratch that|i mean|make (?:that|it)"
+    r"\b(?:actually|correction|on (?:reflection|second thought)|scratch that|i mean"
+    r"|make (?:that|it)"
     r"|wait|rather|instead|no,)", re.IGNORECASE
 )  # fmt: skip
 _BEST = re.compile(

@@ -30,7 +30,8 @@ _GROUPED = re.compile(
 _ONE_MARK = re.compile(r"(\d*)([.,])(\d+)")
 _MINUS = r"\-\u2212\u2013\ufe63\uff0d"
 _BEFORE = re.compile(
-    rf"(?P<bound>(?<![^\s(])(?:[<>]=?|[≤≥≠]|!=)[ ]?|\b(?:not|never|n[o']t|least|most|than|over|under|above|below|up to|exceeds"
+    rf"(?P<bound>(?<![^\s(])(?:[<>]=?|[≤≥≠]|!=)[ ]?|\b(?:not|never|n[o']t|least|most|than"
+    rf"|over|under|above|below|up to|exceeds"
     rf"|exceeding|within|minimum(?: of)?|maximum(?: of)?|min|max)[ \t]+(?:an?[ \t]+)?)?"
     rf"(?P<minus>\b(?:minus|negative)[ \t]+)?"
     rf"(?P<sign>[+{_MINUS}])?[ ]?(?P<money>R\$|[$€£¥₹]|\b(?:USD|EUR|GBP|CHF)(?=[ \d]))?"
@@ -61,7 +62,8 @@ _UNREADABLE = re.compile(
     re.IGNORECASE,
 )
 _OUT_OF = re.compile(
-    r"[\s(,]{1,3}(?:[a-z]{1,12}\s)?out of(?:\s(?:an?|the))?(?:\s(?:possible|total|maximum)(?:\sof)?)?\s",
+    r"[\s(,]{1,3}(?:[a-z]{1,12}\s)?out of(?:\s(?:an?|the))?(?:\s(?:possible|total"
+    r"|maximum)(?:\sof)?)?\s",
     re.IGNORECASE,
 )
 _SCALE = re.compile(
@@ -73,7 +75,8 @@ _RANGE = re.compile(
     r"\s?(?:[-–—~…]|\.{2,3}|\\?[-–]{2}|\b(?:to|through|till|until|and|or)\b)\s?", re.I
 )
 _SUM = re.compile(
-    r"\s?(?:[+*×÷·^:x±]|[-−–—]|\\times|\b(?:plus|minus|times|divided by|over|less than|more than)\b)\s?",
+    r"\s?(?:[+*×÷·^:x±]|[-−–—]|\\times|\b(?:plus|minus|times|divided by|over|less than"
+    r"|more than)\b)\s?",
     re.IGNORECASE,
 )
 _SLASH = re.compile(r"\s{0,3}[/⁄∕]\s{0,3}")

@@ -168,13 +168,14 @@ def find_object(type: RecordType | DictType, text: str) -> dict[str, Any] | None
         raise ParseFailure(f"there are {len(found)} JSON objects, and which one counts is not said")
     if not found and holds_object(text):
         raise _unreadable(type, text, values)
+    value, start, end = found[0] if found else (None, 0, 0)
+    parts = _labelled(type, text[:start] + text[end:]) if isinstance(type, RecordType) else {}
+    if value is not None:
+        _refuse_again(parts, value)
+        fitted: dict[str, Any] = fit_value(type, value)
+        return fitted
     if isinstance(type, DictType):
-        return fit_value(type, found[0][0]) if found else None
-    start, end = found[0][1:] if found else (0, 0)
-    parts = _labelled(type, text[:start] + text[end:])
-    if found:
-        _refuse_again(parts, found[0][0])
-        return fit_value(type, found[0][0])
+        return None
     read = {f.name: (f.type, parts[f.name]) for f in type.fields if f.name in parts}
     return {k: _inside(k, parse_value, *v) for k, v in read.items()} or None
 
@@ -212,7 +213,7 @@ def _fit_record(type: RecordType, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_near(left: Sequence[str], type: RecordType, fitted: Mapping[str, Any]) -> None:
-    """Refuse a key that is nearly a missing field's, which a default would else take the place of."""
+    """Refuse a key that is nearly a missing field's: a default must not take its place."""
     missing = [f.name for f in type.fields if f.name not in fitted]
     for key in left[:_KEYS_COMPARED] if missing else ():
         if near := did_you_mean(key[:80], missing):

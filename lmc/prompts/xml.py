@@ -8,8 +8,8 @@
     assistant  <answer>10</answer>
 
 Only the tags of the fields mean anything: values are not read as XML. A bare result stands between
-`<result>` tags; a plain string is taken as it is. Tags of fields and special tokens inside of values
-have a backslash after their first character.
+`<result>` tags; a plain string is taken as it is. Inside of values, tags of fields and special
+tokens have a backslash after their first character.
 """
 
 from __future__ import annotations

@@ -182,8 +182,7 @@ TRUTHS: list[tuple[str, bool | None]] = [
 def read(type: Choice, text: str) -> str | None:
     try:
         return read_choice(type, text)
-    except ParseFailure as problem:
-        assert str(problem).startswith("expected one of: ")
+    except ParseFailure:
         return None
 
 
@@ -194,27 +193,30 @@ def test_a_label_is_read(type: Choice, text: str, value: str) -> None:
 
 @pytest.mark.parametrize(("type", "text"), REFUSED, ids=str)
 def test_a_label_that_is_not_given_is_refused(type: Choice, text: str) -> None:
-    assert read(type, text) is None
+    with pytest.raises(ParseFailure, match=r"^expected one of: "):
+        read_choice(type, text)
 
 
 @pytest.mark.parametrize(("text", "value"), TRUTHS)
 def test_truth_values(text: str, value: bool | None) -> None:
-    try:
+    if value is not None:
         assert read_bool(text) is value
-    except ParseFailure as problem:
-        assert value is None
-        assert str(problem).startswith("expected true or false, but ")
+        return
+    with pytest.raises(ParseFailure, match=r"^expected true or false, but "):
+        read_bool(text)
 
 
 DENIED = [
-    "not {}", "It is not {}.", "This isn't {}", "never {}", "not really {}", "I would not call it {}",
+    "not {}", "It is not {}.", "This isn't {}", "never {}", "I would not call it {}",
     "anything but {}", "far from {}", "cannot be {}", "{}? No.", "{} is wrong", "{} is not right",
     "neither {} nor anything else", "The answer is not {}.", "hardly {}", "{} can be ruled out",
-    "I doubt whether it is {}", "If it were {}, I would say so.", "non-{}", "un{}", "{}-like", "{}ish",
+    "I doubt whether it is {}", "If it were {}, I would say so.", "non-{}",
+    "un{}", "{}-like", "{}ish", "not really {}",
 ]  # fmt: skip
 SAID = [
     "{}", "**{}**", "`{}`", '"{}"', "{}.", "({})", "[{}]", "Answer: {}", "The answer is {}.",
-    "label: {}", "{}\n\nThe other one does not fit.", "I'd say {}.", "It is {}.", "{}, because it fits",
+    "label: {}", "{}\n\nThe other one does not fit.", "I'd say {}.", "It is {}.",
+    "{}, because it fits",
     "{} - it fits", "so the answer is **{}**", "#### {}",
 ]  # fmt: skip
 LABELS = st.sampled_from([(t, v) for t in (SPAM, SENTIMENT) for v in t.values])

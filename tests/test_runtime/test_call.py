@@ -335,9 +335,18 @@ TICKET = RecordType(
     (Field("title", STR), Field("kind", LiteralType(("billing", "tech"))), Field("qty", INT)),
 )
 MISTAKES = [
-    ('{"title": "No login", "kind": "bill", "qty": 1}', '`kind`: expected one of: billing, tech; got "bill"'),
-    ('{"title": "No login", "kind": "tech", "qty": "two"}', '`qty`: expected integer, but got the text "two"'),
-    ('{"title": "No login", "kind": "tech", "qty": NaN}', '`qty`: expected integer, but got the text "NaN"'),
+    (
+        '{"title": "No login", "kind": "bill", "qty": 1}',
+        '`kind`: expected one of: billing, tech; got "bill"',
+    ),
+    (
+        '{"title": "No login", "kind": "tech", "qty": "two"}',
+        '`qty`: expected integer, but got the text "two"',
+    ),
+    (
+        '{"title": "No login", "kind": "tech", "qty": NaN}',
+        '`qty`: expected integer, but got the text "NaN"',
+    ),
     ('{"title": "No login", "kind": "tech", "qty": [1]}', "`qty` must be an integer, got [1]"),
     ('{"title": "No login", "kind": "tech", "qty": true}', "`qty` must be a number, got true"),
     ('{"title": ["x"], "kind": "tech", "qty": 1}', '`title` must be text, got ["x"]'),
@@ -345,8 +354,11 @@ MISTAKES = [
     ('{"title": "No login", "kind": "tech", "qyt": 1}', "`qty`: there is no field `qyt`"),
     ('{"title": "No login", "kind": "tech", "qty": 1', "the JSON is cut off"),
     ('{"title": "No "login"", "kind": "tech", "qty": 1}', "a comma is missing"),
-    ('{"title": "a", "title": "b", "kind": "tech", "qty": 1}', 'the JSON has the key "title" twice'),
-]  # fmt: skip
+    (
+        '{"title": "a", "title": "b", "kind": "tech", "qty": 1}',
+        'the JSON has the key "title" twice',
+    ),
+]
 
 
 @pytest.mark.parametrize("layout", ["chat", "xml", "json"])
