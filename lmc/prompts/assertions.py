@@ -30,7 +30,7 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSES = re.compile(
-    r"\b(?:if|unless|whether|were|would be if|supposedly|allegedly|claims?|claimed"
+    r"\b(?:if|unless|whether|were|would be if|supposedly|allegedly|claim(?:s|ed) (?:to|that|it)"
     r"|looks like|look like"
     r"|seem(?:s|ed)? like|appears? (?:to be|like)|could|might have|between|either|at first"
     r"|thought|first)\b",

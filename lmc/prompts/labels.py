@@ -17,7 +17,7 @@ MAX_LEN = 100_000  # characters of a text that can be one word with its reasons
 _TRUE = {"true", "yes", "correct", "right", "valid", "y", "1"}
 _FALSE = {"false", "no", "incorrect", "wrong", "invalid", "n", "0"}
 _TRUTH = re.compile(
-    r"(?<![\w-])(true|yes|correct|right|valid|false|incorrect|wrong|invalid"
+    r"(?<![\w-])(true|yes|correct|right(?![ \t]+\w)|valid|false|incorrect|wrong|invalid"
     # "no doubt", "no problem": a word of the next one, and not an answer
     r"|no(?![ \t]+(?!(?:it|that|this|there|they|he|she|we|i|you)\b)\w))(?![\w-])"
 )
@@ -31,7 +31,7 @@ _COMMON = frozenset(
     re.findall(
         r"\w+",
         "a an and any as at by for he i if in is it no none not of off on one or other out so the"
-        " to up us we yes all both low high right well good open",
+        " to up us we yes all both",
     )
 )
 _CUE = re.compile(

@@ -40,12 +40,14 @@ _CUES = (
         r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|could))?[ ](?:say|rate|score|give"
         r"|guess|estimate)\b"
         r"(?:[ ](?:it|this|that|the[ ]\w+|this[ ]\w+))?(?:[ ](?:as|at))?"
-        r"|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s|[ ]is)\b",
+        r"|\b(?:score|rating|grade)[ ](?=\d)|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s|[ ]is)\b",
         re.I | re.M,
     ),
 )
 _AFTER_CUE = re.compile(r"[ \t*_:=]*+(?:\n\s*+)?")
-_SUM = re.compile(r"[\d)%][^=\n\d]{0,20}=[^=\w\n]{0,6}\Z")
+_SUM = re.compile(
+    r"(?:[-+*/×÷−·^x(]|\bof\b)[ ]?[$€£]?[\d.,]+[)%]*+(?:[ ]?[a-z]{1,12})?[ ]?=[^=\w\n]{0,6}\Z", re.I
+)
 _REASON = r"(?:because|since|as|due|given|for|with|where|when|although|though|while)\b"
 _NOT_UNITS = rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
 _STANDS = (
@@ -107,6 +109,8 @@ class _Answer:
         """The number meant. Raises: ParseFailure."""
         if not self.all:
             raise ParseFailure(f"no number was found in {shown(self.text)}")
+        if any(map(self._is_other_scale, self.all)):
+            raise ParseFailure(f"the scale in {shown(self.text)} is another one")
         for rank in (self._cued, self._leading, self._sums, self._last_line, self._only):
             values = {self.value(q) for q in rank()}
             if len(values) == 1:
@@ -178,6 +182,12 @@ class _Answer:
             named.append((Decimal(scale[1] or scale[2]),))
         if high is not None and any(Decimal(high) not in best for best in named):
             raise ParseFailure(f"the scale in {shown(self.text)} is another one")
+
+    def _is_other_scale(self, quantity: Quantity) -> bool:
+        """Whether a number is what marks are out of ("out of 5, I'd say 4"), and not `high`."""
+        before = self.text[max(0, quantity.start - 8) : quantity.start].lower()
+        alone = quantity.of is None and before.endswith("out of ")
+        return alone and self.type.high is not None and self.type.high not in quantity.readings
 
     def _sums(self) -> Sequence[Quantity]:
         """The result of the last sum of the last line with numbers."""

@@ -126,7 +126,8 @@ def _read(text: str, token: re.Match[str]) -> Quantity | None:
         readings = readings[:1]  # 1,234: no cents are written so
     readings, end, percent = _with_suffix(text, readings, end, money=money)
     sign, dash, stray = _sign(text, at, before)
-    if stray or (token["words"] and text[end : end + 1] == "-"):
+    loss = money and text[at - 1 : at] == "(" and text[end : end + 1] == ")"  # so accountants say
+    if stray or loss or (token["words"] and text[end : end + 1] == "-"):
         readings = ()
     exact = bool(token["digits"]) and "." in token[0]
     return Quantity(

@@ -23,9 +23,16 @@ YES_NO, LETTERS, ABC = (
 )
 SIGNS = LiteralType(("+", "-"))
 RELEVANCE = EnumType("Relevance", ("direct", "partly_so", "none_"))
+LEVEL = LiteralType(("low", "medium", "high"))
+SUPPORT = LiteralType(("supported", "not_supported", "unclear"))
 KIND = EnumType("Kind", ("billing", "technical", "other"))
 
 READ: list[tuple[Choice, str, str]] = [
+    (LEVEL, "The risk is high", "high"),
+    (LEVEL, "It's not low; it is high.", "high"),
+    (LEVEL, "neither low nor high, so medium", "medium"),
+    (SUPPORT, "The claim is supported.", "supported"),
+    (SUPPORT, "The claim is not supported", "not_supported"),
     (NOT_SPAM, "not clearly spam, so NOT_SPAM", "NOT_SPAM"),
     (NOT_SPAM, "not spam", "NOT_SPAM"),
     (NOT_SPAM, "This is not spam", "NOT_SPAM"),
@@ -86,6 +93,10 @@ READ: list[tuple[Choice, str, str]] = [
 ]
 
 REFUSED: list[tuple[Choice, str]] = [
+    (LEVEL, "medium to high"),
+    (LEVEL, "medium-high"),
+    (LEVEL, "higher"),
+    (SUPPORT, "unsupported"),
     (SPAM, "not spam"),
     (SPAM, "Not spam."),
     (SPAM, "spam, ham"),
@@ -135,6 +146,11 @@ REFUSED: list[tuple[Choice, str]] = [
 ]
 
 TRUTHS: list[tuple[str, bool | None]] = [
+    ("The claim is true", True),
+    ("This is not false", True),
+    ("right now it fails", None),
+    ("yes, it's wrong to say no", None),
+    ("Answer: true\nAnswer: false", None),
     ("Yes.", True),
     ("**False**", False),
     ("No, it is not right", False),

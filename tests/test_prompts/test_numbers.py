@@ -20,6 +20,9 @@ OF_5, OF_10 = IntType(1, 5), IntType(1, 10)
 PERCENT, PERCENT_FLOAT = IntType(0, 100), FloatType(0.0, 100.0)
 
 READ: list[tuple[NumberType, str, float]] = [
+    (OF_5, "Score 4", 4),
+    (INT, "15% of 40 = 6", 6),
+    (FloatType(0.0, 10.0), "8/10", 8),
     (SHARE, "4/5", 0.8),
     (OF_5, "4/5", 4),
     (OF_5, "4 out of 5", 4),
@@ -157,6 +160,16 @@ READ: list[tuple[NumberType, str, float]] = [
 ]
 
 REFUSED: list[tuple[NumberType, str]] = [
+    (FLOAT, "a = 3, b = 4"),
+    (FLOAT, "($5)"),
+    (OF_10, "out of 5, I'd give 4"),
+    (OF_10, "8/10 overall, 7/10 for style"),
+    (SHARE, "0.7-0.9"),
+    (SHARE, "> 0.8"),
+    (FLOAT, "5'11\""),
+    (FLOAT, "192.168.0.1"),
+    (FLOAT, "three to five"),
+    (OF_5, "4 ... no, 3"),
     (OF_10, "2 facts are missing."),
     (OF_10, "Two facts missing"),
     (SHARE, "1 step is wrong"),
