@@ -24,6 +24,7 @@ from examples.tiny.rows import problems
 from lmc.models.base import Answer, Request
 from lmc.models.transformers_local import Transformers
 from lmc.passes.pipeline import run_passes
+from lmc.program.options import LoadOptions
 from lmc.program.program import Program, check_file, lower_checked
 from lmc.tiny import MODEL_DIR
 
@@ -141,7 +142,8 @@ def main(count: int, rounds: int, only: str | None) -> None:
         if only is None or name in only.split(","):
             graph = lower_checked(check_file(file), passes=False)
             pair = [
-                Program(made, backend=backend, cache=False) for made in (graph, run_passes(graph))
+                Program(made, LoadOptions(backend=backend, cache=False))
+                for made in (graph, run_passes(graph))
             ]
             run(pair[0], rows[:2])  # warm
             runs = [[run(program, rows) for program in pair] for _ in range(rounds)]

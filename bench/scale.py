@@ -35,7 +35,8 @@ def peak_mib() -> float:
 def rows(count: int) -> dict[str, float]:
     """Rows through an evaluation, as `lmc eval` does it."""
     import lmc
-    from lmc.program.measuring import measure_into
+    from lmc.program.measuring import evaluate_into
+    from lmc.program.options import EvaluateOptions
 
     Path("rows.lmp").write_text(PROGRAM)
     with Path("rows.jsonl").open("w") as file:
@@ -45,10 +46,10 @@ def rows(count: int) -> dict[str, float]:
             )
     Path("yes.json").write_text('{"rules": [], "default": "yes"}')
     program = lmc.load("rows.lmp", model="scripted/yes.json", cache=False)
-    out, started = Path("results.jsonl"), lambda rows, metric: None
-    measure_into(out, program, limit=100, started=started)
+    out, started = Path("results.jsonl"), lambda task, rows: None
+    evaluate_into(out, program, started, EvaluateOptions(limit=100))
     before, start = peak_mib(), time.perf_counter()
-    found = measure_into(out, program, started=started)
+    found = evaluate_into(out, program, started, EvaluateOptions())
     seconds = time.perf_counter() - start
     assert found.mean == 1.0
     return {"rows/s": count / seconds, "MiB": peak_mib() - before}

@@ -1,7 +1,7 @@
 """lmc: a compiler for language-model programs.
 
-`lmc.load("math.lmp")` gives a program (`"math.lmpc"`: the compiled artifact), and
-`program.main(problem="…")` a typed object.
+`lmc.load("math.lmp")` loads a program, and `lmc.load("math.lmpc")` a compiled artifact.
+`program.main(problem="…")` runs it and returns a typed object.
 """
 
 from __future__ import annotations
@@ -13,16 +13,27 @@ from lmc.version import __version__
 
 if TYPE_CHECKING:
     from lmc.diagnostics import LmcError
-    from lmc.optimizers.compilation.compile import compile
-    from lmc.program.measuring import evaluate
+    from lmc.optimizers.compilation.compile import acompile, compile
+    from lmc.program.measuring import aevaluate, evaluate
     from lmc.program.program import Program, load
 
-__all__ = ["LmcError", "Program", "__version__", "compile", "evaluate", "load"]
+__all__ = [
+    "LmcError",
+    "Program",
+    "__version__",
+    "acompile",
+    "aevaluate",
+    "compile",
+    "evaluate",
+    "load",
+]
 
 # Imported at first use, so that `import lmc` stays light.
 _HOMES = {
     "LmcError": "lmc.diagnostics",
     "Program": "lmc.program.program",
+    "acompile": "lmc.optimizers.compilation.compile",
+    "aevaluate": "lmc.program.measuring",
     "compile": "lmc.optimizers.compilation.compile",
     "evaluate": "lmc.program.measuring",
     "load": "lmc.program.program",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lmc.frozen import frozen
+from lmc.ir.ops import ATTEMPTS
 from lmc.ir.provenance import reached_nodes
 from lmc.measure.figures import Comparison
 from lmc.optimizers.base import Context, optimizer
@@ -18,21 +19,15 @@ from lmc.optimizers.candidates.gate import GATE_LEVEL, MIN_CONFIRM_ROWS, compare
 from lmc.program.artifact import can_stand_in
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
-from lmc.types import BOOL, FloatType
 
 MOST_SINGLE = 8  # demonstrations that are left out one by one
 
 
 @optimizer(
-    "ablate",
     paper="leave-one-out; Self-Refine's and DSPy's ablations, arXiv 2303.17651 and 2310.03714",
     goal="cheaper",
-    drop=BOOL,
-    margin=FloatType(0.0, 1.0),
 )
-async def ablate(
-    start: Parameters, context: Context, *, drop: bool = False, margin: float = 0.05
-) -> Parameters:
+async def ablate(start: Parameters, context: Context, *, drop: bool, margin: float) -> Parameters:
     """Measure what each loop, instruction, step and demonstration earns on dev rows, and costs.
 
     With `drop`, all that does not earn more than it may cost is left out together; the gate asks
@@ -97,7 +92,7 @@ def _parts(start: Parameters, context: Context) -> Iterator[_Part]:
     names = [target, *(n.attrs["target"] for n in reached_nodes(program, target) if n.op == "call")]
     for name in dict.fromkeys(names):
         graph = program.graphs[name]
-        if graph.kind not in ("vote", "refine") or name in start.shortcuts:
+        if graph.kind not in ATTEMPTS or name in start.shortcuts:
             continue
         called = [n.attrs["target"] for n in reached_nodes(program, name) if n.op == "call"]
         fit = [c for c in called if can_stand_in(program.graphs[c], graph)]

@@ -12,14 +12,18 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
+from lmc.check.optimizers import call_text
 from lmc.frozen import frozen
 from lmc.ir.provenance import reached_choices
-from lmc.optimizers.base import REGISTRY, Context, optimizer
+from lmc.optimizers.base import Context, Optimizer, optimizer
+from lmc.optimizers.bootstrap import bootstrap
 from lmc.optimizers.lessons.acquiring import Harvest
 from lmc.optimizers.lessons.weights import groups
+from lmc.optimizers.lora import lora
+from lmc.optimizers.reflect import reflect
+from lmc.optimizers.tune import tune
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
-from lmc.types import BOOL, OptionalType
 
 FEW_ROWS = 8  # train rows, with fewer nothing can be learnt from them
 FEW_RUNS = 200  # with fewer, reflection goes in small steps
@@ -28,11 +32,9 @@ SMALL_BYTES = 500e6  # models whose weights take less do not write instructions
 
 
 @optimizer(
-    "auto",
     paper="composition after BetterTogether, Soylu et al. 2024, arXiv 2407.10930",
-    weights=OptionalType(BOOL),
 )
-async def auto(start: Parameters, context: Context, *, weights: bool | None = None) -> Parameters:
+async def auto(start: Parameters, context: Context, *, weights: bool | None) -> Parameters:
     """Choose and run the steps that fit the program, its data, its model and the budget.
 
     `weights` says whether adapters may be trained: else they are where the model runs here, there
@@ -47,14 +49,14 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None = No
     for number, step in enumerate(steps):
         later = sum(other.share for other in steps[number + 1 :])
         if allowance.runs() <= 0:
-            context.tell(f"auto: the budget ended before {step.name}")
+            context.tell(f"auto: the budget ended before {step.optimizer.name}")
             break
         with allowance.holding(later / (step.share + later)):
             turn = replace(context, seed=context.seed + number)
             try:
-                found = await REGISTRY[step.name].run(found, turn, **step.options)
+                found = await step.optimizer.run(found, turn, **step.options)
             except BudgetExceeded:
-                context.tell(f"auto: the budget ended {step.name}")
+                context.tell(f"auto: the budget ended {step.optimizer.name}")
                 break
     return found
 
@@ -63,14 +65,13 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None = No
 class Chosen:
     """A step, why it was chosen, and its part of the budget against that of the others."""
 
-    name: str
+    optimizer: Optimizer
     why: str
     share: float
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
-        return f"{self.name}({options})"
+        return call_text(self.optimizer.name, self.options)
 
 
 def plan_steps(start: Parameters, context: Context, weights: bool | None) -> list[Chosen]:
@@ -84,16 +85,16 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
         context.tell(f"auto: a model of {size / 1e6:.3g} MB writes no instructions")
     if modules and len(context.train) >= FEW_ROWS:
         labels = "rows label the result" if harvest.labeled else "accepted runs show how"
-        found.append(Chosen("bootstrap", labels, 2, _bootstrap_options(context)))
+        found.append(Chosen(bootstrap, labels, 2, _bootstrap_options(context)))
         if not small and not all(module.slots.frozen for module in modules.values()):
             options = _reflect_options(context)
-            found.append(Chosen("reflect", "the model can say what went wrong", 3, options))
+            found.append(Chosen(reflect, "the model can say what went wrong", 3, options))
     if reached_choices(context.program, context.target):
-        found.append(Chosen("tune", "the program leaves choices open", 1))
+        found.append(Chosen(tune, "the program leaves choices open", 1))
     unlimited = allowance.calls is None and allowance.tokens is None
     may = weights if weights is not None else unlimited and len(context.train) >= MANY_ROWS
     if here and may:
-        found.append(Chosen("lora", "the weights are here, and rows enough to train on", 2))
+        found.append(Chosen(lora, "the weights are here, and rows enough to train on", 2))
     return found
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-from lmc.check.scope import OptimizerSignature
+from lmc.check.optimizers import SIGNATURES, OptimizerSignature
 from lmc.frozen import frozen
 from lmc.ir.provenance import Module, reached_modules
 from lmc.optimizers.events import Note
 from lmc.requests.budget import BudgetExceeded
-from lmc.types import Type
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +49,7 @@ class Context:
     seed: int
     report: Report
     open_executor: OpenExecutor
-    folder: Path  # of the run; what is costly to make again is kept there
+    folder: Path  # for checkpoints of training
     traces: ReadTraces
     watch: Watch
     assistant: Assistant
@@ -76,56 +74,47 @@ class Context:
         return {name: module for name, module in found.items() if name not in self.keep}
 
 
-class Optimize(Protocol):
-    """The function behind an optimizer; its options follow by keyword."""
-
-    def __call__(
-        self, start: Parameters, context: Context, **options: Any
-    ) -> Awaitable[Parameters]:
-        """Parameters at least as good as `start`, as far as the context can tell."""
-        ...
-
-
 @frozen
 class Optimizer:
-    """A registered optimizer: its declared options, what it does in a line, and its paper."""
+    """What a step calls. Its options stand in the table, `lmc.check.optimizers`.
 
+    `function` takes parameters, a context and all of its options by keyword, and gives parameters
+    that are at least as good, as far as the context can tell.
+    """
+
+    function: Callable[..., Awaitable[Parameters]]
     signature: OptimizerSignature
-    summary: str
     paper: str
-    run: Optimize
     check: Check | None = None  # refuses, before anything is paid, what cannot be improved so
     goal: Goal = "better"  # what its gate asks; "cheaper" allows a loss of its option `margin`
     needs_rows: bool = True  # without any, its result is taken as it is
 
+    @property
+    def name(self) -> str:
+        """The name by which it is listed."""
+        return self.signature.name
 
-REGISTRY: dict[str, Optimizer] = {}
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence."""
+        return (self.function.__doc__ or "").partition("\n")[0]
+
+    async def run(self, start: Parameters, context: Context, **given: Any) -> Parameters:
+        """Improve `start`; options that are not given have the defaults of the table."""
+        return await self.function(start, context, **self.signature.complete(given))
 
 
 def optimizer(
-    name: str,
     *,
     paper: str,
     check: Check | None = None,
     goal: Goal = "better",
     needs_rows: bool = True,
-    **types: Type,
-) -> Callable[[Callable[..., Awaitable[Parameters]]], Callable[..., Awaitable[Parameters]]]:
-    """Register a function; `types` are the types of its options, their defaults its own."""
+) -> Callable[[Callable[..., Awaitable[Parameters]]], Optimizer]:
+    """Make an optimizer of the function whose name stands in the table."""
 
-    def register(
-        function: Callable[..., Awaitable[Parameters]],
-    ) -> Callable[..., Awaitable[Parameters]]:
-        defaults = inspect.signature(function).parameters
-        params = {key: (type, defaults[key].default) for key, type in types.items()}
-        summary = (function.__doc__ or "").partition("\n")[0]
-        signature = OptimizerSignature(name, params)
-        REGISTRY[name] = Optimizer(signature, summary, paper, function, check, goal, needs_rows)
-        return function
+    def make(function: Callable[..., Awaitable[Parameters]]) -> Optimizer:
+        signature = SIGNATURES[function.__name__]
+        return Optimizer(function, signature, paper, check, goal, needs_rows)
 
-    return register
-
-
-def signatures() -> Mapping[str, OptimizerSignature]:
-    """What the checker needs to know of all optimizers."""
-    return {name: entry.signature for name, entry in REGISTRY.items()}
+    return make

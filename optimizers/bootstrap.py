@@ -23,30 +23,23 @@ from lmc.optimizers.lessons.demonstrations import DemoPool, pick_demos
 from lmc.prompts.spec import Demo
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
-from lmc.types import STR, FloatType, IntType, OptionalType
 
 ROUND_RUNS = 1.5  # for each row that selects: what a round must have, or there are fewer rounds
 EXCHANGED = 0.3  # of the demonstrations, on average, in a subset near the best one
 
 
 @optimizer(
-    "bootstrap",
     paper="DSPy, Khattab et al. 2023, arXiv 2310.03714",
-    demos=IntType(1, 64),
-    candidates=IntType(1, 256),
-    rounds=IntType(1, 64),
-    threshold=FloatType(0.0, 1.0),
-    teacher=OptionalType(STR),
 )
 async def bootstrap(
     start: Parameters,
     context: Context,
     *,
-    demos: int = 4,
-    candidates: int = 16,
-    rounds: int = 2,
-    threshold: float = 1.0,
-    teacher: str | None = None,
+    demos: int,
+    candidates: int,
+    rounds: int,
+    threshold: float,
+    teacher: str | None,
 ) -> Parameters:
     """Show every module up to `demos` calls of runs that the metric accepted; keep the best subset.
 

@@ -37,39 +37,31 @@ from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run
-from lmc.types import STR, FloatType, IntType, OptionalType
 
 _RUNS_SHARE = 0.6  # of the runs that are left
 
 
 @optimizer(
-    "distill",
     paper="context distillation, Snell et al. 2022, arXiv 2209.15189; SELF, arXiv 2310.00533",
     check=require_trainable,
     goal="cheaper",
-    threshold=OptionalType(FloatType(0.0, 1.0)),
-    margin=FloatType(0.0, 1.0),
-    teacher=OptionalType(STR),
-    rank=IntType(1, 256),
-    epochs=OptionalType(IntType(1, 1000)),
-    rate=OptionalType(FloatType(0.0, 1.0)),
 )
 async def distill(
     start: Parameters,
     context: Context,
     *,
-    threshold: float | None = 1.0,
-    margin: float = 0.05,
-    teacher: str | None = None,
-    rank: int = 16,
-    epochs: int | None = None,
-    rate: float | None = None,
+    threshold: float | None,
+    margin: float,
+    teacher: str | None,
+    rank: int,
+    epochs: int | None,
+    rate: float | None,
 ) -> Parameters:
     """Train the result of every vote and refine, and what the prompts show, into the weights.
 
     One call of the module then answers in the loop's place, without demonstrations and without
     `train` parameters; or with the weights it has, where these do as well. Runs are learnt from
-    that score `threshold`, or all where that is null; what loses less than `margin` is accepted.
+    that score `threshold`, or all where that is `none`; what loses less than `margin` is accepted.
     """
     seen = outline(context.program, context.target)
     rows = shuffled(context, "distill")

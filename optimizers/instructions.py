@@ -23,7 +23,6 @@ from lmc.optimizers.lessons.acquiring import Harvest, shuffled
 from lmc.optimizers.lessons.demonstrations import pick_demos
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import Parameters
-from lmc.types import STR, FloatType, IntType, OptionalType
 
 HINTS = (
     "Be clear and direct.",
@@ -38,25 +37,18 @@ _SHOWN = 4  # calls that a proposal gets to see
 
 
 @optimizer(
-    "instructions",
     paper="MIPROv2, Opsahl-Ong et al. 2024, arXiv 2406.11695",
-    candidates=IntType(1, 64),
-    demos=IntType(0, 64),
-    trials=IntType(1, 1000),
-    threshold=FloatType(0.0, 1.0),
-    teacher=OptionalType(STR),
-    proposer=OptionalType(STR),
 )
 async def instructions(
     start: Parameters,
     context: Context,
     *,
-    candidates: int = 6,
-    demos: int = 4,
-    trials: int = 30,
-    threshold: float = 1.0,
-    teacher: str | None = None,
-    proposer: str | None = None,
+    candidates: int,
+    demos: int,
+    trials: int,
+    threshold: float,
+    teacher: str | None,
+    proposer: str | None,
 ) -> Parameters:
     """Propose instructions from data, source and accepted runs; search them with demonstrations.
 

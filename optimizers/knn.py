@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.litellm_embedding import PREFIX
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.racing import Candidate, best_of
@@ -19,7 +19,6 @@ from lmc.optimizers.candidates.trials import Mode, parameters_key
 from lmc.optimizers.lessons.acquiring import NO_DEMOS, Harvest, shuffled
 from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.runtime.parameters import Parameters
-from lmc.types import STR, FloatType, IntType, OptionalType
 
 if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
@@ -29,28 +28,22 @@ def _check_embedder(executor: Executor, target: str, options: Mapping[str, Any])
     name = options.get("embedder")
     if name is not None and not executor.pool.full_name(name).startswith(PREFIX):
         message = f"`{name}` is no embedding model that lmc knows"
-        raise LmcError(error("unknown-model", message, help=f"write `{PREFIX}{name}`"))
+        raise LmcError.of("unknown-model", message, help=f"write `{PREFIX}{name}`")
 
 
 @optimizer(
-    "knn",
     paper="What Makes Good In-Context Examples, Liu et al. 2022, arXiv 2101.06804",
-    demos=IntType(1, 64),
-    pool=IntType(1, 1000),
-    threshold=FloatType(0.0, 1.0),
-    teacher=OptionalType(STR),
-    embedder=OptionalType(STR),
     check=_check_embedder,
 )
 async def knn(
     start: Parameters,
     context: Context,
     *,
-    demos: int = 4,
-    pool: int = 64,
-    threshold: float = 1.0,
-    teacher: str | None = None,
-    embedder: str | None = None,
+    demos: int,
+    pool: int,
+    threshold: float,
+    teacher: str | None,
+    embedder: str | None,
 ) -> Parameters:
     """Show each input up to `demos` demonstrations that are most like it, out of `pool` of them.
 

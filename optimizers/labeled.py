@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import random
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.lessons.demonstrations import labeled_pool, pick_demos
 from lmc.runtime.parameters import Parameters
-from lmc.types import IntType
 
 
 @optimizer(
-    "labeled",
     paper="Language Models are Few-Shot Learners, Brown et al. 2020, arXiv 2005.14165",
-    demos=IntType(1, 64),
 )
-async def labeled(start: Parameters, context: Context, *, demos: int = 8) -> Parameters:
+async def labeled(start: Parameters, context: Context, *, demos: int) -> Parameters:
     """Show the module that answers `demos` labelled rows, the kinds of outputs evenly covered.
 
     Raises: LmcError[no-labels] when no module's inputs and outputs are fields of the rows.
     """
     pool = labeled_pool(context.program, context.target, context.train).only(context.modules())
     if not pool:
-        raise LmcError(
-            error(
-                "no-labels",
-                f"no row labels all outputs of the module that gives the result of"
-                f" `{context.target}`",
-                help="use `bootstrap`: it takes the missing fields from runs of the program",
-            )
+        raise LmcError.of(
+            "no-labels",
+            f"no row labels all outputs of the module that gives the result of `{context.target}`",
+            help="use `bootstrap`: it takes the missing fields from runs of the program",
         )
     changed = start
     for name in pool.by_module:

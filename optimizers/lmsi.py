@@ -18,40 +18,27 @@ from lmc.optimizers.lessons.rounds import (
 from lmc.optimizers.lessons.weights import Lessons, Update, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
-from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
 
 
 @optimizer(
-    "lmsi",
     paper="LMSI, Huang et al. 2022, arXiv 2210.11610",
     check=require_trainable,
-    rounds=IntType(1, 8),
-    samples=IntType(2, 64),
-    keep=IntType(1, 64),
-    temperature=OptionalType(FloatType(0.0, 2.0)),
-    agreement=FloatType(0.0, 1.0),
-    entropy=FloatType(0.0, 8.0),
-    diverse=BOOL,
-    rank=IntType(1, 256),
-    epochs=OptionalType(IntType(1, 1000)),
-    rate=OptionalType(FloatType(0.0, 1.0)),
-    module=OptionalType(STR),
 )
 async def lmsi(
     start: Parameters,
     context: Context,
     *,
-    rounds: int = 1,
-    samples: int = 8,
-    keep: int = 2,
-    temperature: float | None = 0.7,
-    agreement: float = 0.6,
-    entropy: float = 0.0,
-    diverse: bool = False,
-    rank: int = 16,
-    epochs: int | None = None,
-    rate: float | None = None,
-    module: str | None = None,
+    rounds: int,
+    samples: int,
+    keep: int,
+    temperature: float | None,
+    agreement: float,
+    entropy: float,
+    diverse: bool,
+    rank: int,
+    epochs: int | None,
+    rate: float | None,
+    module: str | None,
 ) -> Parameters:
     """Train on the runs that agree with most of their row, where a share `agreement` of them does.
 

@@ -8,39 +8,27 @@ program as it was.
 
 from __future__ import annotations
 
-from typing import Any
-
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.lessons.acquiring import acquire
 from lmc.optimizers.lessons.weights import Update, as_lessons, require_trainable, train_and_race
 from lmc.runtime.parameters import Parameters
-from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
-
-_OPTIONS: dict[str, Any] = {
-    "rank": IntType(1, 256),
-    "epochs": OptionalType(IntType(1, 1000)),
-    "rate": OptionalType(FloatType(0.0, 1.0)),
-    "threshold": FloatType(0.0, 1.0),
-    "teacher": OptionalType(STR),
-    "demos": BOOL,
-    "module": OptionalType(STR),
-}
-_PAPER = "LoRA, Hu et al. 2021, arXiv 2106.09685; BetterTogether, arXiv 2407.10930"
 
 
-@optimizer("finetune", paper=_PAPER, check=require_trainable, **_OPTIONS)
-@optimizer("lora", paper=_PAPER, check=require_trainable, **_OPTIONS)
+@optimizer(
+    paper="LoRA, Hu et al. 2021, arXiv 2106.09685; BetterTogether, arXiv 2407.10930",
+    check=require_trainable,
+)
 async def lora(
     start: Parameters,
     context: Context,
     *,
-    rank: int = 16,
-    epochs: int | None = None,
-    rate: float | None = None,
-    threshold: float = 1.0,
-    teacher: str | None = None,
-    demos: bool = False,
-    module: str | None = None,
+    rank: int,
+    epochs: int | None,
+    rate: float | None,
+    threshold: float,
+    teacher: str | None,
+    demos: bool,
+    module: str | None,
 ) -> Parameters:
     """Train an adapter for every module on the calls of runs that the metric accepted.
 

@@ -23,7 +23,6 @@ from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.lessons.acquiring import make_runs
 from lmc.optimizers.lessons.demonstrations import input_names
 from lmc.runtime.parameters import Parameters
-from lmc.types import BOOL, STR, IntType, OptionalType
 
 PATIENCE = 12  # rounds without a child that joins, where there is no budget to be spent
 MOST_ROWS = 40  # of those that select, on which the front is kept
@@ -32,23 +31,17 @@ _FRONT_SHARE = 8  # the front's rows are at most this part of the runs that are 
 
 
 @optimizer(
-    "reflect",
     paper="GEPA, Agrawal et al. 2025, arXiv 2507.19457",
-    rounds=IntType(1, 200),
-    width=IntType(1, 32),
-    minibatch=IntType(1, 64),
-    merge=BOOL,
-    proposer=OptionalType(STR),
 )
 async def reflect(
     start: Parameters,
     context: Context,
     *,
-    rounds: int = 30,
-    width: int = 3,
-    minibatch: int = 4,
-    merge: bool = True,
-    proposer: str | None = None,
+    rounds: int,
+    width: int,
+    minibatch: int,
+    merge: bool,
+    proposer: str | None,
 ) -> Parameters:
     """Rewrite instructions by reflecting on runs and feedback; keep all that are best on some row.
 

@@ -24,44 +24,29 @@ from lmc.optimizers.lessons.rounds import (
 from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
-from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
 
 
 @optimizer(
-    "rest_em",
     paper="ReST-EM, Singh et al. 2023, arXiv 2312.06585",
     check=require_trainable,
-    rounds=IntType(1, 8),
-    samples=IntType(1, 64),
-    keep=IntType(1, 64),
-    temperature=OptionalType(FloatType(0.0, 2.0)),
-    threshold=FloatType(0.0, 1.0),
-    entropy=FloatType(0.0, 8.0),
-    adapt=BOOL,
-    hints=BOOL,
-    diverse=BOOL,
-    rank=IntType(1, 256),
-    epochs=OptionalType(IntType(1, 1000)),
-    rate=OptionalType(FloatType(0.0, 1.0)),
-    module=OptionalType(STR),
 )
 async def rest_em(
     start: Parameters,
     context: Context,
     *,
-    rounds: int = 2,
-    samples: int = 4,
-    keep: int = 2,
-    temperature: float | None = 0.7,
-    threshold: float = 1.0,
-    entropy: float = 0.0,
-    adapt: bool = False,
-    hints: bool = False,
-    diverse: bool = False,
-    rank: int = 16,
-    epochs: int | None = None,
-    rate: float | None = None,
-    module: str | None = None,
+    rounds: int,
+    samples: int,
+    keep: int,
+    temperature: float | None,
+    threshold: float,
+    entropy: float,
+    adapt: bool,
+    hints: bool,
+    diverse: bool,
+    rank: int,
+    epochs: int | None,
+    rate: float | None,
+    module: str | None,
 ) -> Parameters:
     """Sample every row several times, train on the runs that were right, and do it again.
 

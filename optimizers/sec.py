@@ -18,24 +18,19 @@ from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.optimizers.lessons.demonstrations import DemoPool, as_outputs, demo_of, pick_demos
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.parameters import Parameters
-from lmc.types import STR, IntType, OptionalType
 
 
 @optimizer(
-    "sec",
     paper="Self-Contemplation prompting, Li et al. 2023, arXiv 2310.00585",
     needs_rows=False,
-    demos=IntType(1, 16),
-    candidates=IntType(1, 64),
-    proposer=OptionalType(STR),
 )
 async def sec(
     start: Parameters,
     context: Context,
     *,
-    demos: int = 4,
-    candidates: int = 4,
-    proposer: str | None = None,
+    demos: int,
+    candidates: int,
+    proposer: str | None,
 ) -> Parameters:
     """Let the model imagine inputs, answer them, and see its own answers as demonstrations.
 

@@ -19,25 +19,19 @@ from lmc.optimizers.lessons.acquiring import make_runs, shuffled
 from lmc.optimizers.lessons.demonstrations import input_names
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
-from lmc.types import STR, IntType, OptionalType
 
 
 @optimizer(
-    "spo",
     paper="Self-Supervised Prompt Optimization, Xiang et al. 2025, arXiv 2502.06855",
-    rounds=IntType(1, 100),
-    rows=IntType(1, 64),
-    proposer=OptionalType(STR),
-    judge=OptionalType(STR),
 )
 async def spo(
     start: Parameters,
     context: Context,
     *,
-    rounds: int = 8,
-    rows: int = 4,
-    proposer: str | None = None,
-    judge: str | None = None,
+    rounds: int,
+    rows: int,
+    proposer: str | None,
+    judge: str | None,
 ) -> Parameters:
     """Rewrite instructions and keep what a judge prefers; no label and no metric is looked at.
 

@@ -14,32 +14,23 @@ from lmc.optimizers.lessons.hints import rationalised
 from lmc.optimizers.lessons.rounds import improve_in_rounds
 from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
-from lmc.types import BOOL, STR, FloatType, IntType, OptionalType
 
 
 @optimizer(
-    "star",
     paper="STaR, Zelikman et al. 2022, arXiv 2203.14465",
     check=require_trainable,
-    rounds=IntType(1, 8),
-    rank=IntType(1, 256),
-    epochs=OptionalType(IntType(1, 1000)),
-    rate=OptionalType(FloatType(0.0, 1.0)),
-    threshold=FloatType(0.0, 1.0),
-    hints=BOOL,
-    module=OptionalType(STR),
 )
 async def star(
     start: Parameters,
     context: Context,
     *,
-    rounds: int = 2,
-    rank: int = 16,
-    epochs: int | None = None,
-    rate: float | None = None,
-    threshold: float = 1.0,
-    hints: bool = True,
-    module: str | None = None,
+    rounds: int,
+    rank: int,
+    epochs: int | None,
+    rate: float | None,
+    threshold: float,
+    hints: bool,
+    module: str | None,
 ) -> Parameters:
     """Train on runs that were right, run again with what was learnt, for some `rounds`.
 

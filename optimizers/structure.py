@@ -20,7 +20,7 @@ from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.lessons.acquiring import shuffled
 from lmc.prompts.spec import BARE, REASONING
 from lmc.runtime.parameters import Parameters
-from lmc.types import BOOL, STR, IntType, OptionalType, RecordType
+from lmc.types import RecordType
 
 MOVES = (
     "break the problem into smaller ones",
@@ -43,19 +43,15 @@ MOVES = (
 
 
 @optimizer(
-    "structure",
     paper="Self-Discover, Zhou et al. 2024, arXiv 2402.03620",
-    candidates=IntType(1, 16),
-    evolve=BOOL,
-    proposer=OptionalType(STR),
 )
 async def structure(
     start: Parameters,
     context: Context,
     *,
-    candidates: int = 3,
-    evolve: bool = False,
-    proposer: str | None = None,
+    candidates: int,
+    evolve: bool,
+    proposer: str | None,
 ) -> Parameters:
     """Compose reasoning steps for each module, and let it fill them in before it answers.
 

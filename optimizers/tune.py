@@ -17,17 +17,14 @@ from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.bayesian import bayesian_search
 from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.runtime.parameters import Parameters
-from lmc.types import IntType
 
 MOST_SHOWN = 8  # points of the front that are told
 
 
 @optimizer(
-    "tune",
     paper="optuna's TPE, Watanabe 2023, arXiv 2304.11127",
-    trials=IntType(1, 1000),
 )
-async def tune(start: Parameters, context: Context, *, trials: int = 32) -> Parameters:
+async def tune(start: Parameters, context: Context, *, trials: int) -> Parameters:
     """Choose among the options of every `tune[…]`, by `objective` where one is given.
 
     Of equals the one that calls models less wins. Says which combinations no other one beats in

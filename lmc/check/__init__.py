@@ -1,7 +1,14 @@
-"""Tree -> typed tree: types, scopes, and all the rules of the language."""
+"""The checker: from syntax trees to a typed program, by the rules of the language."""
 
 from lmc.check.checker import check_program
 from lmc.check.imports import import_name, open_source, read_source
-from lmc.check.scope import OptimizerSignature
+from lmc.check.optimizers import OptimizerSignature, Option
 
-__all__ = ["OptimizerSignature", "check_program", "import_name", "open_source", "read_source"]
+__all__ = [
+    "OptimizerSignature",
+    "Option",
+    "check_program",
+    "import_name",
+    "open_source",
+    "read_source",
+]

@@ -1,123 +1,271 @@
-"""Signatures of the optimizers as the checker knows them when its caller gives none."""
+"""The table of the optimizers: their names and options. Nothing else repeats it.
+
+The checker reads steps by it, `lmc.optimizers.base` takes defaults from it, and `lmc optimizers`
+and the documentation print it. What an optimizer does stands in its file in `lmc.optimizers`.
+"""
 
 from __future__ import annotations
 
-from lmc.check.scope import OptimizerSignature
+from collections.abc import Mapping
+from dataclasses import field, replace
+from typing import Any
+
+from lmc.frozen import frozen
+from lmc.syntax.literals import quote
 from lmc.types import BOOL, STR, FloatType, IntType, OptionalType, Type
 
-METRICS = ("accuracy", "f1", "contains", "numeric", "preference")
-_DEMOS, _ROUNDS = IntType(1, 64), IntType(1, 100)
+
+@frozen
+class Option:
+    """An option of an optimizer; where it is optional, a default of None means "not given"."""
+
+    type: Type
+    default: Any
+    about: str  # one line, with units
+
+
+@frozen
+class OptimizerSignature:
+    """An optimizer's name, its options in the order of positional arguments, and other names."""
+
+    name: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names by which a step may call it."""
+        return self.name, *self.aliases
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option: what is given, else the default."""
+        return {name: option.default for name, option in self.options.items()} | dict(given)
+
+    @property
+    def call(self) -> str:
+        """A call that says every default, as a program writes it; what is not given is left out."""
+        return call_text(self.name, {k: v for k, v in self.complete({}).items() if v is not None})
+
+
+def call_text(name: str, options: Mapping[str, Any]) -> str:
+    """A call as a program writes it: `ablate(drop=false)`."""
+    written = (f"{key}={literal(value)}" for key, value in options.items())
+    return f"{name}({', '.join(written)})"
+
+
+def literal(value: str | float | bool | None) -> str:
+    """The value of an option as a program writes it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return quote(value)
+    return repr(value)
+
+
 _SHARE = FloatType(0.0, 1.0)
-_NAME = (OptionalType(STR), None)
-_TEMPERATURE = (OptionalType(FloatType(0.0, 2.0)), 0.7)
-_ENTROPY = (FloatType(0.0, 8.0), 0.0)
-_TRAINING: dict[str, tuple[Type, object]] = {
-    "rank": (IntType(1, 256), 16),
-    "epochs": (OptionalType(IntType(1, 1000)), None),
-    "rate": (OptionalType(_SHARE), None),
+_NAME = OptionalType(STR)
+
+_DEMOS = Option(IntType(1, 64), 4, "most demonstrations that a module shows")
+_THRESHOLD = Option(_SHARE, 1.0, "least score of a run that is learnt from")
+_TEACHER = Option(
+    _NAME, None, "model or artifact that makes the runs to learn from; else the program does"
+)
+_PROPOSER = Option(_NAME, None, "model that writes the proposals; else the program's own")
+_MARGIN = Option(_SHARE, 0.05, "loss of score that is accepted where less is spent")
+_MODULE = Option(_NAME, None, "the only module to train; else all are trained")
+_TRAINING = {
+    "rank": Option(IntType(1, 256), 16, "rank of the LoRA adapters"),
+    "epochs": Option(
+        OptionalType(IntType(1, 1000)),
+        None,
+        "passes over the rows that are trained on; else set by the size of the model",
+    ),
+    "rate": Option(
+        OptionalType(_SHARE), None, "peak learning rate; else set by the size of the model"
+    ),
 }
-_LORA: dict[str, tuple[Type, object]] = {
-    **_TRAINING,
-    "threshold": (_SHARE, 1.0),
-    "teacher": _NAME,
-    "demos": (BOOL, False),
-    "module": _NAME,
-}
+_ROUNDS = Option(IntType(1, 8), 2, "most rounds of training; they end where one does not win")
+_SAMPLES = Option(IntType(1, 64), 4, "runs of each train row in a round")
+_KEEP = Option(IntType(1, 64), 2, "most runs of one row that are trained on")
+_TEMPERATURE = Option(
+    OptionalType(FloatType(0.0, 2.0)), 0.7, "temperature of the samples; none: the program's own"
+)
+_ENTROPY = Option(
+    FloatType(0.0, 8.0), 0.0, "weigh a row by the entropy of its samples to this power; 0: do not"
+)
+_DIVERSE = Option(BOOL, False, "keep the runs of a row that differ most")
 
-
-def _signature(name: str, **params: tuple[Type, object]) -> OptimizerSignature:
-    return OptimizerSignature(name, params)
-
-
-_KNOWN = (
-    _signature("labeled", demos=(_DEMOS, 8)),
-    _signature(
+_TABLE = (
+    OptimizerSignature(
+        "auto",
+        {
+            "weights": Option(
+                OptionalType(BOOL),
+                None,
+                "whether adapters may be trained; else rows, model and budget decide",
+            )
+        },
+    ),
+    OptimizerSignature("labeled", {"demos": replace(_DEMOS, default=8)}),
+    OptimizerSignature(
         "bootstrap",
-        demos=(_DEMOS, 4),
-        candidates=(IntType(1, 256), 16),
-        rounds=(IntType(1, 64), 2),
-        threshold=(_SHARE, 1.0),
-        teacher=_NAME,
+        {
+            "demos": _DEMOS,
+            "candidates": Option(IntType(1, 256), 16, "most sets of demonstrations in a round"),
+            "rounds": Option(IntType(1, 64), 2, "most rounds of runs and comparisons"),
+            "threshold": _THRESHOLD,
+            "teacher": replace(
+                _TEACHER,
+                about="model or artifact that makes the first round's runs; else the program does",
+            ),
+        },
     ),
-    _signature(
+    OptimizerSignature(
         "knn",
-        demos=(_DEMOS, 4),
-        pool=(IntType(1, 1000), 64),
-        threshold=(_SHARE, 1.0),
-        teacher=_NAME,
-        embedder=_NAME,
+        {
+            "demos": _DEMOS,
+            "pool": Option(
+                IntType(1, 1000), 64, "most demonstrations of a module that are chosen among"
+            ),
+            "threshold": _THRESHOLD,
+            "teacher": _TEACHER,
+            "embedder": Option(
+                _NAME, None, "embedding model (embed/openai/NAME) to try besides likeness by words"
+            ),
+        },
     ),
-    _signature(
+    OptimizerSignature(
+        "sec",
+        {
+            "demos": replace(_DEMOS, type=IntType(1, 16)),
+            "candidates": Option(IntType(1, 64), 4, "sets of demonstrations that are compared"),
+            "proposer": replace(
+                _PROPOSER, about="model that imagines the inputs; else the program's own"
+            ),
+        },
+    ),
+    OptimizerSignature(
         "instructions",
-        candidates=(IntType(1, 64), 6),
-        demos=(IntType(0, 64), 4),
-        trials=(IntType(1, 1000), 30),
-        threshold=(_SHARE, 1.0),
-        teacher=_NAME,
-        proposer=_NAME,
+        {
+            "candidates": Option(
+                IntType(1, 64), 6, "most instructions, and sets of demonstrations, for a module"
+            ),
+            "demos": replace(_DEMOS, type=IntType(0, 64)),
+            "trials": Option(IntType(1, 1000), 30, "combinations that the search tries"),
+            "threshold": _THRESHOLD,
+            "teacher": _TEACHER,
+            "proposer": _PROPOSER,
+        },
     ),
-    _signature(
+    OptimizerSignature(
         "reflect",
-        rounds=(IntType(1, 200), 30),
-        width=(IntType(1, 32), 3),
-        minibatch=(IntType(1, 64), 4),
-        merge=(BOOL, True),
-        proposer=_NAME,
+        {
+            "rounds": Option(IntType(1, 200), 30, "most rounds of rewriting"),
+            "width": Option(IntType(1, 32), 3, "candidates that are rewritten in a round"),
+            "minibatch": Option(
+                IntType(1, 64), 4, "train rows to run a candidate on before it is rewritten"
+            ),
+            "merge": Option(BOOL, True, "combine candidates that changed different modules"),
+            "proposer": _PROPOSER,
+        },
     ),
-    _signature("auto", weights=(OptionalType(BOOL), None)),
-    _signature("ablate", drop=(BOOL, False), margin=(_SHARE, 0.05)),
-    _signature(
+    OptimizerSignature(
         "spo",
-        rounds=(IntType(1, 100), 8),
-        rows=(IntType(1, 64), 4),
-        proposer=_NAME,
-        judge=_NAME,
+        {
+            "rounds": Option(IntType(1, 100), 8, "most instructions that are tried"),
+            "rows": Option(IntType(1, 64), 4, "train rows whose outputs are compared in a round"),
+            "proposer": _PROPOSER,
+            "judge": Option(_NAME, None, "model that compares outputs; else the program's own"),
+        },
     ),
-    _signature("sec", demos=(IntType(1, 16), 4), candidates=(_DEMOS, 4), proposer=_NAME),
-    _signature("structure", candidates=(IntType(1, 16), 3), evolve=(BOOL, False), proposer=_NAME),
-    _signature("tune", trials=(IntType(1, 1000), 32)),
-    _signature("lora", **_LORA),
-    _signature("finetune", **_LORA),
-    _signature(
+    OptimizerSignature(
+        "structure",
+        {
+            "candidates": Option(IntType(1, 16), 3, "structures that are compared for a module"),
+            "evolve": Option(
+                BOOL, False, "let the model think of ways of reasoning, instead of choosing some"
+            ),
+            "proposer": _PROPOSER,
+        },
+    ),
+    OptimizerSignature(
+        "tune",
+        {"trials": Option(IntType(1, 1000), 32, "most combinations that are tried")},
+    ),
+    OptimizerSignature(
+        "lora",
+        {
+            **_TRAINING,
+            "threshold": _THRESHOLD,
+            "teacher": _TEACHER,
+            "demos": Option(BOOL, False, "keep demonstrations in the prompts, in training too"),
+            "module": _MODULE,
+        },
+        aliases=("finetune",),
+    ),
+    OptimizerSignature(
         "star",
-        rounds=(IntType(1, 8), 2),
-        **_TRAINING,
-        threshold=(_SHARE, 1.0),
-        hints=(BOOL, True),
-        module=_NAME,
+        {
+            "rounds": _ROUNDS,
+            **_TRAINING,
+            "threshold": _THRESHOLD,
+            "hints": Option(
+                BOOL, True, "tell modules that reason the label of rows that they got wrong"
+            ),
+            "module": _MODULE,
+        },
     ),
-    _signature(
+    OptimizerSignature(
         "rest_em",
-        rounds=(IntType(1, 8), 2),
-        samples=(IntType(1, 64), 4),
-        keep=(IntType(1, 64), 2),
-        temperature=_TEMPERATURE,
-        threshold=(_SHARE, 1.0),
-        entropy=_ENTROPY,
-        adapt=(BOOL, False),
-        hints=(BOOL, False),
-        diverse=(BOOL, False),
-        **_TRAINING,
-        module=_NAME,
+        {
+            "rounds": _ROUNDS,
+            "samples": _SAMPLES,
+            "keep": _KEEP,
+            "temperature": _TEMPERATURE,
+            "threshold": _THRESHOLD,
+            "entropy": _ENTROPY,
+            "adapt": Option(BOOL, False, "choose the temperature of each round by what it teaches"),
+            "hints": Option(
+                BOOL, False, "run rows that no sample solved again, with their label told"
+            ),
+            "diverse": _DIVERSE,
+            **_TRAINING,
+            "module": _MODULE,
+        },
     ),
-    _signature(
+    OptimizerSignature(
         "lmsi",
-        rounds=(IntType(1, 8), 1),
-        samples=(IntType(2, 64), 8),
-        keep=(IntType(1, 64), 2),
-        temperature=_TEMPERATURE,
-        agreement=(_SHARE, 0.6),
-        entropy=_ENTROPY,
-        diverse=(BOOL, False),
-        **_TRAINING,
-        module=_NAME,
+        {
+            "rounds": replace(_ROUNDS, default=1),
+            "samples": replace(_SAMPLES, type=IntType(2, 64), default=8),
+            "keep": _KEEP,
+            "temperature": _TEMPERATURE,
+            "agreement": Option(_SHARE, 0.6, "least share of a row's samples that must agree"),
+            "entropy": _ENTROPY,
+            "diverse": _DIVERSE,
+            **_TRAINING,
+            "module": _MODULE,
+        },
     ),
-    _signature(
+    OptimizerSignature(
         "distill",
-        threshold=(OptionalType(_SHARE), 1.0),
-        margin=(_SHARE, 0.05),
-        teacher=_NAME,
-        **_TRAINING,
+        {
+            "threshold": replace(
+                _THRESHOLD, type=OptionalType(_SHARE), about=f"{_THRESHOLD.about}; none: all runs"
+            ),
+            "margin": _MARGIN,
+            "teacher": _TEACHER,
+            **_TRAINING,
+        },
+    ),
+    OptimizerSignature(
+        "ablate",
+        {"drop": Option(BOOL, False, "leave out what is not shown to pay"), "margin": _MARGIN},
     ),
 )
-OPTIMIZERS = {signature.name: signature for signature in _KNOWN}
+SIGNATURES: Mapping[str, OptimizerSignature] = {
+    name: signature for signature in _TABLE for name in signature.names
+}

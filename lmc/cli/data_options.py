@@ -32,19 +32,22 @@ def data_options(function: F) -> F:
 
 def parse_budget(text: str | None) -> dict[str, float]:
     """`calls=4000,usd=2` as a mapping. Raises: click.BadParameter."""
+    from lmc.program.options import LIMITS
+
     limits: dict[str, float] = {}
     for part in (text or "").split(","):
         if not part.strip():
             continue
         key, equals, value = (p.strip() for p in part.partition("="))
-        if key not in ("calls", "tokens", "usd", "minutes") or not equals:
+        if key not in LIMITS or not equals:
             raise click.BadParameter(
                 f"`{part.strip()}`: write calls=, tokens=, usd= or minutes= and a number"
             )
         try:
             limits[key] = float(value)
         except ValueError:
-            raise click.BadParameter(f"`{value}` is no number", param_hint="--budget") from None
+            message = f"`{value}` is not a number"
+            raise click.BadParameter(message, param_hint="--budget") from None
     return limits
 
 

@@ -112,12 +112,11 @@ def measured(
     """The difference on rows, with its interval, in a sentence. Raises: LmcError."""
     import lmc
     from lmc.optimizers.candidates.gate import compare, signed
-    from lmc.program.measuring import measure
 
     found = []
     for path in (first, second):
         program = lmc.load(path, **options)
-        found.append(measure(program, data=data, metric=metric, part="all", limit=limit).results)
+        found.append(lmc.evaluate(program, data, metric, part="all", limit=limit).results)
     both = compare(*found)
     if both is None:
         return "no row was scored for both"

@@ -21,10 +21,10 @@ from lmc.cli.terminal import (
 
 if TYPE_CHECKING:
     from lmc.measure.evaluate import Figures, RowResult
-    from lmc.measure.metrics import Metric
     from lmc.measure.results import ResultsFile
     from lmc.measure.rows import Rows
     from lmc.program.program import Program
+    from lmc.program.task import Task
 
 
 @click.command("eval")
@@ -54,22 +54,17 @@ def command(
 
     Every row's result goes into PROGRAM.results.jsonl.
     """
-    from lmc.program.measuring import measure_into
+    from lmc.program.measuring import evaluate_into
+    from lmc.program.options import EvaluateOptions
     from lmc.program.program import load
 
     opened = load(program, model=model, cache=cache, speculate=speculate)
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])
         target = out or rows_path(program)
-        found = measure_into(
-            target,
-            loaded,
-            budget=parse_budget(budget),
-            progress=view.row,
-            started=view.start,
-            **options,
-        )
-        view.compare(loaded, options["target"], target)
+        asked = EvaluateOptions(budget=parse_budget(budget), progress=view.row, **options)
+        found = evaluate_into(target, loaded, view.start, asked)
+        view.compare(target)
     if as_json:
         click.echo(json.dumps(figures(found), indent=2))
     else:
@@ -78,14 +73,14 @@ def command(
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:
     """The metric as it is named, but for `preference`, which needs somebody to ask."""
-    from lmc.program.measuring import goal
+    from lmc.program.task import find_target, metric_name
 
-    graph, declared = goal(program, target)
-    if (named or (declared.metric if declared else None)) != "preference":
+    chosen = find_target(program, target)
+    if metric_name(chosen, named) != "preference":
         return named
     from lmc.optimizers.assistant.preference import against_as_written
 
-    return against_as_written(program, graph)
+    return against_as_written(program, chosen.graph)
 
 
 class EvalView:
@@ -95,7 +90,7 @@ class EvalView:
         from rich.progress import Progress
 
         self.progress = Progress(console=console(stderr=True), transient=True)
-        self.task = self.progress.add_task("rows", total=None)
+        self.bar = self.progress.add_task("rows", total=None)
         self.agreement = ""  # of a model that judges with the labels
 
     def __enter__(self) -> EvalView:
@@ -106,23 +101,20 @@ class EvalView:
     def __exit__(self, *exc: object) -> None:
         self.progress.stop()
 
-    def start(self, rows: Rows, metric: Metric) -> None:
+    def start(self, task: Task, rows: Rows) -> None:
         """All is checked; the rows are about to run."""
-        self.judge, self.rows = metric, rows
-        self.progress.update(self.task, total=len(rows))
+        self.task, self.rows = task, rows
+        self.progress.update(self.bar, total=len(rows))
 
-    def compare(self, program: Program, target: str | None, results: Path) -> None:
+    def compare(self, results: Path) -> None:
         """Where a model judged and the rows have labels, say how far the two agree."""
         from lmc.program.agreement import judge_agreement
-        from lmc.program.measuring import goal
 
-        graph, _ = goal(program, target)
-        agreed = judge_agreement(program, graph, self.judge, self.rows, results)
-        self.agreement = str(agreed or "")
+        self.agreement = str(judge_agreement(self.task, self.rows, results) or "")
 
     def row(self, result: RowResult) -> None:
         """One row is done."""
-        self.progress.advance(self.task)
+        self.progress.advance(self.bar)
 
 
 def figures(found: Figures) -> dict[str, Any]:
@@ -153,7 +145,9 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     low, high = found.interval or (0.0, 0.0)
     score = "none" if found.mean is None else f"{found.mean:.3f}"
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_row(view.judge.name, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})")
+    table.add_row(
+        view.task.metric.name, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})"
+    )
     if view.agreement:
         table.add_row("judge", view.agreement)
     table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))

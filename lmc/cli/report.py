@@ -6,13 +6,16 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmc.cli.runs import find_run
 from lmc.cli.terminal import FILE
 from lmc.frozen import frozen
+
+if TYPE_CHECKING:
+    from lmc.optimizers.compilation.run_folder import RunFolder
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 720, 300, 48, 36  # of the chart, in pixels
 MOST_ROWS = 400  # of the table of wins and losses
@@ -26,27 +29,19 @@ def command(run: Path, out: Path | None) -> None:
     from lmc.files import write_atomically
 
     folder = find_run(run)
-    out = out or folder / "report.html"
+    out = out or folder.report
     write_atomically(out, page(folder).encode())
     click.echo(f"wrote {out}")
 
 
-def page(folder: Path) -> str:
+def page(folder: RunFolder) -> str:
     """The page of a run. Raises: LmcError[no-run]."""
     from importlib.resources import files
 
     from jinja2 import Environment, StrictUndefined
 
-    from lmc.optimizers.compilation.history import (
-        HISTORY,
-        ROWS,
-        read_lines,
-        read_outcome,
-        read_record,
-    )
-
-    record, outcome = read_record(folder), read_outcome(folder)
-    events, rows = read_lines(folder / HISTORY), read_lines(folder / ROWS)
+    record, outcome = folder.record(), folder.outcome()
+    events, rows = folder.history(), folder.rows()
     text = files("lmc.cli").joinpath("report.html.jinja").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, default=str)

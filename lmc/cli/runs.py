@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmc.cli.terminal import FILE, console
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
+
+if TYPE_CHECKING:
+    from lmc.optimizers.compilation.run_folder import RunFolder
 
 
 @click.group("runs", invoke_without_command=True)
@@ -27,7 +29,9 @@ def command(ctx: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_runs(*, as_json: bool = False) -> None:
     """List the runs, the latest first."""
-    found = [_summary(folder) for folder in _folders()]
+    from lmc.optimizers.compilation.run_folder import kept_runs
+
+    found = [_summary(folder) for folder in kept_runs()]
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -60,69 +64,51 @@ def _cells(run: Mapping[str, Any]) -> tuple[str, ...]:
 def resume(ctx: click.Context, run: Path) -> None:
     """Go on with a run that was stopped or killed, with the options it was begun with."""
     from lmc.cli.compile import improve_and_print
-    from lmc.optimizers.compilation.history import read_record
 
     folder = find_run(run)
-    call = read_record(folder).get("call")
+    call = folder.record().get("call")
     if not call:
-        message = f"{folder} does not say how it was begun"
+        message = f"{folder.path} does not say how it was begun"
         help = "it was begun from Python, or with values that cannot be written down"
-        raise LmcError(error("no-run", message, help=f"{help}; make the same call again"))
-    improve_and_print(**call, run_dir=folder)
+        raise LmcError.of("no-run", message, help=f"{help}; make the same call again")
+    improve_and_print(call.pop("program"), **call, run_dir=folder.path)
 
 
 @command.command("delete")
 @click.argument("runs", type=FILE, nargs=-1, required=True)
 def delete(runs: tuple[Path, ...]) -> None:
     """Delete runs with the answers they keep; artifacts stay."""
-    from lmc.optimizers.compilation.journal import Journal
-
     for run in runs:
         folder = find_run(run)
-        Journal.require_free(folder)
-        shutil.rmtree(folder)
-        click.echo(f"deleted {folder}")
+        folder.delete()
+        click.echo(f"deleted {folder.path}")
 
 
-def find_run(run: Path) -> Path:
-    """The folder of a run: itself, or by its name or the beginning of it. Raises: LmcError."""
-    if (run / "run.json").exists():
-        return run
-    names = [folder.name for folder in _folders()]
-    fitting = [name for name in names if name.startswith(str(run))]
+def find_run(run: Path) -> RunFolder:
+    """The run in a folder, or of a name or the beginning of one. Raises: LmcError[no-run]."""
+    from lmc.optimizers.compilation.run_folder import RunFolder, kept_runs
+
+    if RunFolder(run).holds_run:
+        return RunFolder(run)
+    kept = {folder.name: folder for folder in kept_runs()}
+    fitting = [name for name in kept if name.startswith(str(run))]
     if len(fitting) == 1:
-        return _home() / fitting[0]
+        return kept[fitting[0]]
     if fitting:
         message = f"`{run}` is the beginning of {len(fitting)} runs: {', '.join(fitting)}"
-        raise LmcError(error("no-run", message, help="write more of the name"))
-    near = did_you_mean(str(run), names)
-    help = f"did you mean `{near}`?" if near else "`lmc runs` lists them"
-    raise LmcError(error("no-run", f"there is no run `{run}`", help=help))
+        raise LmcError.of("no-run", message, help="write more of the name")
+    help = suggestion(str(run), kept, "`lmc runs` lists them")
+    raise LmcError.of("no-run", f"there is no run `{run}`", help=help)
 
 
-def _home() -> Path:
-    from lmc.optimizers.compilation.journal import RUNS_DIR
-
-    return RUNS_DIR
-
-
-def _folders() -> Iterator[Path]:
-    """The folders of the runs, the latest first."""
-    found = [record.parent for record in _home().glob("*/run.json")]
-    yield from sorted(found, key=lambda f: -(f / "run.json").stat().st_mtime)
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    from lmc.optimizers.compilation.history import read_outcome, read_record
-    from lmc.optimizers.compilation.journal import Journal
-
-    record, outcome = read_record(folder), read_outcome(folder)
+def _summary(folder: RunFolder) -> dict[str, Any]:
+    record, outcome = folder.record(), folder.outcome()
     identity: Mapping[str, Any] = record.get("identity", {})
     test = outcome.get("manifest", {}).get("test")
     state = record.get("state", "?")
-    if state == "running" and Journal.is_free(folder):
+    if state == "running" and folder.is_free:
         state = "killed"
-    last = time.strftime("%m-%d %H:%M", time.localtime((folder / "run.json").stat().st_mtime))
+    last = time.strftime("%m-%d %H:%M", time.localtime(folder.changed_s))
     return {
         "name": folder.name,
         "state": state,

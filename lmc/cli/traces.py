@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,7 +62,8 @@ def list_jobs(store: str | None, as_json: bool) -> None:
 
     from lmc.traces.store import TraceStore
 
-    jobs = TraceStore(store).jobs()
+    with closing(TraceStore(store)) as opened:
+        jobs = opened.jobs()
     if as_json:
         click.echo(json.dumps([asdict(job) for job in jobs], indent=2, ensure_ascii=False))
         return
@@ -132,7 +134,8 @@ def remove(job: str, store: str | None) -> None:
     from lmc.optimizers.compilation.recording import forget
     from lmc.traces.store import TraceStore
 
-    click.echo(f"{count(forget(TraceStore(store), job), 'run')} removed")
+    with closing(TraceStore(store)) as opened:
+        click.echo(f"{count(forget(opened, job), 'run')} removed")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +145,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _runs(*, store: str | None = None, **where: Any) -> Iterator[Run]:
     from lmc.traces.store import Filter, TraceStore
 
-    return TraceStore(store).runs(Filter(**where))
+    with closing(TraceStore(store)) as opened:
+        yield from opened.runs(Filter(**where))
 
 
 def _lines(

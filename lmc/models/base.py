@@ -127,11 +127,13 @@ class Price:
 class Backend(Protocol):
     """One endpoint or engine. Coroutines run on lmc's own event loop only."""
 
-    endpoint: (
-        str  # identifies the server or engine in cache keys: two endpoints never share answers
-    )
     capabilities: Capabilities
     price: Price | None  # None: not known here
+
+    @property
+    def endpoint(self) -> str:
+        """Identifies the server or engine in cache keys: two endpoints never share answers."""
+        ...
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """`request.n` answers, in order of sample index. Raises: ModelFailure.

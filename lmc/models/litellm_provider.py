@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, did_you_mean
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
 
@@ -148,12 +148,10 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
     base_url = settings.get("base_url")
     missing = _missing_keys(litellm, model, key_env, base_url)
     if missing:
-        raise LmcError(
-            error(
-                "missing-key",
-                f"model `{model}` needs a key: {' and '.join(missing)} not set",
-                help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
-            )
+        raise LmcError.of(
+            "missing-key",
+            f"model `{model}` needs a key: {' and '.join(missing)} not set",
+            help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
         )
     return kind(litellm, model, base_url=base_url, key_env=key_env)
 
@@ -164,12 +162,10 @@ def refuse_bad_version(installed: str) -> None:
     if numbers >= _FLOOR:
         return
     known = "a malicious release" if installed in _MALICIOUS else "a release with known holes"
-    raise LmcError(
-        error(
-            "missing-extra",
-            f"litellm {installed} is {known} and is not imported",
-            help='pip install -U "lmc-lang[litellm]"',
-        )
+    raise LmcError.of(
+        "missing-extra",
+        f"litellm {installed} is {known} and is not imported",
+        help='pip install -U "lmc-lang[litellm]"',
     )
 
 
@@ -195,7 +191,7 @@ def _known_provider(litellm: Any, model: str) -> None:
         near = did_you_mean(provider, [*providers, "hf", "openai", "hosted_vllm", "ollama"])
         help = f"did you mean `{near}/`?" if near else "`lmc models` lists the providers"
         message = f"there is no provider for model `{model}`"
-        raise LmcError(error("unknown-model", message, help=help)) from None
+        raise LmcError.of("unknown-model", message, help=help) from None
 
 
 def _missing_keys(litellm: Any, model: str, key_env: str | None, base_url: str | None) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models import quick_json
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.event_stream import EventStream, Listener
@@ -213,12 +213,10 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """
     url = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
     if not url:
-        raise LmcError(
-            error(
-                "missing-base-url",
-                f"the address of the server for model `{model}` is not known",
-                help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
-            )
+        raise LmcError.of(
+            "missing-base-url",
+            f"the address of the server for model `{model}` is not known",
+            help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
     return _open(str(url), settings, "HOSTED_VLLM_API_KEY")
 
@@ -227,12 +225,10 @@ def _open(url: str, settings: Mapping[str, Any], usual_key_env: str) -> OpenAICo
     named_key = settings.get("api_key_env")
     backend = OpenAICompatible(url, key_env=str(named_key or usual_key_env))
     if (backend.official or named_key) and not os.environ.get(backend.key_env):
-        raise LmcError(
-            error(
-                "missing-key",
-                f"{backend.endpoint} needs a key, and {backend.key_env} is not set",
-                help=f"export {backend.key_env}=…, or name another variable with `api_key_env`",
-            )
+        raise LmcError.of(
+            "missing-key",
+            f"{backend.endpoint} needs a key, and {backend.key_env} is not set",
+            help=f"export {backend.key_env}=…, or name another variable with `api_key_env`",
         )
     return backend
 

@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
 
@@ -42,7 +43,18 @@ class Recorded:
         self.endpoint = f"recorded:{path}"
         given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
         self.capabilities = replace(given, cacheable=False)
-        self._entries = _read(path, must_exist=inner is None)
+
+    def open(self) -> Recorded:
+        """Read the file now rather than at the first request.
+
+        Raises: LmcError[unknown-model, recording-invalid].
+        """
+        _ = self._entries
+        return self
+
+    @cached_property
+    def _entries(self) -> dict[str, _Entry]:
+        return _read(self.path, must_exist=self._inner is None)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""
@@ -110,7 +122,7 @@ def _difference(prompt: str, near: str) -> str:
 def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
     if not path.exists():
         if must_exist:
-            raise LmcError(error("unknown-model", f"there is no recording {path}"))
+            raise LmcError.of("unknown-model", f"there is no recording {path}")
         return {}
     lines = path.read_text("utf-8").splitlines()
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -125,4 +137,4 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         return data["request"], _Entry(data["prompt"], Answer(**answer))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         place = f"{path}:{number}"
-        raise LmcError(error("recording-invalid", f"{place} is no recorded answer: {e}")) from None
+        raise LmcError.of("recording-invalid", f"{place} is no recorded answer: {e}") from None

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
 from lmc.models.recorded import Recorded
@@ -56,12 +56,10 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
     provider = provider_of(name)
     model = name.removeprefix(provider.prefix)
     if provider.extra and not provider.installed:
-        raise LmcError(
-            error(
-                "missing-extra",
-                f"model `{name}` needs {' and '.join(provider.packages)}",
-                help=f'pip install "lmc-lang[{provider.extra}]"',
-            )
+        raise LmcError.of(
+            "missing-extra",
+            f"model `{name}` needs {' and '.join(provider.packages)}",
+            help=f'pip install "lmc-lang[{provider.extra}]"',
         )
     return provider.open(model, settings), model
 
@@ -91,12 +89,12 @@ def provider_of(name: str) -> Provider:
     prefix, slash, _ = name.partition("/")
     if not slash:
         help = f"write provider and name, as in `openai/{name}`"
-        raise LmcError(error("unknown-model", f"there is no model `{name}`", help=help))
+        raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
     known = [p.partition("/")[0] for p in _providers]
     near = did_you_mean(prefix, known)
     if near and not _LITELLM.installed:
         help = f"did you mean `{near}/`?"
-        raise LmcError(error("unknown-model", f"there is no provider `{prefix}`", help=help))
+        raise LmcError.of("unknown-model", f"there is no provider `{prefix}`", help=help)
     return _LITELLM
 
 
@@ -123,9 +121,9 @@ def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
     """`recorded/<file>` replays; `recorded/<file>?from=<model>` asks that model and adds to it."""
     file, _, source = model.partition("?from=")
     if not source:
-        return Recorded(_path(file, settings), model=file)
+        return Recorded(_path(file, settings), model=file).open()
     inner, inner_model = open_backend(source, settings)
-    return Recorded(_path(file, settings), inner, inner_model)
+    return Recorded(_path(file, settings), inner, inner_model).open()
 
 
 def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -140,17 +138,17 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
 
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
-        raise LmcError(error("unknown-model", f"there is no model `lmc/{model}`", help=help))
+        raise LmcError.of("unknown-model", f"there is no model `lmc/{model}`", help=help)
     return open_transformers(str(MODEL_DIR), settings)
 
 
 def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
     """With a base URL a server, without one the engine in this process, where it is installed."""
-    from lmc.models.vllm_local import installed, open_vllm
-
     served = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
-    if served or not installed():
+    if served or find_spec("vllm") is None:
         return _open_http("vllm")(model, settings)
+    from lmc.models.vllm_local import open_vllm  # with torch, which a server does not need
+
     return open_vllm(model, settings)
 
 

@@ -10,12 +10,12 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.engine.worker import Job, SteppedEngine, Worker
 
@@ -35,10 +35,10 @@ class Transformers:
     """
 
     price: Price | None = Price(0.0, 0.0)
+    kind = "transformers"
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.endpoint = f"transformers:{_fingerprint(source)}"
         self.capabilities = Capabilities(
             json_schema=find_spec("llguidance") is not None,
             logprobs=True,
@@ -48,6 +48,11 @@ class Transformers:
             local=True,
         )
         self._worker: Worker | None = None
+
+    @cached_property
+    def endpoint(self) -> str:
+        """Identifies the weights; they are looked at when this is first asked."""
+        return f"{self.kind}:{_fingerprint(self.source)}"
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer together with what else is asked at this moment. Raises: ModelFailure."""
@@ -89,7 +94,7 @@ def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
         message = f"there is no model in the folder {model}"
         help = "a model is a folder with config.json, safetensors and a tokenizer"
-        raise LmcError(error("unknown-model", message, help=help))
+        raise LmcError.of("unknown-model", message, help=help)
     return Transformers(model)
 
 

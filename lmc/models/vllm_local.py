@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
@@ -28,11 +27,6 @@ _CPU_BLOCK = 32  # tokens: prefixes shorter than a block are never reused, and t
 _CPU_CACHE_GIB = "1"
 
 
-def installed() -> bool:
-    """Whether vLLM can be imported."""
-    return find_spec("vllm") is not None
-
-
 def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
     """A folder, looked up as for `hf/`, or a hub name. Raises: LmcError[unknown-model]."""
     return Vllm(open_transformers(model, settings).source)
@@ -41,9 +35,10 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
 class Vllm(Transformers):
     """A causal language model run by vLLM, behind the same thread and queue as `hf/`."""
 
+    kind = "vllm"
+
     def __init__(self, source: str) -> None:
         super().__init__(source)
-        self.endpoint = self.endpoint.replace("transformers:", "vllm:", 1)
         self.capabilities = Capabilities(
             json_schema=True,
             logprobs=True,

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
-from lmc.measure.metrics import Metric, resolve_metric
+from lmc.measure.metrics import resolve_metric
 from lmc.measure.results import read_results
 from lmc.tasks.loop import run_sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmc.ir.graph import Graph
     from lmc.measure.rows import Rows
-    from lmc.program.program import Program
+    from lmc.program.task import Task
 
 PASSING = 0.5  # a score from which on a judge, or a label, counts as a yes
 
@@ -38,19 +37,18 @@ class Agreement:
         return f"agrees with the labels on {100 * self.share:.0f} % of {self.rows} rows{kappa}"
 
 
-def judge_agreement(
-    program: Program, target: Graph, metric: Metric, rows: Rows, results: Path
-) -> Agreement | None:
+def judge_agreement(task: Task, rows: Rows, results: Path) -> Agreement | None:
     """Compare a metric that asks a model with exact labels; None where there is nothing to compare.
 
     `results` is the file with a line for each of the rows, in their order; results without a score
     are left out.
     """
-    if metric.name not in program.graph.graphs or not program.executor.models(metric.name):
+    program, judge = task.program, task.metric.name
+    if judge not in program.graph.graphs or not program.executor.models(judge):
         return None
     try:
         columns = tuple(next(iter(rows)).values)
-        labels = resolve_metric("accuracy", program.graph, target, columns)
+        labels = resolve_metric("accuracy", program.graph, task.graph, columns)
     except LmcError:
         return None
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
-from lmc.models.base import Backend
+from lmc.options import takes
+from lmc.program.options import LoadOptions, ModelOptions
 from lmc.program.prompting import Mirror, first_prompt
 from lmc.prompts.spec import Message
 from lmc.requests.cache import Cache
@@ -31,32 +33,48 @@ if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
 
 BATCH_IN_FLIGHT = 256
-Backends = Backend | Mapping[str, Backend]
 
 
-def load(
-    path: str | Path,
-    *,
-    model: str | None = None,
-    cache: bool | str | Path = True,
-    backend: Backends | None = None,
-    speculate: int = 0,
-) -> Program:
+@takes(LoadOptions)
+def load(path: str | Path, options: LoadOptions) -> Program:
     """Load a program (`.lmp`) or a compiled artifact (`.lmpc`); nothing of it is run.
 
-    `model` takes the place of every model of the program. `cache` False keeps no answers on disk, a
-    path keeps them there. `backend` answers instead of the models: of all, or by name. `speculate`
-    is how many calls may be under way at once before it is known that they are wanted.
-    Raises: LmcError with everything that is wrong with the program.
+    Its options are the fields of `LoadOptions`. Raises: LmcError with everything that is wrong with
+    the program.
     """
+    return _load(path, options)
+
+
+def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
-    options: dict[str, Any] = {"model": model, "cache": cache, "backend": backend}
-    options["speculate"] = speculate
+    base_dir = path.resolve().parent
     if path.suffix == ".lmpc":
-        return _load_artifact(path, options)
+        from lmc.program.artifact import Artifact
+
+        artifact = Artifact.read(path)
+        return Program(artifact.graph, options, parameters=artifact.parameters, base_dir=base_dir)
     checked = check_file(path)
-    graph = lower_checked(checked)
-    return Program(graph, checked=checked, base_dir=path.resolve().parent, **options)
+    return Program(lower_checked(checked), options, checked=checked, base_dir=base_dir)
+
+
+def open_program(
+    program: Program | str | Path, options: ModelOptions, speculate: int = 0
+) -> Program:
+    """A loaded program as it is, or one that is loaded with these options.
+
+    Raises: LmcError[already-loaded] for an option that a loaded program can no longer take.
+    """
+    given = LoadOptions(
+        model=options.model, cache=options.cache, backend=options.backend, speculate=speculate
+    )
+    if not isinstance(program, Program):
+        return _load(program, given)
+    defaults = LoadOptions()
+    for name in (field.name for field in fields(given)):
+        if getattr(given, name) != getattr(defaults, name):
+            message = f"`{name}` has no effect on a program that is already loaded"
+            raise LmcError.of("already-loaded", message, help=f"give `{name}` to `lmc.load`")
+    return program
 
 
 def check_file(path: str | Path) -> CheckedProgram:
@@ -97,19 +115,15 @@ class Program:
     def __init__(
         self,
         graph: ProgramGraph,
+        options: LoadOptions | None = None,
         *,
         parameters: Parameters | None = None,
         checked: CheckedProgram | None = None,
         base_dir: Path | None = None,
-        model: str | None = None,
-        cache: bool | str | Path = True,
-        backend: Backends | None = None,
-        speculate: int = 0,
     ) -> None:
         self.graph, self.checked, self.base_dir = graph, checked, base_dir
+        self.options = options or LoadOptions()
         self.parameters = parameters or Parameters()
-        self.model, self._cache, self._backend = model, cache, backend
-        self.speculate = speculate
 
     def __getattr__(self, name: str) -> Callee:
         if name.startswith("_") or name not in self.graph.exports:
@@ -119,11 +133,6 @@ class Program:
     def __getitem__(self, name: str) -> Callee:
         return Callee(self, self.executor.graph(name))
 
-    @property
-    def backend(self) -> Backends | None:
-        """What answers in the place of the models it declares, where that was given."""
-        return self._backend
-
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.graph.exports]
 
@@ -131,7 +140,7 @@ class Program:
         """A module or pipeline by name; None is `main`, else the last one of the file."""
         name = name or self.graph.main
         if name is None:
-            raise LmcError(error("nothing-to-run", "the program has no module or pipeline"))
+            raise LmcError.of("nothing-to-run", "the program has no module or pipeline")
         return self[name]
 
     @cached_property
@@ -166,22 +175,23 @@ class Program:
             self.graph,
             pool,
             self.parameters,
-            model=self.model,
+            model=self.options.model,
             base_dir=self.base_dir,
-            speculate=self.speculate,
+            speculate=self.options.speculate,
         )
 
     def open_pool(self, **more: Any) -> ModelPool:
         """A pool of the program's models; `more` goes to `ModelPool`, such as a budget."""
-        backend = self._backend
+        backend = self.options.backend
         backends = {ANY_MODEL: backend} if hasattr(backend, "generate") else backend
         options = {"cache": self._open_cache(), "backends": backends, "base_dir": self.base_dir}
         return ModelPool(self.graph.models, self.graph.default, **(options | more))
 
     def _open_cache(self) -> Cache | None:
-        if self._cache is False:
+        cache = self.options.cache
+        if cache is False:
             return None
-        return Cache(None if self._cache is True else Path(self._cache))
+        return Cache(None if cache is True else Path(cache))
 
 
 class Callee:
@@ -216,7 +226,7 @@ class Callee:
         """
         if not isinstance(self.graph.result, StrType):
             message = f"streaming of `{self.graph.result}` is not supported yet; only of `str`"
-            raise LmcError(error("not-supported", message, self.graph.span))
+            raise LmcError.of("not-supported", message, self.graph.span)
         bound = self._bind(args, inputs)
 
         async def start(hear: Callable[[str], None]) -> str:
@@ -275,11 +285,11 @@ class Callee:
         graph = self.graph
         if len(args) > len(graph.inputs):
             message = f"`{graph.name}` takes {len(graph.inputs)} inputs, not {len(args)}"
-            raise LmcError(error("too-many-inputs", message, graph.span))
+            raise LmcError.of("too-many-inputs", message, graph.span)
         given = {port.name: value for port, value in zip(graph.inputs, args)}
         if twice := given.keys() & inputs.keys():
             message = f"`{graph.name}` got its input `{min(twice)}` twice"
-            raise LmcError(error("duplicate-input", message, graph.span))
+            raise LmcError.of("duplicate-input", message, graph.span)
         given |= inputs
         bind_inputs(graph, given)
         return {p.name: self._value(p, given[p.name]) for p in graph.inputs if p.name in given}
@@ -289,12 +299,4 @@ class Callee:
             return to_json(port.type, value)
         except InvalidValue as problem:
             message = f"`{self.graph.name}`: the input `{port.name}` is no `{port.type}`: {problem}"
-            raise LmcError(error("invalid-input", message, self.graph.span)) from None
-
-
-def _load_artifact(path: Path, options: dict[str, Any]) -> Program:
-    from lmc.program.artifact import Artifact
-
-    artifact = Artifact.read(path)
-    base_dir = path.resolve().parent
-    return Program(artifact.graph, parameters=artifact.parameters, base_dir=base_dir, **options)
+            raise LmcError.of("invalid-input", message, self.graph.span) from None

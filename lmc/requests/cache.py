@@ -234,6 +234,9 @@ class Cache:
         return db
 
     def _give_up(self, cause: Exception) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):  # why it is given up may keep it from closing
+                self._db.close()
         self._db = None
         self.problem = warning(
             "cache-unusable",

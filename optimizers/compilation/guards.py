@@ -10,20 +10,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
 from lmc.measure.evaluate import RowResult
 from lmc.optimizers.candidates.gate import GATE_LEVEL, compare, signed
 from lmc.optimizers.candidates.trials import Trials
-from lmc.program.measuring import find_data, find_metric
+from lmc.program.task import Task, find_data, find_metric
 
 if TYPE_CHECKING:
-    from lmc.check.program import OptimizeDef
-    from lmc.ir.graph import Graph
     from lmc.measure.metrics import Metric
     from lmc.measure.rows import Row
-    from lmc.program.measuring import Data
-    from lmc.program.program import Program
     from lmc.runtime.executor import Executor
     from lmc.runtime.parameters import Parameters
 
@@ -37,37 +33,27 @@ class Guard:
     rows: tuple[Row, ...] = ()
 
 
-def find_guards(
-    program: Program,
-    graph: Graph,
-    names: Sequence[str],
-    declared: OptimizeDef | None,
-    data: Data,
-    seed: int,
-) -> tuple[Guard, ...]:
+def find_guards(task: Task, names: Sequence[str]) -> tuple[Guard, ...]:
     """The metrics and datasets of these names. Raises: LmcError[unknown-guard, row-mismatch]."""
-    return tuple(_find(program, graph, name, declared, data, seed) for name in names)
+    return tuple(_find(task, name) for name in names)
 
 
-def _find(
-    program: Program, graph: Graph, name: str, declared: OptimizeDef | None, data: Data, seed: int
-) -> Guard:
-    datasets = program.checked.datasets if program.checked else {}
-    if name not in datasets:
+def _find(task: Task, name: str) -> Guard:
+    target, data = task.target, task.data
+    if name not in target.datasets:
         try:
-            return Guard(name, metric=find_metric(program, graph, name, declared, data))
+            return Guard(name, metric=find_metric(target, data, name))
         except LmcError as problem:
             if problem.diagnostics[0].code != "unknown-metric":
                 raise
-            near = did_you_mean(name, [*datasets, *program.graph.metrics])
-            help = f"did you mean `{near}`?" if near else None
-            message = f"the guard `{name}` is no metric and no dataset"
-            raise LmcError(error("unknown-guard", message, help=help)) from None
-    other = find_data(program, graph, name, declared, seed)
+            help = suggestion(name, [*target.datasets, *task.program.graph.metrics])
+            message = f"the guard `{name}` is neither a metric nor a dataset"
+            raise LmcError.of("unknown-guard", message, help=help) from None
+    other = find_data(target, name, task.seed)
     if set(other.columns) != set(data.columns):
         have, need = ", ".join(other.columns), ", ".join(data.columns)
         message = f"the rows of the guard `{name}` have {have}; the metric needs {need}"
-        raise LmcError(error("row-mismatch", message))
+        raise LmcError.of("row-mismatch", message)
     return Guard(name, rows=tuple(other.part("dev" if other.declared_parts else "all")))
 
 

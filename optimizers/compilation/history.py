@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
 from lmc.optimizers import events
 from lmc.requests.usage import Usage
 
 if TYPE_CHECKING:
     from lmc.measure.evaluate import RowResult
     from lmc.measure.rows import Row
+    from lmc.optimizers.compilation.run_folder import RunFolder
 
-HISTORY, ROWS, OUTCOME = "history.jsonl", "rows.jsonl", "outcome.json"
 _KEPT = {
     events.RunStarted: "started",
     events.CandidateScored: "candidate",
@@ -30,15 +28,18 @@ _KEPT = {
 class History:
     """Writes events as they come; a run that starts again writes the same ones once more."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
         self.by_module: dict[str, Usage] = {}
-        self._file = (folder / HISTORY).open("w", encoding="utf-8")
+        self._file: IO[str] | None = None
+
+    def begin(self, folder: RunFolder) -> None:
+        """Open the file, and empty it."""
+        self._file = folder.open_history()
 
     def hear(self, event: events.Event) -> None:
         """Write down an event, if it is one that tells the story."""
         kind = _KEPT.get(type(event))
-        if kind is None:
+        if kind is None or self._file is None:
             return
         line: dict[str, Any] = {"event": kind}
         for name in event.__dataclass_fields__:
@@ -58,7 +59,8 @@ class History:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def rows_text(rows: Sequence[Row], before: Sequence[RowResult], after: Sequence[RowResult]) -> str:
@@ -77,37 +79,3 @@ def rows_text(rows: Sequence[Row], before: Sequence[RowResult], after: Sequence[
 def _outcome(result: RowResult) -> dict[str, Any]:
     used = {"calls": result.usage.calls, "tokens": result.usage.tokens}
     return {"score": result.value, "pred": result.pred, "error": result.error, **used}
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of one of these files; a line that was cut off by a kill is left out."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError:
-        return []
-    found = []
-    for line in text.splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
-def read_record(folder: Path) -> Mapping[str, Any]:
-    """What a run's folder says of it. Raises: LmcError[no-run]."""
-    try:
-        record: dict[str, Any] = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        message = f"{folder} holds no run"
-        raise LmcError(error("no-run", message, help="`lmc runs` lists them")) from None
-    return record
-
-
-def read_outcome(folder: Path) -> dict[str, Any]:
-    """The outcome of a run that came to its end, else nothing."""
-    try:
-        found: dict[str, Any] = json.loads((folder / OUTCOME).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found

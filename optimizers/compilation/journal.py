@@ -1,4 +1,4 @@
-"""The folder of one improvement run: what was asked is answered from here when it starts again.
+"""The journal of one improvement run: what was asked is answered from it when it starts again.
 
 A run repeats its decisions from its seed, its data and the model's answers. So all it must not lose
 is the answers: every one is kept here before it is used, whatever the program says of caching. A
@@ -8,22 +8,18 @@ killed run that is started again therefore pays for nothing twice, and ends as i
 from __future__ import annotations
 
 import asyncio
-import json
-import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
-from lmc.files import write_atomically
+from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Request
+from lmc.optimizers.compilation.run_folder import RunFolder
 from lmc.requests.budget import Budget
 from lmc.requests.cache import Cache
 from lmc.requests.pool import ModelPool
-
-RUNS_DIR = Path(".lmc/runs")
-_RECORD = "run.json"
 
 
 class RunStore(Cache):
@@ -90,43 +86,42 @@ class JournaledPool(ModelPool):
 
 
 class Journal:
-    """One run's folder: its identity, its state, its answers, and a lock on all of it.
+    """How far a run is, written down in its folder; the answers of an earlier start are kept.
 
     `identity` is all that decides the outcome; the folder of another run is not taken over. `call`
-    is how the run was begun, where that can be written down.
+    is how the run was begun, where that can be written down. Nothing of an earlier start is touched
+    before `begin`.
     """
 
     def __init__(
-        self, folder: Path, identity: Mapping[str, Any], call: Mapping[str, Any] | None = None
+        self,
+        folder: RunFolder,
+        identity: Mapping[str, Any],
+        call: Mapping[str, Any] | None = None,
+        *,
+        resume: bool = True,
     ) -> None:
         self.folder, self.identity, self.call = folder, dict(identity), call
         self.resumed, self.earlier_s = False, 0.0
+        self._resume = resume
         self._started_s = time.monotonic()
-        self._lock: sqlite3.Connection | None = None
 
-    def open(self, *, resume: bool = True) -> None:
-        """Take the folder. Raises: LmcError[run-in-use, cannot-write, other-run]."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.folder / "lock")
-        except OSError as problem:
-            reason = problem.strerror or str(problem)
-            raise LmcError(error("cannot-write", f"cannot write {self.folder}: {reason}")) from None
-        record = self._read()
-        if record is not None and record.get("identity") != self.identity:
-            self.close()
-            message = f"{self.folder} belongs to a run with other options"
-            raise LmcError(error("other-run", message, help="give another --run-dir"))
-        if record is not None and resume:
-            self.resumed, self.earlier_s = True, float(record.get("elapsed_s", 0.0))
-        elif record is not None:
-            self._forget()
+    @contextmanager
+    def taken(self) -> Iterator[Journal]:
+        """Hold the folder, and find out whether it holds an earlier start of the same run.
+
+        Raises: LmcError[run-in-use, cannot-write, other-run].
+        """
+        with self.folder.locked():
+            if self.folder.holds_run:
+                self._take_over(self.folder.record())
+            yield self
+
+    def begin(self) -> None:
+        """All is checked: forget an earlier start that is not resumed, and mark this one."""
+        if not self.resumed:
+            self.folder.forget_responses()
         self.save("running")
-
-    @property
-    def responses(self) -> Path:
-        """Where the answers are."""
-        return self.folder / "responses.db"
 
     @property
     def elapsed_s(self) -> float:
@@ -136,53 +131,11 @@ class Journal:
     def save(self, state: str, **more: Any) -> None:
         """Write down how far the run is."""
         told = {"identity": self.identity, "call": self.call, "state": state}
-        record = {**told, "elapsed_s": self.elapsed_s, **more}
-        text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True)
-        write_atomically(self.folder / _RECORD, text.encode() + b"\n")
+        self.folder.write_record({**told, "elapsed_s": self.elapsed_s, **more})
 
-    def write(self, name: str, text: str) -> None:
-        """Leave something for a person to read."""
-        write_atomically(self.folder / name, text.encode())
-
-    @staticmethod
-    def require_free(folder: Path) -> None:
-        """Raises: LmcError[run-in-use] while a process is at work on a run."""
-        _lock(folder / "lock").close()
-
-    @staticmethod
-    def is_free(folder: Path) -> bool:
-        """Whether no process is at work on a run."""
-        try:
-            Journal.require_free(folder)
-        except LmcError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Let the folder go."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            record = json.loads((self.folder / _RECORD).read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) else None
-
-    def _forget(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.responses}{suffix}").unlink(missing_ok=True)
-
-
-def _lock(path: Path) -> sqlite3.Connection:
-    """An exclusive lock that ends with the process, however that ends. SQLite has it everywhere."""
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        connection.close()
-        message = f"another process is at work on this run ({path.parent})"
-        raise LmcError(error("run-in-use", message, help="wait for it, or stop it")) from None
-    return connection
+    def _take_over(self, record: Mapping[str, Any]) -> None:
+        if record.get("identity") != self.identity:
+            message = f"{self.folder.path} belongs to a run with other options"
+            raise LmcError.of("other-run", message, help="give another --run-dir")
+        if self._resume:
+            self.resumed, self.earlier_s = True, float(record.get("elapsed_s", 0.0))

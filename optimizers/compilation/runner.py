@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from lmc.optimizers.assistant.ask import Assistant, Keep
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
 from lmc.optimizers.assistant.preference import Preference
-from lmc.optimizers.base import REGISTRY
 from lmc.optimizers.candidates.trials import PLAIN, Mode, is_artifact
+from lmc.optimizers.compilation.catalog import BY_NAME
+from lmc.optimizers.compilation.job import CompileJob, FixedMetric
 from lmc.optimizers.compilation.journal import Journal, JournaledPool, RunStore
-from lmc.optimizers.compilation.task import FixedMetric, Task
 from lmc.requests.budget import Budget
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
@@ -27,20 +27,22 @@ class Runner:
     that teach run within the same budget.
     """
 
-    def __init__(self, task: Task, journal: Journal, minutes: float | None, keep: Keep) -> None:
-        self.task, self._keep = task, keep
-        self.budget = Budget.within(task.budget, minutes=minutes)
-        ordinary = task.program.open_pool()
-        self.store = RunStore(journal.responses, ordinary.cache)
+    def __init__(
+        self, job: CompileJob, journal: Journal, minutes: float | None, keep: Keep
+    ) -> None:
+        self.job, self._keep = job, keep
+        self.budget = Budget.within(job.budget, minutes=minutes)
+        ordinary = job.program.open_pool()
+        self.store = RunStore(journal.folder.responses, ordinary.cache)
         self.pool = JournaledPool.like(ordinary, self.store, self.budget)
         self._teachers: dict[str, tuple[Program, JournaledPool]] = {}
-        judge = task.program.open_executor(self.pool)
-        metric = self._preference(judge) if task.metric.name == PREFERENCE else task.metric
+        judge = job.program.open_executor(self.pool)
+        metric = self._preference(judge) if job.task.metric.name == PREFERENCE else job.task.metric
         self.metric = FixedMetric(metric, judge)
 
     def open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
         """What runs the program with these parameters, or the artifact that teaches."""
-        program, pool, model = self.task.program, self.pool, mode.model or self.task.model
+        program, pool, model = self.job.program, self.pool, mode.model or self.job.model
         if is_artifact(mode.model):
             program, pool = self._teacher(str(mode.model))
             parameters, model = program.parameters, None
@@ -60,7 +62,7 @@ class Runner:
 
     def model_names(self) -> tuple[str, ...]:
         """Full names of the models that a run of the target or a teacher may ask."""
-        asked = [*self.metric.judge.models(self.task.target), *self._teacher_models()]
+        asked = [*self.metric.judge.models(self.job.target), *self._teacher_models()]
         return tuple(self.pool.full_name(self.pool.bind(name).name) for name in asked)
 
     def preflight(self) -> Iterator[str]:
@@ -68,17 +70,17 @@ class Runner:
 
         Raises: LmcError with all that is missing.
         """
-        task, judge = self.task, self.metric.judge
-        judged_by_model = task.metric.name in task.program.graph.graphs
-        found = [*judge.preflight(task.target), *self.pool.preflight(self._teacher_models())]
+        job, judge = self.job, self.metric.judge
+        judged_by_model = job.task.metric.name in job.program.graph.graphs
+        found = [*judge.preflight(job.target), *self.pool.preflight(self._teacher_models())]
         for teacher in filter(is_artifact, self._named("teacher")):
-            executor = self.open_executor(task.program.parameters, Mode(teacher))
-            found += executor.preflight(task.target)
+            executor = self.open_executor(job.program.parameters, Mode(teacher))
+            found += executor.preflight(job.target)
         if judged_by_model:
-            found += judge.preflight(task.metric.name)
-        for step in task.steps:
-            if check := REGISTRY[step.name].check:
-                check(self.open_executor(task.program.parameters), task.target, step.kwargs)
+            found += judge.preflight(job.task.metric.name)
+        for step in job.steps:
+            if check := BY_NAME[step.name].check:
+                check(self.open_executor(job.program.parameters), job.target, step.kwargs)
         yield from dict.fromkeys(warning.message for warning in found)
         if judged_by_model:
             yield from self._own_judge()
@@ -91,37 +93,37 @@ class Runner:
 
     def _own_judge(self) -> Iterator[str]:
         """Say so where a model judges what it wrote itself."""
-        task, judge = self.task, self.metric.judge
-        shared = set(judge.models(task.target)) & set(judge.models(task.metric.name))
+        job, judge = self.job, self.metric.judge
+        shared = set(judge.models(job.target)) & set(judge.models(job.task.metric.name))
         if shared:
             name = self.pool.bind(min(shared, key=str)).name
             yield (
-                f"`{task.metric.name}` judges with `{name}`, which also writes the answers: models"
-                " prefer their own (Panickssery et al. 2024, arXiv 2404.13076)"
+                f"`{job.task.metric.name}` judges with `{name}`, which also writes the answers:"
+                " models prefer their own (Panickssery et al. 2024, arXiv 2404.13076)"
             )
 
     def _named(self, *keys: str) -> list[str]:
         """What the steps name under some keys."""
-        return [name for step in self.task.steps for k in keys if (name := step.kwargs.get(k))]
+        return [name for step in self.job.steps for k in keys if (name := step.kwargs.get(k))]
 
     def _teacher_models(self) -> list[str]:
         teachers = [teacher for teacher in self._named("teacher") if not is_artifact(teacher)]
         return [*teachers, *self._named("proposer", "judge", "embedder")]
 
     def _assistant(self, executor: Executor) -> Assistant:
-        names = [n for n in executor.models(self.task.target) if n is not None]
-        return Assistant(self.pool, self.task.model or (names[0] if names else None), self._keep)
+        names = [n for n in executor.models(self.job.target) if n is not None]
+        return Assistant(self.pool, self.job.model or (names[0] if names else None), self._keep)
 
     def _preference(self, executor: Executor) -> Preference:
         """The metric that compares with the program as written."""
-        task, start = self.task, self.task.program.parameters
-        graph = task.program.graph.graphs[task.target]
+        job, start = self.job, self.job.program.parameters
+        graph = job.program.graph.graphs[job.target]
 
         async def answer(inputs: Mapping[str, Any]) -> Any:
             return await self.open_executor(start).run(graph.name, inputs)
 
         names = [port.name for port in graph.inputs]
-        source = "\n\n".join(task.sources.values())
+        source = "\n\n".join(job.sources.values())
         return Preference(self._assistant(executor), source, names, answer)
 
     def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
@@ -129,7 +131,7 @@ class Runner:
         if path not in self._teachers:
             from lmc.program.program import load
 
-            program = load(path, backend=self.task.program.backend)
+            program = load(path, backend=self.job.program.options.backend)
             pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
             self._teachers[path] = program, pool
         return self._teachers[path]

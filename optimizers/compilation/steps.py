@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lmc.check import check_program
+from lmc.check.optimizers import call_text
 from lmc.check.program import Step
-from lmc.diagnostics import LmcError, did_you_mean, error
-from lmc.optimizers.base import REGISTRY, signatures
+from lmc.diagnostics import LmcError, error, suggestion
+from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.source import Source
 
 _FRAME = "generate it(x: str) -> str\noptimize it { steps: [\n%s\n] }\n"
-_ARROW = re.compile(r'>>(?=(?:[^"]*"[^"]*")*[^"]*$)')  # not in a string
+_STRING_OR_ARROW = re.compile(r'("(?:[^"\\]|\\.)*")|>>')
 _NAME = re.compile(r"\s*\w+\s*")
 
 
@@ -22,10 +23,11 @@ def parse_steps(text: str) -> tuple[Step, ...]:
 
     Raises: LmcError[unknown-optimizer, …] with the place in the text.
     """
-    parts = _ARROW.split(text)
+    marked = _STRING_OR_ARROW.sub(lambda found: found[1] or "\0", text)  # no text holds a NUL
+    parts = marked.split("\0")
     calls = [f"{part.strip()}()" if _NAME.fullmatch(part) else part.strip() for part in parts]
     source = Source("--optimizer", _FRAME % ", ".join(calls))
-    program, found = check_program(source, optimizers=signatures())
+    program, found = check_program(source)
     errors = [d for d in found if d.severity == "error"]
     if program is None or errors:
         raise LmcError(*errors)
@@ -41,9 +43,7 @@ def check_steps(steps: Iterable[Step]) -> None:
 
 def step_text(step: Step) -> str:
     """A step as it is written."""
-    options = [repr(value) for value in step.args]
-    options += [f"{name}={_value_text(value)}" for name, value in step.kwargs.items()]
-    return f"{step.name}({', '.join(options)})"
+    return call_text(step.name, step.kwargs)
 
 
 def steps_text(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -51,23 +51,16 @@ def steps_text(steps: Sequence[Step]) -> tuple[str, ...]:
     return tuple(map(step_text, steps))
 
 
-def _value_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
 def _problem(step: Step) -> Any:
-    known = REGISTRY.get(step.name)
+    known = BY_NAME.get(step.name)
     if known is None:
         message = f"the optimizer `{step.name}` is not supported yet"
         return error(
-            "not-supported", message, step.span, help=f"there is {', '.join(map(repr, REGISTRY))}"
+            "not-supported", message, step.span, help=f"there is {', '.join(map(repr, BY_NAME))}"
         )
     for name in step.kwargs:
-        if name not in known.signature.params:
-            near = did_you_mean(name, known.signature.params)
-            help = f"did you mean `{near}`?" if near else None
+        if name not in known.signature.options:
+            help = suggestion(name, known.signature.options)
             message = f"`{step.name}` has no option `{name}` yet"
             return error("not-supported", message, step.span, help=help)
     return None

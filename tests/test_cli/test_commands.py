@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from lmc.cli.main import COMMANDS, cli, main
+from lmc.ir.graph import ProgramGraph
 
 PROGRAM = """
 record Row { message: str, desk: str }
@@ -213,7 +215,7 @@ def test_compile_show_and_run_the_artifact(more_rows: Path) -> None:
 
 
 def test_budget_must_make_sense(folder: Path) -> None:
-    assert "no number" in run("compile", "desk.lmp", "--budget", "calls=many", code=2).stderr
+    assert "is not a number" in run("compile", "desk.lmp", "--budget", "calls=many", code=2).stderr
     assert "write calls=" in run("eval", "desk.lmp", "--budget", "cals=3", code=2).stderr
 
 
@@ -232,6 +234,19 @@ def test_graph_formats(folder: Path) -> None:
     assert run("graph", "desk.lmp", "--format", "mermaid").stdout.startswith("flowchart TD")
     run("graph", "desk.lmp", "-o", "graph.json")
     assert json.loads((folder / "graph.json").read_text())["version"] == 1
+
+
+def test_a_graph_is_verified(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "and after inline, " in run("graph", "desk.lmp", "--verify").stdout
+
+    def careless(program: ProgramGraph, context: object) -> ProgramGraph:
+        main = program.graphs["main"]
+        return replace(program, graphs={"main": replace(main, nodes=main.nodes[:-1])})
+
+    monkeypatch.setattr("lmc.passes.pipeline.PASSES", (careless,))
+    told = run("graph", "desk.lmp", "--verify", code=1).stderr
+    assert "error[broken-graph]" in told
+    assert "after careless" in told
 
 
 def test_fmt(folder: Path) -> None:
@@ -268,9 +283,8 @@ def test_stubs_are_python_that_type_checkers_read(folder: Path) -> None:
     assert "def __call__(self, message: str) -> Desk" in text
 
 
-def test_models_and_optimizers() -> None:
+def test_models() -> None:
     assert "lmc/" in run("models").stdout
-    assert "bootstrap(demos=4" in run("optimizers").stdout
 
 
 def test_cache(folder: Path) -> None:

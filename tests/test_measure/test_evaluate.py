@@ -18,7 +18,8 @@ from lmc.measure.results import read_results
 from lmc.measure.rows import Row
 from lmc.models.base import ModelFailure, Request
 from lmc.models.scripted import Scripted
-from lmc.program.measuring import measure_into
+from lmc.program.measuring import evaluate_into
+from lmc.program.options import EvaluateOptions
 from lmc.requests.pool import ModelPool
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import ModuleParameters, Parameters
@@ -232,10 +233,8 @@ def test_rows_of_a_file_are_not_held(folder: Path) -> None:
             most = max(most, sum(type(thing) is Row for thing in gc.get_objects()))
 
     options: dict[str, Any] = {"data": folder / "rows.jsonl", "metric": "accuracy(answer)"}
-    found = measure_into(
-        folder / "out.jsonl", program, target="solve", progress=look,
-        started=lambda rows, metric: None, **options,
-    )  # fmt: skip
+    asked = EvaluateOptions(target="solve", progress=look, **options)
+    found = evaluate_into(folder / "out.jsonl", program, lambda task, rows: None, asked)
     assert found.rows == len(found.values) == found.usage.calls == count
     assert 0 < most < 1500
     ids = [result["id"].partition("-")[0] for result in read_results(folder / "out.jsonl")]
@@ -248,10 +247,8 @@ def test_a_bad_row_is_told_before_anything_is_paid(folder: Path) -> None:
     (folder / "rows.jsonl").write_text('{"q": "1 + 1", "answer": 2}\n{"q": 2}\n')
     backend = Scripted(right)
     program = lmc.load(folder / "p.lmp", backend=backend, cache=False)
+    asked = EvaluateOptions(folder / "rows.jsonl", "accuracy(answer)", target="solve")
     with pytest.raises(lmc.LmcError, match=r"rows\.jsonl:2"):
-        measure_into(
-            folder / "out.jsonl", program, data=folder / "rows.jsonl", target="solve",
-            metric="accuracy(answer)", started=lambda rows, metric: None,
-        )  # fmt: skip
+        evaluate_into(folder / "out.jsonl", program, lambda task, rows: None, asked)
     assert not backend.requests
     assert not (folder / "out.jsonl").exists()

@@ -12,6 +12,7 @@ from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, Port, ProgramGraph
 from lmc.measure.comparisons import accuracy, contains, f1, numeric
 from lmc.measure.metrics import Metric, resolve_metric
+from lmc.program.options import LoadOptions
 from lmc.program.program import Program, check_file, lower_checked
 from lmc.types import BOOL, FLOAT, INT, STR, Field, ListType, LiteralType, RecordType, Type
 
@@ -250,7 +251,8 @@ metric outside(gold: Row, pred: Solution) -> bool from "own_metrics:typed"
 @pytest.fixture
 def program(functions: Path) -> Program:
     (functions / "p.lmp").write_text(SOURCE)
-    return Program(lower_checked(check_file(functions / "p.lmp")), base_dir=functions, cache=False)
+    graph = lower_checked(check_file(functions / "p.lmp"))
+    return Program(graph, LoadOptions(cache=False), base_dir=functions)
 
 
 async def test_metrics_of_the_program_come_first(program: Program, functions: Path) -> None:

@@ -105,7 +105,7 @@ def test_demonstrations_come_from_train_rows_only() -> None:
     seen: dict[str, set[str]] = {}
     result = improve()
     from lmc.measure.rows import Row, split_rows
-    from lmc.optimizers.compilation.task import RowParts  # the same parts again
+    from lmc.optimizers.compilation.job import RowParts  # the same parts again
 
     rows = [Row(f"{i}", r) for i, r in enumerate(colour_rows(120), start=1)]
     parts = RowParts.of(split_rows(rows, seed=0, inputs=["text"]), 0)

@@ -83,7 +83,7 @@ def test_guards_that_hold_let_a_gain_pass() -> None:
 
 
 def test_a_guard_has_to_exist() -> None:
-    with pytest.raises(LmcError, match="is no metric and no dataset"):
+    with pytest.raises(LmcError, match="is neither a metric nor a dataset"):
         improve(learner, guards=["lowd"])
     with pytest.raises(LmcError, match="guards"):
         improve(learner, PROGRAM.replace("metric: right,", "metric: right, guards: old,"))

@@ -172,20 +172,67 @@ def test_ctrl_c_leaves_a_valid_artifact_and_can_go_on(
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
     from lmc.diagnostics import LmcError
     from lmc.optimizers.compilation.journal import Journal
+    from lmc.optimizers.compilation.run_folder import RunFolder
 
-    first, second = Journal(tmp_path / "r", {"a": 1}), Journal(tmp_path / "r", {"a": 1})
-    first.open()
-    with pytest.raises(LmcError) as caught:
-        second.open()
-    assert caught.value.code == "run-in-use"
-    first.close()
-    second.open()
-    assert second.resumed
-    second.close()
+    folder = RunFolder(tmp_path / "r")
+    first, second = Journal(folder, {"a": 1}), Journal(folder, {"a": 1})
+    with first.taken():
+        first.begin()
+        with pytest.raises(LmcError) as caught, second.taken():
+            pass
+        assert caught.value.code == "run-in-use"
+    with second.taken():
+        assert second.resumed
+    with pytest.raises(LmcError) as caught, Journal(folder, {"a": 2}).taken():
+        pass
+    assert caught.value.code == "other-run"
+
+
+def test_a_start_that_begins_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    from lmc.optimizers.compilation.journal import Journal
+    from lmc.optimizers.compilation.run_folder import RunFolder
+
+    with Journal(RunFolder(tmp_path / "r"), {}).taken():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_start_that_fails_its_preflight_touches_nothing_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool
+) -> None:
+    """A model that cannot be opened any more loses neither the history nor the paid answers."""
+    import lmc
+    from lmc.models.registry import open_backend
+    from lmc.traces.store import TraceStore
+    from tests.test_optimizers.worlds import scripted
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LMC_TRACES", f"sqlite:///{tmp_path / 'traces.db'}")
+    (tmp_path / "colours.lmp").write_text(
+        'model m { name: "openai/m" }\ndefault { model: m }\n' + ONE
+    )
+    options: dict[str, Any] = {
+        "metric": "accuracy", "data": colour_rows(100), "optimizer": DEFAULT, "run_dir": "run",
+    }  # fmt: skip
+    monkeypatch.setattr("lmc.requests.pool.open_backend", lambda *_: (scripted(), "m"))
+    job = lmc.compile("colours.lmp", **options).job
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    kept = len(list(TraceStore().runs()))
+
+    monkeypatch.setattr("lmc.requests.pool.open_backend", open_backend)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(lmc.LmcError, match="OPENAI_API_KEY"):
+        lmc.compile("colours.lmp", resume=resume, **options)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+    assert {"history.jsonl", "responses.db", "outcome.json"} <= before.keys()
+    assert len(list(TraceStore().runs())) == kept > 0
+    assert job
 
 
 def test_a_changed_metric_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lmc.optimizers.compilation.task import make_task
+    from lmc.optimizers.compilation.job import settle
+    from lmc.optimizers.compilation.options import CompileOptions
     from tests.test_optimizers.worlds import scripted
 
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -194,15 +241,10 @@ def test_a_changed_metric_is_another_run(tmp_path: Path, monkeypatch: pytest.Mon
     code.write_text("def score(gold, pred):\n    return gold['label'] == pred\n")
 
     def identity(metric: str) -> dict[str, Any]:
-        options: dict[str, Any] = dict.fromkeys(
-            ("target", "optimizer", "steps", "model", "budget", "guards", "objective")
+        options = CompileOptions(
+            metric=metric, data=colour_rows(100), cache=False, backend=scripted()
         )
-        options["accept"] = "proven"
-        plan = make_task(
-            tmp_path / "colours.lmp", metric=metric, data=colour_rows(100), seed=0, cache=False,
-            backend=scripted(), **options,
-        )  # fmt: skip
-        return plan.identity()
+        return settle(tmp_path / "colours.lmp", options).identity()
 
     before = identity("changing_metric:score")
     assert before == identity("changing_metric:score")

@@ -20,9 +20,11 @@ class Sender:
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
         self.seen: list[tuple[str, int, int]] = []
+        self.began = asyncio.Event()
 
     async def __call__(self, request: Request) -> list[Answer]:
         self.seen.append((request.messages[0]["content"], request.index, request.n))
+        self.began.set()
         await asyncio.sleep(0.01)
         if self.failure is not None:
             raise self.failure
@@ -65,7 +67,7 @@ async def test_a_failure_is_everybodys() -> None:
 async def test_when_the_one_that_sends_is_cancelled_the_others_go_on() -> None:
     send, batcher = Sender(), SampleBatcher()
     tasks = [asyncio.create_task(batcher.ask(send, request("a", i), send)) for i in range(3)]
-    await asyncio.sleep(0.005)
+    await send.began.wait()
     tasks[0].cancel()
     assert [(await task).text for task in tasks[1:]] == ["1", "2"]
     with pytest.raises(asyncio.CancelledError):

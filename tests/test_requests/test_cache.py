@@ -140,9 +140,12 @@ def test_unwritable_place_costs_only_the_caching(tmp_path, caplog):
 
 def test_file_that_breaks_while_in_use_costs_only_the_caching(cache):
     cache.write({"k": FULL})
-    cache._db.execute("DROP TABLE answers")
+    used = cache._db
+    used.execute("DROP TABLE answers")
     assert get(cache, "k") is None and cache.problem is not None
     cache.write({"k": FULL})
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        used.execute("SELECT 1")
 
 
 def test_nothing_but_text_is_kept(cache, tmp_path):

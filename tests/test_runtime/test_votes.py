@@ -12,6 +12,7 @@ import pytest
 from lmc.models.base import Answer, Request
 from lmc.models.scripted import Scripted
 from lmc.passes.pipeline import run_passes
+from lmc.program.options import LoadOptions
 from lmc.program.program import Program
 from lmc.requests.pool import ModelPool
 from lmc.runtime.executor import Executor
@@ -132,7 +133,7 @@ async def test_a_batch_shares_its_samples_out_by_difficulty() -> None:
         'vote v(q: str) -> str { sample: g(q) n: 40 stop_early: "dsc" difficulty: len(q) }\n'
         "pipeline main(q: str) -> str { return v(q) }"
     )
-    program = Program(graph, backend=Scripted(script), cache=False)
+    program = Program(graph, LoadOptions(backend=Scripted(script), cache=False))
     results = program.main.batch(["x" * (n + 1) for n in range(60)])
     program.close()
     assert results == ["a"] * 60
@@ -160,7 +161,7 @@ def test_a_batch_shares_its_doubt_and_draws_less_than_its_rows_would_alone() -> 
             f"vote v(q: str) -> str {{ sample: g(q) n: 40 stop_early: {stop} }}\n"
             "pipeline main(q: str) -> str { return v(q) }"
         )
-        program = Program(graph, backend=Scripted(script), cache=False)
+        program = Program(graph, LoadOptions(backend=Scripted(script), cache=False))
         drawn.append(0)
         changed.append(sum(map(operator.ne, program.main.batch(list(samples)), full)))
         program.close()

@@ -64,10 +64,29 @@ def test_each_folder_says_what_it_holds() -> None:
     assert [folder for folder, text in docs.items() if not text] == []
 
 
+IO_CALLS = {
+    "open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "connect",
+    "create_engine", "glob", "iterdir", "stat", "exists", "is_file", "is_dir", "urlopen", "Popen",
+    "run_sync", "import_module",
+}  # fmt: skip
+
+
+def test_no_constructor_does_io() -> None:
+    """What opens, reads or writes has a method for it, so that making an object never fails."""
+    found = []
+    for file in python_files():
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name in ("__init__", "__post_init__"):
+                calls = (n.func for n in ast.walk(node) if isinstance(n, ast.Call))
+                names = {getattr(f, "attr", getattr(f, "id", "")) for f in calls}
+                found += [f"{file.relative_to(ROOT)}:{node.lineno} {n}" for n in names & IO_CALLS]
+    assert found == []
+
+
 def test_optimizers_stand_alone_on_their_level() -> None:
     """Beside `base` and `events` there is one file for each optimizer that a user can name."""
-    from lmc.optimizers.base import REGISTRY
+    from lmc.optimizers.compilation.catalog import OPTIMIZERS
 
     files = {file.stem for file in (ROOT / "optimizers").glob("*.py")} - {"__init__"}
-    homes = {entry.run.__module__.removeprefix("lmc.optimizers.") for entry in REGISTRY.values()}
+    homes = {o.function.__module__.removeprefix("lmc.optimizers.") for o in OPTIMIZERS}
     assert files == homes | {"base", "events"}

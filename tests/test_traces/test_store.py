@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,8 +50,9 @@ def run(row: str = "1", score: float | None = 1.0, **more: object) -> Run:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> TraceStore:
-    return TraceStore(str(tmp_path / "deep" / "traces.db"))
+def store(tmp_path: Path) -> Iterator[TraceStore]:
+    with closing(TraceStore(str(tmp_path / "deep" / "traces.db"))) as opened:
+        yield opened
 
 
 def test_what_goes_in_comes_out(store: TraceStore) -> None:
@@ -122,7 +125,7 @@ def test_processes_write_side_by_side(tmp_path: Path) -> None:
 def test_what_cannot_be_opened_is_said_without_the_password(tmp_path: Path) -> None:
     for url in ("nosuch://me:secret@host/db", str(tmp_path)):
         with pytest.raises(LmcError) as failure:
-            TraceStore(url)
+            TraceStore(url).open()
         assert "secret" not in str(failure.value)
         assert failure.value.diagnostics[0].code in ("missing-extra", "cannot-read")
 

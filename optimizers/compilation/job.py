@@ -1,4 +1,4 @@
-"""What a compilation will do, settled and checked before anything is paid for."""
+"""A compile job: what a compilation will do, settled and checked before anything is paid for."""
 
 from __future__ import annotations
 
@@ -9,33 +9,40 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.cost import cost
 from lmc.measure.metric_functions import code_digest
 from lmc.measure.objective import Objective
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
-from lmc.optimizers.base import REGISTRY
 from lmc.optimizers.candidates.gate import MIN_CONFIRM_ROWS
+from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import Guard, find_guards
-from lmc.optimizers.compilation.journal import RUNS_DIR
+from lmc.optimizers.compilation.options import Accept, CompileOptions
+from lmc.optimizers.compilation.run_folder import RUNS_DIR
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
 from lmc.program.artifact import Artifact
-from lmc.program.measuring import NO_DATA, find_data, find_metric, goal
+from lmc.program.program import Program, open_program
+from lmc.program.task import (
+    NO_DATA,
+    Data,
+    Target,
+    Task,
+    find_data,
+    find_metric,
+    find_target,
+    metric_name,
+)
 
 if TYPE_CHECKING:
-    from lmc.check.program import OptimizeDef, Step
-    from lmc.ir.graph import Graph
+    from lmc.check.program import Step
     from lmc.measure.metric_functions import Score
     from lmc.measure.metrics import Metric
     from lmc.measure.rows import Row, Split
-    from lmc.program.measuring import Data
-    from lmc.program.program import Program
     from lmc.runtime.executor import Executor
 
-Accept = Literal["proven", "better"]  # what the gate lets pass
 DEFAULT_STEPS = "auto()"
 
 
@@ -100,34 +107,50 @@ class FixedMetric:
 
 
 @frozen
-class Task:
-    """A program with all that decides how it is improved."""
+class CompileJob:
+    """A task with all that decides how it is improved.
 
-    program: Program
+    `name` is the file name of the program, `sources` are its texts. `keep` names modules that stay
+    as they are. `calls_per_run` is the number of model calls of a run and its scoring.
+    """
+
+    task: Task
     name: str
     sources: Mapping[str, str]
-    target: str
-    metric: Metric
     rows: RowParts
+    steps: tuple[Step, ...]
     objective: Objective | None
     guards: tuple[Guard, ...]
     keep: tuple[str, ...]
     accept: Accept
-    steps: tuple[Step, ...]
     budget: Mapping[str, float]
-    seed: int
-    model: str | None
     calls_per_run: int
+
+    @property
+    def program(self) -> Program:
+        """The program to improve."""
+        return self.task.program
+
+    @property
+    def target(self) -> str:
+        """The name of the module or pipeline to improve."""
+        return self.task.graph.name
+
+    @property
+    def model(self) -> str | None:
+        """The model that replaces every model of the program."""
+        return self.program.options.model
 
     def identity(self) -> dict[str, Any]:
         """All that decides the outcome: the same identity means the same run."""
+        metric = self.task.metric
         return {
             "program": self.name,
             "sources": {n: hashlib.sha256(t.encode()).hexdigest() for n, t in self.sources.items()},
             "parameters": self.program.parameters.to_json(),
             "target": self.target,
-            "metric": self.metric.name,
-            "metric_code": code_digest(self.metric),
+            "metric": metric.name,
+            "metric_code": code_digest(metric),
             "data": self.rows.digest,
             "rows": self.rows.counts(),
             "objective": self.objective.text if self.objective else None,
@@ -136,99 +159,68 @@ class Task:
             "accept": self.accept,
             "steps": list(steps_text(self.steps)),
             "budget": dict(self.budget),
-            "seed": self.seed,
+            "seed": self.task.seed,
             "model": self.model,
         }
 
     @property
-    def job(self) -> str:
-        """The name of the run: equal for equal identities."""
+    def id(self) -> str:
+        """The name of the job: equal for equal identities."""
         text = json.dumps(self.identity(), sort_keys=True)
         return f"{Path(self.name).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
-    def default_run_dir(self) -> Path:
-        """Where the run is kept unless the user says otherwise."""
-        return RUNS_DIR / self.job
+    def default_folder(self) -> Path:
+        """The folder of the run unless the user names another."""
+        return RUNS_DIR / self.id
 
 
-def make_task(
-    program: str | Path | Program,
-    *,
-    target: str | None,
-    metric: Any,
-    data: Any,
-    objective: str | None,
-    guards: Sequence[str] | None,
-    accept: Accept,
-    optimizer: str | None,
-    steps: Sequence[Step] | None,
-    model: str | None,
-    budget: Mapping[str, float] | None,
-    seed: int | None,
-    cache: bool | str | Path,
-    backend: Any,
-) -> Task:
+def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob:
     """Settle everything from the options and the program's `optimize` block.
 
     Raises: LmcError with what is missing or does not fit.
     """
-    loaded = _load(program, model=model, cache=cache, backend=backend)
-    graph, declared = goal(loaded, target)
-    chosen = _steps(optimizer, steps, declared)
-    check_steps(chosen)
-    found = _data(loaded, graph, data, declared, seed or 0, chosen)
-    scored_by = _metric(loaded, graph, metric, declared, found)
-    rows = RowParts.of(found.split, seed or 0, accept)
+    target = find_target(open_program(program, options), options.target)
+    steps = _steps(options, target)
+    check_steps(steps)
+    data = _data(target, options, steps)
+    task = Task(target, data, _metric(target, data, options.metric), options.seed)
+    rows = RowParts.of(data.split, options.seed, options.accept)
     if rows:
         _require_rows(rows)
-    aim = objective or (declared.settings.get("objective") if declared else None)
-    names = guards or (declared.settings.get("guards", ()) if declared else ())
-    return Task(
-        program=loaded,
-        name=_entry_name(program, loaded),
-        sources=_sources(program, loaded),
-        target=graph.name,
-        metric=scored_by,
+    declared = target.declared.settings if target.declared else {}
+    aim = options.objective or declared.get("objective")
+    return CompileJob(
+        task=task,
+        name=_entry_name(program, task.program),
+        sources=_sources(program, task.program),
         rows=rows,
-        objective=None if aim is None else Objective(aim, scored_by.name),
-        guards=find_guards(loaded, graph, names, declared, found, seed or 0),
-        keep=tuple(declared.settings.get("keep", ())) if declared else (),
-        accept=accept,
-        steps=chosen,
-        budget=dict(budget if budget is not None else (declared.budget if declared else {})),
-        seed=seed or 0,
-        model=loaded.model,
-        calls_per_run=_calls_per_run(loaded, graph.name, scored_by.name),
+        steps=steps,
+        objective=None if aim is None else Objective(aim, task.metric.name),
+        guards=find_guards(task, options.guards or declared.get("guards", ())),
+        keep=tuple(declared.get("keep", ())),
+        accept=options.accept,
+        budget=_budget(target, options),
+        calls_per_run=_calls_per_run(task),
     )
 
 
-def _data(
-    program: Program,
-    graph: Graph,
-    given: Any,
-    declared: OptimizeDef | None,
-    seed: int,
-    steps: Sequence[Step],
-) -> Data:
+def _data(target: Target, options: CompileOptions, steps: Sequence[Step]) -> Data:
     """The rows; none at all where no step needs any. Raises: LmcError."""
     try:
-        return find_data(program, graph, given, declared, seed)
+        return find_data(target, options.data, options.seed)
     except LmcError as problem:
-        if problem.code == "no-data" and not any(REGISTRY[s.name].needs_rows for s in steps):
+        if problem.code == "no-data" and not any(BY_NAME[s.name].needs_rows for s in steps):
             return NO_DATA
         raise
 
 
-def _metric(
-    program: Program, graph: Graph, metric: Any, declared: OptimizeDef | None, data: Data
-) -> Metric:
+def _metric(target: Target, data: Data, given: Any) -> Metric:
     """The metric; `preference` is made by the compilation, which knows who answers before."""
-    wanted = metric or (declared.metric if declared else None)
     if data is NO_DATA:
         return _Unscored("no metric")
-    if wanted == PREFERENCE:
+    if metric_name(target, given) == PREFERENCE:
         return _Unscored(PREFERENCE)
-    return find_metric(program, graph, metric, declared, data)
+    return find_metric(target, data, given)
 
 
 @frozen
@@ -242,25 +234,19 @@ class _Unscored:
         raise NotImplementedError
 
 
-def _load(program: Any, *, model: str | None, cache: Any, backend: Any) -> Program:
-    from lmc.program.program import load
+def _steps(options: CompileOptions, target: Target) -> tuple[Step, ...]:
+    if options.optimizer is not None:
+        return parse_steps(options.optimizer)
+    if options.steps is not None:
+        return tuple(options.steps)
+    declared = target.declared.steps if target.declared else ()
+    return declared or parse_steps(DEFAULT_STEPS)
 
-    if not isinstance(program, str | Path):
-        loaded: Program = program
-        return loaded
-    return load(program, model=model, cache=cache, backend=backend)
 
-
-def _steps(
-    optimizer: str | None, steps: Sequence[Step] | None, declared: OptimizeDef | None
-) -> tuple[Step, ...]:
-    if optimizer is not None:
-        return parse_steps(optimizer)
-    if steps is not None:
-        return tuple(steps)
-    if declared is not None and declared.steps:
-        return declared.steps
-    return parse_steps(DEFAULT_STEPS)
+def _budget(target: Target, options: CompileOptions) -> Mapping[str, float]:
+    if options.budget is not None:
+        return dict(options.budget)
+    return dict(target.declared.budget) if target.declared else {}
 
 
 def _require_rows(rows: RowParts) -> None:
@@ -274,7 +260,7 @@ def _require_rows(rows: RowParts) -> None:
         message = "there are no test rows to measure the result on"
     else:
         return
-    raise LmcError(error("too-few-rows", message, help=help))
+    raise LmcError.of("too-few-rows", message, help=help)
 
 
 def _entry_name(program: Any, loaded: Program) -> str:
@@ -301,10 +287,11 @@ def _inner_name(name: str, path: Path | None, base: Path) -> str:
     return f"outside/{resolved.name}"
 
 
-def _calls_per_run(program: Program, target: str, metric: Any) -> int:
+def _calls_per_run(task: Task) -> int:
     """Calls of a run and its scoring, without repairs; experience tells where no bound is known."""
-    names = [target, *([metric] if metric in program.graph.graphs else [])]
-    calls = sum(cost(program.graph, name).baseline for name in names)
+    graph, metric = task.program.graph, task.metric.name
+    names = [task.graph.name, *([metric] if metric in graph.graphs else [])]
+    calls = sum(cost(graph, name).baseline for name in names)
     return int(calls) if math.isfinite(calls) else 1
 
 

@@ -1,0 +1,94 @@
+"""The options of the public functions, as frozen values with a default for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lmc.diagnostics import Diagnostic, LmcError, error, suggestion
+
+if TYPE_CHECKING:
+    from lmc.measure.evaluate import RowResult
+    from lmc.measure.metrics import Metric
+    from lmc.models.base import Backend
+
+LIMITS = ("calls", "tokens", "usd", "minutes")  # of a budget
+Part = Literal["train", "dev", "test", "all"]
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What answers the calls of a program.
+
+    `model` replaces every model of the program. `cache` False keeps no answers on disk; a path
+    keeps them there. `backend` answers instead of the models: one for all, or a mapping by name.
+    """
+
+    model: str | None = None
+    cache: bool | str | Path = True
+    backend: Backend | Mapping[str, Backend] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions(ModelOptions):
+    """How a program is loaded.
+
+    `speculate` is the number of calls that may start before it is known that they are needed.
+    """
+
+    speculate: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions(ModelOptions):
+    """What a program is measured on or improved for; the `optimize` block says what is left out.
+
+    `target` is a module or pipeline. `data` is a dataset of the program, a file, or rows as
+    mappings. `metric` is a name, `pkg.mod:fn`, or an object with `score`. `seed` fixes every
+    random choice. `budget` limits calls, tokens, usd and minutes.
+    """
+
+    target: str | None = None
+    data: str | Path | Rows | None = None
+    metric: str | Metric | None = None
+    seed: int = 0
+    budget: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: LmcError[bad-budget] for a limit that there is not, or that is not a number."""
+        wrong = [problem for item in (self.budget or {}).items() if (problem := _problem(*item))]
+        if wrong:
+            raise LmcError(*wrong)
+
+
+def _problem(name: str, limit: Any) -> Diagnostic | None:
+    """What is wrong with one limit of a budget."""
+    if name not in LIMITS:
+        help = suggestion(name, LIMITS, f"the limits are {', '.join(LIMITS)}")
+        return error("bad-budget", f"a budget has no limit `{name}`", help=help)
+    number = isinstance(limit, int | float) and not isinstance(limit, bool)
+    if not number or not 0 <= limit < math.inf:
+        message = f"the limit `{name}` of the budget is {limit!r}, not a number from 0 up"
+        return error("bad-budget", message)
+    return None
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(TaskOptions):
+    """How a program is measured; `data` and `metric` may also be given by position.
+
+    `part` chooses the rows: by default those for testing, or all where a dataset sets none apart.
+    `limit` takes only the first rows. `progress` is called with the result of each row.
+    """
+
+    data: str | Path | Rows | None = None
+    metric: str | Metric | None = None
+    _: KW_ONLY
+    part: Part | None = None
+    limit: int | None = None
+    speculate: int = 0
+    progress: Callable[[RowResult], None] | None = None

@@ -1,0 +1,192 @@
+"""What a program is measured on or improved for: a target, its rows and its metric.
+
+All of it is found and checked before anything is paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lmc.check.program import DatasetDef, OptimizeDef
+from lmc.diagnostics import LmcError
+from lmc.frozen import frozen
+from lmc.ir.graph import Graph
+from lmc.measure.metrics import Metric, resolve_metric
+from lmc.measure.rows import (
+    Row,
+    RowFile,
+    Rows,
+    Split,
+    dataset_file,
+    load_dataset,
+    split_rows,
+    target_row,
+)
+from lmc.program.options import Part, TaskOptions
+from lmc.program.program import Program
+from lmc.types import RecordType
+
+
+@frozen
+class Target:
+    """A module or pipeline of a program, with the `optimize` block that is about it."""
+
+    program: Program
+    graph: Graph
+    declared: OptimizeDef | None
+
+    @property
+    def datasets(self) -> Mapping[str, DatasetDef]:
+        """The datasets that the program declares."""
+        checked = self.program.checked
+        return checked.datasets if checked else {}
+
+
+class Data:
+    """Rows as they stand in their file, their parts, and their type where a `dataset` declares it.
+
+    `declared_parts` says that a `dataset` tells which rows are for testing. A file is read when its
+    rows are walked over, and split when a part is asked for.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        split: Callable[[], Split],
+        row_type: RecordType | None = None,
+        *,
+        declared_parts: bool = False,
+    ) -> None:
+        self.rows, self.row_type, self.declared_parts = rows, row_type, declared_parts
+        self._split = split
+
+    @cached_property
+    def split(self) -> Split:
+        """The parts."""
+        return self._split()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields of the rows."""
+        first = next(iter(self.rows), None)
+        return tuple(first.values) if first else ()
+
+    def part(self, name: Part | None) -> Rows:
+        """The rows of a part.
+
+        Without a name: those for testing, or all rows where none are set apart.
+        """
+        name = name or ("test" if self.declared_parts else "all")
+        if name == "all":
+            return self.rows
+        chosen: tuple[Row, ...] = getattr(self.split, name)
+        return chosen
+
+
+NO_DATA = Data((), lambda: Split((), (), ()))
+
+
+@frozen
+class Task:
+    """A target with the rows and the metric that it is measured by, and the seed of all chance."""
+
+    target: Target
+    data: Data
+    metric: Metric
+    seed: int
+
+    @property
+    def program(self) -> Program:
+        """The program that the target belongs to."""
+        return self.target.program
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the target."""
+        return self.target.graph
+
+
+def find_task(program: Program, options: TaskOptions) -> Task:
+    """What the options name, else what the `optimize` block says. Raises: LmcError."""
+    target = find_target(program, options.target)
+    data = find_data(target, options.data, options.seed)
+    return Task(target, data, find_metric(target, data, options.metric), options.seed)
+
+
+def find_target(program: Program, name: str | None) -> Target:
+    """The named module or pipeline, else the one that the last `optimize` block is about.
+
+    Raises: LmcError[unknown-target, nothing-to-run].
+    """
+    blocks = program.checked.optimizes if program.checked else []
+    fitting = [block for block in blocks if name is None or block.target == name]
+    declared = fitting[-1] if fitting else None
+    name = name or (declared.target if declared else None)
+    return Target(program, program.target(name).graph, declared)
+
+
+def find_data(target: Target, given: Any, seed: int) -> Data:
+    """The rows of a dataset of the program, of a file, or given as mappings.
+
+    Raises: LmcError[no-data], and what is wrong with the rows.
+    """
+    program, graph = target.program, target.graph
+    inputs = [port.name for port in graph.inputs]
+    given = given if given is not None else _declared_data(target)
+    if given is None:
+        message = f"no data for `{graph.name}`"
+        raise LmcError.of("no-data", message, help="give --data, or `data:` in an `optimize` block")
+    if isinstance(given, str) and given in target.datasets:
+        dataset = target.datasets[given]
+
+        def declared_split() -> Split:
+            return load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
+
+        file = dataset_file(dataset, program.base_dir)
+        return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
+    rows: Rows
+    if isinstance(given, str | Path):
+        rows = RowFile(Path(given), target_row(graph), others=True)
+    else:
+        rows = tuple(Row(f"{number}", dict(values)) for number, values in enumerate(given, start=1))
+    return Data(rows, lambda: split_rows(list(rows), seed=seed, inputs=inputs))
+
+
+def _declared_data(target: Target) -> str | None:
+    if target.declared is not None:
+        return target.declared.data
+    datasets = target.datasets
+    return next(iter(datasets), None) if len(datasets) == 1 else None
+
+
+def metric_name(target: Target, given: Any) -> Any:
+    """The metric that is given, else declared by the `optimize` block, else the program's only one.
+
+    None where there is no such metric.
+    """
+    metrics = target.program.graph.metrics
+    declared = target.declared.metric if target.declared else None
+    return given or declared or (next(iter(metrics)) if len(metrics) == 1 else None)
+
+
+def find_metric(target: Target, data: Data, given: Any) -> Metric:
+    """The metric that is named, declared, or the program's only one; else accuracy.
+
+    Raises: LmcError[unknown-metric], and what does not fit the target or the rows.
+    """
+    if hasattr(given, "score"):
+        own: Metric = given
+        return own
+    program = target.program
+    return resolve_metric(
+        metric_name(target, given) or "accuracy",
+        program.graph,
+        target.graph,
+        data.columns,
+        row_type=data.row_type,
+        base_dir=program.base_dir,
+        executor=program.executor,
+    )

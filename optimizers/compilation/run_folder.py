@@ -1,0 +1,207 @@
+"""The folder of one improvement run: the one place that knows its files.
+
+lock             held by the process that is at work on the run
+run.json         what decides the outcome, how the run was begun, and how far it is
+responses.db     every answer of a model, so that no call is paid for twice
+history.jsonl    events that tell the story
+rows.jsonl       what became of each test row
+outcome.json     parameters, figures and costs at the end
+summary.txt      the outcome in words
+report.html      the page that `lmc report` writes
+training/        checkpoints of adapters
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from lmc.diagnostics import LmcError
+from lmc.files import write_atomically
+
+RUNS_DIR = Path(".lmc/runs")
+_RECORD, _LOCK, _RESPONSES = "run.json", "lock", "responses.db"
+_HISTORY, _ROWS, _OUTCOME, _SUMMARY = "history.jsonl", "rows.jsonl", "outcome.json", "summary.txt"
+
+
+class RunFolder:
+    """The files of a run, by what they hold. Making one of these touches nothing on disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.path.name
+
+    # --- what a run keeps for itself ---
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, so that no other process works on it.
+
+        A folder that holds no run in the end is removed.
+        Raises: LmcError[run-in-use, cannot-write].
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = _lock(self.path / _LOCK)
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise LmcError.of("cannot-write", f"cannot write {self.path}: {reason}") from None
+        try:
+            yield
+        finally:
+            if not self.holds_run:
+                self._remove_empty()
+            lock.close()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no process is at work on the run."""
+        try:
+            self.require_free()
+        except LmcError:
+            return False
+        return True
+
+    def require_free(self) -> None:
+        """Raises: LmcError[run-in-use] while a process is at work on the run."""
+        _lock(self.path / _LOCK).close()
+
+    @property
+    def responses(self) -> Path:
+        """Where the answers of models are."""
+        return self.path / _RESPONSES
+
+    @property
+    def training(self) -> Path:
+        """Where checkpoints of adapters are."""
+        return self.path / "training"
+
+    def forget_responses(self) -> None:
+        """Delete the answers of models."""
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.responses}{suffix}").unlink(missing_ok=True)
+
+    def delete(self) -> None:
+        """Delete the folder with all that it holds. Raises: LmcError[run-in-use]."""
+        self.require_free()
+        shutil.rmtree(self.path)
+
+    def _remove_empty(self) -> None:
+        with contextlib.suppress(OSError):
+            for file in self.path.glob(f"{_LOCK}*"):  # SQLite keeps a journal beside it
+                file.unlink()
+            self.path.rmdir()
+
+    # --- what it writes for people ---
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write down what the run is, and how far."""
+        self._write(_RECORD, _json(record))
+
+    def open_history(self) -> IO[str]:
+        """The file of events, emptied: a run that starts again tells the same ones once more."""
+        return (self.path / _HISTORY).open("w", encoding="utf-8")
+
+    def write_rows(self, text: str) -> None:
+        """Write what became of each test row, as JSON lines."""
+        self._write(_ROWS, text)
+
+    def write_outcome(self, outcome: Mapping[str, Any], summary: str) -> None:
+        """Write what the run came to, as JSON and in words."""
+        self._write(_SUMMARY, summary)
+        self._write(_OUTCOME, _json(outcome))
+
+    def _write(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, text.encode())
+
+    # --- what is read of it ---
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / _RECORD).is_file()
+
+    @property
+    def changed_s(self) -> float:
+        """When the run last wrote down how far it is, in seconds since the epoch."""
+        return (self.path / _RECORD).stat().st_mtime
+
+    @property
+    def report(self) -> Path:
+        """Where the page about the run goes."""
+        return self.path / "report.html"
+
+    def record(self) -> dict[str, Any]:
+        """What the run is, and how far. Raises: LmcError[no-run]."""
+        record = _read_json(self.path / _RECORD)
+        if record is None:
+            message = f"{self.path} does not hold a run"
+            raise LmcError.of("no-run", message, help="`lmc runs` lists them")
+        return record
+
+    def outcome(self) -> dict[str, Any]:
+        """The outcome of a run that came to its end, else nothing."""
+        return _read_json(self.path / _OUTCOME) or {}
+
+    def history(self) -> list[dict[str, Any]]:
+        """The events so far."""
+        return _read_lines(self.path / _HISTORY)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What became of each test row."""
+        return _read_lines(self.path / _ROWS)
+
+
+def kept_runs(home: Path = RUNS_DIR) -> list[RunFolder]:
+    """The runs below a folder, the latest first."""
+    folders = [RunFolder(record.parent) for record in home.glob(f"*/{_RECORD}")]
+    return sorted(folders, key=lambda folder: -folder.changed_s)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file; a line that a kill cut off is left out."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def _lock(path: Path) -> sqlite3.Connection:
+    """An exclusive lock that ends with the process, however that ends. SQLite has it everywhere."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        connection.close()
+        message = f"another process is at work on this run ({path.parent})"
+        raise LmcError.of("run-in-use", message, help="wait for it, or stop it") from None
+    return connection
