@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.check.program import Choice
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
+from lmc.prompts.border import as_text
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
@@ -115,7 +116,7 @@ class ModuleCall:
 
     def read(self, text: str) -> dict[str, Any]:
         """Validated output values by field. Raises: ParseFailure."""
-        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, text))
+        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
         try:
             value = validate(self.spec.result, self.value(outputs), lenient=True)
         except InvalidValue as problem:
