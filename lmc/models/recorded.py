@@ -1,4 +1,4 @@
-"""Answers recorded once and replayed by request; what was not recorded is an error."""
+"""Record answers once and replay them by request. A request without a recording is an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lmc.regular import read_text
 
 
 def request_hash(request: Request) -> str:
-    """Identity of one sample of a request: all but how many and how long to wait."""
+    """Identify one sample of a request. The number of samples and the timeout do not count."""
     fields = asdict(replace(request, n=1, timeout_s=None))
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -31,10 +31,10 @@ class _Entry:
 
 
 class Recorded:
-    """Replays a file of JSON lines; with `inner`, asks that for what is missing and adds it.
+    """Replays a file of JSON lines. With `inner`, missing answers are asked there and added.
 
-    A line is {"request": hash, "prompt": text, "answer": {…}}. `model` of a request is part of its
-    hash, so a file may hold the answers of several models.
+    A line is {"request": hash, "prompt": text, "answer": {…}}. The hash includes the request's
+    `model`, so a file may hold the answers of several models.
     """
 
     price: Price | None = None
@@ -46,7 +46,7 @@ class Recorded:
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:
-        """Read the file now rather than at the first request.
+        """Read the file now instead of at the first request.
 
         Raises: LmcError[unknown-model, recording-invalid].
         """
@@ -58,7 +58,7 @@ class Recorded:
         return _read(self.path, must_exist=self._inner is None)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""
+        """Replay by sample index, or ask and record. Raises: ModelFailure[replay_miss]."""
         request = replace(request, model=self._model or request.model)
         return [await self._sample(one) for one in _single(request)]
 
@@ -110,7 +110,7 @@ def _short(text: str) -> str:
 
 
 def _difference(prompt: str, near: str) -> str:
-    """Where the nearest recorded prompt parts from the one that was asked."""
+    """The first difference between this prompt and the nearest recorded one."""
     if prompt == near:
         return "the prompt is recorded, but with other sampling, model, schema or sample index"
     pairs = enumerate(zip(prompt, near))
@@ -123,7 +123,7 @@ def _difference(prompt: str, near: str) -> str:
 def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
     if not path.exists():
         if must_exist:
-            raise LmcError.of("unknown-model", f"there is no recording {path}")
+            raise LmcError.of("unknown-model", f"the recording {path} does not exist")
         return {}
     lines = read_text(path).splitlines()
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -138,4 +138,5 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         return data["request"], _Entry(data["prompt"], Answer(**answer))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         place = f"{path}:{number}"
-        raise LmcError.of("recording-invalid", f"{place} is no recorded answer: {e}") from None
+        message = f"{place} is not a recorded answer: {e}"
+        raise LmcError.of("recording-invalid", message) from None

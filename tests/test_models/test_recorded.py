@@ -69,5 +69,5 @@ async def test_by_name(tmp_path):
 
 def test_broken_lines_are_diagnostics(tmp_path):
     (tmp_path / "r.jsonl").write_text('\n{"request": "x"}\n')
-    with pytest.raises(LmcError, match=r"r\.jsonl:2 is no recorded answer"):
+    with pytest.raises(LmcError, match=r"r\.jsonl:2 is not a recorded answer"):
         Recorded(tmp_path / "r.jsonl").open()
