@@ -1,4 +1,4 @@
-"""Types as JSON Schema, one to one, with the notes that a model is to see."""
+"""Convert types to JSON Schema, one to one, with the notes for the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Schema = dict[str, Any]
 
 
 def json_schema(type: Type) -> Schema:
-    """The JSON Schema (2020-12) of a type's values; records allow no other fields."""
+    """The JSON Schema (2020-12) of a type's values. Records do not allow other fields."""
     match type:
         case StrType(low, high, pattern):
             whole = None if pattern is None else f"^(?:{pattern})$"
@@ -69,7 +69,7 @@ def object_schema(properties: Mapping[str, Schema], required: list[str]) -> Sche
 
 
 def described(schema: Schema, note: str) -> Schema:
-    """A schema with a note for the model, before what it says itself."""
+    """A schema with a note for the model, before its own description."""
     own = schema.get("description")
     return schema | {"description": f"{note} ({own})" if own else note} if note else schema
 
