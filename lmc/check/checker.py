@@ -13,6 +13,7 @@ from lmc.check.optimizers import SIGNATURES, OptimizerSignature
 from lmc.check.program import CheckedProgram, MetricDef, ModuleDef, PipelineDef, TestDef
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.statements import check_block, check_body
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, Label, sort_key
 from lmc.source import Source
 from lmc.syntax import nodes
@@ -23,14 +24,16 @@ def check_program(
     *,
     read: Reader = read_source,
     optimizers: Mapping[str, OptimizerSignature] = SIGNATURES,
+    consent: Consent = OWN,
 ) -> tuple[CheckedProgram | None, list[Diagnostic]]:
     """Check a file and all that it imports: the typed program if it has no error, and all findings.
 
     `read` gives the text of an imported file by name (see `imports.import_name`); no other file is
-    read. A program's `warnings` are its findings too.
+    read. Files are imported from the folder of this one, and from those that `consent` allows. A
+    program's `warnings` are its findings too.
     """
     ctx = CheckContext(_empty(source), TABLE, optimizers)
-    linker = Linker(ctx, read)
+    linker = Linker(ctx, read, consent)
     entry = linker.begin(source)
     for file in linker.files:
         define_all(ctx, file)

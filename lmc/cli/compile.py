@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget
-from lmc.cli.terminal import FILE, cache_option, console, count, model_option, program_argument
+from lmc.cli.terminal import (
+    FILE,
+    cache_option,
+    consent_options,
+    console,
+    count,
+    model_option,
+    program_argument,
+)
 
 if TYPE_CHECKING:
     from lmc.optimizers.compilation.result import CompileResult
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
 @model_option
 @cache_option
+@consent_options
 def command(
     program: Path,
     out: Path | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.terminal import FILE, cache_option, model_option
+from lmc.cli.terminal import FILE, cache_option, consent_options, model_option
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
 @model_option
 @cache_option
+@consent_options
 def command(
     first: Path,
     second: Path,

@@ -75,13 +75,18 @@ def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
 
 
 def function_metric(
-    name: str, target: str, row: Type | None, result: Type, base_dir: Path | None
+    name: str,
+    target: str,
+    row: Type | None,
+    result: Type,
+    base_dir: Path | None,
+    given: Callable[..., Any] | None = None,
 ) -> FunctionMetric:
-    """Import a metric and see that it takes two arguments.
+    """Import a metric and see that it takes two arguments; `given` stands in for it.
 
     Raises: LmcError[tool-not-found, bad-metric].
     """
-    function = load_function(target, base_dir)
+    function = given or load_function(target, base_dir)
     try:
         inspect.signature(function).bind(None, None)
     except TypeError as problem:

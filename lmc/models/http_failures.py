@@ -22,11 +22,12 @@ _REFUSAL = re.compile(
     r"|only .*default",
     re.IGNORECASE,
 )
+_NO_KEY = "no key was sent: a program that names an address names the key, `api_key_env`, too"
 _QUOTA = re.compile(r"insufficient_quota|billing|credit balance", re.IGNORECASE)
 
 
 def failure_from_response(
-    endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str
+    endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str | None
 ) -> ModelFailure:
     """Say what failure a response with an error status means."""
     kind, retryable, hint = _sort(status, body, key_env)
@@ -35,11 +36,11 @@ def failure_from_response(
     return ModelFailure(kind, message, retryable=retryable, hint=hint, retry_after_s=wait_s)
 
 
-def _sort(status: int, body: str, key_env: str) -> tuple[str, bool, str]:
+def _sort(status: int, body: str, key_env: str | None) -> tuple[str, bool, str]:
     """Kind, whether to try again, and what the user can do."""
     match status:
         case 401 | 403:
-            return "auth", False, f"check the key in {key_env}"
+            return "auth", False, f"check the key in {key_env}" if key_env else _NO_KEY
         case 404:
             return "not_found", False, "check the model's name and the base URL"
         case 429 if _QUOTA.search(body):

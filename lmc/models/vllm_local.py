@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
 from lmc.models.engine.worker import Job
@@ -186,7 +186,7 @@ class VllmEngine:
             return None
         from vllm.lora.request import LoRARequest
 
-        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
+        folder = str(plain_adapter(adapter).folder)
         number = self._loras.setdefault(adapter, len(self._loras) + 1)
         return LoRARequest(adapter, number, folder)
 

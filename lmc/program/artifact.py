@@ -30,6 +30,7 @@ from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
+from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.runtime.parameters import Parameters
 
@@ -298,6 +299,10 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         files = {name: parts[path] for name, path in names.items()}
         if adapters.adapter_id(files) != id:
             raise _Damage(f"`adapters/{id}` has other contents than its name says")
+        try:
+            require_plain(files)
+        except NotPlain as problem:
+            raise _Damage(f"`adapters/{id}`: {problem}") from None
         adapter_store().add_files(files)
 
 

@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, warning
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
+from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
 from lmc.requests.budget import Budget, BudgetExceeded, ModelBudgetExceeded, Reservation
 from lmc.requests.cache import IN_MEMORY, Cache, sample_keys
@@ -27,6 +29,7 @@ _LOCAL_TIMEOUT_S = 3600.0
 # Only under a budget in tokens or money, where a bound is needed and the program gives none.
 _BUDGETED_MAX_TOKENS = 4096
 ANY_MODEL = "*"
+OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price")
 
 
 @frozen
@@ -61,7 +64,8 @@ class ModelPool:
     `models` are settings by declared name and `default` those of the program, which a model's own
     go before. `backends` puts backends in the place of models, by declared or full name; "*" takes
     the place of all. `cache` None keeps nothing on disk. Paths in model names are relative to
-    `base_dir`. A model's own budget holds as long as the pool lives. Belongs to one event loop.
+    `base_dir`; `consent` says what the user allows the program. `record` is a file that keeps all
+    answers. A model's own budget holds as long as the pool lives. Belongs to one event loop.
     """
 
     own_budgets = True  # whether those of models count
@@ -75,11 +79,14 @@ class ModelPool:
         budget: Budget | None = None,
         backends: Mapping[str, Backend] | None = None,
         base_dir: Path | None = None,
+        consent: Consent = OWN,
+        record: Path | None = None,
     ) -> None:
         self.models, self.default = dict(models or {}), dict(default or {})
         self.cache, self.budget = cache, budget
         self.usage = Usage()
         self._backends, self._base_dir = dict(backends or {}), base_dir
+        self._consent, self._record = consent, record
         self._bound: dict[str, BoundModel] = {}
         self._flights = Flights()
         self._deadlines = Deadlines()
@@ -95,7 +102,9 @@ class ModelPool:
             self._bound[name] = self._bind(name)
         return self._bound[name]
 
-    def preflight(self, names: Iterable[str | None] = (None,)) -> list[Diagnostic]:
+    def preflight(
+        self, names: Iterable[str | None] = (None,), *, with_fallbacks: bool = True
+    ) -> list[Diagnostic]:
         """Find what would fail at the first request of these models or their fallbacks.
 
         Raises: LmcError with one diagnostic for each missing extra or key and each unknown model.
@@ -103,7 +112,7 @@ class ModelPool:
         """
         errors: dict[Diagnostic, None] = {}
         warnings: dict[Diagnostic, None] = {}
-        for name in self._with_fallbacks(names):
+        for name in self._with_fallbacks(names) if with_fallbacks else self._opened(names):
             try:
                 bound = self.bind(name)
             except LmcError as e:
@@ -301,9 +310,11 @@ class ModelPool:
 
     def _bind(self, name: str) -> BoundModel:
         own = self.models.get(name, {})
-        settings = {**self.default, "base_dir": self._base_dir, **own}
         full_name = self.full_name(name)
+        settings = self._settings(name, full_name)
         backend, model = self._open(name, full_name, settings)
+        if self._record is not None:
+            backend = Recorded(self._record, backend, full_name)
         local = backend.capabilities.local
         return BoundModel(
             name, backend, model, settings, _sampling(settings),
@@ -313,6 +324,14 @@ class ModelPool:
             asyncio.Semaphore(_concurrency(settings, local=local)),
             Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None,
         )  # fmt: skip
+
+    def _settings(self, name: str, full_name: str) -> dict[str, Any]:
+        """Those of a model over those of the program; an address and its key are a model's own."""
+        shared = {k: v for k, v in self.default.items() if k not in OF_ONE_MODEL}
+        consent = self._consent
+        users = full_name in consent.models and name not in self.models
+        known = {"base_dir": self._base_dir, "consent": consent, "users": users}
+        return {**shared, **self.models.get(name, {}), **known}
 
     def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
         for key in (name, full_name, ANY_MODEL):
@@ -324,8 +343,11 @@ class ModelPool:
             raise LmcError(error("unknown-model", f"there is no model `{name}`", help=help))
         return open_backend(full_name, settings)
 
+    def _opened(self, names: Iterable[str | None]) -> list[str]:
+        return [name or self.default.get("model") or TINY for name in names]
+
     def _with_fallbacks(self, names: Iterable[str | None]) -> list[str]:
-        todo = [name or self.default.get("model") or TINY for name in names]
+        todo = self._opened(names)
         seen: dict[str, None] = {}
         while todo:
             name = todo.pop(0)
