@@ -42,8 +42,9 @@ class Recorded:
     """Replays a file of JSON lines; with `inner`, asks that for what is missing and adds it.
 
     A line is {"request": hash, "anyone": hash, "prompt": text, "answer": {…}}. `model` of a request
-    is part of the first hash, so a file may hold the answers of several models. Where the file
-    itself is the model, the first answer to the same prompt is the answer.
+    is part of the first hash (or that of the recording, where one is given), so a file may hold the
+    answers of several models. Where the file itself is the model, the first answer to the same
+    prompt is the answer.
     """
 
     price: Price | None = None
@@ -74,7 +75,6 @@ class Recorded:
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""
-        request = replace(request, model=self._model or request.model)
         return [await self._sample(one) for one in _single(request)]
 
     async def close(self) -> None:
@@ -83,7 +83,7 @@ class Recorded:
             await self._inner.close()
 
     async def _sample(self, request: Request) -> Answer:
-        key = request_hash(request)
+        key = request_hash(replace(request, model=self._model or request.model))
         if key not in self._entries:
             if self._inner is None:
                 known = self._by_prompt.get(prompt_hash(request)) if self._model else None

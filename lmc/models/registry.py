@@ -122,7 +122,7 @@ def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
         message = f"a program cannot record into a file: `{model}`"
         help = f"name the model `{source}`, and record with the option `--record FILE`"
         raise LmcError(error("recording-in-program", message, help=help))
-    return Recorded(named_file("a recording", file, settings)).open()
+    return Recorded(named_file("a recording", file, settings), model=file).open()
 
 
 def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:

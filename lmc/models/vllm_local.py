@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from lmc.diagnostics import LmcError
 from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
@@ -86,7 +87,7 @@ class VllmEngine:
             self._add(job)
         except ModelFailure as failure:
             job.fail(failure)
-        except (ValueError, TypeError) as problem:  # what vLLM refuses: a schema, a rank
+        except (ValueError, TypeError, LmcError) as problem:  # a schema, a rank, an adapter
             job.fail(ModelFailure("bad_request", str(problem)[:600], retryable=False))
 
     def step(self) -> None:
