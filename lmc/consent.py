@@ -13,7 +13,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
 from lmc.source import Span
 
@@ -68,16 +68,15 @@ class Consent:
             flags = " ".join(f"--allow-tool {name}" for name in refused)
             help = f"where you trust it: `{flags}`, or `tools={[*refused]}` in Python"
             message = f"the artifact would run Python that you did not allow: {told}"
-            raise LmcError(error("tool-not-allowed", message, span, help=help))
+            raise LmcError.of("tool-not-allowed", message, span, help=help)
 
     def require_known(self, known: Iterable[str]) -> None:
         """Refuse names that the program has no function for. Raises: LmcError[unknown-tool]."""
         names = sorted(known)
         for name in sorted({*(self.tools or ()), *self.functions} - {*names}):
-            near = did_you_mean(name, names)
-            help = f"did you mean `{near}`?" if near else f"it has {', '.join(names) or 'none'}"
+            help = suggestion(name, names, f"it has {', '.join(names) or 'none'}")
             message = f"the program has no tool or Python metric `{name}`"
-            raise LmcError(error("unknown-tool", message, help=help))
+            raise LmcError.of("unknown-tool", message, help=help)
 
     # --- files ---
 
@@ -95,7 +94,7 @@ class Consent:
         """
         path = folder / Path(name).expanduser()
         if not self.may_read(path, None if is_absolute(name) else root or folder):
-            raise LmcError(error("outside-folder", outside(what, name), span, help=ALLOW_PATH))
+            raise LmcError.of("outside-folder", outside(what, name), span, help=ALLOW_PATH)
         return path
 
     def may_read(self, path: Path, folder: Path | None) -> bool:

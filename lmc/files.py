@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writes files atomically: as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a kill at any time leaves the old one or the new one, never a part."""
+    """Write a file. A kill at any time leaves the old file or the new one, never a part."""
     with replacing(path) as file:
         file.write(data)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of another when the block ends well.
+    """A file to write, which replaces `path` if the block ends without an exception.
 
     Raises: LmcError[cannot-write].
     """
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             raise
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise LmcError(error("cannot-write", f"cannot write {path}: {reason}")) from None
+        raise LmcError.of("cannot-write", f"cannot write {path}: {reason}") from None
 
 
 def _umask() -> int:

@@ -1,4 +1,4 @@
-"""Source text and positions in it: what every later stage points back to."""
+"""Source text and positions in it, which all later stages refer to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lmc.frozen import frozen
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One `.lmp` text with its name as shown to people; compared by identity."""
+    """One `.lmp` text with its name as shown to users. Compared by identity."""
 
     name: str
     text: str
@@ -40,7 +40,7 @@ class Source:
 
     @property
     def line_count(self) -> int:
-        """How many lines the text has, an empty last one included."""
+        """The number of lines, including an empty last one."""
         return len(self._line_starts)
 
 

@@ -1,4 +1,4 @@
-"""The types of the language as values: frozen, structural, printable as they are written."""
+"""The types of the language as frozen values. `str(type)` is the form in source text."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class NeverType(Type):
 
 @frozen
 class ErrorType(Type):
-    """The type of what was reported already: it agrees with all, so a mistake is one error."""
+    """The type of an expression with a reported error. It fits all types, to avoid more errors."""
 
     def __str__(self) -> str:
         return "?"
@@ -150,18 +150,18 @@ class EnumType(Type):
 
 @frozen
 class Field:
-    """One field of a record. `has_default` fields may be left out when the record is built."""
+    """One field of a record. With `has_default`, it may be left out when the record is built."""
 
     name: str
     type: Type
     note: str = field(default="", compare=False)
     has_default: bool = False
-    default: object = None  # a plain JSON value, meaningful where has_default
+    default: object = None  # a plain JSON value, valid only with has_default
 
 
 @frozen
 class RecordType(Type):
-    """A record; compared by name and fields, subtyped by structure."""
+    """A record. Equality is by name and fields, subtyping by structure."""
 
     name: str
     fields: tuple[Field, ...]
@@ -177,7 +177,7 @@ class RecordType(Type):
 
 @frozen
 class UnionType(Type):
-    """A union of records and other types; checked, not run yet."""
+    """A union of records and other types. It can be checked, but not run yet."""
 
     options: tuple[Type, ...]
 
@@ -201,13 +201,13 @@ BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
 
 
 def score_type(type: Type) -> Type | None:
-    """The type of a record's field `score`; None where there is none."""
+    """The type of a record's field `score`, or None if there is no such field."""
     score = type.get("score") if isinstance(type, RecordType) else None
     return score.type if score else None
 
 
 def greatest_score(type: Type) -> float | None:
-    """The greatest value of a record's field `score`, where it has one and none is negative."""
+    """The upper bound of a record's field `score`. None without one, or if it may be negative."""
     bounds = score_type(type)
     if not isinstance(bounds, IntType | FloatType) or bounds.low is None or bounds.low < 0:
         return None

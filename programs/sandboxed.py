@@ -1,8 +1,8 @@
-"""Runs the program on standard input under limits; started by `tools.run_python` in a new process.
+"""Runs the program on standard input under limits. `tools.run_python` starts it in a new process.
 
-Limits of the system bound its time. Linux also bounds its memory, and a network namespace of its
-own takes the network away where the system allows that. An audit hook, which cannot be removed,
-refuses sockets, processes, and files but for Python's own modules.
+System limits bound its time. On Linux they also bound its memory, and a network namespace of its
+own cuts off the network, if the system allows that. An audit hook refuses sockets, processes, and
+all files except Python's own modules. The hook cannot be removed.
 """
 
 import builtins
@@ -24,7 +24,7 @@ REFUSED = (
 
 
 def limit() -> None:
-    """Bound time, files and processes; on Linux also memory, and leave the network."""
+    """Limit time, files and processes. On Linux, also limit memory and leave the network."""
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -35,7 +35,7 @@ def limit() -> None:
 
 
 def refuse(event: str, args: tuple[object, ...]) -> None:
-    """Stop what a calculation does not need."""
+    """Refuse operations that a calculation does not need."""
     if event.startswith(REFUSED):
         raise PermissionError(f"not allowed here: {event}")
     if event == "open":
@@ -48,12 +48,12 @@ def refuse(event: str, args: tuple[object, ...]) -> None:
 
 
 def known(path: object) -> bool:
-    """Whether a path is among Python's own modules."""
+    """Whether a path belongs to Python's own modules."""
     return isinstance(path, str) and path.startswith(MODULES) and ".." not in path
 
 
 def main() -> None:
-    """Run what stands on standard input."""
+    """Run the program on standard input."""
     code = compile(sys.stdin.read(), "<program>", "exec")
     limit()
     sys.addaudithook(refuse)

@@ -1,4 +1,4 @@
-"""Tools of the standard library: a calculator, Python in a sandbox, ranking by likeness."""
+"""Tools of the standard library: a calculator, sandboxed Python, ranking by similarity."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
 def calculate(expression: str) -> str:
     """The value of an arithmetic expression: numbers, operators, parentheses, a few functions.
 
-    Raises: ValueError where it is anything else, ArithmeticError where it has no value.
+    Raises: ValueError if it is anything else, ArithmeticError if it has no value.
     """
     text = expression.strip().strip("`").rstrip("=? ")
     for written, meant in (("^", "**"), ("×", "*"), ("÷", "/")):
@@ -67,11 +67,11 @@ def _value(node: ast.expr) -> float:
 
 
 def run_python(code: str) -> str:
-    """What a Python program prints, run in a process of its own.
+    """Run a Python program in a process of its own and return what it prints.
 
-    The process has no network, opens no file but Python's own modules, starts no other process, and
-    has two seconds. On Linux it has 512 MiB; macOS does not bound the memory of a process.
-    Raises: RuntimeError with the last line of what went wrong.
+    The process has no network, opens only Python's own modules, and cannot start other processes.
+    It has two seconds. On Linux it has 512 MiB; macOS does not bound the memory of a process.
+    Raises: RuntimeError with the last line of the error.
     """
     runner = resources.files("lmc.programs").joinpath("sandboxed.py").read_text("utf-8")
     lines = code.strip().removeprefix("```python").removeprefix("```").removesuffix("```")
@@ -94,7 +94,7 @@ def run_python(code: str) -> str:
 
 
 def nearest(query: str, passages: list[str], k: int) -> list[str]:
-    """The k passages most like a query by BM25 (Robertson & Zaragoza 2009), the most like first."""
+    """The k passages most similar to a query by BM25 (Robertson & Zaragoza 2009), best first."""
     demos = [Demo({"text": passage}, {}) for passage in passages]
     picked = Nearest(demos, k).pick({"text": query})
     if len(demos) <= k:

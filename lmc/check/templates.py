@@ -1,4 +1,4 @@
-"""Prompt templates: sandboxed Jinja whose names and filters are known before anything runs."""
+"""Checks prompt templates: sandboxed Jinja, whose names and filters must be known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
 from lmc.check.template_fields import check_fields
-from lmc.diagnostics import did_you_mean
+from lmc.diagnostics import suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
 
@@ -40,7 +40,7 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
         tree = _environment().parse(text.value)
     except TemplateSyntaxError as problem:
         span = _line_span(text, problem.lineno)
-        env.ctx.report("bad-template", f"the template does not parse: {problem.message}", span)
+        env.ctx.report("bad-template", f"the template is not valid Jinja: {problem.message}", span)
         return set()
     if _check_filters(env, text, tree):
         return {p.name for p in module.signature.params}
@@ -54,7 +54,7 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
 
 
 def _check_filters(env: Env, text: nodes.String, tree: Any) -> bool:
-    """Report filters and tests that Jinja does not have; whether there were any."""
+    """Report filters and tests that Jinja does not have. Returns whether there were any."""
     from jinja2 import nodes as jinja
 
     environment, before = _environment(), len(env.ctx.diagnostics)
@@ -68,13 +68,12 @@ def _check_filters(env: Env, text: nodes.String, tree: Any) -> bool:
 
 
 def _report(env: Env, text: nodes.String, name: str, known: Any, code: str, what: str) -> None:
-    near = did_you_mean(name, known)
     if code == "unknown-template-name":
-        message = f"`{name}` is no {what} that the template can show"
+        message = f"`{name}` is not a {what}"
     else:
-        message = f"templates have no {what} `{name}`"
+        message = f"Jinja has no {what} `{name}`"
     place = _name_span(text, name)
-    env.ctx.report(code, message, place, help=f"did you mean `{near}`?" if near else None)
+    env.ctx.report(code, message, place, help=suggestion(name, known))
 
 
 @cache
@@ -85,7 +84,7 @@ def _environment() -> Any:
 
 
 def _name_span(text: nodes.String, name: str, before: str = r"\b") -> Span:
-    """Where a name stands between the braces of a template, as far as its text tells."""
+    """The place of a name between braces of a template, else the whole template."""
     source = text.span.text
     for braces in re.finditer(r"\{\{.*?\}\}|\{%.*?%\}", source, re.DOTALL):
         found = re.search(rf"{before}({re.escape(name)})\b", braces.group())
@@ -96,7 +95,7 @@ def _name_span(text: nodes.String, name: str, before: str = r"\b") -> Span:
 
 
 def _line_span(text: nodes.String, line: int) -> Span:
-    """The line of a template that Jinja complains of; a dedented text may start a line later."""
+    """The line of a template that Jinja reports. A dedented text may start a line later."""
     lines = text.span.text.splitlines(keepends=True)
     first = 1 if len(lines) > 1 and not lines[0].strip('"').strip() else 0
     at = min(first + line - 1, len(lines) - 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.terminal import FILE, cache_option, consent_options, model_option
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
@@ -56,7 +56,7 @@ def _metric_of(artifact: Artifact) -> str:
     if ":" in named:
         message = f"the artifact names a Python function as its metric: `{named}`"
         help = f"where you trust it: --metric {named}"
-        raise LmcError(error("tool-not-allowed", message, help=help))
+        raise LmcError.of("tool-not-allowed", message, help=help)
     return named
 
 

@@ -7,7 +7,7 @@ from importlib import resources
 
 import click
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 
 PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli")
 
@@ -36,12 +36,6 @@ def command(slug: str | None) -> None:
             click.echo(f"{name:32} {text.splitlines()[0] if text else ''}")
         return
     if slug not in texts:
-        near = did_you_mean(slug, texts)
-        raise LmcError(
-            error(
-                "unknown-slug",
-                f"no diagnostic is called `{slug}`",
-                help=near and f"did you mean `{near}`?",
-            )
-        )
+        message = f"no diagnostic is called `{slug}`"
+        raise LmcError.of("unknown-slug", message, help=suggestion(slug, texts))
     click.echo(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")

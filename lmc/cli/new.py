@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lmc.cli.terminal import FILE
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 
 
 @click.command("new")
@@ -21,10 +21,8 @@ def command(folder: Path, name: str | None) -> None:
     """
     program = None if name is None else _library_program(name)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise LmcError(
-            error(
-                "folder-not-empty", f"`{folder}` exists and is not empty", help="name a new folder"
-            )
+        raise LmcError.of(
+            "folder-not-empty", f"`{folder}` exists and is not empty", help="name a new folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
     if program is not None:
@@ -48,7 +46,6 @@ def _library_program(name: str) -> str:
 
     names = [full.removeprefix("lmc/") for full in standard_names()]
     if name not in names:
-        near = did_you_mean(name, names)
-        help = f"did you mean `{near}`?" if near else f"it has {', '.join(names)}"
-        raise LmcError(error("unknown-program", f"the library has no program `{name}`", help=help))
+        help = suggestion(name, names, f"it has {', '.join(names)}")
+        raise LmcError.of("unknown-program", f"the library has no program `{name}`", help=help)
     return resources.files("lmc.programs").joinpath(f"{name}.lmp").read_text("utf-8")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.check.optimizers import SIGNATURES, Option, literal
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 
 if TYPE_CHECKING:
     from lmc.optimizers.base import Optimizer
@@ -45,9 +45,8 @@ def _named(name: str) -> Optimizer:
     from lmc.optimizers.compilation.catalog import BY_NAME
 
     if name not in BY_NAME:
-        near = did_you_mean(name, BY_NAME)
-        help = f"did you mean `{near}`?" if near else f"there is {', '.join(BY_NAME)}"
-        raise LmcError(error("unknown-optimizer", f"no optimizer `{name}` is known", help=help))
+        help = suggestion(name, BY_NAME, f"there is {', '.join(BY_NAME)}")
+        raise LmcError.of("unknown-optimizer", f"no optimizer `{name}` is known", help=help)
     return BY_NAME[name]
 
 

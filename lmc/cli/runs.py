@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.terminal import FILE, console
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 
 if TYPE_CHECKING:
     from lmc.optimizers.compilation.run_folder import RunFolder
@@ -70,7 +70,7 @@ def resume(ctx: click.Context, run: Path) -> None:
     if not call:
         message = f"{folder.path} does not say how it was begun"
         help = "it was begun from Python, or with values that cannot be written down"
-        raise LmcError(error("no-run", message, help=f"{help}; make the same call again"))
+        raise LmcError.of("no-run", message, help=f"{help}; make the same call again")
     improve_and_print(call.pop("program"), **call, run_dir=folder.path)
 
 
@@ -96,10 +96,9 @@ def find_run(run: Path) -> RunFolder:
         return kept[fitting[0]]
     if fitting:
         message = f"`{run}` is the beginning of {len(fitting)} runs: {', '.join(fitting)}"
-        raise LmcError(error("no-run", message, help="write more of the name"))
-    near = did_you_mean(str(run), kept)
-    help = f"did you mean `{near}`?" if near else "`lmc runs` lists them"
-    raise LmcError(error("no-run", f"there is no run `{run}`", help=help))
+        raise LmcError.of("no-run", message, help="write more of the name")
+    help = suggestion(str(run), kept, "`lmc runs` lists them")
+    raise LmcError.of("no-run", f"there is no run `{run}`", help=help)
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:

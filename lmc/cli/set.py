@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lmc.cli.terminal import FILE
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 
 
 @click.command("set")
@@ -42,9 +42,8 @@ def command(
         raise click.UsageError("say what to set: --adapter, --model or --drop-demos")
     held = Artifact.read(artifact)
     if module not in held.modules:
-        near = did_you_mean(module, held.modules)
-        help = f"did you mean `{near}`?" if near else f"it has {', '.join(held.modules)}"
-        raise LmcError(error("unknown-target", f"no module of {artifact} is `{module}`", help=help))
+        help = suggestion(module, held.modules, f"it has {', '.join(held.modules)}")
+        raise LmcError.of("unknown-target", f"no module of {artifact} is `{module}`", help=help)
     own = held.parameters.modules.get(module, ModuleParameters())
     if adapter is not None:
         folder = Path(adapter)

@@ -13,6 +13,9 @@ from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
 from lmc.types import ListType
 
+MOST_CHARS = 10_000  # of a formula
+MOST_CALLS = 10**150  # such a number times another one is still a float
+
 
 @frozen
 class Cost:
@@ -153,16 +156,32 @@ def _sum(terms: list[_Term]) -> _Term:
     modules: Counter[str] = Counter()
     for term in terms:
         modules.update(term.modules)
-    return _Term(" + ".join(t.formula for t in terms), sum(t.calls for t in terms), modules, "sum")
+    calls = _finite(sum(t.calls for t in terms))
+    return _term(" + ".join(t.formula for t in terms), calls, modules, "sum")
 
 
 def _times(factor: tuple[str, float], term: _Term) -> _Term:
     words, number = factor
     if not term.calls or not number:
         return _NOTHING
-    modules = {name: number * count for name, count in term.modules.items()}
+    modules = {name: _finite(number * count) for name, count in term.modules.items()}
     formula = term.factor() if words == "1" else f"{words} × {term.factor()}"
-    return _Term(formula, number * term.calls, modules, term.binding if words == "1" else "product")
+    calls = _finite(number * term.calls)
+    return _term(formula, calls, modules, term.binding if words == "1" else "product")
+
+
+def _term(
+    formula: str, calls: float, modules: Counter[str] | dict[str, float], binding: str
+) -> _Term:
+    """A term whose formula can be shown: where calls nest it can double at each level."""
+    if len(formula) <= MOST_CHARS:
+        return _Term(formula, calls, modules, binding)
+    return _Term(f"{calls:g}", calls, modules)
+
+
+def _finite(calls: float) -> float:
+    """A number of calls; one that no float can hold is as good as infinite."""
+    return calls if calls <= MOST_CALLS else math.inf
 
 
 def _dearest(*terms: _Term) -> _Term:
@@ -170,7 +189,8 @@ def _dearest(*terms: _Term) -> _Term:
     others = [t for t in terms if t.calls and t is not best]
     if not others:
         return best
-    return _Term(f"max({best.formula}, {others[0].formula})", best.calls, best.modules)
+    formula = f"max({best.formula}, {others[0].formula})"
+    return _term(formula, best.calls, best.modules, "product")
 
 
 def _dearest_of(terms: list[_Term]) -> _Term:

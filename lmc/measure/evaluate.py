@@ -9,7 +9,7 @@ from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.measure.statistics import mean_interval
@@ -255,4 +255,4 @@ def _require_columns(graph: Graph, rows: Rows) -> None:
         message = (
             f"the rows have no column {names}, which `{graph.name}` takes; they have {columns}"
         )
-        raise LmcError(error("missing-column", message, graph.span))
+        raise LmcError.of("missing-column", message, graph.span)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.rows import line_span
 from lmc.runtime.tools import load_function
@@ -52,8 +52,8 @@ class FunctionMetric:
                 value = await in_thread(self.function, *typed)
         except Exception as problem:
             message = f"the metric `{self.name}` raised {type(problem).__name__}: {problem}"
-            raise LmcError(
-                error("metric-failed", message, _raised_at(problem, self.function))
+            raise LmcError.of(
+                "metric-failed", message, _raised_at(problem, self.function)
             ) from problem
         return to_score(self.name, value, _defined_at(self.function))
 
@@ -71,7 +71,7 @@ def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
         return validate(type, gold)
     except InvalidValue as problem:
         message = f"the row does not fit the metric `{name}`: {problem}"
-        raise LmcError(error("metric-failed", message)) from None
+        raise LmcError.of("metric-failed", message) from None
 
 
 def function_metric(
@@ -91,7 +91,7 @@ def function_metric(
         inspect.signature(function).bind(None, None)
     except TypeError as problem:
         message = f"`{target}` cannot be called with a gold row and a prediction: {problem}"
-        raise LmcError(error("bad-metric", message, _defined_at(function))) from None
+        raise LmcError.of("bad-metric", message, _defined_at(function)) from None
     except ValueError:  # a function in C tells no signature
         pass
     return FunctionMetric(name, function, row, result)
@@ -120,7 +120,7 @@ def to_score(name: str, value: Any, place: Span | None = None) -> Score:
     if number is None or not math.isfinite(number):
         wanted = "a finite number, a truth value, or `Score(value, feedback)`"
         message = f"the metric `{name}` gave {str(value)[:80]!r}, which is not {wanted}"
-        raise LmcError(error("bad-score", message, place))
+        raise LmcError.of("bad-score", message, place)
     return Score(number, feedback)
 
 

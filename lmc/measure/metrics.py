@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import DeclaredMetric, Graph, ProgramGraph
 from lmc.measure.comparisons import COMPARISONS, Compare
@@ -136,7 +136,7 @@ class FieldMetric:
         values, remarks = [], []
         for pair in self.fields:
             if pair.gold not in gold:
-                raise LmcError(error("metric-failed", f"the row has no field `{pair.gold}`"))
+                raise LmcError.of("metric-failed", f"the row has no field `{pair.gold}`")
             wanted, got = (
                 gold[pair.gold],
                 pred if pair.pred is None else (pred or {}).get(pair.pred),
@@ -162,7 +162,7 @@ class GraphMetric:
         """Run the metric's graph. Raises: LmcError."""
         runs = executor or self.executor
         if runs is None:
-            raise LmcError(error("metric-failed", f"nothing runs the metric `{self.name}`"))
+            raise LmcError.of("metric-failed", f"nothing runs the metric `{self.name}`")
         row, result = self.declared.inputs
         given = fit_row(self.name, row.type, gold)
         value = await runs.run(self.name, {row.name: given, result.name: pred})
@@ -197,7 +197,7 @@ def _fields(
     have = f"`{result}` and the rows ({', '.join(gold) or 'inputs only'})"
     help = f"say which field counts: `{spec}(answer)`"
     message = f"`{spec}` finds no field that both {have} have"
-    raise LmcError(error("metric-field", message, help=help))
+    raise LmcError.of("metric-field", message, help=help)
 
 
 def _named_field(spec: str, name: str, result: Type, gold: Sequence[str]) -> FieldPair:
@@ -219,19 +219,18 @@ def _gold_field(spec: str, gold: Sequence[str]) -> str:
     have = f"beside the inputs they have {', '.join(gold)}" if gold else "they have inputs only"
     help = f"say which: `{spec}({gold[0]})`" if gold else None
     message = f"`{spec}` cannot tell which field of the rows is the answer: {have}"
-    raise LmcError(error("metric-field", message, help=help))
+    raise LmcError.of("metric-field", message, help=help)
 
 
 def _no_field(message: str, name: str, known: Sequence[str]) -> LmcError:
-    near = did_you_mean(name, known)
-    help = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
-    return LmcError(error("metric-field", message, help=help))
+    help = suggestion(name, known, f"there are: {', '.join(known) or 'none'}")
+    return LmcError.of("metric-field", message, help=help)
 
 
 def _unknown(spec: str, program: ProgramGraph) -> Any:
     known = [*program.metrics, *COMPARISONS]
-    near = did_you_mean(spec.partition("(")[0], known)
-    help = f"did you mean `{near}`?" if near else f"there are: {', '.join(known)}, and `pkg.mod:fn`"
+    otherwise = f"there are: {', '.join(known)}, and `pkg.mod:fn`"
+    help = suggestion(spec.partition("(")[0], known, otherwise)
     return error("unknown-metric", f"no metric is called `{spec}`", help=help)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lmc.check.program import DatasetDef
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.source import Source, Span
@@ -80,7 +80,7 @@ class RowFile:
         if self._reader is None:
             known = ", ".join(_READERS)
             message = f"cannot read rows from `{path.name}`: the endings are {known}"
-            raise LmcError(error("unknown-data-format", message))
+            raise LmcError.of("unknown-data-format", message)
 
     def head(self, limit: int | None) -> RowFile:
         """The first rows alone; all without a limit."""
@@ -114,7 +114,7 @@ class RowFile:
         if problems:
             raise LmcError(*problems)
         if not number:
-            raise LmcError(error("no-rows", f"`{self.path}` has no rows"))
+            raise LmcError.of("no-rows", f"`{self.path}` has no rows")
 
 
 def load_rows(
@@ -240,13 +240,13 @@ def _reading(path: Path, reader: Any) -> Iterator[NumberedRow]:
         yield from reader(path)
     except OSError as problem:
         message = f"cannot read the rows of {path}: {problem.strerror or problem}"
-        raise LmcError(error("cannot-read", message)) from None
+        raise LmcError.of("cannot-read", message) from None
     except UnicodeDecodeError as problem:
         message = f"{path} is not UTF-8 at byte {problem.start}"
-        raise LmcError(error("cannot-read", message)) from None
+        raise LmcError.of("cannot-read", message) from None
     except _NoRows as problem:
         place = line_span(path, problem.line)
-        raise LmcError(error("bad-row", problem.message, place)) from None
+        raise LmcError.of("bad-row", problem.message, place) from None
 
 
 def _read_jsonl(path: Path) -> Iterator[NumberedRow]:
@@ -369,19 +369,18 @@ def _counts(split: Mapping[str, int | float], n: int, span: Span | None) -> dict
     """How many rows each split gets. Raises: LmcError[bad-split], LmcError[too-few-rows]."""
     for name, size in split.items():
         if name not in SPLITS:
-            near = did_you_mean(name, SPLITS)
-            help = f"did you mean `{near}`?" if near else "the splits are train, dev and test"
-            raise LmcError(error("bad-split", f"no split is called `{name}`", span, help=help))
+            help = suggestion(name, SPLITS, "the splits are train, dev and test")
+            raise LmcError.of("bad-split", f"no split is called `{name}`", span, help=help)
         number = isinstance(size, int | float) and not isinstance(size, bool)
         if not number or size < 0 or (isinstance(size, float) and size > 1):
             message = f"`{name}` is a number of rows or a share from 0.0 to 1.0"
-            raise LmcError(error("bad-split", message, span))
+            raise LmcError.of("bad-split", message, span)
     shares = [split.get(name, 0) for name in SPLITS]
     counted = sum(s for s in shares if isinstance(s, int))
     rest = sum(s for s in shares if isinstance(s, float))
     if rest > 1 + 1e-9 or counted + math.floor(rest * n) > n:
         message = f"the split asks for more rows than the {n} there are"
-        raise LmcError(error("too-few-rows", message, span))
+        raise LmcError.of("too-few-rows", message, span)
     return _whole(dict(zip(SPLITS, shares)), n)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.adapters import CONFIG, WEIGHTS, Adapter, adapter_store
 
 MOST_RANK, MOST_MODULES, MOST_TENSORS, MOST_SIDE = 512, 256, 100_000, 1 << 20
@@ -41,7 +41,7 @@ def taken_in(folder: Path) -> Adapter:
         return plain_adapter(adapter.id)
     except NotPlain as problem:
         message = f"{folder} holds no plain LoRA weights: {problem}"
-        raise LmcError(error("not-an-adapter", message)) from None
+        raise LmcError.of("not-an-adapter", message) from None
 
 
 class NotPlain(ValueError):

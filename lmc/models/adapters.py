@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -52,7 +52,7 @@ class AdapterStore:
         except OSError as problem:
             message = f"{folder} holds no adapter: {problem.strerror}: {problem.filename}"
             help = f"an adapter is a folder with {WEIGHTS} and {CONFIG}, as peft writes it"
-            raise LmcError(error("not-an-adapter", message, help=help)) from None
+            raise LmcError.of("not-an-adapter", message, help=help) from None
 
     def add_files(self, files: Mapping[str, bytes]) -> Adapter:
         """Take in an adapter from the contents of its files; written whole or not at all."""
@@ -92,7 +92,7 @@ class AdapterStore:
             return Adapter(id, folder)
         message = f"there is no adapter {id} in {self.root}"
         help = "load the artifact that holds it, or train it again"
-        raise LmcError(error("unknown-adapter", message, help=help))
+        raise LmcError.of("unknown-adapter", message, help=help)
 
 
 def adapter_id(files: Mapping[str, bytes]) -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, did_you_mean
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
@@ -160,12 +160,10 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
     key_env, base_url = _reached(litellm, model, settings)
     missing = _missing_keys(litellm, model, key_env, base_url)
     if missing:
-        raise LmcError(
-            error(
-                "missing-key",
-                f"model `{model}` needs a key: {' and '.join(missing)} not set",
-                help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
-            )
+        raise LmcError.of(
+            "missing-key",
+            f"model `{model}` needs a key: {' and '.join(missing)} not set",
+            help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
         )
     return kind(litellm, model, base_url=base_url, key_env=key_env)
 
@@ -193,12 +191,10 @@ def refuse_bad_version(installed: str) -> None:
     if numbers >= _FLOOR:
         return
     known = "a malicious release" if installed in _MALICIOUS else "a release with known holes"
-    raise LmcError(
-        error(
-            "missing-extra",
-            f"litellm {installed} is {known} and is not imported",
-            help='pip install -U "lmc-lang[litellm]"',
-        )
+    raise LmcError.of(
+        "missing-extra",
+        f"litellm {installed} is {known} and is not imported",
+        help='pip install -U "lmc-lang[litellm]"',
     )
 
 
@@ -218,7 +214,7 @@ def _imported() -> Any:
 def _known_provider(litellm: Any, model: str) -> None:
     if "://" in model:  # some providers of litellm take an address as the name
         message = f"the name of the model `{model}` has an address in it"
-        raise LmcError(error("unknown-model", message, help="write `base_url` for the address"))
+        raise LmcError.of("unknown-model", message, help="write `base_url` for the address")
     try:
         litellm.get_llm_provider(model)
     except Exception:
@@ -227,7 +223,7 @@ def _known_provider(litellm: Any, model: str) -> None:
         near = did_you_mean(provider, [*providers, "hf", "openai", "hosted_vllm", "ollama"])
         help = f"did you mean `{near}/`?" if near else "`lmc models` lists the providers"
         message = f"there is no provider for model `{model}`"
-        raise LmcError(error("unknown-model", message, help=help)) from None
+        raise LmcError.of("unknown-model", message, help=help) from None
 
 
 def _missing_keys(litellm: Any, model: str, key_env: str | None, base_url: str | None) -> list[str]:

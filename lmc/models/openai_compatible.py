@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models import quick_json
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.event_stream import EventStream, Listener
@@ -214,12 +214,10 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """
     address = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
     if address is None:
-        raise LmcError(
-            error(
-                "missing-base-url",
-                f"the address of the server for model `{model}` is not known",
-                help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
-            )
+        raise LmcError.of(
+            "missing-base-url",
+            f"the address of the server for model `{model}` is not known",
+            help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
     return _open(address, settings, "HOSTED_VLLM")
 
@@ -231,12 +229,10 @@ def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -
     backend = OpenAICompatible(address.url, key_env=key_env)
     needed = backend.official or settings.get("api_key_env")
     if key_env and needed and not os.environ.get(key_env):
-        raise LmcError(
-            error(
-                "missing-key",
-                f"{backend.endpoint} needs a key, and {key_env} is not set",
-                help=f"export {key_env}=…, or name another variable with `api_key_env`",
-            )
+        raise LmcError.of(
+            "missing-key",
+            f"{backend.endpoint} needs a key, and {key_env} is not set",
+            help=f"export {key_env}=…, or name another variable with `api_key_env`",
         )
     return backend
 

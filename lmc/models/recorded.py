@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
 
@@ -141,7 +141,7 @@ def _difference(prompt: str, near: str) -> str:
 def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
     if not path.exists():
         if must_exist:
-            raise LmcError(error("unknown-model", f"there is no recording {path}"))
+            raise LmcError.of("unknown-model", f"there is no recording {path}")
         return {}
     lines = path.read_text("utf-8").splitlines()
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -156,4 +156,4 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         return data["request"], _Entry(data["prompt"], Answer(**answer), data.get("anyone", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         place = f"{path}:{number}"
-        raise LmcError(error("recording-invalid", f"{place} is no recorded answer: {e}")) from None
+        raise LmcError.of("recording-invalid", f"{place} is no recorded answer: {e}") from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
 from lmc.models.named_files import named_file
@@ -57,12 +57,10 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
     provider = provider_of(name)
     model = name.removeprefix(provider.prefix)
     if provider.extra and not provider.installed:
-        raise LmcError(
-            error(
-                "missing-extra",
-                f"model `{name}` needs {' and '.join(provider.packages)}",
-                help=f'pip install "lmc-lang[{provider.extra}]"',
-            )
+        raise LmcError.of(
+            "missing-extra",
+            f"model `{name}` needs {' and '.join(provider.packages)}",
+            help=f'pip install "lmc-lang[{provider.extra}]"',
         )
     return provider.open(model, settings), model
 
@@ -92,12 +90,12 @@ def provider_of(name: str) -> Provider:
     prefix, slash, _ = name.partition("/")
     if not slash:
         help = f"write provider and name, as in `openai/{name}`"
-        raise LmcError(error("unknown-model", f"there is no model `{name}`", help=help))
+        raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
     known = [p.partition("/")[0] for p in _providers]
     near = did_you_mean(prefix, known)
     if near and not _LITELLM.installed:
         help = f"did you mean `{near}/`?"
-        raise LmcError(error("unknown-model", f"there is no provider `{prefix}`", help=help))
+        raise LmcError.of("unknown-model", f"there is no provider `{prefix}`", help=help)
     return _LITELLM
 
 
@@ -121,7 +119,7 @@ def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
     if records:
         message = f"a program cannot record into a file: `{model}`"
         help = f"name the model `{source}`, and record with the option `--record FILE`"
-        raise LmcError(error("recording-in-program", message, help=help))
+        raise LmcError.of("recording-in-program", message, help=help)
     return Recorded(named_file("a recording", file, settings), model=file).open()
 
 
@@ -137,7 +135,7 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
 
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
-        raise LmcError(error("unknown-model", f"there is no model `lmc/{model}`", help=help))
+        raise LmcError.of("unknown-model", f"there is no model `lmc/{model}`", help=help)
     return Transformers(str(MODEL_DIR.resolve()))
 
 

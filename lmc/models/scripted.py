@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableSeque
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 
@@ -57,9 +57,7 @@ class Scripted:
         try:
             script = _script_from_json(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError, re.error) as e:
-            raise LmcError(
-                error("script-invalid", f"{path} is no script of answers: {e}")
-            ) from None
+            raise LmcError.of("script-invalid", f"{path} is no script of answers: {e}") from None
         # A list is used up by order, so its answers belong to no request and are not cached.
         by_rule = bool(script) and isinstance(script[0], ScriptRule)
         name = hashlib.sha256(text.encode()).hexdigest()[:16] if by_rule else None
@@ -145,7 +143,7 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8")
     except OSError as e:
         reason = e.strerror or str(e)
-        raise LmcError(error("unknown-model", f"cannot read the script {path}: {reason}")) from None
+        raise LmcError.of("unknown-model", f"cannot read the script {path}: {reason}") from None
 
 
 def _script_from_json(data: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.engine.worker import Job, SteppedEngine, Worker
 from lmc.models.named_files import named_file
@@ -99,7 +99,7 @@ def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
         message = f"there is no model in the folder {model}"
         help = "a model is a folder with config.json, safetensors and a tokenizer"
-        raise LmcError(error("unknown-model", message, help=help))
+        raise LmcError.of("unknown-model", message, help=help)
     return Transformers(model)
 
 

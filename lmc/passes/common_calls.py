@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Graph, Node, Port, ProgramGraph, all_nodes
+from lmc.ir.ops import OF_BODIES, STEPS
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph
 
@@ -34,7 +35,7 @@ def _share(graph: Graph, cached: frozenset[str], context: PassContext) -> Graph:
         key = _key(node, cached)
         if key is not None and key in first:
             renamed[node.id] = first[key]
-            if node.op in ("call", "tool", "map", "cond", "loop"):
+            if node.op in STEPS:
                 what = node.attrs.get("target", node.op)
                 words = f"`{what}` runs once for equal inputs"
                 context.remark(graph.name, words, "running it again", node.span)
@@ -104,7 +105,7 @@ def _key(node: Node, cached: frozenset[str]) -> Hashable:
             what = canonical(
                 {key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()}
             )
-        case "map" | "cond" | "loop" if not _repeats_effects(node, cached):
+        case op if op in OF_BODIES and not _repeats_effects(node, cached):
             what = repr((dict(node.attrs), dict(node.bodies)))
         case _:
             return None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.ops import STEPS
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph
 
@@ -35,7 +36,7 @@ def _slim(graph: Graph, context: PassContext) -> Graph:
         if node.id in live or node.op == "return" or _asserts(node):
             live |= {node.id, *node.inputs}
     for node in nodes:
-        if node.id not in live and node.op in ("call", "tool", "map", "cond", "loop"):
+        if node.id not in live and node.op in STEPS:
             words = f"nobody reads what `{node.attrs.get('target', node.op)}` gives here"
             context.remark(graph.name, words, "running it", node.span)
     kept = tuple(node for node in nodes if node.id in live)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import field
@@ -24,19 +25,23 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from lmc.check.program import Choice
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.files import write_atomically
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.ops import ATTEMPTS
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
 from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.runtime.parameters import Parameters
+from lmc.tasks.garbage import fewer_collections
 
 FORMAT_VERSION = 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
+MAX_GRAPH_BYTES = 64 << 20
+MAX_GRAPH_VALUES = 3_000_000  # lists, objects and what stands in them
 MAX_ADAPTER_BYTES = 2 << 30  # of one part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
@@ -105,23 +110,19 @@ class Artifact:
                 return cls._from_parts(_read_parts(archive))
         except OSError as problem:
             reason = problem.strerror or str(problem)
-            raise LmcError(error("cannot-read", f"cannot read {path}: {reason}")) from None
+            raise LmcError.of("cannot-read", f"cannot read {path}: {reason}") from None
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, _Damage) as problem:
-            raise LmcError(
-                error(
-                    "artifact-damaged",
-                    f"{path} is no artifact of lmc, or it is damaged: {problem}",
-                    help="write it again with `lmc compile`",
-                )
+            raise LmcError.of(
+                "artifact-damaged",
+                f"{path} is no artifact of lmc, or it is damaged: {problem}",
+                help="write it again with `lmc compile`",
             ) from None
 
     @classmethod
     def _from_parts(cls, parts: Mapping[str, bytes]) -> Artifact:
-        from lmc.ir.serialize import graph_from_json
-
         manifest = _read_manifest(parts)
         _check_hashes(manifest, parts)
-        graph = _decode(_GRAPH, parts, graph_from_json)
+        graph = _read_graph(parts)
         parameters = _decode(_PARAMETERS, parts, _read_parameters)
         _check_choices(graph, parameters)
         _check_shortcuts(graph, parameters)
@@ -255,12 +256,10 @@ def _read_manifest(parts: Mapping[str, bytes]) -> Manifest:
     version = data.get("format") if isinstance(data, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         made_by = data.get("lmc", "a newer lmc")
-        raise LmcError(
-            error(
-                "artifact-too-new",
-                f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
-                help=f"it was made by lmc {made_by}: update lmc",
-            )
+        raise LmcError.of(
+            "artifact-too-new",
+            f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
+            help=f"it was made by lmc {made_by}: update lmc",
         )
     manifest: Manifest = _decode(_MANIFEST, parts, Manifest.model_validate)
     return manifest
@@ -310,7 +309,7 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
     if name not in parts:
         raise _Damage(f"`{name}` is missing")
     try:
-        return read(json.loads(parts[name]))
+        return read(_read_json(parts[name]))
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -324,6 +323,46 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
         RecursionError,
     ) as problem:
         raise _Damage(f"`{name}` cannot be read ({type(problem).__name__})") from None
+
+
+def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
+    """The graph, if it keeps its specification. What costs is bounded before it is paid."""
+    from lmc.ir.serialize import graph_from_json
+    from lmc.ir.verify import GraphFault, verify
+
+    data = parts.get(_GRAPH, b"")
+    values, nodes = sum(map(data.count, _SEPARATORS)), data.count(b'"Node"')
+    if len(data) > MAX_GRAPH_BYTES or values > MAX_GRAPH_VALUES or nodes > MOST_NODES:
+        raise _Damage(f"`{_GRAPH}` is too large")
+    try:
+        with fewer_collections():
+            graph: ProgramGraph = _decode(_GRAPH, parts, graph_from_json)
+            verify(graph)
+    except LmcError as problem:
+        raise _Damage(f"`{_GRAPH}`: {problem.diagnostics[0].message}") from None
+    except GraphFault as fault:
+        first, *others = str(fault).splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        raise _Damage(f"`{_GRAPH}`: {first}{more}") from None
+    return graph
+
+
+_SEPARATORS = (b"{", b"[", b",")
+
+
+def _read_json(data: bytes) -> Any:
+    """A JSON value that can be written again. Raises: ValueError."""
+    value = json.loads(data, parse_constant=_refuse)
+    if _SURROGATE.search(data):
+        json.dumps(value, ensure_ascii=False).encode()  # fails where half a character is alone
+    return value
+
+
+_SURROGATE = re.compile(rb"\\u[dD]")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _read_parameters(data: Any) -> Parameters:
@@ -355,7 +394,7 @@ def can_stand_in(module: Graph, whole: Graph) -> bool:
     given = {port.name: port.type for port in whole.inputs}
     needed = (port for port in module.inputs if not port.train and not port.has_default)
     return (
-        whole.kind in ("vote", "refine")
+        whole.kind in ATTEMPTS
         and module.kind == "generate"
         and module.result == whole.result
         and all(given.get(port.name) == port.type for port in needed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmc.consent import Consent, Tools, read_tools
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.diagnostics import Diagnostic, LmcError, error, suggestion
 
 if TYPE_CHECKING:
     from lmc.measure.evaluate import RowResult
@@ -93,8 +93,7 @@ class TaskOptions(ModelOptions):
 def _problem(name: str, limit: Any) -> Diagnostic | None:
     """What is wrong with one limit of a budget."""
     if name not in LIMITS:
-        near = did_you_mean(name, LIMITS)
-        help = f"did you mean `{near}`?" if near else f"the limits are {', '.join(LIMITS)}"
+        help = suggestion(name, LIMITS, f"the limits are {', '.join(LIMITS)}")
         return error("bad-budget", f"a budget has no limit `{name}`", help=help)
     number = isinstance(limit, int | float) and not isinstance(limit, bool)
     if not number or not 0 <= limit < math.inf:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
@@ -88,7 +88,7 @@ def open_program(
     for name in (field.name for field in fields(given)):
         if getattr(given, name) != getattr(defaults, name):
             message = f"`{name}` has no effect on a program that is already loaded"
-            raise LmcError(error("already-loaded", message, help=f"give `{name}` to `lmc.load`"))
+            raise LmcError.of("already-loaded", message, help=f"give `{name}` to `lmc.load`")
     return program
 
 
@@ -157,7 +157,7 @@ class Program:
         """A module or pipeline by name; None is `main`, else the last one of the file."""
         name = name or self.graph.main
         if name is None:
-            raise LmcError(error("nothing-to-run", "the program has no module or pipeline"))
+            raise LmcError.of("nothing-to-run", "the program has no module or pipeline")
         return self[name]
 
     @cached_property
@@ -250,7 +250,7 @@ class Callee:
         """
         if not isinstance(self.graph.result, StrType):
             message = f"streaming of `{self.graph.result}` is not supported yet; only of `str`"
-            raise LmcError(error("not-supported", message, self.graph.span))
+            raise LmcError.of("not-supported", message, self.graph.span)
         bound = self._bind(args, inputs)
 
         async def start(hear: Callable[[str], None]) -> str:
@@ -309,11 +309,11 @@ class Callee:
         graph = self.graph
         if len(args) > len(graph.inputs):
             message = f"`{graph.name}` takes {len(graph.inputs)} inputs, not {len(args)}"
-            raise LmcError(error("too-many-inputs", message, graph.span))
+            raise LmcError.of("too-many-inputs", message, graph.span)
         given = {port.name: value for port, value in zip(graph.inputs, args)}
         if twice := given.keys() & inputs.keys():
             message = f"`{graph.name}` got its input `{min(twice)}` twice"
-            raise LmcError(error("duplicate-input", message, graph.span))
+            raise LmcError.of("duplicate-input", message, graph.span)
         given |= inputs
         bind_inputs(graph, given)
         return {p.name: self._value(p, given[p.name]) for p in graph.inputs if p.name in given}
@@ -323,4 +323,4 @@ class Callee:
             return to_json(port.type, value)
         except InvalidValue as problem:
             message = f"`{self.graph.name}`: the input `{port.name}` is no `{port.type}`: {problem}"
-            raise LmcError(error("invalid-input", message, self.graph.span)) from None
+            raise LmcError.of("invalid-input", message, self.graph.span) from None

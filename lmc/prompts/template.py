@@ -15,7 +15,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
 from lmc.types import JSON
@@ -188,4 +188,4 @@ def _guarded(action: Callable[[Any], Any], argument: Any) -> Any:
         return action(argument)
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as problem:
         message = f"the template cannot be filled in: {problem}"
-        raise LmcError(error("bad-template", message)) from None
+        raise LmcError.of("bad-template", message) from None

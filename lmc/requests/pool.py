@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, warning
+from lmc.diagnostics import Diagnostic, LmcError, error, suggestion, warning
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, ModelFailure, Price, Request, Sampling
 from lmc.models.recorded import Recorded
@@ -337,10 +337,9 @@ class ModelPool:
         for key in (name, full_name, ANY_MODEL):
             if key in self._backends:
                 return self._backends[key], full_name.partition("/")[2] or full_name
-        near = did_you_mean(name, self.models) if "/" not in full_name else None
-        if near:
-            help = f"did you mean `{near}`?"
-            raise LmcError(error("unknown-model", f"there is no model `{name}`", help=help))
+        help = suggestion(name, self.models) if "/" not in full_name else None
+        if help:
+            raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
         return open_backend(full_name, settings)
 
     def _opened(self, names: Iterable[str | None]) -> list[str]:

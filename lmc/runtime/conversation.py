@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
+from lmc.ir.ops import body_numbers
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from lmc.runtime.call import ModuleCall
 
 RETRY_STRIDE = 1 << 20  # retries take sample indices that no vote reaches
-_BODIES = ("require", "check")
+_NUMBERS = body_numbers("model")
 
 
 async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
@@ -148,13 +149,13 @@ class Conversation:
 
     async def _body(self, name: str, value: Any) -> Any:
         env = {**self.inputs, "out": value}
-        place = self.scope.at(self.attempts.count, _BODIES.index(name))
+        place = self.scope.at(self.attempts.count, _NUMBERS[name])
         return await self.call.machine.run_plan(self.call.bodies[name], env, place)
 
     def _count_certainty(self, answer: Answer) -> None:
         if answer.logprobs is None:
             message = f"`{self.model}` gives no log-probabilities, which `by: certainty` needs"
-            raise LmcError(error("no-logprobs", message, self.call.node.span))
+            raise LmcError.of("no-logprobs", message, self.call.node.span)
         if self.scope.certainty is not None:
             self.scope.certainty.add(answer)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.ops import OWN_REGION
 from lmc.ir.reach import reached_slots, reached_tools
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.binding import bind_inputs
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
     from lmc.runtime.votes.difficulty import Seat
 
-OWN_REGION = ("refine", "vote", "search", "agent", "route")
 Perform = Callable[["Executor", PlannedNode, list[Any], Scope], Awaitable[Any]]
 
 
@@ -122,10 +122,9 @@ class Executor:
         try:
             return self.program.graphs[name]
         except KeyError:
-            near = did_you_mean(name, self.program.graphs)
-            help = f"did you mean `{near}`?" if near else None
+            help = suggestion(name, self.program.graphs)
             message = f"no module or pipeline is called `{name}`"
-            raise LmcError(error("unknown-target", message, help=help)) from None
+            raise LmcError.of("unknown-target", message, help=help) from None
 
     def models(self, name: str) -> list[str | None]:
         """Models that a run may ask; None is the program's default."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
 from lmc.source import Span
@@ -39,9 +39,9 @@ def load_function(
             function = getattr(function, part)
     except (ImportError, AttributeError, ValueError) as problem:
         message = f"cannot import `{target}`: {problem}"
-        raise LmcError(error("tool-not-found", message, span)) from problem
+        raise LmcError.of("tool-not-found", message, span) from problem
     if not callable(function):
-        raise LmcError(error("tool-not-found", f"`{target}` is not a function", span))
+        raise LmcError.of("tool-not-found", f"`{target}` is not a function", span)
     return function
 
 
@@ -134,4 +134,4 @@ async def _run(
 
 
 def _failure(name: str, what: str, span: Span | None) -> LmcError:
-    return LmcError(error("tool-failed", f"the tool `{name}` {what}", span))
+    return LmcError.of("tool-failed", f"the tool `{name}` {what}", span)

@@ -1,4 +1,4 @@
-"""Doing many things at once, a bounded number in flight, and stopping all when one fails."""
+"""Runs many tasks concurrently: a bounded number at a time, and all stop when one fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-BREATH = 8  # items after which work that never waits lets others on the loop go on
+BREATH = 8  # items after which work that never waits lets other tasks run
 MAX_IN_FLIGHT = 1024  # items of one region; requests are bounded by each model's own limit
 
 
@@ -28,9 +28,9 @@ async def for_all(
     *,
     in_flight: int = MAX_IN_FLIGHT,
 ) -> list[R]:
-    """The results of some work on all items, in their order; items are drawn as room is made.
+    """Call `work` on all items, at most `in_flight` at a time. Returns the results in order.
 
-    The first failure cancels the others and is raised as it is.
+    The first failure cancels the other calls. It is raised itself, without a group around it.
     """
     results: dict[int, R] = {}
 
@@ -44,7 +44,7 @@ async def for_all(
 async def for_each(
     items: Iterable[T], work: Callable[[int, T], Awaitable[None]], *, in_flight: int = MAX_IN_FLIGHT
 ) -> None:
-    """As `for_all`, but keeps nothing: neither results nor items."""
+    """Like `for_all`, but keeps neither results nor items."""
     queue = enumerate(items)
 
     async def draw() -> None:
@@ -60,7 +60,7 @@ async def for_each(
 
 
 async def all_of(works: Iterable[Callable[[], Coroutine[None, None, None]]]) -> None:
-    """Run coroutines side by side until all are done, or one fails."""
+    """Run coroutines concurrently until all are done, or one fails."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
@@ -72,8 +72,8 @@ async def all_of(works: Iterable[Callable[[], Coroutine[None, None, None]]]) -> 
 async def in_thread(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """Call a blocking function in a thread of its own.
 
-    The thread is a daemon: one that never returns can be left behind when its time is up, and does
-    not keep the process from ending.
+    The thread is a daemon. If the function never returns, the caller can stop waiting for it, and
+    the process can still end.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[R] = loop.create_future()
@@ -91,7 +91,7 @@ async def in_thread(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         failure: BaseException | None = None
         try:
             result = function(*args, **kwargs)
-        except StopIteration as problem:  # a future refuses it
+        except StopIteration as problem:  # a future does not accept it
             failure = RuntimeError(f"StopIteration: {problem}")
         except BaseException as problem:
             failure = problem

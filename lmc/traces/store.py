@@ -1,6 +1,7 @@
-"""The trace store: every run on a row with all its calls, written once, read by filters.
+"""The trace store: keeps every run on a row with all its calls, and reads them by filters.
 
-SQLite in the folder `.lmc` unless `LMC_TRACES` names another database by its SQLAlchemy URL.
+It is an SQLite file in the folder `.lmc`. The environment variable `LMC_TRACES` can name another
+database by its SQLAlchemy URL.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
 DEFAULT_PATH = Path(".lmc/traces.db")
-BUSY_S = 60.0  # how long a writer waits for another one
+BUSY_S = 60.0  # how long a writer waits for another writer
 _CHUNK = 500  # ids in one query
 
 
 @frozen
 class Run:
-    """One run of a program on one row, scored; `parameters` is the digest of its parameters."""
+    """One scored run of a program on one row. `parameters` is the digest of its parameters."""
 
     job: str
     program: str
@@ -47,19 +48,19 @@ class Run:
     error: str | None = None
     training: bool = False
     sample: int = 0
-    variant: str = ""  # what else sets runs of equal parameters apart: a teacher, a temperature
+    variant: str = ""  # tells runs of equal parameters apart, such as the teacher
     created: float = field(default_factory=time.time, compare=False)
 
     @property
     def id(self) -> str:
-        """The same when a job that was killed makes the run again."""
+        """The id of the run. If a killed job makes the run again, the id is the same."""
         parts = [self.job, self.target, self.row, self.parameters, self.training]
         return _digest(json.dumps([*parts, self.sample, self.variant], ensure_ascii=False))
 
 
 @frozen
 class Filter:
-    """Which runs: those that agree with all that is given."""
+    """Selects runs: those that match every field that is not None."""
 
     job: str | None = None
     program: str | None = None
@@ -78,7 +79,7 @@ class Filter:
 
 @frozen
 class JobSummary:
-    """What the store holds of one job."""
+    """A summary of the stored runs of one job."""
 
     job: str
     program: str
@@ -94,7 +95,7 @@ class JobSummary:
 
 
 class TraceStore:
-    """Runs on disk. Safe for several processes; a run that is added again is replaced."""
+    """Runs on disk. Several processes may use it. A run that is added again is replaced."""
 
     def __init__(self, url: str | None = None) -> None:
         self._url = url or os.environ.get("LMC_TRACES") or f"sqlite:///{DEFAULT_PATH}"
@@ -110,11 +111,11 @@ class TraceStore:
 
     @property
     def location(self) -> str:
-        """Where the runs are, without a password."""
+        """The URL of the database, without a password."""
         return self._engine.url.render_as_string(hide_password=True)
 
     def add(self, runs: Sequence[Run], parameters: Mapping[str, Any]) -> None:
-        """Keep runs of one set of parameters, all of them or none.
+        """Store runs of one set of parameters in one transaction.
 
         Raises: LmcError[cannot-write].
         """
@@ -171,7 +172,7 @@ class TraceStore:
             return data
 
     def jobs(self) -> list[JobSummary]:
-        """What there is, newest job last. Raises: LmcError[cannot-read]."""
+        """The stored jobs, newest last. Raises: LmcError[cannot-read]."""
         from sqlalchemy import func, select
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -213,7 +214,7 @@ class TraceStore:
             raise _cannot("read", self.location, problem) from None
 
     def remove(self, job: str) -> int:
-        """Forget a job; says how many runs went. Raises: LmcError[cannot-write]."""
+        """Delete a job. Returns the number of its runs. Raises: LmcError[cannot-write]."""
         from sqlalchemy import delete, select
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -232,19 +233,19 @@ class TraceStore:
             raise _cannot("write", self.location, problem) from None
 
     def close(self) -> None:
-        """Let the database go; it is opened again when it is needed."""
+        """Close the database. It opens again at its next use."""
         engine = self.__dict__.pop("_engine", None)
         if engine is not None:
             engine.dispose()
 
 
 def parameters_digest(data: Mapping[str, Any]) -> str:
-    """Name parameters by their contents."""
+    """A digest of parameters: equal parameters have equal digests."""
     return _digest(json.dumps(data, sort_keys=True, ensure_ascii=False))
 
 
 def _open(url: str) -> Engine:
-    """An engine whose tables exist; on SQLite with a write-ahead log."""
+    """An engine whose tables exist. On SQLite, it uses a write-ahead log."""
     from sqlalchemy import create_engine, event
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -254,8 +255,10 @@ def _open(url: str) -> Engine:
     try:
         parsed = make_url(url if "://" in url else f"sqlite:///{url}")
     except ArgumentError:
-        help = "a file, or a URL such as `postgresql+psycopg://user@host/db`"
-        raise LmcError(error("bad-url", "this names no trace store", help=help)) from None
+        help = "write a file, or a URL such as `postgresql+psycopg://user@host/db`"
+        raise LmcError.of(
+            "bad-url", "this is not the file or URL of a trace store", help=help
+        ) from None
     shown = parsed.render_as_string(hide_password=True)
     try:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
@@ -267,14 +270,14 @@ def _open(url: str) -> Engine:
             _make(table, engine)
     except (ImportError, NoSuchModuleError) as missing:
         message = f"there is no driver for {shown}: {missing}"
-        raise LmcError(error("missing-extra", message, help="install the driver")) from None
+        raise LmcError.of("missing-extra", message, help="install the driver") from None
     except (OSError, SQLAlchemyError) as problem:
         raise _cannot("open", shown, problem) from None
     return engine
 
 
 def _make(table: Table, engine: Engine) -> None:
-    """Create a table, unless it is there, or another process is creating it just now."""
+    """Create a table, unless it exists, or another process creates it at this moment."""
     from sqlalchemy import inspect
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -294,7 +297,7 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
 def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     reason = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
     slug = "cannot-write" if verb == "write" else "cannot-read"
-    return LmcError(error(slug, f"cannot {verb} the trace store {where}: {reason}"))
+    return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}")
 
 
 def _where(query: Select[Any], where: Filter) -> Select[Any]:
@@ -409,7 +412,7 @@ def _place(id: str) -> tuple[int, ...]:
 
 
 def _add_missing(db: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows by digest; another process may add the same ones at this moment."""
+    """Insert rows by digest. Another process may add the same ones at this moment."""
     from sqlalchemy import insert, select
 
     known: set[str] = set()

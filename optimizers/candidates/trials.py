@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.optimizers.events import Report, RowDone, StageStarted, Totals
 from lmc.requests.usage import Usage
@@ -218,7 +218,7 @@ def _require_answers(results: Sequence[RowResult]) -> None:
     """Stop where it makes no sense to go on: the models cannot be reached at all."""
     if len(results) >= FEW_ROWS and all(r.failed == "infrastructure" for r in results):
         message = f"none of {len(results)} rows got an answer; the first one: {results[0].error}"
-        raise LmcError(error("no-answers", message, help="the same command goes on from here"))
+        raise LmcError.of("no-answers", message, help="the same command goes on from here")
 
 
 def parameters_key(parameters: Parameters) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.cost import cost
 from lmc.measure.metric_functions import code_digest
@@ -268,7 +268,7 @@ def _require_rows(rows: RowParts) -> None:
         message = "there are no test rows to measure the result on"
     else:
         return
-    raise LmcError(error("too-few-rows", message, help=help))
+    raise LmcError.of("too-few-rows", message, help=help)
 
 
 def _entry_name(program: Any, loaded: Program) -> str:

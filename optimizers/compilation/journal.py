@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Request
 from lmc.optimizers.compilation.run_folder import RunFolder
 from lmc.requests.budget import Budget
@@ -138,6 +138,6 @@ class Journal:
     def _take_over(self, record: Mapping[str, Any]) -> None:
         if record.get("identity") != self.identity:
             message = f"{self.folder.path} belongs to a run with other options"
-            raise LmcError(error("other-run", message, help="give another --run-dir"))
+            raise LmcError.of("other-run", message, help="give another --run-dir")
         if self._resume:
             self.resumed, self.earlier_s = True, float(record.get("elapsed_s", 0.0))

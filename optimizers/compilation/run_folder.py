@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.files import write_atomically
 
 RUNS_DIR = Path(".lmc/runs")
@@ -55,7 +55,7 @@ class RunFolder:
             lock = _lock(self.path / _LOCK)
         except OSError as problem:
             reason = problem.strerror or str(problem)
-            raise LmcError(error("cannot-write", f"cannot write {self.path}: {reason}")) from None
+            raise LmcError.of("cannot-write", f"cannot write {self.path}: {reason}") from None
         try:
             yield
         finally:
@@ -146,7 +146,7 @@ class RunFolder:
         record = _read_json(self.path / _RECORD)
         if record is None:
             message = f"{self.path} does not hold a run"
-            raise LmcError(error("no-run", message, help="`lmc runs` lists them"))
+            raise LmcError.of("no-run", message, help="`lmc runs` lists them")
         return record
 
     def outcome(self) -> dict[str, Any]:
@@ -203,5 +203,5 @@ def _lock(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         connection.close()
         message = f"another process is at work on this run ({path.parent})"
-        raise LmcError(error("run-in-use", message, help="wait for it, or stop it")) from None
+        raise LmcError.of("run-in-use", message, help="wait for it, or stop it") from None
     return connection

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from lmc.cli.main import COMMANDS, cli, main
+from lmc.ir.graph import ProgramGraph
 from tests.lora_files import adapter_files
 
 PROGRAM = """
@@ -233,6 +235,19 @@ def test_graph_formats(folder: Path) -> None:
     assert run("graph", "desk.lmp", "--format", "mermaid").stdout.startswith("flowchart TD")
     run("graph", "desk.lmp", "-o", "graph.json")
     assert json.loads((folder / "graph.json").read_text())["version"] == 1
+
+
+def test_a_graph_is_verified(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "and after inline, " in run("graph", "desk.lmp", "--verify").stdout
+
+    def careless(program: ProgramGraph, context: object) -> ProgramGraph:
+        main = program.graphs["main"]
+        return replace(program, graphs={"main": replace(main, nodes=main.nodes[:-1])})
+
+    monkeypatch.setattr("lmc.passes.pipeline.PASSES", (careless,))
+    told = run("graph", "desk.lmp", "--verify", code=1).stderr
+    assert "error[broken-graph]" in told
+    assert "after careless" in told
 
 
 def test_fmt(folder: Path) -> None:
