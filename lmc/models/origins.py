@@ -168,7 +168,7 @@ def _matches(entry: str, url: SplitResult) -> bool:
     return (
         wanted.hostname == url.hostname
         and (wanted.port is None or wanted.port == url.port)
-        and (url.scheme == wanted.scheme if wanted.scheme else safe)
+        and (safe or url.scheme == wanted.scheme)
     )
 
 
