@@ -16,6 +16,7 @@ from lmc.cli.terminal import (
     count,
     model_option,
     program_argument,
+    retries,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def print_result(result: CompileResult) -> None:
     cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
     money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""
     screen.print(
-        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money},"
+        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money}"
+        f"{retries(used.retries)},"
         f" {used.elapsed_s:.0f} s"
     )
     screen.print(f"wrote {result.path}; the run is kept in {result.run_dir}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.terminal import FILE, cache_option, consent_options, model_option
+from lmc.cli.terminal import FILE, cache_option, consent_options, model_option, paint, say
 from lmc.diagnostics import LmcError
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def command(
     lines = list(differences(*pair))
     for line in lines:
         colour = {"+": "green", "-": "red"}.get(line[:1])
-        click.secho(line, fg=colour)
+        say(paint(line, colour) if colour else line)
     if not lines:
-        click.echo("no difference in sources, instructions, demonstrations, weights and choices")
+        say("no difference in sources, instructions, demonstrations, weights and choices")
     if data is not None:
         chosen = metric or _metric_of(pair[0])
-        click.echo(measured(first, second, data, chosen, limit, options))
+        say(measured(first, second, data, chosen, limit, options))
 
 
 def _metric_of(artifact: Artifact) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from lmc.cli.terminal import (
     count,
     model_option,
     program_argument,
+    retries,
+    say,
     speculate_option,
 )
 
@@ -59,7 +62,7 @@ def command(
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
 
-    Every row's result goes into PROGRAM.results.jsonl.
+    Every row's result goes into PROGRAM.results.jsonl. Fails where no row got a score.
     """
     from lmc.program.measuring import evaluate_into
     from lmc.program.options import EvaluateOptions
@@ -83,9 +86,11 @@ def command(
         found = evaluate_into(target, loaded, view.start, asked)
         view.compare(target)
     if as_json:
-        click.echo(json.dumps(figures(found), indent=2))
+        say(json.dumps(figures(found), indent=2))
     else:
         _print(found, view, target)
+    if not found.values:
+        sys.exit(1)  # nothing was measured
 
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:
@@ -151,6 +156,7 @@ def figures(found: Figures) -> dict[str, Any]:
         "tokens": found.usage.tokens,
         "cost_usd": found.usage.cost_usd,
         "seconds": found.usage.seconds,
+        "retries": found.usage.retries,
     }
 
 
@@ -171,6 +177,7 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
     used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
+    used += retries(usage.retries)
     table.add_row("used", used)
     screen.print(table)
     for row in found.first_failures:

@@ -14,7 +14,9 @@ from lmc.cli.terminal import (
     consent_options,
     count,
     model_option,
+    paint,
     program_argument,
+    say,
     speculate_option,
 )
 
@@ -73,15 +75,15 @@ def command(
     finally:
         if trace:
             _print_trace(calls)
-    click.echo(result if isinstance(result, str) and not as_json else _json(result))
+    say(result if isinstance(result, str) and not as_json else _json(result), raw=True)
 
 
 async def _print_pieces(callee: Callee, inputs: dict[str, Any]) -> None:
     try:
         async for piece in callee.stream(**inputs):
-            click.echo(piece, nl=False)
+            say(piece, nl=False, raw=True)
     finally:
-        click.echo()
+        say()
 
 
 def _json(value: Any) -> str:
@@ -90,15 +92,15 @@ def _json(value: Any) -> str:
 
 def _print_messages(messages: list[dict[str, str]]) -> None:
     for message in messages:
-        click.echo(click.style(f"--- {message['role']}", bold=True))
-        click.echo(message["content"])
+        say(paint(f"--- {message['role']}", "bold"))
+        say(message["content"])
 
 
 def _print_trace(trace: Any) -> None:
     for call in trace.calls:
         tokens = count(call.usage.prompt_tokens + call.usage.completion_tokens, "token")
         head = f"{call.module} ({call.role}, sample {call.sample}, {tokens})"
-        click.echo(click.style(head, bold=True), err=True)
+        say(paint(head, "bold"), err=True)
         for text in call.raw if call.error else ():
-            click.echo(f"  {text}", err=True)
-        click.echo(f"  {call.error or _json(call.outputs)}", err=True)
+            say(f"  {text}", err=True)
+        say(f"  {call.error or _json(call.outputs)}", err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE
+from lmc.cli.terminal import FILE, say
 from lmc.diagnostics import LmcError, suggestion
 
 
@@ -55,4 +55,4 @@ def command(
     manifest = held.manifest.model_copy(update={"dev": None, "test": None, "improved": True})
     changed = replace(held, parameters=held.parameters.with_module(module, own), manifest=manifest)
     changed.write(out or artifact)
-    click.echo(f"wrote {out or artifact}; measure it with `lmc eval`")
+    say(f"wrote {out or artifact}; measure it with `lmc eval`")

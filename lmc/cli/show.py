@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import FILE, count
+from lmc.cli.terminal import FILE, count, paint, say
 from lmc.consent import Consent
 
 if TYPE_CHECKING:
@@ -37,55 +37,55 @@ def command(artifact: Path, as_json: bool) -> None:
             "reached": [{"kind": r.kind, "name": r.name, "what": r.what} for r in outside],
             "warning": strange,
         }
-        click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+        say(json.dumps(whole, indent=2, ensure_ascii=False))
         return
     _print_manifest(held)
     _print_reached(outside, strange)
     for name, module in held.parameters.modules.items():
         _print_module(name, module)
     for loop, stand_in in held.parameters.shortcuts.items():
-        click.echo(f"\n{loop}: one call of {stand_in} answers in its place")
+        say(f"\n{loop}: one call of {stand_in} answers in its place")
     for choice, value in held.parameters.choices.items():
-        click.echo(f"\n{choice} = {value}")
+        say(f"\n{choice} = {value}")
 
 
 def _print_manifest(held: Artifact) -> None:
     manifest = held.manifest
-    click.secho(f"{manifest.entry}: {manifest.target}", bold=True)
-    click.echo(f"metric   {manifest.metric}")
-    click.echo(f"steps    {' >> '.join(manifest.steps)}, seed {manifest.seed}")
+    say(paint(f"{manifest.entry}: {manifest.target}", "bold"))
+    say(f"metric   {manifest.metric}")
+    say(f"steps    {' >> '.join(manifest.steps)}, seed {manifest.seed}")
     for name, part in (("confirm", manifest.dev), ("test", manifest.test)):
         if part is not None:
             before, after = f"{part.before.mean:.3f}", f"{part.after.mean:.3f}"
-            click.echo(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
+            say(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
     if not manifest.improved:
-        click.echo("The program is as written: nothing better was found.")
+        say("The program is as written: nothing better was found.")
 
 
 def _print_reached(outside: Sequence[Reached], strange: str | None) -> None:
     """What runs and where it connects, by the graph; the manifest's word does not count."""
     if strange is not None:
-        click.secho(f"\nwarning: {strange}", bold=True, fg="yellow")
-        click.echo("What runs is the graph. What follows here is read off the graph.")
-    click.secho("\nwhat it can reach", bold=True)
+        say(paint(f"\nwarning: {strange}", "bold", "yellow"))
+        say("What runs is the graph. What follows here is read off the graph.")
+    say(paint("\nwhat it can reach", "bold"))
     for one in outside:
-        click.echo(f"  {one}")
+        say(f"  {one}")
     if not outside:
-        click.echo("  nothing")
+        say("  nothing")
 
 
 def _print_module(name: str, module: ModuleParameters) -> None:
-    click.secho(f"\n{name}", bold=True)
+    say(paint(f"\n{name}", "bold"))
     if module.instruction is not None:
-        click.echo(f"  instruction: {module.instruction}")
+        say(f"  instruction: {module.instruction}")
     for slot in ("adapter", "model"):
         if (value := getattr(module, slot)) is not None:
-            click.echo(f"  {slot}: {value}")
+            say(f"  {slot}: {value}")
     for step, note in module.steps or ():
-        click.echo(f"  first {step}: {note}")
+        say(f"  first {step}: {note}")
     if module.nearest is not None:
         by = f", by the vectors of {module.embedder}" if module.embedder else ""
-        click.echo(f"  shows the {module.nearest} most like the input{by}, of:")
+        say(f"  shows the {module.nearest} most like the input{by}, of:")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()
@@ -93,4 +93,4 @@ def _print_module(name: str, module: ModuleParameters) -> None:
         outputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.outputs.items()
         )
-        click.echo(f"  {inputs}\n    -> {outputs}  ({demo.origin})")
+        say(f"  {inputs}\n    -> {outputs}  ({demo.origin})")

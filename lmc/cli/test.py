@@ -13,7 +13,9 @@ from lmc.cli.terminal import (
     consent_options,
     count,
     model_option,
+    paint,
     print_diagnostics,
+    say,
 )
 
 
@@ -32,12 +34,8 @@ def command(files: tuple[Path, ...], pattern: str, **options: Any) -> int:
     for file in files:
         for result in run_tests(load(file, **options), pattern):
             passed, failed = passed + result.ok, failed + (not result.ok)
-            mark = (
-                click.style("pass", fg="green")
-                if result.ok
-                else click.style("FAIL", fg="red", bold=True)
-            )
-            click.echo(f"{mark}  {file.name}: {result.title}")
+            mark = paint("pass", "green") if result.ok else paint("FAIL", "red", "bold")
+            say(f"{mark}  {file.name}: {result.title}")
             print_diagnostics(result.diagnostics)
-    click.echo(f"{count(passed, 'test')} passed, {failed} failed")
+    say(f"{count(passed, 'test')} passed, {failed} failed")
     return 1 if failed else 0

@@ -177,7 +177,8 @@ def _declared(
     consent.require_functions({metric.name: metric.target})
     row, result = (port.type for port in metric.inputs)
     given = consent.functions.get(metric.name)
-    return function_metric(metric.name, metric.target, row, result, base_dir, given)
+    gives = metric.result
+    return function_metric(metric.name, metric.target, row, result, base_dir, gives, given)
 
 
 # --- which fields are compared ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
+from lmc.regular import open_regular, read_text
 from lmc.source import Source, Span
 from lmc.types import Field, OptionalType, RecordType, StrType, Type
 from lmc.values import InvalidValue, validate
@@ -24,6 +26,7 @@ from lmc.values import InvalidValue, validate
 DEFAULT_SPLIT: Mapping[str, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
 MAX_REPORTED = 5  # bad rows shown of one file
 SPLITS = ("train", "dev", "test")
+MOST_LINE_BYTES = 16 << 20  # of a `.jsonl` file; csv bounds a cell by itself
 
 
 @frozen
@@ -201,7 +204,7 @@ def fingerprint(rows: Iterable[Row]) -> str:
 def line_span(path: Path, line: int) -> Span | None:
     """The text of a line of a file, as a place in it."""
     try:
-        source = Source.read(path)
+        source = Source(str(path), read_text(path), path)
     except (OSError, UnicodeDecodeError):
         return None
     start = sum(len(text) for text in source.text.split("\n")[: line - 1]) + line - 1
@@ -250,14 +253,17 @@ def _reading(path: Path, reader: Any) -> Iterator[NumberedRow]:
 
 
 def _read_jsonl(path: Path) -> Iterator[NumberedRow]:
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield number, _decoded(line, number)
+    with open_regular(path) as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(MOST_LINE_BYTES + 1), b""), 1):
+            if len(line) > MOST_LINE_BYTES:
+                raise _NoRows(f"the line has more than {MOST_LINE_BYTES:,} bytes", number)
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            if text.strip():
+                yield number, _decoded(text, number)
 
 
 def _read_json(path: Path) -> Iterator[NumberedRow]:
-    rows = _decoded(path.read_text("utf-8-sig"), 1)
+    rows = _decoded(read_text(path), 1)
     if not isinstance(rows, list):
         raise _NoRows("a .json file of rows holds a list of objects", 1)
     for row in rows:
@@ -265,7 +271,7 @@ def _read_json(path: Path) -> Iterator[NumberedRow]:
 
 
 def _read_csv(path: Path) -> Iterator[NumberedRow]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
             for cells in reader:

@@ -11,9 +11,13 @@ from typing import Any, TypeVar
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
-from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.models.addresses import require_base_url, without_secrets
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
+from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
+from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
+from lmc.redaction import redact, remember
 
 # Two releases on the package index were malicious, and releases before the floor have known holes.
 _MALICIOUS = ("1.82.7", "1.82.8")
@@ -21,6 +25,7 @@ _FLOOR = (1, 83, 10)
 # Exceptions of litellm by name (subclasses before their bases): kind, worth another attempt.
 _KINDS: Mapping[str, tuple[str, bool]] = {
     "ContextWindowExceededError": ("context_length", False),
+    "ContentPolicyViolationError": ("content_filter", False),
     "AuthenticationError": ("auth", False),
     "PermissionDeniedError": ("auth", False),
     "NotFoundError": ("not_found", False),
@@ -44,7 +49,7 @@ class LiteLLM:
     ) -> None:
         self._litellm, self._model = litellm, model
         self._base_url, self._key_env = base_url, key_env
-        self.endpoint = f"litellm:{_without_secrets(base_url) or 'default'}"
+        self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
         self.price: Price | None = _price(litellm, model)
 
@@ -76,7 +81,7 @@ class LiteLLM:
             "seed": None if sampling.seed is None else sampling.seed + request.index,
             "logprobs": request.logprobs or None,
             "n": request.n if request.n > 1 else None,
-            "response_format": _response_format(request.schema),
+            "response_format": response_format(request.schema),
         }
         return {**self._connection(request), **_given(arguments), "drop_params": True}
 
@@ -101,26 +106,36 @@ class LiteLLM:
         return adapter
 
     def _answers(self, response: Any, request: Request, latency_ms: float) -> list[Answer]:
+        """What litellm made of a reply; it builds its objects without checking their types."""
+        choices = list(getattr(response, "choices", None) or ())[: request.n]
+        if not choices:
+            message = f"{self._model}: the reply has no choices"
+            raise ModelFailure("server", message, retryable=True)
         usage = getattr(response, "usage", None)
-        prompt_tokens = getattr(usage, "prompt_tokens", 0) or 0
-        share, rest = divmod(getattr(usage, "completion_tokens", 0) or 0, len(response.choices))
+        prompt_tokens = token_count(getattr(usage, "prompt_tokens", 0))
+        share, rest = divmod(token_count(getattr(usage, "completion_tokens", 0)), len(choices))
         cost_usd = self._cost_usd(response)
+        try:
+            said = [_said(choice, request) for choice in choices]
+        except (WrongReply, AttributeError, TypeError) as wrong:
+            message = f"{self._model}: a reply that is none ({wrong})"
+            raise ModelFailure("server", message, retryable=True) from None
         return [
             Answer(
-                choice.message.content or "",
+                text,
                 prompt_tokens if i == 0 else 0,
                 share + (i < rest),
                 cost_usd if i == 0 else 0.0,
-                choice.finish_reason or "stop",
-                _logprobs(choice) if request.logprobs else None,
+                finish,
+                logprobs,
                 latency_ms,
             )
-            for i, choice in enumerate(response.choices)
+            for i, (text, finish, logprobs) in enumerate(said)
         ]
 
     def _cost_usd(self, response: Any) -> float:
         try:
-            return float(self._litellm.completion_cost(response, model=self._model) or 0.0)
+            return dollars(self._litellm.completion_cost(response, model=self._model))
         except Exception:  # no price known for this model
             return 0.0
 
@@ -140,8 +155,9 @@ class LiteLLM:
         )
 
     def _redact(self, text: str) -> str:
-        key = os.environ.get(self._key_env) if self._key_env else None
-        return text.replace(key, "***") if key else text
+        if self._key_env:
+            remember(self._key_env, os.environ.get(self._key_env))
+        return redact(text)
 
 
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
@@ -178,6 +194,7 @@ def _reached(
     consent: Consent = settings.get("consent") or OWN
     address, key_env = Address.of(settings, None), settings.get("api_key_env")
     if address is not None:
+        require_base_url(address.url)
         require_address(address, consent)
     if key_env and not settings.get("users") and not (address and is_allowed(address, consent)):
         provider = str(litellm.get_llm_provider(model)[1])
@@ -261,18 +278,20 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if schema is None:
-        return None
-    return {"type": "json_schema", "json_schema": {"name": "result", "schema": dict(schema)}}
+def _said(choice: Any, request: Request) -> tuple[str, str, tuple[float, ...] | None]:
+    """Text, reason to end and log-probabilities of one choice. Raises: WrongReply."""
+    message = choice.message
+    text = content_text(message.content)
+    finish = choice.finish_reason or "stop"
+    if refusal := getattr(message, "refusal", None):
+        text, finish = text or str(refusal), "refusal"
+    elif not text and getattr(message, "tool_calls", None) and finish != "length":
+        finish = "tool_calls"
+    text = cut_at_stop(text, request.sampling.stop)
+    return text, str(finish), _logprobs(choice) if request.logprobs else None
 
 
 def _logprobs(choice: Any) -> tuple[float, ...] | None:
     content = getattr(getattr(choice, "logprobs", None), "content", None)
-    return tuple(token.logprob for token in content) if content else None
-
-
-def _without_secrets(url: str | None) -> str | None:
-    from yarl import URL
-
-    return str(URL(url).with_user(None).with_query(None)) if url else None
+    values = [token.logprob for token in content or ()]
+    return tuple(map(float, values)) if values and all(map(is_number, values)) else None

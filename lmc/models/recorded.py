@@ -14,11 +14,12 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
+from lmc.regular import read_text
 
 
 def request_hash(request: Request) -> str:
     """Identity of one sample of a request: all but how many and how long to wait."""
-    return _hash(asdict(replace(request, n=1, timeout_s=None, on_text=None)))
+    return _hash(asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None)))
 
 
 def prompt_hash(request: Request) -> str:
@@ -143,7 +144,7 @@ def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
         if must_exist:
             raise LmcError.of("unknown-model", f"there is no recording {path}")
         return {}
-    lines = path.read_text("utf-8").splitlines()
+    lines = read_text(path).splitlines()
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 

@@ -15,7 +15,8 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import ProgramGraph, all_nodes
 from lmc.models.registry import TINY, provider_of
-from lmc.requests.pool import OF_ONE_MODEL, fallbacks
+from lmc.requests.bound import fallbacks
+from lmc.requests.pool import OF_ONE_MODEL
 from lmc.runtime.parameters import Parameters
 
 _PLACES: Mapping[str, str] = {  # by prefix, where the program names no address

@@ -22,7 +22,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
-from lmc.requests.pool import fallbacks
+from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode

@@ -39,8 +39,14 @@ class RunStore(Cache):
             answers |= more
         return answers
 
+    def _give_up(self, cause: Exception) -> None:
+        """A run must not go on where its answers are lost. Raises: LmcError[cannot-write]."""
+        message = f"the answers of this run cannot be kept in {self.path}: {cause}"
+        help = "make room, and start the same command again: it goes on from what is kept"
+        raise LmcError.of("cannot-write", message, help=help) from None
+
     async def store(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers in both."""
+        """Keep answers in both. Raises: LmcError[cannot-write]."""
         kept = [super().store(answers)]
         if self.behind is not None:
             kept.append(self.behind.store(answers))

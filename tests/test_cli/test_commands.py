@@ -76,6 +76,8 @@ def test_help_lists_all_commands_without_importing_them() -> None:
         "lmc.cli.main",
         "lmc.diagnostics",
         "lmc.frozen",
+        "lmc.redaction",
+        "lmc.regular",
         "lmc.source",
         "lmc.version",
     }
