@@ -41,8 +41,8 @@ class ModelOptions:
     base_url: str | None = None
     record: str | Path | None = None
     tools: Tools | None = None
-    hosts: Sequence[str] = ()
-    paths: Sequence[str | Path] = ()
+    hosts: str | Sequence[str] = ()
+    paths: str | Path | Sequence[str | Path] = ()
 
     def consent(self, *, stranger: bool) -> Consent:
         """What a program may do; one that is a stranger's runs no function without consent."""
@@ -51,11 +51,16 @@ class ModelOptions:
             stranger=stranger,
             tools=names,
             functions=functions,
-            hosts=tuple(self.hosts),
-            paths=tuple(Path(path).absolute() for path in self.paths),
+            hosts=_several(self.hosts),
+            paths=tuple(Path(path).absolute() for path in _several(self.paths)),
             models=frozenset([self.model] if self.model else []),
             base_url=self.base_url,
         )
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """A single name or path as one of several: a text is a sequence too."""
+    return (given,) if isinstance(given, str | Path) else tuple(given)
 
 
 @dataclass(frozen=True, kw_only=True)

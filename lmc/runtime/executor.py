@@ -83,6 +83,7 @@ class Executor:
         self.resolve = resolver(self.parameters.choices)
         self.batcher = SampleBatcher()
         self.speculation = Speculation(speculate, program, pool)
+        self._allowed: set[str] = set()  # graphs whose tools may all run
         self._plans: dict[int, Plan] = {}
         self._calls: dict[int, ModuleCall] = {}
 
@@ -105,8 +106,10 @@ class Executor:
         where one call of a model writes it. `seat` is the run's place in a batch.
         """
         graph = self.graph(name)
-        if self.consent.stranger:
+        if self.consent.stranger and name not in self._allowed:
             self._require_tools(graph, stubs or {})
+            if not stubs:
+                self._allowed.add(name)
         spoken = last_call(self.program, graph) if listener else None
         scope = Scope(RunState(trace, stubs or {}, observer, listener, spoken, seat), sample=sample)
         try:

@@ -154,7 +154,7 @@ def test_the_user_may_allow_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     imports = Path("in/imports.lmp")
     imports.write_text(IMPORT.format(name="../far.lmp"))
     assert refusal(measure(rows, paths=[tmp_path])) is None
-    assert lmc.load(script, paths=["."]).main(q="?") == "secret"
+    assert lmc.load(script, paths=".").main(q="?") == "secret"
     assert lmc.load(imports, paths=[str(tmp_path)]).main(q="a") == "a"
     assert refusal(lambda: lmc.load(imports, paths=[tmp_path / "in"])) == "outside-folder"
     monkeypatch.setenv("LMC_ALLOW_PATHS", f"{tmp_path / 'in'}{os.pathsep}{tmp_path}")

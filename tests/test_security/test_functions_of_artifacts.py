@@ -340,3 +340,40 @@ def test_what_is_compiled_is_what_its_sources_say(tmp_path: Path) -> None:
 def test_consent_is_of_names_not_of_targets() -> None:
     consent = Consent(stranger=True, tools=frozenset({"os:system"}))
     assert not consent.may_run("sh", "os:system")
+
+
+def test_tests_of_an_artifact_run_no_function_either() -> None:
+    text = SHELL + 'test "writes" { assert main("touch PWNED") == 0 }\n'
+    path = pack(text)
+    done = CliRunner().invoke(cli, ["test", str(path)])
+    assert "tool-not-allowed" in done.output
+    assert not Path("PWNED").exists()
+    done = CliRunner().invoke(cli, ["test", str(path), "--allow-tool", "touch"])
+    assert "1 test passed" in done.output
+    assert Path("PWNED").exists()
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.lmp"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_no_example_is_taken_for_a_forgery(path: Path) -> None:
+    from lmc.optimizers.compilation.job import _sources
+    from lmc.program.sources import strangeness
+
+    program = lmc.load(path)
+    known = Manifest(lmc=lmc.__version__, entry=path.name, target="main")
+    Artifact(known, program.graph, sources=_sources(None, program)).write(Path("x.lmpc"))
+    assert strangeness(Artifact.read(Path("x.lmpc"))) is None
+
+
+def test_no_program_of_the_library_is_taken_for_a_forgery() -> None:
+    from lmc.program.sources import strangeness
+
+    for name in standard_names():
+        program, _ = check_program(read_source(name))
+        assert program is not None
+        known = Manifest(lmc=lmc.__version__, entry="x.lmp", target=None)
+        sources = {"x.lmp": program.source.text}
+        Artifact(known, lower_checked(program), sources=sources).write(Path("x.lmpc"))
+        assert strangeness(Artifact.read(Path("x.lmpc"))) is None, name

@@ -113,8 +113,9 @@ def test_the_message_names_the_variable_and_the_host(server: Loopback) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:{port}", "http://127.0.0.1"])
 def test_the_user_may_allow_a_host(server: Loopback, suffix: str, host: str) -> None:
     path = program(f'name: "openai/x" base_url: "{server.url}" api_key_env: "GITHUB_TOKEN"', suffix)
-    assert ask(path, hosts=[host.format(port=server.port)]) == "ok"
-    assert server.keys == ["Bearer ghp-1"]
+    allowed = host.format(port=server.port)
+    assert ask(path, hosts=[allowed]) == ask(path, hosts=allowed) == "ok"
+    assert server.keys == ["Bearer ghp-1", "Bearer ghp-1"]
 
 
 def test_hosts_are_allowed_by_the_environment_too(
