@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import FILE, count, error_count, format_option, print_diagnostics, say
+from lmc.cli.terminal import (
+    FILE,
+    count,
+    error_count,
+    format_option,
+    path_option,
+    print_diagnostics,
+    say,
+)
+from lmc.consent import Consent
 from lmc.diagnostics import Diagnostic, Format
 
 if TYPE_CHECKING:
@@ -19,14 +28,22 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--cost", is_flag=True, help="Also print the worst-case number of model calls.")
 @click.option("--target", metavar="MODEL", help="Also say which types MODEL enforces itself.")
+@path_option
 @format_option
-def command(files: tuple[Path, ...], cost: bool, target: str | None, style: Format) -> int:
+def command(
+    files: tuple[Path, ...],
+    cost: bool,
+    target: str | None,
+    paths: tuple[str, ...],
+    style: Format,
+) -> int:
     """Check FILES: syntax, names, types, settings, templates, data leaks."""
     from lmc.check import check_program, open_source
 
     found: list[Diagnostic] = []
+    consent = Consent(paths=tuple(Path(path) for path in paths))
     for file in files:
-        program, diagnostics = check_program(open_source(file))
+        program, diagnostics = check_program(open_source(file), consent=consent)
         found += diagnostics
         if program is not None and cost:
             _print_cost(program)

@@ -11,6 +11,7 @@ from lmc.cli.data_options import data_options, parse_budget
 from lmc.cli.terminal import (
     FILE,
     cache_option,
+    consent_options,
     console,
     count,
     model_option,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
 @model_option
 @cache_option
+@consent_options
 def command(
     program: Path,
     out: Path | None,

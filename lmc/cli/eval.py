@@ -13,6 +13,7 @@ from lmc.cli.data_options import data_options, parse_budget, rows_path
 from lmc.cli.terminal import (
     FILE,
     cache_option,
+    consent_options,
     console,
     count,
     model_option,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @model_option
 @cache_option
 @speculate_option
+@consent_options
 def command(
     program: Path,
     budget: str | None,
@@ -51,6 +53,11 @@ def command(
     model: str | None,
     cache: bool,
     speculate: int,
+    base_url: str | None,
+    record: Path | None,
+    tools: list[str] | bool | None,
+    hosts: tuple[str, ...],
+    paths: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
@@ -61,7 +68,17 @@ def command(
     from lmc.program.options import EvaluateOptions
     from lmc.program.program import load
 
-    opened = load(program, model=model, cache=cache, speculate=speculate)
+    opened = load(
+        program,
+        model=model,
+        cache=cache,
+        speculate=speculate,
+        base_url=base_url,
+        record=record,
+        tools=tools,
+        hosts=hosts,
+        paths=paths,
+    )
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])
         target = out or rows_path(program)

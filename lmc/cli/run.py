@@ -11,6 +11,7 @@ import click
 from lmc.cli.inputs import read_inputs
 from lmc.cli.terminal import (
     cache_option,
+    consent_options,
     count,
     model_option,
     paint,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @model_option
 @cache_option
 @speculate_option
+@consent_options
 def command(
     program: Path,
     values: tuple[str, ...],
@@ -47,6 +49,7 @@ def command(
     model: str | None,
     cache: bool,
     speculate: int,
+    **allowed: Any,
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
     from lmc.program.program import load
@@ -54,7 +57,7 @@ def command(
     from lmc.tasks.loop import run_sync
     from lmc.types import StrType
 
-    loaded = load(program, model=model, cache=cache, speculate=speculate)
+    loaded = load(program, model=model, cache=cache, speculate=speculate, **allowed)
     callee = loaded.target(target)
     inputs = read_inputs(callee.graph, given, values)
     if prompt_only:

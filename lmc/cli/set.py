@@ -34,7 +34,7 @@ def command(
 
     The figures that the artifact shows are then no longer its own, and are dropped.
     """
-    from lmc.models.adapters import adapter_store
+    from lmc.models.adapter_files import taken_in
     from lmc.program.artifact import Artifact
     from lmc.runtime.parameters import ModuleParameters
 
@@ -47,7 +47,7 @@ def command(
     own = held.parameters.modules.get(module, ModuleParameters())
     if adapter is not None:
         folder = Path(adapter)
-        own = replace(own, adapter=adapter_store().add(folder).id if folder.is_dir() else adapter)
+        own = replace(own, adapter=taken_in(folder).id if folder.is_dir() else adapter)
     if model is not None:
         own = replace(own, model=model)
     if not keep_demos:

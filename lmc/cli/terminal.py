@@ -43,6 +43,39 @@ speculate_option = click.option(
     help="Start up to N calls before it is known that they are wanted, where models idle (0).",
 )  # fmt: skip
 cache_option = click.option("--cache/--no-cache", default=True, help="Use the response cache (on).")
+
+
+def _allowed_tools(
+    ctx: click.Context, option: click.Parameter, names: tuple[str, ...]
+) -> list[str] | bool | None:
+    return True if "all" in names else list(names) or None
+
+
+CONSENT_OPTIONS = (
+    click.option(
+        "--allow-tool", "tools", metavar="NAME", multiple=True, callback=_allowed_tools,
+        help="A Python function that the artifact may run, again and again; or `all`.",
+    ),
+    click.option(
+        "--allow-host", "hosts", metavar="HOST", multiple=True,
+        help="A host that the program may send keys to, again and again.",
+    ),
+    path_option := click.option(
+        "--allow-path", "paths", metavar="DIR", multiple=True, type=click.Path(),
+        help="A folder that the program may read beside its own, again and again.",
+    ),
+    click.option("--base-url", metavar="URL", help="The server of all models asked over HTTP."),
+    click.option("--record", type=FILE, help="Keep all answers in FILE; recorded/FILE replays."),
+)  # fmt: skip
+
+
+def consent_options(function: F) -> F:
+    """Add the options that say what a program may do, and where it asks its models."""
+    for option in reversed(CONSENT_OPTIONS):
+        function = option(function)
+    return function
+
+
 format_option = click.option(
     "--format", "style", type=click.Choice(["text", "concise", "json"]), default="text",
     help="How diagnostics are printed.",

@@ -89,12 +89,13 @@ def function_metric(
     result: Type,
     base_dir: Path | None,
     gives: Type | None = None,
+    given: Callable[..., Any] | None = None,
 ) -> FunctionMetric:
-    """Import a metric and see that it takes two arguments.
+    """Import a metric and see that it takes two arguments; `given` stands in for it.
 
     Raises: LmcError[tool-not-found, bad-metric].
     """
-    function = load_function(target, base_dir, owner=f"the metric `{name}`")
+    function = given or load_function(target, base_dir, owner=f"the metric `{name}`")
     try:
         inspect.signature(function).bind(None, None)
     except TypeError as problem:

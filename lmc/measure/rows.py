@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lmc.check.program import DatasetDef
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
@@ -130,12 +131,19 @@ def load_rows(
     return list(RowFile(path, row, columns, others=others))
 
 
-def dataset_file(dataset: DatasetDef, base_dir: Path | None = None) -> RowFile:
-    """The file of a `dataset`, relative to the file that declares it (else to `base_dir`)."""
+def dataset_file(
+    dataset: DatasetDef, base_dir: Path | None = None, consent: Consent = OWN
+) -> RowFile:
+    """The file of a `dataset`, relative to the file that declares it (else to `base_dir`).
+
+    Raises: LmcError[outside-folder] where it is not in `base_dir`, the program's folder.
+    """
     home = dataset.span.source.path
     folder = home.parent if home is not None else base_dir or Path()
     settings = dataset.settings
-    return RowFile(folder / settings["source"], dataset.row, settings.get("columns"))
+    source, root = settings["source"], base_dir or folder
+    path = consent.place(folder, source, "the source of the dataset", dataset.span, root)
+    return RowFile(path, dataset.row, settings.get("columns"))
 
 
 def load_dataset(
@@ -144,13 +152,14 @@ def load_dataset(
     *,
     inputs: Collection[str] | None = None,
     seed: int = 0,
+    consent: Consent = OWN,
 ) -> Split:
     """Load a `dataset` of a program and split it as it says.
 
     A `seed` of its own comes before the one given, so that test rows stay test rows.
     Raises: LmcError.
     """
-    settings, rows = dataset.settings, list(dataset_file(dataset, base_dir))
+    settings, rows = dataset.settings, list(dataset_file(dataset, base_dir, consent))
     split, own_seed = settings.get("split"), settings.get("seed", seed)
     return split_rows(rows, split, seed=own_seed, inputs=inputs, span=dataset.span)
 

@@ -24,6 +24,7 @@ _REFUSAL = re.compile(
     r"|only .*default|unknown (parameter|argument|field|name|keyword)|no longer",
     re.IGNORECASE,
 )
+_NO_KEY = "no key was sent: a program that names an address must also name the key, `api_key_env`"
 # Parameters that lmc adds itself. It drops one after any complaint of the server about it.
 _OWN = ("response_format", "stream_options", "logprobs", "n")
 # Other names that servers use for a parameter.
@@ -51,7 +52,7 @@ _QUOTA = re.compile(r"insufficient_quota|billing|credit balance", re.IGNORECASE)
 
 
 def failure_from_response(
-    endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str
+    endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str | None
 ) -> ModelFailure:
     """The failure that a response with an error status means."""
     kind, retryable, hint = _sort(status, body, key_env)
@@ -64,7 +65,7 @@ def failure_from_response(
     return ModelFailure(kind, message, retryable=retryable, hint=hint, retry_after_s=wait_s)
 
 
-def failure_in_answer(endpoint: str, found: Any, key_env: str) -> ModelFailure:
+def failure_in_answer(endpoint: str, found: Any, key_env: str | None) -> ModelFailure:
     """The failure that an error with a success status means."""
     body = json.dumps({"error": found}, default=str)
     code = found.get("code", found.get("status")) if isinstance(found, dict) else None
@@ -83,13 +84,13 @@ def _asked_in_words(body: str) -> float | None:
     return duration_s(found[1]) or None if found else None
 
 
-def _sort(status: int, body: str, key_env: str) -> tuple[str, bool, str]:
+def _sort(status: int, body: str, key_env: str | None) -> tuple[str, bool, str]:
     """The kind, whether to retry, and the hint for the user."""
     match status:
         case 400 | 403 | 422 if _FILTER.search(body):
             return "content_filter", False, _OTHER_PROMPT
         case 401 | 403:
-            return "auth", False, f"check the key in {key_env}"
+            return "auth", False, f"check the key in {key_env}" if key_env else _NO_KEY
         case 404:
             return "not_found", False, "check the model's name and the base URL"
         case 429 if _QUOTA.search(body):

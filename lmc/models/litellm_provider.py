@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.models.addresses import require_base_url, without_secrets
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
+from lmc.models.origins import Address, is_allowed, require_address, require_variable
 from lmc.redaction import redact, remember
 
 # Two releases on PyPI were malicious. Releases below the minimum have known vulnerabilities.
@@ -53,9 +55,10 @@ class LiteLLM:
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
+        arguments = self._arguments(request)
         start_s = time.perf_counter()
         try:
-            response = await self._litellm.acompletion(**self._arguments(request))
+            response = await self._litellm.acompletion(**arguments)
         except Exception as e:  # litellm lets through whatever its providers' clients raise
             raise self._failure(e) from None
         latency_ms = (time.perf_counter() - start_s) * 1000
@@ -85,12 +88,22 @@ class LiteLLM:
     def _connection(self, request: Request) -> dict[str, Any]:
         """The arguments of any request: model, server, key, timeout, and no retries by litellm."""
         arguments = {
-            "model": request.adapter or self._model,
+            "model": self._named(request.adapter),
             "timeout": request.timeout_s,
             "api_base": self._base_url,
             "api_key": os.environ.get(self._key_env) if self._key_env else None,
         }
         return {**_given(arguments), "num_retries": 0, "max_retries": 0}
+
+    def _named(self, adapter: str | None) -> str:
+        """The model, or weights of the same provider: another one would get another's key."""
+        if adapter is None:
+            return self._model
+        own = self._model.partition("/")[0]
+        if "://" in adapter or adapter.partition("/")[0] != own:
+            message = f"the adapter `{adapter}` is not one of the provider `{own}`"
+            raise ModelFailure("not_found", message, retryable=False)
+        return adapter
 
     def _answers(self, response: Any, request: Request, latency_ms: float) -> list[Answer]:
         """Read litellm's reply, which it builds without checking types."""
@@ -150,7 +163,7 @@ class LiteLLM:
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
     """Open a model by its litellm name.
 
-    Raises: LmcError[missing-extra, unknown-model, missing-key].
+    Raises: LmcError[missing-extra, unknown-model, missing-key, host-not-allowed, key-not-allowed].
     """
     return open_with(LiteLLM, model, settings)
 
@@ -160,10 +173,7 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
     refuse_bad_version(version("litellm"))
     litellm = _imported()
     _known_provider(litellm, model)
-    key_env = settings.get("api_key_env")
-    base_url = settings.get("base_url")
-    if base_url:
-        require_base_url(str(base_url))
+    key_env, base_url = _reached(litellm, model, settings)
     missing = _missing_keys(litellm, model, key_env, base_url)
     if missing:
         raise LmcError.of(
@@ -172,6 +182,24 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
             help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
         )
     return kind(litellm, model, base_url=base_url, key_env=key_env)
+
+
+def _reached(
+    litellm: Any, model: str, settings: Mapping[str, Any]
+) -> tuple[str | None, str | None]:
+    """The key variable and the address that litellm is given; it reads all others by itself.
+
+    So a program that names an address needs consent: which keys would go there cannot be told.
+    """
+    consent: Consent = settings.get("consent") or OWN
+    address, key_env = Address.of(settings, None), settings.get("api_key_env")
+    if address is not None:
+        require_base_url(address.url)
+        require_address(address, consent)
+    if key_env and not settings.get("users") and not (address and is_allowed(address, consent)):
+        provider = str(litellm.get_llm_provider(model)[1])
+        require_variable(str(key_env), provider, consent)
+    return key_env, address.url if address else None
 
 
 def refuse_bad_version(installed: str) -> None:
@@ -201,6 +229,9 @@ def _imported() -> Any:
 
 
 def _known_provider(litellm: Any, model: str) -> None:
+    if "://" in model:  # some providers of litellm take an address as the name
+        message = f"the name of the model `{model}` has an address in it"
+        raise LmcError.of("unknown-model", message, help="write `base_url` for the address")
     try:
         litellm.get_llm_provider(model)
     except Exception:

@@ -20,6 +20,7 @@ from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import failure_from_response, failure_in_answer, limit_wait_s
+from lmc.models.origins import Address, key_to_send
 from lmc.redaction import redact, remember
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -37,7 +38,7 @@ class OpenAICompatible:
     session. Messages, cache keys and the `repr` of this object never contain it.
     """
 
-    def __init__(self, base_url: str, *, key_env: str = "OPENAI_API_KEY") -> None:
+    def __init__(self, base_url: str, *, key_env: str | None = "OPENAI_API_KEY") -> None:
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self.endpoint = str(URL(base_url.rstrip("/")).with_user(None).with_query(None))
         self.capabilities = Capabilities(
@@ -193,13 +194,14 @@ class OpenAICompatible:
         return self._session
 
     def _new_session(self) -> aiohttp.ClientSession:
-        key = os.environ.get(self.key_env)
+        key = os.environ.get(self.key_env) if self.key_env else None
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "lmc",
             "Accept-Encoding": "identity",  # a small body may unpack to a huge one
         }
-        remember(self.key_env, key)
+        if self.key_env:
+            remember(self.key_env, key)
         if key:
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
@@ -215,7 +217,8 @@ class OpenAICompatible:
         )
 
     def _redact(self, text: str) -> str:
-        remember(self.key_env, os.environ.get(self.key_env))
+        if self.key_env:
+            remember(self.key_env, os.environ.get(self.key_env))
         return redact(text)
 
     def _redacted(self, found: Any) -> Any:
@@ -229,13 +232,13 @@ async def _count_resend(request: Request) -> None:
 
 def open_openai(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`openai/…`: OpenAI itself, or the server that `base_url` or OPENAI_BASE_URL names."""
-    url = settings.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    return _open(str(url), settings, "OPENAI_API_KEY")
+    usual = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    return _open(Address.of(settings, usual), settings, "OPENAI")
 
 
 def open_ollama(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`ollama/…`: an Ollama on this machine or at `base_url`."""
-    return _open(str(settings.get("base_url") or OLLAMA_URL), settings, "OLLAMA_API_KEY")
+    return _open(Address.of(settings, OLLAMA_URL), settings, "OLLAMA")
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
@@ -243,25 +246,28 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
 
     Raises: LmcError[missing-base-url].
     """
-    url = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
-    if not url:
+    address = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
+    if address is None:
         raise LmcError.of(
             "missing-base-url",
             f"the address of the server for model `{model}` is not known",
             help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
-    return _open(str(url), settings, "HOSTED_VLLM_API_KEY")
+    return _open(address, settings, "HOSTED_VLLM")
 
 
-def _open(url: str, settings: Mapping[str, Any], usual_key_env: str) -> OpenAICompatible:
-    require_base_url(url)
-    named_key = settings.get("api_key_env")
-    backend = OpenAICompatible(url, key_env=str(named_key or usual_key_env))
-    if (backend.official or named_key) and not os.environ.get(backend.key_env):
+def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:
+    """Open a server, with a key only where that belongs. Raises: LmcError, as `key_to_send`."""
+    assert address is not None
+    require_base_url(address.url)
+    key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)
+    backend = OpenAICompatible(address.url, key_env=key_env)
+    needed = backend.official or settings.get("api_key_env")
+    if key_env and needed and not os.environ.get(key_env):
         raise LmcError.of(
             "missing-key",
-            f"{backend.endpoint} needs a key, and {backend.key_env} is not set",
-            help=f"export {backend.key_env}=…, or name another variable with `api_key_env`",
+            f"{backend.endpoint} needs a key, and {key_env} is not set",
+            help=f"export {key_env}=…, or name another variable with `api_key_env`",
         )
     return backend
 

@@ -33,6 +33,7 @@ from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
+from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.regular import open_regular
 from lmc.runtime.parameters import Parameters
@@ -304,6 +305,10 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         files = {name: parts[path] for name, path in names.items()}
         if adapters.adapter_id(files) != id:
             raise _Damage(f"the contents of `adapters/{id}` do not match its name")
+        try:
+            require_plain(files)
+        except NotPlain as problem:
+            raise _Damage(f"`adapters/{id}`: {problem}") from None
         adapter_store().add_files(files)
 
 

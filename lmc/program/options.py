@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lmc.consent import Consent, Tools, read_tools
 from lmc.diagnostics import Diagnostic, LmcError, error, suggestion
 
 if TYPE_CHECKING:
@@ -22,15 +23,45 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """The models that answer a program's calls.
+    """The models that answer a program's calls, and the rights of the program.
 
     `model` replaces every model of the program. `cache` is False to keep no answers on disk, or the
-    path of the cache. `backend` replaces the models: one for all, or a mapping by name.
+    path of the cache. `backend` replaces the models: one for all, or a mapping by name. `base_url`
+    is the server address of all models that are asked over HTTP. `record` is a file that keeps all
+    answers; the model `recorded/FILE` replays them.
+
+    `tools` allows an artifact to run its Python functions. It is True for all, a list of names, or
+    functions that replace them (by their own names, or in a mapping by the program's names).
+    `hosts` are hosts that the program may send keys to. `paths` are folders that it may read
+    besides its own.
     """
 
     model: str | None = None
     cache: bool | str | Path = True
     backend: Backend | Mapping[str, Backend] | None = None
+    base_url: str | None = None
+    record: str | Path | None = None
+    tools: Tools | None = None
+    hosts: str | Sequence[str] = ()
+    paths: str | Path | Sequence[str | Path] = ()
+
+    def consent(self, *, stranger: bool) -> Consent:
+        """What a program may do; one that is a stranger's runs no function without consent."""
+        names, functions = read_tools(self.tools)
+        return Consent(
+            stranger=stranger,
+            tools=names,
+            functions=functions,
+            hosts=_several(self.hosts),
+            paths=tuple(Path(path).absolute() for path in _several(self.paths)),
+            models=frozenset([self.model] if self.model else []),
+            base_url=self.base_url,
+        )
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """A single name or path as one of several: a text is a sequence too."""
+    return (given,) if isinstance(given, str | Path) else tuple(given)
 
 
 @dataclass(frozen=True, kw_only=True)

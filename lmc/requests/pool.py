@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.models import border
 from lmc.models.base import Answer, Backend, ModelFailure, Request
 from lmc.models.border import Outcome
+from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
 from lmc.requests.bound import (
     BUDGETED_MAX_TOKENS,
@@ -30,6 +32,7 @@ from lmc.requests.sending import Sender, Sending
 from lmc.requests.usage import Usage
 
 ANY_MODEL = "*"
+OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price")
 
 
 class ModelPool:
@@ -37,7 +40,8 @@ class ModelPool:
 
     `models` has the settings by declared name. They override those of the program, `default`.
     `backends` replaces the backends of models, by declared or full name; "*" replaces all. With
-    `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`. A
+    `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
+    `consent` says what the user allows the program. `record` is a file that keeps all answers. A
     model's own budget lasts as long as the pool. Belongs to one event loop.
     """
 
@@ -52,11 +56,14 @@ class ModelPool:
         budget: Budget | None = None,
         backends: Mapping[str, Backend] | None = None,
         base_dir: Path | None = None,
+        consent: Consent = OWN,
+        record: Path | None = None,
     ) -> None:
         self.models, self.default = dict(models or {}), dict(default or {})
         self.cache, self.budget = cache, budget
         self.usage = Usage()
         self._backends, self._base_dir = dict(backends or {}), base_dir
+        self._consent, self._record = consent, record
         self._bound: dict[str, BoundModel] = {}
         self._flights = Flights()
         self._sender = Sender(budget)
@@ -72,7 +79,9 @@ class ModelPool:
             self._bound[name] = self._bind(name)
         return self._bound[name]
 
-    def preflight(self, names: Iterable[str | None] = (None,)) -> list[Diagnostic]:
+    def preflight(
+        self, names: Iterable[str | None] = (None,), *, with_fallbacks: bool = True
+    ) -> list[Diagnostic]:
         """Check in advance what would fail at the first request of these models and fallbacks.
 
         Raises: LmcError with one diagnostic for each missing extra or key and each unknown model.
@@ -80,7 +89,7 @@ class ModelPool:
         """
         errors: dict[Diagnostic, None] = {}
         warnings: dict[Diagnostic, None] = {}
-        for name in self._with_fallbacks(names):
+        for name in self._with_fallbacks(names) if with_fallbacks else self._opened(names):
             try:
                 bound = self.bind(name)
             except LmcError as e:
@@ -240,11 +249,21 @@ class ModelPool:
 
     def _bind(self, name: str) -> BoundModel:
         own = self.models.get(name, {})
-        settings = {**self.default, "base_dir": self._base_dir, **own}
         full_name = self.full_name(name)
+        settings = self._settings(name, full_name)
         backend, model = self._open(name, full_name, settings)
+        if self._record is not None:
+            backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         return bind(name, backend, model, settings, budget)
+
+    def _settings(self, name: str, full_name: str) -> dict[str, Any]:
+        """Those of a model over those of the program; an address and its key are a model's own."""
+        shared = {k: v for k, v in self.default.items() if k not in OF_ONE_MODEL}
+        consent = self._consent
+        users = full_name in consent.models and name not in self.models
+        known = {"base_dir": self._base_dir, "consent": consent, "users": users}
+        return {**shared, **self.models.get(name, {}), **known}
 
     def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
         for key in (name, full_name, ANY_MODEL):
@@ -255,8 +274,11 @@ class ModelPool:
             raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
         return open_backend(full_name, settings)
 
+    def _opened(self, names: Iterable[str | None]) -> list[str]:
+        return [name or self.default.get("model") or TINY for name in names]
+
     def _with_fallbacks(self, names: Iterable[str | None]) -> list[str]:
-        todo = [name or self.default.get("model") or TINY for name in names]
+        todo = self._opened(names)
         seen: dict[str, None] = {}
         while todo:
             name = todo.pop(0)

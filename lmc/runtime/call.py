@@ -63,13 +63,15 @@ class ModuleCall:
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
-            "fallback": self.own.get("fallback"),
+            "fallback": () if machine.model else self.own.get("fallback"),
             "cache": self.own.get("cache"),
         }
         self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
-        # The model, then its fallbacks. A fallback is tried after an unusable answer.
-        self.models: tuple[str | None, ...] = (self.model, *fallbacks(self.setting("fallback")))
+        # The model, then its fallbacks. A fallback is tried after an unusable answer. A model that
+        # replaces all others also replaces the fallbacks.
+        others = [] if machine.model else fallbacks(self.setting("fallback"))
+        self.models: tuple[str | None, ...] = (self.model, *others)
 
     def setting(self, name: str) -> Any:
         """A setting of the module; else that of its model; else that of the program."""

@@ -38,6 +38,7 @@ from lmc.optimizers.compilation.steps import step_text, steps_text
 from lmc.options import takes
 from lmc.program.artifact import Artifact, Manifest
 from lmc.program.program import Program
+from lmc.program.reached import reached
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.tasks.loop import run_async, run_sync
@@ -403,6 +404,7 @@ class _Compilation:
             "manifest": result.artifact.manifest.model_dump(mode="json"),
             "verdict": result.verdict(),
             "notes": list(result.notes),
+            "reached": [str(one) for one in reached(self.job.program.graph, self.confirmed)],
             "instructions": instructions,
             "start": self.start.to_json(),
             "parameters": self.confirmed.to_json(),

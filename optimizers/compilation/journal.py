@@ -77,6 +77,8 @@ class JournaledPool(ModelPool):
             budget=budget,
             backends=pool._backends,
             base_dir=pool._base_dir,
+            consent=pool._consent,
+            record=pool._record,
         )
 
     async def ask(

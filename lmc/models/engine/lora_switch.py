@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.models.adapter_files import plain_adapter
 
 _BASE = "__base__"  # peft's name for no adapter
 
@@ -16,16 +16,16 @@ class LoraSwitch:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._names: dict[str, str] = {}  # names in peft, by id or folder
+        self._names: dict[str, str] = {}  # names in peft, by id
         self._active: str | None = None
 
     def load(self, adapter: str | None) -> None:
-        """Load an adapter, once. Raises: any exception of peft for a broken folder."""
+        """Load an adapter, once. Raises: LmcError, any exception of peft for a broken one."""
         if adapter is None or adapter in self._names:
             return
         from peft import PeftModel
 
-        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
+        folder = str(plain_adapter(adapter).folder)
         name = f"adapter{len(self._names)}"  # peft takes no dots in names
         with warnings.catch_warnings():  # peft uses deprecated parts of transformers
             warnings.simplefilter("ignore", FutureWarning)
