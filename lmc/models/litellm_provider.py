@@ -96,7 +96,7 @@ class LiteLLM:
         return {**_given(arguments), "num_retries": 0, "max_retries": 0}
 
     def _named(self, adapter: str | None) -> str:
-        """The model, or weights of the same provider: another one would get another's key."""
+        """The model, or an adapter of the same provider, since another would get its key."""
         if adapter is None:
             return self._model
         own = self._model.partition("/")[0]
@@ -187,9 +187,9 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
 def _reached(
     litellm: Any, model: str, settings: Mapping[str, Any]
 ) -> tuple[str | None, str | None]:
-    """The key variable and the address that litellm is given; it reads all others by itself.
+    """The key variable and the address for litellm, which reads all others by itself.
 
-    So a program that names an address needs consent: which keys would go there cannot be told.
+    lmc cannot know which keys would go to an address. So a program that names one needs consent.
     """
     consent: Consent = settings.get("consent") or OWN
     address, key_env = Address.of(settings, None), settings.get("api_key_env")
@@ -229,8 +229,8 @@ def _imported() -> Any:
 
 
 def _known_provider(litellm: Any, model: str) -> None:
-    if "://" in model:  # some providers of litellm take an address as the name
-        message = f"the name of the model `{model}` has an address in it"
+    if "://" in model:  # some providers of litellm accept an address as the name
+        message = f"the name of the model `{model}` contains an address"
         raise LmcError.of("unknown-model", message, help="write `base_url` for the address")
     try:
         litellm.get_llm_provider(model)

@@ -257,7 +257,7 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
 
 
 def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:
-    """Open a server, with a key only where that belongs. Raises: LmcError, as `key_to_send`."""
+    """Open a server, with a key only if it may go there. Raises: LmcError, as `key_to_send`."""
     assert address is not None
     require_base_url(address.url)
     key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)

@@ -70,7 +70,7 @@ class Recorded:
 
     @cached_property
     def _by_prompt(self) -> dict[str, Answer]:
-        """The first answer to each prompt, for the replay of what another model said."""
+        """The first answer to each prompt, to replay the answers of another model."""
         entries = [e for e in self._entries.values() if e.anyone]
         return {entry.anyone: entry.answer for entry in reversed(entries)}
 

@@ -45,6 +45,10 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `model` replaces every model of the program.
     - `cache` is False to keep no answers on disk, or the path of the cache.
     - `backend` answers instead of the models: one for all, or a mapping by name.
+    - `base_url` is the server address of all models that are asked over HTTP.
+    - `record` is a file that keeps all answers; the model `recorded/FILE` replays them.
+    - `tools`, `hosts` and `paths` allow what needs consent: the Python functions of an artifact,
+      hosts that keys may go to, and folders to read besides the program's own.
     - `speculate` is the most calls in progress before it is known that they are needed.
 
     Raises: LmcError with all errors in the program.
@@ -62,7 +66,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 
         artifact = Artifact.read(path)
         graph, parameters = artifact.graph, artifact.parameters
-        if options.model:  # it replaces embedders too: likeness is then that of words
+        if options.model:  # it replaces embedders too; then shared words choose demonstrations
             parameters = parameters.without_embedders()
     else:
         checked = check_file(path, consent)
@@ -74,7 +78,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 
 
 def function_targets(graph: ProgramGraph) -> dict[str, str]:
-    """The Python functions that a program names, by the names of its tools and metrics."""
+    """The Python functions of a program, by the names of its tools and metrics."""
     metrics = {name: m.target for name, m in graph.metrics.items() if m.target is not None}
     return {name: tool.target for name, tool in graph.tools.items()} | metrics
 

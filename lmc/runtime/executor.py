@@ -151,7 +151,7 @@ class Executor:
         return warnings
 
     def _require_tools(self, graph: Graph, stubbed: Collection[str]) -> None:
-        """See that all tools that a run may call are allowed, before a model is asked.
+        """Check before the first model call that all tools of a run are allowed.
 
         Raises: LmcError[tool-not-allowed].
         """

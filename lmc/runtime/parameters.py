@@ -52,7 +52,7 @@ class Parameters:
         return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
 
     def without_embedders(self) -> Parameters:
-        """A copy in which words choose demonstrations wherever an embedding model did."""
+        """A copy in which shared words choose demonstrations instead of embedding models."""
         modules = {name: replace(module, embedder=None) for name, module in self.modules.items()}
         return replace(self, modules=modules)
 

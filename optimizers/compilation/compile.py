@@ -59,15 +59,15 @@ PROOF_SHARE = 0.5  # of a budget at most for confirming and testing
 def compile(program: str | Path | Program, options: CompileOptions) -> CompileResult:
     """Improve a program against a metric and write the artifact. Raises: LmcError.
 
-    Its options are the fields of `CompileOptions`. What is missing or does not fit is said before
-    the first call of a model.
+    The options are the fields of `CompileOptions`, as keywords. The program's `optimize` block
+    gives the defaults. Missing and unsuitable parts are reported before the first call of a model.
     """
     return run_sync(_compile(program, options))
 
 
 @takes(CompileOptions)
 async def acompile(program: str | Path | Program, options: CompileOptions) -> CompileResult:
-    """As `compile`, from a coroutine on any event loop."""
+    """The same as `compile`, for coroutines on any event loop."""
     return await run_async(_compile(program, options))
 
 
