@@ -1,4 +1,4 @@
-"""`lmc show`: what an artifact holds."""
+"""`lmc show`: prints the contents of an artifact."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("artifact", type=FILE)
-@click.option("--json", "as_json", is_flag=True, help="The manifest and the parameters as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(artifact: Path, as_json: bool) -> None:
-    """Show scores, instructions and demonstrations of ARTIFACT (.lmpc)."""
+    """Show the scores, instructions and demonstrations of ARTIFACT (.lmpc)."""
     from lmc.program.artifact import Artifact
 
     held = Artifact.read(artifact)
@@ -34,7 +34,7 @@ def command(artifact: Path, as_json: bool) -> None:
     for name, module in held.parameters.modules.items():
         _print_module(name, module)
     for loop, stand_in in held.parameters.shortcuts.items():
-        click.echo(f"\n{loop}: one call of {stand_in} answers in its place")
+        click.echo(f"\n{loop}: replaced by one call of {stand_in}")
     for choice, value in held.parameters.choices.items():
         click.echo(f"\n{choice} = {value}")
 
@@ -50,7 +50,7 @@ def _print_manifest(held: Artifact) -> None:
             before, after = f"{part.before.mean:.3f}", f"{part.after.mean:.3f}"
             click.echo(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
     if not manifest.improved:
-        click.echo("The program is as written: nothing better was found.")
+        click.echo("The program is unchanged: no better version was found.")
 
 
 def _print_module(name: str, module: ModuleParameters) -> None:
@@ -63,8 +63,8 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     for step, note in module.steps or ():
         click.echo(f"  first {step}: {note}")
     if module.nearest is not None:
-        by = f", by the vectors of {module.embedder}" if module.embedder else ""
-        click.echo(f"  shows the {module.nearest} most like the input{by}, of:")
+        by = f", by embeddings of {module.embedder}" if module.embedder else ""
+        click.echo(f"  shows the {module.nearest} demonstrations nearest to the input{by}, of:")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()

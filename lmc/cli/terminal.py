@@ -19,27 +19,34 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path, allow_dash=True)
 
 program_argument = click.argument("program", type=FILE)
+target_option = click.option(
+    "-t", "--target",
+    help="Module or pipeline to use.  [default: main, else the last one]",
+)  # fmt: skip
 model_option = click.option("-m", "--model", help="Model to use instead of the program's own.")
 speculate_option = click.option(
     "--speculate", default=0, type=click.IntRange(0), metavar="N",
-    help="Start up to N calls before it is known that they are wanted, where models idle (0).",
+    show_default=True,
+    help="Start up to N calls early, before it is known that they are needed.",
 )  # fmt: skip
-cache_option = click.option("--cache/--no-cache", default=True, help="Use the response cache (on).")
+cache_option = click.option(
+    "--cache/--no-cache", default=True, show_default=True, help="Use the response cache."
+)
 format_option = click.option(
     "--format", "style", type=click.Choice(["text", "concise", "json"]), default="text",
-    help="How diagnostics are printed.",
+    show_default=True, help="Format of the diagnostics.",
 )  # fmt: skip
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console; imported late, since rich takes longer to load than a check."""
+    """A rich console. rich is imported here because it takes longer to load than a check."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], style: Format = "text") -> None:
-    """Print diagnostics on standard error; JSON goes to standard output, for programs to read."""
+    """Print diagnostics on standard error. JSON goes to standard output for other programs."""
     if style == "json":
         click.echo(render(diagnostics, "json"))
         return

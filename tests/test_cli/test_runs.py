@@ -117,7 +117,7 @@ def test_a_difference_is_tested_on_rows(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_was_begun_from_python_with_a_backend_cannot_be_resumed() -> None:
     found = lmc("runs", "resume", runs()[0]["name"])
     assert found.exit_code == 1
-    assert "does not say how it was begun" in str(found.exception or found.output)
+    assert "does not record the options that the run was started with" in str(found.exception or found.output)
 
 
 def test_runs_are_deleted_and_unknown_ones_said_to_be(tmp_path: Path) -> None:
