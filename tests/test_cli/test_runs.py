@@ -103,7 +103,7 @@ def test_rows_cannot_write_into_the_page(tmp_path: Path) -> None:
 def test_artifacts_are_compared() -> None:
     shown = lmc("diff", "a.lmpc", "b.lmpc").output
     assert "- Give the label of the text. Mind:" in shown
-    assert lmc("diff", "a.lmpc", "a.lmpc").output.startswith("no difference")
+    assert lmc("diff", "a.lmpc", "a.lmpc").output.startswith("sources, instructions, demonstrations, weights and choices are the same")
 
 
 def test_a_difference_is_tested_on_rows(monkeypatch: pytest.MonkeyPatch) -> None:

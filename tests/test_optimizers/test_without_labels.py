@@ -104,7 +104,7 @@ def test_imagined_demonstrations_need_no_row_at_all() -> None:
     result = improve(imagining, "sec(candidates=2, demos=2)", data=None, metric=None)
     assert result.improved
     assert result.test is None
-    assert "nothing was measured" in result.verdict()
+    assert "not measured, as there are no rows" in result.verdict()
     module = Artifact.read(Path("it.lmpc")).parameters.modules["main"]
     assert {d.origin for d in module.demos or ()} == {"imagined"}
     with pytest.raises(lmc.LmcError, match="no data"):
