@@ -1,4 +1,4 @@
-"""Metrics that are Python functions: what they are given, may give back, and how they fail."""
+"""Metrics that are Python functions: their arguments, results and failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Score:
-    """How good a result is, and what a person or an optimizer may learn from it."""
+    """The score of a result, and feedback for people and optimizers."""
 
     value: float
     feedback: str = ""
@@ -77,7 +77,7 @@ def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
 def function_metric(
     name: str, target: str, row: Type | None, result: Type, base_dir: Path | None
 ) -> FunctionMetric:
-    """Import a metric and see that it takes two arguments.
+    """Import a metric and check that it takes two arguments.
 
     Raises: LmcError[tool-not-found, bad-metric].
     """
@@ -85,15 +85,15 @@ def function_metric(
     try:
         inspect.signature(function).bind(None, None)
     except TypeError as problem:
-        message = f"`{target}` cannot be called with a gold row and a prediction: {problem}"
+        message = f"`{target}` does not take a gold row and a prediction: {problem}"
         raise LmcError.of("bad-metric", message, _defined_at(function)) from None
-    except ValueError:  # a function in C tells no signature
+    except ValueError:  # a function in C may have no signature
         pass
     return FunctionMetric(name, function, row, result)
 
 
 def code_digest(metric: Any) -> str | None:
-    """Hash the file in which a metric's Python function stands; None for all other metrics."""
+    """The hash of the file with a metric's Python function; None for other metrics."""
     if not isinstance(metric, FunctionMetric):
         return None
     try:
@@ -104,17 +104,17 @@ def code_digest(metric: Any) -> str | None:
 
 
 def to_score(name: str, value: Any, place: Span | None = None) -> Score:
-    """What a metric gave as a score: a truth value, a number, or either with a feedback.
+    """The score from what a metric returned: a bool or a number, with or without feedback.
 
     Raises: LmcError[bad-score] for anything else, and for numbers that are not finite.
     """
     given, feedback = _parts(value)
     number = float(given) if isinstance(given, bool | int | float) else None
     if number is None and hasattr(given, "__float__") and not isinstance(given, str):
-        number = float(given)  # numpy and its like
+        number = float(given)  # a number of numpy, for example
     if number is None or not math.isfinite(number):
-        wanted = "a finite number, a truth value, or `Score(value, feedback)`"
-        message = f"the metric `{name}` gave {str(value)[:80]!r}, which is not {wanted}"
+        wanted = "a finite number, a bool, or `Score(value, feedback)`"
+        message = f"the metric `{name}` returned {str(value)[:80]!r}, which is not {wanted}"
         raise LmcError.of("bad-score", message, place)
     return Score(number, feedback)
 
@@ -132,7 +132,7 @@ def _parts(value: Any) -> tuple[Any, str]:
 
 
 def _raised_at(problem: BaseException, function: Callable[..., Any]) -> Span | None:
-    """The line of the user's file that was running."""
+    """The line of the metric's own file that raised."""
     place = _defined_at(function)
     path = place.source.path if place else None
     frames = traceback.extract_tb(problem.__traceback__)

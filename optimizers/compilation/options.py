@@ -21,9 +21,9 @@ class CompileOptions(TaskOptions):
 
     `optimizer` is text such as `bootstrap(demos=4) >> labeled()`. `steps` are the same, already
     parsed. `objective` weighs the metric against the cost of a row, such as
-    `accuracy - 0.1 * usd` (or calls, tokens, seconds). `guards` names metrics and datasets on which the
-    score must not get worse. `accept` chooses the gains to accept: those proven on held-out rows
-    ("proven"), or any gain on dev rows ("better"). `out` is the artifact to write.
+    `accuracy - 0.1 * usd` (or calls, tokens, seconds). `guards` names metrics and datasets on which
+    the score must not get worse. `accept` chooses the gains to accept: those proven on held-out
+    rows ("proven"), or any gain on dev rows ("better"). `out` is the artifact to write.
 
     `run_dir` is the folder of the run, by default one below `.lmc/runs`. The same program, data and
     options continue the same run, unless `resume` is False. `progress` is called with each event

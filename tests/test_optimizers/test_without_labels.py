@@ -133,7 +133,7 @@ def test_preference_measures_an_artifact_against_its_source() -> None:
     changed = [a for b, a in zip(before, after) if a != b]
     assert len(changed) > 3
     assert wins == [float(a) for a in changed]
-    with pytest.raises(lmc.LmcError, match="this is that program"):
+    with pytest.raises(lmc.LmcError, match="this program is unchanged"):
         against_as_written(written, written.main.graph)
 
 
