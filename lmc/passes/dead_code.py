@@ -1,6 +1,6 @@
-"""Dead code: nodes whose value nobody reads, and graphs that nothing calls.
+"""Dead code: removes nodes whose value is not used, and graphs that nothing calls.
 
-The language is pure, so an unread call can go like any unread value. Asserts stay.
+The language is pure, so an unused call can be removed like any unused value. Asserts stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lmc.passes.rewrite import every_body, every_graph
 
 
 def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Drop what does not reach a result."""
+    """Remove nodes and graphs that do not reach a result."""
     slim = every_graph(program, lambda graph: _slim(graph, context))
     live = _reachable(slim, context)
     return replace(
@@ -28,7 +28,7 @@ def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
 
 
 def _slim(graph: Graph, context: PassContext) -> Graph:
-    """A graph without unread nodes; its bodies first, since they decide what a region reads."""
+    """A graph without unused nodes. Bodies come first, because they decide what a region uses."""
     graph = every_body(graph, lambda body: _slim(body, context))
     nodes = [_without_unread(node) for node in graph.nodes]
     live: set[str] = set()
@@ -37,14 +37,14 @@ def _slim(graph: Graph, context: PassContext) -> Graph:
             live |= {node.id, *node.inputs}
     for node in nodes:
         if node.id not in live and node.op in STEPS:
-            words = f"nobody reads what `{node.attrs.get('target', node.op)}` gives here"
+            words = f"removed `{node.attrs.get('target', node.op)}`, whose result is not used here"
             context.remark(graph.name, words, "running it", node.span)
     kept = tuple(node for node in nodes if node.id in live)
     return replace(graph, nodes=kept)
 
 
 def _without_unread(node: Node) -> Node:
-    """A region without the outer values that none of its bodies reads any more."""
+    """A region without the outer values that its bodies no longer use."""
     free = node.attrs.get("free")
     if not free:
         return node
