@@ -29,6 +29,7 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
     templates.check_template(env, decl, module)
+    templates.check_docstring(env, decl, module)
 
 
 def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:

@@ -7,6 +7,7 @@ from importlib import resources
 
 import click
 
+from lmc.cli.terminal import say
 from lmc.diagnostics import LmcError, suggestion
 
 PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli")
@@ -36,9 +37,9 @@ def command(slug: str | None) -> None:
     texts = explanations()
     if slug is None:
         for name, text in sorted(texts.items()):
-            click.echo(f"{name:32} {text.splitlines()[0] if text else ''}")
+            say(f"{name:32} {text.splitlines()[0] if text else ''}")
         return
     if slug not in texts:
         message = f"there is no diagnostic `{slug}`"
         raise LmcError.of("unknown-slug", message, help=suggestion(slug, texts))
-    click.echo(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")
+    say(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")

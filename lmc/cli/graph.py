@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import FILE, program_argument
+from lmc.cli.terminal import FILE, program_argument, say
 
 if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph
@@ -55,7 +55,7 @@ def command(
         graph = lower_file(program, passes=passes is None)
         text = render_graph(graph, style or _style_of(out))
     if out is None:
-        click.echo(text)
+        say(text, raw=True)
     else:
         from lmc.files import write_atomically
 

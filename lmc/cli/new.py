@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE
+from lmc.cli.terminal import FILE, say
 from lmc.diagnostics import LmcError, suggestion
 
 
@@ -27,17 +27,15 @@ def command(folder: Path, name: str | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if program is not None:
         (folder / "main.lmp").write_text(program, "utf-8")
-        click.echo(f"wrote {folder / 'main.lmp'}")
-        click.echo(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc check --cost main.lmp")
+        say(f"wrote {folder / 'main.lmp'}")
+        say(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc check --cost main.lmp")
         return
     for file in sorted(
         resources.files("lmc.cli").joinpath("scaffold").iterdir(), key=lambda f: f.name
     ):
         (folder / file.name).write_bytes(file.read_bytes())
-        click.echo(f"wrote {folder / file.name}")
-    click.echo(
-        f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc eval main.lmp\n  lmc compile main.lmp"
-    )
+        say(f"wrote {folder / file.name}")
+    say(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc eval main.lmp\n  lmc compile main.lmp")
 
 
 def _library_program(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.terminal import FILE, console
+from lmc.cli.terminal import FILE, console, say
 from lmc.diagnostics import LmcError, suggestion
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def list_runs(*, as_json: bool = False) -> None:
 
     found = [_summary(folder) for folder in kept_runs()]
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        say(json.dumps(found, indent=2, ensure_ascii=False))
         return
     if not found:
-        click.echo("there are no runs here; `lmc compile` starts one")
+        say("there are no runs here; `lmc compile` starts one")
         return
     from rich.table import Table
 
@@ -81,7 +81,7 @@ def delete(runs: tuple[Path, ...]) -> None:
     for run in runs:
         folder = find_run(run)
         folder.delete()
-        click.echo(f"deleted {folder.path}")
+        say(f"deleted {folder.path}")
 
 
 def find_run(run: Path) -> RunFolder:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE
+from lmc.cli.terminal import FILE, say
 from lmc.diagnostics import LmcError, suggestion
 
 
@@ -35,7 +35,7 @@ def command(
 
     The scores in the artifact no longer apply then, so they are removed.
     """
-    from lmc.models.adapters import adapter_store
+    from lmc.models.adapter_files import taken_in
     from lmc.program.artifact import Artifact
     from lmc.runtime.parameters import ModuleParameters
 
@@ -48,7 +48,7 @@ def command(
     own = held.parameters.modules.get(module, ModuleParameters())
     if adapter is not None:
         folder = Path(adapter)
-        own = replace(own, adapter=adapter_store().add(folder).id if folder.is_dir() else adapter)
+        own = replace(own, adapter=taken_in(folder).id if folder.is_dir() else adapter)
     if model is not None:
         own = replace(own, model=model)
     if not keep_demos:
@@ -56,4 +56,4 @@ def command(
     manifest = held.manifest.model_copy(update={"dev": None, "test": None, "improved": True})
     changed = replace(held, parameters=held.parameters.with_module(module, own), manifest=manifest)
     changed.write(out or artifact)
-    click.echo(f"wrote {out or artifact}; measure it with `lmc eval`")
+    say(f"wrote {out or artifact}; measure it with `lmc eval`")

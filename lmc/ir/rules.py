@@ -26,9 +26,7 @@ from lmc.types import (
     score_type,
 )
 
-Bound = dict[
-    str, Type | None
-]  # the inputs of a body, by name, with their types if known
+Bound = dict[str, Type | None]  # the inputs of a body, by name, with their types if known
 
 
 # --- attributes ---

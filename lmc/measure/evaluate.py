@@ -66,6 +66,7 @@ class RowResult:
             "tokens": self.usage.tokens,
             "cost_usd": self.usage.cost_usd,
             "seconds": round(self.usage.seconds, 3),
+            **({"retries": self.usage.retries} if self.usage.retries else {}),
         }
 
 

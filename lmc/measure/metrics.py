@@ -8,6 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import DeclaredMetric, Graph, ProgramGraph
@@ -54,17 +55,21 @@ def resolve_metric(
     row_type: RecordType | None = None,
     base_dir: Path | None = None,
     executor: Executor | None = None,
+    consent: Consent = OWN,
 ) -> Metric:
     """Find a metric, before the first model call.
 
-    `spec` is one of: a metric of the program; `accuracy`, `f1`, `contains` or `numeric`, with or
-    without the field to compare (`accuracy(answer)`); a Python function `pkg.mod:fn`; or several of
-    them with weights (`2 * accuracy(answer) + f1(reason)`), for their weighted mean. `columns` are
-    the fields of the rows. With `row_type` a Python function gets typed rows, otherwise dicts.
-    Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric].
+    `spec` is a metric of the program, `accuracy`, `f1`, `contains` or `numeric` (with the field
+    that counts: `accuracy(answer)`), a Python function `pkg.mod:fn`, or several with weights:
+    `2 * accuracy(answer) + f1(reason)`, which gives their weighted mean. `columns` are the fields
+    of the rows; with `row_type` a Python function is given typed rows, else dicts. One that the
+    program declares runs where `consent` says so; `spec` itself is the user's word.
+    Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric, tool-not-allowed].
     """
     if _WEIGHTED.fullmatch(spec):
-        options: Any = {"row_type": row_type, "base_dir": base_dir, "executor": executor}
+        options: Any = {
+            "row_type": row_type, "base_dir": base_dir, "executor": executor, "consent": consent,
+        }  # fmt: skip
         terms = (_TERM.fullmatch(term) for term in spec.split("+"))
         parts = ((term[1], term[2]) for term in terms if term)
         return WeightedMetric(
@@ -75,7 +80,7 @@ def resolve_metric(
             ),
         )
     if declared := program.metrics.get(spec):
-        return _declared(declared, base_dir, executor)
+        return _declared(declared, base_dir, executor, consent)
     if ":" in spec:
         return function_metric(spec, spec, row_type, target.result, base_dir)
     found = _SPEC.fullmatch(spec)
@@ -165,12 +170,15 @@ class GraphMetric:
 
 
 def _declared(
-    metric: DeclaredMetric, base_dir: Path | None, executor: Executor | None
+    metric: DeclaredMetric, base_dir: Path | None, executor: Executor | None, consent: Consent
 ) -> GraphMetric | FunctionMetric:
     if metric.target is None:
         return GraphMetric(metric.name, metric, executor)
+    consent.require_functions({metric.name: metric.target})
     row, result = (port.type for port in metric.inputs)
-    return function_metric(metric.name, metric.target, row, result, base_dir)
+    given = consent.functions.get(metric.name)
+    gives = metric.result
+    return function_metric(metric.name, metric.target, row, result, base_dir, gives, given)
 
 
 # --- which fields are compared ---

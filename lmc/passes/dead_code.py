@@ -1,6 +1,7 @@
 """Dead code: removes nodes whose value is not used, and graphs that nothing calls.
 
-The language is pure, so an unused call can be removed like any unused value. Asserts stay.
+The language is pure, so an unread call can go like any unread value. Asserts stay, and so does what
+calls a tool that is not declared `pure`: it may do something in the world.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.ir.ops import STEPS
+from lmc.ir.reach import acting, acts, pure_tools
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph
 
 
 def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Remove nodes and graphs that do not reach a result."""
-    slim = every_graph(program, lambda graph: _slim(graph, context))
+    effects = acting(program, pure_tools(program))
+    slim = every_graph(program, lambda graph: _slim(graph, effects, context))
     live = _reachable(slim, context)
     return replace(
         slim,
@@ -27,13 +30,13 @@ def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     )
 
 
-def _slim(graph: Graph, context: PassContext) -> Graph:
+def _slim(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph:
     """A graph without unused nodes. Bodies come first, because they decide what a region uses."""
-    graph = every_body(graph, lambda body: _slim(body, context))
+    graph = every_body(graph, lambda body: _slim(body, effects, context))
     nodes = [_without_unread(node) for node in graph.nodes]
     live: set[str] = set()
     for node in reversed(nodes):
-        if node.id in live or node.op == "return" or _asserts(node):
+        if node.id in live or node.op == "return" or _asserts(node) or acts(node, effects):
             live |= {node.id, *node.inputs}
     for node in nodes:
         if node.id not in live and node.op in STEPS:

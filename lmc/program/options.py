@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lmc.consent import Consent, Tools, read_tools
 from lmc.diagnostics import Diagnostic, LmcError, error, suggestion
 
 if TYPE_CHECKING:
@@ -22,16 +23,44 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which models answer the calls of a program.
+    """Which models answer the calls of a program, and what the program may do.
 
     `model` replaces every model of the program. `cache=False` stores no answers on disk; a path
     stores them there. `backend` answers instead of the models: one backend for all, or a mapping
-    from model names to backends.
+    from model names to backends. `base_url` is the server of all models that are called over HTTP.
+    `record` is a file that stores all answers; the model `recorded/FILE` replays them.
+
+    `tools` allows an artifact to run Python functions. It is a list of their names, a list or
+    mapping of functions that replace them, or True for all. `hosts` are the hosts to which the
+    program may send keys. `paths` are the folders that it may read besides its own.
     """
 
     model: str | None = None
     cache: bool | str | Path = True
     backend: Backend | Mapping[str, Backend] | None = None
+    base_url: str | None = None
+    record: str | Path | None = None
+    tools: Tools | None = None
+    hosts: str | Sequence[str] = ()
+    paths: str | Path | Sequence[str | Path] = ()
+
+    def consent(self, *, stranger: bool) -> Consent:
+        """What a program may do; one that is a stranger's runs no function without consent."""
+        names, functions = read_tools(self.tools)
+        return Consent(
+            stranger=stranger,
+            tools=names,
+            functions=functions,
+            hosts=_several(self.hosts),
+            paths=tuple(Path(path).absolute() for path in _several(self.paths)),
+            models=frozenset([self.model] if self.model else []),
+            base_url=self.base_url,
+        )
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """A single name or path as one of several: a text is a sequence too."""
+    return (given,) if isinstance(given, str | Path) else tuple(given)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,9 +143,11 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
         dataset = target.datasets[given]
 
         def declared_split() -> Split:
-            return load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
+            return load_dataset(
+                dataset, program.base_dir, inputs=inputs, seed=seed, consent=program.consent
+            )
 
-        file = dataset_file(dataset, program.base_dir)
+        file = dataset_file(dataset, program.base_dir, program.consent)
         return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
     rows: Rows
     if isinstance(given, str | Path):
@@ -189,4 +191,5 @@ def find_metric(target: Target, data: Data, given: Any) -> Metric:
         row_type=data.row_type,
         base_dir=program.base_dir,
         executor=program.executor,
+        consent=program.consent,
     )

@@ -36,7 +36,11 @@ def against_as_written(program: Program, graph: Graph) -> Preference:
         message = "`preference` compares with the program as written, and this program is unchanged"
         raise LmcError.of("nothing-to-compare", message, help="use it on a compiled artifact")
     before = Executor(
-        program.graph, program.pool, model=program.options.model, base_dir=program.base_dir
+        program.graph,
+        program.pool,
+        model=program.options.model,
+        base_dir=program.base_dir,
+        consent=program.consent,
     )
     models = [name for name in before.models(graph.name) if name is not None]
     assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)

@@ -161,7 +161,7 @@ class Trials:
 
         The first rows of the first candidate run alone, so that an unreachable model fails before
         the rest is started. Raises: BudgetExceeded, LmcError[no-answers] if every row failed
-        without an answer.
+        without an answer, LmcError[no-scores] if the metric failed on all of the first rows.
         """
         if not self._answered and (len(parameters) > 1 or len(rows) > FEW_ROWS):
             await self.results(stage, parameters[:1], rows[:FEW_ROWS], mode)
@@ -177,7 +177,10 @@ class Trials:
         await for_all(missing, work)
         for place, new in enumerate(missing):
             self.allowance.learn(known[place][row.id].usage for row in new)
-        _require_answers([known[place][row.id] for place, new in enumerate(missing) for row in new])
+        fresh = [known[place][row.id] for place, new in enumerate(missing) for row in new]
+        _require_answers(fresh)
+        if not self._answered:
+            _require_scores(fresh)
         self._answered = True
         return [[k[row.id] for row in rows] for k in known]
 
@@ -196,7 +199,9 @@ class Trials:
     def totals(self) -> Totals:
         """The usage so far."""
         used, elapsed_s = self.allowance.spent(), self.allowance.elapsed_s
-        return Totals(used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s)
+        return Totals(
+            used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s, used.retries
+        )
 
 
 class _Watch:
@@ -220,6 +225,13 @@ def _require_answers(results: Sequence[RowResult]) -> None:
     if len(results) >= FEW_ROWS and all(r.failed == "infrastructure" for r in results):
         message = f"none of {len(results)} rows got an answer; the first error: {results[0].error}"
         raise LmcError.of("no-answers", message, help="give the same command again to continue")
+
+
+def _require_scores(results: Sequence[RowResult]) -> None:
+    """Stop if the metric fails on all rows. Raises: LmcError[no-scores]."""
+    if results and all(r.failed == "metric" for r in results):
+        message = f"the metric failed on all of the first {len(results)} rows: {results[0].error}"
+        raise LmcError.of("no-scores", message)
 
 
 def parameters_key(parameters: Parameters) -> str:

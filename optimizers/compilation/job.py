@@ -164,7 +164,15 @@ class CompileJob:
             "budget": dict(self.budget),
             "seed": self.task.seed,
             "model": self.model,
+            **self._given(),
         }
+
+    def _given(self) -> dict[str, Any]:
+        """What the user put in the place of what the program names, where he did."""
+        options, functions = self.program.options, self.program.consent.functions
+        base_url = {"base_url": options.base_url} if options.base_url else {}
+        names = {name: f"{f.__module__}:{f.__qualname__}" for name, f in functions.items()}
+        return base_url | ({"functions": names} if names else {})
 
     @property
     def id(self) -> str:

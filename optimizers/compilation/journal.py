@@ -39,8 +39,14 @@ class RunStore(Cache):
             answers |= more
         return answers
 
+    def _give_up(self, cause: Exception) -> None:
+        """Stop a run whose answers would be lost. Raises: LmcError[cannot-write]."""
+        message = f"cannot store the answers of this run in {self.path}: {cause}"
+        help = "free some disk space and give the same command again to continue"
+        raise LmcError.of("cannot-write", message, help=help) from None
+
     async def store(self, answers: Mapping[str, Answer]) -> None:
-        """Store answers in both."""
+        """Store answers in both. Raises: LmcError[cannot-write]."""
         kept = [super().store(answers)]
         if self.behind is not None:
             kept.append(self.behind.store(answers))
@@ -72,6 +78,8 @@ class JournaledPool(ModelPool):
             budget=budget,
             backends=pool._backends,
             base_dir=pool._base_dir,
+            consent=pool._consent,
+            record=pool._record,
         )
 
     async def ask(
