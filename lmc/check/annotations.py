@@ -9,6 +9,7 @@ from typing import Any
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.scope import CheckContext, Declared, Env, File
+from lmc.check.width import project
 from lmc.diagnostics import Label, did_you_mean
 from lmc.syntax import nodes
 from lmc.types import (
@@ -278,6 +279,7 @@ def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
         return None
     if found:
         return None
+    value = project(type, value)
     problem = misfit(value, type)
     if problem:
         env.ctx.report("out-of-range", f"{why} does not fit: {problem}", expr.span)

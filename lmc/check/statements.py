@@ -55,6 +55,7 @@ def _let(env: Env, stmt: nodes.Let) -> bool:
     else:
         type = resolve(env.ctx, env.file, stmt.type)
         _value(hinted, stmt.value, type, f"`{stmt.name.name}`", stmt.type.span)
+        env.ctx.program.types[id(stmt)] = type
     env.bind(stmt.name, type, "let", must_use=True)
     return False
 

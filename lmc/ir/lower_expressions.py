@@ -13,11 +13,12 @@ from lmc.check.program import (
     ToolDef,
     Variant,
 )
+from lmc.check.subtyping import forget, join
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, STR, ListType, OptionalType, RecordType, Type
+from lmc.types import BOOL, ERROR, STR, DictType, ListType, OptionalType, RecordType, Type
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
@@ -37,9 +38,10 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             value = body.name(expr.name)
             return value if isinstance(type, OptionalType) else body.present(value, span)
         case nodes.ListLit():
-            return body.operation("list", type, [expression(body, i) for i in expr.items], span)
+            ids = [body.fit(expression(body, i), _item(type)) for i in expr.items]
+            return body.operation("list", type, ids, span)
         case nodes.ObjectLit():
-            ids = [expression(body, pair.value) for pair in expr.pairs]
+            ids = [body.fit(expression(body, pair.value), _item(type)) for pair in expr.pairs]
             names = tuple(pair.key.name for pair in expr.pairs)
             return body.operation("object", type, ids, span, names=names)
         case nodes.Attr():
@@ -112,8 +114,21 @@ def _binary(body: Body, left: str, expr: nodes.Binary, type: Type) -> str:
             )
         case "??":
             return body.unless_none(left, type, expr.span, lambda body, item: item, right)
-    ids = (left, expression(body, expr.right))
+    ids = _operands(body, expr.op, left, expression(body, expr.right), type)
     return body.operation(OPERATORS[expr.op], type, ids, expr.span)
+
+
+def _operands(body: Body, op: str, left: str, right: str, type: Type) -> tuple[str, str]:
+    """Both sides with the fields of the type that holds both; other operators take no records."""
+    one, other = body.types[left], body.types[right]
+    match op:
+        case "+":
+            return body.fit(left, type), body.fit(right, type)
+        case "==" | "!=" if both := join(forget(one), forget(other)):
+            return body.fit(left, both), body.fit(right, both)
+        case "in" if both := join(forget(one), forget(_item(other))):
+            return body.fit(left, both), body.fit(right, ListType(both))
+    return left, right
 
 
 def _match(
@@ -172,7 +187,9 @@ def _arguments(
     body: Body, params: Sequence[Param], bound: Sequence[nodes.Expr | None], span: Span
 ) -> list[str]:
     return [
-        body.constant(p.default, p.type, span) if expr is None else expression(body, expr)
+        body.constant(p.default, p.type, span)
+        if expr is None
+        else body.fit(expression(body, expr), p.type)
         for p, expr in zip(params, bound)
     ]
 
@@ -183,7 +200,7 @@ def _record(
     ids = [
         body.constant(field.default, field.type, expr.span)
         if value is None
-        else expression(body, value)
+        else body.fit(expression(body, value), field.type)
         for field, value in zip(record.fields, bound)
     ]
     names = tuple(field.name for field in record.fields)
@@ -196,12 +213,14 @@ def _builtin(
     given = [e for e in bound if e is not None]
     by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
     ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]
+    if name == "count" and len(ids) > 1:
+        ids = [*_operands(body, "in", ids[1], ids[0], type)][::-1]
     attrs = {} if by is None else {"by": by}
     return body.operation(name, type, ids, expr.span, **attrs)
 
 
 def _item(type: Type) -> Type:
-    return type.item if isinstance(type, ListType) else ERROR
+    return type.item if isinstance(type, ListType | DictType) else ERROR
 
 
 def _pattern_values(

@@ -17,9 +17,11 @@ def statements(body: Body, stmts: Sequence[nodes.Stmt]) -> str | None:
     for i, stmt in enumerate(stmts):
         match stmt:
             case nodes.Let():
-                body.bound[stmt.name.name] = _right_hand_side(body, stmt.value)
+                value = _right_hand_side(body, stmt.value)
+                type = body.program.types.get(id(stmt), body.types[value])
+                body.bound[stmt.name.name] = body.fit(value, type)
             case nodes.Return() | nodes.Yield():
-                return _right_hand_side(body, stmt.value)
+                return body.fit(_right_hand_side(body, stmt.value), body.result)
             case nodes.Assert():
                 condition = expression(body, stmt.condition)
                 body.add("assert", NONE, (condition,), {"message": stmt.message}, span=stmt.span)
@@ -124,7 +126,7 @@ def _loop(body: Body, expr: nodes.Loop) -> str:
     }
     if (until := expr.until) is not None:
         bodies["until"] = (state, BOOL, lambda body: expression(body, until))
-    start = expression(body, expr.start)
+    start = body.fit(expression(body, expr.start), type)
     bound = body.program.choices.get(id(expr.bound)) or _constant_of(expr.bound)
     return body.region("loop", type, (start,), bodies, expr.span, name=expr.name.name, bound=bound)
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.check.width import project
 from lmc.diagnostics import LmcError, error
 from lmc.frozen import frozen
 from lmc.measure.rows import line_span
 from lmc.runtime.tools import load_function
 from lmc.source import Span
 from lmc.tasks.together import in_thread
-from lmc.types import RecordType, Type
+from lmc.types import Type
 from lmc.values import InvalidValue, to_python, validate
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class FunctionMetric:
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
         """Call the function in a thread. Raises: LmcError[metric-failed, bad-score]."""
-        typed = self._row(gold), to_python(self.result, pred)
+        typed = self._row(gold), to_python(self.result, project(self.result, pred))
         try:
             if inspect.iscoroutinefunction(self.function):
                 value = await self.function(*typed)
@@ -65,10 +66,8 @@ class FunctionMetric:
 
 def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
     """The fields of a row that a metric declares. Raises: LmcError[metric-failed]."""
-    if isinstance(type, RecordType):
-        gold = {f.name: gold[f.name] for f in type.fields if f.name in gold}
     try:
-        return validate(type, gold)
+        return validate(type, project(type, gold))
     except InvalidValue as problem:
         message = f"the row does not fit the metric `{name}`: {problem}"
         raise LmcError(error("metric-failed", message)) from None

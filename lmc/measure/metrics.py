@@ -8,6 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lmc.check.width import project
 from lmc.diagnostics import LmcError, did_you_mean, error
 from lmc.frozen import frozen
 from lmc.ir.graph import DeclaredMetric, Graph, ProgramGraph
@@ -160,7 +161,8 @@ class GraphMetric:
             raise LmcError(error("metric-failed", f"nothing runs the metric `{self.name}`"))
         row, result = self.declared.inputs
         given = fit_row(self.name, row.type, gold)
-        value = await runs.run(self.name, {row.name: given, result.name: pred})
+        judged = project(result.type, pred)
+        value = await runs.run(self.name, {row.name: given, result.name: judged})
         return to_score(self.name, value)
 
 

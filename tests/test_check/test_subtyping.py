@@ -168,7 +168,7 @@ def test_only_json_and_dicts_cannot_be_counted():
         (1, FLOAT, None),
         (None, OptionalType(INT), None),
         ({"x": 1, "y": "2"}, POINT, '`y` is `"2"`, and `int` is asked for'),
-        ([{"x": 1}], ListType(POINT), "`[0].y` is `None`, and `int` is asked for"),
+        ([{"x": 1}], ListType(POINT), "`[0]` has no `y`"),
         ([], ListType(INT, 1), "the value has 0 items, and `list[int](1..)` is asked for"),
         ("good", GRADE, None),
         ("ok", GRADE, 'the value is `"ok"`, and `Grade` is asked for'),
