@@ -37,6 +37,7 @@ from lmc.types import (
 
 PRIMITIVES: dict[str, Type] = {"str": STR, "int": INT, "float": FLOAT, "bool": BOOL, "json": JSON}
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
+MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
 _REFINABLE = "`int`, `float` and `str` take a range, `list[…]` a number of items, `str` a pattern"
 
 
@@ -224,7 +225,12 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:
     fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
-    return RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+    type = RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+    if type.depth > MOST_NESTED:
+        message = f"`{type}` nests more than {MOST_NESTED} records in one another"
+        ctx.report("type-too-large", message, decl.name.span, help="refer to parts by an id")
+        return ERROR
+    return type
 
 
 def _field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lmc.check.constants import misfit
-from lmc.check.subtyping import is_subtype, optional, required
+from lmc.check.subtyping import Known, is_subtype, optional, required
 from lmc.types import (
     DictType,
     JsonType,
@@ -20,8 +20,6 @@ from lmc.types import (
     Type,
     UnionType,
 )
-
-Known = dict[tuple[int, int], bool]  # by the ids of two records: large types mention one often
 
 
 def narrows(actual: Type, wanted: Type) -> bool:
@@ -43,7 +41,7 @@ def _narrows(actual: Type, wanted: Type, known: Known) -> bool:
         case (ListType(item), ListType(other)) | (DictType(item), DictType(other)):
             return _narrows(item, other, known)
         case RecordType(), RecordType():
-            key = id(actual), id(wanted)
+            key = actual.key, wanted.key
             if key not in known:
                 known[key] = _narrows_record(actual, wanted, known)
             return known[key]

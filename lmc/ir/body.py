@@ -129,6 +129,12 @@ class Body:
         bodies = {"then": ((), type, then), "otherwise": ((), type, otherwise)}
         return self.region("cond", type, (condition,), bodies, span)
 
+    def hide(self, value: str) -> str:
+        """A name for a value that no name of the language hides, so that regions can take it."""
+        name = f"%{value}"
+        self.bound[name] = value
+        return name
+
     def type_of(self, expr: nodes.Expr) -> Type:
         """The type the checker found."""
         return self.program.types.get(id(expr), ERROR)
@@ -142,8 +148,7 @@ class Body:
         absent: Lowering,
     ) -> str:
         """A condition on a `T?`: what to do with the value, and what without one."""
-        hidden = f"%{value}"  # no name of the language, so none is hidden
-        self.bound[hidden] = value
+        hidden = self.hide(value)
         none = self.constant(None, NONE, span)
         there = self.operation("ne", BOOL, (value, none), span)
         return self.either(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from lmc.check.program import Choice, options_of
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
+from lmc.ir.reach import in_order_of_calls
 from lmc.types import ListType
 
 
@@ -44,19 +45,29 @@ class _Term:
         return f"({self.formula})" if self.binding == "sum" else self.formula
 
 
+MOST_CHARS = 2000  # of a formula; a longer one is summed up by module
 _NOTHING = _Term("0", 0, {})
 
 
 def cost(program: ProgramGraph, name: str) -> Cost:
     """The cost of a module or pipeline. A choice of branches costs its dearest one."""
-    worst = _Counter(program, worst=True).graph(program.graphs[name])
-    baseline = _Counter(program, worst=False).graph(program.graphs[name])
-    return Cost(name, worst.formula, worst.calls, baseline.calls, dict(worst.modules))
+    return costs(program, [name])[name]
+
+
+def costs(program: ProgramGraph, names: Iterable[str]) -> dict[str, Cost]:
+    """The costs of several; what they call alike is counted once."""
+    names = list(names)
+    worst = _Counter(program, worst=True).callables(names)
+    baseline = _Counter(program, worst=False).callables(names)
+    found = {}
+    for name, most, least in zip(names, worst, baseline):
+        found[name] = Cost(name, most.formula, most.calls, least.calls, dict(most.modules))
+    return found
 
 
 def worst_calls(program: ProgramGraph, name: str, choices: Mapping[str, Any]) -> float:
     """Model calls when every bound is reached, with some choices made and others at baseline."""
-    return _Counter(program, worst=False, choices=choices).graph(program.graphs[name]).calls
+    return _Counter(program, worst=False, choices=choices).callables([name])[0].calls
 
 
 class _Counter:
@@ -67,6 +78,12 @@ class _Counter:
     ) -> None:
         self.program, self.worst, self.choices = program, worst, choices or {}
         self._known: dict[str, _Term] = {}
+
+    def callables(self, names: Sequence[str]) -> list[_Term]:
+        """The costs of modules and pipelines, what they call counted before them."""
+        for called in in_order_of_calls(self.program, *names):
+            self.graph(self.program.graphs[called])
+        return [self._known[name] for name in names]
 
     def graph(self, graph: Graph) -> _Term:
         """The sum over a graph's nodes."""
@@ -153,7 +170,19 @@ def _sum(terms: list[_Term]) -> _Term:
     modules: Counter[str] = Counter()
     for term in terms:
         modules.update(term.modules)
-    return _Term(" + ".join(t.formula for t in terms), sum(t.calls for t in terms), modules, "sum")
+    formula = _shortened(" + ".join(t.formula for t in terms), modules)
+    return _Term(formula, sum(t.calls for t in terms), modules, "sum")
+
+
+def _shortened(formula: str, modules: Mapping[str, float]) -> str:
+    """A formula, or where it is too long to be read the sum of what it comes to by module."""
+    if len(formula) <= MOST_CHARS:
+        return formula
+    return " + ".join(_by_module(*pair) for pair in modules.items())
+
+
+def _by_module(module: str, calls: float) -> str:
+    return module if calls == 1 else f"{calls if calls < math.inf else 'len(…)'} × {module}"
 
 
 def _times(factor: tuple[str, float], term: _Term) -> _Term:
@@ -170,7 +199,8 @@ def _dearest(*terms: _Term) -> _Term:
     others = [t for t in terms if t.calls and t is not best]
     if not others:
         return best
-    return _Term(f"max({best.formula}, {others[0].formula})", best.calls, best.modules)
+    formula = _shortened(f"max({best.formula}, {others[0].formula})", best.modules)
+    return _Term(formula, best.calls, best.modules)
 
 
 def _dearest_of(terms: list[_Term]) -> _Term:

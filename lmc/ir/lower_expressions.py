@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from lmc.check.program import (
     Builtin,
@@ -16,9 +17,10 @@ from lmc.check.program import (
 from lmc.check.subtyping import forget, join
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
+from lmc.ir.lower_branches import Arm, Case, choose, match
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, STR, DictType, ListType, OptionalType, RecordType, Type
+from lmc.types import BOOL, ERROR, DictType, ListType, OptionalType, RecordType, Type
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
@@ -55,15 +57,11 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Binary():
             return _chain(body, expr.chain())
         case nodes.IfExpr():
-            return body.either(
-                type,
-                expression(body, expr.condition),
-                lambda body: expression(body, expr.then),
-                lambda body: expression(body, expr.otherwise),
-                span,
-            )
+            links = expr.chain()
+            last = links[-1].otherwise
+            return choose(body, type, list(map(_case, links)), lambda b: expression(b, last))
         case nodes.Match():
-            return _match(body, expression(body, expr.subject), expr, expr.arms, type)
+            return match(body, type, expression(body, expr.subject), list(_arms(expr)))
         case nodes.Tune():
             return body.add(
                 "choice", type, attrs={"choice": body.program.choices[id(expr)]}, span=span
@@ -131,23 +129,24 @@ def _operands(body: Body, op: str, left: str, right: str, type: Type) -> tuple[s
     return left, right
 
 
-def _match(
-    body: Body, subject: str, expr: nodes.Match, arms: Sequence[nodes.Arm], type: Type
-) -> str:
-    arm, *rest = arms
-    if not rest or isinstance(arm.pattern, nodes.Wildcard):
-        return expression(body, arm.value)  # the checker saw that every variant is covered
-    hidden = f"%{subject}"
-    body.bound[hidden] = subject
-    wanted = body.constant(list(_pattern_values(arm.pattern)), ListType(STR), arm.pattern.span)
-    hit = body.operation("in", BOOL, (subject, wanted), arm.pattern.span)
-    return body.either(
-        type,
-        hit,
-        lambda body: expression(body, arm.value),
-        lambda body: _match(body, body.name(hidden), expr, rest, type),
-        arm.span,
+def _case(link: nodes.IfExpr) -> Case:
+    return Case(
+        lambda body: expression(body, link.condition),
+        lambda body: expression(body, link.then),
+        link.span,
     )
+
+
+def _arms(expr: nodes.Match) -> Iterator[Arm]:
+    """The arms up to the one that takes all; the checker saw that every variant is covered."""
+    for arm in expr.arms:
+        yield _pattern_values(arm.pattern), partial(_arm_value, arm), arm.span
+        if isinstance(arm.pattern, nodes.Wildcard):
+            return
+
+
+def _arm_value(arm: nodes.Arm, body: Body) -> str:
+    return expression(body, arm.value)
 
 
 def _map(body: Body, expr: nodes.Comprehension, type: Type) -> str:

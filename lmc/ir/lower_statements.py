@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
+from lmc.ir.lower_branches import Case, choose
 from lmc.ir.lower_expressions import expression
 from lmc.source import Span
 from lmc.syntax import nodes
@@ -38,9 +39,11 @@ def _right_hand_side(body: Body, expr: nodes.Expr) -> str:
 
 def _branches(body: Body, stmt: nodes.If, rest: Sequence[nodes.Stmt]) -> str:
     """An `if` that may return. What follows it is lowered once, whatever the branches do."""
+    links, behind = _early_ends(stmt, rest)
+    if links:
+        cases = list(map(_case, links))
+        return choose(body, body.result, cases, lambda body: _value(body, behind))
     then, other = stmt.then.stmts, _otherwise(stmt)
-    if always_leaves(then) or not rest:
-        return _branch(body, stmt, then, (*other, *rest))
     if always_leaves(other):
         return _branch(body, stmt, (*then, *rest), other)
     early = _early(body, stmt)
@@ -52,6 +55,38 @@ def _branches(body: Body, stmt: nodes.If, rest: Sequence[nodes.Stmt]) -> str:
 
     returned = _has_returned(body, early, stmt.span)
     return body.either(item.item, returned, take, lambda body: _value(body, rest), stmt.span)
+
+
+def _early_ends(
+    stmt: nodes.If, rest: Sequence[nodes.Stmt]
+) -> tuple[list[nodes.If], Sequence[nodes.Stmt]]:
+    """The conditions from here on that end the body where they hold, and what is left after them.
+
+    They may follow one another by `else if` or as statements.
+    """
+    links: list[nodes.If] = []
+    link: nodes.If | None = stmt
+    at = 0  # in `rest`
+    while link is not None and (always_leaves(link.then.stmts) or at == len(rest)):
+        links.append(link)
+        match link.otherwise:
+            case nodes.If():
+                link = link.otherwise
+                continue
+            case nodes.Block(stmts=stmts):
+                return links, (*stmts, *rest[at:])
+        following = rest[at] if at < len(rest) else None
+        link = following if isinstance(following, nodes.If) and leaves(following) else None
+        at += link is not None
+    return links, (*([link] if link else []), *rest[at:])
+
+
+def _case(link: nodes.If) -> Case:
+    return Case(
+        lambda body: expression(body, link.condition),
+        lambda body: _value(body, link.then.stmts),
+        link.span,
+    )
 
 
 def _branch(
@@ -99,7 +134,7 @@ def _or_later(
 
 def _has_returned(body: Body, early: str, span: Span) -> str:
     """Whether the list of an early return has its value; branches know the list as `%id`."""
-    body.bound[f"%{early}"] = early  # no name of the language, so none is hidden
+    body.hide(early)
     count = body.operation("len", INT, (early,), span)
     return body.operation("gt", BOOL, (count, body.constant(0, INT, span)), span)
 
@@ -142,7 +177,8 @@ def leaves(stmt: nodes.Stmt) -> bool:
         case nodes.Return() | nodes.Yield():
             return True
         case nodes.If():
-            return any(map(leaves, (*stmt.then.stmts, *_otherwise(stmt))))
+            blocks = [link.then for link in stmt.chain()] + ([stmt.last] if stmt.last else [])
+            return any(leaves(inner) for block in blocks for inner in block.stmts)
     return False
 
 
@@ -151,10 +187,10 @@ def always_leaves(stmts: Sequence[nodes.Stmt]) -> bool:
     for stmt in stmts:
         if isinstance(stmt, nodes.Return | nodes.Yield):
             return True
-        if isinstance(stmt, nodes.If) and all(
-            map(always_leaves, (stmt.then.stmts, _otherwise(stmt)))
-        ):
-            return True
+        if isinstance(stmt, nodes.If) and stmt.last is not None:
+            blocks = [*(link.then for link in stmt.chain()), stmt.last]
+            if all(always_leaves(block.stmts) for block in blocks):
+                return True
     return False
 
 

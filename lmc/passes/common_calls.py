@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from hashlib import blake2b
 
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Graph, Node, Port, ProgramGraph, all_nodes
@@ -89,6 +90,17 @@ def _repeats_effects(node: Node, cached: frozenset[str]) -> bool:
     return any(n.op == "tool" and n.attrs["target"] not in cached for n in inner)
 
 
+def _told(node: Node) -> str:
+    """All of a node but its id and inputs; a body of it by a hash, as it may be long."""
+    bodies = {name: _hash(body) for name, body in node.bodies.items()}
+    return repr((node.op, node.type, dict(node.attrs), bodies))
+
+
+def _hash(body: Graph) -> str:
+    text = repr((body.inputs, body.result, [(n.id, n.inputs, _told(n)) for n in body.nodes]))
+    return blake2b(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _key(node: Node, cached: frozenset[str]) -> Hashable:
     """Equal for nodes with equal values; None where a node is not to be shared."""
     match node.op:
@@ -105,7 +117,7 @@ def _key(node: Node, cached: frozenset[str]) -> Hashable:
                 {key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()}
             )
         case "map" | "cond" | "loop" if not _repeats_effects(node, cached):
-            what = repr((dict(node.attrs), dict(node.bodies)))
+            what = _told(node)
         case _:
             return None
-    return (node.op, str(node.type), what, node.inputs)
+    return (node.op, repr(node.type), what, node.inputs)
