@@ -1,7 +1,7 @@
 """lmc: a compiler for language-model programs.
 
-`lmc.load("math.lmp")` gives a program (`"math.lmpc"`: the compiled artifact), and
-`program.main(problem="…")` a typed object.
+`lmc.load("math.lmp")` loads a program, and `lmc.load("math.lmpc")` a compiled artifact.
+`program.main(problem="…")` runs it and returns a typed object.
 """
 
 from __future__ import annotations

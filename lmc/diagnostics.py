@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from lmc.frozen import frozen
+from lmc.redaction import redact
 from lmc.source import Source, Span
 
 Severity = Literal["error", "warning"]
@@ -16,7 +17,7 @@ Format = Literal["text", "concise", "json"]
 
 @frozen
 class Label:
-    """Says what stands at a span, in a few words (may be empty)."""
+    """A place with a short note, which may be empty."""
 
     span: Span
     text: str = ""
@@ -24,9 +25,9 @@ class Label:
 
 @frozen
 class Diagnostic:
-    """One finding: a slug as code, a headline that stands alone, labels that say where.
+    """One finding: a slug, a message that is clear on its own, and labels that show the places.
 
-    `labels[0]` is the primary place; `help` is given only when it is near certain.
+    `labels[0]` is the primary place. `help` is given only if it is almost certainly right.
     """
 
     code: str
@@ -42,11 +43,18 @@ class Diagnostic:
 
 
 class LmcError(Exception):
-    """A user-facing failure: one or more diagnostics, never a bare traceback."""
+    """A failure that is shown to the user: one or more diagnostics, never a bare traceback."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__(*diagnostics)
         self.diagnostics = diagnostics
+
+    @classmethod
+    def of(
+        cls, code: str, message: str, *places: Span | Label | None, help: str | None = None
+    ) -> LmcError:
+        """Build the failure of a single error. The arguments are those of `error`."""
+        return cls(error(code, message, *places, help=help))
 
     @property
     def code(self) -> str:
@@ -59,29 +67,48 @@ class LmcError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(cls: type[LmcError], args: tuple[Any, ...], state: dict[str, Any]) -> LmcError:
+    """A failure as it was, in another process; subclasses take other arguments than they keep."""
+    failure = cls.__new__(cls, *args)
+    failure.__dict__.update(state)
+    return failure
+
 
 def error(
     code: str, message: str, *places: Span | Label | None, help: str | None = None
 ) -> Diagnostic:
-    """Build an error; a bare span becomes a label without text, None is skipped."""
-    return Diagnostic(code, message, _labels(places), help)
+    """Build an error; a bare span becomes a label without text, None is skipped.
+
+    Secrets are taken out of its words: a server may have put a key into them.
+    """
+    return Diagnostic(code, redact(message), _labels(places), help and redact(help))
 
 
 def warning(
     code: str, message: str, *places: Span | Label | None, help: str | None = None
 ) -> Diagnostic:
     """Build a warning; places as in `error`."""
-    return Diagnostic(code, message, _labels(places), help, "warning")
+    return Diagnostic(code, redact(message), _labels(places), help and redact(help), "warning")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to a misspelt one, or None when nothing is near."""
+    """The known name that is nearest to a misspelt one, or None if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return near[0] if near else None
 
 
+def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
+    """The help for a misspelt name: `did you mean …?`, or `otherwise` if no known name is near."""
+    near = did_you_mean(name, known)
+    return f"did you mean `{near}`?" if near else otherwise
+
+
 def sort_key(diagnostic: Diagnostic) -> tuple[str, int, str]:
-    """Order of report: by file, then place, then code."""
+    """The order of diagnostics: by file, then place, then code."""
     span = diagnostic.span
     return (span.source.name, span.start, diagnostic.code) if span else ("", -1, diagnostic.code)
 

@@ -1,8 +1,9 @@
-"""Frozen dataclasses that cost little: to define at import, and to make at run time.
+"""Cheap frozen dataclasses: fast to define at import, and fast to create at run time.
 
-`dataclass(frozen=True)` compiles six methods a class, 1.4 ms of every start, and sets each field
-through `object.__setattr__`. Here the type checker guards against assignment, as for any frozen
-dataclass, and equality, hash and repr are written once.
+`dataclass(frozen=True)` compiles six methods per class, and sets each field through
+`object.__setattr__`. Here, defining a class takes a fifth of that time, creating an object a third.
+Equality, hash and repr are written once for all classes. The type checker guards against
+assignment, as for any frozen dataclass; nothing does at run time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass with slots, equal to its like by the fields that compare."""
+    """Make a class a frozen dataclass with slots. Objects compare by the fields that `compare`."""
     made = frozen_identity(cls)
     content = _content([f.name for f in fields(made) if f.compare])  # type: ignore[arg-type]
 
@@ -37,7 +38,7 @@ def frozen(cls: type[T]) -> type[T]:
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
 def frozen_identity(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass with slots, equal to nothing but itself."""
+    """Make a class a frozen dataclass with slots. Objects compare by identity."""
     made = dataclass(slots=True, repr=False, eq=False)(cls)
     if "__repr__" not in cls.__dict__:
         made.__repr__ = __repr__  # type: ignore[method-assign]
@@ -45,7 +46,7 @@ def frozen_identity(cls: type[T]) -> type[T]:
 
 
 def _content(names: list[str]) -> Callable[[Any], Any]:
-    """What two objects are compared by."""
+    """A function that gives the fields by which two objects are compared."""
     return attrgetter(*names) if names else lambda self: ()
 
 

@@ -8,7 +8,7 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, error, suggestion
 
 P = ParamSpec("P")
 Options = TypeVar("Options")
@@ -60,6 +60,5 @@ def require_known(function: str, names: Iterable[str], given: Iterable[str]) -> 
 
 
 def _unknown(function: str, name: str, known: list[str]) -> Any:
-    near = did_you_mean(name, known)
-    help = f"did you mean `{near}`?" if near else f"it takes {', '.join(known)}"
+    help = suggestion(name, known, f"it takes {', '.join(known)}")
     return error("unknown-option", f"`{function}` has no option `{name}`", help=help)

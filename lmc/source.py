@@ -1,4 +1,4 @@
-"""Source text and positions in it: what every later stage points back to."""
+"""Source text and positions in it, which all later stages refer to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 from lmc.frozen import frozen
+from lmc.regular import read_text
+
+MOST_SOURCE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One `.lmp` text with its name as shown to people; compared by identity."""
+    """One `.lmp` text with its name as shown to users. Compared by identity."""
 
     name: str
     text: str
@@ -21,7 +24,7 @@ class Source:
     @classmethod
     def read(cls, path: Path) -> Source:
         """Read a file as UTF-8 (a leading BOM is dropped). Raises: OSError, UnicodeDecodeError."""
-        return cls(str(path), path.read_text("utf-8-sig"), path)
+        return cls(str(path), read_text(path, MOST_SOURCE_BYTES), path)
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -40,7 +43,7 @@ class Source:
 
     @property
     def line_count(self) -> int:
-        """How many lines the text has, an empty last one included."""
+        """The number of lines, including an empty last one."""
         return len(self._line_starts)
 
 

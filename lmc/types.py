@@ -1,4 +1,4 @@
-"""The types of the language as values: frozen, structural, printable as they are written."""
+"""The types of the language as frozen values. `str(type)` is the form in source text."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class NeverType(Type):
 
 @frozen
 class ErrorType(Type):
-    """The type of what was reported already: it agrees with all, so a mistake is one error."""
+    """The type of an expression with a reported error. It fits all types, to avoid more errors."""
 
     def __str__(self) -> str:
         return "?"
@@ -138,7 +138,8 @@ class LiteralType(Type):
     digest: str = field(init=False, compare=False)  # of many values
 
     def __post_init__(self) -> None:
-        self.digest = _digest(self.values) if len(self.values) > FEW_VALUES else ""
+        digest = _digest(self.values) if len(self.values) > FEW_VALUES else ""
+        object.__setattr__(self, "digest", digest)
 
     def __repr__(self) -> str:
         shown = f"{len(self.values)} values; {self.digest}" if self.digest else f"{self.values!r}"
@@ -159,7 +160,8 @@ class EnumType(Type):
     digest: str = field(init=False, compare=False)  # equal where notes are equal too
 
     def __post_init__(self) -> None:
-        self.digest = _digest(self.name, self.variants, self.notes, self.doc)
+        digest = _digest(self.name, self.variants, self.notes, self.doc)
+        object.__setattr__(self, "digest", digest)
 
     def __repr__(self) -> str:
         return f"EnumType({self.name}: {len(self.variants)} variants; {self.digest})"
@@ -170,18 +172,18 @@ class EnumType(Type):
 
 @frozen
 class Field:
-    """One field of a record. `has_default` fields may be left out when the record is built."""
+    """One field of a record. With `has_default`, it may be left out when the record is built."""
 
     name: str
     type: Type
     note: str = field(default="", compare=False)
     has_default: bool = False
-    default: object = None  # a plain JSON value, meaningful where has_default
+    default: object = None  # a plain JSON value, valid only with has_default
 
 
 @frozen
 class RecordType(Type):
-    """A record; compared by name and fields, subtyped by structure.
+    """A record. Equality is by name and fields, subtyping by structure.
 
     A record may mention others many times over, so what is asked of the whole is found once, from
     what its parts know: `key` is equal for equal records, `digest` for those with equal notes too.
@@ -199,10 +201,15 @@ class RecordType(Type):
     def __post_init__(self) -> None:
         parts = [(f.name, _written(f.type, "key"), f.has_default, f.default) for f in self.fields]
         told = [(_written(f.type, "digest"), f.note) for f in self.fields]
-        self.key = _digest(self.name, parts)
-        self.digest = _digest(self.key, told, self.doc)
-        self.size = 1 + sum(expanded_size(f.type) for f in self.fields)
-        self.depth = 1 + max((nesting(f.type) for f in self.fields), default=0)
+        key = _digest(self.name, parts)
+        found = {
+            "key": key,
+            "digest": _digest(key, told, self.doc),
+            "size": 1 + sum(expanded_size(f.type) for f in self.fields),
+            "depth": 1 + max((nesting(f.type) for f in self.fields), default=0),
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         names = ", ".join(f.name for f in self.fields)
@@ -218,7 +225,7 @@ class RecordType(Type):
 
 @frozen
 class UnionType(Type):
-    """A union of records and other types; checked, not run yet."""
+    """A union of records and other types. It can be checked, but not run yet."""
 
     options: tuple[Type, ...]
 
@@ -309,13 +316,13 @@ BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
 
 
 def score_type(type: Type) -> Type | None:
-    """The type of a record's field `score`; None where there is none."""
+    """The type of a record's field `score`, or None if there is no such field."""
     score = type.get("score") if isinstance(type, RecordType) else None
     return score.type if score else None
 
 
 def greatest_score(type: Type) -> float | None:
-    """The greatest value of a record's field `score`, where it has one and none is negative."""
+    """The upper bound of a record's field `score`. None without one, or if it may be negative."""
     bounds = score_type(type)
     if not isinstance(bounds, IntType | FloatType) or bounds.low is None or bounds.low < 0:
         return None

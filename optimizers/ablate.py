@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lmc.frozen import frozen
+from lmc.ir.ops import ATTEMPTS
 from lmc.ir.provenance import reached_nodes
 from lmc.measure.figures import Comparison
 from lmc.optimizers.base import Context, optimizer
@@ -91,7 +92,7 @@ def _parts(start: Parameters, context: Context) -> Iterator[_Part]:
     names = [target, *(n.attrs["target"] for n in reached_nodes(program, target) if n.op == "call")]
     for name in dict.fromkeys(names):
         graph = program.graphs[name]
-        if graph.kind not in ("vote", "refine") or name in start.shortcuts:
+        if graph.kind not in ATTEMPTS or name in start.shortcuts:
             continue
         called = [n.attrs["target"] for n in reached_nodes(program, name) if n.op == "call"]
         fit = [c for c in called if can_stand_in(program.graphs[c], graph)]

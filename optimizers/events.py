@@ -21,6 +21,7 @@ class Totals:
     tokens: int = 0
     cost_usd: float = 0.0
     elapsed_s: float = 0.0
+    retries: int = 0  # requests that had to be sent again
 
 
 @frozen

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.litellm_embedding import PREFIX
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.racing import Candidate, best_of
@@ -28,7 +28,7 @@ def _check_embedder(executor: Executor, target: str, options: Mapping[str, Any])
     name = options.get("embedder")
     if name is not None and not executor.pool.full_name(name).startswith(PREFIX):
         message = f"`{name}` is no embedding model that lmc knows"
-        raise LmcError(error("unknown-model", message, help=f"write `{PREFIX}{name}`"))
+        raise LmcError.of("unknown-model", message, help=f"write `{PREFIX}{name}`")
 
 
 @optimizer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.lessons.demonstrations import labeled_pool, pick_demos
 from lmc.runtime.parameters import Parameters
@@ -20,13 +20,10 @@ async def labeled(start: Parameters, context: Context, *, demos: int) -> Paramet
     """
     pool = labeled_pool(context.program, context.target, context.train).only(context.modules())
     if not pool:
-        raise LmcError(
-            error(
-                "no-labels",
-                f"no row labels all outputs of the module that gives the result of"
-                f" `{context.target}`",
-                help="use `bootstrap`: it takes the missing fields from runs of the program",
-            )
+        raise LmcError.of(
+            "no-labels",
+            f"no row labels all outputs of the module that gives the result of `{context.target}`",
+            help="use `bootstrap`: it takes the missing fields from runs of the program",
         )
     changed = start
     for name in pool.by_module:

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 import resource
 import signal
 
@@ -15,6 +16,9 @@ soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+# Every graph is looked at again after each pass, in the programs that tests start too.
+os.environ["LMC_VERIFY"] = "1"
 
 # Machines that run tests are slow at times; how long one example takes says nothing.
 settings.register_profile("lmc", deadline=None)

@@ -1,4 +1,4 @@
-"""Tree -> typed tree: types, scopes, and all the rules of the language."""
+"""The checker: from syntax trees to a typed program, by the rules of the language."""
 
 from lmc.check.checker import check_program
 from lmc.check.imports import import_name, open_source, read_source

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lmc import types
 from lmc.check.inference import check, infer
 from lmc.check.narrowing import path_of
 from lmc.check.program import Variant
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_text, optional, required, show, widen
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, did_you_mean, suggestion
 from lmc.syntax import nodes
-from lmc.types import (
-    ERROR,
-    INT,
-    JSON,
-    STR,
-    DictType,
-    EnumType,
-    ErrorType,
-    JsonType,
-    ListType,
-    NoneType,
-    OptionalType,
-    RecordType,
-    Type,
-)
+from lmc.types import Type
 
 
 def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
@@ -35,84 +22,85 @@ def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
         return variant
     path = path_of(expr)
     whole = infer(env, expr.value)
-    if isinstance(whole, OptionalType | NoneType) and not expr.optional:
+    if isinstance(whole, types.OptionalType | types.NoneType) and not expr.optional:
         return _unguarded(env, expr, whole)
-    if expr.optional and not isinstance(whole, OptionalType | NoneType | ErrorType):
+    if expr.optional and not isinstance(
+        whole, types.OptionalType | types.NoneType | types.ErrorType
+    ):
         env.ctx.warn(
             "needless-optional",
-            f"`?.` on `{show(whole)}`, which is never none",
+            f"`?.` is used on `{show(whole)}`, which is never none",
             Label(expr.name.span),
             help=f"write `.{expr.name.name}`",
         )
     type = _field(env, expr, required(whole))
     if path in env.facts:
         return env.facts[path]
-    return optional(type) if expr.optional and isinstance(whole, OptionalType) else type
+    return optional(type) if expr.optional and isinstance(whole, types.OptionalType) else type
 
 
 def _unguarded(env: Env, expr: nodes.Attr, whole: Type) -> Type:
     env.ctx.report(
         "optional-access",
-        f"`.{expr.name.name}` of `{show(whole)}`, which may be none",
+        f"`.{expr.name.name}` is read from `{show(whole)}`, which may be none",
         Label(expr.name.span),
         Label(expr.value.span, f"`{show(whole)}`"),
         help=f"write `?.{expr.name.name}`, or test for `!= none` first",
     )
-    return ERROR
+    return types.ERROR
 
 
 def _variant(env: Env, expr: nodes.Attr) -> Type | None:
     if not isinstance(expr.value, nodes.Var) or env.find(expr.value.name):
         return None
     declared = env.file.names.get(expr.value.name)
-    if declared is None or not isinstance(declared.meaning, EnumType):
+    if declared is None or not isinstance(declared.meaning, types.EnumType):
         return None
     enum, name = declared.meaning, expr.name.name
     env.file.find(expr.value.name)
     env.ctx.refer(expr.value, enum)
     if name not in enum.variants:
         report_variant(env, enum, expr.name)
-        return ERROR
+        return types.ERROR
     env.ctx.refer(expr, Variant(enum, name))
     return enum
 
 
-def report_variant(env: Env, enum: EnumType, ident: nodes.Ident) -> None:
+def report_variant(env: Env, enum: types.EnumType, ident: nodes.Ident) -> None:
     """Report a variant that an enum does not have."""
-    near = did_you_mean(ident.name, enum.variants)
     place = _declaration(env, enum.name)
     env.ctx.report(
         "unknown-variant",
         f"`{enum.name}` has no variant `{ident.name}`",
         Label(ident.span, f"not a variant of `{enum.name}`"),
         place,
-        help=f"did you mean `{near}`?" if near else f"it has {listed(enum.variants)}",
+        help=suggestion(ident.name, enum.variants, f"it has {listed(enum.variants)}"),
     )
 
 
 def _declaration(env: Env, name: str) -> Label | None:
-    """Where a type of this file is declared."""
+    """The place where a type of this file is declared."""
     declared = env.file.names.get(name)
-    typed = declared is not None and isinstance(declared.meaning, RecordType | EnumType)
+    typed = declared is not None and isinstance(declared.meaning, types.RecordType | types.EnumType)
     return Label(declared.ident.span, "declared here") if declared and typed else None
 
 
 def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
-    if isinstance(whole, RecordType):
+    if isinstance(whole, types.RecordType):
         return field_type(env, whole, expr.name)
-    if not isinstance(whole, ErrorType):
-        keyed = isinstance(whole, DictType | JsonType)
+    if not isinstance(whole, types.ErrorType):
+        keyed = isinstance(whole, types.DictType | types.JsonType)
         env.ctx.report(
             "no-fields",
             f"`{show(widen(whole))}` has no fields",
             Label(expr.name.span),
             help=f'write `["{expr.name.name}"]`' if keyed else None,
         )
-    return ERROR
+    return types.ERROR
 
 
-def field_type(env: Env, record: RecordType, ident: nodes.Ident) -> Type:
-    """The type of a record's field; reports one that it does not have."""
+def field_type(env: Env, record: types.RecordType, ident: nodes.Ident) -> Type:
+    """The type of a record's field. Reports a field that the record does not have."""
     field = record.get(ident.name)
     if field is not None:
         return field.type
@@ -125,11 +113,11 @@ def field_type(env: Env, record: RecordType, ident: nodes.Ident) -> Type:
         place,
         help=f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}",
     )
-    return ERROR
+    return types.ERROR
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names one after another, as code."""
+    """Write names as code, separated by commas."""
     return ", ".join(f"`{name}`" for name in names)
 
 
@@ -137,22 +125,22 @@ def index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
     """Infer `e[i]`."""
     whole = infer(env, expr.value)
     match whole:
-        case ListType(item):
-            check(env, expr.index, INT, "the index of a list")
+        case types.ListType(item):
+            check(env, expr.index, types.INT, "the index of a list")
             return item
-        case DictType(item):
-            check(env, expr.index, STR, "the key of a dict")
+        case types.DictType(item):
+            check(env, expr.index, types.STR, "the key of a dict")
             return item
-        case JsonType():
+        case types.JsonType():
             infer(env, expr.index)
-            return JSON
+            return types.JSON
     infer(env, expr.index)
     if is_text(whole):
-        return STR
+        return types.STR
     env.ctx.report(
         "not-indexable",
-        f"`{show(widen(whole))}` has no items to index",
+        f"`{show(widen(whole))}` cannot be indexed",
         Label(expr.value.span, f"`{show(widen(whole))}`"),
-        help="test for `!= none` first" if isinstance(whole, OptionalType) else None,
+        help="test for `!= none` first" if isinstance(whole, types.OptionalType) else None,
     )
-    return ERROR
+    return types.ERROR

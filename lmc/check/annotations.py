@@ -1,69 +1,59 @@
-"""Type expressions as types: names resolved, refinements checked, recursion refused."""
+"""From type expressions to types: resolves names, checks refinements, refuses recursion."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from lmc import types
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.width import project
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
+from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    BUILTIN_RECORDS,
-    ERROR,
-    FLOAT,
-    INT,
-    JSON,
-    STR,
-    DictType,
-    EnumType,
-    ErrorType,
-    Field,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    OptionalType,
-    RecordType,
-    StrType,
-    Type,
-    UnionType,
-)
+from lmc.types import Type
 
-PRIMITIVES: dict[str, Type] = {"str": STR, "int": INT, "float": FLOAT, "bool": BOOL, "json": JSON}
+PRIMITIVES: dict[str, Type] = {
+    "str": types.STR,
+    "int": types.INT,
+    "float": types.FLOAT,
+    "bool": types.BOOL,
+    "json": types.JSON,
+}
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
-_REFINABLE = "`int`, `float` and `str` take a range, `list[…]` a number of items, `str` a pattern"
+_REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
 
 def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
-    """The type that a type expression means; ERROR where a part is wrong (reported)."""
+    """The type of a type expression. ERROR if a part is wrong; that has been reported."""
     match expr:
         case nodes.NamedType():
             return _named(ctx, file, expr)
         case nodes.OptionalTypeExpr(item=item):
             type = resolve(ctx, file, item)
-            return type if isinstance(type, OptionalType | ErrorType) else OptionalType(type)
+            return (
+                type
+                if isinstance(type, types.OptionalType | types.ErrorType)
+                else types.OptionalType(type)
+            )
         case nodes.LiteralTypeExpr(value=value):
-            return LiteralType((value,))
+            return types.LiteralType((value,))
         case nodes.UnionTypeExpr(options=options):
             return _union([resolve(ctx, file, option) for option in options])
     raise AssertionError(expr)
 
 
 def _union(options: list[Type]) -> Type:
-    if any(isinstance(option, ErrorType) for option in options):
-        return ERROR
-    literals = tuple(v for o in options if isinstance(o, LiteralType) for v in o.values)
-    rest = [o for o in options if not isinstance(o, LiteralType)]
-    merged = [LiteralType(tuple(dict.fromkeys(literals)))] if literals else []
+    if any(isinstance(option, types.ErrorType) for option in options):
+        return types.ERROR
+    literals = tuple(v for o in options if isinstance(o, types.LiteralType) for v in o.values)
+    rest = [o for o in options if not isinstance(o, types.LiteralType)]
+    merged = [types.LiteralType(tuple(dict.fromkeys(literals)))] if literals else []
     flat = tuple(dict.fromkeys([*merged, *rest]))
-    return flat[0] if len(flat) == 1 else UnionType(flat)
+    return flat[0] if len(flat) == 1 else types.UnionType(flat)
 
 
 def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
@@ -71,9 +61,9 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
     wanted = {"list": 1, "dict": 2}.get(name, 0)
     if len(args) != wanted:
         _report_arguments(ctx, expr, wanted)
-        return ERROR
+        return types.ERROR
     if name == "list":
-        base: Type = ListType(resolve(ctx, file, args[0]))
+        base: Type = types.ListType(resolve(ctx, file, args[0]))
     elif name == "dict":
         base = _dict(ctx, file, args[0], args[1])
     else:
@@ -82,11 +72,14 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
 
 
 def _dict(ctx: CheckContext, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -> Type:
-    if resolve(ctx, file, key) not in (STR, ERROR):
+    if resolve(ctx, file, key) not in (types.STR, types.ERROR):
         ctx.report(
-            "type-arguments", "the keys of a dict are `str`", key.span, help="write `dict[str, …]`"
+            "type-arguments",
+            "the keys of a dict must be `str`",
+            key.span,
+            help="write `dict[str, …]`",
         )
-    return DictType(resolve(ctx, file, item))
+    return types.DictType(resolve(ctx, file, item))
 
 
 def _report_arguments(ctx: CheckContext, expr: nodes.NamedType, wanted: int) -> None:
@@ -99,29 +92,27 @@ def _report_arguments(ctx: CheckContext, expr: nodes.NamedType, wanted: int) -> 
 def _declared(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     declared = file.find(ident.name)
     if declared is None:
-        return BUILTIN_RECORDS.get(ident.name) or _unknown(ctx, file, ident)
+        return types.BUILTIN_RECORDS.get(ident.name) or _unknown(ctx, file, ident)
     if not isinstance(declared.decl, TYPE_DECLS):
-        if not isinstance(declared.meaning, ErrorType):
+        if not isinstance(declared.meaning, types.ErrorType):
             kind = inference.describe(declared)
             place = Label(declared.ident.span, "declared here")
-            ctx.report("not-a-type", f"`{ident.name}` is a {kind}, not a type", ident.span, place)
-        return ERROR
+            ctx.report("not-a-type", f"`{ident.name}` is {kind}, not a type", ident.span, place)
+        return types.ERROR
     if declared.state == "open":
         _report_recursion(ctx, declared, ident)
-        return ERROR
+        return types.ERROR
     return define(ctx, declared)
 
 
 def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     if file.may_have_lost(ident.name):
-        return ERROR
-    types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
-    near = did_you_mean(ident.name, [*PRIMITIVES, "list", "dict", *BUILTIN_RECORDS, *types])
-    message = f"no type `{ident.name}` is known here"
-    ctx.report(
-        "unknown-type", message, ident.span, help=f"did you mean `{near}`?" if near else None
-    )
-    return ERROR
+        return types.ERROR
+    declared_types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
+    known = [*PRIMITIVES, "list", "dict", *types.BUILTIN_RECORDS, *declared_types]
+    message, help = f"unknown type `{ident.name}`", suggestion(ident.name, known)
+    ctx.report("unknown-type", message, ident.span, help=help)
+    return types.ERROR
 
 
 def _report_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident) -> None:
@@ -130,7 +121,7 @@ def _report_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident)
         f"`{declared.ident.name}` contains itself",
         ident.span,
         Label(declared.ident.span, "declared here"),
-        help="types are finite: refer to other values by an id, or keep the part as `json`",
+        help="refer to other values by an id, or declare the nested part as `json`",
     )
 
 
@@ -147,16 +138,14 @@ def _refine(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
 
 
 def _with_pattern(ctx: CheckContext, base: Type, refinement: nodes.PatternRefinement) -> Type:
-    if not isinstance(base, StrType) or base.pattern is not None:
+    if not isinstance(base, types.StrType) or base.pattern is not None:
         return _bad_refinement(ctx, base, refinement)
     try:
-        re.compile(refinement.pattern)
-    except re.error as problem:
-        ctx.report(
-            "bad-pattern", f"the pattern is no regular expression: {problem}", refinement.span
-        )
+        whole_pattern(refinement.pattern)
+    except ValueError as problem:
+        ctx.report("bad-pattern", f"the pattern cannot be used: {problem}", refinement.span)
         return base
-    return StrType(base.min_len, base.max_len, refinement.pattern)
+    return types.StrType(base.min_len, base.max_len, refinement.pattern)
 
 
 def _with_range(
@@ -164,25 +153,25 @@ def _with_range(
 ) -> Type:
     low, high = refinement.low, refinement.high
     if (low is None and high is None) or (low is not None and high is not None and low > high):
-        ctx.report(
-            "empty-range", f"the range `{refinement.span.text}` holds nothing", refinement.span
-        )
+        ctx.report("empty-range", f"`{refinement.span.text}` is an empty range", refinement.span)
         return base
     if expr.name.name in ("int", "str", "list") and not _whole(low, high):
-        ctx.report("bad-refinement", f"the bounds of `{expr.name.name}` are ints", refinement.span)
+        ctx.report(
+            "bad-refinement", f"the bounds of `{expr.name.name}` must be ints", refinement.span
+        )
         return base
     if expr.name.name in ("str", "list") and any(b is not None and b < 0 for b in (low, high)):
-        ctx.report("bad-refinement", "a length is at least 0", refinement.span)
+        ctx.report("bad-refinement", "a length must be at least 0", refinement.span)
         return base
     match base:
-        case IntType(None, None) if expr.name.name == "int":
-            return IntType(low, high)  # type: ignore[arg-type]
-        case FloatType(None, None) if expr.name.name == "float":
-            return FloatType(_float(low), _float(high))
-        case StrType(None, None, pattern) if expr.name.name == "str":
-            return StrType(low, high, pattern)  # type: ignore[arg-type]
-        case ListType(item, None, None) if expr.name.name == "list":
-            return ListType(item, low, high)  # type: ignore[arg-type]
+        case types.IntType(None, None) if expr.name.name == "int":
+            return types.IntType(low, high)  # type: ignore[arg-type]
+        case types.FloatType(None, None) if expr.name.name == "float":
+            return types.FloatType(_float(low), _float(high))
+        case types.StrType(None, None, pattern) if expr.name.name == "str":
+            return types.StrType(low, high, pattern)  # type: ignore[arg-type]
+        case types.ListType(item, None, None) if expr.name.name == "list":
+            return types.ListType(item, low, high)  # type: ignore[arg-type]
     return _bad_refinement(ctx, base, refinement)
 
 
@@ -195,8 +184,8 @@ def _float(bound: float | None) -> float | None:
 
 
 def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode) -> Type:
-    if not isinstance(base, ErrorType):
-        message = f"`{base}` does not take the refinement `{refinement.span.text}`"
+    if not isinstance(base, types.ErrorType):
+        message = f"`{base}` does not accept the refinement `{refinement.span.text}`"
         ctx.report("bad-refinement", message, refinement.span, help=_REFINABLE)
     return base
 
@@ -205,7 +194,7 @@ def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode)
 
 
 def define(ctx: CheckContext, declared: Declared) -> Type:
-    """The type of a record, enum or alias declaration, resolved where it was first asked for."""
+    """The type of a record, enum or alias declaration, resolved at its first use."""
     if declared.state == "done":
         return declared.meaning  # type: ignore[no-any-return]
     declared.state = "open"
@@ -225,30 +214,30 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:
     fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
-    type = RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+    type = types.RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
     if type.depth > MOST_NESTED:
         message = f"`{type}` nests more than {MOST_NESTED} records in one another"
         ctx.report("type-too-large", message, decl.name.span, help="refer to parts by an id")
-        return ERROR
+        return types.ERROR
     return type
 
 
 def _field(
     ctx: CheckContext, file: File, field: nodes.FieldDecl, record: nodes.RecordDecl
-) -> Field:
+) -> types.Field:
     type = resolve(ctx, file, field.type)
     note = field.note.value if field.note else ""
     if field.default is None:
-        return Field(field.name.name, type, note)
+        return types.Field(field.name.name, type, note)
     value = default(ctx, file, field.default, type, field.name, record.name.name)
-    return Field(field.name.name, type, note, True, value)
+    return types.Field(field.name.name, type, note, True, value)
 
 
 def _enum(ctx: CheckContext, decl: nodes.EnumDecl) -> Type:
     variants = list(_distinct(ctx, decl.variants, "variant"))
     notes = tuple(v.note.value if v.note else "" for v in variants)
     names = tuple(v.name.name for v in variants)
-    return EnumType(decl.name.name, names, notes, decl.doc.text if decl.doc else "")
+    return types.EnumType(decl.name.name, names, notes, decl.doc.text if decl.doc else "")
 
 
 def _distinct(ctx: CheckContext, parts: Any, what: str) -> Iterator[Any]:
@@ -265,22 +254,22 @@ def _distinct(ctx: CheckContext, parts: Any, what: str) -> Iterator[Any]:
 def default(
     ctx: CheckContext, file: File, expr: nodes.Expr, type: Type, name: nodes.Ident, owner: str
 ) -> Any:
-    """The JSON value of a default, checked against its type strictly."""
+    """The JSON value of a default, which must also fit the refinements of its type."""
     env = Env(ctx, file, file.prefix + owner, "constant")
     return constant(env, expr, type, f"the default of `{name.name}`")
 
 
 def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
-    """The JSON value of an expression that must be a constant of a type, refinements included."""
+    """The JSON value of an expression, which must be a constant of this type with refinements."""
     before = len(env.ctx.diagnostics)
     actual = inference.check(env, expr, type, why)
     found = env.ctx.diagnostics[before:]
-    if any(d.code != "type-mismatch" for d in found) or isinstance(actual, ErrorType):
+    if any(d.code != "type-mismatch" for d in found) or isinstance(actual, types.ErrorType):
         return None
     try:
         value = evaluate(env.ctx.program, expr)
     except NotConstant as stop:
-        del env.ctx.diagnostics[before:]  # that it is no constant says more than its type
+        del env.ctx.diagnostics[before:]  # "not a constant" says more than its type
         inference.report_not_constant(env, stop.node, why)
         return None
     if found:

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from lmc import types
 from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
 from lmc.frozen import frozen
-from lmc.types import (
-    BOOL,
-    BUILTIN_RECORDS,
-    FLOAT,
-    INT,
-    STR,
-    BoolType,
-    DictType,
-    ErrorType,
-    FloatType,
-    IntType,
-    JsonType,
-    ListType,
-    NeverType,
-    OptionalType,
-    RecordType,
-    Type,
-)
+from lmc.types import Type
 
-# Types of the arguments by parameter; None where one is left out.
+# The types of the arguments in order of the parameters; None for one that is left out.
 Given = Sequence[Type | None]
 
 
 @frozen
 class BuiltinParam:
-    """A parameter; `wants` says what `accepts` asks for. A selector is written `.field`."""
+    """A parameter. `wants` describes the types that `accepts` allows. A selector is a `.field`."""
 
     name: str
     wants: str
@@ -52,28 +36,29 @@ class BuiltinFunction:
 
 
 def _is_list(type: Type) -> bool:
-    return isinstance(type, ListType | ErrorType)
+    return isinstance(type, types.ListType | types.ErrorType)
 
 
 def _is_list_of(test: Callable[[Type], bool]) -> Callable[[Type], bool]:
     def accepts(type: Type) -> bool:
-        return isinstance(type, ErrorType) or (
-            isinstance(type, ListType) and (isinstance(type.item, NeverType) or test(type.item))
+        return isinstance(type, types.ErrorType) or (
+            isinstance(type, types.ListType)
+            and (isinstance(type.item, types.NeverType) or test(type.item))
         )
 
     return accepts
 
 
 def _is_sized(type: Type) -> bool:
-    return is_text(type) or isinstance(type, ListType | DictType | JsonType)
+    return is_text(type) or isinstance(type, types.ListType | types.DictType | types.JsonType)
 
 
 def _is_bool(type: Type) -> bool:
-    return isinstance(type, BoolType | ErrorType)
+    return isinstance(type, types.BoolType | types.ErrorType)
 
 
 def _is_int(type: Type) -> bool:
-    return isinstance(type, IntType | ErrorType)
+    return isinstance(type, types.IntType | types.ErrorType)
 
 
 def _is_ordered(type: Type) -> bool:
@@ -81,7 +66,7 @@ def _is_ordered(type: Type) -> bool:
 
 
 def _is_numeric_text(type: Type) -> bool:
-    return is_number(type) or is_text(type) or isinstance(type, BoolType | JsonType)
+    return is_number(type) or is_text(type) or isinstance(type, types.BoolType | types.JsonType)
 
 
 def _is_comparable(type: Type) -> bool:
@@ -107,7 +92,7 @@ _FLAG = BuiltinParam("by", "a bool field, written `.name`", _is_bool, required=F
 
 
 def _item(type: Type | None) -> Type:
-    return type.item if isinstance(type, ListType) else ErrorType()
+    return type.item if isinstance(type, types.ListType) else types.ErrorType()
 
 
 def _always(type: Type) -> Callable[[Given], Type]:
@@ -115,31 +100,31 @@ def _always(type: Type) -> Callable[[Given], Type]:
 
 
 def _same_list(given: Given) -> Type:
-    return ListType(_item(given[0]))
+    return types.ListType(_item(given[0]))
 
 
 def _sum(given: Given) -> Type:
     item = _item(given[0])
-    return FLOAT if isinstance(item, FloatType) else INT
+    return types.FLOAT if isinstance(item, types.FloatType) else types.INT
 
 
 def _extreme(given: Given) -> Type:
-    """The result for one argument; several are joined where the call is checked."""
-    only = given[0] or INT
-    return optional(only.item) if isinstance(only, ListType) else forget(only)
+    """The result for one argument. Several are joined when the call is checked."""
+    only = given[0] or types.INT
+    return optional(only.item) if isinstance(only, types.ListType) else forget(only)
 
 
 def _abs(given: Given) -> Type:
-    return forget(given[0] or INT)
+    return forget(given[0] or types.INT)
 
 
 def _round(given: Given) -> Type:
-    return INT if given[1] is None else FLOAT
+    return types.INT if given[1] is None else types.FLOAT
 
 
 def _filtered(given: Given) -> Type:
     item = _item(given[0])
-    return ListType(item if given[1] is not None else required(item))
+    return types.ListType(item if given[1] is not None else required(item))
 
 
 _DIGITS = BuiltinParam("digits", "an int", _is_int, required=False)
@@ -151,108 +136,113 @@ _FUNCTIONS = (
     BuiltinFunction(
         "len",
         (BuiltinParam("x", "a string, list or dict", _is_sized),),
-        _always(INT),
+        _always(types.INT),
         "number of characters, items or keys",
     ),
     BuiltinFunction(
         "str",
         (BuiltinParam("x", "a value", _anything),),
-        _always(STR),
-        "a string as it is, a number, bool or enum as the program writes it, the rest as JSON",
+        _always(types.STR),
+        "a string unchanged; a number, bool or enum as written in a program; the rest as JSON",
     ),
     BuiltinFunction(
-        "int", (_PARSED,), _always(INT), "the number in a string, or a number cut to an int"
+        "int",
+        (_PARSED,),
+        _always(types.INT),
+        "the number in a string, or a number truncated to an int",
     ),
     BuiltinFunction(
-        "float", (_PARSED,), _always(FLOAT), "the number in a string, or a number as float"
+        "float", (_PARSED,), _always(types.FLOAT), "the number in a string, or a number as float"
     ),
     BuiltinFunction(
         "join",
         (BuiltinParam("xs", "a list of strings", _is_list_of(is_text)), _SEPARATOR),
-        _always(STR),
-        'the strings one after another with the separator (default "") between them',
+        _always(types.STR),
+        'the strings joined by the separator (default "")',
     ),
     BuiltinFunction(
         "split",
         (_TEXT, _SEPARATOR),
-        _always(ListType(STR)),
-        "the parts between separators; without one, the words",
+        _always(types.ListType(types.STR)),
+        "the parts between separators; without a separator, the words",
     ),
-    BuiltinFunction("lower", (_TEXT,), _always(STR), "in small letters"),
+    BuiltinFunction("lower", (_TEXT,), _always(types.STR), "the text in lower case"),
     BuiltinFunction(
         "strip",
         (_TEXT, BuiltinParam("characters", "a string", is_text, required=False)),
-        _always(STR),
-        "without white space, or these characters, at both ends",
+        _always(types.STR),
+        "the text without white space, or without these characters, at both ends",
     ),
     BuiltinFunction(
-        "first", (_LIST,), lambda g: optional(_item(g[0])), "the first item, none if empty"
+        "first", (_LIST,), lambda g: optional(_item(g[0])), "the first item, or none if empty"
     ),
-    BuiltinFunction("any", (_BOOLS,), _always(BOOL), "whether one is true"),
-    BuiltinFunction("all", (_BOOLS,), _always(BOOL), "whether all are true"),
+    BuiltinFunction("any", (_BOOLS,), _always(types.BOOL), "whether at least one item is true"),
+    BuiltinFunction("all", (_BOOLS,), _always(types.BOOL), "whether all items are true"),
     BuiltinFunction("sum", (_NUMBERS,), _sum, "the sum, 0 if empty"),
     BuiltinFunction(
         "min",
         (_COMPARABLE,),
         _extreme,
-        "the least argument, or item of one list (none if empty)",
+        "the least argument, or the least item of a single list (none if empty)",
         True,
     ),
     BuiltinFunction(
         "max",
         (_COMPARABLE,),
         _extreme,
-        "the greatest argument, or item of one list (none if empty)",
+        "the greatest argument, or the greatest item of a single list (none if empty)",
         True,
     ),
-    BuiltinFunction("abs", (_NUMBER,), _abs, "without its sign"),
+    BuiltinFunction("abs", (_NUMBER,), _abs, "the absolute value"),
     BuiltinFunction(
         "round",
         (_NUMBER, _DIGITS),
         _round,
-        "to the nearest int (half to even), or to so many digits",
+        "the nearest int (half to even), or the number rounded to `digits` digits",
     ),
     BuiltinFunction(
         "unique",
         (_LIST, _FIELD),
         _same_list,
-        "without items equal to an earlier one, as wholes or by a field",
+        "the items without repetitions, compared as a whole or by a field",
     ),
     BuiltinFunction(
         "sort_by",
         (BuiltinParam("xs", "a list", _is_list), _KEY, _DESCENDING),
         _same_list,
-        "in order of a field, or of the items themselves; equal ones stay in order",
+        "the items sorted by a field or by themselves; equal items keep their order",
     ),
     BuiltinFunction(
         "filter",
         (_LIST, _FLAG),
         _filtered,
-        "the items whose bool field holds; without one, those not none",
+        "the items whose bool field is true; without a field, those that are not none",
     ),
     BuiltinFunction(
         "count",
         (_LIST, _VALUE),
-        _always(INT),
-        "how many items equal the value; without one, how many are true",
+        _always(types.INT),
+        "the number of items equal to the value; without a value, of those that are true",
     ),
 )
 FUNCTIONS = {f.name: f for f in _FUNCTIONS}
 
-# `zip(xs, ys, …)` goes over lists side by side, to the end of the shortest; it stands only behind
-# the `in` of a comprehension, as there are no tuples.
-NAMES = (*FUNCTIONS, "zip", *BUILTIN_RECORDS)
+# `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest. It is allowed only
+# after the `in` of a comprehension, because the language has no tuples.
+NAMES = (*FUNCTIONS, "zip", *types.BUILTIN_RECORDS)
 
 
-def named(name: str) -> str | RecordType | None:
-    """A built-in function (by its name) or record."""
-    return BUILTIN_RECORDS.get(name) or (name if name in NAMES else None)
+def named(name: str) -> str | types.RecordType | None:
+    """The built-in record of that name, or the name itself for a built-in function; else None."""
+    return types.BUILTIN_RECORDS.get(name) or (name if name in NAMES else None)
 
 
 def check_count(given: Given) -> str | None:
-    """What `count` cannot count, in words; None when it can."""
+    """What `count` needs instead of these types, in words. None if they fit."""
     item, value = _item(given[0]), given[1]
     if value is None:
-        return None if _is_list_of(_is_bool)(given[0] or BOOL) else "a list of bools"
-    alike = isinstance(item, NeverType | OptionalType) or join(forget(item), forget(value))
+        return None if _is_list_of(_is_bool)(given[0] or types.BOOL) else "a list of bools"
+    alike = isinstance(item, types.NeverType | types.OptionalType) or join(
+        forget(item), forget(value)
+    )
     return None if alike or is_subtype(value, item) else f"a value of `{item}`"

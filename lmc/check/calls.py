@@ -1,27 +1,20 @@
-"""Calls: which parameter each argument binds, and the type of what comes back."""
+"""Calls: the argument of each parameter, and the type of the result."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lmc import types
 from lmc.check import access, builtins, inference
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import disjoint, forget, is_subtype, join, show, widen
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import (
-    ERROR,
-    NEVER,
-    ErrorType,
-    ListType,
-    OptionalType,
-    RecordType,
-    Type,
-)
+from lmc.types import Type
 
 
 @frozen
@@ -35,9 +28,9 @@ class Slot:
 
 
 def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type:
-    """The type of a call; notes its target and its bindings."""
+    """The type of a call. Notes its target and its bindings."""
     if not isinstance(call.target, nodes.Var):
-        return _not_callable(env, call, "this is no name of something to call")
+        return _not_callable(env, call, "it is not a name")
     found = inference.lookup(env, call.target)
     if found is None:
         return _infer_args(env, call)
@@ -47,15 +40,15 @@ def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type
         case str(name):
             env.ctx.refer(call.target, Builtin(name))
             return _builtin_call(env, call, name)
-        case RecordType():
+        case types.RecordType():
             env.ctx.refer(call.target, meaning)
             return _construct(env, call, meaning, place)
         case ModuleDef() | PipelineDef() | ToolDef() | MetricDef():
             return _module_call(env, call, meaning, place)
-        case ErrorType():
+        case types.ErrorType():
             return _infer_args(env, call)
     if isinstance(found, Declared):
-        return _not_callable(env, call, f"it is a {inference.describe(found)}", place)
+        return _not_callable(env, call, f"it is {inference.describe(found)}", place)
     return _not_callable(env, call, f"it is a {found.kind}", found.span)
 
 
@@ -73,7 +66,7 @@ def _not_callable(env: Env, call: nodes.Call, why: str, place: Span | None = Non
 def _infer_args(env: Env, call: nodes.Call) -> Type:
     for arg in call.args:
         inference.infer(env, arg.value)
-    return ERROR
+    return types.ERROR
 
 
 # --- arguments ---
@@ -87,7 +80,7 @@ def bind(
     where: Span,
     place: Span | None,
 ) -> list[nodes.Expr | None]:
-    """The argument of each slot, by position and then by name; None where the default holds."""
+    """The argument of each slot, by position and then by name; None if the default applies."""
     bound: list[nodes.Expr | None] = [None] * len(slots)
     index = {slot.name: i for i, slot in enumerate(slots)}
     wrong = False
@@ -95,13 +88,15 @@ def bind(
         at = i if arg.name is None else index.get(arg.name.name)
         if arg.name is None and _after_named(args, i):
             env.ctx.report(
-                "argument-order", "an argument by position follows one by name", arg.value.span
+                "argument-order", "a positional argument follows a named one", arg.value.span
             )
         elif at is None or at >= len(slots):
             _report_surplus(env, arg, slots, name, place)
         elif bound[at] is not None:
             env.ctx.report(
-                "duplicate-argument", f"`{slots[at].name}` of `{name}` is given twice", arg.span
+                "duplicate-argument",
+                f"the argument `{slots[at].name}` of `{name}` is given twice",
+                arg.span,
             )
         else:
             bound[at] = arg.value
@@ -126,14 +121,17 @@ def _report_surplus(
         count = f"{len(slots)} argument{'s' * (len(slots) != 1)}"
         env.ctx.report("too-many-arguments", f"`{name}` takes {count}", arg.value.span, declared)
         return
-    near = did_you_mean(arg.name.name, [s.name for s in slots])
-    what = "field" if isinstance(env.ctx.program.named_types.get(name), RecordType) else "parameter"
+    what = (
+        "field"
+        if isinstance(env.ctx.program.named_types.get(name), types.RecordType)
+        else "parameter"
+    )
     env.ctx.report(
         "unknown-argument",
         f"`{name}` has no {what} `{arg.name.name}`",
         arg.name.span,
         declared,
-        help=f"did you mean `{near}`?" if near else None,
+        help=suggestion(arg.name.name, [s.name for s in slots]),
     )
 
 
@@ -143,7 +141,7 @@ def _report_missing(
     names = ", ".join(f"`{m}`" for m in missing)
     env.ctx.report(
         "missing-argument",
-        f"`{name}` needs {names}",
+        f"`{name}` needs a value for {names}",
         where,
         place and Label(place, "declared here"),
     )
@@ -179,28 +177,32 @@ def _module_call(
 
 
 def result_type(target: ModuleDef | PipelineDef | ToolDef | MetricDef) -> Type:
-    """What a call gives: the declared result, or `R?` for a vote that may find no agreement."""
+    """The type of a call: the declared result, or `R?` for a vote that may not agree."""
     result = target.signature.result
     optional = isinstance(target, ModuleDef) and "min_agree" in target.settings
-    return OptionalType(result) if optional and not isinstance(result, OptionalType) else result
+    return (
+        types.OptionalType(result)
+        if optional and not isinstance(result, types.OptionalType)
+        else result
+    )
 
 
 def _report_impure(env: Env, call: nodes.Call, target: Any) -> None:
     if env.pure is None:
-        env.ctx.report("not-constant", "a constant calls nothing but records", call.span)
+        env.ctx.report("not-constant", "a constant can call only records", call.span)
         return
     env.ctx.report(
         "impure-expression",
-        f"`{env.pure}` is computed without calls, but this calls `{call.target.span.text}`",
+        f"`{env.pure}` can call only built-in functions, but this calls `{call.target.span.text}`",
         call.span,
-        help="call it in a pipeline, and keep here what follows from its result",
+        help="make this call in a pipeline instead",
     )
 
 
 # --- records ---
 
 
-def _construct(env: Env, call: nodes.Call, record: RecordType, place: Span | None) -> Type:
+def _construct(env: Env, call: nodes.Call, record: types.RecordType, place: Span | None) -> Type:
     slots = [Slot(f.name, f.type, not f.has_default) for f in record.fields]
     bound = bind(env, call.args, slots, record.name, call.target.span, place)
     for slot, expr in zip(slots, bound):
@@ -211,18 +213,18 @@ def _construct(env: Env, call: nodes.Call, record: RecordType, place: Span | Non
 
 
 def _check_field(
-    env: Env, expr: nodes.Expr, slot: Slot, record: RecordType, place: Span | None
+    env: Env, expr: nodes.Expr, slot: Slot, record: types.RecordType, place: Span | None
 ) -> None:
-    """Check a field up to refinements: those bind what models, tools and rows bring in.
+    """Check a field without refinements. Those apply to values from models, tools and rows.
 
-    A number or string that can never meet them is an error all the same.
+    A number or string that can never meet them is still an error.
     """
     why = f"`{slot.name}` of `{record.name}`"
     actual = inference.check(env, expr, forget(slot.type), why, place)
     if is_subtype(actual, forget(slot.type)) and disjoint(actual, slot.type):
         env.ctx.report(
             "out-of-range",
-            f"{why} is `{slot.type}`, which `{show(actual)}` is outside of",
+            f"{why} must be `{slot.type}`, but this is `{show(actual)}`",
             Label(expr.span, f"not in `{slot.type}`"),
             place and Label(place, "declared here"),
         )
@@ -244,32 +246,32 @@ def infer_zip(env: Env, expr: nodes.Expr) -> list[Type]:
     assert isinstance(expr, nodes.Call)
     env.ctx.refer(expr.target, Builtin("zip"))
     env.ctx.program.bindings[id(expr)] = tuple(arg.value for arg in expr.args)
-    types = [inference.infer(env, arg.value) for arg in expr.args]
-    for arg, type in zip(expr.args, types):
-        if not isinstance(type, ListType | ErrorType):
+    arg_types = [inference.infer(env, arg.value) for arg in expr.args]
+    for arg, type in zip(expr.args, arg_types):
+        if not isinstance(type, types.ListType | types.ErrorType):
             _report_builtin(env, arg.value, "zip", "lists", type)
-    return [type.item if isinstance(type, ListType) else ERROR for type in types]
+    return [type.item if isinstance(type, types.ListType) else types.ERROR for type in arg_types]
 
 
 def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
     if name == "zip":
         env.ctx.report(
             "misplaced-zip",
-            "`zip` stands only behind the `in` of a comprehension",
+            "`zip` is allowed only after the `in` of a comprehension",
             call.target.span,
         )
         return _infer_args(env, call)
     function = builtins.FUNCTIONS[name]
     params = _spread(function, len(call.args))
-    slots = [Slot(p.name, ERROR, p.required) for p in params]
+    slots = [Slot(p.name, types.ERROR, p.required) for p in params]
     bound = bind(env, call.args, slots, name, call.target.span, None)
-    types: list[Type | None] = []
+    arg_types: list[Type | None] = []
     for param, expr in zip(params, bound):
-        types.append(None if expr is None else _builtin_arg(env, name, param, expr, types))
+        arg_types.append(None if expr is None else _builtin_arg(env, name, param, expr, arg_types))
     env.ctx.program.bindings[id(call)] = tuple(bound)
-    if any(isinstance(t, ErrorType) for t in types) or (bound and bound[0] is None):
-        return ERROR
-    return _builtin_result(env, call, function, types)
+    if any(isinstance(t, types.ErrorType) for t in arg_types) or (bound and bound[0] is None):
+        return types.ERROR
+    return _builtin_result(env, call, function, arg_types)
 
 
 def _spread(function: builtins.BuiltinFunction, count: int) -> list[builtins.BuiltinParam]:
@@ -289,51 +291,59 @@ def _builtin_arg(
         type = _selected(env, name, expr, next(iter(before), None))
     else:
         type = inference.infer(env.hinted(param.name), expr)
-    if not param.accepts(type) and not isinstance(type, ErrorType):
+    if not param.accepts(type) and not isinstance(type, types.ErrorType):
         _report_builtin(env, expr, name, param.wants, type)
-        return ERROR
+        return types.ERROR
     return type
 
 
 def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> Type:
     if not isinstance(expr, nodes.Selector):
         env.ctx.report(
-            "selector-needed", f"`by` of `{name}` is a field, written `.name`", expr.span
+            "selector-needed", f"`by` of `{name}` must be a field, written `.name`", expr.span
         )
-        return ERROR
-    item = list_type.item if isinstance(list_type, ListType) else ERROR
-    if isinstance(item, RecordType):
+        return types.ERROR
+    item = list_type.item if isinstance(list_type, types.ListType) else types.ERROR
+    if isinstance(item, types.RecordType):
         return access.field_type(env, item, expr.name)
-    if not isinstance(item, ErrorType):
+    if not isinstance(item, types.ErrorType):
         env.ctx.report(
-            "no-fields", f"the items are `{show(widen(item))}`, which has no fields", expr.span
+            "no-fields",
+            f"the items are of type `{show(widen(item))}`, which has no fields",
+            expr.span,
         )
-    return ERROR
+    return types.ERROR
 
 
-def _join_arguments(env: Env, call: nodes.Call, name: str, types: list[Type | None]) -> Type | None:
+def _join_arguments(
+    env: Env, call: nodes.Call, name: str, arg_types: list[Type | None]
+) -> Type | None:
     """Check that the arguments of `min` or `max` are of one ordered type."""
-    result: Type = NEVER
-    for arg, type in zip(call.args, types):
-        joined = join(result, type or NEVER)
-        if joined is None or isinstance(joined, ListType):
-            _report_builtin(env, arg.value, name, "numbers or strings side by side", type or NEVER)
+    result: Type = types.NEVER
+    for arg, type in zip(call.args, arg_types):
+        joined = join(result, type or types.NEVER)
+        if joined is None or isinstance(joined, types.ListType):
+            _report_builtin(
+                env, arg.value, name, "only numbers or only strings", type or types.NEVER
+            )
             return None
         result = joined
     return result
 
 
 def _builtin_result(
-    env: Env, call: nodes.Call, function: builtins.BuiltinFunction, types: list[Type | None]
+    env: Env, call: nodes.Call, function: builtins.BuiltinFunction, arg_types: list[Type | None]
 ) -> Type:
-    if function.variadic and len(types) > 1:
-        return forget(_join_arguments(env, call, function.name, types) or ERROR)
+    if function.variadic and len(arg_types) > 1:
+        return forget(_join_arguments(env, call, function.name, arg_types) or types.ERROR)
     if function.name == "count":
-        wanted = builtins.check_count(types)
+        wanted = builtins.check_count(arg_types)
         if wanted:
             wrong = call.args[-1].value
-            _report_builtin(env, wrong, "count", wanted, types[1] or types[0] or ERROR)
-    return function.result(types)
+            _report_builtin(
+                env, wrong, "count", wanted, arg_types[1] or arg_types[0] or types.ERROR
+            )
+    return function.result(arg_types)
 
 
 def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Type) -> None:
@@ -342,6 +352,6 @@ def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Ty
         f"`{name}` takes {wanted}, but this is `{show(type)}`",
         Label(expr.span, f"`{show(type)}`"),
         help="give a default with `??`, or test for `!= none` first"
-        if isinstance(type, OptionalType)
+        if isinstance(type, types.OptionalType)
         else None,
     )

@@ -1,4 +1,4 @@
-"""Tree -> typed tree: one program checked as a whole, all its mistakes reported in one run."""
+"""Checks a program as a whole, and reports all its mistakes in one run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lmc.check.optimizers import SIGNATURES, OptimizerSignature
 from lmc.check.program import CheckedProgram, MetricDef, ModuleDef, PipelineDef, TestDef
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.statements import check_block, check_body
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, Label, sort_key
 from lmc.source import Source
 from lmc.syntax import nodes
@@ -23,14 +24,17 @@ def check_program(
     *,
     read: Reader = read_source,
     optimizers: Mapping[str, OptimizerSignature] = SIGNATURES,
+    consent: Consent = OWN,
 ) -> tuple[CheckedProgram | None, list[Diagnostic]]:
-    """Check a file and all that it imports: the typed program if it has no error, and all findings.
+    """Check a file and everything it imports.
 
-    `read` gives the text of an imported file by name (see `imports.import_name`); no other file is
-    read. A program's `warnings` are its findings too.
+    Returns the typed program, or None if there are errors, and all findings. The `warnings` of the
+    program are these findings too. `read` gives the text of an imported file by its name (see
+    `imports.import_name`). No other file is read. Imported files lie in the folder of this one, or
+    in one that `consent` allows.
     """
     ctx = CheckContext(_empty(source), TABLE, optimizers)
-    linker = Linker(ctx, read)
+    linker = Linker(ctx, read, consent)
     entry = linker.begin(source)
     for file in linker.files:
         define_all(ctx, file)
@@ -47,10 +51,10 @@ def check_program(
 
 
 def _telling(ctx: CheckContext) -> list[Diagnostic]:
-    """Each finding once, without what may only follow from another one.
+    """The findings to report, each once, without those that may only follow from another one.
 
-    A declaration with a syntax error is not judged further, and where a file has errors, what seems
-    unused in it may not be.
+    Findings inside a declaration with a syntax error are left out. In a file with errors, so are
+    the warnings of unused names, because a broken part may use them.
     """
     found = [d for d in dict.fromkeys(ctx.diagnostics) if not _is_damaged(ctx, d)]
     errors = [*ctx.syntax, *(d for d in found if d.severity == "error")]
@@ -77,12 +81,14 @@ def _exports(entry: File) -> list[str]:
 
 
 def _check_default(ctx: CheckContext, files: list[File], entry: File) -> None:
-    """Read the `default` block of each file; only that of the entry file has an effect."""
+    """Read the `default` block of each file. Only that of the entry file has an effect."""
     for file in files:
         blocks = [d for d in file.tree.decls if isinstance(d, nodes.DefaultDecl)]
         for block in blocks[1:]:
             place = Label(blocks[0].span, "first here")
-            ctx.report("duplicate-name", "a file has one `default` block", block.span, place)
+            ctx.report(
+                "duplicate-name", "a file can have only one `default` block", block.span, place
+            )
         for block in blocks[:1]:
             values, _ = settings.read(module_env(ctx, file, "default"), "default", block.settings)
             if file is entry:
@@ -104,7 +110,7 @@ def check_file(ctx: CheckContext, file: File) -> None:
             case nodes.TestDecl():
                 _check_test(ctx, file, decl)
     for ident in unused_imports(file):
-        ctx.warn("unused-import", f"`{ident.name}` is imported and never used", ident.span)
+        ctx.warn("unused-import", f"`{ident.name}` is imported but never used", ident.span)
 
 
 def _check_callable(ctx: CheckContext, declared: Declared) -> None:

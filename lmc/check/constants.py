@@ -1,33 +1,18 @@
-"""Constant expressions as plain JSON values, and whether a JSON value is of a type."""
+"""Evaluates constant expressions to JSON values, and checks JSON values against types."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from lmc import types
 from lmc.check.program import CheckedProgram, Variant
 from lmc.check.subtyping import text_fits
 from lmc.syntax import nodes
-from lmc.types import (
-    BoolType,
-    DictType,
-    EnumType,
-    ErrorType,
-    FloatType,
-    IntType,
-    JsonType,
-    ListType,
-    LiteralType,
-    NoneType,
-    OptionalType,
-    RecordType,
-    StrType,
-    Type,
-    UnionType,
-)
+from lmc.types import Type
 
 
 class NotConstant(Exception):
-    """The expression needs a run; `node` is the part that does."""
+    """Raised if an expression is not a constant. `node` is the part that needs a run."""
 
     def __init__(self, node: nodes.SyntaxNode) -> None:
         super().__init__()
@@ -55,55 +40,55 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
 
 
 def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[str, Any]:
-    if not isinstance(record, RecordType) or id(call) not in program.bindings:
+    if not isinstance(record, types.RecordType) or id(call) not in program.bindings:
         raise NotConstant(call)
     given = zip(record.fields, program.bindings[id(call)])
     return {f.name: f.default if e is None else evaluate(program, e) for f, e in given}
 
 
 def misfit(value: Any, type: Type, path: str = "") -> str | None:
-    """Why a JSON value is not of a type, in words with the place inside it; None when it is."""
+    """Why a JSON value is not of a type, with the place inside the value. None if it is."""
     here = f"`{path}`" if path else "the value"
     match type:
-        case OptionalType():
+        case types.OptionalType():
             return None if value is None else misfit(value, type.item, path)
-        case ListType() if isinstance(value, list):
+        case types.ListType() if isinstance(value, list):
             if not _inside(len(value), type.min_len, type.max_len):
-                return f"{here} has {len(value)} items, and `{type}` is asked for"
+                return f"{here} has {len(value)} items, but `{type}` is required"
             parts = (misfit(v, type.item, f"{path}[{i}]") for i, v in enumerate(value))
-        case DictType() if isinstance(value, dict):
+        case types.DictType() if isinstance(value, dict):
             parts = (misfit(v, type.item, f"{path}[{k!r}]") for k, v in value.items())
-        case RecordType() if isinstance(value, dict):
+        case types.RecordType() if isinstance(value, dict):
             dot = f"{path}." if path else ""
             if lacking := next((f for f in type.fields if f.name not in value), None):
                 return f"{here} has no `{lacking.name}`"
             parts = (misfit(value[f.name], f.type, f"{dot}{f.name}") for f in type.fields)
         case _:
             fits = _fits(value, type)
-            return None if fits else f"{here} is `{_short(value)}`, and `{type}` is asked for"
+            return None if fits else f"{here} is `{_short(value)}`, but `{type}` is required"
     return next((part for part in parts if part), None)
 
 
 def _fits(value: Any, type: Type) -> bool:
     match type:
-        case StrType():
+        case types.StrType():
             return isinstance(value, str) and text_fits(value, type)
-        case BoolType():
+        case types.BoolType():
             return isinstance(value, bool)
-        case IntType():
+        case types.IntType():
             return _is_int(value) and _inside(value, type.low, type.high)
-        case FloatType():
+        case types.FloatType():
             number = _is_int(value) or isinstance(value, float)
             return number and _inside(value, type.low, type.high)
-        case LiteralType():
+        case types.LiteralType():
             return value in type.values
-        case EnumType():
+        case types.EnumType():
             return value in type.variants
-        case NoneType():
+        case types.NoneType():
             return value is None
-        case UnionType():
+        case types.UnionType():
             return any(misfit(value, option) is None for option in type.options)
-    return isinstance(type, JsonType | ErrorType)
+    return isinstance(type, types.JsonType | types.ErrorType)
 
 
 def _is_int(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The call graph is acyclic: no module or pipeline calls itself, be it through others."""
+"""Checks that no module or pipeline calls itself, directly or through others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Edge = tuple[str, Span]
 
 
 def check_calls(ctx: CheckContext) -> None:
-    """Report each cycle of calls once, at the call that closes it, with the way round."""
+    """Report each cycle of calls once, at the call that closes it."""
     graph = {
         owner: [(callee.name, span) for callee, span in calls] for owner, calls in ctx.calls.items()
     }
@@ -43,11 +43,11 @@ def _visit(ctx: CheckContext, graph: dict[str, list[Edge]], start: str, done: se
 
 def _report(ctx: CheckContext, cycle: list[Edge], closing: Span) -> None:
     way = " -> ".join(f"`{name}`" for name in [*(n for n, _ in cycle), cycle[0][0]])
-    others = [Label(span, f"`{name}` calls on") for name, span in cycle[:-1]]
+    others = [Label(span, f"call in `{name}`") for name, span in cycle[:-1]]
     ctx.report(
         "call-cycle",
-        f"calls go round in a circle: {way}",
+        f"these calls form a cycle: {way}",
         closing,
         *others,
-        help="a bounded `loop` repeats a step",
+        help="use a bounded `loop` to repeat a step",
     )

@@ -1,10 +1,11 @@
-"""Declarations as definitions: signatures and settings, before any body is looked into."""
+"""From declarations to definitions: signatures and settings, before any body is checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lmc import types
 from lmc.check import settings
 from lmc.check.annotations import TYPE_DECLS, default, define, resolve
 from lmc.check.program import (
@@ -23,21 +24,11 @@ from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.subtyping import required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import (
-    ERROR,
-    MOST_PARTS,
-    DictType,
-    ErrorType,
-    RecordType,
-    Type,
-    UnionType,
-    expanded_size,
-    parts,
-)
+from lmc.types import MOST_PARTS, Type, expanded_size, parts
 
 
 def define_all(ctx: CheckContext, file: File) -> None:
-    """Give every declared name of a file its meaning: types, then models, then what uses them."""
+    """Give every declared name of a file its meaning: types and models, then all others."""
     own = [d for d in file.names.values() if d.file is file]
     for declared in own:
         if isinstance(declared.decl, TYPE_DECLS):
@@ -52,7 +43,7 @@ def define_all(ctx: CheckContext, file: File) -> None:
 
 
 def module_env(ctx: CheckContext, file: File, name: str) -> Env:
-    """Where the settings of a declaration are read."""
+    """The scope in which the settings of a declaration are read."""
     return Env(ctx, file, file.prefix + name, "module")
 
 
@@ -69,10 +60,13 @@ def _model(ctx: CheckContext, declared: Declared) -> ModelDef:
 
 
 def _check_fallback(ctx: CheckContext, declared: Declared, values: dict[str, Any]) -> None:
-    """A model cannot stand in for itself. Two may for each other: no fallback has one in turn."""
+    """Report a model that is its own fallback.
+
+    Two models may name each other, because the fallbacks of a fallback are not tried.
+    """
     if declared.meaning.name in values.get("fallback", ()):
         setting = next(s for s in declared.decl.settings if s.key.name == "fallback")  # type: ignore[attr-defined]
-        message = f"`{declared.ident.name}` cannot stand in for itself"
+        message = f"`{declared.ident.name}` cannot be its own fallback"
         ctx.report("own-fallback", message, setting.value.span, help="name another model")
 
 
@@ -88,7 +82,7 @@ def _report_missing(
 def signature(
     ctx: CheckContext, file: File, decl: Any, *, runs: bool = True, train: bool = True
 ) -> Signature:
-    """The signature of a declaration. What `runs` cannot take every type yet."""
+    """The signature of a declaration. If it `runs`, it does not support every type yet."""
     params = tuple(_params(ctx, file, decl, runs, train))
     result = resolve(ctx, file, decl.signature.result)
     if runs:
@@ -123,26 +117,27 @@ def _param(
 
 def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> None:
     if not allowed:
-        message = "`train` marks parameters of modules and pipelines only"
+        message = "`train` is allowed only on parameters of modules and pipelines"
         ctx.report("misplaced-train", message, param.span)
     elif param.default is None:
         ctx.report(
             "train-default",
             f"the `train` parameter `{param.name.name}` needs a default",
             param.name.span,
-            help="it is hidden when deployed, so the default is what the module then gets",
+            help="the parameter is hidden after deployment, and the module then gets the default",
         )
 
 
 def unsupported_part(type: Type) -> Type | None:
-    """The first part of a type that checks but cannot be run yet."""
-    return next((part for part in parts(type) if isinstance(part, DictType | UnionType)), None)
+    """The first part of a type that passes the checker but cannot be run yet."""
+    unsupported = types.DictType | types.UnionType
+    return next((part for part in parts(type) if isinstance(part, unsupported)), None)
 
 
 def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> None:
     part = unsupported_part(type)
     if part is not None:
-        message = f"`{part}` is checked, but a module or tool cannot take or give it yet"
+        message = f"modules and tools cannot take or return `{part}` yet"
         ctx.report("not-supported-yet", message, expr.span, help="use a record, a list or `json`")
 
 
@@ -173,10 +168,10 @@ def _tool(ctx: CheckContext, declared: Declared) -> ToolDef:
 
 
 def check_target(ctx: CheckContext, target: nodes.String) -> None:
-    """Check that a target reads `pkg.mod:fn`; it is imported when it is run, not here."""
+    """Check that a target has the form `pkg.mod:fn`. It is imported at run time, not here."""
     module, colon, function = target.value.partition(":")
     if not colon or not all(part.isidentifier() for part in [*module.split("."), function]):
-        message = f'"{target.value}" names no Python function'
+        message = f'"{target.value}" does not name a Python function'
         ctx.report(
             "bad-target", message, target.span, help='write `from "package.module:function"`'
         )
@@ -206,7 +201,7 @@ def _module(ctx: CheckContext, declared: Declared) -> ModuleDef:
 
 
 def _by(decl: nodes.ModuleDecl, exprs: dict[str, nodes.Expr]) -> Any:
-    """How a vote decides; `exprs` keeps `by` only where it is computed."""
+    """How a vote decides: the values of `ModuleDef.by`."""
     if decl.kind != "vote":
         return ()
     match exprs.get("by"):
@@ -235,7 +230,7 @@ def _subject(
         case None:
             return _implied_subject(ctx, decl, made)
         case expr:
-            message = f"`subject` names a parameter of `{decl.name.name}`"
+            message = f"`subject` must name a parameter of `{decl.name.name}`"
             shown = ", ".join(f"`{n}`" for n in names)
             ctx.report(
                 "bad-subject", message, expr.span, help=(names and f"it has {shown}") or None
@@ -245,14 +240,14 @@ def _subject(
 
 def _implied_subject(ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature) -> str | None:
     names = [p.name for p in made.params]
-    records = [p.name for p in made.params if isinstance(required(p.type), RecordType)]
+    records = [p.name for p in made.params if isinstance(required(p.type), types.RecordType)]
     if "draft" in names:
         return "draft"
     found = names if len(names) == 1 else records
     if len(found) == 1:
         return found[0]
-    if not any(isinstance(p.type, ErrorType) for p in made.params):
-        message = f"which parameter does `{decl.name.name}` judge?"
+    if not any(isinstance(p.type, types.ErrorType) for p in made.params):
+        message = f"it is not clear which parameter `{decl.name.name}` judges"
         ctx.report("bad-subject", message, decl.name.span, help="write `subject: name`")
     return None
 
@@ -286,10 +281,14 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
     values, exprs = settings.read(env, "dataset", decl.settings)
     if not any(s.key.name == "source" for s in decl.settings):
         _report_missing(ctx, decl.name, "source", 'write `source: "rows.jsonl"`')
-    if not isinstance(row, RecordType):
-        if not isinstance(row, ErrorType):
-            ctx.report("row-not-record", f"rows are records, and `{row}` is none", decl.row.span)
-        return ERROR
+    if not isinstance(row, types.RecordType):
+        if not isinstance(row, types.ErrorType):
+            ctx.report(
+                "row-not-record",
+                f"the row type must be a record, but `{row}` is not one",
+                decl.row.span,
+            )
+        return types.ERROR
     _check_supported(ctx, row, decl.row)
     _read_columns(env, row, exprs.get("columns"), values)
     _read_split(env, exprs.get("split"), values)
@@ -299,7 +298,7 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
 
 
 def _read_columns(
-    env: Env, row: RecordType, expr: nodes.Expr | None, values: dict[str, Any]
+    env: Env, row: types.RecordType, expr: nodes.Expr | None, values: dict[str, Any]
 ) -> None:
     spec = settings.group({f.name: settings.TEXT for f in row.fields})
     if expr is not None:
@@ -310,11 +309,11 @@ def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> No
     if expr is None:
         return
     parts = settings.value_of(env, expr, settings.SPLIT, "split")
-    if parts is ERROR:
+    if parts is types.ERROR:
         return
     shares = [part for part in parts.values() if isinstance(part, float)]
     if shares and (len(shares) < len(parts) or sum(shares) > 1.0 + 1e-9):
-        message = "a split is all counts of rows, or all shares that sum up to at most 1"
+        message = "the parts of a split must be all counts, or all shares that add up to at most 1"
         env.ctx.report("bad-split", message, expr.span)
     values["split"] = parts
 

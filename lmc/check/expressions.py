@@ -1,10 +1,11 @@
-"""Names and literals, and the table of all expressions."""
+"""Infers names and literals, and holds the table of rules for all expressions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from lmc import types
 from lmc.check.access import attr, index
 from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
@@ -16,30 +17,14 @@ from lmc.check.subtyping import join, required
 from lmc.check.tuning import tune
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    ERROR,
-    JSON,
-    NEVER,
-    NONE,
-    DictType,
-    EnumType,
-    ErrorType,
-    FloatType,
-    IntType,
-    JsonType,
-    ListType,
-    LiteralType,
-    RecordType,
-    Type,
-)
+from lmc.types import Type
 
 
 def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
     found = lookup(env, expr)
     if found is None:
-        return ERROR
-    if isinstance(found, Declared | str | RecordType):
+        return types.ERROR
+    if isinstance(found, Declared | str | types.RecordType):
         return _not_a_value(env, expr, found)
     type: Type = env.facts.get((expr.name,), found.type)
     env.ctx.refer(expr, Local(expr.name, type))
@@ -47,81 +32,83 @@ def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
 
 
 def _not_a_value(env: Env, expr: nodes.Var, found: Any) -> Type:
-    what, place, meaning = "built-in", None, found
+    what, place, meaning = "a built-in", None, found
     if isinstance(found, Declared):
         what, place, meaning = (
             describe(found),
             Label(found.ident.span, "declared here"),
             found.meaning,
         )
-    if isinstance(meaning, ErrorType):
-        return ERROR
-    callable_ = not isinstance(meaning, EnumType | ModelDef | None)
+    if isinstance(meaning, types.ErrorType):
+        return types.ERROR
+    callable_ = not isinstance(meaning, types.EnumType | ModelDef | None)
     env.ctx.report(
         "not-a-value",
-        f"`{expr.name}` is a {what}, not a value",
+        f"`{expr.name}` is {what}, not a value",
         expr.span,
         place,
         help=f"call it: `{expr.name}(…)`" if callable_ else None,
     )
-    return ERROR
+    return types.ERROR
 
 
 def _number(env: Env, expr: nodes.Number, expected: Type | None) -> Type:
     value = expr.value
-    return IntType(value, value) if isinstance(value, int) else FloatType(value, value)
+    return types.IntType(value, value) if isinstance(value, int) else types.FloatType(value, value)
 
 
 def _string(env: Env, expr: nodes.String, expected: Type | None) -> Type:
-    return LiteralType((expr.value,))
+    return types.LiteralType((expr.value,))
 
 
 def _bool(env: Env, expr: nodes.Bool, expected: Type | None) -> Type:
-    return BOOL
+    return types.BOOL
 
 
 def _none(env: Env, expr: nodes.NoneLit, expected: Type | None) -> Type:
-    return NONE
+    return types.NONE
 
 
 def _list(env: Env, expr: nodes.ListLit, expected: Type | None) -> Type:
     hint = _item_hint(expected)
     parts = [(e, infer(env, e, hint)) for e in expr.items]
-    free = isinstance(hint, JsonType)
-    item = JSON if free else join_all(env, parts, "the items of a list")
-    return ListType(item, len(expr.items), len(expr.items))
+    free = isinstance(hint, types.JsonType)
+    item = types.JSON if free else join_all(env, parts, "the items of a list")
+    return types.ListType(item, len(expr.items), len(expr.items))
 
 
 def _item_hint(expected: Type | None) -> Type | None:
-    match required(expected or ERROR):
-        case ListType(item) | DictType(item):
+    match required(expected or types.ERROR):
+        case types.ListType(item) | types.DictType(item):
             return item
-        case JsonType():
-            return JSON
+        case types.JsonType():
+            return types.JSON
     return None
 
 
 def _object(env: Env, expr: nodes.ObjectLit, expected: Type | None) -> Type:
     hint = _item_hint(expected)
     seen: set[str] = set()
-    item: Type | None = NEVER
+    item: Type | None = types.NEVER
     for pair in expr.pairs:
         if pair.key.name in seen:
-            env.ctx.report("duplicate-key", f"`{pair.key.name}` is given twice", pair.key.span)
+            env.ctx.report(
+                "duplicate-key", f"the key `{pair.key.name}` is given twice", pair.key.span
+            )
         seen.add(pair.key.name)
         type = infer(env, pair.value, hint)
         item = item and join(item, type)
-    return DictType(item or JSON)
+    return types.DictType(item or types.JSON)
 
 
 def _selector(env: Env, expr: nodes.Selector, expected: Type | None) -> Type:
     env.ctx.report(
         "misplaced-selector",
-        f"`.{expr.name.name}` selects a field for `by`, it is no value",
+        f"`.{expr.name.name}` selects a field for `by`; it is not a value",
         expr.span,
         help=f"write `x.{expr.name.name}` for the field of a value `x`",
     )
-    return ERROR
+    return types.ERROR
 
 
 TABLE: dict[type, Callable[..., Type]] = {

@@ -1,4 +1,4 @@
-"""Where an expression of a module stands: its parameters, and the names the language gives it."""
+"""The scope of a module's expressions: its parameters, and names that the language supplies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lmc.types import Type
 
 
 def inner_env(env: Env, module: ModuleDef, **given: Type) -> Env:
-    """The scope of an expression of a module, with names that are `given` besides."""
+    """The scope of an expression of a module. `given` are the names that the language supplies."""
     inner = env.nested()
     for param in module.signature.params:
         if param.name in given:
@@ -17,22 +17,22 @@ def inner_env(env: Env, module: ModuleDef, **given: Type) -> Env:
         else:
             inner.assume(param.name, param.type, "parameter")
     for name, type in given.items():
-        inner.assume(name, type, "given name")
+        inner.assume(name, type, "built-in name")
     return inner
 
 
 def report_taken(env: Env, module: ModuleDef, param: Param) -> None:
-    """Report a parameter that has the name of something given."""
+    """Report a parameter whose name the language supplies itself."""
     env.ctx.report(
         "shadowed-name",
-        f"a parameter `{param.name}` hides what `{param.name}` stands for in a {module.kind}",
+        f"the parameter `{param.name}` hides the built-in name `{param.name}` of `{module.kind}`",
         param.span,
         help="choose another name for the parameter",
     )
 
 
 def needs(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, key: str, how: str) -> bool:
-    """Whether a key is there; reports it where it is not."""
+    """Whether a module has this setting. Reports it if it is missing."""
     if key in module.exprs:
         return True
     message = f"the {decl.kind} `{decl.name.name}` needs `{key}:`"

@@ -1,4 +1,4 @@
-"""Imports: which files make up a program, and which names each takes from the others."""
+"""Imports: which files make up a program, and which names each file takes from the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmc.check.scope import CheckContext, Declared, File
-from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, error
+from lmc.consent import ALLOW_PATH, OWN, Consent, is_absolute, outside
+from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, suggestion
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse
@@ -25,6 +26,8 @@ def read_source(name: str) -> Source:
     """Read a file by path, or a standard one by `lmc/name`. Raises: OSError, ValueError."""
     if not name.startswith(STANDARD):
         return Source.read(Path(name))
+    if ".." in name.split("/"):
+        raise FileNotFoundError(name)
     file = _library() / (name.removeprefix(STANDARD) + ".lmp")
     return Source(name, file.read_text("utf-8-sig"))
 
@@ -37,7 +40,7 @@ def open_source(path: str | Path) -> Source:
         reason = problem.strerror or str(problem)
     except UnicodeDecodeError as problem:
         reason = f"not UTF-8 at byte {problem.start}"
-    raise LmcError(error("cannot-read", f"cannot read {path}: {reason}"))
+    raise LmcError.of("cannot-read", f"cannot read {path}: {reason}")
 
 
 def standard_names() -> list[str]:
@@ -53,7 +56,7 @@ def _library() -> Traversable:
 
 
 def import_name(path: str, importer: Source) -> str:
-    """What `read` is asked for: `lmc/name`, or the path as seen from the importing file."""
+    """The name to pass to `read`: `lmc/name`, or the path resolved against the importing file."""
     if path.startswith(STANDARD):
         return path
     start = importer.path if importer.path is not None else Path(importer.name)
@@ -68,11 +71,12 @@ def _damaged(tree: nodes.FileTree, diagnostics: Sequence[Diagnostic]) -> Iterato
 
 
 class Linker:
-    """Loads files in order of their imports: each follows those that it imports."""
+    """Loads files in such an order that each follows the files it imports."""
 
-    def __init__(self, ctx: CheckContext, read: Reader) -> None:
+    def __init__(self, ctx: CheckContext, read: Reader, consent: Consent = OWN) -> None:
         self.ctx = ctx
         self.read = read
+        self._consent, self._folder = consent, Path()
         self.files: list[File] = []
         self._by_name: dict[str, File | None] = {}
         self._open: list[str] = []
@@ -132,25 +136,31 @@ class Linker:
         if target.may_have_lost(ident.name):
             return
         own = [name for name, d in target.names.items() if d.file is target]
-        near = did_you_mean(ident.name, own)
         self.ctx.report(
             "unknown-import",
-            f'"{decl.path.value}" declares no `{ident.name}`',
+            f'"{decl.path.value}" does not declare `{ident.name}`',
             ident.span,
-            help=f"did you mean `{near}`?" if near else None,
+            help=suggestion(ident.name, own),
         )
 
     def _target(self, file: File, decl: nodes.Import) -> File | None:
         name = import_name(decl.path.value, file.tree.source)
         if name in self._open:
             cycle = " -> ".join([*self._open[self._open.index(name) :], name])
-            self.ctx.report("import-cycle", f"the files import each other: {cycle}", decl.path.span)
+            self.ctx.report(
+                "import-cycle", f"these files import each other in a cycle: {cycle}", decl.path.span
+            )
             return None
         if name not in self._by_name:
             self._by_name[name] = self._load(name, decl.path)
         return self._by_name[name]
 
     def _load(self, name: str, path: nodes.String) -> File | None:
+        folder = None if is_absolute(path.value) else self._folder
+        if not name.startswith(STANDARD) and not self._consent.may_read(Path(name), folder):
+            message = outside("the imported file", path.value)
+            self.ctx.report("outside-folder", message, path.span, help=ALLOW_PATH)
+            return None
         try:
             source = self.read(name)
         except (OSError, ValueError) as problem:
@@ -169,7 +179,7 @@ class Linker:
             known = standard_names()
             near = did_you_mean(name, known)
             help = f'did you mean "{near}"?' if near else f"it has {', '.join(known)}"
-            message = f'the standard library has no "{name}"'
+            message = f'the standard library has no file "{name}"'
             self.ctx.report("unknown-library", message, path.span, help=help if known else None)
         else:
             self.ctx.report("missing-file", f'cannot read "{path.value}"', path.span)
@@ -184,11 +194,13 @@ class Linker:
         return prefix
 
     def begin(self, source: Source) -> File:
-        """Load the entry file; a file that imports it back closes a cycle."""
-        self._open.append(import_name(os.path.basename(source.name), source))
+        """Load the entry file. A file that imports it closes a cycle."""
+        entry = import_name(os.path.basename(source.name), source)
+        self._folder = Path(entry).parent
+        self._open.append(entry)
         return self.load(source)
 
 
 def unused_imports(file: File) -> Iterator[nodes.Ident]:
-    """Imported names that the file never uses."""
+    """The imported names that the file never uses."""
     return (ident for ident, used in file.imported.values() if not used)

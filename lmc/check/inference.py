@@ -1,32 +1,22 @@
-"""The two ways to the type of an expression: `infer` finds it, `check` asks for one."""
+"""The type of an expression: `infer` finds it, `check` also requires one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from lmc import types
 from lmc.check import builtins
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    ERROR,
-    NEVER,
-    EnumType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    OptionalType,
-    Type,
-)
+from lmc.types import Type
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
-    """The type of an expression; `expected` only guides literals, it is not checked."""
+    """The type of an expression. `expected` only guides literals; it is not enforced."""
     type = env.ctx.rules[expr.__class__](env, expr, expected)
     env.ctx.program.types[id(expr)] = type
     return type
@@ -35,8 +25,11 @@ def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
 def check(
     env: Env, expr: nodes.Expr, expected: Type, why: str = "", place: Span | None = None
 ) -> Type:
-    """The type of an expression that must be of an expected one; `why` and `place` say who asks."""
-    if isinstance(expr, nodes.ListLit) and isinstance(required(expected), ListType):
+    """The type of an expression, which must fit `expected`.
+
+    `why` names the value in the message. `place` is where its type is required.
+    """
+    if isinstance(expr, nodes.ListLit) and isinstance(required(expected), types.ListType):
         return _check_list(env, expr, expected, why, place)
     actual = infer(env, expr, expected)
     if not is_subtype(actual, expected):
@@ -48,10 +41,10 @@ def _check_list(
     env: Env, expr: nodes.ListLit, expected: Type, why: str, place: Span | None
 ) -> Type:
     wanted = required(expected)
-    assert isinstance(wanted, ListType)
+    assert isinstance(wanted, types.ListType)
     for item in expr.items:
         check(env, item, wanted.item, why and f"an item of {why}", place)
-    actual = ListType(wanted.item, len(expr.items), len(expr.items))
+    actual = types.ListType(wanted.item, len(expr.items), len(expr.items))
     env.ctx.program.types[id(expr)] = actual
     if not is_subtype(actual, wanted):
         report_mismatch(env, expr, actual, expected, why, place)
@@ -66,24 +59,24 @@ def report_mismatch(
     why: str = "",
     place: Span | None = None,
 ) -> None:
-    """Report that an expression is of another type than what is asked for."""
-    subject = f"{why} is" if why else "asked for is"
+    """Report that an expression does not have the expected type."""
+    wanted = f"{why} must be" if why else "expected"
     env.ctx.report(
         "type-mismatch",
-        f"{subject} `{show(expected)}`, but this is `{show(actual)}`",
+        f"{wanted} `{show(expected)}`, but this is `{show(actual)}`",
         Label(expr.span, f"`{show(actual)}`"),
-        place and Label(place, f"asks for `{show(expected)}`"),
+        place and Label(place, f"requires `{show(expected)}`"),
         help=_mismatch_help(actual, expected),
     )
 
 
 def _mismatch_help(actual: Type, expected: Type) -> str | None:
-    if isinstance(actual, OptionalType) and is_subtype(actual.item, expected):
+    if isinstance(actual, types.OptionalType) and is_subtype(actual.item, expected):
         return "give a default with `??`, or test for `!= none` first"
     match expected, actual:
-        case EnumType(), LiteralType() if set(actual.values) <= set(expected.variants):
+        case types.EnumType(), types.LiteralType() if set(actual.values) <= set(expected.variants):
             return f"write `{expected.name}.{actual.values[0]}`"
-        case IntType(), FloatType():
+        case types.IntType(), types.FloatType():
             return "`round(…)` gives an int"
         case _ if is_text(expected) and is_number(actual):
             return "`str(…)` turns a number into text"
@@ -92,23 +85,23 @@ def _mismatch_help(actual: Type, expected: Type) -> str | None:
 
 def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:
     """Check that an expression is a bool."""
-    require_bool(env, expr, infer(env, expr, BOOL), why)
+    require_bool(env, expr, infer(env, expr, types.BOOL), why)
 
 
 def require_bool(env: Env, expr: nodes.Expr, actual: Type, why: str) -> None:
-    """Report an expression whose inferred type is no bool."""
-    if not is_subtype(actual, BOOL):
+    """Report an expression whose inferred type is not a bool."""
+    if not is_subtype(actual, types.BOOL):
         env.ctx.report(
             "condition-not-bool",
             f"{why} must be `bool`, but this is `{show(actual)}`",
             Label(expr.span, f"`{show(actual)}`"),
-            help="compare with `!= none`" if isinstance(actual, OptionalType) else None,
+            help="compare with `!= none`" if isinstance(actual, types.OptionalType) else None,
         )
 
 
 def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
-    """Find the type that holds all parts; reports the first that has none with those before."""
-    result: Type = NEVER
+    """The common type of all parts. Reports the first part that has none with those before."""
+    result: Type = types.NEVER
     for expr, type in parts:
         wider = join(result, type)
         if wider is None:
@@ -118,7 +111,7 @@ def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
                 Label(expr.span, f"`{show(widen(type))}`"),
                 Label(parts[0][0].span, f"`{show(widen(parts[0][1]))}`"),
             )
-            return ERROR
+            return types.ERROR
         result = wider
     return result
 
@@ -139,30 +132,30 @@ def lookup(env: Env, var: nodes.Var) -> Any:
 def report_unknown(
     env: Env, name: str, span: Span, known: Iterable[str], what: str = "name"
 ) -> None:
-    """Report a name that nothing declares, unless a syntax error may have eaten it."""
+    """Report an unknown name, unless a syntax error may have hidden its declaration."""
     if env.file.may_have_lost(name):
         return
-    near = did_you_mean(name, known)
-    help = f"did you mean `{near}`?" if near else None
+    help = suggestion(name, known)
     if name == "tune":
-        help = "`tune` lists its options in square brackets: `tune[a, b]`"
+        help = "write the options in square brackets: `tune[a, b]`"
     env.ctx.report(
         "unknown-name",
-        f"no {what} `{name}` is known here",
+        f"unknown {what} `{name}`",
         span,
         help=help,
     )
 
 
 def describe(declared: Declared) -> str:
-    """The kind of a declaration in a word."""
+    """The kind of a declaration, with its article: `a vote`, `an enum`."""
     match declared.decl:
         case nodes.ModuleDecl(kind=kind):
-            return kind
+            name: str = kind
         case decl:
-            return type(decl).__name__.removesuffix("Decl").lower()
+            name = type(decl).__name__.removesuffix("Decl").lower()
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def report_not_constant(env: Env, node: nodes.SyntaxNode, what: str) -> None:
-    """Report a part of a constant that needs a run."""
+    """Report a part of an expression that is not constant."""
     env.ctx.report("not-constant", f"{what} must be a constant", node.span)

@@ -1,10 +1,11 @@
-"""What holds in the bodies of generate, critique, refine and vote."""
+"""Checks the bodies of modules: what their settings say beyond constants."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from lmc import types
 from lmc.check import inference, templates
 from lmc.check.access import field_type
 from lmc.check.given import inner_env, needs, report_taken
@@ -16,26 +17,11 @@ from lmc.check.subtyping import has_equality, is_number, is_subtype, required, s
 from lmc.diagnostics import Label
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    ERROR,
-    STR,
-    ErrorType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    RecordType,
-    StrType,
-    Type,
-    UnionType,
-    greatest_score,
-    score_type,
-)
+from lmc.types import Type
 
 
 def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
-    """Check what a module's settings say beyond constants."""
+    """Check the expressions in a module's settings, and how the settings fit together."""
     decl: nodes.ModuleDecl = declared.decl  # type: ignore[assignment]
     _RULES[decl.kind](env, decl, module)
     if module.kind != "refine" and "check" in module.exprs:
@@ -43,6 +29,7 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
     templates.check_template(env, decl, module)
+    templates.check_docstring(env, decl, module)
 
 
 def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
@@ -60,13 +47,13 @@ def _generate(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
 
 def _critique(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     result = required(module.signature.result)
-    if isinstance(result, RecordType):
-        for name, type in (("ok", BOOL), ("feedback", STR)):
+    if isinstance(result, types.RecordType):
+        for name, type in (("ok", types.BOOL), ("feedback", types.STR)):
             field = result.get(name)
             if field is None or not is_subtype(field.type, type):
                 _report_verdict(env, decl, f"has no field `{name}: {type}`")
-    elif not isinstance(result, IntType | FloatType | StrType | ErrorType):
-        _report_verdict(env, decl, "is no verdict, score, text or index of the first wrong step")
+    elif not isinstance(result, types.IntType | types.FloatType | types.StrType | types.ErrorType):
+        _report_verdict(env, decl, "is not a verdict, score, text or index of the first wrong step")
 
 
 def _report_verdict(env: Env, decl: nodes.ModuleDecl, problem: str) -> None:
@@ -85,7 +72,7 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         place = decl.signature.result.span
         inner.hint = "draft"
         inference.check(inner, module.exprs["draft"], draft, "`draft`", place)
-    verdict: Type = ERROR
+    verdict: Type = types.ERROR
     if needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)
     _check_gain(env, decl, module, verdict)
@@ -96,12 +83,16 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
 
 
 def _check_gain(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Type) -> None:
-    """Without a score there is no telling whether a revision gained anything."""
+    """Check that the verdict has a score if `no_gain` compares it."""
     stop = module.settings.get("stop_early")
     rules = options_of(stop)
-    if "no_gain" in rules and score_type(verdict) is None and not isinstance(verdict, ErrorType):
+    if (
+        "no_gain" in rules
+        and types.score_type(verdict) is None
+        and not isinstance(verdict, types.ErrorType)
+    ):
         place = next(s.value.span for s in decl.settings if s.key.name == "stop_early")
-        message = f"`no_gain` goes by the verdict's score, and `{show(verdict)}` has none"
+        message = f"`no_gain` compares the verdict's score, but `{show(verdict)}` has none"
         env.ctx.report("bad-verdict", message, place)
 
 
@@ -113,16 +104,16 @@ def _check_critique(env: Env, module: ModuleDef) -> Type:
         env.ctx.program.referents.get(id(call.target)) if isinstance(call, nodes.Call) else None
     )
     if not isinstance(referent, ModuleDef) or referent.kind != "critique":
-        if not isinstance(verdict, ErrorType):
-            message = "`check` of a refine calls a critique on the draft"
+        if not isinstance(verdict, types.ErrorType):
+            message = "`check` of a refine must call a critique"
             env.ctx.report("check-not-critique", message, call.span)
-        return ERROR
-    if not isinstance(verdict, RecordType | ErrorType):
+        return types.ERROR
+    if not isinstance(verdict, types.RecordType | types.ErrorType):
         message = (
-            f"`check` needs a critique with `ok` and `feedback`, and this gives `{show(verdict)}`"
+            f"`check` needs a critique with `ok` and `feedback`, but this returns `{show(verdict)}`"
         )
         env.ctx.report("check-not-critique", message, call.span)
-        return ERROR
+        return types.ERROR
     assert isinstance(call, nodes.Call)
     _check_judges_draft(env, call, referent)
     return verdict
@@ -132,7 +123,7 @@ def _check_judges_draft(env: Env, call: nodes.Call, critique: ModuleDef) -> None
     bound = env.ctx.program.bindings.get(id(call), ())
     for param, expr in zip(critique.signature.params, bound):
         if param.name == critique.subject and not _mentions(expr, "draft"):
-            message = f"the critique's subject `{param.name}` is not the draft"
+            message = f"the subject `{param.name}` of the critique does not mention `draft`"
             label = Label(param.span, "the subject")
             env.ctx.report("draft-not-checked", message, (expr or call).span, label)
 
@@ -175,8 +166,15 @@ def _warn_idle(env: Env, decl: nodes.ModuleDecl) -> None:
     for setting in decl.settings:
         if setting.key.name in TABLE["generate"]:
             name = setting.key.name
-            message = f"`{name}` has no effect: the vote `{decl.name.name}` calls no model itself"
-            env.ctx.warn("idle-setting", message, setting.key.span, help="set it where it samples")
+            message = (
+                f"`{name}` has no effect: the vote `{decl.name.name}` does not call a model itself"
+            )
+            env.ctx.warn(
+                "idle-setting",
+                message,
+                setting.key.span,
+                help="set it in the module that it samples",
+            )
 
 
 def _report_plain_sample(env: Env, sample: nodes.Expr) -> None:
@@ -185,7 +183,7 @@ def _report_plain_sample(env: Env, sample: nodes.Expr) -> None:
     ):
         env.ctx.report(
             "sample-not-call",
-            "`sample` calls what is to be sampled",
+            "`sample` must be a call",
             sample.span,
             help="write `sample: f(…)`",
         )
@@ -197,11 +195,13 @@ def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
         case "model" | "certainty" | "tournament" | "win_rate":
             return
         case "steps":
-            steps = result.get("steps") if isinstance(result, RecordType) else None
-            known = steps and isinstance(steps.type, ListType) and steps.type.item == STR
-            if not known and not isinstance(result, ErrorType):
+            steps = result.get("steps") if isinstance(result, types.RecordType) else None
+            known = (
+                steps and isinstance(steps.type, types.ListType) and steps.type.item == types.STR
+            )
+            if not known and not isinstance(result, types.ErrorType):
                 message = (
-                    f"`{show(result)}` has no field `steps: list[str]`, whose items are shared"
+                    f"votes by steps need a field `steps: list[str]`, but `{show(result)}` has none"
                 )
                 env.ctx.report("bad-vote", message, place)
         case "score":
@@ -216,38 +216,42 @@ def _check_by(env: Env, module: ModuleDef, place: Span) -> None:
 
 
 def _check_by_score(env: Env, result: Type, place: Span) -> None:
-    score = score_type(result)
-    if (score is None or not is_number(score)) and not isinstance(result, ErrorType):
-        message = f"`{show(result)}` has no field `score` that is a number"
-        env.ctx.report("bad-vote", message, place, help="write `by: out.field` for another one")
+    score = types.score_type(result)
+    if (score is None or not is_number(score)) and not isinstance(result, types.ErrorType):
+        message = f"`{show(result)}` has no numeric field `score`"
+        env.ctx.report(
+            "bad-vote", message, place, help="write `by: out.field` to use another field"
+        )
 
 
 def _check_weight(env: Env, module: ModuleDef) -> None:
-    """A weight is a number over `out`, or one of two words; it goes with counted votes only."""
+    """Check `weight`: a number over `out` or one of two words, in votes that count values."""
     expr = module.exprs.get("weight")
     if expr is None:
         return
     if isinstance(module.by, str):
-        message = "`weight` counts for votes by equal values, and this vote goes by something else"
-        env.ctx.report("bad-vote", message, expr.span, help="write `by: .field`, or leave it out")
+        message = "`weight` is allowed only in votes that count equal values"
+        env.ctx.report(
+            "bad-vote", message, expr.span, help="write `by: .field`, or remove `weight`"
+        )
     elif isinstance(expr, nodes.String) and expr.value == "score":
         _check_by_score(env, required(module.signature.result), expr.span)
     elif not (isinstance(expr, nodes.String) and expr.value == "certainty"):
         inner = inner_env(env, module, out=module.signature.result)
         inner.pure, inner.hint = "weight", "weight"
         if not is_number(type := inference.infer(inner, expr)):
-            message = f"`weight` is a number, and this is `{show(type)}`"
+            message = f"`weight` must be a number, but this is `{show(type)}`"
             help = 'write `weight: "score"`, `"certainty"`, or a number over `out`'
             env.ctx.report("bad-vote", message, expr.span, help=help)
 
 
 def _check_comparison(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    """`compare` says which of `first` and `second` is better."""
+    """Check `compare`: it tells which of `first` and `second` is better."""
     if module.by in ("tournament", "win_rate"):
         if not needs(env, decl, module, "compare", "better(…, first, second)"):
             return
     elif "compare" in module.exprs:
-        message = '`compare` decides a vote `by: "tournament"` or `by: "win_rate"`'
+        message = '`compare` is allowed only with `by: "tournament"` or `by: "win_rate"`'
         env.ctx.report("bad-vote", message, module.exprs["compare"].span)
     else:
         return
@@ -255,33 +259,38 @@ def _check_comparison(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> No
     inner = inner_env(env, module, first=result, second=result)
     inner.hint = "compare"
     type = inference.infer(inner, expr)
-    if not is_subtype(type, UnionType((BOOL, LiteralType(("first", "second", "tie"))))):
-        message = f"`compare` tells whether the first is better, and this is `{show(type)}`"
-        help = 'let it give a bool, or one of "first", "second", "tie"'
+    if not is_subtype(
+        type, types.UnionType((types.BOOL, types.LiteralType(("first", "second", "tie"))))
+    ):
+        message = f"`compare` must tell whether the first is better, but this is `{show(type)}`"
+        help = 'return a bool, or one of "first", "second", "tie"'
         env.ctx.report("bad-vote", message, expr.span, help=help)
 
 
 def _check_stopping(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    """Votes end early where equal values are counted; DSC needs a difficulty."""
+    """Check `stop_early`: only votes that count equal values can; DSC needs a difficulty."""
     stop = module.settings.get("stop_early")
     rules = options_of(stop)
     if any(rules) and not _may_stop(module, rules):
         place = next(s.span for s in decl.settings if s.key.name == "stop_early")
-        message = "`stop_early` ends votes that count equal values, and this one needs all samples"
-        env.ctx.report("bad-vote", message, place, help="leave it out")
+        message = "this vote cannot stop early: it needs all its samples"
+        env.ctx.report("bad-vote", message, place, help="remove `stop_early`")
     if "dsc" in rules:
-        needs(env, decl, module, "difficulty", "a number, such as `len(question)`")
+        needs(env, decl, module, "difficulty", "len(question)")
     if "difficulty" in module.exprs:
         inner = inner_env(env, module)
         inner.hint = "difficulty"
         type = inference.infer(inner, module.exprs["difficulty"])
         if not is_number(type):
-            message = f"`difficulty` is a number, the greatest is hardest; this is `{show(type)}`"
+            message = f"`difficulty` must be a number, but this is `{show(type)}`"
             env.ctx.report("bad-vote", message, module.exprs["difficulty"].span)
 
 
 def _may_stop(module: ModuleDef, rules: tuple[Any, ...]) -> bool:
-    """Whether a vote can be settled before all samples: weights need a bound, and one rule only."""
+    """Whether a vote can be decided before all its samples.
+
+    A weighted vote can only by the rule `settled`, and only if the weights are bounded.
+    """
     weight = module.exprs.get("weight")
     if weight is None:
         return not isinstance(module.by, str)
@@ -289,7 +298,7 @@ def _may_stop(module: ModuleDef, rules: tuple[Any, ...]) -> bool:
     result = required(module.signature.result)
     return (
         bounded
-        and greatest_score(result) is not None
+        and types.greatest_score(result) is not None
         and {*rules} <= {False, True, "settled", None}
     )
 
@@ -300,16 +309,18 @@ def _check_by_expression(env: Env, module: ModuleDef) -> None:
     expr = module.exprs["by"]
     type = inference.infer(inner, expr)
     if not is_number(type):
-        message = f"`by` computes a number, the greatest wins, but this is `{show(type)}`"
+        message = f"`by` must be a field or a number, but this is `{show(type)}`"
         env.ctx.report(
             "bad-vote", message, expr.span, help="write `by: .field` to count equal values"
         )
 
 
 def _check_by_field(env: Env, module: ModuleDef, result: Type, name: str, place: Span) -> None:
-    if not isinstance(result, RecordType):
-        if not isinstance(result, ErrorType):
-            env.ctx.report("bad-vote", f"`{show(result)}` has no fields to go by", place)
+    if not isinstance(result, types.RecordType):
+        if not isinstance(result, types.ErrorType):
+            env.ctx.report(
+                "bad-vote", f"`by` names a field, but `{show(result)}` has no fields", place
+            )
         return
     span = _selector_span(module.exprs["by"], name)
     type = field_type(env, result, nodes.Ident(name, span=span))
@@ -324,12 +335,12 @@ def _selector_span(expr: nodes.Expr, name: str) -> Span:
 def _check_countable(env: Env, type: Type, place: Span, what: str) -> None:
     if has_equality(type):
         return
-    score = isinstance(type, FloatType)
+    score = isinstance(type, types.FloatType)
     env.ctx.report(
         "bad-vote",
-        f"{what} is `{show(type)}`, whose equal values cannot be counted",
+        f"{what} is `{show(type)}`, and equal values of that type cannot be counted",
         place,
-        help="write `by: out.field` to take the greatest" if score else "write `by: .field`",
+        help="write `by: out.field` to take the greatest value" if score else "write `by: .field`",
     )
 
 
@@ -337,14 +348,16 @@ def _check_countable(env: Env, type: Type, place: Span, what: str) -> None:
 
 
 def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    """The result is the path: a list of what `expand` gives."""
+    """Check a search. Its result is the path: a list of what `expand` returns."""
     result = module.signature.result
-    if not isinstance(result, ListType):
-        if not isinstance(result, ErrorType):
-            message = f"a search gives the list of its steps, and this is `{show(result)}`"
-            env.ctx.report("bad-search", message, decl.signature.result.span, help="`list[str]`")
+    if not isinstance(result, types.ListType):
+        if not isinstance(result, types.ErrorType):
+            message = f"a search returns a list of steps, but this is `{show(result)}`"
+            env.ctx.report(
+                "bad-search", message, decl.signature.result.span, help="for example `list[str]`"
+            )
         return
-    path = ListType(result.item)
+    path = types.ListType(result.item)
     if needs(env, decl, module, "expand", "next_step(…, path)"):
         inner = inner_env(env, module, path=path)
         inner.hint = "expand"
@@ -355,8 +368,10 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         inner.hint = "value"
         expr = module.exprs["value"]
         type = inference.infer(inner, expr)
-        if not is_number(score_type(type) or type):
-            message = f"`value` is a number or a verdict with a score; this is `{show(type)}`"
+        if not is_number(types.score_type(type) or type):
+            message = (
+                f"`value` must be a number or a verdict with a score, but this is `{show(type)}`"
+            )
             env.ctx.report("bad-search", message, expr.span)
     if "until" in module.exprs:
         until = inner_env(env, module, path=path)
@@ -368,13 +383,13 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
 
 
 def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    """`tools` names what the agent may call: tools, modules and pipelines."""
+    """Check an agent. `tools` names the tools, modules and pipelines that it may call."""
     if not needs(env, decl, module, "tools", "[search]"):
         return
     expr = module.exprs["tools"]
     items = expr.items if isinstance(expr, nodes.ListLit) else ()
     if not items or not all(isinstance(item, nodes.Var) for item in items):
-        message = "`tools` is a list of the names of tools, modules or pipelines"
+        message = "`tools` must be a list of names of tools, modules or pipelines"
         env.ctx.report("bad-agent", message, expr.span, help="write `tools: [search, calculate]`")
         return
     for item in items:

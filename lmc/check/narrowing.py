@@ -1,4 +1,4 @@
-"""What a condition says of the names in it."""
+"""Type narrowing: what a condition tells about the names in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def path_of(expr: nodes.Expr) -> Path | None:
 
 
 def facts(env: Env, condition: nodes.Expr, outcome: bool) -> dict[Path, Type]:
-    """What a checked condition says of its names when it came out true or false."""
+    """The types of names that follow if a checked condition has this outcome."""
     match condition:
         case nodes.Unary(op="not", operand=operand):
             return facts(env, operand, not outcome)
@@ -33,7 +33,7 @@ def facts(env: Env, condition: nodes.Expr, outcome: bool) -> dict[Path, Type]:
 
 
 def _all_facts(env: Env, condition: nodes.Binary, outcome: bool) -> dict[Path, Type]:
-    """What the parts of a chain say, as far back as all of them have this outcome."""
+    """The facts of a chain of `and` and `or`, from the parts that must have this outcome."""
     found: dict[Path, Type] = {}
     for link in condition.chain():
         if link.op not in ("and", "or"):
@@ -56,7 +56,7 @@ def _none_fact(env: Env, expr: nodes.Expr, is_none: bool) -> dict[Path, Type]:
 
 
 def _reached(env: Env, expr: nodes.Expr) -> dict[Path, Type]:
-    """What `a` is when `a?.b` is not none."""
+    """The fact about `a` that follows if `a?.b` is not none."""
     if not isinstance(expr, nodes.Attr) or not expr.optional:
         return {}
     return _none_fact(env, expr.value, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lmc import types
 from lmc.check.inference import (
     _mismatch_help,
     check_condition,
@@ -17,37 +18,20 @@ from lmc.check.scope import Env, Path
 from lmc.check.subtyping import comparable, is_number, is_text, join, required, show, widen
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    ERROR,
-    FLOAT,
-    INT,
-    NEVER,
-    STR,
-    DictType,
-    EnumType,
-    ErrorType,
-    FloatType,
-    IntType,
-    JsonType,
-    ListType,
-    NoneType,
-    OptionalType,
-    Type,
-)
+from lmc.types import Type
 
 
 def unary(env: Env, expr: nodes.Unary, expected: Type | None) -> Type:
     """Infer `-x` and `not x`."""
     if expr.op == "not":
         check_condition(env, expr.operand, "the operand of `not`")
-        return BOOL
+        return types.BOOL
     type = infer(env, expr.operand)
     match type:
-        case IntType(low, high):
-            return IntType(_minus(high), _minus(low))
-        case FloatType(low, high):
-            return FloatType(_minus(high), _minus(low))
+        case types.IntType(low, high):
+            return types.IntType(_minus(high), _minus(low))
+        case types.FloatType(low, high):
+            return types.FloatType(_minus(high), _minus(low))
     return _no_operator(env, expr, "-", type)
 
 
@@ -55,21 +39,21 @@ def _minus(value: Any) -> Any:
     return None if value is None else -value
 
 
-def _no_operator(env: Env, expr: nodes.Expr, op: str, *types: Type) -> Type:
-    if not any(isinstance(t, ErrorType) for t in types):
-        shown = " and ".join(f"`{show(widen(t))}`" for t in types)
-        maybe = any(isinstance(t, OptionalType) for t in types)
+def _no_operator(env: Env, expr: nodes.Expr, op: str, *operands: Type) -> Type:
+    if not any(isinstance(t, types.ErrorType) for t in operands):
+        shown = " and ".join(f"`{show(widen(t))}`" for t in operands)
+        maybe = any(isinstance(t, types.OptionalType) for t in operands)
         env.ctx.report(
             "bad-operands",
-            f"`{op}` does not take {shown}",
+            f"`{op}` does not accept {shown}",
             Label(expr.span, shown),
             help="give a default with `??`, or test for `!= none` first" if maybe else None,
         )
-    return ERROR
+    return types.ERROR
 
 
 def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:
-    """Infer `a op b`, and the chain of operations that `a` may be, from its start."""
+    """Infer `a op b`. If `a` is itself a chain of operations, infer it from its start."""
     chain = expr.chain()
     hints = _hints(chain, expected)
     left = infer(env, chain[0].left, hints[0])
@@ -84,16 +68,16 @@ def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:
 
 
 def _hints(chain: list[nodes.Binary], expected: Type | None) -> list[Type | None]:
-    """What each operation of a chain is expected to take."""
+    """The expected type of the operands of each operation in a chain."""
     hints: list[Type | None] = []
     for link in reversed(chain):
-        expected = BOOL if link.op in ("and", "or") else expected
+        expected = types.BOOL if link.op in ("and", "or") else expected
         hints.append(expected)
     return hints[::-1]
 
 
 class _Logical:
-    """`and` and `or` of one chain; the right side of each knows what the left one says."""
+    """Infers the `and` and `or` of one chain. Each right side knows the facts of its left side."""
 
     def __init__(self, env: Env) -> None:
         self.env = env
@@ -101,52 +85,52 @@ class _Logical:
         self.known: dict[Path, Type] = {}
 
     def infer(self, link: nodes.Binary, left: Type) -> Type:
-        """Infer one operation, whose left side has been inferred."""
+        """Infer one operation. Its left side has been inferred before."""
         env, outcome = self.env, link.op == "and"
         require_bool(env, link.left, left, f"the left side of `{link.op}`")
-        if self.last is link.left and self.last.op == link.op:  # known but for its right side
+        if self.last is link.left and self.last.op == link.op:  # only its right side is new
             self.known |= facts(env, self.last.right, outcome)
         else:
             self.known = facts(env, link.left, outcome)
         check_condition(env.knowing(self.known), link.right, f"the right side of `{link.op}`")
         self.last = link
-        return BOOL
+        return types.BOOL
 
 
 def _coalesce(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
-    if not isinstance(left, OptionalType | NoneType | JsonType | ErrorType):
+    if not isinstance(left, types.OptionalType | types.NoneType | types.JsonType | types.ErrorType):
         env.ctx.warn(
             "needless-default",
             f"the left side of `??` is `{show(left)}`, which is never none",
             Label(expr.left.span, f"`{show(left)}`"),
         )
-    base = NEVER if isinstance(left, NoneType) else required(left)
+    base = types.NEVER if isinstance(left, types.NoneType) else required(left)
     return join_all(env, [(expr.left, base), (expr.right, right)], "the two sides of `??`")
 
 
 def _plus(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
-    if isinstance(left, ListType) and isinstance(right, ListType):
+    if isinstance(left, types.ListType) and isinstance(right, types.ListType):
         item = join(left.item, right.item)
         if item is not None:
-            return ListType(item)
+            return types.ListType(item)
     if is_text(left) and is_text(right):
-        return STR if not isinstance(left, ErrorType) else left
+        return types.STR if not isinstance(left, types.ErrorType) else left
     return _arithmetic(env, expr, left, right)
 
 
 def _arithmetic(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
     if not (is_number(left) and is_number(right)):
         return _no_operator(env, expr, expr.op, left, right)
-    if isinstance(left, ErrorType) or isinstance(right, ErrorType):
-        return ERROR
-    whole = isinstance(left, IntType) and isinstance(right, IntType) and expr.op != "/"
-    return INT if whole else FLOAT
+    if isinstance(left, types.ErrorType) or isinstance(right, types.ErrorType):
+        return types.ERROR
+    whole = isinstance(left, types.IntType) and isinstance(right, types.IntType) and expr.op != "/"
+    return types.INT if whole else types.FLOAT
 
 
 def _modulo(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
-    if not all(isinstance(t, IntType | ErrorType) for t in (left, right)):
+    if not all(isinstance(t, types.IntType | types.ErrorType) for t in (left, right)):
         return _no_operator(env, expr, "%", left, right)
-    return INT
+    return types.INT
 
 
 def _equal(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
@@ -157,29 +141,29 @@ def _equal(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
             Label(expr.right.span, f"`{show(right)}`"),
             Label(expr.left.span, f"`{show(left)}`"),
             help=_mismatch_help(right, required(left))
-            if isinstance(required(left), EnumType)
+            if isinstance(required(left), types.EnumType)
             else None,
         )
-    return BOOL
+    return types.BOOL
 
 
 def _order(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
     numbers, texts = is_number(left) and is_number(right), is_text(left) and is_text(right)
     if not numbers and not texts:
         _no_operator(env, expr, expr.op, left, right)
-    return BOOL
+    return types.BOOL
 
 
 def _contains(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
     match right:
-        case ListType(item):
-            if not comparable(left, item) and not isinstance(item, type(NEVER)):
+        case types.ListType(item):
+            if not comparable(left, item) and not isinstance(item, type(types.NEVER)):
                 _no_operator(env, expr, "in", left, right)
-        case DictType() | JsonType() | ErrorType():
+        case types.DictType() | types.JsonType() | types.ErrorType():
             pass
         case _ if not (is_text(left) and is_text(right)):
             _no_operator(env, expr, "in", left, right)
-    return BOOL
+    return types.BOOL
 
 
 _OPERATORS: dict[str, Callable[[Env, nodes.Binary, Type, Type], Type]] = {

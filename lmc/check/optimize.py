@@ -1,4 +1,4 @@
-"""`optimize`, `metric` and `example`: what a program says of its own improvement."""
+"""Checks `optimize`, `metric` and `example`: how a program is to be improved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lmc.check.program import (
 )
 from lmc.check.scope import CheckContext, Env, File
 from lmc.check.subtyping import is_subtype, show
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.syntax import nodes
 from lmc.types import BOOL, FLOAT, SCORE
 
@@ -65,13 +65,11 @@ def _example_input(env: Env, slot: Slot, expr: nodes.Expr | None, module: Module
 def check_metric(ctx: CheckContext, decl: nodes.MetricDecl, metric: MetricDef) -> None:
     """Check the shape of a metric: (gold, pred) -> bool, float or Score."""
     if len(metric.signature.params) != 2:
-        message = (
-            f"the metric `{decl.name.name}` takes two parameters: the gold row and the prediction"
-        )
+        message = f"the metric `{decl.name.name}` needs two parameters: gold row and prediction"
         ctx.report("bad-metric", message, decl.name.span, help="write `(gold: Row, pred: Result)`")
     result = metric.signature.result
     if not any(is_subtype(result, wanted) for wanted in (BOOL, FLOAT, SCORE)):
-        message = f"a metric gives `bool`, `float` or `Score`, not `{show(result)}`"
+        message = f"a metric must return `bool`, `float` or `Score`, not `{show(result)}`"
         ctx.report("bad-metric", message, decl.signature.result.span)
 
 
@@ -96,7 +94,7 @@ def check_optimize(ctx: CheckContext, file: File, decl: nodes.OptimizeDecl) -> N
     _check_fit(env, decl, target, data, metric, exprs)
     for other in ctx.program.optimizes:
         if other.target == target.name:
-            message = f"`{decl.target.name}` has an `optimize` block already"
+            message = f"`{decl.target.name}` already has an `optimize` block"
             ctx.report("duplicate-name", message, decl.span, Label(other.span, "first here"))
     ctx.program.optimizes.append(
         OptimizeDef(
@@ -123,18 +121,18 @@ def _data(env: Env, expr: nodes.Expr | None) -> DatasetDef | None:
     if expr is None:
         return None
     if not isinstance(expr, nodes.Var):
-        env.ctx.report("name-needed", "`data` names a dataset", expr.span)
+        env.ctx.report("name-needed", "`data` must name a dataset", expr.span)
         return None
     found = _meaning(env, expr, nodes.DatasetDecl, "dataset")
     return found if isinstance(found, DatasetDef) else None
 
 
 def _metric(env: Env, expr: nodes.Expr | None) -> MetricDef | str | None:
-    """A declared metric, or the name of one that lmc has."""
+    """A declared metric, or the name of a built-in one."""
     if expr is None:
         return None
     if not isinstance(expr, nodes.Var):
-        env.ctx.report("name-needed", "`metric` names a metric", expr.span)
+        env.ctx.report("name-needed", "`metric` must name a metric", expr.span)
         return None
     if expr.name not in env.file.names:
         if expr.name in METRICS:
@@ -150,13 +148,11 @@ def _metric(env: Env, expr: nodes.Expr | None) -> MetricDef | str | None:
 
 
 def _keep(env: Env, expr: nodes.Expr | None) -> list[str] | None:
-    """The modules that are to stay as they are, by qualified name."""
+    """The qualified names of the modules that optimizers must not change."""
     if expr is None:
         return None
     if not isinstance(expr, nodes.ListLit) or not all(isinstance(i, nodes.Var) for i in expr.items):
-        env.ctx.report(
-            "name-needed", "`keep` is a list of modules that stay as they are", expr.span
-        )
+        env.ctx.report("name-needed", "`keep` must be a list of names of modules", expr.span)
         return None
     found = [
         _meaning(env, i, nodes.ModuleDecl, "module") for i in expr.items if isinstance(i, nodes.Var)
@@ -165,11 +161,11 @@ def _keep(env: Env, expr: nodes.Expr | None) -> list[str] | None:
 
 
 def _guards(env: Env, expr: nodes.Expr | None) -> Iterator[str]:
-    """The names of metrics and datasets on which nothing may be lost."""
+    """The names of the metrics and datasets on which the program must not get worse."""
     if expr is None:
         return
     if not isinstance(expr, nodes.ListLit) or not all(isinstance(i, nodes.Var) for i in expr.items):
-        message = "`guards` is a list of metrics and datasets that must not get worse"
+        message = "`guards` must be a list of names of metrics and datasets"
         env.ctx.report("name-needed", message, expr.span)
         return
     for item in expr.items:
@@ -187,7 +183,7 @@ def _steps(env: Env, expr: nodes.Expr | None) -> Iterator[Step]:
     if expr is None:
         return
     if not isinstance(expr, nodes.ListLit):
-        message = "`steps` is a list of optimizers"
+        message = "`steps` must be a list of optimizer calls"
         env.ctx.report("bad-step", message, expr.span, help="write `steps: [bootstrap(demos=4)]`")
         return
     for item in expr.items:
@@ -197,7 +193,7 @@ def _steps(env: Env, expr: nodes.Expr | None) -> Iterator[Step]:
                 if step is not None:
                     yield step
             case _:
-                message = "a step calls an optimizer"
+                message = "a step must be a call of an optimizer"
                 help = f"write `{item.name}()`" if isinstance(item, nodes.Var) else None
                 env.ctx.report("bad-step", message, item.span, help=help)
 
@@ -205,14 +201,9 @@ def _steps(env: Env, expr: nodes.Expr | None) -> Iterator[Step]:
 def _step(env: Env, call: nodes.Expr, name: nodes.Var, args: tuple[nodes.Arg, ...]) -> Step | None:
     optimizer = env.ctx.optimizers.get(name.name)
     if optimizer is None:
-        near = did_you_mean(name.name, env.ctx.optimizers)
-        message = f"no optimizer `{name.name}` is known"
-        env.ctx.report(
-            "unknown-optimizer",
-            message,
-            name.span,
-            help=f"did you mean `{near}`?" if near else None,
-        )
+        message = f"unknown optimizer `{name.name}`"
+        help = suggestion(name.name, env.ctx.optimizers)
+        env.ctx.report("unknown-optimizer", message, name.span, help=help)
         return None
     kwargs = _step_arguments(env, name, args, optimizer)
     return Step(name.name, kwargs, call.span)
@@ -253,7 +244,9 @@ def _check_fit(
         )
     result = result_type(target)
     if not is_subtype(result, pred):
-        _report_metric(env, place, f"`{metric.name}` judges `{show(pred)}`, not `{show(result)}`")
+        _report_metric(
+            env, place, f"`{metric.name}` judges values of `{show(pred)}`, not `{show(result)}`"
+        )
     _warn_leak(env, decl, target, metric)
 
 
@@ -262,14 +255,14 @@ def _report_metric(env: Env, place: Any, message: str) -> None:
 
 
 def _check_inputs(env: Env, decl: nodes.OptimizeDecl, target: Target, data: DatasetDef) -> None:
-    """Rule 10: each parameter without a default is read from a row field of its type."""
+    """Check that each parameter without a default has a row field of its name and type."""
     for param in target.signature.params:
         field = data.row.get(param.name)
         if field is None:
             if param.default is MISSING:
                 _report_input(env, decl, param.span, f"`{data.row}` has no field `{param.name}`")
         elif not is_subtype(field.type, param.type):
-            problem = f"`{param.name}` is `{param.type}`, and in `{data.row}` it is `{field.type}`"
+            problem = f"`{param.name}` is `{param.type}`, but in `{data.row}` it is `{field.type}`"
             _report_input(env, decl, param.span, problem)
 
 
@@ -279,21 +272,21 @@ def _report_input(env: Env, decl: nodes.OptimizeDecl, place: Any, problem: str) 
 
 
 def _warn_leak(env: Env, decl: nodes.OptimizeDecl, target: Target, metric: MetricDef) -> None:
-    """Warn where the target is given the very field that its result is compared with."""
+    """Warn if the target gets the field that the metric compares its result with."""
     if metric.body is None:
         return
     gold, pred = (param.name for param in metric.signature.params)
     shown = {p.name: p for p in target.signature.params if not p.train}
     for name in _compared(metric.body, gold, pred):
         if name in shown:
-            compared = f"with which `{metric.name}` compares its result"
-            message = f"`{decl.target.name}` is given `{name}`, {compared}"
-            place = Label(shown[name].span, "the label comes in here")
+            compared = f"the field that `{metric.name}` compares with the result"
+            message = f"`{decl.target.name}` gets `{name}`, {compared}"
+            place = Label(shown[name].span, "the correct answer comes in here")
             env.ctx.warn("label-leak", message, decl.target.span, place)
 
 
 def _compared(node: object, gold: str, pred: str) -> Iterator[str]:
-    """Fields of gold that stand in an equation with the prediction."""
+    """The gold fields that a metric compares with the prediction by `==`."""
     todo = [node]
     while todo:
         node = todo.pop()

@@ -1,4 +1,4 @@
-"""The typed program: what the checker gives to lowering, each name resolved, each type known."""
+"""The typed program, which the checker gives to lowering. All names are resolved."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ class Choice:
     """A `tune[…]` slot: its options as JSON values, the baseline first.
 
     The id is stable: `declaration.key` of a setting, `declaration.parameter` of an argument,
-    `declaration.name` of a `let`, `declaration.for` of a loop's bound; `_2`, `_3` tell repeated
-    ones apart.
-    An option that names a declared model is its qualified name.
+    `declaration.name` of a `let`, `declaration.for` of a loop's bound. Repeated ids get the suffix
+    `_2`, `_3` and so on. An option that names a declared model is its qualified name.
     """
 
     id: str
@@ -36,12 +35,12 @@ class Choice:
 
     @property
     def baseline(self) -> Any:
-        """The value when nothing was tuned."""
+        """The value before any tuning."""
         return self.options[0]
 
 
 def options_of(value: Any) -> tuple[Any, ...]:
-    """What a setting may be: the options of a choice, or the one constant."""
+    """The possible values of a setting: the options of a choice, or the one constant."""
     return value.options if isinstance(value, Choice) else (value,)
 
 
@@ -94,14 +93,14 @@ class ToolDef(Def):
 
 @frozen_identity
 class ExampleDef:
-    """A labelled demonstration: JSON values of the inputs by name, and of the result."""
+    """A demonstration: the JSON values of the inputs by name, and of the result."""
 
     inputs: Mapping[str, Any]
     result: Any
     span: Span
 
 
-# By its field `score`; by the model's certainty; by the steps that samples share; by comparing.
+# By the field `score`, the model's certainty, the steps that samples share, or comparisons.
 WAYS_TO_VOTE = ("score", "certainty", "steps", "tournament", "win_rate")
 
 
@@ -109,14 +108,18 @@ WAYS_TO_VOTE = ("score", "certainty", "steps", "tournament", "win_rate")
 class ModuleDef(Def):
     """generate, critique, refine, vote, search, agent, route.
 
-    `settings` holds the constant settings (keys: `settings.TABLE`); the file's `default` is not
-    merged in. `min_agree` is a number of samples, or a share of `n` where it is a float; with it a
-    call of the vote gives `R?`, though `signature.result` is `R`. `exprs` holds the expressions by
-    key: draft, check, until, sample, require, by, weight, compare, difficulty, to, and the `check`
-    of a generate. `by` is how a vote decides: fields of the result (`.answer`), `()` for the whole
-    value, one of `WAYS_TO_VOTE`, "model" (a docstring and no `by`), or "expr": `exprs["by"]` over
-    `out`, a number the greatest of which wins. `subject` of a critique is found where it is not
-    written.
+    `settings` holds the constant settings by key (see `settings.TABLE`), without the `default`.
+    `min_agree` is a number of samples if it is an int, or a share of `n` if it is a float. With it,
+    a call of the vote has the type `R?`, though `signature.result` is `R`.
+
+    `exprs` holds the settings that are expressions: draft, check, until, sample, require, by,
+    weight, compare, difficulty, to. A generate may have `check` too.
+
+    `by` is how a vote decides. It is the fields of the result to count by (`.answer`), `()` for the
+    whole value, or one of `WAYS_TO_VOTE`. It is "model" for a docstring without `by`. It is "expr"
+    if `exprs["by"]` computes a number over `out`; the greatest wins.
+
+    `subject` is the parameter that a critique judges, also if the source does not name it.
     """
 
     kind: nodes.ModuleKind
@@ -132,7 +135,7 @@ class ModuleDef(Def):
 
 @frozen_identity
 class PipelineDef(Def):
-    """A composition."""
+    """A pipeline: statements that call modules and tools."""
 
     signature: Signature
     doc: str
@@ -141,7 +144,7 @@ class PipelineDef(Def):
 
 @frozen_identity
 class MetricDef(Def):
-    """A metric, either with a body or a Python target."""
+    """A metric, with either a body or a Python target."""
 
     signature: Signature
     body: nodes.Block | None
@@ -150,7 +153,7 @@ class MetricDef(Def):
 
 @frozen_identity
 class DatasetDef(Def):
-    """Rows of a type; settings source, columns, split."""
+    """A dataset: the type of its rows, and the settings source, columns and split."""
 
     row: RecordType
     settings: Settings
@@ -188,7 +191,7 @@ class TestDef:
     span: Span
 
 
-# --- what a name or a call target means, by id(node) of the Var, Attr, Call … that mentions it ---
+# --- the meaning of a name or call target, by id(node) of the Var, Attr, Call … ---
 
 
 @frozen
@@ -220,13 +223,13 @@ Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | Callab
 
 @dataclass(slots=True, eq=False)
 class CheckedProgram:
-    """A program checked without errors; `warnings` were found on the way.
+    """A program without errors, with the `warnings` about it.
 
-    `types[id(expr)]` is the type of an expression; `referents[id(node)]` is what a `Var`, a
-    `Call.target`, an enum `Attr` or the target of a stub refers to; `bindings[id(call)]` gives the
-    argument of each parameter (or field, or parameter of a built-in) in order, None where the
-    default holds; `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound.
-    `default` holds the settings of the entry file's `default` block.
+    `types[id(expr)]` is the type of an expression. `referents[id(node)]` is what a `Var`, a
+    `Call.target`, an enum `Attr` or the target of a stub refers to. `bindings[id(call)]` gives the
+    arguments of a call in the order of its parameters or fields, None if the default applies.
+    `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound. `default` has
+    the settings of the entry file's `default` block.
     """
 
     source: Source
@@ -252,5 +255,5 @@ class CheckedProgram:
 
     @property
     def main(self) -> str | None:
-        """What `lmc run` takes when none is named: `main`, else the only or last one."""
+        """What `lmc run` runs by default: `main`, else the last module or pipeline."""
         return "main" if "main" in self.exports else (self.exports[-1] if self.exports else None)

@@ -1,4 +1,4 @@
-"""What holds in the body of a route: an option for each case, or options that are tried in turn."""
+"""Checks the body of a route: an option for each case, or options to try in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lmc.check.given import inner_env, needs
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
 from lmc.check.subtyping import is_number, required, show, widen
-from lmc.diagnostics import did_you_mean
+from lmc.diagnostics import suggestion
 from lmc.syntax import nodes
 from lmc.types import EnumType, ErrorType, LiteralType, score_type
 
@@ -16,7 +16,7 @@ _BY = 'write `by: "certainty"`, `"score"`, or a number over `out`'
 
 
 def check_route(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    """`to` is an object with an option for each case of `by`, or a list of options to try."""
+    """Check `to`: an object with an option for each case of `by`, or a list to try in order."""
     if not needs(env, decl, module, "to", "{case: option(…), …}"):
         return
     match module.exprs["to"]:
@@ -25,8 +25,8 @@ def check_route(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         case nodes.ListLit(items=items) if len(items) > 1:
             _check_escalation(env, decl, module, items)
         case other:
-            message = "`to` has an option for each case, or two and more options to try in turn"
-            help = "write `to: {case: option(…), …}`, or `to: [cheap(…), dear(…)]`"
+            message = "`to` must be an object with an option per case, or a list of two or more"
+            help = "write `to: {case: option(…), …}`, or `to: [small(…), large(…)]`"
             env.ctx.report("bad-route", message, other.span, help=help)
 
 
@@ -37,8 +37,8 @@ def _check_cases(
         _check_option(env, decl, module, pair.value)
     if "threshold" in module.settings:
         place = next(s.span for s in decl.settings if s.key.name == "threshold")
-        message = "`threshold` is for options that are tried in turn; these are chosen by a case"
-        env.ctx.report("bad-route", message, place, help="leave it out")
+        message = "`threshold` is allowed only if `to` is a list of options"
+        env.ctx.report("bad-route", message, place, help="remove `threshold`")
     if not needs(env, decl, module, "by", "kind_of(…)"):
         return
     by = module.exprs["by"]
@@ -50,8 +50,8 @@ def _check_cases(
         case ErrorType():
             pass
         case _:
-            message = f"`by` is an enum or a literal, but this is `{show(widen(subject))}`"
-            help = "for options that are tried in turn write a list: `to: [cheap(…), dear(…)]`"
+            message = f"`by` must be an enum or a literal, but this is `{show(widen(subject))}`"
+            help = "to try options in order, write a list: `to: [small(…), large(…)]`"
             env.ctx.report("bad-route", message, by.span, help=help)
 
 
@@ -64,10 +64,9 @@ def _check_covered(
         if name in left:
             left.remove(name)
         elif name in cases:
-            env.ctx.report("duplicate-case", f"`{name}` has an option before", pair.key.span)
+            env.ctx.report("duplicate-case", f"`{name}` already has an option", pair.key.span)
         else:
-            near = did_you_mean(name, cases)
-            help = f"did you mean `{near}`?" if near else f"it has {listed(cases)}"
+            help = suggestion(name, cases, f"it has {listed(cases)}")
             message = f"`{subject}` has no case `{name}`"
             env.ctx.report("bad-route", message, pair.key.span, help=help)
     if left:
@@ -82,7 +81,7 @@ def _check_escalation(
         _check_option(env, decl, module, option)
     if all(setting.key.name != "threshold" for setting in decl.settings):
         message = f"the route `{decl.name.name}` needs `threshold:`"
-        help = "an option whose `by` reaches it is taken: write `threshold: 0.5`"
+        help = "write `threshold: 0.5`: the first option whose `by` reaches it is taken"
         env.ctx.report("missing-setting", message, decl.name.span, help=help)
     if needs(env, decl, module, "by", '"certainty"'):
         _check_confidence(env, module, module.exprs["by"])
@@ -96,13 +95,13 @@ def _check_confidence(env: Env, module: ModuleDef, by: nodes.Expr) -> None:
         case nodes.String(value="score"):
             score = score_type(result)
             if (score is None or not is_number(score)) and not isinstance(result, ErrorType):
-                message = f"`{show(result)}` has no field `score` that is a number"
+                message = f"`{show(result)}` has no numeric field `score`"
                 env.ctx.report("bad-route", message, by.span, help=_BY)
         case _:
             inner = inner_env(env, module, out=module.signature.result)
             inner.hint = "by"
             if not is_number(type := inference.infer(inner, by)):
-                message = f"`by` says how sure an option is, and this is `{show(type)}`"
+                message = f"`by` must be a number, but this is `{show(type)}`"
                 env.ctx.report("bad-route", message, by.span, help=_BY)
 
 

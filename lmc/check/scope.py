@@ -1,4 +1,4 @@
-"""Names: what a file declares and imports, and what a body binds."""
+"""Scopes: the names that a file declares and imports, and those that a body binds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DECLARING = (
 
 @dataclass(slots=True, eq=False)
 class Declared:
-    """A name of a file: its declaration and, once defined, its meaning (ERROR: it has none)."""
+    """A name of a file: its declaration and, once defined, its meaning. ERROR if it has none."""
 
     ident: nodes.Ident
     decl: nodes.Decl
@@ -42,18 +42,18 @@ class File:
 
     tree: nodes.FileTree
     prefix: str
-    broken: bool = False  # it has syntax errors, so names may be missing that were meant
+    broken: bool = False  # it has syntax errors, so some names may be missing
     names: dict[str, Declared] = field(default_factory=dict)
     imported: dict[str, tuple[nodes.Ident, bool]] = field(default_factory=dict)  # (place, used)
 
     def may_have_lost(self, name: str) -> bool:
-        """Whether the syntax errors of the file may have eaten the declaration of a name."""
+        """Whether the syntax errors of the file may hide the declaration of a name."""
         text = self.tree.source.text
         words = rf"\b({'|'.join(_DECLARING)})\s+{re.escape(name)}\b"
         return self.broken and re.search(words, text) is not None
 
     def find(self, name: str) -> Declared | None:
-        """The declaration of a name; an import of it counts as used."""
+        """The declaration of a name. Marks an import of it as used."""
         if name in self.imported:
             self.imported[name] = (self.imported[name][0], True)
         return self.names.get(name)
@@ -61,7 +61,7 @@ class File:
 
 @dataclass(slots=True, eq=False)
 class CheckContext:
-    """What the checking of one program collects."""
+    """Collects the results of checking one program."""
 
     program: CheckedProgram
     rules: Mapping[type, Callable[..., Type]]  # how each class of expression is inferred
@@ -96,7 +96,7 @@ class CheckContext:
     def add_choice(
         self, tune: nodes.Tune, owner: str, key: str, options: tuple[Any, ...]
     ) -> Choice:
-        """Give a `tune` its stable id, `owner.key`, numbered from the second of that name on."""
+        """Give a `tune` its stable id: `owner.key`, then `owner.key_2` and so on."""
         name, number = f"{owner}.{key}", 1
         while name in self.choice_ids:
             number += 1
@@ -108,7 +108,7 @@ class CheckContext:
 
 @dataclass(slots=True, eq=False)
 class Binding:
-    """A local name. `kind` says in a word what bound it; only those with `must_use` warn unused."""
+    """A local name. `kind` names what bound it. With `must_use`, an unused one gives a warning."""
 
     name: str
     type: Type
@@ -120,16 +120,16 @@ class Binding:
 
 @dataclass(slots=True, eq=False)
 class Env:
-    """Where an expression stands: the locals, what is known of them, and what it may do."""
+    """The scope of an expression: its locals, the facts about them, and what is allowed in it."""
 
     ctx: CheckContext
     file: File
     owner: str  # qualified name of the declaration around
     kind: BodyKind
     result: Type | None = None  # what `return` or `yield` must give
-    pure: str | None = None  # the key whose expression may call nothing
-    tunable: bool = True  # whether a `tune` here is one of the program's
-    hint: str = "tune"  # names a `tune` met next
+    pure: str | None = None  # the setting here, if its expression must not call modules
+    tunable: bool = True  # whether a `tune` is allowed here
+    hint: str = "tune"  # the name for a `tune` found here
     locals: dict[str, Binding] = field(default_factory=dict)
     outer: Env | None = None
     facts: dict[Path, Type] = field(default_factory=dict)
@@ -139,11 +139,11 @@ class Env:
         return replace(self, locals={}, outer=self, facts=dict(self.facts), **changes)
 
     def knowing(self, facts: Mapping[Path, Type]) -> Env:
-        """This scope where more is known of its names."""
+        """This scope with more facts about its names."""
         return self.nested() if not facts else replace(self.nested(), facts={**self.facts, **facts})
 
     def hinted(self, hint: str) -> Env:
-        """This very scope, where a `tune` is called `hint`."""
+        """The same scope, with `hint` as the name for a `tune`."""
         return replace(self, hint=hint)
 
     def scopes(self) -> Iterator[Env]:
@@ -154,11 +154,11 @@ class Env:
             env = env.outer
 
     def find(self, name: str) -> Binding | None:
-        """The local of a name."""
+        """The local name, here or in an outer scope."""
         return next((e.locals[name] for e in self.scopes() if name in e.locals), None)
 
     def bind(self, ident: nodes.Ident, type: Type, kind: str, *, must_use: bool = False) -> None:
-        """Bind a name; one that is bound already, here or around, is an error."""
+        """Bind a name. Reports a name that is already in use, here or in an outer scope."""
         earlier = self.find(ident.name)
         declared = None if kind == "parameter" else self.file.names.get(ident.name)
         if earlier is not None or declared is not None:
@@ -166,17 +166,17 @@ class Env:
             place = earlier.span if earlier else declared.ident.span  # type: ignore[union-attr]
             self.ctx.report(
                 "shadowed-name",
-                f"`{ident.name}` is already the name of a {what} here",
+                f"the name `{ident.name}` is already used by a {what}",
                 ident.span,
                 place and Label(place, "first bound here"),
-                help="choose another name: a name has one meaning",
+                help="choose another name",
             )
             if earlier is not None:
                 return
         self.locals[ident.name] = Binding(ident.name, type, ident.span, kind, must_use)
 
     def assume(self, name: str, type: Type, kind: str) -> None:
-        """Bind a name that the language gives, such as `out`."""
+        """Bind a name without a declaration, such as the built-in name `out`."""
         self.locals[name] = Binding(name, type, None, kind)
 
     def visible(self) -> list[str]:
@@ -184,7 +184,7 @@ class Env:
         return [name for env in self.scopes() for name in env.locals]
 
     def warn_unused(self) -> None:
-        """Warn of bindings of this scope that nothing read."""
+        """Warn about bindings of this scope that are never used."""
         for binding in self.locals.values():
             if binding.must_use and not binding.used:
                 self.ctx.warn(

@@ -1,4 +1,4 @@
-"""Settings: one table of the keys of each declaration, their values as constants or choices."""
+"""Settings: a table of the keys that each declaration takes, and how their values are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
+from lmc import types
 from lmc.check import inference
 from lmc.check.annotations import constant
 from lmc.check.constants import evaluate
@@ -13,33 +14,21 @@ from lmc.check.program import ModelDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_subtype
 from lmc.check.tuning import range_ends, tune_values
-from lmc.diagnostics import Label, did_you_mean
+from lmc.diagnostics import Label, suggestion
 from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import (
-    BOOL,
-    ERROR,
-    INT,
-    STR,
-    ErrorType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    Type,
-    UnionType,
-)
+from lmc.types import Type
 
 Special = Literal["model", "models", "name", "expression", "group"]
 
 
 @frozen
 class SettingSpec:
-    """What a key takes: a constant of a type, or one of the special forms.
+    """The value that a key takes: a constant of a type, or one of the special forms.
 
-    `model` and `models` name declared models, `name` is a bare word, `group` an object whose keys
-    are `keys`, `expression` is kept as it is and checked by the rules of its declaration.
+    `model` and `models` are names of declared models, `name` is a name without quotes, and `group`
+    is an object with the keys `keys`. An `expression` is checked by the rules of its declaration.
     """
 
     takes: Type | Special
@@ -48,12 +37,12 @@ class SettingSpec:
 
 
 def group(keys: Mapping[str, SettingSpec]) -> SettingSpec:
-    """An object with these keys, all of which may be left out."""
+    """An object with these keys. Each may be left out."""
     return SettingSpec("group", keys, tunable=False)
 
 
-def _words(*words: str) -> LiteralType:
-    return LiteralType(words)
+def _words(*words: str) -> types.LiteralType:
+    return types.LiteralType(words)
 
 
 def _group(**keys: Type) -> SettingSpec:
@@ -64,64 +53,73 @@ def _fixed(type: Type) -> SettingSpec:
     return SettingSpec(type, tunable=False)
 
 
-TEXT = _fixed(STR)
-SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(FloatType(0.0, None))))
-_POSITIVE = IntType(1, None)
-_SECONDS = FloatType(0.0, None)
+TEXT = _fixed(types.STR)
+SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(types.FloatType(0.0, None))))
+_POSITIVE = types.IntType(1, None)
+_SECONDS = types.FloatType(0.0, None)
 _EXPRESSION = SettingSpec("expression")
 _BUDGET: Mapping[str, Type] = {
     "calls": _POSITIVE,
     "tokens": _POSITIVE,
-    "usd": FloatType(0.0, None),
+    "usd": types.FloatType(0.0, None),
 }
-_FAILURES = _words("rate_limit", "timeout", "connection", "server")
+_FAILURES = _words(
+    *("rate_limit", "timeout", "connection", "server", "broken_stream", "empty", "length"),
+    *("content_filter", "refusal", "tool_calls"),
+)
 _DECODING = {
-    "temperature": SettingSpec(FloatType(0.0, 2.0)),
-    "top_p": SettingSpec(FloatType(0.0, 1.0)),
+    "temperature": SettingSpec(types.FloatType(0.0, 2.0)),
+    "top_p": SettingSpec(types.FloatType(0.0, 1.0)),
     "max_tokens": SettingSpec(_POSITIVE),
-    "seed": _fixed(INT),
-    "cache": _fixed(UnionType((BOOL, _words("disk", "memory", "off")))),
-    "retry": _group(max=IntType(0, 100), backoff=FloatType(0.0, None), on=ListType(_FAILURES)),
+    "seed": _fixed(types.INT),
+    "cache": _fixed(types.UnionType((types.BOOL, _words("disk", "memory", "off")))),
+    "retry": _group(
+        max=types.IntType(0, 100), backoff=types.FloatType(0.0, None), on=types.ListType(_FAILURES)
+    ),
     "fallback": SettingSpec("models", tunable=False),
     "layout": SettingSpec(_words("chat", "json", "xml")),
 }
-_STOP = {"stop": _fixed(ListType(STR))}
+_STOP = {"stop": _fixed(types.ListType(types.STR))}
 _MODULE = {
     "model": SettingSpec("model"),
     **_DECODING,
     **_STOP,
-    "template": _group(system=STR, user=STR, assistant=STR),
+    "template": _group(system=types.STR, user=types.STR),
     "adapter": SettingSpec("name", tunable=False),
-    "demos": SettingSpec(IntType(0, 64)),
-    "reason": SettingSpec(BOOL),
+    "demos": SettingSpec(types.IntType(0, 64)),
+    "reason": SettingSpec(types.BOOL),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
 }
 
-# Rules that end a vote early; `lmc.runtime.votes.stopping` says what they go by.
+# Rules that end a vote early. `lmc.runtime.votes.stopping` implements them.
 STOPPING = ("settled", "esc", "asc", "asc_dirichlet", "dsc")
 
-# What can stand in each kind of body.
+# The settings of each kind of declaration.
 TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "model": {
-        "name": _fixed(STR),
-        "base_url": _fixed(STR),
-        "api_key_env": _fixed(STR),
+        "name": _fixed(types.STR),
+        "base_url": _fixed(types.STR),
+        "api_key_env": _fixed(types.STR),
         **_DECODING,
         **_STOP,
         "timeout": _fixed(_SECONDS),
+        "deadline": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
-        "price": _group(input=FloatType(0.0, None), output=FloatType(0.0, None)),
+        "rpm": _fixed(_POSITIVE),
+        "tpm": _fixed(_POSITIVE),
+        "price": _group(input=types.FloatType(0.0, None), output=types.FloatType(0.0, None)),
         "budget": _group(**_BUDGET),
-        "logprobs": _fixed(BOOL),
+        "logprobs": _fixed(types.BOOL),
     },
     "default": {
         "model": SettingSpec("model"),
         **_DECODING,
         "timeout": _fixed(_SECONDS),
+        "deadline": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
-        "repair": _fixed(IntType(0, 8)),
-        "shared_first": _fixed(BOOL),
+        "repair": _fixed(types.IntType(0, 8)),
+        "shared_first": _fixed(types.BOOL),
     },
     "generate": _MODULE,
     "critique": {**_MODULE, "subject": _EXPRESSION},
@@ -129,49 +127,56 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         **_MODULE,
         "draft": _EXPRESSION,
         "until": _EXPRESSION,
-        "rounds": SettingSpec(IntType(0, 8)),
+        "rounds": SettingSpec(types.IntType(0, 8)),
         "stop_early": SettingSpec(_words("fixed_point", "no_gain")),
     },
     "vote": {
         **_MODULE,
         "sample": _EXPRESSION,
-        "n": SettingSpec(IntType(1, 64)),
+        "n": SettingSpec(types.IntType(1, 64)),
         "by": _EXPRESSION,
-        "normalize": _fixed(BOOL),
+        "normalize": _fixed(types.BOOL),
         "ties": _fixed(_words("first", "random")),
-        "stop_early": SettingSpec(UnionType((BOOL, _words(*STOPPING)))),
-        "window": SettingSpec(IntType(2, 64)),
-        "confidence": SettingSpec(FloatType(0.5, 1.0)),
+        "stop_early": SettingSpec(types.UnionType((types.BOOL, _words(*STOPPING)))),
+        "window": SettingSpec(types.IntType(2, 64)),
+        "confidence": SettingSpec(types.FloatType(0.5, 1.0)),
         "difficulty": _EXPRESSION,
         "weight": _EXPRESSION,
         "compare": _EXPRESSION,
-        "min_agree": SettingSpec(UnionType((IntType(1, 64), FloatType(0.0, 1.0)))),
+        "min_agree": SettingSpec(
+            types.UnionType((types.IntType(1, 64), types.FloatType(0.0, 1.0)))
+        ),
     },
     "search": {
         "expand": _EXPRESSION,
         "value": _EXPRESSION,
         "until": _EXPRESSION,
         "method": SettingSpec(_words("beam", "best_first", "mcts")),
-        "width": SettingSpec(IntType(1, 64)),
-        "keep": SettingSpec(IntType(1, 64)),
-        "depth": SettingSpec(IntType(1, 64)),
-        "rounds": SettingSpec(IntType(1, 256)),
+        "width": SettingSpec(types.IntType(1, 64)),
+        "keep": SettingSpec(types.IntType(1, 64)),
+        "depth": SettingSpec(types.IntType(1, 64)),
+        "rounds": SettingSpec(types.IntType(1, 256)),
     },
-    "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(IntType(1, 64))},
-    "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(FloatType())},
-    "tool": {"cache": _fixed(BOOL), "timeout": _fixed(_SECONDS), "retry": _DECODING["retry"]},
+    "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(types.IntType(1, 64))},
+    "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(types.FloatType())},
+    "tool": {
+        "pure": _fixed(types.BOOL),
+        "cache": _fixed(types.BOOL),
+        "timeout": _fixed(_SECONDS),
+        "retry": _DECODING["retry"],
+    },
     "dataset": {
-        "source": _fixed(STR),
+        "source": _fixed(types.STR),
         "columns": _EXPRESSION,
         "split": _EXPRESSION,
-        "seed": _fixed(INT),
+        "seed": _fixed(types.INT),
     },
     "optimize": {
         "data": _EXPRESSION,
         "metric": _EXPRESSION,
         "steps": _EXPRESSION,
-        "budget": _group(**_BUDGET, minutes=FloatType(0.0, None)),
-        "seed": _fixed(INT),
+        "budget": _group(**_BUDGET, minutes=types.FloatType(0.0, None)),
+        "seed": _fixed(types.INT),
         "keep": _EXPRESSION,
         "guards": _EXPRESSION,
         "objective": TEXT,
@@ -182,18 +187,18 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
 def read(
     env: Env, kind: str, settings: Sequence[nodes.Setting]
 ) -> tuple[dict[str, Any], dict[str, nodes.Expr]]:
-    """Read a body: its constant settings and its expressions, by key; reports wrong ones."""
+    """Read the settings of a body: the constants and the expressions, by key."""
     table, values, exprs = TABLE[kind], {}, {}
     for setting in _distinct(env, settings):
         key = setting.key.name
         spec = table.get(key)
         if spec is None:
-            report_unknown_key(env, setting.key, table, f"a {kind}")
+            report_unknown_key(env, setting.key, table, f"`{kind}`")
         elif spec.takes == "expression":
             exprs[key] = setting.value
         else:
             value = value_of(env.hinted(key), setting.value, spec, key)
-            if value is not ERROR:
+            if value is not types.ERROR:
                 values[key] = value
     return values, exprs
 
@@ -211,20 +216,14 @@ def _distinct(env: Env, settings: Iterable[nodes.Setting]) -> Iterable[nodes.Set
 
 
 def report_unknown_key(env: Env, key: nodes.Ident, known: Iterable[str], owner: str) -> None:
-    """Report a key that a body does not take."""
-    near = did_you_mean(key.name, known)
-    env.ctx.report(
-        "unknown-setting",
-        f"{owner} has no setting `{key.name}`",
-        key.span,
-        help=f"did you mean `{near}`?"
-        if near
-        else f"it takes {', '.join(f'`{k}`' for k in known)}",
-    )
+    """Report a key that its owner does not have."""
+    help = suggestion(key.name, known, f"it takes {', '.join(f'`{k}`' for k in known)}")
+    message = f"{owner} has no setting `{key.name}`"
+    env.ctx.report("unknown-setting", message, key.span, help=help)
 
 
 def value_of(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
-    """The JSON value or Choice of a setting; ERROR where it is wrong (reported)."""
+    """The JSON value or Choice of a setting. ERROR if it is wrong; that has been reported."""
     if isinstance(expr, nodes.Tune):
         return _choice(env, expr, spec, key)
     return _plain(env, expr, spec, key)
@@ -233,35 +232,35 @@ def value_of(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
 def _choice(env: Env, expr: nodes.Tune, spec: SettingSpec, key: str) -> Any:
     if not spec.tunable:
         env.ctx.report("misplaced-tune", f"`{key}` cannot be tuned", expr.span)
-        return ERROR
+        return types.ERROR
     before = len(env.ctx.diagnostics)
 
     def option(env: Env, option: nodes.Expr) -> Any:
         return _plain(env, option, spec, key)
 
     for end in range_ends(expr):
-        inference.check(env, end, INT, "the end of a range")
+        inference.check(env, end, types.INT, "the end of a range")
     values = tune_values(env, expr, option)
     if values is None or len(env.ctx.diagnostics) > before:
-        return ERROR
+        return types.ERROR
     for part in expr.options:
         if isinstance(part, nodes.TuneRange) and not _holds_range(env, part, spec.takes):
-            message = f"`{key}` does not take every int of `{part.span.text}`"
+            message = f"`{key}` does not accept every int in `{part.span.text}`"
             env.ctx.report("out-of-range", message, part.span)
-            return ERROR
+            return types.ERROR
     return env.ctx.add_choice(expr, env.owner, key, values)
 
 
 def _holds_range(env: Env, option: nodes.TuneRange, takes: Type | Special) -> bool:
     low, high = (evaluate(env.ctx.program, end) for end in (option.low, option.high))
-    return isinstance(takes, Type) and is_subtype(IntType(low, high), takes)
+    return isinstance(takes, Type) and is_subtype(types.IntType(low, high), takes)
 
 
 def _plain(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if isinstance(spec.takes, Type):
         before = len(env.ctx.diagnostics)
         value = constant(env, expr, spec.takes, f"`{key}`")
-        return value if len(env.ctx.diagnostics) == before else ERROR
+        return value if len(env.ctx.diagnostics) == before else types.ERROR
     return _SPECIAL[spec.takes](env, expr, spec, key)
 
 
@@ -269,30 +268,30 @@ def _model(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if not isinstance(expr, nodes.Var):
         env.ctx.report(
             "model-needed",
-            f"`{key}` names a declared model",
+            f"`{key}` must name a declared model",
             expr.span,
-            help='declare it, `model m { name: "provider/name" }`, and write its name `m`',
+            help='declare `model m { name: "provider/name" }`, and write `m` here',
         )
-        return ERROR
+        return types.ERROR
     declared = named(env, expr, nodes.ModelDecl, "model")
     if declared is None or not isinstance(declared.meaning, ModelDef):
-        return ERROR
+        return types.ERROR
     env.ctx.refer(expr, declared.meaning)
     return declared.meaning.name
 
 
 def _models(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if not isinstance(expr, nodes.ListLit):
-        env.ctx.report("model-needed", f"`{key}` is a list of declared models", expr.span)
-        return ERROR
+        env.ctx.report("model-needed", f"`{key}` must be a list of declared models", expr.span)
+        return types.ERROR
     names = [_model(env, item, spec, key) for item in expr.items]
-    return ERROR if ERROR in names else names
+    return types.ERROR if types.ERROR in names else names
 
 
 def named(
     env: Env, expr: nodes.Var | nodes.Ident, decl: type | tuple[type, ...], what: str
 ) -> Declared | None:
-    """The declaration of one kind that a bare name refers to; reports any other."""
+    """The declaration that a name refers to. Reports one of another kind."""
     declared = env.file.find(expr.name)
     if declared is None:
         known = [n for n, d in env.file.names.items() if isinstance(d.decl, decl)]
@@ -300,27 +299,32 @@ def named(
         return None
     if isinstance(declared.decl, decl):
         return declared
-    if not isinstance(declared.meaning, ErrorType):
+    if not isinstance(declared.meaning, types.ErrorType):
         kind = inference.describe(declared)
         place = Label(declared.ident.span, "declared here")
-        env.ctx.report("wrong-kind", f"`{expr.name}` is a {kind}, not a {what}", expr.span, place)
+        env.ctx.report("wrong-kind", f"`{expr.name}` is {kind}, not a {what}", expr.span, place)
     return None
 
 
 def _name(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if isinstance(expr, nodes.Var):
         return expr.name
-    env.ctx.report("name-needed", f"`{key}` is a bare name", expr.span, help=f"write `{key}: name`")
-    return ERROR
+    env.ctx.report(
+        "name-needed",
+        f"`{key}` must be a name without quotes",
+        expr.span,
+        help=f"write `{key}: name`",
+    )
+    return types.ERROR
 
 
 def _group_value(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if not isinstance(expr, nodes.ObjectLit):
         keys = ", ".join(f"{k}: …" for k in spec.keys)
         env.ctx.report(
-            "object-needed", f"`{key}` is written as an object", expr.span, help=f"`{{{keys}}}`"
+            "object-needed", f"`{key}` must be an object", expr.span, help=f"write `{{{keys}}}`"
         )
-        return ERROR
+        return types.ERROR
     values: dict[str, Any] = {}
     settings = [nodes.Setting(key=p.key, value=p.value, span=p.span) for p in expr.pairs]
     for part in _distinct(env, settings):
@@ -329,7 +333,7 @@ def _group_value(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any
             report_unknown_key(env, part.key, spec.keys, f"`{key}`")
         else:
             values[part.key.name] = value_of(env, part.value, inner, part.key.name)
-    return ERROR if any(v is ERROR for v in values.values()) else values
+    return types.ERROR if any(v is types.ERROR for v in values.values()) else values
 
 
 _SPECIAL: Mapping[str, Callable[[Env, nodes.Expr, SettingSpec, str], Any]] = {

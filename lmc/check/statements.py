@@ -1,4 +1,4 @@
-"""Statements: bindings, branches, loops, and that every path of a body ends with its result."""
+"""Checks statements: bindings, branches, loops, and that every path ends with a result."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _BOUND = SettingSpec(IntType(1, MAX_ROUNDS))
 
 
 def check_body(env: Env, block: nodes.Block, name: nodes.Ident, result: nodes.TypeExpr) -> None:
-    """Check a block all of whose paths must return."""
+    """Check a block in which every path must return."""
     if not check_block(env, block):
         env.ctx.report(
             "missing-return",
-            f"not every path of `{name.name}` returns",
+            f"not every path of `{name.name}` returns a result",
             Label(_last(block.span)),
-            Label(result.span, "the result that is promised"),
+            Label(result.span, "the declared result"),
         )
 
 
@@ -37,11 +37,11 @@ def _last(span: Span) -> Span:
 
 
 def check_block(env: Env, block: nodes.Block) -> bool:
-    """Check the statements of a block in its own scope; whether every path through it ends."""
+    """Check a block in its own scope. Returns whether every path through it ends."""
     inner, ended = env.nested(), False
     for stmt in block.stmts:
         if ended:
-            env.ctx.warn("unreachable", "this is never reached", stmt.span)
+            env.ctx.warn("unreachable", "this statement is never reached", stmt.span)
             break
         ended = _STATEMENTS[stmt.__class__](inner, stmt)
     inner.warn_unused()
@@ -104,7 +104,7 @@ def _if(env: Env, stmt: nodes.If) -> bool:
         env = unmet
     ended = stmt.last is not None and check_block(env, stmt.last)
     for before, met, unmet, then in reversed(ways):
-        if then != ended:  # only one way leads on, so what it knows holds behind
+        if then != ended:  # only one branch goes on, so its facts hold after it
             before.facts.update(unmet.facts if then else met.facts)
         ended = then and ended
     return ended
@@ -112,10 +112,8 @@ def _if(env: Env, stmt: nodes.If) -> bool:
 
 def _return(env: Env, stmt: nodes.Return) -> bool:
     if env.kind in ("loop", "test"):
-        instead = (
-            "`yield` gives the next state" if env.kind == "loop" else "`assert` says what must hold"
-        )
-        message = f"`return` does not stand in a {env.kind}"
+        instead = "write `yield` to give the next state" if env.kind == "loop" else "write `assert`"
+        message = f"`return` is not allowed in a {env.kind}"
         env.ctx.report("misplaced-return", message, stmt.span, help=instead)
         _value(env, stmt.value, None, "")
     else:
@@ -125,7 +123,7 @@ def _return(env: Env, stmt: nodes.Return) -> bool:
 
 def _yield(env: Env, stmt: nodes.Yield) -> bool:
     if env.kind != "loop":
-        message = "`yield` stands in a loop only"
+        message = "`yield` is allowed only in a loop"
         env.ctx.report("misplaced-yield", message, stmt.span, help="write `return`")
         inference.infer(env, stmt.value)
         return True
@@ -134,22 +132,22 @@ def _yield(env: Env, stmt: nodes.Yield) -> bool:
     if not is_subtype(actual, env.result):
         env.ctx.report(
             "type-mismatch",
-            f"the state of the loop is `{show(env.result)}`, but this yields `{show(actual)}`",
+            f"the state of the loop must be `{show(env.result)}`, but this yields `{show(actual)}`",
             Label(stmt.value.span, f"`{show(actual)}`"),
-            help="give the state its type: `loop name: T = …`",
+            help="declare the type of the state: `loop name: T = …`",
         )
     return True
 
 
 def _assert(env: Env, stmt: nodes.Assert) -> bool:
     _only_in_tests(env, stmt, "misplaced-assert")
-    inference.check_condition(env, stmt.condition, "what is asserted")
+    inference.check_condition(env, stmt.condition, "the condition of `assert`")
     return False
 
 
 def _only_in_tests(env: Env, stmt: nodes.Stmt, code: str) -> None:
     if env.kind != "test":
-        env.ctx.report(code, f"`{code.partition('-')[2]}` stands in tests only", stmt.span)
+        env.ctx.report(code, f"`{code.partition('-')[2]}` is allowed only in tests", stmt.span)
 
 
 def _stub(env: Env, stmt: nodes.Stub) -> bool:

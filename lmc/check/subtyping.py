@@ -1,9 +1,8 @@
-"""Relations between types: subtype, join, and what is left when refinements are forgotten."""
+"""Relations between types: subtype, join, and types without their refinements."""
 
 from __future__ import annotations
 
-import re
-
+from lmc.patterns import whole_pattern
 from lmc.types import (
     FLOAT,
     INT,
@@ -31,7 +30,7 @@ Known = dict[tuple[str, str], bool]  # by the keys of two records: a type may me
 
 
 def is_subtype(a: Type, b: Type) -> bool:
-    """Whether each value of `a` is a value of `b`, with `int <: float` the one conversion."""
+    """Whether each value of `a` is a value of `b`. The one conversion is `int <: float`."""
     return _is_subtype(a, b, {})
 
 
@@ -85,7 +84,7 @@ def text_fits(value: str, type: StrType) -> bool:
     """Whether a string meets the length and pattern of a `str(…)`."""
     if not _within(len(value), len(value), type.min_len, type.max_len):
         return False
-    return type.pattern is None or re.fullmatch(type.pattern, value) is not None
+    return type.pattern is None or whole_pattern(type.pattern).matches(value)
 
 
 def required(type: Type) -> Type:
@@ -94,14 +93,14 @@ def required(type: Type) -> Type:
 
 
 def optional(type: Type) -> Type:
-    """`T?`, never twice."""
+    """`T?`, which never nests."""
     if isinstance(type, OptionalType | NoneType | ErrorType | JsonType):
         return type
     return NONE if isinstance(type, NeverType) else OptionalType(type)
 
 
 def join(a: Type, b: Type) -> Type | None:
-    """The least type that holds both, or None when there is none worth a name."""
+    """The least common supertype of both, or None if there is no useful one."""
     if isinstance(a, ErrorType) or isinstance(b, ErrorType):
         return a if isinstance(a, ErrorType) else b
     if is_subtype(a, b):
@@ -141,7 +140,7 @@ def _join_plain(a: Type, b: Type) -> Type | None:
 
 
 def forget(type: Type) -> Type:
-    """The type without refinements, down to the items of lists."""
+    """The type without refinements, also in its items."""
     match type:
         case StrType():
             return STR
@@ -161,7 +160,7 @@ def forget(type: Type) -> Type:
 
 
 def widen(type: Type) -> Type:
-    """The type that a changing value of this start has: no refinements, no literals."""
+    """The type of a variable that starts with such a value: no refinements, no literals."""
     match type:
         case LiteralType():
             return STR
@@ -173,7 +172,7 @@ def widen(type: Type) -> Type:
 
 
 def disjoint(a: Type, b: Type) -> bool:
-    """Whether no number or string can be of both types; other types are never called disjoint."""
+    """Whether no number or string has both types. Always False for other types."""
     match a, b:
         case IntType() | FloatType(), IntType() | FloatType():
             return _apart(a.high, b.low) or _apart(b.high, a.low)
@@ -189,7 +188,7 @@ def disjoint(a: Type, b: Type) -> bool:
 
 
 def comparable(a: Type, b: Type) -> bool:
-    """Whether `a == b` can be true: refinements forgotten, the two have values in common."""
+    """Whether `a == b` can be true: without refinements, the types have values in common."""
     if isinstance(a, NoneType) or isinstance(b, NoneType):
         return all(isinstance(t, NoneType | OptionalType | JsonType | ErrorType) for t in (a, b))
     a, b = required(a), required(b)
@@ -205,7 +204,7 @@ def comparable(a: Type, b: Type) -> bool:
 
 
 def has_equality(type: Type) -> bool:
-    """Whether equal values of the type can be expected to repeat, so that votes can be counted."""
+    """Whether equal values of the type can occur again, so that a vote can count them."""
     return not any(isinstance(part, JsonType | DictType) for part in parts(type))
 
 
@@ -220,7 +219,7 @@ def is_text(type: Type) -> bool:
 
 
 def show(type: Type) -> str:
-    """The type as a message names it: a constant as itself, a list literal by its length."""
+    """The type as shown in messages: a constant as its value, a list literal with its length."""
     match type:
         case IntType(low, high) | FloatType(low, high) if low is not None and low == high:
             return str(low)

@@ -1,45 +1,35 @@
-"""What a target model enforces while it decodes, and what is validated and repaired afterwards."""
+"""Which constraints a target model enforces while it decodes, and which are validated later."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lmc import types
 from lmc.check.program import CheckedProgram, Choice, ModuleDef
 from lmc.frozen import frozen
-from lmc.types import (
-    BoolType,
-    EnumType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    OptionalType,
-    RecordType,
-    StrType,
-    Type,
-)
+from lmc.types import Type
 
 
 @frozen
 class ResultConstraint:
-    """One thing that a module's result must meet; `path` is empty for the result as a whole."""
+    """A constraint on the result of a module. `path` is empty for the result as a whole."""
 
     module: str
     path: str
     what: str
-    decoded: bool  # enforced by constrained decoding; else validated, then repaired or retried
+    decoded: bool  # by constrained decoding; else validated, then repaired or retried
 
 
 def constraints(program: CheckedProgram, *, json_schema: bool) -> Iterator[ResultConstraint]:
     """All constraints on the results of a program's modules.
 
-    `json_schema` says whether the target constrains decoding by a schema. It is sent one where the
-    module is laid out as JSON; a `require:` is always checked afterwards.
+    `json_schema` says whether the target can constrain decoding by a JSON schema. It gets a schema
+    only for modules with the layout `json`. A `require:` is always checked afterwards.
     """
     for module in program.modules.values():
         votes = module.kind == "vote" and module.by != "model"
         if module.kind in ("search", "route") or votes:
-            continue  # no model call of its own
+            continue  # makes no model call itself
         decoded = json_schema and _layout(program, module) == "json"
         for path, what in _parts(module.signature.result, ""):
             yield ResultConstraint(module.name, path, what, decoded)
@@ -53,18 +43,24 @@ def _layout(program: CheckedProgram, module: ModuleDef) -> str:
 
 
 def _parts(type: Type, path: str) -> Iterator[tuple[str, str]]:
-    """Each part of a type that not every text is a value of."""
+    """The parts of a type that not every text fits."""
     match type:
-        case OptionalType(item):
+        case types.OptionalType(item):
             yield from _parts(item, path)
-        case ListType(item, low, high):
+        case types.ListType(item, low, high):
             if (low, high) != (None, None):
                 yield path, str(type)
             yield from _parts(item, f"{path}[]")
-        case RecordType(fields=fields):
+        case types.RecordType(fields=fields):
             for field in fields:
                 yield from _parts(field.type, f"{path}.{field.name}" if path else field.name)
-        case EnumType() | LiteralType() | BoolType() | IntType() | FloatType():
+        case (
+            types.EnumType()
+            | types.LiteralType()
+            | types.BoolType()
+            | types.IntType()
+            | types.FloatType()
+        ):
             yield path, str(type)
-        case StrType() if type != StrType():
+        case types.StrType() if type != types.StrType():
             yield path, str(type)

@@ -1,4 +1,4 @@
-"""Fields of records in prompt templates: what `x.field` is there, as far as types tell."""
+"""Checks record fields in prompt templates, such as `x.field`, if the type is known."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Locate = Callable[[str], Span]
 def check_fields(env: Env, tree: Any, types: Types, place: Locate) -> None:
     """Report fields that the records of a template's parameters do not have.
 
-    `types` are those of the parameters, `place` finds a field's name in the text. A name that the
-    template sets itself has no known type, but the variable of a loop over a list has.
+    `types` are the types of the parameters. `place` finds a field's name in the text. A name that
+    the template sets itself has no known type, except for the variable of a loop over a list.
     """
     from jinja2 import nodes as jinja
 
@@ -34,7 +34,7 @@ class _Fields:
         self.env, self.place = env, place
 
     def visit(self, node: Any, types: Types) -> None:
-        """Look at every expression within, each with the names that it sees."""
+        """Check every expression inside a node. `types` are the names in scope."""
         from jinja2 import nodes as jinja
 
         match node:
@@ -52,7 +52,7 @@ class _Fields:
                     self.visit(part, types)
 
     def type_of(self, node: Any, types: Types) -> Type:
-        """Infer a name, a field or an item; ERROR stands for what nothing is known of."""
+        """The type of a name, a field or an item. ERROR if it is unknown."""
         from jinja2 import nodes as jinja
 
         match node:

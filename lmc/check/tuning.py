@@ -1,4 +1,4 @@
-"""`tune`: the options an optimizer may choose from."""
+"""Checks `tune`: the options that an optimizer may choose from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tune(env: Env, expr: nodes.Tune, expected: Type | None) -> Type:
     if not env.tunable or env.kind == "constant":
         env.ctx.report(
             "misplaced-tune",
-            "`tune` stands where it would not be the program that is tuned",
+            "`tune` is not allowed here",
             expr.span,
             help="use it in settings, pipelines and loops",
         )
@@ -52,7 +52,7 @@ def option_exprs(expr: nodes.Tune) -> list[nodes.Expr]:
 def tune_values(
     env: Env, expr: nodes.Tune, value_of: Callable[[Env, nodes.Expr], Any] | None = None
 ) -> tuple[Any, ...] | None:
-    """The options as JSON values, ranges spelled out; None when one is wrong (reported)."""
+    """The options as JSON values, with ranges expanded. None if one is wrong (reported)."""
     values: list[Any] = []
     for option in expr.options:
         try:
@@ -74,7 +74,7 @@ def _range_values(env: Env, option: nodes.TuneRange) -> list[int]:
     low, high = (evaluate(env.ctx.program, end) for end in (option.low, option.high))
     if not (isinstance(low, int) and isinstance(high, int)) or low > high:
         env.ctx.report(
-            "empty-range", "a range of `tune` goes from an int up to a greater one", option.span
+            "empty-range", "a range of `tune` must go from an int up to a greater one", option.span
         )
         return [0]
     return list(range(low, min(high, low + MAX_OPTIONS) + 1))

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import FILE, count, error_count, format_option, print_diagnostics
+from lmc.cli.terminal import (
+    FILE,
+    count,
+    error_count,
+    format_option,
+    path_option,
+    print_diagnostics,
+    say,
+)
+from lmc.consent import Consent
 from lmc.diagnostics import Diagnostic, Format
 
 if TYPE_CHECKING:
@@ -19,14 +28,22 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--cost", is_flag=True, help="Also print the worst-case number of model calls.")
 @click.option("--target", metavar="MODEL", help="Also say which types MODEL enforces itself.")
+@path_option
 @format_option
-def command(files: tuple[Path, ...], cost: bool, target: str | None, style: Format) -> int:
+def command(
+    files: tuple[Path, ...],
+    cost: bool,
+    target: str | None,
+    paths: tuple[str, ...],
+    style: Format,
+) -> int:
     """Check FILES: syntax, names, types, settings, templates, data leaks."""
     from lmc.check import check_program, open_source
 
     found: list[Diagnostic] = []
+    consent = Consent(paths=tuple(Path(path) for path in paths))
     for file in files:
-        program, diagnostics = check_program(open_source(file))
+        program, diagnostics = check_program(open_source(file), consent=consent)
         found += diagnostics
         if program is not None and cost:
             _print_cost(program)
@@ -42,9 +59,7 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
     errors = error_count(found)
     warnings = len(found) - errors
     parts = [count(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
-    click.echo(
-        f"{count(files, 'file')} checked: {', '.join(parts) or 'no errors'}", err=bool(errors)
-    )
+    say(f"{count(files, 'file')} checked: {', '.join(parts) or 'no errors'}", err=bool(errors))
 
 
 def _print_cost(program: CheckedProgram) -> None:
@@ -58,17 +73,15 @@ def _print_cost(program: CheckedProgram) -> None:
     graph = run_passes(lower(program))
     for name, found in costs(graph, graph.exports).items():
         tuned = "" if found.baseline == found.calls else f" (untuned {_number(found.baseline)})"
-        click.echo(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
+        say(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
     for share in prefix_shares(Program(graph)):
-        click.echo(
+        say(
             f"{share.module}: a prompt of about {share.tokens} tokens; the first"
             f" {100 * share.share:.0f} % are the same in every call"
         )
     repair = graph.default.get("repair", 1)
     if repair:
-        click.echo(
-            f"Each call may be repaired {count(repair, 'time')} when its answer cannot be read."
-        )
+        say(f"Each call may be repaired {count(repair, 'time')} when its answer cannot be read.")
 
 
 def _print_target(program: CheckedProgram, target: str) -> None:
@@ -81,7 +94,7 @@ def _print_target(program: CheckedProgram, target: str) -> None:
     able = provider_of(name).capabilities.json_schema
     for found in constraints(program, json_schema=able):
         how = "enforced while decoding" if found.decoded else "validated, then repaired"
-        click.echo(f"{found.module}{found.path and '.' + found.path}: {found.what}: {how}")
+        say(f"{found.module}{found.path and '.' + found.path}: {found.what}: {how}")
 
 
 def _number(calls: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget
-from lmc.cli.terminal import FILE, cache_option, console, model_option
+from lmc.cli.terminal import FILE, cache_option, consent_options, console, model_option, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,6 +30,7 @@ WAYS = ("bootstrap", "lora", "bootstrap >> lora", "lora >> distill")
 @data_options
 @model_option
 @cache_option
+@consent_options
 def command(
     programs: tuple[Path, ...],
     optimizers: tuple[str, ...],
@@ -53,7 +54,7 @@ def command(
             )
     if as_json:
         figures = {name: [_figures(way, ways) for way in ways] for name, ways in found.items()}
-        click.echo(json.dumps(figures, indent=2, ensure_ascii=False))
+        say(json.dumps(figures, indent=2, ensure_ascii=False))
     else:
         screen.print(_table(found))
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget
-from lmc.cli.terminal import FILE, cache_option, console, count, model_option, program_argument
+from lmc.cli.terminal import (
+    FILE,
+    cache_option,
+    consent_options,
+    console,
+    count,
+    model_option,
+    program_argument,
+    retries,
+)
 
 if TYPE_CHECKING:
     from lmc.optimizers.compilation.result import CompileResult
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
 @model_option
 @cache_option
+@consent_options
 def command(
     program: Path,
     out: Path | None,
@@ -85,7 +95,8 @@ def print_result(result: CompileResult) -> None:
     cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
     money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""
     screen.print(
-        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money},"
+        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money}"
+        f"{retries(used.retries)},"
         f" {used.elapsed_s:.0f} s"
     )
     screen.print(f"wrote {result.path}; the run is kept in {result.run_dir}")

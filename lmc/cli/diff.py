@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.terminal import FILE, cache_option, model_option
+from lmc.cli.terminal import FILE, cache_option, consent_options, model_option, paint, say
+from lmc.diagnostics import LmcError
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
 @model_option
 @cache_option
+@consent_options
 def command(
     first: Path,
     second: Path,
@@ -40,18 +42,29 @@ def command(
     lines = list(differences(*pair))
     for line in lines:
         colour = {"+": "green", "-": "red"}.get(line[:1])
-        click.secho(line, fg=colour)
+        say(paint(line, colour) if colour else line)
     if not lines:
-        click.echo("no difference in sources, instructions, demonstrations, weights and choices")
+        say("no difference in sources, instructions, demonstrations, weights and choices")
     if data is not None:
-        chosen = metric or pair[0].manifest.metric or "accuracy"
-        click.echo(measured(first, second, data, chosen, limit, options))
+        chosen = metric or _metric_of(pair[0])
+        say(measured(first, second, data, chosen, limit, options))
+
+
+def _metric_of(artifact: Artifact) -> str:
+    """The metric that an artifact names; Python that it names is only run at the user's word."""
+    named = artifact.manifest.metric or "accuracy"
+    if ":" in named:
+        message = f"the artifact names a Python function as its metric: `{named}`"
+        help = f"where you trust it: --metric {named}"
+        raise LmcError.of("tool-not-allowed", message, help=help)
+    return named
 
 
 def differences(first: Artifact, second: Artifact) -> Iterator[str]:
     """Lines that say what one has and the other has not, as in a diff."""
     for name in sorted({*first.sources, *second.sources}):
         yield from _text_diff(name, first.sources.get(name, ""), second.sources.get(name, ""))
+    yield from _reached_diff(first, second)
     one, other = first.parameters, second.parameters
     for name in sorted({*one.modules, *other.modules}):
         yield from _module_diff(name, one.modules.get(name), other.modules.get(name))
@@ -61,6 +74,22 @@ def differences(first: Artifact, second: Artifact) -> Iterator[str]:
             if before.get(key) != after.get(key):
                 yield f"- {key} = {before.get(key, 'as written')}"
                 yield f"+ {key} = {after.get(key, 'as written')}"
+
+
+def _reached_diff(first: Artifact, second: Artifact) -> Iterator[str]:
+    """What the graphs reach, and where a graph is not what its sources say."""
+    from lmc.program.reached import reached
+    from lmc.program.sources import strangeness
+
+    before, after = (
+        "\n".join(map(str, reached(held.graph, held.parameters))) for held in (first, second)
+    )
+    yield from _text_diff("what it can reach", before, after)
+    if first.sources == second.sources and first.graph != second.graph:
+        yield "the graphs differ, though the sources do not"
+    for name, held in (("the first", first), ("the second", second)):
+        if strange := strangeness(held):
+            yield f"warning: {name}: {strange}"
 
 
 def _module_diff(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,13 @@ from lmc.cli.data_options import data_options, parse_budget, rows_path
 from lmc.cli.terminal import (
     FILE,
     cache_option,
+    consent_options,
     console,
     count,
     model_option,
     program_argument,
+    retries,
+    say,
     speculate_option,
 )
 
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 @model_option
 @cache_option
 @speculate_option
+@consent_options
 def command(
     program: Path,
     budget: str | None,
@@ -48,17 +53,32 @@ def command(
     model: str | None,
     cache: bool,
     speculate: int,
+    base_url: str | None,
+    record: Path | None,
+    tools: list[str] | bool | None,
+    hosts: tuple[str, ...],
+    paths: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
 
-    Every row's result goes into PROGRAM.results.jsonl.
+    Every row's result goes into PROGRAM.results.jsonl. Fails where no row got a score.
     """
     from lmc.program.measuring import evaluate_into
     from lmc.program.options import EvaluateOptions
     from lmc.program.program import load
 
-    opened = load(program, model=model, cache=cache, speculate=speculate)
+    opened = load(
+        program,
+        model=model,
+        cache=cache,
+        speculate=speculate,
+        base_url=base_url,
+        record=record,
+        tools=tools,
+        hosts=hosts,
+        paths=paths,
+    )
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])
         target = out or rows_path(program)
@@ -66,9 +86,11 @@ def command(
         found = evaluate_into(target, loaded, view.start, asked)
         view.compare(target)
     if as_json:
-        click.echo(json.dumps(figures(found), indent=2))
+        say(json.dumps(figures(found), indent=2))
     else:
         _print(found, view, target)
+    if not found.values:
+        sys.exit(1)  # nothing was measured
 
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:
@@ -134,6 +156,7 @@ def figures(found: Figures) -> dict[str, Any]:
         "tokens": found.usage.tokens,
         "cost_usd": found.usage.cost_usd,
         "seconds": found.usage.seconds,
+        "retries": found.usage.retries,
     }
 
 
@@ -154,6 +177,7 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
     used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
+    used += retries(usage.retries)
     table.add_row("used", used)
     screen.print(table)
     for row in found.first_failures:

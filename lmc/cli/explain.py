@@ -7,7 +7,8 @@ from importlib import resources
 
 import click
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.cli.terminal import say
+from lmc.diagnostics import LmcError, suggestion
 
 PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli")
 
@@ -33,15 +34,9 @@ def command(slug: str | None) -> None:
     texts = explanations()
     if slug is None:
         for name, text in sorted(texts.items()):
-            click.echo(f"{name:32} {text.splitlines()[0] if text else ''}")
+            say(f"{name:32} {text.splitlines()[0] if text else ''}")
         return
     if slug not in texts:
-        near = did_you_mean(slug, texts)
-        raise LmcError(
-            error(
-                "unknown-slug",
-                f"no diagnostic is called `{slug}`",
-                help=near and f"did you mean `{near}`?",
-            )
-        )
-    click.echo(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")
+        message = f"no diagnostic is called `{slug}`"
+        raise LmcError.of("unknown-slug", message, help=suggestion(slug, texts))
+    say(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")

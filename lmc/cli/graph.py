@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import FILE, program_argument
+from lmc.cli.terminal import FILE, program_argument, say
 
 if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph
@@ -28,13 +28,24 @@ FORMATS = ("text", "json", "mermaid", "dot", "svg")
     help="Before and after each of the compiler's passes; or before all of them.",
 )  # fmt: skip
 @click.option("--explain", is_flag=True, help="Say what each pass changed, and what it saves.")
+@click.option(
+    "--verify", is_flag=True,
+    help="Check the graph against its specification, before and after each pass.",
+)  # fmt: skip
 def command(
-    program: Path, style: str | None, out: Path | None, passes: bool | None, explain: bool
+    program: Path,
+    style: str | None,
+    out: Path | None,
+    passes: bool | None,
+    explain: bool,
+    verify: bool,
 ) -> None:
     """Show the execution graph of PROGRAM, after the compiler's passes."""
     from lmc.program.program import lower_file
 
-    if passes or explain:
+    if verify:
+        text = _verified(lower_file(program, passes=False))
+    elif passes or explain:
         if program.suffix == ".lmpc":
             raise click.UsageError("an artifact holds the graph after the passes only")
         first = lower_file(program, passes=False)
@@ -43,7 +54,7 @@ def command(
         graph = lower_file(program, passes=passes is None)
         text = render_graph(graph, style or _style_of(out))
     if out is None:
-        click.echo(text)
+        say(text, raw=True)
     else:
         from lmc.files import write_atomically
 
@@ -84,6 +95,26 @@ def _each_pass(graph: ProgramGraph, style: str) -> str:
     if unchanged:
         parts.append(f"# nothing to do for: {', '.join(unchanged)}")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts).rstrip("\n")
+
+
+def _verified(graph: ProgramGraph) -> str:
+    """That the graph keeps its specification at each stage. Raises: LmcError[broken-graph]."""
+    from lmc.diagnostics import LmcError, error
+    from lmc.ir.verify import GraphFault, verify
+    from lmc.passes.context import PassContext
+    from lmc.passes.pipeline import steps
+
+    try:
+        verify(graph, "before the passes")
+        names = []
+        for name, after in steps(graph, PassContext()):
+            verify(after, f"after {name}")
+            names.append(name)
+    except GraphFault as fault:
+        message = f"the graph breaks its specification {fault}"
+        help = "this is a fault of lmc: please report it with the program"
+        raise LmcError(error("broken-graph", message, help=help)) from None
+    return f"the graph keeps its specification before the passes and after {', '.join(names)}"
 
 
 def _explained(graph: ProgramGraph) -> str:

@@ -12,6 +12,7 @@ import click
 
 from lmc.diagnostics import did_you_mean
 from lmc.ir.graph import Graph, Port
+from lmc.regular import read_text
 from lmc.types import StrType
 
 
@@ -44,7 +45,7 @@ def _read_json(given: str) -> dict[str, Any]:
         text = sys.stdin.read()
     elif given.startswith("@"):
         try:
-            text = Path(given[1:]).read_text("utf-8")
+            text = read_text(Path(given[1:]))
         except OSError as problem:
             raise click.UsageError(
                 f"--input: cannot read {given[1:]}: {problem.strerror}"

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from lmc.cli.terminal import retries
 from lmc.optimizers import events
 
 
@@ -107,9 +108,8 @@ class CompileView:
     def _count(self, totals: events.Totals) -> None:
         cached = f" ({totals.cached_calls:,} cached)" if totals.cached_calls else ""
         money = f", ${totals.cost_usd:.4f}" if totals.cost_usd else ""
-        self.used = Text(
-            f"  {totals.calls:,} calls{cached}, {totals.tokens:,} tokens{money}", "dim"
-        )
+        used = f"  {totals.calls:,} calls{cached}, {totals.tokens:,} tokens{money}"
+        self.used = Text(used + retries(totals.retries), "dim")
 
     def _picture(self) -> Group:
         return Group(self.progress, self.leader, self.used)

@@ -7,6 +7,7 @@ Exit codes: 0 fine, 1 diagnostics or failed rows and tests, 2 usage, 3 a fault i
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -71,6 +72,13 @@ def cli() -> None:
     """Write language-model programs, check them, run them, improve them against a metric."""
 
 
+def _tell(text: str, *, nl: bool = True) -> None:
+    """Print on standard error; what that takes is loaded with the first word."""
+    from lmc.cli import terminal
+
+    terminal.say(text, err=True, nl=nl)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     try:
@@ -78,7 +86,9 @@ def main(argv: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as usage:
-        usage.show()
+        told = io.StringIO()
+        usage.show(told)  # names parameters of programs
+        _tell(told.getvalue(), nl=False)
         sys.exit(2)
     except LmcError as failure:
         from lmc.cli.terminal import print_diagnostics
@@ -86,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
         print_diagnostics(failure.diagnostics)
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped", err=True)
+        _tell("stopped")
         sys.exit(130)
     except BrokenPipeError:  # `lmc graph … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as fault:
         if os.environ.get("LMC_DEBUG"):
             raise
-        click.echo(f"lmc: a fault in lmc itself: {type(fault).__name__}: {fault}", err=True)
-        click.echo("  run again with LMC_DEBUG=1 for the details to report", err=True)
+        _tell(f"lmc: a fault in lmc itself: {type(fault).__name__}: {fault}")
+        _tell("  run again with LMC_DEBUG=1 for the details to report")
         sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)

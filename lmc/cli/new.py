@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.cli.terminal import FILE, say
+from lmc.diagnostics import LmcError, suggestion
 
 
 @click.command("new")
@@ -21,25 +21,21 @@ def command(folder: Path, name: str | None) -> None:
     """
     program = None if name is None else _library_program(name)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise LmcError(
-            error(
-                "folder-not-empty", f"`{folder}` exists and is not empty", help="name a new folder"
-            )
+        raise LmcError.of(
+            "folder-not-empty", f"`{folder}` exists and is not empty", help="name a new folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
     if program is not None:
         (folder / "main.lmp").write_text(program, "utf-8")
-        click.echo(f"wrote {folder / 'main.lmp'}")
-        click.echo(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc check --cost main.lmp")
+        say(f"wrote {folder / 'main.lmp'}")
+        say(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc check --cost main.lmp")
         return
     for file in sorted(
         resources.files("lmc.cli").joinpath("scaffold").iterdir(), key=lambda f: f.name
     ):
         (folder / file.name).write_bytes(file.read_bytes())
-        click.echo(f"wrote {folder / file.name}")
-    click.echo(
-        f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc eval main.lmp\n  lmc compile main.lmp"
-    )
+        say(f"wrote {folder / file.name}")
+    say(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc eval main.lmp\n  lmc compile main.lmp")
 
 
 def _library_program(name: str) -> str:
@@ -48,7 +44,6 @@ def _library_program(name: str) -> str:
 
     names = [full.removeprefix("lmc/") for full in standard_names()]
     if name not in names:
-        near = did_you_mean(name, names)
-        help = f"did you mean `{near}`?" if near else f"it has {', '.join(names)}"
-        raise LmcError(error("unknown-program", f"the library has no program `{name}`", help=help))
+        help = suggestion(name, names, f"it has {', '.join(names)}")
+        raise LmcError.of("unknown-program", f"the library has no program `{name}`", help=help)
     return resources.files("lmc.programs").joinpath(f"{name}.lmp").read_text("utf-8")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.check.optimizers import SIGNATURES, Option, literal
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.cli.terminal import paint, say
+from lmc.diagnostics import LmcError, suggestion
 
 if TYPE_CHECKING:
     from lmc.optimizers.base import Optimizer
@@ -33,11 +34,11 @@ def command(name: str | None, as_json: bool) -> None:
     shown = OPTIMIZERS if name is None else (_named(name),)
     if as_json:
         found = [_as_json(optimizer) for optimizer in shown]
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        say(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for number, optimizer in enumerate(shown):
         if number:
-            click.echo()
+            say()
         _print(optimizer)
 
 
@@ -45,9 +46,8 @@ def _named(name: str) -> Optimizer:
     from lmc.optimizers.compilation.catalog import BY_NAME
 
     if name not in BY_NAME:
-        near = did_you_mean(name, BY_NAME)
-        help = f"did you mean `{near}`?" if near else f"there is {', '.join(BY_NAME)}"
-        raise LmcError(error("unknown-optimizer", f"no optimizer `{name}` is known", help=help))
+        help = suggestion(name, BY_NAME, f"there is {', '.join(BY_NAME)}")
+        raise LmcError.of("unknown-optimizer", f"no optimizer `{name}` is known", help=help)
     return BY_NAME[name]
 
 
@@ -70,17 +70,17 @@ def _print(optimizer: Optimizer) -> None:
     signature, width = optimizer.signature, min(shutil.get_terminal_size().columns, _WIDEST)
     inside = " " * (len(signature.name) + 1)  # under what stands in the brackets
     call = textwrap.fill(signature.call, width, subsequent_indent=inside, break_on_hyphens=False)
-    click.echo(click.style(signature.name, bold=True) + call.removeprefix(signature.name))
-    click.echo(_wrapped(optimizer.summary, "  ", width))
+    say(paint(signature.name, "bold") + call.removeprefix(signature.name))
+    say(_wrapped(optimizer.summary, "  ", width))
     if signature.aliases:
-        click.echo(f"  Also called {', '.join(signature.aliases)}.")
-    click.echo()
+        say(f"  Also called {', '.join(signature.aliases)}.")
+    say()
     for name, option in signature.options.items():
         columns = zip((name, str(option.type), _default(option)), _column_widths())
         head = "".join(f"{text:{wide}}  " for text, wide in columns)
-        click.echo(_wrapped(option.about, f"  {head}", width))
-    click.echo()
-    click.echo(_wrapped(optimizer.paper, "  ", width))
+        say(_wrapped(option.about, f"  {head}", width))
+    say()
+    say(_wrapped(optimizer.paper, "  ", width))
 
 
 def _wrapped(text: str, head: str, width: int) -> str:

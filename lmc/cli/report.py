@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.runs import find_run
-from lmc.cli.terminal import FILE
+from lmc.cli.terminal import FILE, say
 from lmc.frozen import frozen
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def command(run: Path, out: Path | None) -> None:
     folder = find_run(run)
     out = out or folder.report
     write_atomically(out, page(folder).encode())
-    click.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def page(folder: RunFolder) -> str:

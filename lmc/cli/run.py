@@ -11,9 +11,12 @@ import click
 from lmc.cli.inputs import read_inputs
 from lmc.cli.terminal import (
     cache_option,
+    consent_options,
     count,
     model_option,
+    paint,
     program_argument,
+    say,
     speculate_option,
 )
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 @model_option
 @cache_option
 @speculate_option
+@consent_options
 def command(
     program: Path,
     values: tuple[str, ...],
@@ -45,6 +49,7 @@ def command(
     model: str | None,
     cache: bool,
     speculate: int,
+    **allowed: Any,
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
     from lmc.program.program import load
@@ -52,7 +57,7 @@ def command(
     from lmc.tasks.loop import run_sync
     from lmc.types import StrType
 
-    loaded = load(program, model=model, cache=cache, speculate=speculate)
+    loaded = load(program, model=model, cache=cache, speculate=speculate, **allowed)
     callee = loaded.target(target)
     inputs = read_inputs(callee.graph, given, values)
     if prompt_only:
@@ -70,15 +75,15 @@ def command(
     finally:
         if trace:
             _print_trace(calls)
-    click.echo(result if isinstance(result, str) and not as_json else _json(result))
+    say(result if isinstance(result, str) and not as_json else _json(result), raw=True)
 
 
 async def _print_pieces(callee: Callee, inputs: dict[str, Any]) -> None:
     try:
         async for piece in callee.stream(**inputs):
-            click.echo(piece, nl=False)
+            say(piece, nl=False, raw=True)
     finally:
-        click.echo()
+        say()
 
 
 def _json(value: Any) -> str:
@@ -87,15 +92,15 @@ def _json(value: Any) -> str:
 
 def _print_messages(messages: list[dict[str, str]]) -> None:
     for message in messages:
-        click.echo(click.style(f"--- {message['role']}", bold=True))
-        click.echo(message["content"])
+        say(paint(f"--- {message['role']}", "bold"))
+        say(message["content"])
 
 
 def _print_trace(trace: Any) -> None:
     for call in trace.calls:
         tokens = count(call.usage.prompt_tokens + call.usage.completion_tokens, "token")
         head = f"{call.module} ({call.role}, sample {call.sample}, {tokens})"
-        click.echo(click.style(head, bold=True), err=True)
+        say(paint(head, "bold"), err=True)
         for text in call.raw if call.error else ():
-            click.echo(f"  {text}", err=True)
-        click.echo(f"  {call.error or _json(call.outputs)}", err=True)
+            say(f"  {text}", err=True)
+        say(f"  {call.error or _json(call.outputs)}", err=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.terminal import FILE, console
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.cli.terminal import FILE, console, say
+from lmc.diagnostics import LmcError, suggestion
 
 if TYPE_CHECKING:
     from lmc.optimizers.compilation.run_folder import RunFolder
@@ -33,10 +33,10 @@ def list_runs(*, as_json: bool = False) -> None:
 
     found = [_summary(folder) for folder in kept_runs()]
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        say(json.dumps(found, indent=2, ensure_ascii=False))
         return
     if not found:
-        click.echo("no runs are kept here; `lmc compile` makes one")
+        say("no runs are kept here; `lmc compile` makes one")
         return
     from rich.table import Table
 
@@ -70,7 +70,7 @@ def resume(ctx: click.Context, run: Path) -> None:
     if not call:
         message = f"{folder.path} does not say how it was begun"
         help = "it was begun from Python, or with values that cannot be written down"
-        raise LmcError(error("no-run", message, help=f"{help}; make the same call again"))
+        raise LmcError.of("no-run", message, help=f"{help}; make the same call again")
     improve_and_print(call.pop("program"), **call, run_dir=folder.path)
 
 
@@ -81,7 +81,7 @@ def delete(runs: tuple[Path, ...]) -> None:
     for run in runs:
         folder = find_run(run)
         folder.delete()
-        click.echo(f"deleted {folder.path}")
+        say(f"deleted {folder.path}")
 
 
 def find_run(run: Path) -> RunFolder:
@@ -96,10 +96,9 @@ def find_run(run: Path) -> RunFolder:
         return kept[fitting[0]]
     if fitting:
         message = f"`{run}` is the beginning of {len(fitting)} runs: {', '.join(fitting)}"
-        raise LmcError(error("no-run", message, help="write more of the name"))
-    near = did_you_mean(str(run), kept)
-    help = f"did you mean `{near}`?" if near else "`lmc runs` lists them"
-    raise LmcError(error("no-run", f"there is no run `{run}`", help=help))
+        raise LmcError.of("no-run", message, help="write more of the name")
+    help = suggestion(str(run), kept, "`lmc runs` lists them")
+    raise LmcError.of("no-run", f"there is no run `{run}`", help=help)
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:

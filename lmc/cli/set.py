@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.cli.terminal import FILE, say
+from lmc.diagnostics import LmcError, suggestion
 
 
 @click.command("set")
@@ -34,7 +34,7 @@ def command(
 
     The figures that the artifact shows are then no longer its own, and are dropped.
     """
-    from lmc.models.adapters import adapter_store
+    from lmc.models.adapter_files import taken_in
     from lmc.program.artifact import Artifact
     from lmc.runtime.parameters import ModuleParameters
 
@@ -42,13 +42,12 @@ def command(
         raise click.UsageError("say what to set: --adapter, --model or --drop-demos")
     held = Artifact.read(artifact)
     if module not in held.modules:
-        near = did_you_mean(module, held.modules)
-        help = f"did you mean `{near}`?" if near else f"it has {', '.join(held.modules)}"
-        raise LmcError(error("unknown-target", f"no module of {artifact} is `{module}`", help=help))
+        help = suggestion(module, held.modules, f"it has {', '.join(held.modules)}")
+        raise LmcError.of("unknown-target", f"no module of {artifact} is `{module}`", help=help)
     own = held.parameters.modules.get(module, ModuleParameters())
     if adapter is not None:
         folder = Path(adapter)
-        own = replace(own, adapter=adapter_store().add(folder).id if folder.is_dir() else adapter)
+        own = replace(own, adapter=taken_in(folder).id if folder.is_dir() else adapter)
     if model is not None:
         own = replace(own, model=model)
     if not keep_demos:
@@ -56,4 +55,4 @@ def command(
     manifest = held.manifest.model_copy(update={"dev": None, "test": None, "improved": True})
     changed = replace(held, parameters=held.parameters.with_module(module, own), manifest=manifest)
     changed.write(out or artifact)
-    click.echo(f"wrote {out or artifact}; measure it with `lmc eval`")
+    say(f"wrote {out or artifact}; measure it with `lmc eval`")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE, program_argument
+from lmc.cli.terminal import FILE, program_argument, say
 
 
 @click.command("stubs")
@@ -20,4 +20,4 @@ def command(program: Path, out: Path | None) -> None:
 
     target = out or program.with_suffix(".pyi")
     write_atomically(target, stub_text(lower_file(program), program.name, target.stem).encode())
-    click.echo(f"wrote {target}")
+    say(f"wrote {target}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lmc.cli.terminal import FILE, console, count
+from lmc.cli.terminal import FILE, console, count, paint, say
 
 if TYPE_CHECKING:
     from lmc.runtime.traces import CallTrace
@@ -65,10 +65,10 @@ def list_jobs(store: str | None, as_json: bool) -> None:
     with closing(TraceStore(store)) as opened:
         jobs = opened.jobs()
     if as_json:
-        click.echo(json.dumps([asdict(job) for job in jobs], indent=2, ensure_ascii=False))
+        say(json.dumps([asdict(job) for job in jobs], indent=2, ensure_ascii=False))
         return
     if not jobs:
-        click.echo("no traces yet: `lmc compile` writes them")
+        say("no traces yet: `lmc compile` writes them")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", no_wrap=True)
@@ -93,7 +93,7 @@ def show(module: str | None, **where: Any) -> None:
         found += 1
         _print_run(run, module)
     if not found:
-        click.echo("no run is like that")
+        say("no run is like that")
 
 
 @command.command()
@@ -120,10 +120,10 @@ def export(
     lines = _lines(runs, module, form, select, 1.0 if at_least is None else at_least)
     text = [json.dumps(line, ensure_ascii=False) + "\n" for line in lines]
     if out is None or str(out) == "-":
-        click.echo("".join(text), nl=False)
+        say("".join(text), nl=False, raw=True)
     else:
         write_atomically(out, "".join(text).encode())
-        click.echo(f"wrote {count(len(text), 'line')} from {count(len(runs), 'run')} to {out}")
+        say(f"wrote {count(len(text), 'line')} from {count(len(runs), 'run')} to {out}")
 
 
 @command.command()
@@ -135,7 +135,7 @@ def remove(job: str, store: str | None) -> None:
     from lmc.traces.store import TraceStore
 
     with closing(TraceStore(store)) as opened:
-        click.echo(f"{count(forget(opened, job), 'run')} removed")
+        say(f"{count(forget(opened, job), 'run')} removed")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -176,31 +176,29 @@ def _lines(
 def _print_run(run: Run, module: str | None) -> None:
     score = "failed" if run.failed else "no score" if run.score is None else f"{run.score:g}"
     colour = "green" if run.score == 1 else "yellow" if run.score else "red"
-    click.echo(click.style(f"row {run.row}", bold=True), nl=False)
+    say(paint(f"row {run.row}", "bold"), nl=False)
     sample = f", sample {run.sample}" if run.sample else ""
-    click.echo(f"  {run.target}, {run.stage}{sample}  " + click.style(score, fg=colour))
-    click.echo(f"  result  {_short(run.pred)}")
+    say(f"  {run.target}, {run.stage}{sample}  " + paint(score, colour))
+    say(f"  result  {_short(run.pred)}")
     if run.feedback or run.error:
-        click.echo(f"  said    {_short(run.error or run.feedback)}")
+        say(f"  said    {_short(run.error or run.feedback)}")
     for call in run.trace.calls:
         if module in (None, call.module):
             _print_call(call)
-    click.echo()
+    say()
 
 
 def _print_call(call: CallTrace) -> None:
     depth = "  " * len(call.place)
     weights = f" + {call.adapter}" if call.adapter else ""
     tokens = count(call.usage.tokens, "token")
-    click.echo(
-        f"{depth}{click.style(call.module, fg='cyan')} {call.id}  {call.model}{weights}, {tokens}"
-    )
+    say(f"{depth}{paint(call.module, 'cyan')} {call.id}  {call.model}{weights}, {tokens}")
     for field, value in call.inputs.items():
-        click.echo(f"{depth}  {field} = {_short(value)}")
+        say(f"{depth}  {field} = {_short(value)}")
     for field, value in (call.outputs or {}).items():
-        click.echo(f"{depth}  -> {field} = {_short(value)}")
+        say(f"{depth}  -> {field} = {_short(value)}")
     if call.error:
-        click.echo(click.style(f"{depth}  {call.error}", fg="red"))
+        say(paint(f"{depth}  {call.error}", "red"))
 
 
 def _short(value: Any) -> str:

@@ -14,6 +14,9 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
 from lmc.ir.reach import in_order_of_calls
 from lmc.types import ListType
 
+MOST_CHARS = 10_000  # of a formula
+MOST_CALLS = 10**150  # such a number times another one is still a float
+
 
 @frozen
 class Cost:
@@ -45,7 +48,6 @@ class _Term:
         return f"({self.formula})" if self.binding == "sum" else self.formula
 
 
-MOST_CHARS = 2000  # of a formula; a longer one is summed up by module
 _NOTHING = _Term("0", 0, {})
 
 
@@ -170,28 +172,32 @@ def _sum(terms: list[_Term]) -> _Term:
     modules: Counter[str] = Counter()
     for term in terms:
         modules.update(term.modules)
-    formula = _shortened(" + ".join(t.formula for t in terms), modules)
-    return _Term(formula, sum(t.calls for t in terms), modules, "sum")
-
-
-def _shortened(formula: str, modules: Mapping[str, float]) -> str:
-    """A formula, or where it is too long to be read the sum of what it comes to by module."""
-    if len(formula) <= MOST_CHARS:
-        return formula
-    return " + ".join(_by_module(*pair) for pair in modules.items())
-
-
-def _by_module(module: str, calls: float) -> str:
-    return module if calls == 1 else f"{calls if calls < math.inf else 'len(…)'} × {module}"
+    calls = _finite(sum(t.calls for t in terms))
+    return _term(" + ".join(t.formula for t in terms), calls, modules, "sum")
 
 
 def _times(factor: tuple[str, float], term: _Term) -> _Term:
     words, number = factor
     if not term.calls or not number:
         return _NOTHING
-    modules = {name: number * count for name, count in term.modules.items()}
+    modules = {name: _finite(number * count) for name, count in term.modules.items()}
     formula = term.factor() if words == "1" else f"{words} × {term.factor()}"
-    return _Term(formula, number * term.calls, modules, term.binding if words == "1" else "product")
+    calls = _finite(number * term.calls)
+    return _term(formula, calls, modules, term.binding if words == "1" else "product")
+
+
+def _term(
+    formula: str, calls: float, modules: Counter[str] | dict[str, float], binding: str
+) -> _Term:
+    """A term whose formula can be shown: where calls nest it can double at each level."""
+    if len(formula) <= MOST_CHARS:
+        return _Term(formula, calls, modules, binding)
+    return _Term(f"{calls:g}", calls, modules)
+
+
+def _finite(calls: float) -> float:
+    """A number of calls; one that no float can hold is as good as infinite."""
+    return calls if calls <= MOST_CALLS else math.inf
 
 
 def _dearest(*terms: _Term) -> _Term:
@@ -199,8 +205,8 @@ def _dearest(*terms: _Term) -> _Term:
     others = [t for t in terms if t.calls and t is not best]
     if not others:
         return best
-    formula = _shortened(f"max({best.formula}, {others[0].formula})", best.modules)
-    return _Term(formula, best.calls, best.modules)
+    formula = f"max({best.formula}, {others[0].formula})"
+    return _term(formula, best.calls, best.modules, "product")
 
 
 def _dearest_of(terms: list[_Term]) -> _Term:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import ProgramGraph
 from lmc.ir.palette import CLUSTERS, COLOURS
 from lmc.ir.view import Box, Cluster, view
@@ -43,8 +43,8 @@ def to_svg(program: ProgramGraph, name: str | None = None) -> str:
     found = shutil.which("dot")
     if found is None:
         help = "install Graphviz, or use --format mermaid"
-        raise LmcError(
-            error("missing-program", "an SVG needs the program `dot` of Graphviz", help=help)
+        raise LmcError.of(
+            "missing-program", "an SVG needs the program `dot` of Graphviz", help=help
         )
     done = subprocess.run(  # noqa: S603 - a fixed program, its input is text that lmc made
         [found, "-Tsvg"],
@@ -54,7 +54,7 @@ def to_svg(program: ProgramGraph, name: str | None = None) -> str:
         timeout=TIMEOUT_S,
     )
     if done.returncode:
-        raise LmcError(error("missing-program", f"`dot` failed: {done.stderr.strip()[:300]}"))
+        raise LmcError.of("missing-program", f"`dot` failed: {done.stderr.strip()[:300]}")
     return done.stdout
 
 

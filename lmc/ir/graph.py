@@ -4,36 +4,9 @@ A program is a set of graphs, one for each declaration that can be called; a `ca
 another graph. Within a graph every value is bound once, and each node follows its inputs. Values at
 run time are plain JSON values (a record is a dict, an enum variant its name).
 
-Node ops, their inputs, attributes and bodies:
-
-    op       inputs              attrs                                  bodies
-    input    -                   name                                   -
-    const    -                   value                                  -
-    choice   -                   choice (Choice)                        -
-    op       operands            fn (of FUNCTIONS), name? names? by?    -
-    model    module's inputs     slots (Slots), role, names, steady?    require?, check?
-    call     arguments           target                                 -
-    tool     arguments           target (tool name)                     -
-    map      iterable(s), free   count, free (names), in_flight?        item, filter?
-    loop     start, free         name, bound (int | Choice), free       body, until?
-    cond     condition, free     free                                   then, otherwise
-    refine   inputs              rounds (int | Choice), names,          draft, check, until?,
-                                 stop_early?                            revise
-    vote     inputs              n (int | Choice), by, ties, names,     sample, key?, compare?,
-                                 stop_early, min_agree, normalize,      difficulty?, adjudicate?
-                                 window? confidence? weight? fused?
-    search   inputs              method, width, keep, depth, rounds,    expand, value, until?
-                                 names
-    agent    inputs              steps (int | Choice), names            act, one for each tool
-    route    inputs              by, threshold? (number | Choice),      by?, to.CASE or to.NUMBER
-                                 names
-    assert   condition           message                                -
-    return   value               -                                      -
-
-A body is a Graph of its own. Its `input` nodes name what it takes: the values of `free`, by name,
-plus the names the region itself binds (map: its variables; loop: the state; refine: `draft`,
-`check`; require: `out`; vote key: `out`; compare: `first`, `second`; adjudicate: `candidates`;
-search: `path`; agent's act: `transcript`). What operations do is in `lmc.ir.functions`.
+`lmc.ir.ops` is the table of the operations: the inputs, attributes and bodies of each. A body is a
+Graph of its own. Its `input` nodes name what it takes: values from outside, and what its region
+binds. What functions do is in `lmc.ir.functions`.
 """
 
 from __future__ import annotations
@@ -47,6 +20,7 @@ from lmc.source import Span
 from lmc.types import Type
 
 FORMAT_VERSION = 1
+MOST_NODES = 100_000  # of a program, bodies included
 T = TypeVar("T")
 
 Op = Literal[

@@ -9,6 +9,7 @@ from typing import Any
 from lmc.check.program import Choice
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots, all_nodes
+from lmc.ir.ops import ATTEMPTS
 from lmc.types import Type
 
 Origins = Mapping[str, str | None]  # input of a graph: the input of the target it is, unchanged
@@ -144,8 +145,8 @@ class _Finder:
                 callee = self.program.graphs[node.attrs["target"]]
                 ports = [port.name for port in callee.inputs]
                 self._call(callee, dict(zip(ports, sources)), name)
-            case "vote" | "refine":
-                body = node.bodies["sample" if node.op == "vote" else "draft"]
+            case op if op in ATTEMPTS:
+                body = node.bodies[ATTEMPTS[op]]
                 self.follow(body, dict(zip(node.attrs["names"], sources)), name)
             case "cond":
                 free = dict(zip(node.attrs.get("free", ()), sources[1:]))

@@ -22,6 +22,28 @@ def reached_tools(program: ProgramGraph, graph: Graph) -> list[str]:
     return list(dict.fromkeys(node.attrs["target"] for node in nodes if node.op == "tool"))
 
 
+def pure_tools(program: ProgramGraph) -> frozenset[str]:
+    """The tools that are declared `pure: true`: all that they do is give a value."""
+    return frozenset(name for name, tool in program.tools.items() if tool.settings.get("pure"))
+
+
+def acting(program: ProgramGraph, harmless: Collection[str]) -> frozenset[str]:
+    """The tools that are not in `harmless`, and the graphs whose run may call one of them."""
+    graphs = {
+        name
+        for name, graph in program.graphs.items()
+        if set(reached_tools(program, graph)) - set(harmless)
+    }
+    return frozenset(graphs | set(program.tools) - set(harmless))
+
+
+def acts(node: Node, acting: Collection[str]) -> bool:
+    """Whether a node may call one of the tools and graphs in `acting`, itself or in its bodies."""
+    if node.op in ("tool", "call") and node.attrs["target"] in acting:
+        return True
+    return any(acts(inner, acting) for body in node.bodies.values() for inner in body.nodes)
+
+
 def reached_nodes(
     program: ProgramGraph, *graphs: Graph, without: Collection[str] = ()
 ) -> Iterator[Node]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from lmc import types
 from lmc.check.program import Choice
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import (
     FORMAT_VERSION,
+    MOST_NODES,
     DeclaredMetric,
     Graph,
     Node,
@@ -34,7 +35,11 @@ _CLASSES: Mapping[str, type] = {
         Field, Choice, Graph, DeclaredMetric, Node, Port, Slots, Test, Tool,
     )
 }  # fmt: skip
-_NAMED = (types.RecordType, types.EnumType)
+_UNNAMED = frozenset(
+    name
+    for name, cls in _CLASSES.items()
+    if issubclass(cls, Type) and cls not in (types.RecordType, types.EnumType)
+)
 
 
 def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
@@ -50,16 +55,20 @@ def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
 
 
 def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
-    """Read what `graph_to_json` wrote. Raises: LmcError[unreadable-graph]."""
+    """Read what `graph_to_json` wrote; whether it makes sense is for `verify` to say.
+
+    Raises: LmcError[unreadable-graph].
+    """
     if data.get("version") != FORMAT_VERSION:
         what = (
             f"the graph is of format {data.get('version')!r}, and this lmc reads {FORMAT_VERSION}"
         )
-        raise LmcError(error("unreadable-graph", what, help="compile the program again"))
+        raise LmcError.of("unreadable-graph", what, help="compile the program again")
     try:
         return _Reader(data).program()
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
-        raise LmcError(error("unreadable-graph", f"the graph is damaged: {problem!r}")) from None
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as problem:
+        what = f"the graph is damaged: {repr(problem)[:200]}"
+        raise LmcError.of("unreadable-graph", what) from None
 
 
 class _Writer:
@@ -119,8 +128,10 @@ class _Reader:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.data = data
+        self.nodes = 0
         self.sources = [Source(str(s["name"]), str(s["text"])) for s in data["sources"]]
         self.named: list[Type] = []
+        self.types: dict[str, Type] = {}  # those without a name, each once, by how they are written
         for written in data["types"]:  # a type stands after those it mentions
             self.named.append(self.read(written))
 
@@ -133,7 +144,10 @@ class _Reader:
             return [self.read(item) for item in value]
         if not isinstance(value, dict):
             return value
-        match value["$"]:
+        name = value["$"]
+        if name in _UNNAMED:
+            return self._type(value)
+        match name:
             case "map":
                 return {str(key): self.read(item) for key, item in value["of"].items()}
             case "tuple":
@@ -143,4 +157,18 @@ class _Reader:
             case "Span":
                 source, start, end = value["at"]
                 return Span(self.sources[source], int(start), int(end))
-        return _CLASSES[value["$"]](**{k: self.read(v) for k, v in value.items() if k != "$"})
+        return self._object(value)
+
+    def _object(self, value: Mapping[str, Any]) -> Any:
+        cls = _CLASSES[value["$"]]
+        self.nodes += cls is Node
+        if self.nodes > MOST_NODES:
+            raise ValueError(f"more than {MOST_NODES:,} nodes")
+        return cls(**{k: self.read(v) for k, v in value.items() if k != "$"})
+
+    def _type(self, value: Mapping[str, Any]) -> Type:
+        """A type; those that are written alike are one object, so that comparing them is quick."""
+        key = str(value)
+        if key not in self.types:
+            self.types[key] = self._object(value)
+        return self.types[key]

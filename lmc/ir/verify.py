@@ -1,265 +1,172 @@
-"""The executable specification of the graph: a table of rules, checked at the borders of stages.
+"""The executable specification of the graph: checked when an artifact is read, and after passes.
 
-A finding is a fault of lmc, not of the program: it names the rule, the node, and the source line.
+A finding is a fault of lmc, or of who wrote the file, not of the program: it says what is asked
+for, of which node, on which source line. What is checked first bounds what is checked later, so
+that no graph takes long, however it was made. The rules are in `lmc.ir.rules`, and the table that
+most of them follow is in `lmc.ir.ops`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
-from lmc.check.program import Choice, options_of
-from lmc.check.subtyping import is_subtype
-from lmc.frozen import frozen
-from lmc.ir.functions import FUNCTIONS
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, route_options
-from lmc.types import BoolType, ErrorType, ListType, Type
+from lmc.ir.declaration_rules import CALLABLE, DeclarationRules
+from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph
+from lmc.ir.op_rules import Site
+from lmc.ir.ops import CALLS, OPS, body_spec
+from lmc.ir.rules import RULES
+from lmc.ir.type_rules import TypeRules, is_strings
+from lmc.source import Span
+
+MOST_NESTED = 100  # bodies in bodies
+MOST_LEVELS = 150  # bodies and calls, from the outermost graph to the innermost node
+MOST_FINDINGS = 20  # that are told
 
 
 class GraphFault(Exception):
     """A graph that breaks its specification; one line for each finding."""
 
 
-@frozen
-class Site:
-    """A node with what stands around it."""
-
-    program: ProgramGraph
-    graph: Graph
-    node: Node
-    inputs: tuple[Node, ...]
-
-
-SpecRule = tuple[str, Callable[[Site], bool]]
-
-
-def verify(program: ProgramGraph) -> None:
-    """Check all graphs of a program. Raises: GraphFault."""
-    graphs = [*program.graphs.values(), *(t.graph for t in program.tests)]
-    graphs += [stub for t in program.tests for stub in t.stubs.values()]
-    findings = [f for graph in graphs for f in _findings(program, graph)]
-    findings += [f"graphs call one another in a circle: {' -> '.join(c)}" for c in _cycle(program)]
+def verify(program: ProgramGraph, when: str = "") -> None:
+    """Check all graphs of a program; `when` is told with what is found. Raises: GraphFault."""
+    findings = list(islice(_Verifier(program).findings(), MOST_FINDINGS))
     if findings:
-        raise GraphFault("\n".join(findings))
+        raise GraphFault("\n".join([*([f"{when}:"] if when else []), *findings]))
 
 
-def _findings(program: ProgramGraph, graph: Graph) -> Iterator[str]:
-    known: dict[str, Node] = {}
-    for node in graph.nodes:
-        unknown = [id for id in node.inputs if id not in known]
-        if unknown or node.id in known:
-            yield _told(graph, node, "inputs precede their uses and ids are unique")
-        else:
-            place = Site(program, graph, node, tuple(known[id] for id in node.inputs))
-            rules = (*EVERY_NODE, *RULES.get(node.op, ()))
-            yield from (_told(graph, node, message) for message, holds in rules if not holds(place))
-            for body in node.bodies.values():
-                yield from _findings(program, body)
-        known[node.id] = node
-    if not graph.nodes or graph.nodes[-1].op != "return":
-        yield f"{graph.name}: the last node is the return"
+class _Verifier:
+    """Goes through a program once."""
+
+    def __init__(self, program: ProgramGraph) -> None:
+        self.program = program
+        self.declared = DeclarationRules(program, TypeRules(), {})
+        self.nodes = 0
+        self.levels = 0  # of the graph that is looked at
+        self.called: dict[str, int] = {}  # by it, with the level of the call
+
+    def findings(self) -> Iterator[str]:
+        """What is wrong. Nothing is looked at before what it relies on was found right."""
+        wrong = list(islice(self.declared.findings(), MOST_FINDINGS)) or list(self._headers())
+        yield from wrong
+        if wrong:
+            return
+        levels, calls = {}, {}
+        for name, graph in self.program.graphs.items():
+            self.levels, self.called = 0, {}
+            yield from self._graph(graph)
+            levels[name], calls[name] = self.levels, self.called
+        for graph in self._others():
+            self.called = {}
+            yield from self._graph(graph)
+        yield from _too_deep(levels, calls)
+
+    def _headers(self) -> Iterator[str]:
+        for name, graph in self.program.graphs.items():
+            wrong = self.declared.header(graph)
+            if wrong is None and (graph.name != name or graph.kind not in CALLABLE):
+                wrong = "has the name and a kind by which it is called"
+            if wrong:
+                yield f"graph {name}: {wrong}"
+        for graph in self._others():
+            if wrong := self.declared.header(graph):
+                yield f"graph of a test or metric: {wrong}"
+
+    def _others(self) -> Iterator[Graph]:
+        """Graphs that no call names."""
+        for test in self.program.tests:
+            yield from (test.graph, *test.stubs.values())
+        for name, metric in self.program.metrics.items():
+            own = self.program.graphs.get(name)
+            if metric.graph is not None and metric.graph is not own:
+                yield metric.graph
+
+    def _graph(self, graph: Graph, level: int = 0, *, pure: bool = False) -> Iterator[str]:
+        """Findings of a graph whose header is right; a `pure` one makes no calls."""
+        self.nodes += len(graph.nodes)
+        self.levels = max(self.levels, level)
+        if self.nodes > MOST_NODES or level > MOST_NESTED:
+            yield f"{graph.name}: a program has at most {MOST_NODES:,} nodes, {MOST_NESTED} deep"
+            return
+        known: dict[str, Node] = {}
+        ports = {port.name: port for port in graph.inputs}
+        for node in graph.nodes:
+            if wrong := self._shape(node, known):
+                yield _told(graph, node, wrong)
+                return
+            inputs = tuple(map(known.__getitem__, node.inputs))
+            known[node.id] = node
+            if wrong := _broken(Site(self.declared, graph, ports, node, inputs)):
+                yield _told(graph, node, wrong)
+                continue
+            if pure and node.op in CALLS:
+                yield _told(graph, node, "makes no calls where none are counted")
+            for key, body in node.bodies.items():
+                row = body_spec(node.op, key)
+                inner = pure or (row is not None and row.pure)
+                yield from self._graph(body, level + 1, pure=inner)
+            if node.op == "call":
+                target = node.attrs["target"]
+                self.called[target] = max(level, self.called.get(target, 0))
+        if graph.nodes[-1].op != "return":
+            yield f"{graph.name}: the last node is the return"
+
+    def _shape(self, node: Node, known: Mapping[str, Node]) -> str | None:
+        """What is wrong with a node, whatever its operation."""
+        if node.__class__ is not Node or node.id.__class__ is not str:
+            return "is a node with an id"
+        if node.op.__class__ is not str or node.op not in RULES:
+            return "its operation is known"
+        if not is_strings(node.inputs) or node.attrs.__class__ is not dict:
+            return "its inputs are ids, its attributes have names"
+        if node.bodies.__class__ is not dict or (node.span and node.span.__class__ is not Span):
+            return "its bodies have names, and it stands in a source"
+        if node.bodies and not OPS[node.op].bodies:
+            return "has no bodies"
+        if not self.declared.types.is_type(node.type):
+            return "has a type, of bounded size"
+        if node.id in known or not known.keys() >= set(node.inputs):
+            return "inputs precede their uses and ids are unique"
+        return None
+
+
+def _broken(site: Site) -> str | None:
+    """The first rule that a node breaks."""
+    for rule in RULES[site.node.op]:
+        if wrong := rule(site):
+            return wrong
+    return None
 
 
 def _told(graph: Graph, node: Node, message: str) -> str:
-    where = f" ({node.span})" if node.span else ""
-    return f"{graph.name}, node {node.id} {node.op}{where}: {message}"
+    if node.__class__ is not Node:
+        return f"{graph.name}: {message}"
+    where = f" ({node.span})" if node.span.__class__ is Span else ""
+    return f"{graph.name}, node {str(node.id)[:40]} {str(node.op)[:40]}{where}: {message}"
 
 
-# --- the rules ---
+# --- calls ---
 
 
-def _arity(low: int, high: int | None = None) -> SpecRule:
-    top = low if high is None else high
-    words = f"takes {low} inputs" if top == low else f"takes {low} to {top} inputs"
-    return words, lambda p: low <= len(p.inputs) <= top
-
-
-def _has(*names: str) -> SpecRule:
-    return f"has the attributes {', '.join(names)}", lambda p: all(n in p.node.attrs for n in names)
-
-
-def _bodies(needed: Iterable[str], allowed: Iterable[str] = ()) -> SpecRule:
-    must, may = set(needed), {*needed, *allowed}
-    words = f"has the bodies {', '.join(sorted(must)) or 'none'}"
-    words += f", perhaps {', '.join(sorted(may - must))}" if may - must else ""
-    return words, lambda p: must <= set(p.node.bodies) <= may
-
-
-def _fits(actual: Type, wanted: Type) -> bool:
-    return (
-        isinstance(actual, ErrorType) or isinstance(wanted, ErrorType) or is_subtype(actual, wanted)
-    )
-
-
-def _is_bool(type: Type) -> bool:
-    return isinstance(type, BoolType | ErrorType)
-
-
-def _bound(key: str, low: int, high: int) -> SpecRule:
-    def holds(place: Site) -> bool:
-        value = place.node.attrs.get(key)
-        return all(isinstance(v, int) and low <= v <= high for v in options_of(value))
-
-    return f"`{key}` is a constant or choice within {low}..{high}", holds
-
-
-def _free_follow(own: Callable[[Site], int]) -> SpecRule:
-    def holds(place: Site) -> bool:
-        return len(place.inputs) == own(place) + len(place.node.attrs.get("free", ()))
-
-    return "the values of `free` follow its own inputs", holds
-
-
-def _given(names: Callable[[Site], Iterable[str]]) -> SpecRule:
-    """Whatever a body takes is given by the region or comes from outside."""
-
-    def holds(place: Site) -> bool:
-        known = {*names(place), *place.node.attrs.get("free", ())}
-        used = {
-            n.attrs["name"] for b in place.node.bodies.values() for n in b.nodes if n.op == "input"
-        }
-        return used <= known
-
-    return "its bodies take only what it gives them", holds
-
-
-def _names_and(*more: str) -> Callable[[Site], Iterable[str]]:
-    return lambda p: (*p.node.attrs.get("names", ()), *more)
-
-
-def _map_variables(place: Site) -> list[str]:
-    free = set(place.node.attrs.get("free", ()))
-    return [port.name for port in place.node.bodies["item"].inputs if port.name not in free]
-
-
-def _options_fit(place: Site) -> bool:
-    options = route_options(place.node.bodies).values()
-    return all(_fits(option.result, place.node.type) for option in options)
-
-
-def _call_fits(place: Site) -> bool:
-    target = place.program.graphs.get(place.node.attrs["target"])
-    return target is not None and len(target.inputs) == len(place.inputs)
-
-
-def _tool_fits(place: Site) -> bool:
-    tool = place.program.tools.get(place.node.attrs["target"])
-    return tool is not None and len(tool.inputs) == len(place.inputs)
-
-
-def _named_inputs(place: Site) -> bool:
-    return len(place.node.attrs["names"]) == len(place.inputs)
-
-
-EVERY_NODE: tuple[SpecRule, ...] = (("has a type", lambda p: isinstance(p.node.type, Type)),)
-RULES: dict[str, tuple[SpecRule, ...]] = {
-    "input": (_arity(0), _has("name")),
-    "const": (_arity(0), _has("value")),
-    "choice": (
-        _arity(0),
-        ("has a choice", lambda p: isinstance(p.node.attrs.get("choice"), Choice)),
-    ),
-    "op": (("its function is known", lambda p: p.node.attrs.get("fn") in FUNCTIONS),),
-    "model": (
-        _has("slots", "role", "names"),
-        ("has slots", lambda p: isinstance(p.node.attrs["slots"], Slots)),
-        ("names its inputs", _named_inputs),
-        _bodies((), ("require", "check")),
-        _given(_names_and("out")),
-    ),
-    "call": (("calls a graph with as many inputs", _call_fits),),
-    "tool": (("calls a tool with as many inputs", _tool_fits),),
-    "map": (
-        _has("count"),
-        _bodies(("item",), ("filter",)),
-        _free_follow(lambda p: int(p.node.attrs["count"])),
-        _given(_map_variables),
-        ("gives a list", lambda p: isinstance(p.node.type, ListType | ErrorType)),
-    ),
-    "loop": (
-        _has("name", "bound"),
-        _bodies(("body",), ("until",)),
-        _free_follow(lambda p: 1),
-        _given(lambda p: (p.node.attrs["name"],)),
-        _bound("bound", 0, 10_000),
-    ),
-    "cond": (
-        _bodies(("then", "otherwise")),
-        _free_follow(lambda p: 1),
-        _given(lambda p: ()),
-        ("its condition is a bool", lambda p: _is_bool(p.inputs[0].type)),
-    ),
-    "refine": (
-        ("names its inputs", _named_inputs),
-        _bodies(("draft", "check", "revise"), ("until",)),
-        _given(_names_and("draft", "check")),
-        _bound("rounds", 0, 8),
-        ("its draft is of its type", lambda p: _fits(p.node.bodies["draft"].result, p.node.type)),
-    ),
-    "vote": (
-        ("names its inputs", _named_inputs),
-        _bodies(("sample",), ("key", "adjudicate", "compare", "difficulty")),
-        _given(_names_and("out", "candidates", "first", "second")),
-        _bound("n", 1, 64),
-        ("its sample is of its type", lambda p: _fits(p.node.bodies["sample"].result, p.node.type)),
-    ),
-    "search": (
-        ("names its inputs", _named_inputs),
-        _bodies(("expand", "value"), ("until",)),
-        _given(_names_and("path")),
-        _bound("width", 1, 64),
-        _bound("keep", 1, 64),
-        _bound("depth", 1, 64),
-        _bound("rounds", 1, 256),
-        ("gives a list", lambda p: isinstance(p.node.type, ListType | ErrorType)),
-    ),
-    "agent": (
-        ("names its inputs", _named_inputs),
-        ("has the body act", lambda p: "act" in p.node.bodies),
-        _bound("steps", 1, 64),
-    ),
-    "route": (
-        ("names its inputs", _named_inputs),
-        _has("by"),
-        ("has options", lambda p: bool(route_options(p.node.bodies))),
-        _given(_names_and("out")),
-        ("each option is of its type", _options_fit),
-    ),
-    "assert": (_arity(1), ("its condition is a bool", lambda p: _is_bool(p.inputs[0].type))),
-    "return": (
-        _arity(1),
-        ("is the last node", lambda p: p.node is p.graph.nodes[-1]),
-        (
-            "what it returns is of the graph's type",
-            lambda p: _fits(p.inputs[0].type, p.graph.result),
-        ),
-    ),
-}
-
-
-def _cycle(program: ProgramGraph) -> Iterator[list[str]]:
-    """A circle among calls, if there is one."""
-    done: set[str] = set()
-    for start in program.graphs:
-        path: list[str] = []
-        todo = [(start, iter(_targets(program.graphs[start])))] if start not in done else []
-        path += [name for name, _ in todo]
-        while todo:
-            _, targets = todo[-1]
-            target = next((t for t in targets if t in program.graphs and t not in done), None)
+def _too_deep(levels: dict[str, int], calls: dict[str, dict[str, int]]) -> Iterator[str]:
+    """A circle among calls, or too many levels; `levels` are those of each graph alone."""
+    whole: dict[str, int] = {}
+    for start in levels:
+        path: dict[str, Iterator[str]] = {} if start in whole else {start: iter(calls[start])}
+        while path:
+            name = next(reversed(path))
+            target = next((t for t in path[name] if t in levels and t not in whole), None)
             if target is None:
-                todo.pop()
-                done.add(path.pop())
+                path.popitem()
+                below = [at + 1 + whole[t] for t, at in calls[name].items() if t in whole]
+                whole[name] = max([levels[name], *below])
+                if whole[name] > MOST_LEVELS:
+                    yield f"{name}: calls and bodies nest at most {MOST_LEVELS} deep"
+                    return
             elif target in path:
-                yield [*path[path.index(target) :], target]
+                names = list(path)
+                circle = [*names[names.index(target) :], target]
+                yield f"graphs call one another in a circle: {' -> '.join(circle[:MOST_FINDINGS])}"
                 return
             else:
-                todo.append((target, iter(_targets(program.graphs[target]))))
-                path.append(target)
-
-
-def _targets(graph: Graph) -> Iterator[str]:
-    for node in graph.nodes:
-        if node.op == "call":
-            yield node.attrs["target"]
-        for body in node.bodies.values():
-            yield from _targets(body)
+                path[target] = iter(calls[target])

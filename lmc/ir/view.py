@@ -13,6 +13,7 @@ from typing import Any, Literal
 from lmc.check.program import Choice
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
+from lmc.ir.ops import CALLS, OF_BODIES, OPS
 
 Kind = Literal[
     "input", "output", "generate", "critique", "revise", "adjudicate", "act", "tool", "decide",
@@ -114,18 +115,8 @@ class _Painter:
                 return self.fed(box, names, args)
             case "call":
                 return self.call(self.program.graphs[node.attrs["target"]], args, into)
-            case "map" | "loop" | "cond" if _calls(node, self.program):
-                return _PAINTERS[node.op](self, node, args, into)
-            case "refine":
-                return _refine(self, node, args, into)
-            case "vote":
-                return _vote(self, node, args, into)
-            case "search":
-                return _search(self, node, args, into)
-            case "agent":
-                return _agent(self, node, args, into)
-            case "route":
-                return _route(self, node, args, into)
+        if node.op in _PAINTERS and (node.op not in OF_BODIES or _calls(node)):
+            return _PAINTERS[node.op](self, node, args, into)
         return frozenset().union(*args)
 
     def model(self, node: Node, args: list[Sources], into: Cluster) -> Sources:
@@ -283,9 +274,9 @@ def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> S
     names = [p.name for p in node.bodies["item"].inputs if p.name not in free]
     env = {**dict(zip(names, args[:own])), **dict(zip(free, args[own:]))}
     kept = [
-        painter.graph(node.bodies[key], env, inner)
-        for key in ("filter", "item")
-        if key in node.bodies
+        painter.graph(node.bodies[spec.name], env, inner)
+        for spec in OPS["map"].bodies
+        if spec.name in node.bodies
     ]
     return frozenset().union(*kept)
 
@@ -327,13 +318,17 @@ _PAINTERS: Mapping[str, Callable[[_Painter, Node, list[Sources], Cluster], Sourc
     "map": _map,
     "loop": _loop,
     "cond": _cond,
+    "refine": _refine,
+    "vote": _vote,
+    "search": _search,
+    "agent": _agent,
+    "route": _route,
 }
 
 
-def _calls(node: Node, program: ProgramGraph) -> bool:
+def _calls(node: Node) -> bool:
     """Whether a region has effects in it; one without is an operation like any other."""
-    effects = ("model", "call", "tool", "refine", "vote", "search", "agent", "route")
-    return any(n.op in effects or _calls(n, program) for b in node.bodies.values() for n in b.nodes)
+    return any(n.op in CALLS or _calls(n) for b in node.bodies.values() for n in b.nodes)
 
 
 def _words(value: Any) -> str:

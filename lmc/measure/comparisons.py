@@ -7,12 +7,13 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from lmc.prompts.scalars import read_number
+from lmc.prompts.numbers import read_number
 from lmc.prompts.spec import ParseFailure
 from lmc.prompts.values import parse_value
-from lmc.types import FLOAT, BoolType, FloatType, IntType, OptionalType, Type
+from lmc.types import FLOAT, INT, BoolType, FloatType, IntType, OptionalType, Type
 
 Compare = Callable[[Any, Any, Type], float]
 RELATIVE_TOLERANCE = 1e-6
@@ -118,10 +119,10 @@ def _as_number(value: Any) -> float | None:
         return None
     if not isinstance(value, str):
         return float(value)
-    try:
-        return float(read_number(FLOAT, value))
-    except ParseFailure:
-        return None
+    for type in (FLOAT, INT):  # as a whole number `1,072` means one thing
+        with suppress(ParseFailure):
+            return float(read_number(type, value))
+    return None
 
 
 def _as_plain_number(value: Any) -> float | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmc.check.width import project
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.measure.statistics import mean_interval
@@ -67,6 +67,7 @@ class RowResult:
             "tokens": self.usage.tokens,
             "cost_usd": self.usage.cost_usd,
             "seconds": round(self.usage.seconds, 3),
+            **({"retries": self.usage.retries} if self.usage.retries else {}),
         }
 
 
@@ -259,4 +260,4 @@ def _require_columns(graph: Graph, rows: Rows) -> None:
         message = (
             f"the rows have no column {names}, which `{graph.name}` takes; they have {columns}"
         )
-        raise LmcError(error("missing-column", message, graph.span))
+        raise LmcError.of("missing-column", message, graph.span)

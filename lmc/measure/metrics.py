@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.check.width import project
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.consent import OWN, Consent
+from lmc.diagnostics import LmcError, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import DeclaredMetric, Graph, ProgramGraph
 from lmc.measure.comparisons import COMPARISONS, Compare
@@ -55,17 +56,21 @@ def resolve_metric(
     row_type: RecordType | None = None,
     base_dir: Path | None = None,
     executor: Executor | None = None,
+    consent: Consent = OWN,
 ) -> Metric:
     """Find a metric before anything is paid for.
 
     `spec` is a metric of the program, `accuracy`, `f1`, `contains` or `numeric` (with the field
     that counts: `accuracy(answer)`), a Python function `pkg.mod:fn`, or several with weights:
     `2 * accuracy(answer) + f1(reason)`, which gives their weighted mean. `columns` are the fields
-    of the rows; with `row_type` a Python function is given typed rows, else dicts.
-    Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric].
+    of the rows; with `row_type` a Python function is given typed rows, else dicts. One that the
+    program declares runs where `consent` says so; `spec` itself is the user's word.
+    Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric, tool-not-allowed].
     """
     if _WEIGHTED.fullmatch(spec):
-        options: Any = {"row_type": row_type, "base_dir": base_dir, "executor": executor}
+        options: Any = {
+            "row_type": row_type, "base_dir": base_dir, "executor": executor, "consent": consent,
+        }  # fmt: skip
         terms = (_TERM.fullmatch(term) for term in spec.split("+"))
         parts = ((term[1], term[2]) for term in terms if term)
         return WeightedMetric(
@@ -76,7 +81,7 @@ def resolve_metric(
             ),
         )
     if declared := program.metrics.get(spec):
-        return _declared(declared, base_dir, executor)
+        return _declared(declared, base_dir, executor, consent)
     if ":" in spec:
         return function_metric(spec, spec, row_type, target.result, base_dir)
     found = _SPEC.fullmatch(spec)
@@ -132,7 +137,7 @@ class FieldMetric:
         values, remarks = [], []
         for pair in self.fields:
             if pair.gold not in gold:
-                raise LmcError(error("metric-failed", f"the row has no field `{pair.gold}`"))
+                raise LmcError.of("metric-failed", f"the row has no field `{pair.gold}`")
             wanted, got = (
                 gold[pair.gold],
                 pred if pair.pred is None else (pred or {}).get(pair.pred),
@@ -158,7 +163,7 @@ class GraphMetric:
         """Run the metric's graph. Raises: LmcError."""
         runs = executor or self.executor
         if runs is None:
-            raise LmcError(error("metric-failed", f"nothing runs the metric `{self.name}`"))
+            raise LmcError.of("metric-failed", f"nothing runs the metric `{self.name}`")
         row, result = self.declared.inputs
         given = fit_row(self.name, row.type, gold)
         judged = project(result.type, pred)
@@ -167,12 +172,15 @@ class GraphMetric:
 
 
 def _declared(
-    metric: DeclaredMetric, base_dir: Path | None, executor: Executor | None
+    metric: DeclaredMetric, base_dir: Path | None, executor: Executor | None, consent: Consent
 ) -> GraphMetric | FunctionMetric:
     if metric.target is None:
         return GraphMetric(metric.name, metric, executor)
+    consent.require_functions({metric.name: metric.target})
     row, result = (port.type for port in metric.inputs)
-    return function_metric(metric.name, metric.target, row, result, base_dir)
+    given = consent.functions.get(metric.name)
+    gives = metric.result
+    return function_metric(metric.name, metric.target, row, result, base_dir, gives, given)
 
 
 # --- which fields are compared ---
@@ -192,7 +200,7 @@ def _fields(
     have = f"`{result}` and the rows ({', '.join(gold) or 'inputs only'})"
     help = f"say which field counts: `{spec}(answer)`"
     message = f"`{spec}` finds no field that both {have} have"
-    raise LmcError(error("metric-field", message, help=help))
+    raise LmcError.of("metric-field", message, help=help)
 
 
 def _named_field(spec: str, name: str, result: Type, gold: Sequence[str]) -> FieldPair:
@@ -214,19 +222,18 @@ def _gold_field(spec: str, gold: Sequence[str]) -> str:
     have = f"beside the inputs they have {', '.join(gold)}" if gold else "they have inputs only"
     help = f"say which: `{spec}({gold[0]})`" if gold else None
     message = f"`{spec}` cannot tell which field of the rows is the answer: {have}"
-    raise LmcError(error("metric-field", message, help=help))
+    raise LmcError.of("metric-field", message, help=help)
 
 
 def _no_field(message: str, name: str, known: Sequence[str]) -> LmcError:
-    near = did_you_mean(name, known)
-    help = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
-    return LmcError(error("metric-field", message, help=help))
+    help = suggestion(name, known, f"there are: {', '.join(known) or 'none'}")
+    return LmcError.of("metric-field", message, help=help)
 
 
 def _unknown(spec: str, program: ProgramGraph) -> Any:
     known = [*program.metrics, *COMPARISONS]
-    near = did_you_mean(spec.partition("(")[0], known)
-    help = f"did you mean `{near}`?" if near else f"there are: {', '.join(known)}, and `pkg.mod:fn`"
+    otherwise = f"there are: {', '.join(known)}, and `pkg.mod:fn`"
+    help = suggestion(spec.partition("(")[0], known, otherwise)
     return error("unknown-metric", f"no metric is called `{spec}`", help=help)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
 from lmc.requests.usage import Usage
 
@@ -59,8 +59,8 @@ class Objective:
             case ast.Name(id=name) if name in values:
                 return values[name]
             case ast.Name(id=name):
-                near = did_you_mean(name, self._names())
-                raise self._wrong(f"`{name}` is nothing known", near)
+                help = suggestion(name, self._names())
+                raise self._wrong(f"`{name}` is nothing known", help)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
                 sides = self._value(left, values), self._value(right, values)
                 if isinstance(op, ast.Div) and not sides[1]:
@@ -70,8 +70,7 @@ class Objective:
                 return -self._value(operand, values)
         raise self._wrong(f"`{ast.unparse(node)}` cannot stand in it")
 
-    def _wrong(self, problem: str, near: str | None = None) -> LmcError:
-        help = f"did you mean `{near}`?" if near else None
+    def _wrong(self, problem: str, help: str | None = None) -> LmcError:
         known = f"it may have numbers, + - * /, {', '.join(dict.fromkeys(self._names()))}"
         message = f"the objective does not make sense: {problem}; {known}"
-        return LmcError(error("bad-objective", message, help=help))
+        return LmcError.of("bad-objective", message, help=help)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lmc.check.program import DatasetDef
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.consent import OWN, Consent
+from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
+from lmc.regular import open_regular, read_text
 from lmc.source import Source, Span
 from lmc.types import Field, OptionalType, RecordType, StrType, Type
 from lmc.values import InvalidValue, validate
@@ -23,6 +26,7 @@ from lmc.values import InvalidValue, validate
 DEFAULT_SPLIT: Mapping[str, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
 MAX_REPORTED = 5  # bad rows shown of one file
 SPLITS = ("train", "dev", "test")
+MOST_LINE_BYTES = 16 << 20  # of a `.jsonl` file; csv bounds a cell by itself
 
 
 @frozen
@@ -79,7 +83,7 @@ class RowFile:
         if self._reader is None:
             known = ", ".join(_READERS)
             message = f"cannot read rows from `{path.name}`: the endings are {known}"
-            raise LmcError(error("unknown-data-format", message))
+            raise LmcError.of("unknown-data-format", message)
 
     def head(self, limit: int | None) -> RowFile:
         """The first rows alone; all without a limit."""
@@ -113,7 +117,7 @@ class RowFile:
         if problems:
             raise LmcError(*problems)
         if not number:
-            raise LmcError(error("no-rows", f"`{self.path}` has no rows"))
+            raise LmcError.of("no-rows", f"`{self.path}` has no rows")
 
 
 def load_rows(
@@ -127,12 +131,19 @@ def load_rows(
     return list(RowFile(path, row, columns, others=others))
 
 
-def dataset_file(dataset: DatasetDef, base_dir: Path | None = None) -> RowFile:
-    """The file of a `dataset`, relative to the file that declares it (else to `base_dir`)."""
+def dataset_file(
+    dataset: DatasetDef, base_dir: Path | None = None, consent: Consent = OWN
+) -> RowFile:
+    """The file of a `dataset`, relative to the file that declares it (else to `base_dir`).
+
+    Raises: LmcError[outside-folder] where it is not in `base_dir`, the program's folder.
+    """
     home = dataset.span.source.path
     folder = home.parent if home is not None else base_dir or Path()
     settings = dataset.settings
-    return RowFile(folder / settings["source"], dataset.row, settings.get("columns"))
+    source, root = settings["source"], base_dir or folder
+    path = consent.place(folder, source, "the source of the dataset", dataset.span, root)
+    return RowFile(path, dataset.row, settings.get("columns"))
 
 
 def load_dataset(
@@ -141,13 +152,14 @@ def load_dataset(
     *,
     inputs: Collection[str] | None = None,
     seed: int = 0,
+    consent: Consent = OWN,
 ) -> Split:
     """Load a `dataset` of a program and split it as it says.
 
     A `seed` of its own comes before the one given, so that test rows stay test rows.
     Raises: LmcError.
     """
-    settings, rows = dataset.settings, list(dataset_file(dataset, base_dir))
+    settings, rows = dataset.settings, list(dataset_file(dataset, base_dir, consent))
     split, own_seed = settings.get("split"), settings.get("seed", seed)
     return split_rows(rows, split, seed=own_seed, inputs=inputs, span=dataset.span)
 
@@ -192,7 +204,7 @@ def fingerprint(rows: Iterable[Row]) -> str:
 def line_span(path: Path, line: int) -> Span | None:
     """The text of a line of a file, as a place in it."""
     try:
-        source = Source.read(path)
+        source = Source(str(path), read_text(path), path)
     except (OSError, UnicodeDecodeError):
         return None
     start = sum(len(text) for text in source.text.split("\n")[: line - 1]) + line - 1
@@ -231,24 +243,27 @@ def _reading(path: Path, reader: Any) -> Iterator[NumberedRow]:
         yield from reader(path)
     except OSError as problem:
         message = f"cannot read the rows of {path}: {problem.strerror or problem}"
-        raise LmcError(error("cannot-read", message)) from None
+        raise LmcError.of("cannot-read", message) from None
     except UnicodeDecodeError as problem:
         message = f"{path} is not UTF-8 at byte {problem.start}"
-        raise LmcError(error("cannot-read", message)) from None
+        raise LmcError.of("cannot-read", message) from None
     except _NoRows as problem:
         place = line_span(path, problem.line)
-        raise LmcError(error("bad-row", problem.message, place)) from None
+        raise LmcError.of("bad-row", problem.message, place) from None
 
 
 def _read_jsonl(path: Path) -> Iterator[NumberedRow]:
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield number, _decoded(line, number)
+    with open_regular(path) as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(MOST_LINE_BYTES + 1), b""), 1):
+            if len(line) > MOST_LINE_BYTES:
+                raise _NoRows(f"the line has more than {MOST_LINE_BYTES:,} bytes", number)
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            if text.strip():
+                yield number, _decoded(text, number)
 
 
 def _read_json(path: Path) -> Iterator[NumberedRow]:
-    rows = _decoded(path.read_text("utf-8-sig"), 1)
+    rows = _decoded(read_text(path), 1)
     if not isinstance(rows, list):
         raise _NoRows("a .json file of rows holds a list of objects", 1)
     for row in rows:
@@ -256,7 +271,7 @@ def _read_json(path: Path) -> Iterator[NumberedRow]:
 
 
 def _read_csv(path: Path) -> Iterator[NumberedRow]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
             for cells in reader:
@@ -360,19 +375,18 @@ def _counts(split: Mapping[str, int | float], n: int, span: Span | None) -> dict
     """How many rows each split gets. Raises: LmcError[bad-split], LmcError[too-few-rows]."""
     for name, size in split.items():
         if name not in SPLITS:
-            near = did_you_mean(name, SPLITS)
-            help = f"did you mean `{near}`?" if near else "the splits are train, dev and test"
-            raise LmcError(error("bad-split", f"no split is called `{name}`", span, help=help))
+            help = suggestion(name, SPLITS, "the splits are train, dev and test")
+            raise LmcError.of("bad-split", f"no split is called `{name}`", span, help=help)
         number = isinstance(size, int | float) and not isinstance(size, bool)
         if not number or size < 0 or (isinstance(size, float) and size > 1):
             message = f"`{name}` is a number of rows or a share from 0.0 to 1.0"
-            raise LmcError(error("bad-split", message, span))
+            raise LmcError.of("bad-split", message, span)
     shares = [split.get(name, 0) for name in SPLITS]
     counted = sum(s for s in shares if isinstance(s, int))
     rest = sum(s for s in shares if isinstance(s, float))
     if rest > 1 + 1e-9 or counted + math.floor(rest * n) > n:
         message = f"the split asks for more rows than the {n} there are"
-        raise LmcError(error("too-few-rows", message, span))
+        raise LmcError.of("too-few-rows", message, span)
     return _whole(dict(zip(SPLITS, shares)), n)
 
 

@@ -1,6 +1,7 @@
 """Dead code: nodes whose value nobody reads, and graphs that nothing calls.
 
-The language is pure, so an unread call can go like any unread value. Asserts stay.
+The language is pure, so an unread call can go like any unread value. Asserts stay, and so does what
+calls a tool that is not declared `pure`: it may do something in the world.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.ops import STEPS
+from lmc.ir.reach import acting, acts, pure_tools
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph
 
 
 def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     """Drop what does not reach a result."""
-    slim = every_graph(program, lambda graph: _slim(graph, context))
+    effects = acting(program, pure_tools(program))
+    slim = every_graph(program, lambda graph: _slim(graph, effects, context))
     live = _reachable(slim, context)
     return replace(
         slim,
@@ -26,16 +30,16 @@ def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     )
 
 
-def _slim(graph: Graph, context: PassContext) -> Graph:
+def _slim(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph:
     """A graph without unread nodes; its bodies first, since they decide what a region reads."""
-    graph = every_body(graph, lambda body: _slim(body, context))
+    graph = every_body(graph, lambda body: _slim(body, effects, context))
     nodes = [_without_unread(node) for node in graph.nodes]
     live: set[str] = set()
     for node in reversed(nodes):
-        if node.id in live or node.op == "return" or _asserts(node):
+        if node.id in live or node.op == "return" or _asserts(node) or acts(node, effects):
             live |= {node.id, *node.inputs}
     for node in nodes:
-        if node.id not in live and node.op in ("call", "tool", "map", "cond", "loop"):
+        if node.id not in live and node.op in STEPS:
             words = f"nobody reads what `{node.attrs.get('target', node.op)}` gives here"
             context.remark(graph.name, words, "running it", node.span)
     kept = tuple(node for node in nodes if node.id in live)

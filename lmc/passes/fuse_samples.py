@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.ops import ATTEMPTS, PURE
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_node
 
@@ -46,14 +47,12 @@ def _first_asked(program: ProgramGraph, graph: Graph, seen: set[str]) -> Iterato
         if not all(id in known for id in node.inputs):
             continue
         match node.op:
-            case "input" | "const" | "choice" | "op":
+            case op if op in PURE:
                 known.add(node.id)
             case "model":
                 yield node.attrs["slots"].module
             case "call" if (target := node.attrs["target"]) not in seen:
                 seen.add(target)
                 yield from _first_asked(program, program.graphs[target], seen)
-            case "refine":
-                yield from _first_asked(program, node.bodies["draft"], seen)
-            case "vote":
-                yield from _first_asked(program, node.bodies["sample"], seen)
+            case op if op in ATTEMPTS:
+                yield from _first_asked(program, node.bodies[ATTEMPTS[op]], seen)

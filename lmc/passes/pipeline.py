@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 from lmc.ir.graph import ProgramGraph
@@ -16,6 +17,7 @@ from lmc.passes.prefix_first import prefix_first
 from lmc.passes.split_maps import split_maps
 from lmc.passes.steady_calls import steady_calls
 
+VERIFY = "LMC_VERIFY"  # environment variable: look at the graph again after each pass
 Pass = Callable[[ProgramGraph, PassContext], ProgramGraph]
 
 PASSES: tuple[Pass, ...] = (
@@ -37,7 +39,19 @@ def run_passes(program: ProgramGraph, context: PassContext | None = None) -> Pro
 
 
 def steps(program: ProgramGraph, context: PassContext) -> Iterator[tuple[str, ProgramGraph]]:
-    """The program after each pass, with the pass's name."""
+    """The program after each pass, with the pass's name.
+
+    Raises: GraphFault, where a pass breaks the specification and `LMC_VERIFY` is set.
+    """
+    verified = bool(os.environ.get(VERIFY))
     for run in PASSES:
         program = run(program, context)
+        if verified:
+            _verify(program, run.__name__)
         yield run.__name__, program
+
+
+def _verify(program: ProgramGraph, after: str) -> None:
+    from lmc.ir.verify import verify
+
+    verify(program, f"after {after}")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.ops import PURE
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_graph
 
@@ -88,5 +89,5 @@ def _calls(body: Graph, free: set[str]) -> Iterator[tuple[str, Shared]]:
             continue
         if node.op == "call":
             yield node.attrs["target"], tuple(id in same for id in node.inputs)
-        elif node.op in ("input", "const", "choice", "op") and same.issuperset(node.inputs):
+        elif node.op in PURE and same.issuperset(node.inputs):
             same.add(node.id)

@@ -14,12 +14,10 @@ from typing import Any
 
 from lmc.check.program import options_of
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.ops import body_spec
 from lmc.ir.reach import reached_nodes
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_graph
-
-_REPEATING = ("vote", "refine", "loop", "map", "search", "agent")
-_DRAFT = "draft"  # the one body of a refine that runs once
 
 
 def steady_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
@@ -52,7 +50,8 @@ def _marked(graph: Graph, node: Node, context: PassContext) -> Node:
 
 
 def _repeats(node: Node, body: str) -> bool:
-    return node.op in _REPEATING and body != _DRAFT
+    spec = body_spec(node.op, body)
+    return spec is not None and spec.repeats
 
 
 def _temperatures(program: ProgramGraph, slots: Slots) -> Collection[Any]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import field
@@ -24,18 +26,24 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from lmc.check.program import Choice
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.files import indented_json, write_atomically
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.ops import ATTEMPTS
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
+from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.regular import open_regular
 from lmc.runtime.parameters import Parameters
+from lmc.tasks.garbage import fewer_collections
 
 FORMAT_VERSION = 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
+MAX_GRAPH_BYTES = 64 << 20
+MAX_GRAPH_VALUES = 3_000_000  # lists, objects and what stands in them
 MAX_ADAPTER_BYTES = 2 << 30  # of one part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
@@ -100,27 +108,23 @@ class Artifact:
         Raises: LmcError[cannot-read, artifact-damaged, artifact-too-new].
         """
         try:
-            with zipfile.ZipFile(path) as archive:
-                return cls._from_parts(_read_parts(archive))
+            with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+                return cls._from_parts(_read_parts(archive, os.fstat(file.fileno()).st_size))
         except OSError as problem:
             reason = problem.strerror or str(problem)
-            raise LmcError(error("cannot-read", f"cannot read {path}: {reason}")) from None
+            raise LmcError.of("cannot-read", f"cannot read {path}: {reason}") from None
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, _Damage) as problem:
-            raise LmcError(
-                error(
-                    "artifact-damaged",
-                    f"{path} is no artifact of lmc, or it is damaged: {problem}",
-                    help="write it again with `lmc compile`",
-                )
+            raise LmcError.of(
+                "artifact-damaged",
+                f"{path} is no artifact of lmc, or it is damaged: {problem}",
+                help="write it again with `lmc compile`",
             ) from None
 
     @classmethod
     def _from_parts(cls, parts: Mapping[str, bytes]) -> Artifact:
-        from lmc.ir.serialize import graph_from_json
-
         manifest = _read_manifest(parts)
         _check_hashes(manifest, parts)
-        graph = _decode(_GRAPH, parts, graph_from_json)
+        graph = _read_graph(parts)
         parameters = _decode(_PARAMETERS, parts, _read_parameters)
         _check_choices(graph, parameters)
         _check_shortcuts(graph, parameters)
@@ -222,15 +226,20 @@ class _ParametersPart(JsonPart):
     shortcuts: dict[str, str] = Field(default_factory=dict)
 
 
-def _read_parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
+def _read_parts(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, bytes]:
+    """The parts: beside each other in the file, and no more of them than memory holds."""
     entries = archive.infolist()
     if len(entries) > MAX_PARTS:
         raise _Damage(f"it has {len(entries)} parts")
+    if sum(entry.compress_size for entry in entries) > file_bytes:
+        raise _Damage("its parts overlap")
     parts: dict[str, bytes] = {}
     text_bytes = 0
     for entry in entries:
         _check_name(entry.filename, parts)
         weights = entry.filename.startswith("adapters/")
+        if weights and entry.compress_type != zipfile.ZIP_STORED:
+            raise _Damage(f"`{entry.filename}` is compressed, so that its size cannot be trusted")
         text_bytes += 0 if weights else entry.file_size
         if entry.file_size > MAX_ADAPTER_BYTES or text_bytes > MAX_TEXT_BYTES:
             raise _Damage(f"`{entry.filename}` is too large")
@@ -253,12 +262,10 @@ def _read_manifest(parts: Mapping[str, bytes]) -> Manifest:
     version = data.get("format") if isinstance(data, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         made_by = data.get("lmc", "a newer lmc")
-        raise LmcError(
-            error(
-                "artifact-too-new",
-                f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
-                help=f"it was made by lmc {made_by}: update lmc",
-            )
+        raise LmcError.of(
+            "artifact-too-new",
+            f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
+            help=f"it was made by lmc {made_by}: update lmc",
         )
     manifest: Manifest = _decode(_MANIFEST, parts, Manifest.model_validate)
     return manifest
@@ -297,6 +304,10 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         files = {name: parts[path] for name, path in names.items()}
         if adapters.adapter_id(files) != id:
             raise _Damage(f"`adapters/{id}` has other contents than its name says")
+        try:
+            require_plain(files)
+        except NotPlain as problem:
+            raise _Damage(f"`adapters/{id}`: {problem}") from None
         adapter_store().add_files(files)
 
 
@@ -304,7 +315,7 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
     if name not in parts:
         raise _Damage(f"`{name}` is missing")
     try:
-        return read(json.loads(parts[name]))
+        return read(_read_json(parts[name]))
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -318,6 +329,46 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
         RecursionError,
     ) as problem:
         raise _Damage(f"`{name}` cannot be read ({type(problem).__name__})") from None
+
+
+def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
+    """The graph, if it keeps its specification. What costs is bounded before it is paid."""
+    from lmc.ir.serialize import graph_from_json
+    from lmc.ir.verify import GraphFault, verify
+
+    data = parts.get(_GRAPH, b"")
+    values, nodes = sum(map(data.count, _SEPARATORS)), data.count(b'"Node"')
+    if len(data) > MAX_GRAPH_BYTES or values > MAX_GRAPH_VALUES or nodes > MOST_NODES:
+        raise _Damage(f"`{_GRAPH}` is too large")
+    try:
+        with fewer_collections():
+            graph: ProgramGraph = _decode(_GRAPH, parts, graph_from_json)
+            verify(graph)
+    except LmcError as problem:
+        raise _Damage(f"`{_GRAPH}`: {problem.diagnostics[0].message}") from None
+    except GraphFault as fault:
+        first, *others = str(fault).splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        raise _Damage(f"`{_GRAPH}`: {first}{more}") from None
+    return graph
+
+
+_SEPARATORS = (b"{", b"[", b",")
+
+
+def _read_json(data: bytes) -> Any:
+    """A JSON value that can be written again. Raises: ValueError."""
+    value = json.loads(data, parse_constant=_refuse)
+    if _SURROGATE.search(data):
+        json.dumps(value, ensure_ascii=False).encode()  # fails where half a character is alone
+    return value
+
+
+_SURROGATE = re.compile(rb"\\u[dD]")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _read_parameters(data: Any) -> Parameters:
@@ -349,7 +400,7 @@ def can_stand_in(module: Graph, whole: Graph) -> bool:
     given = {port.name: port.type for port in whole.inputs}
     needed = (port for port in module.inputs if not port.train and not port.has_default)
     return (
-        whole.kind in ("vote", "refine")
+        whole.kind in ATTEMPTS
         and module.kind == "generate"
         and module.result == whole.result
         and all(given.get(port.name) == port.type for port in needed)

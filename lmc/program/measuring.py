@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.evaluate import Evaluation
 from lmc.measure.evaluate import evaluate as evaluate_rows
@@ -79,7 +79,7 @@ def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measur
     rows = rows.head(limit) if isinstance(rows, RowFile) else tuple(rows)[:limit]
     if not len(rows):
         message = f"there are no rows to measure `{task.graph.name}` on"
-        raise LmcError(error("too-few-rows", message))
+        raise LmcError.of("too-few-rows", message)
     return _Measurement(task, rows, options)
 
 

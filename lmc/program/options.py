@@ -8,7 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.consent import Consent, Tools, read_tools
+from lmc.diagnostics import Diagnostic, LmcError, error, suggestion
 
 if TYPE_CHECKING:
     from lmc.measure.evaluate import RowResult
@@ -22,15 +23,44 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """What answers the calls of a program.
+    """What answers the calls of a program, and what the program may do.
 
     `model` replaces every model of the program. `cache` False keeps no answers on disk; a path
     keeps them there. `backend` answers instead of the models: one for all, or a mapping by name.
+    `base_url` is the address of the server of all models that are asked over HTTP. `record` is a
+    file that keeps all answers; `recorded/FILE` replays them.
+
+    `tools` allows an artifact to run its Python functions: their names, functions that run in their
+    place (by their own names, or in a mapping by the program's), or True for all. `hosts` are hosts
+    that the program may send keys to, `paths` folders that it may read beside its own.
     """
 
     model: str | None = None
     cache: bool | str | Path = True
     backend: Backend | Mapping[str, Backend] | None = None
+    base_url: str | None = None
+    record: str | Path | None = None
+    tools: Tools | None = None
+    hosts: str | Sequence[str] = ()
+    paths: str | Path | Sequence[str | Path] = ()
+
+    def consent(self, *, stranger: bool) -> Consent:
+        """What a program may do; one that is a stranger's runs no function without consent."""
+        names, functions = read_tools(self.tools)
+        return Consent(
+            stranger=stranger,
+            tools=names,
+            functions=functions,
+            hosts=_several(self.hosts),
+            paths=tuple(Path(path).absolute() for path in _several(self.paths)),
+            models=frozenset([self.model] if self.model else []),
+            base_url=self.base_url,
+        )
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """A single name or path as one of several: a text is a sequence too."""
+    return (given,) if isinstance(given, str | Path) else tuple(given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +98,7 @@ class TaskOptions(ModelOptions):
 def _problem(name: str, limit: Any) -> Diagnostic | None:
     """What is wrong with one limit of a budget."""
     if name not in LIMITS:
-        near = did_you_mean(name, LIMITS)
-        help = f"did you mean `{near}`?" if near else f"the limits are {', '.join(LIMITS)}"
+        help = suggestion(name, LIMITS, f"the limits are {', '.join(LIMITS)}")
         return error("bad-budget", f"a budget has no limit `{name}`", help=help)
     number = isinstance(limit, int | float) and not isinstance(limit, bool)
     if not number or not 0 <= limit < math.inf:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.models.base import EMBEDDED, Answer, Capabilities, Request
 from lmc.prompts.spec import Message
@@ -40,7 +40,7 @@ class Mirror:
         """End the run with its first request. Raises: LmcError[no-prompt]."""
         if request.messages[0]["role"] == EMBEDDED:
             message = f"demonstrations are chosen by `{model}`, which is not asked for a preview"
-            raise LmcError(error("no-prompt", message))
+            raise LmcError.of("no-prompt", message)
         raise _Asked(request)
 
 
@@ -56,4 +56,4 @@ async def first_prompt(
     except _Asked as asked:
         return list(asked.request.messages)
     message = f"`{graph.name}` gives a result for these inputs without asking a model"
-    raise LmcError(error("no-prompt", message, graph.span))
+    raise LmcError.of("no-prompt", message, graph.span)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.check.program import DatasetDef, OptimizeDef
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.measure.metrics import Metric, resolve_metric
@@ -138,16 +138,16 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
     given = given if given is not None else _declared_data(target)
     if given is None:
         message = f"no data for `{graph.name}`"
-        raise LmcError(
-            error("no-data", message, help="give --data, or `data:` in an `optimize` block")
-        )
+        raise LmcError.of("no-data", message, help="give --data, or `data:` in an `optimize` block")
     if isinstance(given, str) and given in target.datasets:
         dataset = target.datasets[given]
 
         def declared_split() -> Split:
-            return load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
+            return load_dataset(
+                dataset, program.base_dir, inputs=inputs, seed=seed, consent=program.consent
+            )
 
-        file = dataset_file(dataset, program.base_dir)
+        file = dataset_file(dataset, program.base_dir, program.consent)
         return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
     rows: Rows
     if isinstance(given, str | Path):
@@ -191,4 +191,5 @@ def find_metric(target: Target, data: Data, given: Any) -> Metric:
         row_type=data.row_type,
         base_dir=program.base_dir,
         executor=program.executor,
+        consent=program.consent,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 from lmc.prompts.chat import ChatLayout
 from lmc.prompts.json_layout import JsonLayout
 from lmc.prompts.spec import Layout
@@ -21,9 +21,8 @@ def layout_for(name: str = "chat", template: Mapping[str, str] | None = None) ->
     Raises: LmcError[unknown-layout], LmcError[bad-template].
     """
     if name not in LAYOUTS:
-        near = did_you_mean(name, LAYOUTS)
-        help = f"did you mean `{near}`?" if near else f"the layouts are {', '.join(LAYOUTS)}"
-        raise LmcError(error("unknown-layout", f"no layout is called `{name}`", help=help))
+        help = suggestion(name, LAYOUTS, f"the layouts are {', '.join(LAYOUTS)}")
+        raise LmcError.of("unknown-layout", f"no layout is called `{name}`", help=help)
     if not template:
         return LAYOUTS[name]
     from lmc.prompts.template import TemplateLayout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error
+from lmc.diagnostics import Diagnostic, LmcError, error, suggestion
 from lmc.ir.graph import Graph
 
 
@@ -32,8 +32,7 @@ def _unknown_inputs(graph: Graph, inputs: Mapping[str, Any]) -> list[Diagnostic]
     names = [port.name for port in graph.inputs]
     found = []
     for name in sorted(inputs.keys() - set(names)):
-        near = did_you_mean(name, names)
-        help = f"did you mean `{near}`?" if near else None
+        help = suggestion(name, names)
         message = f"`{graph.name}` has no input `{name}`"
         found.append(error("unknown-input", message, graph.span, help=help))
     return found

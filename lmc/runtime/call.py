@@ -11,6 +11,7 @@ from lmc.check.program import Choice
 from lmc.check.width import project
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
+from lmc.prompts.border import as_text
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
@@ -24,7 +25,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
-from lmc.requests.pool import fallbacks
+from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode
@@ -64,13 +65,15 @@ class ModuleCall:
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
-            "fallback": self.own.get("fallback"),
+            "fallback": () if machine.model else self.own.get("fallback"),
             "cache": self.own.get("cache"),
         }
         self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
-        # The model, then those to hand the call on to when its answers cannot be used.
-        self.models: tuple[str | None, ...] = (self.model, *fallbacks(self.setting("fallback")))
+        # The model, then those to hand the call on to when its answers cannot be used; a model that
+        # replaces all others replaces these too.
+        others = [] if machine.model else fallbacks(self.setting("fallback"))
+        self.models: tuple[str | None, ...] = (self.model, *others)
 
     def setting(self, name: str) -> Any:
         """A setting of the module, else of its model, else of the program."""
@@ -117,7 +120,7 @@ class ModuleCall:
 
     def read(self, text: str) -> dict[str, Any]:
         """Validated output values by field. Raises: ParseFailure."""
-        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, text))
+        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
         try:
             value = validate(self.spec.result, self.value(outputs), lenient=True)
         except InvalidValue as problem:

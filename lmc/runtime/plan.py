@@ -16,6 +16,7 @@ from lmc.check.program import Choice
 from lmc.diagnostics import Label, LmcError, error
 from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node
+from lmc.ir.ops import OF_BODIES
 from lmc.types import Type
 
 Values = list[Any]  # by node index
@@ -24,7 +25,6 @@ Compute = Callable[[Values, Env], Any]
 Resolve = Callable[[Any], Any]  # a setting's value; of a Choice the option that counts
 
 SHOWN_CHARS = 200  # of each side of a failed assertion
-REGIONS_OF_PURE_BODIES = ("cond", "map", "loop")
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ class Flow:
 def _compute(
     node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan], resolve: Resolve
 ) -> Compute | None:
-    if node.op in REGIONS_OF_PURE_BODIES and not all(body.pure for body in bodies.values()):
+    if node.op in OF_BODIES and not all(body.pure for body in bodies.values()):
         return None
     match node.op:
         case "input":
@@ -195,7 +195,7 @@ def _operation(node: Node, inputs: tuple[int, ...]) -> Compute:
         try:
             return function(*[values[i] for i in inputs])
         except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-            raise LmcError(error("evaluation-failed", f"{problem}", node.span)) from None
+            raise LmcError.of("evaluation-failed", f"{problem}", node.span) from None
 
     return compute
 

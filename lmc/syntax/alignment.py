@@ -12,9 +12,10 @@ Cell = tuple[int, int]  # line, piece within the line
 
 
 def aligned_gaps(lines: list[Line], gaps: Sequence[int]) -> list[int]:
-    """Widen the gaps before pieces that stood in one column, with more space than they need.
+    """Widen the gaps before pieces that the author aligned in a column.
 
-    A column keeps the room that its widest line has; a comment keeps its room even alone.
+    A column keeps the extra space of its widest line. A comment keeps its extra space even if it
+    stands alone.
     """
     aligned = list(gaps)
     shifts: dict[int, int] = defaultdict(int)  # by line

@@ -1,4 +1,4 @@
-"""The nodes that the grammar's rules stand for: one method a rule, named like it."""
+"""Builds the syntax tree: one method for each rule of the grammar, with the rule's name."""
 
 # ruff: noqa: D102 - each method makes the node that its result type names
 
@@ -17,9 +17,10 @@ _PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
 
 
 class TreeBuilder:
-    """Makes nodes for one source; `diagnostics` collects what is wrong within literals.
+    """Makes nodes for one source. `diagnostics` collects errors inside literals and names.
 
-    Each method takes the span of the rule and its children: tokens, nodes, None for what is absent.
+    Each method takes the span of the rule and its children. A child is a token, a node, or None for
+    a part that is absent.
     """
 
     def __init__(self, source: Source) -> None:
@@ -32,7 +33,7 @@ class TreeBuilder:
     def _new_name(self, token: Token) -> n.Ident:
         """Make the name of something that expressions refer to."""
         if token.text in RESERVED:
-            message = f"`{token.text}` is a keyword where a value may stand, so no name for one"
+            message = f"`{token.text}` is a keyword inside expressions, so it cannot name a value"
             self.diagnostics.append(error("reserved-word", message, self._span(token)))
         return self._ident(token)
 
@@ -45,7 +46,7 @@ class TreeBuilder:
     def _text(self, token: Token) -> str:
         def bad_escape(start: int, end: int) -> None:
             span = Span(self.source, token.start + start, token.start + end)
-            help = r'escapes are \n \t \r \\ \" \uXXXX \u{X…}; r"…" takes every backslash as it is'
+            help = r'the escapes are \n \t \r \\ \" \uXXXX \u{X…}; r"…" has no escapes'
             message = f"`{span.text}` is not an escape"
             self.diagnostics.append(error("bad-escape", message, span, help=help))
 
@@ -279,7 +280,7 @@ class TreeBuilder:
         return n.Call(target, args, span=span)
 
     def tune_call(self, span: Span, *args: n.Arg) -> n.Call:
-        """The optimizer of that name, as a step."""
+        """Make a call of the optimizer named `tune`."""
         start = Span(span.source, span.start, span.start + len("tune"))
         return n.Call(n.Var("tune", span=start), args, span=span)
 

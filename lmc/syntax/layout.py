@@ -1,4 +1,4 @@
-"""Tokens -> lines: where lines break, how deep they stand, and the spaces within them."""
+"""The formatter's layout: where lines break, how far they are indented, and the spaces in them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _ITEMS = ("decl", "doc", "plain_doc", "stmt", "setting", "field", "variant", "ar
 
 @dataclass(slots=True)
 class Piece:
-    """A token or comment with what decides its place.
+    """A token or comment, and the facts that decide its place.
 
-    `kind` is what the parser took it for; `item` says that it starts a declaration, a statement or
-    another item in braces, `block` that it is a brace around items; `partner` is the index of the
-    bracket at the other end. `newlines`, `gap`, `column` and `old_indent` are as the author wrote.
+    `kind` is the kind that the parser gave it. `item` is true if it starts a declaration, a
+    statement or another item in braces. `block` is true for a brace around items. `partner` is the
+    index of the matching bracket. `newlines`, `gap`, `column` and `old_indent` describe the
+    author's text.
     """
 
     kind: str
@@ -40,13 +41,13 @@ class Piece:
 
 @dataclass(slots=True)
 class Line:
-    """One line of the result: its pieces, the spaces before each, and where each starts."""
+    """One line of the result: its pieces, and the column where each starts."""
 
     first: int  # index of its first piece
     indent: int
     pieces: list[Piece] = field(default_factory=list)
     columns: list[int] = field(default_factory=list)
-    depth: int = 0  # brackets open behind its first piece
+    depth: int = 0  # open brackets after its first piece
     end: int = 0
 
     def add(self, piece: Piece, gap: int) -> None:
@@ -57,7 +58,7 @@ class Line:
 
 
 def pieces_of(source: Source) -> list[Piece]:
-    """Read a program without syntax errors as pieces, with the places that their author gave."""
+    """Split a program without syntax errors into pieces, with the author's places."""
     stack = Stack(TreeBuilder(source))
     pieces: list[Piece] = []
     opens: list[int] = []
@@ -99,7 +100,7 @@ def _any_of(names: tuple[str, ...], row: Mapping[str, int]) -> bool:
 
 
 def lay_out(pieces: list[Piece], gaps: Sequence[int]) -> list[Line]:
-    """Put pieces into lines, with so many spaces before each that does not start one."""
+    """Put pieces into lines. `gaps` are the spaces before each piece that does not start a line."""
     lines: list[Line] = []
     opens = [_Bracket(0, 0, items=True)]
     for i, (piece, gap) in enumerate(zip(pieces, gaps)):
@@ -119,7 +120,7 @@ def lay_out(pieces: list[Piece], gaps: Sequence[int]) -> list[Line]:
 
 @frozen
 class _Bracket:
-    """How deep the lines within a bracket stand, and the one that closes it."""
+    """The indentation of the lines inside a bracket (`inner`) and of the closing one (`outer`)."""
 
     inner: int
     outer: int
@@ -152,7 +153,7 @@ _NO_GAP_AFTER = frozenset(("LPAR", "LSQB", "DOT", "OPTIONAL_DOT", "RANGE"))
 
 
 def natural_gaps(pieces: list[Piece]) -> list[int]:
-    """Give the spaces before each piece where nothing is aligned."""
+    """The spaces before each piece if nothing is aligned."""
     return [_gap(pieces, i) if i else 0 for i in range(len(pieces))]
 
 
@@ -180,7 +181,7 @@ def _names_argument(pieces: list[Piece], i: int) -> bool:
 
 
 def break_lines(pieces: list[Piece], gaps: Sequence[int]) -> None:
-    """Decide where lines break: where the author did, between items, and where one is too long."""
+    """Decide where lines break: where the author did, between items, and in lines too long."""
     _break_between_items(pieces)
     while sum(_wrap(pieces, line) for line in lay_out(pieces, gaps) if _is_long(line)):
         pass
@@ -216,7 +217,7 @@ def _is_long(line: Line) -> bool:
 
 
 def _wrap(pieces: list[Piece], line: Line) -> bool:
-    """Break a line within the brackets that end it, one item a line; False if it ends otherwise."""
+    """Break a line inside the brackets at its end, one item per line. False if it has none."""
     opener, end = _last_brackets(pieces, line)
     if end - opener < 2 or line.columns[opener - line.first] >= WIDTH:
         return False
@@ -232,7 +233,7 @@ def _wrap(pieces: list[Piece], line: Line) -> bool:
 
 
 def _last_brackets(pieces: list[Piece], line: Line) -> tuple[int, int]:
-    """Find the outermost brackets of a line behind which only a result type or a brace follows."""
+    """Find the outermost brackets of a line that only a result type or a brace follows."""
     start, i = line.first, line.first + len(line.pieces) - 1
     last = -1
     while i >= start:

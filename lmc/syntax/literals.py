@@ -1,4 +1,4 @@
-"""Literals: what a string, a docstring or a number in the source stands for, and back."""
+"""Literals: from the spelling in the source to the value, and back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _UNPRINTED = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\", '"': r"\""}
 
 
 def string_value(raw: str, on_bad_escape: Callable[[int, int], None]) -> str:
-    """Read a string literal as the text that it stands for.
+    """The text of a string literal.
 
-    `r"…"` and triple-quoted text hold their characters as they are; the latter is dedented like a
-    docstring. `on_bad_escape` is called with start and end within `raw`.
+    `r"…"` and triple-quoted text have no escapes. Triple-quoted text is dedented like a docstring.
+    `on_bad_escape` gets the start and end of a bad escape within `raw`.
     """
     if raw.startswith('"""'):
         return inspect.cleandoc(raw[3:-3].replace("\r\n", "\n"))
@@ -35,7 +35,7 @@ def string_value(raw: str, on_bad_escape: Callable[[int, int], None]) -> str:
 
 
 def number_value(raw: str) -> int | float:
-    """Read a number literal: an int where it has neither point nor exponent, else a float."""
+    """The value of a number literal: an int if it has neither point nor exponent, else a float."""
     digits = raw.replace("_", "")
     return int(digits) if digits.isdigit() else float(digits)
 
@@ -46,5 +46,5 @@ def quote(text: str) -> str:
 
 
 def _quote_character(c: str) -> str:
-    shown = c.isprintable() or 0xD800 <= ord(c) < 0xE000  # no escape stands for half a pair
+    shown = c.isprintable() or 0xD800 <= ord(c) < 0xE000  # a lone surrogate has no escape
     return _UNPRINTED.get(c) or (c if shown else f"\\u{{{ord(c):x}}}")

@@ -1,4 +1,4 @@
-"""The table of common slips: what to say, and malformed texts that show each of them."""
+"""The table of common syntax mistakes: the message for each, and malformed texts that show it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from lmc.frozen import frozen
 
 @frozen
 class Mistake:
-    """One slip: its slug, what is said, and examples whose first error is this slip.
+    """One mistake: its slug, its message, and malformed texts whose first error it is.
 
-    It is known again by parser state and kind of token, or with `any_token` by the state alone.
-    `{token}` and `{previous}` stand for the tokens there, `{text}` for the bare text.
+    It is recognized by the parser state and the kind of token, or with `any_token` by the state
+    alone. In messages, `{token}` and `{previous}` stand for the token at the error and the one
+    before it, and `{text}` for the bare text of the token.
     """
 
     code: str
@@ -24,61 +25,61 @@ def _wrong(code: str, message: str, help: str | None = None) -> Mistake:
     return Mistake(code, message, (), help)
 
 
-# Tokens that stand nowhere in the language, by their kind or their text.
+# Tokens that no rule of the grammar accepts, by their kind or their text.
 WRONG_TOKENS = {
-    "QUOTED": _wrong("single-quotes", "strings stand in double quotes", 'write `"…"`'),
+    "QUOTED": _wrong("single-quotes", "strings need double quotes", 'write `"…"`'),
     "OPEN_STRING": _wrong("unterminated-string", 'this string has no closing `"` on its line'),
     "OPEN_LONG_STRING": _wrong("unterminated-docstring", 'this text has no closing `"""`'),
     "BAD_NUMBER": _wrong("bad-number", "{token} is neither a number nor a name"),
     "BAD_NAME": _wrong(
         "bad-name",
-        "{token} is no name",
-        "names have the letters a-z A-Z first, then also 0-9 and _",
+        "{token} is not a valid name",
+        "a name starts with a letter (a-z, A-Z); letters, digits and `_` may follow",
     ),
-    "STRAY": _wrong("unexpected-character", "{token} means nothing here"),
-    "WRONG_SIGN": _wrong("unexpected-character", "{token} means nothing here"),
+    "STRAY": _wrong("unexpected-character", "{token} has no meaning here"),
+    "WRONG_SIGN": _wrong("unexpected-character", "{token} has no meaning here"),
     "string-prefix": _wrong(
-        "string-prefix", "strings have no prefix {previous}", 'only `r"…"` is known, for raw text'
+        "string-prefix", "{previous} is not a string prefix", 'the only one is `r`, as in `r"…"`'
     ),
     "angle-brackets": _wrong(
         "angle-brackets",
-        "what {previous} holds stands in square brackets",
+        "the type arguments of {previous} go in square brackets",
         "write `list[T]`, `dict[str, T]`",
     ),
-    ";": _wrong("semicolon", "no `;` is needed: what comes next starts with a keyword or `name:`"),
+    ";": _wrong("semicolon", "statements and settings do not end with `;`", "remove it"),
     "//": _wrong("wrong-comment", "comments start with `#`"),
     "/*": _wrong("wrong-comment", "comments start with `#`"),
-    "&&": _wrong("wrong-operator", "`&&` is no operator", "write `and`"),
-    "||": _wrong("wrong-operator", "`||` is no operator", "write `or`"),
-    "!": _wrong("wrong-operator", "`!` is no operator", "write `not`"),
-    "===": _wrong("wrong-operator", "`===` is no operator", "write `==`"),
-    "!==": _wrong("wrong-operator", "`!==` is no operator", "write `!=`"),
-    "<>": _wrong("wrong-operator", "`<>` is no operator", "write `!=`"),
+    "&&": _wrong("wrong-operator", "`&&` is not an operator", "write `and`"),
+    "||": _wrong("wrong-operator", "`||` is not an operator", "write `or`"),
+    "!": _wrong("wrong-operator", "`!` is not an operator", "write `not`"),
+    "===": _wrong("wrong-operator", "`===` is not an operator", "write `==`"),
+    "!==": _wrong("wrong-operator", "`!==` is not an operator", "write `!=`"),
+    "<>": _wrong("wrong-operator", "`<>` is not an operator", "write `!=`"),
     "**": _wrong("wrong-operator", "there is no power operator"),
-    ":=": _wrong("wrong-operator", "`:=` is no operator", "write `let name = value`"),
-    "+=": _wrong("wrong-operator", "names are bound once, so there is no `+=`"),
-    "-=": _wrong("wrong-operator", "names are bound once, so there is no `-=`"),
+    ":=": _wrong("wrong-operator", "`:=` is not an operator", "write `let name = value`"),
+    "+=": _wrong("wrong-operator", "a name is bound only once, so there is no `+=`"),
+    "-=": _wrong("wrong-operator", "a name is bound only once, so there is no `-=`"),
 }
 
 # Words of other languages, with what to write here instead.
 WORDS = {
     "elif": "write `else if`",
     "elsif": "write `else if`",
-    "def": "functions are `pipeline`s, or Python functions declared as `tool`",
-    "fn": "functions are `pipeline`s, or Python functions declared as `tool`",
-    "func": "functions are `pipeline`s, or Python functions declared as `tool`",
-    "function": "functions are `pipeline`s, or Python functions declared as `tool`",
+    "def": "write a `pipeline`, or declare a Python function with `tool`",
+    "fn": "write a `pipeline`, or declare a Python function with `tool`",
+    "func": "write a `pipeline`, or declare a Python function with `tool`",
+    "function": "write a `pipeline`, or declare a Python function with `tool`",
     "class": "write `record`",
     "struct": "write `record`",
     "var": "write `let`",
     "const": "write `let`",
-    "while": "write `let x = loop state = start for 3 until done { … }`: loops have a bound",
+    "while": "write `let x = loop state = start for 3 until done { … }`; every loop has a bound",
     "is": "write `==`",
     "case": "write `match value { pattern => result }`",
     "switch": "write `match value { pattern => result }`",
     "lambda": "there are no anonymous functions",
-    "try": "failures are dealt with by `retry:`, `repair:` and `fallback:`",
-    "raise": "failures are dealt with by `retry:`, `repair:` and `fallback:`",
+    "try": "handle failures with `retry:`, `repair:` and `fallback:`",
+    "raise": "handle failures with `retry:`, `repair:` and `fallback:`",
 }
 
 _BLOCK = "pipeline p() -> str { "
@@ -95,7 +96,7 @@ _EXPRESSION_STARTS = (
 )  # fmt: skip
 
 
-# Where the next item of a list in braces may stand.
+# Beginnings of texts after which an item in braces may follow.
 _BLOCK_ITEMS = (_BLOCK, _BLOCK + '"doc" ', _BLOCK + "return 1 ", _BLOCK + '"doc" return 1 ')
 _BODY_ITEMS = (_BODY, _BODY + '"doc" ', _BODY + "a: 1 ", _BODY + '"doc" a: 1 ')
 _MODEL_ITEMS = ("model m { ", "model m { a: 1 ")
@@ -129,19 +130,21 @@ MISTAKES = (
     # --- between declarations ---
     Mistake(
         "statement-outside-block",
-        "{token} stands only in the block of a pipeline, a metric or a test",
+        "{token} is allowed only in the block of a pipeline, a metric or a test",
         tuple(f"{word} x" for word in ("let", "return", "if", "yield", "assert", "stub", "loop")),
     ),
     Mistake(
         "setting-outside-body",
-        "a setting stands in the braces of a declaration",
+        "a setting belongs in the braces of a declaration",
         ("seed: x", "generate g() -> str seed: x"),
-        "settings for all modules go into `default { … }`",
+        "put settings for all modules into `default { … }`",
     ),
-    Mistake("import-form", 'an import is `from "path" import name, name as other`', ("import x",)),
+    Mistake(
+        "import-form", 'write an import as `from "path" import name, name as other`', ("import x",)
+    ),
     Mistake(
         "import-form",
-        'an import is `from "path" import name, name as other`',
+        'write an import as `from "path" import name, name as other`',
         (
             "from x",
             'from "x" y',
@@ -176,7 +179,7 @@ MISTAKES = (
     ),
     Mistake(
         "missing-title",
-        "a test has a title in double quotes",
+        "a test needs a title in double quotes",
         ("test {", "test name {"),
         any_token=True,
     ),
@@ -194,13 +197,13 @@ MISTAKES = (
     ),
     Mistake(
         "missing-from",
-        'a tool says where its Python function is: `from "package.module:function"`',
+        'a tool needs its Python function: `from "package.module:function"`',
         ("tool f() -> str {", "tool f() -> str from x"),
         any_token=True,
     ),
     Mistake(
         "missing-body",
-        "`{ … }` is missing here",
+        "a body, `{ … }`, is missing here",
         (
             "refine f() -> str",
             "pipeline f() -> str",
@@ -221,13 +224,13 @@ MISTAKES = (
     ),
     Mistake(
         "missing-body",
-        'a metric has a block, or `from "package.module:function"`',
+        'a metric needs a block, or `from "package.module:function"`',
         ("metric m() -> bool", "metric m() -> bool from x"),
         any_token=True,
     ),
     Mistake(
         "missing-row-type",
-        "a dataset says the type of its rows: `dataset name: Row { … }`",
+        "a dataset needs the type of its rows: `dataset name: Row { … }`",
         ("dataset d {",),
         any_token=True,
     ),
@@ -272,7 +275,7 @@ MISTAKES = (
     ),
     Mistake(
         "extra-comma",
-        "this `,` separates nothing",
+        "this `,` is not needed",
         (
             *_after((*_SETTING_ITEMS, *_FIELD_ITEMS, *_VARIANT_ITEMS), ",,"),
             *_after((*_PARAMETERS[:2], *_OBJECT_ITEMS), ","),
@@ -284,23 +287,23 @@ MISTAKES = (
     ),
     Mistake(
         "no-tuples",
-        "parentheses hold one value",
+        "there are no tuples: parentheses contain one value",
         _after(_EXPRESSION_STARTS, "(a, b"),
-        "a list is written `[a, b]`",
+        "write a list: `[a, b]`",
     ),
     Mistake(
         "colon-for-equals",
-        "an argument is named with `=`: write `{text}=value`",
+        "a named argument takes `=`: write `{text}=value`",
         (_LET + "f(a: 1)", _LET + "f(1, a: 1)", "example g(a: 1)", "example g(1, a: 1)"),
     ),
     Mistake(
         "colon-for-equals",
-        "`type` names its type with `=`",
+        "a `type` takes `=`: write `type Name = T`",
         ("type A: str",),
     ),
     Mistake(
         "misplaced-docstring",
-        "a docstring stands first in the braces",
+        "a docstring must come first in the braces",
         (
             *_after(_BODY_ITEMS[1:], '"x"', '"""x"""'),
             *_after(_BLOCK_ITEMS[1:], '"x"', '"""x"""'),
@@ -310,22 +313,22 @@ MISTAKES = (
     ),
     Mistake(
         "misplaced-docstring",
-        "models and datasets have no docstring",
+        "this declaration cannot have a docstring",
         _after(_MODEL_ITEMS, '"x"', '"""x"""'),
         "write a comment: `# …`",
     ),
     Mistake(
         "misplaced-frozen",
-        "`frozen` stands before a docstring at the start of the braces",
+        "`frozen` is allowed only before a docstring, at the start of the braces",
         _after(
             (*_BODY_ITEMS[1:], *_FIELD_ITEMS[1:], *_BLOCK_ITEMS[1:], *_MODEL_ITEMS), 'frozen "x"'
         ),
     ),
     Mistake(
         "statement-in-body",
-        "this declaration has settings, `name: value`, and no statements",
+        "this declaration contains settings, `name: value`, not statements",
         _after(_SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x"),
-        "statements go into a `pipeline`",
+        "statements belong in a `pipeline`",
     ),
     Mistake(
         "bad-setting",
@@ -341,7 +344,7 @@ MISTAKES = (
     ),
     Mistake(
         "bad-variant",
-        'a variant is a name with a note or none: `name "note"`',
+        'a variant is a name with an optional note: `name "note"`',
         _after(_VARIANT_ITEMS, "1"),
         any_token=True,
     ),
@@ -354,12 +357,12 @@ MISTAKES = (
     # --- types ---
     Mistake(
         "wrong-refinement",
-        "limits stand in parentheses: `int(0..10)`, `list[T](1..5)`",
+        "a refinement goes in parentheses: `int(0..10)`, `list[T](1..5)`",
         ("type A = int[0..10]", "type A = list[-1]", "type A = list[..5]"),
     ),
     Mistake(
         "wrong-refinement",
-        'a limit is a range, `lo..hi`, `lo..` or `..hi`, or a pattern, `r"…"`',
+        'a refinement is a range, `lo..hi`, `lo..` or `..hi`, or a pattern, `r"…"`',
         _after(
             ("type A = int(", "type A = list[str]("),
             "5)",
@@ -377,12 +380,12 @@ MISTAKES = (
     # --- statements ---
     Mistake(
         "missing-let",
-        "a name is bound with `let`: write `let {text} = …`",
+        "`let` is missing: write `let {text} = …`",
         _after(_BLOCK_ITEMS, "x = 1"),
     ),
     Mistake(
         "setting-in-block",
-        "a block holds statements, and no settings",
+        "a block contains statements, not settings",
         _after(_BLOCK_ITEMS, "model: x"),
     ),
     Mistake(
@@ -393,12 +396,12 @@ MISTAKES = (
     ),
     Mistake(
         "stray-else",
-        "this `else` follows no `if`",
+        "this `else` does not follow an `if`",
         _after(_BLOCK_ITEMS, "else"),
     ),
     Mistake(
         "equals-for-comparison",
-        "`=` compares nothing",
+        "`=` does not compare",
         _after(_EXPRESSION_STARTS, "a.b = 1"),
         "write `==`",
     ),
@@ -411,37 +414,37 @@ MISTAKES = (
     ),
     Mistake(
         "loop-form",
-        "a loop is `loop state = start for 3 until condition { … }`, with its bound after `for`",
+        "a loop needs a bound after `for`: `loop state = start for 3 until condition { … }`",
         (_LET + "loop s = 1 until x", _LET + "loop s = 1 {"),
         any_token=True,
     ),
     # --- expressions ---
     Mistake(
         "chained-comparison",
-        "comparisons do not chain",
+        "comparisons cannot be chained",
         _after(_EXPRESSION_STARTS, "a < b < c"),
         "write `a < b and b < c`",
     ),
     Mistake(
         "misplaced-not",
-        "`not` stands before what it negates",
+        "`not` goes before the whole expression that it negates",
         _after(_EXPRESSION_STARTS, "a not in b", "a == not b"),
         "write `not (a in b)`",
     ),
     Mistake(
         "if-form",
-        "an `if` expression is `if condition then value else value`",
+        "write an `if` expression as `if condition then value else value`",
         (_LET + "if a {", _LET + "if a then b }", _LET + "(if a then b)"),
         any_token=True,
     ),
     Mistake(
         "if-form",
-        "an `if` expression is `if condition then value else value`",
+        "write an `if` expression as `if condition then value else value`",
         _after((_LET + "(", _LET + "f(", _LET + "f(1, ", _LET + "[", _LET + "y["), "a if b"),
     ),
     Mistake(
         "match-form",
-        "a `match` is `match value { a | b => result, _ => result }`",
+        "write a `match` as `match value { a | b => result, _ => result }`",
         _after(
             (_LET + "match x { ",),
             "}",
@@ -457,7 +460,7 @@ MISTAKES = (
     ),
     Mistake(
         "tune-form",
-        "ranges stand in `tune[lo..hi]` and in the limits of types only",
+        "a range is allowed only in `tune[lo..hi]` and in the refinement of a type",
         _after((_LET + "[", _LET + "f(", _LET + "f(1, ", _LET + "(", _LET, _BODY + "a: "), "0..2"),
     ),
     Mistake(
@@ -468,7 +471,7 @@ MISTAKES = (
     ),
     Mistake(
         "comprehension-form",
-        "items are made by `[value for name in list]`",
+        "write a comprehension as `[value for name in list]`",
         _after(
             (_LET + "[a for b", _LET + "[a for b, c"), "]", " in d e", " in d if e f", " in d, e"
         ),

@@ -1,4 +1,4 @@
-"""The syntax tree: frozen dataclasses, one a form, equal by content and not by place."""
+"""The syntax tree: one frozen dataclass per form. Nodes compare by content, not by place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmc.source import Source, Span
 
 @frozen
 class SyntaxNode:
-    """Anything with a place in the source."""
+    """A node with a place in the source."""
 
     span: Span = field(kw_only=True, compare=False, repr=False)
 
@@ -115,7 +115,7 @@ class Var(Expr):
 
 @frozen
 class Number(Expr):
-    """A number literal: int where the source has neither point nor exponent."""
+    """A number literal: an int if the source has neither point nor exponent."""
 
     value: int | float
     raw: str = field(default="", compare=False)
@@ -223,7 +223,7 @@ class Binary(Expr):
     right: Expr
 
     def chain(self) -> list[Binary]:
-        """`a + b + c` nests to the left, at any length: its operations, the innermost first."""
+        """The operations of a chain such as `a + b + c`, innermost (leftmost) first."""
         links: list[Binary] = []
         link: Expr = self
         while isinstance(link, Binary):
@@ -237,7 +237,7 @@ class Binary(Expr):
     def __hash__(self) -> int:
         return hash((Binary, self._content()))
 
-    def _content(self) -> tuple[Any, ...]:  # not by way of `left`, which may be nested too deep
+    def _content(self) -> tuple[Any, ...]:  # without recursion: `left` may nest too deep
         links = self.chain()
         return (links[0].left, *(part for link in links for part in (link.op, link.right)))
 
@@ -295,7 +295,7 @@ class Match(Expr):
 
 @frozen
 class Selector(Expr):
-    """`.field`: which field a vote or `unique` goes by."""
+    """`.field`: the field by which a vote or `unique` compares."""
 
     name: Ident
 
@@ -317,7 +317,7 @@ class Tune(Expr):
 
 @frozen
 class Loop(Expr):
-    """`loop s: T = e0 for n until c { … yield e }`; stands only after `let x =` or `return`."""
+    """`loop s: T = e0 for n until c { … yield e }`; allowed only after `let x =` or `return`."""
 
     name: Ident
     type: TypeExpr | None
@@ -422,7 +422,7 @@ class Setting(SyntaxNode):
 
 @frozen
 class ParamDecl(SyntaxNode):
-    """A parameter; `train` ones are seen while optimizing and hidden when deployed."""
+    """A parameter. With `train`, it is visible during optimization and hidden when deployed."""
 
     name: Ident
     type: TypeExpr
@@ -440,7 +440,7 @@ class SignatureDecl(SyntaxNode):
 
 @frozen
 class ImportItem(SyntaxNode):
-    """`name as alias`; `alias` is None when it keeps its name."""
+    """`name as alias`; `alias` is None if the import keeps its name."""
 
     name: Ident
     alias: Ident | None = None
@@ -528,7 +528,7 @@ ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent"
 
 @frozen
 class ModuleDecl(Decl):
-    """`generate`, `critique` and those built of them; `has_body` tells `{}` from no body."""
+    """`generate`, `critique` and modules built from them. `has_body` tells `{}` from no body."""
 
     kind: ModuleKind
     name: Ident
@@ -597,7 +597,7 @@ class TestDecl(Decl):
 class FileTree(SyntaxNode):
     """One file: its declarations in order, and its comments by position.
 
-    `broken` holds the names of declarations left out because of a syntax error in them.
+    `broken` holds the names of declarations that were left out because of syntax errors.
     """
 
     source: Source = field(compare=False, repr=False)

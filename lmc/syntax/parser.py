@@ -1,4 +1,4 @@
-"""Tokens -> tree, by the grammar's tables, and on from a syntax error to the next good place."""
+"""The parser: tokens to tree, by the grammar's tables. It goes on after a syntax error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lmc.syntax.tokens import COMMENT, Token, declaration_kinds, tokens
 
 
 def parse(source: Source) -> tuple[nodes.FileTree, list[Diagnostic]]:
-    """Parse a text: the declarations that could be read, and what is wrong with the others."""
+    """Parse a text. Returns the declarations without errors, and the diagnostics of the others."""
     found = tokens(source)
     run = _Run(source, [token for token in found if token.kind != COMMENT])
     run.go()
@@ -44,9 +44,9 @@ class _Run:
         builder = TreeBuilder(source)
         self.stack = Stack(builder)
         self.diagnostics: list[Diagnostic] = builder.diagnostics
-        self.errors: list[int] = []  # offsets within declarations that were read on
+        self.errors: list[int] = []  # offsets of errors in declarations that were read on
         self.broken: set[str] = set()
-        self.declaration = 0  # index of the token that starts the latest one
+        self.declaration = 0  # index of the first token of the latest declaration
 
     def go(self) -> None:
         i = 0
@@ -58,7 +58,7 @@ class _Run:
                 i = self.skip(i)
 
     def step(self, i: int) -> int:
-        """Take a token, or deal with one that does not fit; give the index of the next."""
+        """Take the token at `i`, or report it. Returns the index of the next token."""
         token = self.found[i]
         if self.stack.feed(token):
             if token.kind in declaration_kinds() and self.stack.opens_declaration():
@@ -73,7 +73,7 @@ class _Run:
         return self.skip(i)
 
     def skip(self, i: int) -> int:
-        """Go on behind an error; when that is at the next declaration, note what is lost."""
+        """Skip to the next good place after an error, and note the declarations that are lost."""
         place = next_good_place(self.source, self.stack, self.found, i)
         if place.height == (top := self.stack.top_level()):
             start = self.declaration if len(self.stack.values) > top else i
@@ -84,7 +84,7 @@ class _Run:
         return place.index
 
     def good_decls(self) -> tuple[nodes.Decl, ...]:
-        """Give the declarations without an error in them, and note the names of the others."""
+        """The declarations without errors. Notes the names of the others."""
         errors = sorted(self.errors)
         index_at = {t.start: i for i, t in enumerate(self.found)} if errors else {}
         good = []
@@ -100,14 +100,14 @@ class _Run:
     def check_not_empty(self, decl: nodes.Decl) -> None:
         match decl:
             case nodes.RecordDecl(name, _, ()):
-                message = "a record has at least one field"
+                message = "a record needs at least one field"
                 self.diagnostics.append(error("empty-record", message, name.span))
             case nodes.EnumDecl(name, _, ()):
-                message = "an enum has at least one variant"
+                message = "an enum needs at least one variant"
                 self.diagnostics.append(error("empty-enum", message, name.span))
 
 
 def _declared_names(found: list[Token]) -> set[str]:
-    """Name what a run of tokens, starting at a declaration, would have declared."""
+    """The names that a broken declaration would have declared, from its tokens."""
     imports = found and found[0].kind == "FROM"
     return {t.text for t in (found if imports else found[1:2]) if t.text.isidentifier()}

@@ -1,7 +1,7 @@
-"""The formatter: prints a program in the one style, comments kept.
+"""The formatter: prints a program in one style and keeps its comments.
 
-Only whitespace changes, never a token. Line breaks are the author's, as is alignment over
-consecutive lines; indentation, spaces, blank lines and breaks between declarations are not.
+It changes only whitespace, never a token. It keeps the author's line breaks and the alignment over
+consecutive lines. It sets indentation, spaces, blank lines and the breaks between declarations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def format_source(source: Source) -> str:
     if diagnostics:
         raise LmcError(*diagnostics)
     text = source.text
-    for _ in range(_ROUNDS):  # moving one column may align others: until nothing moves
+    for _ in range(_ROUNDS):  # moving one column may align others
         before, text = text, _format_once(text)
         if text == before:
             break
@@ -50,7 +50,7 @@ def _text(line: Line) -> str:
 
 
 def _shifted(piece: Piece, indent: int) -> str:
-    """Move the further lines of triple-quoted text along with the line that it starts in."""
+    """Indent the later lines of a triple-quoted text along with its first line."""
     first, *rest = piece.text.splitlines(keepends=False) if "\n" in piece.text else [piece.text]
     shift = indent - piece.old_indent
     if not rest or not shift or "\t" in piece.text:

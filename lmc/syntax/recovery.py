@@ -1,4 +1,4 @@
-"""Where to go on after a syntax error, so that one run reports the errors of the whole file."""
+"""Error recovery: where to go on after a syntax error, so that one run reports all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLOSING = {close: open for open, close in OPENING.items()}
 _STATEMENTS = frozenset(("LET", "RETURN", "YIELD", "ASSERT", "STUB"))
 _ITEMS = ("stmt", "setting", "field", "variant")
 
-# What a wrong token most likely stands for; the parse goes on as if it had been written so.
+# The token that a wrong one most likely stands for. The parser goes on as if it were written.
 _MEANT = {
     "QUOTED": ("STRING", '""'),
     "OPEN_STRING": ("STRING", '""'),
@@ -33,20 +33,20 @@ _MEANT = {
 
 @frozen
 class Resumption:
-    """The token to go on with, and how many values of the stack stay."""
+    """The index of the token to go on with, and how many values stay on the stack."""
 
     index: int
     height: int
 
 
 def stand_in(token: Token) -> Token | None:
-    """Give the token that a wrong one stands for, if that is plain."""
+    """The token that a wrong one most likely stands for, or None."""
     meant = _MEANT.get(token.kind) or _MEANT.get(token.text)
     return meant and Token(meant[0], meant[1], token.start, token.end)
 
 
 def open_brackets(stack: Stack) -> list[int]:
-    """List the heights at which brackets stand open, outermost first."""
+    """The stack heights of the open brackets, outermost first."""
     opens: list[int] = []
     for height in range(1, len(stack.states)):
         symbol = stack.symbol(height)
@@ -82,7 +82,7 @@ def next_good_place(source: Source, stack: Stack, found: list[Token], i: int) ->
 
 
 def starts_declaration(source: Source, found: list[Token], i: int, nested: bool) -> bool:
-    """Tell whether a declaration likely starts here; within brackets only in the first column."""
+    """Whether a declaration likely starts here; inside brackets only in the first column."""
     token = found[i]
     if token.kind not in declaration_kinds():
         return False
@@ -92,7 +92,7 @@ def starts_declaration(source: Source, found: list[Token], i: int, nested: bool)
 
 
 def _closes_block(stack: Stack, opens: list[int], index: int) -> Resumption | None:
-    """Go back to the innermost block that a `}` may close, forgetting what it leaves open."""
+    """Find the innermost block that a `}` may close. Brackets left open in it are dropped."""
     while opens:
         height = opens[-1]
         if stack.symbol(height) == "LBRACE":
@@ -119,7 +119,7 @@ def _starts_item(
 
 
 def _item_of(stack: Stack, height: int) -> str | None:
-    """Name what the braces that open at a height hold a list of."""
+    """The kind of item that the braces opened at a height contain."""
     row = stack.rows[stack.states[height]]
     return next((item for item in _ITEMS if item in row), None)
 

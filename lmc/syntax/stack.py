@@ -1,4 +1,4 @@
-"""The LALR stack: shifts tokens, reduces by the grammar's rules, and knows what may come next."""
+"""The LALR stack: shifts tokens, reduces by the grammar's rules, knows which tokens may follow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lmc.syntax.tokens import END, RESERVED, Token, other_kinds, starts_line
 
 MAX_DEPTH = 100  # nodes within nodes: later stages walk the tree recursively
 
-# What may close or follow a complete part, in the order in which `settle` tries it.
+# Tokens that may close or follow a complete part, in the order in which `settle` tries them.
 CLOSERS = ("RPAR", "RSQB", "RBRACE", END, "LBRACE", "THEN", "ELSE", "FOR", "IN", "FAT_ARROW",
            "RANGE", "FROM", "EQUAL")  # fmt: skip
 
@@ -25,7 +25,7 @@ class TooDeep(Exception):
 
 
 class Stack:
-    """States and their values; for each value also where it starts and how deep it nests."""
+    """The parser's states and values. For each value, also its start offset and nesting depth."""
 
     def __init__(self, builder: TreeBuilder) -> None:
         known = tables()
@@ -40,7 +40,7 @@ class Stack:
         self.end = 0
 
     def feed(self, token: Token) -> bool:
-        """Take one token; False where it is not expected. Raises: TooDeep."""
+        """Take one token. Returns False if it is not expected. Raises: TooDeep."""
         kind = self.kind_of(token)
         states, rows = self.states, self.rows
         while (action := rows[states[-1]].get(kind)) is not None:
@@ -58,7 +58,7 @@ class Stack:
         return False
 
     def kind_of(self, token: Token) -> str:
-        """Decide what a token is in this place: a word may be key, keyword or name."""
+        """The kind of a token at this place: a word may be a key, a keyword or a name."""
         row, kind = self.rows[self.states[-1]], token.kind
         others = other_kinds(kind, token.text)
         if not others or (kind not in row and starts_line(self.source, token)):
@@ -71,7 +71,10 @@ class Stack:
         return kinds[0] if kinds else kind
 
     def accepts(self, kind: str) -> bool:
-        """Tell whether a token of this kind may come next; the row alone promises too much."""
+        """Whether a token of this kind may come next.
+
+        The row of the state alone is not enough: after a reduction, the next state may refuse it.
+        """
         if self.rows[self.states[-1]].get(kind, -1) >= 0:
             return True
         states = self.states.copy()
@@ -86,11 +89,11 @@ class Stack:
         return False
 
     def expected(self) -> list[str]:
-        """List the kinds of token that may come next."""
+        """The kinds of token that may come next."""
         return [k for k in self.rows[self.states[-1]] if k.isupper() and self.accepts(k)]
 
     def settle(self) -> None:
-        """Reduce what is complete, as if what closes or follows it came here."""
+        """Reduce all complete parts, as if a token that closes or follows them came next."""
         for kind in CLOSERS:
             if self.accepts(kind):
                 while (action := self.rows[self.states[-1]][kind]) < 0:
@@ -101,20 +104,20 @@ class Stack:
                 return
 
     def cut(self, height: int) -> None:
-        """Forget all but so many values."""
+        """Keep the first `height` values and drop the rest."""
         del self.states[height + 1 :], self.values[height:], self.starts[height:]
         del self.depths[height:]
 
     def symbol(self, height: int) -> str:
-        """Name the symbol that stands at a height (from 1; 0 is the start)."""
+        """The symbol at a height (from 1; 0 is the start)."""
         return self.symbols[self.states[height]]
 
     def top_level(self) -> int:
-        """Give the height at which the declarations read so far are all there is."""
+        """The height of the stack between two declarations."""
         return int(len(self.states) > 1 and self.symbol(1).startswith("__start"))
 
     def opens_declaration(self) -> bool:
-        """Tell whether the latest token is the first of a declaration."""
+        """Whether the latest token is the first of a declaration."""
         return len(self.values) == self.top_level() + 1
 
     def _reduce(self, rule: Production, build: Any) -> None:
@@ -127,7 +130,7 @@ class Stack:
         children = _children(rule, values, base)
         start = self.starts[base] if size else self.end
         depth = max(self.depths[base:], default=0)
-        if rule.name == "binary":  # a chain is walked link by link, so its left side is no nesting
+        if rule.name == "binary":  # chains are walked link by link: the left side does not nest
             depth = max(self.depths[base] - 1, self.depths[-1])
         elif rule.name in CHAINED and isinstance(
             children[-1], nodes.If | nodes.IfExpr

@@ -1,7 +1,7 @@
 """Messages for syntax errors: one table of mistakes with malformed examples.
 
-The examples are parsed once, at the first error, and tell in which parser state and at which kind
-of token each mistake shows; so a message follows its mistake when the grammar changes.
+The examples are parsed once, at the first error. They tell the parser state and the kind of token
+at which each mistake appears. So the messages stay right when the grammar changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AFTER_BRACKETS = ("ARROW", "FROM", "FOR", "THEN", "ELSE", "LET", "RETURN", "YIE
 
 @frozen
 class Scene:
-    """A token that does not fit, and all that is around it."""
+    """A token that does not fit, and its surroundings."""
 
     source: Source
     stack: Stack
@@ -46,7 +46,7 @@ class Scene:
         return self.found[self.index - 1] if self.index else None
 
     def span(self, token: Token | None = None) -> Span:
-        """Show where a token is; the end of the text is shown behind its last token."""
+        """The place of a token. The end of the text is placed right after the last token."""
         token = token or self.token
         if token.kind == END and self.previous:
             return Span(self.source, self.previous.end, self.previous.end)
@@ -54,7 +54,7 @@ class Scene:
 
 
 def describe(source: Source, stack: Stack, found: list[Token], index: int) -> Diagnostic:
-    """Say what is wrong with a token that the stack, settled, does not take."""
+    """Say why the stack does not accept a token. The stack must be settled before."""
     scene = Scene(source, stack, found, index)
     for look in (_wrong_token, _bracket, _word, _comma, _known_mistake):
         if (diagnostic := look(scene)) is not None:
@@ -63,7 +63,7 @@ def describe(source: Source, stack: Stack, found: list[Token], index: int) -> Di
 
 
 def too_deep(source: Source, token: Token) -> Diagnostic:
-    """Refuse what nests too deeply for the later stages."""
+    """Report a text that nests too deeply for the later stages."""
     message = f"this nests more than {MAX_DEPTH} levels deep"
     help = "give parts of it names with `let`"
     return error("too-deep", message, Span(source, token.start, token.end), help=help)
@@ -83,12 +83,14 @@ def _wrong_token(scene: Scene) -> Diagnostic | None:
 
 
 def _bracket(scene: Scene) -> Diagnostic | None:
-    """Brackets that are not closed, or not open."""
+    """Report a bracket that is not closed, or that was never opened."""
     token, stack = scene.token, scene.stack
     opens = [(stack.symbol(h), stack.values[h - 1]) for h in open_brackets(stack)]
     if token.kind in CLOSING:
         if CLOSING[token.kind] not in (kind for kind, _ in opens):
-            return error("unmatched-bracket", f"`{token.text}` closes nothing", scene.span())
+            return error(
+                "unmatched-bracket", f"`{token.text}` has no opening bracket", scene.span()
+            )
         if CLOSING[token.kind] != opens[-1][0]:
             return _unclosed(scene, opens[-1][1])
         return None
@@ -115,14 +117,13 @@ def _unclosed(scene: Scene, bracket: Token) -> Diagnostic:
 
 
 def _word(scene: Scene) -> Diagnostic | None:
-    """Words of other languages, and misspelt keywords, where a keyword should stand."""
+    """Report a word of another language, or a misspelt keyword, where a keyword is expected."""
     token, expected = scene.token, scene.stack.expected()
     if not token.text.isidentifier() or scene.stack.kind_of(token) in ("KEY", "ARG"):
         return None
     if (advice := WORDS.get(token.text)) and not {"NAME", "KEY"} & set(expected):
-        return error(
-            "foreign-word", f"`{token.text}` is no word of the language", scene.span(), help=advice
-        )
+        message = f"`{token.text}` is not a keyword of this language"
+        return error("foreign-word", message, scene.span(), help=advice)
     if "LET" not in expected and "RECORD" not in expected:
         return None
     words = {w: k for w, k in tables().words.items() if k in expected and k in _STARTERS}
@@ -132,7 +133,7 @@ def _word(scene: Scene) -> Diagnostic | None:
     near = did_you_mean(token.text, words)
     what = "declaration" if "RECORD" in expected else "statement"
     help = f"write `{near}`" if near else f"a {what} starts with {_join(sorted(words))}"
-    return error(code, f"`{token.text}` starts no {what}", scene.span(), help=help)
+    return error(code, f"`{token.text}` does not start a {what}", scene.span(), help=help)
 
 
 _STARTERS = declaration_kinds() | {"LET", "IF", "RETURN", "YIELD", "ASSERT", "STUB"}
@@ -175,7 +176,7 @@ def _comma(scene: Scene) -> Diagnostic | None:
 
 
 def _by_expectation(scene: Scene) -> Diagnostic:
-    """Say what would have fitted."""
+    """Report what the parser expected instead."""
     row = scene.stack.rows[scene.stack.states[-1]]
     shown = _shown(scene.token)
     if "atom" in row:
@@ -211,7 +212,7 @@ _KIND_NAMES = {
 
 
 def tables_text(kind: str) -> str:
-    """Name a kind of token as people know it."""
+    """Name a kind of token for a message."""
     if kind in _KIND_NAMES:
         return _KIND_NAMES[kind]
     known = tables()
@@ -224,7 +225,7 @@ def _join(items: list[str]) -> str:
 
 @cache
 def _places() -> dict[tuple[int, str], Mistake]:
-    """Where each mistake of the table shows: by state and token, or by the state alone."""
+    """The mistakes by parser state and kind of token, or by the state and `ANY`."""
     places: dict[tuple[int, str], Mistake] = {}
     for mistake in MISTAKES:
         for example in mistake.examples:

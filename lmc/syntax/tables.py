@@ -1,8 +1,7 @@
 """The grammar's LALR tables: compiled by lark from `lmp.lark`, kept beside this file as JSON.
 
-Compiling takes lark half a second, reading the JSON a few milliseconds. A table that is older
-than its grammar is never used: it is compiled anew in memory (and by this module run as a script,
-on disk).
+Compiling takes half a second, reading the JSON a few milliseconds. If the JSON does not match the
+grammar, the tables are compiled in memory. To write the JSON anew, run this module as a script.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ if TYPE_CHECKING:
     from lark import Lark
 
 _PACKAGE = Path(__file__).parents[1]  # importlib.resources would cost as much as the parser
-NONE = -1  # in `Rule.picks`: an optional part that is not there
+NONE = -1  # in `Production.picks`: an optional part that is absent
 
 
 @frozen
 class Production:
-    """One production: what to pop, and which method of the builder makes the value.
+    """One production: how many values to pop, and the builder's method that makes the new value.
 
-    `name` is None for a rule that only passes its one child or its list of children on.
-    `picks` are the positions of the children that count, `splices` those that are lists.
+    `name` is None if the rule only passes on its child or its list of children. `picks` are the
+    positions of the children that the method gets. `splices` are those of them that are lists.
     """
 
     origin: str
@@ -39,9 +38,9 @@ class Production:
 
 @frozen
 class Tables:
-    """What scanner and parser run on.
+    """The data of the scanner and the parser.
 
-    `rows[state]` maps a symbol to the next state, or to `~rule` where that rule is reduced.
+    `rows[state]` maps a symbol to the next state, or to `~rule` if that rule is to be reduced.
     `symbols[state]` is the symbol that leads into a state.
     """
 
@@ -60,7 +59,7 @@ def grammar_text() -> str:
 
 @cache
 def tables() -> Tables:
-    """Load the tables of the grammar, from the JSON where it is up to date."""
+    """Load the tables of the grammar, from the JSON if it is up to date."""
     grammar = grammar_text()
     stored = _PACKAGE / "syntax" / "tables.json"
     data = json.loads(stored.read_text("utf-8")) if stored.is_file() else {}
@@ -80,7 +79,7 @@ def tables() -> Tables:
 
 
 def compile_grammar(grammar: str) -> dict[str, Any]:
-    """Compile a grammar into a JSON-ready object. Raises: GrammarError on a conflict."""
+    """Compile a grammar into a JSON-ready object. Raises: GrammarError if it has conflicts."""
     from lark import Lark
     from lark.lexer import Lexer
 
@@ -113,7 +112,7 @@ def _terminals(lark: Lark) -> dict[str, Any]:
 
 
 def _states(lark: Lark) -> dict[str, Any]:
-    # lark numbers its states in the order of sets, which differs from run to run.
+    # lark numbers its states in the order of sets. That order differs between runs, so renumber.
     table: Any = lark.parser.parser._parse_table
     rules = {rule: ~i for i, rule in enumerate(lark.rules)}
     start, end = table.start_states["start"], table.end_states["start"]
@@ -150,7 +149,7 @@ def _rule(rule: Any) -> list[Any]:
 
 
 def _absent_parts(empty: tuple[bool, ...], size: int) -> list[int]:
-    """How many optional parts are missing before each symbol, and at the end."""
+    """The number of absent optional parts before each symbol, and at the end."""
     if not empty:
         return [0] * (size + 1)
     return [len(run) for run in "".join("x" if e else " " for e in empty).split(" ")]

@@ -1,6 +1,6 @@
-"""Text -> tokens, by the terminals of the grammar.
+"""The scanner: text to tokens, by the terminals of the grammar.
 
-Nothing is refused here: what is no token of the language gets a kind that no rule accepts.
+It accepts any text. A piece that is not a token of the language gets a kind that no rule accepts.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lmc.syntax.tables import tables
 END = "$END"
 COMMENT = "COMMENT"
 
-# Kinds that no rule accepts: these patterns go before the language's own terminals ...
+# Kinds that no rule accepts. These patterns are tried before the language's own terminals ...
 _WRONG_FIRST = {
     "WRONG_SIGN": r"&&|\|\||===|!==|:=|<>|//|/\*|\*\*|\+=|-=|!(?!=)|[;$@^~`&\\]",
     "BAD_NUMBER": r"(?!\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?(?!\w|\.\d))\d\w*(?:\.\w+)*",
 }
-# ... and these take what the language's own leave over.
+# ... and these after them.
 _WRONG_LAST = {
     "OPEN_LONG_STRING": r'"""[\s\S]*',
     "OPEN_STRING": r'r?"(?:\\.|[^"\\\n])*',
@@ -29,7 +29,7 @@ _WRONG_LAST = {
 }
 
 
-# Words that mean something of their own where a value may stand, so no name is called like them.
+# Keywords inside expressions. They cannot name a value.
 RESERVED = frozenset(
     [
         "if",
@@ -60,10 +60,10 @@ class Token(NamedTuple):
 
 
 def tokens(source: Source) -> list[Token]:
-    """Split a text into tokens, comments too, and END at the end. Takes any text.
+    """Split a text into tokens, including comments, with END at the end. Accepts any text.
 
-    A word is a KEY before `:`, an ARG before `=`, else a keyword if there is one, else a NAME;
-    the parser takes it for the next of these where the grammar does not expect the first.
+    A word is a KEY before `:` and an ARG before `=`. Otherwise it is a keyword if there is one,
+    else a NAME. If the grammar does not expect that kind, the parser tries the next in this order.
     """
     found = _scan(source.text, 0)
     if found and found[-1].kind == "OPEN_LONG_STRING":
@@ -85,8 +85,8 @@ def _scan(text: str, start: int) -> list[Token]:
 
 
 def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
-    # An odd count of triple quotes: the one left open is likely the first that runs over the
-    # start of a declaration, and what follows that start is code.
+    # With an odd number of triple quotes, one text is not closed. It is likely the first one that
+    # runs over the start of a declaration. From that start on, the text is scanned as code.
     for i, token in enumerate(found):
         if token.kind not in ("LONG_STRING", "OPEN_LONG_STRING"):
             continue
@@ -98,7 +98,7 @@ def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
 
 
 def other_kinds(kind: str, text: str) -> tuple[str, ...]:
-    """Tell what else a word of some kind may be, in order of preference."""
+    """The other kinds that a word may have, in order of preference."""
     if kind in ("KEY", "ARG", "FROZEN"):
         word = tables().words.get(text)
         return (word, "NAME") if word else ("NAME",)
@@ -110,14 +110,14 @@ _BY_TEXT = ("NAME", "SIGN")
 
 @cache
 def declaration_kinds() -> frozenset[str]:
-    """Name the kinds of token that start a declaration."""
+    """The kinds of token that start a declaration."""
     return frozenset(kind for kind in tables().rows[0] if kind in _keywords())
 
 
 def starts_line(source: Source, token: Token) -> bool:
-    """Tell whether a keyword, by its place and what follows it, can only be one.
+    """Whether a word must be a keyword, judging by its place and by what follows it.
 
-    So it is with what starts a declaration in the first column, or a statement on its line.
+    This holds at the start of a declaration in the first column, and of a statement on its line.
     """
     line_start = source.text.rfind("\n", 0, token.start) + 1
     if line_start == token.start and declaration_line().match(source.text, line_start):
@@ -131,7 +131,7 @@ _STATEMENT_LINE = re.compile(r'[ \t]*(let|return|yield|assert|stub)[ \t]+["\w]')
 
 @cache
 def declaration_line() -> re.Pattern[str]:
-    """Match the start of a line that starts a declaration, or closes one."""
+    """A pattern for the start of a line that starts a declaration, or closes one."""
     kinds = declaration_kinds()
     words = "|".join(word for word, kind in tables().words.items() if kind in kinds)
     return re.compile(rf'^(?:\}}|(?:{words})[ \t]+["{{A-Za-z])', re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Tree -> text in one canonical form, from the tree alone: no comments, no literal as written."""
+"""Prints a tree in one canonical form, without comments and the spelling of its literals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BINARY = {
 
 
 def print_tree(module: n.FileTree) -> str:
-    """Print a tree as a program that parses to an equal tree; `format_source` makes it pretty."""
+    """Print a tree as a program that parses to an equal tree. Layout is for `format_source`."""
     return "".join(_decl(decl) + "\n" for decl in module.decls)
 
 
@@ -170,7 +170,7 @@ def _rhs(value: n.Expr) -> str:
 
 
 def _expr(expr: n.Expr, at_least: int = _IF) -> str:
-    """Print an expression, in parentheses where it binds more loosely than its place allows."""
+    """Print an expression, in parentheses if it binds more loosely than its place allows."""
     binding, text = _operation(expr)
     return text if binding >= at_least else f"({text})"
 

@@ -1,1 +1,1 @@
-"""Running many things at once: the event loop, bounded concurrency, garbage collection."""
+"""Running many tasks concurrently: event loop, bounded concurrency, garbage collection."""

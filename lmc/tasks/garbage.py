@@ -1,4 +1,4 @@
-"""Fewer garbage collections while many calls are under way."""
+"""Fewer garbage collections while many calls are in flight."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-OBJECTS = 50_000  # new ones before a collection; Python's own 700 are made by a few calls
+OBJECTS = 50_000  # new objects per collection; a few calls create Python's default of 700
 
 _lock = threading.Lock()
 _inside = 0
@@ -16,9 +16,9 @@ _before: tuple[int, int, int] = (0, 0, 0)
 
 @contextmanager
 def fewer_collections() -> Iterator[None]:
-    """Let a batch make more objects before Python looks for garbage; a fifth of its time otherwise.
+    """Collect garbage less often during a batch. By default it takes a fifth of the batch's time.
 
-    Where the process set its collector itself (off, or rarer), that is left as it is.
+    If the process has turned its collector off, or set it to be rarer, that setting stays.
     """
     global _inside, _before
     with _lock:

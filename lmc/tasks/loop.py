@@ -1,4 +1,4 @@
-"""The one long-lived event loop, in a daemon thread, and the ways into it from outside."""
+"""The event loop of lmc, in a daemon thread, and functions to run coroutines on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _closers: list[Closer] = []
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
-    """Give the loop that all coroutines of lmc run on; started at first use, once a process."""
+    """The loop that runs all coroutines of lmc. It starts at its first use, once per process."""
     global _loop
     with _lock:
         if _loop is None:
@@ -33,10 +33,10 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """A loop of uvloop, where that is installed: it takes less time a request."""
+    """A loop of uvloop if it is installed: it needs less time per request."""
     try:
         from uvloop import new_event_loop
-    except ImportError:  # there is none for Windows
+    except ImportError:  # uvloop does not exist for Windows
         return asyncio.new_event_loop()
     return new_event_loop()
 
@@ -49,7 +49,7 @@ def to_future(coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
 def run_sync(coro: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the loop and wait for it.
 
-    Ctrl-C cancels the coroutine, waits until it has cleaned up, and is raised again.
+    Ctrl-C cancels the coroutine, waits for its cleanup, and is raised again.
     """
     if _loop is not None and _running_loop() is _loop:
         coro.close()
@@ -62,7 +62,7 @@ def run_sync(coro: Coroutine[Any, Any, T]) -> T:
 
     try:
         return to_future(work()).result()
-    except BaseException:  # Ctrl-C can come at any step, before there is a future too
+    except BaseException:  # Ctrl-C can come at any step, even before there is a future
         for task in tasks:
             if task is not None and not task.done():
                 _cancel(task)
@@ -70,19 +70,19 @@ def run_sync(coro: Coroutine[Any, Any, T]) -> T:
 
 
 async def run_async(coro: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine on lmc's loop from another loop; cancelling carries over."""
+    """Await a coroutine on lmc's loop from another loop. Cancelling the caller cancels it too."""
     if _running_loop() is _loop:
         return await coro
     return await asyncio.wrap_future(to_future(coro))
 
 
 def at_close(closer: Closer) -> None:
-    """Have something closed on the loop when the process ends."""
+    """Register a coroutine function to call on the loop when the process ends."""
     _closers.append(closer)
 
 
 def forget_closer(closer: Closer) -> None:
-    """Undo `at_close` for what was closed already."""
+    """Undo `at_close` for something that is closed already."""
     with contextlib.suppress(ValueError):
         _closers.remove(closer)
 
@@ -128,7 +128,7 @@ def _shut_down() -> None:
 
 
 def _forget_after_fork() -> None:
-    """Let a child, which has no thread that runs the loop, start its own."""
+    """Let a forked child start its own loop. It has no thread that runs the parent's loop."""
     global _loop, _lock
     _loop, _lock = None, threading.Lock()
     _closers.clear()

@@ -1,16 +1,15 @@
-"""Doing many things at once, a bounded number in flight, and stopping all when one fails."""
+"""Runs many tasks concurrently: a bounded number at a time, and all stop when one fails."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-BREATH = 8  # items after which work that never waits lets others on the loop go on
+BREATH = 8  # items after which work that never waits lets other tasks run
 MAX_IN_FLIGHT = 1024  # items of one region; requests are bounded by each model's own limit
 
 
@@ -28,9 +27,9 @@ async def for_all(
     *,
     in_flight: int = MAX_IN_FLIGHT,
 ) -> list[R]:
-    """The results of some work on all items, in their order; items are drawn as room is made.
+    """Call `work` on all items, at most `in_flight` at a time. Returns the results in order.
 
-    The first failure cancels the others and is raised as it is.
+    The first failure cancels the other calls. It is raised itself, without a group around it.
     """
     results: dict[int, R] = {}
 
@@ -44,7 +43,7 @@ async def for_all(
 async def for_each(
     items: Iterable[T], work: Callable[[int, T], Awaitable[None]], *, in_flight: int = MAX_IN_FLIGHT
 ) -> None:
-    """As `for_all`, but keeps nothing: neither results nor items."""
+    """Like `for_all`, but keeps neither results nor items."""
     queue = enumerate(items)
 
     async def draw() -> None:
@@ -60,43 +59,10 @@ async def for_each(
 
 
 async def all_of(works: Iterable[Callable[[], Coroutine[None, None, None]]]) -> None:
-    """Run coroutines side by side until all are done, or one fails."""
+    """Run coroutines concurrently until all are done, or one fails."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
                 group.create_task(work())
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from None
-
-
-async def in_thread(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-    """Call a blocking function in a thread of its own.
-
-    The thread is a daemon: one that never returns can be left behind when its time is up, and does
-    not keep the process from ending.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[R] = loop.create_future()
-
-    def settle(result: R | None, failure: BaseException | None) -> None:
-        if future.done():
-            return
-        if failure is None:
-            future.set_result(result)  # type: ignore[arg-type]
-        else:
-            future.set_exception(failure)
-
-    def run() -> None:
-        result: R | None = None
-        failure: BaseException | None = None
-        try:
-            result = function(*args, **kwargs)
-        except StopIteration as problem:  # a future refuses it
-            failure = RuntimeError(f"StopIteration: {problem}")
-        except BaseException as problem:
-            failure = problem
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="lmc-tool", daemon=True).start()
-    return await future

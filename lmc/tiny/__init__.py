@@ -1,4 +1,4 @@
-"""The small language model that lmc ships; only its path is here, so that importing it is cheap.
+"""The small language model that lmc ships. Only its path is here, so that importing is cheap.
 
 The recipe that trained it is in `examples/tiny`.
 """

@@ -1,1 +1,1 @@
-"""The trace store: what every run did, kept on disk, and selectors that learn from it."""
+"""The trace store, which keeps every run on disk, and selectors that choose runs to learn from."""

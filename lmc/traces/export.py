@@ -13,7 +13,7 @@ from lmc.training.rows import TrainingRow, chat_line
 
 
 def run_line(run: Run) -> dict[str, Any]:
-    """All of a run; the calls and regions of its tree in the program's order."""
+    """A whole run, with the calls and regions of its tree in the program's order."""
     head = {
         "id": run.id,
         "job": run.job,
@@ -39,9 +39,9 @@ def run_line(run: Run) -> dict[str, Any]:
 
 
 def chat_lines(runs: Iterable[Run], module: str | None = None) -> Iterator[dict[str, Any]]:
-    """A chat for every call that led to a run's result, as fine-tuning services take it.
+    """One chat for every call that led to a run's result, in the format of fine-tuning services.
 
-    The runs should be selected before: what is here is to be imitated.
+    Select good runs first, because a model trained on the chats imitates them.
     """
     for run in runs:
         for call in consistent_calls(run.trace):
@@ -50,7 +50,7 @@ def chat_lines(runs: Iterable[Run], module: str | None = None) -> Iterator[dict[
 
 
 def pair_lines(pairs: Iterable[Pair], module: str | None = None) -> Iterator[dict[str, Any]]:
-    """Preference pairs with a conversational prompt, as trainers of preferences take them."""
+    """Preference pairs in the conversational format of preference trainers."""
     for pair in pairs:
         if module in (None, pair.chosen.module):
             yield {

@@ -1,7 +1,7 @@
 """Selectors: which runs, and which of their calls, are worth learning from.
 
-Each is a small function from runs to runs, calls, pairs or weights. What they choose becomes
-demonstrations, rows to train on, or preference pairs alike.
+Each is a small function from runs to runs, calls, pairs or weights. The result can become
+demonstrations, training rows or preference pairs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from itertools import pairwise
 from typing import Any
 
 from lmc.frozen import frozen
+from lmc.ir.ops import body_numbers
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.traces.store import Run
 
-CHECK = 1  # body of a refine that judges, as it stands in the places of a trace
-_DRAFT, _REVISION = 0, 3
+_NUMBERS = body_numbers("refine")  # of its bodies, as they stand in the places of a trace
+_WRITERS = ("draft", "revise")
 Groups = Mapping[str, Sequence[Run]]
 
 
@@ -36,7 +37,7 @@ class Pair:
 
 
 def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs by the row they were made on."""
+    """The runs of each row."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.row, []).append(run)
@@ -44,12 +45,12 @@ def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def threshold(runs: Iterable[Run], at_least: float = 1.0) -> list[Run]:
-    """Runs with a score of at least so much; those without a score are left out."""
+    """Runs with a score of at least `at_least`. Runs without a score are left out."""
     return [run for run in runs if run.score is not None and run.score >= at_least]
 
 
 def best(runs: Iterable[Run], k: int) -> list[Run]:
-    """The k best scored runs of each row, the earlier of equals."""
+    """The k best scored runs of each row. Of equal ones, the earlier comes first."""
     found = []
     for group in by_row(run for run in runs if run.score is not None).values():
         found += sorted(group, key=lambda run: (-(run.score or 0.0), run.sample))[:k]
@@ -57,7 +58,7 @@ def best(runs: Iterable[Run], k: int) -> list[Run]:
 
 
 def majority(runs: Iterable[Run], share: float = 0.0) -> list[Run]:
-    """Runs whose result most runs of their row came to, where at least `share` of them did.
+    """Runs with the most frequent result of their row, if at least `share` of the runs have it.
 
     Source: the majority vote of LMSI, Huang et al. 2022, arXiv 2210.11610, section 3.
     """
@@ -73,22 +74,22 @@ def majority(runs: Iterable[Run], share: float = 0.0) -> list[Run]:
 
 
 def agreement(group: Sequence[Run]) -> float:
-    """Share of a row's runs that came to the most frequent result; failed ones agree with none."""
+    """Share of a row's runs with the most frequent result. Failed runs agree with none."""
     counts = Counter(key for run in group if (key := result_key(run)) is not None)
     return max(counts.values(), default=0) / len(group) if group else 0.0
 
 
 def entropy(group: Sequence[Run]) -> float:
-    """Entropy, in nats, of the results that a row's runs came to; a failed run is its own kind."""
+    """Entropy, in nats, of the results of a row's runs. All failed runs count as one result."""
     counts = Counter(result_key(run) for run in group)
     return -sum(n / len(group) * math.log(n / len(group)) for n in counts.values())
 
 
 def entropy_weights(groups: Groups, power: float = 1.0) -> dict[str, float]:
-    """Weights of rows, with mean 1: the more a row's runs disagree, the more it weighs.
+    """Weights of rows, with mean 1. The more a row's runs disagree, the greater its weight.
 
-    Source: EAST, Wang et al. 2025, arXiv 2503.23913, section 3.2, with h^power for its mapping;
-    where no row has any entropy all weigh the same.
+    Source: EAST, Wang et al. 2025, arXiv 2503.23913, section 3.2, with h^power as the mapping.
+    If no row has any entropy, all weights are equal.
     """
     raw = {row: entropy(group) ** power if group else 0.0 for row, group in groups.items()}
     mean = sum(raw.values()) / len(raw) if raw else 0.0
@@ -96,16 +97,16 @@ def entropy_weights(groups: Groups, power: float = 1.0) -> dict[str, float]:
 
 
 def hardest(groups: Groups, at_least: float = 1.0) -> list[str]:
-    """Rows of which no run was accepted, those that came nearest first."""
+    """Rows without an accepted run, those with the best scores first."""
     failed = {r: max((x.score or 0.0 for x in g), default=0.0) for r, g in groups.items()}
     return sorted((r for r, s in failed.items() if s < at_least), key=lambda r: (-failed[r], r))
 
 
 def diverse(runs: Sequence[Run], k: int) -> list[Run]:
-    """Up to k runs whose words differ most: the first one, then always the one furthest away.
+    """Up to k runs whose words differ most: the first, then always the one furthest from all.
 
-    Source: DIVE, Qin et al. 2025, arXiv 2501.00747, section 3.3; differs in: greedy farthest-point
-    choice by Jaccard distance over pairs of words.
+    Source: DIVE, Qin et al. 2025, arXiv 2501.00747, section 3.3. It differs in the choice: greedy
+    farthest points by Jaccard distance over pairs of words.
     """
     if len(runs) <= k:
         return list(runs)
@@ -119,7 +120,7 @@ def diverse(runs: Sequence[Run], k: int) -> list[Run]:
 
 
 def result_key(run: Run) -> str | None:
-    """What a run's result votes for; None where it failed."""
+    """The key by which a run's result is counted. None if the run failed."""
     return None if run.failed else ballot_key(run.pred, normalize=True)
 
 
@@ -127,10 +128,10 @@ def result_key(run: Run) -> str | None:
 
 
 def consistent_calls(trace: Trace) -> list[CallTrace]:
-    """The calls of a run whose result was accepted, less those that did not lead to it.
+    """The calls of an accepted run that led to its result.
 
-    Of a vote the samples that agree with the winner, of a refine the draft that was returned and
-    the verdicts that were right about theirs.
+    Of a vote, these are the samples that agree with the winner. Of a refine, they are the draft
+    that was returned, and the verdicts that were right about their drafts.
     """
     left_out: list[Place] = []
     verdicts: dict[Place, bool] = {}
@@ -140,9 +141,9 @@ def consistent_calls(trace: Trace) -> list[CallTrace]:
         elif region.kind == "refine" and region.detail:
             chosen = region.detail["chosen"]
             for i in range(len(region.detail["drafts"])):
-                verdicts[(*region.place, i, CHECK)] = i == chosen
+                verdicts[(*region.place, i, _NUMBERS["check"])] = i == chosen
                 if i != chosen:
-                    left_out += [(*region.place, i, body) for body in (_DRAFT, _REVISION)]
+                    left_out += [(*region.place, i, _NUMBERS[body]) for body in _WRITERS]
     return [
         call
         for call in trace.calls
@@ -156,7 +157,7 @@ def consistent_calls(trace: Trace) -> list[CallTrace]:
 
 
 def right_wrong_pairs(runs: Iterable[Run], at_least: float = 1.0) -> list[Pair]:
-    """Calls of accepted runs against calls of others that were asked the same."""
+    """Calls of accepted runs, paired with calls of other runs that had the same prompt."""
     good: dict[tuple[object, ...], list[CallTrace]] = {}
     bad: dict[tuple[object, ...], list[CallTrace]] = {}
     for run in runs:
@@ -171,10 +172,10 @@ def right_wrong_pairs(runs: Iterable[Run], at_least: float = 1.0) -> list[Pair]:
 
 
 def vote_pairs(runs: Iterable[Run]) -> list[Pair]:
-    """In each vote, samples of the majority against those of the smallest minority, no labels used.
+    """In each vote, samples of the majority paired with those of the smallest minority.
 
-    The weight is the margin of the vote. Source: ScPO, Prasad et al. 2024, arXiv 2411.04109,
-    section 2.2 and equation 2.
+    No labels are needed. The weight is the margin of the vote. Source: ScPO, Prasad et al. 2024,
+    arXiv 2411.04109, section 2.2 and equation 2.
     """
     found = []
     for run in runs:
@@ -193,12 +194,12 @@ def vote_pairs(runs: Iterable[Run]) -> list[Pair]:
 
 
 def _pairs(good: Sequence[CallTrace], bad: Sequence[CallTrace]) -> list[Pair]:
-    """Side by side, as many as the fewer ones, equal answers left out."""
+    """Pair two lists item by item, up to the shorter one. Equal answers are left out."""
     return [Pair(g, b) for g, b in zip(good, bad) if g.raw and b.raw and g.raw[-1] != b.raw[-1]]
 
 
 def _sample_call(trace: Trace, region: RegionTrace, index: int) -> CallTrace | None:
-    """The last call of a vote's sample: the one that gave its result."""
+    """The last call of a vote's sample, which gave its result."""
     place = (*region.place, index)
     return next((c for c in reversed(trace.calls) if _within(c.place, place)), None)
 
@@ -211,7 +212,7 @@ def _outvoted(region: RegionTrace) -> list[int]:
     winner, keys = region.detail.get("winner"), region.detail.get("keys")
     if winner is None:
         return []
-    if keys is None:  # decided by scores: the others were not wrong, but not the best
+    if keys is None:  # decided by scores: the others are not the best
         return [i for i in range(len(region.detail["scores"])) if i != winner]
     return [i for i, key in enumerate(keys) if key != keys[winner]]
 

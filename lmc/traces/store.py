@@ -1,6 +1,7 @@
-"""The trace store: every run on a row with all its calls, written once, read by filters.
+"""The trace store: keeps every run on a row with all its calls, and reads them by filters.
 
-SQLite in the folder `.lmc` unless `LMC_TRACES` names another database by its SQLAlchemy URL.
+It is an SQLite file in the folder `.lmc`. The environment variable `LMC_TRACES` can name another
+database by its SQLAlchemy URL.
 """
 
 from __future__ import annotations
@@ -15,22 +16,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
+from lmc.files import make_private_file
 from lmc.frozen import frozen
+from lmc.redaction import logger
 from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
+_log = logger(__name__)
 DEFAULT_PATH = Path(".lmc/traces.db")
-BUSY_S = 60.0  # how long a writer waits for another one
+BUSY_S = 60.0  # how long a writer waits for another writer
 _CHUNK = 500  # ids in one query
 
 
 @frozen
 class Run:
-    """One run of a program on one row, scored; `parameters` is the digest of its parameters."""
+    """One scored run of a program on one row. `parameters` is the digest of its parameters."""
 
     job: str
     program: str
@@ -47,19 +51,19 @@ class Run:
     error: str | None = None
     training: bool = False
     sample: int = 0
-    variant: str = ""  # what else sets runs of equal parameters apart: a teacher, a temperature
+    variant: str = ""  # tells runs of equal parameters apart, such as the teacher
     created: float = field(default_factory=time.time, compare=False)
 
     @property
     def id(self) -> str:
-        """The same when a job that was killed makes the run again."""
+        """The id of the run. If a killed job makes the run again, the id is the same."""
         parts = [self.job, self.target, self.row, self.parameters, self.training]
         return _digest(json.dumps([*parts, self.sample, self.variant], ensure_ascii=False))
 
 
 @frozen
 class Filter:
-    """Which runs: those that agree with all that is given."""
+    """Selects runs: those that match every field that is not None."""
 
     job: str | None = None
     program: str | None = None
@@ -78,7 +82,7 @@ class Filter:
 
 @frozen
 class JobSummary:
-    """What the store holds of one job."""
+    """A summary of the stored runs of one job."""
 
     job: str
     program: str
@@ -94,7 +98,7 @@ class JobSummary:
 
 
 class TraceStore:
-    """Runs on disk. Safe for several processes; a run that is added again is replaced."""
+    """Runs on disk. Several processes may use it. A run that is added again is replaced."""
 
     def __init__(self, url: str | None = None) -> None:
         self._url = url or os.environ.get("LMC_TRACES") or f"sqlite:///{DEFAULT_PATH}"
@@ -110,11 +114,11 @@ class TraceStore:
 
     @property
     def location(self) -> str:
-        """Where the runs are, without a password."""
+        """The URL of the database, without a password."""
         return self._engine.url.render_as_string(hide_password=True)
 
     def add(self, runs: Sequence[Run], parameters: Mapping[str, Any]) -> None:
-        """Keep runs of one set of parameters, all of them or none.
+        """Store runs of one set of parameters in one transaction.
 
         Raises: LmcError[cannot-write].
         """
@@ -145,7 +149,10 @@ class TraceStore:
             raise _cannot("write", self.location, problem) from None
 
     def runs(self, where: Filter | None = None) -> Iterator[Run]:
-        """Runs with their traces, in the order they were added. Raises: LmcError[cannot-read]."""
+        """Runs with their traces, in the order they were added; a damaged one is left out.
+
+        Raises: LmcError[cannot-read].
+        """
         from sqlalchemy import select
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -153,9 +160,9 @@ class TraceStore:
 
         try:
             with self._engine.connect() as db:
-                found = db.execute(_where(select(t.runs), where or Filter())).mappings().all()
-                for some in _chunks(found):
-                    yield from _whole(db, some)
+                ids = list(db.scalars(_where(select(t.runs.c.id), where or Filter())))
+                for some in _chunks(ids):
+                    yield from _readable(db, some)
         except SQLAlchemyError as problem:
             raise _cannot("read", self.location, problem) from None
 
@@ -171,7 +178,7 @@ class TraceStore:
             return data
 
     def jobs(self) -> list[JobSummary]:
-        """What there is, newest job last. Raises: LmcError[cannot-read]."""
+        """The stored jobs, newest last. Raises: LmcError[cannot-read]."""
         from sqlalchemy import func, select
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -213,7 +220,7 @@ class TraceStore:
             raise _cannot("read", self.location, problem) from None
 
     def remove(self, job: str) -> int:
-        """Forget a job; says how many runs went. Raises: LmcError[cannot-write]."""
+        """Delete a job. Returns the number of its runs. Raises: LmcError[cannot-write]."""
         from sqlalchemy import delete, select
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -232,19 +239,19 @@ class TraceStore:
             raise _cannot("write", self.location, problem) from None
 
     def close(self) -> None:
-        """Let the database go; it is opened again when it is needed."""
+        """Close the database. It opens again at its next use."""
         engine = self.__dict__.pop("_engine", None)
         if engine is not None:
             engine.dispose()
 
 
 def parameters_digest(data: Mapping[str, Any]) -> str:
-    """Name parameters by their contents."""
+    """A digest of parameters: equal parameters have equal digests."""
     return _digest(json.dumps(data, sort_keys=True, ensure_ascii=False))
 
 
 def _open(url: str) -> Engine:
-    """An engine whose tables exist; on SQLite with a write-ahead log."""
+    """An engine whose tables exist. On SQLite, it uses a write-ahead log."""
     from sqlalchemy import create_engine, event
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -254,12 +261,15 @@ def _open(url: str) -> Engine:
     try:
         parsed = make_url(url if "://" in url else f"sqlite:///{url}")
     except ArgumentError:
-        help = "a file, or a URL such as `postgresql+psycopg://user@host/db`"
-        raise LmcError(error("bad-url", "this names no trace store", help=help)) from None
+        help = "write a file, or a URL such as `postgresql+psycopg://user@host/db`"
+        raise LmcError.of(
+            "bad-url", "this is not the file or URL of a trace store", help=help
+        ) from None
     shown = parsed.render_as_string(hide_password=True)
     try:
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        named = parsed.database and parsed.database != ":memory:"
+        if parsed.get_backend_name() == "sqlite" and named:
+            make_private_file(Path(str(parsed.database)))
         engine = create_engine(parsed)
         if parsed.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _configure_sqlite)
@@ -267,14 +277,14 @@ def _open(url: str) -> Engine:
             _make(table, engine)
     except (ImportError, NoSuchModuleError) as missing:
         message = f"there is no driver for {shown}: {missing}"
-        raise LmcError(error("missing-extra", message, help="install the driver")) from None
+        raise LmcError.of("missing-extra", message, help="install the driver") from None
     except (OSError, SQLAlchemyError) as problem:
         raise _cannot("open", shown, problem) from None
     return engine
 
 
 def _make(table: Table, engine: Engine) -> None:
-    """Create a table, unless it is there, or another process is creating it just now."""
+    """Create a table, unless it exists, or another process creates it at this moment."""
     from sqlalchemy import inspect
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -294,7 +304,7 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
 def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     reason = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
     slug = "cannot-write" if verb == "write" else "cannot-read"
-    return LmcError(error(slug, f"cannot {verb} the trace store {where}: {reason}"))
+    return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}")
 
 
 def _where(query: Select[Any], where: Filter) -> Select[Any]:
@@ -320,13 +330,30 @@ def _where(query: Select[Any], where: Filter) -> Select[Any]:
     return query.order_by(r.created, r.row, r.sample).limit(where.limit)
 
 
-def _whole(db: Connection, rows: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
-    """Runs with their calls and regions."""
+def _readable(db: Connection, ids: Sequence[str]) -> list[Run]:
+    """The runs with these ids, but for those that are damaged."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return _whole(db, ids)
+    except (ValueError, LookupError, TypeError, AttributeError, SQLAlchemyError) as problem:
+        if isinstance(problem, SQLAlchemyError) and "decode" not in str(problem):
+            raise
+        if len(ids) > 1:
+            return [run for id in ids for run in _readable(db, [id])]
+        _log.warning("run %s in the trace store is damaged, and left out: %s", ids[0], problem)
+        return []
+
+
+def _whole(db: Connection, ids: Sequence[str]) -> list[Run]:
+    """Runs with their calls and regions, in the order of their ids."""
     from sqlalchemy import select
 
     from lmc.traces import tables as t
 
-    ids = [row["id"] for row in rows]
+    query = select(t.runs).where(t.runs.c.id.in_(ids))
+    by_id = {row["id"]: row for row in db.execute(query).mappings()}
+    rows = [by_id[id] for id in ids]
     traces = {id: Trace() for id in ids}
     regions = db.execute(select(t.regions).where(t.regions.c.run.in_(ids))).mappings()
     for region in regions:
@@ -335,16 +362,18 @@ def _whole(db: Connection, rows: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     digests = list({digest for call in calls for _, digest in call["messages"]})
     texts: dict[str, str] = {}
     for some in _chunks(digests):
-        found = db.execute(select(t.texts).where(t.texts.c.digest.in_(some)))
-        texts.update((digest, text) for digest, text in found)
+        stored = db.execute(select(t.texts).where(t.texts.c.digest.in_(some)))
+        texts.update((digest, text) for digest, text in stored)
     for call in calls:
         traces[call["run"]].calls.append(_call(dict(call), texts))
+    found = []
     for row in rows:
         trace = traces[row["id"]]
         trace.sort()
         names = ("job", "program", "target", "stage", "row", "parameters", "values", "score")
         more = ("pred", "feedback", "failed", "error", "training", "sample", "variant", "created")
-        yield Run(**{name: row[name] for name in (*names, *more)}, trace=trace)
+        found.append(Run(**{name: row[name] for name in (*names, *more)}, trace=trace))
+    return found
 
 
 def _run_row(run: Run) -> dict[str, Any]:
@@ -409,7 +438,7 @@ def _place(id: str) -> tuple[int, ...]:
 
 
 def _add_missing(db: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows by digest; another process may add the same ones at this moment."""
+    """Insert rows by digest. Another process may add the same ones at this moment."""
     from sqlalchemy import insert, select
 
     known: set[str] = set()

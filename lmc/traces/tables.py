@@ -1,7 +1,7 @@
 """The tables of the trace store: runs of programs on rows, their regions and model calls.
 
-The tree of a run is in the places: `/0/3/2` stands in `/0/3`, which stands in `/0`. A text that
-many calls share (an instruction, a demonstration) is stored once.
+The places form the tree of a run: `/0/3/2` is inside `/0/3`, which is inside `/0`. A text that
+many calls share, such as an instruction or a demonstration, is stored once.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ calls = Table(
     Column("run", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("place", String(200), primary_key=True),
     Column("parent", String(200)),
-    Column("sample_group", String(200)),  # the vote around, whose samples answer the same
+    Column("sample_group", String(200)),  # the enclosing vote, whose samples answer one question
     Column("module", String(200), index=True, nullable=False),
     Column("role", String(20), nullable=False),
     Column("sample", Integer, nullable=False),

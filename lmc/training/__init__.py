@@ -1,1 +1,1 @@
-"""Weights from rows: what is learnt (`rows`), how (`lora`), and how far it is (`progress`)."""
+"""Training of weights: the rows to learn from (`rows`), and LoRA (`lora`)."""

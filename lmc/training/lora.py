@@ -1,8 +1,8 @@
-"""LoRA by supervised fine-tuning: rows in, an adapter out, checkpointed on the way.
+"""LoRA by supervised fine-tuning: trains an adapter on rows, with checkpoints.
 
-Source: LoRA, Hu et al. 2021, arXiv 2106.09685; targets every linear layer inside the blocks, as in
-QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 4. Training is transformers' Trainer with
-peft: TRL's would need `datasets`, and knows no weights of single rows.
+Source: LoRA, Hu et al. 2021, arXiv 2106.09685. It targets every linear layer inside the blocks, as
+in QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 4. It uses the Trainer of transformers
+with peft. TRL's trainer would need `datasets`, and does not support weights of single rows.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
+from lmc.models.engine.chat_tokens import plain_messages, special_tokens
+from lmc.special_tokens import without_tokens
 from lmc.training.rows import TrainingRow, digest
 
 if TYPE_CHECKING:
@@ -33,26 +35,26 @@ _IGNORED = -100
 
 @frozen
 class LoraSettings:
-    """How an adapter is trained; what is None is set by the size of the model.
+    """How an adapter is trained. A field that is None is set by the size of the model.
 
-    `rate` is the peak learning rate, `batch_rows` the rows of a step.
+    `rate` is the peak learning rate. `batch_rows` is the number of rows in a step.
     """
 
     rank: int = 16
-    alpha: int | None = None  # twice the rank
+    alpha: int | None = None  # default: twice the rank
     dropout: float = 0.0
-    epochs: int | None = None  # 12 for models under 50 million parameters, else 3
-    rate: float | None = None  # from 5e-3 at a million parameters down to 2e-4
+    epochs: int | None = None  # default: 12 for models under 50 million parameters, else 3
+    rate: float | None = None  # default: from 5e-3 at a million parameters down to 2e-4
     batch_rows: int = 16
     seed: int = 0
 
 
 @frozen
 class TrainingJob:
-    """All that decides what comes out: the base model, the rows, the settings.
+    """Everything that determines the trained adapter: the base model, the rows, the settings.
 
-    `source` is a folder or the name of a hub model; `base` identifies its weights; `start` is an
-    adapter to go on from.
+    `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
+    adapter to continue from.
     """
 
     source: str
@@ -63,7 +65,7 @@ class TrainingJob:
 
     @property
     def key(self) -> str:
-        """Equal for equal jobs, whatever folder the model lies in."""
+        """A digest that is equal for equal jobs, whatever folder the model is in."""
         start = self.start.id if self.start else None
         parts = [self.base, digest(self.rows), asdict(self.settings), start]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
@@ -71,7 +73,7 @@ class TrainingJob:
 
 @frozen
 class TrainingProgress:
-    """How far a training is; `left_s` is an estimate, `tokens_per_s` counts padding out."""
+    """The progress of a training. `left_s` is an estimate; `tokens_per_s` excludes padding."""
 
     step: int
     steps: int
@@ -85,7 +87,7 @@ Stop = Callable[[], bool]
 
 
 class TrainingStopped(Exception):
-    """The training was asked to end; it goes on from its checkpoint when it is started again."""
+    """Raised when `stop` ends a training. Started again, it resumes from its checkpoint."""
 
 
 def train_adapter(
@@ -95,13 +97,14 @@ def train_adapter(
     report: Report | None = None,
     stop: Stop = lambda: False,
 ) -> Adapter:
-    """Train an adapter, or give the one that this job made before; goes on after a kill.
+    """Train an adapter, or return the one that an equal job made before.
 
-    `folder` keeps checkpoints of jobs, by their keys. `stop` is asked after every step.
+    A job that was killed resumes from its last checkpoint. `folder` holds the checkpoints, by the
+    keys of jobs. `stop` is called after every step.
     Raises: LmcError[missing-extra, no-training-rows, cannot-train], TrainingStopped.
     """
     if not job.rows:
-        raise LmcError(error("no-training-rows", "there are no rows to train on"))
+        raise LmcError.of("no-training-rows", "there are no rows to train on")
     _require_packages()
     if known := store.recall(job.key):
         return known
@@ -115,17 +118,19 @@ def train_adapter(
 
 
 def encode_row(tokenizer: Any, row: TrainingRow) -> tuple[list[int], int]:
-    """Tokens of prompt and answer, as the local engine would see them, and the prompt's number."""
-    messages = list(row.messages)
+    """The tokens of prompt and answer, as the local engine sees them, and the prompt's length."""
+    special = special_tokens(tokenizer)
+    messages = plain_messages(row.messages, special)
+    said = without_tokens(row.answer, special)
     if tokenizer.chat_template:
         prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         whole = tokenizer.apply_chat_template(
-            [*messages, {"role": "assistant", "content": row.answer}], tokenize=False
+            [*messages, {"role": "assistant", "content": said}], tokenize=False
         )
-        answer = whole[len(prompt) :] if whole.startswith(prompt) else row.answer
+        answer = whole[len(prompt) :] if whole.startswith(prompt) else said
         given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     else:
-        answer = row.answer
+        answer = said
         given = tokenizer("".join(m["content"] + "\n\n" for m in messages))["input_ids"]
     end = tokenizer.eos_token or ""
     answer = answer.partition(end)[0] if end else answer
@@ -135,7 +140,7 @@ def encode_row(tokenizer: Any, row: TrainingRow) -> tuple[list[int], int]:
 
 
 def default_rate(parameters: int) -> float:
-    """A learning rate for a model of so many parameters: 5e-3 at 1 million, 2e-3 at 4 million."""
+    """The learning rate for a number of parameters: 5e-3 at 1 million, 2e-3 at 4 million."""
     return float(min(5e-3, max(2e-4, 5e-3 * (1e6 / parameters) ** 0.66)))
 
 
@@ -144,8 +149,8 @@ def _require_packages() -> None:
 
     needed = ("torch", "transformers", "peft", "accelerate")
     if missing := [name for name in needed if find_spec(name) is None]:
-        message = f"training adapters needs {', '.join(missing)}"
-        raise LmcError(error("missing-extra", message, help='pip install "lmc-lang[local]"'))
+        message = f"training adapters requires {', '.join(missing)}"
+        raise LmcError.of("missing-extra", message, help='pip install "lmc-lang[local]"')
 
 
 def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
@@ -216,14 +221,14 @@ def _with_lora(model: Any, job: TrainingJob) -> Any:
             r=settings.rank,
             lora_alpha=settings.alpha or 2 * settings.rank,
             lora_dropout=settings.dropout,
-            target_modules="all-linear",  # but the head, which may be tied to the embeddings
+            target_modules="all-linear",  # except the head, which may be tied to the embeddings
             task_type="CAUSAL_LM",
         ),
     )
 
 
 def _encode(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[dict[str, Any]]:
-    """Rows as tokens; those that do not fit into the model's context are left out."""
+    """Rows as tokens. Rows that do not fit into the model's context are left out."""
     data = []
     for row in rows:
         ids, prompt = encode_row(tokenizer, row)
@@ -231,14 +236,14 @@ def _encode(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[d
             data.append({"ids": ids, "prompt": prompt, "weight": row.weight})
     if not data:
         message = f"all {len(rows)} training rows are longer than the model's context"
-        help = f"it takes {context} tokens; shorten the prompts"
-        raise LmcError(error("cannot-train", message, help=help))
+        help = f"the context has {context} tokens; shorten the prompts"
+        raise LmcError.of("cannot-train", message, help=help)
     return data
 
 
 @frozen
 class _Padding:
-    """Pads the rows of a step on the right; labels are set where an answer stands."""
+    """Pads the rows of a step on the right. Only the answer's tokens have labels."""
 
     pad: int
 
@@ -317,7 +322,7 @@ def _callback(report: Report, stop: Stop, data: Sequence[dict[str, Any]], epochs
 
 
 def _last_checkpoint(place: Path) -> str | None:
-    """The newest checkpoint that was written whole: its state is what is written last."""
+    """The newest complete checkpoint. Its state, which is written last, must be readable."""
 
     def whole(folder: Path) -> bool:
         try:
@@ -331,7 +336,7 @@ def _last_checkpoint(place: Path) -> str | None:
 
 
 def _make_portable(folder: Path) -> None:
-    """Take out of the configuration what names this machine, so that equal weights are equal."""
+    """Remove the names of this machine from the configuration, so that equal weights are equal."""
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = None
@@ -342,7 +347,7 @@ def _make_portable(folder: Path) -> None:
 
 @contextmanager
 def _calm() -> Iterator[None]:
-    """Keep the libraries' own warnings and progress bars out of the way."""
+    """Silence the libraries' own warnings and progress bars."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""What a model is trained on, made by selectors from traces and labels."""
+"""Rows to train a model on. Selectors make them from traces and labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmc.models.base import Message
 
 @frozen
 class TrainingRow:
-    """A prompt as it is sent, and the answer the model is to write; only the answer is learnt.
+    """A prompt as it is sent, and the answer to learn. The prompt is not learnt.
 
     `weight` scales the row's part in the loss.
     """
@@ -35,7 +35,7 @@ class PreferencePair:
 
 
 def digest(rows: Iterable[TrainingRow | PreferencePair]) -> str:
-    """Name the rows by their contents: equal rows in equal order have equal digests."""
+    """A digest of the rows: equal rows in equal order have equal digests."""
     sha = hashlib.sha256()
     for row in rows:
         sha.update(json.dumps(asdict(row), sort_keys=True, ensure_ascii=False).encode())
@@ -43,5 +43,5 @@ def digest(rows: Iterable[TrainingRow | PreferencePair]) -> str:
 
 
 def chat_line(row: TrainingRow) -> dict[str, Any]:
-    """Write a row as fine-tuning services take it: one chat, its last turn the answer."""
+    """A row in the format of fine-tuning services: one chat, with the answer as its last turn."""
     return {"messages": [*row.messages, {"role": "assistant", "content": row.answer}]}

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.provenance import reached_modules
 from lmc.measure.metric_functions import Score
 from lmc.optimizers.assistant.ask import Assistant, Question
@@ -33,9 +33,13 @@ def against_as_written(program: Program, graph: Graph) -> Preference:
     """
     if program.parameters == Parameters():
         message = "`preference` compares with the program as written, and this is that program"
-        raise LmcError(error("nothing-to-compare", message, help="measure an artifact with it"))
+        raise LmcError.of("nothing-to-compare", message, help="measure an artifact with it")
     before = Executor(
-        program.graph, program.pool, model=program.options.model, base_dir=program.base_dir
+        program.graph,
+        program.pool,
+        model=program.options.model,
+        base_dir=program.base_dir,
+        consent=program.consent,
     )
     models = [name for name in before.models(graph.name) if name is not None]
     assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.optimizers.events import Report, RowDone, StageStarted, Totals
 from lmc.requests.usage import Usage
@@ -160,7 +160,8 @@ class Trials:
         """Results of several parameters side by side, each in the order of the rows.
 
         The first few rows of all go ahead alone: where no model answers, nobody waits for the rest.
-        Raises: BudgetExceeded, LmcError[no-answers] where every single row was lost.
+        Raises: BudgetExceeded, LmcError[no-answers] where every single row was lost, and
+        LmcError[no-scores] where the metric failed on all of the first rows.
         """
         if not self._answered and (len(parameters) > 1 or len(rows) > FEW_ROWS):
             await self.results(stage, parameters[:1], rows[:FEW_ROWS], mode)
@@ -176,7 +177,10 @@ class Trials:
         await for_all(missing, work)
         for place, new in enumerate(missing):
             self.allowance.learn(known[place][row.id].usage for row in new)
-        _require_answers([known[place][row.id] for place, new in enumerate(missing) for row in new])
+        fresh = [known[place][row.id] for place, new in enumerate(missing) for row in new]
+        _require_answers(fresh)
+        if not self._answered:
+            _require_scores(fresh)
         self._answered = True
         return [[k[row.id] for row in rows] for k in known]
 
@@ -195,7 +199,9 @@ class Trials:
     def totals(self) -> Totals:
         """What was used so far."""
         used, elapsed_s = self.allowance.spent(), self.allowance.elapsed_s
-        return Totals(used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s)
+        return Totals(
+            used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s, used.retries
+        )
 
 
 class _Watch:
@@ -218,7 +224,14 @@ def _require_answers(results: Sequence[RowResult]) -> None:
     """Stop where it makes no sense to go on: the models cannot be reached at all."""
     if len(results) >= FEW_ROWS and all(r.failed == "infrastructure" for r in results):
         message = f"none of {len(results)} rows got an answer; the first one: {results[0].error}"
-        raise LmcError(error("no-answers", message, help="the same command goes on from here"))
+        raise LmcError.of("no-answers", message, help="the same command goes on from here")
+
+
+def _require_scores(results: Sequence[RowResult]) -> None:
+    """Stop where the metric fails on whatever it is given."""
+    if results and all(r.failed == "metric" for r in results):
+        message = f"the metric failed on all of the first {len(results)} rows: {results[0].error}"
+        raise LmcError.of("no-scores", message)
 
 
 def parameters_key(parameters: Parameters) -> str:

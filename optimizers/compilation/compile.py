@@ -12,6 +12,7 @@ from lmc.diagnostics import LmcError
 from lmc.ir.provenance import has_votes, reached_modules
 from lmc.measure.evaluate import Evaluation, RowResult, evaluate
 from lmc.measure.figures import Comparison
+from lmc.measure.rehearsal import rehearse
 from lmc.optimizers import events
 from lmc.optimizers.base import Context
 from lmc.optimizers.candidates.gate import (
@@ -37,6 +38,7 @@ from lmc.optimizers.compilation.steps import step_text, steps_text
 from lmc.options import takes
 from lmc.program.artifact import Artifact, Manifest
 from lmc.program.program import Program
+from lmc.program.reached import reached
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.tasks.loop import run_async, run_sync
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from lmc.check.program import Step
     from lmc.measure.rows import Row
 
+REHEARSED_ROWS = 3  # on which a metric is tried before anything is paid for
 CALIBRATION_ROWS = 4  # rows that tell what a run takes, where tokens or money are limited
 TEST_PIECE_ROWS = 64
 PROOF_SHARE = 0.5  # of a budget at most for confirming and testing
@@ -118,6 +121,9 @@ class _Compilation:
     async def finish(self) -> CompileResult:
         """Do all of it."""
         try:
+            job = self.job
+            graph = job.program.graph.graphs[job.target]
+            await rehearse(job.task.metric, graph, job.rows.select[:REHEARSED_ROWS])
             self._begin()
             result = await self._work()
         finally:
@@ -398,6 +404,7 @@ class _Compilation:
             "manifest": result.artifact.manifest.model_dump(mode="json"),
             "verdict": result.verdict(),
             "notes": list(result.notes),
+            "reached": [str(one) for one in reached(self.job.program.graph, self.confirmed)],
             "instructions": instructions,
             "start": self.start.to_json(),
             "parameters": self.confirmed.to_json(),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
 from lmc.measure.evaluate import RowResult
 from lmc.optimizers.candidates.gate import GATE_LEVEL, compare, signed
@@ -46,15 +46,14 @@ def _find(task: Task, name: str) -> Guard:
         except LmcError as problem:
             if problem.diagnostics[0].code != "unknown-metric":
                 raise
-            near = did_you_mean(name, [*target.datasets, *task.program.graph.metrics])
-            help = f"did you mean `{near}`?" if near else None
+            help = suggestion(name, [*target.datasets, *task.program.graph.metrics])
             message = f"the guard `{name}` is neither a metric nor a dataset"
-            raise LmcError(error("unknown-guard", message, help=help)) from None
+            raise LmcError.of("unknown-guard", message, help=help) from None
     other = find_data(target, name, task.seed)
     if set(other.columns) != set(data.columns):
         have, need = ", ".join(other.columns), ", ".join(data.columns)
         message = f"the rows of the guard `{name}` have {have}; the metric needs {need}"
-        raise LmcError(error("row-mismatch", message))
+        raise LmcError.of("row-mismatch", message)
     return Guard(name, rows=tuple(other.part("dev" if other.declared_parts else "all")))
 
 

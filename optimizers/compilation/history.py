@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+from lmc.diagnostics import LmcError
 from lmc.optimizers import events
 from lmc.requests.usage import Usage
 
@@ -37,7 +38,7 @@ class History:
         self._file = folder.open_history()
 
     def hear(self, event: events.Event) -> None:
-        """Write down an event, if it is one that tells the story."""
+        """Write down an event, if it tells the story. Raises: LmcError[cannot-write]."""
         kind = _KEPT.get(type(event))
         if kind is None or self._file is None:
             return
@@ -47,8 +48,13 @@ class History:
             line[name] = asdict(value) if name == "totals" else value
         if isinstance(event, events.CandidateScored):
             line["parameters"] = event.parameters.to_json()
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            text = f"cannot write {self._file.name}: {reason}"
+            raise LmcError.of("cannot-write", text) from None
 
     def count(self, results: Iterable[RowResult]) -> None:
         """Add up what the modules used in some runs."""

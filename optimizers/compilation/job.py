@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.cost import cost
 from lmc.measure.metric_functions import code_digest
@@ -161,7 +161,15 @@ class CompileJob:
             "budget": dict(self.budget),
             "seed": self.task.seed,
             "model": self.model,
+            **self._given(),
         }
+
+    def _given(self) -> dict[str, Any]:
+        """What the user put in the place of what the program names, where he did."""
+        options, functions = self.program.options, self.program.consent.functions
+        base_url = {"base_url": options.base_url} if options.base_url else {}
+        names = {name: f"{f.__module__}:{f.__qualname__}" for name, f in functions.items()}
+        return base_url | ({"functions": names} if names else {})
 
     @property
     def id(self) -> str:
@@ -260,7 +268,7 @@ def _require_rows(rows: RowParts) -> None:
         message = "there are no test rows to measure the result on"
     else:
         return
-    raise LmcError(error("too-few-rows", message, help=help))
+    raise LmcError.of("too-few-rows", message, help=help)
 
 
 def _entry_name(program: Any, loaded: Program) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Request
 from lmc.optimizers.compilation.run_folder import RunFolder
 from lmc.requests.budget import Budget
@@ -39,8 +39,14 @@ class RunStore(Cache):
             answers |= more
         return answers
 
+    def _give_up(self, cause: Exception) -> None:
+        """A run must not go on where its answers are lost. Raises: LmcError[cannot-write]."""
+        message = f"the answers of this run cannot be kept in {self.path}: {cause}"
+        help = "make room, and start the same command again: it goes on from what is kept"
+        raise LmcError.of("cannot-write", message, help=help) from None
+
     async def store(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers in both."""
+        """Keep answers in both. Raises: LmcError[cannot-write]."""
         kept = [super().store(answers)]
         if self.behind is not None:
             kept.append(self.behind.store(answers))
@@ -71,6 +77,8 @@ class JournaledPool(ModelPool):
             budget=budget,
             backends=pool._backends,
             base_dir=pool._base_dir,
+            consent=pool._consent,
+            record=pool._record,
         )
 
     async def ask(
@@ -136,6 +144,6 @@ class Journal:
     def _take_over(self, record: Mapping[str, Any]) -> None:
         if record.get("identity") != self.identity:
             message = f"{self.folder.path} belongs to a run with other options"
-            raise LmcError(error("other-run", message, help="give another --run-dir"))
+            raise LmcError.of("other-run", message, help="give another --run-dir")
         if self._resume:
             self.resumed, self.earlier_s = True, float(record.get("elapsed_s", 0.0))

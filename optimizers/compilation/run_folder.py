@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from lmc.diagnostics import LmcError, error
-from lmc.files import write_atomically
+from lmc.diagnostics import LmcError
+from lmc.files import make_private_file, write_atomically
 
 RUNS_DIR = Path(".lmc/runs")
 _RECORD, _LOCK, _RESPONSES = "run.json", "lock", "responses.db"
@@ -51,11 +51,11 @@ class RunFolder:
         Raises: LmcError[run-in-use, cannot-write].
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_private_file(self.path / _LOCK)
             lock = _lock(self.path / _LOCK)
         except OSError as problem:
             reason = problem.strerror or str(problem)
-            raise LmcError(error("cannot-write", f"cannot write {self.path}: {reason}")) from None
+            raise LmcError.of("cannot-write", f"cannot write {self.path}: {reason}") from None
         try:
             yield
         finally:
@@ -110,6 +110,7 @@ class RunFolder:
 
     def open_history(self) -> IO[str]:
         """The file of events, emptied: a run that starts again tells the same ones once more."""
+        make_private_file(self.path / _HISTORY)
         return (self.path / _HISTORY).open("w", encoding="utf-8")
 
     def write_rows(self, text: str) -> None:
@@ -122,7 +123,7 @@ class RunFolder:
         self._write(_OUTCOME, _json(outcome))
 
     def _write(self, name: str, text: str) -> None:
-        write_atomically(self.path / name, text.encode())
+        write_atomically(self.path / name, text.encode(), private=True)
 
     # --- what is read of it ---
 
@@ -146,7 +147,7 @@ class RunFolder:
         record = _read_json(self.path / _RECORD)
         if record is None:
             message = f"{self.path} does not hold a run"
-            raise LmcError(error("no-run", message, help="`lmc runs` lists them"))
+            raise LmcError.of("no-run", message, help="`lmc runs` lists them")
         return record
 
     def outcome(self) -> dict[str, Any]:
@@ -200,8 +201,11 @@ def _lock(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as problem:
         connection.close()
+        if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            text = f"cannot write {path.parent}: {problem}"
+            raise LmcError.of("cannot-write", text) from None
         message = f"another process is at work on this run ({path.parent})"
-        raise LmcError(error("run-in-use", message, help="wait for it, or stop it")) from None
+        raise LmcError.of("run-in-use", message, help="wait for it, or stop it") from None
     return connection

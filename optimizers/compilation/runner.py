@@ -54,6 +54,7 @@ class Runner:
             model=model,
             temperature=mode.temperature,
             base_dir=program.base_dir,
+            consent=program.consent,
         )
 
     def assistant(self) -> Assistant:
@@ -131,7 +132,14 @@ class Runner:
         if path not in self._teachers:
             from lmc.program.program import load
 
-            program = load(path, backend=self.job.program.options.backend)
+            options = self.job.program.options
+            program = load(
+                path,
+                backend=options.backend,
+                tools=options.tools,
+                hosts=options.hosts,
+                paths=options.paths,
+            )
             pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
             self._teachers[path] = program, pool
         return self._teachers[path]

@@ -9,7 +9,7 @@ from typing import Any
 from lmc.check import check_program
 from lmc.check.optimizers import call_text
 from lmc.check.program import Step
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, error, suggestion
 from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.source import Source
 
@@ -60,8 +60,7 @@ def _problem(step: Step) -> Any:
         )
     for name in step.kwargs:
         if name not in known.signature.options:
-            near = did_you_mean(name, known.signature.options)
-            help = f"did you mean `{near}`?" if near else None
+            help = suggestion(name, known.signature.options)
             message = f"`{step.name}` has no option `{name}` yet"
             return error("not-supported", message, step.span, help=help)
     return None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, did_you_mean, error
+from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
 from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
@@ -99,10 +99,9 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
     wanted = options.get("module")
     names = [name for group in found for name in group.modules]
     if wanted is not None and wanted not in names:
-        near = did_you_mean(wanted, names)
-        help = f"did you mean `{near}`?" if near else f"there is {', '.join(names)}"
+        help = suggestion(wanted, names, f"there is {', '.join(names)}")
         message = f"`{target}` calls no module `{wanted}`"
-        raise LmcError(error("unknown-target", message, help=help))
+        raise LmcError.of("unknown-target", message, help=help)
     for group in found:
         if wanted is not None and wanted not in group.modules:
             continue
@@ -113,7 +112,7 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
                     f"the weights of `{group.name}` cannot be trained: `{name}` runs elsewhere"
                 )
                 help = "use a model that runs here, such as `lmc/tiny` or `hf/<folder>`"
-                raise LmcError(error("cannot-train", message, call.node.span, help=help))
+                raise LmcError.of("cannot-train", message, call.node.span, help=help)
 
 
 def groups(executor: Executor, target: str) -> list[Group]:

@@ -163,15 +163,15 @@ def test_only_json_and_dicts_cannot_be_counted():
     ("value", "type_", "problem"),
     [
         (3, IntType(0, 5), None),
-        (9, IntType(0, 5), "the value is `9`, and `int(0..5)` is asked for"),
-        (True, INT, "the value is `True`, and `int` is asked for"),
+        (9, IntType(0, 5), "the value is `9`, but `int(0..5)` is required"),
+        (True, INT, "the value is `True`, but `int` is required"),
         (1, FLOAT, None),
         (None, OptionalType(INT), None),
-        ({"x": 1, "y": "2"}, POINT, '`y` is `"2"`, and `int` is asked for'),
+        ({"x": 1, "y": "2"}, POINT, '`y` is `"2"`, but `int` is required'),
         ([{"x": 1}], ListType(POINT), "`[0]` has no `y`"),
-        ([], ListType(INT, 1), "the value has 0 items, and `list[int](1..)` is asked for"),
+        ([], ListType(INT, 1), "the value has 0 items, but `list[int](1..)` is required"),
         ("good", GRADE, None),
-        ("ok", GRADE, 'the value is `"ok"`, and `Grade` is asked for'),
+        ("ok", GRADE, 'the value is `"ok"`, but `Grade` is required'),
     ],
 )
 def test_misfits(value, type_, problem):

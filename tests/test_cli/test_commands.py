@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from lmc.cli.main import COMMANDS, cli, main
+from lmc.ir.graph import ProgramGraph
+from tests.lora_files import adapter_files
 
 PROGRAM = """
 record Row { message: str, desk: str }
@@ -73,6 +76,8 @@ def test_help_lists_all_commands_without_importing_them() -> None:
         "lmc.cli.main",
         "lmc.diagnostics",
         "lmc.frozen",
+        "lmc.redaction",
+        "lmc.regular",
         "lmc.source",
         "lmc.version",
     }
@@ -234,6 +239,19 @@ def test_graph_formats(folder: Path) -> None:
     assert json.loads((folder / "graph.json").read_text())["version"] == 1
 
 
+def test_a_graph_is_verified(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "and after inline, " in run("graph", "desk.lmp", "--verify").stdout
+
+    def careless(program: ProgramGraph, context: object) -> ProgramGraph:
+        main = program.graphs["main"]
+        return replace(program, graphs={"main": replace(main, nodes=main.nodes[:-1])})
+
+    monkeypatch.setattr("lmc.passes.pipeline.PASSES", (careless,))
+    told = run("graph", "desk.lmp", "--verify", code=1).stderr
+    assert "error[broken-graph]" in told
+    assert "after careless" in told
+
+
 def test_fmt(folder: Path) -> None:
     (folder / "messy.lmp").write_text("generate   g( x:str )->str  # keep me\n")
     assert "would change: messy.lmp" in run("fmt", "--check", "messy.lmp", code=1).stderr
@@ -322,8 +340,8 @@ def test_set_puts_what_came_from_elsewhere_into_an_artifact(more_rows: Path) -> 
     run("compile", "desk.lmp", "-o", "desk.lmpc")
     adapter = more_rows / "weights"
     adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}")
-    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    for name, data in adapter_files().items():
+        (adapter / name).write_bytes(data)
     run(
         "set",
         "desk.lmpc",

@@ -6,7 +6,7 @@ from pathlib import Path
 from lmc.cli.explain import explanations
 
 ROOT = Path(__file__).parents[2]
-CODES = re.compile(r"""\b(?:error|warning|report|warn)\(\s*"([a-z]+(?:-[a-z]+)+)",""")
+CODES = re.compile(r"""\b(?:error|warning|report|warn|LmcError\.of)\(\s*"([a-z]+(?:-[a-z]+)+)",""")
 
 
 def reported() -> dict[str, str]:

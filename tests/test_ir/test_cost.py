@@ -77,3 +77,26 @@ def test_shares_by_module_add_up() -> None:
     found = cost(lowered(PARTS + "vote main(x: str) -> str { sample: r(x), n: 3 }"), "main")
     assert found.by_module == {"g": 3, "c": 9, "r": 6}
     assert sum(found.by_module.values()) == found.calls
+
+
+LAST = "pipeline p0(x: str) -> str { return g(x) }"
+
+
+def test_a_formula_that_doubles_at_each_level_is_told_as_a_number() -> None:
+    twice = 'return join([p{0}(join([x, "a"])), p{0}(join([x, "b"]))])'
+    levels = [f"pipeline p{i}(x: str) -> str {{ {twice.format(i - 1)} }}" for i in range(1, 40)]
+    program = lowered(
+        "\n".join([*PARTS.splitlines(), *levels, "pipeline p0(x: str) -> str { return g(x) }"])
+    )
+    found = cost(program, "p39")
+    assert found.calls == 2**39
+    assert len(found.formula) <= 10_000
+
+
+def test_more_calls_than_a_float_holds_are_endless() -> None:
+    inner = "return loop s = x for 1000 {{ yield p{0}(s) }}"
+    levels = [f"pipeline p{i}(x: str) -> str {{ {inner.format(i - 1)} }}" for i in range(1, 60)]
+    program = lowered(
+        "\n".join([*PARTS.splitlines(), *levels, "pipeline p0(x: str) -> str { return g(x) }"])
+    )
+    assert cost(program, "p59").calls == math.inf

@@ -1,13 +1,27 @@
 """The specification finds what is wrong, and says in which node and line."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.type_rules import TypeRules, json_parts
 from lmc.ir.verify import GraphFault, verify
-from lmc.types import INT
+from lmc.types import (
+    FLOAT,
+    INT,
+    EnumType,
+    Field,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    RecordType,
+    StrType,
+    Type,
+)
 from tests.programs import lowered
 
 PROGRAM = """
@@ -76,6 +90,62 @@ def test_a_circle_of_calls_is_found() -> None:
             Node("%1", "call", program.graphs["main"].result, ("%0",), {"target": "main"}),
             Node("%2", "return", program.graphs["main"].result, ("%1",)),
         ),
+        "pipeline",
     )
     with pytest.raises(GraphFault, match=r"answer -> main -> answer|main -> answer -> main"):
         verify(replace(program, graphs={**program.graphs, "answer": loop}))
+
+
+@pytest.mark.parametrize(
+    ("actual", "wanted", "fits"),
+    [
+        (ListType(INT), ListType(FLOAT), True),
+        (ListType(FLOAT), ListType(INT), False),
+        (LiteralType(("a" * 40 + "b",)), StrType(pattern="(a+)+$"), True),  # not tried
+        (RecordType("A", (Field("x", INT),)), RecordType("B", (Field("x", FLOAT),)), True),
+        (RecordType("A", (Field("y", INT),)), RecordType("B", (Field("x", FLOAT),)), False),
+    ],
+)
+def test_types_are_compared_as_the_checker_does(actual: Type, wanted: Type, fits: bool) -> None:
+    assert TypeRules().fits(actual, wanted) is fits
+
+
+def test_comparing_types_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = RecordType("A", tuple(Field(f"f{i}", INT) for i in range(30)))
+    other = RecordType("B", tuple(Field(f"f{i}", FLOAT) for i in range(30)))
+    assert TypeRules().fits(one, other)
+    monkeypatch.setattr("lmc.ir.type_rules.MOST_STEPS", 900)
+    assert not TypeRules().fits(one, other)
+
+
+@pytest.mark.parametrize(
+    "type",
+    [
+        "str",
+        StrType(min_len=-1),
+        StrType(pattern="("),
+        IntType(low="0"),  # type: ignore[arg-type]
+        FloatType(high=math.inf),
+        ListType("str"),  # type: ignore[arg-type]
+        LiteralType(("a", 3)),  # type: ignore[arg-type]
+        EnumType("E", ("a",), notes=("x", "y")),
+        RecordType("R", (Field("a", INT), Field("a", INT))),
+        RecordType("R", (Field("a", INT, has_default=True, default="x"),)),
+    ],
+    ids=repr,
+)
+def test_what_is_no_type_is_found(type: Any) -> None:
+    rules = TypeRules()
+    assert not rules.is_type(type)
+    assert rules.is_type(INT)
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        (None, 1), (1.5, 1), ("x", 1), ([1, [2]], 4), ({"a": []}, 2),
+        (math.nan, 0), ((1,), 0), ({1: 2}, 0), ([INT], 0), (object(), 0),
+    ],
+)  # fmt: skip
+def test_json_is_told_from_what_is_none(value: Any, parts: int) -> None:
+    assert json_parts(value) == parts

@@ -40,6 +40,7 @@ EQUAL: list[tuple[Any, Any, Type]] = [
     ("Paris", " paris. ", STR),
     ("New  York", '"new york"', STR),
     (["Paris", "City of Light"], "city of light", STR),
+    ("five", 5, INT),
     ("yes", True, BOOL),
     (False, "false", STR),
     ("YES", "yes", LiteralType(("yes", "no"))),
@@ -49,7 +50,8 @@ EQUAL: list[tuple[Any, Any, Type]] = [
 ]
 UNEQUAL: list[tuple[Any, Any, Type]] = [
     (5, 6, INT),
-    ("five", 5, INT),
+    ("a few", 5, INT),
+    ("six", 5, INT),
     ("Paris", "Paris, France", STR),
     (["a", "b"], ["b", "a"], ListType(STR)),
     (["a"], ["a", "b"], ListType(STR)),

@@ -1,5 +1,6 @@
 """Each pass against its golden cases, run before and after with equal results, and idempotent."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from lmc.ir.graph import Port, ProgramGraph
 from lmc.ir.printer import print_program
-from lmc.ir.verify import verify
+from lmc.ir.verify import GraphFault, verify
 from lmc.passes.context import PassContext
 from lmc.passes.pipeline import PASSES, run_passes
 from tests.golden import Case, read_cases
@@ -55,6 +56,22 @@ def test_all_passes_together(name: str, case: Case) -> None:
     verify(after)
     assert run_passes(after) == after
     assert ran(after)[0] == ran(before)[0]
+
+
+def test_a_pass_that_breaks_a_graph_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests set LMC_VERIFY; without it nothing is looked at again."""
+
+    def careless(program: ProgramGraph, context: PassContext) -> ProgramGraph:
+        main = program.graphs["main"]
+        nodes = tuple(replace(n, inputs=("nobody",)) if n.op == "return" else n for n in main.nodes)
+        return replace(program, graphs={**program.graphs, "main": replace(main, nodes=nodes)})
+
+    monkeypatch.setattr("lmc.passes.pipeline.PASSES", (careless,))
+    program = lowered("pipeline main(q: str) -> str { return q }")
+    with pytest.raises(GraphFault, match=r"after careless:\nmain, node %1 return"):
+        run_passes(program)
+    monkeypatch.delenv("LMC_VERIFY")
+    run_passes(program)
 
 
 def test_unreachable_graphs_go_and_kept_ones_stay() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "lmc"
+REPORT = re.compile(r'(?:error|warning|LmcError\.of)\(\s*"([a-z-]+)"')
 STAGES = ("runtime", "models", "prompts", "values")
 
 
@@ -16,7 +17,7 @@ def explained() -> set[str]:
 
 def reported(stage: str) -> set[str]:
     texts = (file.read_text("utf-8") for file in (ROOT / stage).glob("*.py"))
-    return {s for t in texts for s in re.findall(r'(?:error|warning)\(\s*"([a-z-]+)"', t)}
+    return {slug for text in texts for slug in REPORT.findall(text)}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.ir.actions import FINISH
+from lmc.ir.ops import TOOLS, body_numbers
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import PlannedNode
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lmc.ir.graph import Graph
     from lmc.runtime.machine import Machine
 
+_NUMBERS = body_numbers("agent")
 SHOWN_CHARS = 2000  # of what a tool gives
 NO_ANSWER = "error: `finish` needs the answer in the field `answer`"
 LAST = "There are no steps left: finish now, with your answer."
@@ -36,18 +38,19 @@ async def perform_agent(
     steps = machine.resolve(planned.node.attrs["steps"])
     for i in range(steps + 1):
         given = {**env, "transcript": list(transcript)}
-        action = await machine.run_plan(planned.bodies["act"], given, scope.at(i, 0))
+        action = await machine.run_plan(planned.bodies["act"], given, scope.at(i, _NUMBERS["act"]))
         tool, answer = action["tool"], action.get("answer")
         if tool == FINISH and answer is not None:
             return answer
         seen = NO_ANSWER
         if tool != FINISH:
-            seen = await _observe(machine, planned, tool, action.get("arguments"), scope.at(i, 1))
+            place = scope.at(i, _NUMBERS[TOOLS])
+            seen = await _observe(machine, planned, tool, action.get("arguments"), place)
         if i == steps - 1:
             seen = f"{seen}\n{LAST}"
         transcript.append({"tool": tool, "arguments": action.get("arguments"), "observation": seen})
     message = f"the agent gave no answer within {steps} steps"
-    raise LmcError(error("agent-unfinished", message, planned.node.span))
+    raise LmcError.of("agent-unfinished", message, planned.node.span)
 
 
 async def _observe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lmc.ir.ops import body_numbers
 from lmc.runtime.plan import PlannedNode, free_values, variable_names
 from lmc.runtime.scope import Scope
 from lmc.tasks.together import MAX_IN_FLIGHT, for_all
@@ -12,6 +13,7 @@ from lmc.tasks.together import MAX_IN_FLIGHT, for_all
 if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
 
+_MAP, _LOOP = body_numbers("map"), body_numbers("loop")
 _DROPPED = object()  # an item that the filter of a map left out
 
 
@@ -33,9 +35,11 @@ async def perform_map(
 
     async def work(index: int, row: tuple[Any, ...]) -> Any:
         env = free | dict(zip(names, row))
-        if keep is not None and not await machine.run_plan(keep, env, scope.at(index, 0)):
+        if keep is not None and not await machine.run_plan(
+            keep, env, scope.at(index, _MAP["filter"])
+        ):
             return _DROPPED
-        return await machine.run_plan(item, env, scope.at(index, 1))
+        return await machine.run_plan(item, env, scope.at(index, _MAP["item"]))
 
     in_flight = planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
     results = await for_all(list(zip(*args[:count])), work, in_flight=in_flight)
@@ -55,9 +59,11 @@ async def perform_loop(
     for i in range(bound):
         env = {**free, name: state}
         async with machine.speculation.begun(
-            until, body, partial(machine.run_plan, body, env, scope.at(i, 1))
+            until, body, partial(machine.run_plan, body, env, scope.at(i, _LOOP["body"]))
         ) as next_state:
-            if until is not None and await machine.run_plan(until, env, scope.at(i, 0)):
+            if until is not None and await machine.run_plan(
+                until, env, scope.at(i, _LOOP["until"])
+            ):
                 break
             state = await next_state()
     return state

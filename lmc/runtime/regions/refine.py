@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
+from lmc.ir.ops import body_numbers
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, PlannedNode
 from lmc.runtime.scope import Scope
@@ -15,6 +16,8 @@ from lmc.types import score_type
 
 if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
+
+_NUMBERS = body_numbers("refine")
 
 
 async def perform_refine(
@@ -118,11 +121,8 @@ class _Refinement:
 
     async def _body(self, name: str, round: int, more: Mapping[str, Any]) -> Any:
         body = self.bodies[name]
-        place = self.scope.at(round, _BODIES.index(name))
+        place = self.scope.at(round, _NUMBERS[name])
         return await self.machine.run_plan(body, {**self.env, **more}, place)
-
-
-_BODIES = ("draft", "check", "until", "revise")
 
 
 def _field(value: Any, name: str) -> Any:

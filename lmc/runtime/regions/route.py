@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
-from lmc.ir.graph import route_options
+from lmc.ir.graph import OPTION, route_options
+from lmc.ir.ops import body_numbers
 from lmc.requests.budget import ModelBudgetExceeded
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, PlannedNode
@@ -20,6 +21,10 @@ from lmc.runtime.scope import Certainty, Scope
 
 if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
+
+_NUMBERS = body_numbers("route")
+_BY, _TO = _NUMBERS["by"], _NUMBERS[OPTION]
+_ANSWER, _JUDGE = 0, 1  # of each step of an escalation, where `by` comes after what it judges
 
 
 async def perform_route(
@@ -38,7 +43,7 @@ async def _by_case(
     options, speculation = route_options(planned.bodies), machine.speculation
 
     def run(option: Plan) -> Coroutine[Any, Any, Any]:
-        return machine.run_plan(option, env, scope.at(1))
+        return machine.run_plan(option, env, scope.at(_TO))
 
     ahead: dict[str, asyncio.Task[Any]] = {}
     running: list[asyncio.Task[Any]] = []
@@ -46,7 +51,7 @@ async def _by_case(
         if len(options) <= room() and all(map(speculation.allows, options.values())):
             ahead = {case: asyncio.ensure_future(run(o)) for case, o in options.items()}
             running += ahead.values()
-        case = await machine.run_plan(planned.bodies["by"], env, scope.at(0))
+        case = await machine.run_plan(planned.bodies["by"], env, scope.at(_BY))
         scope.note(taken=case)
         return await (speculation.take(ahead, case) if ahead else run(options[case]))
 
@@ -65,7 +70,7 @@ async def _escalate(
     failure: LmcError | None = None
     for number, option in enumerate(options):
         certainty = Certainty() if planned.node.attrs["by"] == "certainty" else scope.certainty
-        within = replace(scope.at(number, 0), certainty=certainty)
+        within = replace(scope.at(number, _ANSWER), certainty=certainty)
         try:
             tried[number] = await machine.run_plan(option, env, within)
             if number < len(options) - 1:
@@ -100,4 +105,4 @@ async def _confidence(
         case "score":
             return float(given["out"]["score"])
         case _:
-            return float(await machine.run_plan(planned.bodies["by"], given, scope.at(1)))
+            return float(await machine.run_plan(planned.bodies["by"], given, scope.at(_JUDGE)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError, error
+from lmc.diagnostics import LmcError
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import PlannedNode
 from lmc.runtime.scope import Certainty, Scope
@@ -260,7 +260,7 @@ class Vote:
                 score = await self.machine.run_plan(self.bodies["key"], env, place)
         if not isinstance(score, int | float):
             message = f"`by` needs a number for every sample, and sample {sample.index} has none"
-            raise LmcError(error("no-score", message, self.node.span))
+            raise LmcError.of("no-score", message, self.node.span)
         return float(score)
 
 

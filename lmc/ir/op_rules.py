@@ -1,0 +1,276 @@
+"""What the specification asks of the nodes of one operation beyond its row in the table.
+
+A rule gives what it asks for, in words, where a node does not keep it. Attributes, the number of
+inputs and the bodies were found right before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from lmc.check.program import options_of
+from lmc.check.subtyping import required
+from lmc.ir.actions import FINISH
+from lmc.ir.declaration_rules import DeclarationRules
+from lmc.ir.graph import Graph, Node, Port, route_options
+from lmc.types import (
+    BoolType,
+    EnumType,
+    ErrorType,
+    FloatType,
+    IntType,
+    JsonType,
+    ListType,
+    LiteralType,
+    RecordType,
+    StrType,
+    Type,
+)
+
+
+@dataclass(slots=True)
+class Site:
+    """A node with what stands around it."""
+
+    declared: DeclarationRules
+    graph: Graph
+    ports: Mapping[str, Port]  # of the graph
+    node: Node
+    inputs: tuple[Node, ...]
+
+    def fits(self, actual: Type, wanted: Type) -> bool:
+        """Whether a type fits where another is wanted."""
+        return self.declared.types.fits(actual, wanted)
+
+
+Rule = Callable[[Site], str | None]
+
+
+def is_number(type: Type) -> bool:
+    """Whether a score of the type can be compared."""
+    return isinstance(type, IntType | FloatType | BoolType | ErrorType)
+
+
+def item_of(type: Type) -> Type | None:
+    """The type of the items of a list; None for another type."""
+    return type.item if isinstance(type, ListType) else None
+
+
+def variables_of(body: Graph, free: Iterable[str]) -> list[str]:
+    """The variables of a map: what its body takes but from outside."""
+    outer = set(free)
+    return [port.name for port in body.inputs if port.name not in outer]
+
+
+def _input(site: Site) -> str | None:
+    port = site.ports.get(site.node.attrs["name"])
+    if port is None:
+        return "names an input of its graph"
+    return None if site.fits(port.type, site.node.type) else "is of its input's type"
+
+
+def _const(site: Site) -> str | None:
+    fits = site.declared.types.holds(site.node.attrs["value"], site.node.type)
+    return None if fits else "its value is of its type"
+
+
+def _choice(site: Site) -> str | None:
+    options = options_of(site.node.attrs["choice"])
+    fit = all(site.declared.types.holds(option, site.node.type) for option in options)
+    return None if fit else "its options are of its type"
+
+
+# What a function gives, whatever it is given.
+_RESULTS: Mapping[str, tuple[type[Type], ...]] = {
+    **dict.fromkeys(
+        ("eq", "ne", "lt", "le", "gt", "ge", "in", "not", "any", "all"), (BoolType, ErrorType)
+    ),
+    **dict.fromkeys(("len", "count", "int"), (IntType, FloatType, ErrorType)),
+    **dict.fromkeys(("str", "join", "lower", "strip"), (StrType, ErrorType)),
+    **dict.fromkeys(("list", "split", "unique", "sort_by", "filter"), (ListType, ErrorType)),
+}
+
+
+def _function(site: Site) -> str | None:
+    attrs, fn = site.node.attrs, site.node.attrs["fn"]
+    if fn in ("record", "object"):
+        if len(attrs.get("names", ())) != len(site.inputs):
+            return "names its fields"
+        return _record(site)
+    if fn == "attr" and "name" not in attrs:
+        return "names its field"
+    wanted = _RESULTS.get(fn)
+    if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
+        return f"is of the type that `{fn}` gives"
+    return None
+
+
+def _record(site: Site) -> str | None:
+    type = site.node.type
+    if not isinstance(type, RecordType):
+        return None
+    given = {name: value.type for name, value in zip(site.node.attrs["names"], site.inputs)}
+    for field in type.fields:
+        if field.name not in given:
+            if not field.has_default:
+                return f"has the field `{field.name}`"
+        elif not site.fits(given[field.name], field.type):
+            return f"`{field.name}` is of the field's type"
+    return None
+
+
+def _model(site: Site) -> str | None:
+    return site.declared.slots(site.node.attrs["slots"])
+
+
+def _call(site: Site) -> str | None:
+    graphs = site.declared.program.graphs
+    graph = graphs.get(site.node.attrs["target"])
+    if graph is None or len(graph.inputs) != len(site.inputs):
+        return "calls a graph with as many inputs"
+    return _arguments(site, graph.inputs, graph.result)
+
+
+def _tool(site: Site) -> str | None:
+    tool = site.declared.program.tools.get(site.node.attrs["target"])
+    if tool is None or len(tool.inputs) != len(site.inputs):
+        return "calls a tool with as many inputs"
+    return _arguments(site, tool.inputs, tool.result)
+
+
+def _arguments(site: Site, ports: Iterable[Port], result: Type) -> str | None:
+    for port, value in zip(ports, site.inputs):
+        if not site.fits(value.type, port.type):
+            return f"what it gives for `{port.name}` is of its type"
+    return None if site.fits(result, site.node.type) else "is of the type of what it calls"
+
+
+def _map(site: Site) -> str | None:
+    node = site.node
+    lists = site.inputs[: node.attrs["count"]]
+    if not all(isinstance(n.type, ListType | ErrorType) for n in lists):
+        return "goes over lists"
+    if not isinstance(node.type, ListType | ErrorType):
+        return "gives a list"
+    variables = [set(variables_of(body, node.attrs["free"])) for body in node.bodies.values()]
+    if any(len(names) != len(lists) or names != variables[0] for names in variables):
+        return "its bodies have a variable for each list"
+    return None
+
+
+def _loop(site: Site) -> str | None:
+    return None if site.fits(site.inputs[0].type, site.node.type) else "its start is of its type"
+
+
+def _condition(site: Site) -> str | None:
+    is_bool = isinstance(site.inputs[0].type, BoolType | ErrorType)
+    return None if is_bool else "its condition is a bool"
+
+
+def _refine(site: Site) -> str | None:
+    bodies = site.node.bodies
+    verdict = bodies["check"].result
+    if "until" not in bodies and isinstance(verdict, RecordType) and verdict.get("ok") is None:
+        return "its verdict says `ok`, or it has `until`"
+    return None
+
+
+def _vote(site: Site) -> str | None:
+    attrs, bodies = site.node.attrs, site.node.bodies
+    by, weight, sample = attrs["by"], attrs.get("weight"), bodies["sample"].result
+    needs = {
+        "key": "expr" in (by, weight),
+        "adjudicate": by == "model",
+        "compare": by in ("tournament", "win_rate"),
+        "difficulty": "dsc" in options_of(attrs["stop_early"]),
+    }
+    if missing := [key for key, needed in needs.items() if needed and key not in bodies]:
+        return f"decides by its body {missing[0]}"
+    fields = [by] if by in ("score", "steps") else [] if isinstance(by, str) else list(by)
+    fields += ["score"] if weight == "score" else []
+    if not _has_fields(sample, fields):
+        return f"its samples have the fields {', '.join(fields)}"
+    if "compare" in bodies and not _is_verdict(bodies["compare"].result):
+        return "compares to first, second or tie"
+    return None
+
+
+def _has_fields(type: Type, names: Iterable[str]) -> bool:
+    record = required(type)
+    if not isinstance(record, RecordType):
+        return not list(names) or isinstance(record, ErrorType)
+    return all(record.get(name) is not None for name in names)
+
+
+def _is_verdict(type: Type) -> bool:
+    if isinstance(type, BoolType | ErrorType):
+        return True
+    return _cases(type) is not None and set(_cases(type) or ()) <= {"first", "second", "tie"}
+
+
+def _cases(type: Type) -> tuple[str, ...] | None:
+    """The strings that a type allows, where it allows no others."""
+    match type:
+        case LiteralType(values=cases) | EnumType(variants=cases):
+            return cases
+    return None
+
+
+def _search(site: Site) -> str | None:
+    return None if isinstance(site.node.type, ListType | ErrorType) else "gives a list"
+
+
+def _agent(site: Site) -> str | None:
+    action = site.node.bodies["act"].result
+    tool = action.get("tool") if isinstance(action, RecordType) else None
+    answer = action.get("answer") if isinstance(action, RecordType) else None
+    if tool is None or answer is None:
+        return "its actions have a tool and an answer"
+    if not site.fits(required(answer.type), site.node.type):
+        return "its answer is of its type"
+    tools = {*site.node.bodies, FINISH} - {"act"}
+    return None if tools.issuperset(_cases(tool.type) or ("",)) else "its tools are its bodies"
+
+
+def _route(site: Site) -> str | None:
+    node = site.node
+    by, options, judge = node.attrs["by"], route_options(node.bodies), node.bodies.get("by")
+    if by == "case":
+        cases = _cases(judge.result) if judge else None
+        return None if cases and options.keys() >= set(cases) else "has an option for each case"
+    if "threshold" not in node.attrs:
+        return "has the attributes threshold"
+    if by == "expr" and (judge is None or not is_number(judge.result)):
+        return "judges by a number"
+    if by == "score" and not all(_has_fields(o.result, ["score"]) for o in options.values()):
+        return "its options have a score"
+    return None
+
+
+def _return(site: Site) -> str | None:
+    if site.node is not site.graph.nodes[-1]:
+        return "is the last node"
+    fits = site.fits(site.inputs[0].type, site.graph.result)
+    return None if fits else "what it returns is of the graph's type"
+
+
+OWN_RULES: Mapping[str, Rule] = {
+    "input": _input,
+    "const": _const,
+    "choice": _choice,
+    "op": _function,
+    "model": _model,
+    "call": _call,
+    "tool": _tool,
+    "map": _map,
+    "loop": _loop,
+    "cond": _condition,
+    "refine": _refine,
+    "vote": _vote,
+    "search": _search,
+    "agent": _agent,
+    "route": _route,
+    "assert": _condition,
+    "return": _return,
+}

@@ -1,0 +1,246 @@
+"""Types and values of a graph that nobody has checked: well made, of bounded size, fitting.
+
+Comparing types, and values with types, can cost the product of their sizes, or more where a pattern
+is tried. So sizes are bounded, patterns are never tried, and all comparisons share one budget.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any
+
+from lmc import types
+from lmc.check.constants import misfit
+from lmc.check.subtyping import is_subtype
+from lmc.types import ErrorType, Field, OptionalType, Type
+
+MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
+MOST_TYPES = 200  # of types in types
+MOST_LEVELS = 60  # of lists and objects in a value
+MOST_STEPS = 20_000_000  # of all comparisons
+MOST_PATTERN = 1000  # characters
+
+
+class TypeRules:
+    """What is known of the types of one program; a type is looked at once."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, tuple[int, int]] = {}  # parts and levels of a type, by its id
+        self._pairs: dict[tuple[int, int], bool] = {}
+        self._plain: dict[int, Type] = {}
+        self._patterns = False
+        self._kept: list[Type] = []  # so that no id is given to another type
+        self.steps = 0
+
+    def is_type(self, type: Any) -> bool:
+        """Whether something is a type whose parts are what they must be, and not too many."""
+        return id(type) in self._sizes or self._measure(type, MOST_TYPES) is not None
+
+    def fits(self, actual: Type, wanted: Type) -> bool:
+        """Whether each value of one type is one of the other; patterns are left out."""
+        if actual is wanted or isinstance(actual, ErrorType) or isinstance(wanted, ErrorType):
+            return True
+        pair = (id(actual), id(wanted))
+        if pair not in self._pairs:
+            affordable = self._spend(self._size(actual) * self._size(wanted))
+            self._pairs[pair] = affordable and is_subtype(self._bare(actual), self._bare(wanted))
+        return self._pairs[pair]
+
+    def holds(self, value: Any, type: Type) -> bool:
+        """Whether something is a JSON value of a type; patterns are left out."""
+        parts = json_parts(value)
+        if not parts or not self._spend(parts * self._size(type)):
+            return False
+        return misfit(value, self._bare(type)) is None
+
+    def _spend(self, steps: int) -> bool:
+        self.steps += steps
+        return self.steps <= MOST_STEPS
+
+    def _size(self, type: Type) -> int:
+        if not self.is_type(type):
+            return MOST_STEPS + 1
+        return self._sizes[id(type)][0]
+
+    def _measure(self, type: Any, room: int) -> tuple[int, int] | None:
+        """Parts and levels of a type; None where it is none, or is too large."""
+        known = self._sizes.get(id(type))
+        if known is not None:
+            return known if known[1] <= room else None
+        well_made = _WELL_MADE.get(type.__class__)
+        if not room or well_made is None or not well_made(type):
+            return None
+        levels = 0
+        for inner in _inner(type):
+            found = self._measure(inner, room - 1)
+            if found is None:
+                return None
+            levels = max(levels, found[1])
+        parts = _parts(type)
+        if parts > MOST_PARTS:
+            return None
+        if isinstance(type, types.RecordType) and not all(map(self._default_holds, type.fields)):
+            return None
+        self._patterns |= isinstance(type, types.StrType) and type.pattern is not None
+        self._kept.append(type)
+        self._sizes[id(type)] = found = (parts, levels + 1)
+        return found
+
+    def _default_holds(self, field: Field) -> bool:
+        return not field.has_default or self.holds(field.default, field.type)
+
+    def _bare(self, type: Type) -> Type:
+        """The type without patterns, which can take for ever to be tried."""
+        if not self._patterns:
+            return type
+        if id(type) not in self._plain:
+            self._plain[id(type)] = self._without_patterns(type)
+        return self._plain[id(type)]
+
+    def _without_patterns(self, type: Type) -> Type:
+        match type:
+            case types.StrType():
+                return replace(type, pattern=None)
+            case types.OptionalType() | types.ListType() | types.DictType():
+                return replace(type, item=self._bare(type.item))
+            case types.RecordType():
+                fields = (replace(field, type=self._bare(field.type)) for field in type.fields)
+                return replace(type, fields=tuple(fields))
+            case types.UnionType():
+                return replace(type, options=tuple(map(self._bare, type.options)))
+        return type
+
+
+def json_parts(value: Any, room: int = MOST_LEVELS) -> int:
+    """How many values a JSON value is made of; 0 where it is none, or nests too deep."""
+    kind = value.__class__
+    if kind in _SCALARS:
+        return 1
+    if kind is float:
+        return int(math.isfinite(value))
+    if not room or kind not in (list, dict):
+        return 0
+    if kind is dict and not all(key.__class__ is str for key in value):
+        return 0
+    total = 1
+    for item in value.values() if kind is dict else value:
+        parts = json_parts(item, room - 1)
+        if not parts:
+            return 0
+        total += parts
+    return total
+
+
+_STRINGS, _class_of = frozenset([str]), attrgetter("__class__")
+_SCALARS = (str, int, bool, type(None))
+
+
+def is_strings(value: Any) -> bool:
+    """Whether something is a tuple of strings."""
+    return value.__class__ is tuple and _STRINGS.issuperset(map(_class_of, value))
+
+
+def _parts(type: Type) -> int:
+    """How many types and words a type mentions, each type once."""
+    seen: dict[int, Type] = {}
+    todo, count = [type], 0
+    while todo and count <= MOST_PARTS:
+        part = todo.pop()
+        if id(part) not in seen:
+            seen[id(part)] = part
+            count += 1 + len(_words(part))
+            todo += _inner(part)
+    return count
+
+
+def _words(type: Type) -> tuple[Any, ...]:
+    match type:
+        case types.LiteralType(values=words) | types.EnumType(variants=words):
+            return words
+    return ()
+
+
+def _inner(type: Type) -> Iterator[Any]:
+    match type:
+        case OptionalType(item) | types.ListType(item) | types.DictType(item):
+            yield item
+        case types.RecordType(fields=fields):
+            yield from (field.type for field in fields)
+        case types.UnionType(options):
+            yield from options
+
+
+def _length(value: Any) -> bool:
+    return value is None or (value.__class__ is int and value >= 0)
+
+
+def _whole(value: Any) -> bool:
+    return value is None or value.__class__ is int
+
+
+def _number(value: Any) -> bool:
+    return _whole(value) or (value.__class__ is float and math.isfinite(value))
+
+
+def _is_pattern(value: Any) -> bool:
+    if value is None:
+        return True
+    if value.__class__ is not str or len(value) > MOST_PATTERN:
+        return False
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return True
+
+
+def _is_enum(type: types.EnumType) -> bool:
+    texts = (type.name, type.doc)
+    notes = is_strings(type.notes) and len(type.notes) in (0, len(type.variants))
+    return is_strings(texts) and is_strings(type.variants) and notes
+
+
+def _is_record(type: types.RecordType) -> bool:
+    if not is_strings((type.name, type.doc)) or type.fields.__class__ is not tuple:
+        return False
+    if not all(map(_is_field, type.fields)):
+        return False
+    return len({field.name for field in type.fields}) == len(type.fields)
+
+
+def _is_field(field: Any) -> bool:
+    if field.__class__ is not Field or not is_strings((field.name, field.note)):
+        return False
+    return field.has_default.__class__ is bool
+
+
+def _always(type: Type) -> bool:
+    return True
+
+
+_WELL_MADE: Mapping[type, Callable[[Any], bool]] = {
+    types.StrType: lambda t: _length(t.min_len) and _length(t.max_len) and _is_pattern(t.pattern),
+    types.IntType: lambda t: _whole(t.low) and _whole(t.high),
+    types.FloatType: lambda t: _number(t.low) and _number(t.high),
+    types.ListType: lambda t: _length(t.min_len) and _length(t.max_len),
+    types.LiteralType: lambda t: is_strings(t.values),
+    types.EnumType: _is_enum,
+    types.RecordType: _is_record,
+    types.UnionType: lambda t: t.options.__class__ is tuple,
+    **dict.fromkeys(
+        (
+            types.BoolType,
+            types.JsonType,
+            types.NoneType,
+            types.NeverType,
+            types.ErrorType,
+            types.OptionalType,
+            types.DictType,
+        ),
+        _always,
+    ),
+}

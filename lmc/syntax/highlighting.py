@@ -1,0 +1,60 @@
+"""Colours for programs: a lexer for Pygments, which finds it by the name `lmp`.
+
+Used by whatever shows code through Pygments (the docs, rich, Sphinx). lmc itself never imports it.
+"""
+
+from __future__ import annotations
+
+from pygments.lexer import RegexLexer, words
+from pygments.token import (
+    Comment,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    Punctuation,
+    String,
+    Text,
+    Whitespace,
+)
+
+DECLARATIONS = (
+    "record", "enum", "type", "model", "default", "tool", "generate", "critique", "refine", "vote",
+    "search", "agent", "route", "pipeline", "metric", "example", "dataset", "optimize", "test",
+)  # fmt: skip
+STATEMENTS = (
+    "from", "import", "as", "let", "loop", "for", "until", "if", "then", "else", "return", "yield",
+    "assert", "stub", "match", "tune", "train", "in",
+)  # fmt: skip
+TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "Verdict", "Score")
+
+
+class LmpLexer(RegexLexer):  # type: ignore[misc]
+    """Tokens of `.lmp` files, in the order in which the grammar takes them."""
+
+    name = "lmp"
+    aliases = ["lmp"]  # noqa: RUF012
+    filenames = ["*.lmp"]  # noqa: RUF012
+    url = ""
+    tokens = {  # noqa: RUF012
+        "root": [
+            (r"\s+", Whitespace),
+            (r"#[^\n]*", Comment.Single),
+            (r'"""[\s\S]*?"""', String.Doc),
+            (r'r"(?:\\.|[^"\\\n])*"', String.Regex),
+            (r'"(?:\\.|[^"\\\n])*"', String),
+            (r"[A-Za-z]\w*(?=[ \t]*:)", Name.Attribute),
+            (r'frozen(?=[ \t]*r?")', Keyword),
+            (words(DECLARATIONS, suffix=r"(?=\s+[A-Za-z\"{])"), Keyword.Declaration),
+            (words(STATEMENTS, prefix=r"\b", suffix=r"\b"), Keyword),
+            (words(("and", "or", "not"), prefix=r"\b", suffix=r"\b"), Operator.Word),
+            (words(("true", "false", "none"), prefix=r"\b", suffix=r"\b"), Keyword.Constant),
+            (words(TYPES, prefix=r"\b", suffix=r"\b"), Keyword.Type),
+            (r"[A-Za-z]\w*(?=\()", Name.Function),
+            (r"[A-Za-z]\w*", Name),
+            (r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?", Number),
+            (r"->|=>|\?\?|\?\.|\.\.|[-+*/%<>=!]=?|>>|[|?]", Operator),
+            (r"[{}()\[\],:._]", Punctuation),
+            (r".", Text),
+        ]
+    }
