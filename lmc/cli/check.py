@@ -66,15 +66,14 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
 
 def _print_cost(program: CheckedProgram) -> None:
     """Print the worst case of each callable and the share of prompts that prefix caches serve."""
-    from lmc.ir.cost import cost
+    from lmc.ir.cost import costs
     from lmc.ir.lower import lower
     from lmc.passes.pipeline import run_passes
     from lmc.program.prefix import prefix_shares
     from lmc.program.program import Program
 
     graph = run_passes(lower(program))
-    for name in graph.exports:
-        found = cost(graph, name)
+    for name, found in costs(graph, graph.exports).items():
         tuned = "" if found.baseline == found.calls else f" (untuned {_number(found.baseline)})"
         say(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
     for share in prefix_shares(Program(graph)):

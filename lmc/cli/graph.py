@@ -120,7 +120,7 @@ def _verified(graph: ProgramGraph) -> str:
 
 def _explained(graph: ProgramGraph) -> str:
     """What each pass changed and saves, by line, then the calls before and after."""
-    from lmc.ir.cost import cost
+    from lmc.ir.cost import costs
     from lmc.passes.context import PassContext
     from lmc.passes.pipeline import steps
 
@@ -136,8 +136,9 @@ def _explained(graph: ProgramGraph) -> str:
             )
             lines.append(f"{name}: {remark.graph}{place}: {remark.change}; saves {remark.saves}")
         context.remarks.clear()
+    before, since = costs(graph, after.exports), costs(after, after.exports)
     for name in after.exports:
-        first, last = cost(graph, name).calls, cost(after, name).calls
+        first, last = before[name].calls, since[name].calls
         if first != last:
             lines.append(f"{name}: at most {first:g} model calls before, {last:g} after")
     return "\n".join(lines) or "no pass changed the graph"

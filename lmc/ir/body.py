@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lmc.check.program import CheckedProgram
+from lmc.check.width import narrowed, narrows
 from lmc.ir.graph import Graph, Node, Op, Port
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, NONE, OptionalType, Type
+from lmc.types import BOOL, ERROR, NONE, OptionalType, RecordType, Type
 
 Lowering = Callable[["Body"], str]
 
@@ -61,7 +62,7 @@ class Body:
 
     def graph(self, name: str, result: Type, value: str | None, kind: str = "body") -> Graph:
         """The finished graph. It returns `value`, or none if there is no value."""
-        last = value if value is not None else self.constant(None, NONE, None)
+        last = self.fit(value, result) if value is not None else self.constant(None, NONE, None)
         span = self.nodes[-1].span if self.nodes else None
         self.add("return", result, (last,), span=span)
         return Graph(name, (*self.ports.values(), *self.free), result, tuple(self.nodes), kind)
@@ -75,6 +76,20 @@ class Body:
     ) -> str:
         """A pure operation."""
         return self.add("op", type, inputs, {"fn": fn, **attrs}, span=span)
+
+    def fit(self, value: str, wanted: Type) -> str:
+        """The value where a type is asked for: records lose the fields that it does not have."""
+        actual = self.types[value]
+        if not narrows(actual, wanted):
+            return value
+        node = self.nodes[int(value.removeprefix("%"))]
+        if isinstance(wanted, RecordType) and node.op == "op" and node.attrs["fn"] == "record":
+            given = dict(zip(node.attrs["names"], node.inputs))
+            names = tuple(field.name for field in wanted.fields)
+            ids = [self.fit(given[field.name], field.type) for field in wanted.fields]
+            return self.add("op", wanted, ids, {"fn": "record", "names": names}, span=node.span)
+        left = narrowed(actual, wanted)
+        return self.add("op", left, (value,), {"fn": "project"}, span=node.span)
 
     def name(self, name: str) -> str:
         """The node of a name. If it is not bound here, it is taken from outside."""
@@ -114,6 +129,12 @@ class Body:
         bodies = {"then": ((), type, then), "otherwise": ((), type, otherwise)}
         return self.region("cond", type, (condition,), bodies, span)
 
+    def hide(self, value: str) -> str:
+        """A name for a value that no name of the language hides, so that regions can take it."""
+        name = f"%{value}"
+        self.bound[name] = value
+        return name
+
     def type_of(self, expr: nodes.Expr) -> Type:
         """The type that the checker found."""
         return self.program.types.get(id(expr), ERROR)
@@ -127,8 +148,7 @@ class Body:
         absent: Lowering,
     ) -> str:
         """A condition on a `T?`, with a branch for a value and a branch for none."""
-        hidden = f"%{value}"  # not a valid name in the language, so it hides none
-        self.bound[hidden] = value
+        hidden = self.hide(value)
         none = self.constant(None, NONE, span)
         there = self.operation("ne", BOOL, (value, none), span)
         return self.either(

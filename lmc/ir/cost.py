@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from lmc.check.program import Choice, options_of
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
+from lmc.ir.reach import in_order_of_calls
 from lmc.types import ListType
 
 MOST_CHARS = 10_000  # of a formula
@@ -50,15 +51,24 @@ _NOTHING = _Term("0", 0, {})
 
 
 def cost(program: ProgramGraph, name: str) -> Cost:
-    """The cost of a module or pipeline. A choice of branches costs as much as the largest."""
-    worst = _Counter(program, worst=True).graph(program.graphs[name])
-    baseline = _Counter(program, worst=False).graph(program.graphs[name])
-    return Cost(name, worst.formula, worst.calls, baseline.calls, dict(worst.modules))
+    """The cost of a module or pipeline. A choice of branches costs its dearest one."""
+    return costs(program, [name])[name]
+
+
+def costs(program: ProgramGraph, names: Iterable[str]) -> dict[str, Cost]:
+    """The costs of several; what they call alike is counted once."""
+    names = list(names)
+    worst = _Counter(program, worst=True).callables(names)
+    baseline = _Counter(program, worst=False).callables(names)
+    found = {}
+    for name, most, least in zip(names, worst, baseline):
+        found[name] = Cost(name, most.formula, most.calls, least.calls, dict(most.modules))
+    return found
 
 
 def worst_calls(program: ProgramGraph, name: str, choices: Mapping[str, Any]) -> float:
-    """The model calls if every bound is reached. Choices that are not given are at baseline."""
-    return _Counter(program, worst=False, choices=choices).graph(program.graphs[name]).calls
+    """Model calls when every bound is reached, with some choices made and others at baseline."""
+    return _Counter(program, worst=False, choices=choices).callables([name])[0].calls
 
 
 class _Counter:
@@ -69,6 +79,12 @@ class _Counter:
     ) -> None:
         self.program, self.worst, self.choices = program, worst, choices or {}
         self._known: dict[str, _Term] = {}
+
+    def callables(self, names: Sequence[str]) -> list[_Term]:
+        """The costs of modules and pipelines, what they call counted before them."""
+        for called in in_order_of_calls(self.program, *names):
+            self.graph(self.program.graphs[called])
+        return [self._known[name] for name in names]
 
     def graph(self, graph: Graph) -> _Term:
         """The sum over a graph's nodes."""

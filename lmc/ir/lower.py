@@ -22,7 +22,7 @@ from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
 from lmc.syntax import nodes
-from lmc.types import NONE, ListType, OptionalType, RecordType
+from lmc.types import ERROR, NONE, ListType, OptionalType, RecordType, Type
 
 SLOT_SETTINGS = frozenset(
     [
@@ -128,11 +128,10 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
     stubs = {}
     for stmt in test.body.stmts:
         if isinstance(stmt, nodes.Stub):
-            name = program.referents[id(stmt.target)].name
+            target: Any = program.referents[id(stmt.target)]
             stub = Body(program, ())
-            stubs[name] = stub.graph(
-                name, program.types[id(stmt.value)], expression(stub, stmt.value)
-            )
+            value = expression(stub, stmt.value)
+            stubs[target.name] = stub.graph(target.name, target.signature.result, value)
     return Test(test.title, _described(graph, "", test), stubs)
 
 
@@ -196,18 +195,21 @@ def _body(
     key: str,
     inputs: tuple[Port, ...],
     expr: nodes.Expr | None = None,
+    result: Type | None = None,
 ) -> Graph:
     """The value of a key of a module, or a part of it."""
     body = Body(program, inputs)
     expr = module.exprs[key] if expr is None else expr
-    return body.graph(f"{module.name}.{key}", program.types[id(expr)], expression(body, expr))
+    type = program.types[id(expr)] if result is None else result
+    return body.graph(f"{module.name}.{key}", type, expression(body, expr))
 
 
 def _refine(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
-    draft = Port("draft", program.types[id(module.exprs["draft"])])
+    result = module.signature.result
+    draft = Port("draft", result)
     check = Port("check", program.types[id(module.exprs["check"])])
     bodies = {
-        "draft": _body(program, module, "draft", inputs),
+        "draft": _body(program, module, "draft", inputs, result=result),
         "check": _body(program, module, "check", (*inputs, draft)),
         "revise": _revise(program, module, inputs, check),
     }
@@ -251,7 +253,7 @@ def _vote(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) 
         **{key: settings[key] for key in ("window", "confidence") if key in settings},
     }
     exprs, result = module.exprs, module.signature.result
-    bodies = {"sample": _body(program, module, "sample", inputs)}
+    bodies = {"sample": _body(program, module, "sample", inputs, result=result)}
     if module.by == "expr":
         bodies["key"] = _body(program, module, "by", (*inputs, Port("out", result)))
     if "weight" in exprs:
@@ -270,11 +272,17 @@ def _vote(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) 
 
 def _search(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     settings, path = module.settings, Port("path", module.signature.result)
-    keys = ("expand", "value", "until")
+    results = {"expand": _item(path.type), "value": None, "until": None}
     bodies = {
-        key: _body(program, module, key, (*inputs, path)) for key in keys if key in module.exprs
+        key: _body(program, module, key, (*inputs, path), result=result)
+        for key, result in results.items()
+        if key in module.exprs
     }
     return "search", {**DEFAULT_SEARCH, **settings}, bodies
+
+
+def _item(type: Type) -> Type:
+    return type.item if isinstance(type, ListType) else ERROR
 
 
 def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
@@ -316,7 +324,10 @@ def _route(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
         given = (*inputs, Port("out", module.signature.result))
         options = {str(number): option for number, option in enumerate(to.items)}
     keyed = {f"{OPTION}{name}": option for name, option in options.items()}
-    bodies = {key: _body(program, module, key, inputs, expr) for key, expr in keyed.items()}
+    result = module.signature.result
+    bodies = {
+        key: _body(program, module, key, inputs, option, result) for key, option in keyed.items()
+    }
     if attrs["by"] in ("case", "expr"):
         bodies["by"] = _body(program, module, "by", given)
     return "route", attrs, bodies

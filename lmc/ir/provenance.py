@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lmc.check.program import Choice
 from lmc.frozen import frozen
@@ -56,7 +57,7 @@ def result_provenance(program: ProgramGraph, target: str) -> dict[str, Provenanc
     """
     graph = program.graphs[target]
     finder = _Finder(program)
-    finder.follow(graph, {port.name: port.name for port in graph.inputs}, None)
+    finder.find(graph, {port.name: port.name for port in graph.inputs})
     return finder.provenance
 
 
@@ -73,15 +74,16 @@ def has_votes(program: ProgramGraph, target: str) -> bool:
 def reached_nodes(program: ProgramGraph, target: str) -> Iterator[Node]:
     """The nodes that a run of the target can reach. Callees come at their first call."""
     seen = {target}
-
-    def walk(graph: Graph) -> Iterator[Node]:
-        for node in all_nodes(graph):
-            yield node
-            if node.op == "call" and (callee := node.attrs["target"]) not in seen:
-                seen.add(callee)
-                yield from walk(program.graphs[callee])
-
-    return walk(program.graphs[target])
+    todo = [all_nodes(program.graphs[target])]
+    while todo:
+        node = next(todo[-1], None)
+        if node is None:
+            todo.pop()
+            continue
+        yield node
+        if node.op == "call" and (callee := node.attrs["target"]) not in seen:
+            seen.add(callee)
+            todo.append(all_nodes(program.graphs[callee]))
 
 
 def reached_choices(program: ProgramGraph, target: str) -> dict[str, Choice]:
@@ -108,12 +110,29 @@ class _Finder:
 
     program: ProgramGraph
     provenance: dict[str, Provenance] = field(default_factory=dict)
+    todo: list[tuple[Graph, Origins, str | None]] = field(default_factory=list)  # the last is next
+    called: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def find(self, graph: Graph, origins: Origins) -> None:
+        """Follow the value of a graph, and of all that it may come from."""
+        self.todo = [(graph, origins, None)]
+        while self.todo:
+            graph, origins, name = self.todo.pop()
+            if graph.nodes[-1].op == "return":
+                nodes = {node.id: node for node in graph.nodes}
+                later, self.todo = self.todo, []
+                self._node(nodes, graph.nodes[-1].inputs[0], origins, name)
+                self.todo = later + self.todo[::-1]
 
     def follow(self, graph: Graph, origins: Origins, name: str | None) -> None:
-        """Follow the result of a graph. `name` is the field of the target's result it gives."""
-        if graph.nodes[-1].op == "return":
-            nodes = {node.id: node for node in graph.nodes}
-            self._node(nodes, graph.nodes[-1].inputs[0], origins, name)
+        """Follow a graph later; `name` is the field of the target's result that its value is."""
+        self.todo.append((graph, origins, name))
+
+    def _call(self, graph: Graph, origins: Origins, name: str | None) -> None:
+        key = (graph.name, *sorted(origins.items(), key=str), name)
+        if key not in self.called:
+            self.called.add(key)
+            self.follow(graph, origins, name)
 
     def _node(self, nodes: Mapping[str, Node], id: str, origins: Origins, name: str | None) -> None:
         node = nodes[id]
@@ -126,7 +145,7 @@ class _Finder:
             case "call":
                 callee = self.program.graphs[node.attrs["target"]]
                 ports = [port.name for port in callee.inputs]
-                self.follow(callee, dict(zip(ports, sources)), name)
+                self._call(callee, dict(zip(ports, sources)), name)
             case op if op in ATTEMPTS:
                 body = node.bodies[ATTEMPTS[op]]
                 self.follow(body, dict(zip(node.attrs["names"], sources)), name)

@@ -56,3 +56,26 @@ def reached_nodes(
             if node.op == "call" and node.attrs["target"] not in seen:
                 seen.add(node.attrs["target"])
                 todo.append(program.graphs[node.attrs["target"]])
+
+
+def in_order_of_calls(program: ProgramGraph, *starts: str) -> Iterator[str]:
+    """Names of the graphs that some of them call, of all where none is named; callees first."""
+    done: set[str] = set()
+    for start in starts or program.graphs:
+        todo = [(start, _called(program, start))] if start not in done else []
+        while todo:
+            name, targets = todo[-1]
+            target = next((t for t in targets if t not in done), None)
+            if target is not None:
+                todo.append((target, _called(program, target)))
+                continue
+            todo.pop()
+            if name not in done:
+                done.add(name)
+                yield name
+
+
+def _called(program: ProgramGraph, name: str) -> Iterator[str]:
+    for node in all_nodes(program.graphs[name]):
+        if node.op == "call" and node.attrs["target"] in program.graphs:
+            yield node.attrs["target"]

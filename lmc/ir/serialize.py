@@ -85,6 +85,8 @@ class _Writer:
                 return value
             case types.RecordType() | types.EnumType():
                 return {"$": "type", "index": self._named(value)}
+            case types.LiteralType(values) if len(values) > types.FEW_VALUES:
+                return {"$": "type", "index": self._named(value)}
             case Span():
                 return {"$": "Span", "at": [self._source(value.source), value.start, value.end]}
             case Mapping():
@@ -99,13 +101,15 @@ class _Writer:
         """The fields that differ from their defaults."""
         for field in dataclasses.fields(value):
             item = getattr(value, field.name)
+            if not field.init:
+                continue
             if field.default is dataclasses.MISSING or (
                 item is not field.default and item != field.default
             ):
                 yield field.name, self.write(item)
 
-    def _named(self, type: types.RecordType | types.EnumType) -> int:
-        # The type itself is not a key: a default may be a list, and equality ignores notes.
+    def _named(self, type: Type) -> int:
+        # Not the type itself: a default may be a list, and comparing types leaves notes out.
         key = repr(type)
         if key not in self._type_index:
             written = {"$": type.__class__.__name__, **dict(self._fields(type))}

@@ -18,8 +18,9 @@ from lmc.check.constants import misfit
 from lmc.check.subtyping import is_subtype
 from lmc.types import ErrorType, Field, OptionalType, Type
 
-MOST_PARTS = 10_000  # of one type, a type counted wherever it stands
-MOST_LEVELS = 60  # of types in types, and of lists and objects in a value
+MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
+MOST_TYPES = 200  # of types in types
+MOST_LEVELS = 60  # of lists and objects in a value
 MOST_STEPS = 20_000_000  # of all comparisons
 MOST_PATTERN = 1000  # characters
 
@@ -37,7 +38,7 @@ class TypeRules:
 
     def is_type(self, type: Any) -> bool:
         """Whether a value is a well-formed type of bounded size."""
-        return id(type) in self._sizes or self._measure(type, MOST_LEVELS) is not None
+        return id(type) in self._sizes or self._measure(type, MOST_TYPES) is not None
 
     def fits(self, actual: Type, wanted: Type) -> bool:
         """Whether each value of one type has the other type. Patterns are ignored."""
@@ -73,12 +74,13 @@ class TypeRules:
         well_made = _WELL_MADE.get(type.__class__)
         if not room or well_made is None or not well_made(type):
             return None
-        parts, levels = 1 + len(_words(type)), 0
+        levels = 0
         for inner in _inner(type):
             found = self._measure(inner, room - 1)
             if found is None:
                 return None
-            parts, levels = parts + found[0], max(levels, found[1])
+            levels = max(levels, found[1])
+        parts = _parts(type)
         if parts > MOST_PARTS:
             return None
         if isinstance(type, types.RecordType) and not all(map(self._default_holds, type.fields)):
@@ -140,6 +142,19 @@ _SCALARS = (str, int, bool, type(None))
 def is_strings(value: Any) -> bool:
     """Whether something is a tuple of strings."""
     return value.__class__ is tuple and _STRINGS.issuperset(map(_class_of, value))
+
+
+def _parts(type: Type) -> int:
+    """How many types and words a type mentions, each type once."""
+    seen: dict[int, Type] = {}
+    todo, count = [type], 0
+    while todo and count <= MOST_PARTS:
+        part = todo.pop()
+        if id(part) not in seen:
+            seen[id(part)] = part
+            count += 1 + len(_words(part))
+            todo += _inner(part)
+    return count
 
 
 def _words(type: Type) -> tuple[Any, ...]:

@@ -21,7 +21,9 @@ Kind = Literal[
 ]  # fmt: skip
 Sources = frozenset[str]
 NONE: Sources = frozenset()
-MOST_EDGES = 16  # with more edges than this, only those without another path are drawn
+MOST_OPEN = 30  # calls drawn one in the other; a call further in is a box
+MOST_BOXES = 2000  # of calls that are drawn; beyond them a call is a box
+MOST_EDGES = 16  # of a crowded view, only edges without a way around are drawn
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class _Painter:
 
     def __init__(self, program: ProgramGraph) -> None:
         self.program = program
+        self.boxes: list[str] = []  # in the order in which they were drawn
+        self.open = 0  # calls that are being drawn, one in the other
         self.edges: dict[Edge, None] = {}
         self.count = 0
 
@@ -122,16 +126,22 @@ class _Painter:
         return self.fed(box, node.attrs["names"], args)
 
     def call(self, graph: Graph, args: list[Sources], into: Cluster) -> Sources:
-        env = dict(zip((p.name for p in graph.inputs), args))
+        names = [p.name for p in graph.inputs]
+        if self.open >= MOST_OPEN or len(self.boxes) >= MOST_BOXES:
+            return self.fed(self.box(into, graph.name, graph.kind), names, args)  # type: ignore[arg-type]
         if graph.kind == "pipeline":
             into = self.cluster(into, f"pipeline {graph.name}", "pipeline")
-        return self.graph(graph, env, into)
+        self.open += 1
+        result = self.graph(graph, dict(zip(names, args)), into)
+        self.open -= 1
+        return result
 
     def box(self, into: Cluster, label: str, kind: Kind, note: str = "") -> str:
         """Add a box and return its id."""
         self.count += 1
         box = Box(f"n{self.count}", label, kind, note)
         into.children.append(box)
+        self.boxes.append(box.id)
         return box.id
 
     def cluster(self, into: Cluster, label: str, kind: Kind) -> Cluster:
@@ -159,18 +169,14 @@ def _without_detours(edges: list[Edge]) -> list[Edge]:
     for edge in sorted(edges, key=lambda e: -int(e.source[1:])):
         if not edge.dashed:
             after.setdefault(edge.source, set()).add(edge.target)
-    beyond: dict[str, set[str]] = {}
-
-    def reach(box: str) -> set[str]:
-        if box not in beyond:
-            beyond[box] = set().union(*({t} | reach(t) for t in after.get(box, ())))
-        return beyond[box]
-
+    beyond: dict[str, set[str]] = {}  # the boxes that a box leads to, the last boxes first
+    for box, targets in after.items():
+        beyond[box] = targets.union(*(beyond.get(t, ()) for t in targets))
     return [
         edge
         for edge in edges
         if edge.dashed
-        or not any(edge.target in reach(t) for t in after[edge.source] if t != edge.target)
+        or not any(edge.target in beyond.get(t, ()) for t in after[edge.source] if t != edge.target)
     ]
 
 
@@ -301,11 +307,10 @@ def _entered(
     word: str,
 ) -> Sources:
     """Draw a body that runs only sometimes. The edge to it says when."""
-    before = painter.count
+    before = len(painter.boxes)
     result = painter.graph(body, env, into)
-    entered = [id for id in _boxes(into) if int(id[1:]) > before]
-    if entered and origin:
-        painter.connect(origin, min(entered, key=lambda id: int(id[1:])), word, dashed=True)
+    if len(painter.boxes) > before and origin:
+        painter.connect(origin, painter.boxes[before], word, dashed=True)
     return result
 
 
@@ -319,13 +324,6 @@ _PAINTERS: Mapping[str, Callable[[_Painter, Node, list[Sources], Cluster], Sourc
     "agent": _agent,
     "route": _route,
 }
-
-
-def _boxes(cluster: Cluster) -> frozenset[str]:
-    found: set[str] = set()
-    for child in cluster.children:
-        found |= {child.id} if isinstance(child, Box) else _boxes(child)
-    return frozenset(found)
 
 
 def _calls(node: Node) -> bool:

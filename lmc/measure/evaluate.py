@@ -9,6 +9,7 @@ from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
@@ -214,9 +215,12 @@ async def evaluate_each(
 
 
 def row_inputs(graph: Graph, values: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
-    """The fields of a row that are parameters of the target; `train` ones only in training."""
+    """What of a row the target may see: its parameters, the `train` ones while training only.
+
+    A record of the row has the fields of the parameter's type: others may tell the label.
+    """
     ports = (p for p in graph.inputs if p.name in values and (training or not p.train))
-    return {p.name: values[p.name] for p in ports}
+    return {p.name: project(p.type, values[p.name]) for p in ports}
 
 
 async def _run_row(

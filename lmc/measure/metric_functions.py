@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.rows import line_span
@@ -49,7 +50,8 @@ class FunctionMetric:
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
         """Call the function. Raises: LmcError[metric-failed, bad-score], whatever it does."""
-        call = partial(self.function, self._row(gold), to_python(self.result, pred))
+        judged = project(self.result, pred)
+        call = partial(self.function, self._row(gold), to_python(self.result, judged))
         place = _defined_at(self.function)
         read = partial(to_score, self.name, place=place, gives=self.gives)
         try:
@@ -73,10 +75,8 @@ class FunctionMetric:
 
 def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
     """The fields of a row that a metric declares. Raises: LmcError[metric-failed]."""
-    if isinstance(type, RecordType):
-        gold = {f.name: gold[f.name] for f in type.fields if f.name in gold}
     try:
-        return validate(type, gold)
+        return validate(type, project(type, gold))
     except InvalidValue as problem:
         message = f"the row does not fit the metric `{name}`: {problem}"
         raise LmcError.of("metric-failed", message) from None

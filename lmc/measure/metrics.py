@@ -8,6 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lmc.check.width import project
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error, suggestion
 from lmc.frozen import frozen
@@ -165,7 +166,8 @@ class GraphMetric:
             raise LmcError.of("metric-failed", f"nothing runs the metric `{self.name}`")
         row, result = self.declared.inputs
         given = fit_row(self.name, row.type, gold)
-        value = await runs.run(self.name, {row.name: given, result.name: pred})
+        judged = project(result.type, pred)
+        value = await runs.run(self.name, {row.name: given, result.name: judged})
         return to_score(self.name, value)
 
 

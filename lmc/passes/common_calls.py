@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from hashlib import blake2b
 
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Graph, Node, Port, ProgramGraph
@@ -86,6 +87,17 @@ def _share_outer(
     return replace(node, inputs=inputs, attrs={**node.attrs, "free": free}, bodies=bodies)
 
 
+def _told(node: Node) -> str:
+    """All of a node but its id and inputs; a body of it by a hash, as it may be long."""
+    bodies = {name: _hash(body) for name, body in node.bodies.items()}
+    return repr((node.op, node.type, dict(node.attrs), bodies))
+
+
+def _hash(body: Graph) -> str:
+    text = repr((body.inputs, body.result, [(n.id, n.inputs, _told(n)) for n in body.nodes]))
+    return blake2b(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _key(node: Node, effects: frozenset[str]) -> Hashable:
     """A key that is equal for nodes with equal values; None if a node must not be shared."""
     if acts(node, effects):
@@ -102,7 +114,7 @@ def _key(node: Node, effects: frozenset[str]) -> Hashable:
                 {key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()}
             )
         case op if op in OF_BODIES:
-            what = repr((dict(node.attrs), dict(node.bodies)))
+            what = _told(node)
         case _:
             return None
-    return (node.op, str(node.type), what, node.inputs)
+    return (node.op, repr(node.type), what, node.inputs)

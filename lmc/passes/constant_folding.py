@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lmc.ir.functions import FUNCTIONS, canonical
+from lmc.ir.functions import canonical, function_of
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph, splice
@@ -50,7 +50,7 @@ def _computed(node: Node, known: Mapping[str, Any]) -> Node:
     if node.op != "op" or not all(id in known for id in node.inputs):
         return node
     try:
-        value = FUNCTIONS[node.attrs["fn"]](node.attrs, *(known[id] for id in node.inputs))
+        value = function_of(node)(*(known[id] for id in node.inputs))
         short = len(canonical(value)) <= MOST_CHARS
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return node

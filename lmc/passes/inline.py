@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.reach import in_order_of_calls
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph, in_order_of_calls, splice
+from lmc.passes.rewrite import every_body, every_graph, splice
 
-MOST_NODES = 200  # largest pipeline that is inlined
+MOST_NODES = 200  # of a pipeline that is inlined, those of its bodies included
 
 
 def inline(program: ProgramGraph, context: PassContext) -> ProgramGraph:
@@ -24,7 +26,7 @@ def inline(program: ProgramGraph, context: PassContext) -> ProgramGraph:
     done: dict[str, Graph] = {}
     for name in in_order_of_calls(program):
         graph = done[name] = _inline(program.graphs[name], small, context)
-        if graph.kind == "pipeline" and len(graph.nodes) <= MOST_NODES and name not in stubbed:
+        if graph.kind == "pipeline" and name not in stubbed and _is_small(graph):
             small[name] = graph
 
     def rewrite(graph: Graph) -> Graph:
@@ -32,6 +34,10 @@ def inline(program: ProgramGraph, context: PassContext) -> ProgramGraph:
         return done[graph.name] if own else _inline(graph, small, context)
 
     return every_graph(program, rewrite)
+
+
+def _is_small(graph: Graph) -> bool:
+    return sum(1 for _ in islice(all_nodes(graph), MOST_NODES + 1)) <= MOST_NODES
 
 
 def _inline(graph: Graph, pipelines: Mapping[str, Graph], context: PassContext) -> Graph:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.graph import Graph, Node, ProgramGraph
 
 Rewrite = Callable[[Graph], Graph]
 
@@ -64,31 +64,3 @@ def splice(graph: Graph, given: Mapping[str, str], prefix: str, add: Callable[[N
             ids[node.id] = f"{prefix}.{node.id.lstrip('%')}"
             add(replace(node, id=ids[node.id], inputs=tuple(ids[id] for id in node.inputs)))
     raise AssertionError(f"`{graph.name}` returns nothing")
-
-
-def in_order_of_calls(program: ProgramGraph) -> Iterator[str]:
-    """The names of the graphs, each after the graphs that it calls."""
-    done: set[str] = set()
-
-    def visit(start: str) -> Iterator[str]:
-        todo = [(start, _called(program, start))]
-        while todo:
-            name, targets = todo[-1]
-            target = next((t for t in targets if t not in done), None)
-            if target is not None:
-                todo.append((target, _called(program, target)))
-                continue
-            todo.pop()
-            if name not in done:
-                done.add(name)
-                yield name
-
-    for name in program.graphs:
-        if name not in done:
-            yield from visit(name)
-
-
-def _called(program: ProgramGraph, name: str) -> Iterator[str]:
-    for node in all_nodes(program.graphs[name]):
-        if node.op == "call" and node.attrs["target"] in program.graphs:
-            yield node.attrs["target"]

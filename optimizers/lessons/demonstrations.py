@@ -8,8 +8,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmc.check.width import project
 from lmc.ir.graph import ProgramGraph
 from lmc.ir.provenance import Module, Provenance, result_provenance
+from lmc.measure.evaluate import row_inputs
 from lmc.measure.metrics import GOLD_NAMES
 from lmc.prompts.spec import BARE, REASONING, Demo
 from lmc.traces.selectors import consistent_calls
@@ -49,10 +51,11 @@ def labeled_pool(program: ProgramGraph, target: str, rows: Iterable[Any]) -> Dem
     """Demonstrations from rows that have the inputs and outputs of a module with the result."""
     pool = DemoPool()
     provenance = result_provenance(program, target)
-    names = input_names(program, target)
+    graph, names = program.graphs[target], input_names(program, target)
     for row in rows:
+        given = row_inputs(graph, row.values, training=True)
         for labelled in provenance.values():
-            inputs = {name: row.values.get(o) for name, o in labelled.inputs.items() if o}
+            inputs = {name: given.get(o) for name, o in labelled.inputs.items() if o}
             outputs = gold_outputs(labelled, row.values, names)
             if outputs is not None and len(inputs) == len(labelled.inputs):
                 pool.add(
@@ -120,8 +123,9 @@ def gold_outputs(
         known = [name for name in GOLD_NAMES if name in gold]
         names = known[:1] or (list(gold) if len(gold) == 1 else [])
         found = gold[names[0]] if names else None
+    wanted = project(module.result, found)
     try:
-        return None if found is None else as_outputs(module, validate(module.result, found))
+        return None if found is None else as_outputs(module, validate(module.result, wanted))
     except InvalidValue:
         return None
 

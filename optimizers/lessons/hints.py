@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.provenance import result_provenance
+from lmc.measure.evaluate import row_inputs
 from lmc.models.base import ModelFailure
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.demonstrations import DemoPool, gold_outputs, input_names
@@ -50,6 +51,7 @@ def _unsolved(
 ) -> Iterator[tuple[ModuleCall, Demo]]:
     """Modules that reason and give the result, each with labelled rows that lack reasoning."""
     provenance = result_provenance(context.program, context.target)
+    graph = context.program.graphs[context.target]
     names = input_names(context.program, context.target)
     for call in module_calls(context.open_executor(start), context.target):
         labelled = provenance.get(call.slots.module)
@@ -58,7 +60,8 @@ def _unsolved(
             continue
         known = [d.inputs for d in pool.of(call.slots.module) if REASONING in d.outputs]
         for row in context.train:
-            inputs = {name: row.values.get(o) for name, o in labelled.inputs.items() if o}
+            given = row_inputs(graph, row.values, training=True)
+            inputs = {name: given.get(o) for name, o in labelled.inputs.items() if o}
             outputs = gold_outputs(labelled, row.values, names)
             if outputs is not None and inputs not in known:
                 yield call, Demo(inputs, outputs, f"row {row.id}, with a hint")
