@@ -1,6 +1,6 @@
-"""The task of a measurement or compilation: a target, its rows and its metric.
+"""A task: the target to measure or improve, its rows and its metric.
 
-All of it is found and checked before the first paid call.
+Everything is found and checked before the first model call.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Target:
 
 
 class Data:
-    """Rows in file order, their parts, and their type if a `dataset` declares it.
+    """Rows in the order of their file, their parts, and their type if a `dataset` declares it.
 
-    `declared_parts` means that a `dataset` defines which rows are for testing. A file is read when
-    its rows are iterated, and split when a part is asked for.
+    `declared_parts` is True if a `dataset` declares which rows are for testing. A file is read on
+    each iteration over its rows, and split when a part is first needed.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Data:
     def part(self, name: Part | None) -> Rows:
         """The rows of a part.
 
-        Without a name: those for testing, or all rows if there is no test part.
+        Without a name, the test rows, or all rows if no `dataset` declares test rows.
         """
         name = name or ("test" if self.declared_parts else "all")
         if name == "all":
@@ -91,7 +91,7 @@ NO_DATA = Data((), lambda: Split((), (), ()))
 
 @frozen
 class Task:
-    """A target with its rows, its metric, and the seed of every random choice."""
+    """A target with its rows, its metric, and the seed of all random choices."""
 
     target: Target
     data: Data
@@ -110,14 +110,14 @@ class Task:
 
 
 def find_task(program: Program, options: TaskOptions) -> Task:
-    """Find the task that the options name, else that of the `optimize` block. Raises: LmcError."""
+    """Make a task from the options, and from the `optimize` block for others. Raises: LmcError."""
     target = find_target(program, options.target)
     data = find_data(target, options.data, options.seed)
     return Task(target, data, find_metric(target, data, options.metric), options.seed)
 
 
 def find_target(program: Program, name: str | None) -> Target:
-    """The named module or pipeline, else the one of the last `optimize` block.
+    """The named module or pipeline, else the target of the last `optimize` block.
 
     Raises: LmcError[unknown-target, nothing-to-run].
     """
@@ -129,9 +129,9 @@ def find_target(program: Program, name: str | None) -> Target:
 
 
 def find_data(target: Target, given: Any, seed: int) -> Data:
-    """The rows of a dataset of the program, of a file, or of mappings.
+    """The rows of a dataset of the program, of a file, or of a sequence of mappings.
 
-    Raises: LmcError[no-data], and LmcError for errors in the rows.
+    Raises: LmcError[no-data], and errors in the rows.
     """
     program, graph = target.program, target.graph
     inputs = [port.name for port in graph.inputs]
@@ -165,7 +165,7 @@ def _declared_data(target: Target) -> str | None:
 
 
 def metric_name(target: Target, given: Any) -> Any:
-    """The given metric, else that of the `optimize` block, else the program's only metric.
+    """The given metric, else the one of the `optimize` block, else the program's only one.
 
     None if there is no such metric.
     """
@@ -175,9 +175,9 @@ def metric_name(target: Target, given: Any) -> Any:
 
 
 def find_metric(target: Target, data: Data, given: Any) -> Metric:
-    """The metric of `metric_name`, else accuracy.
+    """The metric that `metric_name` finds, else accuracy.
 
-    Raises: LmcError[unknown-metric], and LmcError if it does not fit the target or the rows.
+    Raises: LmcError[unknown-metric], and errors if it does not fit the target or the rows.
     """
     if hasattr(given, "score"):
         own: Metric = given

@@ -271,7 +271,7 @@ class ModelPool:
                 return self._backends[key], full_name.partition("/")[2] or full_name
         help = suggestion(name, self.models) if "/" not in full_name else None
         if help:
-            raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
+            raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
         return open_backend(full_name, settings)
 
     def _opened(self, names: Iterable[str | None]) -> list[str]:
