@@ -84,7 +84,7 @@ _MODULE = {
     "model": SettingSpec("model"),
     **_DECODING,
     **_STOP,
-    "template": _group(system=types.STR, user=types.STR, assistant=types.STR),
+    "template": _group(system=types.STR, user=types.STR),
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),

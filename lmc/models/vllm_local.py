@@ -18,6 +18,7 @@ from lmc.diagnostics import LmcError
 from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
+from lmc.models.engine.chat_tokens import plain_messages, special_tokens
 from lmc.models.engine.worker import Job
 from lmc.models.transformers_local import Transformers, open_transformers
 
@@ -166,14 +167,14 @@ class VllmEngine:
                 raise
 
     def _prompt(self, request: Request) -> list[int]:
+        messages = plain_messages(request.messages, special_tokens(self._tokenizer))
         if self._tokenizer.chat_template:
-            messages = list(request.messages)
             text = self._tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, tokenize=False
             )
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         else:
-            text = "".join(message["content"] + "\n\n" for message in request.messages)
+            text = "".join(message["content"] + "\n\n" for message in messages)
             ids = self._tokenizer(text)["input_ids"]
         room = self._engine.model_config.max_model_len
         if len(ids) >= room:

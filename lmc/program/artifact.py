@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 
 from lmc.check.program import Choice
 from lmc.diagnostics import LmcError
-from lmc.files import write_atomically
+from lmc.files import indented_json, write_atomically
 from lmc.frozen import frozen
 from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
@@ -184,8 +184,7 @@ def graph_choices(graph: ProgramGraph) -> Iterator[Choice]:
 
 
 def _dump(value: Any) -> bytes:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False)
-    return text.encode() + b"\n"
+    return indented_json(value).encode() + b"\n"
 
 
 def _zip(parts: Mapping[str, bytes]) -> bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
+from lmc.check.width import project
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
+from lmc.prompts.border import as_text
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
@@ -26,7 +29,7 @@ from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode
-from lmc.types import STR, RecordType, Type
+from lmc.types import ERROR, STR, RecordType, Type
 from lmc.values import InvalidValue, validate
 
 if TYPE_CHECKING:
@@ -117,7 +120,7 @@ class ModuleCall:
 
     def read(self, text: str) -> dict[str, Any]:
         """Validated output values by field. Raises: ParseFailure."""
-        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, text))
+        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
         try:
             value = validate(self.spec.result, self.value(outputs), lenient=True)
         except InvalidValue as problem:
@@ -154,7 +157,17 @@ class ModuleCall:
             limit = self.machine.parameters.choices.get(limit.id)
         count = self.machine.resolve(limit)
         demos = given if given is not None else tuple(map(self._example, self.slots.demos))
-        return demos if count is None else demos[:count]
+        return tuple(map(self._declared, demos if count is None else demos[:count]))
+
+    def _declared(self, demo: Demo) -> Demo:
+        """A demonstration with the fields that the signature declares, at any depth.
+
+        One made of a row may have more: a record of the row that tells the label, say.
+        """
+        types = {f.name: f.type for f in (*self.spec.inputs, *self.spec.outputs)}
+        inputs = {k: project(types.get(k, ERROR), v) for k, v in demo.inputs.items()}
+        outputs = {k: project(types.get(k, ERROR), v) for k, v in demo.outputs.items()}
+        return replace(demo, inputs=inputs, outputs=outputs)
 
     def _example(self, example: tuple[Mapping[str, Any], Any]) -> Demo:
         inputs, result = example

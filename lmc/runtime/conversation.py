@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
 from lmc.models.base import SAID, Answer, ModelFailure, Request
+from lmc.prompts.border import quoted
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
 from lmc.runtime.failures import (
@@ -19,6 +20,7 @@ from lmc.runtime.failures import (
 )
 from lmc.runtime.scope import Scope
 from lmc.runtime.traces import CallTrace
+from lmc.special_tokens import escaped
 
 if TYPE_CHECKING:
     from lmc.runtime.call import ModuleCall
@@ -205,10 +207,14 @@ class Conversation:
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:
-    """The conversation so far, the answer that cannot be used, and why."""
-    words = f"That reply cannot be used: {problem}\nReply again in full, in the format asked for."
+    """The conversation so far, the answer that cannot be used, and why.
+
+    The answer may quote what was never the model's own, so its special tokens are disarmed.
+    """
+    why = escaped(problem)
+    words = f"That reply cannot be used: {why}\nReply again in full, in the format asked for."
     return [
         *messages,
-        {"role": "assistant", "content": text},
+        {"role": "assistant", "content": escaped(quoted(text))},
         {"role": "user", "content": words},
     ]
