@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,28 +13,32 @@ from typing import IO
 from lmc.diagnostics import LmcError
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file. A kill at any time leaves the old file or the new one, never a part."""
-    with replacing(path) as file:
+def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file so that a kill at any time leaves the old one or the new one, never a part.
+
+    A private file can be read by its user alone. Raises: LmcError[cannot-write].
+    """
+    with replacing(path, private=private) as file:
         file.write(data)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write, which replaces `path` if the block ends without an exception.
 
     Raises: LmcError[cannot-write].
     """
     folder = path.resolve().parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder) if private else folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            if not private:  # else it is 0600 already
+                os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -41,6 +46,30 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise LmcError.of("cannot-write", f"cannot write {path}: {reason}") from None
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that its user alone can enter; one that is there stays as it is.
+
+    Raises: OSError.
+    """
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for made in reversed(missing):
+        made.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private_file(path: Path) -> None:
+    """Make a file, with its folder, that its user alone can read; what it holds stays.
+
+    Raises: OSError.
+    """
+    make_private(path.parent)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+    with contextlib.suppress(PermissionError):  # another user's, in a shared folder
+        path.chmod(0o600)
 
 
 def _umask() -> int:

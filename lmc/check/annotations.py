@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.diagnostics import Label, suggestion
+from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
 from lmc.types import Type
 
@@ -139,13 +139,9 @@ def _with_pattern(ctx: CheckContext, base: Type, refinement: nodes.PatternRefine
     if not isinstance(base, types.StrType) or base.pattern is not None:
         return _bad_refinement(ctx, base, refinement)
     try:
-        re.compile(refinement.pattern)
-    except re.error as problem:
-        ctx.report(
-            "bad-pattern",
-            f"the pattern is not a valid regular expression: {problem}",
-            refinement.span,
-        )
+        whole_pattern(refinement.pattern)
+    except ValueError as problem:
+        ctx.report("bad-pattern", f"the pattern cannot be used: {problem}", refinement.span)
         return base
     return types.StrType(base.min_len, base.max_len, refinement.pattern)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from lmc.patterns import whole_pattern
 from lmc.types import (
     FLOAT,
     INT,
@@ -73,7 +72,7 @@ def text_fits(value: str, type: StrType) -> bool:
     """Whether a string meets the length and pattern of a `str(…)`."""
     if not _within(len(value), len(value), type.min_len, type.max_len):
         return False
-    return type.pattern is None or re.fullmatch(type.pattern, value) is not None
+    return type.pattern is None or whole_pattern(type.pattern).matches(value)
 
 
 def required(type: Type) -> Type:

@@ -25,6 +25,10 @@ from lmc.types import (
     UnionType,
 )
 
+# Of Jinja's filters, those that make texts or lists of any size out of little.
+REFUSED_FILTERS = frozenset(
+    {"batch", "center", "format", "pprint", "random", "slice", "urlize", "wordwrap", "xmlattr"}
+)
 _BRACES = re.compile(
     r"\{\{-?[ \t]*([A-Za-z_]\w*)[^{}\n]*\}\}|(?<!\{)\{[ \t]*([A-Za-z_]\w*)[ \t]*\}(?!\})"
 )
@@ -157,9 +161,22 @@ def _report(env: Env, text: nodes.String, name: str, known: Any, code: str, what
 
 @cache
 def _environment() -> Any:
+    from jinja2 import pass_context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment()
+    class Reading(ImmutableSandboxedEnvironment):
+        """Computes nothing: Jinja would fold constants, such as `[1] * 10**9`, while it reads."""
+
+        intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+
+    @pass_context
+    def never(*_: Any) -> None:
+        """Stand in for a filter; one that takes the context is not folded."""
+
+    environment = Reading()
+    environment.filters = dict.fromkeys(set(environment.filters) - REFUSED_FILTERS, never)
+    environment.tests = dict.fromkeys(environment.tests, never)
+    return environment
 
 
 def _name_span(text: nodes.String, name: str, before: str = r"\b") -> Span:

@@ -17,10 +17,13 @@ from pathlib import Path
 import platformdirs
 
 from lmc.diagnostics import LmcError
+from lmc.files import make_private
 from lmc.frozen import frozen
+from lmc.regular import read_regular
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 FILES = (CONFIG, WEIGHTS)
+MOST_BYTES = 2 << 30  # of one file
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -48,7 +51,7 @@ class AdapterStore:
         Raises: LmcError[not-an-adapter] where one of its two files is missing.
         """
         try:
-            return self.add_files({name: (folder / name).read_bytes() for name in FILES})
+            return self.add_files({name: read_regular(folder / name, MOST_BYTES) for name in FILES})
         except OSError as problem:
             message = f"{folder} holds no adapter: {problem.strerror}: {problem.filename}"
             help = f"an adapter is a folder with {WEIGHTS} and {CONFIG}, as peft writes it"
@@ -59,7 +62,7 @@ class AdapterStore:
         id = adapter_id(files)
         folder = self.root / id
         if not folder.is_dir():
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_private(self.root)
             partial = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{id}."))
             try:
                 for name in FILES:
@@ -73,7 +76,7 @@ class AdapterStore:
 
     def remember(self, job: str, adapter: Adapter) -> None:
         """Note what a training came to, so that the same one need not be made again."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_private(self.root)
         partial = self.root / f".{job}.{os.getpid()}"
         partial.write_text(adapter.id, encoding="utf-8")
         os.replace(partial, self.root / f"{job}.trained")

@@ -14,6 +14,8 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.patterns import Pattern
+from lmc.regular import read_text
 
 Reply = str | Answer | ModelFailure
 Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Sequence[Reply]]"]
@@ -21,9 +23,9 @@ Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Seque
 
 @frozen
 class ScriptRule:
-    """Answers for prompts in which a pattern is found; sample i gets answer i, cyclic."""
+    """Answers for prompts that match; sample i gets answer i, cyclic."""
 
-    pattern: re.Pattern[str]
+    matches: Callable[[str], bool]
     answers: tuple[Reply, ...]
 
 
@@ -98,7 +100,8 @@ def _respond_from(script: Sequence[Any]) -> Respond:
 
 def _rule(pattern: str | re.Pattern[str], answers: Any) -> ScriptRule:
     many = answers if isinstance(answers, list | tuple) else (answers,)
-    return ScriptRule(re.compile(pattern, re.DOTALL), tuple(many))
+    found = re.compile(pattern, re.DOTALL).search
+    return ScriptRule(lambda prompt: found(prompt) is not None, tuple(many))
 
 
 def _by_order(replies: Iterator[Reply]) -> Respond:
@@ -115,7 +118,7 @@ def _by_rule(rules: Sequence[ScriptRule]) -> Respond:
     def respond(request: Request) -> Sequence[Reply]:
         prompt = prompt_text(request)
         for rule in rules:
-            if rule.pattern.search(prompt):
+            if rule.matches(prompt):
                 places = range(request.index, request.index + request.n)
                 return [rule.answers[i % len(rule.answers)] for i in places]
         raise _script_end(f"no rule of the script matches the prompt that ends {prompt[-80:]!r}")
@@ -140,7 +143,7 @@ def _script_end(message: str) -> ModelFailure:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_text(path)
     except OSError as e:
         reason = e.strerror or str(e)
         raise LmcError.of("unknown-model", f"cannot read the script {path}: {reason}") from None
@@ -159,7 +162,8 @@ def _rule_from_json(rule: Mapping[str, Any]) -> ScriptRule:
     answers = rule["answers"] if "answers" in rule else [rule["answer"]]
     if not answers:
         raise ValueError("a rule has no answer")
-    return _rule(rule["match"], [_as_text(answer) for answer in answers])
+    pattern = Pattern(rule["match"], whole=False, across_lines=True)  # of a file of anybody
+    return ScriptRule(pattern.matches, tuple(_as_text(answer) for answer in answers))
 
 
 def _as_text(value: Any) -> str:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.diagnostics import LmcError
+from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
 from lmc.models.engine.chat_tokens import plain_messages, special_tokens
@@ -87,7 +88,7 @@ class VllmEngine:
             self._add(job)
         except ModelFailure as failure:
             job.fail(failure)
-        except (ValueError, TypeError) as problem:  # what vLLM refuses: a schema, a rank
+        except (ValueError, TypeError, LmcError) as problem:  # a schema, a rank, an adapter
             job.fail(ModelFailure("bad_request", str(problem)[:600], retryable=False))
 
     def step(self) -> None:
@@ -187,7 +188,7 @@ class VllmEngine:
             return None
         from vllm.lora.request import LoRARequest
 
-        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
+        folder = str(plain_adapter(adapter).folder)
         number = self._loras.setdefault(adapter, len(self._loras) + 1)
         return LoRARequest(adapter, number, folder)
 

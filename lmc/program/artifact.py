@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,9 @@ from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
+from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.regular import open_regular
 from lmc.runtime.parameters import Parameters
 from lmc.tasks.garbage import fewer_collections
 
@@ -105,8 +108,8 @@ class Artifact:
         Raises: LmcError[cannot-read, artifact-damaged, artifact-too-new].
         """
         try:
-            with zipfile.ZipFile(path) as archive:
-                return cls._from_parts(_read_parts(archive))
+            with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+                return cls._from_parts(_read_parts(archive, os.fstat(file.fileno()).st_size))
         except OSError as problem:
             reason = problem.strerror or str(problem)
             raise LmcError.of("cannot-read", f"cannot read {path}: {reason}") from None
@@ -224,15 +227,20 @@ class _ParametersPart(JsonPart):
     shortcuts: dict[str, str] = Field(default_factory=dict)
 
 
-def _read_parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
+def _read_parts(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, bytes]:
+    """The parts: beside each other in the file, and no more of them than memory holds."""
     entries = archive.infolist()
     if len(entries) > MAX_PARTS:
         raise _Damage(f"it has {len(entries)} parts")
+    if sum(entry.compress_size for entry in entries) > file_bytes:
+        raise _Damage("its parts overlap")
     parts: dict[str, bytes] = {}
     text_bytes = 0
     for entry in entries:
         _check_name(entry.filename, parts)
         weights = entry.filename.startswith("adapters/")
+        if weights and entry.compress_type != zipfile.ZIP_STORED:
+            raise _Damage(f"`{entry.filename}` is compressed, so that its size cannot be trusted")
         text_bytes += 0 if weights else entry.file_size
         if entry.file_size > MAX_ADAPTER_BYTES or text_bytes > MAX_TEXT_BYTES:
             raise _Damage(f"`{entry.filename}` is too large")
@@ -297,6 +305,10 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         files = {name: parts[path] for name, path in names.items()}
         if adapters.adapter_id(files) != id:
             raise _Damage(f"`adapters/{id}` has other contents than its name says")
+        try:
+            require_plain(files)
+        except NotPlain as problem:
+            raise _Damage(f"`adapters/{id}`: {problem}") from None
         adapter_store().add_files(files)
 
 

@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError, Undefined, meta
 
 from lmc.diagnostics import LmcError
+from lmc.prompts.bounded_jinja import BoundedEnvironment, render
 from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
 from lmc.types import JSON
 
-MAX_PROMPT_LEN = 1_000_000  # characters of one message
-MAX_RANGE = 10_000
-_GROWING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map"})
+_PROBLEMS = (
+    TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError,
+)  # fmt: skip
 
 
 class TemplateLayout:
@@ -32,11 +31,11 @@ class TemplateLayout:
         self.layout, self.name = layout, layout.name
         self._templates: dict[str, Template] = {}
         self._shows_demos = False
-        environment = _Sandbox()
+        environment = BoundedEnvironment(_as_text)
         for role in ("system", "user"):
             if role in template:
                 text = template[role].strip("\n")
-                self._templates[role] = _guarded(environment.from_string, text)
+                self._templates[role] = _guarded(environment.template, text)
                 names = meta.find_undeclared_variables(environment.parse(text))
                 self._shows_demos |= "demos" in names
 
@@ -122,74 +121,22 @@ class _Demos(tuple[dict[str, Any], ...]):
         return "\n\n".join(f"{demo['input']}\n{demo['output']}" for demo in self)
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Fields of records before methods of dicts, no way to make text of any length."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, finalize=_as_text, keep_trailing_newline=False)
-        for name in ("center", "format", "indent", "pprint"):
-            del self.filters[name]
-        self.filters["indent"] = _indent
-        self.globals = {"range": _range, "namespace": self.globals["namespace"]}
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if not isinstance(obj, dict):
-            return super().getattr(obj, attribute)
-        return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        growing = isinstance(obj, str) and attr in _GROWING
-        return not growing and super().is_safe_attribute(obj, attr, value)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        small = all(isinstance(v, int | float) and abs(v) < 1e9 for v in (left, right))
-        if not small or operator == "**":
-            raise SecurityError(f"`{operator}` works on numbers below a milliard only")
-        return super().call_binop(context, operator, left, right)
-
-
 def _as_text(value: Any) -> Any:
     if isinstance(value, str | Undefined | _Demos):
         return value
     return render_value(JSON, value)
 
 
-def _range(*bounds: int) -> range:
-    numbers = range(*bounds)
-    if len(numbers) > MAX_RANGE:
-        raise SecurityError(f"a range has at most {MAX_RANGE} numbers")
-    return numbers
-
-
-def _indent(text: str, width: int = 4, first: bool = False) -> str:
-    if width > 100:
-        raise SecurityError("at most 100 spaces")
-    lines = str(text).split("\n")
-    rest = [" " * width + line if line else line for line in lines[1:]]
-    return "\n".join([" " * width * first + lines[0], *rest])
-
-
 def _fill(template: Template, names: Mapping[str, Any]) -> str:
-    text: str = _guarded(lambda given: _bounded(template, given), names)
+    text: str = _guarded(lambda given: render(template, dict(given)), names)
     return text.strip()
-
-
-def _bounded(template: Template, names: Mapping[str, Any]) -> str:
-    parts, length = [], 0
-    for part in template.generate(**names):
-        parts.append(part)
-        length += len(part)
-        if length > MAX_PROMPT_LEN:
-            raise SecurityError(f"the text is longer than {MAX_PROMPT_LEN} characters")
-    return "".join(parts)
 
 
 def _guarded(action: Callable[[Any], Any], argument: Any) -> Any:
     """Do something with a template. Raises: LmcError[bad-template]."""
     try:
         return action(argument)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as problem:
-        message = f"the template cannot be filled in: {problem}"
+    except _PROBLEMS as problem:
+        deep = isinstance(problem, RecursionError)
+        message = f"the template cannot be filled in: {'it calls itself' if deep else problem}"
         raise LmcError.of("bad-template", message) from None

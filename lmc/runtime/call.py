@@ -23,7 +23,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
-from lmc.requests.pool import fallbacks
+from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode
@@ -63,13 +63,15 @@ class ModuleCall:
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
-            "fallback": self.own.get("fallback"),
+            "fallback": () if machine.model else self.own.get("fallback"),
             "cache": self.own.get("cache"),
         }
         self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
-        # The model, then those to hand the call on to when its answers cannot be used.
-        self.models: tuple[str | None, ...] = (self.model, *fallbacks(self.setting("fallback")))
+        # The model, then those to hand the call on to when its answers cannot be used; a model that
+        # replaces all others replaces these too.
+        others = [] if machine.model else fallbacks(self.setting("fallback"))
+        self.models: tuple[str | None, ...] = (self.model, *others)
 
     def setting(self, name: str) -> Any:
         """A setting of the module, else of its model, else of the program."""

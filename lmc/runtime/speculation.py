@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lmc.ir.reach import reached_tools
+from lmc.ir.reach import pure_tools, reached_tools
 
 if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph
@@ -23,7 +23,8 @@ RunBranch = Callable[["PlannedNode", str, list[Any]], Awaitable[Any]]
 class Speculation:
     """How many tasks may run on speculation at once, while the models of a pool have room.
 
-    What calls a tool is never begun before its time: a tool may do something in the world.
+    What calls a tool that is not declared `pure` is never begun before its time: it may do
+    something in the world.
     """
 
     limit: int
@@ -33,7 +34,9 @@ class Speculation:
 
     def allows(self, plan: Plan) -> bool:
         """Whether a body may be run though it may not be wanted."""
-        return bool(self.limit) and not reached_tools(self.program, plan.graph)
+        if not self.limit:
+            return False
+        return not set(reached_tools(self.program, plan.graph)) - pure_tools(self.program)
 
     @asynccontextmanager
     async def branches(self, flow: Flow, run: RunBranch) -> AsyncIterator[Callable[[], None]]:

@@ -50,6 +50,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
             return {k: _plain(v, depth + 1) for k, v in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(v, depth + 1) for v in value]
+        case _ if hasattr(value, "dtype") and hasattr(value, "tolist"):  # of numpy and its like
+            return _plain(value.tolist(), depth + 1)
         case _:
             names = _field_names(value)
             return value if names is None else {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,13 +11,13 @@ from typing import Any
 from pydantic_core import (
     CoreSchema,
     PydanticCustomError,
-    SchemaError,
     SchemaValidator,
     ValidationError,
     core_schema,
 )
 
-from lmc.diagnostics import did_you_mean
+from lmc.diagnostics import LmcError, did_you_mean
+from lmc.patterns import whole_pattern
 from lmc.types import (
     BoolType,
     DictType,
@@ -39,7 +38,6 @@ from lmc.types import (
 )
 from lmc.values.problems import InvalidValue, Problem
 
-MAX_BACKTRACKING_LEN = 1000  # characters given to a pattern that only the backtracking engine knows
 MAX_JSON_DEPTH = 100
 
 
@@ -125,33 +123,19 @@ def _str(type: StrType, strict: bool) -> CoreSchema:
     if type.pattern is None:
         return schema
     try:
-        linear = core_schema.str_schema(
-            pattern=rf"\A(?:{type.pattern})\z", regex_engine="rust-regex"
-        )
-        matches: Callable[[str], Any] = SchemaValidator(linear).validate_python
-    except SchemaError:  # the pattern looks around or back
-        matches = re.compile(type.pattern).fullmatch
-        matches = partial(_match_bounded, matches)
+        pattern = whole_pattern(type.pattern)
+    except ValueError as problem:  # of a graph that nobody checked
+        message = f"the pattern `{type.pattern[:80]}` cannot be used: {problem}"
+        raise LmcError.of("bad-pattern", message) from None
     return core_schema.no_info_after_validator_function(
-        partial(_match, type.pattern, matches), schema
+        partial(_match, type.pattern, pattern.matches), schema
     )
 
 
-def _match(pattern: str, matches: Callable[[str], Any], text: str) -> str:
-    try:
-        found = matches(text) is not None
-    except ValidationError:
-        found = False
-    if not found:
+def _match(pattern: str, matches: Callable[[str], bool], text: str) -> str:
+    if not matches(text):
         raise PydanticCustomError("pattern", "must match {pattern}", {"pattern": pattern})
     return text
-
-
-def _match_bounded(matches: Callable[[str], Any], text: str) -> Any:
-    if len(text) > MAX_BACKTRACKING_LEN:
-        limit = {"limit": MAX_BACKTRACKING_LEN}
-        raise PydanticCustomError("pattern", "is longer than {limit} characters", limit)
-    return matches(text)
 
 
 def _no_bool(value: Any) -> Any:
