@@ -8,7 +8,17 @@ from typing import Any
 
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.values import find_object, holds_object, parse_value
-from lmc.types import DictType, Field, JsonType, RecordType, StrType, Type, UnionType
+from lmc.types import (
+    DictType,
+    Field,
+    JsonType,
+    ListType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
 
 _HOLDS_OBJECTS = (RecordType, DictType, JsonType, UnionType)
 _ANY_MARK = re.compile(r"^[ \t*#-]*+(\[\[[ \t]*+\w{1,80}[ \t]*+\]\])", re.MULTILINE)
@@ -61,11 +71,23 @@ def _read_field(field: FieldSpec, text: str) -> Any:
 def _read_alone(spec: CallSpec, text: str, *, wrapped: bool) -> Any:
     """Read a value without a mark. If no object is asked for, a given one has it under its name."""
     (field,) = spec.outputs
+    wrapped = wrapped and not _is_list(field.type, text)
     if holds_object(text) and (wrapped or not _may_hold_objects(field.type)):
         found = read_object(spec, text) or {}
         _require(spec, [field], found, '"{}"')
         return found[field.name]
     return _read_field(field, text)
+
+
+def _is_list(type: Type, text: str) -> bool:
+    """Whether a list is asked for, and its bracket comes first, before those of its items."""
+    first = re.search(r"[{\[]", text)
+    return _item_of(type) is not None and first is not None and first[0] == "["
+
+
+def _item_of(type: Type) -> Type | None:
+    type = type.item if isinstance(type, OptionalType) else type
+    return type.item if isinstance(type, ListType) else None
 
 
 def _may_hold_objects(type: Type) -> bool:

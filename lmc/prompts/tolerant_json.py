@@ -84,10 +84,10 @@ def why_unreadable(text: str) -> str:
     """The reason why a text that was meant as one JSON object or list cannot be read."""
     at = min((at for at in map(text.find, "{[") if at >= 0), default=0)
     try:
-        _Reader(text).value(at, 0)
+        value, _ = _Reader(text).value(at, 0)
     except NotJson as problem:
         return str(problem)
-    return "something is wrong with it"
+    return "a list is there" if isinstance(value, list) else "something is wrong with it"
 
 
 class _Reader:

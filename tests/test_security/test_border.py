@@ -100,7 +100,7 @@ generate main(q: str) -> str {{ \"\"\"A.\"\"\" model: m }}
 """
         (tmp_path / "p.lmp").write_text(text)
         with pytest.raises(LmcError) as caught:
-            lmc.load(tmp_path / "p.lmp", cache=False).main(q="x")
+            lmc.load(tmp_path / "p.lmp", cache=False, hosts=["127.0.0.1"]).main(q="x")
     told = str(caught.value)
     assert "answered 401" in told
     for secret in (KEY, coded):
