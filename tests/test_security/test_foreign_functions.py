@@ -211,13 +211,13 @@ def measured(folder: Path, function: str, gives: str = "Score") -> Path:
     [
         ("leave", "Score", "raised SystemExit: 3"), ("press", "Score", "raised KeyboardInterrupt"),
         ("cancel", "Score", "raised CancelledError"),
-        ("leave_async", "Score", "raised SystemExit: 3"), ("none", "Score", "gave 'None'"),
-        ("nan", "float", "gave 'nan'"), ("infinite", "float", "gave 'inf'"),
-        ("words", "Score", "gave '1.0'"), ("thing", "Score", "which is not a finite number"),
+        ("leave_async", "Score", "raised SystemExit: 3"), ("none", "Score", "returned 'None'"),
+        ("nan", "float", "returned 'nan'"), ("infinite", "float", "returned 'inf'"),
+        ("words", "Score", "returned '1.0'"), ("thing", "Score", "which is not a finite number"),
         ("array", "Score", "which is not a finite number"),
         ("forever", "Score", "took more than 0.2 s"),
-        ("half", "bool", "gave '0.5', which is not a truth value"),
-        ("yes", "float", "gave 'True', which is not a finite number"),
+        ("half", "bool", "returned '0.5', which is not a bool"),
+        ("yes", "float", "returned 'True', which is not a finite number"),
         ("pair", "float", "which is not a finite number"),
     ],
 )  # fmt: skip
