@@ -1,9 +1,9 @@
 """One LoRA step of lmc beside peft with transformers' Trainer, and TRL's, on the same rows.
 
-`python bench/lora.py MODEL ROWS [--rows 64] [--apart] [--ways lmc,peft,TRL]`: MODEL is a folder with
-a causal language model, ROWS has JSON lines of `text` and `intent`. Each way runs in a process of
-its own. Printed are the seconds of a step (median, least, most), its CPU time, the most memory of
-the process, and the mean loss. With `--apart` the prompts have no common beginning.
+`python bench/lora.py MODEL ROWS [--rows 64] [--apart] [--ways lmc,peft,TRL]`: MODEL is a folder
+with a causal language model, ROWS has JSON lines of `text` and `intent`. Each way runs in a process
+of its own. Printed are the seconds of a step (median, least, most), its CPU time, the most memory
+of the process, and the mean loss. With `--apart` the prompts have no common beginning.
 """
 
 from __future__ import annotations
@@ -216,18 +216,20 @@ def one_way(way: str, model: str, rows: list[Any], epochs: int) -> dict[str, Any
 @click.argument("model", type=click.Path(exists=True, file_okay=False))
 @click.argument("data", type=click.Path(exists=True, dir_okay=False))
 @click.option("--rows", "count", default=4 * BATCH, help="Rows, spread over the file.")
+@click.option("--labels", default=77, help="So many intents; fewer make shorter prompts.")
 @click.option("--epochs", default=1)
 @click.option("--apart", is_flag=True, help="Prompts without a common beginning.")
 @click.option("--threads", default=2)
 @click.option("--ways", default=",".join(WAYS), help="By their first words, with commas.")
 @click.option("--way", hidden=True)
 def main(
-    model: str, data: str, count: int, epochs: int, apart: bool, threads: int,
+    model: str, data: str, count: int, labels: int, epochs: int, apart: bool, threads: int,
     ways: str, way: str | None,
 ) -> None:  # fmt: skip
     """Compare ways of training an adapter."""
     read = [json.loads(line) for line in Path(data).read_text().splitlines()]
-    intents = sorted({row["intent"] for row in read})
+    intents = sorted({row["intent"] for row in read})[:labels]
+    read = [row for row in read if row["intent"] in intents]
     rows = training_rows(read[:: len(read) // count][:count], intents, apart)
     if way is not None:
         import torch

@@ -142,6 +142,8 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     model = AutoModelForCausalLM.from_pretrained(
         job.source, dtype=torch.float32, use_safetensors=True
     )
+    if on_gpu:
+        model.to("cuda")
     size = model.num_parameters()
     epochs = settings.epochs or (12 if size < SMALL_MODEL_PARAMETERS else 3)
     context = int(getattr(model.config, "max_position_embeddings", None) or 4096)

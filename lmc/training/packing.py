@@ -28,7 +28,7 @@ IGNORED = -100  # a label that no loss is taken of
 class Pack:
     """Rows that are read in one pass. Their first `shared` tokens are equal and are read once.
 
-    If `shared` is 0, the rows stand side by side, padded on the left.
+    If `shared` is 0, the rows stand side by side, padded on the right.
     """
 
     rows: tuple[EncodedRow, ...]
@@ -87,7 +87,7 @@ def _cut(rows: Sequence[EncodedRow], costs: Costs) -> _Plan:
     alike = [0, *(_common(a.ids, b.ids) for a, b in pairwise(rows))]
     best = [(0.0, 0, 0)]  # for so many first rows: cost, where the last pack starts, its `shared`
     for end in range(1, len(rows) + 1):
-        found = []
+        found: list[tuple[float, int, int]] = []
         for start, shared, tokens, cost in _last_packs(rows, alike, end, costs):
             if tokens > costs.most_tokens and found:
                 break
@@ -161,20 +161,25 @@ def _packed(pack: Pack) -> dict[str, torch.Tensor]:
 
 
 def _padded(pack: Pack, pad: int) -> dict[str, torch.Tensor]:
-    """The rows end together, so that their answers are in few columns."""
+    """Padding is on the right, where no causal model sees it."""
     import torch
 
-    width = max(len(row.ids) for row in pack.rows)
-    most = max(len(row.answer) for row in pack.rows)
+    rows = pack.rows
+    width = max(len(row.ids) for row in rows)
+    first = min(row.prompt for row in rows) - 1  # predicts the first answer token of all
 
     def tensor(values: Sequence[Sequence[Any]], size: int, filler: Any) -> torch.Tensor:
-        return torch.tensor([[filler] * (size - len(some)) + list(some) for some in values])
+        return torch.tensor([[*some, *[filler] * (size - len(some))] for some in values])
+
+    def at_answers(values: Sequence[Sequence[Any]], filler: Any) -> torch.Tensor:
+        gaps = [[filler] * (row.prompt - 1 - first) for row in rows]
+        placed = [[*gap, *some] for gap, some in zip(gaps, values, strict=True)]
+        return tensor(placed, width - 1 - first, filler)
 
     return {
-        "input_ids": tensor([row.ids for row in pack.rows], width, pad),
-        "position_ids": tensor([range(len(row.ids)) for row in pack.rows], width, 0),
-        "attention_mask": tensor([[1] * len(row.ids) for row in pack.rows], width, 0),
-        "keep": torch.arange(width - 1 - most, width - 1),
-        "labels": tensor([row.answer for row in pack.rows], most, IGNORED),
-        "weight": tensor([[row.weight] * len(row.answer) for row in pack.rows], most, 0.0),
+        "input_ids": tensor([row.ids for row in rows], width, pad),
+        "attention_mask": tensor([[1] * len(row.ids) for row in rows], width, 0),
+        "keep": torch.arange(first, width - 1),
+        "labels": at_answers([row.answer for row in rows], IGNORED),
+        "weight": at_answers([[row.weight] * len(row.answer) for row in rows], 0.0),
     }

@@ -36,10 +36,10 @@ def _logits(model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     accepted = inspect.signature(base.forward).parameters
     keep = inputs["keep"]
     names = ("input_ids", "attention_mask", "position_ids")
-    given = {name: inputs[name] for name in names if name in accepted}
+    given = {name: inputs[name] for name in names if name in inputs and name in accepted}
     if "logits_to_keep" in accepted:
-        return model(**given, use_cache=False, logits_to_keep=keep).logits  # type: ignore[no-any-return]
-    return model(**given, use_cache=False).logits[:, keep]  # type: ignore[no-any-return]
+        return model(**given, use_cache=False, logits_to_keep=keep).logits
+    return model(**given, use_cache=False).logits[:, keep]
 
 
 def costs_for(model: Any, rows: Sequence[EncodedRow], pad: int) -> Costs:
@@ -106,7 +106,8 @@ def packed_trainer(costs: Costs, pad: int) -> type:
         def __init__(self, **options: Any) -> None:
             super().__init__(**options, data_collator=list)
 
-        def training_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> torch.Tensor:
+        def training_step(self, _: Any, inputs: Any, *__: Any, **___: Any) -> torch.Tensor:
+            model = self.model  # not spread over devices: a pack cannot be split
             model.train()
             packs = [self._prepare_inputs(pack.tensors(pad)) for pack in plan_packs(inputs, costs)]
             total = sum(float((p["weight"] * (p["labels"] != IGNORED)).sum()) for p in packs)

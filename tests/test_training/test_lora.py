@@ -14,6 +14,7 @@ pytest.importorskip("peft")
 
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import FILES, AdapterStore
+from lmc.training.encoding import encode_row
 from lmc.training.lora import (
     LoraSettings,
     TrainingJob,
@@ -21,7 +22,6 @@ from lmc.training.lora import (
     default_rate,
     train_adapter,
 )
-from lmc.training.encoding import encode_row
 from lmc.training.rows import TrainingRow
 from tests.test_models.tiny_llama import save_tiny_llama
 
