@@ -283,7 +283,7 @@ def bomb(path: Path, name: str, compression: int, copies: int) -> Path:
     ("name", "compression", "copies", "words"),
     [
         ("sources/a", zipfile.ZIP_STORED, 3, "its parts overlap"),
-        ("adapters/a", zipfile.ZIP_DEFLATED, 0, "is compressed, so that its size"),
+        ("adapters/a", zipfile.ZIP_DEFLATED, 0, "is compressed, so its size"),
         ("../a", zipfile.ZIP_STORED, 0, "unexpected part"),
     ],
 )
