@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from lmc.frozen import frozen
+from lmc.redaction import redact
 from lmc.source import Source, Span
 
 Severity = Literal["error", "warning"]
@@ -66,19 +67,32 @@ class LmcError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(cls: type[LmcError], args: tuple[Any, ...], state: dict[str, Any]) -> LmcError:
+    """A failure as it was, in another process; subclasses take other arguments than they keep."""
+    failure = cls.__new__(cls, *args)
+    failure.__dict__.update(state)
+    return failure
+
 
 def error(
     code: str, message: str, *places: Span | Label | None, help: str | None = None
 ) -> Diagnostic:
-    """Build an error. A bare span becomes a label without text; None is skipped."""
-    return Diagnostic(code, message, _labels(places), help)
+    """Build an error; a bare span becomes a label without text, None is skipped.
+
+    Secrets are taken out of its words: a server may have put a key into them.
+    """
+    return Diagnostic(code, redact(message), _labels(places), help and redact(help))
 
 
 def warning(
     code: str, message: str, *places: Span | Label | None, help: str | None = None
 ) -> Diagnostic:
-    """Build a warning. Places are as in `error`."""
-    return Diagnostic(code, message, _labels(places), help, "warning")
+    """Build a warning; places as in `error`."""
+    return Diagnostic(code, redact(message), _labels(places), help and redact(help), "warning")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

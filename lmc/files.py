@@ -1,39 +1,45 @@
-"""Writes files atomically: as a whole or not at all."""
+"""Write files atomically, completely or not at all, and write JSON that people can read."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from lmc.diagnostics import LmcError
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file. A kill at any time leaves the old file or the new one, never a part."""
-    with replacing(path) as file:
+def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file atomically. A kill at any time leaves the old or the new file, never a part.
+
+    Only its user can read a private file. Raises: LmcError[cannot-write].
+    """
+    with replacing(path, private=private) as file:
         file.write(data)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which replaces `path` if the block ends without an exception.
+def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file to write. It replaces `path` if the block ends without an exception.
 
     Raises: LmcError[cannot-write].
     """
     folder = path.resolve().parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder) if private else folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            if not private:  # a private file has 0600 already
+                os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -43,7 +49,62 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise LmcError.of("cannot-write", f"cannot write {path}: {reason}") from None
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder that only its user can enter. An existing folder is unchanged.
+
+    Raises: OSError.
+    """
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for made in reversed(missing):
+        made.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private_file(path: Path) -> None:
+    """Make a file, with its folder, that only its user can read. Existing contents stay.
+
+    Raises: OSError.
+    """
+    make_private(path.parent)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+    with contextlib.suppress(PermissionError):  # another user's file in a shared folder
+        path.chmod(0o600)
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def indented_json(value: Any) -> str:
+    """The text of `json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)`.
+
+    It takes time linear in the length. Python's own encoder takes as much again for each level.
+    Raises: ValueError for a number that is not finite.
+    """
+    out: list[str] = []
+    _write_json(value, "\n", out)
+    return "".join(out)
+
+
+def _write_json(value: Any, line: str, out: list[str]) -> None:
+    match value:
+        case dict() if value:
+            start = "{"
+            for key in sorted(value):
+                out.append(f"{start}{line} {json.dumps(key, ensure_ascii=False)}: ")
+                _write_json(value[key], line + " ", out)
+                start = ","
+            out.append(line + "}")
+        case list() | tuple() if value:
+            start = "["
+            for item in value:
+                out.append(f"{start}{line} ")
+                _write_json(item, line + " ", out)
+                start = ","
+            out.append(line + "]")
+        case _:
+            out.append(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from lmc.frozen import frozen
+from lmc.regular import read_text
+
+MOST_SOURCE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +24,7 @@ class Source:
     @classmethod
     def read(cls, path: Path) -> Source:
         """Read a file as UTF-8 (a leading BOM is dropped). Raises: OSError, UnicodeDecodeError."""
-        return cls(str(path), path.read_text("utf-8-sig"), path)
+        return cls(str(path), read_text(path, MOST_SOURCE_BYTES), path)
 
     @cached_property
     def _line_starts(self) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,9 @@ from lmc import types
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.scope import CheckContext, Declared, Env, File
+from lmc.check.width import project
 from lmc.diagnostics import Label, suggestion
+from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
 from lmc.types import Type
 
@@ -22,6 +23,7 @@ PRIMITIVES: dict[str, Type] = {
     "json": types.JSON,
 }
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
+MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
 
@@ -139,13 +141,9 @@ def _with_pattern(ctx: CheckContext, base: Type, refinement: nodes.PatternRefine
     if not isinstance(base, types.StrType) or base.pattern is not None:
         return _bad_refinement(ctx, base, refinement)
     try:
-        re.compile(refinement.pattern)
-    except re.error as problem:
-        ctx.report(
-            "bad-pattern",
-            f"the pattern is not a valid regular expression: {problem}",
-            refinement.span,
-        )
+        whole_pattern(refinement.pattern)
+    except ValueError as problem:
+        ctx.report("bad-pattern", f"the pattern cannot be used: {problem}", refinement.span)
         return base
     return types.StrType(base.min_len, base.max_len, refinement.pattern)
 
@@ -216,7 +214,12 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:
     fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
-    return types.RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+    type = types.RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+    if type.depth > MOST_NESTED:
+        message = f"`{type}` nests more than {MOST_NESTED} records in one another"
+        ctx.report("type-too-large", message, decl.name.span, help="refer to parts by an id")
+        return types.ERROR
+    return type
 
 
 def _field(
@@ -271,6 +274,7 @@ def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
         return None
     if found:
         return None
+    value = project(type, value)
     problem = misfit(value, type)
     if problem:
         env.ctx.report("out-of-range", f"{why} does not fit: {problem}", expr.span)

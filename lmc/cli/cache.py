@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lmc.cli.terminal import count
+from lmc.cli.terminal import count, say
 
 
 @click.group("cache")
@@ -19,7 +19,7 @@ def stats() -> None:
 
     cache = Cache()
     found = cache.stats()
-    click.echo(f"{cache.path}\n{count(found.entries, 'answer')}, {found.bytes / 1e6:.1f} MB")
+    say(f"{cache.path}\n{count(found.entries, 'answer')}, {found.bytes / 1e6:.1f} MB")
 
 
 @command.command()
@@ -28,4 +28,4 @@ def clear() -> None:
     """Delete all cached answers."""
     from lmc.requests.cache import Cache
 
-    click.echo(f"{count(Cache().clear(), 'answer')} deleted")
+    say(f"{count(Cache().clear(), 'answer')} deleted")

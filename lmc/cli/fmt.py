@@ -1,4 +1,4 @@
-"""`lmc fmt`: the one way a program is laid out."""
+"""`lmc fmt`: formats programs in the standard layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lmc.cli.terminal import FILE, count, print_diagnostics
+from lmc.cli.terminal import FILE, count, print_diagnostics, say
 from lmc.diagnostics import Diagnostic, LmcError
 from lmc.source import Source
 
@@ -16,11 +16,14 @@ from lmc.source import Source
 @click.command("fmt")
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option(
-    "--check", "check_only", is_flag=True, help="Change nothing; exit 1 if a file would change."
+    "--check",
+    "check_only",
+    is_flag=True,
+    help="Change no file. Exit with 1 if a file would change.",
 )
-@click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
+@click.option("--diff", is_flag=True, help="Change no file. Print the changes as a diff.")
 def command(files: tuple[Path, ...], check_only: bool, diff: bool) -> int:
-    """Format FILES in place; `-` reads standard input and writes standard output."""
+    """Format FILES in place. `-` reads standard input and writes standard output."""
     changed: list[Path] = []
     broken: list[Diagnostic] = []
     for file in files:
@@ -36,7 +39,7 @@ def _format_file(file: Path, *, write: bool, diff: bool) -> list[Path]:
     from lmc.syntax.printer import format_source
 
     if str(file) == "-":
-        click.echo(format_source(Source("<stdin>", sys.stdin.read())), nl=False)
+        say(format_source(Source("<stdin>", sys.stdin.read())), nl=False, raw=True)
         return []
     source = open_source(file)
     after = format_source(source)
@@ -46,7 +49,7 @@ def _format_file(file: Path, *, write: bool, diff: bool) -> list[Path]:
         lines = difflib.unified_diff(
             source.text.splitlines(True), after.splitlines(True), str(file), str(file)
         )
-        click.echo("".join(lines), nl=False)
+        say("".join(lines), nl=False, raw=True)
     if write:
         from lmc.files import write_atomically
 
@@ -60,7 +63,7 @@ def _report(
     print_diagnostics(broken)
     verb = "would change" if dry else "formatted"
     for file in changed:
-        click.echo(f"{verb}: {file}", err=True)
+        say(f"{verb}: {file}", err=True)
     if not changed and not broken and files != (Path("-"),):
-        click.echo(f"{count(len(files), 'file')} already formatted", err=True)
+        say(f"{count(len(files), 'file')} already formatted", err=True)
     return 1 if broken or (dry and changed) else 0

@@ -1,4 +1,4 @@
-"""`lmc optimizers`: what can stand in `steps:` and after `--optimizer`."""
+"""`lmc optimizers`: lists the optimizers for `steps:` and `--optimizer`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.check.optimizers import SIGNATURES, Option, literal
+from lmc.cli.terminal import paint, say
 from lmc.diagnostics import LmcError, suggestion
 
 if TYPE_CHECKING:
@@ -21,23 +22,23 @@ _WIDEST = 100  # columns; longer lines are hard to read
 
 @click.command("optimizers")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """Say what the optimizer NAME does, its options, and its paper; without a name, all of them.
+    """Show what the optimizer NAME does, its options and its paper. Without NAME, show all.
 
-    The call that is printed says the defaults. It can be pasted into `steps:` of a program, and
-    after `--optimizer`. Options that it leaves out have no default.
+    The first line is a call with all defaults. You can paste it into `steps:` of a program or after
+    `--optimizer`. Options that are missing in it have no default.
     """
     from lmc.optimizers.compilation.catalog import OPTIMIZERS
 
     shown = OPTIMIZERS if name is None else (_named(name),)
     if as_json:
         found = [_as_json(optimizer) for optimizer in shown]
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        say(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for number, optimizer in enumerate(shown):
         if number:
-            click.echo()
+            say()
         _print(optimizer)
 
 
@@ -45,8 +46,8 @@ def _named(name: str) -> Optimizer:
     from lmc.optimizers.compilation.catalog import BY_NAME
 
     if name not in BY_NAME:
-        help = suggestion(name, BY_NAME, f"there is {', '.join(BY_NAME)}")
-        raise LmcError.of("unknown-optimizer", f"no optimizer `{name}` is known", help=help)
+        help = suggestion(name, BY_NAME, f"the optimizers are {', '.join(BY_NAME)}")
+        raise LmcError.of("unknown-optimizer", f"there is no optimizer `{name}`", help=help)
     return BY_NAME[name]
 
 
@@ -67,23 +68,23 @@ def _as_json(optimizer: Optimizer) -> dict[str, Any]:
 
 def _print(optimizer: Optimizer) -> None:
     signature, width = optimizer.signature, min(shutil.get_terminal_size().columns, _WIDEST)
-    inside = " " * (len(signature.name) + 1)  # under what stands in the brackets
+    inside = " " * (len(signature.name) + 1)  # further lines start below the first option
     call = textwrap.fill(signature.call, width, subsequent_indent=inside, break_on_hyphens=False)
-    click.echo(click.style(signature.name, bold=True) + call.removeprefix(signature.name))
-    click.echo(_wrapped(optimizer.summary, "  ", width))
+    say(paint(signature.name, "bold") + call.removeprefix(signature.name))
+    say(_wrapped(optimizer.summary, "  ", width))
     if signature.aliases:
-        click.echo(f"  Also called {', '.join(signature.aliases)}.")
-    click.echo()
+        say(f"  Also called {', '.join(signature.aliases)}.")
+    say()
     for name, option in signature.options.items():
         columns = zip((name, str(option.type), _default(option)), _column_widths())
         head = "".join(f"{text:{wide}}  " for text, wide in columns)
-        click.echo(_wrapped(option.about, f"  {head}", width))
-    click.echo()
-    click.echo(_wrapped(optimizer.paper, "  ", width))
+        say(_wrapped(option.about, f"  {head}", width))
+    say()
+    say(_wrapped(optimizer.paper, "  ", width))
 
 
 def _wrapped(text: str, head: str, width: int) -> str:
-    """A text after its head; further lines begin where it does."""
+    """A text after its head. Further lines are indented to the start of the text."""
     return textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
 
 
@@ -96,5 +97,5 @@ def _column_widths() -> tuple[int, ...]:
 
 
 def _default(option: Option) -> str:
-    """As a program writes it; nothing where it is not given."""
+    """The default as a program writes it, or nothing if there is none."""
     return "" if option.default is None else literal(option.default)

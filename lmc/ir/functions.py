@@ -1,7 +1,8 @@
-"""What the pure operations of a graph do, on plain JSON values.
+"""The pure operations of a graph, on plain JSON values.
 
-Each takes the attributes of its node and the values of its inputs. An operation that cannot be done
-raises ArithmeticError, LookupError, TypeError or ValueError with a message fit to be shown.
+Each takes the attributes of its node, with the node's type as `type`, and the values of its inputs.
+An operation that fails raises ArithmeticError, LookupError, TypeError or ValueError with a message
+for the user.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+
+from lmc.check.width import project
+from lmc.ir.graph import Node
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
 
+# What one operation may give, so that no program fills the memory by a loop that doubles a value.
+MOST_SIZE = 10_000_000  # characters of a text, items of a list
+MOST_BITS = 8192  # of a whole number
+MOST_DIGITS = 400
+
 
 def canonical(value: Any) -> str:
-    """A text that is equal for equal JSON values; 1 and 1.0 are equal, true and 1 are not."""
+    """A text that is equal for equal JSON values. 1 and 1.0 are equal; true and 1 are not."""
     return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality of the language: by content, and a bool is never a number."""
+    """The equality of the language: by content. A bool never equals a number."""
     if isinstance(left, bool) != isinstance(right, bool):
         return False
     if isinstance(left, dict | list) and isinstance(right, dict | list):
@@ -119,7 +129,38 @@ def _extreme(choose: Callable[..., Any]) -> Function:
     return extreme
 
 
+def _add(attrs: Attrs, left: Any, right: Any) -> Any:
+    if isinstance(left, str | list) and isinstance(right, str | list):
+        _require_small(len(left) + len(right))
+        return operator.add(left, right)
+    return _small_number(left + right)
+
+
+def _multiply(attrs: Attrs, left: Any, right: Any) -> Any:
+    if not (isinstance(left, int | float) and isinstance(right, int | float)):
+        raise TypeError("only numbers are multiplied")
+    return _small_number(left * right)
+
+
+def _join(attrs: Attrs, items: list[str], separator: str = "") -> str:
+    _require_small(sum(map(len, items)) + len(separator) * len(items))
+    return separator.join(items)
+
+
+def _require_small(size: int) -> None:
+    if size > MOST_SIZE:
+        raise ValueError(f"the value is too large: at most {MOST_SIZE:,} characters or items")
+
+
+def _small_number(number: Any) -> Any:
+    if isinstance(number, int) and number.bit_length() > MOST_BITS:
+        raise OverflowError(f"the number is too large: at most {MOST_BITS:,} bits")
+    return number
+
+
 def _round(attrs: Attrs, value: float, digits: int | None = None) -> float:
+    if digits is not None and abs(digits) > MOST_DIGITS:
+        raise ValueError(f"numbers are rounded to at most {MOST_DIGITS} digits")
     return round(value) if digits is None else round(value, digits)
 
 
@@ -157,12 +198,18 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
     return lambda attrs, left, right: function(left, right)
 
 
-# `present` narrows a `T?` that is known not to be none; `attr` takes the field `name`; `record` and
+def function_of(node: Node) -> Callable[..., Any]:
+    """The operation of an `op` node, ready to be given the values of its inputs."""
+    return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
+
+
+# `present` narrows a `T?` that is known not to be none; `project` drops the fields that the node's
+# type does not have; `attr` takes the field `name`; `record` and
 # `object` build from `names`; `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
-    "add": _binary(operator.add),
+    "add": _add,
     "sub": _binary(operator.sub),
-    "mul": _binary(operator.mul),
+    "mul": _multiply,
     "div": _divide,
     "mod": _modulo,
     "neg": lambda attrs, value: -value,
@@ -175,6 +222,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "ge": _binary(operator.ge),
     "in": _contains,
     "present": lambda attrs, value: value,
+    "project": lambda attrs, value: project(attrs["type"], value),
     "attr": _attr,
     "index": _index,
     "list": lambda attrs, *values: list(values),
@@ -184,7 +232,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "str": lambda attrs, value: text(value),
     "int": _int,
     "float": lambda attrs, value: float(_numeral(value)),
-    "join": lambda attrs, items, separator="": separator.join(items),
+    "join": _join,
     "split": _split,
     "lower": lambda attrs, value: value.lower(),
     "strip": lambda attrs, value, characters=None: value.strip(characters),

@@ -1,4 +1,4 @@
-"""Metrics that are Python functions: what they are given, may give back, and how they fail."""
+"""Metrics that are Python functions: their arguments, results and failures."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ import inspect
 import math
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.rows import line_span
-from lmc.runtime.tools import load_function
+from lmc.runtime.loading import load_function
 from lmc.source import Span
-from lmc.tasks.together import in_thread
-from lmc.types import RecordType, Type
+from lmc.tasks.foreign import TooLong, call_foreign, said
+from lmc.types import BoolType, FloatType, RecordType, Type
 from lmc.values import InvalidValue, to_python, validate
 
 if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
 
+TIMEOUT_S = 600.0  # of one call
+MOST_FEEDBACK = 10_000  # characters
+
 
 @frozen
 class Score:
-    """How good a result is, and what a person or an optimizer may learn from it."""
+    """The score of a result, and feedback for people and optimizers."""
 
     value: float
     feedback: str = ""
@@ -39,23 +44,28 @@ class FunctionMetric:
     function: Callable[..., Any]
     row: Type | None
     result: Type
+    gives: Type | None = None  # where the program declares the metric
 
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
-        """Call the function in a thread. Raises: LmcError[metric-failed, bad-score]."""
-        typed = self._row(gold), to_python(self.result, pred)
+        """Call the function. Raises: LmcError[metric-failed, bad-score], whatever it does."""
+        judged = project(self.result, pred)
+        call = partial(self.function, self._row(gold), to_python(self.result, judged))
+        place = _defined_at(self.function)
+        read = partial(to_score, self.name, place=place, gives=self.gives)
         try:
-            if inspect.iscoroutinefunction(self.function):
-                value = await self.function(*typed)
-            else:
-                value = await in_thread(self.function, *typed)
+            return await call_foreign(call, read, TIMEOUT_S)
+        except LmcError:
+            raise
+        except TooLong as problem:
+            message = f"the metric `{self.name}` {problem}"
+            raise LmcError.of("metric-failed", message, place) from None
         except Exception as problem:
-            message = f"the metric `{self.name}` raised {type(problem).__name__}: {problem}"
+            message = f"the metric `{self.name}` raised {said(problem)}"
             raise LmcError.of(
                 "metric-failed", message, _raised_at(problem, self.function)
             ) from problem
-        return to_score(self.name, value, _defined_at(self.function))
 
     def _row(self, gold: Mapping[str, Any]) -> Any:
         if self.row is None:
@@ -65,35 +75,39 @@ class FunctionMetric:
 
 def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
     """The fields of a row that a metric declares. Raises: LmcError[metric-failed]."""
-    if isinstance(type, RecordType):
-        gold = {f.name: gold[f.name] for f in type.fields if f.name in gold}
     try:
-        return validate(type, gold)
+        return validate(type, project(type, gold))
     except InvalidValue as problem:
         message = f"the row does not fit the metric `{name}`: {problem}"
         raise LmcError.of("metric-failed", message) from None
 
 
 def function_metric(
-    name: str, target: str, row: Type | None, result: Type, base_dir: Path | None
+    name: str,
+    target: str,
+    row: Type | None,
+    result: Type,
+    base_dir: Path | None,
+    gives: Type | None = None,
+    given: Callable[..., Any] | None = None,
 ) -> FunctionMetric:
-    """Import a metric and see that it takes two arguments.
+    """Import a metric and check that it takes two arguments. `given` replaces the import.
 
     Raises: LmcError[tool-not-found, bad-metric].
     """
-    function = load_function(target, base_dir)
+    function = given or load_function(target, base_dir, owner=f"the metric `{name}`")
     try:
         inspect.signature(function).bind(None, None)
     except TypeError as problem:
-        message = f"`{target}` cannot be called with a gold row and a prediction: {problem}"
+        message = f"`{target}` does not take a gold row and a prediction: {problem}"
         raise LmcError.of("bad-metric", message, _defined_at(function)) from None
-    except ValueError:  # a function in C tells no signature
+    except ValueError:  # a function in C may have no signature
         pass
-    return FunctionMetric(name, function, row, result)
+    return FunctionMetric(name, function, row, result, gives)
 
 
 def code_digest(metric: Any) -> str | None:
-    """Hash the file in which a metric's Python function stands; None for all other metrics."""
+    """The hash of the file with a metric's Python function; None for other metrics."""
     if not isinstance(metric, FunctionMetric):
         return None
     try:
@@ -103,20 +117,55 @@ def code_digest(metric: Any) -> str | None:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
 
 
-def to_score(name: str, value: Any, place: Span | None = None) -> Score:
-    """What a metric gave as a score: a truth value, a number, or either with a feedback.
+def to_score(name: str, value: Any, place: Span | None = None, gives: Type | None = None) -> Score:
+    """The score from what a metric returned: a bool or a number, with or without feedback.
 
-    Raises: LmcError[bad-score] for anything else, and for numbers that are not finite.
+    Raises: LmcError[bad-score] for anything else, for numbers that are not finite, and for values
+    that do not have the type that the metric declares (`gives`).
     """
     given, feedback = _parts(value)
-    number = float(given) if isinstance(given, bool | int | float) else None
-    if number is None and hasattr(given, "__float__") and not isinstance(given, str):
-        number = float(given)  # numpy and its like
-    if number is None or not math.isfinite(number):
-        wanted = "a finite number, a truth value, or `Score(value, feedback)`"
-        message = f"the metric `{name}` gave {str(value)[:80]!r}, which is not {wanted}"
+    number = _number(given)
+    if number is None or not math.isfinite(number) or not _of_type(value, given, gives):
+        wanted = _WANTED[type(gives)] if gives is not None else _WANTED[RecordType]
+        message = f"the metric `{name}` returned {_shown(value)}, which is not {wanted}"
         raise LmcError.of("bad-score", message, place)
-    return Score(number, feedback)
+    return Score(number, feedback[:MOST_FEEDBACK])
+
+
+_WANTED: Mapping[type[Type], str] = {
+    BoolType: "a bool",
+    FloatType: "a finite number",
+    RecordType: "a finite number, a bool, or `Score(value, feedback)`",
+}
+
+
+def _number(given: Any) -> float | None:
+    if isinstance(given, bool | int | float):
+        return float(given)
+    if isinstance(given, str) or not hasattr(given, "__float__"):
+        return None
+    try:
+        return float(given)  # a number of numpy, for example
+    except (TypeError, ValueError):  # an array
+        return None
+
+
+def _of_type(value: Any, given: Any, gives: Type | None) -> bool:
+    """Whether a value is of the declared type; a `Score` may be any of the forms."""
+    plain = given is value  # without a feedback
+    truth = isinstance(given, bool) or type(given).__name__ in ("bool_", "bool")
+    if isinstance(gives, BoolType):
+        return plain and truth
+    if isinstance(gives, FloatType):
+        return plain and not truth
+    return True
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(str(value)[:80])
+    except Exception:
+        return f"a Python {type(value).__name__}"
 
 
 def _parts(value: Any) -> tuple[Any, str]:
@@ -125,14 +174,14 @@ def _parts(value: Any) -> tuple[Any, str]:
             return value.get("value", value.get("score")), str(value.get("feedback") or "")
         case (given, feedback):
             return given, str(feedback or "")
-        case _ if hasattr(value, "value"):
+        case _ if hasattr(value, "value") and not hasattr(value, "__float__"):
             return value.value, str(getattr(value, "feedback", "") or "")
         case _:
             return value, ""
 
 
 def _raised_at(problem: BaseException, function: Callable[..., Any]) -> Span | None:
-    """The line of the user's file that was running."""
+    """The line of the metric's own file that raised."""
     place = _defined_at(function)
     path = place.source.path if place else None
     frames = traceback.extract_tb(problem.__traceback__)

@@ -1,4 +1,4 @@
-"""Every provider that litellm knows, for names that no other backend takes."""
+"""All providers of litellm, for model names without another backend."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
-from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.models.addresses import require_base_url, without_secrets
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
+from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
+from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
+from lmc.models.origins import Address, is_allowed, require_address, require_variable
+from lmc.redaction import redact, remember
 
-# Two releases on the package index were malicious, and releases before the floor have known holes.
+# Two releases on PyPI were malicious. Releases below the minimum have known vulnerabilities.
 _MALICIOUS = ("1.82.7", "1.82.8")
 _FLOOR = (1, 83, 10)
-# Exceptions of litellm by name (subclasses before their bases): kind, worth another attempt.
+# Exceptions of litellm by name (subclasses before their bases): kind, and whether to retry.
 _KINDS: Mapping[str, tuple[str, bool]] = {
     "ContextWindowExceededError": ("context_length", False),
+    "ContentPolicyViolationError": ("content_filter", False),
     "AuthenticationError": ("auth", False),
     "PermissionDeniedError": ("auth", False),
     "NotFoundError": ("not_found", False),
@@ -35,22 +42,23 @@ _KINDS: Mapping[str, tuple[str, bool]] = {
 
 
 class LiteLLM:
-    """One model behind litellm's SDK; calls run on the event loop of whoever calls."""
+    """One model behind litellm's SDK. Calls run on the caller's event loop."""
 
     def __init__(
         self, litellm: Any, model: str, *, base_url: str | None = None, key_env: str | None = None
     ) -> None:
         self._litellm, self._model = litellm, model
         self._base_url, self._key_env = base_url, key_env
-        self.endpoint = f"litellm:{_without_secrets(base_url) or 'default'}"
+        self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
         self.price: Price | None = _price(litellm, model)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
+        arguments = self._arguments(request)
         start_s = time.perf_counter()
         try:
-            response = await self._litellm.acompletion(**self._arguments(request))
+            response = await self._litellm.acompletion(**arguments)
         except Exception as e:  # litellm lets through whatever its providers' clients raise
             raise self._failure(e) from None
         latency_ms = (time.perf_counter() - start_s) * 1000
@@ -73,42 +81,62 @@ class LiteLLM:
             "seed": None if sampling.seed is None else sampling.seed + request.index,
             "logprobs": request.logprobs or None,
             "n": request.n if request.n > 1 else None,
-            "response_format": _response_format(request.schema),
+            "response_format": response_format(request.schema),
         }
         return {**self._connection(request), **_given(arguments), "drop_params": True}
 
     def _connection(self, request: Request) -> dict[str, Any]:
-        """What any request needs: model, server, key, time; litellm itself tries nothing again."""
+        """The arguments of any request: model, server, key, timeout, and no retries by litellm."""
         arguments = {
-            "model": request.adapter or self._model,
+            "model": self._named(request.adapter),
             "timeout": request.timeout_s,
             "api_base": self._base_url,
             "api_key": os.environ.get(self._key_env) if self._key_env else None,
         }
         return {**_given(arguments), "num_retries": 0, "max_retries": 0}
 
+    def _named(self, adapter: str | None) -> str:
+        """The model, or an adapter of the same provider, since another would get its key."""
+        if adapter is None:
+            return self._model
+        own = self._model.partition("/")[0]
+        if "://" in adapter or adapter.partition("/")[0] != own:
+            message = f"the adapter `{adapter}` is not one of the provider `{own}`"
+            raise ModelFailure("not_found", message, retryable=False)
+        return adapter
+
     def _answers(self, response: Any, request: Request, latency_ms: float) -> list[Answer]:
+        """Read litellm's reply, which it builds without checking types."""
+        choices = list(getattr(response, "choices", None) or ())[: request.n]
+        if not choices:
+            message = f"{self._model}: the reply has no choices"
+            raise ModelFailure("server", message, retryable=True)
         usage = getattr(response, "usage", None)
-        prompt_tokens = getattr(usage, "prompt_tokens", 0) or 0
-        share, rest = divmod(getattr(usage, "completion_tokens", 0) or 0, len(response.choices))
+        prompt_tokens = token_count(getattr(usage, "prompt_tokens", 0))
+        share, rest = divmod(token_count(getattr(usage, "completion_tokens", 0)), len(choices))
         cost_usd = self._cost_usd(response)
+        try:
+            said = [_said(choice, request) for choice in choices]
+        except (WrongReply, AttributeError, TypeError) as wrong:
+            message = f"{self._model}: an invalid reply ({wrong})"
+            raise ModelFailure("server", message, retryable=True) from None
         return [
             Answer(
-                choice.message.content or "",
+                text,
                 prompt_tokens if i == 0 else 0,
                 share + (i < rest),
                 cost_usd if i == 0 else 0.0,
-                choice.finish_reason or "stop",
-                _logprobs(choice) if request.logprobs else None,
+                finish,
+                logprobs,
                 latency_ms,
             )
-            for i, choice in enumerate(response.choices)
+            for i, (text, finish, logprobs) in enumerate(said)
         ]
 
     def _cost_usd(self, response: Any) -> float:
         try:
-            return float(self._litellm.completion_cost(response, model=self._model) or 0.0)
-        except Exception:  # no price known for this model
+            return dollars(self._litellm.completion_cost(response, model=self._model))
+        except Exception:  # the price of this model is not known
             return 0.0
 
     def _failure(self, e: Exception) -> ModelFailure:
@@ -127,25 +155,25 @@ class LiteLLM:
         )
 
     def _redact(self, text: str) -> str:
-        key = os.environ.get(self._key_env) if self._key_env else None
-        return text.replace(key, "***") if key else text
+        if self._key_env:
+            remember(self._key_env, os.environ.get(self._key_env))
+        return redact(text)
 
 
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
-    """Open a model by the name that litellm has for it.
+    """Open a model by its litellm name.
 
-    Raises: LmcError[missing-extra, unknown-model, missing-key].
+    Raises: LmcError[missing-extra, unknown-model, missing-key, host-not-allowed, key-not-allowed].
     """
     return open_with(LiteLLM, model, settings)
 
 
 def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Kind:
-    """Open a model as one of the backends over litellm. Raises: as `open_litellm`."""
+    """Open a model as the given kind of litellm backend. Raises: as `open_litellm`."""
     refuse_bad_version(version("litellm"))
     litellm = _imported()
     _known_provider(litellm, model)
-    key_env = settings.get("api_key_env")
-    base_url = settings.get("base_url")
+    key_env, base_url = _reached(litellm, model, settings)
     missing = _missing_keys(litellm, model, key_env, base_url)
     if missing:
         raise LmcError.of(
@@ -156,15 +184,33 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
     return kind(litellm, model, base_url=base_url, key_env=key_env)
 
 
+def _reached(
+    litellm: Any, model: str, settings: Mapping[str, Any]
+) -> tuple[str | None, str | None]:
+    """The key variable and the address for litellm, which reads all others by itself.
+
+    lmc cannot know which keys would go to an address. So a program that names one needs consent.
+    """
+    consent: Consent = settings.get("consent") or OWN
+    address, key_env = Address.of(settings, None), settings.get("api_key_env")
+    if address is not None:
+        require_base_url(address.url)
+        require_address(address, consent)
+    if key_env and not settings.get("users") and not (address and is_allowed(address, consent)):
+        provider = str(litellm.get_llm_provider(model)[1])
+        require_variable(str(key_env), provider, consent)
+    return key_env, address.url if address else None
+
+
 def refuse_bad_version(installed: str) -> None:
-    """Stop before a release that must not run is imported. Raises: LmcError[missing-extra]."""
+    """Refuse a bad release before it is imported. Raises: LmcError[missing-extra]."""
     numbers = tuple(int(n) for n in re.findall(r"\d+", installed)[:3])
     if numbers >= _FLOOR:
         return
-    known = "a malicious release" if installed in _MALICIOUS else "a release with known holes"
+    known = "malicious" if installed in _MALICIOUS else "a release with known vulnerabilities"
     raise LmcError.of(
         "missing-extra",
-        f"litellm {installed} is {known} and is not imported",
+        f"litellm {installed} is {known}, so lmc does not import it",
         help='pip install -U "lmc-lang[litellm]"',
     )
 
@@ -173,7 +219,7 @@ _Kind = TypeVar("_Kind", bound=LiteLLM)
 
 
 def _imported() -> Any:
-    # Without this it fetches its price map over the network while it is imported.
+    # Without this, the import of litellm downloads its price map.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
@@ -183,6 +229,9 @@ def _imported() -> Any:
 
 
 def _known_provider(litellm: Any, model: str) -> None:
+    if "://" in model:  # some providers of litellm accept an address as the name
+        message = f"the name of the model `{model}` contains an address"
+        raise LmcError.of("unknown-model", message, help="write `base_url` for the address")
     try:
         litellm.get_llm_provider(model)
     except Exception:
@@ -190,14 +239,14 @@ def _known_provider(litellm: Any, model: str) -> None:
         provider = model.partition("/")[0]
         near = did_you_mean(provider, [*providers, "hf", "openai", "hosted_vllm", "ollama"])
         help = f"did you mean `{near}/`?" if near else "`lmc models` lists the providers"
-        message = f"there is no provider for model `{model}`"
+        message = f"model `{model}` has no known provider"
         raise LmcError.of("unknown-model", message, help=help) from None
 
 
 def _missing_keys(litellm: Any, model: str, key_env: str | None, base_url: str | None) -> list[str]:
     if key_env:
         return [] if os.environ.get(key_env) else [key_env]
-    if base_url:  # a server of one's own may want none
+    if base_url:  # a user's own server may need no key
         return []
     return list(litellm.validate_environment(model)["missing_keys"])
 
@@ -206,7 +255,7 @@ def _capabilities(litellm: Any, model: str) -> Capabilities:
     try:
         taken = set(litellm.get_supported_openai_params(model=model) or ())
         schemas = bool(litellm.supports_response_schema(model))
-    except Exception:  # a provider it has no table for
+    except Exception:  # litellm has no table for this provider
         taken, schemas = set(), False
     return Capabilities(
         json_schema=schemas,
@@ -229,18 +278,20 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if schema is None:
-        return None
-    return {"type": "json_schema", "json_schema": {"name": "result", "schema": dict(schema)}}
+def _said(choice: Any, request: Request) -> tuple[str, str, tuple[float, ...] | None]:
+    """Text, finish reason and log-probabilities of one choice. Raises: WrongReply."""
+    message = choice.message
+    text = content_text(message.content)
+    finish = choice.finish_reason or "stop"
+    if refusal := getattr(message, "refusal", None):
+        text, finish = text or str(refusal), "refusal"
+    elif not text and getattr(message, "tool_calls", None) and finish != "length":
+        finish = "tool_calls"
+    text = cut_at_stop(text, request.sampling.stop)
+    return text, str(finish), _logprobs(choice) if request.logprobs else None
 
 
 def _logprobs(choice: Any) -> tuple[float, ...] | None:
     content = getattr(getattr(choice, "logprobs", None), "content", None)
-    return tuple(token.logprob for token in content) if content else None
-
-
-def _without_secrets(url: str | None) -> str | None:
-    from yarl import URL
-
-    return str(URL(url).with_user(None).with_query(None)) if url else None
+    values = [token.logprob for token in content or ()]
+    return tuple(map(float, values)) if values and all(map(is_number, values)) else None

@@ -1,4 +1,4 @@
-"""Answers recorded once and replayed by request; what was not recorded is an error."""
+"""Record answers once and replay them by request. A request without a recording is an error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
+from lmc.regular import read_text
 
 
 def request_hash(request: Request) -> str:
-    """Identity of one sample of a request: all but how many and how long to wait."""
-    fields = asdict(replace(request, n=1, timeout_s=None))
+    """Identify one sample of a request. The number of samples and the timeout do not count."""
+    return _hash(asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None)))
+
+
+def prompt_hash(request: Request) -> str:
+    """Identify a prompt with its sampling, for any model and any of its abilities."""
+    return _hash([request.messages, asdict(request.sampling), request.index])
+
+
+def _hash(fields: Any) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -27,13 +36,16 @@ def request_hash(request: Request) -> str:
 class _Entry:
     prompt: str
     answer: Answer
+    anyone: str = ""  # its `prompt_hash`
 
 
 class Recorded:
-    """Replays a file of JSON lines; with `inner`, asks that for what is missing and adds it.
+    """Replays a file of JSON lines. With `inner`, missing answers are asked there and added.
 
-    A line is {"request": hash, "prompt": text, "answer": {…}}. `model` of a request is part of its
-    hash, so a file may hold the answers of several models.
+    A line is {"request": hash, "anyone": hash, "prompt": text, "answer": {…}}. The first hash
+    includes the request's `model` (or that of the recording, if one is given), so a file may hold
+    the answers of several models. If the file itself is the model, the first answer to the same
+    prompt counts.
     """
 
     price: Price | None = None
@@ -45,7 +57,7 @@ class Recorded:
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:
-        """Read the file now rather than at the first request.
+        """Read the file now instead of at the first request.
 
         Raises: LmcError[unknown-model, recording-invalid].
         """
@@ -56,9 +68,14 @@ class Recorded:
     def _entries(self) -> dict[str, _Entry]:
         return _read(self.path, must_exist=self._inner is None)
 
+    @cached_property
+    def _by_prompt(self) -> dict[str, Answer]:
+        """The first answer to each prompt, to replay the answers of another model."""
+        entries = [e for e in self._entries.values() if e.anyone]
+        return {entry.anyone: entry.answer for entry in reversed(entries)}
+
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""
-        request = replace(request, model=self._model or request.model)
+        """Replay by sample index, or ask and record. Raises: ModelFailure[replay_miss]."""
         return [await self._sample(one) for one in _single(request)]
 
     async def close(self) -> None:
@@ -67,12 +84,15 @@ class Recorded:
             await self._inner.close()
 
     async def _sample(self, request: Request) -> Answer:
-        key = request_hash(request)
+        key = request_hash(replace(request, model=self._model or request.model))
         if key not in self._entries:
             if self._inner is None:
-                raise self._miss(request)
+                known = self._by_prompt.get(prompt_hash(request)) if self._model else None
+                if known is None:
+                    raise self._miss(request)
+                return known
             (answer,) = await self._inner.generate(request)
-            self._append(key, _Entry(_prompt(request), answer))
+            self._append(key, _Entry(_prompt(request), answer, prompt_hash(request)))
         return self._entries[key].answer
 
     def _append(self, key: str, entry: _Entry) -> None:
@@ -80,7 +100,7 @@ class Recorded:
         answer = {
             k: v for k, v in asdict(entry.answer).items() if k not in ("cached", "latency_ms")
         }
-        line = {"request": key, "prompt": entry.prompt, "answer": answer}
+        line = {"request": key, "anyone": entry.anyone, "prompt": entry.prompt, "answer": answer}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -109,7 +129,7 @@ def _short(text: str) -> str:
 
 
 def _difference(prompt: str, near: str) -> str:
-    """Where the nearest recorded prompt parts from the one that was asked."""
+    """The first difference between this prompt and the nearest recorded one."""
     if prompt == near:
         return "the prompt is recorded, but with other sampling, model, schema or sample index"
     pairs = enumerate(zip(prompt, near))
@@ -122,9 +142,9 @@ def _difference(prompt: str, near: str) -> str:
 def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
     if not path.exists():
         if must_exist:
-            raise LmcError.of("unknown-model", f"there is no recording {path}")
+            raise LmcError.of("unknown-model", f"the recording {path} does not exist")
         return {}
-    lines = path.read_text("utf-8").splitlines()
+    lines = read_text(path).splitlines()
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
@@ -134,7 +154,8 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         answer = data["answer"]
         if answer.get("logprobs") is not None:
             answer["logprobs"] = tuple(answer["logprobs"])
-        return data["request"], _Entry(data["prompt"], Answer(**answer))
+        return data["request"], _Entry(data["prompt"], Answer(**answer), data.get("anyone", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         place = f"{path}:{number}"
-        raise LmcError.of("recording-invalid", f"{place} is no recorded answer: {e}") from None
+        message = f"{place} is not a recorded answer: {e}"
+        raise LmcError.of("recording-invalid", message) from None

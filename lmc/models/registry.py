@@ -1,16 +1,16 @@
-"""Names of models, and the backends behind their prefixes."""
+"""Names of models, and the backends of their prefixes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
+from lmc.models.named_files import named_file
 from lmc.models.recorded import Recorded
 from lmc.models.scripted import Scripted
 
@@ -25,33 +25,34 @@ _ANY = Capabilities(json_schema=True, seed=True)
 
 @frozen
 class Provider:
-    """What stands behind a prefix of model names."""
+    """The backend of a prefix of model names, and what it needs."""
 
     prefix: str
     about: str
     open: Factory
     capabilities: Capabilities
     extra: str | None = None  # of the distribution lmc-lang
-    packages: tuple[str, ...] = ()  # that the extra brings
+    packages: tuple[str, ...] = ()  # that the extra installs
     key_env: str | None = None
     key_needed: bool = False
 
     @property
     def installed(self) -> bool:
-        """Whether all packages are there; nothing is imported."""
+        """Whether all packages are installed. Nothing is imported."""
         return all(find_spec(package) is not None for package in self.packages)
 
     @property
     def key_present(self) -> bool:
-        """Whether the environment has the key."""
+        """Whether the key is set in the environment."""
         return bool(self.key_env and os.environ.get(self.key_env))
 
 
 def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
-    """Open the backend for a full model name; also gives the name that the backend knows.
+    """Open the backend of a full model name. Returns it with its own name for the model.
 
-    Opening loads no weights and sends nothing. Raises: LmcError[unknown-model, missing-extra,
-    missing-key, missing-base-url].
+    This loads no weights and sends nothing. In the settings, `consent` says what the user allows,
+    and `users` says that the user gave the name. Raises: LmcError[unknown-model, missing-extra,
+    missing-key, missing-base-url, outside-folder, host-not-allowed, key-not-allowed].
     """
     provider = provider_of(name)
     model = name.removeprefix(provider.prefix)
@@ -67,17 +68,17 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
 def register(
     prefix: str, factory: Factory, *, about: str = "registered by the application"
 ) -> None:
-    """Have names that start with a prefix (such as `mine/`) opened by a factory."""
+    """Register a factory that opens all model names with a prefix, such as `mine/`."""
     _providers[prefix] = Provider(prefix, about, factory, Capabilities())
 
 
 def unregister(prefix: str) -> None:
-    """Forget a prefix that `register` added."""
+    """Remove a prefix that `register` added."""
     _providers.pop(prefix, None)
 
 
 def describe_models() -> list[Provider]:
-    """All providers, those of the application included, as `lmc models` shows them."""
+    """All providers as `lmc models` shows them, with those that the application registered."""
     return [*_providers.values(), _LITELLM]
 
 
@@ -89,23 +90,18 @@ def provider_of(name: str) -> Provider:
     prefix, slash, _ = name.partition("/")
     if not slash:
         help = f"write provider and name, as in `openai/{name}`"
-        raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
+        raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
     known = [p.partition("/")[0] for p in _providers]
     near = did_you_mean(prefix, known)
     if near and not _LITELLM.installed:
         help = f"did you mean `{near}/`?"
-        raise LmcError.of("unknown-model", f"there is no provider `{prefix}`", help=help)
+        raise LmcError.of("unknown-model", f"provider `{prefix}` does not exist", help=help)
     return _LITELLM
-
-
-def _path(model: str, settings: Mapping[str, Any]) -> Path:
-    """Place a file that a program names, relative to the program."""
-    return Path(settings.get("base_dir") or ".") / Path(model).expanduser()
 
 
 def _open_http(kind: str) -> Factory:
     def open(model: str, settings: Mapping[str, Any]) -> Backend:
-        from lmc.models import openai_compatible  # with aiohttp, a quarter of a second
+        from lmc.models import openai_compatible  # it imports aiohttp, which takes 0.25 s
 
         factory: Factory = getattr(openai_compatible, f"open_{kind}")
         return factory(model, settings)
@@ -114,16 +110,17 @@ def _open_http(kind: str) -> Factory:
 
 
 def _open_scripted(model: str, settings: Mapping[str, Any]) -> Backend:
-    return Scripted.from_file(_path(model, settings))
+    return Scripted.from_file(named_file("a script of answers", model, settings))
 
 
 def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
-    """`recorded/<file>` replays; `recorded/<file>?from=<model>` asks that model and adds to it."""
-    file, _, source = model.partition("?from=")
-    if not source:
-        return Recorded(_path(file, settings), model=file).open()
-    inner, inner_model = open_backend(source, settings)
-    return Recorded(_path(file, settings), inner, inner_model).open()
+    """`recorded/<file>` replays; what records is the user's own option."""
+    file, records, source = model.partition("?from=")
+    if records:
+        message = f"a program cannot record into a file: `{model}`"
+        help = f"name the model `{source}`, and record with the option `--record FILE`"
+        raise LmcError.of("recording-in-program", message, help=help)
+    return Recorded(named_file("a recording", file, settings), model=file).open()
 
 
 def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -133,21 +130,23 @@ def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
 
 
 def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
-    from lmc.models.transformers_local import open_transformers
+    from lmc.models.transformers_local import Transformers
     from lmc.tiny import MODEL_DIR
 
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
-        raise LmcError.of("unknown-model", f"there is no model `lmc/{model}`", help=help)
-    return open_transformers(str(MODEL_DIR), settings)
+        raise LmcError.of("unknown-model", f"model `lmc/{model}` does not exist", help=help)
+    return Transformers(str(MODEL_DIR.resolve()))
 
 
 def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
-    """With a base URL a server, without one the engine in this process, where it is installed."""
-    served = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
+    """A server if there is a base URL, else vLLM in this process."""
+    from lmc.models.origins import Address
+
+    served = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
     if served or find_spec("vllm") is None:
         return _open_http("vllm")(model, settings)
-    from lmc.models.vllm_local import open_vllm  # with torch, which a server does not need
+    from lmc.models.vllm_local import open_vllm  # it imports torch, which a server does not need
 
     return open_vllm(model, settings)
 
@@ -188,7 +187,7 @@ _providers = _known(
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
     Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),
     Provider(
-        "litellm/", "litellm, where another prefix would be taken", _open_litellm, _ANY,
+        "litellm/", "litellm, for names that another prefix would match", _open_litellm, _ANY,
         "litellm", ("litellm",),
     ),
     Provider(

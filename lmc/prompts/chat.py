@@ -9,7 +9,8 @@
     assistant  [[steps]] ["3 * 4 = 12", "12 - 2 = 10"]
                [[answer]] 10
 
-A result that is no record is written without a mark, and a plain string is taken as it is.
+A result that is not a record has no mark, and a plain string is taken unchanged. Marks and special
+tokens inside values get a backslash after their first character.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from functools import lru_cache
 from typing import Any
 
 from lmc.prompts import turns
-from lmc.prompts.reading import read_fields
+from lmc.prompts.describing import describe_type, told_doc
+from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
-from lmc.prompts.values import describe_type, render_value
+from lmc.prompts.values import render_value
+from lmc.special_tokens import disarming, escaped, unescaped
 
 
 class ChatLayout:
-    """Marked fields in a chat; the default, made for models of every size."""
+    """Marked fields in a chat. This is the default, for models of every size."""
 
     name = "chat"
 
@@ -35,36 +38,42 @@ class ChatLayout:
         return turns.turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
-        """Take each field from its mark to the next known mark; a bare result is the whole text."""
+        """Read each field from its mark to the next known one. A bare result is the whole text."""
+        marks = _disarming(spec)
         if spec.plain_text:
-            return {BARE: text.strip()}
+            return {BARE: unescaped(text.strip(), marks)}
         parts = split_marked(text, [f.name for f in spec.outputs])
-        return read_fields(spec, parts, text, "[[{}]]")
+        read: dict[str, Any] = unescaped(read_fields(spec, parts, text, "[[{}]]"), marks)
+        return read
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""
         return None
 
     def format_text(self, spec: CallSpec) -> str:
-        """Ask for the outputs; empty for a plain string."""
+        """The request for the outputs; empty for a plain string."""
         return format_text(spec)
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, each after its mark."""
-        return fields_text(spec.inputs, values)
+        return fields_text(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
-        """Write the answer as the model is to write it."""
-        return answer_text(spec, outputs)
+        """The answer in the form that the model should write."""
+        return answer_text(spec, self.safe(spec, outputs))
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm texts in values that would be read as marks or special tokens."""
+        return dict(escaped(dict(values), _disarming(spec)))
 
 
 def system_text(spec: CallSpec) -> str:
-    """Instruction, then what to reply with, then what the answer must satisfy."""
+    """The instruction, then the format of the reply, then the requirements."""
     return turns.system_text(ChatLayout(), spec)
 
 
 def format_text(spec: CallSpec) -> str:
-    """The words that ask for the outputs; empty for a plain string."""
+    """The request for the outputs; empty for a plain string."""
     if spec.plain_text:
         return ""
     if spec.bare:
@@ -73,18 +82,18 @@ def format_text(spec: CallSpec) -> str:
         f"[[{f.name}]] {describe_type(f.type)}{': ' + f.note if f.note else ''}"
         for f in spec.outputs
     )
-    return "Reply with these fields, each after its mark:\n" + marks
+    return f"Reply with these fields{told_doc(spec.result)}, each after its mark:\n" + marks
 
 
 def fields_text(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
-    """`[[name]] value` lines of the fields that have a value."""
+    """A `[[name]] value` line for each field with a value."""
     return "\n".join(
         f"[[{f.name}]] {render_value(f.type, values[f.name])}" for f in fields if f.name in values
     )
 
 
 def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
-    """The answer as the model is to write it."""
+    """The answer in the form that the model should write."""
     if spec.bare:
         return render_value(spec.result, outputs[BARE])
     return fields_text(spec.outputs, outputs)
@@ -94,14 +103,32 @@ def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
 def _marks(names: tuple[str, ...]) -> re.Pattern[str]:
     one_of = "|".join(map(re.escape, names))
     # A colon or stars right after the mark belong to it: `**[[answer]]:** 10`.
-    return re.compile(rf"^[ \t*#>-]*+\[\[[ \t]*+({one_of})[ \t]*+\]\][:*]*+", re.MULTILINE)
+    return re.compile(
+        rf"^[ \t*#-]*+\[\[[ \t]*+({one_of})[ \t]*+\]\][:*]*+", re.MULTILINE | re.IGNORECASE
+    )
+
+
+def _disarming(spec: CallSpec) -> re.Pattern[str]:
+    return _disarmed(tuple(dict.fromkeys(f.name for f in (*spec.inputs, *spec.outputs))))
+
+
+@lru_cache(maxsize=256)
+def _disarmed(names: tuple[str, ...]) -> re.Pattern[str]:
+    """A pattern for the marks of fields in values, which must be disarmed."""
+    one_of = "|".join(map(re.escape, names))
+    return disarming({r"\[": [rf"\[[ \t]*+(?i:{one_of})[ \t]*+\]\]"] if names else []})
 
 
 def split_marked(text: str, names: list[str]) -> dict[str, str]:
-    """Find the text after each known mark at the start of a line; the first of a field counts."""
+    """Find the text after each known mark at the start of a line.
+
+    Raises: ParseFailure if a mark occurs twice.
+    """
     found = list(_marks(tuple(names)).finditer(text))
-    parts: dict[str, str] = {}
-    for mark, following in zip(found, [*found[1:], None]):
-        end = following.start() if following else len(text)
-        parts.setdefault(mark[1], text[mark.end() : end].strip())
-    return parts
+    ends = [*(mark.start() for mark in found[1:]), len(text)]
+    parts = ((_name(m[1], names), text[m.end() : end].strip()) for m, end in zip(found, ends))
+    return once(parts, "[[{}]]")
+
+
+def _name(said: str, names: list[str]) -> str:
+    return said if said in names else next(n for n in names if n.lower() == said.lower())

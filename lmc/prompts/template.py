@@ -1,9 +1,9 @@
 """A module's own prompt: sandboxed Jinja over its parameters and three slots.
 
-`instructions` is the instruction with the requirements, `format` what the layout asks the model to
-reply with, `demos` the demonstrations: printed as a block, or looped over (`demo.input`,
-`demo.output` as text; `demo.inputs`, `demo.outputs` as values). Where no template mentions `demos`,
-demonstrations are earlier turns, their questions laid out by the same template.
+`instructions` is the instruction with the requirements. `format` is the layout's request for the
+outputs. `demos` are the demonstrations. A template can print them as a block or loop over them:
+`demo.input` and `demo.output` are texts, `demo.inputs` and `demo.outputs` are values. If no
+template mentions `demos`, demonstrations are earlier turns, laid out by the same template.
 """
 
 from __future__ import annotations
@@ -11,50 +11,49 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError, Undefined, meta
 
 from lmc.diagnostics import LmcError
+from lmc.prompts.bounded_jinja import BoundedEnvironment, render
 from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
 from lmc.types import JSON
 
-MAX_PROMPT_LEN = 1_000_000  # characters of one message
-MAX_RANGE = 10_000
-_GROWING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map"})
+_PROBLEMS = (
+    TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError,
+)  # fmt: skip
 
 
 class TemplateLayout:
-    """Messages by template, answers read by a layout."""
+    """Writes messages by a template, and reads answers by a layout."""
 
     def __init__(self, layout: Layout, template: Mapping[str, str]) -> None:
         self.layout, self.name = layout, layout.name
         self._templates: dict[str, Template] = {}
         self._shows_demos = False
-        environment = _Sandbox()
+        environment = BoundedEnvironment(_as_text)
         for role in ("system", "user"):
             if role in template:
                 text = template[role].strip("\n")
-                self._templates[role] = _guarded(environment.from_string, text)
+                self._templates[role] = _guarded(environment.template, text)
                 names = meta.find_undeclared_variables(environment.parse(text))
                 self._shows_demos |= "demos" in names
 
     def prompt(self, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
         """Lay out the system message, the demonstrations, and the question.
 
-        There is no system message where only the user's template is given, and no turn for a
-        demonstration where a template shows them itself. Raises: LmcError[bad-template].
+        Without a system template, the system message is left out. If a template shows the
+        demonstrations itself, they get no turns. Raises: LmcError[bad-template].
         """
         slots, shown = self._slots(spec, demos), []
         for demo in () if self._shows_demos else demos:
-            question = self._user(spec, slots | dict(demo.inputs), demo.inputs)
+            question = self._user(spec, slots | self.safe(spec, demo.inputs), demo.inputs)
             shown.append({"role": "user", "content": question})
             answer = self.layout.answer_text(spec, demo.outputs)
             shown.append({"role": "assistant", "content": answer})
 
         def messages(inputs: Mapping[str, Any]) -> list[Message]:
-            names = slots | dict(inputs)
+            names = slots | self.safe(spec, inputs)
             question = {"role": "user", "content": self._user(spec, names, inputs)}
             return [*self._system(spec, names), *shown, question]
 
@@ -80,11 +79,15 @@ class TemplateLayout:
         """Write the answer as the layout does."""
         return self.layout.answer_text(spec, outputs)
 
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm values as the layout does."""
+        return self.layout.safe(spec, values)
+
     def _system(self, spec: CallSpec, names: Mapping[str, Any]) -> list[Message]:
         if "system" in self._templates:
             content = _fill(self._templates["system"], names)
         elif "user" in self._templates:
-            content = ""  # the user's template shows what it wants shown
+            content = ""  # the user's template shows all that is needed
         else:
             content = "\n\n".join(p for p in (names["instructions"], names["format"]) if p)
         return [{"role": "system", "content": content}] if content else []
@@ -106,44 +109,16 @@ class TemplateLayout:
         return {
             "input": self.layout.inputs_text(spec, demo.inputs),
             "output": self.layout.answer_text(spec, demo.outputs),
-            "inputs": demo.inputs,
-            "outputs": demo.outputs,
+            "inputs": self.safe(spec, demo.inputs),
+            "outputs": self.safe(spec, demo.outputs),
         }
 
 
 class _Demos(tuple[dict[str, Any], ...]):
-    """Demonstrations that can be looped over, and print as a block."""
+    """Demonstrations that a template can loop over or print as a block."""
 
     def __str__(self) -> str:
         return "\n\n".join(f"{demo['input']}\n{demo['output']}" for demo in self)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Fields of records before methods of dicts, no way to make text of any length."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, finalize=_as_text, keep_trailing_newline=False)
-        for name in ("center", "format", "indent", "pprint"):
-            del self.filters[name]
-        self.filters["indent"] = _indent
-        self.globals = {"range": _range, "namespace": self.globals["namespace"]}
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if not isinstance(obj, dict):
-            return super().getattr(obj, attribute)
-        return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        growing = isinstance(obj, str) and attr in _GROWING
-        return not growing and super().is_safe_attribute(obj, attr, value)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        small = all(isinstance(v, int | float) and abs(v) < 1e9 for v in (left, right))
-        if not small or operator == "**":
-            raise SecurityError(f"`{operator}` works on numbers below a milliard only")
-        return super().call_binop(context, operator, left, right)
 
 
 def _as_text(value: Any) -> Any:
@@ -152,40 +127,16 @@ def _as_text(value: Any) -> Any:
     return render_value(JSON, value)
 
 
-def _range(*bounds: int) -> range:
-    numbers = range(*bounds)
-    if len(numbers) > MAX_RANGE:
-        raise SecurityError(f"a range has at most {MAX_RANGE} numbers")
-    return numbers
-
-
-def _indent(text: str, width: int = 4, first: bool = False) -> str:
-    if width > 100:
-        raise SecurityError("at most 100 spaces")
-    lines = str(text).split("\n")
-    rest = [" " * width + line if line else line for line in lines[1:]]
-    return "\n".join([" " * width * first + lines[0], *rest])
-
-
 def _fill(template: Template, names: Mapping[str, Any]) -> str:
-    text: str = _guarded(lambda given: _bounded(template, given), names)
+    text: str = _guarded(lambda given: render(template, dict(given)), names)
     return text.strip()
 
 
-def _bounded(template: Template, names: Mapping[str, Any]) -> str:
-    parts, length = [], 0
-    for part in template.generate(**names):
-        parts.append(part)
-        length += len(part)
-        if length > MAX_PROMPT_LEN:
-            raise SecurityError(f"the text is longer than {MAX_PROMPT_LEN} characters")
-    return "".join(parts)
-
-
 def _guarded(action: Callable[[Any], Any], argument: Any) -> Any:
-    """Do something with a template. Raises: LmcError[bad-template]."""
+    """Compile or render a template. Raises: LmcError[bad-template]."""
     try:
         return action(argument)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as problem:
-        message = f"the template cannot be filled in: {problem}"
+    except _PROBLEMS as problem:
+        deep = isinstance(problem, RecursionError)
+        message = f"the template cannot be filled in: {'it calls itself' if deep else problem}"
         raise LmcError.of("bad-template", message) from None

@@ -1,4 +1,4 @@
-"""The thoughts that reasoning models write before their answer, in marks of their own."""
+"""Remove the thoughts that reasoning models write before their answer, in their own marks."""
 
 from __future__ import annotations
 
@@ -8,30 +8,42 @@ from lmc.prompts.spec import CallSpec, ParseFailure
 
 _NAMES = ("think", "thinking")
 _OPENING = re.compile(r"\s*<(think|thinking)>", re.IGNORECASE)
-# Some chat templates open the block in the prompt: then only its end is in the answer.
+# Some chat templates open the block in the prompt, so the answer has only its end.
 _LONE_END = re.compile(r"^[ \t]*</(think|thinking)>[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
 def without_thoughts(spec: CallSpec, text: str) -> str:
-    """Drop the block of thoughts that an answer begins with; the trace keeps the text as it came.
+    """Drop the block of thoughts at the start of an answer. The trace keeps the original text.
 
-    A field of that name (the XML layout marks fields alike) is no block of thoughts.
-    Raises: ParseFailure where the block does not end, so that no answer follows.
+    A field of that name is not a block of thoughts, although the XML layout marks fields alike.
+    Raises: ParseFailure if the block does not end, so that no answer follows. Also if only its end
+    occurs and may be a quotation: after fields, or twice.
     """
     if "<" not in text or any(f.name in _NAMES for f in spec.outputs):
         return text
     opening = _OPENING.match(text)
     if opening is None:
-        end = _LONE_END.search(text)
-        return text if end is None else text[end.end() :].lstrip()
+        return _after_lone_end(spec, text)
     end = re.compile(rf"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
     if end is None:
         raise ParseFailure("the thoughts do not end, and no answer follows; raise `max_tokens`")
     return text[end.end() :].lstrip()
 
 
+def _after_lone_end(spec: CallSpec, text: str) -> str:
+    end = _LONE_END.search(text)
+    if end is None:
+        return text
+    names = "|".join(re.escape(f.name) for f in spec.outputs)
+    marks = rf"^[ \t*#>-]*+\[\[\s*({names})\s*\]\]|<\s*({names})\s*>|\"({names})\"\s*:"
+    fields = not spec.plain_text and re.search(marks, text[: end.start()], re.I | re.M)
+    if fields or _LONE_END.search(text, end.end()):
+        raise ParseFailure(f"{end[0].strip()} stands after a part of the answer; leave it out")
+    return text[end.end() :].lstrip()
+
+
 def answer_so_far(text: str) -> str:
-    """The part of a text still being written that is no thought, as far as can be seen."""
+    """The part of an unfinished text that is certainly not a thought."""
     begun = text.lstrip().lower()
     if begun and any(f"<{name}>".startswith(begun) for name in _NAMES):
         return ""

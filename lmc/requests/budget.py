@@ -1,4 +1,4 @@
-"""Limits that are never passed: the worst case of a request is reserved before it is sent."""
+"""Budgets that are never exceeded: each request reserves its worst case before it is sent."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from lmc.diagnostics import Diagnostic, LmcError, error
 from lmc.frozen import frozen
@@ -16,16 +15,16 @@ from lmc.requests.usage import Usage
 
 
 class BudgetExceeded(LmcError):
-    """The next request might pass a limit, so it was not sent."""
+    """The next request might exceed a limit, so it was not sent."""
 
 
 class ModelBudgetExceeded(BudgetExceeded):
-    """A model has used up its own budget; its fallbacks may still be asked."""
+    """A model's own budget is spent. Its fallbacks may still be asked."""
 
 
 @frozen
 class Remaining:
-    """What is neither spent nor reserved; None where there is no limit."""
+    """The part of each limit that is neither spent nor reserved. None means no limit."""
 
     calls: int | None
     tokens: int | None
@@ -34,30 +33,48 @@ class Remaining:
 
 
 class Reservation:
-    """A share of the budget set aside for one request; leaving the block settles it."""
+    """A share of the budget, reserved for one request. Leaving the `with` block settles it."""
 
-    __slots__ = ("_budget", "_settled", "worst")
+    __slots__ = ("_budget", "_held", "_settled")
 
     def __init__(self, budget: Budget, worst: Usage) -> None:
-        self._budget, self.worst, self._settled = budget, worst, False
+        self._budget, self._settled = budget, False
+        self._held = [worst]
 
     def settle(self, used: Usage) -> None:
-        """Put what was really used in the place of the worst case; later calls do nothing."""
+        """Replace the worst case by the real usage. Later calls do nothing."""
         if not self._settled:
             self._settled = True
-            self._budget._settle(self.worst, used)
+            self._budget._settle(self._held, used)
+
+    def pay(self, part: Usage, used: Usage) -> None:
+        """Settle one finished attempt, which is a part of the reservation."""
+        if not self._settled:
+            self._budget._settle([part], used)
+            self._held.append(_negative(part))
+
+    def charge(self, used: Usage) -> None:
+        """Spend more than is reserved, without waiting. Raises: BudgetExceeded."""
+        self._budget.charge(used)
+
+    async def again(self, part: Usage, *, wait: bool) -> None:
+        """Reserve the worst case of a further attempt, ahead of all new requests.
+
+        A caller that holds more than this attempt must not `wait`: others wait for what it holds.
+        Raises: BudgetExceeded.
+        """
+        if wait:
+            await self._budget._hold(part, first=True)
+        else:
+            self._budget.take(part)
+        self._held.append(part)
 
     def __enter__(self) -> Reservation:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # A request that failed gave no token counts, but it was made: its calls stay spent.
-        self.settle(Usage(calls=self.worst.calls))
+    def __exit__(self, *exc: object) -> None:
+        # An interrupted request has no token counts, but it was sent, so its calls stay spent.
+        self.settle(Usage(calls=sum(part.calls for part in self._held)))
 
 
 @dataclass(eq=False, slots=True)
@@ -70,7 +87,7 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _Tally:
-    """What is held by reservations at the moment."""
+    """The total of all open reservations."""
 
     calls: int = 0
     tokens: int = 0
@@ -88,10 +105,10 @@ _NOTHING = _Tally()
 class Budget:
     """Limits on calls, tokens, US dollars and minutes of wall time; None means no limit.
 
-    A call is one sample of one request, whether the cache answers it or a model, so a repeated or
-    resumed run makes the same decisions as the first one. A request that does not fit beside what
-    is reserved waits until enough is settled, in order of arrival; it is refused when it cannot fit
-    at all. A failed request that is sent again is charged one more call for each time.
+    A call is one sample of one request. A call that the cache answers counts too, so a repeated or
+    resumed run makes the same decisions as the first one. A request that does not fit beside the
+    open reservations waits for its turn, in order of arrival. It is refused if it can never fit.
+    Each retry of a failed request counts as one more call, unless the server was too busy for it.
     """
 
     def __init__(
@@ -111,7 +128,7 @@ class Budget:
 
     @classmethod
     def within(cls, limits: Mapping[str, float], **own: float | None) -> Budget:
-        """A budget with the limits of these names; what is given besides goes before them."""
+        """A budget with limits by name. The keyword arguments replace limits of the mapping."""
         given = {**limits, **own}
         calls, tokens = given.get("calls"), given.get("tokens")
         return cls(
@@ -127,7 +144,7 @@ class Budget:
         return self.tokens is not None or self.usd is not None
 
     def remaining(self) -> Remaining:
-        """Say what may still be reserved."""
+        """The part of each limit that may still be reserved."""
         spent, held = self.spent, self._reserved
         return Remaining(
             None if self.calls is None else max(0, self.calls - spent.calls - held.calls),
@@ -137,37 +154,58 @@ class Budget:
         )
 
     def fits(self, calls: int) -> bool:
-        """Whether so many further calls are within the limit on calls, and there is time left."""
+        """Whether so many further calls fit into the limits on calls and minutes."""
         left = self.remaining()
         return (left.calls is None or calls <= left.calls) and left.minutes != 0.0
 
     async def reserve(self, worst: Usage) -> Reservation:
-        """Set aside the worst case of a request. Raises: BudgetExceeded."""
-        waiter = self._take_or_queue(worst)
-        if waiter is not None:
-            await self._wait(waiter)
+        """Reserve the worst case of a request; wait if need be. Raises: BudgetExceeded."""
+        await self._hold(worst)
         return Reservation(self, worst)
 
     def charge(self, used: Usage) -> None:
-        """Spend at once, beside what is reserved: a request that is sent again.
-
-        Raises: BudgetExceeded.
-        """
+        """Spend without waiting, beside the open reservations. Raises: BudgetExceeded."""
         with self._lock:
-            limit = self._passed(used, self._reserved)
-            if limit is not None:
-                raise BudgetExceeded(_exceeded(limit, self.spent))
+            self._require(used)
             self.spent += used
 
-    def _take_or_queue(self, worst: Usage) -> _Waiter | None:
+    def take(self, worst: Usage) -> None:
+        """Reserve without waiting, beside the open reservations. Raises: BudgetExceeded."""
+        with self._lock:
+            self._require(worst)
+            self._reserved.add(worst)
+
+    def _require(self, more: Usage) -> None:
+        limit = self._passed(more, self._reserved)
+        if limit is not None:
+            raise BudgetExceeded(_exceeded(limit, self.spent))
+
+    @property
+    def used_up(self) -> bool:
+        """Whether a limit is reached, so that no request fits any more."""
+        left = self.remaining()
+        whole = (left.calls, left.tokens, left.minutes)
+        return 0 in whole or (left.usd is not None and left.usd <= 1e-9)
+
+    def require_time(self) -> None:
+        """Check the time. Raises: BudgetExceeded if the minutes are over."""
+        with self._lock:
+            self._refuse_hopeless(Usage())
+
+    async def _hold(self, worst: Usage, *, first: bool = False) -> None:
+        waiter = self._take_or_queue(worst, first)
+        if waiter is not None:
+            await self._wait(waiter)
+
+    def _take_or_queue(self, worst: Usage, first: bool) -> _Waiter | None:
         with self._lock:
             self._refuse_hopeless(worst)
-            if not self._waiters and self._passed(worst, self._reserved) is None:
+            if (first or not self._waiters) and self._passed(worst, self._reserved) is None:
                 self._reserved.add(worst)
                 return None
             loop = asyncio.get_running_loop()
             waiter = _Waiter(worst, loop, loop.create_future())
-            self._waiters.append(waiter)
+            (self._waiters.appendleft if first else self._waiters.append)(waiter)
             return waiter
 
     async def _wait(self, waiter: _Waiter) -> None:
@@ -185,14 +223,15 @@ class Budget:
             with self._lock:
                 self._refuse_hopeless(waiter.worst)
 
-    def _settle(self, worst: Usage, used: Usage) -> None:
+    def _settle(self, held: Sequence[Usage], used: Usage) -> None:
         with self._lock:
-            self._reserved.add(worst, -1)
+            for part in held:
+                self._reserved.add(part, -1)
             self.spent += used
             self._decide_waiters()
 
     def _decide_waiters(self) -> None:
-        """Grant the first waiters that fit; send away those that no longer can."""
+        """Grant the first waiters that fit, and refuse those that can no longer fit."""
         while self._waiters:
             waiter = self._waiters[0]
             hopeless = self._passed(waiter.worst) is not None
@@ -210,7 +249,7 @@ class Budget:
             raise BudgetExceeded(_exceeded(limit, self.spent))
 
     def _passed(self, worst: Usage, held: _Tally = _NOTHING) -> str | None:
-        """Name the limit that a request would pass beside what is spent and held."""
+        """Name the limit that a request would exceed, given the spent and reserved usage."""
         spent = self.spent
         if self.calls is not None and spent.calls + held.calls + worst.calls > self.calls:
             return f"{self.calls} calls"
@@ -226,6 +265,11 @@ class Budget:
         return (self._clock() - self._start_s) / 60
 
 
+def _negative(part: Usage) -> Usage:
+    """The negative of a usage; adding it takes the usage back."""
+    return Usage(-part.calls, 0, -part.prompt_tokens, -part.completion_tokens, -part.cost_usd)
+
+
 def _decide(decided: asyncio.Future[None]) -> None:
     if not decided.done():
         decided.set_result(None)
@@ -236,5 +280,5 @@ def _exceeded(limit: str, spent: Usage) -> Diagnostic:
     return error(
         "budget-exceeded",
         f"the budget of {limit} leaves no room for the next request ({used})",
-        help="raise the limit, or start again: answers that were paid for come from the cache",
+        help="raise the limit, or start again: the cache has all answers that were paid for",
     )

@@ -1,4 +1,4 @@
-"""What calls used: calls, tokens, money and time of models, added up."""
+"""Usage totals of model calls: calls, tokens, money and time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from lmc.models.base import Answer
 
 @frozen
 class Usage:
-    """Totals over model calls; a call is one sample of one request, cached or not.
+    """Totals over model calls. A call is one sample of one request, cached or not.
 
-    `seconds` is how long models took, one call after another, however many ran at once.
+    `seconds` is the sum of the times of all calls, even if calls ran at once. `retries` counts
+    requests that were sent again because a server was busy or gave no complete answer. Their cost
+    is in the other figures.
     """
 
     calls: int = 0
@@ -22,11 +24,12 @@ class Usage:
     completion_tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = field(default=0.0, compare=False)
+    retries: int = field(default=0, compare=False)
 
     @classmethod
     def of(cls, answers: Iterable[Answer]) -> Usage:
-        """Add up the usage of some answers; cached ones count with what they once used."""
-        calls = cached = prompt = completion = 0
+        """Add up the usage of some answers. A cached answer counts with its original usage."""
+        calls = cached = prompt = completion = retries = 0
         cost_usd = latency_ms = 0.0
         for answer in answers:
             calls += 1
@@ -35,7 +38,8 @@ class Usage:
             completion += answer.completion_tokens
             cost_usd += answer.cost_usd
             latency_ms += answer.latency_ms
-        return cls(calls, cached, prompt, completion, cost_usd, latency_ms / 1000)
+            retries += answer.retries
+        return cls(calls, cached, prompt, completion, cost_usd, latency_ms / 1000, retries)
 
     @property
     def tokens(self) -> int:
@@ -50,4 +54,5 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.cost_usd + other.cost_usd,
             self.seconds + other.seconds,
+            self.retries + other.retries,
         )

@@ -1,4 +1,4 @@
-"""One model call under way: asked, read, repaired, retried, handed on, at last a typed failure."""
+"""One model call in progress: ask, read, repair, retry, fall back, else fail with a typed error."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
-from lmc.models.base import Answer, ModelFailure, Request
+from lmc.models.base import SAID, Answer, ModelFailure, Request
+from lmc.prompts.border import quoted
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
-from lmc.runtime.failures import Attempts, is_infrastructure, no_answer, unusable_answer
+from lmc.runtime.failures import (
+    Attempts,
+    CallFailure,
+    is_infrastructure,
+    no_answer,
+    unusable_answer,
+)
 from lmc.runtime.scope import Scope
 from lmc.runtime.traces import CallTrace
+from lmc.special_tokens import escaped
 
 if TYPE_CHECKING:
     from lmc.runtime.call import ModuleCall
 
-RETRY_STRIDE = 1 << 20  # retries take sample indices that no vote reaches
+RETRY_STRIDE = 1 << 20  # retries use sample indices beyond those of any vote
 _NUMBERS = body_numbers("model")
 
 
@@ -32,9 +40,9 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
 
 
 class Conversation:
-    """One call under way: what was sent, what came back, what it cost.
+    """One call in progress: what was sent, what came back, what it cost.
 
-    `before` is what was paid to make the prompt.
+    `before` is an answer that was paid for while the prompt was made.
     """
 
     def __init__(
@@ -48,6 +56,8 @@ class Conversation:
         self.call, self.inputs, self.scope, self.before = call, inputs, scope, before
         self.attempts = Attempts(messages)
         self.answers: list[Answer] = []
+        self.unusable: list[Answer] = []  # paid for, but not complete
+        self.retries = 0
         self.outputs: dict[str, Any] | None = None
         self.check: Any = None
         self.error: LmcError | None = None
@@ -64,23 +74,30 @@ class Conversation:
             self._record()
 
     async def _first_usable(self) -> Any:
-        """Ask, repair, then retry, then go on to the next model."""
-        problem = ""
+        """Ask, then repair, then retry, then ask the next model."""
+        problem: ParseFailure | CallFailure | None = None
         first = self.attempts.messages
         for model, index in self._tries():
             messages = first
             for _ in range(self.call.repair + 1):
-                answer = await self._ask(model, index, messages)
                 try:
+                    answer = await self._ask(model, index, messages)
                     return await self._take(answer)
                 except ParseFailure as unusable:
-                    problem = str(unusable)
-                    messages = _with_problem(messages, answer.text, problem)
+                    problem = unusable
+                    messages = _with_problem(messages, answer.text, str(problem))
+                except CallFailure as failure:
+                    if messages is first or failure.kind not in SAID or failure.heard:
+                        raise  # the request was retried already
+                    problem = failure  # only the repair failed; the next try starts afresh
+                    break
+        if isinstance(problem, CallFailure):
+            raise problem
         module, span = self.call.slots.module, self.call.node.span
-        raise unusable_answer(module, self.model, span, problem, self.attempts)
+        raise unusable_answer(module, self.model, span, str(problem or ""), self.attempts)
 
     def _record(self) -> None:
-        """Put the call into the trace, and show it to whoever watches."""
+        """Add the call to the trace, and pass it to the observer."""
         run = self.scope.run
         if run.trace is None and run.observer is None:
             return
@@ -91,7 +108,7 @@ class Conversation:
             run.observer(trace)
 
     def _tries(self) -> Iterator[tuple[str | None, int]]:
-        """Models with sample indices: a retry is another sample."""
+        """The models to try, each with a sample index. A retry is another sample."""
         sample = 0 if self.call.steady else self.scope.sample
         for turn, model in enumerate(self.call.models):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):
@@ -103,7 +120,7 @@ class Conversation:
         self.attempts.messages = messages
         known, logprobs = call.request, scope.certainty is not None or self._studied()
         listener = scope.run.listener if call.node is scope.run.spoken else None
-        request = Request(  # not `replace`, which costs far more
+        request = Request(  # `replace` would be far slower
             known.model, tuple(messages), known.sampling, known.schema, known.adapter,
             known.n, index, logprobs, known.timeout_s, listener,
         )  # fmt: skip
@@ -111,6 +128,9 @@ class Conversation:
             answer = await self._answer(model, request)
         except ModelFailure as failure:
             name = model or call.bound.name
+            self.unusable += failure.paid
+            self.retries += failure.retries
+            self.attempts.raw += [answer.text for answer in failure.paid]
             raise no_answer(
                 call.slots.module, name, call.node.span, failure, self.attempts
             ) from failure
@@ -126,12 +146,12 @@ class Conversation:
         return await scope.run.memory.ask(call, model, request, lambda: call.ask(model, request))
 
     def _studied(self) -> bool:
-        """Whether the run is learnt from, on an engine that gives log-probabilities for nothing."""
+        """Whether this is a training run on an engine whose log-probabilities are free."""
         can = self.call.bound.backend.capabilities
         return self.call.machine.training and can.local and can.logprobs
 
     async def _take(self, answer: Answer) -> Any:
-        """The value of an answer, if it satisfies the type and the requirements."""
+        """The value of an answer. Raises: ParseFailure if type or requirements do not hold."""
         outputs = self.call.read(answer.text)
         value = self.call.value(outputs)
         await self._require(value)
@@ -176,7 +196,8 @@ class Conversation:
             raw=self.attempts.raw,
             logprobs=last.logprobs if last else None,
             attempts=self.attempts.count,
-            usage=Usage.of([*([self.before] if self.before else ()), *self.answers]),
+            usage=Usage.of([*([self.before] if self.before else ()), *self.answers, *self.unusable])
+            + Usage(retries=self.retries),
             latency_ms=sum(answer.latency_ms for answer in self.answers),
             error=str(failed) if failed else None if self.outputs else "stopped",
             infrastructure=failed is not None and is_infrastructure(failed),
@@ -186,10 +207,14 @@ class Conversation:
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:
-    """The conversation so far, the answer that cannot be used, and why."""
-    words = f"That reply cannot be used: {problem}\nReply again in full, in the format asked for."
+    """The conversation so far, then the unusable answer and the reason.
+
+    The answer may quote text of another source, so its special tokens are disarmed.
+    """
+    why = escaped(problem)
+    words = f"That reply cannot be used: {why}\nReply again in full, in the format asked for."
     return [
         *messages,
-        {"role": "assistant", "content": text},
+        {"role": "assistant", "content": escaped(quoted(text))},
         {"role": "user", "content": words},
     ]

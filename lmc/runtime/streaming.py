@@ -1,4 +1,4 @@
-"""Text that is heard while it is written: which call writes a result, and its pieces."""
+"""Streaming: find the call that writes a result, and yield its text in pieces."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.prompts.border import whole_text
 from lmc.prompts.thinking import answer_so_far
+from lmc.special_tokens import plain_so_far
 from lmc.types import STR
 
 Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listener; gives the text
 
 
 def last_call(program: ProgramGraph, graph: Graph) -> Node | None:
-    """Find the one model call whose answer is the result as it stands; None where there is none.
+    """Find the one model call whose answer is the result unchanged; else None.
 
-    A call whose answer may still be refused (`require:`) or is one of several is not it.
+    A call does not count if `require:` may refuse its answer, or if it is one of several samples.
     """
     nodes = {node.id: node for node in graph.nodes}
     end = graph.nodes[-1]
@@ -31,9 +33,10 @@ def last_call(program: ProgramGraph, graph: Graph) -> Node | None:
 
 
 async def pieces(start: Start) -> AsyncGenerator[str, None]:
-    """Yield the text of a run as it comes; joined, the pieces are the result.
+    """Yield the text of a run as it comes. The joined pieces are the result.
 
-    White space at the ends belongs to no result, so it waits until something follows it. Leaving
+    A result has no white space at its ends, so white space is held back until text follows it. If
+    the model copies a disarmed special token, the text after it comes at the end. Leaving the loop
     early cancels the run.
     """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
@@ -47,12 +50,12 @@ async def pieces(start: Start) -> AsyncGenerator[str, None]:
     try:
         while (piece := await queue.get()) is not None:
             heard += piece
-            whole = answer_so_far(heard).strip()
+            whole = plain_so_far(whole_text(answer_so_far(heard)).strip())
             if len(whole) > len(said):
                 yield whole[len(said) :]
                 said = whole
         whole = await run
-        if len(whole) > len(said):  # from a cache, or from a model that says all at once
+        if len(whole) > len(said):  # from a cache, or from a model that does not stream
             yield whole[len(said) :]
     finally:
         run.cancel()

@@ -1,66 +1,50 @@
-"""Python tools: imported when first called, given typed values, their results validated."""
+"""Python tools: imported at the first call, given typed values, their results validated.
+
+A tool may raise anything, return anything, or not return at all. In each case only its run fails,
+with a message that names the tool, and lmc goes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
+from lmc.runtime.loading import load_function
 from lmc.source import Span
-from lmc.tasks.together import in_thread
+from lmc.tasks.foreign import TooLong, call_foreign, said
 from lmc.values import InvalidValue, to_json, to_python
 
-MAX_THREADS = 32  # of one tool
-DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # where `retry:` leaves them open
-
-
-def load_function(
-    target: str, base_dir: Path | None, span: Span | None = None
-) -> Callable[..., Any]:
-    """Import `pkg.mod:fn`; modules beside the program come first.
-
-    Raises: LmcError[tool-not-found].
-    """
-    module_name, _, name = target.partition(":")
-    folder = str(base_dir.resolve()) if base_dir is not None else None
-    if folder is not None and folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        function = importlib.import_module(module_name)
-        for part in name.split("."):
-            function = getattr(function, part)
-    except (ImportError, AttributeError, ValueError) as problem:
-        message = f"cannot import `{target}`: {problem}"
-        raise LmcError.of("tool-not-found", message, span) from problem
-    if not callable(function):
-        raise LmcError.of("tool-not-found", f"`{target}` is not a function", span)
-    return function
+MAX_THREADS = 32  # for one tool
+DEFAULT_TIMEOUT_S = 600.0
+DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # if `retry:` does not set them
 
 
 class Toolbox:
     """The tools of one program."""
 
-    def __init__(self, tools: Mapping[str, Tool], base_dir: Path | None) -> None:
-        self._tools, self._base_dir = tools, base_dir
+    def __init__(
+        self, tools: Mapping[str, Tool], base_dir: Path | None, consent: Consent = OWN
+    ) -> None:
+        self._tools, self._base_dir, self._consent = tools, base_dir, consent
         self._functions: dict[str, Callable[..., Any]] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._results: dict[str, asyncio.Future[Any]] = {}
 
     def bind(self, name: str, args: Sequence[Any]) -> dict[str, Any]:
-        """Arguments by name, with defaults."""
+        """The arguments by name, with defaults."""
         ports = self._tools[name].inputs
         given = {port.name: value for port, value in zip(ports, args)}
         return {port.name: port.default for port in ports} | given
 
     async def call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
-        """The JSON result of a tool. With `cache`, equal calls of one program are made once.
+        """Call a tool and return its JSON result. With `cache`, a program makes equal calls once.
 
         Raises: LmcError[tool-failed, tool-not-found].
         """
@@ -80,53 +64,51 @@ class Toolbox:
         tool = self._tools[name]
         function = self.load(name, node.span)
         typed = {port.name: to_python(port.type, inputs[port.name]) for port in tool.inputs}
-        timeout_s = tool.settings.get("timeout")
         try:
-            return to_json(tool.result, await self._try(tool, function, typed))
-        except TimeoutError as problem:
-            what = f"took more than {timeout_s} s" if timeout_s else f"timed out: {problem}"
-            raise _failure(name, what, node.span) from None
+            return await self._try(tool, function, typed)
+        except TooLong as problem:
+            raise _failure(name, str(problem), node.span) from None
         except InvalidValue as problem:
-            what = f"gave a value that is no `{tool.result}`: {problem}"
+            what = f"gave a value that does not fit `{tool.result}`: {problem}"
             raise _failure(name, what, node.span) from None
         except LmcError:
             raise
         except Exception as problem:
-            what = f"raised {type(problem).__name__}: {problem}"
-            raise _failure(name, what, node.span) from problem
+            raise _failure(name, f"raised {said(problem)}", node.span) from problem
 
     async def _try(
         self, tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any]
     ) -> Any:
-        """The function's value; a call that fails is made again as `retry:` says."""
+        """The JSON value of the function. A failed call is repeated as `retry:` says."""
         retry = tool.settings.get("retry") or {"max": 0}
         slots = self._slots.setdefault(tool.name, asyncio.Semaphore(MAX_THREADS))
         for attempt in range(retry.get("max", DEFAULT_RETRIES)):
             try:
-                return await _run(function, inputs, slots, tool.settings.get("timeout"))
+                return await _run(tool, function, inputs, slots)
             except Exception:
                 await asyncio.sleep(retry.get("backoff", DEFAULT_BACKOFF_S) * 2**attempt)
-        return await _run(function, inputs, slots, tool.settings.get("timeout"))
+        return await _run(tool, function, inputs, slots)
 
     def load(self, name: str, span: Span | None = None) -> Callable[..., Any]:
-        """The function of a tool. Raises: LmcError[tool-not-found]."""
+        """The function of a tool. Raises: LmcError[tool-not-found, tool-not-allowed]."""
         if name not in self._functions:
-            target = self._tools[name].target
-            self._functions[name] = load_function(target, self._base_dir, span)
+            target, given = self._tools[name].target, self._consent.functions.get(name)
+            self._consent.require_functions({name: target}, span)
+            owner = f"the tool `{name}`"
+            self._functions[name] = given or load_function(
+                target, self._base_dir, span, owner=owner
+            )
         return self._functions[name]
 
 
 async def _run(
-    function: Callable[..., Any],
-    inputs: Mapping[str, Any],
-    slots: asyncio.Semaphore,
-    timeout_s: float | None,
+    tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any], slots: asyncio.Semaphore
 ) -> Any:
-    async with slots, asyncio.timeout(timeout_s):
-        if inspect.iscoroutinefunction(function):
-            return await function(**inputs)
-        value = await in_thread(function, **inputs)
-        return await value if inspect.isawaitable(value) else value
+    timeout_s = tool.settings.get("timeout") or DEFAULT_TIMEOUT_S
+    async with slots:
+        return await call_foreign(
+            partial(function, **inputs), partial(to_json, tool.result), timeout_s
+        )
 
 
 def _failure(name: str, what: str, span: Span | None) -> LmcError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,36 +66,3 @@ async def all_of(works: Iterable[Callable[[], Coroutine[None, None, None]]]) -> 
                 group.create_task(work())
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from None
-
-
-async def in_thread(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-    """Call a blocking function in a thread of its own.
-
-    The thread is a daemon. If the function never returns, the caller can stop waiting for it, and
-    the process can still end.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[R] = loop.create_future()
-
-    def settle(result: R | None, failure: BaseException | None) -> None:
-        if future.done():
-            return
-        if failure is None:
-            future.set_result(result)  # type: ignore[arg-type]
-        else:
-            future.set_exception(failure)
-
-    def run() -> None:
-        result: R | None = None
-        failure: BaseException | None = None
-        try:
-            result = function(*args, **kwargs)
-        except StopIteration as problem:  # a future does not accept it
-            failure = RuntimeError(f"StopIteration: {problem}")
-        except BaseException as problem:
-            failure = problem
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="lmc-tool", daemon=True).start()
-    return await future

@@ -1,10 +1,9 @@
-"""The validators of types, made of pydantic-core; importing that takes longer than the checker."""
+"""Validators of types, built with pydantic-core, whose import takes longer than the checker."""
 
 from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,14 +11,15 @@ from typing import Any
 from pydantic_core import (
     CoreSchema,
     PydanticCustomError,
-    SchemaError,
     SchemaValidator,
     ValidationError,
     core_schema,
 )
 
-from lmc.diagnostics import did_you_mean
+from lmc.diagnostics import LmcError, did_you_mean
+from lmc.patterns import whole_pattern
 from lmc.types import (
+    MOST_PARTS,
     BoolType,
     DictType,
     EnumType,
@@ -36,16 +36,18 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    expanded_size,
 )
 from lmc.values.problems import InvalidValue, Problem
 
-MAX_BACKTRACKING_LEN = 1000  # characters given to a pattern that only the backtracking engine knows
 MAX_JSON_DEPTH = 100
+
+Named = dict[str, CoreSchema | None]  # schemas of records by digest
 
 
 def validator(type: Type, *, strict: bool) -> Callable[[Any], Any]:
-    """What gives the JSON value of a type, or raises InvalidValue."""
-    validate = SchemaValidator(_core(type, strict=strict)).validate_python
+    """A function that returns the valid JSON value of a type or raises InvalidValue."""
+    validate = SchemaValidator(_schema(type, strict)).validate_python
 
     def checked(raw: Any) -> Any:
         try:
@@ -56,9 +58,18 @@ def validator(type: Type, *, strict: bool) -> Callable[[Any], Any]:
     return checked
 
 
-def _core(type: Type, *, strict: bool) -> CoreSchema:
-    """The pydantic-core schema of a type's JSON values."""
-    inner = partial(_core, strict=strict)
+def _schema(type: Type, strict: bool) -> CoreSchema:
+    """The schema of a type: of a large one with each record once, under a name."""
+    if expanded_size(type) <= MOST_PARTS:
+        return _core(type, strict=strict)
+    named: Named = {}
+    whole = _core(type, strict=strict, named=named)
+    return core_schema.definitions_schema(whole, [schema for schema in named.values() if schema])
+
+
+def _core(type: Type, *, strict: bool, named: Named | None = None) -> CoreSchema:
+    """The pydantic-core schema of a type's JSON values; `named` takes its records."""
+    inner = partial(_core, strict=strict, named=named)
     match type:
         case StrType():
             return _str(type, strict)
@@ -87,23 +98,31 @@ def _core(type: Type, *, strict: bool) -> CoreSchema:
         case EnumType(variants=names) | LiteralType(values=names):
             return core_schema.literal_schema(list(names))
         case RecordType():
-            return _record(type, strict)
+            return _record(type, strict) if named is None else _reference(type, strict, named)
         case UnionType(options):
             return core_schema.union_schema([inner(o) for o in options], mode="left_to_right")
         case _:
             return core_schema.any_schema()
 
 
-def _record(type: RecordType, strict: bool) -> CoreSchema:
+def _reference(type: RecordType, strict: bool, named: Named) -> CoreSchema:
+    if type.digest not in named:
+        named[type.digest] = None  # types are finite, so it is not asked for while it is made
+        named[type.digest] = _record(type, strict, named)
+    return core_schema.definition_reference_schema(type.digest)
+
+
+def _record(type: RecordType, strict: bool, named: Named | None = None) -> CoreSchema:
     return core_schema.typed_dict_schema(
-        {f.name: _field(f, strict) for f in type.fields},
+        {f.name: _field(f, strict, named) for f in type.fields},
         extra_behavior="forbid" if strict else "ignore",
         strict=True,
+        ref=None if named is None else type.digest,
     )
 
 
-def _field(field: Field, strict: bool) -> core_schema.TypedDictField:
-    schema = _core(field.type, strict=strict)
+def _field(field: Field, strict: bool, named: Named | None) -> core_schema.TypedDictField:
+    schema = _core(field.type, strict=strict, named=named)
     if not field.has_default:
         return core_schema.typed_dict_field(schema, required=True)
     make = partial(copy.deepcopy, field.default)
@@ -125,33 +144,19 @@ def _str(type: StrType, strict: bool) -> CoreSchema:
     if type.pattern is None:
         return schema
     try:
-        linear = core_schema.str_schema(
-            pattern=rf"\A(?:{type.pattern})\z", regex_engine="rust-regex"
-        )
-        matches: Callable[[str], Any] = SchemaValidator(linear).validate_python
-    except SchemaError:  # the pattern looks around or back
-        matches = re.compile(type.pattern).fullmatch
-        matches = partial(_match_bounded, matches)
+        pattern = whole_pattern(type.pattern)
+    except ValueError as problem:  # in a graph that was not checked
+        message = f"the pattern `{type.pattern[:80]}` cannot be used: {problem}"
+        raise LmcError.of("bad-pattern", message) from None
     return core_schema.no_info_after_validator_function(
-        partial(_match, type.pattern, matches), schema
+        partial(_match, type.pattern, pattern.matches), schema
     )
 
 
-def _match(pattern: str, matches: Callable[[str], Any], text: str) -> str:
-    try:
-        found = matches(text) is not None
-    except ValidationError:
-        found = False
-    if not found:
+def _match(pattern: str, matches: Callable[[str], bool], text: str) -> str:
+    if not matches(text):
         raise PydanticCustomError("pattern", "must match {pattern}", {"pattern": pattern})
     return text
-
-
-def _match_bounded(matches: Callable[[str], Any], text: str) -> Any:
-    if len(text) > MAX_BACKTRACKING_LEN:
-        limit = {"limit": MAX_BACKTRACKING_LEN}
-        raise PydanticCustomError("pattern", "is longer than {limit} characters", limit)
-    return matches(text)
 
 
 def _no_bool(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Requests as tokens: the prompt of a chat, and what of it other requests may begin with too."""
+"""Tokenize requests: the prompt of a chat, and its head, which other requests may share."""
 
 from __future__ import annotations
 
@@ -7,44 +7,63 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmc.models.base import Request
+from lmc.models.base import Message, Request
+from lmc.special_tokens import without_tokens
 
-_SHARED_PREFIX_TOKENS = 16  # below this one prefill is as quick
-_KNOWN_HEADS = 256  # beginnings of prompts whose tokens are remembered
+_SHARED_PREFIX_TOKENS = 16  # a shorter prefix saves no time
+_KNOWN_HEADS = 256  # heads whose tokens are remembered
 
 Ids = tuple[int, ...]
 
 
 @dataclass(slots=True)
 class Head:
-    """What a prompt begins with, and in how many requests that was so."""
+    """The beginning of a prompt, and the number of requests that began with it."""
 
     ids: Ids
     times: int = 0
 
 
+def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[Message]:
+    """Remove a tokenizer's special tokens from the contents of messages.
+
+    Only the chat template may begin and end turns. In prompts, the tokens of known model families
+    are disarmed already, but the tokenizer may have others.
+    """
+    return [m | {"content": without_tokens(m["content"], tokens)} for m in messages]
+
+
+def special_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """The texts that a tokenizer reads as special tokens."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    own = {str(token) for token in added if getattr(token, "special", False)}
+    return tuple(sorted(own | set(getattr(tokenizer, "all_special_tokens", ()))))
+
+
 class ChatTokens:
-    """A tokenizer with its chat template; with `heads` it looks for what prompts share."""
+    """A tokenizer with its chat template. With `heads`, it looks for shared heads of prompts."""
 
     def __init__(self, tokenizer: Any, *, heads: bool) -> None:
         self._tokenizer, self._wants_heads = tokenizer, heads
+        self._special = special_tokens(tokenizer)
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
     def prompt(self, request: Request) -> tuple[Ids, Head | None]:
-        """The tokens of a prompt, and its turns but the last where they are a beginning of it."""
+        """The tokens of a prompt, and its head: all turns but the last, if the tokens match."""
+        messages = plain_messages(request.messages, self._special)
         if not self._tokenizer.chat_template:
-            text = "".join(message["content"] + "\n\n" for message in request.messages)
+            text = "".join(message["content"] + "\n\n" for message in messages)
             return tuple(self._tokenizer(text)["input_ids"]), None
-        text = self._chat(request.messages, add_generation_prompt=True)
+        text = self._chat(messages, add_generation_prompt=True)
         prompt = self._tokens(text)
-        return prompt, self._head(request, text, prompt) if self._wants_heads else None
+        return prompt, self._head(messages, text, prompt) if self._wants_heads else None
 
-    def _head(self, request: Request, text: str, prompt: Ids) -> Head | None:
-        if len(request.messages) < 2:
+    def _head(self, messages: Sequence[Message], text: str, prompt: Ids) -> Head | None:
+        if len(messages) < 2:
             return None
         try:
-            words = self._chat(request.messages[:-1], add_generation_prompt=False)
-        except Exception:  # a template may refuse a chat that ends so
+            words = self._chat(messages[:-1], add_generation_prompt=False)
+        except Exception:  # a template may refuse such a chat
             return None
         if not text.startswith(words):
             return None
