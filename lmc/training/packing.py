@@ -55,12 +55,14 @@ class Costs:
     """What decides how rows are packed. All costs are in tokens: 1 is a token through the layers.
 
     `attention` is the cost of a token that looks at one more token. `start` is the cost of one
-    more pass. `most_tokens` limits a pack, and so the memory. `share` allows shared beginnings.
+    more pass. `most_packed` and `most_padded` limit the tokens of a pack, and so the memory. A
+    packed sequence gains by being longer, and padded rows do not. `share` allows packed sequences.
     """
 
     attention: float = 0.001
     start: float = 64.0
-    most_tokens: int = 2048
+    most_packed: int = 2048
+    most_padded: int = 1024
     share: bool = True
 
     def of(self, tokens: int, length: int) -> float:
@@ -88,10 +90,10 @@ def _cut(rows: Sequence[EncodedRow], costs: Costs) -> _Plan:
     best = [(0.0, 0, 0)]  # for so many first rows: cost, where the last pack starts, its `shared`
     for end in range(1, len(rows) + 1):
         found: list[tuple[float, int, int]] = []
-        for start, shared, tokens, cost in _last_packs(rows, alike, end, costs):
-            if tokens > costs.most_tokens and found:
+        for start, ways in _last_packs(rows, alike, end, costs):
+            if not ways:
                 break
-            found.append((best[start][0] + cost, start, shared))
+            found += [(best[start][0] + cost, start, shared) for cost, shared in ways]
         best.append(min(found))
     packs, end = [], len(rows)
     while end:
@@ -103,8 +105,8 @@ def _cut(rows: Sequence[EncodedRow], costs: Costs) -> _Plan:
 
 def _last_packs(
     rows: Sequence[EncodedRow], alike: Sequence[int], end: int, costs: Costs
-) -> Iterator[tuple[int, int, int, float]]:
-    """Packs that end before a row, growing towards the front: start, shared, tokens, cost."""
+) -> Iterator[tuple[int, list[tuple[float, int]]]]:
+    """Packs that end before a row, growing towards the front: start; cost and `shared` of each."""
     total = longest = 0
     common = len(rows[end - 1].ids)
     for start in reversed(range(end)):
@@ -112,10 +114,12 @@ def _last_packs(
         total, longest = total + size, max(longest, size)
         common = min(common, rows[start].prompt - 1)
         packed, padded = total - (count - 1) * common, longest * count
-        plain = (start, 0, padded, costs.of(padded, longest))
-        one = (start, common, packed, costs.of(packed, packed))
-        usable = costs.share and common and count > 1
-        yield min(one, plain, key=lambda way: way[3]) if usable else plain
+        ways = []
+        if count == 1 or padded <= costs.most_padded:
+            ways.append((costs.of(padded, longest), 0))
+        if count > 1 and costs.share and common and packed <= costs.most_packed:
+            ways.append((costs.of(packed, packed), common))
+        yield start, ways
         common = min(common, alike[start])
 
 

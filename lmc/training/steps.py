@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 TOLERANCE = 1e-4  # between the logits of packed and of separate rows, relative to the largest
-TOKENS_OF_GPU = 8192  # in a pack; a CPU is busy with fewer
+GPU_TOKENS = 8192  # in a pack; a CPU is busy with fewer
 
 
 def answer_losses(
@@ -51,8 +51,10 @@ def costs_for(model: Any, rows: Sequence[EncodedRow], pad: int) -> Costs:
     # A token through a matrix costs 2 operations for each of its numbers, forward and backward. A
     # token that looks at another one costs 4 for each number of the width, and 2.5 times that back.
     attention = 3.5 * layers * width / max(1, size)
-    most = Costs().most_tokens if model.device.type == "cpu" else TOKENS_OF_GPU
-    return Costs(attention, most_tokens=most, share=shares_beginnings(model, rows, pad))
+    share = shares_beginnings(model, rows, pad)
+    if model.device.type == "cpu":
+        return Costs(attention, share=share)
+    return Costs(attention, most_packed=GPU_TOKENS, most_padded=GPU_TOKENS, share=share)
 
 
 def shares_beginnings(model: Any, rows: Sequence[EncodedRow], pad: int) -> bool:

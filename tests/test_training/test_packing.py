@@ -37,12 +37,12 @@ def encoded_rows(draw: st.DrawFn) -> list[EncodedRow]:
 def test_every_row_is_in_one_pack_within_the_limit(
     rows: list[EncodedRow], most: int, share: bool
 ) -> None:
-    packs = plan_packs(rows, Costs(most_tokens=most, share=share))
+    packs = plan_packs(rows, Costs(most_packed=most, most_padded=most // 2, share=share))
     assert sorted((r.ids, r.prompt) for pack in packs for r in pack.rows) == sorted(
         (r.ids, r.prompt) for r in rows
     )
     for pack in packs:
-        assert pack.tokens <= most or len(pack.rows) == 1
+        assert pack.tokens <= (most if pack.shared else most // 2) or len(pack.rows) == 1
         assert share or not pack.shared
         assert all(pack.shared < row.prompt for row in pack.rows if pack.shared)
         assert len({row.ids[: pack.shared] for row in pack.rows}) == 1
@@ -50,7 +50,7 @@ def test_every_row_is_in_one_pack_within_the_limit(
 
 @given(rows=encoded_rows())
 def test_packs_cost_no_more_than_one_padded_batch(rows: list[EncodedRow]) -> None:
-    costs = Costs(most_tokens=10_000)
+    costs = Costs(most_packed=10_000, most_padded=10_000)
     longest = max(len(row.ids) for row in rows)
     packs = plan_packs(rows, costs)
     lengths = [p.tokens if p.shared else p.tokens // len(p.rows) for p in packs]
@@ -139,7 +139,9 @@ def test_gradients_are_those_of_separate_rows(
     folder = llama if name == "llama" else MODEL_DIR
     model = _with_adapter(folder, attn_implementation=attention)
     rows = _rows(model.config.vocab_size)
-    packs = plan_packs(rows, Costs(1e-4, start=1.0, most_tokens=most, share=share))
+    packs = plan_packs(
+        rows, Costs(1e-4, start=1.0, most_packed=most, most_padded=most, share=share)
+    )
     assert any(pack.shared for pack in packs) == share
     loss, expected = _one_by_one(model, rows)
     total, ours = sum(row.weight * len(row.answer) for row in rows), 0.0
