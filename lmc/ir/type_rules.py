@@ -145,15 +145,16 @@ def is_strings(value: Any) -> bool:
 
 
 def _parts(type: Type) -> int:
-    """How many types and words a type mentions, each type once."""
+    """How many types and words a type mentions, the parts of each type once."""
     seen: dict[int, Type] = {}
     todo, count = [type], 0
     while todo and count <= MOST_PARTS:
         part = todo.pop()
         if id(part) not in seen:
             seen[id(part)] = part
-            count += 1 + len(_words(part))
-            todo += _inner(part)
+            inner = list(_inner(part))
+            count += 1 + len(_words(part)) + len(inner)
+            todo += inner
     return count
 
 
