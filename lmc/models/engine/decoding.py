@@ -9,6 +9,7 @@ Shapes: B rows, T positions, V vocabulary.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Sequence
 from itertools import groupby, pairwise
@@ -59,6 +60,7 @@ class Engine:
         # after another, and each row has all of its keys.
         self._continuous = install(model)
         self._config, self._vocabulary = config, int(config.vocab_size)
+        self._cache_name = _cache_name(model)
         self._lora = LoraSwitch(model)
         self._prefixes = PrefixStore(self._most_tokens // _PREFIX_SHARE)
         self._lanes: dict[Lane, Prefix | None] = {}  # of the rows in the batch
@@ -214,9 +216,9 @@ class Engine:
                 ids,
                 attention_mask=state.mask,
                 position_ids=state.positions,
-                past_key_values=state.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{self._cache_name: state.cache},
                 **options,
             )
         state.positions = state.positions[:, -1:] + 1
@@ -231,9 +233,9 @@ class Engine:
         cache, options = DynamicCache(config=self._config), self._lora.options([adapter])
         self._lora.model(
             self._tensor([ids]),
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: cache},
             **options,
         )
         return [(layer.keys[0], layer.values[0]) for layer in cache.layers]
@@ -377,6 +379,12 @@ def load_engine(source: str) -> Engine:
         # Threads gain little on small matrices; on a busy machine, their barriers cost much.
         torch.set_num_threads(1)
     return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
+
+
+def _cache_name(model: Any) -> str:
+    """What the model calls its key-value cache; the name changed in transformers 5.24."""
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 def _most_cached_tokens(model: Any) -> int:
