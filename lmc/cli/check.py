@@ -1,4 +1,4 @@
-"""`lmc check`: everything that can be known before a model is called."""
+"""`lmc check`: finds the mistakes that can be found without calling a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--cost", is_flag=True, help="Also print the worst-case number of model calls.")
-@click.option("--target", metavar="MODEL", help="Also say which types MODEL enforces itself.")
+@click.option(
+    "--target", metavar="MODEL", help="Also print which types MODEL enforces while it decodes."
+)
 @path_option
 @format_option
 def command(
@@ -37,7 +39,7 @@ def command(
     paths: tuple[str, ...],
     style: Format,
 ) -> int:
-    """Check FILES: syntax, names, types, settings, templates, data leaks."""
+    """Check the syntax, names, types, settings, templates and data leaks of FILES."""
     from lmc.check import check_program, open_source
 
     found: list[Diagnostic] = []
@@ -63,7 +65,7 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
 
 
 def _print_cost(program: CheckedProgram) -> None:
-    """The worst case of each callable of the file, and what prefix caches can serve."""
+    """Print the worst case of each callable and the share of prompts that prefix caches serve."""
     from lmc.ir.cost import costs
     from lmc.ir.lower import lower
     from lmc.passes.pipeline import run_passes
@@ -85,7 +87,7 @@ def _print_cost(program: CheckedProgram) -> None:
 
 
 def _print_target(program: CheckedProgram, target: str) -> None:
-    """What the model's decoding is held to, and what is checked and repaired afterwards."""
+    """Print what the model enforces while it decodes, and what lmc validates afterwards."""
     from lmc.check.targets import constraints
     from lmc.models.registry import provider_of
 

@@ -1,4 +1,4 @@
-"""`lmc diff`: what sets two artifacts apart, and whether it matters on rows."""
+"""`lmc diff`: shows how two artifacts differ, and tests the difference on rows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmc.cli.data_options import data_option, limit_option, metric_option
 from lmc.cli.terminal import FILE, cache_option, consent_options, model_option, paint, say
 from lmc.diagnostics import LmcError
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 @click.command("diff")
 @click.argument("first", type=FILE)
 @click.argument("second", type=FILE)
-@click.option("-d", "--data", help="Rows to test the difference on (.jsonl, .json, .csv).")
-@click.option("--metric", help="accuracy, f1, contains, numeric, or one of the program's.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
+@data_option
+@metric_option
+@limit_option
 @model_option
 @cache_option
 @consent_options
@@ -35,7 +36,10 @@ def command(
     limit: int | None,
     **options: Any,
 ) -> None:
-    """Compare artifacts FIRST and SECOND (.lmpc); with --data, test the difference."""
+    """Show how the artifacts FIRST and SECOND (.lmpc) differ.
+
+    With --data, run both on the rows and test whether their scores differ.
+    """
     from lmc.program.artifact import Artifact
 
     pair = Artifact.read(first), Artifact.read(second)
@@ -44,24 +48,24 @@ def command(
         colour = {"+": "green", "-": "red"}.get(line[:1])
         say(paint(line, colour) if colour else line)
     if not lines:
-        say("no difference in sources, instructions, demonstrations, weights and choices")
+        say("sources, instructions, demonstrations, weights and choices are the same")
     if data is not None:
         chosen = metric or _metric_of(pair[0])
         say(measured(first, second, data, chosen, limit, options))
 
 
 def _metric_of(artifact: Artifact) -> str:
-    """The metric that an artifact names; Python that it names is only run at the user's word."""
+    """The metric that an artifact names. Python functions need the consent of the user."""
     named = artifact.manifest.metric or "accuracy"
     if ":" in named:
         message = f"the artifact names a Python function as its metric: `{named}`"
-        help = f"where you trust it: --metric {named}"
+        help = f"if you trust it, add --metric {named}"
         raise LmcError.of("tool-not-allowed", message, help=help)
     return named
 
 
 def differences(first: Artifact, second: Artifact) -> Iterator[str]:
-    """Lines that say what one has and the other has not, as in a diff."""
+    """The lines of a diff between two artifacts."""
     for name in sorted({*first.sources, *second.sources}):
         yield from _text_diff(name, first.sources.get(name, ""), second.sources.get(name, ""))
     yield from _reached_diff(first, second)
@@ -138,7 +142,7 @@ def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
 def measured(
     first: Path, second: Path, data: str, metric: str, limit: int | None, options: dict[str, Any]
 ) -> str:
-    """The difference on rows, with its interval, in a sentence. Raises: LmcError."""
+    """A sentence with the difference on rows and its interval. Raises: LmcError."""
     import lmc
     from lmc.optimizers.candidates.gate import compare, signed
 
@@ -148,7 +152,7 @@ def measured(
         found.append(lmc.evaluate(program, data, metric, part="all", limit=limit).results)
     both = compare(*found)
     if both is None:
-        return "no row was scored for both"
+        return "no row has a score from both artifacts"
     d = both.difference
     words = "significant" if d.significant else "not significant"
     return (

@@ -1,4 +1,4 @@
-"""The live view of a running improvement: a line of progress, the leader, what was used."""
+"""The live view of a running compilation: its progress, the leader and the calls used."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from lmc.optimizers import events
 
 
 class CompileView:
-    """Draws events as they come; call it with each. On a pipe it prints lines instead.
+    """Draws the events of a run; call it with each. On a pipe it prints lines instead.
 
-    `brief` leaves only how each run begins and what its gates decide.
+    `brief` prints only the start of each run and the decisions of its gates.
     """
 
     def __init__(self, console: Console, *, brief: bool = False) -> None:

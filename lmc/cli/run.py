@@ -1,4 +1,4 @@
-"""`lmc run`: one input through a program or an artifact."""
+"""`lmc run`: runs a program or an artifact on one input."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lmc.cli.terminal import (
     program_argument,
     say,
     speculate_option,
+    target_option,
 )
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
 @click.command("run", context_settings={"ignore_unknown_options": True})
 @program_argument
 @click.argument("values", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
-@click.option("-t", "--target", help="Module or pipeline to run (`main`, else the last one).")
-@click.option("-i", "--input", "given", help="All inputs as a JSON object, `@file.json`, or `-`.")
-@click.option("--json", "as_json", is_flag=True, help="Print strings as JSON too.")
-@click.option("--stream", is_flag=True, help="Print text while the model writes it.")
-@click.option("--trace", is_flag=True, help="Show every model call on standard error.")
-@click.option("--prompt", "prompt_only", is_flag=True, help="Show the prompt; call no model.")
+@target_option
+@click.option(
+    "-i", "--input", "given",
+    help="All inputs as a JSON object, as @FILE with one, or - for standard input.",
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON, also if it is a string."
+)
+@click.option("--stream", is_flag=True, help="Print the text while the model generates it.")
+@click.option("--trace", is_flag=True, help="Print every model call on standard error.")
+@click.option("--prompt", "prompt_only", is_flag=True, help="Print the prompt and call no model.")
 @model_option
 @cache_option
 @speculate_option
@@ -65,7 +71,7 @@ def command(
         return
     if stream:
         if trace:
-            raise click.UsageError("--trace shows calls that are done; leave out --stream")
+            raise click.UsageError("--trace shows finished calls only; leave out --stream")
         if isinstance(callee.graph.result, StrType) and not as_json:
             run_sync(_print_pieces(callee, inputs))
             return

@@ -1,4 +1,4 @@
-"""`lmc show`: what an artifact holds."""
+"""`lmc show`: prints the contents of an artifact."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("artifact", type=FILE)
-@click.option("--json", "as_json", is_flag=True, help="The manifest and the parameters as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(artifact: Path, as_json: bool) -> None:
-    """Show what ARTIFACT (.lmpc) would run and ask, and its scores, prompts and demonstrations."""
+    """Show what ARTIFACT (.lmpc) can run and reach, its scores, prompts and demonstrations."""
     from lmc.program.artifact import Artifact
     from lmc.program.reached import reached
     from lmc.program.sources import strangeness
@@ -44,7 +44,7 @@ def command(artifact: Path, as_json: bool) -> None:
     for name, module in held.parameters.modules.items():
         _print_module(name, module)
     for loop, stand_in in held.parameters.shortcuts.items():
-        say(f"\n{loop}: one call of {stand_in} answers in its place")
+        say(f"\n{loop}: replaced by one call of {stand_in}")
     for choice, value in held.parameters.choices.items():
         say(f"\n{choice} = {value}")
 
@@ -59,14 +59,14 @@ def _print_manifest(held: Artifact) -> None:
             before, after = f"{part.before.mean:.3f}", f"{part.after.mean:.3f}"
             say(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
     if not manifest.improved:
-        say("The program is as written: nothing better was found.")
+        say("The program is unchanged: no better version was found.")
 
 
 def _print_reached(outside: Sequence[Reached], strange: str | None) -> None:
-    """What runs and where it connects, by the graph; the manifest's word does not count."""
+    """Print what runs and where it connects, according to the graph, not to the manifest."""
     if strange is not None:
         say(paint(f"\nwarning: {strange}", "bold", "yellow"))
-        say("What runs is the graph. What follows here is read off the graph.")
+        say("Only the graph runs. The following is read from the graph.")
     say(paint("\nwhat it can reach", "bold"))
     for one in outside:
         say(f"  {one}")
@@ -84,8 +84,8 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     for step, note in module.steps or ():
         say(f"  first {step}: {note}")
     if module.nearest is not None:
-        by = f", by the vectors of {module.embedder}" if module.embedder else ""
-        say(f"  shows the {module.nearest} most like the input{by}, of:")
+        by = f", by embeddings of {module.embedder}" if module.embedder else ""
+        say(f"  shows the {module.nearest} demonstrations nearest to the input{by}, of:")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()

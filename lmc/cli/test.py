@@ -1,4 +1,4 @@
-"""`lmc test`: the `test` blocks of programs."""
+"""`lmc test`: runs the `test` blocks of programs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from lmc.cli.terminal import (
 
 @click.command("test")
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@click.option("-k", "pattern", default="", help="Only tests whose name contains this text.")
+@click.option(
+    "-k", "pattern", default="", metavar="TEXT", help="Run only the tests whose name contains TEXT."
+)
 @model_option
 @cache_option
 @consent_options
 def command(files: tuple[Path, ...], pattern: str, **options: Any) -> int:
-    """Run the `test` blocks of FILES; those that stub every module call no model."""
+    """Run the `test` blocks of FILES. A test that stubs every module calls no model."""
     from lmc.program.program import load
     from lmc.program.testing import run_tests
 

@@ -1,4 +1,4 @@
-"""A graph under construction: nodes, names, and the bodies of regions."""
+"""Builds a graph: its nodes, names, and the bodies of regions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Lowering = Callable[["Body"], str]
 
 
 class Body:
-    """A graph under construction: its nodes, what names are bound to, what it takes from outside.
+    """A graph under construction: its nodes, its names, and the values from outside.
 
-    A body of a region asks the body around it for names it does not know; each becomes an input of
-    the body and is listed in `free`. `result` is the type of what its statements return. With
-    `eager`, all ports become inputs, used or not.
+    If a body of a region does not know a name, it asks the body around it. The name then becomes an
+    input of the body and is listed in `free`. `result` is the type that its statements return. With
+    `eager`, all ports become inputs, even unused ones.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Body:
         bodies: Mapping[str, Graph] | None = None,
         span: Span | None = None,
     ) -> str:
-        """Append a node; its id."""
+        """Append a node and return its id."""
         id = f"%{len(self.nodes)}"
         self.nodes.append(Node(id, op, type, tuple(inputs), attrs or {}, bodies or {}, span))
         self.types[id] = type
         return id
 
     def graph(self, name: str, result: Type, value: str | None, kind: str = "body") -> Graph:
-        """The finished graph, returning a value; without one it returns none."""
+        """The finished graph. It returns `value`, or none if there is no value."""
         last = self.fit(value, result) if value is not None else self.constant(None, NONE, None)
         span = self.nodes[-1].span if self.nodes else None
         self.add("return", result, (last,), span=span)
@@ -92,7 +92,7 @@ class Body:
         return self.add("op", left, (value,), {"fn": "project"}, span=node.span)
 
     def name(self, name: str) -> str:
-        """The node a name stands for, taken from outside where it is not bound here."""
+        """The node of a name. If it is not bound here, it is taken from outside."""
         if name not in self.bound:
             port = self.ports.get(name) or self._from_outside(name)
             self.bound[name] = self.add("input", port.type, attrs={"name": name})
@@ -113,7 +113,7 @@ class Body:
         span: Span | None,
         **attrs: Any,
     ) -> str:
-        """A node with bodies; each is given by what it binds, its result, and how it is lowered."""
+        """A node with bodies. Each body has bindings, a result type and a lowering function."""
         graphs, free = {}, dict[str, None]()
         for name, (given, result, lowering) in bodies.items():
             body = Body(self.program, given, self)
@@ -125,7 +125,7 @@ class Body:
     def either(
         self, type: Type, condition: str, then: Lowering, otherwise: Lowering, span: Span
     ) -> str:
-        """A condition: only the branch that is taken runs."""
+        """A condition. Only the taken branch runs."""
         bodies = {"then": ((), type, then), "otherwise": ((), type, otherwise)}
         return self.region("cond", type, (condition,), bodies, span)
 
@@ -136,7 +136,7 @@ class Body:
         return name
 
     def type_of(self, expr: nodes.Expr) -> Type:
-        """The type the checker found."""
+        """The type that the checker found."""
         return self.program.types.get(id(expr), ERROR)
 
     def unless_none(
@@ -147,7 +147,7 @@ class Body:
         present: Callable[[Body, str], str],
         absent: Lowering,
     ) -> str:
-        """A condition on a `T?`: what to do with the value, and what without one."""
+        """A condition on a `T?`, with a branch for a value and a branch for none."""
         hidden = self.hide(value)
         none = self.constant(None, NONE, span)
         there = self.operation("ne", BOOL, (value, none), span)
@@ -156,7 +156,7 @@ class Body:
         )
 
     def present(self, value: str, span: Span) -> str:
-        """A value that is known not to be none here, under its narrower type."""
+        """A value that cannot be none here, with its narrower type."""
         type = self.types[value]
         if not isinstance(type, OptionalType):
             return value

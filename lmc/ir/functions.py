@@ -1,8 +1,8 @@
-"""What the pure operations of a graph do, on plain JSON values.
+"""The pure operations of a graph, on plain JSON values.
 
 Each takes the attributes of its node, with the node's type as `type`, and the values of its inputs.
-An operation that cannot be done
-raises ArithmeticError, LookupError, TypeError or ValueError with a message fit to be shown.
+An operation that fails raises ArithmeticError, LookupError, TypeError or ValueError with a message
+for the user.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ MOST_DIGITS = 400
 
 
 def canonical(value: Any) -> str:
-    """A text that is equal for equal JSON values; 1 and 1.0 are equal, true and 1 are not."""
+    """A text that is equal for equal JSON values. 1 and 1.0 are equal; true and 1 are not."""
     return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality of the language: by content, and a bool is never a number."""
+    """The equality of the language: by content. A bool never equals a number."""
     if isinstance(left, bool) != isinstance(right, bool):
         return False
     if isinstance(left, dict | list) and isinstance(right, dict | list):

@@ -1,4 +1,4 @@
-"""Expressions -> nodes."""
+"""Lowers expressions to nodes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPERATORS = {
 
 
 def expression(body: Body, expr: nodes.Expr) -> str:
-    """Lower an expression; its node."""
+    """Lower an expression and return its node."""
     type, span = body.type_of(expr), expr.span
     match expr:
         case nodes.Number() | nodes.String() | nodes.Bool():
@@ -90,7 +90,7 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
 
 
 def _chain(body: Body, links: Sequence[nodes.Binary]) -> str:
-    """Lower `a op b op c` from its start: a chain may be longer than calls may nest."""
+    """Lower `a op b op c` in a loop, since a chain may be longer than Python's recursion limit."""
     value = expression(body, links[0].left)
     for link in links:
         value = _binary(body, value, link, body.type_of(link))

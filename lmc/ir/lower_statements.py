@@ -1,4 +1,4 @@
-"""Statements -> nodes; branches that return early are lowered so that what follows stands once."""
+"""Lowers statements to nodes. The code after an early return is lowered only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmc.types import BOOL, INT, NONE, ListType, Type
 
 
 def statements(body: Body, stmts: Sequence[nodes.Stmt]) -> str | None:
-    """Lower a body's statements; the node of what it returns or yields, if it does."""
+    """Lower a body's statements. Returns the node of its result, if it has one."""
     for i, stmt in enumerate(stmts):
         match stmt:
             case nodes.Let():
@@ -38,7 +38,7 @@ def _right_hand_side(body: Body, expr: nodes.Expr) -> str:
 
 
 def _branches(body: Body, stmt: nodes.If, rest: Sequence[nodes.Stmt]) -> str:
-    """An `if` that may return. What follows it is lowered once, whatever the branches do."""
+    """Lower an `if` that may return. The code after it is lowered once for all branches."""
     links, behind = _early_ends(stmt, rest)
     if links:
         cases = list(map(_case, links))
@@ -99,7 +99,7 @@ def _branch(
 
 
 def _early(body: Body, stmt: nodes.If) -> str:
-    """A list with the value that an `if` returns, or an empty one where it falls through."""
+    """A list with the value that an `if` returns, or an empty list if it falls through."""
     condition = expression(body, stmt.condition)
     type = ListType(body.result)
 
@@ -133,14 +133,14 @@ def _or_later(
 
 
 def _has_returned(body: Body, early: str, span: Span) -> str:
-    """Whether the list of an early return has its value; branches know the list as `%id`."""
+    """Whether the list of an early return has a value. Branches know the list as `%id`."""
     body.hide(early)
     count = body.operation("len", INT, (early,), span)
     return body.operation("gt", BOOL, (count, body.constant(0, INT, span)), span)
 
 
 def _effects(body: Body, stmt: nodes.If) -> None:
-    """An `if` that returns nowhere matters for its asserts only."""
+    """Lower an `if` that never returns. Only its asserts matter."""
     condition = expression(body, stmt.condition)
 
     def branch(stmts: Sequence[nodes.Stmt]) -> Lowering:

@@ -1,4 +1,4 @@
-"""What can be read off the graph: the modules a target reaches, and those that give its result."""
+"""Finds the modules that a target reaches, and those that give its result, from the graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
 from lmc.types import Type
 
-Origins = Mapping[str, str | None]  # input of a graph: the input of the target it is, unchanged
+Origins = Mapping[str, str | None]  # input of a graph: the unchanged input of the target
 
 
 @frozen
@@ -28,10 +28,10 @@ class Module:
 
 @frozen
 class Provenance:
-    """A module whose result is the target's, or one field of it, and where its inputs come from.
+    """A module that gives the target's result, or one field of it, and the origin of its inputs.
 
-    `inputs` gives the target's input behind each of its own, None where it is computed on the way.
-    `field` is the field of the target's result that the module gives, None for all of it.
+    `inputs` maps each input of the module to the target's input, or to None if it is computed.
+    `field` is the field of the target's result that the module gives; None if it gives all of it.
     """
 
     module: Module
@@ -40,7 +40,7 @@ class Provenance:
 
 
 def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
-    """All modules whose model a run of the target may call, by name, in the order of the graph."""
+    """All modules that a run of the target may call, by name, in the order of the graph."""
     found: dict[str, Module] = {}
     for node in reached_nodes(program, target):
         if node.op == "model":
@@ -50,10 +50,10 @@ def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
 
 
 def result_provenance(program: ProgramGraph, target: str) -> dict[str, Provenance]:
-    """Find the generating modules whose result the target returns unchanged: its labels are theirs.
+    """Find the modules whose result the target returns unchanged, so that its labels apply to them.
 
-    The way leads through calls, branches, the samples of a vote, the draft of a refine, and the
-    fields of a record that is returned.
+    The search follows calls, branches, the samples of a vote, the draft of a refine, and the fields
+    of a returned record.
     """
     graph = program.graphs[target]
     finder = _Finder(program)
@@ -64,14 +64,15 @@ def result_provenance(program: ProgramGraph, target: str) -> dict[str, Provenanc
 def has_votes(program: ProgramGraph, target: str) -> bool:
     """Whether a run draws several samples of one prompt.
 
-    Those that ask at the same moment share a request, and so its prompt tokens: then how many are
-    used hangs on who asks when, and is nothing to write where equal runs give equal bytes.
+    Samples that are drawn at the same moment share a request and its prompt tokens. The number of
+    tokens then depends on timing, so it must not be part of an artifact, whose bytes are
+    reproducible.
     """
     return any(node.op == "vote" for node in reached_nodes(program, target))
 
 
 def reached_nodes(program: ProgramGraph, target: str) -> Iterator[Node]:
-    """Nodes that a run of the target may come to, callees where they are called first."""
+    """The nodes that a run of the target can reach. Callees come at their first call."""
     seen = {target}
     todo = [all_nodes(program.graphs[target])]
     while todo:
@@ -86,7 +87,7 @@ def reached_nodes(program: ProgramGraph, target: str) -> Iterator[Node]:
 
 
 def reached_choices(program: ProgramGraph, target: str) -> dict[str, Choice]:
-    """Every `tune[…]` that a run of the target comes to, by id."""
+    """Every `tune[…]` that a run of the target can reach, by id."""
     found: dict[str, Choice] = {}
     for node in reached_nodes(program, target):
         slots = node.attrs.get("slots")
@@ -105,7 +106,7 @@ def _module(node: Node) -> Module:
 
 @dataclass(slots=True)
 class _Finder:
-    """Walks back from what is returned; the first way to a module counts."""
+    """Walks back from the returned value. The first path to a module counts."""
 
     program: ProgramGraph
     provenance: dict[str, Provenance] = field(default_factory=dict)

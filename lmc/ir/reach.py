@@ -1,4 +1,4 @@
-"""What a run may reach: read off the graph, before anything runs."""
+"""Finds what a run can reach from the graph, before anything runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 def reached_slots(
     program: ProgramGraph, graph: Graph, without: Collection[str] = ()
 ) -> dict[str, Slots]:
-    """The model calls that a run of a graph may make, by module; not through those in `without`."""
+    """The model calls that a run of a graph may make, by module, except through `without`."""
     nodes = reached_nodes(program, graph, without=without)
     slots = (node.attrs["slots"] for node in nodes if node.op == "model")
     return {slot.module: slot for slot in slots}
@@ -47,7 +47,7 @@ def acts(node: Node, acting: Collection[str]) -> bool:
 def reached_nodes(
     program: ProgramGraph, *graphs: Graph, without: Collection[str] = ()
 ) -> Iterator[Node]:
-    """Nodes of graphs, of the bodies inside them, and of the graphs they call, each once."""
+    """The nodes of graphs, of the bodies inside them, and of the graphs they call, each once."""
     seen = set(without)
     todo = list(graphs)
     while todo:

@@ -1,7 +1,7 @@
-"""A graph as people see it: boxes for what takes time, clusters for regions, edges for what flows.
+"""The view of a graph for pictures: boxes for calls, clusters for regions, edges for values.
 
-Calls are shown in place of their names: a vote over a refine over a generate is three things, one
-in the other. Pure operations are edges only.
+Called graphs are expanded: a vote over a refine over a generate is three nested clusters. Pure
+operations are only edges.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_EDGES = 16  # of a crowded view, only edges without a way around are drawn
 
 @dataclass(slots=True)
 class Box:
-    """Something that takes time, or an end of the graph."""
+    """A box: something that takes time, or an end of the graph."""
 
     id: str
     label: str
@@ -38,7 +38,7 @@ class Box:
 
 @dataclass(slots=True)
 class Cluster:
-    """A region and what is in it."""
+    """A region and its contents."""
 
     id: str
     label: str
@@ -48,7 +48,7 @@ class Cluster:
 
 @frozen
 class Edge:
-    """A value that flows from box to box; a dashed one is control or repetition."""
+    """A value that flows from box to box. A dashed edge is control or repetition."""
 
     source: str
     target: str
@@ -58,14 +58,14 @@ class Edge:
 
 @dataclass(slots=True)
 class View:
-    """Everything to be drawn."""
+    """Everything in the picture."""
 
     root: Cluster
     edges: list[Edge]
 
 
 def view(program: ProgramGraph, name: str | None = None) -> View:
-    """The view of one callable (`main`, else the last export)."""
+    """The view of one callable (default: `main`, else the last export)."""
     target = name or program.main
     if target is None:
         return View(Cluster("root", "nothing to show", "pipeline"), [])
@@ -73,7 +73,7 @@ def view(program: ProgramGraph, name: str | None = None) -> View:
 
 
 class _Painter:
-    """Walks a graph with its calls expanded."""
+    """Walks a graph and expands its calls."""
 
     def __init__(self, program: ProgramGraph) -> None:
         self.program = program
@@ -95,7 +95,7 @@ class _Painter:
         return View(root, _without_detours(edges) if len(edges) > MOST_EDGES else edges)
 
     def graph(self, graph: Graph, env: Mapping[str, Sources], into: Cluster) -> Sources:
-        """Paint the nodes of a graph; the boxes its value comes from."""
+        """Draw the nodes of a graph. Returns the boxes that its value comes from."""
         known: dict[str, Sources] = {}
         for node in graph.nodes:
             known[node.id] = self.node(node, [known[id] for id in node.inputs], env, into)
@@ -137,7 +137,7 @@ class _Painter:
         return result
 
     def box(self, into: Cluster, label: str, kind: Kind, note: str = "") -> str:
-        """Add a box; its id."""
+        """Add a box and return its id."""
         self.count += 1
         box = Box(f"n{self.count}", label, kind, note)
         into.children.append(box)
@@ -164,7 +164,7 @@ class _Painter:
 
 
 def _without_detours(edges: list[Edge]) -> list[Edge]:
-    """The transitive reduction of the solid edges; they always lead to a later box."""
+    """The transitive reduction of the solid edges, which always lead to a later box."""
     after: dict[str, set[str]] = {}
     for edge in sorted(edges, key=lambda e: -int(e.source[1:])):
         if not edge.dashed:
@@ -306,7 +306,7 @@ def _entered(
     origin: Sources,
     word: str,
 ) -> Sources:
-    """A body that is only entered from somewhere: an edge says when."""
+    """Draw a body that runs only sometimes. The edge to it says when."""
     before = len(painter.boxes)
     result = painter.graph(body, env, into)
     if len(painter.boxes) > before and origin:
@@ -327,7 +327,7 @@ _PAINTERS: Mapping[str, Callable[[_Painter, Node, list[Sources], Cluster], Sourc
 
 
 def _calls(node: Node) -> bool:
-    """Whether a region has effects in it; one without is an operation like any other."""
+    """Whether a region contains effects. One without them is drawn like an operation."""
     return any(n.op in CALLS or _calls(n) for b in node.bodies.values() for n in b.nodes)
 
 

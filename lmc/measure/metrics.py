@@ -1,4 +1,4 @@
-"""Metrics: built in, declared in the program, or Python functions; each gives a row a score."""
+"""Metrics score rows. They are built in, declared in the program, or Python functions."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Metric(Protocol):
 
     @property
     def name(self) -> str:
-        """How the user wrote it."""
+        """The metric as the user wrote it."""
         ...
 
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
-        """Score one row. Raises: LmcError[metric-failed] where the metric itself fails."""
+        """Score one row. Raises: LmcError[metric-failed] if the metric itself fails."""
         ...
 
 
@@ -58,7 +58,7 @@ def resolve_metric(
     executor: Executor | None = None,
     consent: Consent = OWN,
 ) -> Metric:
-    """Find a metric before anything is paid for.
+    """Find a metric, before the first model call.
 
     `spec` is a metric of the program, `accuracy`, `f1`, `contains` or `numeric` (with the field
     that counts: `accuracy(answer)`), a Python function `pkg.mod:fn`, or several with weights:
@@ -94,7 +94,7 @@ def resolve_metric(
 
 @frozen
 class WeightedMetric:
-    """The weighted mean of several metrics; the feedback tells the score of each."""
+    """The weighted mean of several metrics. The feedback contains the score of each."""
 
     name: str
     parts: tuple[tuple[float, Metric], ...]
@@ -115,7 +115,7 @@ class WeightedMetric:
 
 @frozen
 class FieldPair:
-    """A field of the gold row and the field of the result that it is compared with."""
+    """A field of the gold row, and the field of the result to compare it with."""
 
     gold: str
     pred: str | None  # None: the whole result
@@ -124,7 +124,7 @@ class FieldPair:
 
 @frozen
 class FieldMetric:
-    """Compares fields of the result with those of the row; the score is their mean."""
+    """Compares fields of the result with fields of the row. The score is the mean."""
 
     name: str
     comparison: Compare
@@ -133,7 +133,7 @@ class FieldMetric:
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
-        """Score one row. Raises: LmcError[metric-failed] where the row lacks the gold field."""
+        """Score one row. Raises: LmcError[metric-failed] if the row lacks the gold field."""
         values, remarks = [], []
         for pair in self.fields:
             if pair.gold not in gold:
@@ -198,14 +198,14 @@ def _fields(
     if shared:
         return shared
     have = f"`{result}` and the rows ({', '.join(gold) or 'inputs only'})"
-    help = f"say which field counts: `{spec}(answer)`"
-    message = f"`{spec}` finds no field that both {have} have"
+    help = f"name the field to compare, such as `{spec}(answer)`"
+    message = f"`{spec}` finds no common field of {have}"
     raise LmcError.of("metric-field", message, help=help)
 
 
 def _named_field(spec: str, name: str, result: Type, gold: Sequence[str]) -> FieldPair:
     if name not in gold:
-        raise _no_field(f"`{spec}`: the rows have no field `{name}` beside the inputs", name, gold)
+        raise _no_field(f"`{spec}`: the rows have no label `{name}`", name, gold)
     if not isinstance(result, RecordType):
         return FieldPair(name, None, result)
     own = result.get(name)
@@ -219,22 +219,22 @@ def _gold_field(spec: str, gold: Sequence[str]) -> str:
     known = [name for name in GOLD_NAMES if name in gold]
     if known or len(gold) == 1:
         return (known or gold)[0]
-    have = f"beside the inputs they have {', '.join(gold)}" if gold else "they have inputs only"
-    help = f"say which: `{spec}({gold[0]})`" if gold else None
-    message = f"`{spec}` cannot tell which field of the rows is the answer: {have}"
+    have = f"besides inputs they have {', '.join(gold)}" if gold else "they have only inputs"
+    help = f"name the field, such as `{spec}({gold[0]})`" if gold else None
+    message = f"`{spec}` cannot decide which field of the rows is the answer: {have}"
     raise LmcError.of("metric-field", message, help=help)
 
 
 def _no_field(message: str, name: str, known: Sequence[str]) -> LmcError:
-    help = suggestion(name, known, f"there are: {', '.join(known) or 'none'}")
+    help = suggestion(name, known, f"the fields are {', '.join(known)}" if known else None)
     return LmcError.of("metric-field", message, help=help)
 
 
 def _unknown(spec: str, program: ProgramGraph) -> Any:
     known = [*program.metrics, *COMPARISONS]
-    otherwise = f"there are: {', '.join(known)}, and `pkg.mod:fn`"
+    otherwise = f"the metrics are {', '.join(known)}, and Python functions `pkg.mod:fn`"
     help = suggestion(spec.partition("(")[0], known, otherwise)
-    return error("unknown-metric", f"no metric is called `{spec}`", help=help)
+    return error("unknown-metric", f"there is no metric `{spec}`", help=help)
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""Embedding models behind litellm: a request holds a text, the answer its vector.
+"""Embedding models of litellm: a request holds a text, and its answer holds the vector.
 
-So embeddings take the way of all requests: budget, cache, retries, journal.
+So embeddings use the same path as all requests: budget, cache, retries, journal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PREFIX = "embed/"
 
 
 class Embedder(LiteLLM):
-    """One embedding model; the text of an answer is the vector as base64 of 32 bit floats."""
+    """One embedding model. The text of an answer is the vector, as base64 of 32-bit floats."""
 
     def __init__(self, litellm: Any, model: str, **options: Any) -> None:
         super().__init__(litellm, model, **options)
@@ -48,20 +48,20 @@ class Embedder(LiteLLM):
 
 
 def embedding_request(text: str) -> Request:
-    """What asks for the vector of a text."""
+    """The request for the vector of a text."""
     return Request("", ({"role": EMBEDDED, "content": text},))
 
 
 def encoded(vector: Iterable[float]) -> str:
-    """A vector as the text of an answer."""
+    """Encode a vector as the text of an answer."""
     return base64.b64encode(array("f", vector).tobytes()).decode()
 
 
 def decoded(text: str) -> array[float]:
-    """The vector that such a text holds."""
+    """Decode the text of an answer to a vector."""
     return array("f", base64.b64decode(text))
 
 
 def open_embedder(model: str, settings: Mapping[str, Any]) -> Embedder:
-    """Open an embedding model by the name that litellm has for it. Raises: as `open_litellm`."""
+    """Open an embedding model by its litellm name. Raises: as `open_litellm`."""
     return open_with(Embedder, model, settings)

@@ -1,7 +1,8 @@
-"""Inline: a call of a small pipeline becomes the nodes of that pipeline.
+"""Inline: replaces a call of a small pipeline by the nodes of that pipeline.
 
-The other passes see across it then: equal calls on both sides are shared, constants folded. Modules
-stay calls: an optimizer sets them as one thing. So does a pipeline that a test stubs.
+Then the other passes can work across the call: they share equal calls and fold constants. Calls of
+modules stay, because an optimizer sets the parameters of a whole module. Calls of pipelines that a
+test stubs also stay.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MOST_NODES = 200  # of a pipeline that is inlined, those of its bodies included
 
 
 def inline(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Replace calls of pipelines, the innermost first."""
+    """Replace calls of pipelines. The innermost come first."""
     stubbed = {name for test in program.tests for name in test.stubs}
     small: dict[str, Graph] = {}
     done: dict[str, Graph] = {}
@@ -53,7 +54,7 @@ def _inline(graph: Graph, pipelines: Mapping[str, Graph], context: PassContext) 
         else:
             given = {port.name: id for port, id in zip(target.inputs, node.inputs)}
             renamed[node.id] = splice(target, given, node.id, nodes.append)
-            context.remark(graph.name, f"`{target.name}` stands inline", "a step", node.span)
+            context.remark(graph.name, f"inlined `{target.name}`", "a step", node.span)
     return replace(graph, nodes=tuple(nodes))
 
 

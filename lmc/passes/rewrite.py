@@ -1,4 +1,4 @@
-"""Applying a rewrite to every graph of a program, and to the bodies within graphs."""
+"""Applies a rewrite to every graph of a program and to the bodies within graphs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Rewrite = Callable[[Graph], Graph]
 
 
 def every_graph(program: ProgramGraph, rewrite: Rewrite) -> ProgramGraph:
-    """A program with each of its graphs rewritten; metrics share the graphs of the program."""
+    """A program with each of its graphs rewritten. Metrics share the graphs of the program."""
     graphs = {name: rewrite(graph) for name, graph in program.graphs.items()}
     metrics = {
         name: replace(metric, graph=graphs.get(name)) if metric.graph is not None else metric
@@ -40,7 +40,7 @@ def every_body(graph: Graph, rewrite: Rewrite) -> Graph:
 
 
 def every_node(program: ProgramGraph, change: Callable[[Graph, Node], Node]) -> ProgramGraph:
-    """A program with each node of each graph and body changed; bodies first."""
+    """A program with each node of each graph and body rewritten. Bodies come first."""
 
     def rewrite(graph: Graph) -> Graph:
         graph = every_body(graph, rewrite)
@@ -50,9 +50,9 @@ def every_node(program: ProgramGraph, change: Callable[[Graph, Node], Node]) -> 
 
 
 def splice(graph: Graph, given: Mapping[str, str], prefix: str, add: Callable[[Node], None]) -> str:
-    """Add a graph's nodes to another one, under new ids; gives the id of what it returns.
+    """Add a graph's nodes to another graph under new ids. Returns the id of the result.
 
-    `given` are the ids of its inputs' values, by name.
+    `given` maps the names of its inputs to the ids of their values.
     """
     ids: dict[str, str] = {}
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""The options of the public functions, as frozen values with a default for each."""
+"""The options of the public functions, as frozen values with defaults."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """What answers the calls of a program, and what the program may do.
+    """Which models answer the calls of a program, and what the program may do.
 
-    `model` replaces every model of the program. `cache` False keeps no answers on disk; a path
-    keeps them there. `backend` answers instead of the models: one for all, or a mapping by name.
-    `base_url` is the address of the server of all models that are asked over HTTP. `record` is a
-    file that keeps all answers; `recorded/FILE` replays them.
+    `model` replaces every model of the program. `cache=False` stores no answers on disk; a path
+    stores them there. `backend` answers instead of the models: one backend for all, or a mapping
+    from model names to backends. `base_url` is the server of all models that are called over HTTP.
+    `record` is a file that stores all answers; the model `recorded/FILE` replays them.
 
-    `tools` allows an artifact to run its Python functions: their names, functions that run in their
-    place (by their own names, or in a mapping by the program's), or True for all. `hosts` are hosts
-    that the program may send keys to, `paths` folders that it may read beside its own.
+    `tools` allows an artifact to run Python functions. It is a list of their names, a list or
+    mapping of functions that replace them, or True for all. `hosts` are the hosts to which the
+    program may send keys. `paths` are the folders that it may read besides its own.
     """
 
     model: str | None = None
@@ -65,9 +65,10 @@ def _several(given: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions(ModelOptions):
-    """How a program is loaded.
+    """How to load a program.
 
-    `speculate` is the number of calls that may start before it is known that they are needed.
+    `speculate` is the number of calls that may start early, before it is known that they are
+    needed.
     """
 
     speculate: int = 0
@@ -75,11 +76,12 @@ class LoadOptions(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions(ModelOptions):
-    """What a program is measured on or improved for; the `optimize` block says what is left out.
+    """The task of an evaluation or compilation: target, rows, metric, seed and budget.
 
-    `target` is a module or pipeline. `data` is a dataset of the program, a file, or rows as
-    mappings. `metric` is a name, `pkg.mod:fn`, or an object with `score`. `seed` fixes every
-    random choice. `budget` limits calls, tokens, usd and minutes.
+    Options that are not given come from the `optimize` block. `target` is a module or pipeline.
+    `data` is a dataset of the program, a file, or rows as mappings. `metric` is a name,
+    `pkg.mod:fn`, or an object with `score`. `seed` fixes every random choice. `budget` limits
+    calls, tokens, usd and minutes.
     """
 
     target: str | None = None
@@ -89,30 +91,30 @@ class TaskOptions(ModelOptions):
     budget: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        """Raises: LmcError[bad-budget] for a limit that there is not, or that is not a number."""
+        """Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number."""
         wrong = [problem for item in (self.budget or {}).items() if (problem := _problem(*item))]
         if wrong:
             raise LmcError(*wrong)
 
 
 def _problem(name: str, limit: Any) -> Diagnostic | None:
-    """What is wrong with one limit of a budget."""
+    """The mistake in one limit of a budget, if there is one."""
     if name not in LIMITS:
         help = suggestion(name, LIMITS, f"the limits are {', '.join(LIMITS)}")
         return error("bad-budget", f"a budget has no limit `{name}`", help=help)
     number = isinstance(limit, int | float) and not isinstance(limit, bool)
     if not number or not 0 <= limit < math.inf:
-        message = f"the limit `{name}` of the budget is {limit!r}, not a number from 0 up"
+        message = f"the limit `{name}` of the budget must be a number from 0 up, not {limit!r}"
         return error("bad-budget", message)
     return None
 
 
 @dataclass(frozen=True)
 class EvaluateOptions(TaskOptions):
-    """How a program is measured; `data` and `metric` may also be given by position.
+    """How to measure a program. `data` and `metric` may also be given by position.
 
-    `part` chooses the rows: by default those for testing, or all where a dataset sets none apart.
-    `limit` takes only the first rows. `progress` is called with the result of each row.
+    `part` chooses the rows: by default the test rows, or all rows if the dataset has no split.
+    `limit` uses only the first rows. `progress` is called with the result of each row.
     """
 
     data: str | Path | Rows | None = None

@@ -1,4 +1,4 @@
-"""What a run did, kept in its folder for people to look at: events, costs by module, rows."""
+"""The history of a run in its folder: events, costs by module, and test rows."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _KEPT = {
 
 
 class History:
-    """Writes events as they come; a run that starts again writes the same ones once more."""
+    """Writes events to a file. A resumed run writes the same events again."""
 
     def __init__(self) -> None:
         self.by_module: dict[str, Usage] = {}
         self._file: IO[str] | None = None
 
     def begin(self, folder: RunFolder) -> None:
-        """Open the file, and empty it."""
+        """Open the file and empty it."""
         self._file = folder.open_history()
 
     def hear(self, event: events.Event) -> None:
-        """Write down an event, if it tells the story. Raises: LmcError[cannot-write]."""
+        """Write an event if the report needs it. Raises: LmcError[cannot-write]."""
         kind = _KEPT.get(type(event))
         if kind is None or self._file is None:
             return
@@ -57,7 +57,7 @@ class History:
             raise LmcError.of("cannot-write", text) from None
 
     def count(self, results: Iterable[RowResult]) -> None:
-        """Add up what the modules used in some runs."""
+        """Add the usage of each module in some runs."""
         for result in results:
             for call in result.trace.calls if result.trace else ():
                 used = self.by_module.get(call.module, Usage())
@@ -70,7 +70,7 @@ class History:
 
 
 def rows_text(rows: Sequence[Row], before: Sequence[RowResult], after: Sequence[RowResult]) -> str:
-    """What became of each test row, as JSON lines."""
+    """The results of each test row before and after, as JSON lines."""
     first = {result.id: result for result in before}
     second = {result.id: result for result in after}
     lines = []

@@ -300,7 +300,7 @@ def test_cache(folder: Path) -> None:
 def test_a_fault_of_lmc_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmc.cli.explain.explanations", lambda: 1 / 0)
     failure = run("explain", "unknown-field", code=3)
-    assert "a fault in lmc itself" in failure.stderr
+    assert "this is a bug in lmc" in failure.stderr
     assert "Traceback" not in failure.stderr
 
 
@@ -367,4 +367,4 @@ def test_set_puts_what_came_from_elsewhere_into_an_artifact(more_rows: Path) -> 
         "did you mean `route`"
         in run("set", "b.lmpc", "--module", "rout", "--model", "x", code=1).stderr
     )
-    assert "say what to set" in run("set", "b.lmpc", "--module", "route", code=2).stderr
+    assert "give at least one of" in run("set", "b.lmpc", "--module", "route", code=2).stderr

@@ -81,7 +81,7 @@ def program(folder: Path, function: str, timeout: float = 5.0) -> lmc.Program:
         ("leave", "raised SystemExit: 3"), ("press", "raised KeyboardInterrupt"),
         ("cancel", "raised CancelledError"), ("stop", "raised StopIteration"),
         ("generator_exit", "raised GeneratorExit"),
-        ("unspeakable", "raised Bad, which cannot say what it is"),
+        ("unspeakable", "raised Bad, whose message cannot be read"),
         ("group", "raised BaseExceptionGroup"), ("none", "does not fit `int`"),
         ("thing", "does not fit `int`"), ("nan", "does not fit `int`"),
         ("cyclic", "nested too deeply"), ("liar", "raised SystemExit: 5"),

@@ -14,12 +14,12 @@ pytest.importorskip("peft")
 
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import FILES, AdapterStore
+from lmc.training.encoding import encode_row
 from lmc.training.lora import (
     LoraSettings,
     TrainingJob,
     TrainingStopped,
     default_rate,
-    encode_row,
     train_adapter,
 )
 from lmc.training.rows import TrainingRow
@@ -94,10 +94,10 @@ def test_prompts_are_those_of_the_engine(base: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     chat = ChatTokens(tokenizer, heads=True)
     for row in ROWS:
-        ids, prompt = encode_row(tokenizer, row)
-        assert tuple(ids[:prompt]) == chat.prompt(Request("m", row.messages))[0]
-        assert ids[-1] == tokenizer.eos_token_id
-        assert row.answer in tokenizer.decode(ids[prompt:])
+        encoded = encode_row(tokenizer, row)
+        assert encoded.ids[: encoded.prompt] == chat.prompt(Request("m", row.messages))[0]
+        assert encoded.ids[-1] == tokenizer.eos_token_id
+        assert row.answer in tokenizer.decode(encoded.answer)
 
 
 def test_a_killed_training_goes_on(base: Path, tmp_path: Path) -> None:
