@@ -104,6 +104,7 @@ class Capabilities:
     seed: bool = False
     local: bool = False  # computes here: batches by itself, needs neither key nor network
     cacheable: bool = True  # False where equal requests may be meant to get different answers
+    default_layout: str = "chat"  # of calls whose result is not a plain string
 
 
 @frozen

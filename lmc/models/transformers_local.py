@@ -32,27 +32,33 @@ class Transformers:
     The text of a sample depends on messages, sampling, seed and sample index only, not on what else
     is in the batch (float32 on a CPU; a GPU computes in bfloat16, where rounding may differ).
     Without a temperature sample 0 is greedy and further ones are drawn at 0.7; no seed is seed 0.
+    `knows_marks` says that it was trained on the marks of lmc's layout `chat`. Without an
+    `identity` the contents of the folder tell the weights from others.
     """
 
     price: Price | None = Price(0.0, 0.0)
     kind = "transformers"
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(
+        self, source: str, *, knows_marks: bool = False, identity: str | None = None
+    ) -> None:
+        self.source, self._identity = source, identity
+        constrains = find_spec("llguidance") is not None
         self.capabilities = Capabilities(
-            json_schema=find_spec("llguidance") is not None,
+            json_schema=constrains,
             logprobs=True,
             multiple_samples=True,
             adapters=True,
             seed=True,
             local=True,
+            default_layout="json" if constrains and not knows_marks else "chat",
         )
         self._worker: Worker | None = None
 
     @cached_property
     def endpoint(self) -> str:
         """Identifies the weights; they are looked at when this is first asked."""
-        return f"{self.kind}:{_fingerprint(self.source)}"
+        return f"{self.kind}:{self._identity or _fingerprint(self.source)}"
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer together with what else is asked at this moment. Raises: ModelFailure."""

@@ -52,7 +52,7 @@ class ModuleCall:
         self.hidden = () if machine.training else slots.train_only
         reasons = bool(self.settings.get("reason"))
         self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
-        self.layout = layout_for(self.setting("layout") or "chat", self.settings.get("template"))
+        self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.demos = self._demos(parameters.demos)
         count = parameters.nearest
         self.nearest = None if count is None else Nearest(self.demos, count)
@@ -73,6 +73,11 @@ class ModuleCall:
     def setting(self, name: str) -> Any:
         """A setting of the module, else of its model, else of the program."""
         return self.own.get(name, self.bound.settings.get(name))
+
+    def _layout(self) -> str:
+        """The layout that the program names, else the one that the model can best follow."""
+        fitting = "chat" if self.spec.plain_text else self.bound.backend.capabilities.default_layout
+        return self.setting("layout") or fitting
 
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
@@ -133,7 +138,7 @@ class ModuleCall:
         """What asks the embedding model, where one is to choose."""
         if count is None or self.embedder is None:
             return None
-        from lmc.models.litellm_embedding import embedding_request
+        from lmc.models.embedding import embedding_request
         from lmc.runtime.retrieval import NearestByMeaning
 
         async def embed(text: str) -> Answer:
