@@ -128,13 +128,13 @@ def _write(alone: Path, tensors: int, size: int, folder: Path) -> None:
     if weights > _MOST_WEIGHTS_A_BYTE * size:
         raise ValueError("it says that it has more weights than fit into it")
     _find_room(folder, weights * _WEIGHT_BYTES)
+    AutoTokenizer.from_pretrained(alone, **given).save_pretrained(folder)
     # The object that was read from a GGUF refuses to be saved: its weights go into a plain one.
     read = AutoModelForCausalLM.from_pretrained(alone, dtype=torch.float32, **given)
     empty.load_state_dict(read.state_dict(), assign=True)
     empty.tie_weights()
     empty.config.dtype = torch.float32
     empty.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(alone, **given).save_pretrained(folder)
 
 
 def _find_room(folder: Path, bytes: int) -> None:

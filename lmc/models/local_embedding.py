@@ -88,7 +88,9 @@ class LocalEmbedder:
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         model = AutoModel.from_pretrained(self._folder, use_safetensors=True)
         self._loaded = AutoTokenizer.from_pretrained(self._folder), model.eval()
         return self._loaded
