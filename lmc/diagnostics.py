@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from lmc.frozen import frozen
 from lmc.redaction import redact
@@ -66,6 +66,16 @@ class LmcError(Exception):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(cls: type[LmcError], args: tuple[Any, ...], state: dict[str, Any]) -> LmcError:
+    """A failure as it was, in another process; subclasses take other arguments than they keep."""
+    failure = cls.__new__(cls, *args)
+    failure.__dict__.update(state)
+    return failure
 
 
 def error(

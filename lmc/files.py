@@ -1,8 +1,9 @@
-"""Writes files atomically: as a whole or not at all."""
+"""Writes files atomically, as a whole or not at all, and JSON as people read it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from lmc.diagnostics import LmcError
 
@@ -136,3 +137,34 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def indented_json(value: Any) -> str:
+    """The text of `json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)`.
+
+    It takes time linear in the length. Python's own encoder takes as much again for each level.
+    Raises: ValueError for a number that is not finite.
+    """
+    out: list[str] = []
+    _write_json(value, "\n", out)
+    return "".join(out)
+
+
+def _write_json(value: Any, line: str, out: list[str]) -> None:
+    match value:
+        case dict() if value:
+            start = "{"
+            for key in sorted(value):
+                out.append(f"{start}{line} {json.dumps(key, ensure_ascii=False)}: ")
+                _write_json(value[key], line + " ", out)
+                start = ","
+            out.append(line + "}")
+        case list() | tuple() if value:
+            start = "["
+            for item in value:
+                out.append(f"{start}{line} ")
+                _write_json(item, line + " ", out)
+                start = ","
+            out.append(line + "]")
+        case _:
+            out.append(json.dumps(value, ensure_ascii=False, allow_nan=False))

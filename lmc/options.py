@@ -1,4 +1,4 @@
-"""Keyword options as one frozen value, and a misspelt one refused by name."""
+"""Collects keyword options in one frozen value, and refuses a misspelt option by name."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Result = TypeVar("Result")
 
 
 class UnknownOption(LmcError, TypeError):
-    """A keyword that a function of lmc does not take; also a TypeError, as Python would raise."""
+    """An unknown keyword of a function of lmc. It is also a TypeError, as in Python."""
 
 
 def takes(
     options: Callable[P, Options],
 ) -> Callable[[Callable[[Subject, Options], Result]], Callable[Concatenate[Subject, P], Result]]:
-    """Let callers of a function write its options as keywords; it gets them as one frozen value.
+    """Let callers pass options as keywords, and give the function one frozen value.
 
     Type checkers and editors see the fields of the dataclass `options` as keyword parameters.
-    Calls raise UnknownOption for a keyword that is not a field, and name the near one.
+    A call raises UnknownOption for a keyword that is not a field, and suggests a similar one.
     """
     names = [field.name for field in fields(options)]  # type: ignore[arg-type]
 
@@ -52,7 +52,7 @@ def _signature(function: Callable[..., Any], options: Callable[..., Any]) -> Sig
 
 
 def require_known(function: str, names: Iterable[str], given: Iterable[str]) -> None:
-    """Refuse keywords that are not among the names. Raises: UnknownOption."""
+    """Refuse keywords that are not in `names`. Raises: UnknownOption."""
     known = list(names)
     wrong = [name for name in given if name not in known]
     if wrong:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import field
+from hashlib import blake2b
 
 from lmc.frozen import frozen
+
+FEW_VALUES = 16  # of a literal that is written out wherever it stands
 
 
 @frozen
@@ -131,6 +135,16 @@ class LiteralType(Type):
 
     values: tuple[str, ...]
 
+    digest: str = field(init=False, compare=False)  # of many values
+
+    def __post_init__(self) -> None:
+        digest = _digest(self.values) if len(self.values) > FEW_VALUES else ""
+        object.__setattr__(self, "digest", digest)
+
+    def __repr__(self) -> str:
+        shown = f"{len(self.values)} values; {self.digest}" if self.digest else f"{self.values!r}"
+        return f"LiteralType({shown})"
+
     def __str__(self) -> str:
         return " | ".join(f'"{v}"' for v in self.values)
 
@@ -143,6 +157,14 @@ class EnumType(Type):
     variants: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
     doc: str = field(default="", compare=False)
+    digest: str = field(init=False, compare=False)  # equal where notes are equal too
+
+    def __post_init__(self) -> None:
+        digest = _digest(self.name, self.variants, self.notes, self.doc)
+        object.__setattr__(self, "digest", digest)
+
+    def __repr__(self) -> str:
+        return f"EnumType({self.name}: {len(self.variants)} variants; {self.digest})"
 
     def __str__(self) -> str:
         return self.name
@@ -161,11 +183,37 @@ class Field:
 
 @frozen
 class RecordType(Type):
-    """A record. Equality is by name and fields, subtyping by structure."""
+    """A record. Equality is by name and fields, subtyping by structure.
 
-    name: str
-    fields: tuple[Field, ...]
+    A record may mention others many times over, so what is asked of the whole is found once, from
+    what its parts know: `key` is equal for equal records, `digest` for those with equal notes too.
+    `size` counts the parts of the type written out in full, `depth` how far records nest.
+    """
+
+    name: str = field(compare=False)
+    fields: tuple[Field, ...] = field(compare=False)
     doc: str = field(default="", compare=False)
+    key: str = field(init=False)
+    digest: str = field(init=False, compare=False)
+    size: int = field(init=False, compare=False)
+    depth: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = [(f.name, _written(f.type, "key"), f.has_default, f.default) for f in self.fields]
+        told = [(_written(f.type, "digest"), f.note) for f in self.fields]
+        key = _digest(self.name, parts)
+        found = {
+            "key": key,
+            "digest": _digest(key, told, self.doc),
+            "size": 1 + sum(expanded_size(f.type) for f in self.fields),
+            "depth": 1 + max((nesting(f.type) for f in self.fields), default=0),
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        names = ", ".join(f.name for f in self.fields)
+        return f"RecordType({self.name}: {names}; {self.digest})"
 
     def get(self, name: str) -> Field | None:
         """The field of that name."""
@@ -185,6 +233,72 @@ class UnionType(Type):
         return " | ".join(map(str, self.options))
 
 
+def expanded_size(type: Type) -> int:
+    """How many parts a type has, where each record is written out wherever it stands."""
+    match type:
+        case RecordType():
+            return type.size
+        case OptionalType(item) | ListType(item) | DictType(item):
+            return 1 + expanded_size(item)
+        case UnionType(options):
+            return 1 + sum(map(expanded_size, options))
+    return 1
+
+
+def nesting(type: Type) -> int:
+    """How many records stand in one another at most."""
+    match type:
+        case RecordType():
+            return type.depth
+        case OptionalType(item) | ListType(item) | DictType(item):
+            return nesting(item)
+        case UnionType(options):
+            return max(map(nesting, options))
+    return 0
+
+
+def parts(type: Type) -> Iterator[Type]:
+    """The types that stand in a type, each record once, and the type itself last."""
+    seen: set[str] = set()
+
+    def walk(type: Type) -> Iterator[Type]:
+        match type:
+            case RecordType():
+                if type.digest in seen:
+                    return
+                seen.add(type.digest)
+                for field in type.fields:
+                    yield from walk(field.type)
+            case OptionalType(item) | ListType(item) | DictType(item):
+                yield from walk(item)
+            case UnionType(options):
+                for option in options:
+                    yield from walk(option)
+        yield type
+
+    return walk(type)
+
+
+def _written(type: Type, by: str) -> str:
+    """A type in full, its records by their `key` or `digest`."""
+    match type:
+        case RecordType():
+            return str(getattr(type, by))
+        case EnumType(name, variants):
+            return repr((name, variants)) if by == "key" else type.digest
+        case OptionalType(item) | DictType(item):
+            return f"{type.__class__.__name__}({_written(item, by)})"
+        case ListType(item, low, high):
+            return f"list({_written(item, by)}, {low}, {high})"
+        case UnionType(options):
+            return " | ".join(_written(option, by) for option in options)
+    return repr(type)
+
+
+def _digest(*parts: object) -> str:
+    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 STR, INT, FLOAT, BOOL = StrType(), IntType(), FloatType(), BoolType()
 JSON, NONE, NEVER, ERROR = JsonType(), NoneType(), NeverType(), ErrorType()
 UNIT_FLOAT = FloatType(0.0, 1.0)
@@ -197,6 +311,7 @@ VERDICT = RecordType(
     ),
 )
 SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", True, "")))
+MOST_PARTS = 10_000  # of a type whose records are written out in full wherever they stand
 BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
 
 

@@ -1,9 +1,8 @@
-"""What each part of a program earns: it is left out, and the loss is measured.
+"""Ablation: removes one part of a program at a time and measures the loss.
 
-The parts are the loops (votes and refines, whose first module then answers alone), and what earlier
-steps put into prompts: instructions, reasoning steps (all, and each), sets of demonstrations, and
-each demonstration of a small set. Leave-one-out ablation is as old as the field; the comparison is
-paired, as at the gate.
+The parts are loops and prompt parts. A vote or refine is replaced by its first module. Prompt parts
+are what earlier steps added: instructions, reasoning steps (all, and each), sets of demonstrations,
+and each demonstration of a small set. The comparison is paired, as at the gate.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from lmc.program.artifact import can_stand_in
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
-MOST_SINGLE = 8  # demonstrations that are left out one by one
+MOST_SINGLE = 8  # largest set whose demonstrations are removed one by one
 
 
 @optimizer(
@@ -28,19 +27,19 @@ MOST_SINGLE = 8  # demonstrations that are left out one by one
     goal="cheaper",
 )
 async def ablate(start: Parameters, context: Context, *, drop: bool, margin: float) -> Parameters:
-    """Measure what each loop, instruction, step and demonstration earns on dev rows, and costs.
+    """Measure how much each loop, instruction, step and demonstration gains on dev rows.
 
-    With `drop`, all that does not earn more than it may cost is left out together; the gate asks
-    that this costs less and loses less than `margin`.
+    With `drop`, remove all parts without a significant gain together. The gate accepts the result
+    if it costs less and loses less than `margin`.
     """
     parts = list(_parts(start, context))
     if not parts:
-        context.tell("there is nothing that could be left out")
+        context.tell("the program has no part that can be removed")
         return start
     runs = context.trials.runs_left() // (len(parts) + 1)
     rows = context.select[: int(min(len(context.select), runs))]
     if len(rows) < MIN_CONFIRM_ROWS:
-        context.tell(f"the budget is too small to leave {len(parts)} parts out one by one")
+        context.tell(f"the budget is too small to remove {len(parts)} parts one by one")
         return start
     idle: list[_Part] = []
     for part in parts:
@@ -48,7 +47,7 @@ async def ablate(start: Parameters, context: Context, *, drop: bool, margin: flo
         try:
             without, whole = await context.trials.results(f"without {part.name}", pair, rows)
         except BudgetExceeded:
-            context.tell(f"the budget ended before {part.name} was left out")
+            context.tell(f"the budget ended before the test without {part.name}")
             break
         found = compare(without, whole, level=GATE_LEVEL)
         if found is None:
@@ -60,7 +59,7 @@ async def ablate(start: Parameters, context: Context, *, drop: bool, margin: flo
     if not drop or not idle:
         if idle:
             names = ", ".join(part.name for part in idle)
-            context.tell(f"not shown to pay: {names}; `ablate(drop=true)` leaves them out")
+            context.tell(f"no significant gain from {names}; `ablate(drop=true)` removes them")
         return start
     changed = start
     for part in idle:
@@ -70,16 +69,16 @@ async def ablate(start: Parameters, context: Context, *, drop: bool, margin: flo
 
 @frozen
 class _Part:
-    """Something that can be left out."""
+    """A part that can be removed."""
 
     name: str
     without: Parameters
-    loop: tuple[str, str] | None = None  # the loop, and who answers in its place
+    loop: tuple[str, str] | None = None  # the loop, and the module that replaces it
     module: str | None = None
     slot: str = ""
 
     def leave_out(self, parameters: Parameters) -> Parameters:
-        """The same, beside other parts that are left out."""
+        """Remove this part from parameters that may already lack other parts."""
         if self.loop is not None:
             return parameters.with_shortcut(*self.loop)
         if self.module is None:
@@ -125,4 +124,4 @@ def _words(part: _Part, found: Comparison, *, pays: bool) -> str:
     d, calls = found.difference, found.after.calls - found.before.calls
     figures = f"{signed(d.mean)} on {d.rows} rows ({signed(d.low)} to {signed(d.high)})"
     cost = f" for {calls:.3g} calls a row" if calls > 0.005 else ""
-    return f"{part.name} earns {figures}{cost}" + ("" if pays else ": not beyond chance")
+    return f"{part.name} gains {figures}{cost}" + ("" if pays else ": not significant")

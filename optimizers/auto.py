@@ -1,8 +1,8 @@
-"""Looks at the program, its data, its model and the budget, and composes the other optimizers.
+"""Chooses other optimizers by the program, its data, its model and the budget.
 
-Cheap steps come first, and each begins with what the one before achieved, as in BetterTogether
-(Soylu et al. 2024, arXiv 2407.10930). What is left of the budget is shared out among the steps that
-are to come; calls that a step does not need go to the next.
+Cheap steps come first. Each step starts from the result of the previous one, as in BetterTogether
+(Soylu et al. 2024, arXiv 2407.10930). The remaining budget is divided among the remaining steps.
+Calls that a step does not use go to the next.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from lmc.optimizers.tune import tune
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
-FEW_ROWS = 8  # train rows, with fewer nothing can be learnt from them
-FEW_RUNS = 200  # with fewer, reflection goes in small steps
-MANY_ROWS = 60  # labelled rows from which weights can be trained
-SMALL_BYTES = 500e6  # models whose weights take less do not write instructions
+FEW_ROWS = 8  # fewest train rows that optimizers can learn from
+FEW_RUNS = 200  # with fewer runs, reflection takes small steps
+MANY_ROWS = 60  # fewest labelled rows for training weights
+SMALL_BYTES = 500e6  # models with smaller weights cannot write instructions
 
 
 @optimizer(
@@ -37,12 +37,12 @@ SMALL_BYTES = 500e6  # models whose weights take less do not write instructions
 async def auto(start: Parameters, context: Context, *, weights: bool | None) -> Parameters:
     """Choose and run the steps that fit the program, its data, its model and the budget.
 
-    `weights` says whether adapters may be trained: else they are where the model runs here, there
-    are rows enough, and the budget limits no calls.
+    `weights` allows or forbids training adapters. By default they are trained if the model runs
+    here, there are enough rows, and the budget limits neither calls nor tokens.
     """
     steps = plan_steps(start, context, weights)
     if not steps:
-        context.tell("auto: nothing of this program can be improved with these rows and budget")
+        context.tell("auto: no step can improve this program with these rows and this budget")
         return start
     context.tell(f"auto: {'; '.join(f'{step} ({step.why})' for step in steps)}")
     allowance, found = context.trials.allowance, start
@@ -63,7 +63,7 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None) -> 
 
 @frozen
 class Chosen:
-    """A step, why it was chosen, and its part of the budget against that of the others."""
+    """A step, the reason for it, and its share of the budget relative to the other steps."""
 
     optimizer: Optimizer
     why: str
@@ -82,24 +82,24 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
     here, size = _local(context, start)
     small = here and size < SMALL_BYTES
     if small:
-        context.tell(f"auto: a model of {size / 1e6:.3g} MB writes no instructions")
+        context.tell(f"auto: a model of {size / 1e6:.3g} MB is too small to write instructions")
     if modules and len(context.train) >= FEW_ROWS:
-        labels = "rows label the result" if harvest.labeled else "accepted runs show how"
+        labels = "the rows have labels" if harvest.labeled else "accepted runs serve as examples"
         found.append(Chosen(bootstrap, labels, 2, _bootstrap_options(context)))
         if not small and not all(module.slots.frozen for module in modules.values()):
             options = _reflect_options(context)
-            found.append(Chosen(reflect, "the model can say what went wrong", 3, options))
+            found.append(Chosen(reflect, "the model can explain its mistakes", 3, options))
     if reached_choices(context.program, context.target):
-        found.append(Chosen(tune, "the program leaves choices open", 1))
+        found.append(Chosen(tune, "the program has open choices", 1))
     unlimited = allowance.calls is None and allowance.tokens is None
     may = weights if weights is not None else unlimited and len(context.train) >= MANY_ROWS
     if here and may:
-        found.append(Chosen(lora, "the weights are here, and rows enough to train on", 2))
+        found.append(Chosen(lora, "the weights are local and there are enough rows", 2))
     return found
 
 
 def _bootstrap_options(context: Context) -> dict[str, Any]:
-    """Wider where a budget allows more; it is searched on until the budget is spent."""
+    """A wider search for a larger budget. With a budget, search until it is spent."""
     runs = context.trials.runs_left()
     if runs == float("inf"):
         return {"demos": 8}
@@ -107,7 +107,7 @@ def _bootstrap_options(context: Context) -> dict[str, Any]:
 
 
 def _reflect_options(context: Context) -> dict[str, Any]:
-    """In small steps where few runs are left; until the budget is spent where there is one."""
+    """Small steps if few runs are left. With a budget, search until it is spent."""
     runs = context.trials.runs_left()
     if runs == float("inf"):
         return {}
@@ -115,7 +115,7 @@ def _reflect_options(context: Context) -> dict[str, Any]:
 
 
 def _local(context: Context, start: Parameters) -> tuple[bool, float]:
-    """Whether all models run here, and how many bytes the weights of the smallest take."""
+    """Whether all models run here, and the size in bytes of the smallest model's weights."""
     sizes = []
     for group in groups(context.open_executor(start), context.target):
         for call in group.calls:
@@ -127,6 +127,6 @@ def _local(context: Context, start: Parameters) -> tuple[bool, float]:
 
 
 def _bytes_of(source: Path) -> float:
-    """The size of the weights; a name of a hub says nothing of it."""
+    """The size of the weights in bytes; infinite for a name on a hub, whose size is unknown."""
     files = list(source.glob("*.safetensors")) if source.is_dir() else []
     return sum(file.stat().st_size for file in files) if files else float("inf")

@@ -1,4 +1,4 @@
-"""Optimizers are functions over values: parameters in, better parameters out."""
+"""The interface of optimizers: functions that take parameters and return better ones."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ OpenExecutor = Callable[["Parameters"], "Executor"]
 ReadTraces = Callable[["Parameters", Sequence["Row"], "Mode"], Awaitable[list["Run"]]]
 Check = Callable[["Executor", str, Mapping[str, Any]], None]
 Goal = Literal["better", "cheaper"]
-# Names of the guards that the second parameters fail compared with the first, in words.
+# The guards that the second parameters fail compared with the first, in words.
 Watch = Callable[["Parameters", "Parameters", Sequence["Row"]], Awaitable[list[str]]]
 
 
 @frozen
 class Context:
-    """What an optimizer may look at: never a row that confirms or tests its result.
+    """Everything an optimizer may use. It never sees a row that confirms or tests its result.
 
     `train` rows give demonstrations, `select` rows compare candidates. All runs go through
-    `trials`, which remembers every score and keeps within the budget; `traces` reads what happened
-    in them.
+    `trials`, which remembers every score and respects the budget. `traces` reads the traces of
+    these runs.
     """
 
     program: ProgramGraph
@@ -53,54 +53,54 @@ class Context:
     traces: ReadTraces
     watch: Watch
     assistant: Assistant
-    source: str  # of the program
-    keep: frozenset[str] = frozenset()  # modules that stay as they are
+    source: str  # source text of the program
+    keep: frozenset[str] = frozenset()  # modules that must not change
 
     def tell(self, text: str) -> None:
-        """Report a sentence that a person should read."""
+        """Report a sentence to the user."""
         self.report(Note(text, totals=self.trials.totals()))
 
     @contextmanager
     def until_spent(self) -> Iterator[None]:
-        """What is done inside ends where the budget does; what was found by then has to do."""
+        """Run the body until the budget is spent, then go on with the results so far."""
         try:
             yield
         except BudgetExceeded:
             self.tell("the budget ended the search")
 
     def modules(self) -> dict[str, Module]:
-        """The modules that runs may come to and that may be changed, by name."""
+        """The modules that runs can reach and that may be changed, by name."""
         found = reached_modules(self.program, self.target)
         return {name: module for name, module in found.items() if name not in self.keep}
 
 
 @frozen
 class Optimizer:
-    """What a step calls. Its options stand in the table, `lmc.check.optimizers`.
+    """An optimizer that a step can call. The table in `lmc.check.optimizers` has its options.
 
-    `function` takes parameters, a context and all of its options by keyword, and gives parameters
-    that are at least as good, as far as the context can tell.
+    `function` takes parameters, a context, and all options by keyword. It returns parameters that
+    score at least as well on the rows of the context.
     """
 
     function: Callable[..., Awaitable[Parameters]]
     signature: OptimizerSignature
     paper: str
-    check: Check | None = None  # refuses, before anything is paid, what cannot be improved so
-    goal: Goal = "better"  # what its gate asks; "cheaper" allows a loss of its option `margin`
-    needs_rows: bool = True  # without any, its result is taken as it is
+    check: Check | None = None  # refuses unsuitable programs before the first model call
+    goal: Goal = "better"  # what the gate requires; "cheaper" allows a loss up to `margin`
+    needs_rows: bool = True  # if False it works without rows; its result is then not measured
 
     @property
     def name(self) -> str:
-        """The name by which it is listed."""
+        """The name in the list of optimizers."""
         return self.signature.name
 
     @property
     def summary(self) -> str:
-        """What it does, in a sentence."""
+        """The first line of its docstring."""
         return (self.function.__doc__ or "").partition("\n")[0]
 
     async def run(self, start: Parameters, context: Context, **given: Any) -> Parameters:
-        """Improve `start`; options that are not given have the defaults of the table."""
+        """Improve `start`. Options that are not given have the defaults of the table."""
         return await self.function(start, context, **self.signature.complete(given))
 
 
@@ -111,7 +111,7 @@ def optimizer(
     goal: Goal = "better",
     needs_rows: bool = True,
 ) -> Callable[[Callable[..., Awaitable[Parameters]]], Optimizer]:
-    """Make an optimizer of the function whose name stands in the table."""
+    """Make an optimizer from a function whose name is in the table of optimizers."""
 
     def make(function: Callable[..., Awaitable[Parameters]]) -> Optimizer:
         signature = SIGNATURES[function.__name__]

@@ -1,9 +1,9 @@
 """Bootstrapped demonstrations with search over subsets.
 
-Source: DSPy, Khattab et al. 2023, arXiv 2310.03714, BootstrapFewShotWithRandomSearch; differs in:
-labelled rows are a source of their own, subsets cover the kinds of outputs evenly, candidates race
-on paired rows, and in later rounds the improved program is the teacher and every other subset is
-the best one with some of its demonstrations exchanged.
+Source: DSPy, Khattab et al. 2023, arXiv 2310.03714, BootstrapFewShotWithRandomSearch. Differences:
+labelled rows are a separate source, subsets cover the kinds of outputs evenly, and candidates race
+on paired rows. In later rounds the improved program is the teacher, and every other subset is the
+best one with some demonstrations exchanged.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from lmc.prompts.spec import Demo
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 
-ROUND_RUNS = 1.5  # for each row that selects: what a round must have, or there are fewer rounds
-EXCHANGED = 0.3  # of the demonstrations, on average, in a subset near the best one
+ROUND_RUNS = 1.5  # runs per select row that a round needs; a small budget gets fewer rounds
+EXCHANGED = 0.3  # average share of exchanged demonstrations in a subset near the best one
 
 
 @optimizer(
@@ -41,10 +41,11 @@ async def bootstrap(
     threshold: float,
     teacher: str | None,
 ) -> Parameters:
-    """Show every module up to `demos` calls of runs that the metric accepted; keep the best subset.
+    """Collect demonstrations from runs that the metric accepts, and search for the best subset.
 
-    `candidates` subsets are compared in each of the `rounds`; a run is accepted from a score of
-    `threshold` on; `teacher`, a model or an artifact, makes the first round's runs in its place.
+    Each module shows up to `demos` of them. Each of the `rounds` compares `candidates` subsets. A
+    run is accepted if it scores at least `threshold`. `teacher`, a model or an artifact, makes the
+    runs of the first round instead of the program.
     """
     sources, leader = Harvest(context, threshold), Candidate("start", start)
     for number in range(1, rounds + 1):
@@ -65,14 +66,14 @@ async def bootstrap(
         if better is None:
             continue
         leader = better.candidate
-        if better.mean == 1.0 and better.rows == len(context.select):  # no more can be measured
+        if better.mean == 1.0 and better.rows == len(context.select):  # no gain is left to measure
             break
     return leader.parameters
 
 
 @dataclass(slots=True)
 class _Round:
-    """One round: a teacher's runs, then a race of subsets of what they gave."""
+    """One round: a teacher's runs, then a race of subsets of their demonstrations."""
 
     context: Context
     demos: int
@@ -80,9 +81,9 @@ class _Round:
     number: int
 
     async def acquire(self, leader: Candidate, sources: Harvest, teacher: str | None) -> None:
-        """Add the calls of accepted runs on train rows, until there is choice enough.
+        """Add the calls of accepted runs on train rows, until there are enough to choose from.
 
-        Where labels say all that a run could, none is paid for.
+        If the labels already contain everything, nothing is run.
         """
         if teacher is None and sources.says_all():
             return
@@ -91,7 +92,7 @@ class _Round:
         await sources.gather(leader.parameters, rows, max(24, 6 * self.demos), mode, stage)
 
     async def improve(self, leader: Candidate, sources: Harvest) -> Standing | None:
-        """The winner of a race of subsets, or None where the leader stays."""
+        """The winner of a race of subsets, or None if the leader stays."""
         context, rivals = self.context, list(self._rivals(leader, sources))
         best, first = await race(leader, rivals, context.select, context.trials)
         if best.candidate is leader or best.gain <= 0:
@@ -101,7 +102,7 @@ class _Round:
         return best
 
     def _rivals(self, leader: Candidate, sources: Harvest) -> Iterator[Candidate]:
-        """Distinct candidates, the most promising first: where money is short the last ones go."""
+        """Distinct candidates. The most promising come first, as a small budget drops the last."""
         seen = {parameters_key(leader.parameters)}
         for subset in self._subsets(leader, sources):
             rng = random.Random(f"{self.context.seed}/{self.number}/{subset.name}")
@@ -114,7 +115,7 @@ class _Round:
                 return
 
     def _subsets(self, leader: Candidate, sources: Harvest) -> Iterator[_Subset]:
-        """A full subset of each source, or none at all; then of any size, or near the leader's."""
+        """A full subset of each source and an empty one, then random sizes or near the leader."""
         pools = {"traced": sources.traced, "labeled": sources.labeled, "mixed": sources.mixed()}
         filled = {name: pool for name, pool in pools.items() if pool}
         if not filled:
@@ -124,7 +125,7 @@ class _Round:
             yield from (_Subset(name, pool, self.demos) for name, pool in filled.items())
             if shows or any(module.slots.demos for module in sources.modules.values()):
                 yield _Subset("none", DemoPool(), 0)
-        for i in range(4 * self.candidates):  # some will be equal to others
+        for i in range(4 * self.candidates):  # more than needed, since some will be equal
             rng = random.Random(f"{self.context.seed}/{self.number}/size/{i}")
             name = rng.choice(list(filled))
             size = self.demos if rng.random() < 0.5 else rng.randint(1, self.demos)
@@ -136,9 +137,9 @@ class _Round:
 
 @frozen
 class _Subset:
-    """A way to draw demonstrations for all modules: up to `size` of a pool, none of an empty one.
+    """A way to draw up to `size` demonstrations from a pool for all modules.
 
-    One that is `near` exchanges some of those that are shown.
+    `near` exchanges some of the demonstrations that the leader shows.
     """
 
     name: str
@@ -149,7 +150,7 @@ class _Subset:
     def drawn(
         self, start: Parameters, modules: Mapping[str, Module], rng: random.Random
     ) -> tuple[Parameters, int]:
-        """Parameters that show them, and how many these are."""
+        """Parameters that show the demonstrations, and their number."""
         changed, total = start, 0
         for name, module in modules.items():
             known, limit = self.pool.of(name), module.slots.settings.get("demos")
@@ -168,7 +169,7 @@ class _Subset:
 def _exchanged(
     shown: Sequence[Demo], known: Sequence[Demo], rng: random.Random
 ) -> tuple[Demo, ...]:
-    """As many demonstrations, some of them others, in another order."""
+    """The same number of demonstrations in another order, with some of them exchanged."""
     kept = [demo for demo in shown if rng.random() >= EXCHANGED]
     others = [demo for demo in known if demo not in shown]
     chosen = [*kept, *pick_demos(others, len(shown) - len(kept), rng)]

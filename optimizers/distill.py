@@ -1,9 +1,9 @@
-"""Compile the loop away: what a vote or refine came to is trained into the module that starts it.
+"""Trains the results of votes and refines into a module that then replaces the loop.
 
 Sources: distilling self-consistency, LMSI, Huang et al. 2022, arXiv 2210.11610; refinements, SELF,
-Lu et al. 2023, arXiv 2310.00533; context distillation, Snell et al. 2022, arXiv 2209.15189; differs
-in: the graph says which module can answer for which loop, and the gate asks for a lower cost
-without a loss above `margin`, not for a gain.
+Lu et al. 2023, arXiv 2310.00533; context distillation, Snell et al. 2022, arXiv 2209.15189.
+Differences: the graph decides which module can replace which loop. The gate requires a lower cost
+and a loss below `margin` instead of a gain.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lmc.runtime.traces import RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run
 
-_RUNS_SHARE = 0.6  # of the runs that are left
+_RUNS_SHARE = 0.6  # largest share of the remaining runs
 
 
 @optimizer(
@@ -57,18 +57,18 @@ async def distill(
     epochs: int | None,
     rate: float | None,
 ) -> Parameters:
-    """Train the result of every vote and refine, and what the prompts show, into the weights.
+    """Train the results of votes and refines, and the demonstrations, into the weights.
 
-    One call of the module then answers in the loop's place, without demonstrations and without
-    `train` parameters; or with the weights it has, where these do as well. Runs are learnt from
-    that score `threshold`, or all where that is `none`; what loses less than `margin` is accepted.
+    One call of the module then replaces the loop, without demonstrations and `train` parameters. If
+    the old weights do as well without the loop, they stay. Only runs that score at least
+    `threshold` are learnt from, or all runs if it is `none`. A loss below `margin` is accepted.
     """
     seen = outline(context.program, context.target)
     rows = shuffled(context, "distill")
     rows = rows[: int(min(len(rows), context.trials.runs_left() * _RUNS_SHARE))]
     runs = await make_runs(start, context, rows, Mode(teacher, training=True), "running the loops")
     kept = runs if threshold is None else selectors.threshold(runs, threshold)
-    context.tell(f"{len(kept)} of {len(runs)} runs are learnt from")
+    context.tell(f"learning from {len(kept)} of {len(runs)} runs")
     plain = lessons_of(context, kept)
     outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
     lessons = both(outside, loop_lessons(kept, seen.loops))
@@ -85,7 +85,7 @@ async def distill(
         ):
             distilled = with_adapter(distilled, group.modules, id)
     rivals = [Candidate("distilled", distilled)]
-    if cut != start:  # what an earlier step put into the weights may do without the loop
+    if cut != start:  # weights that an earlier step trained may not need the loop
         rivals.append(Candidate("without the loops", cut))
     return await _cheapest(start, rivals, context, margin)
 
@@ -93,7 +93,7 @@ async def distill(
 async def _cheapest(
     start: Parameters, rivals: Sequence[Candidate], context: Context, margin: float
 ) -> Parameters:
-    """The best rival, where it loses less than the margin on the rows that choose."""
+    """The best rival if it loses less than the margin on the select rows, else the start."""
     await race(Candidate("start", start), rivals, context.select, context.trials)
     all_of_them = [start, *(rival.parameters for rival in rivals)]
     before, *after = await context.trials.scores("choosing", all_of_them, context.select)
@@ -101,20 +101,20 @@ async def _cheapest(
     best = max(range(len(rivals)), key=lambda i: (gains[i], -i))
     if gains[best] > -margin:
         return rivals[best].parameters
-    context.tell(f"{rivals[best].name}, it loses {-gains[best]:.3f}")
+    context.tell(f"{rivals[best].name}, the program loses {-gains[best]:.3f}: not accepted")
     return start
 
 
 @dataclass(slots=True)
 class Outline:
-    """What a run comes to first: loops that a module can answer for, and modules outside them."""
+    """The outermost loops that a module can replace, and the modules outside them."""
 
     loops: dict[str, Module] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
 
 
 def outline(program: ProgramGraph, target: str) -> Outline:
-    """Find the outermost votes and refines of a program, and the first module fit for each."""
+    """Find the outermost votes and refines, and the first module that can replace each."""
     found, seen = Outline(), set[str]()
     modules = reached_modules(program, target)
 
@@ -137,7 +137,7 @@ def outline(program: ProgramGraph, target: str) -> Outline:
 
 
 def loop_lessons(runs: Sequence[Run], loops: Mapping[str, Module]) -> Lessons:
-    """What each loop came to, as lessons of the module that is to answer for it."""
+    """The results of each loop, as lessons for the module that replaces it."""
     found: dict[str, list[Lesson]] = {}
     for run in runs:
         for region in run.trace.regions:
@@ -152,7 +152,7 @@ def loop_lessons(runs: Sequence[Run], loops: Mapping[str, Module]) -> Lessons:
 
 
 def _outputs(trace: Trace, region: RegionTrace, module: Module) -> dict[str, object]:
-    """The result of a loop as outputs of the module, with the reasoning that led to it."""
+    """The result of a loop as outputs of a module, with the reasoning that led to it."""
     outputs = as_outputs(module, region.result)
     if module.slots.settings.get("reason"):
         place = region.place

@@ -1,4 +1,4 @@
-"""What a running improvement tells whoever watches: plain values, no terminal in sight."""
+"""The events of a running compilation, as plain values that do not depend on a terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ Dropped = Literal["", "lost", "budget"]
 
 @frozen
 class Totals:
-    """What was used so far; a call counts whether the cache or a model answered it."""
+    """The usage so far. `calls` includes those that the cache answered."""
 
     calls: int = 0
     cached_calls: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
     elapsed_s: float = 0.0
+    retries: int = 0  # requests that had to be sent again
 
 
 @frozen
@@ -32,7 +33,7 @@ class Event:
 
 @frozen
 class RunStarted(Event):
-    """The plan is made and everything needed is there; no model was called yet."""
+    """All checks have passed, and the run begins. No model was called yet."""
 
     program: str
     target: str
@@ -46,7 +47,7 @@ class RunStarted(Event):
 
 @frozen
 class StageStarted(Event):
-    """A stretch of work with a known number of rows to run, cached ones included."""
+    """A stage begins. `total` is the number of rows to run, including cached ones."""
 
     name: str
     total: int
@@ -54,7 +55,7 @@ class StageStarted(Event):
 
 @frozen
 class RowDone(Event):
-    """One row of the stage is done; `failed` counts those of the stage without a score."""
+    """One row of the stage is done. `failed` counts the failed rows of the stage so far."""
 
     stage: str
     done: int
@@ -64,9 +65,9 @@ class RowDone(Event):
 
 @frozen
 class CandidateScored(Event):
-    """A candidate was compared on more rows; `mean` is over `rows` of them.
+    """A candidate was compared on more rows. `mean` is its score on `rows` rows.
 
-    `dropped` says why it goes no further: it "lost", or the "budget" does not reach for it.
+    `dropped` is empty if it goes on. Else it "lost", or the "budget" does not suffice for it.
     """
 
     name: str
@@ -78,7 +79,7 @@ class CandidateScored(Event):
 
 @frozen
 class LeaderChanged(Event):
-    """A better candidate than all before, on the rows that choose."""
+    """A candidate is better than all before it, on the select rows."""
 
     name: str
     mean: float
@@ -88,7 +89,7 @@ class LeaderChanged(Event):
 
 @frozen
 class TrainingProgressed(Event):
-    """An adapter is being trained on so many rows; `left_s` is an estimate."""
+    """The progress of training an adapter on `rows` rows. `left_s` is an estimate in seconds."""
 
     adapter: str
     rows: int
@@ -101,7 +102,7 @@ class TrainingProgressed(Event):
 
 @frozen
 class GateDecided(Event):
-    """A step's result was compared with what stood before, on rows that did not choose it."""
+    """The gate compared a step's result with the previous one, on held-out rows."""
 
     step: str
     accepted: bool
@@ -110,14 +111,14 @@ class GateDecided(Event):
 
 @frozen
 class Note(Event):
-    """Something a person should know, in a sentence."""
+    """A sentence for the user."""
 
     text: str
 
 
 @frozen
 class RunFinished(Event):
-    """The artifact is written."""
+    """The run is complete and its artifact is written."""
 
     words: str
 
@@ -126,4 +127,4 @@ Report = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Report to nobody."""
+    """Ignore the event."""

@@ -1,8 +1,8 @@
-"""Instructions and demonstrations of all modules together, by Bayesian search.
+"""Bayesian search over the instructions and demonstrations of all modules.
 
 Source: MIPROv2, Opsahl-Ong et al. 2024, arXiv 2406.11695, sections 3 and 4 (grounded proposals, a
-tree-structured Parzen estimator over instructions and demonstration sets, minibatches); differs in:
-all trials meet on the same rows, so scores are paired, and the best of them race on the rest.
+tree-structured Parzen estimator over instructions and demonstration sets, minibatches).
+Differences: all trials use the same rows, so scores are paired. The best trials race on more rows.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ HINTS = (
     "Keep it very short and simple.",
     "Say who the model should be: an expert of the field, with the habits of one.",
 )
-PROPOSAL_SHARE = 0.25  # of the runs that are left, at most, for writing instructions
-_SHOWN = 4  # calls that a proposal gets to see
+PROPOSAL_SHARE = 0.25  # largest share of the remaining runs for writing instructions
+_SHOWN = 4  # example calls in the prompt of a proposal
 
 
 @optimizer(
@@ -50,16 +50,16 @@ async def instructions(
     teacher: str | None,
     proposer: str | None,
 ) -> Parameters:
-    """Propose instructions from data, source and accepted runs; search them with demonstrations.
+    """Propose instructions from data, source and runs, and search them with demonstrations.
 
-    Up to `candidates` instructions and as many sets of `demos` demonstrations for each module,
-    `trials` combinations of them; `proposer` is the model that writes the instructions.
+    Each module gets up to `candidates` instructions and as many sets of `demos` demonstrations. The
+    search tries `trials` combinations. The model `proposer` writes the instructions.
     """
     with context.until_spent():
         space = await _space(start, context, candidates, demos, threshold, teacher, proposer)
         sizes = space.dimensions()
         if not sizes:
-            text = "nothing to search: no instruction was proposed, and no run gave demonstrations"
+            text = "nothing to search: there is no new instruction and no demonstration"
             context.tell(text)
             return start
         build = partial(space.parameters, start)
@@ -70,19 +70,19 @@ async def instructions(
 
 @frozen
 class Space:
-    """What there is to choose from; the first of each is what the program has now."""
+    """The options of each choice. The first option is what the program has now."""
 
     instructions: Mapping[str, Sequence[str | None]]
     demos: Mapping[str, Sequence[tuple[Demo, ...] | None]]
 
     def dimensions(self) -> dict[str, int]:
-        """The number of options by the name of the choice."""
+        """The number of options of each choice, by its name."""
         parts = {"instruction": self.instructions, "demos": self.demos}
         sizes = {f"{k} {m}": len(options) for k, p in parts.items() for m, options in p.items()}
         return {name: size for name, size in sizes.items() if size > 1}
 
     def parameters(self, start: Parameters, picked: Mapping[str, int]) -> Parameters:
-        """What some picks stand for."""
+        """The parameters for a pick of each choice."""
         changed = start
         for name, index in picked.items():
             kind, _, module = name.partition(" ")
@@ -141,7 +141,7 @@ async def _space(
 def _demo_sets(
     context: Context, harvest: Harvest, candidates: int, demos: int
 ) -> dict[str, list[tuple[Demo, ...] | None]]:
-    """Sets of demonstrations for each module: what it has, what rows label, and what went right."""
+    """Sets of demonstrations for each module: its own, from labels, and from accepted runs."""
     found: dict[str, list[tuple[Demo, ...] | None]] = {}
     for module in harvest.modules.values():
         sets: list[tuple[Demo, ...] | None] = [None]
@@ -156,6 +156,6 @@ def _demo_sets(
 
 
 def current_instruction(parameters: Parameters, module: Module) -> str:
-    """What a module is told now."""
+    """The instruction that a module has now."""
     own = parameters.modules.get(module.name)
     return module.slots.instruction if own is None or own.instruction is None else own.instruction

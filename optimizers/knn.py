@@ -1,8 +1,8 @@
-"""Demonstrations retrieved for each input.
+"""Retrieves the nearest demonstrations for each input.
 
-Source: Liu et al. 2022, arXiv 2101.06804 (kNN selection; DSPy's KNNFewShot); differs in: likeness
-is BM25 unless an embedding model is named (then both race), and the pool holds accepted runs of
-every module as well as labelled rows.
+Source: Liu et al. 2022, arXiv 2101.06804 (kNN selection; DSPy's KNNFewShot). Differences:
+similarity is BM25; if an embedding model is named, both race. The pool holds accepted runs of every
+module as well as labelled rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def _check_embedder(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
     name = options.get("embedder")
     if name is not None and not executor.pool.full_name(name).startswith(PREFIX):
-        message = f"`{name}` is no embedding model that lmc knows"
+        message = f"`{name}` is not the name of an embedding model"
         raise LmcError.of("unknown-model", message, help=f"write `{PREFIX}{name}`")
 
 
@@ -45,11 +45,11 @@ async def knn(
     teacher: str | None,
     embedder: str | None,
 ) -> Parameters:
-    """Show each input up to `demos` demonstrations that are most like it, out of `pool` of them.
+    """Show with each input the `demos` nearest demonstrations from a pool of `pool`.
 
-    The pool is labelled rows and calls of accepted runs; `teacher`, a model or an artifact, makes
-    these in the program's place. `embedder` is an embedding model, as `embed/openai/NAME`: likeness
-    by its vectors races against likeness by words.
+    The pool has labelled rows and calls of accepted runs. `teacher`, a model or an artifact, makes
+    these runs instead of the program. `embedder` is an embedding model such as
+    `embed/openai/NAME`. Similarity by its embeddings then races against similarity by words.
     """
     harvest = Harvest(context, threshold)
     with context.until_spent():

@@ -1,4 +1,4 @@
-"""Labelled demonstrations: rows of the train split shown as they are, without a single call."""
+"""Labelled demonstrations: shows train rows as demonstrations, without any model call."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from lmc.runtime.parameters import Parameters
     paper="Language Models are Few-Shot Learners, Brown et al. 2020, arXiv 2005.14165",
 )
 async def labeled(start: Parameters, context: Context, *, demos: int) -> Parameters:
-    """Show the module that answers `demos` labelled rows, the kinds of outputs evenly covered.
+    """Show `demos` labelled rows as demonstrations to the module that gives the result.
 
-    Raises: LmcError[no-labels] when no module's inputs and outputs are fields of the rows.
+    They cover the kinds of outputs evenly. Raises: LmcError[no-labels] if the inputs and outputs of
+    no module are fields of the rows.
     """
     pool = labeled_pool(context.program, context.target, context.train).only(context.modules())
     if not pool:
         raise LmcError.of(
             "no-labels",
             f"no row labels all outputs of the module that gives the result of `{context.target}`",
-            help="use `bootstrap`: it takes the missing fields from runs of the program",
+            help="use `bootstrap`, which takes the missing fields from runs of the program",
         )
     changed = start
     for name in pool.by_module:

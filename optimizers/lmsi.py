@@ -1,6 +1,6 @@
-"""Learning from agreement: what most samples of a row come to is trained on, labels are not used.
+"""Self-training on agreement: trains on the majority result of each row, without labels.
 
-Source: LMSI, Huang et al. 2022, arXiv 2210.11610, section 3; differs in: whole programs are
+Source: LMSI, Huang et al. 2022, arXiv 2210.11610, section 3. Differences: whole programs are
 sampled, only rows with enough agreement count, and labels of other rows decide whether it helped.
 """
 
@@ -40,9 +40,10 @@ async def lmsi(
     rate: float | None,
     module: str | None,
 ) -> Parameters:
-    """Train on the runs that agree with most of their row, where a share `agreement` of them does.
+    """Train on the runs that agree with the majority of their row, without using labels.
 
-    No label of a train row is looked at. `keep`, `entropy` and `diverse` are as in `rest_em`.
+    A row counts if at least the share `agreement` of its runs agree. `keep`, `entropy` and
+    `diverse` are as in `rest_em`.
     """
     update = Update.of(rank, epochs, rate, module)
 

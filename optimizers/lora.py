@@ -1,9 +1,8 @@
-"""Weights from accepted runs: an adapter for each module, trained on what the program did right.
+"""Trains an adapter for each module on accepted runs.
 
 Source: BetterTogether, Soylu et al. 2024, arXiv 2407.10930, and BootstrapFinetune of DSPy, Khattab
-et al. 2023, arXiv 2310.03714; differs in: labelled rows are used where they label all outputs of a
-module, demonstrations leave the prompt unless they are wanted, and the adapters race against the
-program as it was.
+et al. 2023, arXiv 2310.03714. Differences: rows that label all outputs of a module are used
+directly. Demonstrations leave the prompt by default. The adapters race against the start.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ async def lora(
 ) -> Parameters:
     """Train an adapter for every module on the calls of runs that the metric accepted.
 
-    `teacher`, a model or an artifact, makes these runs; `demos` keeps demonstrations in the prompts
-    that are trained on; `module` is the only one to be trained.
+    `teacher`, a model or an artifact, makes these runs instead of the program. `demos` keeps the
+    demonstrations in the prompts, also in training. `module` names the only module to train.
     """
     pool = await acquire(start, context, threshold=threshold, teacher=teacher)
     update = Update.of(rank, epochs, rate, module, demos=demos)

@@ -1,7 +1,7 @@
-"""Reflective evolution: instructions are rewritten from feedback; who is best somewhere lives on.
+"""Reflective evolution: rewrites instructions from feedback and keeps a Pareto front.
 
 Source: GEPA, Agrawal et al. 2025, arXiv 2507.19457, algorithms 1 (loop), 2 (Pareto selection) and
-4 (merge); differs in: several children are bred and run at a time, and the last of them race.
+4 (merge). Differences: several children are made and run at a time, and the best of them race.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from lmc.optimizers.lessons.acquiring import make_runs
 from lmc.optimizers.lessons.demonstrations import input_names
 from lmc.runtime.parameters import Parameters
 
-PATIENCE = 12  # rounds without a child that joins, where there is no budget to be spent
-MOST_ROWS = 40  # of those that select, on which the front is kept
+PATIENCE = 12  # rounds without a new member after which a search without a budget ends
+MOST_ROWS = 40  # most select rows on which the front is measured
 FINALISTS = 4
-_FRONT_SHARE = 8  # the front's rows are at most this part of the runs that are left
+_FRONT_SHARE = 8  # the front has at most 1/8 as many rows as runs are left
 
 
 @optimizer(
@@ -43,15 +43,15 @@ async def reflect(
     merge: bool,
     proposer: str | None,
 ) -> Parameters:
-    """Rewrite instructions by reflecting on runs and feedback; keep all that are best on some row.
+    """Rewrite instructions by reflecting on runs and feedback, and keep a Pareto front.
 
-    In each of the `rounds`, `width` parents are drawn from the front, run on `minibatch` train
-    rows, and rewritten for one module by `proposer`; children that do better there join. `merge`
-    combines modules of two lineages.
+    Each of the `rounds` draws `width` parents from the front and runs them on `minibatch` train
+    rows. `proposer` rewrites one module of each. Children that score better on these rows join the
+    population. `merge` combines members that changed different modules.
     """
     modules = [m for m in context.modules().values() if not m.slots.frozen]
     if not modules or not context.train:
-        context.tell("no instruction may be changed")
+        context.tell("reflect needs train rows and an instruction that may be changed")
         return start
     search = _Evolution(context, modules, width, minibatch, proposer)
     patience = PATIENCE if context.trials.runs_left() == float("inf") else rounds
@@ -69,7 +69,7 @@ async def reflect(
 
 @frozen
 class _Member:
-    """A candidate of the population: its scores on the front's rows, and where it comes from."""
+    """A member of the population: its scores on the front's rows, and its parents."""
 
     name: str
     parameters: Parameters
@@ -83,7 +83,7 @@ class _Member:
 
 @dataclass(slots=True)
 class _Evolution:
-    """The population, and how it grows."""
+    """The population and its growth."""
 
     context: Context
     modules: Sequence[Module]
@@ -92,21 +92,21 @@ class _Evolution:
     proposer: str | None
     members: list[_Member] = field(default_factory=list)
     rows: Sequence[Row] = ()
-    turn: int = 0  # which module is next
+    turn: int = 0  # index of the next module to rewrite
     merged: set[tuple[int, int]] = field(default_factory=set)
     idle: int = 0  # rounds since a child joined
 
     async def begin(self, start: Parameters) -> None:
-        """The program as it is founds the population."""
+        """Start the population with the program as it is now."""
         left = self.context.trials.runs_left()
         most = min(MOST_ROWS, max(8, int(min(left, 1e6)) // _FRONT_SHARE))
         self.rows = self.context.select[:most]
         await self._join([("start", start, ())])
 
     async def breed(self, number: int) -> bool:
-        """One round: draw parents, reflect on their runs, keep children that do better there."""
+        """One round: draw parents, reflect on their runs, keep the children that score better."""
         trials, context = self.context.trials, self.context
-        each = 2 * self.minibatch + 1  # runs of a parent and its child, and the question
+        each = 2 * self.minibatch + 1  # the runs of a parent and its child, and one question
         width = min(self.width, int(min(1e6, trials.runs_left() - len(self.rows)) // each))
         if width < 1:
             return False
@@ -152,7 +152,7 @@ class _Evolution:
         await self._join(better[: int(most)])
 
     async def merge(self, number: int) -> None:
-        """Join two of the front that changed different modules since their common ancestor."""
+        """Merge two members of the front that changed different modules since their ancestor."""
         front = sorted(self.front())
         rng = random.Random(f"{self.context.seed}/merge/{number}")
         pairs = [(i, j) for i in front for j in front if i < j and (i, j) not in self.merged]
@@ -167,7 +167,7 @@ class _Evolution:
             return
 
     def front(self) -> dict[int, int]:
-        """Members that are unbeaten on some row, and on how many; none that is dominated."""
+        """The undominated members that are best on some row, and on how many rows."""
         wins: dict[int, int] = {}
         for row in self.rows:
             scores = {i: m.scores[row.id] for i, m in enumerate(self.members) if row.id in m.scores}
@@ -179,7 +179,7 @@ class _Evolution:
         return {i: n for i, n in wins.items() if not any(self._dominated(i, j) for j in wins)}
 
     def finalists(self) -> list[Candidate]:
-        """The best of the population, but its founder."""
+        """The best members of the population, without the start."""
         ranked = sorted(range(1, len(self.members)), key=lambda i: (-self.members[i].mean, i))
         return [
             Candidate(self.members[i].name, self.members[i].parameters) for i in ranked[:FINALISTS]
@@ -207,7 +207,7 @@ class _Evolution:
         return [child for key, child in found.items() if key not in known]
 
     def _draw(self, number: int, place: int) -> tuple[int, Module, Sequence[Row]]:
-        """A parent, as likely as it wins rows, the next module, and rows to look at."""
+        """A parent, drawn in proportion to the rows it wins, the next module, and some rows."""
         rng = random.Random(f"{self.context.seed}/{number}/{place}")
         front = self.front()
         parent = rng.choices(list(front), weights=list(front.values()))[0] if front else 0
@@ -217,14 +217,14 @@ class _Evolution:
         return parent, module, rng.sample(list(self.context.train), count)
 
     def _dominated(self, i: int, j: int) -> bool:
-        """Whether another member is as good on every row, and better on one."""
+        """Whether member j is at least as good as i on every row, and better on one."""
         one, other = self.members[i].scores, self.members[j].scores
         shared = [id for id in one if id in other]
         as_good = all(other[id] >= one[id] for id in shared)
         return as_good and any(other[id] > one[id] for id in shared)
 
     def _joined(self, i: int, j: int) -> Parameters | None:
-        """Of each module the instruction that changed since the common ancestor."""
+        """For each module, the instruction that changed since the common ancestor."""
         common = self._ancestors(i) & self._ancestors(j)
         if not common or i in common or j in common:
             return None

@@ -1,9 +1,9 @@
-"""Grow and improve: many samples a row, the right ones are trained on, again from the new weights.
+"""Rounds of sampling and training: many samples of each row, then training on the correct ones.
 
-Source: ReST-EM, Singh et al. 2023, arXiv 2312.06585, algorithm 1; differs in: whole programs are
-sampled, each round races against the one before and is guarded. Options from others: `entropy`,
-EAST, arXiv 2503.23913; `adapt`, B-STaR, arXiv 2412.17256; `hints`, GSI, arXiv 2411.00750, section
-3.3; `diverse`, DIVE, arXiv 2501.00747.
+Source: ReST-EM, Singh et al. 2023, arXiv 2312.06585, algorithm 1. Differences: whole programs are
+sampled, and each round is guarded and races against the previous one. Options from other papers:
+`entropy`, EAST, arXiv 2503.23913; `adapt`, B-STaR, arXiv 2412.17256; `hints`, GSI, arXiv
+2411.00750, section 3.3; `diverse`, DIVE, arXiv 2501.00747.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ async def rest_em(
     rate: float | None,
     module: str | None,
 ) -> Parameters:
-    """Sample every row several times, train on the runs that were right, and do it again.
+    """Sample every row several times, train on the correct runs, and repeat.
 
-    `keep` bounds the runs of one row. `entropy` above 0 weighs rows by how much their samples
-    disagree, to that power. With `adapt` each round chooses its temperature; with `hints` rows that
-    no sample solved are tried with their answer told; with `diverse` the runs of a row that differ
-    most are kept.
+    `keep` is the most runs of one row. `entropy` above 0 weighs each row by the entropy of its
+    samples to that power. With `adapt`, each round chooses its temperature. With `hints`, rows that
+    no sample solved run again with their answer shown. With `diverse`, the runs of a row that
+    differ most are kept.
     """
     update = Update.of(rank, epochs, rate, module)
 

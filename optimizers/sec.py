@@ -1,7 +1,7 @@
-"""Demonstrations that the model makes itself: inputs it imagines, with the answers it gives.
+"""Self-made demonstrations: the model invents inputs and answers them.
 
 Source: Self-ICL, Chen et al. 2023, arXiv 2305.15035, and Self-Contemplation, Li et al. 2023 (SEC),
-arXiv 2310.00585; differs in: several sets race, and against no demonstrations at all.
+arXiv 2310.00585. Differences: several sets race against each other and against the start.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ async def sec(
     candidates: int,
     proposer: str | None,
 ) -> Parameters:
-    """Let the model imagine inputs, answer them, and see its own answers as demonstrations.
+    """Let the model invent inputs and answer them, and use both as demonstrations.
 
-    No row is shown. `candidates` sets of `demos` race on dev rows, where there are any, else the
-    first one is taken; `proposer` imagines the inputs.
+    No row is shown to it. `candidates` sets of `demos` race on dev rows. Without dev rows the first
+    set is used. `proposer` invents the inputs.
     """
     with context.until_spent():
         pool = await _imagined(start, context, 2 * demos, proposer)
@@ -47,7 +47,7 @@ async def sec(
                 changed = changed.with_slots(name, demos=pick_demos(pool.of(name), demos, rng))
             rivals.append(Candidate(f"imagined-{number}", changed, demos))
         if not rivals:
-            context.tell("the model imagined no input that fits a module")
+            context.tell("the model invented no input that fits a module")
             return start
         if not context.select:
             return rivals[0].parameters
@@ -86,7 +86,7 @@ async def _imagined(
 
 
 def _read(text: str | None, module: Module) -> dict[str, Any] | None:
-    """The imagined inputs, where they are an object with the module's parameters."""
+    """The invented inputs, or None if they are not an object with the module's parameters."""
     try:
         found = json.loads(clean(text or ""))
     except ValueError:

@@ -1,7 +1,7 @@
-"""No labels: outputs are compared, and the instruction whose outputs are liked better stays.
+"""Improves instructions without labels: a judge compares outputs, and the preferred one stays.
 
-Source: Self-Supervised Prompt Optimization, Xiang et al. 2025, arXiv 2502.06855, algorithm 1;
-differs in: each pair is judged in both orders, and a verdict that turns with the order is a draw.
+Source: Self-Supervised Prompt Optimization, Xiang et al. 2025, arXiv 2502.06855, algorithm 1.
+Difference: each pair is judged in both orders. If the verdict depends on the order, it is a draw.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ async def spo(
     proposer: str | None,
     judge: str | None,
 ) -> Parameters:
-    """Rewrite instructions and keep what a judge prefers; no label and no metric is looked at.
+    """Rewrite instructions and keep those whose outputs a judge prefers, without labels.
 
     Each of the `rounds` compares outputs on `rows` train rows. `proposer` writes the instructions,
-    `judge` compares; a metric of the run, `preference` or another, still decides at the gate.
+    and `judge` compares. The metric of the run, such as `preference`, still decides at the gate.
     """
     modules = [m for m in context.modules().values() if not m.slots.frozen]
     asked = shuffled(context, "spo")[:rows]
     if not modules or not asked:
-        context.tell("no instruction may be changed, or there are no train rows")
+        context.tell("spo needs train rows and an instruction that may be changed")
         return start
     best = start
     with context.until_spent():
@@ -61,7 +61,7 @@ async def spo(
             changed = best.with_slots(module.name, instruction=clean(text))
             after = await make_runs(changed, context, asked, PLAIN, "outputs to compare")
             won = await _won(context, asked, before, after, judge)
-            context.tell(f"round {number + 1}, {module.name}: {won:+.2f} (from -1 to 1)")
+            context.tell(f"round {number + 1}, {module.name}: preference {won:+.2f} (from -1 to 1)")
             if won > 0:
                 best = changed
     return best
@@ -74,7 +74,7 @@ async def _won(
     after: Sequence[Run],
     judge: str | None,
 ) -> float:
-    """How much the second outputs are liked better, from -1 to 1."""
+    """How much the judge prefers the second outputs, from -1 to 1."""
     task = context.source
     names = input_names(context.program, context.target)
     first, second = ({run.row: run.pred for run in runs} for runs in (before, after))

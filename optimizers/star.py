@@ -1,8 +1,8 @@
-"""Rounds of training on reasoning that led to the right answer, hints where none did.
+"""Rounds of training on reasoning that led to the right answer, with hints for unsolved rows.
 
-Source: STaR, Zelikman et al. 2022, arXiv 2203.14465, algorithm 1 with rationalisation, section
-3.2; differs in: whole programs are run, all modules of accepted runs are trained on, and each round
-races against the one before on rows that do not train, and is the last where it does not win.
+Source: STaR, Zelikman et al. 2022, arXiv 2203.14465, algorithm 1 with rationalisation, section 3.2.
+Differences: whole programs are run, and all modules of accepted runs are trained. Each round races
+against the previous one on rows that do not train. The first round that does not win is the last.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ async def star(
     hints: bool,
     module: str | None,
 ) -> Parameters:
-    """Train on runs that were right, run again with what was learnt, for some `rounds`.
+    """Train on correct runs and run again with the new weights, for up to `rounds` rounds.
 
-    With `hints` a module that reasons is told the answer of rows it got wrong; reasoning that then
-    leads to it is trained on without the hint. Every round begins from the model's own weights.
+    With `hints`, a module that reasons sees the answer of rows that it got wrong. If its reasoning
+    then leads to the answer, it is trained on without the hint. Every round starts from the model's
+    original weights.
     """
     pool = DemoPool()
 

@@ -1,8 +1,9 @@
-"""An explicit structure of reasoning: steps that become fields to fill in before the answer.
+"""Explicit reasoning structures: steps become fields that a module fills in before it answers.
 
 Source: Self-Discover, Zhou et al. 2024, arXiv 2402.03620 (select, adapt, implement), and
-Auto-Evolve, Aswani et al. 2024, arXiv 2410.06328 (without given modules); differs in: the structure
-is part of the module's output type, so that each step is read, checked and traced; several race.
+Auto-Evolve, Aswani et al. 2024, arXiv 2410.06328 (without given modules). Differences: the
+structure is part of the module's output type, so that each step is read, checked and traced.
+Several structures race.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ async def structure(
     evolve: bool,
     proposer: str | None,
 ) -> Parameters:
-    """Compose reasoning steps for each module, and let it fill them in before it answers.
+    """Compose reasoning steps for each module, which fills them in before it answers.
 
-    `candidates` structures race for each module that generates. With `evolve` the model thinks of
-    the ways of reasoning itself, instead of selecting among those that are given.
+    `candidates` structures race for each `generate` module. With `evolve`, the model invents the
+    ways of reasoning instead of selecting from a list.
     """
     best = start
     with context.until_spent():
@@ -70,7 +71,7 @@ async def structure(
                 for changed in [best.with_slots(module.name, steps=steps)]
             ]
             if not rivals:
-                context.tell(f"no structure could be composed for `{module.name}`")
+                context.tell(f"the model composed no structure for `{module.name}`")
                 continue
             best = await best_of(Candidate("start", best), rivals, context)
     return best
@@ -106,7 +107,7 @@ async def _structures(
 
 
 def _steps(composed: Sequence[Any], module: Module) -> tuple[tuple[str, str], ...]:
-    """Names that can be fields, each with its note."""
+    """Names that are valid fields, each with its note."""
     own = [f.name for f in module.result.fields] if isinstance(module.result, RecordType) else []
     taken = {*module.inputs, BARE, REASONING, *own}
     found: dict[str, str] = {}

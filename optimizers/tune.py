@@ -1,7 +1,7 @@
-"""What `tune[…]` leaves open: the choices that serve the objective best.
+"""Chooses the options of `tune[…]` that score best on the objective.
 
-All combinations race where they are few; else a Bayesian search (Bergstra et al. 2011) looks for
-the promising ones. What a combination costs at worst is known before it runs, from the graph.
+If there are few combinations, all of them race. Otherwise a Bayesian search (Bergstra et al. 2011)
+finds the promising ones. The graph gives the worst-case cost of a combination before it runs.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from lmc.optimizers.candidates.bayesian import bayesian_search
 from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.runtime.parameters import Parameters
 
-MOST_SHOWN = 8  # points of the front that are told
+MOST_SHOWN = 8  # points of the front that are reported
 
 
 @optimizer(
     paper="optuna's TPE, Watanabe 2023, arXiv 2304.11127",
 )
 async def tune(start: Parameters, context: Context, *, trials: int) -> Parameters:
-    """Choose among the options of every `tune[…]`, by `objective` where one is given.
+    """Choose the best option of every `tune[…]`, by `objective` if one is given.
 
-    Of equals the one that calls models less wins. Says which combinations no other one beats in
-    both score and calls.
+    If two score the same, the one with fewer model calls wins. Reports the combinations that no
+    other one beats in both score and calls.
     """
     choices = reached_choices(context.program, context.target)
     if not choices:
-        text = f"`{context.target}` comes to no `tune[…]`: there is nothing to choose"
+        text = f"`{context.target}` reaches no `tune[…]`, so there is nothing to choose"
         context.tell(text)
         return start
     incumbent = Candidate("start", start, size=_calls(context, start))
@@ -74,7 +74,7 @@ def _calls(context: Context, parameters: Parameters) -> float:
 
 
 async def _tell_front(context: Context, tried: Sequence[Candidate]) -> None:
-    """Say which combinations no other beats in both score and calls, on rows that were run."""
+    """Report the combinations that no other one beats in both score and calls, on known rows."""
     points: list[tuple[float, float, str]] = []
     for candidate in tried:
         known = context.trials.known(candidate.parameters, context.select)

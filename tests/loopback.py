@@ -13,7 +13,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -30,6 +30,26 @@ class Fault:
     param: str | None = None
     disconnect: bool = False
     body: bytes | None = None  # sent as it is, with status 200 unless told otherwise
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    cut: bool = False  # the connection ends in the middle of the body
+    latency_s: float = 0.0  # before the answer
+
+
+@dataclass(frozen=True)
+class Events:
+    """A stream: events as JSON or as text that is sent as it is, and how it ends."""
+
+    events: Sequence[Any]
+    end: str = "done"  # or "close", or "abort"
+
+
+@dataclass(frozen=True)
+class Late:
+    """Another reply, after a while."""
+
+    reply: Any
+    latency_s: float
 
 
 def disconnect() -> Fault:
@@ -40,7 +60,15 @@ def invalid_json() -> Fault:
     return Fault(status=200, body=b'{"choices": [{"mess')
 
 
-Reply = str | Fault | dict[str, Any] | Sequence[str]
+def said(text: Any, finish: Any = "stop", **message: Any) -> dict[str, Any]:
+    """The body of an answer of one choice, which may be none."""
+    told = {"role": "assistant", "content": text, **message}
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    choice = {"index": 0, "message": told, "finish_reason": finish}
+    return {"choices": [choice], "usage": usage}
+
+
+Reply = str | Fault | Events | Late | dict[str, Any] | Sequence[str]
 Script = Callable[[dict[str, Any]], Reply]
 
 
@@ -110,6 +138,13 @@ class Loopback:
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
             reply = self.script(payload)
+            if isinstance(reply, Late):
+                await asyncio.sleep(reply.latency_s)
+                reply = reply.reply
+            if isinstance(reply, Events):
+                return await self._events(request, reply)
+            if isinstance(reply, Fault) and reply.cut:
+                return await _cut(request, reply)
             if payload.get("stream") and isinstance(reply, str):
                 return await self._stream(request, payload, reply)
             return self._respond(request, payload, reply)
@@ -148,6 +183,20 @@ class Loopback:
         for event in (end, {"choices": [], "usage": whole["usage"]}):
             await response.write(f"data: {json.dumps(event)}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def _events(self, request: web.Request, reply: Events) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for event in reply.events:
+            text = event if isinstance(event, str) else f"data: {json.dumps(event)}\n\n"
+            await response.write(text.encode())
+            await asyncio.sleep(self.pause_s)
+        if reply.end == "done":
+            await response.write(b"data: [DONE]\n\n")
+        elif reply.end == "abort":
+            assert request.transport is not None
+            request.transport.abort()
         return response
 
     def _respond(
@@ -194,13 +243,31 @@ def _fail(request: web.Request, fault: Fault) -> web.StreamResponse:
         request.transport.close()
         return web.Response()
     if fault.body is not None:
-        return web.Response(body=fault.body, status=fault.status, content_type="application/json")
+        return web.Response(
+            body=fault.body,
+            status=fault.status,
+            content_type=fault.content_type,
+            headers=fault.headers,
+        )
     error = {"message": fault.message, "type": "error", "code": fault.code, "param": fault.param}
     headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+    headers |= fault.headers
     body = json.dumps({"error": error})
     return web.Response(
         text=body, status=fault.status, headers=headers, content_type="application/json"
     )
+
+
+async def _cut(request: web.Request, fault: Fault) -> web.StreamResponse:
+    """A body that is announced in full, and half of it."""
+    whole = fault.body or b'{"choices": [{"message": {"content": "whole"}}]}'
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(whole))}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    await response.write(whole[: len(whole) // 2])
+    assert request.transport is not None
+    request.transport.close()
+    return response
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from lmc import types
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.scope import CheckContext, Declared, Env, File
+from lmc.check.width import project
 from lmc.diagnostics import Label, suggestion
 from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
@@ -22,6 +23,7 @@ PRIMITIVES: dict[str, Type] = {
     "json": types.JSON,
 }
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
+MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
 
@@ -212,7 +214,12 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:
     fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
-    return types.RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+    type = types.RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
+    if type.depth > MOST_NESTED:
+        message = f"`{type}` nests more than {MOST_NESTED} records in one another"
+        ctx.report("type-too-large", message, decl.name.span, help="refer to parts by an id")
+        return types.ERROR
+    return type
 
 
 def _field(
@@ -267,6 +274,7 @@ def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
         return None
     if found:
         return None
+    value = project(type, value)
     problem = misfit(value, type)
     if problem:
         env.ctx.report("out-of-range", f"{why} does not fit: {problem}", expr.span)

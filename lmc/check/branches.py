@@ -17,11 +17,18 @@ from lmc.types import Type
 
 def conditional(env: Env, expr: nodes.IfExpr, expected: Type | None) -> Type:
     """Infer `if c then a else b`. Each branch knows the facts that `c` establishes."""
-    check_condition(env, expr.condition, "the condition of `if`")
-    then = infer(env.knowing(facts(env, expr.condition, True)), expr.then, expected)
-    otherwise = infer(env.knowing(facts(env, expr.condition, False)), expr.otherwise, expected)
-    parts = [(expr.then, then), (expr.otherwise, otherwise)]
-    return _join_branches(env, parts, expected, "the branches of `if`")
+    links, parts = expr.chain(), []
+    for link in links:
+        check_condition(env, link.condition, "the condition of `if`")
+        met = env.knowing(facts(env, link.condition, True))
+        parts.append((link.then, infer(met, link.then, expected)))
+        known = facts(env, link.condition, False)
+        env = env.knowing(known) if known else env
+    last = links[-1].otherwise
+    parts.append((last, infer(env, last, expected)))
+    type = _join_branches(env, parts, expected, "the branches of `if`")
+    env.ctx.program.types |= {id(link): type for link in links}
+    return type
 
 
 def _join_branches(

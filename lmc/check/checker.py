@@ -13,6 +13,7 @@ from lmc.check.optimizers import SIGNATURES, OptimizerSignature
 from lmc.check.program import CheckedProgram, MetricDef, ModuleDef, PipelineDef, TestDef
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.statements import check_block, check_body
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, Label, sort_key
 from lmc.source import Source
 from lmc.syntax import nodes
@@ -23,15 +24,17 @@ def check_program(
     *,
     read: Reader = read_source,
     optimizers: Mapping[str, OptimizerSignature] = SIGNATURES,
+    consent: Consent = OWN,
 ) -> tuple[CheckedProgram | None, list[Diagnostic]]:
     """Check a file and everything it imports.
 
     Returns the typed program, or None if there are errors, and all findings. The `warnings` of the
     program are these findings too. `read` gives the text of an imported file by its name (see
-    `imports.import_name`). No other file is read.
+    `imports.import_name`). No other file is read. Imported files lie in the folder of this one, or
+    in one that `consent` allows.
     """
     ctx = CheckContext(_empty(source), TABLE, optimizers)
-    linker = Linker(ctx, read)
+    linker = Linker(ctx, read, consent)
     entry = linker.begin(source)
     for file in linker.files:
         define_all(ctx, file)

@@ -60,7 +60,9 @@ def misfit(value: Any, type: Type, path: str = "") -> str | None:
             parts = (misfit(v, type.item, f"{path}[{k!r}]") for k, v in value.items())
         case types.RecordType() if isinstance(value, dict):
             dot = f"{path}." if path else ""
-            parts = (misfit(value.get(f.name), f.type, f"{dot}{f.name}") for f in type.fields)
+            if lacking := next((f for f in type.fields if f.name not in value), None):
+                return f"{here} has no `{lacking.name}`"
+            parts = (misfit(value[f.name], f.type, f"{dot}{f.name}") for f in type.fields)
         case _:
             fits = _fits(value, type)
             return None if fits else f"{here} is `{_short(value)}`, but `{type}` is required"

@@ -16,22 +16,29 @@ def check_calls(ctx: CheckContext) -> None:
     }
     done: set[str] = set()
     for owner in graph:
-        _visit(ctx, graph, owner, [], done)
+        if owner not in done:
+            _visit(ctx, graph, owner, done)
 
 
-def _visit(
-    ctx: CheckContext, graph: dict[str, list[Edge]], name: str, path: list[Edge], done: set[str]
-) -> None:
-    if name in done:
-        return
-    done.add(name)
-    for callee, span in graph.get(name, ()):
-        here = [*path, (name, span)]
-        names = [owner for owner, _ in here]
-        if callee in names:
-            _report(ctx, here[names.index(callee) :], span)
+def _visit(ctx: CheckContext, graph: dict[str, list[Edge]], start: str, done: set[str]) -> None:
+    """Walk all that one owner calls; `path` is the way to where the walk is."""
+    path: dict[str, Span] = {}  # each owner on the way, with its call that is followed
+    todo = [(start, iter(graph.get(start, ())))]
+    done.add(start)
+    while todo:
+        name, calls = todo[-1]
+        for callee, span in calls:
+            path[name] = span
+            if callee in path:
+                way = list(path.items())
+                _report(ctx, way[list(path).index(callee) :], span)
+            elif callee not in done:
+                done.add(callee)
+                todo.append((callee, iter(graph.get(callee, ()))))
+                break
         else:
-            _visit(ctx, graph, callee, here, done)
+            todo.pop()
+            path.pop(name, None)
 
 
 def _report(ctx: CheckContext, cycle: list[Edge], closing: Span) -> None:

@@ -24,7 +24,7 @@ from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.subtyping import required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import Type
+from lmc.types import MOST_PARTS, Type, expanded_size, parts
 
 
 def define_all(ctx: CheckContext, file: File) -> None:
@@ -130,14 +130,8 @@ def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> No
 
 def unsupported_part(type: Type) -> Type | None:
     """The first part of a type that passes the checker but cannot be run yet."""
-    match type:
-        case types.DictType() | types.UnionType():
-            return type
-        case types.ListType(item) | types.OptionalType(item):
-            return unsupported_part(item)
-        case types.RecordType(fields=fields):
-            return next((p for f in fields if (p := unsupported_part(f.type))), None)
-    return None
+    unsupported = types.DictType | types.UnionType
+    return next((part for part in parts(type) if isinstance(part, unsupported)), None)
 
 
 def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> None:
@@ -145,6 +139,18 @@ def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> Non
     if part is not None:
         message = f"modules and tools cannot take or return `{part}` yet"
         ctx.report("not-supported-yet", message, expr.span, help="use a record, a list or `json`")
+
+
+def _check_described(ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature) -> None:
+    """A prompt writes a record out wherever its type mentions it, which has a limit."""
+    exprs = [param.type for param in decl.signature.params]
+    for type, expr in zip(
+        [*(p.type for p in made.params), made.result], [*exprs, decl.signature.result]
+    ):
+        if expanded_size(type) > MOST_PARTS:
+            message = f"`{type}` written out has more than {MOST_PARTS:,} parts"
+            help = "no prompt can describe it: keep large parts apart, or as `json`"
+            ctx.report("type-too-large", message, expr.span, help=help)
 
 
 # --- definitions ---
@@ -175,6 +181,7 @@ def _module(ctx: CheckContext, declared: Declared) -> ModuleDef:
     decl: nodes.ModuleDecl = declared.decl  # type: ignore[assignment]
     file, name = declared.file, declared.file.prefix + declared.ident.name
     made = signature(ctx, file, decl)
+    _check_described(ctx, decl, made)
     env = module_env(ctx, file, decl.name.name)
     values, exprs = settings.read(env, decl.kind, decl.settings)
     module = ModuleDef(

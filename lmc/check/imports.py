@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmc.check.scope import CheckContext, Declared, File
+from lmc.consent import ALLOW_PATH, OWN, Consent, is_absolute, outside
 from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, suggestion
 from lmc.source import Source, Span
 from lmc.syntax import nodes
@@ -25,6 +26,8 @@ def read_source(name: str) -> Source:
     """Read a file by path, or a standard one by `lmc/name`. Raises: OSError, ValueError."""
     if not name.startswith(STANDARD):
         return Source.read(Path(name))
+    if ".." in name.split("/"):
+        raise FileNotFoundError(name)
     file = _library() / (name.removeprefix(STANDARD) + ".lmp")
     return Source(name, file.read_text("utf-8-sig"))
 
@@ -70,9 +73,10 @@ def _damaged(tree: nodes.FileTree, diagnostics: Sequence[Diagnostic]) -> Iterato
 class Linker:
     """Loads files in such an order that each follows the files it imports."""
 
-    def __init__(self, ctx: CheckContext, read: Reader) -> None:
+    def __init__(self, ctx: CheckContext, read: Reader, consent: Consent = OWN) -> None:
         self.ctx = ctx
         self.read = read
+        self._consent, self._folder = consent, Path()
         self.files: list[File] = []
         self._by_name: dict[str, File | None] = {}
         self._open: list[str] = []
@@ -152,6 +156,11 @@ class Linker:
         return self._by_name[name]
 
     def _load(self, name: str, path: nodes.String) -> File | None:
+        folder = None if is_absolute(path.value) else self._folder
+        if not name.startswith(STANDARD) and not self._consent.may_read(Path(name), folder):
+            message = outside("the imported file", path.value)
+            self.ctx.report("outside-folder", message, path.span, help=ALLOW_PATH)
+            return None
         try:
             source = self.read(name)
         except (OSError, ValueError) as problem:
@@ -186,7 +195,9 @@ class Linker:
 
     def begin(self, source: Source) -> File:
         """Load the entry file. A file that imports it closes a cycle."""
-        self._open.append(import_name(os.path.basename(source.name), source))
+        entry = import_name(os.path.basename(source.name), source)
+        self._folder = Path(entry).parent
+        self._open.append(entry)
         return self.load(source)
 
 

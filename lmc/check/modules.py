@@ -29,6 +29,7 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
     templates.check_template(env, decl, module)
+    templates.check_docstring(env, decl, module)
 
 
 def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
@@ -65,13 +66,12 @@ def _report_verdict(env: Env, decl: nodes.ModuleDecl, problem: str) -> None:
 
 
 def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    draft: Type = types.ERROR
+    draft = module.signature.result  # of a revision too, which may be all that the type allows
     if needs(env, decl, module, "draft", "g(…)"):
         inner = inner_env(env, module)
         place = decl.signature.result.span
         inner.hint = "draft"
-        why = "`draft`"
-        draft = inference.check(inner, module.exprs["draft"], module.signature.result, why, place)
+        inference.check(inner, module.exprs["draft"], draft, "`draft`", place)
     verdict: Type = types.ERROR
     if needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)

@@ -287,14 +287,16 @@ def _warn_leak(env: Env, decl: nodes.OptimizeDecl, target: Target, metric: Metri
 
 def _compared(node: object, gold: str, pred: str) -> Iterator[str]:
     """The gold fields that a metric compares with the prediction by `==`."""
-    if isinstance(node, nodes.Binary) and node.op == "==":
-        sides = [path_of(node.left) or (), path_of(node.right) or ()]
-        for one, other in (sides, sides[::-1]):
-            if one[:1] == (gold,) and other[:1] == (pred,) and len(one) > 1:
-                yield one[1]
-    if isinstance(node, nodes.SyntaxNode):
-        for part in (getattr(node, name) for name in node.__dataclass_fields__ if name != "span"):
-            yield from _compared(part, gold, pred)
-    elif isinstance(node, tuple):
-        for part in node:
-            yield from _compared(part, gold, pred)
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, nodes.Binary) and node.op == "==":
+            sides = [path_of(node.left) or (), path_of(node.right) or ()]
+            for one, other in (sides, sides[::-1]):
+                if one[:1] == (gold,) and other[:1] == (pred,) and len(one) > 1:
+                    yield one[1]
+        if isinstance(node, nodes.SyntaxNode):
+            names = [name for name in node.__dataclass_fields__ if name != "span"]
+            todo += [getattr(node, name) for name in reversed(names)]
+        elif isinstance(node, tuple):
+            todo += reversed(node)

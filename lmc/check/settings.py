@@ -63,7 +63,10 @@ _BUDGET: Mapping[str, Type] = {
     "tokens": _POSITIVE,
     "usd": types.FloatType(0.0, None),
 }
-_FAILURES = _words("rate_limit", "timeout", "connection", "server")
+_FAILURES = _words(
+    *("rate_limit", "timeout", "connection", "server", "broken_stream", "empty", "length"),
+    *("content_filter", "refusal", "tool_calls"),
+)
 _DECODING = {
     "temperature": SettingSpec(types.FloatType(0.0, 2.0)),
     "top_p": SettingSpec(types.FloatType(0.0, 1.0)),
@@ -81,7 +84,7 @@ _MODULE = {
     "model": SettingSpec("model"),
     **_DECODING,
     **_STOP,
-    "template": _group(system=types.STR, user=types.STR, assistant=types.STR),
+    "template": _group(system=types.STR, user=types.STR),
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
@@ -101,7 +104,10 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         **_DECODING,
         **_STOP,
         "timeout": _fixed(_SECONDS),
+        "deadline": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
+        "rpm": _fixed(_POSITIVE),
+        "tpm": _fixed(_POSITIVE),
         "price": _group(input=types.FloatType(0.0, None), output=types.FloatType(0.0, None)),
         "budget": _group(**_BUDGET),
         "logprobs": _fixed(types.BOOL),
@@ -110,6 +116,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "model": SettingSpec("model"),
         **_DECODING,
         "timeout": _fixed(_SECONDS),
+        "deadline": _fixed(_SECONDS),
         "concurrency": _fixed(_POSITIVE),
         "repair": _fixed(types.IntType(0, 8)),
         "shared_first": _fixed(types.BOOL),

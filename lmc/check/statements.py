@@ -55,6 +55,7 @@ def _let(env: Env, stmt: nodes.Let) -> bool:
     else:
         type = resolve(env.ctx, env.file, stmt.type)
         _value(hinted, stmt.value, type, f"`{stmt.name.name}`", stmt.type.span)
+        env.ctx.program.types[id(stmt)] = type
     env.bind(stmt.name, type, "let", must_use=True)
     return False
 
@@ -94,19 +95,19 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
 
 
 def _if(env: Env, stmt: nodes.If) -> bool:
-    inference.check_condition(env, stmt.condition, "the condition of `if`")
-    met = env.knowing(facts(env, stmt.condition, True))
-    unmet = env.knowing(facts(env, stmt.condition, False))
-    then, other = check_block(met, stmt.then), _otherwise(unmet, stmt.otherwise)
-    if then != other:  # only one branch goes on, so its facts hold after it
-        env.facts.update(unmet.facts if then else met.facts)
-    return then and other
-
-
-def _otherwise(env: Env, branch: nodes.Block | nodes.If | None) -> bool:
-    if branch is None:
-        return False
-    return check_block(env, branch) if isinstance(branch, nodes.Block) else _if(env, branch)
+    ways: list[tuple[Env, Env, Env, bool]] = []  # before, met, unmet, and whether `then` ends
+    for link in stmt.chain():
+        inference.check_condition(env, link.condition, "the condition of `if`")
+        met = env.knowing(facts(env, link.condition, True))
+        unmet = env.knowing(facts(env, link.condition, False))
+        ways.append((env, met, unmet, check_block(met, link.then)))
+        env = unmet
+    ended = stmt.last is not None and check_block(env, stmt.last)
+    for before, met, unmet, then in reversed(ways):
+        if then != ended:  # only one branch goes on, so its facts hold after it
+            before.facts.update(unmet.facts if then else met.facts)
+        ended = then and ended
+    return ended
 
 
 def _return(env: Env, stmt: nodes.Return) -> bool:

@@ -22,25 +22,31 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    parts,
 )
 
 Bound = float | None
+Known = dict[tuple[str, str], bool]  # by the keys of two records: a type may mention one often
 
 
 def is_subtype(a: Type, b: Type) -> bool:
     """Whether each value of `a` is a value of `b`. The one conversion is `int <: float`."""
+    return _is_subtype(a, b, {})
+
+
+def _is_subtype(a: Type, b: Type, known: Known) -> bool:
     if a is b or isinstance(a, ErrorType | NeverType) or isinstance(b, ErrorType | JsonType):
         return True
     if isinstance(a, UnionType):
-        return all(is_subtype(option, b) for option in a.options)
+        return all(_is_subtype(option, b, known) for option in a.options)
     if isinstance(b, OptionalType):
-        return isinstance(a, NoneType) or is_subtype(required(a), b.item)
+        return isinstance(a, NoneType) or _is_subtype(required(a), b.item, known)
     if isinstance(b, UnionType):
-        return any(is_subtype(a, option) for option in b.options)
-    return _is_plain_subtype(a, b)
+        return any(_is_subtype(a, option, known) for option in b.options)
+    return _is_plain_subtype(a, b, known)
 
 
-def _is_plain_subtype(a: Type, b: Type) -> bool:
+def _is_plain_subtype(a: Type, b: Type, known: Known) -> bool:
     match a, b:
         case LiteralType(), LiteralType():
             return set(a.values) <= set(b.values)
@@ -55,17 +61,23 @@ def _is_plain_subtype(a: Type, b: Type) -> bool:
             return _within(a.low, a.high, b.low, b.high)
         case ListType(), ListType():
             inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)
-            return inside and is_subtype(a.item, b.item)
+            return inside and _is_subtype(a.item, b.item, known)
         case DictType(), DictType():
-            return is_subtype(a.item, b.item)
+            return _is_subtype(a.item, b.item, known)
         case RecordType(), RecordType():
-            return a == b or all(_has_field(a, f.name, f.type) for f in b.fields)
+            pair = a.key, b.key
+            if pair not in known:
+                known[pair] = a == b or _has_fields(a, b, known)
+            return known[pair]
     return a == b
 
 
-def _has_field(record: RecordType, name: str, type: Type) -> bool:
-    field = record.get(name)
-    return field is not None and is_subtype(field.type, type)
+def _has_fields(record: RecordType, wanted: RecordType, known: Known) -> bool:
+    own = {field.name: field.type for field in record.fields}
+    return all(
+        field.name in own and _is_subtype(own[field.name], field.type, known)
+        for field in wanted.fields
+    )
 
 
 def text_fits(value: str, type: StrType) -> bool:
@@ -193,14 +205,7 @@ def comparable(a: Type, b: Type) -> bool:
 
 def has_equality(type: Type) -> bool:
     """Whether equal values of the type can occur again, so that a vote can count them."""
-    match type:
-        case OptionalType() | ListType():
-            return has_equality(type.item)
-        case RecordType():
-            return all(has_equality(f.type) for f in type.fields)
-        case UnionType():
-            return all(map(has_equality, type.options))
-    return not isinstance(type, JsonType | DictType)
+    return not any(isinstance(part, JsonType | DictType) for part in parts(type))
 
 
 def is_number(type: Type) -> bool:

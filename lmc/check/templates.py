@@ -8,15 +8,31 @@ from typing import Any
 
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
+from lmc.check.subtyping import required
 from lmc.check.template_fields import check_fields
 from lmc.diagnostics import suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
+from lmc.types import (
+    DictType,
+    EnumType,
+    JsonType,
+    ListType,
+    LiteralType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
 
 # Of Jinja's filters, those that make texts or lists of any size out of little.
 REFUSED_FILTERS = frozenset(
     {"batch", "center", "format", "pprint", "random", "slice", "urlize", "wordwrap", "xmlattr"}
 )
+_BRACES = re.compile(
+    r"\{\{-?[ \t]*([A-Za-z_]\w*)[^{}\n]*\}\}|(?<!\{)\{[ \t]*([A-Za-z_]\w*)[ \t]*\}(?!\})"
+)
+_CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 SLOTS = ("instructions", "demos", "format")
 _GIVEN = (*SLOTS, "loop", "range", "namespace", "dict", "lipsum", "cycler", "joiner")
 
@@ -26,15 +42,78 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     setting = next((s for s in decl.settings if s.key.name == "template"), None)
     if setting is None or not isinstance(setting.value, nodes.ObjectLit):
         return
-    seen: set[str] = set()
-    for pair in setting.value.pairs:
-        if isinstance(pair.value, nodes.String):
-            seen |= _check_text(env, module, pair.value)
+    texts = {p.key.name: p.value for p in setting.value.pairs if isinstance(p.value, nodes.String)}
+    seen = {name for text in texts.values() for name in _check_text(env, module, text)}
+    if "template" not in module.settings or env.ctx.has_error_in(setting.span):
+        return
     hidden = [p.name for p in module.signature.params if p.name not in seen and not p.train]
-    if hidden and "template" in module.settings and not env.ctx.has_error_in(setting.span):
+    if hidden and "user" in texts:  # else the layout shows the inputs
         names = ", ".join(f"`{name}`" for name in hidden)
         message = f"the template never shows {names} to the model"
         env.ctx.warn("hidden-input", message, setting.key.span)
+    if texts:
+        words = _CODE.sub(" ", "\n".join(text.value for text in texts.values()))
+        _check_dropped(env, module, setting.key.span, seen, words)
+
+
+def check_docstring(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """Warn of names in braces in an instruction, which is not a template."""
+    if decl.doc is None:
+        return
+    known = {p.name for p in module.signature.params}
+    for found in _BRACES.finditer(decl.doc.span.text):
+        name = found[1] or found[2]
+        if found[1] or name in known:
+            start = decl.doc.span.start + found.start()
+            span = Span(decl.doc.span.source, start, start + len(found[0]))
+            message = f"the instruction shows `{found[0]}` as it stands, not the value of `{name}`"
+            help = "the inputs are shown after the instruction; a `template` places them elsewhere"
+            env.ctx.warn("braces-in-docstring", message, span, help=help)
+
+
+def _check_dropped(env: Env, module: ModuleDef, span: Span, seen: set[str], text: str) -> None:
+    """Report what a template leaves out that the model needs: the format and the instruction.
+
+    Without the fields of a structured result no answer can be read, so that is an error.
+    """
+    structured = _is_structured(module)
+    report = env.ctx.report if structured else env.ctx.warn
+    result = module.signature.result
+    plain = isinstance(result, StrType) and not structured
+    names = _told_names(result)
+    missing = [name for name in names if not _names(text, name)]
+    if "format" not in seen and not plain and (missing or not names):
+        what = ", ".join(f"`{name}`" for name in missing[:5]) or f"`{result}`"
+        message = f"the template never tells the model to reply with {what}"
+        report("dropped-format", message, span, help="show `{{ format }}`")
+    told = ["docstring"] * bool(module.instruction) + ["`require`"] * ("require" in module.exprs)
+    if told and "instructions" not in seen:
+        message = f"the template never shows the {' and the '.join(told)} of `{module.name}`"
+        report("dropped-instruction", message, span, help="show `{{ instructions }}`")
+
+
+def _is_structured(module: ModuleDef) -> bool:
+    """Whether answers have fields or parts that only the format tells of."""
+    result = required(module.signature.result)
+    own_fields = module.kind in ("agent", "vote", "search", "route") or module.settings.get(
+        "reason"
+    )
+    parts = RecordType | EnumType | LiteralType | ListType | DictType | JsonType | UnionType
+    return bool(own_fields) or isinstance(result, parts)
+
+
+def _told_names(result: Type) -> list[str]:
+    """The words that a template may tell itself in place of the format: fields, or choices."""
+    match required(result):
+        case RecordType(fields=fields):
+            return [f.name for f in fields if not f.has_default]
+        case EnumType(variants=names) | LiteralType(values=names):
+            return list(names)
+    return []
+
+
+def _names(text: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
 def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:

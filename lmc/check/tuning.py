@@ -8,6 +8,7 @@ from typing import Any
 from lmc.check.constants import NotConstant, evaluate
 from lmc.check.inference import infer, join_all, report_not_constant
 from lmc.check.scope import Env
+from lmc.check.width import project
 from lmc.syntax import nodes
 from lmc.types import ERROR, Type
 
@@ -25,10 +26,12 @@ def tune(env: Env, expr: nodes.Tune, expected: Type | None) -> Type:
         )
         return ERROR
     parts = [(e, infer(env, e, expected)) for e in option_exprs(expr)]
+    type = join_all(env, parts, "the options of `tune`")
     values = tune_values(env, expr)
     if values is not None:
+        values = tuple(project(type, value) for value in values)
         env.ctx.add_choice(expr, env.owner, env.hint, values)
-    return join_all(env, parts, "the options of `tune`")
+    return type
 
 
 def range_ends(expr: nodes.Tune) -> list[nodes.Expr]:

@@ -1,4 +1,4 @@
-"""`lmc check`: everything that can be known before a model is called."""
+"""`lmc check`: finds the mistakes that can be found without calling a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmc.cli.terminal import FILE, count, error_count, format_option, print_diagnostics, say
+from lmc.cli.terminal import (
+    FILE,
+    count,
+    error_count,
+    format_option,
+    path_option,
+    print_diagnostics,
+    say,
+)
+from lmc.consent import Consent
 from lmc.diagnostics import Diagnostic, Format
 
 if TYPE_CHECKING:
@@ -18,15 +27,25 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--cost", is_flag=True, help="Also print the worst-case number of model calls.")
-@click.option("--target", metavar="MODEL", help="Also say which types MODEL enforces itself.")
+@click.option(
+    "--target", metavar="MODEL", help="Also print which types MODEL enforces while it decodes."
+)
+@path_option
 @format_option
-def command(files: tuple[Path, ...], cost: bool, target: str | None, style: Format) -> int:
-    """Check FILES: syntax, names, types, settings, templates, data leaks."""
+def command(
+    files: tuple[Path, ...],
+    cost: bool,
+    target: str | None,
+    paths: tuple[str, ...],
+    style: Format,
+) -> int:
+    """Check the syntax, names, types, settings, templates and data leaks of FILES."""
     from lmc.check import check_program, open_source
 
     found: list[Diagnostic] = []
+    consent = Consent(paths=tuple(Path(path) for path in paths))
     for file in files:
-        program, diagnostics = check_program(open_source(file))
+        program, diagnostics = check_program(open_source(file), consent=consent)
         found += diagnostics
         if program is not None and cost:
             _print_cost(program)
@@ -46,16 +65,15 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
 
 
 def _print_cost(program: CheckedProgram) -> None:
-    """The worst case of each callable of the file, and what prefix caches can serve."""
-    from lmc.ir.cost import cost
+    """Print the worst case of each callable and the share of prompts that prefix caches serve."""
+    from lmc.ir.cost import costs
     from lmc.ir.lower import lower
     from lmc.passes.pipeline import run_passes
     from lmc.program.prefix import prefix_shares
     from lmc.program.program import Program
 
     graph = run_passes(lower(program))
-    for name in graph.exports:
-        found = cost(graph, name)
+    for name, found in costs(graph, graph.exports).items():
         tuned = "" if found.baseline == found.calls else f" (untuned {_number(found.baseline)})"
         say(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
     for share in prefix_shares(Program(graph)):
@@ -69,7 +87,7 @@ def _print_cost(program: CheckedProgram) -> None:
 
 
 def _print_target(program: CheckedProgram, target: str) -> None:
-    """What the model's decoding is held to, and what is checked and repaired afterwards."""
+    """Print what the model enforces while it decodes, and what lmc validates afterwards."""
     from lmc.check.targets import constraints
     from lmc.models.registry import default_layout, provider_of
 

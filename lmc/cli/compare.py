@@ -1,4 +1,4 @@
-"""`lmc compare`: several ways of improving programs, in one table."""
+"""`lmc compare`: improves programs by several optimizers and compares the results in a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget
-from lmc.cli.terminal import FILE, cache_option, console, model_option, say
+from lmc.cli.terminal import FILE, cache_option, consent_options, console, model_option, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,13 +23,18 @@ WAYS = ("bootstrap", "lora", "bootstrap >> lora", "lora >> distill")
 @click.argument("programs", type=FILE, nargs=-1, required=True)
 @click.option(
     "--optimizer", "optimizers", metavar="STEPS", multiple=True,
-    help=f"A way to compare, again and again; else {', '.join(WAYS)}.",
+    help='Optimizer to compare, such as "bootstrap(demos=4)". Write `>>` between steps. '
+    f"Repeatable.  [default: {', '.join(WAYS)}]",
 )  # fmt: skip
-@click.option("--out-dir", "folder", type=FILE, help="Where the artifacts go (nowhere).")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--out-dir", "folder", type=FILE,
+    help="Folder to write the artifacts to.  [default: keep no artifacts]",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @data_options
 @model_option
 @cache_option
+@consent_options
 def command(
     programs: tuple[Path, ...],
     optimizers: tuple[str, ...],
@@ -37,7 +42,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Improve PROGRAMS in several ways and compare what comes out, on the same test rows."""
+    """Improve PROGRAMS by several optimizers and compare the results on the same test rows."""
     from lmc.cli.live import CompileView
     from lmc.optimizers.compilation.compare import compare
 
@@ -78,8 +83,8 @@ def _table(found: dict[str, list[Way]]) -> Table:
                 f"{way.calls:,} / {way.seconds:.0f} s" if way.result else "",
             )
     table.caption = (
-        "gain: on the program as written, n.s. where its 95 % interval holds zero; took: calls and"
-        " time of the improvement, less what an earlier way did already"
+        "gain: difference from the program as written; n.s. (not significant) if the 95 % interval"
+        " includes zero. took: calls and time of the improvement, without what an earlier way paid"
     )
     table.caption_justify = "left"
     return table

@@ -1,4 +1,4 @@
-"""`lmc compile`: improve a program against a metric and write the artifact."""
+"""`lmc compile`: improves a program against a metric and writes an artifact."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.data_options import data_options, parse_budget
-from lmc.cli.terminal import FILE, cache_option, console, count, model_option, program_argument
+from lmc.cli.terminal import (
+    FILE,
+    cache_option,
+    consent_options,
+    console,
+    count,
+    model_option,
+    program_argument,
+    retries,
+)
 
 if TYPE_CHECKING:
     from lmc.optimizers.compilation.result import CompileResult
@@ -16,23 +25,26 @@ if TYPE_CHECKING:
 
 @click.command("compile")
 @program_argument
-@click.option("-o", "--out", type=FILE, help="The artifact (PROGRAM with .lmpc).")
+@click.option("-o", "--out", type=FILE, help="Artifact to write.  [default: PROGRAM with .lmpc]")
 @data_options
 @click.option(
-    "--optimizer", metavar="STEPS", help='Such as "bootstrap(demos=4)"; `>>` between steps.'
-)
-@click.option("--objective", help='Score against cost a row: "accuracy - 0.1 * usd".')
+    "--optimizer", metavar="STEPS",
+    help='Optimizer to use, such as "bootstrap(demos=4)". Write `>>` between steps.',
+)  # fmt: skip
+@click.option("--objective", help='Score minus cost of a row to maximize: "accuracy - 0.1 * usd".')
 @click.option(
-    "--guard", "guards", multiple=True, help="A metric or dataset that must not get worse."
-)
+    "--guard", "guards", multiple=True,
+    help="Metric or dataset on which the score must not get worse. Repeatable.",
+)  # fmt: skip
 @click.option(
     "--accept", type=click.Choice(["proven", "better"]), default="proven", show_default=True,
-    help="A gain proven on rows that did not choose it, or any seen on dev.",
+    help="Gain to accept: one proven on held-out rows, or any gain on dev rows.",
 )  # fmt: skip
-@click.option("--run-dir", type=FILE, help="Where the run is kept (.lmc/runs/…).")
-@click.option("--fresh", is_flag=True, help="Start anew instead of continuing an earlier run.")
+@click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
+@click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
 @model_option
 @cache_option
+@consent_options
 def command(
     program: Path,
     out: Path | None,
@@ -40,10 +52,10 @@ def command(
     fresh: bool,
     **options: Any,
 ) -> None:
-    """Improve PROGRAM against a metric; what is not given comes from its `optimize` block.
+    """Improve PROGRAM against a metric and write an artifact.
 
-    A run that was stopped or killed continues when the same command is given again, and pays for
-    no call twice.
+    Options that are not given come from the `optimize` block of the program. If a run was stopped
+    or killed, give the same command again: the run continues and pays for no call twice.
     """
     improve_and_print(
         program,
@@ -65,7 +77,7 @@ def improve_and_print(program: Path | str, **options: Any) -> None:
 
 
 def print_result(result: CompileResult) -> None:
-    """The outcome: a table of figures, the verdict in words, what it took, where it is."""
+    """Print the outcome: a table of figures, the verdict, the cost and the files."""
     from rich.table import Table
 
     screen = console()
@@ -85,7 +97,8 @@ def print_result(result: CompileResult) -> None:
     cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
     money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""
     screen.print(
-        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money},"
+        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money}"
+        f"{retries(used.retries)},"
         f" {used.elapsed_s:.0f} s"
     )
-    screen.print(f"wrote {result.path}; the run is kept in {result.run_dir}")
+    screen.print(f"wrote {result.path}; the run is in {result.run_dir}")

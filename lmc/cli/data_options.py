@@ -1,4 +1,4 @@
-"""Options that `lmc eval` and `lmc compile` share: rows, metric, limits."""
+"""The options for rows, metric and limits that several commands share."""
 
 from __future__ import annotations
 
@@ -8,17 +8,30 @@ from typing import Any, TypeVar
 
 import click
 
+from lmc.cli.terminal import target_option
+
 F = TypeVar("F", bound=Callable[..., Any])
 
+data_option = click.option(
+    "-d", "--data", help="File of rows (.jsonl, .json, .csv), or a dataset of the program."
+)
+metric_option = click.option(
+    "--metric",
+    help="Metric: accuracy, f1, contains, numeric, one of the program's, or pkg.mod:fn.",
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Use only the first N rows."
+)
+
 OPTIONS = (
-    click.option("-t", "--target", help="Module or pipeline (`main`, else the last one)."),
-    click.option("-d", "--data", help="Rows (.jsonl, .json, .csv), or a dataset of the program."),
+    target_option,
+    data_option,
+    metric_option,
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of random choices."),
     click.option(
-        "--metric", help="accuracy, f1, contains, numeric, one of the program's, or pkg.mod:fn."
-    ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
-    click.option(
-        "--budget", metavar="LIMITS", help="Hard limits: calls=4000,tokens=1e6,usd=2,minutes=30."
+        "--budget",
+        metavar="LIMITS",
+        help="Hard limits, such as calls=4000,tokens=1e6,usd=2,minutes=30.",
     ),
 )
 
@@ -52,5 +65,5 @@ def parse_budget(text: str | None) -> dict[str, float]:
 
 
 def rows_path(path: Path) -> Path:
-    """Where the per-row results go when the user names none."""
+    """The default file for the results of each row."""
     return path.with_suffix(".results.jsonl")

@@ -1,4 +1,4 @@
-"""`lmc diff`: what sets two artifacts apart, and whether it matters on rows."""
+"""`lmc diff`: shows how two artifacts differ, and tests the difference on rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.terminal import FILE, cache_option, model_option, paint, say
+from lmc.cli.data_options import data_option, limit_option, metric_option
+from lmc.cli.terminal import FILE, cache_option, consent_options, model_option, paint, say
+from lmc.diagnostics import LmcError
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 @click.command("diff")
 @click.argument("first", type=FILE)
 @click.argument("second", type=FILE)
-@click.option("-d", "--data", help="Rows to test the difference on (.jsonl, .json, .csv).")
-@click.option("--metric", help="accuracy, f1, contains, numeric, or one of the program's.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
+@data_option
+@metric_option
+@limit_option
 @model_option
 @cache_option
+@consent_options
 def command(
     first: Path,
     second: Path,
@@ -33,7 +36,10 @@ def command(
     limit: int | None,
     **options: Any,
 ) -> None:
-    """Compare artifacts FIRST and SECOND (.lmpc); with --data, test the difference."""
+    """Show how the artifacts FIRST and SECOND (.lmpc) differ.
+
+    With --data, run both on the rows and test whether their scores differ.
+    """
     from lmc.program.artifact import Artifact
 
     pair = Artifact.read(first), Artifact.read(second)
@@ -42,16 +48,27 @@ def command(
         colour = {"+": "green", "-": "red"}.get(line[:1])
         say(paint(line, colour) if colour else line)
     if not lines:
-        say("no difference in sources, instructions, demonstrations, weights and choices")
+        say("sources, instructions, demonstrations, weights and choices are the same")
     if data is not None:
-        chosen = metric or pair[0].manifest.metric or "accuracy"
+        chosen = metric or _metric_of(pair[0])
         say(measured(first, second, data, chosen, limit, options))
 
 
+def _metric_of(artifact: Artifact) -> str:
+    """The metric that an artifact names. Python functions need the consent of the user."""
+    named = artifact.manifest.metric or "accuracy"
+    if ":" in named:
+        message = f"the artifact names a Python function as its metric: `{named}`"
+        help = f"if you trust it, add --metric {named}"
+        raise LmcError.of("tool-not-allowed", message, help=help)
+    return named
+
+
 def differences(first: Artifact, second: Artifact) -> Iterator[str]:
-    """Lines that say what one has and the other has not, as in a diff."""
+    """The lines of a diff between two artifacts."""
     for name in sorted({*first.sources, *second.sources}):
         yield from _text_diff(name, first.sources.get(name, ""), second.sources.get(name, ""))
+    yield from _reached_diff(first, second)
     one, other = first.parameters, second.parameters
     for name in sorted({*one.modules, *other.modules}):
         yield from _module_diff(name, one.modules.get(name), other.modules.get(name))
@@ -61,6 +78,22 @@ def differences(first: Artifact, second: Artifact) -> Iterator[str]:
             if before.get(key) != after.get(key):
                 yield f"- {key} = {before.get(key, 'as written')}"
                 yield f"+ {key} = {after.get(key, 'as written')}"
+
+
+def _reached_diff(first: Artifact, second: Artifact) -> Iterator[str]:
+    """What the graphs reach, and where a graph is not what its sources say."""
+    from lmc.program.reached import reached
+    from lmc.program.sources import strangeness
+
+    before, after = (
+        "\n".join(map(str, reached(held.graph, held.parameters))) for held in (first, second)
+    )
+    yield from _text_diff("what it can reach", before, after)
+    if first.sources == second.sources and first.graph != second.graph:
+        yield "the graphs differ, though the sources do not"
+    for name, held in (("the first", first), ("the second", second)):
+        if strange := strangeness(held):
+            yield f"warning: {name}: {strange}"
 
 
 def _module_diff(
@@ -109,7 +142,7 @@ def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
 def measured(
     first: Path, second: Path, data: str, metric: str, limit: int | None, options: dict[str, Any]
 ) -> str:
-    """The difference on rows, with its interval, in a sentence. Raises: LmcError."""
+    """A sentence with the difference on rows and its interval. Raises: LmcError."""
     import lmc
     from lmc.optimizers.candidates.gate import compare, signed
 
@@ -119,7 +152,7 @@ def measured(
         found.append(lmc.evaluate(program, data, metric, part="all", limit=limit).results)
     both = compare(*found)
     if both is None:
-        return "no row was scored for both"
+        return "no row has a score from both artifacts"
     d = both.difference
     words = "significant" if d.significant else "not significant"
     return (

@@ -1,4 +1,4 @@
-"""`lmc eval`: a program's score on rows, with its interval, its failures, and every row on file."""
+"""`lmc eval`: scores a program on rows and writes the result of every row to a file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.data_options import data_options, parse_budget, rows_path
+from lmc.cli.data_options import data_options, limit_option, parse_budget, rows_path
 from lmc.cli.terminal import (
     FILE,
     cache_option,
+    consent_options,
     console,
     count,
     model_option,
     program_argument,
+    retries,
     say,
     speculate_option,
 )
@@ -34,14 +36,18 @@ if TYPE_CHECKING:
 @data_options
 @click.option(
     "--split", "part", type=click.Choice(["train", "dev", "test", "all"]),
-    help="Which rows (test where the dataset has a split, else all).",
+    help="Rows to use.  [default: test if the dataset has a split, else all]",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
-@click.option("-o", "--out", type=FILE, help="Where the row results go.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@limit_option
+@click.option(
+    "-o", "--out", type=FILE,
+    help="File for the result of each row.  [default: PROGRAM with .results.jsonl]",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @model_option
 @cache_option
 @speculate_option
+@consent_options
 def command(
     program: Path,
     budget: str | None,
@@ -50,17 +56,33 @@ def command(
     model: str | None,
     cache: bool,
     speculate: int,
+    base_url: str | None,
+    record: Path | None,
+    tools: list[str] | bool | None,
+    hosts: tuple[str, ...],
+    paths: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
 
-    Every row's result goes into PROGRAM.results.jsonl. Fails where no row got a score.
+    Options that are not given come from the `optimize` block of the program. The command fails if
+    no row gets a score.
     """
     from lmc.program.measuring import evaluate_into
     from lmc.program.options import EvaluateOptions
     from lmc.program.program import load
 
-    opened = load(program, model=model, cache=cache, speculate=speculate)
+    opened = load(
+        program,
+        model=model,
+        cache=cache,
+        speculate=speculate,
+        base_url=base_url,
+        record=record,
+        tools=tools,
+        hosts=hosts,
+        paths=paths,
+    )
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])
         target = out or rows_path(program)
@@ -76,7 +98,7 @@ def command(
 
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:
-    """The metric as it is named, but for `preference`, which needs somebody to ask."""
+    """The named metric. `preference` becomes an object, because it needs a model to ask."""
     from lmc.program.task import find_target, metric_name
 
     chosen = find_target(program, target)
@@ -95,7 +117,7 @@ class EvalView:
 
         self.progress = Progress(console=console(stderr=True), transient=True)
         self.bar = self.progress.add_task("rows", total=None)
-        self.agreement = ""  # of a model that judges with the labels
+        self.agreement = ""  # how far the judging model agrees with the labels
 
     def __enter__(self) -> EvalView:
         if self.progress.console.is_terminal:
@@ -106,18 +128,18 @@ class EvalView:
         self.progress.stop()
 
     def start(self, task: Task, rows: Rows) -> None:
-        """All is checked; the rows are about to run."""
+        """Take the task and its rows. Everything is checked, and the rows are about to run."""
         self.task, self.rows = task, rows
         self.progress.update(self.bar, total=len(rows))
 
     def compare(self, results: Path) -> None:
-        """Where a model judged and the rows have labels, say how far the two agree."""
+        """If a model judged and the rows have labels, compute how far the two agree."""
         from lmc.program.agreement import judge_agreement
 
         self.agreement = str(judge_agreement(self.task, self.rows, results) or "")
 
     def row(self, result: RowResult) -> None:
-        """One row is done."""
+        """Count a row that is done."""
         self.progress.advance(self.bar)
 
 
@@ -138,6 +160,7 @@ def figures(found: Figures) -> dict[str, Any]:
         "tokens": found.usage.tokens,
         "cost_usd": found.usage.cost_usd,
         "seconds": found.usage.seconds,
+        "retries": found.usage.retries,
     }
 
 
@@ -158,10 +181,11 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
     money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
     used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
+    used += retries(usage.retries)
     table.add_row("used", used)
     screen.print(table)
     for row in found.first_failures:
-        told = escape(str(row.error))  # has the model's words in it
+        told = escape(str(row.error))  # may contain what the model wrote
         screen.print(f"[yellow]row {escape(row.id)}[/] ({row.failed}): {told}")
     if more := found.failed - len(found.first_failures):
         screen.print(f"and {count(more, 'more failure')}")
@@ -171,7 +195,7 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
 def _failures(found: Figures) -> str:
     parts = [
         (found.failed_model, "without a usable answer (they score 0)"),
-        (found.failed_infrastructure, "that no model answered (they do not count)"),
+        (found.failed_infrastructure, "without any answer (they do not count)"),
         (found.failed_metric, "on which the metric failed (they do not count)"),
     ]
     return "".join(f", {n:,} {words}" for n, words in parts if n)

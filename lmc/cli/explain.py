@@ -1,4 +1,4 @@
-"""`lmc explain`: the long text behind a slug."""
+"""`lmc explain`: prints the long text about a diagnostic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli")
 
 
 def explanations() -> dict[str, str]:
-    """Long texts by slug: a Markdown section each."""
+    """The long texts by slug. Each is a section of Markdown."""
     texts: dict[str, str] = {}
     for package in PACKAGES:
         file = resources.files(package) / "explanations.md"
@@ -30,13 +30,16 @@ def explanations() -> dict[str, str]:
 @click.command("explain")
 @click.argument("slug", required=False)
 def command(slug: str | None) -> None:
-    """Explain a diagnostic by its SLUG, such as `unknown-field`; without one, list them all."""
+    """Explain the diagnostic SLUG, such as `unknown-field`.
+
+    The slug is the word in brackets after `error` or `warning`. Without SLUG, list all of them.
+    """
     texts = explanations()
     if slug is None:
         for name, text in sorted(texts.items()):
             say(f"{name:32} {text.splitlines()[0] if text else ''}")
         return
     if slug not in texts:
-        message = f"no diagnostic is called `{slug}`"
+        message = f"there is no diagnostic `{slug}`"
         raise LmcError.of("unknown-slug", message, help=suggestion(slug, texts))
     say(f"{slug}\n{'=' * len(slug)}\n\n{texts[slug]}")

@@ -1,4 +1,4 @@
-"""`lmc fmt`: the one way a program is laid out."""
+"""`lmc fmt`: formats programs in the standard layout."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from lmc.source import Source
 @click.command("fmt")
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option(
-    "--check", "check_only", is_flag=True, help="Change nothing; exit 1 if a file would change."
+    "--check",
+    "check_only",
+    is_flag=True,
+    help="Change no file. Exit with 1 if a file would change.",
 )
-@click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
+@click.option("--diff", is_flag=True, help="Change no file. Print the changes as a diff.")
 def command(files: tuple[Path, ...], check_only: bool, diff: bool) -> int:
-    """Format FILES in place; `-` reads standard input and writes standard output."""
+    """Format FILES in place. `-` reads standard input and writes standard output."""
     changed: list[Path] = []
     broken: list[Diagnostic] = []
     for file in files:

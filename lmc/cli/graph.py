@@ -1,4 +1,4 @@
-"""`lmc graph`: the execution graph, as text or as a picture."""
+"""`lmc graph`: shows the execution graph as text or as a picture."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ FORMATS = ("text", "json", "mermaid", "dot", "svg")
 @click.command("graph")
 @program_argument
 @click.option(
-    "-f", "--format", "style", type=click.Choice(FORMATS), help="text, or by the suffix of OUT."
-)
-@click.option("-o", "--out", type=FILE, help="Write to a file.")
+    "-f", "--format", "style", type=click.Choice(FORMATS),
+    help="Format of the graph.  [default: by the suffix of OUT, else text]",
+)  # fmt: skip
+@click.option("-o", "--out", type=FILE, help="File to write.  [default: standard output]")
 @click.option(
     "--passes/--no-passes", default=None,
-    help="Before and after each of the compiler's passes; or before all of them.",
+    help="Show the graph after each of the compiler's passes; or only before all passes.",
 )  # fmt: skip
-@click.option("--explain", is_flag=True, help="Say what each pass changed, and what it saves.")
+@click.option("--explain", is_flag=True, help="Print what each pass changed and what it saves.")
 @click.option(
     "--verify", is_flag=True,
-    help="Check the graph against its specification, before and after each pass.",
+    help="Check the graph against its specification before and after each pass.",
 )  # fmt: skip
 def command(
     program: Path,
@@ -47,7 +48,7 @@ def command(
         text = _verified(lower_file(program, passes=False))
     elif passes or explain:
         if program.suffix == ".lmpc":
-            raise click.UsageError("an artifact holds the graph after the passes only")
+            raise click.UsageError("an artifact holds only the graph after the passes")
         first = lower_file(program, passes=False)
         text = _explained(first) if explain else _each_pass(first, style or _style_of(out))
     else:
@@ -62,7 +63,7 @@ def command(
 
 
 def render_graph(graph: ProgramGraph, style: str) -> str:
-    """The graph in one of FORMATS. Raises: LmcError[missing-program] where SVG needs `dot`."""
+    """The graph in one of FORMATS. Raises: LmcError[missing-program] if SVG lacks `dot`."""
     from lmc.ir import dot, mermaid, printer, serialize
 
     views: dict[str, Callable[[ProgramGraph], str]] = {
@@ -81,7 +82,7 @@ def _style_of(out: Path | None) -> str:
 
 
 def _each_pass(graph: ProgramGraph, style: str) -> str:
-    """The graph as it was lowered, then after each pass that changed it."""
+    """The graph before the passes, then after each pass that changed it."""
     from lmc.passes.context import PassContext
     from lmc.passes.pipeline import steps
 
@@ -93,12 +94,12 @@ def _each_pass(graph: ProgramGraph, style: str) -> str:
             parts.append(f"# {name}\n\n{render_graph(after, style)}")
         graph = after
     if unchanged:
-        parts.append(f"# nothing to do for: {', '.join(unchanged)}")
+        parts.append(f"# passes without effect: {', '.join(unchanged)}")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts).rstrip("\n")
 
 
 def _verified(graph: ProgramGraph) -> str:
-    """That the graph keeps its specification at each stage. Raises: LmcError[broken-graph]."""
+    """Verify the graph before and after each pass. Raises: LmcError[broken-graph]."""
     from lmc.diagnostics import LmcError, error
     from lmc.ir.verify import GraphFault, verify
     from lmc.passes.context import PassContext
@@ -112,14 +113,14 @@ def _verified(graph: ProgramGraph) -> str:
             names.append(name)
     except GraphFault as fault:
         message = f"the graph breaks its specification {fault}"
-        help = "this is a fault of lmc: please report it with the program"
+        help = "this is a bug in lmc: please report it together with the program"
         raise LmcError(error("broken-graph", message, help=help)) from None
     return f"the graph keeps its specification before the passes and after {', '.join(names)}"
 
 
 def _explained(graph: ProgramGraph) -> str:
-    """What each pass changed, where, and what that saves; then the calls before and after."""
-    from lmc.ir.cost import cost
+    """What each pass changed and saves, by line, then the calls before and after."""
+    from lmc.ir.cost import costs
     from lmc.passes.context import PassContext
     from lmc.passes.pipeline import steps
 
@@ -135,8 +136,9 @@ def _explained(graph: ProgramGraph) -> str:
             )
             lines.append(f"{name}: {remark.graph}{place}: {remark.change}; saves {remark.saves}")
         context.remarks.clear()
+    before, since = costs(graph, after.exports), costs(after, after.exports)
     for name in after.exports:
-        first, last = cost(graph, name).calls, cost(after, name).calls
+        first, last = before[name].calls, since[name].calls
         if first != last:
             lines.append(f"{name}: at most {first:g} model calls before, {last:g} after")
-    return "\n".join(lines) or "no pass found anything to change"
+    return "\n".join(lines) or "no pass changed the graph"

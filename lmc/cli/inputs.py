@@ -1,4 +1,4 @@
-"""Inputs of a program from the command line: `--input` JSON, or one option a parameter."""
+"""Inputs of a program on the command line: `--input` JSON, or one option for each parameter."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _read_json(given: str) -> dict[str, Any]:
     except json.JSONDecodeError as problem:
         raise click.UsageError(f"--input: not JSON: {problem}") from None
     if not isinstance(value, dict):
-        raise click.UsageError("--input: give a JSON object with one key a parameter")
+        raise click.UsageError("--input: give a JSON object with one key for each parameter")
     return value
 
 
@@ -70,10 +70,8 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str]) -> dict[str, Any
         name = name if name in ports else name.replace("-", "_")
         if name not in ports:
             near = did_you_mean(name, ports)
-            tail = (
-                f"; did you mean --{near}?" if near else f"; parameters are {_options(list(ports))}"
-            )
-            raise click.UsageError(f"no parameter is called `{name}`{tail}")
+            tail = f"; did you mean --{near}?" if near else f"; it takes {_options(list(ports))}"
+            raise click.UsageError(f"there is no parameter `{name}`{tail}")
         if not equals:
             if not rest:
                 raise click.UsageError(f"--{name} needs a value")
@@ -88,4 +86,4 @@ def _value(port: Port, text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        return text  # an enum variant or a literal; validation says so where it is not
+        return text  # an enum variant or a literal; validation rejects anything else

@@ -1,4 +1,4 @@
-"""The live view of a running improvement: a line of progress, the leader, what was used."""
+"""The live view of a running compilation: its progress, the leader and the calls used."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from lmc.cli.terminal import retries
 from lmc.optimizers import events
 
 
 class CompileView:
-    """Draws events as they come; call it with each. On a pipe it prints lines instead.
+    """Draws the events of a run; call it with each. On a pipe it prints lines instead.
 
-    `brief` leaves only how each run begins and what its gates decide.
+    `brief` prints only the start of each run and the decisions of its gates.
     """
 
     def __init__(self, console: Console, *, brief: bool = False) -> None:
@@ -107,9 +108,8 @@ class CompileView:
     def _count(self, totals: events.Totals) -> None:
         cached = f" ({totals.cached_calls:,} cached)" if totals.cached_calls else ""
         money = f", ${totals.cost_usd:.4f}" if totals.cost_usd else ""
-        self.used = Text(
-            f"  {totals.calls:,} calls{cached}, {totals.tokens:,} tokens{money}", "dim"
-        )
+        used = f"  {totals.calls:,} calls{cached}, {totals.tokens:,} tokens{money}"
+        self.used = Text(used + retries(totals.retries), "dim")
 
     def _picture(self) -> Group:
         return Group(self.progress, self.leader, self.used)

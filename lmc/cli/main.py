@@ -1,7 +1,7 @@
-"""The `lmc` command: finds the sub-command's file, and turns failures into words and exit codes.
+"""The `lmc` command. It imports a sub-command's file and turns failures into messages.
 
-Exit codes: 0 fine, 1 diagnostics or failed rows and tests, 2 usage, 3 a fault in lmc itself,
-130 stopped by Ctrl-C.
+Exit codes: 0 for success, 1 for diagnostics or failed tests, 2 for wrong usage, 3 for a bug in lmc,
+130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ COMMANDS = {
     "new": ("new", "Start a project: a program, its data and its tests."),
     "check": (
         "check",
-        "Check programs: syntax, names, types; with --cost, the worst case of calls.",
+        "Check the syntax, names and types of programs.",
     ),
     "fmt": ("fmt", "Format programs in place."),
     "graph": ("graph", "Show the execution graph as text, JSON, Mermaid, DOT or SVG."),
     "run": ("run", "Run a program or a compiled artifact on one input."),
     "test": ("test", "Run the `test` blocks of programs."),
     "eval": ("eval", "Measure a program on rows against a metric."),
-    "compile": ("compile", "Improve a program against a metric and write the artifact."),
-    "compare": ("compare", "Compare several ways of improving programs in one table."),
-    "report": ("report", "Write an HTML page that shows what a compilation did."),
-    "runs": ("runs", "List, resume and delete the runs of compilations."),
-    "diff": ("diff", "Compare two artifacts, and test the difference on rows."),
-    "show": ("show", "Show what an artifact holds."),
-    "set": ("set", "Put weights or a model that came from elsewhere into an artifact."),
-    "traces": ("traces", "List, show and export what the runs of compilations did."),
+    "compile": ("compile", "Improve a program against a metric and write an artifact."),
+    "compare": ("compare", "Improve programs by several optimizers and compare the results."),
+    "report": ("report", "Write an HTML report on a compilation run."),
+    "runs": ("runs", "List, resume and delete compilation runs."),
+    "diff": ("diff", "Compare two artifacts and test the difference on rows."),
+    "show": ("show", "Show the contents of an artifact."),
+    "set": ("set", "Put weights or a model from elsewhere into an artifact."),
+    "traces": ("traces", "List, show and export the traces of compilation runs."),
     "stubs": ("stubs", "Write type stubs (.pyi) for a program's Python callers."),
-    "models": ("models", "List the kinds of models and what each one needs."),
+    "models": ("models", "List the model providers and what each one needs."),
     "optimizers": ("optimizers", "List the optimizers with their options and papers."),
     "cache": ("cache", "Show or clear the cache of model answers."),
     "explain": ("explain", "Explain a diagnostic by its slug."),
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
     """A group that knows its commands by name and imports each one's file on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of a day's work, not of the alphabet."""
+        """The names in the order in which a user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -69,11 +69,11 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lmc")
 def cli() -> None:
-    """Write language-model programs, check them, run them, improve them against a metric."""
+    """Write, check and run language-model programs, and improve them against a metric."""
 
 
 def _tell(text: str, *, nl: bool = True) -> None:
-    """Print on standard error; what that takes is loaded with the first word."""
+    """Print on standard error. The module for printing is imported on first use."""
     from lmc.cli import terminal
 
     terminal.say(text, err=True, nl=nl)
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as fault:
         if os.environ.get("LMC_DEBUG"):
             raise
-        _tell(f"lmc: a fault in lmc itself: {type(fault).__name__}: {fault}")
-        _tell("  run again with LMC_DEBUG=1 for the details to report")
+        _tell(f"lmc: this is a bug in lmc: {type(fault).__name__}: {fault}")
+        _tell("  set LMC_DEBUG=1 and run again to get a traceback to report")
         sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,4 +1,4 @@
-"""`lmc models`: which kinds of models there are, and what each needs here."""
+"""`lmc models`: lists the model providers and what each one needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command("models")
 def command() -> None:
-    """List the kinds of models and whether each can be used here."""
+    """List the model providers and whether each one is ready on this machine."""
     from rich.table import Table
 
     from lmc.models.registry import describe_models
@@ -28,7 +28,7 @@ def command() -> None:
 
 
 def readiness(provider: Provider) -> str:
-    """`yes`, or what is missing."""
+    """`yes`, or what the user must do first."""
     if not provider.installed:
         return f'[yellow]pip install "lmc-lang\\[{provider.extra}]"[/]'
     if provider.key_needed and not provider.key_present:
@@ -37,7 +37,7 @@ def readiness(provider: Provider) -> str:
 
 
 def abilities(provider: Provider) -> str:
-    """What the executor may ask of it beyond text."""
+    """The capabilities of a provider beyond plain text."""
     can = provider.capabilities
     words = {
         "JSON schema": can.json_schema,

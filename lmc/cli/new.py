@@ -1,4 +1,4 @@
-"""`lmc new`: a project that works as it stands, to be changed from there."""
+"""`lmc new`: starts a project that works without changes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lmc.diagnostics import LmcError, suggestion
 
 @click.command("new")
 @click.argument("folder", type=FILE)
-@click.option("--from", "name", metavar="NAME", help="Start with a program of the library.")
+@click.option("--from", "name", metavar="NAME", help="Start with the library program NAME.")
 def command(folder: Path, name: str | None) -> None:
-    """Start a project in FOLDER: a program, its data, its tests, and a Python caller.
+    """Start a project in FOLDER with a program, its data, its tests and a Python caller.
 
-    With --from it is a program of the standard library, to be changed: `lmc new x --from debate`.
+    With --from, start with a copy of a library program: `lmc new x --from debate`.
     """
     program = None if name is None else _library_program(name)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise LmcError.of(
-            "folder-not-empty", f"`{folder}` exists and is not empty", help="name a new folder"
+            "folder-not-empty", f"`{folder}` exists and is not empty", help="name another folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
     if program is not None:
@@ -39,7 +39,7 @@ def command(folder: Path, name: str | None) -> None:
 
 
 def _library_program(name: str) -> str:
-    """The source of a program of the library. Raises: LmcError[unknown-program]."""
+    """The source of a library program. Raises: LmcError[unknown-program]."""
     from lmc.check.imports import standard_names
 
     names = [full.removeprefix("lmc/") for full in standard_names()]

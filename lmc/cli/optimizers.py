@@ -1,4 +1,4 @@
-"""`lmc optimizers`: what can stand in `steps:` and after `--optimizer`."""
+"""`lmc optimizers`: lists the optimizers for `steps:` and `--optimizer`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _WIDEST = 100  # columns; longer lines are hard to read
 
 @click.command("optimizers")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """Say what the optimizer NAME does, its options, and its paper; without a name, all of them.
+    """Show what the optimizer NAME does, its options and its paper. Without NAME, show all.
 
-    The call that is printed says the defaults. It can be pasted into `steps:` of a program, and
-    after `--optimizer`. Options that it leaves out have no default.
+    The first line is a call with all defaults. You can paste it into `steps:` of a program or after
+    `--optimizer`. Options that are missing in it have no default.
     """
     from lmc.optimizers.compilation.catalog import OPTIMIZERS
 
@@ -46,8 +46,8 @@ def _named(name: str) -> Optimizer:
     from lmc.optimizers.compilation.catalog import BY_NAME
 
     if name not in BY_NAME:
-        help = suggestion(name, BY_NAME, f"there is {', '.join(BY_NAME)}")
-        raise LmcError.of("unknown-optimizer", f"no optimizer `{name}` is known", help=help)
+        help = suggestion(name, BY_NAME, f"the optimizers are {', '.join(BY_NAME)}")
+        raise LmcError.of("unknown-optimizer", f"there is no optimizer `{name}`", help=help)
     return BY_NAME[name]
 
 
@@ -68,7 +68,7 @@ def _as_json(optimizer: Optimizer) -> dict[str, Any]:
 
 def _print(optimizer: Optimizer) -> None:
     signature, width = optimizer.signature, min(shutil.get_terminal_size().columns, _WIDEST)
-    inside = " " * (len(signature.name) + 1)  # under what stands in the brackets
+    inside = " " * (len(signature.name) + 1)  # further lines start below the first option
     call = textwrap.fill(signature.call, width, subsequent_indent=inside, break_on_hyphens=False)
     say(paint(signature.name, "bold") + call.removeprefix(signature.name))
     say(_wrapped(optimizer.summary, "  ", width))
@@ -84,7 +84,7 @@ def _print(optimizer: Optimizer) -> None:
 
 
 def _wrapped(text: str, head: str, width: int) -> str:
-    """A text after its head; further lines begin where it does."""
+    """A text after its head. Further lines are indented to the start of the text."""
     return textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
 
 
@@ -97,5 +97,5 @@ def _column_widths() -> tuple[int, ...]:
 
 
 def _default(option: Option) -> str:
-    """As a program writes it; nothing where it is not given."""
+    """The default as a program writes it, or nothing if there is none."""
     return "" if option.default is None else literal(option.default)

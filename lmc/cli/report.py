@@ -1,4 +1,4 @@
-"""`lmc report`: one self-contained page of what a compilation did."""
+"""`lmc report`: one self-contained HTML page about a compilation run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ MOST_ROWS = 400  # of the table of wins and losses
 
 @click.command("report")
 @click.argument("run", type=FILE)
-@click.option("-o", "--out", type=FILE, help="The page (report.html in the run's folder).")
+@click.option(
+    "-o", "--out", type=FILE, help="File to write.  [default: report.html in the run's folder]"
+)
 def command(run: Path, out: Path | None) -> None:
-    """Write a page about RUN, its folder or its name: scores, prompts, rows, costs."""
+    """Write an HTML page about RUN with its scores, prompts, rows and costs.
+
+    RUN is the name or the folder of a run. `lmc runs` lists the runs.
+    """
     from lmc.files import write_atomically
 
     folder = find_run(run)
@@ -62,7 +67,7 @@ def page(folder: RunFolder) -> str:
 
 @frozen
 class Point:
-    """A candidate after a rung: where it stands, and what it is."""
+    """A candidate after a stage: its position in the chart and its figures."""
 
     x: float
     y: float
@@ -70,21 +75,21 @@ class Point:
     score: float
     calls: int
     rows: int
-    dropped: str  # why it goes no further
+    dropped: str  # why the race dropped it; empty if it went on
 
 
 @frozen
 class Chart:
-    """Scores of all candidates against the calls that were used until then."""
+    """The scores of all candidates against the calls used so far."""
 
     points: Sequence[Point]
-    leader: str  # of a polyline
+    leader: str  # the points of a polyline
     across: Sequence[tuple[float, str]]
     up: Sequence[tuple[float, str]]
 
     @classmethod
     def of(cls, events: Sequence[Mapping[str, Any]]) -> Chart:
-        """Lay the chart out."""
+        """Place the candidates of a run's events in the chart."""
         scored = [e for e in events if e["event"] == "candidate"]
         most: int = max((e["totals"]["calls"] for e in scored), default=0) or 1
         low: float = min([0.0, *(e["mean"] for e in scored)])
@@ -114,13 +119,13 @@ class Chart:
 
 
 def _candidates(events: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Each candidate once, as it stood last; those that stayed longest first."""
+    """The last event of each candidate. Candidates that ran on most rows come first."""
     last = {e["name"]: e for e in events if e["event"] == "candidate"}
     yield from sorted(last.values(), key=lambda e: (-e["rows"], -e["mean"], e["name"]))
 
 
 def _modules(outcome: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What became of each module: its instruction as a diff, demonstrations with their origin."""
+    """What changed in each module: a diff of its instruction, its demonstrations, its weights."""
     chosen = outcome.get("parameters", {}).get("modules", {})
     for name, source in outcome.get("instructions", {}).items():
         own = chosen.get(name, {})
@@ -138,7 +143,7 @@ def _modules(outcome: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _costs(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Calls, tokens, money and time of models by module, the dearest first."""
+    """Calls, tokens, money and model time of each module, the largest share of tokens first."""
     used = outcome.get("by_module", {})
     found = [
         {
@@ -158,7 +163,7 @@ def _costs(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _change(row: Mapping[str, Any]) -> tuple[float, str]:
-    """Losses first, then wins, then what stayed."""
+    """A sort key: losses first, then wins, then rows whose score did not change."""
     before, after = row["before"]["score"], row["after"]["score"]
     gain = 0.0 if before is None or after is None else after - before
     return (gain if gain < 0 else 2 - gain if gain > 0 else 9.0), row["id"]

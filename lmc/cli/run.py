@@ -1,4 +1,4 @@
-"""`lmc run`: one input through a program or an artifact."""
+"""`lmc run`: runs a program or an artifact on one input."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import click
 from lmc.cli.inputs import read_inputs
 from lmc.cli.terminal import (
     cache_option,
+    consent_options,
     count,
     model_option,
     paint,
     program_argument,
     say,
     speculate_option,
+    target_option,
 )
 
 if TYPE_CHECKING:
@@ -26,15 +28,21 @@ if TYPE_CHECKING:
 @click.command("run", context_settings={"ignore_unknown_options": True})
 @program_argument
 @click.argument("values", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
-@click.option("-t", "--target", help="Module or pipeline to run (`main`, else the last one).")
-@click.option("-i", "--input", "given", help="All inputs as a JSON object, `@file.json`, or `-`.")
-@click.option("--json", "as_json", is_flag=True, help="Print strings as JSON too.")
-@click.option("--stream", is_flag=True, help="Print text while the model writes it.")
-@click.option("--trace", is_flag=True, help="Show every model call on standard error.")
-@click.option("--prompt", "prompt_only", is_flag=True, help="Show the prompt; call no model.")
+@target_option
+@click.option(
+    "-i", "--input", "given",
+    help="All inputs as a JSON object, as @FILE with one, or - for standard input.",
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON, also if it is a string."
+)
+@click.option("--stream", is_flag=True, help="Print the text while the model generates it.")
+@click.option("--trace", is_flag=True, help="Print every model call on standard error.")
+@click.option("--prompt", "prompt_only", is_flag=True, help="Print the prompt and call no model.")
 @model_option
 @cache_option
 @speculate_option
+@consent_options
 def command(
     program: Path,
     values: tuple[str, ...],
@@ -47,6 +55,7 @@ def command(
     model: str | None,
     cache: bool,
     speculate: int,
+    **allowed: Any,
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
     from lmc.program.program import load
@@ -54,7 +63,7 @@ def command(
     from lmc.tasks.loop import run_sync
     from lmc.types import StrType
 
-    loaded = load(program, model=model, cache=cache, speculate=speculate)
+    loaded = load(program, model=model, cache=cache, speculate=speculate, **allowed)
     callee = loaded.target(target)
     inputs = read_inputs(callee.graph, given, values)
     if prompt_only:
@@ -62,7 +71,7 @@ def command(
         return
     if stream:
         if trace:
-            raise click.UsageError("--trace shows calls that are done; leave out --stream")
+            raise click.UsageError("--trace shows finished calls only; leave out --stream")
         if isinstance(callee.graph.result, StrType) and not as_json:
             run_sync(_print_pieces(callee, inputs))
             return

@@ -1,4 +1,4 @@
-"""`lmc runs`: the runs of compilations that are kept here."""
+"""`lmc runs`: lists, resumes and deletes compilation runs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 @click.group("runs", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List, resume and delete the runs of compilations (`.lmc/runs`)."""
+    """List, resume and delete the compilation runs in `.lmc/runs`."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_runs)
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_runs(*, as_json: bool = False) -> None:
-    """List the runs, the latest first."""
+    """List the runs. The latest comes first."""
     from lmc.optimizers.compilation.run_folder import kept_runs
 
     found = [_summary(folder) for folder in kept_runs()]
@@ -36,7 +36,7 @@ def list_runs(*, as_json: bool = False) -> None:
         say(json.dumps(found, indent=2, ensure_ascii=False))
         return
     if not found:
-        say("no runs are kept here; `lmc compile` makes one")
+        say("there are no runs here; `lmc compile` starts one")
         return
     from rich.table import Table
 
@@ -62,14 +62,14 @@ def _cells(run: Mapping[str, Any]) -> tuple[str, ...]:
 @click.argument("run", type=FILE)
 @click.pass_context
 def resume(ctx: click.Context, run: Path) -> None:
-    """Go on with a run that was stopped or killed, with the options it was begun with."""
+    """Continue RUN with its original options."""
     from lmc.cli.compile import improve_and_print
 
     folder = find_run(run)
     call = folder.record().get("call")
     if not call:
-        message = f"{folder.path} does not say how it was begun"
-        help = "it was begun from Python, or with values that cannot be written down"
+        message = f"{folder.path} does not record the options that the run was started with"
+        help = "it was started from Python, or with values that are not JSON"
         raise LmcError.of("no-run", message, help=f"{help}; make the same call again")
     improve_and_print(call.pop("program"), **call, run_dir=folder.path)
 
@@ -77,7 +77,7 @@ def resume(ctx: click.Context, run: Path) -> None:
 @command.command("delete")
 @click.argument("runs", type=FILE, nargs=-1, required=True)
 def delete(runs: tuple[Path, ...]) -> None:
-    """Delete runs with the answers they keep; artifacts stay."""
+    """Delete RUNS with the answers that they keep. Artifacts are not deleted."""
     for run in runs:
         folder = find_run(run)
         folder.delete()
@@ -85,7 +85,7 @@ def delete(runs: tuple[Path, ...]) -> None:
 
 
 def find_run(run: Path) -> RunFolder:
-    """The run in a folder, or of a name or the beginning of one. Raises: LmcError[no-run]."""
+    """The run in a folder, or with a name that starts like this. Raises: LmcError[no-run]."""
     from lmc.optimizers.compilation.run_folder import RunFolder, kept_runs
 
     if RunFolder(run).holds_run:
@@ -95,9 +95,9 @@ def find_run(run: Path) -> RunFolder:
     if len(fitting) == 1:
         return kept[fitting[0]]
     if fitting:
-        message = f"`{run}` is the beginning of {len(fitting)} runs: {', '.join(fitting)}"
-        raise LmcError.of("no-run", message, help="write more of the name")
-    help = suggestion(str(run), kept, "`lmc runs` lists them")
+        message = f"`{run}` matches {len(fitting)} runs: {', '.join(fitting)}"
+        raise LmcError.of("no-run", message, help="give more of the name")
+    help = suggestion(str(run), kept, "`lmc runs` lists the runs")
     raise LmcError.of("no-run", f"there is no run `{run}`", help=help)
 
 

@@ -1,4 +1,4 @@
-"""`lmc set`: weights that were trained elsewhere, or another model, put into an artifact."""
+"""`lmc set`: puts weights that were trained elsewhere, or another model, into an artifact."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from lmc.diagnostics import LmcError, suggestion
 
 @click.command("set")
 @click.argument("artifact", type=FILE)
-@click.option("--module", required=True, help="The module that gets it.")
+@click.option("--module", required=True, help="Module to change.")
 @click.option(
-    "--adapter", help="A folder with LoRA weights (peft), or the name a server has for some."
+    "--adapter", help="Folder with LoRA weights (peft), or the name of an adapter on the server."
 )
+@click.option("--model", help="Model of the module: one of the program's, or provider/name.")
 @click.option(
-    "--model", help="A model of the program, or `provider/name`, such as a fine-tuned one."
-)
-@click.option("--keep-demos/--drop-demos", default=True, help="Whether its demonstrations stay.")
-@click.option("-o", "--out", type=FILE, help="The new artifact (in the place of the old one).")
+    "--keep-demos/--drop-demos", default=True, show_default=True,
+    help="Keep or drop the module's demonstrations.",
+)  # fmt: skip
+@click.option("-o", "--out", type=FILE, help="Artifact to write.  [default: replace ARTIFACT]")
 def command(
     artifact: Path,
     module: str,
@@ -30,24 +31,24 @@ def command(
     keep_demos: bool,
     out: Path | None,
 ) -> None:
-    """Give a module of ARTIFACT (.lmpc) weights or a model that came from elsewhere.
+    """Give a module of ARTIFACT (.lmpc) weights or a model from elsewhere.
 
-    The figures that the artifact shows are then no longer its own, and are dropped.
+    The scores in the artifact no longer apply then, so they are removed.
     """
-    from lmc.models.adapters import adapter_store
+    from lmc.models.adapter_files import taken_in
     from lmc.program.artifact import Artifact
     from lmc.runtime.parameters import ModuleParameters
 
     if adapter is None and model is None and keep_demos:
-        raise click.UsageError("say what to set: --adapter, --model or --drop-demos")
+        raise click.UsageError("give at least one of --adapter, --model and --drop-demos")
     held = Artifact.read(artifact)
     if module not in held.modules:
         help = suggestion(module, held.modules, f"it has {', '.join(held.modules)}")
-        raise LmcError.of("unknown-target", f"no module of {artifact} is `{module}`", help=help)
+        raise LmcError.of("unknown-target", f"{artifact} has no module `{module}`", help=help)
     own = held.parameters.modules.get(module, ModuleParameters())
     if adapter is not None:
         folder = Path(adapter)
-        own = replace(own, adapter=adapter_store().add(folder).id if folder.is_dir() else adapter)
+        own = replace(own, adapter=taken_in(folder).id if folder.is_dir() else adapter)
     if model is not None:
         own = replace(own, model=model)
     if not keep_demos:

@@ -1,40 +1,50 @@
-"""`lmc show`: what an artifact holds."""
+"""`lmc show`: prints the contents of an artifact."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lmc.cli.terminal import FILE, count, paint, say
+from lmc.consent import Consent
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
+    from lmc.program.reached import Reached
     from lmc.runtime.parameters import ModuleParameters
 
 
 @click.command("show")
 @click.argument("artifact", type=FILE)
-@click.option("--json", "as_json", is_flag=True, help="The manifest and the parameters as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(artifact: Path, as_json: bool) -> None:
-    """Show scores, instructions and demonstrations of ARTIFACT (.lmpc)."""
+    """Show what ARTIFACT (.lmpc) can run and reach, its scores, prompts and demonstrations."""
     from lmc.program.artifact import Artifact
+    from lmc.program.reached import reached
+    from lmc.program.sources import strangeness
 
     held = Artifact.read(artifact)
+    outside = reached(held.graph, held.parameters, Consent(stranger=True))
+    strange = strangeness(held)
     if as_json:
         whole = {
             "manifest": held.manifest.model_dump(mode="json"),
             "parameters": held.parameters.to_json(),
+            "reached": [{"kind": r.kind, "name": r.name, "what": r.what} for r in outside],
+            "warning": strange,
         }
         say(json.dumps(whole, indent=2, ensure_ascii=False))
         return
     _print_manifest(held)
+    _print_reached(outside, strange)
     for name, module in held.parameters.modules.items():
         _print_module(name, module)
     for loop, stand_in in held.parameters.shortcuts.items():
-        say(f"\n{loop}: one call of {stand_in} answers in its place")
+        say(f"\n{loop}: replaced by one call of {stand_in}")
     for choice, value in held.parameters.choices.items():
         say(f"\n{choice} = {value}")
 
@@ -42,7 +52,6 @@ def command(artifact: Path, as_json: bool) -> None:
 def _print_manifest(held: Artifact) -> None:
     manifest = held.manifest
     say(paint(f"{manifest.entry}: {manifest.target}", "bold"))
-    say(f"models   {', '.join(manifest.models) or 'lmc/tiny'}")
     say(f"metric   {manifest.metric}")
     say(f"steps    {' >> '.join(manifest.steps)}, seed {manifest.seed}")
     for name, part in (("confirm", manifest.dev), ("test", manifest.test)):
@@ -50,7 +59,19 @@ def _print_manifest(held: Artifact) -> None:
             before, after = f"{part.before.mean:.3f}", f"{part.after.mean:.3f}"
             say(f"{name:8} {before} -> {after} on {count(part.difference.rows, 'row')}")
     if not manifest.improved:
-        say("The program is as written: nothing better was found.")
+        say("The program is unchanged: no better version was found.")
+
+
+def _print_reached(outside: Sequence[Reached], strange: str | None) -> None:
+    """Print what runs and where it connects, according to the graph, not to the manifest."""
+    if strange is not None:
+        say(paint(f"\nwarning: {strange}", "bold", "yellow"))
+        say("Only the graph runs. The following is read from the graph.")
+    say(paint("\nwhat it can reach", "bold"))
+    for one in outside:
+        say(f"  {one}")
+    if not outside:
+        say("  nothing")
 
 
 def _print_module(name: str, module: ModuleParameters) -> None:
@@ -63,8 +84,8 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     for step, note in module.steps or ():
         say(f"  first {step}: {note}")
     if module.nearest is not None:
-        by = f", by the vectors of {module.embedder}" if module.embedder else ""
-        say(f"  shows the {module.nearest} most like the input{by}, of:")
+        by = f", by embeddings of {module.embedder}" if module.embedder else ""
+        say(f"  shows the {module.nearest} demonstrations nearest to the input{by}, of:")
     for demo in module.demos or ():
         inputs = ", ".join(
             f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in demo.inputs.items()

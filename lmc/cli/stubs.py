@@ -1,4 +1,4 @@
-"""`lmc stubs`: type stubs for Python callers."""
+"""`lmc stubs`: writes type stubs for Python callers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lmc.cli.terminal import FILE, program_argument, say
 
 @click.command("stubs")
 @program_argument
-@click.option("-o", "--out", type=FILE, help="Instead of PROGRAM with .pyi.")
+@click.option("-o", "--out", type=FILE, help="File to write.  [default: PROGRAM with .pyi]")
 def command(program: Path, out: Path | None) -> None:
-    """Write the types of PROGRAM as a `.pyi` file beside it."""
+    """Write type stubs for PROGRAM to a `.pyi` file beside it."""
     from lmc.files import write_atomically
     from lmc.program.program import lower_file
     from lmc.values.stubs import stub_text

@@ -37,15 +37,58 @@ _MARK = secrets.token_hex(8)  # so that nobody's text can pass for a style of `p
 _PAINTED = re.compile(rf"\x00{_MARK}:([a-z_,]*)\x00")
 
 program_argument = click.argument("program", type=FILE)
+target_option = click.option(
+    "-t", "--target",
+    help="Module or pipeline to use.  [default: main, else the last one]",
+)  # fmt: skip
 model_option = click.option("-m", "--model", help="Model to use instead of the program's own.")
 speculate_option = click.option(
     "--speculate", default=0, type=click.IntRange(0), metavar="N",
-    help="Start up to N calls before it is known that they are wanted, where models idle (0).",
+    show_default=True,
+    help="Start up to N calls early, before it is known that they are needed.",
 )  # fmt: skip
-cache_option = click.option("--cache/--no-cache", default=True, help="Use the response cache (on).")
+cache_option = click.option(
+    "--cache/--no-cache", default=True, show_default=True, help="Use the response cache."
+)
+
+
+def _allowed_tools(
+    ctx: click.Context, option: click.Parameter, names: tuple[str, ...]
+) -> list[str] | bool | None:
+    return True if "all" in names else list(names) or None
+
+
+CONSENT_OPTIONS = (
+    click.option(
+        "--allow-tool", "tools", metavar="NAME", multiple=True, callback=_allowed_tools,
+        help="Python function that the artifact may run, or `all`. Repeatable.",
+    ),
+    click.option(
+        "--allow-host", "hosts", metavar="HOST", multiple=True,
+        help="Host to which the program may send API keys. Repeatable.",
+    ),
+    path_option := click.option(
+        "--allow-path", "paths", metavar="DIR", multiple=True, type=click.Path(),
+        help="Folder that the program may read besides its own. Repeatable.",
+    ),
+    click.option("--base-url", metavar="URL", help="Server of all models over HTTP."),
+    click.option(
+        "--record", type=FILE, metavar="FILE",
+        help="Record all answers in FILE. -m recorded/FILE replays them.",
+    ),
+)  # fmt: skip
+
+
+def consent_options(function: F) -> F:
+    """Add the options for what a program may do and where it calls its models."""
+    for option in reversed(CONSENT_OPTIONS):
+        function = option(function)
+    return function
+
+
 format_option = click.option(
     "--format", "style", type=click.Choice(["text", "concise", "json"]), default="text",
-    help="How diagnostics are printed.",
+    show_default=True, help="Format of the diagnostics.",
 )  # fmt: skip
 
 
@@ -90,7 +133,7 @@ def _styled(text: str, styles: str) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console that prints clean text; imported late, as rich takes longer than a check."""
+    """A rich console that prints clean text. rich is imported here, as it loads slowly."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -105,7 +148,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], style: Format = "text") -> None:
-    """Print diagnostics on standard error; JSON goes to standard output, for programs to read."""
+    """Print diagnostics on standard error. JSON goes to standard output for other programs."""
     if style == "json":
         say(render(diagnostics, "json"))
         return
@@ -147,3 +190,8 @@ def _coloured_line(line: str) -> str:
     if stripped.startswith("| ") and stripped[2:].lstrip().startswith("^"):
         return paint(line, "red")
     return line
+
+
+def retries(number: int) -> str:
+    """What to add to what was used, where requests had to be sent again."""
+    return f", {number:,} {'retry' if number == 1 else 'retries'}" if number else ""

@@ -1,4 +1,4 @@
-"""`lmc traces`: what is in the trace store, shown, and written out to learn from elsewhere."""
+"""`lmc traces`: lists, shows and exports the traces in the store."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ F = TypeVar("F", bound=Callable[..., Any])
 _TEXT_WIDTH = 160
 
 store_option = click.option(
-    "--store", metavar="URL", help="A file or SQLAlchemy URL (LMC_TRACES, else .lmc/traces.db)."
-)
+    "--store", metavar="URL",
+    help="File or SQLAlchemy URL of the store.  [default: LMC_TRACES, else .lmc/traces.db]",
+)  # fmt: skip
 
 
 def filters(command: F) -> F:
-    """Add the options that say which runs."""
+    """Add the options that choose runs."""
     options = (
-        click.option("--job", help="The compilation or evaluation they were made in."),
-        click.option("--target", help="The module or pipeline that was run."),
-        click.option("--module", help="Runs with a call of this module, and only its calls."),
-        click.option("--row", help="The id of the row."),
-        click.option("--stage", help="The stage of the job, such as `final test`."),
-        click.option("--min-score", type=float, help="A score of at least so much."),
-        click.option("--max-score", type=float, help="A score of at most so much."),
+        click.option("--job", help="Job (compilation or evaluation) of the runs."),
+        click.option("--target", help="Module or pipeline that was run."),
+        click.option("--module", help="Only runs that call this module, and only its calls."),
+        click.option("--row", help="Id of the row."),
+        click.option("--stage", help="Stage of the job, such as `final test`."),
+        click.option("--min-score", type=float, help="Lowest score to include."),
+        click.option("--max-score", type=float, help="Highest score to include."),
         click.option(
-            "--failed/--not-failed", default=None, help="Runs that gave no result, or not."
+            "--failed/--not-failed",
+            default=None,
+            help="Only runs that failed, or only runs with a result.",
         ),
-        click.option("--limit", type=click.IntRange(1), help="At most so many runs."),
+        click.option(
+            "--limit", type=click.IntRange(1), metavar="N", help="Use only the first N runs."
+        ),
         store_option,
     )
     for option in reversed(options):
@@ -47,7 +52,7 @@ def filters(command: F) -> F:
 
 @click.group("traces")
 def command() -> None:
-    """List, show and export what programs did: every call of every run of a compilation."""
+    """List, show and export the traces of compilations: every call of every run."""
 
 
 @command.command("list")
@@ -68,7 +73,7 @@ def list_jobs(store: str | None, as_json: bool) -> None:
         say(json.dumps([asdict(job) for job in jobs], indent=2, ensure_ascii=False))
         return
     if not jobs:
-        say("no traces yet: `lmc compile` writes them")
+        say("there are no traces yet; `lmc compile` writes them")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", no_wrap=True)
@@ -87,31 +92,36 @@ def list_jobs(store: str | None, as_json: bool) -> None:
 @command.command()
 @filters
 def show(module: str | None, **where: Any) -> None:
-    """Show runs with their calls: what was asked, what came back, how it was scored."""
+    """Show runs with their calls: inputs, outputs, scores and feedback.
+
+    Without --limit, show 10 runs.
+    """
     found = 0
     for run in _runs(module=module, **({"limit": 10} | _given(where))):
         found += 1
         _print_run(run, module)
     if not found:
-        say("no run is like that")
+        say("no run matches")
 
 
 @command.command()
 @filters
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "chat", "pairs"]), default="jsonl",
-    help="Whole runs; chats for fine-tuning; or preference pairs.",
+    show_default=True,
+    help="jsonl: whole runs; chat: chats for fine-tuning; pairs: preference pairs.",
 )  # fmt: skip
 @click.option(
     "--select", type=click.Choice(["threshold", "best", "majority", "votes"]),
-    help="threshold: score 1 or --min-score; best: the best run of each row; majority: runs that "
-    "agree with most of their row; votes (for pairs): majority against minority in each vote.",
+    help="Runs to write. threshold: those that score at least --min-score, or else 1; best: the "
+    "best run of each row; majority: runs that agree with the majority of their row; votes (for "
+    "pairs): majority against minority of each vote.  [default: all runs]",
 )  # fmt: skip
-@click.option("-o", "--out", type=FILE, help="The file to write (standard output).")
+@click.option("-o", "--out", type=FILE, help="File to write.  [default: standard output]")
 def export(
     module: str | None, form: str, select: str | None, out: Path | None, **where: Any
 ) -> None:
-    """Write runs as JSON lines: to study, or to train on elsewhere."""
+    """Write runs as JSON lines, to study or to train on elsewhere."""
     from lmc.files import write_atomically
 
     where = _given(where)
@@ -130,7 +140,7 @@ def export(
 @click.argument("job")
 @store_option
 def remove(job: str, store: str | None) -> None:
-    """Forget all runs of JOB, and what optimizers asked for it."""
+    """Delete all runs of JOB and the calls that its optimizers made."""
     from lmc.optimizers.compilation.recording import forget
     from lmc.traces.store import TraceStore
 
@@ -169,7 +179,7 @@ def _lines(
         case "majority":
             runs = selectors.majority(runs)
         case "votes":
-            raise click.UsageError("`--select votes` gives pairs: add `--format pairs`")
+            raise click.UsageError("--select votes writes pairs: add --format pairs")
     return lines.chat_lines(runs, module) if form == "chat" else map(lines.run_line, runs)
 
 

@@ -1,1 +1,1 @@
-"""Typed tree -> graph: the graph, its specification, and its views."""
+"""The typed graph: lowering from the syntax tree, its specification, and its views."""

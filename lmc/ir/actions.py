@@ -1,4 +1,4 @@
-"""The types an agent works with: what it chooses next, and what it has seen."""
+"""The types of an agent: its next action, and the results of earlier actions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TURN = RecordType("Turn", (Field("tool", STR), Field("arguments", JSON), Field("
 
 
 def action_type(result: Type, tools: Sequence[Graph]) -> RecordType:
-    """What a model gives at each step: a thought, a tool with its arguments, or the answer.
+    """The type of an agent's step: a thought, a tool with its arguments, or the answer.
 
-    The names of the tools and their parameters stand in the notes, which every layout shows.
+    The notes contain the names of the tools and their parameters. Every layout shows them.
     """
     told = "; ".join(_signature(tool) for tool in tools)
     return RecordType(

@@ -1,4 +1,4 @@
-"""A graph under construction: nodes, names, and the bodies of regions."""
+"""Builds a graph: its nodes, names, and the bodies of regions."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lmc.check.program import CheckedProgram
+from lmc.check.width import narrowed, narrows
 from lmc.ir.graph import Graph, Node, Op, Port
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, NONE, OptionalType, Type
+from lmc.types import BOOL, ERROR, NONE, OptionalType, RecordType, Type
 
 Lowering = Callable[["Body"], str]
 
 
 class Body:
-    """A graph under construction: its nodes, what names are bound to, what it takes from outside.
+    """A graph under construction: its nodes, its names, and the values from outside.
 
-    A body of a region asks the body around it for names it does not know; each becomes an input of
-    the body and is listed in `free`. `result` is the type of what its statements return. With
-    `eager`, all ports become inputs, used or not.
+    If a body of a region does not know a name, it asks the body around it. The name then becomes an
+    input of the body and is listed in `free`. `result` is the type that its statements return. With
+    `eager`, all ports become inputs, even unused ones.
     """
 
     def __init__(
@@ -53,15 +54,15 @@ class Body:
         bodies: Mapping[str, Graph] | None = None,
         span: Span | None = None,
     ) -> str:
-        """Append a node; its id."""
+        """Append a node and return its id."""
         id = f"%{len(self.nodes)}"
         self.nodes.append(Node(id, op, type, tuple(inputs), attrs or {}, bodies or {}, span))
         self.types[id] = type
         return id
 
     def graph(self, name: str, result: Type, value: str | None, kind: str = "body") -> Graph:
-        """The finished graph, returning a value; without one it returns none."""
-        last = value if value is not None else self.constant(None, NONE, None)
+        """The finished graph. It returns `value`, or none if there is no value."""
+        last = self.fit(value, result) if value is not None else self.constant(None, NONE, None)
         span = self.nodes[-1].span if self.nodes else None
         self.add("return", result, (last,), span=span)
         return Graph(name, (*self.ports.values(), *self.free), result, tuple(self.nodes), kind)
@@ -76,8 +77,22 @@ class Body:
         """A pure operation."""
         return self.add("op", type, inputs, {"fn": fn, **attrs}, span=span)
 
+    def fit(self, value: str, wanted: Type) -> str:
+        """The value where a type is asked for: records lose the fields that it does not have."""
+        actual = self.types[value]
+        if not narrows(actual, wanted):
+            return value
+        node = self.nodes[int(value.removeprefix("%"))]
+        if isinstance(wanted, RecordType) and node.op == "op" and node.attrs["fn"] == "record":
+            given = dict(zip(node.attrs["names"], node.inputs))
+            names = tuple(field.name for field in wanted.fields)
+            ids = [self.fit(given[field.name], field.type) for field in wanted.fields]
+            return self.add("op", wanted, ids, {"fn": "record", "names": names}, span=node.span)
+        left = narrowed(actual, wanted)
+        return self.add("op", left, (value,), {"fn": "project"}, span=node.span)
+
     def name(self, name: str) -> str:
-        """The node a name stands for, taken from outside where it is not bound here."""
+        """The node of a name. If it is not bound here, it is taken from outside."""
         if name not in self.bound:
             port = self.ports.get(name) or self._from_outside(name)
             self.bound[name] = self.add("input", port.type, attrs={"name": name})
@@ -98,7 +113,7 @@ class Body:
         span: Span | None,
         **attrs: Any,
     ) -> str:
-        """A node with bodies; each is given by what it binds, its result, and how it is lowered."""
+        """A node with bodies. Each body has bindings, a result type and a lowering function."""
         graphs, free = {}, dict[str, None]()
         for name, (given, result, lowering) in bodies.items():
             body = Body(self.program, given, self)
@@ -110,12 +125,18 @@ class Body:
     def either(
         self, type: Type, condition: str, then: Lowering, otherwise: Lowering, span: Span
     ) -> str:
-        """A condition: only the branch that is taken runs."""
+        """A condition. Only the taken branch runs."""
         bodies = {"then": ((), type, then), "otherwise": ((), type, otherwise)}
         return self.region("cond", type, (condition,), bodies, span)
 
+    def hide(self, value: str) -> str:
+        """A name for a value that no name of the language hides, so that regions can take it."""
+        name = f"%{value}"
+        self.bound[name] = value
+        return name
+
     def type_of(self, expr: nodes.Expr) -> Type:
-        """The type the checker found."""
+        """The type that the checker found."""
         return self.program.types.get(id(expr), ERROR)
 
     def unless_none(
@@ -126,9 +147,8 @@ class Body:
         present: Callable[[Body, str], str],
         absent: Lowering,
     ) -> str:
-        """A condition on a `T?`: what to do with the value, and what without one."""
-        hidden = f"%{value}"  # no name of the language, so none is hidden
-        self.bound[hidden] = value
+        """A condition on a `T?`, with a branch for a value and a branch for none."""
+        hidden = self.hide(value)
         none = self.constant(None, NONE, span)
         there = self.operation("ne", BOOL, (value, none), span)
         return self.either(
@@ -136,7 +156,7 @@ class Body:
         )
 
     def present(self, value: str, span: Span) -> str:
-        """A value that is known not to be none here, under its narrower type."""
+        """A value that cannot be none here, with its narrower type."""
         type = self.types[value]
         if not isinstance(type, OptionalType):
             return value

@@ -1,16 +1,17 @@
-"""The worst case of model calls of a program, as a formula and as a number."""
+"""The worst-case number of model calls of a program, as a formula and as a number."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from lmc.check.program import Choice, options_of
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
+from lmc.ir.reach import in_order_of_calls
 from lmc.types import ListType
 
 MOST_CHARS = 10_000  # of a formula
@@ -19,12 +20,11 @@ MOST_CALLS = 10**150  # such a number times another one is still a float
 
 @frozen
 class Cost:
-    """Model calls of one callable when every bound is reached.
+    """The model calls of one callable if every bound is reached.
 
-    `calls` is infinite where a list has no bound; the formula then has `len(…)` in it. `baseline`
-    is the same with every `tune[…]` at its first option. `by_module` counts the worst case by
-    module.
-    Repairs and retries come on top: a call that is repaired once counts twice.
+    `calls` is infinite if a list has no bound; the formula then contains `len(…)`. `baseline` is
+    the number with every `tune[…]` at its first option. `by_module` has the worst case of each
+    module. Repairs and retries are not included: a call that is repaired once counts twice.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Cost:
 
 @frozen
 class _Term:
-    """A number of calls with how it came about."""
+    """A number of calls with its formula."""
 
     formula: str
     calls: float
@@ -52,24 +52,39 @@ _NOTHING = _Term("0", 0, {})
 
 def cost(program: ProgramGraph, name: str) -> Cost:
     """The cost of a module or pipeline. A choice of branches costs its dearest one."""
-    worst = _Counter(program, worst=True).graph(program.graphs[name])
-    baseline = _Counter(program, worst=False).graph(program.graphs[name])
-    return Cost(name, worst.formula, worst.calls, baseline.calls, dict(worst.modules))
+    return costs(program, [name])[name]
+
+
+def costs(program: ProgramGraph, names: Iterable[str]) -> dict[str, Cost]:
+    """The costs of several; what they call alike is counted once."""
+    names = list(names)
+    worst = _Counter(program, worst=True).callables(names)
+    baseline = _Counter(program, worst=False).callables(names)
+    found = {}
+    for name, most, least in zip(names, worst, baseline):
+        found[name] = Cost(name, most.formula, most.calls, least.calls, dict(most.modules))
+    return found
 
 
 def worst_calls(program: ProgramGraph, name: str, choices: Mapping[str, Any]) -> float:
     """Model calls when every bound is reached, with some choices made and others at baseline."""
-    return _Counter(program, worst=False, choices=choices).graph(program.graphs[name]).calls
+    return _Counter(program, worst=False, choices=choices).callables([name])[0].calls
 
 
 class _Counter:
-    """Counts with every choice at its dearest option, or as it is made, or at its baseline."""
+    """Counts with every choice at its most expensive option, at a given one, or at baseline."""
 
     def __init__(
         self, program: ProgramGraph, *, worst: bool, choices: Mapping[str, Any] | None = None
     ) -> None:
         self.program, self.worst, self.choices = program, worst, choices or {}
         self._known: dict[str, _Term] = {}
+
+    def callables(self, names: Sequence[str]) -> list[_Term]:
+        """The costs of modules and pipelines, what they call counted before them."""
+        for called in in_order_of_calls(self.program, *names):
+            self.graph(self.program.graphs[called])
+        return [self._known[name] for name in names]
 
     def graph(self, graph: Graph) -> _Term:
         """The sum over a graph's nodes."""
@@ -122,7 +137,7 @@ class _Counter:
         return _NOTHING
 
     def refine(self, node: Node, bodies: Mapping[str, _Term]) -> _Term:
-        """A draft, then it is judged and revised each round, and the last draft is judged."""
+        """A draft, a judgement and a revision in each round, and a judgement of the last draft."""
         rounds = self.bound(node.attrs["rounds"])
         if not rounds:
             return bodies["draft"]
@@ -131,7 +146,7 @@ class _Counter:
         return _sum([bodies["draft"], again, *judged])
 
     def expansions(self, node: Node) -> int:
-        """Nodes of a search that are expanded at most."""
+        """The largest number of nodes that a search expands."""
         attrs = node.attrs
         method = attrs["method"]
         beam = 1 + (self.bound(attrs["depth"]) - 1) * self.bound(attrs["keep"])
@@ -139,7 +154,7 @@ class _Counter:
         return max(beam if method == "beam" else rounds for method in options_of(method))
 
     def bound(self, value: Any) -> int:
-        """A constant bound; of a choice the greatest option, or its baseline."""
+        """A constant bound. For a choice, its largest option or its baseline."""
         if isinstance(value, Choice):
             chosen = self.choices.get(value.id, value.baseline)
             return int(max(value.options) if self.worst else chosen)
@@ -173,14 +188,14 @@ def _times(factor: tuple[str, float], term: _Term) -> _Term:
 def _term(
     formula: str, calls: float, modules: Counter[str] | dict[str, float], binding: str
 ) -> _Term:
-    """A term whose formula can be shown: where calls nest it can double at each level."""
+    """A term with a formula that is short enough. In nested calls it can double at each level."""
     if len(formula) <= MOST_CHARS:
         return _Term(formula, calls, modules, binding)
     return _Term(f"{calls:g}", calls, modules)
 
 
 def _finite(calls: float) -> float:
-    """A number of calls; one that no float can hold is as good as infinite."""
+    """A number of calls. A number that is too large for a float becomes infinite."""
     return calls if calls <= MOST_CALLS else math.inf
 
 

@@ -1,4 +1,4 @@
-"""Rules for what a program declares beside its nodes: ports, settings, slots, tools, metrics."""
+"""Rules for the declarations of a program: ports, settings, slots, tools and metrics."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from lmc.source import Span
 from lmc.types import Type
 
 MODULES = frozenset(OWN_REGION) | {"generate", "critique"}
-CALLABLE = MODULES | {"pipeline", "metric"}  # kinds of graphs that a call may name
+CALLABLE = MODULES | {"pipeline", "metric"}  # the kinds of graphs that a call may name
 _SLOTS = {**TABLE["default"], **TABLE["generate"]}
 
 
 @frozen
 class DeclarationRules:
-    """A program whose parts are to be looked at, and what was seen of its types and choices."""
+    """A program to check, with the types and choices seen so far."""
 
     program: ProgramGraph
     types: TypeRules
-    choices: dict[str, str]  # the options of each, by id
+    choices: dict[str, str]  # the options of each choice, by its id
 
-    # --- the whole program; each gives what is wrong, in words ---
+    # --- the whole program; each function returns the broken rule, in words ---
 
     def findings(self) -> Iterator[str]:
-        """What is wrong with a program beside its graphs."""
+        """The broken rules of a program, except those of its graphs."""
         program = self.program
         maps = (program.graphs, program.tools, program.models, program.metrics, program.default)
         if not all(isinstance(part, Mapping) for part in maps):
@@ -65,7 +65,7 @@ class DeclarationRules:
     # --- graphs ---
 
     def header(self, graph: Any) -> str | None:
-        """What is wrong with a graph apart from its nodes."""
+        """The rule that a graph breaks, except those of its nodes."""
         if graph.__class__ is not Graph or not is_strings((graph.name, graph.doc, graph.kind)):
             return "a graph has a name and a kind"
         if not _is_span(graph.span) or graph.nodes.__class__ is not tuple or not graph.nodes:
@@ -75,7 +75,7 @@ class DeclarationRules:
         return None
 
     def is_ports(self, ports: Any) -> bool:
-        """Whether something is the inputs of a graph or tool."""
+        """Whether a value is a list of inputs of a graph or tool."""
         if ports.__class__ is not tuple or not all(map(self._is_port, ports)):
             return False
         return len({port.name for port in ports}) == len(ports)
@@ -92,7 +92,7 @@ class DeclarationRules:
     # --- settings ---
 
     def settings(self, settings: Any, table: Mapping[str, SettingSpec]) -> str | None:
-        """What is wrong with settings."""
+        """The rule that settings break."""
         if not isinstance(settings, Mapping):
             return "settings have names"
         for key, value in settings.items():
@@ -128,7 +128,7 @@ class DeclarationRules:
         return False
 
     def is_choice(self, choice: Any) -> bool:
-        """Whether something is a choice; one id has the same options wherever it stands."""
+        """Whether a value is a choice. One id must have the same options everywhere."""
         if choice.__class__ is not Choice or choice.id.__class__ is not str:
             return False
         options = choice.options
@@ -140,7 +140,7 @@ class DeclarationRules:
         return self.choices.setdefault(choice.id, words) == words
 
     def slots(self, slots: Any) -> str | None:
-        """What is wrong with the slots of a model call."""
+        """The rule that the slots of a model call break."""
         if slots.__class__ is not Slots or not is_strings((slots.module, slots.instruction)):
             return "has slots with a module and an instruction"
         if not is_strings(slots.train_only) or not is_strings(slots.requirements):

@@ -1,4 +1,4 @@
-"""A program's graph as Graphviz DOT, and as SVG where the `dot` program is present."""
+"""A program's graph as Graphviz DOT, and as SVG if the `dot` program is installed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMEOUT_S = 60
 
 
 def to_dot(program: ProgramGraph, name: str | None = None) -> str:
-    """The DOT text of one callable (`main`, else the last export)."""
+    """The DOT text of one callable (default: `main`, else the last export)."""
     drawn = view(program, name)
     lines = ["digraph lmc {", *_HEAD, *_children(drawn.root, "  ")]
     for edge in drawn.edges:

@@ -1,7 +1,8 @@
-"""What the pure operations of a graph do, on plain JSON values.
+"""The pure operations of a graph, on plain JSON values.
 
-Each takes the attributes of its node and the values of its inputs. An operation that cannot be done
-raises ArithmeticError, LookupError, TypeError or ValueError with a message fit to be shown.
+Each takes the attributes of its node, with the node's type as `type`, and the values of its inputs.
+An operation that fails raises ArithmeticError, LookupError, TypeError or ValueError with a message
+for the user.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+
+from lmc.check.width import project
+from lmc.ir.graph import Node
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -23,12 +28,12 @@ MOST_DIGITS = 400
 
 
 def canonical(value: Any) -> str:
-    """A text that is equal for equal JSON values; 1 and 1.0 are equal, true and 1 are not."""
+    """A text that is equal for equal JSON values. 1 and 1.0 are equal; true and 1 are not."""
     return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality of the language: by content, and a bool is never a number."""
+    """The equality of the language: by content. A bool never equals a number."""
     if isinstance(left, bool) != isinstance(right, bool):
         return False
     if isinstance(left, dict | list) and isinstance(right, dict | list):
@@ -193,7 +198,13 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
     return lambda attrs, left, right: function(left, right)
 
 
-# `present` narrows a `T?` that is known not to be none; `attr` takes the field `name`; `record` and
+def function_of(node: Node) -> Callable[..., Any]:
+    """The operation of an `op` node, ready to be given the values of its inputs."""
+    return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
+
+
+# `present` narrows a `T?` that is known not to be none; `project` drops the fields that the node's
+# type does not have; `attr` takes the field `name`; `record` and
 # `object` build from `names`; `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _add,
@@ -211,6 +222,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "ge": _binary(operator.ge),
     "in": _contains,
     "present": lambda attrs, value: value,
+    "project": lambda attrs, value: project(attrs["type"], value),
     "attr": _attr,
     "index": _index,
     "list": lambda attrs, *values: list(values),

@@ -1,12 +1,12 @@
-"""The typed execution graph: what passes rewrite and the executor runs.
+"""The typed execution graph. Passes rewrite it, and the executor runs it.
 
-A program is a set of graphs, one for each declaration that can be called; a `call` node runs
-another graph. Within a graph every value is bound once, and each node follows its inputs. Values at
-run time are plain JSON values (a record is a dict, an enum variant its name).
+A program is a set of graphs, one for each declaration that can be called. A `call` node runs
+another graph. Within a graph every value is bound once, and each node comes after its inputs.
+Values at run time are plain JSON values: a record is a dict, an enum variant is its name.
 
-`lmc.ir.ops` is the table of the operations: the inputs, attributes and bodies of each. A body is a
-Graph of its own. Its `input` nodes name what it takes: values from outside, and what its region
-binds. What functions do is in `lmc.ir.functions`.
+`lmc.ir.ops` is the table of the operations with their inputs, attributes and bodies. A body is also
+a Graph. Its `input` nodes are values from outside and values that its region binds.
+`lmc.ir.functions` implements the functions.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from lmc.source import Span
 from lmc.types import Type
 
 FORMAT_VERSION = 1
-MOST_NODES = 100_000  # of a program, bodies included
+MOST_NODES = 100_000  # most nodes of a program, including bodies
 T = TypeVar("T")
 
 Op = Literal[
     "input", "const", "choice", "op", "model", "call", "tool", "map", "loop", "cond",
     "refine", "vote", "search", "agent", "route", "assert", "return",
 ]  # fmt: skip
-OPTION = "to."  # begins the key of a route's options
+OPTION = "to."  # prefix of the keys of a route's options
 Role = Literal["generate", "critique", "revise", "adjudicate", "act"]
 
 
 @frozen
 class Slots:
-    """What a model call is made of, and what of it an optimizer may set.
+    """The parts of a model call, some of which an optimizer may set.
 
     `settings` are the module's own settings merged over the program's defaults (values or Choices):
     model, temperature, top_p, max_tokens, stop, seed, cache, retry, fallback, repair, template,
@@ -51,7 +51,7 @@ class Slots:
 
 @frozen
 class Node:
-    """One binding; `inputs` are ids of earlier nodes of the same graph."""
+    """One operation and its value. `inputs` are ids of earlier nodes of the same graph."""
 
     id: str
     op: Op
@@ -64,7 +64,7 @@ class Node:
 
 @frozen
 class Port:
-    """A named, typed input of a graph; `default` is a JSON value where `has_default`."""
+    """A named, typed input of a graph. `default` is a JSON value if `has_default` is True."""
 
     name: str
     type: Type
@@ -75,7 +75,7 @@ class Port:
 
 @frozen
 class Graph:
-    """Nodes in order; the last one is the `return` where the graph gives a value."""
+    """Nodes in order. The last one is a `return`."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -99,7 +99,7 @@ class Tool:
 
 @frozen
 class Test:
-    """A test: its graph (asserts, no value) and the stubbed result of each stubbed module."""
+    """A test: its graph (only asserts) and the stubbed result of each stubbed module."""
 
     __test__ = False  # not a pytest class
 
@@ -121,11 +121,11 @@ class DeclaredMetric:
 
 @frozen
 class ProgramGraph:
-    """The whole program after lowering; JSON-serialisable (see `lmc.ir.serialize`)."""
+    """The whole program after lowering. `lmc.ir.serialize` writes it as JSON."""
 
     graphs: Mapping[str, Graph]
     tools: Mapping[str, Tool]
-    models: Mapping[str, Mapping[str, Any]]  # settings by declared model name
+    models: Mapping[str, Mapping[str, Any]]  # settings, by the name of the declared model
     metrics: Mapping[str, DeclaredMetric]
     tests: tuple[Test, ...]
     default: Mapping[str, Any]
@@ -135,12 +135,12 @@ class ProgramGraph:
 
 
 def route_options(bodies: Mapping[str, T]) -> dict[str, T]:
-    """The options of a route, by case or number, in order: the bodies whose key begins `to.`."""
+    """The options of a route in order: the bodies whose key starts with `to.`."""
     return {k.removeprefix(OPTION): v for k, v in bodies.items() if k.startswith(OPTION)}
 
 
 def all_nodes(graph: Graph) -> Iterator[Node]:
-    """Nodes of a graph and of the bodies inside it."""
+    """The nodes of a graph and of the bodies inside it."""
     for node in graph.nodes:
         yield node
         for body in node.bodies.values():

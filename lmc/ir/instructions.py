@@ -1,4 +1,4 @@
-"""The instruction of a module that has no docstring, written from its signature."""
+"""Writes the instruction of a module without a docstring from its signature."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lmc.types import RecordType
 
 
 def default_instruction(module: ModuleDef, role: Role) -> str:
-    """A sentence such as "Classify message: from message, write the result."."""
+    """Return a sentence such as "Classify message: from message, write the result."."""
     inputs = _listed([p.name for p in module.signature.params])
     match role:
         case "critique":

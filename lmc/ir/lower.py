@@ -1,4 +1,4 @@
-"""Typed tree -> graph: every declaration that can be called becomes a graph of its own."""
+"""Lowers a checked program to graphs. Every declaration that can be called becomes a graph."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
 from lmc.syntax import nodes
-from lmc.types import NONE, ListType, OptionalType, RecordType
+from lmc.types import ERROR, NONE, ListType, OptionalType, RecordType, Type
 
 SLOT_SETTINGS = frozenset(
     [
@@ -51,13 +51,13 @@ DEFAULT_SEARCH = {"method": "beam", "width": 3, "keep": 2, "depth": 4, "rounds":
 
 
 def lower(program: CheckedProgram) -> ProgramGraph:
-    """Lower a checked program: its modules, pipelines and metrics, its tools and tests."""
+    """Lower the modules, pipelines, metrics, tools and tests of a checked program."""
     metrics = {name: lower_metric(program, metric) for name, metric in program.metrics.items()}
     graphs = {name: lower_module(program, module) for name, module in program.modules.items()}
     graphs |= {name: lower_pipeline(program, p) for name, p in program.pipelines.items()}
     graphs |= {name: m.graph for name, m in metrics.items() if m.graph is not None}
     tools = {name: lower_tool(tool) for name, tool in program.tools.items()}
-    # A metric in Python is called from other metrics as any Python function is.
+    # Other metrics call a metric in Python like any Python function.
     tools |= {
         name: Tool(name, m.target, m.inputs, m.result, {})
         for name, m in metrics.items()
@@ -71,7 +71,7 @@ def lower(program: CheckedProgram) -> ProgramGraph:
         tests=tuple(
             lower_test(program, test)
             for test in program.tests
-            if test.span.source is program.source  # an imported file's tests are its own business
+            if test.span.source is program.source  # the tests of imported files do not run here
         ),
         default=program.default,
         main=program.main,
@@ -80,7 +80,7 @@ def lower(program: CheckedProgram) -> ProgramGraph:
 
 
 def ports(params: Iterable[Param]) -> tuple[Port, ...]:
-    """Parameters as inputs of a graph."""
+    """Parameters as the inputs of a graph."""
     return tuple(
         Port(
             p.name,
@@ -128,11 +128,10 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
     stubs = {}
     for stmt in test.body.stmts:
         if isinstance(stmt, nodes.Stub):
-            name = program.referents[id(stmt.target)].name
+            target: Any = program.referents[id(stmt.target)]
             stub = Body(program, ())
-            stubs[name] = stub.graph(
-                name, program.types[id(stmt.value)], expression(stub, stmt.value)
-            )
+            value = expression(stub, stmt.value)
+            stubs[target.name] = stub.graph(target.name, target.signature.result, value)
     return Test(test.title, _described(graph, "", test), stubs)
 
 
@@ -153,7 +152,7 @@ def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
 
 
 def slots(program: CheckedProgram, module: ModuleDef, role: Role) -> Slots:
-    """What the model call of a module is made of."""
+    """The slots of a module's model call."""
     settings = {
         k: v for k, v in {**program.default, **module.settings}.items() if k in SLOT_SETTINGS
     }
@@ -184,7 +183,7 @@ def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
 def _conditions(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 ) -> dict[str, Graph]:
-    """Bodies of `require` and of the `check` that is only recorded."""
+    """The bodies of `require`, and of `check`, which is only recorded."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
     return {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
@@ -196,18 +195,21 @@ def _body(
     key: str,
     inputs: tuple[Port, ...],
     expr: nodes.Expr | None = None,
+    result: Type | None = None,
 ) -> Graph:
-    """What a key of a module says, or a part of it."""
+    """The value of a key of a module, or a part of it."""
     body = Body(program, inputs)
     expr = module.exprs[key] if expr is None else expr
-    return body.graph(f"{module.name}.{key}", program.types[id(expr)], expression(body, expr))
+    type = program.types[id(expr)] if result is None else result
+    return body.graph(f"{module.name}.{key}", type, expression(body, expr))
 
 
 def _refine(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
-    draft = Port("draft", program.types[id(module.exprs["draft"])])
+    result = module.signature.result
+    draft = Port("draft", result)
     check = Port("check", program.types[id(module.exprs["check"])])
     bodies = {
-        "draft": _body(program, module, "draft", inputs),
+        "draft": _body(program, module, "draft", inputs, result=result),
         "check": _body(program, module, "check", (*inputs, draft)),
         "revise": _revise(program, module, inputs, check),
     }
@@ -223,7 +225,7 @@ def _refine(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 def _revise(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...], check: Port
 ) -> Graph:
-    """One model call over the module's inputs, the draft, and what the critique said of it."""
+    """One model call over the module's inputs, the draft, and the critique's feedback."""
     result = module.signature.result
     body = Body(program, (*inputs, Port("draft", result), check))
     assert isinstance(check.type, RecordType)
@@ -251,7 +253,7 @@ def _vote(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) 
         **{key: settings[key] for key in ("window", "confidence") if key in settings},
     }
     exprs, result = module.exprs, module.signature.result
-    bodies = {"sample": _body(program, module, "sample", inputs)}
+    bodies = {"sample": _body(program, module, "sample", inputs, result=result)}
     if module.by == "expr":
         bodies["key"] = _body(program, module, "by", (*inputs, Port("out", result)))
     if "weight" in exprs:
@@ -270,11 +272,17 @@ def _vote(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) 
 
 def _search(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     settings, path = module.settings, Port("path", module.signature.result)
-    keys = ("expand", "value", "until")
+    results = {"expand": _item(path.type), "value": None, "until": None}
     bodies = {
-        key: _body(program, module, key, (*inputs, path)) for key in keys if key in module.exprs
+        key: _body(program, module, key, (*inputs, path), result=result)
+        for key, result in results.items()
+        if key in module.exprs
     }
     return "search", {**DEFAULT_SEARCH, **settings}, bodies
+
+
+def _item(type: Type) -> Type:
+    return type.item if isinstance(type, ListType) else ERROR
 
 
 def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
@@ -305,7 +313,7 @@ def _tool_body(program: CheckedProgram, tool: Any) -> Graph:
 
 
 def _route(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
-    """A body for each option; `by` chooses before them, or judges what one gave."""
+    """A body for each option. `by` chooses an option first, or judges the answer of one."""
     exprs, to = module.exprs, module.exprs["to"]
     if isinstance(to, nodes.ObjectLit):
         attrs, given = {"by": "case"}, inputs
@@ -316,7 +324,10 @@ def _route(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
         given = (*inputs, Port("out", module.signature.result))
         options = {str(number): option for number, option in enumerate(to.items)}
     keyed = {f"{OPTION}{name}": option for name, option in options.items()}
-    bodies = {key: _body(program, module, key, inputs, expr) for key, expr in keyed.items()}
+    result = module.signature.result
+    bodies = {
+        key: _body(program, module, key, inputs, option, result) for key, option in keyed.items()
+    }
     if attrs["by"] in ("case", "expr"):
         bodies["by"] = _body(program, module, "by", given)
     return "route", attrs, bodies

@@ -1,8 +1,9 @@
-"""Expressions -> nodes."""
+"""Lowers expressions to nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from lmc.check.program import (
     Builtin,
@@ -13,11 +14,13 @@ from lmc.check.program import (
     ToolDef,
     Variant,
 )
+from lmc.check.subtyping import forget, join
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
+from lmc.ir.lower_branches import Arm, Case, choose, match
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, STR, ListType, OptionalType, RecordType, Type
+from lmc.types import BOOL, ERROR, DictType, ListType, OptionalType, RecordType, Type
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
@@ -26,7 +29,7 @@ OPERATORS = {
 
 
 def expression(body: Body, expr: nodes.Expr) -> str:
-    """Lower an expression; its node."""
+    """Lower an expression and return its node."""
     type, span = body.type_of(expr), expr.span
     match expr:
         case nodes.Number() | nodes.String() | nodes.Bool():
@@ -37,9 +40,10 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             value = body.name(expr.name)
             return value if isinstance(type, OptionalType) else body.present(value, span)
         case nodes.ListLit():
-            return body.operation("list", type, [expression(body, i) for i in expr.items], span)
+            ids = [body.fit(expression(body, i), _item(type)) for i in expr.items]
+            return body.operation("list", type, ids, span)
         case nodes.ObjectLit():
-            ids = [expression(body, pair.value) for pair in expr.pairs]
+            ids = [body.fit(expression(body, pair.value), _item(type)) for pair in expr.pairs]
             names = tuple(pair.key.name for pair in expr.pairs)
             return body.operation("object", type, ids, span, names=names)
         case nodes.Attr():
@@ -53,15 +57,11 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Binary():
             return _chain(body, expr.chain())
         case nodes.IfExpr():
-            return body.either(
-                type,
-                expression(body, expr.condition),
-                lambda body: expression(body, expr.then),
-                lambda body: expression(body, expr.otherwise),
-                span,
-            )
+            links = expr.chain()
+            last = links[-1].otherwise
+            return choose(body, type, list(map(_case, links)), lambda b: expression(b, last))
         case nodes.Match():
-            return _match(body, expression(body, expr.subject), expr, expr.arms, type)
+            return match(body, type, expression(body, expr.subject), list(_arms(expr)))
         case nodes.Tune():
             return body.add(
                 "choice", type, attrs={"choice": body.program.choices[id(expr)]}, span=span
@@ -90,7 +90,7 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
 
 
 def _chain(body: Body, links: Sequence[nodes.Binary]) -> str:
-    """Lower `a op b op c` from its start: a chain may be longer than calls may nest."""
+    """Lower `a op b op c` in a loop, since a chain may be longer than Python's recursion limit."""
     value = expression(body, links[0].left)
     for link in links:
         value = _binary(body, value, link, body.type_of(link))
@@ -112,27 +112,41 @@ def _binary(body: Body, left: str, expr: nodes.Binary, type: Type) -> str:
             )
         case "??":
             return body.unless_none(left, type, expr.span, lambda body, item: item, right)
-    ids = (left, expression(body, expr.right))
+    ids = _operands(body, expr.op, left, expression(body, expr.right), type)
     return body.operation(OPERATORS[expr.op], type, ids, expr.span)
 
 
-def _match(
-    body: Body, subject: str, expr: nodes.Match, arms: Sequence[nodes.Arm], type: Type
-) -> str:
-    arm, *rest = arms
-    if not rest or isinstance(arm.pattern, nodes.Wildcard):
-        return expression(body, arm.value)  # the checker saw that every variant is covered
-    hidden = f"%{subject}"
-    body.bound[hidden] = subject
-    wanted = body.constant(list(_pattern_values(arm.pattern)), ListType(STR), arm.pattern.span)
-    hit = body.operation("in", BOOL, (subject, wanted), arm.pattern.span)
-    return body.either(
-        type,
-        hit,
-        lambda body: expression(body, arm.value),
-        lambda body: _match(body, body.name(hidden), expr, rest, type),
-        arm.span,
+def _operands(body: Body, op: str, left: str, right: str, type: Type) -> tuple[str, str]:
+    """Both sides with the fields of the type that holds both; other operators take no records."""
+    one, other = body.types[left], body.types[right]
+    match op:
+        case "+":
+            return body.fit(left, type), body.fit(right, type)
+        case "==" | "!=" if both := join(forget(one), forget(other)):
+            return body.fit(left, both), body.fit(right, both)
+        case "in" if both := join(forget(one), forget(_item(other))):
+            return body.fit(left, both), body.fit(right, ListType(both))
+    return left, right
+
+
+def _case(link: nodes.IfExpr) -> Case:
+    return Case(
+        lambda body: expression(body, link.condition),
+        lambda body: expression(body, link.then),
+        link.span,
     )
+
+
+def _arms(expr: nodes.Match) -> Iterator[Arm]:
+    """The arms up to the one that takes all; the checker saw that every variant is covered."""
+    for arm in expr.arms:
+        yield _pattern_values(arm.pattern), partial(_arm_value, arm), arm.span
+        if isinstance(arm.pattern, nodes.Wildcard):
+            return
+
+
+def _arm_value(arm: nodes.Arm, body: Body) -> str:
+    return expression(body, arm.value)
 
 
 def _map(body: Body, expr: nodes.Comprehension, type: Type) -> str:
@@ -172,7 +186,9 @@ def _arguments(
     body: Body, params: Sequence[Param], bound: Sequence[nodes.Expr | None], span: Span
 ) -> list[str]:
     return [
-        body.constant(p.default, p.type, span) if expr is None else expression(body, expr)
+        body.constant(p.default, p.type, span)
+        if expr is None
+        else body.fit(expression(body, expr), p.type)
         for p, expr in zip(params, bound)
     ]
 
@@ -183,7 +199,7 @@ def _record(
     ids = [
         body.constant(field.default, field.type, expr.span)
         if value is None
-        else expression(body, value)
+        else body.fit(expression(body, value), field.type)
         for field, value in zip(record.fields, bound)
     ]
     names = tuple(field.name for field in record.fields)
@@ -196,12 +212,14 @@ def _builtin(
     given = [e for e in bound if e is not None]
     by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
     ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]
+    if name == "count" and len(ids) > 1:
+        ids = [*_operands(body, "in", ids[1], ids[0], type)][::-1]
     attrs = {} if by is None else {"by": by}
     return body.operation(name, type, ids, expr.span, **attrs)
 
 
 def _item(type: Type) -> Type:
-    return type.item if isinstance(type, ListType) else ERROR
+    return type.item if isinstance(type, ListType | DictType) else ERROR
 
 
 def _pattern_values(

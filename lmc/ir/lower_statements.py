@@ -1,4 +1,4 @@
-"""Statements -> nodes; branches that return early are lowered so that what follows stands once."""
+"""Lowers statements to nodes. The code after an early return is lowered only once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
+from lmc.ir.lower_branches import Case, choose
 from lmc.ir.lower_expressions import expression
 from lmc.source import Span
 from lmc.syntax import nodes
@@ -13,13 +14,15 @@ from lmc.types import BOOL, INT, NONE, ListType, Type
 
 
 def statements(body: Body, stmts: Sequence[nodes.Stmt]) -> str | None:
-    """Lower a body's statements; the node of what it returns or yields, if it does."""
+    """Lower a body's statements. Returns the node of its result, if it has one."""
     for i, stmt in enumerate(stmts):
         match stmt:
             case nodes.Let():
-                body.bound[stmt.name.name] = _right_hand_side(body, stmt.value)
+                value = _right_hand_side(body, stmt.value)
+                type = body.program.types.get(id(stmt), body.types[value])
+                body.bound[stmt.name.name] = body.fit(value, type)
             case nodes.Return() | nodes.Yield():
-                return _right_hand_side(body, stmt.value)
+                return body.fit(_right_hand_side(body, stmt.value), body.result)
             case nodes.Assert():
                 condition = expression(body, stmt.condition)
                 body.add("assert", NONE, (condition,), {"message": stmt.message}, span=stmt.span)
@@ -35,10 +38,12 @@ def _right_hand_side(body: Body, expr: nodes.Expr) -> str:
 
 
 def _branches(body: Body, stmt: nodes.If, rest: Sequence[nodes.Stmt]) -> str:
-    """An `if` that may return. What follows it is lowered once, whatever the branches do."""
+    """Lower an `if` that may return. The code after it is lowered once for all branches."""
+    links, behind = _early_ends(stmt, rest)
+    if links:
+        cases = list(map(_case, links))
+        return choose(body, body.result, cases, lambda body: _value(body, behind))
     then, other = stmt.then.stmts, _otherwise(stmt)
-    if always_leaves(then) or not rest:
-        return _branch(body, stmt, then, (*other, *rest))
     if always_leaves(other):
         return _branch(body, stmt, (*then, *rest), other)
     early = _early(body, stmt)
@@ -52,6 +57,38 @@ def _branches(body: Body, stmt: nodes.If, rest: Sequence[nodes.Stmt]) -> str:
     return body.either(item.item, returned, take, lambda body: _value(body, rest), stmt.span)
 
 
+def _early_ends(
+    stmt: nodes.If, rest: Sequence[nodes.Stmt]
+) -> tuple[list[nodes.If], Sequence[nodes.Stmt]]:
+    """The conditions from here on that end the body where they hold, and what is left after them.
+
+    They may follow one another by `else if` or as statements.
+    """
+    links: list[nodes.If] = []
+    link: nodes.If | None = stmt
+    at = 0  # in `rest`
+    while link is not None and (always_leaves(link.then.stmts) or at == len(rest)):
+        links.append(link)
+        match link.otherwise:
+            case nodes.If():
+                link = link.otherwise
+                continue
+            case nodes.Block(stmts=stmts):
+                return links, (*stmts, *rest[at:])
+        following = rest[at] if at < len(rest) else None
+        link = following if isinstance(following, nodes.If) and leaves(following) else None
+        at += link is not None
+    return links, (*([link] if link else []), *rest[at:])
+
+
+def _case(link: nodes.If) -> Case:
+    return Case(
+        lambda body: expression(body, link.condition),
+        lambda body: _value(body, link.then.stmts),
+        link.span,
+    )
+
+
 def _branch(
     body: Body, stmt: nodes.If, then: Sequence[nodes.Stmt], other: Sequence[nodes.Stmt]
 ) -> str:
@@ -62,7 +99,7 @@ def _branch(
 
 
 def _early(body: Body, stmt: nodes.If) -> str:
-    """A list with the value that an `if` returns, or an empty one where it falls through."""
+    """A list with the value that an `if` returns, or an empty list if it falls through."""
     condition = expression(body, stmt.condition)
     type = ListType(body.result)
 
@@ -96,14 +133,14 @@ def _or_later(
 
 
 def _has_returned(body: Body, early: str, span: Span) -> str:
-    """Whether the list of an early return has its value; branches know the list as `%id`."""
-    body.bound[f"%{early}"] = early  # no name of the language, so none is hidden
+    """Whether the list of an early return has a value. Branches know the list as `%id`."""
+    body.hide(early)
     count = body.operation("len", INT, (early,), span)
     return body.operation("gt", BOOL, (count, body.constant(0, INT, span)), span)
 
 
 def _effects(body: Body, stmt: nodes.If) -> None:
-    """An `if` that returns nowhere matters for its asserts only."""
+    """Lower an `if` that never returns. Only its asserts matter."""
     condition = expression(body, stmt.condition)
 
     def branch(stmts: Sequence[nodes.Stmt]) -> Lowering:
@@ -124,7 +161,7 @@ def _loop(body: Body, expr: nodes.Loop) -> str:
     }
     if (until := expr.until) is not None:
         bodies["until"] = (state, BOOL, lambda body: expression(body, until))
-    start = expression(body, expr.start)
+    start = body.fit(expression(body, expr.start), type)
     bound = body.program.choices.get(id(expr.bound)) or _constant_of(expr.bound)
     return body.region("loop", type, (start,), bodies, expr.span, name=expr.name.name, bound=bound)
 
@@ -140,7 +177,8 @@ def leaves(stmt: nodes.Stmt) -> bool:
         case nodes.Return() | nodes.Yield():
             return True
         case nodes.If():
-            return any(map(leaves, (*stmt.then.stmts, *_otherwise(stmt))))
+            blocks = [link.then for link in stmt.chain()] + ([stmt.last] if stmt.last else [])
+            return any(leaves(inner) for block in blocks for inner in block.stmts)
     return False
 
 
@@ -149,10 +187,10 @@ def always_leaves(stmts: Sequence[nodes.Stmt]) -> bool:
     for stmt in stmts:
         if isinstance(stmt, nodes.Return | nodes.Yield):
             return True
-        if isinstance(stmt, nodes.If) and all(
-            map(always_leaves, (stmt.then.stmts, _otherwise(stmt)))
-        ):
-            return True
+        if isinstance(stmt, nodes.If) and stmt.last is not None:
+            blocks = [*(link.then for link in stmt.chain()), stmt.last]
+            if all(always_leaves(block.stmts) for block in blocks):
+                return True
     return False
 
 

@@ -12,7 +12,7 @@ _SHAPES = {"input": ("([", "])"), "output": ("([", "])"), "if": ("{", "}"), "too
 
 
 def to_mermaid(program: ProgramGraph, name: str | None = None) -> str:
-    """The flowchart of one callable (`main`, else the last export)."""
+    """The flowchart of one callable (default: `main`, else the last export)."""
     drawn = view(program, name)
     lines = ["flowchart TD", *_children(drawn.root, "  ")]
     for edge in drawn.edges:

@@ -1,7 +1,7 @@
-"""What the specification asks of the nodes of one operation beyond its row in the table.
+"""Rules of the specification for single operations, beyond their rows in the table.
 
-A rule gives what it asks for, in words, where a node does not keep it. Attributes, the number of
-inputs and the bodies were found right before.
+A rule returns its text if a node breaks it. Attributes, the number of inputs and the bodies were
+already found correct.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lmc.types import (
 
 @dataclass(slots=True)
 class Site:
-    """A node with what stands around it."""
+    """A node with its surroundings."""
 
     declared: DeclarationRules
     graph: Graph
@@ -40,7 +40,7 @@ class Site:
     inputs: tuple[Node, ...]
 
     def fits(self, actual: Type, wanted: Type) -> bool:
-        """Whether a type fits where another is wanted."""
+        """Whether a value of one type may be used as the other type."""
         return self.declared.types.fits(actual, wanted)
 
 
@@ -48,17 +48,17 @@ Rule = Callable[[Site], str | None]
 
 
 def is_number(type: Type) -> bool:
-    """Whether a score of the type can be compared."""
+    """Whether scores of this type can be compared."""
     return isinstance(type, IntType | FloatType | BoolType | ErrorType)
 
 
 def item_of(type: Type) -> Type | None:
-    """The type of the items of a list; None for another type."""
+    """The item type of a list type; None for other types."""
     return type.item if isinstance(type, ListType) else None
 
 
 def variables_of(body: Graph, free: Iterable[str]) -> list[str]:
-    """The variables of a map: what its body takes but from outside."""
+    """The variables of a map: the inputs of its body that do not come from outside."""
     outer = set(free)
     return [port.name for port in body.inputs if port.name not in outer]
 
@@ -81,7 +81,7 @@ def _choice(site: Site) -> str | None:
     return None if fit else "its options are of its type"
 
 
-# What a function gives, whatever it is given.
+# The result types of functions that do not depend on their arguments.
 _RESULTS: Mapping[str, tuple[type[Type], ...]] = {
     **dict.fromkeys(
         ("eq", "ne", "lt", "le", "gt", "ge", "in", "not", "any", "all"), (BoolType, ErrorType)
@@ -210,7 +210,7 @@ def _is_verdict(type: Type) -> bool:
 
 
 def _cases(type: Type) -> tuple[str, ...] | None:
-    """The strings that a type allows, where it allows no others."""
+    """The strings that a type allows, if it allows only certain strings."""
     match type:
         case LiteralType(values=cases) | EnumType(variants=cases):
             return cases

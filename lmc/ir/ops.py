@@ -1,15 +1,15 @@
-"""The operations of the graph: the one table that all read who list operations or their bodies.
+"""The table of the graph's operations. All code that lists operations or their bodies uses it.
 
-A row says what an operation does to the world, what it takes, and which bodies it runs, in which
-order. The specification (`lmc.ir.verify`), the planner, the passes, the places of a trace and what
-reads them (`lmc.traces.selectors`) go by it. What one operation does stands with the code of it.
+A row has an operation's effects, its inputs, and its bodies in their order. The specification
+(`lmc.ir.verify`), the planner, the passes, the places of a trace and their readers
+(`lmc.traces.selectors`) follow this table. The code of an operation is elsewhere.
 
-The order of the bodies is the order of their numbers in the places of a trace, wherever an
-operation numbers its bodies; and `to.` and the tools of an agent stand for any number of bodies.
+If an operation numbers its bodies in the places of a trace, the order in this table is the order of
+the numbers. `to.` and the tools of an agent stand for any number of bodies.
 
-What an operation binds for its bodies comes on top of `names` (its inputs, by name) or `free` (the
-values from outside, by name; they follow its own inputs). What functions do is in
-`lmc.ir.functions`.
+A body sees what its operation binds for it. It also sees `names` (the operation's inputs, by name)
+or `free` (the values from outside, by name; they follow the operation's own inputs).
+`lmc.ir.functions` implements the functions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lmc.types import (
 Effect = Literal["none", "fails", "bodies", "calls"]
 # A number; as many as `names`; as many as `fn`, the graph or tool `target`, or `count` says.
 Arity = int | Literal["names", "function", "target", "count"]
-Special = Literal["names", "slots", "choice", "way"]  # attributes that are no JSON values
+Special = Literal["names", "slots", "choice", "way"]  # attributes that are not JSON values
 # What a body gives: the node's value, an item of it, yes or no, a number, a score, anything.
 Gives = Literal["value", "item", "bool", "number", "score", "any"]
 TOOLS = ""  # begins the key of a tool's body, as it begins every key
@@ -46,7 +46,7 @@ TOOLS = ""  # begins the key of a tool's body, as it begins every key
 
 @frozen
 class AttrSpec:
-    """What an attribute holds: a JSON value of a type (or a choice of such), or a special form."""
+    """The form of an attribute: a JSON value of a type, a choice of values, or a special form."""
 
     takes: Type | Special
     needed: bool = True
@@ -55,10 +55,10 @@ class AttrSpec:
 
 @frozen
 class BodySpec:
-    """A body: the names that are bound for it, what it gives, whether it may run several times.
+    """A body: the names that are bound for it, its result, and whether it may run several times.
 
-    One that is `pure` makes no calls. With `many`, `name` is what the keys of any number of bodies
-    begin with.
+    A `pure` body makes no calls. With `many`, there is any number of bodies, and `name` is the
+    prefix of their keys.
     """
 
     name: str
@@ -74,9 +74,9 @@ class BodySpec:
 class OpSpec:
     """One operation.
 
-    `own_region` says that its parts are numbered from the place of the module that it is; those of
-    any other node are numbered from the node's own place in its graph. `attempt` is the body whose
-    value is a first try at the result, on the inputs as they are.
+    With `own_region`, its parts are numbered from the place of its module. Otherwise they are
+    numbered from the node's own place in its graph. `attempt` is the body that makes the first
+    attempt at the result, on the unchanged inputs.
     """
 
     effect: Effect
@@ -96,7 +96,7 @@ def _maybe(type: Type) -> AttrSpec:
 
 
 def _setting(kind: str, key: str, *, needed: bool = True) -> AttrSpec:
-    """What the setting of a declaration takes."""
+    """The form of a declaration's setting."""
     spec = TABLE[kind][key]
     assert isinstance(spec.takes, Type)
     return AttrSpec(spec.takes, needed, spec.tunable)
@@ -268,7 +268,7 @@ def _those(holds: Callable[[OpSpec], bool]) -> frozenset[str]:
 PURE = _those(lambda spec: spec.effect == "none")
 CALLS = _those(lambda spec: spec.effect == "calls")
 OF_BODIES = _those(lambda spec: spec.effect == "bodies")
-STEPS = CALLS | OF_BODIES  # what may take time, so that a person wants to hear of it
+STEPS = CALLS | OF_BODIES  # may take time, so remarks and views show it
 OWN_REGION = _those(lambda spec: spec.own_region)
 ATTEMPTS: Mapping[str, str] = {op: spec.attempt for op, spec in OPS.items() if spec.attempt}
 
@@ -279,7 +279,7 @@ def body_numbers(op: Op) -> Mapping[str, int]:
 
 
 def body_spec(op: Op, key: str) -> BodySpec | None:
-    """The row of a body; None where the operation has no such body."""
+    """The row of a body; None if the operation has no such body."""
     named = (body for body in OPS[op].bodies if body.name == key and not body.many)
     many = (body for body in OPS[op].bodies if body.many and key.startswith(body.name))
     return next(named, next(many, None))

@@ -1,4 +1,4 @@
-"""Colours of the graph views: (fill, line) by kind of box or cluster."""
+"""The colours of the graph views: (fill, line) by kind of box or cluster."""
 
 COLOURS: dict[str, tuple[str, str]] = {
     "input": ("#f6f8fa", "#8c959f"),

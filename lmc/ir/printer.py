@@ -1,4 +1,4 @@
-"""Graphs as text, for people and for golden tests: stable, one node a line, bodies indented."""
+"""Graphs as text for people and golden tests: one node per line, bodies indented."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from lmc.check.program import Choice
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
 
-# Attributes that say nothing where they have these values.
+# Attributes that are not printed if they have these values.
 _PLAIN = {
     "free": (), "min_agree": None, "normalize": False, "stop_early": None, "message": None,
 }  # fmt: skip
 
 
 def print_program(program: ProgramGraph) -> str:
-    """All graphs of a program, those of its tests and metrics included, and its tools."""
+    """All graphs of a program, including those of its tests and metrics, and its tools."""
     tools = [f"tool {t.name} from {json.dumps(t.target)}" for t in program.tools.values()]
     tests = [t.graph for t in program.tests]
     return "\n\n".join([*tools, *map(print_graph, (*program.graphs.values(), *tests))]) + "\n"

@@ -1,9 +1,10 @@
-"""What can be read off the graph: the modules a target reaches, and those that give its result."""
+"""Finds the modules that a target reaches, and those that give its result, from the graph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lmc.check.program import Choice
 from lmc.frozen import frozen
@@ -11,7 +12,7 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
 from lmc.types import Type
 
-Origins = Mapping[str, str | None]  # input of a graph: the input of the target it is, unchanged
+Origins = Mapping[str, str | None]  # input of a graph: the unchanged input of the target
 
 
 @frozen
@@ -27,10 +28,10 @@ class Module:
 
 @frozen
 class Provenance:
-    """A module whose result is the target's, or one field of it, and where its inputs come from.
+    """A module that gives the target's result, or one field of it, and the origin of its inputs.
 
-    `inputs` gives the target's input behind each of its own, None where it is computed on the way.
-    `field` is the field of the target's result that the module gives, None for all of it.
+    `inputs` maps each input of the module to the target's input, or to None if it is computed.
+    `field` is the field of the target's result that the module gives; None if it gives all of it.
     """
 
     module: Module
@@ -39,7 +40,7 @@ class Provenance:
 
 
 def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
-    """All modules whose model a run of the target may call, by name, in the order of the graph."""
+    """All modules that a run of the target may call, by name, in the order of the graph."""
     found: dict[str, Module] = {}
     for node in reached_nodes(program, target):
         if node.op == "model":
@@ -49,42 +50,44 @@ def reached_modules(program: ProgramGraph, target: str) -> dict[str, Module]:
 
 
 def result_provenance(program: ProgramGraph, target: str) -> dict[str, Provenance]:
-    """Find the generating modules whose result the target returns unchanged: its labels are theirs.
+    """Find the modules whose result the target returns unchanged, so that its labels apply to them.
 
-    The way leads through calls, branches, the samples of a vote, the draft of a refine, and the
-    fields of a record that is returned.
+    The search follows calls, branches, the samples of a vote, the draft of a refine, and the fields
+    of a returned record.
     """
     graph = program.graphs[target]
     finder = _Finder(program)
-    finder.follow(graph, {port.name: port.name for port in graph.inputs}, None)
+    finder.find(graph, {port.name: port.name for port in graph.inputs})
     return finder.provenance
 
 
 def has_votes(program: ProgramGraph, target: str) -> bool:
     """Whether a run draws several samples of one prompt.
 
-    Those that ask at the same moment share a request, and so its prompt tokens: then how many are
-    used hangs on who asks when, and is nothing to write where equal runs give equal bytes.
+    Samples that are drawn at the same moment share a request and its prompt tokens. The number of
+    tokens then depends on timing, so it must not be part of an artifact, whose bytes are
+    reproducible.
     """
     return any(node.op == "vote" for node in reached_nodes(program, target))
 
 
 def reached_nodes(program: ProgramGraph, target: str) -> Iterator[Node]:
-    """Nodes that a run of the target may come to, callees where they are called first."""
+    """The nodes that a run of the target can reach. Callees come at their first call."""
     seen = {target}
-
-    def walk(graph: Graph) -> Iterator[Node]:
-        for node in all_nodes(graph):
-            yield node
-            if node.op == "call" and (callee := node.attrs["target"]) not in seen:
-                seen.add(callee)
-                yield from walk(program.graphs[callee])
-
-    return walk(program.graphs[target])
+    todo = [all_nodes(program.graphs[target])]
+    while todo:
+        node = next(todo[-1], None)
+        if node is None:
+            todo.pop()
+            continue
+        yield node
+        if node.op == "call" and (callee := node.attrs["target"]) not in seen:
+            seen.add(callee)
+            todo.append(all_nodes(program.graphs[callee]))
 
 
 def reached_choices(program: ProgramGraph, target: str) -> dict[str, Choice]:
-    """Every `tune[…]` that a run of the target comes to, by id."""
+    """Every `tune[…]` that a run of the target can reach, by id."""
     found: dict[str, Choice] = {}
     for node in reached_nodes(program, target):
         slots = node.attrs.get("slots")
@@ -103,16 +106,33 @@ def _module(node: Node) -> Module:
 
 @dataclass(slots=True)
 class _Finder:
-    """Walks back from what is returned; the first way to a module counts."""
+    """Walks back from the returned value. The first path to a module counts."""
 
     program: ProgramGraph
     provenance: dict[str, Provenance] = field(default_factory=dict)
+    todo: list[tuple[Graph, Origins, str | None]] = field(default_factory=list)  # the last is next
+    called: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def find(self, graph: Graph, origins: Origins) -> None:
+        """Follow the value of a graph, and of all that it may come from."""
+        self.todo = [(graph, origins, None)]
+        while self.todo:
+            graph, origins, name = self.todo.pop()
+            if graph.nodes[-1].op == "return":
+                nodes = {node.id: node for node in graph.nodes}
+                later, self.todo = self.todo, []
+                self._node(nodes, graph.nodes[-1].inputs[0], origins, name)
+                self.todo = later + self.todo[::-1]
 
     def follow(self, graph: Graph, origins: Origins, name: str | None) -> None:
-        """Follow the value of a graph; `name` is the field of the target's result that it is."""
-        if graph.nodes[-1].op == "return":
-            nodes = {node.id: node for node in graph.nodes}
-            self._node(nodes, graph.nodes[-1].inputs[0], origins, name)
+        """Follow a graph later; `name` is the field of the target's result that its value is."""
+        self.todo.append((graph, origins, name))
+
+    def _call(self, graph: Graph, origins: Origins, name: str | None) -> None:
+        key = (graph.name, *sorted(origins.items(), key=str), name)
+        if key not in self.called:
+            self.called.add(key)
+            self.follow(graph, origins, name)
 
     def _node(self, nodes: Mapping[str, Node], id: str, origins: Origins, name: str | None) -> None:
         node = nodes[id]
@@ -125,7 +145,7 @@ class _Finder:
             case "call":
                 callee = self.program.graphs[node.attrs["target"]]
                 ports = [port.name for port in callee.inputs]
-                self.follow(callee, dict(zip(ports, sources)), name)
+                self._call(callee, dict(zip(ports, sources)), name)
             case op if op in ATTEMPTS:
                 body = node.bodies[ATTEMPTS[op]]
                 self.follow(body, dict(zip(node.attrs["names"], sources)), name)

@@ -1,4 +1,4 @@
-"""What a run may reach: read off the graph, before anything runs."""
+"""Finds what a run can reach from the graph, before anything runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 def reached_slots(
     program: ProgramGraph, graph: Graph, without: Collection[str] = ()
 ) -> dict[str, Slots]:
-    """The model calls that a run of a graph may make, by module; not through those in `without`."""
+    """The model calls that a run of a graph may make, by module, except through `without`."""
     nodes = reached_nodes(program, graph, without=without)
     slots = (node.attrs["slots"] for node in nodes if node.op == "model")
     return {slot.module: slot for slot in slots}
@@ -47,7 +47,7 @@ def acts(node: Node, acting: Collection[str]) -> bool:
 def reached_nodes(
     program: ProgramGraph, *graphs: Graph, without: Collection[str] = ()
 ) -> Iterator[Node]:
-    """Nodes of graphs, of the bodies inside them, and of the graphs they call, each once."""
+    """The nodes of graphs, of the bodies inside them, and of the graphs they call, each once."""
     seen = set(without)
     todo = list(graphs)
     while todo:
@@ -56,3 +56,26 @@ def reached_nodes(
             if node.op == "call" and node.attrs["target"] not in seen:
                 seen.add(node.attrs["target"])
                 todo.append(program.graphs[node.attrs["target"]])
+
+
+def in_order_of_calls(program: ProgramGraph, *starts: str) -> Iterator[str]:
+    """Names of the graphs that some of them call, of all where none is named; callees first."""
+    done: set[str] = set()
+    for start in starts or program.graphs:
+        todo = [(start, _called(program, start))] if start not in done else []
+        while todo:
+            name, targets = todo[-1]
+            target = next((t for t in targets if t not in done), None)
+            if target is not None:
+                todo.append((target, _called(program, target)))
+                continue
+            todo.pop()
+            if name not in done:
+                done.add(name)
+                yield name
+
+
+def _called(program: ProgramGraph, name: str) -> Iterator[str]:
+    for node in all_nodes(program.graphs[name]):
+        if node.op == "call" and node.attrs["target"] in program.graphs:
+            yield node.attrs["target"]

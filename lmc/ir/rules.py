@@ -1,7 +1,7 @@
-"""What the specification asks of a node: by its row in the table of operations, and of its own.
+"""Rules of the specification for all nodes, by their rows in the table of operations.
 
-A rule gives what it asks for, in words, where a node does not keep it. Later rules of a node may
-rely on the earlier ones: the first that is broken is told.
+A rule returns its text if a node breaks it. Later rules may rely on earlier ones, so only the first
+broken rule of a node is reported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lmc.types import (
     score_type,
 )
 
-Bound = dict[str, Type | None]  # what a body may take, by name, with its type where it is known
+Bound = dict[str, Type | None]  # the inputs of a body, by name, with their types if known
 
 
 # --- attributes ---
@@ -104,7 +104,7 @@ _SPECIAL: Mapping[str, Callable[[Site, Any], bool]] = {
 
 
 def _inputs(spec: OpSpec) -> Rule:
-    """As many inputs as the operation takes; the values of `free` follow them."""
+    """A node has as many inputs as its operation takes. The values of `free` follow them."""
     free = "free" in spec.attrs
     words = "the values of `free` follow its own inputs" if free else _NUMBERS[spec.inputs]
 
@@ -136,7 +136,7 @@ def _arity(spec: OpSpec, node: Node) -> tuple[int, float]:
         case "function":
             return function_arity(node.attrs["fn"])
         case "target":
-            return 0, float("inf")  # told with the types of the arguments
+            return 0, float("inf")  # checked with the types of the arguments
         case number:
             count = int(number)
     return count, count
@@ -144,7 +144,7 @@ def _arity(spec: OpSpec, node: Node) -> tuple[int, float]:
 
 @cache
 def function_arity(name: str) -> tuple[int, float]:
-    """How many values a function takes; none at all where it is not known."""
+    """How many values a function takes; empty for an unknown function."""
     if name not in FUNCTIONS:
         return 1, 0
     _, *values = inspect.signature(FUNCTIONS[name]).parameters.values()
@@ -189,7 +189,7 @@ def _body(site: Site, row: BodySpec, body: Graph) -> str | None:
 
 
 def _bound(site: Site, row: BodySpec, body: Graph) -> Bound:
-    """What a body may take."""
+    """The inputs that a body may take."""
     node = site.node
     bound: Bound = {}
     names = node.attrs.get("names", ()) if OPS[node.op].inputs == "names" else ()

@@ -1,4 +1,4 @@
-"""Graphs to JSON and back, types, spans and choices included; nothing in the JSON is ever run."""
+"""Graphs to JSON and back, with types, spans and choices. Reading JSON never executes anything."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lmc.ir.graph import (
 from lmc.source import Source, Span
 from lmc.types import Field, Type
 
-# Values of these classes stand in the JSON as {"$": class name, field: value, …}.
+# The JSON form of these classes is {"$": class name, field: value, …}.
 _CLASSES: Mapping[str, type] = {
     cls.__name__: cls
     for cls in (
@@ -43,7 +43,7 @@ _UNNAMED = frozenset(
 
 
 def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
-    """A JSON object: records and enums once in `types`, source texts in `sources`."""
+    """A program as a JSON object. `types` has each record and enum once, `sources` the texts."""
     writer = _Writer()
     body = {
         field.name: writer.write(getattr(program, field.name))
@@ -55,7 +55,7 @@ def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
 
 
 def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
-    """Read what `graph_to_json` wrote; whether it makes sense is for `verify` to say.
+    """Read what `graph_to_json` wrote. It does not check the graph; `verify` does.
 
     Raises: LmcError[unreadable-graph].
     """
@@ -72,7 +72,7 @@ def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
 
 
 class _Writer:
-    """Writes values, and collects the named types and the sources they mention."""
+    """Writes values, and collects the named types and the sources that they mention."""
 
     def __init__(self) -> None:
         self.named: list[Any] = []
@@ -84,6 +84,8 @@ class _Writer:
             case None | str() | bool() | int() | float():
                 return value
             case types.RecordType() | types.EnumType():
+                return {"$": "type", "index": self._named(value)}
+            case types.LiteralType(values) if len(values) > types.FEW_VALUES:
                 return {"$": "type", "index": self._named(value)}
             case Span():
                 return {"$": "Span", "at": [self._source(value.source), value.start, value.end]}
@@ -99,12 +101,14 @@ class _Writer:
         """The fields that differ from their defaults."""
         for field in dataclasses.fields(value):
             item = getattr(value, field.name)
+            if not field.init:
+                continue
             if field.default is dataclasses.MISSING or (
                 item is not field.default and item != field.default
             ):
                 yield field.name, self.write(item)
 
-    def _named(self, type: types.RecordType | types.EnumType) -> int:
+    def _named(self, type: Type) -> int:
         # Not the type itself: a default may be a list, and comparing types leaves notes out.
         key = repr(type)
         if key not in self._type_index:
@@ -127,8 +131,8 @@ class _Reader:
         self.nodes = 0
         self.sources = [Source(str(s["name"]), str(s["text"])) for s in data["sources"]]
         self.named: list[Type] = []
-        self.types: dict[str, Type] = {}  # those without a name, each once, by how they are written
-        for written in data["types"]:  # a type stands after those it mentions
+        self.types: dict[str, Type] = {}  # types without a name, each once, by their text
+        for written in data["types"]:  # a type comes after the types that it mentions
             self.named.append(self.read(written))
 
     def program(self) -> ProgramGraph:
@@ -163,7 +167,7 @@ class _Reader:
         return cls(**{k: self.read(v) for k, v in value.items() if k != "$"})
 
     def _type(self, value: Mapping[str, Any]) -> Type:
-        """A type; those that are written alike are one object, so that comparing them is quick."""
+        """A type. Types with the same text are one object, so that comparing them is fast."""
         key = str(value)
         if key not in self.types:
             self.types[key] = self._object(value)

@@ -1,7 +1,7 @@
-"""Types and values of a graph that nobody has checked: well made, of bounded size, fitting.
+"""Rules for the types and values of an unchecked graph: their form, size and compatibility.
 
-Comparing types, and values with types, can cost the product of their sizes, or more where a pattern
-is tried. So sizes are bounded, patterns are never tried, and all comparisons share one budget.
+Comparing types, or values with types, can cost the product of their sizes, and more if a pattern is
+matched. So sizes are bounded, patterns are never matched, and all comparisons share one budget.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from lmc.check.constants import misfit
 from lmc.check.subtyping import is_subtype
 from lmc.types import ErrorType, Field, OptionalType, Type
 
-MOST_PARTS = 10_000  # of one type, a type counted wherever it stands
-MOST_LEVELS = 60  # of types in types, and of lists and objects in a value
+MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
+MOST_TYPES = 200  # of types in types
+MOST_LEVELS = 60  # of lists and objects in a value
 MOST_STEPS = 20_000_000  # of all comparisons
 MOST_PATTERN = 1000  # characters
 
 
 class TypeRules:
-    """What is known of the types of one program; a type is looked at once."""
+    """The known types of one program. Each type is checked once."""
 
     def __init__(self) -> None:
-        self._sizes: dict[int, tuple[int, int]] = {}  # parts and levels of a type, by its id
+        self._sizes: dict[int, tuple[int, int]] = {}  # the parts and levels of a type, by its id
         self._pairs: dict[tuple[int, int], bool] = {}
         self._plain: dict[int, Type] = {}
         self._patterns = False
-        self._kept: list[Type] = []  # so that no id is given to another type
+        self._kept: list[Type] = []  # keeps the types alive, so that Python reuses no id
         self.steps = 0
 
     def is_type(self, type: Any) -> bool:
-        """Whether something is a type whose parts are what they must be, and not too many."""
-        return id(type) in self._sizes or self._measure(type, MOST_LEVELS) is not None
+        """Whether a value is a well-formed type of bounded size."""
+        return id(type) in self._sizes or self._measure(type, MOST_TYPES) is not None
 
     def fits(self, actual: Type, wanted: Type) -> bool:
-        """Whether each value of one type is one of the other; patterns are left out."""
+        """Whether each value of one type has the other type. Patterns are ignored."""
         if actual is wanted or isinstance(actual, ErrorType) or isinstance(wanted, ErrorType):
             return True
         pair = (id(actual), id(wanted))
@@ -50,7 +51,7 @@ class TypeRules:
         return self._pairs[pair]
 
     def holds(self, value: Any, type: Type) -> bool:
-        """Whether something is a JSON value of a type; patterns are left out."""
+        """Whether something is a JSON value of a type. Patterns are ignored."""
         parts = json_parts(value)
         if not parts or not self._spend(parts * self._size(type)):
             return False
@@ -66,19 +67,20 @@ class TypeRules:
         return self._sizes[id(type)][0]
 
     def _measure(self, type: Any, room: int) -> tuple[int, int] | None:
-        """Parts and levels of a type; None where it is none, or is too large."""
+        """The parts and levels of a type; None if it is not a type or is too large."""
         known = self._sizes.get(id(type))
         if known is not None:
             return known if known[1] <= room else None
         well_made = _WELL_MADE.get(type.__class__)
         if not room or well_made is None or not well_made(type):
             return None
-        parts, levels = 1 + len(_words(type)), 0
+        levels = 0
         for inner in _inner(type):
             found = self._measure(inner, room - 1)
             if found is None:
                 return None
-            parts, levels = parts + found[0], max(levels, found[1])
+            levels = max(levels, found[1])
+        parts = _parts(type)
         if parts > MOST_PARTS:
             return None
         if isinstance(type, types.RecordType) and not all(map(self._default_holds, type.fields)):
@@ -92,7 +94,7 @@ class TypeRules:
         return not field.has_default or self.holds(field.default, field.type)
 
     def _bare(self, type: Type) -> Type:
-        """The type without patterns, which can take for ever to be tried."""
+        """The type without its patterns, because matching a pattern can take forever."""
         if not self._patterns:
             return type
         if id(type) not in self._plain:
@@ -114,7 +116,7 @@ class TypeRules:
 
 
 def json_parts(value: Any, room: int = MOST_LEVELS) -> int:
-    """How many values a JSON value is made of; 0 where it is none, or nests too deep."""
+    """The number of values in a JSON value; 0 if it is not JSON or nests too deep."""
     kind = value.__class__
     if kind in _SCALARS:
         return 1
@@ -140,6 +142,19 @@ _SCALARS = (str, int, bool, type(None))
 def is_strings(value: Any) -> bool:
     """Whether something is a tuple of strings."""
     return value.__class__ is tuple and _STRINGS.issuperset(map(_class_of, value))
+
+
+def _parts(type: Type) -> int:
+    """How many types and words a type mentions, each type once."""
+    seen: dict[int, Type] = {}
+    todo, count = [type], 0
+    while todo and count <= MOST_PARTS:
+        part = todo.pop()
+        if id(part) not in seen:
+            seen[id(part)] = part
+            count += 1 + len(_words(part))
+            todo += _inner(part)
+    return count
 
 
 def _words(type: Type) -> tuple[Any, ...]:

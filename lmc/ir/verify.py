@@ -1,9 +1,9 @@
-"""The executable specification of the graph: checked when an artifact is read, and after passes.
+"""The executable specification of the graph, checked when an artifact is read and after passes.
 
-A finding is a fault of lmc, or of who wrote the file, not of the program: it says what is asked
-for, of which node, on which source line. What is checked first bounds what is checked later, so
-that no graph takes long, however it was made. The rules are in `lmc.ir.rules`, and the table that
-most of them follow is in `lmc.ir.ops`.
+A finding is a bug of lmc or of the writer of the file, not a mistake in the program. It names the
+broken rule, the node and the source line. Early checks bound the cost of later ones, so that no
+graph takes long to verify, however it was made. `lmc.ir.rules` has the rules, and `lmc.ir.ops` the
+table that most of them follow.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from lmc.ir.rules import RULES
 from lmc.ir.type_rules import TypeRules, is_strings
 from lmc.source import Span
 
-MOST_NESTED = 100  # bodies in bodies
-MOST_LEVELS = 150  # bodies and calls, from the outermost graph to the innermost node
-MOST_FINDINGS = 20  # that are told
+MOST_NESTED = 100  # levels of bodies in bodies
+MOST_LEVELS = 150  # levels of bodies and calls, from the outermost graph to the innermost node
+MOST_FINDINGS = 20  # most findings in one message
 
 
 class GraphFault(Exception):
-    """A graph that breaks its specification; one line for each finding."""
+    """A graph breaks its specification. The message has one line for each finding."""
 
 
 def verify(program: ProgramGraph, when: str = "") -> None:
-    """Check all graphs of a program; `when` is told with what is found. Raises: GraphFault."""
+    """Check all graphs of a program. The message starts with `when`. Raises: GraphFault."""
     findings = list(islice(_Verifier(program).findings(), MOST_FINDINGS))
     if findings:
         raise GraphFault("\n".join([*([f"{when}:"] if when else []), *findings]))
 
 
 class _Verifier:
-    """Goes through a program once."""
+    """Verifies one program."""
 
     def __init__(self, program: ProgramGraph) -> None:
         self.program = program
@@ -46,7 +46,7 @@ class _Verifier:
         self.called: dict[str, int] = {}  # by it, with the level of the call
 
     def findings(self) -> Iterator[str]:
-        """What is wrong. Nothing is looked at before what it relies on was found right."""
+        """The findings. Each check relies only on parts that were already found correct."""
         wrong = list(islice(self.declared.findings(), MOST_FINDINGS)) or list(self._headers())
         yield from wrong
         if wrong:
@@ -67,13 +67,13 @@ class _Verifier:
             if wrong is None and (graph.name != name or graph.kind not in CALLABLE):
                 wrong = "has the name and a kind by which it is called"
             if wrong:
-                yield f"graph {name}: {wrong}"
+                yield f"graph {name} breaks the rule: {wrong}"
         for graph in self._others():
             if wrong := self.declared.header(graph):
-                yield f"graph of a test or metric: {wrong}"
+                yield f"the graph of a test or metric breaks the rule: {wrong}"
 
     def _others(self) -> Iterator[Graph]:
-        """Graphs that no call names."""
+        """The graphs that no call names."""
         for test in self.program.tests:
             yield from (test.graph, *test.stubs.values())
         for name, metric in self.program.metrics.items():
@@ -82,7 +82,7 @@ class _Verifier:
                 yield metric.graph
 
     def _graph(self, graph: Graph, level: int = 0, *, pure: bool = False) -> Iterator[str]:
-        """Findings of a graph whose header is right; a `pure` one makes no calls."""
+        """The findings of a graph with a correct header. A `pure` one must not make calls."""
         self.nodes += len(graph.nodes)
         self.levels = max(self.levels, level)
         if self.nodes > MOST_NODES or level > MOST_NESTED:
@@ -100,7 +100,7 @@ class _Verifier:
                 yield _told(graph, node, wrong)
                 continue
             if pure and node.op in CALLS:
-                yield _told(graph, node, "makes no calls where none are counted")
+                yield _told(graph, node, "a body without calls makes no calls")
             for key, body in node.bodies.items():
                 row = body_spec(node.op, key)
                 inner = pure or (row is not None and row.pure)
@@ -109,10 +109,10 @@ class _Verifier:
                 target = node.attrs["target"]
                 self.called[target] = max(level, self.called.get(target, 0))
         if graph.nodes[-1].op != "return":
-            yield f"{graph.name}: the last node is the return"
+            yield f"{graph.name} breaks the rule: the last node is the return"
 
     def _shape(self, node: Node, known: Mapping[str, Node]) -> str | None:
-        """What is wrong with a node, whatever its operation."""
+        """The rule that a node breaks, for any operation."""
         if node.__class__ is not Node or node.id.__class__ is not str:
             return "is a node with an id"
         if node.op.__class__ is not str or node.op not in RULES:
@@ -140,16 +140,17 @@ def _broken(site: Site) -> str | None:
 
 def _told(graph: Graph, node: Node, message: str) -> str:
     if node.__class__ is not Node:
-        return f"{graph.name}: {message}"
+        return f"{graph.name} breaks the rule: {message}"
     where = f" ({node.span})" if node.span.__class__ is Span else ""
-    return f"{graph.name}, node {str(node.id)[:40]} {str(node.op)[:40]}{where}: {message}"
+    place = f"{graph.name}, node {str(node.id)[:40]} {str(node.op)[:40]}{where}"
+    return f"{place} breaks the rule: {message}"
 
 
 # --- calls ---
 
 
 def _too_deep(levels: dict[str, int], calls: dict[str, dict[str, int]]) -> Iterator[str]:
-    """A circle among calls, or too many levels; `levels` are those of each graph alone."""
+    """A circle of calls, or too many levels. `levels` are the levels of each graph alone."""
     whole: dict[str, int] = {}
     for start in levels:
         path: dict[str, Iterator[str]] = {} if start in whole else {start: iter(calls[start])}

@@ -1,7 +1,7 @@
-"""A graph as people see it: boxes for what takes time, clusters for regions, edges for what flows.
+"""The view of a graph for pictures: boxes for calls, clusters for regions, edges for values.
 
-Calls are shown in place of their names: a vote over a refine over a generate is three things, one
-in the other. Pure operations are edges only.
+Called graphs are expanded: a vote over a refine over a generate is three nested clusters. Pure
+operations are only edges.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ Kind = Literal[
 ]  # fmt: skip
 Sources = frozenset[str]
 NONE: Sources = frozenset()
+MOST_OPEN = 30  # calls drawn one in the other; a call further in is a box
+MOST_BOXES = 2000  # of calls that are drawn; beyond them a call is a box
 MOST_EDGES = 16  # of a crowded view, only edges without a way around are drawn
 
 
 @dataclass(slots=True)
 class Box:
-    """Something that takes time, or an end of the graph."""
+    """A box: something that takes time, or an end of the graph."""
 
     id: str
     label: str
@@ -36,7 +38,7 @@ class Box:
 
 @dataclass(slots=True)
 class Cluster:
-    """A region and what is in it."""
+    """A region and its contents."""
 
     id: str
     label: str
@@ -46,7 +48,7 @@ class Cluster:
 
 @frozen
 class Edge:
-    """A value that flows from box to box; a dashed one is control or repetition."""
+    """A value that flows from box to box. A dashed edge is control or repetition."""
 
     source: str
     target: str
@@ -56,14 +58,14 @@ class Edge:
 
 @dataclass(slots=True)
 class View:
-    """Everything to be drawn."""
+    """Everything in the picture."""
 
     root: Cluster
     edges: list[Edge]
 
 
 def view(program: ProgramGraph, name: str | None = None) -> View:
-    """The view of one callable (`main`, else the last export)."""
+    """The view of one callable (default: `main`, else the last export)."""
     target = name or program.main
     if target is None:
         return View(Cluster("root", "nothing to show", "pipeline"), [])
@@ -71,10 +73,12 @@ def view(program: ProgramGraph, name: str | None = None) -> View:
 
 
 class _Painter:
-    """Walks a graph with its calls expanded."""
+    """Walks a graph and expands its calls."""
 
     def __init__(self, program: ProgramGraph) -> None:
         self.program = program
+        self.boxes: list[str] = []  # in the order in which they were drawn
+        self.open = 0  # calls that are being drawn, one in the other
         self.edges: dict[Edge, None] = {}
         self.count = 0
 
@@ -91,7 +95,7 @@ class _Painter:
         return View(root, _without_detours(edges) if len(edges) > MOST_EDGES else edges)
 
     def graph(self, graph: Graph, env: Mapping[str, Sources], into: Cluster) -> Sources:
-        """Paint the nodes of a graph; the boxes its value comes from."""
+        """Draw the nodes of a graph. Returns the boxes that its value comes from."""
         known: dict[str, Sources] = {}
         for node in graph.nodes:
             known[node.id] = self.node(node, [known[id] for id in node.inputs], env, into)
@@ -122,16 +126,22 @@ class _Painter:
         return self.fed(box, node.attrs["names"], args)
 
     def call(self, graph: Graph, args: list[Sources], into: Cluster) -> Sources:
-        env = dict(zip((p.name for p in graph.inputs), args))
+        names = [p.name for p in graph.inputs]
+        if self.open >= MOST_OPEN or len(self.boxes) >= MOST_BOXES:
+            return self.fed(self.box(into, graph.name, graph.kind), names, args)  # type: ignore[arg-type]
         if graph.kind == "pipeline":
             into = self.cluster(into, f"pipeline {graph.name}", "pipeline")
-        return self.graph(graph, env, into)
+        self.open += 1
+        result = self.graph(graph, dict(zip(names, args)), into)
+        self.open -= 1
+        return result
 
     def box(self, into: Cluster, label: str, kind: Kind, note: str = "") -> str:
-        """Add a box; its id."""
+        """Add a box and return its id."""
         self.count += 1
         box = Box(f"n{self.count}", label, kind, note)
         into.children.append(box)
+        self.boxes.append(box.id)
         return box.id
 
     def cluster(self, into: Cluster, label: str, kind: Kind) -> Cluster:
@@ -154,23 +164,19 @@ class _Painter:
 
 
 def _without_detours(edges: list[Edge]) -> list[Edge]:
-    """The transitive reduction of the solid edges; they always lead to a later box."""
+    """The transitive reduction of the solid edges, which always lead to a later box."""
     after: dict[str, set[str]] = {}
     for edge in sorted(edges, key=lambda e: -int(e.source[1:])):
         if not edge.dashed:
             after.setdefault(edge.source, set()).add(edge.target)
-    beyond: dict[str, set[str]] = {}
-
-    def reach(box: str) -> set[str]:
-        if box not in beyond:
-            beyond[box] = set().union(*({t} | reach(t) for t in after.get(box, ())))
-        return beyond[box]
-
+    beyond: dict[str, set[str]] = {}  # the boxes that a box leads to, the last boxes first
+    for box, targets in after.items():
+        beyond[box] = targets.union(*(beyond.get(t, ()) for t in targets))
     return [
         edge
         for edge in edges
         if edge.dashed
-        or not any(edge.target in reach(t) for t in after[edge.source] if t != edge.target)
+        or not any(edge.target in beyond.get(t, ()) for t in after[edge.source] if t != edge.target)
     ]
 
 
@@ -300,12 +306,11 @@ def _entered(
     origin: Sources,
     word: str,
 ) -> Sources:
-    """A body that is only entered from somewhere: an edge says when."""
-    before = painter.count
+    """Draw a body that runs only sometimes. The edge to it says when."""
+    before = len(painter.boxes)
     result = painter.graph(body, env, into)
-    entered = [id for id in _boxes(into) if int(id[1:]) > before]
-    if entered and origin:
-        painter.connect(origin, min(entered, key=lambda id: int(id[1:])), word, dashed=True)
+    if len(painter.boxes) > before and origin:
+        painter.connect(origin, painter.boxes[before], word, dashed=True)
     return result
 
 
@@ -321,15 +326,8 @@ _PAINTERS: Mapping[str, Callable[[_Painter, Node, list[Sources], Cluster], Sourc
 }
 
 
-def _boxes(cluster: Cluster) -> frozenset[str]:
-    found: set[str] = set()
-    for child in cluster.children:
-        found |= {child.id} if isinstance(child, Box) else _boxes(child)
-    return frozenset(found)
-
-
 def _calls(node: Node) -> bool:
-    """Whether a region has effects in it; one without is an operation like any other."""
+    """Whether a region contains effects. One without them is drawn like an operation."""
     return any(n.op in CALLS or _calls(n) for b in node.bodies.values() for n in b.nodes)
 
 

@@ -7,12 +7,13 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from lmc.prompts.scalars import read_number
+from lmc.prompts.numbers import read_number
 from lmc.prompts.spec import ParseFailure
 from lmc.prompts.values import parse_value
-from lmc.types import FLOAT, BoolType, FloatType, IntType, OptionalType, Type
+from lmc.types import FLOAT, INT, BoolType, FloatType, IntType, OptionalType, Type
 
 Compare = Callable[[Any, Any, Type], float]
 RELATIVE_TOLERANCE = 1e-6
@@ -21,10 +22,10 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def accuracy(gold: Any, pred: Any, type: Type) -> float:
-    """1 where the values are equal by the type of the prediction.
+    """1 if the values are equal by the type of the prediction, else 0.
 
-    Texts are compared without regard to case, spaces and what surrounds them (quotes, a period);
-    numbers by value, also where the row has them as text; lists and records part by part. Where a
+    Texts are compared without case, spaces, and surrounding quotes or periods. Numbers are compared
+    by value, even if the row has them as text. Lists and records are compared part by part. If a
     text has a list of gold values, any of them counts.
     """
     if isinstance(gold, list) and isinstance(pred, str):
@@ -33,7 +34,7 @@ def accuracy(gold: Any, pred: Any, type: Type) -> float:
 
 
 def f1(gold: Any, pred: Any, type: Type) -> float:
-    """Token overlap of two texts, the best where there are several gold texts.
+    """The token overlap (F1) of two texts. With several gold texts, the best one counts.
 
     Source: SQuAD 1.1, evaluate-v1.1.py.
     """
@@ -43,14 +44,14 @@ def f1(gold: Any, pred: Any, type: Type) -> float:
 
 
 def contains(gold: Any, pred: Any, type: Type) -> float:
-    """1 where the gold text, or one of several, stands in the prediction, word by word."""
+    """1 if the prediction contains the words of the gold text, or of one of several; else 0."""
     text = f" {' '.join(_tokens(pred))} "
     options = gold if isinstance(gold, list) else [gold]
     return float(any(f" {' '.join(_tokens(g))} " in text for g in options if _tokens(g)))
 
 
 def numeric(gold: Any, pred: Any, type: Type) -> float:
-    """1 where both values have a number as their answer, and the numbers are equal (to 1e-6)."""
+    """1 if both values have a number as their answer and the numbers agree to 1e-6, else 0."""
     wanted, got = _as_number(gold), _as_number(pred)
     return float(
         wanted is not None
@@ -118,14 +119,14 @@ def _as_number(value: Any) -> float | None:
         return None
     if not isinstance(value, str):
         return float(value)
-    try:
-        return float(read_number(FLOAT, value))
-    except ParseFailure:
-        return None
+    for type in (FLOAT, INT):  # as a whole number `1,072` means one thing
+        with suppress(ParseFailure):
+            return float(read_number(type, value))
+    return None
 
 
 def _as_plain_number(value: Any) -> float | None:
-    """A number, or a text that is one and nothing else."""
+    """The value of a number, or of a text that is only a number."""
     try:
         number = float(value.replace(",", "")) if isinstance(value, str) else float(value)
     except ValueError:
@@ -134,7 +135,7 @@ def _as_plain_number(value: Any) -> float | None:
 
 
 def _tokens(value: Any) -> list[str]:
-    """Words in lower case without punctuation and articles, as SQuAD normalises."""
+    """The words in lower case, without punctuation and articles, as SQuAD normalises them."""
     text = _word(value).lower().translate(_PUNCTUATION)
     return _ARTICLES.sub(" ", text).split()
 

@@ -1,4 +1,4 @@
-"""Measuring a program on rows: many at once, failures told apart, results in order."""
+"""Evaluation: runs a program on many rows at once and scores the results, in order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
@@ -28,17 +29,17 @@ if TYPE_CHECKING:
     from lmc.measure.rows import Row, Rows
     from lmc.runtime.executor import Executor
 
-IN_FLIGHT = 512  # rows; requests are bounded by each model's own limit
+IN_FLIGHT = 512  # rows at a time; each model has its own limit of requests
 Failed = Literal["", "model", "infrastructure", "metric"]
 
 
 @frozen
 class RowResult:
-    """One row: its score, or why there is none.
+    """The score of one row, or the reason why it has none.
 
-    `failed` says what went wrong. "model": no usable answer, or a tool or an expression failed on
-    it; the row scores 0. "infrastructure": no answer came; "metric": the metric failed; `value` is
-    None then, and the row counts neither for nor against the program.
+    `failed` is the kind of failure. "model": the answer was unusable, or a tool or an expression
+    failed on it; the row scores 0. "infrastructure": no model answered. "metric": the metric
+    failed. In the last two cases `value` is None and the row does not count.
     """
 
     id: str
@@ -66,11 +67,12 @@ class RowResult:
             "tokens": self.usage.tokens,
             "cost_usd": self.usage.cost_usd,
             "seconds": round(self.usage.seconds, 3),
+            **({"retries": self.usage.retries} if self.usage.retries else {}),
         }
 
 
 class Figures(ABC):
-    """What the results of an evaluation come to."""
+    """The figures of an evaluation."""
 
     rows: int
 
@@ -86,11 +88,11 @@ class Figures(ABC):
 
     @abstractmethod
     def failures(self, kind: Failed) -> int:
-        """How many rows failed in a way."""
+        """The number of rows with this kind of failure."""
 
     @property
     def mean(self) -> float | None:
-        """Mean score; None where no row has one."""
+        """The mean score; None if no row has a score."""
         return sum(self.values) / len(self.values) if self.values else None
 
     @cached_property
@@ -100,27 +102,27 @@ class Figures(ABC):
 
     @property
     def failed_model(self) -> int:
-        """Rows that score 0 because the model gave no usable result."""
+        """The number of rows that score 0 because the model gave no usable result."""
         return self.failures("model")
 
     @property
     def failed_infrastructure(self) -> int:
-        """Rows without a score because no answer came."""
+        """The number of rows without a score because no model answered."""
         return self.failures("infrastructure")
 
     @property
     def failed_metric(self) -> int:
-        """Rows without a score because the metric failed."""
+        """The number of rows without a score because the metric failed."""
         return self.failures("metric")
 
     @property
     def failed(self) -> int:
-        """All rows that gave no result."""
+        """The number of all failed rows."""
         return self.failed_model + self.failed_infrastructure + self.failed_metric
 
 
 class Evaluation(Figures):
-    """The results of all rows, in their order, and what they come to."""
+    """The results of all rows, in their order, with their figures."""
 
     def __init__(self, results: tuple[RowResult, ...]) -> None:
         self.results, self.rows = results, len(results)
@@ -136,11 +138,11 @@ class Evaluation(Figures):
         return sum((r.usage for r in self.results), Usage())
 
     def failures(self, kind: Failed) -> int:
-        """How many rows failed in a way."""
+        """The number of rows with this kind of failure."""
         return sum(r.failed == kind for r in self.results)
 
     def write(self, path: Path) -> None:
-        """Write one JSON line a row; the file appears whole or not at all."""
+        """Write one JSON line for each row. The file is written whole or not at all."""
         from lmc.files import write_atomically
 
         write_atomically(path, b"".join(result.line() for result in self.results))
@@ -163,9 +165,9 @@ async def evaluate(
 ) -> Evaluation:
     """Run a module or pipeline on all rows and score the results.
 
-    `progress` is called as each row is done, in order of finishing. Traces are kept on request
-    only: they hold every prompt. Raises: LmcError[budget-exceeded, missing-column], and what is
-    wrong around the program, such as a tool that cannot be imported.
+    `progress` is called when a row is done, in the order of finishing. Traces contain every prompt,
+    so they are kept only if `keep_traces` is set. Raises: LmcError[budget-exceeded,
+    missing-column], and mistakes in the setting of the program, such as a missing tool.
     """
     results: dict[int, RowResult] = {}
     await evaluate_each(
@@ -194,7 +196,7 @@ async def evaluate_each(
     sample: int = 0,
     in_flight: int = IN_FLIGHT,
 ) -> None:
-    """As `evaluate`, but each result goes to `take` when it is there, and nothing is held."""
+    """Like `evaluate`, but pass each result to `take` when it is done, and keep none."""
     graph, count = executor.graph(target), len(rows)
     _require_columns(graph, rows)
     in_batch = seats(executor.program, graph, count, in_flight)
@@ -213,9 +215,12 @@ async def evaluate_each(
 
 
 def row_inputs(graph: Graph, values: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
-    """What of a row the target may see: its parameters, the `train` ones while training only."""
+    """What of a row the target may see: its parameters, the `train` ones while training only.
+
+    A record of the row has the fields of the parameter's type: others may tell the label.
+    """
     ports = (p for p in graph.inputs if p.name in values and (training or not p.train))
-    return {p.name: values[p.name] for p in ports}
+    return {p.name: project(p.type, values[p.name]) for p in ports}
 
 
 async def _run_row(

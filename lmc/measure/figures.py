@@ -1,4 +1,4 @@
-"""Scores as figures: means with intervals, and what changed from one program to another."""
+"""Means with intervals, and differences between two programs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class JsonPart(BaseModel):
-    """A frozen value that is written as JSON; fields that it does not know are refused."""
+    """A frozen value that is stored as JSON. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Figure(JsonPart):
-    """A mean score with its 95 % interval, over the rows that have a score."""
+    """The mean score of the rows that have one, with its 95 % interval."""
 
     mean: float
     low: float
@@ -23,7 +23,7 @@ class Figure(JsonPart):
 
 
 class Difference(JsonPart):
-    """A mean paired difference with its interval; significant where that excludes zero."""
+    """A mean paired difference with its interval. It is significant if that excludes zero."""
 
     mean: float
     low: float
@@ -38,7 +38,7 @@ class Difference(JsonPart):
 
 
 class Comparison(JsonPart):
-    """The program as written against the compiled one, on one part of the data."""
+    """The program as written and the compiled one, on one part of the data."""
 
     before: Figure
     after: Figure

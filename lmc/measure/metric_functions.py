@@ -1,4 +1,4 @@
-"""Metrics that are Python functions: what they are given, may give back, and how they fail."""
+"""Metrics that are Python functions: their arguments, results and failures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.rows import line_span
@@ -29,7 +30,7 @@ MOST_FEEDBACK = 10_000  # characters
 
 @frozen
 class Score:
-    """How good a result is, and what a person or an optimizer may learn from it."""
+    """The score of a result, and feedback for people and optimizers."""
 
     value: float
     feedback: str = ""
@@ -49,7 +50,8 @@ class FunctionMetric:
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
         """Call the function. Raises: LmcError[metric-failed, bad-score], whatever it does."""
-        call = partial(self.function, self._row(gold), to_python(self.result, pred))
+        judged = project(self.result, pred)
+        call = partial(self.function, self._row(gold), to_python(self.result, judged))
         place = _defined_at(self.function)
         read = partial(to_score, self.name, place=place, gives=self.gives)
         try:
@@ -73,10 +75,8 @@ class FunctionMetric:
 
 def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:
     """The fields of a row that a metric declares. Raises: LmcError[metric-failed]."""
-    if isinstance(type, RecordType):
-        gold = {f.name: gold[f.name] for f in type.fields if f.name in gold}
     try:
-        return validate(type, gold)
+        return validate(type, project(type, gold))
     except InvalidValue as problem:
         message = f"the row does not fit the metric `{name}`: {problem}"
         raise LmcError.of("metric-failed", message) from None
@@ -89,24 +89,25 @@ def function_metric(
     result: Type,
     base_dir: Path | None,
     gives: Type | None = None,
+    given: Callable[..., Any] | None = None,
 ) -> FunctionMetric:
-    """Import a metric and see that it takes two arguments.
+    """Import a metric and check that it takes two arguments. `given` replaces the import.
 
     Raises: LmcError[tool-not-found, bad-metric].
     """
-    function = load_function(target, base_dir, owner=f"the metric `{name}`")
+    function = given or load_function(target, base_dir, owner=f"the metric `{name}`")
     try:
         inspect.signature(function).bind(None, None)
     except TypeError as problem:
-        message = f"`{target}` cannot be called with a gold row and a prediction: {problem}"
+        message = f"`{target}` does not take a gold row and a prediction: {problem}"
         raise LmcError.of("bad-metric", message, _defined_at(function)) from None
-    except ValueError:  # a function in C tells no signature
+    except ValueError:  # a function in C may have no signature
         pass
     return FunctionMetric(name, function, row, result, gives)
 
 
 def code_digest(metric: Any) -> str | None:
-    """Hash the file in which a metric's Python function stands; None for all other metrics."""
+    """The hash of the file with a metric's Python function; None for other metrics."""
     if not isinstance(metric, FunctionMetric):
         return None
     try:
@@ -117,24 +118,24 @@ def code_digest(metric: Any) -> str | None:
 
 
 def to_score(name: str, value: Any, place: Span | None = None, gives: Type | None = None) -> Score:
-    """What a metric gave as a score: a truth value, a number, or either with a feedback.
+    """The score from what a metric returned: a bool or a number, with or without feedback.
 
-    Raises: LmcError[bad-score] for anything else, for numbers that are not finite, and for what is
-    not of the type that the metric declares (`gives`).
+    Raises: LmcError[bad-score] for anything else, for numbers that are not finite, and for values
+    that do not have the type that the metric declares (`gives`).
     """
     given, feedback = _parts(value)
     number = _number(given)
     if number is None or not math.isfinite(number) or not _of_type(value, given, gives):
         wanted = _WANTED[type(gives)] if gives is not None else _WANTED[RecordType]
-        message = f"the metric `{name}` gave {_shown(value)}, which is not {wanted}"
+        message = f"the metric `{name}` returned {_shown(value)}, which is not {wanted}"
         raise LmcError.of("bad-score", message, place)
     return Score(number, feedback[:MOST_FEEDBACK])
 
 
 _WANTED: Mapping[type[Type], str] = {
-    BoolType: "a truth value",
+    BoolType: "a bool",
     FloatType: "a finite number",
-    RecordType: "a finite number, a truth value, or `Score(value, feedback)`",
+    RecordType: "a finite number, a bool, or `Score(value, feedback)`",
 }
 
 
@@ -144,7 +145,7 @@ def _number(given: Any) -> float | None:
     if isinstance(given, str) or not hasattr(given, "__float__"):
         return None
     try:
-        return float(given)  # numpy and its like
+        return float(given)  # a number of numpy, for example
     except (TypeError, ValueError):  # an array
         return None
 
@@ -180,7 +181,7 @@ def _parts(value: Any) -> tuple[Any, str]:
 
 
 def _raised_at(problem: BaseException, function: Callable[..., Any]) -> Span | None:
-    """The line of the user's file that was running."""
+    """The line of the metric's own file that raised."""
     place = _defined_at(function)
     path = place.source.path if place else None
     frames = traceback.extract_tb(problem.__traceback__)

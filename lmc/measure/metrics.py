@@ -1,4 +1,4 @@
-"""Metrics: built in, declared in the program, or Python functions; each gives a row a score."""
+"""Metrics score rows. They are built in, declared in the program, or Python functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lmc.check.width import project
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import DeclaredMetric, Graph, ProgramGraph
@@ -35,13 +37,13 @@ class Metric(Protocol):
 
     @property
     def name(self) -> str:
-        """How the user wrote it."""
+        """The metric as the user wrote it."""
         ...
 
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
-        """Score one row. Raises: LmcError[metric-failed] where the metric itself fails."""
+        """Score one row. Raises: LmcError[metric-failed] if the metric itself fails."""
         ...
 
 
@@ -54,17 +56,21 @@ def resolve_metric(
     row_type: RecordType | None = None,
     base_dir: Path | None = None,
     executor: Executor | None = None,
+    consent: Consent = OWN,
 ) -> Metric:
-    """Find a metric before anything is paid for.
+    """Find a metric, before the first model call.
 
     `spec` is a metric of the program, `accuracy`, `f1`, `contains` or `numeric` (with the field
     that counts: `accuracy(answer)`), a Python function `pkg.mod:fn`, or several with weights:
     `2 * accuracy(answer) + f1(reason)`, which gives their weighted mean. `columns` are the fields
-    of the rows; with `row_type` a Python function is given typed rows, else dicts.
-    Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric].
+    of the rows; with `row_type` a Python function is given typed rows, else dicts. One that the
+    program declares runs where `consent` says so; `spec` itself is the user's word.
+    Raises: LmcError[unknown-metric, metric-field, tool-not-found, bad-metric, tool-not-allowed].
     """
     if _WEIGHTED.fullmatch(spec):
-        options: Any = {"row_type": row_type, "base_dir": base_dir, "executor": executor}
+        options: Any = {
+            "row_type": row_type, "base_dir": base_dir, "executor": executor, "consent": consent,
+        }  # fmt: skip
         terms = (_TERM.fullmatch(term) for term in spec.split("+"))
         parts = ((term[1], term[2]) for term in terms if term)
         return WeightedMetric(
@@ -75,7 +81,7 @@ def resolve_metric(
             ),
         )
     if declared := program.metrics.get(spec):
-        return _declared(declared, base_dir, executor)
+        return _declared(declared, base_dir, executor, consent)
     if ":" in spec:
         return function_metric(spec, spec, row_type, target.result, base_dir)
     found = _SPEC.fullmatch(spec)
@@ -88,7 +94,7 @@ def resolve_metric(
 
 @frozen
 class WeightedMetric:
-    """The weighted mean of several metrics; the feedback tells the score of each."""
+    """The weighted mean of several metrics. The feedback contains the score of each."""
 
     name: str
     parts: tuple[tuple[float, Metric], ...]
@@ -109,7 +115,7 @@ class WeightedMetric:
 
 @frozen
 class FieldPair:
-    """A field of the gold row and the field of the result that it is compared with."""
+    """A field of the gold row, and the field of the result to compare it with."""
 
     gold: str
     pred: str | None  # None: the whole result
@@ -118,7 +124,7 @@ class FieldPair:
 
 @frozen
 class FieldMetric:
-    """Compares fields of the result with those of the row; the score is their mean."""
+    """Compares fields of the result with fields of the row. The score is the mean."""
 
     name: str
     comparison: Compare
@@ -127,7 +133,7 @@ class FieldMetric:
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
-        """Score one row. Raises: LmcError[metric-failed] where the row lacks the gold field."""
+        """Score one row. Raises: LmcError[metric-failed] if the row lacks the gold field."""
         values, remarks = [], []
         for pair in self.fields:
             if pair.gold not in gold:
@@ -160,17 +166,21 @@ class GraphMetric:
             raise LmcError.of("metric-failed", f"nothing runs the metric `{self.name}`")
         row, result = self.declared.inputs
         given = fit_row(self.name, row.type, gold)
-        value = await runs.run(self.name, {row.name: given, result.name: pred})
+        judged = project(result.type, pred)
+        value = await runs.run(self.name, {row.name: given, result.name: judged})
         return to_score(self.name, value)
 
 
 def _declared(
-    metric: DeclaredMetric, base_dir: Path | None, executor: Executor | None
+    metric: DeclaredMetric, base_dir: Path | None, executor: Executor | None, consent: Consent
 ) -> GraphMetric | FunctionMetric:
     if metric.target is None:
         return GraphMetric(metric.name, metric, executor)
+    consent.require_functions({metric.name: metric.target})
     row, result = (port.type for port in metric.inputs)
-    return function_metric(metric.name, metric.target, row, result, base_dir, metric.result)
+    given = consent.functions.get(metric.name)
+    gives = metric.result
+    return function_metric(metric.name, metric.target, row, result, base_dir, gives, given)
 
 
 # --- which fields are compared ---
@@ -188,14 +198,14 @@ def _fields(
     if shared:
         return shared
     have = f"`{result}` and the rows ({', '.join(gold) or 'inputs only'})"
-    help = f"say which field counts: `{spec}(answer)`"
-    message = f"`{spec}` finds no field that both {have} have"
+    help = f"name the field to compare, such as `{spec}(answer)`"
+    message = f"`{spec}` finds no common field of {have}"
     raise LmcError.of("metric-field", message, help=help)
 
 
 def _named_field(spec: str, name: str, result: Type, gold: Sequence[str]) -> FieldPair:
     if name not in gold:
-        raise _no_field(f"`{spec}`: the rows have no field `{name}` beside the inputs", name, gold)
+        raise _no_field(f"`{spec}`: the rows have no label `{name}`", name, gold)
     if not isinstance(result, RecordType):
         return FieldPair(name, None, result)
     own = result.get(name)
@@ -209,22 +219,22 @@ def _gold_field(spec: str, gold: Sequence[str]) -> str:
     known = [name for name in GOLD_NAMES if name in gold]
     if known or len(gold) == 1:
         return (known or gold)[0]
-    have = f"beside the inputs they have {', '.join(gold)}" if gold else "they have inputs only"
-    help = f"say which: `{spec}({gold[0]})`" if gold else None
-    message = f"`{spec}` cannot tell which field of the rows is the answer: {have}"
+    have = f"besides inputs they have {', '.join(gold)}" if gold else "they have only inputs"
+    help = f"name the field, such as `{spec}({gold[0]})`" if gold else None
+    message = f"`{spec}` cannot decide which field of the rows is the answer: {have}"
     raise LmcError.of("metric-field", message, help=help)
 
 
 def _no_field(message: str, name: str, known: Sequence[str]) -> LmcError:
-    help = suggestion(name, known, f"there are: {', '.join(known) or 'none'}")
+    help = suggestion(name, known, f"the fields are {', '.join(known)}" if known else None)
     return LmcError.of("metric-field", message, help=help)
 
 
 def _unknown(spec: str, program: ProgramGraph) -> Any:
     known = [*program.metrics, *COMPARISONS]
-    otherwise = f"there are: {', '.join(known)}, and `pkg.mod:fn`"
+    otherwise = f"the metrics are {', '.join(known)}, and Python functions `pkg.mod:fn`"
     help = suggestion(spec.partition("(")[0], known, otherwise)
-    return error("unknown-metric", f"no metric is called `{spec}`", help=help)
+    return error("unknown-metric", f"there is no metric `{spec}`", help=help)
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Objectives: what a score is worth against what a run costs, such as `accuracy - 0.1 * usd`."""
+"""Objectives: weigh the score of a run against its cost, such as `accuracy - 0.1 * usd`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPERATORS: Mapping[type, Callable[[Any, Any], float]] = {
 
 @frozen
 class Objective:
-    """An arithmetic expression over the score of a row and what its run used."""
+    """An arithmetic expression over the score of a row and the cost of its run."""
 
     text: str
     score: str  # the metric's name; `score` names it too
@@ -39,7 +39,7 @@ class Objective:
         self._value(self._parsed, dict.fromkeys(self._names(), 1.0))
 
     def value(self, score: float, used: Usage) -> float:
-        """What a run is worth."""
+        """The value of the objective for a run."""
         costs = {name: float(of(used)) for name, of in COSTS.items()}
         return self._value(self._parsed, {self.score: score, "score": score} | costs)
 
@@ -50,7 +50,7 @@ class Objective:
         try:
             return ast.parse(self.text.strip(), mode="eval").body
         except SyntaxError:
-            raise self._wrong(f"`{self.text}` cannot be read") from None
+            raise self._wrong(f"`{self.text}` is not an expression") from None
 
     def _value(self, node: ast.expr, values: Mapping[str, float]) -> float:
         match node:
@@ -60,7 +60,7 @@ class Objective:
                 return values[name]
             case ast.Name(id=name):
                 help = suggestion(name, self._names())
-                raise self._wrong(f"`{name}` is nothing known", help)
+                raise self._wrong(f"`{name}` is unknown", help)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
                 sides = self._value(left, values), self._value(right, values)
                 if isinstance(op, ast.Div) and not sides[1]:
@@ -68,9 +68,9 @@ class Objective:
                 return _OPERATORS[type(op)](*sides)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self._value(operand, values)
-        raise self._wrong(f"`{ast.unparse(node)}` cannot stand in it")
+        raise self._wrong(f"`{ast.unparse(node)}` is not allowed")
 
     def _wrong(self, problem: str, help: str | None = None) -> LmcError:
-        known = f"it may have numbers, + - * /, {', '.join(dict.fromkeys(self._names()))}"
-        message = f"the objective does not make sense: {problem}; {known}"
+        known = f"use numbers, + - * /, {', '.join(dict.fromkeys(self._names()))}"
+        message = f"the objective is invalid: {problem}; {known}"
         return LmcError.of("bad-objective", message, help=help)

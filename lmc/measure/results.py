@@ -1,4 +1,4 @@
-"""The results of an evaluation as a file: written in the order of the rows, while they come in."""
+"""Writes the results of an evaluation to a file, in the order of the rows, as they arrive."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SHOWN_FAILURES = 3
 
 
 class ResultsFile(Figures):
-    """Results that went into a file, of which only the figures and the first failures are held."""
+    """Results in a file. Only the figures and the first failures are kept in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._values, self.rows, self._usage = array("d"), 0, Usage()
         self.first_failures: list[RowResult] = []
         self._file, self._failed = file, Counter[Failed]()
-        self._waiting: dict[int, RowResult] = {}  # for rows before them
+        self._waiting: dict[int, RowResult] = {}  # results whose predecessors are missing
 
     @property
     def values(self) -> array[float]:
@@ -41,11 +41,11 @@ class ResultsFile(Figures):
         return self._usage
 
     def failures(self, kind: Failed) -> int:
-        """How many rows failed in a way."""
+        """The number of rows with this kind of failure."""
         return self._failed[kind]
 
     def take(self, number: int, result: RowResult) -> None:
-        """Write a result, once all before it are written."""
+        """Write a result after all results before it."""
         self._waiting[number] = result
         while (found := self._waiting.pop(self.rows, None)) is not None:
             self._add(found)
@@ -70,9 +70,9 @@ async def write_results(
     metric: Metric,
     progress: Progress | None,
 ) -> ResultsFile:
-    """Evaluate, with one JSON line a row in a file that appears whole or not at all.
+    """Evaluate and write one JSON line for each row. The file is written whole or not at all.
 
-    Raises: LmcError[cannot-write], and as `evaluate`.
+    Raises: LmcError[cannot-write], and the errors of `evaluate`.
     """
     with replacing(path) as file:
         results = ResultsFile(file)
@@ -81,6 +81,6 @@ async def write_results(
 
 
 def read_results(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of such a file, as `RowResult.line` wrote them."""
+    """The lines of a results file, as `RowResult.line` wrote them."""
     with path.open("rb") as lines:
         yield from map(json.loads, lines)

@@ -1,4 +1,4 @@
-"""Rows of data: read, checked against their type, and split so that no input is in two splits."""
+"""Rows of data: reads them, checks their types, and splits them without shared inputs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lmc.check.program import DatasetDef
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
@@ -30,14 +31,14 @@ MOST_LINE_BYTES = 16 << 20  # of a `.jsonl` file; csv bounds a cell by itself
 
 @frozen
 class Row:
-    """One row: JSON values by field, and an id made of its number and content."""
+    """One row: JSON values by field, and an id made from its number and content."""
 
     id: str
     values: Mapping[str, Any]
 
 
 class Rows(Protocol):
-    """Rows that are held, or that are read from a file each time they are walked over."""
+    """Rows in memory, or rows that are read from a file on each iteration."""
 
     def __len__(self) -> int: ...
 
@@ -46,7 +47,7 @@ class Rows(Protocol):
 
 @frozen
 class Split:
-    """Rows apart: to learn from, to choose by, and to report on."""
+    """Rows in three parts: train to learn from, dev to choose by, test to report on."""
 
     train: tuple[Row, ...]
     dev: tuple[Row, ...]
@@ -54,17 +55,17 @@ class Split:
 
     @property
     def all(self) -> tuple[Row, ...]:
-        """Rows of all three."""
+        """The rows of all three parts."""
         return self.train + self.dev + self.test
 
 
 class RowFile:
-    """The rows of a `.jsonl`, `.json` (a list of objects) or `.csv` file, read when walked over.
+    """The rows of a `.jsonl`, `.json` (a list of objects) or `.csv` file, read on each iteration.
 
-    `row` says which fields a row has and of what types; None takes the rows as they are. `columns`
-    gives the column of a field where it is called otherwise. `others` keeps the columns that are no
-    fields. Nothing is converted but the text cells of a CSV file. Only the first `limit` rows are
-    given. Walking and `len` raise LmcError with up to five bad rows, each with file and line.
+    `row` is the type of a row; None accepts any row. `columns` maps a field to its column if the
+    names differ. `others` keeps columns that are not fields. Only the text cells of a CSV file are
+    converted. `limit` gives only the first rows. Iteration and `len` raise LmcError with up to five
+    bad rows, each with file and line.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class RowFile:
         self._reader = _READERS.get(path.suffix.lower())
         if self._reader is None:
             known = ", ".join(_READERS)
-            message = f"cannot read rows from `{path.name}`: the endings are {known}"
+            message = f"cannot read rows from `{path.name}`: the file must end in {known}"
             raise LmcError.of("unknown-data-format", message)
 
     def head(self, limit: int | None) -> RowFile:
-        """The first rows alone; all without a limit."""
+        """Only the first rows, or all without a limit."""
         if limit is None:
             return self
         return RowFile(self.path, self.row, self.columns, others=self.others, limit=limit)
@@ -126,16 +127,23 @@ def load_rows(
     *,
     others: bool = False,
 ) -> list[Row]:
-    """All rows of a file, as `RowFile` reads them. Raises: LmcError."""
+    """Read all rows of a file with `RowFile`. Raises: LmcError."""
     return list(RowFile(path, row, columns, others=others))
 
 
-def dataset_file(dataset: DatasetDef, base_dir: Path | None = None) -> RowFile:
-    """The file of a `dataset`, relative to the file that declares it (else to `base_dir`)."""
+def dataset_file(
+    dataset: DatasetDef, base_dir: Path | None = None, consent: Consent = OWN
+) -> RowFile:
+    """The file of a `dataset`, relative to the file that declares it, else to `base_dir`.
+
+    Raises: LmcError[outside-folder] if it is not in `base_dir`, the program's folder.
+    """
     home = dataset.span.source.path
     folder = home.parent if home is not None else base_dir or Path()
     settings = dataset.settings
-    return RowFile(folder / settings["source"], dataset.row, settings.get("columns"))
+    source, root = settings["source"], base_dir or folder
+    path = consent.place(folder, source, "the source of the dataset", dataset.span, root)
+    return RowFile(path, dataset.row, settings.get("columns"))
 
 
 def load_dataset(
@@ -144,19 +152,20 @@ def load_dataset(
     *,
     inputs: Collection[str] | None = None,
     seed: int = 0,
+    consent: Consent = OWN,
 ) -> Split:
-    """Load a `dataset` of a program and split it as it says.
+    """Load a `dataset` of a program and split it as declared.
 
-    A `seed` of its own comes before the one given, so that test rows stay test rows.
+    The dataset's own `seed` wins over the argument, so that test rows stay test rows.
     Raises: LmcError.
     """
-    settings, rows = dataset.settings, list(dataset_file(dataset, base_dir))
+    settings, rows = dataset.settings, list(dataset_file(dataset, base_dir, consent))
     split, own_seed = settings.get("split"), settings.get("seed", seed)
     return split_rows(rows, split, seed=own_seed, inputs=inputs, span=dataset.span)
 
 
 def target_row(target: Graph) -> RecordType:
-    """The type of rows that fit a module or pipeline, for files that no dataset describes."""
+    """The type of rows for a module or pipeline, for files without a `dataset`."""
     fields = (Field(p.name, p.type, "", p.has_default or p.train, p.default) for p in target.inputs)
     return RecordType("row", tuple(fields))
 
@@ -169,11 +178,11 @@ def split_rows(
     inputs: Collection[str] | None = None,
     span: Span | None = None,
 ) -> Split:
-    """Split rows by counts or fractions (40 % train, 20 % dev, 40 % test where nothing is said).
+    """Split rows by counts or fractions (default: 40 % train, 20 % dev, 40 % test).
 
-    The order is that of a hash of seed and content, so it does not depend on the file's. Rows whose
-    `inputs` (all values, where none are named) are equal stay together: none of them is in two
-    splits. Raises: LmcError[bad-split], LmcError[too-few-rows].
+    A hash of seed and content decides the order, so the order of the file does not matter. Rows
+    with equal `inputs` (default: all values) stay in the same split.
+    Raises: LmcError[bad-split], LmcError[too-few-rows].
     """
     wanted = _counts(split or DEFAULT_SPLIT, len(rows), span)
     room = dict(wanted)
@@ -193,7 +202,7 @@ def fingerprint(rows: Iterable[Row]) -> str:
 
 
 def line_span(path: Path, line: int) -> Span | None:
-    """The text of a line of a file, as a place in it."""
+    """The span of a line of a file."""
     try:
         source = Source(str(path), read_text(path), path)
     except (OSError, UnicodeDecodeError):
@@ -221,7 +230,7 @@ class _NoRows(Exception):
 
 
 class _Text(str):
-    """A cell of a CSV file, which knows no types."""
+    """A cell of a CSV file, which has no type."""
 
     __slots__ = ()
 
@@ -256,7 +265,7 @@ def _read_jsonl(path: Path) -> Iterator[NumberedRow]:
 def _read_json(path: Path) -> Iterator[NumberedRow]:
     rows = _decoded(read_text(path), 1)
     if not isinstance(rows, list):
-        raise _NoRows("a .json file of rows holds a list of objects", 1)
+        raise _NoRows("a .json file of rows must contain a list of objects", 1)
     for row in rows:
         yield 1, row
 
@@ -267,7 +276,7 @@ def _read_csv(path: Path) -> Iterator[NumberedRow]:
         try:
             for cells in reader:
                 if None in cells or None in cells.values():
-                    message = f"the row does not have {len(reader.fieldnames or ())} cells"
+                    message = f"the row must have {len(reader.fieldnames or ())} cells"
                     raise _NoRows(message, reader.line_num)
                 yield reader.line_num, {k: _Text(v) for k, v in cells.items()}
         except csv.Error as problem:
@@ -299,7 +308,7 @@ def _row_values(
     raw: Any, row: RecordType | None, columns: Mapping[str, str], *, others: bool
 ) -> dict[str, Any]:
     if not isinstance(raw, dict):
-        raise _BadRow("bad-row", "a row is an object with a value for each column")
+        raise _BadRow("bad-row", "a row must be an object with a value for each column")
     if row is None:
         return {k: str(v) if isinstance(v, _Text) else v for k, v in raw.items()}
     values = {}
@@ -312,7 +321,7 @@ def _row_values(
     try:
         typed = validate(row, values)
     except InvalidValue as problem:
-        raise _BadRow("bad-row", f"the row is no `{row}`: {problem}") from None
+        raise _BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
     used = {columns.get(f.name, f.name) for f in row.fields}
     rest = {k: v for k, v in raw.items() if k not in used} if others else {}
     return {**rest, **typed}
@@ -326,7 +335,7 @@ def _missing_column(field: Field, column: str, raw: Mapping[str, Any]) -> _BadRo
 
 
 def _cell(type: Type, value: Any) -> Any:
-    """A CSV cell as the JSON value that it writes out, where its field is no text."""
+    """The JSON value in a CSV cell, unless its field is a text."""
     if not isinstance(value, _Text):
         return value
     text = str(value)
@@ -353,7 +362,7 @@ def _digest(value: Any) -> str:
 
 
 def _groups(rows: Sequence[Row], inputs: Collection[str] | None, seed: int) -> list[list[Row]]:
-    """Rows with equal inputs together, in an order that seed and content give."""
+    """Groups of rows with equal inputs, in an order that depends on seed and content."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         names = row.values.keys() if inputs is None else row.values.keys() & set(inputs)
@@ -363,26 +372,26 @@ def _groups(rows: Sequence[Row], inputs: Collection[str] | None, seed: int) -> l
 
 
 def _counts(split: Mapping[str, int | float], n: int, span: Span | None) -> dict[str, int]:
-    """How many rows each split gets. Raises: LmcError[bad-split], LmcError[too-few-rows]."""
+    """The number of rows of each split. Raises: LmcError[bad-split], LmcError[too-few-rows]."""
     for name, size in split.items():
         if name not in SPLITS:
             help = suggestion(name, SPLITS, "the splits are train, dev and test")
-            raise LmcError.of("bad-split", f"no split is called `{name}`", span, help=help)
+            raise LmcError.of("bad-split", f"there is no split `{name}`", span, help=help)
         number = isinstance(size, int | float) and not isinstance(size, bool)
         if not number or size < 0 or (isinstance(size, float) and size > 1):
-            message = f"`{name}` is a number of rows or a share from 0.0 to 1.0"
+            message = f"`{name}` must be a number of rows or a share from 0.0 to 1.0"
             raise LmcError.of("bad-split", message, span)
     shares = [split.get(name, 0) for name in SPLITS]
     counted = sum(s for s in shares if isinstance(s, int))
     rest = sum(s for s in shares if isinstance(s, float))
     if rest > 1 + 1e-9 or counted + math.floor(rest * n) > n:
-        message = f"the split asks for more rows than the {n} there are"
+        message = f"the split needs more than the {n} rows of the data"
         raise LmcError.of("too-few-rows", message, span)
     return _whole(dict(zip(SPLITS, shares)), n)
 
 
 def _whole(sizes: Mapping[str, int | float], n: int) -> dict[str, int]:
-    """Shares as whole numbers whose sum is the rounded sum."""
+    """Round shares to whole numbers that add up to the rounded sum."""
     counts, total, given = {}, 0.0, 0
     for name, size in sizes.items():
         if isinstance(size, int):

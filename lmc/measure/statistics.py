@@ -1,4 +1,4 @@
-"""Intervals of means and of paired differences, seeded, on the standard library alone."""
+"""Confidence intervals of means and of paired differences, seeded, without other libraries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from statistics import NormalDist, fmean
 
 RESAMPLES = 2000
 FLIPS = 4000
-EXACT_LIMIT = 12  # non-zero differences up to which all sign flips are counted
-SMALL = 10  # values below which a bootstrap is not to be trusted
+EXACT_LIMIT = 12  # most non-zero differences for counting all sign flips
+SMALL = 10  # fewest values for a trustworthy bootstrap
 _NORMAL = NormalDist()
 
 Interval = tuple[float, float]
@@ -20,8 +20,8 @@ Interval = tuple[float, float]
 def mean_interval(values: Sequence[float], *, level: float = 0.95, seed: int = 0) -> Interval:
     """The confidence interval of a mean: Wilson's for 0/1 values, else a BCa bootstrap.
 
-    Few or equal values between 0 and 1 get Wilson's interval too: their variance is at most that of
-    0/1 values with the same mean. Raises: ValueError without values.
+    Few or equal values between 0 and 1 also get Wilson's interval. Their variance is at most that
+    of 0/1 values with the same mean. Raises: ValueError without values.
     """
     if not values:
         raise ValueError("an interval needs values")
@@ -32,7 +32,7 @@ def mean_interval(values: Sequence[float], *, level: float = 0.95, seed: int = 0
 
 
 def wilson_interval(share: float, n: int, *, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a share seen in n trials.
+    """Wilson's score interval of a share observed in n trials.
 
     Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
@@ -48,16 +48,16 @@ def paired_difference(
 ) -> Interval:
     """The confidence interval of the mean of `after - before` over the same rows.
 
-    Raises: ValueError where the series do not pair up or are empty.
+    Raises: ValueError if the series are empty or differ in length.
     """
     return _difference_interval(_differences(before, after), level, seed)
 
 
 def paired_p_value(before: Sequence[float], after: Sequence[float], *, seed: int = 0) -> float:
-    """How often the differences, with their signs tossed, have a mean at least as far from zero.
+    """The p-value of a paired sign-flip test: how often random signs give as large a mean.
 
-    Two-sided, exact where that is cheap: for 0/1 scores it is McNemar's exact test.
-    Raises: ValueError where the series do not pair up or are empty.
+    It is two-sided, and exact if that is cheap. For 0/1 scores it is McNemar's exact test.
+    Raises: ValueError if the series are empty or differ in length.
     """
     return _sign_flip_p(_differences(before, after), seed)
 
@@ -99,7 +99,7 @@ def _bootstrap_interval(values: Sequence[float], level: float, seed: int) -> Int
 
 
 def _acceleration(values: Sequence[float], mean: float) -> float:
-    """Skewness of the mean under leaving one value out."""
+    """The acceleration of BCa: the skewness of the jackknife means."""
     cubes = sum((mean - v) ** 3 for v in values)
     squares = sum((mean - v) ** 2 for v in values)
     return -cubes / (6 * math.pow(squares, 1.5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Protocol
 
@@ -31,7 +31,8 @@ class Request:
     `model` is the name as the backend knows it (no provider prefix); `schema` is a JSON Schema that
     the answer must satisfy where the backend can constrain decoding; `adapter` names LoRA weights.
     A backend that can calls `on_text`, in any thread, with each piece of a single sample when it is
-    there; the answer is whole all the same.
+    there; the answer is whole all the same. A backend that sends more than one request for the same
+    samples awaits `on_resend` before each further one; it raises where a budget leaves no room.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Request:
     logprobs: bool = False
     timeout_s: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
+    on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
 
 
 @frozen
@@ -51,7 +53,9 @@ class Answer:
     """One sample; `logprobs` (natural) of the chosen tokens, where the backend gives them.
 
     `certainty` is the mean divergence of the tokens' distributions from the uniform one, in nats
-    (self-certainty, Kang et al. 2025, arXiv 2502.18581).
+    (self-certainty, Kang et al. 2025, arXiv 2502.18581). `finish_reason` is "stop" for an answer
+    that is whole; `lmc.models.border` says what others mean. `retries` counts the requests that had
+    to be sent again for it; `wait_s` is how long the server asks to send nothing more.
     """
 
     text: str
@@ -63,6 +67,8 @@ class Answer:
     latency_ms: float = field(default=0.0, compare=False)
     cached: bool = field(default=False, compare=False)
     certainty: float | None = None
+    retries: int = field(default=0, compare=False)
+    wait_s: float = field(default=0.0, compare=False)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
@@ -71,11 +77,21 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> str:
     return text[: min(ends)] if ends else text
 
 
+# Kinds of failure where the model said something, but no whole answer.
+SAID = ("empty", "length", "content_filter", "refusal", "tool_calls")
+
+
 class ModelFailure(Exception):
-    """A failure of the infrastructure, not of the answer; callers read `retryable`, no message.
+    """No whole answer; callers read `kind` and `retryable`, not the message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, replay_miss, script_end, broken_stream.
+    not_found, missing_extra, replay_miss, script_end, broken_stream, or one of `SAID`: the answer
+    is empty, was cut at its limit, was held back by a filter, is a refusal, or calls a tool.
+
+    `paid` are answers that were paid for and cannot be used. `outcomes` has what came of each
+    sample, where some of a request are whole. `heard`: a listener was told a part of the text, so
+    asking again would say it twice. `sent` is False where the request never left. `retries` counts
+    the requests that were sent again before.
     """
 
     def __init__(
@@ -86,11 +102,29 @@ class ModelFailure(Exception):
         retryable: bool,
         hint: str = "",
         retry_after_s: float | None = None,
+        paid: Sequence[Answer] = (),
+        heard: bool = False,
+        sent: bool = True,
     ) -> None:
         message, hint = redact(message), redact(hint)  # a server may send the key back
         super().__init__(message)
         self.kind, self.message, self.retryable, self.hint = kind, message, retryable, hint
         self.retry_after_s = retry_after_s
+        self.paid, self.heard, self.sent = tuple(paid), heard, sent
+        self.outcomes: Sequence[Answer | ModelFailure] = ()
+        self.retries = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _failure_again, (type(self), self.args, self.__dict__)
+
+
+def _failure_again(
+    cls: type[ModelFailure], args: tuple[Any, ...], state: dict[str, Any]
+) -> ModelFailure:
+    """A failure as it was, in another process."""
+    failure = cls.__new__(cls, *args)
+    failure.__dict__.update(state)
+    return failure
 
 
 @frozen

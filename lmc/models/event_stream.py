@@ -2,64 +2,117 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
+
+from lmc.models import quick_json
+from lmc.models.border import content_text, sound_text, split_pair
 
 Listener = Callable[[str], None]
 
 
 class EventStream:
-    """Collects the events of one answer, and passes its text on piece by piece."""
+    """Collects the events of one answer, and passes its text on piece by piece.
+
+    `over`: there is nothing more to read. `failure` is what an event said that is an error;
+    `problem` says what else is wrong.
+    """
 
     def __init__(self, listen: Listener) -> None:
         self._listen = listen
-        self._rest = b""
+        self._rest = bytearray()
         self._texts: list[str] = []
+        self._half = ""  # of a surrogate pair whose rest is still to come
         self._refusals: list[str] = []
         self._logprobs: list[Any] = []
-        self._finish: str | None = None
+        self._tools = False
+        self._finish: Any = None
         self._usage: Any = None
+        self._done = False
+        self.heard = False  # whether any text was passed on
+        self.failure: Any = None
+        self.problem = ""
 
     @property
-    def heard(self) -> bool:
-        """Whether any text was passed on."""
-        return bool(self._texts)
+    def over(self) -> bool:
+        """Whether the end was sent, or something wrong."""
+        return self._done or self.failure is not None or bool(self.problem)
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive, wherever they are cut."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest += data
+        if b"\n" not in data:
+            return
+        *lines, rest = bytes(self._rest).split(b"\n")
+        self._rest = bytearray(rest)
         for line in lines:
-            text = line.decode("utf-8", "replace").strip()
-            if text.startswith("data:") and text != "data: [DONE]":
-                self._take(text.removeprefix("data:").strip())
+            self._line(line)
+            if self.over:
+                return
+
+    def broke(self, why: str) -> None:
+        """The connection ended; that matters only where the end of the answer was not sent."""
+        if self._finish is None and not self.over:
+            self.problem = f"broke off in the middle of its answer: {why}"
+
+    def missing(self) -> str:
+        """What the stream lacks to be whole; nothing where it is."""
+        if self._rest and not self.over:
+            self.feed(b"\n")
+        if not self.problem and not self._done and self._finish is None:
+            return "ended its answer without an end"
+        return self.problem
 
     def body(self) -> bytes:
         """The whole answer, as a server sends it in one piece."""
-        self.feed(b"\n")
-        message = {"content": "".join(self._texts), "refusal": "".join(self._refusals) or None}
+        message = {
+            "content": "".join([*self._texts, self._half]),
+            "refusal": "".join(self._refusals) or None,
+            "tool_calls": self._tools,
+        }
         choice = {
             "index": 0,
             "message": message,
             "finish_reason": self._finish,
             "logprobs": {"content": self._logprobs} if self._logprobs else None,
         }
-        return json.dumps({"choices": [choice], "usage": self._usage}).encode()
+        return quick_json.encode({"choices": [choice], "usage": self._usage})
 
-    def _take(self, text: str) -> None:
-        try:
-            event = json.loads(text)
-        except ValueError:
-            return  # a comment or a keep-alive of some servers
-        if not isinstance(event, dict):
+    def _line(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").strip()
+        if not text.startswith("data:"):
+            return  # a comment, or another field of the event
+        text = text.removeprefix("data:").strip()
+        if text == "[DONE]":
+            self._done = True
+        elif text:
+            try:
+                self._take(quick_json.decode(text))
+            except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
+                if self._finish is None:  # else the text is there already
+                    self.problem = f"sent an event that is none ({str(wrong)[:80]})"
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event.get("error"):
+            self.failure = event["error"]
             return
         self._usage = event.get("usage") or self._usage
         for choice in event.get("choices") or ():
+            if choice.get("index"):
+                continue  # another sample, which nobody asked for
             delta = choice.get("delta") or {}
             self._finish = choice.get("finish_reason") or self._finish
             self._logprobs += (choice.get("logprobs") or {}).get("content") or []
+            self._tools = self._tools or bool(delta.get("tool_calls"))
             if refusal := delta.get("refusal"):
                 self._refusals.append(refusal)
-            if piece := delta.get("content"):
-                self._texts.append(piece)
-                self._listen(piece)
+            if piece := content_text(delta.get("content")):
+                self._say(piece)
+
+    def _say(self, piece: str) -> None:
+        piece, self._half = split_pair(self._half + piece)
+        piece = sound_text(piece)
+        if piece:
+            self._texts.append(piece)
+            self.heard = True
+            self._listen(piece)

@@ -20,12 +20,14 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.files import cache_folder, make_folder_once
+from lmc.models.named_files import named_file
 from lmc.models.transformers_local import Transformers
 from lmc.redaction import logger
 from lmc.regular import open_regular
 
 _log = logger(__name__)
 
+_FILE = "a GGUF file"
 _MAGIC = b"GGUF"
 _HEADER = struct.Struct("<4sIQ")  # magic, version, how many tensors
 _CONVERTER = 1  # raised when a file would be converted into something else than before
@@ -36,14 +38,17 @@ _HELP = "write the path of a .gguf file, or of a folder that holds one"
 
 
 def open_gguf(model: str, settings: Mapping[str, Any]) -> Transformers:
-    """Open a file, or the only one in a folder; relative to the program, then as given.
+    """Open a file, or the only one in a folder; it is looked up relative to the program.
 
-    The first time this converts it, which takes a minute or so for each 100 million weights on a
-    busy machine. Raises: LmcError[unknown-model, not-a-gguf, cannot-convert, cannot-write].
+    One that the user names is looked up as given too. The first time this converts it, which takes a minute or so for each 100 million weights on a
+    busy machine. Raises: LmcError[unknown-model, outside-folder, not-a-gguf, cannot-convert,
+    cannot-write].
     """
     given = Path(model).expanduser()
-    for place in (Path(settings.get("base_dir") or ".") / given, given):
+    for place in (named_file(_FILE, model, settings), given):
         if place.exists():
+            if place is given:  # beside the user
+                named_file(_FILE, str(given.resolve()), settings)
             return open_file(_file_at(place))
     raise LmcError.of("unknown-model", f"there is no file {model}", help=_HELP)
 

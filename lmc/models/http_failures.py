@@ -18,29 +18,79 @@ CONTEXT_EXCEEDED = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"unsupported|not support|unrecognized|unknown (parameter|argument|field)|not permitted"
-    r"|extra (inputs|fields)|extra_forbidden|not allowed|unexpected|deprecated|does not accept"
-    r"|only .*default",
+    r"unsupported|not (\w+ )?support|n't support|not available|unavailable|not enabled|disabled"
+    r"|not implemented|unrecognized|not permitted|extra (inputs|fields)|extra_forbidden"
+    r"|not allowed|unexpected|deprecated|does not accept|not compatible|incompatible|cannot be used"
+    r"|only .*default|unknown (parameter|argument|field|name|keyword)|no longer",
     re.IGNORECASE,
 )
+_NO_KEY = "no key was sent: a program that names an address names the key, `api_key_env`, too"
+# What lmc sends of its own accord: left out wherever a server complains of it, in whatever words.
+_OWN = ("response_format", "stream_options", "logprobs", "n")
+# Other words that servers have for a parameter.
+_WORDS = {
+    "response_format": r"response[_ ]?format|json[_ ]schema|structured[_ ]outputs?|guided[_ ]\w+",
+    "stream_options": r"stream_options|include_usage",
+    "max_tokens": r"max_tokens(?!\w)",
+    "stop": r"stop([_ ]sequences?)?",
+    "logprobs": r"log[_ ]?prob(abilitie)?s",
+    "n": r"['\"`]n['\"`]|\bn ?[>=!]|\bn (must|should|does|is|can)|multiple (choices|completions)"
+    r"|number of (choices|completions)|best_of",
+}
+_SYSTEM = re.compile(
+    r"\b(system|developer)\b['\"`]? ?(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_NOT_TAKEN = re.compile(_REFUSAL.pattern + r"|invalid|not valid|\bonly\b|must be", re.IGNORECASE)
+_ALTERNATE = re.compile(r"roles? must alternate|alternat\w+ (between )?user|consecutive", re.I)
+_FILTER = re.compile(
+    r"content[_ ](filter|management policy)|ResponsibleAIPolicy|safety system|moderation",
+    re.IGNORECASE,
+)
+_OTHER_PROMPT = "change the prompt, or name another model in `fallback:`"
 _QUOTA = re.compile(r"insufficient_quota|billing|credit balance", re.IGNORECASE)
 
 
 def failure_from_response(
-    endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str
+    endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str | None
 ) -> ModelFailure:
     """Say what failure a response with an error status means."""
     kind, retryable, hint = _sort(status, body, key_env)
     message = f"{endpoint} answered {status}: {error_message(body)}"
+    if 300 <= status < 400:
+        message = f"{endpoint} answered {status} and points elsewhere, where lmc does not follow"
     wait_s = retry_after_s(headers) if retryable else None
+    if wait_s is None and kind == "rate_limit" and retryable:
+        wait_s = limit_wait_s(headers) or _asked_in_words(body)
     return ModelFailure(kind, message, retryable=retryable, hint=hint, retry_after_s=wait_s)
 
 
-def _sort(status: int, body: str, key_env: str) -> tuple[str, bool, str]:
+def failure_in_answer(endpoint: str, found: Any, key_env: str | None) -> ModelFailure:
+    """Say what failure an error means that was sent with the status of a good answer."""
+    body = json.dumps({"error": found}, default=str)
+    code = found.get("code", found.get("status")) if isinstance(found, dict) else None
+    status = int(str(code)) if re.fullmatch(r"\d{3}", str(code)) else 0
+    if not 400 <= status < 600:
+        status = 429 if re.search("rate.?limit", body, re.IGNORECASE) else 500
+    kind, retryable, hint = _sort(status, body, key_env)
+    message = f"{endpoint} sent an error: {error_message(body)}"
+    wait_s = _asked_in_words(body) if kind == "rate_limit" else None
+    return ModelFailure(kind, message, retryable=retryable, hint=hint, retry_after_s=wait_s)
+
+
+def _asked_in_words(body: str) -> float | None:
+    """Seconds in `Please try again in 1.2s`."""
+    found = re.search(r"(?:try again|retry) (?:in|after) (\d[\dhms.]*[hms])", body)
+    return duration_s(found[1]) or None if found else None
+
+
+def _sort(status: int, body: str, key_env: str | None) -> tuple[str, bool, str]:
     """Kind, whether to try again, and what the user can do."""
     match status:
+        case 400 | 403 | 422 if _FILTER.search(body):
+            return "content_filter", False, _OTHER_PROMPT
         case 401 | 403:
-            return "auth", False, f"check the key in {key_env}"
+            return "auth", False, f"check the key in {key_env}" if key_env else _NO_KEY
         case 404:
             return "not_found", False, "check the model's name and the base URL"
         case 429 if _QUOTA.search(body):
@@ -51,6 +101,8 @@ def _sort(status: int, body: str, key_env: str) -> tuple[str, bool, str]:
             return "timeout", True, ""
         case 409 | 425:
             return "server", True, ""
+        case _ if 300 <= status < 400:
+            return "bad_request", False, "give the address that it points to as `base_url`"
         case 413:
             return "context_length", False, "shorten the prompt or use fewer demonstrations"
         case 400 | 422 if CONTEXT_EXCEEDED.search(body):
@@ -64,7 +116,7 @@ def error_message(body: str) -> str:
     """Find the message inside an error body; at most 400 characters of it."""
     try:
         data: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = body
     for key in ("error", "message", "detail"):
         if isinstance(data, dict) and data.get(key):
@@ -76,10 +128,11 @@ def error_message(body: str) -> str:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that the server asks to wait: `retry-after-ms` or `Retry-After` (may be a date)."""
     try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        asked_ms = headers.get("retry-after-ms")
+        if asked_ms and re.fullmatch(r"\d{1,12}(\.\d{1,9})?", asked_ms):
+            return float(asked_ms) / 1000
         value = headers.get("Retry-After")
-        if value is None:
+        if value is None or len(value) > 40:
             return None
         if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
             return float(value)
@@ -88,15 +141,64 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def limit_wait_s(headers: Mapping[str, str]) -> float:
+    """Seconds to send nothing for, as a server says of its rate limits; 0 where there is room.
+
+    `x-ratelimit-remaining-requests` (or -tokens) is what is left until the time in
+    `x-ratelimit-reset-…`, a number of seconds or a duration such as `1m30.5s`.
+    """
+    wait_s = 0.0
+    for left, reset in _LIMITS:
+        if headers.get(left) == "0":
+            wait_s = max(wait_s, duration_s(headers.get(reset) or ""))
+    return wait_s
+
+
+_LIMITS = [
+    (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}")
+    for what in ("requests", "tokens")
+]
+
+
+def duration_s(text: str) -> float:
+    """Seconds in `2`, `1.5s`, `6m0s`, `1h2m` or `20ms`; 0 for anything else."""
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        return float(text)
+    parts = re.findall(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)", text)
+    if "".join(number + unit for number, unit in parts) != text:
+        return 0.0
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
 def refused_parameter(body: str, sent: Iterable[str]) -> str | None:
     """Name the parameter that the server says it does not take, if that is the error."""
     try:
         named = json.loads(body)["error"].get("param")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         named = None
+    sent = [name for name in sent if name not in ("model", "messages")]
+    text = error_message(body)
+    if named in _OWN and named in sent:
+        return str(named)
+    for name in _OWN:
+        words = _WORDS.get(name, rf"\b{name}\b")
+        if name in sent and re.search(words, text, re.IGNORECASE):
+            return name
     if not _REFUSAL.search(body):
         return None
     if named in sent:
         return str(named)
-    quoted = [name for name in sent if name and re.search(rf"['\"`]{name}['\"`]", body)]
-    return quoted[0] if quoted else None
+    quoted = [name for name in sent if re.search(rf"['\"`]{name}['\"`]", text)]
+    said = [n for n in sent if len(n) > 1 and re.search(_WORDS.get(n, rf"\b{n}\b"), text)]
+    return next(iter([*quoted, *said]), None)
+
+
+def refused_roles(body: str) -> str | None:
+    """Say what of the messages' roles the server does not take: "system", or "consecutive" ones."""
+    text = error_message(body)
+    if _ALTERNATE.search(text):
+        return "consecutive"
+    return "system" if _SYSTEM.search(text) and _NOT_TAKEN.search(text) else None

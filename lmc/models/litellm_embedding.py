@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmc.models.base import Answer, Capabilities, Request
+from lmc.models.base import Answer, Capabilities, ModelFailure, Request
+from lmc.models.border import token_count
 from lmc.models.embedding import encoded, text_to_embed
 from lmc.models.litellm_provider import LiteLLM, open_with
 
@@ -29,8 +30,12 @@ class Embedder(LiteLLM):
         except Exception as e:  # litellm lets through whatever its providers' clients raise
             raise self._failure(e) from None
         latency_ms = (time.perf_counter() - start_s) * 1000
-        used = getattr(getattr(response, "usage", None), "prompt_tokens", 0) or 0
-        text = encoded(response.data[0]["embedding"])
+        used = token_count(getattr(getattr(response, "usage", None), "prompt_tokens", 0))
+        try:
+            text = encoded(response.data[0]["embedding"])
+        except (LookupError, TypeError, ValueError, OverflowError) as wrong:
+            message = f"{self._model}: no vector of numbers came ({wrong})"
+            raise ModelFailure("server", message, retryable=True) from None
         return [Answer(text, used, 0, self._cost_usd(response), latency_ms=latency_ms)]
 
 

@@ -9,9 +9,14 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
-from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.models.addresses import require_base_url, without_secrets
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
+from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
+from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
+from lmc.models.origins import Address, is_allowed, require_address, require_variable
 from lmc.redaction import redact, remember
 
 # Two releases on the package index were malicious, and releases before the floor have known holes.
@@ -20,6 +25,7 @@ _FLOOR = (1, 83, 10)
 # Exceptions of litellm by name (subclasses before their bases): kind, worth another attempt.
 _KINDS: Mapping[str, tuple[str, bool]] = {
     "ContextWindowExceededError": ("context_length", False),
+    "ContentPolicyViolationError": ("content_filter", False),
     "AuthenticationError": ("auth", False),
     "PermissionDeniedError": ("auth", False),
     "NotFoundError": ("not_found", False),
@@ -43,15 +49,16 @@ class LiteLLM:
     ) -> None:
         self._litellm, self._model = litellm, model
         self._base_url, self._key_env = base_url, key_env
-        self.endpoint = f"litellm:{_without_secrets(base_url) or 'default'}"
+        self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
         self.price: Price | None = _price(litellm, model)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
+        arguments = self._arguments(request)
         start_s = time.perf_counter()
         try:
-            response = await self._litellm.acompletion(**self._arguments(request))
+            response = await self._litellm.acompletion(**arguments)
         except Exception as e:  # litellm lets through whatever its providers' clients raise
             raise self._failure(e) from None
         latency_ms = (time.perf_counter() - start_s) * 1000
@@ -74,41 +81,61 @@ class LiteLLM:
             "seed": None if sampling.seed is None else sampling.seed + request.index,
             "logprobs": request.logprobs or None,
             "n": request.n if request.n > 1 else None,
-            "response_format": _response_format(request.schema),
+            "response_format": response_format(request.schema),
         }
         return {**self._connection(request), **_given(arguments), "drop_params": True}
 
     def _connection(self, request: Request) -> dict[str, Any]:
         """What any request needs: model, server, key, time; litellm itself tries nothing again."""
         arguments = {
-            "model": request.adapter or self._model,
+            "model": self._named(request.adapter),
             "timeout": request.timeout_s,
             "api_base": self._base_url,
             "api_key": os.environ.get(self._key_env) if self._key_env else None,
         }
         return {**_given(arguments), "num_retries": 0, "max_retries": 0}
 
+    def _named(self, adapter: str | None) -> str:
+        """The model, or weights of the same provider: another one would get another's key."""
+        if adapter is None:
+            return self._model
+        own = self._model.partition("/")[0]
+        if "://" in adapter or adapter.partition("/")[0] != own:
+            message = f"the adapter `{adapter}` is not one of the provider `{own}`"
+            raise ModelFailure("not_found", message, retryable=False)
+        return adapter
+
     def _answers(self, response: Any, request: Request, latency_ms: float) -> list[Answer]:
+        """What litellm made of a reply; it builds its objects without checking their types."""
+        choices = list(getattr(response, "choices", None) or ())[: request.n]
+        if not choices:
+            message = f"{self._model}: the reply has no choices"
+            raise ModelFailure("server", message, retryable=True)
         usage = getattr(response, "usage", None)
-        prompt_tokens = getattr(usage, "prompt_tokens", 0) or 0
-        share, rest = divmod(getattr(usage, "completion_tokens", 0) or 0, len(response.choices))
+        prompt_tokens = token_count(getattr(usage, "prompt_tokens", 0))
+        share, rest = divmod(token_count(getattr(usage, "completion_tokens", 0)), len(choices))
         cost_usd = self._cost_usd(response)
+        try:
+            said = [_said(choice, request) for choice in choices]
+        except (WrongReply, AttributeError, TypeError) as wrong:
+            message = f"{self._model}: a reply that is none ({wrong})"
+            raise ModelFailure("server", message, retryable=True) from None
         return [
             Answer(
-                choice.message.content or "",
+                text,
                 prompt_tokens if i == 0 else 0,
                 share + (i < rest),
                 cost_usd if i == 0 else 0.0,
-                choice.finish_reason or "stop",
-                _logprobs(choice) if request.logprobs else None,
+                finish,
+                logprobs,
                 latency_ms,
             )
-            for i, choice in enumerate(response.choices)
+            for i, (text, finish, logprobs) in enumerate(said)
         ]
 
     def _cost_usd(self, response: Any) -> float:
         try:
-            return float(self._litellm.completion_cost(response, model=self._model) or 0.0)
+            return dollars(self._litellm.completion_cost(response, model=self._model))
         except Exception:  # no price known for this model
             return 0.0
 
@@ -136,7 +163,7 @@ class LiteLLM:
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
     """Open a model by the name that litellm has for it.
 
-    Raises: LmcError[missing-extra, unknown-model, missing-key].
+    Raises: LmcError[missing-extra, unknown-model, missing-key, host-not-allowed, key-not-allowed].
     """
     return open_with(LiteLLM, model, settings)
 
@@ -146,8 +173,7 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
     refuse_bad_version(version("litellm"))
     litellm = _imported()
     _known_provider(litellm, model)
-    key_env = settings.get("api_key_env")
-    base_url = settings.get("base_url")
+    key_env, base_url = _reached(litellm, model, settings)
     missing = _missing_keys(litellm, model, key_env, base_url)
     if missing:
         raise LmcError.of(
@@ -156,6 +182,24 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
             help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
         )
     return kind(litellm, model, base_url=base_url, key_env=key_env)
+
+
+def _reached(
+    litellm: Any, model: str, settings: Mapping[str, Any]
+) -> tuple[str | None, str | None]:
+    """The key variable and the address that litellm is given; it reads all others by itself.
+
+    So a program that names an address needs consent: which keys would go there cannot be told.
+    """
+    consent: Consent = settings.get("consent") or OWN
+    address, key_env = Address.of(settings, None), settings.get("api_key_env")
+    if address is not None:
+        require_base_url(address.url)
+        require_address(address, consent)
+    if key_env and not settings.get("users") and not (address and is_allowed(address, consent)):
+        provider = str(litellm.get_llm_provider(model)[1])
+        require_variable(str(key_env), provider, consent)
+    return key_env, address.url if address else None
 
 
 def refuse_bad_version(installed: str) -> None:
@@ -185,6 +229,9 @@ def _imported() -> Any:
 
 
 def _known_provider(litellm: Any, model: str) -> None:
+    if "://" in model:  # some providers of litellm take an address as the name
+        message = f"the name of the model `{model}` has an address in it"
+        raise LmcError.of("unknown-model", message, help="write `base_url` for the address")
     try:
         litellm.get_llm_provider(model)
     except Exception:
@@ -231,18 +278,20 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if schema is None:
-        return None
-    return {"type": "json_schema", "json_schema": {"name": "result", "schema": dict(schema)}}
+def _said(choice: Any, request: Request) -> tuple[str, str, tuple[float, ...] | None]:
+    """Text, reason to end and log-probabilities of one choice. Raises: WrongReply."""
+    message = choice.message
+    text = content_text(message.content)
+    finish = choice.finish_reason or "stop"
+    if refusal := getattr(message, "refusal", None):
+        text, finish = text or str(refusal), "refusal"
+    elif not text and getattr(message, "tool_calls", None) and finish != "length":
+        finish = "tool_calls"
+    text = cut_at_stop(text, request.sampling.stop)
+    return text, str(finish), _logprobs(choice) if request.logprobs else None
 
 
 def _logprobs(choice: Any) -> tuple[float, ...] | None:
     content = getattr(getattr(choice, "logprobs", None), "content", None)
-    return tuple(token.logprob for token in content) if content else None
-
-
-def _without_secrets(url: str | None) -> str | None:
-    from yarl import URL
-
-    return str(URL(url).with_user(None).with_query(None)) if url else None
+    values = [token.logprob for token in content or ()]
+    return tuple(map(float, values)) if values and all(map(is_number, values)) else None

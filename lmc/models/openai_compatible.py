@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,22 +14,21 @@ import aiohttp
 from yarl import URL
 
 from lmc.diagnostics import LmcError
-from lmc.models import quick_json
-from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
+from lmc.models import border, quick_json
+from lmc.models.addresses import require_base_url
+from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
-from lmc.models.http_failures import failure_from_response, refused_parameter
-from lmc.redaction import logger, redact, remember
-
-_log = logger(__name__)
+from lmc.models.http_failures import failure_from_response, failure_in_answer, limit_wait_s
+from lmc.models.origins import Address, key_to_send
+from lmc.redaction import redact, remember
 
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_URL = "http://localhost:11434/v1"
+MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0
-# Left out for good once the server refuses them; every other refused parameter is an error.
-_OPTIONAL = ("temperature", "top_p", "seed", "stop", "logprobs", "response_format", "n")
-# Newer models of OpenAI want the second name, other servers know only the first.
-_OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_PLAIN = ("", "identity")
 
 
 class OpenAICompatible:
@@ -38,7 +38,7 @@ class OpenAICompatible:
     only: it is in no message, no cache key and no representation of this object.
     """
 
-    def __init__(self, base_url: str, *, key_env: str = "OPENAI_API_KEY") -> None:
+    def __init__(self, base_url: str, *, key_env: str | None = "OPENAI_API_KEY") -> None:
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self.endpoint = str(URL(base_url.rstrip("/")).with_user(None).with_query(None))
         self.capabilities = Capabilities(
@@ -46,8 +46,6 @@ class OpenAICompatible:
         )
         self.price: Price | None = None
         self.key_env = key_env
-        self._limit_name = "max_completion_tokens" if self.official else "max_tokens"
-        self._refused: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -58,11 +56,14 @@ class OpenAICompatible:
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, or again for those that the server left out."""
-        answers = await self._ask(request) if "n" not in self._refused or request.n == 1 else []
+        dialect = dialect_of(self.endpoint, request.model, official=self.official)
+        if request.n == 1:
+            return await self._ask(request, dialect)
+        answers = [] if "n" in dialect.refused else await self._ask(request, dialect)
         if len(answers) < request.n:  # Ollama and others take `n` and give one choice
-            self._refused.add("n")
-            answers += await self._ask_singly(request, len(answers))
-        return answers[: request.n]
+            dialect.refused.add("n")
+            answers += await self._ask_singly(request, dialect, len(answers))
+        return answers
 
     async def close(self) -> None:
         """Close the connections."""
@@ -70,103 +71,121 @@ class OpenAICompatible:
         if session is not None:
             await session.close()
 
-    async def _ask(self, request: Request) -> list[Answer]:
-        start_s = time.perf_counter()
-        payload = self._payload(request)
-        listen = request.on_text if request.n == 1 and "stream" not in self._refused else None
-        if listen is not None:
-            payload |= {"stream": True, "stream_options": {"include_usage": True}}
-        body = await self._post(payload, listen)
-        try:
-            return _answers(body, request, (time.perf_counter() - start_s) * 1000)
-        except (KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError) as e:
-            message = f"{self.endpoint} sent an answer without choices ({type(e).__name__}: {e})"
-            raise ModelFailure("server", message, retryable=True) from None
-
-    async def _ask_singly(self, request: Request, first: int) -> list[Answer]:
-        places = range(first, request.n)
-        singles = (replace(request, index=request.index + i, n=1) for i in places)
-        answers = await asyncio.gather(*(self._ask(one) for one in singles))
-        return [samples[0] for samples in answers]
-
-    async def _post(self, payload: dict[str, Any], listen: Listener | None = None) -> Any:
+    async def _ask(self, request: Request, dialect: Dialect) -> list[Answer]:
+        """The answers that one request gets; as many as were asked for, or fewer."""
         while True:
+            start_s = time.perf_counter()
+            payload = dialect.payload(request)
+            listen = request.on_text if "stream" in payload else None
             status, headers, raw = await self._exchange(payload, listen)
             if status == 200:
-                return self._decode(raw)
+                return self._read(raw, headers, request, (time.perf_counter() - start_s) * 1000)
             text = raw.decode("utf-8", "replace")
-            if status not in (400, 422) or not self._adapt(payload, text):
-                raise failure_from_response(
-                    self.endpoint, status, headers, self._redact(text), self.key_env
-                )
+            if status not in (400, 422) or not dialect.adapt(payload, text):
+                text = self._redact(text)
+                raise failure_from_response(self.endpoint, status, headers, text, self.key_env)
+            if "n" in dialect.refused and request.n > 1:
+                await _count_resend(request)
+                return []
+            await _count_resend(request)
+
+    def _read(
+        self, raw: bytes, headers: Mapping[str, str], request: Request, latency_ms: float
+    ) -> list[Answer]:
+        try:
+            body = quick_json.decode(raw)
+            found = border.error_in(body)
+            answers = None if found else border.read_completion(body, request, latency_ms)
+        except border.WrongReply as wrong:
+            raise self._bad_reply(f"sent a reply that is none: {wrong}") from None
+        except (ValueError, RecursionError):
+            raise self._bad_reply(f"sent no valid JSON: {raw[:80]!r}") from None
+        if answers is None:
+            raise failure_in_answer(self.endpoint, self._redacted(found), self.key_env)
+        wait_s = limit_wait_s(headers)
+        return [replace(answer, wait_s=wait_s) for answer in answers] if wait_s else answers
+
+    async def _ask_singly(self, request: Request, dialect: Dialect, first: int) -> list[Answer]:
+        places = range(first, request.n)
+        singles = (replace(request, index=request.index + i, n=1) for i in places)
+        parts = await asyncio.gather(*(self._ask(one, dialect) for one in singles))
+        return [answer for part in parts for answer in part]
 
     async def _exchange(
         self, payload: dict[str, Any], listen: Listener | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         data = quick_json.encode(payload)
+        post = self._open_session().post(self._url, data=data, allow_redirects=False)
         try:
-            async with self._open_session().post(self._url, data=data) as response:
+            async with post as response:
                 streamed = response.content_type == "text/event-stream"
                 if listen is None or not streamed or response.status != 200:
-                    return response.status, response.headers, await response.read()
+                    return response.status, response.headers, await self._body(response)
                 return 200, response.headers, await self._listen(response, listen)
         except TimeoutError:
             raise _unreachable("timeout", f"{self.endpoint} took too long to answer") from None
         except (aiohttp.ClientError, OSError) as e:
             reason = str(e) or type(e).__name__
-            raise _unreachable("connection", f"{self.endpoint}: {self._redact(reason)}") from None
+            sent = not isinstance(e, aiohttp.ClientConnectorError)
+            message = f"{self.endpoint}: {self._redact(reason)}"
+            raise _unreachable("connection", message, sent=sent) from None
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, unpacked, up to a bound. Raises: ModelFailure where it is larger."""
+        packing = response.headers.get("Content-Encoding", "").lower()
+        if packing in _PLAIN and (response.content_length or MOST_BYTES) < MOST_BYTES:
+            return await response.read()
+        raw = bytearray()
+        async for data in response.content.iter_any():
+            raw += data
+            if len(raw) > MOST_BYTES:
+                raise self._too_large()
+        return bytes(raw) if packing in _PLAIN else self._unpacked(bytes(raw), packing)
+
+    def _unpacked(self, raw: bytes, packing: str) -> bytes:
+        """What gzip or deflate packed, though nobody asked for that."""
+        if packing not in ("gzip", "deflate"):
+            raise self._bad_reply(f"packed its reply as {packing[:20]!r}")
+        unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            body = unpack.decompress(raw, MOST_BYTES)
+        except zlib.error as e:
+            raise self._bad_reply(f"packed its reply badly ({e})") from None
+        if unpack.unconsumed_tail:
+            raise self._too_large()
+        return body
 
     async def _listen(self, response: aiohttp.ClientResponse, listen: Listener) -> bytes:
         """Pass the pieces on; give the body that the server would have sent in one piece."""
-        events = EventStream(listen)
+        events, size = EventStream(listen), 0
         try:
             async for data in response.content.iter_any():
+                size += len(data)
+                if size > MOST_BYTES:
+                    raise self._too_large()
                 events.feed(data)
+                if events.over:
+                    break
         except (aiohttp.ClientError, OSError) as e:
-            if not events.heard:
-                raise
-            # Said aloud already: to ask again would say it twice.
-            message = f"{self.endpoint} broke off in the middle of its answer: {e}"
-            raise ModelFailure("broken_stream", message, retryable=False) from None
-        return events.body()
+            events.broke(str(e) or type(e).__name__)
+        if events.failure is not None:
+            failure = failure_in_answer(self.endpoint, self._redacted(events.failure), self.key_env)
+        elif problem := events.missing():
+            message = f"{self.endpoint} {self._redact(problem)}"
+            failure = ModelFailure("broken_stream", message, retryable=True)
+        else:
+            return events.body()
+        if not events.heard:
+            raise failure
+        # Said aloud already: to ask again would say it twice.
+        raise ModelFailure("broken_stream", failure.message, retryable=False, heard=True)
 
-    def _decode(self, raw: bytes) -> Any:
-        try:
-            return quick_json.decode(raw)
-        except ValueError:
-            message = f"{self.endpoint} sent no valid JSON: {raw[:80]!r}"
-            raise ModelFailure("server", message, retryable=True) from None
+    def _bad_reply(self, what: str) -> ModelFailure:
+        return ModelFailure("server", f"{self.endpoint} {self._redact(what)}", retryable=True)
 
-    def _payload(self, request: Request) -> dict[str, Any]:
-        sampling, refused = request.sampling, self._refused
-        payload: dict[str, Any] = {
-            "model": request.adapter or request.model,
-            "messages": request.messages,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            self._limit_name: sampling.max_tokens,
-            "stop": list(sampling.stop) or None,
-            "seed": None if sampling.seed is None else sampling.seed + request.index,
-            "logprobs": request.logprobs or None,
-            "response_format": _response_format(request.schema),
-            "n": request.n if request.n > 1 else None,
-        }
-        return {k: v for k, v in payload.items() if v is not None and k not in refused}
-
-    def _adapt(self, payload: dict[str, Any], error_text: str) -> bool:
-        """Change the payload to what the server takes, from now on too; False if it cannot."""
-        refused = refused_parameter(error_text, payload)
-        if refused == self._limit_name:
-            self._refused.add(refused)
-            self._limit_name = _OTHER_LIMIT[refused]
-            payload[self._limit_name] = payload.pop(refused)
-            return self._limit_name not in self._refused
-        if refused is None or refused not in _OPTIONAL:
-            return False
-        _log.warning("%s refuses `%s`; it is no longer sent", self.endpoint, refused)
-        self._refused.add(refused)
-        del payload[refused]
-        return True
+    def _too_large(self) -> ModelFailure:
+        message = f"{self.endpoint} sent a reply of more than {MOST_BYTES >> 20} MiB"
+        return ModelFailure("server", message, retryable=False)
 
     def _open_session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -175,9 +194,14 @@ class OpenAICompatible:
         return self._session
 
     def _new_session(self) -> aiohttp.ClientSession:
-        key = os.environ.get(self.key_env)
-        headers = {"Content-Type": "application/json", "User-Agent": "lmc"}
-        remember(self.key_env, key)
+        key = os.environ.get(self.key_env) if self.key_env else None
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "lmc",
+            "Accept-Encoding": "identity",  # a small body may unpack to a huge one
+        }
+        if self.key_env:
+            remember(self.key_env, key)
         if key:
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
@@ -189,22 +213,32 @@ class OpenAICompatible:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             trust_env=_behind_proxy(),
+            auto_decompress=False,
         )
 
     def _redact(self, text: str) -> str:
-        remember(self.key_env, os.environ.get(self.key_env))
+        if self.key_env:
+            remember(self.key_env, os.environ.get(self.key_env))
         return redact(text)
+
+    def _redacted(self, found: Any) -> Any:
+        return quick_json.decode(self._redact(quick_json.encode(found).decode()))
+
+
+async def _count_resend(request: Request) -> None:
+    if request.on_resend is not None:
+        await request.on_resend()
 
 
 def open_openai(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`openai/…`: OpenAI itself, or whatever `base_url` or OPENAI_BASE_URL names."""
-    url = settings.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    return _open(str(url), settings, "OPENAI_API_KEY")
+    usual = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    return _open(Address.of(settings, usual), settings, "OPENAI")
 
 
 def open_ollama(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`ollama/…`: a local Ollama, or the one at `base_url`."""
-    return _open(str(settings.get("base_url") or OLLAMA_URL), settings, "OLLAMA_API_KEY")
+    return _open(Address.of(settings, OLLAMA_URL), settings, "OLLAMA")
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
@@ -212,64 +246,35 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
 
     Raises: LmcError[missing-base-url].
     """
-    url = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
-    if not url:
+    address = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
+    if address is None:
         raise LmcError.of(
             "missing-base-url",
             f"the address of the server for model `{model}` is not known",
             help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
-    return _open(str(url), settings, "HOSTED_VLLM_API_KEY")
+    return _open(address, settings, "HOSTED_VLLM")
 
 
-def _open(url: str, settings: Mapping[str, Any], usual_key_env: str) -> OpenAICompatible:
-    named_key = settings.get("api_key_env")
-    backend = OpenAICompatible(url, key_env=str(named_key or usual_key_env))
-    if (backend.official or named_key) and not os.environ.get(backend.key_env):
+def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:
+    """Open a server, with a key only where that belongs. Raises: LmcError, as `key_to_send`."""
+    assert address is not None
+    require_base_url(address.url)
+    key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)
+    backend = OpenAICompatible(address.url, key_env=key_env)
+    needed = backend.official or settings.get("api_key_env")
+    if key_env and needed and not os.environ.get(key_env):
         raise LmcError.of(
             "missing-key",
-            f"{backend.endpoint} needs a key, and {backend.key_env} is not set",
-            help=f"export {backend.key_env}=…, or name another variable with `api_key_env`",
+            f"{backend.endpoint} needs a key, and {key_env} is not set",
+            help=f"export {key_env}=…, or name another variable with `api_key_env`",
         )
     return backend
 
 
-def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if schema is None:
-        return None
-    return {"type": "json_schema", "json_schema": {"name": "result", "schema": schema}}
-
-
-def _answers(body: Any, request: Request, latency_ms: float) -> list[Answer]:
-    choices = sorted(body["choices"], key=lambda choice: choice.get("index") or 0)
-    usage = body.get("usage") or {}
-    share, rest = divmod(usage.get("completion_tokens") or 0, len(choices))
-    prompt_tokens = usage.get("prompt_tokens") or 0
-    return [
-        _answer(choice, request, prompt_tokens if i == 0 else 0, share + (i < rest), latency_ms)
-        for i, choice in enumerate(choices)
-    ]
-
-
-def _answer(
-    choice: Mapping[str, Any],
-    request: Request,
-    prompt_tokens: int,
-    completion_tokens: int,
-    latency_ms: float,
-) -> Answer:
-    message = choice["message"]
-    text = message.get("content") or message.get("refusal") or ""
-    finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or "stop"
-    tokens = (choice.get("logprobs") or {}).get("content") if request.logprobs else None
-    logprobs = tuple(token["logprob"] for token in tokens) if tokens else None
-    text = cut_at_stop(text, request.sampling.stop)
-    return Answer(text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms)
-
-
-def _unreachable(kind: str, message: str) -> ModelFailure:
+def _unreachable(kind: str, message: str, *, sent: bool = True) -> ModelFailure:
     hint = "is the server running, and is its address right?" if kind == "connection" else ""
-    return ModelFailure(kind, message, retryable=True, hint=hint)
+    return ModelFailure(kind, message, retryable=True, hint=hint, sent=sent)
 
 
 def _behind_proxy() -> bool:

@@ -21,10 +21,12 @@ def encode(value: Any) -> bytes:
 
 
 def decode(text: bytes | str) -> Any:
-    """The value that some JSON stands for. Raises: ValueError."""
+    """The value that some JSON stands for. Raises: ValueError, also where it is nested too deep."""
     from pydantic_core import from_json
 
     try:
         return from_json(text)
-    except ValueError:
+    except ValueError as problem:
+        if "recursion" in str(problem):
+            raise ValueError("it is nested too deep") from None
         return json.loads(text)

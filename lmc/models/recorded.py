@@ -19,7 +19,15 @@ from lmc.regular import read_text
 
 def request_hash(request: Request) -> str:
     """Identity of one sample of a request: all but how many and how long to wait."""
-    fields = asdict(replace(request, n=1, timeout_s=None))
+    return _hash(asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None)))
+
+
+def prompt_hash(request: Request) -> str:
+    """Identity of a prompt and its sampling, whichever model is asked and whatever it can do."""
+    return _hash([request.messages, asdict(request.sampling), request.index])
+
+
+def _hash(fields: Any) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -28,13 +36,16 @@ def request_hash(request: Request) -> str:
 class _Entry:
     prompt: str
     answer: Answer
+    anyone: str = ""  # its `prompt_hash`
 
 
 class Recorded:
     """Replays a file of JSON lines; with `inner`, asks that for what is missing and adds it.
 
-    A line is {"request": hash, "prompt": text, "answer": {…}}. `model` of a request is part of its
-    hash, so a file may hold the answers of several models.
+    A line is {"request": hash, "anyone": hash, "prompt": text, "answer": {…}}. `model` of a request
+    is part of the first hash (or that of the recording, where one is given), so a file may hold the
+    answers of several models. Where the file itself is the model, the first answer to the same
+    prompt is the answer.
     """
 
     price: Price | None = None
@@ -57,9 +68,14 @@ class Recorded:
     def _entries(self) -> dict[str, _Entry]:
         return _read(self.path, must_exist=self._inner is None)
 
+    @cached_property
+    def _by_prompt(self) -> dict[str, Answer]:
+        """The first answer to each prompt, for the replay of what another model said."""
+        entries = [e for e in self._entries.values() if e.anyone]
+        return {entry.anyone: entry.answer for entry in reversed(entries)}
+
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""
-        request = replace(request, model=self._model or request.model)
         return [await self._sample(one) for one in _single(request)]
 
     async def close(self) -> None:
@@ -68,12 +84,15 @@ class Recorded:
             await self._inner.close()
 
     async def _sample(self, request: Request) -> Answer:
-        key = request_hash(request)
+        key = request_hash(replace(request, model=self._model or request.model))
         if key not in self._entries:
             if self._inner is None:
-                raise self._miss(request)
+                known = self._by_prompt.get(prompt_hash(request)) if self._model else None
+                if known is None:
+                    raise self._miss(request)
+                return known
             (answer,) = await self._inner.generate(request)
-            self._append(key, _Entry(_prompt(request), answer))
+            self._append(key, _Entry(_prompt(request), answer, prompt_hash(request)))
         return self._entries[key].answer
 
     def _append(self, key: str, entry: _Entry) -> None:
@@ -81,7 +100,7 @@ class Recorded:
         answer = {
             k: v for k, v in asdict(entry.answer).items() if k not in ("cached", "latency_ms")
         }
-        line = {"request": key, "prompt": entry.prompt, "answer": answer}
+        line = {"request": key, "anyone": entry.anyone, "prompt": entry.prompt, "answer": answer}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -135,7 +154,7 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         answer = data["answer"]
         if answer.get("logprobs") is not None:
             answer["logprobs"] = tuple(answer["logprobs"])
-        return data["request"], _Entry(data["prompt"], Answer(**answer))
+        return data["request"], _Entry(data["prompt"], Answer(**answer), data.get("anyone", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         place = f"{path}:{number}"
         raise LmcError.of("recording-invalid", f"{place} is no recorded answer: {e}") from None

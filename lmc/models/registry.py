@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
+from lmc.models.named_files import named_file
 from lmc.models.recorded import Recorded
 from lmc.models.scripted import Scripted
 
@@ -51,8 +51,9 @@ class Provider:
 def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
     """Open the backend for a full model name; also gives the name that the backend knows.
 
-    Opening loads no weights and sends nothing. Raises: LmcError[unknown-model, missing-extra,
-    missing-key, missing-base-url].
+    Opening loads no weights and sends nothing. Of the settings `consent` says what the user allows,
+    and `users` that he gave the name himself. Raises: LmcError[unknown-model, missing-extra,
+    missing-key, missing-base-url, outside-folder, host-not-allowed, key-not-allowed].
     """
     provider = provider_of(name)
     model = name.removeprefix(provider.prefix)
@@ -103,17 +104,12 @@ def provider_of(name: str) -> Provider:
 
 def default_layout(name: str, settings: Mapping[str, Any]) -> str:
     """The layout of calls that name none, as the model's backend would have it; opens nothing."""
-    if name.startswith("vllm/") and _vllm_server(settings):
-        return _HTTP.default_layout
     try:
+        if name.startswith("vllm/") and _vllm_server(settings):
+            return _HTTP.default_layout
         return provider_of(name).capabilities.default_layout
-    except LmcError:  # no model, which whoever asks it is told
+    except LmcError:  # not a model, which whoever asks it is told
         return _ANY.default_layout
-
-
-def _path(model: str, settings: Mapping[str, Any]) -> Path:
-    """Place a file that a program names, relative to the program."""
-    return Path(settings.get("base_dir") or ".") / Path(model).expanduser()
 
 
 def _open_http(kind: str) -> Factory:
@@ -127,16 +123,17 @@ def _open_http(kind: str) -> Factory:
 
 
 def _open_scripted(model: str, settings: Mapping[str, Any]) -> Backend:
-    return Scripted.from_file(_path(model, settings))
+    return Scripted.from_file(named_file("a script of answers", model, settings))
 
 
 def _open_recorded(model: str, settings: Mapping[str, Any]) -> Backend:
-    """`recorded/<file>` replays; `recorded/<file>?from=<model>` asks that model and adds to it."""
-    file, _, source = model.partition("?from=")
-    if not source:
-        return Recorded(_path(file, settings), model=file).open()
-    inner, inner_model = open_backend(source, settings)
-    return Recorded(_path(file, settings), inner, inner_model).open()
+    """`recorded/<file>` replays; what records is the user's own option."""
+    file, records, source = model.partition("?from=")
+    if records:
+        message = f"a program cannot record into a file: `{model}`"
+        help = f"name the model `{source}`, and record with the option `--record FILE`"
+        raise LmcError.of("recording-in-program", message, help=help)
+    return Recorded(named_file("a recording", file, settings), model=file).open()
 
 
 def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -177,8 +174,10 @@ def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
 
 
 def _vllm_server(settings: Mapping[str, Any]) -> bool:
-    served = settings.get("base_url") or os.environ.get("HOSTED_VLLM_API_BASE")
-    return bool(served) or find_spec("vllm") is None
+    from lmc.models.origins import Address
+
+    served = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
+    return served is not None or find_spec("vllm") is None
 
 
 def _open_litellm(model: str, settings: Mapping[str, Any]) -> Backend:

@@ -18,8 +18,10 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.engine.worker import Job, SteppedEngine, Worker
+from lmc.models.named_files import named_file
 
 _HASHED_IN_FULL_BYTES = 64 << 20
+_FOLDER = "the folder of a model"
 
 _workers: dict[str, Worker] = {}  # by endpoint; touched on the event loop only
 if hasattr(os, "register_at_fork"):  # a child has none of the threads
@@ -89,13 +91,16 @@ class Transformers:
 
 
 def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
-    """`hf/<folder or hub name>`; a folder is looked up relative to the program, then as given.
+    """`hf/<folder or hub name>`; a folder is looked up relative to the program.
 
-    Raises: LmcError[unknown-model] for a path that is no folder with a model.
+    One that the user names is looked up as given too. Raises: LmcError[unknown-model] for a path
+    that is no folder with a model, LmcError[outside-folder] for one that a program may not name.
     """
-    base_dir = Path(settings.get("base_dir") or ".")
-    for folder in (base_dir / Path(model).expanduser(), Path(model).expanduser()):
+    given = Path(model).expanduser()
+    for folder in (named_file(_FOLDER, model, settings), given):
         if (folder / "config.json").is_file():
+            if folder is given:  # beside the user, and no name on the hub
+                named_file(_FOLDER, str(given.resolve()), settings)
             return Transformers(str(folder.resolve()))
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
         message = f"there is no model in the folder {model}"

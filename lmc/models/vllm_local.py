@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.diagnostics import LmcError
+from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
+from lmc.models.engine.chat_tokens import plain_messages, special_tokens
 from lmc.models.engine.worker import Job
 from lmc.models.transformers_local import Transformers, open_transformers
 
@@ -87,7 +89,7 @@ class VllmEngine:
             self._add(job)
         except ModelFailure as failure:
             job.fail(failure)
-        except (ValueError, TypeError) as problem:  # what vLLM refuses: a schema, a rank
+        except (ValueError, TypeError, LmcError) as problem:  # a schema, a rank, an adapter
             job.fail(ModelFailure("bad_request", str(problem)[:600], retryable=False))
 
     def step(self) -> None:
@@ -166,14 +168,14 @@ class VllmEngine:
                 raise
 
     def _prompt(self, request: Request) -> list[int]:
+        messages = plain_messages(request.messages, special_tokens(self._tokenizer))
         if self._tokenizer.chat_template:
-            messages = list(request.messages)
             text = self._tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, tokenize=False
             )
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         else:
-            text = "".join(message["content"] + "\n\n" for message in request.messages)
+            text = "".join(message["content"] + "\n\n" for message in messages)
             ids = self._tokenizer(text)["input_ids"]
         room = self._engine.model_config.max_model_len
         if len(ids) >= room:
@@ -187,7 +189,7 @@ class VllmEngine:
             return None
         from vllm.lora.request import LoRARequest
 
-        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
+        folder = str(plain_adapter(adapter).folder)
         number = self._loras.setdefault(adapter, len(self._loras) + 1)
         return LoRARequest(adapter, number, folder)
 

@@ -1,1 +1,1 @@
-"""Graph -> graph: one pass a file, run in the order of `pipeline.PASSES`."""
+"""The compiler's passes over the graph. Each has its own file; `pipeline.PASSES` is the order."""

@@ -1,4 +1,4 @@
-"""Common calls: equal calls, operations and regions on equal inputs are made once.
+"""Common calls: runs equal calls, operations and regions on equal inputs once.
 
 A call with the same inputs and sample index is the same request, and one request has one answer, so
 sharing changes no result. A tool is shared only where it is declared `pure: true` or `cache: true`,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from hashlib import blake2b
 
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Graph, Node, Port, ProgramGraph
@@ -40,7 +41,7 @@ def _share(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph
             if node.op in STEPS:
                 what = node.attrs.get("target", node.op)
                 words = f"`{what}` runs once for equal inputs"
-                context.remark(graph.name, words, "running it again", node.span)
+                context.remark(graph.name, words, "repeated runs", node.span)
             continue
         if key is not None:
             first[key] = node.id
@@ -55,9 +56,9 @@ def _share_outer(
     effects: frozenset[str],
     context: PassContext,
 ) -> Node:
-    """A condition whose branches take over what was called on the same inputs before it."""
+    """A condition whose branches reuse earlier calls on the same inputs."""
     outer = dict(zip(node.attrs["free"], node.inputs[1:]))
-    taken: dict[str, str] = {}  # outer nodes, by the name under which branches take them
+    taken: dict[str, str] = {}  # outer nodes, by their name in the branches
     bodies = {}
     for key, body in node.bodies.items():
         known = {n.id: outer[n.attrs["name"]] for n in body.nodes if n.op == "input"}
@@ -70,14 +71,14 @@ def _share_outer(
             moved = replace(inner, inputs=tuple(known[id] for id in inner.inputs))
             source = first.get(_key(moved, effects))
             if source is not None and inner.op in ("op", "const"):
-                known[inner.id] = source  # cheap to do again, and what follows may be shared
+                known[inner.id] = source  # cheap to repeat, and later nodes may be shared
             elif source is not None:
-                name = f"{source}'"  # no name of the language
+                name = f"{source}'"  # not a valid name in the language
                 taken[name] = source
                 ports += [] if any(p.name == name for p in ports) else [Port(name, inner.type)]
                 nodes[place] = replace(inner, op="input", inputs=(), attrs={"name": name})
-                words = f"`{inner.attrs['target']}` ran before the branch for equal inputs"
-                context.remark(graph.name, words, "running it again", inner.span)
+                words = f"the branch reuses the earlier run of `{inner.attrs['target']}`"
+                context.remark(graph.name, words, "repeated runs", inner.span)
         bodies[key] = replace(body, nodes=tuple(nodes), inputs=tuple(ports))
     if not taken:
         return node
@@ -86,8 +87,19 @@ def _share_outer(
     return replace(node, inputs=inputs, attrs={**node.attrs, "free": free}, bodies=bodies)
 
 
+def _told(node: Node) -> str:
+    """All of a node but its id and inputs; a body of it by a hash, as it may be long."""
+    bodies = {name: _hash(body) for name, body in node.bodies.items()}
+    return repr((node.op, node.type, dict(node.attrs), bodies))
+
+
+def _hash(body: Graph) -> str:
+    text = repr((body.inputs, body.result, [(n.id, n.inputs, _told(n)) for n in body.nodes]))
+    return blake2b(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _key(node: Node, effects: frozenset[str]) -> Hashable:
-    """Equal for nodes with equal values; None where a node is not to be shared."""
+    """A key that is equal for nodes with equal values; None if a node must not be shared."""
     if acts(node, effects):
         return None
     match node.op:
@@ -102,7 +114,7 @@ def _key(node: Node, effects: frozenset[str]) -> Hashable:
                 {key: list(v) if isinstance(v, tuple) else v for key, v in node.attrs.items()}
             )
         case op if op in OF_BODIES:
-            what = repr((dict(node.attrs), dict(node.bodies)))
+            what = _told(node)
         case _:
             return None
-    return (node.op, str(node.type), what, node.inputs)
+    return (node.op, repr(node.type), what, node.inputs)

@@ -1,7 +1,7 @@
-"""Constant folding: operations on constants are computed, branches that are never taken go.
+"""Constant folding: computes operations on constants and removes branches that are never taken.
 
-An operation that would fail is left where it is, so that it fails where the reader expects it. So
-is what an assertion compares: when it does not hold, both sides are shown.
+An operation that would fail is not folded, so that it fails where the reader expects it. The
+operands of an assertion are not folded either, because a failed assertion shows both.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lmc.ir.functions import FUNCTIONS, canonical
+from lmc.ir.functions import canonical, function_of
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph, splice
@@ -33,11 +33,12 @@ def _fold(graph: Graph, context: PassContext) -> Graph:
         node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
         if node.op == "cond" and node.inputs[0] in known:
             renamed[node.id] = _take_branch(node, known[node.inputs[0]], nodes, known)
-            context.remark(graph.name, "a branch is never taken", "a decision", node.span)
+            words = "removed a branch that is never taken"
+            context.remark(graph.name, words, "a decision", node.span)
             continue
         folded = node if node.id in asserted else _computed(node, known)
         if folded is not node:
-            words = f"`{node.attrs['fn']}` of constants"
+            words = f"computed `{node.attrs['fn']}` of constants"
             context.remark(graph.name, words, "an operation", node.span)
         if folded.op == "const":
             known[folded.id] = folded.attrs["value"]
@@ -49,7 +50,7 @@ def _computed(node: Node, known: Mapping[str, Any]) -> Node:
     if node.op != "op" or not all(id in known for id in node.inputs):
         return node
     try:
-        value = FUNCTIONS[node.attrs["fn"]](node.attrs, *(known[id] for id in node.inputs))
+        value = function_of(node)(*(known[id] for id in node.inputs))
         short = len(canonical(value)) <= MOST_CHARS
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return node
@@ -57,7 +58,7 @@ def _computed(node: Node, known: Mapping[str, Any]) -> Node:
 
 
 def _take_branch(node: Node, taken: bool, nodes: list[Node], known: dict[str, Any]) -> str:
-    """Add the branch that is taken in place of the condition; gives its value."""
+    """Replace the condition by the branch that is taken. Returns the id of its value."""
 
     def add(inner: Node) -> None:
         inner = _computed(inner, known)

@@ -1,4 +1,4 @@
-"""What a pass may know beside the program, and where it says what it did."""
+"""The context of a pass: facts about the program, and remarks on what it changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lmc.source import Span
 
 @frozen
 class Remark:
-    """One change of a pass: where it was made, what it is, and what it saves."""
+    """One change of a pass: its place, the change, and what it saves."""
 
     graph: str
     change: str
@@ -20,14 +20,14 @@ class Remark:
 
 @frozen
 class PassContext:
-    """Facts that passes ask for; `keep` names graphs that must stay although nothing calls them.
+    """Facts for passes. `keep` names graphs that must stay even if nothing calls them.
 
-    `remarks` collects what the passes changed, for `lmc graph --explain`.
+    `remarks` collects the changes of the passes, for `lmc graph --explain`.
     """
 
     keep: tuple[str, ...] = ()
     remarks: list[Remark] = field(default_factory=list, compare=False)
 
     def remark(self, graph: str, change: str, saves: str, span: Span | None = None) -> None:
-        """Say that something was changed."""
+        """Record a change."""
         self.remarks.append(Remark(graph, change, saves, span))

@@ -1,4 +1,4 @@
-"""Dead code: nodes whose value nobody reads, and graphs that nothing calls.
+"""Dead code: removes nodes whose value is not used, and graphs that nothing calls.
 
 The language is pure, so an unread call can go like any unread value. Asserts stay, and so does what
 calls a tool that is not declared `pure`: it may do something in the world.
@@ -17,7 +17,7 @@ from lmc.passes.rewrite import every_body, every_graph
 
 
 def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Drop what does not reach a result."""
+    """Remove nodes and graphs that do not reach a result."""
     effects = acting(program, pure_tools(program))
     slim = every_graph(program, lambda graph: _slim(graph, effects, context))
     live = _reachable(slim, context)
@@ -31,7 +31,7 @@ def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
 
 
 def _slim(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph:
-    """A graph without unread nodes; its bodies first, since they decide what a region reads."""
+    """A graph without unused nodes. Bodies come first, because they decide what a region uses."""
     graph = every_body(graph, lambda body: _slim(body, effects, context))
     nodes = [_without_unread(node) for node in graph.nodes]
     live: set[str] = set()
@@ -40,14 +40,14 @@ def _slim(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph:
             live |= {node.id, *node.inputs}
     for node in nodes:
         if node.id not in live and node.op in STEPS:
-            words = f"nobody reads what `{node.attrs.get('target', node.op)}` gives here"
+            words = f"removed `{node.attrs.get('target', node.op)}`, whose result is not used here"
             context.remark(graph.name, words, "running it", node.span)
     kept = tuple(node for node in nodes if node.id in live)
     return replace(graph, nodes=kept)
 
 
 def _without_unread(node: Node) -> Node:
-    """A region without the outer values that none of its bodies reads any more."""
+    """A region without the outer values that its bodies no longer use."""
     free = node.attrs.get("free")
     if not free:
         return node

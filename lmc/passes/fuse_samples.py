@@ -1,8 +1,8 @@
-"""Fuse samples: the samples of a vote that start with one prompt ask for it in one request.
+"""Fuse samples: draws the samples of a vote in one request if they share a prompt.
 
-An engine reads the prompt once for all of them, and a provider bills it once; the local engine also
-writes once what they begin with alike. Where the backend cannot give several samples, or the
-sampling differs, each asks by itself.
+An engine then processes the prompt once for all samples, and a provider bills it once. The local
+engine also generates a common beginning of the answers once. If the backend cannot return several
+samples, or the sampling differs, each sample is a request of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lmc.passes.rewrite import every_node
 
 
 def fuse_samples(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Mark each vote with the modules that all of its samples ask the same."""
+    """Mark each vote with the modules that all of its samples call with the same prompt."""
     return every_node(program, lambda graph, node: _fused(program, graph, node, context))
 
 
@@ -30,17 +30,17 @@ def _fused(program: ProgramGraph, graph: Graph, node: Node, context: PassContext
     asked = ", ".join(f"`{name}`" for name in names)
     context.remark(
         graph.name,
-        f"samples ask {asked} in one request",
-        "all but one reading of the prompt",
+        f"all samples call {asked} in one request",
+        "repeating the prompt for each sample",
         node.span,
     )
     return replace(node, attrs={**node.attrs, "fused": names})
 
 
 def _first_asked(program: ProgramGraph, graph: Graph, seen: set[str]) -> Iterator[str]:
-    """Modules whose prompt hangs on the graph's inputs only: before any answer is there.
+    """Modules whose prompt depends only on the graph's inputs, not on any answer.
 
-    What is called more than once asks the same each time, so it is entered once.
+    Repeated calls of a graph have the same prompts, so each graph is entered once.
     """
     known: set[str] = set()
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""The passes in the order in which they run; each is pure and idempotent, one file each."""
+"""The passes in their order. Each pass is pure and idempotent, and has its own file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lmc.passes.prefix_first import prefix_first
 from lmc.passes.split_maps import split_maps
 from lmc.passes.steady_calls import steady_calls
 
-VERIFY = "LMC_VERIFY"  # environment variable: look at the graph again after each pass
+VERIFY = "LMC_VERIFY"  # environment variable: verify the graph after each pass
 Pass = Callable[[ProgramGraph, PassContext], ProgramGraph]
 
 PASSES: tuple[Pass, ...] = (
@@ -41,7 +41,7 @@ def run_passes(program: ProgramGraph, context: PassContext | None = None) -> Pro
 def steps(program: ProgramGraph, context: PassContext) -> Iterator[tuple[str, ProgramGraph]]:
     """The program after each pass, with the pass's name.
 
-    Raises: GraphFault, where a pass breaks the specification and `LMC_VERIFY` is set.
+    Raises: GraphFault if a pass breaks the specification and `LMC_VERIFY` is set.
     """
     verified = bool(os.environ.get(VERIFY))
     for run in PASSES:

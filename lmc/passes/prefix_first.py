@@ -1,11 +1,12 @@
-"""Prefix first: inputs that all items of a map share stand before those that differ.
+"""Prefix first: moves inputs that several calls share to the front of the prompt.
 
-So do those that several calls of a module share, one beside the other: three questions about one
-text. Providers and engines keep what they have read of a prompt for the next one that begins the
-same, so what calls share is read once where it comes first. Only modules that are called this way
-wherever they are called for many are changed, and none with a template of its own. A model may
-answer another prompt otherwise, so this is done where the program asks for it
-(`default { shared_first: true }`), and else only told.
+Calls share inputs if they are items of a map, or stand side by side, such as three questions about
+one text. Providers and engines cache the beginning of a prompt for the next prompt that begins the
+same. So a shared input is processed once if it comes first.
+
+A module is changed only if all its repeated calls share these inputs, and if it has no template. A
+model may answer a changed prompt differently. So the pass only reports the change, unless the
+program asks for it (`default { shared_first: true }`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from lmc.ir.ops import PURE
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_graph
 
-Shared = tuple[bool, ...]  # for each argument of a call, whether it is the same in all
+Shared = tuple[bool, ...]  # for each argument of a call, whether all calls share it
 
 
 def prefix_first(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Reorder the inputs of modules that are called for many."""
+    """Reorder the inputs of modules that are called repeatedly."""
     wanted = bool(program.default.get("shared_first"))
     sites: dict[str, list[Shared]] = {}
     for graph in program.graphs.values():
@@ -50,10 +51,10 @@ def _reordered(
     if ordered == pairs:
         return node
     first = ", ".join(f"`{name}`" for name, _ in ordered if name in shared)
-    change = f"{first} first in the prompt"
+    change = f"put {first} first in the prompt"
     if not wanted:
-        change = f"could put {change} (`default {{ shared_first: true }}`)"
-    context.remark(graph.name, change, "reading it again for each call", graph.span)
+        change = f"could {change} (`default {{ shared_first: true }}`)"
+    context.remark(graph.name, change, "processing it again for each call", graph.span)
     if not wanted:
         return node
     names, inputs = zip(*ordered)
@@ -61,7 +62,7 @@ def _reordered(
 
 
 def _side_by_side(graph: Graph) -> Iterator[tuple[str, Shared]]:
-    """Modules that are called more than once in a body outside of maps, with what calls share."""
+    """Modules that a body outside of maps calls more than once, with their shared arguments."""
     calls: dict[str, list[tuple[str, ...]]] = {}
     for node in graph.nodes:
         if node.op == "call":
@@ -76,7 +77,7 @@ def _side_by_side(graph: Graph) -> Iterator[tuple[str, Shared]]:
 
 
 def _over_items(graph: Graph) -> Iterator[tuple[str, Shared]]:
-    """Calls in the bodies of maps, with what all items share."""
+    """Calls in the bodies of maps, with the arguments that all items share."""
     for node in all_nodes(graph):
         if node.op == "map":
             yield from _calls(node.bodies["item"], set(node.attrs["free"]))

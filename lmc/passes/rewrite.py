@@ -1,17 +1,17 @@
-"""Applying a rewrite to every graph of a program, and to the bodies within graphs."""
+"""Applies a rewrite to every graph of a program and to the bodies within graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.graph import Graph, Node, ProgramGraph
 
 Rewrite = Callable[[Graph], Graph]
 
 
 def every_graph(program: ProgramGraph, rewrite: Rewrite) -> ProgramGraph:
-    """A program with each of its graphs rewritten; metrics share the graphs of the program."""
+    """A program with each of its graphs rewritten. Metrics share the graphs of the program."""
     graphs = {name: rewrite(graph) for name, graph in program.graphs.items()}
     metrics = {
         name: replace(metric, graph=graphs.get(name)) if metric.graph is not None else metric
@@ -40,7 +40,7 @@ def every_body(graph: Graph, rewrite: Rewrite) -> Graph:
 
 
 def every_node(program: ProgramGraph, change: Callable[[Graph, Node], Node]) -> ProgramGraph:
-    """A program with each node of each graph and body changed; bodies first."""
+    """A program with each node of each graph and body rewritten. Bodies come first."""
 
     def rewrite(graph: Graph) -> Graph:
         graph = every_body(graph, rewrite)
@@ -50,9 +50,9 @@ def every_node(program: ProgramGraph, change: Callable[[Graph, Node], Node]) -> 
 
 
 def splice(graph: Graph, given: Mapping[str, str], prefix: str, add: Callable[[Node], None]) -> str:
-    """Add a graph's nodes to another one, under new ids; gives the id of what it returns.
+    """Add a graph's nodes to another graph under new ids. Returns the id of the result.
 
-    `given` are the ids of its inputs' values, by name.
+    `given` maps the names of its inputs to the ids of their values.
     """
     ids: dict[str, str] = {}
     for node in graph.nodes:
@@ -64,31 +64,3 @@ def splice(graph: Graph, given: Mapping[str, str], prefix: str, add: Callable[[N
             ids[node.id] = f"{prefix}.{node.id.lstrip('%')}"
             add(replace(node, id=ids[node.id], inputs=tuple(ids[id] for id in node.inputs)))
     raise AssertionError(f"`{graph.name}` returns nothing")
-
-
-def in_order_of_calls(program: ProgramGraph) -> Iterator[str]:
-    """Names of the graphs, each after those that it calls."""
-    done: set[str] = set()
-
-    def visit(start: str) -> Iterator[str]:
-        todo = [(start, _called(program, start))]
-        while todo:
-            name, targets = todo[-1]
-            target = next((t for t in targets if t not in done), None)
-            if target is not None:
-                todo.append((target, _called(program, target)))
-                continue
-            todo.pop()
-            if name not in done:
-                done.add(name)
-                yield name
-
-    for name in program.graphs:
-        if name not in done:
-            yield from visit(name)
-
-
-def _called(program: ProgramGraph, name: str) -> Iterator[str]:
-    for node in all_nodes(program.graphs[name]):
-        if node.op == "call" and node.attrs["target"] in program.graphs:
-            yield node.attrs["target"]

@@ -1,6 +1,6 @@
-"""Split maps: a map over many items keeps no more of them under way than its models answer at once.
+"""Split maps: limits the items of a map that run at once to what its models answer at once.
 
-Each item under way holds its own state; more of them than the model answers only wait.
+Each running item holds its own state. More items than the model answers would only wait.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lmc.ir.reach import reached_slots
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_node
 
-ROOM = 2  # items under way for each request that the model takes: one waits while one is answered
+ROOM = 2  # running items for each concurrent request: one waits while one is answered
 
 
 def split_maps(program: ProgramGraph, context: PassContext) -> ProgramGraph:
@@ -29,12 +29,12 @@ def _split(program: ProgramGraph, graph: Graph, node: Node, context: PassContext
     if not limits or None in limits:
         return node
     most = ROOM * max(limit for limit in limits if limit is not None)
-    context.remark(graph.name, f"at most {most} items under way", "memory", node.span)
+    context.remark(graph.name, f"at most {most} items run at once", "memory", node.span)
     return replace(node, attrs={**node.attrs, "in_flight": most})
 
 
 def _concurrency(program: ProgramGraph, name: Any) -> int | None:
-    """What a declared model, or the program's default, says of it."""
+    """The concurrency that a declared model or the program's default sets."""
     settings = {**program.default, **program.models.get(name if isinstance(name, str) else "", {})}
     found = settings.get("concurrency")
     return int(found) if found else None

@@ -1,9 +1,9 @@
-"""Steady calls: what is asked at temperature 0 inside what repeats is asked once for equal inputs.
+"""Steady calls: inside votes, loops and maps, a call at temperature 0 is sent once for each input.
 
-Samples of one prompt at temperature 0 are one sample, and so are calls of several turns of a loop
-or items of a map; a run then keeps the answers, with or without a cache. A verifier of five samples
-that agree is asked once, a judge of a draft that stayed the same is not asked again. Where
-a module is declared `cache: false` it is asked every time.
+At temperature 0 all samples of one prompt are the same, also in several turns of a loop or items of
+a map. So a run keeps these answers, with or without a cache. For example, a verifier of five equal
+samples is called once, and a judge of an unchanged draft is not called again. A module that
+declares `cache: false` is called every time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lmc.passes.rewrite import every_graph
 
 
 def steady_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Mark the model calls that may be made again within a run, and would say the same."""
+    """Mark the model calls that a run may repeat and that would return the same answer."""
     repeated = _called_again(program)
 
     def steady(node: Node) -> bool:
@@ -44,8 +44,8 @@ def steady_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
 def _marked(graph: Graph, node: Node, context: PassContext) -> Node:
     if "steady" in node.attrs:
         return node
-    words = f"`{node.attrs['slots'].module}` at temperature 0 is asked once for equal inputs"
-    context.remark(graph.name, words, "asking it again", node.span)
+    words = f"`{node.attrs['slots'].module}` at temperature 0 is called once for each input"
+    context.remark(graph.name, words, "repeated calls", node.span)
     return replace(node, attrs={**node.attrs, "steady": True})
 
 
@@ -55,7 +55,7 @@ def _repeats(node: Node, body: str) -> bool:
 
 
 def _temperatures(program: ProgramGraph, slots: Slots) -> Collection[Any]:
-    """Those at which a module may be asked; its models say where it does not."""
+    """The temperatures of a module's calls. If it sets none, those of its models."""
     own = slots.settings.get("temperature")
     if own is not None:
         return options_of(own)
@@ -64,7 +64,7 @@ def _temperatures(program: ProgramGraph, slots: Slots) -> Collection[Any]:
 
 
 def _called_again(program: ProgramGraph) -> set[str]:
-    """Names of the graphs that are called from what repeats."""
+    """The names of the graphs that votes, loops and maps call."""
     again = (
         body
         for graph in (*program.graphs.values(), *(test.graph for test in program.tests))

@@ -27,12 +27,13 @@ from pydantic import Field, ValidationError
 
 from lmc.check.program import Choice
 from lmc.diagnostics import LmcError
-from lmc.files import write_atomically
+from lmc.files import indented_json, write_atomically
 from lmc.frozen import frozen
 from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
+from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.regular import open_regular
 from lmc.runtime.parameters import Parameters
@@ -183,8 +184,7 @@ def graph_choices(graph: ProgramGraph) -> Iterator[Choice]:
 
 
 def _dump(value: Any) -> bytes:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False)
-    return text.encode() + b"\n"
+    return indented_json(value).encode() + b"\n"
 
 
 def _zip(parts: Mapping[str, bytes]) -> bytes:
@@ -304,6 +304,10 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         files = {name: parts[path] for name, path in names.items()}
         if adapters.adapter_id(files) != id:
             raise _Damage(f"`adapters/{id}` has other contents than its name says")
+        try:
+            require_plain(files)
+        except NotPlain as problem:
+            raise _Damage(f"`adapters/{id}`: {problem}") from None
         adapter_store().add_files(files)
 
 

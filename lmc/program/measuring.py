@@ -1,4 +1,4 @@
-"""Measuring a program on rows, from Python and for the command line."""
+"""Measures a program on rows, for Python and for the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def evaluate(program: Program | str | Path, options: EvaluateOptions) -> Evaluation:
     """Measure a program on rows. Its options are the fields of `EvaluateOptions`.
 
-    What is left out comes from the program's `optimize` block. Raises: LmcError.
+    Options that are not given come from the program's `optimize` block. Raises: LmcError.
     """
     measurement = _prepare(program, options)
     return run_sync(_within_budget(measurement, measurement.evaluation))
@@ -35,7 +35,7 @@ def evaluate(program: Program | str | Path, options: EvaluateOptions) -> Evaluat
 
 @takes(EvaluateOptions)
 async def aevaluate(program: Program | str | Path, options: EvaluateOptions) -> Evaluation:
-    """As `evaluate`, from a coroutine on any event loop."""
+    """Like `evaluate`, for coroutines on any event loop."""
     measurement = _prepare(program, options)
     return await run_async(_within_budget(measurement, measurement.evaluation))
 
@@ -43,10 +43,10 @@ async def aevaluate(program: Program | str | Path, options: EvaluateOptions) -> 
 def evaluate_into(
     path: Path, program: Program, started: Callable[[Task, Rows], None], options: EvaluateOptions
 ) -> ResultsFile:
-    """As `evaluate`, with the results in a file.
+    """Like `evaluate`, but write the results to a file.
 
-    No rows are held in memory when a whole file is measured. `started` is called with the task and
-    its rows when all is checked. Raises: LmcError[cannot-write], and as `evaluate`.
+    A whole file is measured without holding its rows in memory. `started` is called with the task
+    and its rows after all checks. Raises: LmcError[cannot-write], and the errors of `evaluate`.
     """
     measurement = _prepare(program, options)
     started(measurement.task, measurement.rows)
@@ -55,25 +55,25 @@ def evaluate_into(
 
 @frozen
 class _Measurement:
-    """A task, the rows of it that are measured, and the options."""
+    """A task, its rows to measure, and the options."""
 
     task: Task
     rows: Rows
     options: EvaluateOptions
 
     def evaluation(self, executor: Executor) -> Awaitable[Evaluation]:
-        """All results in memory."""
+        """Evaluate with all results in memory."""
         task, progress = self.task, self.options.progress
         return evaluate_rows(executor, task.graph.name, self.rows, task.metric, progress=progress)
 
     def results(self, executor: Executor, path: Path) -> Awaitable[ResultsFile]:
-        """All results in a file."""
+        """Evaluate with all results in a file."""
         task, progress = self.task, self.options.progress
         return write_results(path, executor, task.graph.name, self.rows, task.metric, progress)
 
 
 def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measurement:
-    """Find the task and its rows. Raises: LmcError[too-few-rows], and as `find_task`."""
+    """Find the task and its rows. Raises: LmcError[too-few-rows], and those of `find_task`."""
     task = find_task(open_program(program, options, options.speculate), options)
     rows, limit = task.data.part(options.part), options.limit
     rows = rows.head(limit) if isinstance(rows, RowFile) else tuple(rows)[:limit]
@@ -86,7 +86,7 @@ def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measur
 async def _within_budget(
     measurement: _Measurement, measure: Callable[[Executor], Awaitable[T]]
 ) -> T:
-    """Measure with a pool of its own where there is a budget."""
+    """Measure. With a budget, use a separate pool."""
     program, budget = measurement.task.program, measurement.options.budget
     pool = program.open_pool(budget=Budget.within(budget)) if budget else program.pool
     try:

@@ -1,4 +1,4 @@
-"""The options of the public functions, as frozen values with a default for each."""
+"""The options of the public functions, as frozen values with defaults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lmc.consent import Consent, Tools, read_tools
 from lmc.diagnostics import Diagnostic, LmcError, error, suggestion
 
 if TYPE_CHECKING:
@@ -22,22 +23,52 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """What answers the calls of a program.
+    """Which models answer the calls of a program, and what the program may do.
 
-    `model` replaces every model of the program. `cache` False keeps no answers on disk; a path
-    keeps them there. `backend` answers instead of the models: one for all, or a mapping by name.
+    `model` replaces every model of the program. `cache=False` stores no answers on disk; a path
+    stores them there. `backend` answers instead of the models: one backend for all, or a mapping
+    from model names to backends. `base_url` is the server of all models that are called over HTTP.
+    `record` is a file that stores all answers; the model `recorded/FILE` replays them.
+
+    `tools` allows an artifact to run Python functions. It is a list of their names, a list or
+    mapping of functions that replace them, or True for all. `hosts` are the hosts to which the
+    program may send keys. `paths` are the folders that it may read besides its own.
     """
 
     model: str | None = None
     cache: bool | str | Path = True
     backend: Backend | Mapping[str, Backend] | None = None
+    base_url: str | None = None
+    record: str | Path | None = None
+    tools: Tools | None = None
+    hosts: str | Sequence[str] = ()
+    paths: str | Path | Sequence[str | Path] = ()
+
+    def consent(self, *, stranger: bool) -> Consent:
+        """What a program may do; one that is a stranger's runs no function without consent."""
+        names, functions = read_tools(self.tools)
+        return Consent(
+            stranger=stranger,
+            tools=names,
+            functions=functions,
+            hosts=_several(self.hosts),
+            paths=tuple(Path(path).absolute() for path in _several(self.paths)),
+            models=frozenset([self.model] if self.model else []),
+            base_url=self.base_url,
+        )
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """A single name or path as one of several: a text is a sequence too."""
+    return (given,) if isinstance(given, str | Path) else tuple(given)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions(ModelOptions):
-    """How a program is loaded.
+    """How to load a program.
 
-    `speculate` is the number of calls that may start before it is known that they are needed.
+    `speculate` is the number of calls that may start early, before it is known that they are
+    needed.
     """
 
     speculate: int = 0
@@ -45,11 +76,12 @@ class LoadOptions(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions(ModelOptions):
-    """What a program is measured on or improved for; the `optimize` block says what is left out.
+    """The task of an evaluation or compilation: target, rows, metric, seed and budget.
 
-    `target` is a module or pipeline. `data` is a dataset of the program, a file, or rows as
-    mappings. `metric` is a name, `pkg.mod:fn`, or an object with `score`. `seed` fixes every
-    random choice. `budget` limits calls, tokens, usd and minutes.
+    Options that are not given come from the `optimize` block. `target` is a module or pipeline.
+    `data` is a dataset of the program, a file, or rows as mappings. `metric` is a name,
+    `pkg.mod:fn`, or an object with `score`. `seed` fixes every random choice. `budget` limits
+    calls, tokens, usd and minutes.
     """
 
     target: str | None = None
@@ -59,30 +91,30 @@ class TaskOptions(ModelOptions):
     budget: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        """Raises: LmcError[bad-budget] for a limit that there is not, or that is not a number."""
+        """Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number."""
         wrong = [problem for item in (self.budget or {}).items() if (problem := _problem(*item))]
         if wrong:
             raise LmcError(*wrong)
 
 
 def _problem(name: str, limit: Any) -> Diagnostic | None:
-    """What is wrong with one limit of a budget."""
+    """The mistake in one limit of a budget, if there is one."""
     if name not in LIMITS:
         help = suggestion(name, LIMITS, f"the limits are {', '.join(LIMITS)}")
         return error("bad-budget", f"a budget has no limit `{name}`", help=help)
     number = isinstance(limit, int | float) and not isinstance(limit, bool)
     if not number or not 0 <= limit < math.inf:
-        message = f"the limit `{name}` of the budget is {limit!r}, not a number from 0 up"
+        message = f"the limit `{name}` of the budget must be a number from 0 up, not {limit!r}"
         return error("bad-budget", message)
     return None
 
 
 @dataclass(frozen=True)
 class EvaluateOptions(TaskOptions):
-    """How a program is measured; `data` and `metric` may also be given by position.
+    """How to measure a program. `data` and `metric` may also be given by position.
 
-    `part` chooses the rows: by default those for testing, or all where a dataset sets none apart.
-    `limit` takes only the first rows. `progress` is called with the result of each row.
+    `part` chooses the rows: by default the test rows, or all rows if the dataset has no split.
+    `limit` uses only the first rows. `progress` is called with the result of each row.
     """
 
     data: str | Path | Rows | None = None

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.options import takes
@@ -47,14 +48,29 @@ def load(path: str | Path, options: LoadOptions) -> Program:
 
 def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
-    base_dir = path.resolve().parent
-    if path.suffix == ".lmpc":
+    base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
+    consent = options.consent(stranger=stranger)
+    parameters, checked = Parameters(), None
+    if stranger:
         from lmc.program.artifact import Artifact
 
         artifact = Artifact.read(path)
-        return Program(artifact.graph, options, parameters=artifact.parameters, base_dir=base_dir)
-    checked = check_file(path)
-    return Program(lower_checked(checked), options, checked=checked, base_dir=base_dir)
+        graph, parameters = artifact.graph, artifact.parameters
+        if options.model:  # it replaces embedders too: likeness is then that of words
+            parameters = parameters.without_embedders()
+    else:
+        checked = check_file(path, consent)
+        graph = lower_checked(checked)
+    consent.require_known(function_targets(graph))
+    return Program(
+        graph, options, parameters=parameters, checked=checked, base_dir=base_dir, consent=consent
+    )
+
+
+def function_targets(graph: ProgramGraph) -> dict[str, str]:
+    """The Python functions that a program names, by the names of its tools and metrics."""
+    metrics = {name: m.target for name, m in graph.metrics.items() if m.target is not None}
+    return {name: tool.target for name, tool in graph.tools.items()} | metrics
 
 
 def open_program(
@@ -64,9 +80,8 @@ def open_program(
 
     Raises: LmcError[already-loaded] for an option that a loaded program can no longer take.
     """
-    given = LoadOptions(
-        model=options.model, cache=options.cache, backend=options.backend, speculate=speculate
-    )
+    shared = {field.name: getattr(options, field.name) for field in fields(ModelOptions)}
+    given = LoadOptions(**shared, speculate=speculate)
     if not isinstance(program, Program):
         return _load(program, given)
     defaults = LoadOptions()
@@ -77,11 +92,11 @@ def open_program(
     return program
 
 
-def check_file(path: str | Path) -> CheckedProgram:
+def check_file(path: str | Path, consent: Consent = OWN) -> CheckedProgram:
     """Read, parse and check a file. Raises: LmcError with all errors found."""
     from lmc.check import check_program, open_source
 
-    program, diagnostics = check_program(open_source(path))
+    program, diagnostics = check_program(open_source(path), consent=consent)
     errors = [d for d in diagnostics if d.severity == "error"]
     if program is None or errors:
         raise LmcError(*errors)
@@ -120,9 +135,11 @@ class Program:
         parameters: Parameters | None = None,
         checked: CheckedProgram | None = None,
         base_dir: Path | None = None,
+        consent: Consent | None = None,
     ) -> None:
         self.graph, self.checked, self.base_dir = graph, checked, base_dir
         self.options = options or LoadOptions()
+        self.consent = consent or self.options.consent(stranger=False)
         self.parameters = parameters or Parameters()
 
     def __getattr__(self, name: str) -> Callee:
@@ -178,13 +195,20 @@ class Program:
             model=self.options.model,
             base_dir=self.base_dir,
             speculate=self.options.speculate,
+            consent=self.consent,
         )
 
     def open_pool(self, **more: Any) -> ModelPool:
         """A pool of the program's models; `more` goes to `ModelPool`, such as a budget."""
         backend = self.options.backend
         backends = {ANY_MODEL: backend} if hasattr(backend, "generate") else backend
-        options = {"cache": self._open_cache(), "backends": backends, "base_dir": self.base_dir}
+        options = {
+            "cache": self._open_cache(),
+            "backends": backends,
+            "base_dir": self.base_dir,
+            "consent": self.consent,
+            "record": Path(self.options.record) if self.options.record else None,
+        }
         return ModelPool(self.graph.models, self.graph.default, **(options | more))
 
     def _open_cache(self) -> Cache | None:

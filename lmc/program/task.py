@@ -1,6 +1,6 @@
-"""What a program is measured on or improved for: a target, its rows and its metric.
+"""A task: the target to measure or improve, its rows and its metric.
 
-All of it is found and checked before anything is paid for.
+Everything is found and checked before the first model call.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lmc.types import RecordType
 
 @frozen
 class Target:
-    """A module or pipeline of a program, with the `optimize` block that is about it."""
+    """A module or pipeline of a program, with its `optimize` block."""
 
     program: Program
     graph: Graph
@@ -46,10 +46,10 @@ class Target:
 
 
 class Data:
-    """Rows as they stand in their file, their parts, and their type where a `dataset` declares it.
+    """Rows in the order of their file, their parts, and their type if a `dataset` declares it.
 
-    `declared_parts` says that a `dataset` tells which rows are for testing. A file is read when its
-    rows are walked over, and split when a part is asked for.
+    `declared_parts` is True if a `dataset` declares which rows are for testing. A file is read on
+    each iteration over its rows, and split when a part is first needed.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Data:
     def part(self, name: Part | None) -> Rows:
         """The rows of a part.
 
-        Without a name: those for testing, or all rows where none are set apart.
+        Without a name, the test rows, or all rows if no `dataset` declares test rows.
         """
         name = name or ("test" if self.declared_parts else "all")
         if name == "all":
@@ -91,7 +91,7 @@ NO_DATA = Data((), lambda: Split((), (), ()))
 
 @frozen
 class Task:
-    """A target with the rows and the metric that it is measured by, and the seed of all chance."""
+    """A target with its rows, its metric, and the seed of all random choices."""
 
     target: Target
     data: Data
@@ -110,14 +110,14 @@ class Task:
 
 
 def find_task(program: Program, options: TaskOptions) -> Task:
-    """What the options name, else what the `optimize` block says. Raises: LmcError."""
+    """Make a task from the options, and from the `optimize` block for others. Raises: LmcError."""
     target = find_target(program, options.target)
     data = find_data(target, options.data, options.seed)
     return Task(target, data, find_metric(target, data, options.metric), options.seed)
 
 
 def find_target(program: Program, name: str | None) -> Target:
-    """The named module or pipeline, else the one that the last `optimize` block is about.
+    """The named module or pipeline, else the target of the last `optimize` block.
 
     Raises: LmcError[unknown-target, nothing-to-run].
     """
@@ -129,9 +129,9 @@ def find_target(program: Program, name: str | None) -> Target:
 
 
 def find_data(target: Target, given: Any, seed: int) -> Data:
-    """The rows of a dataset of the program, of a file, or given as mappings.
+    """The rows of a dataset of the program, of a file, or of a sequence of mappings.
 
-    Raises: LmcError[no-data], and what is wrong with the rows.
+    Raises: LmcError[no-data], and errors in the rows.
     """
     program, graph = target.program, target.graph
     inputs = [port.name for port in graph.inputs]
@@ -143,9 +143,11 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
         dataset = target.datasets[given]
 
         def declared_split() -> Split:
-            return load_dataset(dataset, program.base_dir, inputs=inputs, seed=seed)
+            return load_dataset(
+                dataset, program.base_dir, inputs=inputs, seed=seed, consent=program.consent
+            )
 
-        file = dataset_file(dataset, program.base_dir)
+        file = dataset_file(dataset, program.base_dir, program.consent)
         return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
     rows: Rows
     if isinstance(given, str | Path):
@@ -163,9 +165,9 @@ def _declared_data(target: Target) -> str | None:
 
 
 def metric_name(target: Target, given: Any) -> Any:
-    """The metric that is given, else declared by the `optimize` block, else the program's only one.
+    """The given metric, else the one of the `optimize` block, else the program's only one.
 
-    None where there is no such metric.
+    None if there is no such metric.
     """
     metrics = target.program.graph.metrics
     declared = target.declared.metric if target.declared else None
@@ -173,9 +175,9 @@ def metric_name(target: Target, given: Any) -> Any:
 
 
 def find_metric(target: Target, data: Data, given: Any) -> Metric:
-    """The metric that is named, declared, or the program's only one; else accuracy.
+    """The metric that `metric_name` finds, else accuracy.
 
-    Raises: LmcError[unknown-metric], and what does not fit the target or the rows.
+    Raises: LmcError[unknown-metric], and errors if it does not fit the target or the rows.
     """
     if hasattr(given, "score"):
         own: Metric = given
@@ -189,4 +191,5 @@ def find_metric(target: Target, data: Data, given: Any) -> Metric:
         row_type=data.row_type,
         base_dir=program.base_dir,
         executor=program.executor,
+        consent=program.consent,
     )

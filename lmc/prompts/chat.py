@@ -9,7 +9,8 @@
     assistant  [[steps]] ["3 * 4 = 12", "12 - 2 = 10"]
                [[answer]] 10
 
-A result that is no record is written without a mark, and a plain string is taken as it is.
+A result that is no record is written without a mark, and a plain string is taken as it is. Marks
+and special tokens inside of values have a backslash after their first character.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from functools import lru_cache
 from typing import Any
 
 from lmc.prompts import turns
-from lmc.prompts.reading import read_fields
+from lmc.prompts.describing import describe_type, told_doc
+from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
-from lmc.prompts.values import describe_type, render_value
+from lmc.prompts.values import render_value
+from lmc.special_tokens import disarming, escaped, unescaped
 
 
 class ChatLayout:
@@ -36,10 +39,12 @@ class ChatLayout:
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Take each field from its mark to the next known mark; a bare result is the whole text."""
+        marks = _disarming(spec)
         if spec.plain_text:
-            return {BARE: text.strip()}
+            return {BARE: unescaped(text.strip(), marks)}
         parts = split_marked(text, [f.name for f in spec.outputs])
-        return read_fields(spec, parts, text, "[[{}]]")
+        read: dict[str, Any] = unescaped(read_fields(spec, parts, text, "[[{}]]"), marks)
+        return read
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""
@@ -51,11 +56,15 @@ class ChatLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, each after its mark."""
-        return fields_text(spec.inputs, values)
+        return fields_text(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Write the answer as the model is to write it."""
-        return answer_text(spec, outputs)
+        return answer_text(spec, self.safe(spec, outputs))
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm what would be read as something else than a value."""
+        return dict(escaped(dict(values), _disarming(spec)))
 
 
 def system_text(spec: CallSpec) -> str:
@@ -73,7 +82,7 @@ def format_text(spec: CallSpec) -> str:
         f"[[{f.name}]] {describe_type(f.type)}{': ' + f.note if f.note else ''}"
         for f in spec.outputs
     )
-    return "Reply with these fields, each after its mark:\n" + marks
+    return f"Reply with these fields{told_doc(spec.result)}, each after its mark:\n" + marks
 
 
 def fields_text(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
@@ -94,14 +103,32 @@ def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
 def _marks(names: tuple[str, ...]) -> re.Pattern[str]:
     one_of = "|".join(map(re.escape, names))
     # A colon or stars right after the mark belong to it: `**[[answer]]:** 10`.
-    return re.compile(rf"^[ \t*#>-]*+\[\[[ \t]*+({one_of})[ \t]*+\]\][:*]*+", re.MULTILINE)
+    return re.compile(
+        rf"^[ \t*#-]*+\[\[[ \t]*+({one_of})[ \t]*+\]\][:*]*+", re.MULTILINE | re.IGNORECASE
+    )
+
+
+def _disarming(spec: CallSpec) -> re.Pattern[str]:
+    return _disarmed(tuple(dict.fromkeys(f.name for f in (*spec.inputs, *spec.outputs))))
+
+
+@lru_cache(maxsize=256)
+def _disarmed(names: tuple[str, ...]) -> re.Pattern[str]:
+    """What finds the marks of fields, so that they can be made harmless."""
+    one_of = "|".join(map(re.escape, names))
+    return disarming({r"\[": [rf"\[[ \t]*+(?i:{one_of})[ \t]*+\]\]"] if names else []})
 
 
 def split_marked(text: str, names: list[str]) -> dict[str, str]:
-    """Find the text after each known mark at the start of a line; the first of a field counts."""
+    """Find the text after each known mark at the start of a line.
+
+    Raises: ParseFailure where a mark is there twice.
+    """
     found = list(_marks(tuple(names)).finditer(text))
-    parts: dict[str, str] = {}
-    for mark, following in zip(found, [*found[1:], None]):
-        end = following.start() if following else len(text)
-        parts.setdefault(mark[1], text[mark.end() : end].strip())
-    return parts
+    ends = [*(mark.start() for mark in found[1:]), len(text)]
+    parts = ((_name(m[1], names), text[m.end() : end].strip()) for m, end in zip(found, ends))
+    return once(parts, "[[{}]]")
+
+
+def _name(said: str, names: list[str]) -> str:
+    return said if said in names else next(n for n in names if n.lower() == said.lower())

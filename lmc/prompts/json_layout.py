@@ -7,7 +7,8 @@
     user       {"problem": "Ana has 3 bags of 4 apples and eats 2. How many are left?"}
     assistant  {"answer": 10}
 
-A result that is no record stands under the key `result`; a plain string is taken as it is.
+A result that is no record stands under the key `result`; a plain string is taken as it is. Special
+tokens inside of values have a backslash after their first character.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lmc.prompts.reading import read_fields, read_object
+from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
     BARE,
     REASONING,
@@ -26,6 +27,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.turns import turns
+from lmc.special_tokens import SPECIAL_TOKENS, escaped, unescaped
 from lmc.types import RecordType
 from lmc.values.schema import described, json_schema, object_schema
 
@@ -40,11 +42,11 @@ class JsonLayout:
         return turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
-        """Read the last object with a known key; a bare value may also stand alone."""
+        """Read the only object with a known key; a bare value may also stand alone."""
         if spec.plain_text:
-            return {BARE: text.strip()}
-        found = read_object(spec, text)
-        return found if set(found) - set(spec.thoughts) else read_fields(spec, {}, text, '"{}"')
+            return {BARE: unescaped(text.strip())}
+        read: dict[str, Any] = unescaped(read_fields(spec, {}, text, '"{}"', wrapped=True))
+        return read
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """Describe the whole answer, for a backend that can constrain decoding."""
@@ -52,7 +54,9 @@ class JsonLayout:
             return None
         properties = {f.name: described(json_schema(f.type), f.note) for f in spec.outputs}
         optional = _left_out(spec)
-        return object_schema(properties, [name for name in properties if name not in optional])
+        schema = object_schema(properties, [name for name in properties if name not in optional])
+        doc = spec.result.doc if isinstance(spec.result, RecordType) else ""
+        return {"description": doc, **schema} if doc else schema
 
     def format_text(self, spec: CallSpec) -> str:
         """Ask for the outputs; empty for a plain string."""
@@ -63,11 +67,16 @@ class JsonLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs as one JSON object."""
-        return _object(spec.inputs, values)
+        return _object(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Write the answer as the model is to write it."""
-        return str(outputs[BARE]) if spec.plain_text else _object(spec.outputs, outputs)
+        safe = self.safe(spec, outputs)
+        return str(safe[BARE]) if spec.plain_text else _object(spec.outputs, safe)
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm what would be read as something else than a value."""
+        return dict(escaped(dict(values), SPECIAL_TOKENS))
 
 
 def _object(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:

@@ -2,43 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
-from lmc.prompts.values import parse_value
-from lmc.types import Field, RecordType
+from lmc.prompts.values import find_object, holds_object, parse_value
+from lmc.types import DictType, Field, JsonType, RecordType, StrType, Type, UnionType
+
+_HOLDS_OBJECTS = (RecordType, DictType, JsonType, UnionType)
+_ANY_MARK = re.compile(r"^[ \t*#-]*+(\[\[[ \t]*+\w{1,80}[ \t]*+\]\])", re.MULTILINE)
 
 
-def read_fields(spec: CallSpec, parts: Mapping[str, str], text: str, mark: str) -> dict[str, Any]:
+def read_fields(
+    spec: CallSpec, parts: Mapping[str, str], text: str, mark: str, *, wrapped: bool = False
+) -> dict[str, Any]:
     """Read the outputs from the text after each mark; `mark` is a mark with `{}` for the name.
 
     A model that writes no mark at all may give a JSON object, `name: value` lines, or, where one
-    field is asked for, its value alone. Raises: ParseFailure.
+    field is asked for, its value alone; `wrapped` says that an object has a bare result under its
+    name. Raises: ParseFailure.
     """
-    if spec.bare:
-        return {BARE: parse_value(spec.result, parts.get(BARE, text))}
+    if spec.bare and BARE not in parts:
+        return {BARE: _read_alone(spec, text, wrapped=wrapped)}
     if not set(parts) - set(spec.thoughts):
-        return _read_unmarked(spec, text, mark)
+        return _read_unmarked(spec, parts, text, mark)
     _require(spec, spec.needed, parts, mark)
-    return {f.name: parse_value(f.type, parts[f.name]) for f in spec.outputs if f.name in parts}
+    return {f.name: _read_field(f, parts[f.name]) for f in spec.outputs if f.name in parts}
 
 
-def read_object(spec: CallSpec, text: str) -> dict[str, Any]:
-    """Read the outputs from a JSON object or `name: value` lines; empty where there is none."""
+def read_object(spec: CallSpec, text: str) -> dict[str, Any] | None:
+    """Read the outputs from a JSON object or `name: value` lines; None where there is neither.
+
+    Raises: ParseFailure where there is one that cannot be believed.
+    """
     fields = tuple(Field(f.name, f.type) for f in spec.outputs)
+    found = find_object(RecordType("answer", fields), text)
+    return None if found is None else dict(found)
+
+
+def once(found: Iterable[tuple[str, str]], mark: str) -> dict[str, str]:
+    """Texts by field name. Raises: ParseFailure for a field that is there twice."""
+    parts: dict[str, str] = {}
+    for name, text in found:
+        if name in parts:
+            raise ParseFailure(f"{mark.format(name)} is there twice; give every field once")
+        parts[name] = text
+    return parts
+
+
+def _read_field(field: FieldSpec, text: str) -> Any:
     try:
-        return dict(parse_value(RecordType("answer", fields), text))
-    except ParseFailure:
-        return {}
+        return parse_value(field.type, text)
+    except ParseFailure as problem:
+        raise (problem if field.name == BARE else problem.within(field.name)) from None
 
 
-def _read_unmarked(spec: CallSpec, text: str, mark: str) -> dict[str, Any]:
+def _read_alone(spec: CallSpec, text: str, *, wrapped: bool) -> Any:
+    """Read a value without a mark; where no object is asked for, one has it under its name."""
+    (field,) = spec.outputs
+    if holds_object(text) and (wrapped or not _may_hold_objects(field.type)):
+        found = read_object(spec, text) or {}
+        _require(spec, [field], found, '"{}"')
+        return found[field.name]
+    return _read_field(field, text)
+
+
+def _may_hold_objects(type: Type) -> bool:
+    while not isinstance(type, _HOLDS_OBJECTS) and hasattr(type, "item"):
+        type = type.item
+    return isinstance(type, (*_HOLDS_OBJECTS, StrType))
+
+
+def _read_unmarked(
+    spec: CallSpec, parts: Mapping[str, str], text: str, mark: str
+) -> dict[str, Any]:
     found, needed = read_object(spec, text), spec.needed
-    if len(needed) == 1 and needed[0].name not in found:
-        return {needed[0].name: parse_value(needed[0].type, text)}
-    _require(spec, needed if found else spec.outputs, found, mark)
-    return found
+    if found is None and len(needed) == 1 and not _has_marks(parts, needed[0], text):
+        return {needed[0].name: _read_field(needed[0], text)}
+    _require(spec, needed if found else spec.outputs, found or {}, mark)
+    return found or {}
+
+
+def _has_marks(parts: Mapping[str, str], field: FieldSpec, text: str) -> bool:
+    """Whether marks of other fields are in a text, so that it is not the field's value alone."""
+    return isinstance(field.type, StrType) and bool(parts or _ANY_MARK.search(text))
 
 
 def _require(

@@ -73,7 +73,23 @@ Prompt = Callable[[Mapping[str, Any]], list[Message]]  # from JSON values by par
 
 
 class ParseFailure(Exception):
-    """A model's text does not give the outputs; the message is fit to be shown to the model."""
+    """A model's text does not give the outputs; the message is fit to be shown to the model.
+
+    `path` is the field that cannot be read (`items[2].kind`), empty for the answer as a whole.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message, path)
+        self.message, self.path = message, path
+
+    def __str__(self) -> str:
+        return f"`{self.path}`: {self.message}" if self.path else self.message
+
+    def within(self, step: str | int) -> ParseFailure:
+        """The same failure, seen from the record or list that holds the value."""
+        step = f"[{step}]" if isinstance(step, int) else step
+        joint = "." if self.path and not self.path.startswith("[") else ""
+        return ParseFailure(self.message, f"{step}{joint}{self.path}")
 
 
 class Layout(Protocol):
@@ -103,6 +119,13 @@ class Layout(Protocol):
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Text of the answer as the model is to write it."""
+        ...
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values whose texts hold neither marks of this layout nor special tokens.
+
+        `parse` gives the texts back as they were; texts without any stay as they are.
+        """
         ...
 
 

@@ -47,13 +47,13 @@ class TemplateLayout:
         """
         slots, shown = self._slots(spec, demos), []
         for demo in () if self._shows_demos else demos:
-            question = self._user(spec, slots | dict(demo.inputs), demo.inputs)
+            question = self._user(spec, slots | self.safe(spec, demo.inputs), demo.inputs)
             shown.append({"role": "user", "content": question})
             answer = self.layout.answer_text(spec, demo.outputs)
             shown.append({"role": "assistant", "content": answer})
 
         def messages(inputs: Mapping[str, Any]) -> list[Message]:
-            names = slots | dict(inputs)
+            names = slots | self.safe(spec, inputs)
             question = {"role": "user", "content": self._user(spec, names, inputs)}
             return [*self._system(spec, names), *shown, question]
 
@@ -78,6 +78,10 @@ class TemplateLayout:
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Write the answer as the layout does."""
         return self.layout.answer_text(spec, outputs)
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm values as the layout does."""
+        return self.layout.safe(spec, values)
 
     def _system(self, spec: CallSpec, names: Mapping[str, Any]) -> list[Message]:
         if "system" in self._templates:
@@ -105,8 +109,8 @@ class TemplateLayout:
         return {
             "input": self.layout.inputs_text(spec, demo.inputs),
             "output": self.layout.answer_text(spec, demo.outputs),
-            "inputs": demo.inputs,
-            "outputs": demo.outputs,
+            "inputs": self.safe(spec, demo.inputs),
+            "outputs": self.safe(spec, demo.outputs),
         }
 
 

@@ -15,18 +15,30 @@ _LONE_END = re.compile(r"^[ \t]*</(think|thinking)>[ \t]*$", re.IGNORECASE | re.
 def without_thoughts(spec: CallSpec, text: str) -> str:
     """Drop the block of thoughts that an answer begins with; the trace keeps the text as it came.
 
-    A field of that name (the XML layout marks fields alike) is no block of thoughts.
-    Raises: ParseFailure where the block does not end, so that no answer follows.
+    A field of that name (the XML layout marks fields alike) is not a block of thoughts.
+    Raises: ParseFailure where the block does not end, so that no answer follows, and where its end
+    alone is there and may be quoted: after fields, or twice.
     """
     if "<" not in text or any(f.name in _NAMES for f in spec.outputs):
         return text
     opening = _OPENING.match(text)
     if opening is None:
-        end = _LONE_END.search(text)
-        return text if end is None else text[end.end() :].lstrip()
+        return _after_lone_end(spec, text)
     end = re.compile(rf"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
     if end is None:
         raise ParseFailure("the thoughts do not end, and no answer follows; raise `max_tokens`")
+    return text[end.end() :].lstrip()
+
+
+def _after_lone_end(spec: CallSpec, text: str) -> str:
+    end = _LONE_END.search(text)
+    if end is None:
+        return text
+    names = "|".join(re.escape(f.name) for f in spec.outputs)
+    marks = rf"^[ \t*#>-]*+\[\[\s*({names})\s*\]\]|<\s*({names})\s*>|\"({names})\"\s*:"
+    fields = not spec.plain_text and re.search(marks, text[: end.start()], re.I | re.M)
+    if fields or _LONE_END.search(text, end.end()):
+        raise ParseFailure(f"{end[0].strip()} stands after a part of the answer; leave it out")
     return text[end.end() :].lstrip()
 
 

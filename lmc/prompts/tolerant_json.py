@@ -2,7 +2,8 @@
 
 It takes what `json` takes, and: prose around the value, single and typographic quotes, `True`,
 `None`, words without quotes, trailing commas, `//` comments, line ends and stray backslashes in
-strings. A value that is cut off is refused: half a list must not pass for a whole one.
+strings. A value that is cut off is refused: half a list must not pass for a whole one. An object
+that has a key twice is refused too: none of the two values can be believed.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from lmc.prompts.spec import ParseFailure
+
 MAX_DEPTH = 64
+MAX_VALUES = 10_000
 _SPACE = re.compile(r"(?>\s+|//[^\n]*)*+")
 _STRING = re.compile(
     r'"(?P<d>(?>[^"\\]+|\\.)*+)"|\'(?P<s>(?>[^\'\\]+|\\.)*+)\'|“(?P<t>[^”]*+)”', re.DOTALL
 )
 _WORD = re.compile(r"[^\s,\[\]{}:\"'][^,\[\]{}:\"\n]{0,200}+")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")  # `007` is a word
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _PLAIN_ESCAPES = {
     "n": "\n",
     "t": "\t",
@@ -37,26 +42,52 @@ class NotJson(ValueError):
 
 
 def read_json(text: str) -> Any:
-    """Read a text that is one JSON value by the standard, and nothing else. Raises: NotJson."""
+    """Read a text that is one JSON value by the standard, and nothing else.
+
+    Half a surrogate pair becomes U+FFFD. Raises: NotJson; ParseFailure for a key given twice.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_distinct,
+        )
     except (ValueError, RecursionError) as e:
         raise NotJson(str(e)) from None
+    return _whole_characters(value) if _HALF.search(text) else value
 
 
-def find_json(text: str, openers: str = "{[") -> Iterator[Any]:
-    """Read every outermost object and list in a text, in order; `openers` says which of the two."""
+def find_json(text: str, openers: str = "{[") -> Iterator[tuple[Any, int, int]]:
+    """Read every outermost object and list in a text, with where it starts and ends.
+
+    `openers` says which of the two. Raises: ParseFailure for a key given twice, and for thousands
+    of values.
+    """
     reader = _Reader(text)
     start = re.compile(f"[{re.escape(openers)}]")
-    found = start.search(text)
+    found, count = start.search(text), 0
     while found and reader.budget > 0:
         reader.budget -= 20  # an attempt costs time even where it fails at once
         try:
             value, end = reader.value(found.start(), 0)
-            yield value
+            count += 1
+            if count > MAX_VALUES:
+                raise ParseFailure(f"there are more than {MAX_VALUES} JSON values")
+            yield value, found.start(), end
         except NotJson:
             end = found.end()
         found = start.search(text, end)
+
+
+def why_unreadable(text: str) -> str:
+    """What is wrong with a text that was meant as one JSON object or list."""
+    at = min((at for at in map(text.find, "{[") if at >= 0), default=0)
+    try:
+        _Reader(text).value(at, 0)
+    except NotJson as problem:
+        return str(problem)
+    return "something is wrong with it"
 
 
 class _Reader:
@@ -94,6 +125,7 @@ class _Reader:
             at = self.skip(at)
             if self.text[at : at + 1] != ":":
                 raise NotJson("a key without a colon")
+            _refuse_twice(str(key), members)
             members[str(key)], at = self.value(at + 1, depth)
             at = self.separator(at, "}")
         return members, at + 1
@@ -131,6 +163,19 @@ class _Reader:
         return at + 1
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        _refuse_twice(key, members)
+        members[key] = value
+    return members
+
+
+def _refuse_twice(key: str, members: dict[str, Any]) -> None:
+    if key in members:
+        raise ParseFailure(f"the JSON has the key {json.dumps(key[:80], ensure_ascii=False)} twice")
+
+
 def _word(word: str) -> Any:
     if word.lower() in _WORDS:
         return _WORDS[word.lower()]
@@ -142,9 +187,26 @@ def _word(word: str) -> Any:
 def _unescape(text: str) -> str:
     if "\\" not in text:
         return text
-    plain = _ESCAPE.sub(_unescape_one, text)
-    # Two escaped surrogates are one character; half a pair is none.
-    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole_characters(_ESCAPE.sub(_unescape_one, text))
+
+
+def whole_characters(text: str) -> str:
+    """A text whose halves of surrogate pairs are joined; a half alone becomes U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _whole_characters(value: Any) -> Any:
+    match value:
+        case str():
+            return whole_characters(value)
+        case list():
+            return [_whole_characters(v) for v in value]
+        case dict():
+            return {whole_characters(k): _whole_characters(v) for k, v in value.items()}
+        case _:
+            return value
 
 
 def _unescape_one(match: re.Match[str]) -> str:

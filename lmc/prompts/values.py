@@ -1,21 +1,20 @@
-"""Values as text in a prompt, and text back into values: writing is strict, reading tolerant."""
+"""Values as text in a prompt, and text back into values, or a failure that says why not."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lmc.prompts.scalars import (
-    WRAPPING,
-    plain_words,
-    read_bool,
-    read_choice,
-    read_number,
-    shown,
-)
+from lmc.diagnostics import did_you_mean
+from lmc.prompts.describing import describe_type
+from lmc.prompts.labels import read_bool, read_choice
+from lmc.prompts.numbers import read_number
 from lmc.prompts.spec import ParseFailure
-from lmc.prompts.tolerant_json import NotJson, find_json, read_json
+from lmc.prompts.tolerant_json import NotJson, find_json, read_json, why_unreadable
+from lmc.prompts.words import WRAPPING, plain_words, shown
 from lmc.types import (
     BoolType,
     DictType,
@@ -34,6 +33,9 @@ from lmc.types import (
     UnionType,
 )
 
+_KEYS_COMPARED = 20
+_OBJECT = re.compile(r"\{\s*(?:[\"'“]?[\w ]{1,60}+[\"'”]?\s*:|\Z)")  # meant as JSON, it seems
+_TIGHT_COMMA = re.compile(r"\d[,;]\d")
 _NOTHING = {"", "null", "none", "n/a", "nothing", "[]", "-"}
 _BULLET = re.compile(r"(?:[-*•+]|\(?\d{1,4}[.):])\s+(\S.*)")
 
@@ -45,59 +47,13 @@ def render_value(type: Type, value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def describe_type(type: Type) -> str:
-    """A type in the words a model reads: `integer from 0 to 10`, `one of: yes, no`."""
-    match type:
-        case StrType(min_len, max_len, pattern):
-            words = "text" + _bounds(min_len, max_len, "characters")
-            return words + (f" matching {pattern}" if pattern else "")
-        case IntType(low, high):
-            return "integer" + _bounds(low, high)
-        case FloatType(low, high):
-            return "number" + _bounds(low, high)
-        case BoolType():
-            return "true or false"
-        case EnumType() | LiteralType():
-            return "one of: " + ", ".join(_choices(type))
-        case OptionalType(item):
-            return describe_type(item) + ", or null"
-        case ListType(item, low, high):
-            return f"JSON list{_bounds(low, high, 'items')} of {describe_type(item)}"
-        case DictType(item):
-            return f"JSON object from text to {describe_type(item)}"
-        case RecordType():
-            inner = ", ".join(f'"{f.name}": {describe_type(f.type)}' for f in type.fields)
-            return f"JSON object {{{inner}}}"
-        case _:
-            return "JSON value"
-
-
-def _choices(type: EnumType | LiteralType) -> list[str]:
-    if isinstance(type, LiteralType):
-        return list(type.values)
-    notes = type.notes or ("",) * len(type.variants)
-    return [f"{v} ({n})" if n else v for v, n in zip(type.variants, notes)]
-
-
-def _bounds(low: float | None, high: float | None, unit: str = "") -> str:
-    if low is None and high is None:
-        return ""
-    tail = f" {unit}" if unit else ""
-    if low is None:
-        return f" of at most {high:g}{tail}"
-    if high is None:
-        return f" of at least {low:g}{tail}"
-    return f" of {low:g} to {high:g}{tail}" if unit else f" from {low:g} to {high:g}"
-
-
 def parse_value(type: Type, text: str) -> Any:
-    r"""Read a value of a type from model text, tolerantly; the result is not validated yet.
+    """Read a value of a type from model text; the result is not validated yet.
 
-    Numbers: a text, or a first line, that is one number gives it; else the number after the last
-    "answer is", "answer:", "####" or `\boxed{`; else the last line with a number decides: the first
-    number after its last `=`, or its last number. Words for truth values and choices are found in
-    the same order: the whole text or first line, after "answer is", the only one mentioned. Lists
-    are JSON, lines or commas. Time is linear in the text. Raises: ParseFailure.
+    What may mean two things is refused: `lmc.prompts.numbers` says which number counts, and
+    `lmc.prompts.labels` which word. Lists are JSON, lines or commas; records are JSON, or lines of
+    `name: value`. JSON that is cut off, or that is there twice, is refused. Time is linear in the
+    text. Raises: ParseFailure, with the field that cannot be read.
     """
     match type:
         case StrType():
@@ -125,7 +81,8 @@ def parse_value(type: Type, text: str) -> Any:
 def fit_value(type: Type, value: Any) -> Any:
     """Bring a JSON value that a model wrote nearer to a type; texts inside are read as answers.
 
-    Keys match without regard to case and spaces, keys that the record lacks are dropped.
+    Keys match without regard to case and spaces; keys that the record lacks are dropped, if they
+    are not nearly those of missing fields. Raises: ParseFailure.
     """
     match type, value:
         case OptionalType(item), _:
@@ -139,11 +96,13 @@ def fit_value(type: Type, value: Any) -> Any:
         case IntType(), float() if value.is_integer():
             return int(value)
         case ListType(item), list():
-            return [fit_value(item, v) for v in value]
+            return _fit_items(item, value)
         case DictType(item), dict():
-            return {k: fit_value(item, v) for k, v in value.items()}
+            return {k: _inside(k, fit_value, item, v) for k, v in value.items()}
         case RecordType(), dict():
             return _fit_record(type, value)
+        case ((IntType() | FloatType()), str()) if not any(map(str.isdigit, value)):
+            raise ParseFailure(f"expected {describe_type(type)}, but got the text {shown(value)}")
         case _, str():
             return parse_value(type, value)
         case _:
@@ -165,73 +124,152 @@ def _quietly(item: Type, value: Any) -> Any:
     return _read_optional(item, value)
 
 
+def _inside(step: str | int, read: Callable[[Type, Any], Any], type: Type, given: Any) -> Any:
+    """Read a part of a value; what is wrong with it is told with its place."""
+    try:
+        return read(type, given)
+    except ParseFailure as problem:
+        raise problem.within(step) from None
+
+
+def _fit_items(item: Type, values: Sequence[Any]) -> list[Any]:
+    return [_inside(i, fit_value, item, v) for i, v in enumerate(values)]
+
+
 def _read_json(text: str) -> Any:
-    inner = _unfenced(text)
+    inner = unfenced(text)
     try:
         return read_json(inner)
     except NotJson:
-        found = list(find_json(inner)) if inner[:1] in ("{", "[") else []
-        return found[-1] if found else text.strip()
+        if inner[:1] not in ("{", "["):
+            return text.strip()
+    found = [value for value, _, _ in find_json(inner)]
+    if len(found) != 1:
+        problem = f"there are {len(found)} JSON values" if found else why_unreadable(inner)
+        raise ParseFailure(f"expected one JSON value, but {problem} in {shown(text)}")
+    return found[0]
 
 
 def _read_object(type: RecordType | DictType, text: str) -> Any:
-    wanted = {plain_words(f.name) for f in type.fields} if isinstance(type, RecordType) else set()
-    objects = [v for v in _json_values(text, "{") if isinstance(v, dict)]
-    for value in reversed(objects):
-        if not wanted or wanted & {plain_words(k) for k in value}:
-            return fit_value(type, value)
-    if isinstance(type, RecordType) and (parts := _labelled(type, text)):
-        return {f.name: parse_value(f.type, parts[f.name]) for f in type.fields if f.name in parts}
-    if objects and isinstance(type, RecordType):
-        return fit_value(type, objects[-1])
+    if (found := find_object(type, text)) is not None:
+        return found
     raise ParseFailure(f"expected {describe_type(type)}, but found no JSON object in {shown(text)}")
 
 
+def find_object(type: RecordType | DictType, text: str) -> dict[str, Any] | None:
+    """Read the JSON object of a type, or its `name: value` lines; None where there is neither.
+
+    Raises: ParseFailure where there is one that cannot be read or believed.
+    """
+    wanted = {plain_words(f.name) for f in type.fields} if isinstance(type, RecordType) else set()
+    values = [v for v in json_values(text, "{") if isinstance(v[0], dict)]
+    found = [v for v in values if not wanted or wanted & {plain_words(k) for k in v[0]}]
+    if len(found) > 1:
+        raise ParseFailure(f"there are {len(found)} JSON objects, and which one counts is not said")
+    if not found and holds_object(text):
+        raise _unreadable(type, text, values)
+    value, start, end = found[0] if found else (None, 0, 0)
+    parts = _labelled(type, text[:start] + text[end:]) if isinstance(type, RecordType) else {}
+    if value is not None:
+        _refuse_again(parts, value)
+        fitted: dict[str, Any] = fit_value(type, value)
+        return fitted
+    if isinstance(type, DictType):
+        return None
+    read = {f.name: (f.type, parts[f.name]) for f in type.fields if f.name in parts}
+    return {k: _inside(k, parse_value, *v) for k, v in read.items()} or None
+
+
+def _unreadable(type: Type, text: str, values: Sequence[tuple[Any, int, int]]) -> ParseFailure:
+    expected = f"expected {describe_type(type)}, but found"
+    if not values:
+        why = why_unreadable(unfenced(text))
+        return ParseFailure(f"{expected} no JSON object that can be read ({why}) in {shown(text)}")
+    keys = ", ".join(f"`{k[:40]}`" for k in list(values[-1][0])[:6]) or "no key"
+    return ParseFailure(f"{expected} a JSON object with {keys}")
+
+
+def _refuse_again(parts: Mapping[str, str], value: Mapping[str, Any]) -> None:
+    keys = {plain_words(k) for k in value}
+    for name, text in parts.items():
+        if text and plain_words(name) in keys:
+            raise ParseFailure("it is given twice: in the JSON object and in a line", name)
+
+
 def _fit_record(type: RecordType, value: dict[str, Any]) -> dict[str, Any]:
-    by_words = {plain_words(k): k for k in reversed(value)}
+    alike = Counter(plain_words(f.name) for f in type.fields)
     fitted: dict[str, Any] = {}
+    left = {key: plain_words(key) for key in value}
     for f in type.fields:
-        key = f.name if f.name in value else by_words.get(plain_words(f.name))
-        if key is not None:
-            fitted[f.name] = fit_value(f.type, value[key])
+        words = plain_words(f.name)
+        keys = [k for k, w in left.items() if k == f.name or (alike[words] == 1 and w == words)]
+        if len(keys) > 1:
+            raise ParseFailure(f"it is given twice, as {' and '.join(keys)}", f.name)
+        if keys:
+            del left[keys[0]]
+            fitted[f.name] = _inside(f.name, fit_value, f.type, value[keys[0]])
+    _refuse_near(list(left), type, fitted)
     return fitted
 
 
+def _refuse_near(left: Sequence[str], type: RecordType, fitted: Mapping[str, Any]) -> None:
+    """Refuse a key that is nearly a missing field's: a default must not take its place."""
+    missing = [f.name for f in type.fields if f.name not in fitted]
+    for key in left[:_KEYS_COMPARED] if missing else ():
+        if near := did_you_mean(key[:80], missing):
+            raise ParseFailure(f"there is no field `{key[:80]}`; it is called `{near}`", near)
+
+
 def _labelled(type: RecordType, text: str) -> dict[str, str]:
-    """`name: value` lines, for a model that leaves out the braces."""
+    """`name: value` lines, for a model that leaves out the braces. Raises: ParseFailure."""
     names = "|".join(re.escape(f.name) for f in type.fields)
     if not names:
         return {}
     label = re.compile(
-        rf"^[ \t*#>-]*+[\"'`]?({names})[\"'`]?[*]*[ \t]*+[:=]", re.MULTILINE | re.IGNORECASE
+        rf"^[ \t*#-]*+[\"'`]?({names})[\"'`]?[*]*[ \t]*+[:=]", re.MULTILINE | re.IGNORECASE
     )
     found = list(label.finditer(text))
     ends = [*(m.start() for m in found[1:]), len(text)]
-    parts = {m[1].lower(): text[m.end() : end].strip(" \t\r\n,*") for m, end in zip(found, ends)}
-    return {f.name: parts[f.name.lower()] for f in type.fields if f.name.lower() in parts}
+    parts: dict[str, str] = {}
+    for m, end in zip(found, ends):
+        name = next(f.name for f in type.fields if f.name.lower() == m[1].lower())
+        if name in parts:
+            raise ParseFailure("it is given twice", name)
+        parts[name] = text[m.end() : end].strip(" \t\r\n,*")
+    return parts
 
 
 def _read_list(type: ListType, text: str) -> list[Any]:
     if text.strip(WRAPPING).lower() in _NOTHING:
         return []
-    lists = [v for v in _json_values(text, "[{") if isinstance(v, list | dict)]
-    if lists and isinstance(lists[-1], list):
-        return [fit_value(type.item, v) for v in lists[-1]]
-    if lists and isinstance(type.item, RecordType | DictType | JsonType):
-        return [fit_value(type.item, v) for v in lists]
-    if "[" in text or isinstance(type.item, RecordType | DictType):
-        raise ParseFailure(
-            f"expected {describe_type(type)}, but found no JSON list in {shown(text)}"
+    values = [v for v, _, _ in json_values(text, "[{") if isinstance(v, list | dict)]
+    lists = [v for v in values if isinstance(v, list)]
+    if len(lists) == 1 and len(values) == 1:
+        return _fit_items(type.item, lists[0])
+    if values and not lists and isinstance(type.item, RecordType | DictType | JsonType):
+        return _fit_items(type.item, values)
+    if "[" in text or values or isinstance(type.item, RecordType | DictType):
+        why = (
+            f"there are {len(lists)}" if len(lists) > 1 else f"found no JSON list in {shown(text)}"
         )
-    return [parse_value(type.item, part) for part in _split_items(text)]
+        raise ParseFailure(f"expected {describe_type(type)}, but {why}")
+    parts = _split_items(text, numbers=isinstance(type.item, IntType | FloatType))
+    return [_inside(i, parse_value, type.item, part) for i, part in enumerate(parts)]
 
 
-def _split_items(text: str) -> list[str]:
-    """Items as bullets or numbered lines, as plain lines, or between commas."""
+def _split_items(text: str, *, numbers: bool) -> list[str]:
+    """Items as bullets or numbered lines, as plain lines, or between commas.
+
+    Between numbers a comma without a space may be within a number. Raises: ParseFailure.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [m[1] for line in lines if (m := _BULLET.fullmatch(line))]
     if marked or len(lines) > 1:
         return marked or lines
+    if numbers and _TIGHT_COMMA.search(text):
+        raise ParseFailure(
+            f"the commas of {shown(text)} may be inside of numbers; give a JSON list"
+        )
     parts = (re.sub(r"^and\s", "", p.strip()).strip(" \t\"'") for p in re.split(r"[,;]", lines[0]))
     return [p for p in parts if p]
 
@@ -246,31 +284,24 @@ def _read_union(options: tuple[Type, ...], text: str) -> Any:
     raise ParseFailure("; or ".join(failures))
 
 
-def _json_values(text: str, openers: str) -> list[Any]:
-    """JSON values in a text: the whole of it, else those in the last fence, else in the prose."""
-    inner = _unfenced(text)
+def json_values(text: str, openers: str = "{[") -> list[tuple[Any, int, int]]:
+    """JSON values in a text with where they stand: the whole of it, else those in the prose."""
+    start = len(text) - len(text.lstrip())
     try:
-        return [read_json(inner)]
+        return [(read_json(text), start, len(text.rstrip()))]
     except NotJson:
-        fenced = list(find_json(inner, openers))
-        return fenced or ("```" in text and list(find_json(text, openers))) or []
+        return list(find_json(text, openers))
 
 
-def _unfenced(text: str) -> str:
-    """The content of the last ``` fence, or the text; fences inside of a JSON value are its own."""
+def holds_object(text: str) -> bool:
+    """Whether something in a text was meant as a JSON object, be it whole or not."""
+    return _OBJECT.search(text) is not None
+
+
+def unfenced(text: str) -> str:
+    """The content of the only ``` fence, where there is one, or the text."""
     parts = text.split("```")
-    if len(parts) > 2 and text.strip()[:1] in ("[", "{") and _is_json(text):
-        return text.strip()
-    if len(parts) < 3:
+    if len(parts) != 3 or text.strip()[:1] in ("[", "{"):
         return text.strip().strip("`").strip()
-    inner = parts[-2] if len(parts) % 2 else parts[-1]
-    language, newline, rest = inner.partition("\n")
-    return (rest if newline and re.fullmatch(r"\s*\w*\s*", language[:40]) else inner).strip()
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+    language, newline, rest = parts[1].partition("\n")
+    return (rest if newline and re.fullmatch(r"\s*\w*\s*", language[:40]) else parts[1]).strip()

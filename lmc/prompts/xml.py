@@ -7,26 +7,31 @@
     user       <problem>Ana has 3 bags of 4 apples and eats 2. How many are left?</problem>
     assistant  <answer>10</answer>
 
-Only the tags of the fields mean anything: values are neither escaped nor read as XML. A bare result
-stands between `<result>` tags; a plain string is taken as it is.
+Only the tags of the fields mean anything: values are not read as XML. A bare result stands between
+`<result>` tags; a plain string is taken as it is. Inside of values, tags of fields and special
+tokens have a backslash after their first character.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from lmc.prompts.reading import read_fields
+from lmc.prompts.describing import describe_type, told_doc
+from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import (
     BARE,
     CallSpec,
     Demo,
     FieldSpec,
+    ParseFailure,
     Prompt,
 )
 from lmc.prompts.turns import turns
-from lmc.prompts.values import describe_type, render_value
+from lmc.prompts.values import render_value
+from lmc.special_tokens import disarming, escaped, unescaped
 
 
 class XmlLayout:
@@ -40,10 +45,12 @@ class XmlLayout:
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read each field between its tags; a last tag may be left open."""
+        marks = _disarming(spec)
         if spec.plain_text:
-            return {BARE: text.strip()}
+            return {BARE: unescaped(text.strip(), marks)}
         parts = split_tagged(text, [f.name for f in spec.outputs])
-        return read_fields(spec, parts, text, "<{}>")
+        read: dict[str, Any] = unescaped(read_fields(spec, parts, text, "<{}>"), marks)
+        return read
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """Ask for no JSON."""
@@ -55,32 +62,74 @@ class XmlLayout:
             return ""
         words = (describe_type(f.type) + (f": {f.note}" if f.note else "") for f in spec.outputs)
         lines = (f"<{f.name}>{w}</{f.name}>" for f, w in zip(spec.outputs, words))
-        return "Reply with these fields, each between its tags:\n" + "\n".join(lines)
+        opening = f"Reply with these fields{told_doc(spec.result)}, each between its tags:\n"
+        return opening + "\n".join(lines)
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, one after another."""
-        return _tagged(spec.inputs, values)
+        return _tagged(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """Write the answer as the model is to write it."""
-        return str(outputs[BARE]) if spec.plain_text else _tagged(spec.outputs, outputs)
+        safe = self.safe(spec, outputs)
+        return str(safe[BARE]) if spec.plain_text else _tagged(spec.outputs, safe)
+
+    def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Disarm what would be read as something else than a value."""
+        return dict(escaped(dict(values), _disarming(spec)))
+
+
+@lru_cache(maxsize=256)
+def _tags(names: tuple[str, ...]) -> re.Pattern[str]:
+    one_of = "|".join(map(re.escape, names))
+    return re.compile(rf"<(/?)[ \t]*+({one_of})[ \t]*+>", re.IGNORECASE)
+
+
+def _disarming(spec: CallSpec) -> re.Pattern[str]:
+    return _disarmed(tuple(dict.fromkeys(f.name for f in (*spec.inputs, *spec.outputs))))
+
+
+@lru_cache(maxsize=256)
+def _disarmed(names: tuple[str, ...]) -> re.Pattern[str]:
+    """What finds the tags of fields, so that they can be made harmless."""
+    one_of = "|".join(map(re.escape, names))
+    return disarming({"<": [rf"/?[ \t]*+(?i:{one_of})[ \t]*+>"] if names else []})
 
 
 def split_tagged(text: str, names: list[str]) -> dict[str, str]:
-    """Find the text between each field's tags.
+    """Find the text between each field's tags; the last field may be left open.
 
-    It goes from the first opening tag to the last closing one before another field opens.
+    Raises: ParseFailure where a field is there twice, is closed twice, or holds another one's tag.
     """
-    tags = re.compile(r"<[ \t]*+(" + "|".join(map(re.escape, names)) + r")[ \t]*+>", re.IGNORECASE)
-    known = {name.lower(): name for name in names}
-    found = list(tags.finditer(text))
-    parts: dict[str, str] = {}
-    for tag, following in zip(found, [*found[1:], None]):
-        name = known[tag[1].lower()]
-        inner = text[tag.end() : following.start() if following else len(text)]
-        before, closed, _ = inner.rpartition(f"</{tag[1]}>")
-        parts.setdefault(name, (before if closed else inner).strip())
-    return parts
+    tags = list(_tags(tuple(names)).finditer(text))
+    parts: list[tuple[str, str]] = []
+    at = 0
+    while at < len(tags):
+        tag, following = tags[at], tags[at + 1] if at + 1 < len(tags) else None
+        name = _name(tag[2], names)
+        closed = (
+            following is not None and following[1] == "/" and _name(following[2], names) == name
+        )
+        if tag[1] or not (closed or following is None):
+            raise ParseFailure(_misplaced(tag, following, name, names))
+        end = following.start() if following else len(text)
+        parts.append((name, text[tag.end() : end].strip()))
+        at += 2
+    return once(parts, "<{}>")
+
+
+def _misplaced(
+    tag: re.Match[str], following: re.Match[str] | None, name: str, names: list[str]
+) -> str:
+    if tag[1] or following is None:
+        return f"</{name}> stands where <{name}> is not open"
+    other = _name(following[2], names)
+    again = "again " if other == name else ""
+    return f"<{name}> is not closed before <{following[1]}{other}> stands {again}".rstrip()
+
+
+def _name(said: str, names: list[str]) -> str:
+    return said if said in names else next(n for n in names if n.lower() == said.lower())
 
 
 def _tagged(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ An engine reads a shared prompt once, so n samples of a request cost far less th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ class SampleBatcher:
         """The answer to one sample; requests of one `kind` differ in messages and index only.
 
         One sample of each batch sends for all. If it is cancelled the others send for themselves.
-        Raises: ModelFailure, the same for the whole batch.
+        Raises: ModelFailure, that of the sample, else the same for the whole batch.
         """
         waiter = _Waiter(kind, request)
         if not self._waiting:
@@ -69,12 +69,15 @@ async def _its_turn(waiter: _Waiter) -> Answer | list[_Waiter] | None:
 
 
 async def _lead(batch: list[_Waiter], request: Request, send: Send) -> Answer:
-    outcomes: list[Answer] | list[ModelFailure] | list[None] = [None] * len(batch)
+    outcomes: Sequence[Answer | ModelFailure | None] = [None] * len(batch)
     try:
         answers = outcomes = await send(replace(request, n=len(batch)))
         return answers[0]
     except ModelFailure as failure:
-        outcomes = [failure] * len(batch)
+        each = failure.outcomes  # some of them may be whole
+        outcomes = each if len(each) == len(batch) else [failure] * len(batch)
+        if isinstance(outcomes[0], Answer):
+            return outcomes[0]
         raise
     finally:
         for waiter, outcome in zip(batch[1:], outcomes[1:]):

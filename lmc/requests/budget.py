@@ -6,9 +6,8 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from lmc.diagnostics import Diagnostic, LmcError, error
 from lmc.frozen import frozen
@@ -36,28 +35,46 @@ class Remaining:
 class Reservation:
     """A share of the budget set aside for one request; leaving the block settles it."""
 
-    __slots__ = ("_budget", "_settled", "worst")
+    __slots__ = ("_budget", "_held", "_settled")
 
     def __init__(self, budget: Budget, worst: Usage) -> None:
-        self._budget, self.worst, self._settled = budget, worst, False
+        self._budget, self._settled = budget, False
+        self._held = [worst]
 
     def settle(self, used: Usage) -> None:
         """Put what was really used in the place of the worst case; later calls do nothing."""
         if not self._settled:
             self._settled = True
-            self._budget._settle(self.worst, used)
+            self._budget._settle(self._held, used)
+
+    def pay(self, part: Usage, used: Usage) -> None:
+        """Settle a part of what is held: one attempt, which is over."""
+        if not self._settled:
+            self._budget._settle([part], used)
+            self._held.append(_negative(part))
+
+    def charge(self, used: Usage) -> None:
+        """Spend more than is held, at once. Raises: BudgetExceeded."""
+        self._budget.charge(used)
+
+    async def again(self, part: Usage, *, wait: bool) -> None:
+        """Set aside the worst case of a further attempt, before all that only begin.
+
+        Who holds more than this attempt must not `wait`: others wait for that.
+        Raises: BudgetExceeded.
+        """
+        if wait:
+            await self._budget._hold(part, first=True)
+        else:
+            self._budget.take(part)
+        self._held.append(part)
 
     def __enter__(self) -> Reservation:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # A request that failed gave no token counts, but it was made: its calls stay spent.
-        self.settle(Usage(calls=self.worst.calls))
+    def __exit__(self, *exc: object) -> None:
+        # A request that was cut short gave no token counts, but it was made: its calls stay spent.
+        self.settle(Usage(calls=sum(part.calls for part in self._held)))
 
 
 @dataclass(eq=False, slots=True)
@@ -91,7 +108,8 @@ class Budget:
     A call is one sample of one request, whether the cache answers it or a model, so a repeated or
     resumed run makes the same decisions as the first one. A request that does not fit beside what
     is reserved waits until enough is settled, in order of arrival; it is refused when it cannot fit
-    at all. A failed request that is sent again is charged one more call for each time.
+    at all. A failed request that is sent again is charged one more call for each time, unless the
+    server was too busy to take it.
     """
 
     def __init__(
@@ -143,31 +161,52 @@ class Budget:
 
     async def reserve(self, worst: Usage) -> Reservation:
         """Set aside the worst case of a request. Raises: BudgetExceeded."""
-        waiter = self._take_or_queue(worst)
-        if waiter is not None:
-            await self._wait(waiter)
+        await self._hold(worst)
         return Reservation(self, worst)
 
     def charge(self, used: Usage) -> None:
-        """Spend at once, beside what is reserved: a request that is sent again.
-
-        Raises: BudgetExceeded.
-        """
+        """Spend at once, beside what is reserved. Raises: BudgetExceeded."""
         with self._lock:
-            limit = self._passed(used, self._reserved)
-            if limit is not None:
-                raise BudgetExceeded(_exceeded(limit, self.spent))
+            self._require(used)
             self.spent += used
 
-    def _take_or_queue(self, worst: Usage) -> _Waiter | None:
+    def take(self, worst: Usage) -> None:
+        """Set aside at once, beside what is reserved. Raises: BudgetExceeded."""
+        with self._lock:
+            self._require(worst)
+            self._reserved.add(worst)
+
+    def _require(self, more: Usage) -> None:
+        limit = self._passed(more, self._reserved)
+        if limit is not None:
+            raise BudgetExceeded(_exceeded(limit, self.spent))
+
+    @property
+    def used_up(self) -> bool:
+        """Whether one of the limits is reached, so that no request at all fits any more."""
+        left = self.remaining()
+        whole = (left.calls, left.tokens, left.minutes)
+        return 0 in whole or (left.usd is not None and left.usd <= 1e-9)
+
+    def require_time(self) -> None:
+        """Raises: BudgetExceeded where the minutes are over."""
+        with self._lock:
+            self._refuse_hopeless(Usage())
+
+    async def _hold(self, worst: Usage, *, first: bool = False) -> None:
+        waiter = self._take_or_queue(worst, first)
+        if waiter is not None:
+            await self._wait(waiter)
+
+    def _take_or_queue(self, worst: Usage, first: bool) -> _Waiter | None:
         with self._lock:
             self._refuse_hopeless(worst)
-            if not self._waiters and self._passed(worst, self._reserved) is None:
+            if (first or not self._waiters) and self._passed(worst, self._reserved) is None:
                 self._reserved.add(worst)
                 return None
             loop = asyncio.get_running_loop()
             waiter = _Waiter(worst, loop, loop.create_future())
-            self._waiters.append(waiter)
+            (self._waiters.appendleft if first else self._waiters.append)(waiter)
             return waiter
 
     async def _wait(self, waiter: _Waiter) -> None:
@@ -185,9 +224,10 @@ class Budget:
             with self._lock:
                 self._refuse_hopeless(waiter.worst)
 
-    def _settle(self, worst: Usage, used: Usage) -> None:
+    def _settle(self, held: Sequence[Usage], used: Usage) -> None:
         with self._lock:
-            self._reserved.add(worst, -1)
+            for part in held:
+                self._reserved.add(part, -1)
             self.spent += used
             self._decide_waiters()
 
@@ -224,6 +264,11 @@ class Budget:
 
     def _elapsed_min(self) -> float:
         return (self._clock() - self._start_s) / 60
+
+
+def _negative(part: Usage) -> Usage:
+    """What takes a part back where both are added."""
+    return Usage(-part.calls, 0, -part.prompt_tokens, -part.completion_tokens, -part.cost_usd)
 
 
 def _decide(decided: asyncio.Future[None]) -> None:

@@ -10,11 +10,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lmc.diagnostics import Diagnostic, warning
+from lmc.diagnostics import Diagnostic, LmcError, error, warning
 from lmc.files import cache_folder, make_private_file
 from lmc.frozen import frozen
 from lmc.models import quick_json
@@ -25,7 +26,10 @@ _log = logger(__name__)
 IN_MEMORY = Path(":memory:")  # a cache of this process, gone when it is closed
 _KEY_VERSION = 2
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-_BUSY_TIMEOUT_S = 30.0
+_BUSY_TIMEOUT_S = 1.0  # nothing else runs on the event loop meanwhile
+_LOCKED_S = 5.0  # how long a file that others hold is left alone
+_MOST_UNSAVED = 100_000
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _MOST_VALUES = 500  # of one query; old builds of SQLite take 999
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, created_s INTEGER);
@@ -85,7 +89,9 @@ def _extend(digest: hashlib._Hash, index: int) -> str:
 class Cache:
     """The response cache. It never stops a run: a broken or unwritable file only costs the caching.
 
-    `problem` then says why nothing is kept, as a warning for the user.
+    `problem` then says why nothing is kept, as a warning for the user. A file that another process
+    holds locked is left alone for a while; what came in the meantime is written later. A row that
+    is damaged costs that row.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -95,6 +101,8 @@ class Cache:
         self._db: sqlite3.Connection | None = None
         self._pid = 0
         self._pending: dict[str, Answer] = {}
+        self._unsaved: dict[str, Answer] = {}  # that could not be written yet
+        self._locked_until_s = 0.0
         self._committed: list[asyncio.Future[None]] = []  # one for each that waits
         self._wanted: list[tuple[Sequence[str], asyncio.Future[dict[str, Answer]]]] = []
 
@@ -115,12 +123,27 @@ class Cache:
         """The answers under those of the keys that have one; each is marked as cached."""
         answers: dict[str, Answer] = {}
         for start in range(0, len(keys), _MOST_VALUES):
-            some = keys[start : start + _MOST_VALUES]
-            places = ",".join("?" * len(some))
-            query = f"SELECT key, answer FROM answers WHERE key IN ({places})"  # noqa: S608
-            answers |= {key: _answer_from_json(text) for key, text in self._rows(query, some)}
+            for key, text in self._rows_of(keys[start : start + _MOST_VALUES]):
+                answer = _answer_from_json(text)
+                if answer is not None:
+                    answers[key.decode() if isinstance(key, bytes) else key] = answer
+        if self._unsaved:
+            found = ((key, self._unsaved.get(key)) for key in keys)
+            answers |= {key: replace(a, cached=True) for key, a in found if a is not None}
         self.hits += len(answers)
         return answers
+
+    def _rows_of(self, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The rows under some keys; where a page of the file is damaged, those that can be read."""
+        places = ",".join("?" * len(keys))
+        query = f"SELECT key, answer FROM answers WHERE key IN ({places})"  # noqa: S608
+        try:
+            return self._rows(query, keys)
+        except sqlite3.DatabaseError as e:
+            if len(keys) == 1:
+                _log.warning("an answer in %s cannot be read: %s", self.path, e)
+                return []
+            return [row for key in keys for row in self._rows_of([key])]
 
     async def store(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers; what arrives in the same turn of the event loop shares one commit."""
@@ -134,38 +157,63 @@ class Cache:
 
     def write(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers at once; they are safe from a kill of this process when this returns."""
+        if self._unsaved:
+            answers, self._unsaved = {**self._unsaved, **answers}, {}
         now_s = int(time.time())
         rows = [(key, _answer_to_json(answer), now_s) for key, answer in answers.items()]
-        if db := self._connection():
-            try:
+        try:
+            if db := self._connection():
                 with db:
                     db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
-            except sqlite3.Error as e:
-                self._give_up(e)
+                return
+        except sqlite3.Error as e:
+            self._keep(answers)
+            self._fail(e)
+        self._keep(answers)
+
+    def _keep(self, answers: Mapping[str, Answer]) -> None:
+        """Hold answers that could not be written, if they may be later on."""
+        if self.problem is None and len(self._unsaved) < _MOST_UNSAVED:
+            self._unsaved.update(answers)
 
     def stats(self) -> CacheStats:
         """Entries, size on disk with the log, and hits so far."""
-        entries = self._rows("SELECT count(*) FROM answers")
-        hits = self._rows("SELECT value FROM counters WHERE name = 'hits'")
+        try:
+            entries = self._rows("SELECT count(*) FROM answers")
+            hits = self._rows("SELECT value FROM counters WHERE name = 'hits'")
+        except sqlite3.DatabaseError:
+            entries, hits = [], []
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
         size = sum(f.stat().st_size for f in files if f.exists())
         earlier = hits[0][0] if hits else 0
         return CacheStats(self.path, entries[0][0] if entries else 0, size, earlier + self.hits)
 
     def clear(self) -> int:
-        """Forget all answers and give the space back; returns how many there were."""
+        """Forget all answers and give the space back; returns how many there were.
+
+        Raises: LmcError[cannot-write].
+        """
         entries = self.stats().entries
         if db := self._connection():
-            with db:
-                db.execute("DELETE FROM answers")
-                db.execute("DELETE FROM counters")
-            db.execute("VACUUM")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            try:
+                with db:
+                    db.execute("DELETE FROM answers")
+                    db.execute("DELETE FROM counters")
+                db.execute("VACUUM")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as e:
+                raise LmcError.of("cannot-write", f"cannot clear {self.path}: {e}") from None
+        if self.problem is not None:
+            raise LmcError(error("cannot-write", f"cannot clear {self.path}"), self.problem)
         self.hits = 0
         return entries
 
     def close(self) -> None:
         """Write down the hits and let the file go; a later use opens it again."""
+        if self._unsaved and self._pid == os.getpid():
+            self._locked_until_s = 0.0
+            with contextlib.suppress(LmcError):  # said before
+                self.write({})
         if self._db is None or self._pid != os.getpid():
             return
         with contextlib.suppress(sqlite3.Error):
@@ -181,37 +229,48 @@ class Cache:
 
     def _find_wanted(self) -> None:
         wanted, self._wanted = self._wanted, []
-        answers = self.look_up(list({key for keys, _ in wanted for key in keys}))
+        answers: dict[str, Answer] = {}
+        problem: LmcError | None = None
+        try:
+            answers = self.look_up(list({key for keys, _ in wanted for key in keys}))
+        except LmcError as e:
+            problem = e
         for _, found in wanted:
-            if not found.done():
-                found.set_result(answers)
+            _settle(found, answers, problem)
 
     def _commit_pending(self) -> None:
         answers, waiting = self._pending, self._committed
         self._pending, self._committed = {}, []
-        self.write(answers)
+        problem: LmcError | None = None
+        try:
+            self.write(answers)
+        except LmcError as e:
+            problem = e
         for committed in waiting:
-            if not committed.done():
-                committed.set_result(None)
+            _settle(committed, None, problem)
 
     def _rows(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        """Raises: sqlite3.DatabaseError where the file is damaged."""
         if db := self._connection():
             try:
                 return db.execute(query, values).fetchall()
-            except sqlite3.Error as e:
-                self._give_up(e)
+            except sqlite3.OperationalError as e:
+                self._fail(e)
         return []
 
     def _connection(self) -> sqlite3.Connection | None:
+        if self._db is not None and self._pid == os.getpid() and not self._locked_until_s:
+            return self._db
+        if self.problem is not None or time.monotonic() < self._locked_until_s:
+            return None
+        self._locked_until_s = 0.0
         if self._db is not None and self._pid == os.getpid():
             return self._db
-        if self.problem is not None:
-            return None
         self._pid = os.getpid()  # a connection must not be carried over a fork
         try:
             self._db = _open(self.path)
-        except sqlite3.OperationalError as e:  # locked for long, read-only, no space
-            self._give_up(e)
+        except sqlite3.OperationalError as e:  # locked, read-only, no space
+            self._fail(e)
         except sqlite3.DatabaseError as e:
             self._db = self._replace_broken(e)
         except OSError as e:
@@ -231,6 +290,14 @@ class Cache:
         _log.warning("the response cache was damaged (%s); moved to %s, started anew", cause, aside)
         return db
 
+    def _fail(self, cause: sqlite3.Error) -> None:
+        """Leave a locked file alone for a while; give up one that cannot be used."""
+        if cause.sqlite_errorcode & 0xFF in _LOCKED:
+            _log.warning("%s is in use by another program; it is left alone for now", self.path)
+            self._locked_until_s = time.monotonic() + _LOCKED_S
+        else:
+            self._give_up(cause)
+
     def _give_up(self, cause: Exception) -> None:
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):  # why it is given up may keep it from closing
@@ -247,6 +314,7 @@ class Cache:
 def _open(path: Path) -> sqlite3.Connection:
     make_private_file(path)
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+    db.text_factory = bytes  # so that text which is no UTF-8 costs its row, not the query
     try:
         db.executescript(_PRAGMAS)
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchone():
@@ -258,6 +326,15 @@ def _open(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _settle(waiting: asyncio.Future[Any], value: Any, problem: LmcError | None) -> None:
+    if waiting.done():
+        return
+    if problem is None:
+        waiting.set_result(value)
+    else:
+        waiting.set_exception(problem)
+
+
 def _answer_to_json(answer: Answer) -> str:
     values = [
         answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
@@ -266,18 +343,20 @@ def _answer_to_json(answer: Answer) -> str:
     return quick_json.encode(values).decode()
 
 
-def _answer_from_json(text: str) -> Answer:
-    words, prompt_tokens, completion_tokens, cost_usd, finish, logprobs, latency_ms, certainty = (
-        quick_json.decode(text)
-    )
-    return Answer(
-        words,
-        prompt_tokens,
-        completion_tokens,
-        cost_usd,
-        finish,
-        logprobs=None if logprobs is None else tuple(logprobs),
-        certainty=certainty,
-        latency_ms=latency_ms,
-        cached=True,
-    )
+def _answer_from_json(text: Any) -> Answer | None:
+    """The answer in a row; None where the row is damaged."""
+    try:
+        words, prompt, completion, cost_usd, finish, logprobs, latency_ms, certainty = (
+            quick_json.decode(text)
+        )
+        answer = Answer(
+            words, prompt, completion, cost_usd, finish,
+            None if logprobs is None else tuple(map(float, logprobs)),
+            float(latency_ms),
+            cached=True,
+            certainty=None if certainty is None else float(certainty),
+        )  # fmt: skip
+        return answer if type(words) is str and type(finish) is str else None
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        _log.warning("an answer in the response cache is damaged; it is asked for again")
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from lmc.models.base import Answer, ModelFailure
@@ -42,12 +42,14 @@ class Flights:
     ) -> dict[int, Answer]:
         for place in places:
             self._waiting[keys[place]] = []
-        outcomes: dict[int, Answer] | dict[int, ModelFailure] = {}
+        outcomes: Mapping[int, Answer | ModelFailure] = {}
         try:
             outcomes = answers = await fetch(places)
             return answers
         except ModelFailure as failure:
-            outcomes = dict.fromkeys(places, failure)
+            each = failure.outcomes
+            whole = len(each) == len(places)
+            outcomes = dict(zip(places, each)) if whole else dict.fromkeys(places, failure)
             raise
         finally:
             for place in places:

@@ -13,7 +13,9 @@ from lmc.models.base import Answer
 class Usage:
     """Totals over model calls; a call is one sample of one request, cached or not.
 
-    `seconds` is how long models took, one call after another, however many ran at once.
+    `seconds` is how long models took, one call after another, however many ran at once. `retries`
+    are requests that had to be sent again, because a server was busy or gave no whole answer; what
+    was paid for those is in the other figures.
     """
 
     calls: int = 0
@@ -22,11 +24,12 @@ class Usage:
     completion_tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = field(default=0.0, compare=False)
+    retries: int = field(default=0, compare=False)
 
     @classmethod
     def of(cls, answers: Iterable[Answer]) -> Usage:
         """Add up the usage of some answers; cached ones count with what they once used."""
-        calls = cached = prompt = completion = 0
+        calls = cached = prompt = completion = retries = 0
         cost_usd = latency_ms = 0.0
         for answer in answers:
             calls += 1
@@ -35,7 +38,8 @@ class Usage:
             completion += answer.completion_tokens
             cost_usd += answer.cost_usd
             latency_ms += answer.latency_ms
-        return cls(calls, cached, prompt, completion, cost_usd, latency_ms / 1000)
+            retries += answer.retries
+        return cls(calls, cached, prompt, completion, cost_usd, latency_ms / 1000, retries)
 
     @property
     def tokens(self) -> int:
@@ -50,4 +54,5 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.cost_usd + other.cost_usd,
             self.seconds + other.seconds,
+            self.retries + other.retries,
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
+from lmc.check.width import project
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
+from lmc.prompts.border import as_text
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
@@ -22,11 +25,11 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
-from lmc.requests.pool import fallbacks
+from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode
-from lmc.types import STR, RecordType, Type
+from lmc.types import ERROR, STR, RecordType, Type
 from lmc.values import InvalidValue, validate
 
 if TYPE_CHECKING:
@@ -62,13 +65,15 @@ class ModuleCall:
         self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
-            "fallback": self.own.get("fallback"),
+            "fallback": () if machine.model else self.own.get("fallback"),
             "cache": self.own.get("cache"),
         }
         self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
-        # The model, then those to hand the call on to when its answers cannot be used.
-        self.models: tuple[str | None, ...] = (self.model, *fallbacks(self.setting("fallback")))
+        # The model, then those to hand the call on to when its answers cannot be used; a model that
+        # replaces all others replaces these too.
+        others = [] if machine.model else fallbacks(self.setting("fallback"))
+        self.models: tuple[str | None, ...] = (self.model, *others)
 
     def setting(self, name: str) -> Any:
         """A setting of the module, else of its model, else of the program."""
@@ -120,7 +125,7 @@ class ModuleCall:
 
     def read(self, text: str) -> dict[str, Any]:
         """Validated output values by field. Raises: ParseFailure."""
-        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, text))
+        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
         try:
             value = validate(self.spec.result, self.value(outputs), lenient=True)
         except InvalidValue as problem:
@@ -157,7 +162,17 @@ class ModuleCall:
             limit = self.machine.parameters.choices.get(limit.id)
         count = self.machine.resolve(limit)
         demos = given if given is not None else tuple(map(self._example, self.slots.demos))
-        return demos if count is None else demos[:count]
+        return tuple(map(self._declared, demos if count is None else demos[:count]))
+
+    def _declared(self, demo: Demo) -> Demo:
+        """A demonstration with the fields that the signature declares, at any depth.
+
+        One made of a row may have more: a record of the row that tells the label, say.
+        """
+        types = {f.name: f.type for f in (*self.spec.inputs, *self.spec.outputs)}
+        inputs = {k: project(types.get(k, ERROR), v) for k, v in demo.inputs.items()}
+        outputs = {k: project(types.get(k, ERROR), v) for k, v in demo.outputs.items()}
+        return replace(demo, inputs=inputs, outputs=outputs)
 
     def _example(self, example: tuple[Mapping[str, Any], Any]) -> Demo:
         inputs, result = example

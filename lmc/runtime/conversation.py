@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
-from lmc.models.base import Answer, ModelFailure, Request
+from lmc.models.base import SAID, Answer, ModelFailure, Request
+from lmc.prompts.border import quoted
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
-from lmc.runtime.failures import Attempts, is_infrastructure, no_answer, unusable_answer
+from lmc.runtime.failures import (
+    Attempts,
+    CallFailure,
+    is_infrastructure,
+    no_answer,
+    unusable_answer,
+)
 from lmc.runtime.scope import Scope
 from lmc.runtime.traces import CallTrace
+from lmc.special_tokens import escaped
 
 if TYPE_CHECKING:
     from lmc.runtime.call import ModuleCall
@@ -48,6 +56,8 @@ class Conversation:
         self.call, self.inputs, self.scope, self.before = call, inputs, scope, before
         self.attempts = Attempts(messages)
         self.answers: list[Answer] = []
+        self.unusable: list[Answer] = []  # that are not whole, and were paid for
+        self.retries = 0
         self.outputs: dict[str, Any] | None = None
         self.check: Any = None
         self.error: LmcError | None = None
@@ -65,19 +75,26 @@ class Conversation:
 
     async def _first_usable(self) -> Any:
         """Ask, repair, then retry, then go on to the next model."""
-        problem = ""
+        problem: ParseFailure | CallFailure | None = None
         first = self.attempts.messages
         for model, index in self._tries():
             messages = first
             for _ in range(self.call.repair + 1):
-                answer = await self._ask(model, index, messages)
                 try:
+                    answer = await self._ask(model, index, messages)
                     return await self._take(answer)
                 except ParseFailure as unusable:
-                    problem = str(unusable)
-                    messages = _with_problem(messages, answer.text, problem)
+                    problem = unusable
+                    messages = _with_problem(messages, answer.text, str(problem))
+                except CallFailure as failure:
+                    if messages is first or failure.kind not in SAID or failure.heard:
+                        raise  # it was asked for again already
+                    problem = failure  # only the repair came to nothing
+                    break
+        if isinstance(problem, CallFailure):
+            raise problem
         module, span = self.call.slots.module, self.call.node.span
-        raise unusable_answer(module, self.model, span, problem, self.attempts)
+        raise unusable_answer(module, self.model, span, str(problem or ""), self.attempts)
 
     def _record(self) -> None:
         """Put the call into the trace, and show it to whoever watches."""
@@ -111,6 +128,9 @@ class Conversation:
             answer = await self._answer(model, request)
         except ModelFailure as failure:
             name = model or call.bound.name
+            self.unusable += failure.paid
+            self.retries += failure.retries
+            self.attempts.raw += [answer.text for answer in failure.paid]
             raise no_answer(
                 call.slots.module, name, call.node.span, failure, self.attempts
             ) from failure
@@ -176,7 +196,8 @@ class Conversation:
             raw=self.attempts.raw,
             logprobs=last.logprobs if last else None,
             attempts=self.attempts.count,
-            usage=Usage.of([*([self.before] if self.before else ()), *self.answers]),
+            usage=Usage.of([*([self.before] if self.before else ()), *self.answers, *self.unusable])
+            + Usage(retries=self.retries),
             latency_ms=sum(answer.latency_ms for answer in self.answers),
             error=str(failed) if failed else None if self.outputs else "stopped",
             infrastructure=failed is not None and is_infrastructure(failed),
@@ -186,10 +207,14 @@ class Conversation:
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:
-    """The conversation so far, the answer that cannot be used, and why."""
-    words = f"That reply cannot be used: {problem}\nReply again in full, in the format asked for."
+    """The conversation so far, the answer that cannot be used, and why.
+
+    The answer may quote what was never the model's own, so its special tokens are disarmed.
+    """
+    why = escaped(problem)
+    words = f"That reply cannot be used: {why}\nReply again in full, in the format asked for."
     return [
         *messages,
-        {"role": "assistant", "content": text},
+        {"role": "assistant", "content": escaped(quoted(text))},
         {"role": "user", "content": words},
     ]

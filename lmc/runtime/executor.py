@@ -7,11 +7,12 @@ effects are ready at the same time do tasks come in. So a straight program pays 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.ops import OWN_REGION
@@ -56,8 +57,8 @@ class Executor:
 
     `model` replaces the model of every module. With `training`, `train` parameters are shown to
     models. `temperature` replaces that of modules that generate. `base_dir` is where the program's
-    Python tools are looked for. `speculate` is how many calls may be under way at once before it is
-    known that they are wanted.
+    Python tools are looked for, and `consent` says which of them may run. `speculate` is how many
+    calls may be under way at once before it is known that they are wanted.
     """
 
     def __init__(
@@ -71,16 +72,18 @@ class Executor:
         temperature: float | None = None,
         base_dir: Path | None = None,
         speculate: int = 0,
+        consent: Consent = OWN,
     ) -> None:
         self.program = program
         self.pool = pool
         self.parameters = parameters or Parameters()
         self.training = training
         self.model, self.temperature = model, temperature
-        self.base_dir = base_dir
+        self.base_dir, self.consent = base_dir, consent
         self.resolve = resolver(self.parameters.choices)
         self.batcher = SampleBatcher()
         self.speculation = Speculation(speculate, program, pool)
+        self._allowed: set[str] = set()  # graphs whose tools may all run
         self._plans: dict[int, Plan] = {}
         self._calls: dict[int, ModuleCall] = {}
 
@@ -103,6 +106,10 @@ class Executor:
         where one call of a model writes it. `seat` is the run's place in a batch.
         """
         graph = self.graph(name)
+        if self.consent.stranger and name not in self._allowed:
+            self._require_tools(graph, stubs or {})
+            if not stubs:
+                self._allowed.add(name)
         spoken = last_call(self.program, graph) if listener else None
         scope = Scope(RunState(trace, stubs or {}, observer, listener, spoken, seat), sample=sample)
         try:
@@ -136,10 +143,20 @@ class Executor:
 
         Raises: LmcError with all that is missing.
         """
-        warnings = self.pool.preflight([*self.models(name), *self._embedders(name)])
+        asked = [*self.models(name), *self._embedders(name)]
+        warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
+        self._require_tools(self.graph(name), ())
         for tool in reached_tools(self.program, self.graph(name)):
             self.tools.load(tool)
         return warnings
+
+    def _require_tools(self, graph: Graph, stubbed: Collection[str]) -> None:
+        """See that all tools that a run may call are allowed, before a model is asked.
+
+        Raises: LmcError[tool-not-allowed].
+        """
+        names = [name for name in reached_tools(self.program, graph) if name not in stubbed]
+        self.consent.require_functions({name: self.program.tools[name].target for name in names})
 
     def _embedders(self, name: str) -> list[str]:
         """Embedding models that choose demonstrations for a run."""
@@ -150,7 +167,7 @@ class Executor:
     @cached_property
     def tools(self) -> Toolbox:
         """The program's Python tools, imported at their first call."""
-        return Toolbox(self.program.tools, self.base_dir)
+        return Toolbox(self.program.tools, self.base_dir, self.consent)
 
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
         """Run a graph that can be called, as one region of the trace."""

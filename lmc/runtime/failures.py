@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lmc.diagnostics import LmcError, error
-from lmc.models.base import ModelFailure
+from lmc.models.base import SAID, ModelFailure
 from lmc.prompts.spec import Message
 from lmc.source import Span
 
@@ -27,7 +27,7 @@ class CallFailure(LmcError):
     """One model call gave no result.
 
     `infrastructure` failures (no connection, no key, a full queue) say nothing about the program,
-    so no metric counts them.
+    so no metric counts them. `kind` is that of the ModelFailure, where no whole answer came.
     """
 
     def __init__(
@@ -39,10 +39,13 @@ class CallFailure(LmcError):
         *,
         infrastructure: bool = False,
         help: str | None = None,
+        kind: str = "",
+        heard: bool = False,
     ) -> None:
         code = "infrastructure-failure" if infrastructure else "call-failed"
         super().__init__(error(code, message, span, help=help))
         self.module, self.message, self.infrastructure = module, message, infrastructure
+        self.kind, self.heard = kind, heard
         self.messages, self.raw, self.attempts = attempts.messages, attempts.raw, attempts.count
         self.file = span.source.name if span else None
         self.line = span.source.position(span.start)[0] if span else None
@@ -71,11 +74,15 @@ def unusable_answer(
 def no_answer(
     module: str, model: str, span: Span | None, failure: ModelFailure, attempts: Attempts
 ) -> CallFailure:
-    """The model could not be asked. A prompt that is too long is the program's own doing."""
-    message = f"`{module}` got no answer from `{model}`: {failure.message}"
-    help = failure.hint or None
-    outside = failure.kind != "context_length"
-    return CallFailure(module, span, message, attempts, infrastructure=outside, help=help)
+    """No whole answer came. What the prompt or the model is to blame for is the program's own."""
+    again = f" (after {failure.retries} more requests)" if failure.retries else ""
+    notes = "".join(f"; {note}" for note in getattr(failure, "__notes__", ()))
+    message = f"`{module}` got no answer from `{model}`: {failure.message}{again}{notes}"
+    outside = failure.kind not in ("context_length", *SAID)
+    return CallFailure(
+        module, span, message, attempts,
+        infrastructure=outside, help=failure.hint or None, kind=failure.kind, heard=failure.heard,
+    )  # fmt: skip
 
 
 def excerpt(text: str, length: int = EXCERPT_CHARS) -> str:

@@ -51,6 +51,11 @@ class Parameters:
             slots = {"nearest": None, "embedder": None} | slots
         return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
 
+    def without_embedders(self) -> Parameters:
+        """A copy in which words choose demonstrations wherever an embedding model did."""
+        modules = {name: replace(module, embedder=None) for name, module in self.modules.items()}
+        return replace(self, modules=modules)
+
     def with_choice(self, id: str, value: Any) -> Parameters:
         """A copy in which one `tune[…]` has another value."""
         return replace(self, choices={**self.choices, id: value})

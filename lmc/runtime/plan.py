@@ -14,7 +14,7 @@ from typing import Any
 
 from lmc.check.program import Choice
 from lmc.diagnostics import Label, LmcError, error
-from lmc.ir.functions import FUNCTIONS
+from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node
 from lmc.ir.ops import OF_BODIES
 from lmc.types import Type
@@ -189,12 +189,11 @@ def _constant(value: Any) -> Compute:
 
 
 def _operation(node: Node, inputs: tuple[int, ...]) -> Compute:
-    function = FUNCTIONS[node.attrs["fn"]]
-    attrs = node.attrs
+    function = function_of(node)
 
     def compute(values: Values, env: Env) -> Any:
         try:
-            return function(attrs, *[values[i] for i in inputs])
+            return function(*[values[i] for i in inputs])
         except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
             raise LmcError.of("evaluation-failed", f"{problem}", node.span) from None
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
+from lmc.prompts.border import whole_text
 from lmc.prompts.thinking import answer_so_far
+from lmc.special_tokens import plain_so_far
 from lmc.types import STR
 
 Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listener; gives the text
@@ -33,8 +35,9 @@ def last_call(program: ProgramGraph, graph: Graph) -> Node | None:
 async def pieces(start: Start) -> AsyncGenerator[str, None]:
     """Yield the text of a run as it comes; joined, the pieces are the result.
 
-    White space at the ends belongs to no result, so it waits until something follows it. Leaving
-    early cancels the run.
+    White space at the ends belongs to no result, so it waits until something follows it. What
+    follows a special token that the model copies disarmed comes at the end. Leaving early cancels
+    the run.
     """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
@@ -47,7 +50,7 @@ async def pieces(start: Start) -> AsyncGenerator[str, None]:
     try:
         while (piece := await queue.get()) is not None:
             heard += piece
-            whole = answer_so_far(heard).strip()
+            whole = plain_so_far(whole_text(answer_so_far(heard)).strip())
             if len(whole) > len(said):
                 yield whole[len(said) :]
                 said = whole

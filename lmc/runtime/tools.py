@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
@@ -28,8 +29,10 @@ DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # where `retry:` leaves them open
 class Toolbox:
     """The tools of one program."""
 
-    def __init__(self, tools: Mapping[str, Tool], base_dir: Path | None) -> None:
-        self._tools, self._base_dir = tools, base_dir
+    def __init__(
+        self, tools: Mapping[str, Tool], base_dir: Path | None, consent: Consent = OWN
+    ) -> None:
+        self._tools, self._base_dir, self._consent = tools, base_dir, consent
         self._functions: dict[str, Callable[..., Any]] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._results: dict[str, asyncio.Future[Any]] = {}
@@ -87,11 +90,14 @@ class Toolbox:
         return await _run(tool, function, inputs, slots)
 
     def load(self, name: str, span: Span | None = None) -> Callable[..., Any]:
-        """The function of a tool. Raises: LmcError[tool-not-found]."""
+        """The function of a tool. Raises: LmcError[tool-not-found, tool-not-allowed]."""
         if name not in self._functions:
-            target = self._tools[name].target
+            target, given = self._tools[name].target, self._consent.functions.get(name)
+            self._consent.require_functions({name: target}, span)
             owner = f"the tool `{name}`"
-            self._functions[name] = load_function(target, self._base_dir, span, owner=owner)
+            self._functions[name] = given or load_function(
+                target, self._base_dir, span, owner=owner
+            )
         return self._functions[name]
 
 

@@ -250,6 +250,13 @@ class IfExpr(Expr):
     then: Expr
     otherwise: Expr
 
+    def chain(self) -> list[IfExpr]:
+        """`if a then x else if b then y else …`, at any length: its conditions in order."""
+        links = [self]
+        while isinstance(link := links[-1].otherwise, IfExpr):
+            links.append(link)
+        return links
+
 
 @frozen
 class NamePattern(SyntaxNode):
@@ -352,6 +359,19 @@ class If(Stmt):
     condition: Expr
     then: Block
     otherwise: Block | If | None = None
+
+    def chain(self) -> list[If]:
+        """`if a { … } else if b { … } …`, at any length: its conditions in order."""
+        links = [self]
+        while isinstance(link := links[-1].otherwise, If):
+            links.append(link)
+        return links
+
+    @property
+    def last(self) -> Block | None:
+        """The block behind the last `else`."""
+        end = self.chain()[-1].otherwise
+        return end if isinstance(end, Block) else None
 
 
 @frozen

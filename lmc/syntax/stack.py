@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lmc.source import Span
+from lmc.syntax import nodes
 from lmc.syntax.builder import TreeBuilder
 from lmc.syntax.tables import NONE, Production, tables
 from lmc.syntax.tokens import END, RESERVED, Token, other_kinds, starts_line
@@ -14,6 +15,9 @@ MAX_DEPTH = 100  # nodes within nodes: later stages walk the tree recursively
 # Tokens that may close or follow a complete part, in the order in which `settle` tries them.
 CLOSERS = ("RPAR", "RSQB", "RBRACE", END, "LBRACE", "THEN", "ELSE", "FOR", "IN", "FAT_ARROW",
            "RANGE", "FROM", "EQUAL")  # fmt: skip
+
+
+CHAINED = ("if_", "if_expr")
 
 
 class TooDeep(Exception):
@@ -128,6 +132,10 @@ class Stack:
         depth = max(self.depths[base:], default=0)
         if rule.name == "binary":  # chains are walked link by link: the left side does not nest
             depth = max(self.depths[base] - 1, self.depths[-1])
+        elif rule.name in CHAINED and isinstance(
+            children[-1], nodes.If | nodes.IfExpr
+        ):  # `else if`
+            depth = max(*self.depths[base:-1], self.depths[-1] - 1)
         del states[len(states) - size :], values[base:], self.starts[base:], self.depths[base:]
         states.append(self.rows[states[-1]][rule.origin])
         self.starts.append(start)

@@ -137,10 +137,9 @@ def _stmt(stmt: n.Stmt) -> str:
     match stmt:
         case n.Let(name, type, value):
             return f"let {_typed(name, type)} = {_rhs(value)}"
-        case n.If(condition, then, otherwise):
-            end = {n.Block: _block, n.If: _stmt}.get(otherwise.__class__)
-            tail = f" else {end(otherwise)}" if end else ""  # type: ignore[operator]
-            return f"if {_expr(condition)} {_block(then)}{tail}"
+        case n.If():
+            links = [f"if {_expr(i.condition)} {_block(i.then)}" for i in stmt.chain()]
+            return " else ".join([*links, *([_block(stmt.last)] if stmt.last else [])])
         case n.Return(value):
             return f"return {_rhs(value)}"
         case n.Yield(value):
@@ -178,8 +177,10 @@ def _expr(expr: n.Expr, at_least: int = _IF) -> str:
 
 def _operation(expr: n.Expr) -> tuple[int, str]:
     match expr:
-        case n.IfExpr(condition, then, otherwise):
-            return _IF, f"if {_expr(condition)} then {_expr(then)} else {_expr(otherwise)}"
+        case n.IfExpr():
+            chain = expr.chain()
+            links = (f"if {_expr(i.condition)} then {_expr(i.then)}" for i in chain)
+            return _IF, " else ".join([*links, _expr(chain[-1].otherwise)])
         case n.Binary():
             return _chain(expr.chain())
         case n.Unary("not", operand):

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.files import make_private_file
 from lmc.frozen import frozen
+from lmc.redaction import logger
 from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
+_log = logger(__name__)
 DEFAULT_PATH = Path(".lmc/traces.db")
 BUSY_S = 60.0  # how long a writer waits for another writer
 _CHUNK = 500  # ids in one query
@@ -147,7 +149,10 @@ class TraceStore:
             raise _cannot("write", self.location, problem) from None
 
     def runs(self, where: Filter | None = None) -> Iterator[Run]:
-        """Runs with their traces, in the order they were added. Raises: LmcError[cannot-read]."""
+        """Runs with their traces, in the order they were added; a damaged one is left out.
+
+        Raises: LmcError[cannot-read].
+        """
         from sqlalchemy import select
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -155,9 +160,9 @@ class TraceStore:
 
         try:
             with self._engine.connect() as db:
-                found = db.execute(_where(select(t.runs), where or Filter())).mappings().all()
-                for some in _chunks(found):
-                    yield from _whole(db, some)
+                ids = list(db.scalars(_where(select(t.runs.c.id), where or Filter())))
+                for some in _chunks(ids):
+                    yield from _readable(db, some)
         except SQLAlchemyError as problem:
             raise _cannot("read", self.location, problem) from None
 
@@ -325,13 +330,30 @@ def _where(query: Select[Any], where: Filter) -> Select[Any]:
     return query.order_by(r.created, r.row, r.sample).limit(where.limit)
 
 
-def _whole(db: Connection, rows: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
-    """Runs with their calls and regions."""
+def _readable(db: Connection, ids: Sequence[str]) -> list[Run]:
+    """The runs with these ids, but for those that are damaged."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return _whole(db, ids)
+    except (ValueError, LookupError, TypeError, AttributeError, SQLAlchemyError) as problem:
+        if isinstance(problem, SQLAlchemyError) and "decode" not in str(problem):
+            raise
+        if len(ids) > 1:
+            return [run for id in ids for run in _readable(db, [id])]
+        _log.warning("run %s in the trace store is damaged, and left out: %s", ids[0], problem)
+        return []
+
+
+def _whole(db: Connection, ids: Sequence[str]) -> list[Run]:
+    """Runs with their calls and regions, in the order of their ids."""
     from sqlalchemy import select
 
     from lmc.traces import tables as t
 
-    ids = [row["id"] for row in rows]
+    query = select(t.runs).where(t.runs.c.id.in_(ids))
+    by_id = {row["id"]: row for row in db.execute(query).mappings()}
+    rows = [by_id[id] for id in ids]
     traces = {id: Trace() for id in ids}
     regions = db.execute(select(t.regions).where(t.regions.c.run.in_(ids))).mappings()
     for region in regions:
@@ -340,16 +362,18 @@ def _whole(db: Connection, rows: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     digests = list({digest for call in calls for _, digest in call["messages"]})
     texts: dict[str, str] = {}
     for some in _chunks(digests):
-        found = db.execute(select(t.texts).where(t.texts.c.digest.in_(some)))
-        texts.update((digest, text) for digest, text in found)
+        stored = db.execute(select(t.texts).where(t.texts.c.digest.in_(some)))
+        texts.update((digest, text) for digest, text in stored)
     for call in calls:
         traces[call["run"]].calls.append(_call(dict(call), texts))
+    found = []
     for row in rows:
         trace = traces[row["id"]]
         trace.sort()
         names = ("job", "program", "target", "stage", "row", "parameters", "values", "score")
         more = ("pred", "feedback", "failed", "error", "training", "sample", "variant", "created")
-        yield Run(**{name: row[name] for name in (*names, *more)}, trace=trace)
+        found.append(Run(**{name: row[name] for name in (*names, *more)}, trace=trace))
+    return found
 
 
 def _run_row(run: Run) -> dict[str, Any]:

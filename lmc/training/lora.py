@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
+from lmc.models.engine.chat_tokens import plain_messages, special_tokens
+from lmc.special_tokens import without_tokens
 from lmc.training.rows import TrainingRow, digest
 
 if TYPE_CHECKING:
@@ -117,16 +119,18 @@ def train_adapter(
 
 def encode_row(tokenizer: Any, row: TrainingRow) -> tuple[list[int], int]:
     """The tokens of prompt and answer, as the local engine sees them, and the prompt's length."""
-    messages = list(row.messages)
+    special = special_tokens(tokenizer)
+    messages = plain_messages(row.messages, special)
+    said = without_tokens(row.answer, special)
     if tokenizer.chat_template:
         prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         whole = tokenizer.apply_chat_template(
-            [*messages, {"role": "assistant", "content": row.answer}], tokenize=False
+            [*messages, {"role": "assistant", "content": said}], tokenize=False
         )
-        answer = whole[len(prompt) :] if whole.startswith(prompt) else row.answer
+        answer = whole[len(prompt) :] if whole.startswith(prompt) else said
         given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     else:
-        answer = row.answer
+        answer = said
         given = tokenizer("".join(m["content"] + "\n\n" for m in messages))["input_ids"]
     end = tokenizer.eos_token or ""
     answer = answer.partition(end)[0] if end else answer

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmc.types import (
+    MOST_PARTS,
     BoolType,
     DictType,
     EnumType,
@@ -20,13 +21,28 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    expanded_size,
 )
 
 Schema = dict[str, Any]
 
 
+Named = dict[str, Schema]  # schemas of records by their names in `$defs`
+
+
 def json_schema(type: Type) -> Schema:
-    """The JSON Schema (2020-12) of a type's values; records allow no other fields."""
+    """The JSON Schema (2020-12) of a type's values; records allow no other fields.
+
+    The schema of a large type has each record once, in `$defs`.
+    """
+    if expanded_size(type) <= MOST_PARTS:
+        return _schema(type, None)
+    named: Named = {}
+    whole = _schema(type, named)
+    return {**whole, "$defs": named}
+
+
+def _schema(type: Type, named: Named | None) -> Schema:
     match type:
         case StrType(low, high, pattern):
             whole = None if pattern is None else f"^(?:{pattern})$"
@@ -40,22 +56,34 @@ def json_schema(type: Type) -> Schema:
         case NoneType():
             return {"type": "null"}
         case OptionalType(item):
-            return {"anyOf": [json_schema(item), {"type": "null"}]}
+            return {"anyOf": [_schema(item, named), {"type": "null"}]}
         case ListType(item, low, high):
-            return _some(type="array", items=json_schema(item), minItems=low, maxItems=high)
+            return _some(type="array", items=_schema(item, named), minItems=low, maxItems=high)
         case DictType(item):
-            return {"type": "object", "additionalProperties": json_schema(item)}
+            return {"type": "object", "additionalProperties": _schema(item, named)}
         case EnumType():
             return _some(type="string", enum=list(type.variants), description=_enum_notes(type))
         case LiteralType(values):
             return {"type": "string", "enum": list(values)}
         case RecordType():
-            schema = object_schema({f.name: _member(f) for f in type.fields}, _needed(type))
-            return {"description": type.doc, **schema} if type.doc else schema
+            return _record(type, named) if named is None else _reference(type, named)
         case UnionType(options):
-            return {"anyOf": [json_schema(o) for o in options]}
+            return {"anyOf": [_schema(o, named) for o in options]}
         case _:
             return {}
+
+
+def _reference(type: RecordType, named: Named) -> Schema:
+    name = f"{type.name}-{type.digest[:8]}"
+    if name not in named:
+        named[name] = {}
+        named[name] = _record(type, named)
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _record(type: RecordType, named: Named | None) -> Schema:
+    schema = object_schema({f.name: _member(f, named) for f in type.fields}, _needed(type))
+    return {"description": type.doc, **schema} if type.doc else schema
 
 
 def object_schema(properties: Mapping[str, Schema], required: list[str]) -> Schema:
@@ -78,8 +106,8 @@ def _needed(type: RecordType) -> list[str]:
     return [f.name for f in type.fields if not f.has_default]
 
 
-def _member(field: Field) -> Schema:
-    schema = described(json_schema(field.type), field.note)
+def _member(field: Field, named: Named | None) -> Schema:
+    schema = described(_schema(field.type, named), field.note)
     return schema | {"default": field.default} if field.has_default else schema
 
 

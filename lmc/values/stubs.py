@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from lmc.ir.graph import Graph, Port, ProgramGraph
 from lmc.types import (
@@ -19,6 +19,7 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    parts,
 )
 
 HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
@@ -82,23 +83,8 @@ def _named_types(graphs: Iterable[Graph]) -> list[RecordType | EnumType]:
     found: dict[str, RecordType | EnumType] = {}
     for graph in graphs:
         for type in (*(p.type for p in graph.inputs), graph.result):
-            found |= {t.name: t for t in _parts(type)}
+            found |= {t.name: t for t in parts(type) if isinstance(t, RecordType | EnumType)}
     return list(found.values())
-
-
-def _parts(type: Type) -> Iterator[RecordType | EnumType]:
-    match type:
-        case OptionalType(item) | ListType(item) | DictType(item):
-            yield from _parts(item)
-        case UnionType(options):
-            for option in options:
-                yield from _parts(option)
-        case RecordType():
-            for field in type.fields:
-                yield from _parts(field.type)
-            yield type
-        case EnumType():
-            yield type
 
 
 def _class_of(type: RecordType | EnumType) -> str:

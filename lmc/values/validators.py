@@ -19,6 +19,7 @@ from pydantic_core import (
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.patterns import whole_pattern
 from lmc.types import (
+    MOST_PARTS,
     BoolType,
     DictType,
     EnumType,
@@ -35,15 +36,18 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    expanded_size,
 )
 from lmc.values.problems import InvalidValue, Problem
 
 MAX_JSON_DEPTH = 100
 
+Named = dict[str, CoreSchema | None]  # schemas of records by digest
+
 
 def validator(type: Type, *, strict: bool) -> Callable[[Any], Any]:
     """What gives the JSON value of a type, or raises InvalidValue."""
-    validate = SchemaValidator(_core(type, strict=strict)).validate_python
+    validate = SchemaValidator(_schema(type, strict)).validate_python
 
     def checked(raw: Any) -> Any:
         try:
@@ -54,9 +58,18 @@ def validator(type: Type, *, strict: bool) -> Callable[[Any], Any]:
     return checked
 
 
-def _core(type: Type, *, strict: bool) -> CoreSchema:
-    """The pydantic-core schema of a type's JSON values."""
-    inner = partial(_core, strict=strict)
+def _schema(type: Type, strict: bool) -> CoreSchema:
+    """The schema of a type: of a large one with each record once, under a name."""
+    if expanded_size(type) <= MOST_PARTS:
+        return _core(type, strict=strict)
+    named: Named = {}
+    whole = _core(type, strict=strict, named=named)
+    return core_schema.definitions_schema(whole, [schema for schema in named.values() if schema])
+
+
+def _core(type: Type, *, strict: bool, named: Named | None = None) -> CoreSchema:
+    """The pydantic-core schema of a type's JSON values; `named` takes its records."""
+    inner = partial(_core, strict=strict, named=named)
     match type:
         case StrType():
             return _str(type, strict)
@@ -85,23 +98,31 @@ def _core(type: Type, *, strict: bool) -> CoreSchema:
         case EnumType(variants=names) | LiteralType(values=names):
             return core_schema.literal_schema(list(names))
         case RecordType():
-            return _record(type, strict)
+            return _record(type, strict) if named is None else _reference(type, strict, named)
         case UnionType(options):
             return core_schema.union_schema([inner(o) for o in options], mode="left_to_right")
         case _:
             return core_schema.any_schema()
 
 
-def _record(type: RecordType, strict: bool) -> CoreSchema:
+def _reference(type: RecordType, strict: bool, named: Named) -> CoreSchema:
+    if type.digest not in named:
+        named[type.digest] = None  # types are finite, so it is not asked for while it is made
+        named[type.digest] = _record(type, strict, named)
+    return core_schema.definition_reference_schema(type.digest)
+
+
+def _record(type: RecordType, strict: bool, named: Named | None = None) -> CoreSchema:
     return core_schema.typed_dict_schema(
-        {f.name: _field(f, strict) for f in type.fields},
+        {f.name: _field(f, strict, named) for f in type.fields},
         extra_behavior="forbid" if strict else "ignore",
         strict=True,
+        ref=None if named is None else type.digest,
     )
 
 
-def _field(field: Field, strict: bool) -> core_schema.TypedDictField:
-    schema = _core(field.type, strict=strict)
+def _field(field: Field, strict: bool, named: Named | None) -> core_schema.TypedDictField:
+    schema = _core(field.type, strict=strict, named=named)
     if not field.has_default:
         return core_schema.typed_dict_field(schema, required=True)
     make = partial(copy.deepcopy, field.default)

@@ -1,7 +1,7 @@
-"""The compiler's own programs: what optimizers ask a model about the program they improve.
+"""Asks a model about the program that is improved.
 
-They are written in the language itself (`assistant.lmp`), and run within the budget and the journal
-of the compilation, as everything else does.
+The questions are modules of a program in the language itself (`assistant.lmp`). They run within the
+budget and the journal of the compilation.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 @frozen
 class Question:
-    """One question: a module of `assistant.lmp`, its inputs, and which sample is wanted."""
+    """One question: a module of `assistant.lmp`, its inputs, and the number of the sample."""
 
     module: str
     inputs: dict[str, Any]
     sample: int = 0
 
 
-Answered = tuple[Question, Trace, Any]  # the last one is the answer, None where it is of no use
+Answered = tuple[Question, Trace, Any]  # the last item is the answer, or None if it is unusable
 Keep = Callable[[Sequence[Answered]], Awaitable[None]]
 
 
 @frozen
 class Assistant:
-    """Asks the modules of `assistant.lmp`; `model` answers unless a question's asker names one.
+    """Calls the modules of `assistant.lmp`. `model` answers unless the caller names another one.
 
-    `keep` writes down what was asked and answered.
+    `keep` stores the questions and answers.
     """
 
     pool: ModelPool
@@ -50,9 +50,9 @@ class Assistant:
     keep: Keep
 
     async def ask(self, questions: Iterable[Question], model: str | None = None) -> list[Any]:
-        """All answers, in order; None where the model gave none of use.
+        """All answers in order, with None for an unusable answer.
 
-        Raises: BudgetExceeded, LmcError where no answer came.
+        Raises: BudgetExceeded, LmcError if a model cannot be reached.
         """
         executor = Executor(assistant_program(), self.pool, model=model or self.model)
 
@@ -73,13 +73,13 @@ class Assistant:
         return [answer for _, _, answer in answered]
 
     async def texts(self, questions: Sequence[Question], model: str | None = None) -> list[str]:
-        """The answers that are text, without blanks, fences and doubles."""
+        """The distinct answers that are text, without blanks and code fences."""
         found = (clean(answer) for answer in await self.ask(questions, model) if answer)
         return list(dict.fromkeys(text for text in found if text))
 
 
 def clean(text: str) -> str:
-    """What was meant, without code fences and quotes around it."""
+    """The text without code fences and quotes around it."""
     text = text.strip()
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         text = text[3:-3].partition("\n")[2].strip()

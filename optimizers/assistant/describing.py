@@ -1,4 +1,4 @@
-"""Programs, rows and runs in words: what a model that improves a program gets to read."""
+"""Programs, rows and runs as text, for the model that improves a program."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lmc.measure.rows import Row
 from lmc.prompts.spec import Demo
 from lmc.traces.store import Run
 
-MOST_TEXT = 6000  # characters of anything that is shown
-MOST_VALUE = 600  # characters of one value
+MOST_TEXT = 6000  # longest text, in characters
+MOST_VALUE = 600  # longest value, in characters
 
 
 def signature_text(module: Module) -> str:
-    """A module as it is called."""
+    """The signature of a module."""
     return f"{module.role} {module.name}({', '.join(module.inputs)}) -> {show(module.result)}"
 
 
@@ -27,12 +27,12 @@ def rows_text(rows: Sequence[Row], count: int = 10) -> str:
 
 
 def demos_text(demos: Iterable[Demo]) -> str:
-    """Calls that went right."""
+    """Demonstrations as lines of inputs and outputs."""
     return cut("\n".join(f"{value_text(d.inputs)} -> {value_text(d.outputs)}" for d in demos))
 
 
 def runs_text(runs: Sequence[Run], module: str, inputs: Iterable[str]) -> str:
-    """Runs with the calls of a module, the result, and what was said of it."""
+    """Runs with the calls of a module, the result and the feedback."""
     return cut("\n\n".join(_run_text(i, run, module, set(inputs)) for i, run in enumerate(runs, 1)))
 
 
@@ -49,7 +49,7 @@ def _run_text(number: int, run: Run, module: str, inputs: set[str]) -> str:
 
 
 def feedback_text(run: Run, inputs: set[str]) -> str:
-    """What the metric said, else what was expected."""
+    """The score and the feedback of the metric, or else the expected values."""
     gold = {name: value for name, value in run.values.items() if name not in inputs}
     score = "no score" if run.score is None else f"score {run.score:g}"
     parts = [score, f"failed: {run.error}" if run.failed else "", run.feedback]
@@ -59,17 +59,17 @@ def feedback_text(run: Run, inputs: set[str]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value as JSON, long ones cut."""
+    """A value as JSON, cut if it is long."""
     if isinstance(value, Mapping):
         value = {k: short(v) if isinstance(v, str) else v for k, v in value.items()}
     return short(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def short(text: str) -> str:
-    """A value that is not too long."""
+    """A value, cut to MOST_VALUE characters."""
     return text if len(text) <= MOST_VALUE else f"{text[:MOST_VALUE]} …"
 
 
 def cut(text: str) -> str:
-    """A text that is not too long."""
+    """A text, cut to MOST_TEXT characters."""
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} …"

@@ -1,7 +1,8 @@
-"""A metric without labels: whether an answer is better than that of the program as written.
+"""A metric without labels that compares answers with those of the program as written.
 
-A model compares the two in both orders (Zheng et al. 2023, arXiv 2306.05685, section 3.4, on the
-bias of position); a verdict that turns with the order is a draw, and equal answers are one.
+A model compares the two in both orders, because models have a position bias (Zheng et al. 2023,
+arXiv 2306.05685, section 3.4). If the verdict depends on the order, it is a draw. Equal answers are
+a draw too.
 """
 
 from __future__ import annotations
@@ -23,19 +24,23 @@ if TYPE_CHECKING:
     from lmc.program.program import Program
 
 NAME = "preference"
-_FIRST = {"first": 0.0, "equal": 0.5, "second": 1.0}  # what a verdict says of the second answer
+_FIRST = {"first": 0.0, "equal": 0.5, "second": 1.0}  # score of the second answer
 
 
 def against_as_written(program: Program, graph: Graph) -> Preference:
-    """The metric for a compiled program: its answers against those of its source.
+    """The metric for a compiled program: it compares its answers with those of its source.
 
-    Raises: LmcError[nothing-to-compare] where there is no difference to judge.
+    Raises: LmcError[nothing-to-compare] if the program is unchanged.
     """
     if program.parameters == Parameters():
-        message = "`preference` compares with the program as written, and this is that program"
-        raise LmcError.of("nothing-to-compare", message, help="measure an artifact with it")
+        message = "`preference` compares with the program as written, and this program is unchanged"
+        raise LmcError.of("nothing-to-compare", message, help="use it on a compiled artifact")
     before = Executor(
-        program.graph, program.pool, model=program.options.model, base_dir=program.base_dir
+        program.graph,
+        program.pool,
+        model=program.options.model,
+        base_dir=program.base_dir,
+        consent=program.consent,
     )
     models = [name for name in before.models(graph.name) if name is not None]
     assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)
@@ -59,7 +64,7 @@ async def preferred(
     pairs: Sequence[tuple[Mapping[str, Any], Any, Any]],
     judge: str | None = None,
 ) -> list[float]:
-    """For inputs with two answers each: 1 where the second one is better, 0 worse, 0.5 a draw."""
+    """Scores for inputs with two answers each: 1 if the second is better, 0 if worse, else 0.5."""
     questions: list[Question] = []
     for inputs, one, other in pairs:
         for first, second in ((one, other), (other, one)) if one != other else ():
@@ -80,7 +85,7 @@ async def preferred(
 
 @dataclass(slots=True)
 class Preference:
-    """The metric of this name; the program as written answers each row once."""
+    """The metric `preference`. The program as written answers each row once."""
 
     assistant: Assistant
     task: str
@@ -92,7 +97,7 @@ class Preference:
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
-        """1 for an answer that is better than before, 0 for a worse one, 0.5 for a draw."""
+        """Score an answer: 1 if it is better than before, 0 if it is worse, 0.5 for a draw."""
         inputs = {name: gold[name] for name in self.inputs if name in gold}
         key = value_text(inputs)
         if key not in self._known:

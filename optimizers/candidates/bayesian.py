@@ -1,7 +1,7 @@
-"""Bayesian search over choices: a tree-structured Parzen estimator proposes, a few rows judge.
+"""Bayesian search over choices: a tree-structured Parzen estimator, scored on a few rows.
 
 Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4, as optuna
-has it. All trials meet on the same rows, so their scores can be compared; the best go on to a race.
+implements it. All trials use the same rows, so their scores are comparable.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ async def bayesian_search(
     build: Callable[[Mapping[str, int]], Parameters],
     count: int,
 ) -> list[Candidate]:
-    """The most promising of `count` combinations of options, the best first.
+    """The most promising of `count` combinations of options. The best comes first.
 
-    `sizes` is the number of options of each choice, `build` makes parameters of the places of those
-    that are picked. Raises: BudgetExceeded.
+    `sizes` is the number of options of each choice. `build` makes parameters from the index of the
+    picked option of each choice. Raises: BudgetExceeded.
     """
     import optuna
 
@@ -63,6 +63,6 @@ async def bayesian_search(
 
 
 def _affordable(context: Context, tried: Sequence[Candidate], rows: Sequence[object]) -> bool:
-    """Whether trials leave enough for a finalist to race."""
+    """Whether enough runs remain after these trials for a race of one finalist."""
     left = context.trials.runs_left() - len(tried) * len(rows)
     return affordable([0, 0], len(context.select), left, done=len(rows)) > 0

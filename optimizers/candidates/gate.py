@@ -1,4 +1,4 @@
-"""The gate: what was chosen on some rows has to prove itself on others."""
+"""The gate: a candidate chosen on some rows must prove its gain on other rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lmc.measure.statistics import mean_interval, paired_difference, paired_p_va
 if TYPE_CHECKING:
     from lmc.measure.evaluate import RowResult
 
-# The gate asks "better?", which is a one-sided test, at 5 %: a two-sided one at 10 %.
+# "Is it better?" is a one-sided test at 5 %, the same as a two-sided interval at 90 %.
 GATE_LEVEL = 0.90
 MIN_CONFIRM_ROWS = 8  # fewer rows prove nothing
 
@@ -19,9 +19,9 @@ MIN_CONFIRM_ROWS = 8  # fewer rows prove nothing
 def compare(
     before: Sequence[RowResult], after: Sequence[RowResult], *, level: float = 0.95
 ) -> Comparison | None:
-    """Both figures and their paired difference, over the rows that both have a score for.
+    """Both figures and their paired difference, over the rows that have a score in both.
 
-    None where there is no such row.
+    None if there is no such row.
     """
     first = {r.id: r.value for r in before if r.value is not None}
     pairs = [(first[r.id], r.value) for r in after if r.value is not None and r.id in first]
@@ -50,7 +50,7 @@ def figure(results: Sequence[RowResult]) -> Figure:
 
 
 def passes(comparison: Comparison | None) -> bool:
-    """Whether a candidate beats what stood before, and not by the luck of a few rows."""
+    """Whether a candidate is significantly better than its predecessor, on enough rows."""
     return (
         comparison is not None
         and comparison.difference.rows >= MIN_CONFIRM_ROWS
@@ -65,7 +65,7 @@ def passes_cheaper(
     after: Sequence[RowResult],
     margin: float,
 ) -> bool:
-    """Whether a candidate costs less and loses less than `margin`, as far as the rows can tell."""
+    """Whether a candidate uses fewer tokens and, with confidence, loses less than `margin`."""
     return (
         comparison is not None
         and comparison.difference.rows >= MIN_CONFIRM_ROWS
@@ -75,20 +75,20 @@ def passes_cheaper(
 
 
 def gate_words(comparison: Comparison | None, accepted: bool, margin: float | None = None) -> str:
-    """The decision in a sentence; with a `margin`, a lower cost was asked for, not a gain."""
+    """The decision in a sentence. With a `margin` the gate required a lower cost, not a gain."""
     if comparison is None:
-        return "kept as it was: no row was scored both before and after"
+        return "rejected: no row has a score both before and after"
     d = comparison.difference
     if d.rows < MIN_CONFIRM_ROWS:
-        return f"kept as it was: {d.rows} rows are too few to confirm a gain"
-    gain = f"{signed(d.mean)} on {d.rows} rows that did not choose it"
+        return f"rejected: {d.rows} rows are too few to confirm a gain"
+    gain = f"{signed(d.mean)} on {d.rows} confirm rows"
     figures = f"{gain} (interval {signed(d.low)} to {signed(d.high)})"
     if margin is not None:
         before, after = comparison.before.calls, comparison.after.calls
         cost = f"{before:.3g} -> {after:.3g} calls a row, {figures}"
-        lost = f"may lose more than {margin:g}, or costs as much: {cost}; kept as it was"
+        lost = f"rejected, as it may lose more than {margin:g} or does not cost less: {cost}"
         return f"accepted: {cost}" if accepted else lost
-    return f"accepted: {figures}" if accepted else f"no significant gain: {figures}; kept as it was"
+    return f"accepted: {figures}" if accepted else f"rejected, no significant gain: {figures}"
 
 
 def signed(points: float) -> str:

@@ -1,9 +1,9 @@
-"""Paired racing: candidates meet on the same few rows, clear losers go, near-ties get more rows.
+"""Paired racing: candidates run on the same few rows, clear losers drop out, others get more rows.
 
-A candidate is dropped when the rows so far speak against it beyond doubt (`betting`), or when it
-scores exactly as another one does. Where the budget does not reach for all that are left, the worse
-half goes (successive halving, Jamieson & Talwalkar 2016, arXiv 1502.07943). The incumbent is never
-dropped, so the winner is compared with it on all rows that were used.
+A candidate is dropped if the evidence against it is strong enough (`betting`), or if it scores the
+same as another on every row. If the budget does not suffice for the rest, the worse half is dropped
+(successive halving, Jamieson & Talwalkar 2016, arXiv 1502.07943). The incumbent is never dropped,
+so the winner is compared with it on all rows that were used.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from lmc.measure.rows import Row
     from lmc.optimizers.base import Context
 
-FIRST_ROWS = 8  # of the first rung
-GROWTH = 1.25  # of the rows, from rung to rung
-ALPHA = 1.0  # shared out among the candidates: bounds loosely, measured 0 to 3 % (bench/racing.py)
-TWIN_ROWS = 24  # from so many rows on, and most of all, equal scores make two candidates one
-PERFECT_ROWS = 32  # from so many on, of those that are right on all rows one is enough
+FIRST_ROWS = 8  # rows of the first rung
+GROWTH = 1.25  # growth of the number of rows from rung to rung
+ALPHA = 1.0  # divided among the candidates; a loose bound, measured 0 to 3 % (bench/racing.py)
+TWIN_ROWS = 24  # from here on, on most of all rows, candidates with equal scores are merged
+PERFECT_ROWS = 32  # from here on, one of the candidates that are right on all rows is enough
 
 
 @frozen
 class Candidate:
-    """Parameters under a name; of equals the smaller one wins (demonstrations, or calls)."""
+    """Parameters with a name. If two score the same, the smaller `size` wins."""
 
     name: str
     parameters: Parameters
@@ -40,7 +40,7 @@ class Candidate:
 
 @frozen
 class Standing:
-    """How a candidate did: its mean, and its mean gain on the incumbent over the rows both have."""
+    """The result of a candidate: its mean, and its mean gain on the incumbent on shared rows."""
 
     candidate: Candidate
     mean: float
@@ -52,7 +52,7 @@ Scores = Mapping[str, float]  # by row
 
 
 def rungs(rows: int, done: int = 0) -> list[int]:
-    """How many rows have been run after each rung that is to come, the last one being all."""
+    """The number of rows after each remaining rung. The last rung has all rows."""
     found = []
     while done < rows:
         done = min(rows, max(FIRST_ROWS, done + 4, int(done * GROWTH)))
@@ -61,9 +61,9 @@ def rungs(rows: int, done: int = 0) -> list[int]:
 
 
 def halving_runs(known: Sequence[int], rows: int, done: int = 0) -> int:
-    """Runs that a race takes when the last half of the candidates goes at each rung.
+    """The runs of a race that drops the last half of its candidates at each rung.
 
-    `known` says on how many rows each has been run before, the incumbent first.
+    `known` is the number of rows on which each has already run. The incumbent comes first.
     """
     incumbent, *alive = known
     total = max(0, rows - max(done, incumbent))
@@ -74,7 +74,7 @@ def halving_runs(known: Sequence[int], rows: int, done: int = 0) -> int:
 
 
 def affordable(known: Sequence[int], rows: int, runs: float, done: int = 0) -> int:
-    """The most candidates that can go on to the end of a race."""
+    """The largest number of candidates for which the budget pays a whole race."""
     count = len(known) - 1
     while count and halving_runs(known[: count + 1], rows, done) > runs:
         count -= 1
@@ -82,9 +82,9 @@ def affordable(known: Sequence[int], rows: int, runs: float, done: int = 0) -> i
 
 
 def affordable_rows(rows: int, known: Sequence[int], runs: float) -> int:
-    """On how many rows two candidates (or one, where there is one) can meet.
+    """The number of rows on which two candidates (or the only one) can race.
 
-    None, where these would be so few that chance alone would choose.
+    0 if these would be so few that chance alone would choose.
     """
     least = min(FIRST_ROWS, rows)
     while rows >= least and halving_runs(known[:3], rows) > runs:
@@ -98,9 +98,9 @@ async def race(
     rows: Sequence[Row],
     trials: Trials,
 ) -> tuple[Standing, Standing]:
-    """The best candidate (it may be the incumbent) and the incumbent, each with its figures.
+    """The best candidate, possibly the incumbent, and the incumbent, each with its figures.
 
-    Candidates stand in order of preference: where the budget asks for fewer, the last ones go.
+    Candidates come in order of preference. If the budget is too small, the last ones are dropped.
     Raises: BudgetExceeded.
     """
     total = affordable_rows(
@@ -137,7 +137,7 @@ async def race(
 async def best_of(
     incumbent: Candidate, candidates: Sequence[Candidate], context: Context
 ) -> Parameters:
-    """Race on the rows that select; the parameters of the winner. Raises: BudgetExceeded."""
+    """The parameters of the winner of a race on the select rows. Raises: BudgetExceeded."""
     best, first = await race(incumbent, candidates, context.select, context.trials)
     if best.candidate is incumbent or best.gain <= 0:
         return incumbent.parameters
@@ -158,7 +158,7 @@ def _kept(
     total: int,
     limit: float,
 ) -> list[Standing]:
-    """Those that may still turn out to be the best."""
+    """The candidates that may still be the best."""
     leader = min([first, *ranked], key=_order)
     lead = scores[leader.candidate.name]
     kept: list[Standing] = []
@@ -175,7 +175,7 @@ def _kept(
 
 
 def _evidence(own: Scores, lead: Scores, rows: Sequence[Row], total: int) -> float:
-    """How strongly the scores so far say that one is worse than the leader."""
+    """How strong the evidence is that a candidate is worse than the leader."""
     gaps = [own[row.id] - lead[row.id] for row in rows if row.id in own and row.id in lead]
     widest = max(1.0, *map(abs, gaps)) if gaps else 1.0
     return evidence_of_loss([gap / widest for gap in gaps], total)
@@ -189,7 +189,7 @@ def _announce(trials: Trials, standings: Iterable[Standing], dropped: Dropped = 
 
 
 def _standing(candidate: Candidate, scores: Scores, incumbent: Scores) -> Standing:
-    """Rows that the infrastructure lost for one of the two say nothing about either."""
+    """Compare with the incumbent. Rows that failed for one of the two count for neither."""
     gains = [score - incumbent[id] for id, score in scores.items() if id in incumbent]
     if 2 * len(gains) < len(incumbent) or not scores:
         return Standing(candidate, 0.0, float("-inf"), len(gains))

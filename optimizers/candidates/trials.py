@@ -1,4 +1,4 @@
-"""Runs of the program on rows for an optimizer: each paid once, remembered, within the budget."""
+"""Runs the program on rows for an optimizer. Each run is made once, within the budget."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from lmc.measure.evaluate import Evaluation, RowResult
     from lmc.measure.rows import Row
 
-HEADROOM = 1.5  # how much more than the dearest run so far the next one may take
-CALLS_HEADROOM = 1.25  # how many more calls than on average so far; one repair is no rule
-FEW_ROWS = 4  # so many rows may be lost by chance
-SEARCH_SHARE = 0.7  # of the time, after which the search begins nothing new
+HEADROOM = 1.5  # the next run may cost this much more than the most expensive one so far
+CALLS_HEADROOM = 1.25  # the next run may make this many times the average calls so far
+FEW_ROWS = 4  # this many rows may fail by chance
+SEARCH_SHARE = 0.7  # share of the time after which the search starts nothing new
 
 
 @frozen
 class Mode:
-    """How a run differs from use.
+    """How a run differs from normal use.
 
-    `model` is another model for all modules, or an artifact (`.lmpc`) that runs in the program's
-    place; with `training`, `train` parameters are shown; `sample` numbers runs on the same row,
-    `temperature` is that of all modules that generate.
+    `model` is another model for all modules, or an artifact (`.lmpc`) that runs instead of the
+    program. With `training`, modules see their `train` parameters. `sample` numbers the runs on the
+    same row. `temperature` applies to all modules that generate.
     """
 
     model: str | None = None
@@ -42,7 +42,7 @@ class Mode:
 
     @property
     def variant(self) -> str:
-        """What sets runs apart besides parameters, training and sample."""
+        """What distinguishes runs besides parameters, training and sample."""
         parts = [self.model] if self.model else []
         parts += [] if self.temperature is None else [f"temperature {self.temperature:g}"]
         return ", ".join(parts)
@@ -50,23 +50,23 @@ class Mode:
 
 PLAIN = Mode()
 Progress = Callable[["RowResult"], None]
-# Scores rows with some parameters at a stage; what happened goes into the trace store.
+# Runs and scores rows with some parameters at a stage, and stores the traces.
 RunRows = Callable[[str, Parameters, "Sequence[Row]", Mode, Progress], Awaitable["Evaluation"]]
 
 
 def is_artifact(teacher: str | None) -> bool:
-    """Whether a teacher is a compiled program, not a model."""
+    """Whether a teacher is a compiled program rather than a model."""
     return teacher is not None and teacher.endswith(".lmpc")
 
 
 @dataclass(slots=True)
 class Allowance:
-    """How many runs of the program are affordable.
+    """Estimates how many runs of the program the budget still pays for.
 
-    It goes by the calls of a run without repairs, and by the runs so far: their calls on average,
-    tokens and money of the dearest. All that is the same in a repeated run, so that a resumed run
-    decides alike; only the time does not repeat. `reserved` runs are kept for confirming and
-    testing the result. The hard limit is `Budget`, below.
+    The estimate uses the calls of a run without repairs, the average calls of the runs so far, and
+    the tokens and money of the most expensive one. All of these repeat, so a resumed run decides
+    the same; only the time does not. `reserved` runs are kept for confirming and testing. `Budget`
+    is the hard limit.
     """
 
     spent: Callable[[], Usage]
@@ -76,20 +76,20 @@ class Allowance:
     usd: float | None = None
     minutes: float | None = None
     reserved: int = 0
-    dearest: Usage = field(default_factory=Usage)  # most tokens and money of one run
-    made: int = 0  # runs so far, and the calls of all of them
+    dearest: Usage = field(default_factory=Usage)  # the most tokens and money of one run
+    made: int = 0  # runs so far; `made_calls` are their calls
     made_calls: int = 0
     started_s: float = field(default_factory=time.monotonic)
 
     def learn(self, runs: Iterable[Usage]) -> None:
-        """Learn what some runs took."""
+        """Take the usage of some runs into account."""
         for used in runs:
             self.dearest = _dearer(self.dearest, used)
             self.made += 1
             self.made_calls += used.calls
 
     def runs(self, *, search: bool = True) -> float:
-        """Whole runs that should fit into what is left."""
+        """The number of whole runs that should fit into the remaining budget."""
         spent, dearest = self.spent(), self.dearest
         average = CALLS_HEADROOM * self.made_calls / max(1, self.made)
         calls = self.calls_per_run if average <= self.calls_per_run * CALLS_HEADROOM else average
@@ -105,7 +105,7 @@ class Allowance:
 
     @contextmanager
     def holding(self, share: float) -> Iterator[None]:
-        """Keep a share of what is left from the search for a while, for what comes later."""
+        """Reserve a share of the remaining runs for later steps while the body runs."""
         before, runs = self.reserved, self.runs()
         self.reserved += 0 if runs == float("inf") else int(runs * share)
         try:
@@ -127,24 +127,24 @@ def _dearer(one: Usage, other: Usage) -> Usage:
 
 
 def _runs(limit: float | None, spent: float, each: float) -> float:
-    """Whole runs in what is left; without limit, or before anything is known, as many as wanted."""
+    """The whole runs in the rest of a limit; infinite without a limit or a known cost."""
     if limit is None or not each:
         return float("inf")
     return max(0.0, limit - round(spent, 9)) // each
 
 
 class Trials:
-    """Scores of parameters on rows.
+    """Runs and scores parameters on rows.
 
-    A run of the same parameters on the same row is made once in the life of this object; the
-    response cache below it makes sure that no answer is paid for twice in the life of the run.
+    Each run of the same parameters on the same row is made once in the life of this object. The
+    run's store of answers makes sure that no call is paid for twice, even after a restart.
     """
 
     def __init__(self, run: RunRows, allowance: Allowance, report: Report) -> None:
         self.allowance, self.report = allowance, report
         self._run = run
         self._known: dict[tuple[str, Mode], dict[str, RowResult]] = {}
-        self._answered = False  # by any model
+        self._answered = False  # whether any model has answered yet
 
     def runs_left(self) -> float:
         """Runs that the search may still make."""
@@ -157,11 +157,11 @@ class Trials:
         rows: Sequence[Row],
         mode: Mode = PLAIN,
     ) -> list[list[RowResult]]:
-        """Results of several parameters side by side, each in the order of the rows.
+        """The results of several parameters, each in the order of the rows.
 
-        The first few rows of all go ahead alone: where no model answers, nobody waits for the rest.
-        Raises: BudgetExceeded, LmcError[no-answers] where every single row was lost, and
-        LmcError[no-scores] where the metric failed on all of the first rows.
+        The first rows of the first candidate run alone, so that an unreachable model fails before
+        the rest is started. Raises: BudgetExceeded, LmcError[no-answers] if every row failed
+        without an answer, LmcError[no-scores] if the metric failed on all of the first rows.
         """
         if not self._answered and (len(parameters) > 1 or len(rows) > FEW_ROWS):
             await self.results(stage, parameters[:1], rows[:FEW_ROWS], mode)
@@ -187,19 +187,21 @@ class Trials:
     async def scores(
         self, stage: str, parameters: Sequence[Parameters], rows: Sequence[Row]
     ) -> list[dict[str, float]]:
-        """Scores by row id; rows that the infrastructure lost are left out."""
+        """Scores by row id, without the rows that have no score."""
         found = await self.results(stage, parameters, rows)
         return [{r.id: r.value for r in results if r.value is not None} for results in found]
 
     def known(self, parameters: Parameters, rows: Sequence[Row]) -> list[RowResult]:
-        """Results that there are already, without running anything."""
+        """The results that are already known, without running anything."""
         found = self._known.get((parameters_key(parameters), PLAIN), {})
         return [found[row.id] for row in rows if row.id in found]
 
     def totals(self) -> Totals:
-        """What was used so far."""
+        """The usage so far."""
         used, elapsed_s = self.allowance.spent(), self.allowance.elapsed_s
-        return Totals(used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s)
+        return Totals(
+            used.calls, used.cached_calls, used.tokens, used.cost_usd, elapsed_s, used.retries
+        )
 
 
 class _Watch:
@@ -219,21 +221,21 @@ class _Watch:
 
 
 def _require_answers(results: Sequence[RowResult]) -> None:
-    """Stop where it makes no sense to go on: the models cannot be reached at all."""
+    """Stop if the models cannot be reached at all. Raises: LmcError[no-answers]."""
     if len(results) >= FEW_ROWS and all(r.failed == "infrastructure" for r in results):
-        message = f"none of {len(results)} rows got an answer; the first one: {results[0].error}"
-        raise LmcError.of("no-answers", message, help="the same command goes on from here")
+        message = f"none of {len(results)} rows got an answer; the first error: {results[0].error}"
+        raise LmcError.of("no-answers", message, help="give the same command again to continue")
 
 
 def _require_scores(results: Sequence[RowResult]) -> None:
-    """Stop where the metric fails on whatever it is given."""
+    """Stop if the metric fails on all rows. Raises: LmcError[no-scores]."""
     if results and all(r.failed == "metric" for r in results):
         message = f"the metric failed on all of the first {len(results)} rows: {results[0].error}"
         raise LmcError.of("no-scores", message)
 
 
 def parameters_key(parameters: Parameters) -> str:
-    """Equal for equal parameters, whatever their demonstrations come from."""
+    """A key that is equal for equal parameters. The origin of demonstrations does not count."""
     data = parameters.to_json()
     for module in data["modules"].values():
         for demo in module.get("demos", ()):

@@ -1,4 +1,4 @@
-"""Ways of improving one program side by side: the same rows, seed and budget for each."""
+"""Compares several ways to improve a program. Each gets the same rows, seed and budget."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ AS_WRITTEN = "as written"
 
 @frozen
 class Way:
-    """What one way came to on the test rows, and what it took to get there.
+    """The result of one way on the test rows, and its cost.
 
-    `scores` are by row; `calls` and `seconds` are those of the improvement.
+    `scores` maps rows to scores. `calls`, `tokens` and `seconds` are the cost of the improvement.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Way:
 def compare(
     program: str | Path, optimizers: Sequence[str], *, folder: Path | None = None, **options: Any
 ) -> list[Way]:
-    """Improve a program in several ways; the first of the results is the program as written.
+    """Improve a program in several ways. The first result is the program as written.
 
-    `optimizers` are texts as `compile` takes them. `folder` gets an artifact for each. Raises:
-    LmcError.
+    `optimizers` are texts as `compile` takes them. `folder` receives an artifact for each.
+    Raises: LmcError.
     """
     ways: list[Way] = []
     for number, optimizer in enumerate(optimizers, 1):
@@ -72,7 +72,7 @@ def compare(
 
 
 def _scores(result: CompileResult, *, improved: bool) -> dict[str, float]:
-    """Scores of the test rows by row, from the trace store."""
+    """The scores of the test rows, by row, from the trace store."""
     store = TraceStore()
     try:
         runs = list(store.runs(Filter(job=result.job, stage="final test")))

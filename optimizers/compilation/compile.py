@@ -1,4 +1,4 @@
-"""`lmc compile`: improve a program against a metric, prove the gain, write the artifact."""
+"""`lmc compile`: improves a program against a metric, proves the gain, writes the artifact."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from lmc.optimizers.compilation.steps import step_text, steps_text
 from lmc.options import takes
 from lmc.program.artifact import Artifact, Manifest
 from lmc.program.program import Program
+from lmc.program.reached import reached
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.tasks.loop import run_async, run_sync
@@ -48,25 +49,25 @@ if TYPE_CHECKING:
     from lmc.check.program import Step
     from lmc.measure.rows import Row
 
-REHEARSED_ROWS = 3  # on which a metric is tried before anything is paid for
-CALIBRATION_ROWS = 4  # rows that tell what a run takes, where tokens or money are limited
+REHEARSED_ROWS = 3  # rows for trying a metric before the first model call
+CALIBRATION_ROWS = 4  # rows that measure the cost of a run if tokens or money are limited
 TEST_PIECE_ROWS = 64
-PROOF_SHARE = 0.5  # of a budget at most for confirming and testing
+PROOF_SHARE = 0.5  # largest share of a budget for confirming and testing
 
 
 @takes(CompileOptions)
 def compile(program: str | Path | Program, options: CompileOptions) -> CompileResult:
     """Improve a program against a metric and write the artifact. Raises: LmcError.
 
-    Its options are the fields of `CompileOptions`. What is missing or does not fit is said before
-    the first call of a model.
+    Its options are the fields of `CompileOptions`. All mistakes are reported before the first call
+    of a model.
     """
     return run_sync(_compile(program, options))
 
 
 @takes(CompileOptions)
 async def acompile(program: str | Path | Program, options: CompileOptions) -> CompileResult:
-    """As `compile`, from a coroutine on any event loop."""
+    """Like `compile`, for coroutines on any event loop."""
     return await run_async(_compile(program, options))
 
 
@@ -81,7 +82,7 @@ async def _compile(program: str | Path | Program, options: CompileOptions) -> Co
 
 
 def _call(program: str | Path, options: CompileOptions) -> dict[str, Any] | None:
-    """How a run was begun, for `lmc runs resume`; None where that cannot be written down."""
+    """How a run was started, for `lmc runs resume`; None if an option is not JSON."""
     written = options.written()
     return None if written is None else {"program": str(program), **written}
 
@@ -118,7 +119,7 @@ class _Compilation:
         self.test: Comparison | None = None
 
     async def finish(self) -> CompileResult:
-        """Do all of it."""
+        """Run the compilation and close what it opened."""
         try:
             job = self.job
             graph = job.program.graph.graphs[job.target]
@@ -132,7 +133,7 @@ class _Compilation:
         return result
 
     async def _work(self) -> CompileResult:
-        """What costs. When it is cut short, what is confirmed so far is written."""
+        """The steps that call models. If they are interrupted, write the confirmed result."""
         try:
             await self._improve()
             self.test = await self._final_test()
@@ -142,7 +143,7 @@ class _Compilation:
         return self._result(self._artifact("complete"))
 
     def _begin(self) -> None:
-        """Check all, and only then begin the run. Raises: LmcError with all that is missing."""
+        """Check everything, then begin the run. Raises: LmcError with all that is missing."""
         job = self.job
         warnings = list(self.runner.preflight())
         traces = self.recorder.store.open()
@@ -168,7 +169,7 @@ class _Compilation:
 
     async def _improve(self) -> None:
         if not await self._set_proof_aside():
-            self._note("the budget is too small to improve anything: all of it goes into measuring")
+            self._note("the budget is too small to improve anything: it only pays for measuring")
             return
         for number, step in enumerate(self.job.steps):
             context = Context(
@@ -197,7 +198,7 @@ class _Compilation:
             self.journal.save("running")
 
     async def _set_proof_aside(self) -> bool:
-        """Keep runs for confirming and testing; False where too few are left to search."""
+        """Reserve runs for confirming and testing. Returns False if too few are left to search."""
         rows, allowance = self.job.rows, self.allowance
         if (allowance.tokens or allowance.usd) and rows.select:
             try:
@@ -219,17 +220,18 @@ class _Compilation:
 
     def _proof_runs(self, rows: RowParts) -> int:
         guards = sum(len(guard.rows) for guard in self.job.guards)
-        confirm = len(rows.confirm) if self.job.accept == "proven" else 0  # else they are run
+        # without a proof, the search runs the confirm rows
+        confirm = len(rows.confirm) if self.job.accept == "proven" else 0
         return (confirm + guards) * (len(self.job.steps) + 1) + 2 * len(rows.test)
 
     async def _gate(self, step: Step, candidate: Parameters) -> None:
-        """Take a step's result only if it beats what was, on rows that did not choose it."""
+        """Accept a step's result only if it beats the previous one on held-out rows."""
         if candidate == self.confirmed:
             words = "nothing better found"
             self._heard(events.GateDecided(step_text(step), False, words, totals=self._totals()))
             return
         if not self.job.rows:
-            self.confirmed, words = candidate, "taken as it is: there are no rows to measure it on"
+            self.confirmed, words = candidate, "accepted without measuring, as there are no rows"
             self._heard(events.GateDecided(step_text(step), True, words, totals=self._totals()))
             return
         rows = self._confirm_rows(candidate)
@@ -250,7 +252,7 @@ class _Compilation:
             accepted = passes(narrow) or bool(seen)
         words = gate_words(narrow, accepted, margin)
         if accepted and (lost := await self._fallen(self.confirmed, candidate, rows)):
-            accepted, words = False, f"kept as it was: {'; '.join(lost)}"
+            accepted, words = False, f"rejected by a guard: {'; '.join(lost)}"
             self.notes.append(f"{step_text(step)}: {words}")
         self._heard(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
         if accepted:
@@ -258,9 +260,9 @@ class _Compilation:
             self.confirmed, self.dev = candidate, compare(first, after)
 
     def _confirm_rows(self, candidate: Parameters) -> Sequence[Row]:
-        """The rows that decide: where nothing is to be proven, those that both were run on.
+        """The rows that decide. Without a proof, those on which both have already run.
 
-        Some steps run nothing; all rows decide then.
+        Some steps run nothing. Then all rows decide.
         """
         rows = self.job.rows.confirm
         if self.job.accept == "proven":
@@ -272,22 +274,22 @@ class _Compilation:
     async def _fallen(
         self, before: Parameters, after: Parameters, rows: Sequence[Row]
     ) -> list[str]:
-        """The guards on which new parameters lose; a budget that ends says nothing of them."""
+        """The guards on which the new parameters lose. A spent budget counts as a loss."""
         guards, judge = self.job.guards, self.metric.judge
         try:
             return await fallen(guards, self.trials, judge, before, after, rows)
         except BudgetExceeded:
-            return ["the budget ended before the guards could be asked"]
+            return ["the budget ended before the guards were checked"]
 
     async def _final_test(self) -> Comparison | None:
-        """Before and after on rows that no step saw."""
+        """The program before and after, on the test rows."""
         rows = self.job.rows.test
         runs = self.allowance.runs(search=False)
         each = 1 if self.confirmed == self.start else 2
         rows = rows[: int(min(len(rows), runs // each))]
         if not rows:
             if self.job.rows:
-                self._note("no budget was left for the test")
+                self._note("the budget ended before the test")
             return None
         pair = [self.start, self.confirmed][-each:]
         before, after = await self._test_results(pair, rows)
@@ -305,7 +307,7 @@ class _Compilation:
     async def _test_results(
         self, pair: Sequence[Parameters], rows: Sequence[Row]
     ) -> tuple[list[RowResult], list[RowResult]]:
-        """Results of both; under a budget in pieces, so that its end does not lose all of them."""
+        """The results of both. With a budget, run pieces of rows, so that only one can be lost."""
         size = TEST_PIECE_ROWS if self.job.budget else len(rows)
         before: list[RowResult] = []
         after: list[RowResult] = []
@@ -343,7 +345,7 @@ class _Compilation:
         return Evaluation(tuple(self._judged(result) for result in done.results))
 
     def _judged(self, result: RowResult) -> RowResult:
-        """A result as it counts here: by the objective, where there is one."""
+        """A result scored by the objective, if there is one."""
         aim, value = self.job.objective, result.value
         if aim is not None and value is not None:
             value = aim.value(value, result.usage)
@@ -393,7 +395,7 @@ class _Compilation:
         return result
 
     def _outcome(self, result: CompileResult) -> dict[str, Any]:
-        """What a report needs to know besides the events, ready for JSON."""
+        """What a report needs besides the events, ready for JSON."""
         program, target = self.job.program.graph, self.job.target
         instructions = {
             name: module.slots.instruction
@@ -403,6 +405,7 @@ class _Compilation:
             "manifest": result.artifact.manifest.model_dump(mode="json"),
             "verdict": result.verdict(),
             "notes": list(result.notes),
+            "reached": [str(one) for one in reached(self.job.program.graph, self.confirmed)],
             "instructions": instructions,
             "start": self.start.to_json(),
             "parameters": self.confirmed.to_json(),
@@ -411,7 +414,7 @@ class _Compilation:
         }
 
     def _stop(self) -> None:
-        """Leave what is confirmed; an older artifact is only replaced by a better one."""
+        """Write the confirmed result. Replace an older artifact only by a better one."""
         self.journal.save("stopped")
         if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
             self._artifact("stopped").write(self.out)

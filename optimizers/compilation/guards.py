@@ -1,7 +1,7 @@
-"""Guards: other metrics and other data on which a new result must not do worse.
+"""Guards: other metrics and other data on which a new result must not get worse.
 
-A metric that is not the one improved shows reward hacking; rows of an old task show forgetting. A
-result that loses on one of them, by more than chance, is not taken.
+A metric other than the one improved reveals reward hacking. Rows of an old task reveal forgetting.
+The gate rejects a result that loses significantly on one of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Guard:
-    """A metric on the rows at hand, or other rows under the metric that is improved."""
+    """Another metric on the same rows, or other rows under the same metric."""
 
     name: str
     metric: Metric | None = None
@@ -34,7 +34,7 @@ class Guard:
 
 
 def find_guards(task: Task, names: Sequence[str]) -> tuple[Guard, ...]:
-    """The metrics and datasets of these names. Raises: LmcError[unknown-guard, row-mismatch]."""
+    """The guards with these names. Raises: LmcError[unknown-guard, row-mismatch]."""
     return tuple(_find(task, name) for name in names)
 
 
@@ -65,7 +65,7 @@ async def fallen(
     after: Parameters,
     rows: Sequence[Row],
 ) -> list[str]:
-    """The guards on which the second parameters lose by more than chance, in words.
+    """The guards on which `after` loses significantly against `before`, in words.
 
     Raises: BudgetExceeded.
     """
@@ -87,7 +87,7 @@ async def fallen(
 async def _scored_by(
     metric: Metric, judge: Executor, results: Sequence[RowResult], rows: Sequence[Row]
 ) -> list[RowResult]:
-    """The same results under another metric; rows that gave no result stay as they are."""
+    """The same results scored by another metric. Failed rows stay unchanged."""
     values = {row.id: row.values for row in rows}
     return [
         result

@@ -1,4 +1,4 @@
-"""What a run did, kept in its folder for people to look at: events, costs by module, rows."""
+"""The history of a run in its folder: events, costs by module, and test rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+from lmc.diagnostics import LmcError
 from lmc.optimizers import events
 from lmc.requests.usage import Usage
 
@@ -26,18 +27,18 @@ _KEPT = {
 
 
 class History:
-    """Writes events as they come; a run that starts again writes the same ones once more."""
+    """Writes events to a file. A resumed run writes the same events again."""
 
     def __init__(self) -> None:
         self.by_module: dict[str, Usage] = {}
         self._file: IO[str] | None = None
 
     def begin(self, folder: RunFolder) -> None:
-        """Open the file, and empty it."""
+        """Open the file and empty it."""
         self._file = folder.open_history()
 
     def hear(self, event: events.Event) -> None:
-        """Write down an event, if it is one that tells the story."""
+        """Write an event if the report needs it. Raises: LmcError[cannot-write]."""
         kind = _KEPT.get(type(event))
         if kind is None or self._file is None:
             return
@@ -47,11 +48,16 @@ class History:
             line[name] = asdict(value) if name == "totals" else value
         if isinstance(event, events.CandidateScored):
             line["parameters"] = event.parameters.to_json()
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            text = f"cannot write {self._file.name}: {reason}"
+            raise LmcError.of("cannot-write", text) from None
 
     def count(self, results: Iterable[RowResult]) -> None:
-        """Add up what the modules used in some runs."""
+        """Add the usage of each module in some runs."""
         for result in results:
             for call in result.trace.calls if result.trace else ():
                 used = self.by_module.get(call.module, Usage())
@@ -64,7 +70,7 @@ class History:
 
 
 def rows_text(rows: Sequence[Row], before: Sequence[RowResult], after: Sequence[RowResult]) -> str:
-    """What became of each test row, as JSON lines."""
+    """The results of each test row before and after, as JSON lines."""
     first = {result.id: result for result in before}
     second = {result.id: result for result in after}
     lines = []

@@ -1,4 +1,4 @@
-"""A compile job: what a compilation will do, settled and checked before anything is paid for."""
+"""A compile job: everything a compilation will do, checked before the first model call."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ DEFAULT_STEPS = "auto()"
 
 @frozen
 class RowParts:
-    """The parts of the data: dev is halved, one half chooses, the other confirms.
+    """The parts of the data. One half of dev chooses (select), the other half confirms.
 
-    Where nothing is to be proven all of dev does both. Else the parts are disjoint.
+    The parts are disjoint, unless nothing is proven: then all of dev does both.
     """
 
     train: tuple[Row, ...]
@@ -61,7 +61,7 @@ class RowParts:
 
     @classmethod
     def of(cls, split: Split, seed: int, accept: Accept = "proven") -> RowParts:
-        """Halve dev at random, by the seed."""
+        """Split dev into two random halves by the seed."""
         dev = list(split.dev)
         random.Random(f"{seed}/dev").shuffle(dev)
         half = (len(dev) + 1) // 2
@@ -73,7 +73,7 @@ class RowParts:
         return bool(self.train or self.select or self.confirm or self.test)
 
     def counts(self) -> dict[str, int]:
-        """Rows of each part."""
+        """The number of rows of each part."""
         return {
             "train": len(self.train),
             "select": len(self.select),
@@ -82,14 +82,17 @@ class RowParts:
         }
 
     def shrunk(self, share: float) -> RowParts:
-        """Fewer rows to confirm and to test; the rest is left as it is."""
+        """A copy with fewer rows to confirm and to test."""
         confirm = self.confirm[: int(len(self.confirm) * share)]
         return replace(self, confirm=confirm, test=self.test[: int(len(self.test) * share)])
 
 
 @frozen
 class FixedMetric:
-    """A metric that judges all candidates alike, also where it calls modules of the program."""
+    """A metric that scores all candidates alike, even if it calls modules of the program.
+
+    It always runs them with the judge, never with a candidate's parameters.
+    """
 
     metric: Metric
     judge: Executor
@@ -102,16 +105,16 @@ class FixedMetric:
     async def score(
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
-        """Score one row; the candidate's own executor is left aside."""
+        """Score one row with the judge instead of the candidate's own executor."""
         return await self.metric.score(gold, pred, self.judge)
 
 
 @frozen
 class CompileJob:
-    """A task with all that decides how it is improved.
+    """A task with everything that decides how it is improved.
 
-    `name` is the file name of the program, `sources` are its texts. `keep` names modules that stay
-    as they are. `calls_per_run` is the number of model calls of a run and its scoring.
+    `name` is the file name of the program, `sources` are its texts. `keep` names the modules that
+    must not change. `calls_per_run` is the number of model calls of a run and its scoring.
     """
 
     task: Task
@@ -142,7 +145,7 @@ class CompileJob:
         return self.program.options.model
 
     def identity(self) -> dict[str, Any]:
-        """All that decides the outcome: the same identity means the same run."""
+        """Everything that decides the outcome. The same identity means the same run."""
         metric = self.task.metric
         return {
             "program": self.name,
@@ -161,11 +164,19 @@ class CompileJob:
             "budget": dict(self.budget),
             "seed": self.task.seed,
             "model": self.model,
+            **self._given(),
         }
+
+    def _given(self) -> dict[str, Any]:
+        """What the user put in the place of what the program names, where he did."""
+        options, functions = self.program.options, self.program.consent.functions
+        base_url = {"base_url": options.base_url} if options.base_url else {}
+        names = {name: f"{f.__module__}:{f.__qualname__}" for name, f in functions.items()}
+        return base_url | ({"functions": names} if names else {})
 
     @property
     def id(self) -> str:
-        """The name of the job: equal for equal identities."""
+        """The name of the job. Equal identities have equal names."""
         text = json.dumps(self.identity(), sort_keys=True)
         return f"{Path(self.name).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -175,9 +186,9 @@ class CompileJob:
 
 
 def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob:
-    """Settle everything from the options and the program's `optimize` block.
+    """Make the job from the options and the program's `optimize` block.
 
-    Raises: LmcError with what is missing or does not fit.
+    Raises: LmcError if something is missing or does not fit.
     """
     target = find_target(open_program(program, options), options.target)
     steps = _steps(options, target)
@@ -205,7 +216,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
 
 
 def _data(target: Target, options: CompileOptions, steps: Sequence[Step]) -> Data:
-    """The rows; none at all where no step needs any. Raises: LmcError."""
+    """The rows, or no rows if no step needs any. Raises: LmcError."""
     try:
         return find_data(target, options.data, options.seed)
     except LmcError as problem:
@@ -215,7 +226,7 @@ def _data(target: Target, options: CompileOptions, steps: Sequence[Step]) -> Dat
 
 
 def _metric(target: Target, data: Data, given: Any) -> Metric:
-    """The metric; `preference` is made by the compilation, which knows who answers before."""
+    """The metric. The compilation replaces `preference`, since only it can run the start."""
     if data is NO_DATA:
         return _Unscored("no metric")
     if metric_name(target, given) == PREFERENCE:
@@ -225,12 +236,12 @@ def _metric(target: Target, data: Data, given: Any) -> Metric:
 
 @frozen
 class _Unscored:
-    """Stands for a metric where there is nothing to score, or nobody to ask yet."""
+    """A placeholder for a metric: there are no rows, or the compilation replaces it."""
 
     name: str
 
     async def score(self, gold: Any, pred: Any, executor: Any = None) -> Score:
-        """Never asked."""
+        """Never called."""
         raise NotImplementedError
 
 
@@ -250,12 +261,12 @@ def _budget(target: Target, options: CompileOptions) -> Mapping[str, float]:
 
 
 def _require_rows(rows: RowParts) -> None:
-    """Refuse data on which no gain could be shown, before anything is paid."""
+    """Refuse data that cannot prove a gain, before the first model call."""
     dev, help = len(rows.select) + len(rows.confirm), None
     if len(rows.confirm) < MIN_CONFIRM_ROWS:
         needed = 2 * MIN_CONFIRM_ROWS
-        message = f"dev has {dev} rows; with fewer than {needed} no gain can be confirmed"
-        help = "half of dev chooses among candidates, the other half confirms the choice"
+        message = f"dev has {dev} rows; confirming a gain needs at least {needed}"
+        help = "half of the dev rows choose among candidates, the other half confirms the choice"
     elif not rows.test:
         message = "there are no test rows to measure the result on"
     else:
@@ -270,7 +281,7 @@ def _entry_name(program: Any, loaded: Program) -> str:
 
 
 def _sources(given: Any, program: Program) -> Mapping[str, str]:
-    """Source texts under names that hold no path of this machine."""
+    """The source texts under relative names, so that no path of this machine is stored."""
     if program.checked is None:
         return Artifact.read(Path(given)).sources if isinstance(given, str | Path) else {}
     base = program.base_dir or Path()
@@ -288,7 +299,7 @@ def _inner_name(name: str, path: Path | None, base: Path) -> str:
 
 
 def _calls_per_run(task: Task) -> int:
-    """Calls of a run and its scoring, without repairs; experience tells where no bound is known."""
+    """The calls of a run and its scoring, without repairs; 1 if no bound is known."""
     graph, metric = task.program.graph, task.metric.name
     names = [task.graph.name, *([metric] if metric in graph.graphs else [])]
     calls = sum(cost(graph, name).baseline for name in names)

@@ -1,8 +1,8 @@
-"""The journal of one improvement run: what was asked is answered from it when it starts again.
+"""The journal of a compilation run. A resumed run reads its earlier answers from it.
 
-A run repeats its decisions from its seed, its data and the model's answers. So all it must not lose
-is the answers: every one is kept here before it is used, whatever the program says of caching. A
-killed run that is started again therefore pays for nothing twice, and ends as if never killed.
+The seed, the data and the model's answers decide what a run does. So only the answers must be kept.
+Each one is stored here before it is used, even if the program turns its cache off. A killed run
+that starts again therefore pays for no call twice, and ends as if it had never been killed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from lmc.requests.pool import ModelPool
 
 
 class RunStore(Cache):
-    """The answers of one run; what the cache behind it knows is taken over."""
+    """The answers of one run. It copies answers that the cache behind it already has."""
 
     def __init__(self, path: Path, behind: Cache | None = None) -> None:
         super().__init__(path)
         self.behind = behind
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Answer]:
-        """The answers under some keys, of this run or of the cache behind."""
+        """The answers under some keys, from this run or from the cache behind it."""
         answers = super().look_up(keys)
         if self.behind is not None and len(answers) < len(keys):
             more = self.behind.look_up([key for key in keys if key not in answers])
@@ -39,8 +39,14 @@ class RunStore(Cache):
             answers |= more
         return answers
 
+    def _give_up(self, cause: Exception) -> None:
+        """Stop a run whose answers would be lost. Raises: LmcError[cannot-write]."""
+        message = f"cannot store the answers of this run in {self.path}: {cause}"
+        help = "free some disk space and give the same command again to continue"
+        raise LmcError.of("cannot-write", message, help=help) from None
+
     async def store(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers in both."""
+        """Store answers in both. Raises: LmcError[cannot-write]."""
         kept = [super().store(answers)]
         if self.behind is not None:
             kept.append(self.behind.store(answers))
@@ -54,16 +60,17 @@ class RunStore(Cache):
 
 
 class JournaledPool(ModelPool):
-    """A pool that keeps every answer, those of programs that say `cache: "off"` too.
+    """A pool that stores every answer, also for programs with `cache: "off"`.
 
-    The budget is that of the run; those of models are for use, and would set candidates apart.
+    It has the budget of the run. It ignores the budgets of models: they are meant for use, and
+    would treat candidates differently.
     """
 
     own_budgets = False
 
     @classmethod
     def like(cls, pool: ModelPool, store: RunStore, budget: Budget) -> JournaledPool:
-        """A pool of the same models that keeps its answers in a run's store."""
+        """A pool of the same models that stores its answers in a run's store."""
         return cls(
             pool.models,
             pool.default,
@@ -71,6 +78,8 @@ class JournaledPool(ModelPool):
             budget=budget,
             backends=pool._backends,
             base_dir=pool._base_dir,
+            consent=pool._consent,
+            record=pool._record,
         )
 
     async def ask(
@@ -86,11 +95,11 @@ class JournaledPool(ModelPool):
 
 
 class Journal:
-    """How far a run is, written down in its folder; the answers of an earlier start are kept.
+    """Records the progress of a run in its folder, and keeps the answers of an earlier start.
 
-    `identity` is all that decides the outcome; the folder of another run is not taken over. `call`
-    is how the run was begun, where that can be written down. Nothing of an earlier start is touched
-    before `begin`.
+    `identity` is everything that decides the outcome. A folder with another identity is refused.
+    `call` is how the run was started, or None if that is not JSON. Nothing of an earlier start
+    changes before `begin`.
     """
 
     def __init__(
@@ -108,7 +117,7 @@ class Journal:
 
     @contextmanager
     def taken(self) -> Iterator[Journal]:
-        """Hold the folder, and find out whether it holds an earlier start of the same run.
+        """Lock the folder, and find out whether it holds an earlier start of the same run.
 
         Raises: LmcError[run-in-use, cannot-write, other-run].
         """
@@ -118,18 +127,18 @@ class Journal:
             yield self
 
     def begin(self) -> None:
-        """All is checked: forget an earlier start that is not resumed, and mark this one."""
+        """Begin once everything is checked. Delete the answers of a start that is not resumed."""
         if not self.resumed:
             self.folder.forget_responses()
         self.save("running")
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds that the run has taken, those before a kill included."""
+        """The seconds that the run has taken, including those before a kill."""
         return self.earlier_s + time.monotonic() - self._started_s
 
     def save(self, state: str, **more: Any) -> None:
-        """Write down how far the run is."""
+        """Write the state of the run to its folder."""
         told = {"identity": self.identity, "call": self.call, "state": state}
         self.folder.write_record({**told, "elapsed_s": self.elapsed_s, **more})
 

@@ -11,22 +11,23 @@ from lmc.check.program import Step
 from lmc.optimizers import events
 from lmc.program.options import TaskOptions
 
-Accept = Literal["proven", "better"]  # what the gate lets pass
-_OF_THIS_START = ("resume", "run_dir", "progress")  # a run that is resumed gets its own
+Accept = Literal["proven", "better"]  # the gains that the gate accepts
+_OF_THIS_START = ("resume", "run_dir", "progress")  # a resumed run gets its own values
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompileOptions(TaskOptions):
-    """How a program is improved; the `optimize` block says what is left out.
+    """How to improve a program. Options that are not given come from the `optimize` block.
 
-    `optimizer` is text such as `bootstrap(demos=4) >> labeled()`; `steps` are the same already
+    `optimizer` is text such as `bootstrap(demos=4) >> labeled()`. `steps` are the same, already
     parsed. `objective` weighs the metric against the cost of a row, such as
-    `accuracy - 0.1 * usd` (or calls, tokens, seconds). `guards` names metrics and datasets that
-    must not get worse. `accept` tells the gate what to let pass: a gain that is proven on rows that
-    did not choose it ("proven"), or any gain on dev ("better"). `out` is the artifact to write.
-    `run_dir` is the folder of the run, else one below `.lmc/runs`. The same program, data and
-    options continue the same run, unless `resume` is False. `progress` is called with the events of
-    `lmc.optimizers.events`.
+    `accuracy - 0.1 * usd` (or calls, tokens, seconds). `guards` names metrics and datasets on which
+    the score must not get worse. `accept` chooses the gains to accept: those proven on held-out
+    rows ("proven"), or any gain on dev rows ("better"). `out` is the artifact to write.
+
+    `run_dir` is the folder of the run, by default one below `.lmc/runs`. The same program, data and
+    options continue the same run, unless `resume` is False. `progress` is called with each event
+    (`lmc.optimizers.events`).
     """
 
     optimizer: str | None = None
@@ -40,9 +41,9 @@ class CompileOptions(TaskOptions):
     progress: events.Report | None = None
 
     def written(self) -> dict[str, Any] | None:
-        """The options that differ from their defaults, ready for JSON; for `lmc runs resume`.
+        """The options that differ from their defaults, ready for JSON, for `lmc runs resume`.
 
-        None where one of them cannot be written down.
+        None if one of them is not JSON.
         """
         names = [field.name for field in fields(self) if field.name not in _OF_THIS_START]
         given = {name: getattr(self, name) for name in names}

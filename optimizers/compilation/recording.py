@@ -1,4 +1,4 @@
-"""Between trials and the trace store: what ran is written, what is learnt from is read."""
+"""Writes the runs of a compilation to the trace store, and reads those to learn from."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from lmc.measure.rows import Row
     from lmc.optimizers.assistant.ask import Answered
 
-ASSISTANT = "assistant"  # the stage of questions that optimizers ask
+ASSISTANT = "assistant"  # the stage of the questions that optimizers ask a model
 
 
 def digest_of(parameters: Parameters) -> str:
-    """Name parameters in the trace store, wherever their demonstrations come from."""
+    """The name of parameters in the trace store. The origin of demonstrations does not count."""
     return parameters_digest({"key": parameters_key(parameters)})
 
 
 def forget(store: TraceStore, job: str) -> int:
-    """Remove the runs of a job and what optimizers asked for it; says how many went."""
+    """Remove the runs of a job and the questions of its optimizers. Returns how many."""
     return store.remove(job) + store.remove(_assistant_job(job))
 
 
@@ -51,12 +51,12 @@ class Recorder:
         mode: Mode,
         results: Sequence[RowResult],
     ) -> None:
-        """Write down runs that were made. Raises: LmcError[cannot-write]."""
+        """Store finished runs. Raises: LmcError[cannot-write]."""
         runs = [self._run(stage, parameters, *pair, mode) for pair in zip(rows, results)]
         await asyncio.to_thread(self.store.add, runs, parameters.to_json())
 
     async def keep_answers(self, answered: Sequence[Answered]) -> None:
-        """Write down what optimizers asked a model, as a job beside this one."""
+        """Store the questions that optimizers asked a model, as a separate job."""
         nothing = Parameters()
         runs = [
             Run(
@@ -76,9 +76,9 @@ class Recorder:
         await asyncio.to_thread(self.store.add, runs, nothing.to_json())
 
     async def runs(self, parameters: Parameters, rows: Sequence[Row], mode: Mode) -> list[Run]:
-        """Read the runs of some parameters on some rows, in the order of the rows.
+        """The runs of some parameters on some rows, in the order of the rows.
 
-        Rows that were not run are left out.
+        Rows without a run are left out.
         """
         wanted = [self._run("", parameters, row, None, mode).id for row in rows]
         found = await asyncio.to_thread(lambda: list(self.store.runs(Filter(ids=wanted))))

@@ -1,4 +1,4 @@
-"""What an improvement came to, in figures and in words."""
+"""The result of a compilation, in figures and in words."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lmc.program.artifact import Artifact
 
 @frozen
 class CompileResult:
-    """The artifact, where it was written, and the account of the run.
+    """The artifact, its path, and the figures of the run.
 
-    `used` counts this start of the run only in time; calls and tokens are those of the whole run.
-    `job` names the run in the trace store, `digests` the parameters before and after.
+    `used` has the calls and tokens of the whole run, but only the time since its last start. `job`
+    names the run in the trace store. `digests` names the parameters before and after.
     """
 
     artifact: Artifact
@@ -29,17 +29,17 @@ class CompileResult:
 
     @property
     def improved(self) -> bool:
-        """Whether the artifact is better than the program as written, on rows that confirmed it."""
+        """Whether the artifact differs from the program as written: a gain was confirmed."""
         return self.artifact.manifest.improved
 
     @property
     def dev(self) -> Comparison | None:
-        """Before and after on the rows that confirmed the choice."""
+        """The program before and after, on the confirm rows."""
         return self.artifact.manifest.dev
 
     @property
     def test(self) -> Comparison | None:
-        """Before and after on rows that no step saw."""
+        """The program before and after, on the test rows, which no step saw."""
         return self.artifact.manifest.test
 
     def summary(self) -> str:
@@ -50,15 +50,15 @@ class CompileResult:
         return "\n".join(lines)
 
     def verdict(self) -> str:
-        """One sentence: what was gained, on data that no step saw."""
+        """The gain on the test rows, in a sentence."""
         if not any(self.artifact.manifest.rows.values()):
             what = "changed" if self.improved else "the program as written"
-            return f"{what}; nothing was measured, as there are no rows"
+            return f"{what}; not measured, as there are no rows"
         if not self.improved:
             kept = "no significant gain: the artifact is the program as written"
             return f"{kept}; {_figure(self.test.before)} on the test rows" if self.test else kept
         if self.test is None:
-            return "improved on the rows that confirmed it; the test rows were not run"
+            return "improved on the confirm rows; the test rows were not run"
         d = self.test.difference
         gain = (
             f"{_figure(self.test.before)} before, {_figure(self.test.after)} after:"
@@ -68,12 +68,12 @@ class CompileResult:
         before, after = self.test.before.calls, self.test.after.calls
         if after < 0.99 * before:
             return f"{gain}; {before:.3g} calls a row before, {after:.3g} after"
-        return gain if d.significant else f"{gain}; on these rows alone not significant"
+        return gain if d.significant else f"{gain}; not significant on these rows alone"
 
     def table(self) -> list[tuple[str, ...]]:
-        """Rows of figures, the first one being the heads."""
-        head = ("rows that", "before", "after", "difference", "95 % interval", "rows")
-        parts = (("confirmed it", self.dev), ("no step saw", self.test))
+        """The figures as rows of a table. The first row has the column names."""
+        head = ("part", "before", "after", "difference", "95 % interval", "rows")
+        parts = (("confirm", self.dev), ("test", self.test))
         return [head, *(_row(name, part) for name, part in parts if part)]
 
 

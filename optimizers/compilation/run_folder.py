@@ -1,11 +1,11 @@
-"""The folder of one improvement run: the one place that knows its files.
+"""The folder of a compilation run. Only this module knows its files.
 
-lock             held by the process that is at work on the run
-run.json         what decides the outcome, how the run was begun, and how far it is
+lock             locked by the process that works on the run
+run.json         what decides the outcome, how the run was started, and its state
 responses.db     every answer of a model, so that no call is paid for twice
-history.jsonl    events that tell the story
-rows.jsonl       what became of each test row
-outcome.json     parameters, figures and costs at the end
+history.jsonl    the events of the run, for reports
+rows.jsonl       the results of each test row before and after
+outcome.json     the final parameters, figures and costs
 summary.txt      the outcome in words
 report.html      the page that `lmc report` writes
 training/        checkpoints of adapters
@@ -31,7 +31,7 @@ _HISTORY, _ROWS, _OUTCOME, _SUMMARY = "history.jsonl", "rows.jsonl", "outcome.js
 
 
 class RunFolder:
-    """The files of a run, by what they hold. Making one of these touches nothing on disk."""
+    """The files of a run, by their contents. Creating this object touches nothing on disk."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -41,13 +41,13 @@ class RunFolder:
         """The name of the run."""
         return self.path.name
 
-    # --- what a run keeps for itself ---
+    # --- files that the run itself needs ---
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, so that no other process works on it.
+        """Lock the folder, so that no other process works on it.
 
-        A folder that holds no run in the end is removed.
+        A folder without a run is removed afterwards.
         Raises: LmcError[run-in-use, cannot-write].
         """
         try:
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def is_free(self) -> bool:
-        """Whether no process is at work on the run."""
+        """Whether no process works on the run."""
         try:
             self.require_free()
         except LmcError:
@@ -73,17 +73,17 @@ class RunFolder:
         return True
 
     def require_free(self) -> None:
-        """Raises: LmcError[run-in-use] while a process is at work on the run."""
+        """Raises: LmcError[run-in-use] while a process works on the run."""
         _lock(self.path / _LOCK).close()
 
     @property
     def responses(self) -> Path:
-        """Where the answers of models are."""
+        """The file with the answers of models."""
         return self.path / _RESPONSES
 
     @property
     def training(self) -> Path:
-        """Where checkpoints of adapters are."""
+        """The folder with the checkpoints of adapters."""
         return self.path / "training"
 
     def forget_responses(self) -> None:
@@ -92,7 +92,7 @@ class RunFolder:
             Path(f"{self.responses}{suffix}").unlink(missing_ok=True)
 
     def delete(self) -> None:
-        """Delete the folder with all that it holds. Raises: LmcError[run-in-use]."""
+        """Delete the folder with all its files. Raises: LmcError[run-in-use]."""
         self.require_free()
         shutil.rmtree(self.path)
 
@@ -102,56 +102,56 @@ class RunFolder:
                 file.unlink()
             self.path.rmdir()
 
-    # --- what it writes for people ---
+    # --- files that are written for people ---
 
     def write_record(self, record: Mapping[str, Any]) -> None:
-        """Write down what the run is, and how far."""
+        """Write the identity and the state of the run."""
         self._write(_RECORD, _json(record))
 
     def open_history(self) -> IO[str]:
-        """The file of events, emptied: a run that starts again tells the same ones once more."""
+        """Open the file of events, emptied. A resumed run writes the same events again."""
         make_private_file(self.path / _HISTORY)
         return (self.path / _HISTORY).open("w", encoding="utf-8")
 
     def write_rows(self, text: str) -> None:
-        """Write what became of each test row, as JSON lines."""
+        """Write the results of each test row, as JSON lines."""
         self._write(_ROWS, text)
 
     def write_outcome(self, outcome: Mapping[str, Any], summary: str) -> None:
-        """Write what the run came to, as JSON and in words."""
+        """Write the outcome of the run, as JSON and in words."""
         self._write(_SUMMARY, summary)
         self._write(_OUTCOME, _json(outcome))
 
     def _write(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode(), private=True)
 
-    # --- what is read of it ---
+    # --- reading ---
 
     @property
     def holds_run(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether a run was started in this folder."""
         return (self.path / _RECORD).is_file()
 
     @property
     def changed_s(self) -> float:
-        """When the run last wrote down how far it is, in seconds since the epoch."""
+        """When the run last wrote its state, in seconds since the epoch."""
         return (self.path / _RECORD).stat().st_mtime
 
     @property
     def report(self) -> Path:
-        """Where the page about the run goes."""
+        """The file for the page about the run."""
         return self.path / "report.html"
 
     def record(self) -> dict[str, Any]:
-        """What the run is, and how far. Raises: LmcError[no-run]."""
+        """The identity and the state of the run. Raises: LmcError[no-run]."""
         record = _read_json(self.path / _RECORD)
         if record is None:
             message = f"{self.path} does not hold a run"
-            raise LmcError.of("no-run", message, help="`lmc runs` lists them")
+            raise LmcError.of("no-run", message, help="`lmc runs` lists the runs")
         return record
 
     def outcome(self) -> dict[str, Any]:
-        """The outcome of a run that came to its end, else nothing."""
+        """The outcome of a finished run, or an empty dict."""
         return _read_json(self.path / _OUTCOME) or {}
 
     def history(self) -> list[dict[str, Any]]:
@@ -159,12 +159,12 @@ class RunFolder:
         return _read_lines(self.path / _HISTORY)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What became of each test row."""
+        """The results of each test row."""
         return _read_lines(self.path / _ROWS)
 
 
 def kept_runs(home: Path = RUNS_DIR) -> list[RunFolder]:
-    """The runs below a folder, the latest first."""
+    """The runs below a folder. The latest comes first."""
     folders = [RunFolder(record.parent) for record in home.glob(f"*/{_RECORD}")]
     return sorted(folders, key=lambda folder: -folder.changed_s)
 
@@ -182,7 +182,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file; a line that a kill cut off is left out."""
+    """The lines of a file, without a line that a kill cut off."""
     try:
         text = path.read_text("utf-8")
     except OSError:
@@ -197,12 +197,15 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _lock(path: Path) -> sqlite3.Connection:
-    """An exclusive lock that ends with the process, however that ends. SQLite has it everywhere."""
+    """An exclusive lock that always ends with the process. SQLite offers it on every platform."""
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as problem:
         connection.close()
-        message = f"another process is at work on this run ({path.parent})"
+        if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            text = f"cannot write {path.parent}: {problem}"
+            raise LmcError.of("cannot-write", text) from None
+        message = f"another process is working on this run ({path.parent})"
         raise LmcError.of("run-in-use", message, help="wait for it, or stop it") from None
     return connection

@@ -1,4 +1,4 @@
-"""What runs candidates: the journaled pool under the budget, executors, teachers, the judge."""
+"""Runs candidates: the journaled pool with its budget, executors, teachers and the judge."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Runner:
-    """Opens executors for candidates; every answer is journaled and counts against the budget.
+    """Opens executors for candidates. Every answer is journaled and counts against the budget.
 
-    `minutes` is what is left of the time, `keep` writes down what the assistant is asked. Artifacts
-    that teach run within the same budget.
+    `minutes` is the time that is left. `keep` stores the questions to the assistant. Artifacts that
+    are teachers run within the same budget.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Runner:
         self.metric = FixedMetric(metric, judge)
 
     def open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
-        """What runs the program with these parameters, or the artifact that teaches."""
+        """An executor for the program with these parameters, or for the teacher artifact."""
         program, pool, model = self.job.program, self.pool, mode.model or self.job.model
         if is_artifact(mode.model):
             program, pool = self._teacher(str(mode.model))
@@ -54,21 +54,22 @@ class Runner:
             model=model,
             temperature=mode.temperature,
             base_dir=program.base_dir,
+            consent=program.consent,
         )
 
     def assistant(self) -> Assistant:
-        """Who proposes and judges where a step names no model: the one that runs the program."""
+        """The assistant that proposes and judges. By default it uses the program's own model."""
         return self._assistant(self.metric.judge)
 
     def model_names(self) -> tuple[str, ...]:
-        """Full names of the models that a run of the target or a teacher may ask."""
+        """The full names of the models that a run of the target or of a teacher may call."""
         asked = [*self.metric.judge.models(self.job.target), *self._teacher_models()]
         return tuple(self.pool.full_name(self.pool.bind(name).name) for name in asked)
 
     def preflight(self) -> Iterator[str]:
-        """Find a missing extra, key, model or tool; gives what to warn of.
+        """Find missing extras, keys, models and tools. Yields warnings.
 
-        Raises: LmcError with all that is missing.
+        Raises: LmcError with everything that is missing.
         """
         job, judge = self.job, self.metric.judge
         judged_by_model = job.task.metric.name in job.program.graph.graphs
@@ -86,24 +87,24 @@ class Runner:
             yield from self._own_judge()
 
     async def close(self) -> None:
-        """Close all models, those of teachers too."""
+        """Close all models, including those of teachers."""
         await self.pool.close()
         for _, pool in self._teachers.values():
             await pool.close()
 
     def _own_judge(self) -> Iterator[str]:
-        """Say so where a model judges what it wrote itself."""
+        """Warn if a model judges its own answers."""
         job, judge = self.job, self.metric.judge
         shared = set(judge.models(job.target)) & set(judge.models(job.task.metric.name))
         if shared:
             name = self.pool.bind(min(shared, key=str)).name
             yield (
-                f"`{job.task.metric.name}` judges with `{name}`, which also writes the answers:"
-                " models prefer their own (Panickssery et al. 2024, arXiv 2404.13076)"
+                f"`{job.task.metric.name}` judges with `{name}`, which also writes the answers."
+                " Models prefer their own answers (Panickssery et al. 2024, arXiv 2404.13076)"
             )
 
     def _named(self, *keys: str) -> list[str]:
-        """What the steps name under some keys."""
+        """The values of these options in all steps."""
         return [name for step in self.job.steps for k in keys if (name := step.kwargs.get(k))]
 
     def _teacher_models(self) -> list[str]:
@@ -115,7 +116,7 @@ class Runner:
         return Assistant(self.pool, self.job.model or (names[0] if names else None), self._keep)
 
     def _preference(self, executor: Executor) -> Preference:
-        """The metric that compares with the program as written."""
+        """The metric that compares answers with those of the program as written."""
         job, start = self.job, self.job.program.parameters
         graph = job.program.graph.graphs[job.target]
 
@@ -127,11 +128,18 @@ class Runner:
         return Preference(self._assistant(executor), source, names, answer)
 
     def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
-        """A compiled program that makes runs in this one's place."""
+        """A compiled program that makes the runs instead of this program."""
         if path not in self._teachers:
             from lmc.program.program import load
 
-            program = load(path, backend=self.job.program.options.backend)
+            options = self.job.program.options
+            program = load(
+                path,
+                backend=options.backend,
+                tools=options.tools,
+                hosts=options.hosts,
+                paths=options.paths,
+            )
             pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
             self._teachers[path] = program, pool
         return self._teachers[path]

@@ -1,4 +1,4 @@
-"""Steps: which optimizers run, with what options, in what order."""
+"""Steps: which optimizers run, with which options, in which order."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _NAME = re.compile(r"\s*\w+\s*")
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:
-    """Read `bootstrap(demos=4) >> labeled()` as the language reads `steps:`.
+    """Parse `bootstrap(demos=4) >> labeled()` as the language parses `steps:`.
 
-    Raises: LmcError[unknown-optimizer, …] with the place in the text.
+    Raises: LmcError[unknown-optimizer, …] with the position in the text.
     """
-    marked = _STRING_OR_ARROW.sub(lambda found: found[1] or "\0", text)  # no text holds a NUL
+    # source text never contains NUL
+    marked = _STRING_OR_ARROW.sub(lambda found: found[1] or "\0", text)
     parts = marked.split("\0")
     calls = [f"{part.strip()}()" if _NAME.fullmatch(part) else part.strip() for part in parts]
     source = Source("--optimizer", _FRAME % ", ".join(calls))
@@ -35,19 +36,19 @@ def parse_steps(text: str) -> tuple[Step, ...]:
 
 
 def check_steps(steps: Iterable[Step]) -> None:
-    """Refuse what no optimizer does yet, before anything is paid. Raises: LmcError."""
+    """Refuse steps that no optimizer supports, before the first model call. Raises: LmcError."""
     problems = [_problem(step) for step in steps]
     if errors := [p for p in problems if p is not None]:
         raise LmcError(*errors)
 
 
 def step_text(step: Step) -> str:
-    """A step as it is written."""
+    """A step as a program writes it."""
     return call_text(step.name, step.kwargs)
 
 
 def steps_text(steps: Sequence[Step]) -> tuple[str, ...]:
-    """All steps as they are written."""
+    """All steps as a program writes them."""
     return tuple(map(step_text, steps))
 
 
@@ -56,7 +57,7 @@ def _problem(step: Step) -> Any:
     if known is None:
         message = f"the optimizer `{step.name}` is not supported yet"
         return error(
-            "not-supported", message, step.span, help=f"there is {', '.join(map(repr, BY_NAME))}"
+            "not-supported", message, step.span, help=f"use one of {', '.join(map(repr, BY_NAME))}"
         )
     for name in step.kwargs:
         if name not in known.signature.options:

@@ -1,1 +1,1 @@
-"""What is learnt from runs: demonstrations, hints, rounds of training, their health."""
+"""Learning from runs: demonstrations, hints, rounds of training, and checks of their health."""

@@ -1,4 +1,4 @@
-"""Acquire and score: the program, or a teacher, runs on train rows, and what is right is kept."""
+"""Collects demonstrations: runs the program or a teacher on train rows, and keeps correct runs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from lmc.runtime.parameters import Parameters
 from lmc.traces.selectors import threshold as accepted_runs
 from lmc.traces.store import Run
 
-BATCH_ROWS = 32  # rows that run together, before it is looked whether the budget allows more
-RUNS_SHARE = 0.5  # of the runs that are left
-GATHER_ROWS = 16  # rows that run before it is asked whether that is enough
-GATHER_SHARE = 1 / 3  # of the runs that are left
-PATIENCE_ROWS = 64  # after so many rows without any success labelled rows have to do
+BATCH_ROWS = 32  # rows that run together before the budget is checked again
+RUNS_SHARE = 0.5  # largest share of the remaining runs
+GATHER_ROWS = 16  # rows that run before `gather` checks whether it has enough
+GATHER_SHARE = 1 / 3  # largest share of the remaining runs
+PATIENCE_ROWS = 64  # after this many rows without an accepted run, labels must suffice
 NO_DEMOS = "no demonstrations: no run was accepted, and no row labels a module's outputs"
 
 
 @dataclass
 class Harvest:
-    """What was learnt of a program: its labels, and the calls of runs that were accepted."""
+    """The demonstrations of a program: those from labels, and those from accepted runs."""
 
     context: Context
     threshold: float
@@ -48,21 +48,21 @@ class Harvest:
 
     @cached_property
     def modules(self) -> dict[str, Module]:
-        """The modules that runs may come to."""
+        """The modules that runs can reach and that may be changed."""
         return self.context.modules()
 
     @cached_property
     def provenance(self) -> dict[str, Provenance]:
-        """The modules that a row labels."""
+        """The modules whose outputs the rows can label."""
         provenance = result_provenance(self.context.program, self.context.target)
         return {name: labelled for name, labelled in provenance.items() if name in self.modules}
 
     def mixed(self) -> DemoPool:
-        """Both; what the program did itself goes before a bare label, since it has all fields."""
+        """Both kinds. For equal inputs the run counts, since a bare label may lack fields."""
         return self.labeled.under(self.traced)
 
     def learn(self, runs: Sequence[Run]) -> int:
-        """Take in some runs; says how many were accepted."""
+        """Add the demonstrations of some runs. Returns how many runs were accepted."""
         inputs = input_names(self.context.program, self.context.target)
         for run in runs:
             for module, demo in corrected_demos(run, self.provenance, inputs):
@@ -78,7 +78,7 @@ class Harvest:
     async def gather(
         self, parameters: Parameters, rows: Sequence[Row], wanted: int, mode: Mode, stage: str
     ) -> None:
-        """Run the program on rows until enough of its runs are accepted. Raises: BudgetExceeded."""
+        """Run the program on rows until enough runs are accepted. Raises: BudgetExceeded."""
         runs, accepted, tried = self.context.trials.runs_left() * GATHER_SHARE, 0, 0
         while rows[tried:] and accepted < wanted:
             batch = rows[tried : tried + GATHER_ROWS]
@@ -88,7 +88,7 @@ class Harvest:
             accepted += self.learn(await make_runs(parameters, self.context, batch, mode, stage))
 
     def says_all(self) -> bool:
-        """Whether each module has a label for nearly every row, and writes only its result."""
+        """Whether labels suffice: nearly every row has one, and no module reasons first."""
         return all(
             len(self.labeled.of(name)) >= 0.9 * len(self.context.train)
             and not module.slots.settings.get("reason")
@@ -99,13 +99,13 @@ class Harvest:
 async def make_runs(
     start: Parameters, context: Context, rows: Sequence[Row], mode: Mode, stage: str
 ) -> list[Run]:
-    """Run the program on some rows, and read what happened. Raises: BudgetExceeded."""
+    """Run the program on some rows and return the runs. Raises: BudgetExceeded."""
     await context.trials.results(stage, [start], rows, mode)
     return await context.traces(start, rows, mode)
 
 
 def shuffled(context: Context, name: str) -> list[Row]:
-    """The train rows in an order of their own."""
+    """The train rows in a random order that depends on the seed and the name."""
     rows = list(context.train)
     random.Random(f"{context.seed}/{name}").shuffle(rows)
     return rows
@@ -114,10 +114,10 @@ def shuffled(context: Context, name: str) -> list[Row]:
 async def acquire(
     start: Parameters, context: Context, *, threshold: float, teacher: str | None
 ) -> DemoPool:
-    """Collect labels of the train rows, and the calls of all runs on them that are accepted.
+    """Collect the labels of the train rows, and the calls of all accepted runs on them.
 
-    For the same inputs the call counts: it has all fields. Rows whose labels say all that can be
-    learnt are not run.
+    For equal inputs the call counts, because it has all fields. If the labels suffice, nothing is
+    run.
     """
     harvest = Harvest(context, threshold)
     if teacher is None and harvest.says_all():

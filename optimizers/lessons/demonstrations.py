@@ -1,4 +1,4 @@
-"""Where demonstrations come from: labelled rows, and calls of runs whose result was accepted."""
+"""The sources of demonstrations: labelled rows, and calls of accepted runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmc.check.width import project
 from lmc.ir.graph import ProgramGraph
 from lmc.ir.provenance import Module, Provenance, result_provenance
+from lmc.measure.evaluate import row_inputs
 from lmc.measure.metrics import GOLD_NAMES
 from lmc.prompts.spec import BARE, REASONING, Demo
 from lmc.traces.selectors import consistent_calls
@@ -20,12 +22,12 @@ from lmc.values import InvalidValue, validate
 
 @dataclass(slots=True)
 class DemoPool:
-    """Demonstrations by module, in the order they were found, none twice for the same inputs."""
+    """Demonstrations by module, in the order they were found, one for each distinct input."""
 
     by_module: dict[str, dict[str, Demo]] = field(default_factory=dict)
 
     def add(self, module: str, demo: Demo) -> None:
-        """Add one, unless the module has one for the same inputs."""
+        """Add a demonstration, unless the module has one for the same inputs."""
         self.by_module.setdefault(module, {}).setdefault(_key(demo.inputs), demo)
 
     def of(self, module: str) -> list[Demo]:
@@ -33,7 +35,7 @@ class DemoPool:
         return list(self.by_module.get(module, {}).values())
 
     def under(self, other: DemoPool) -> DemoPool:
-        """Both pools; for the same inputs the other one's demonstration counts."""
+        """Both pools. For equal inputs the demonstration of `other` counts."""
         names = dict.fromkeys([*other.by_module, *self.by_module])
         return DemoPool({n: self.by_module.get(n, {}) | other.by_module.get(n, {}) for n in names})
 
@@ -46,13 +48,14 @@ class DemoPool:
 
 
 def labeled_pool(program: ProgramGraph, target: str, rows: Iterable[Any]) -> DemoPool:
-    """Rows whose fields are the inputs and outputs of a module that gives the target's result."""
+    """Demonstrations from rows that have the inputs and outputs of a module with the result."""
     pool = DemoPool()
     provenance = result_provenance(program, target)
-    names = input_names(program, target)
+    graph, names = program.graphs[target], input_names(program, target)
     for row in rows:
+        given = row_inputs(graph, row.values, training=True)
         for labelled in provenance.values():
-            inputs = {name: row.values.get(o) for name, o in labelled.inputs.items() if o}
+            inputs = {name: given.get(o) for name, o in labelled.inputs.items() if o}
             outputs = gold_outputs(labelled, row.values, names)
             if outputs is not None and len(inputs) == len(labelled.inputs):
                 pool.add(
@@ -84,9 +87,9 @@ def traced_demos(run: Run, modules: Mapping[str, Module]) -> list[tuple[str, Dem
 def corrected_demos(
     run: Run, provenance: Mapping[str, Provenance], target_inputs: Container[str]
 ) -> list[tuple[str, Demo]]:
-    """The label of a row under the inputs that a run gave the module which answers.
+    """Demonstrations with the inputs of a run's call and the outputs of the row's label.
 
-    For modules with inputs that are computed on the way, which no row has.
+    They are for modules with computed inputs, which rows do not have.
     """
     found = []
     for call in run.trace.calls:
@@ -103,10 +106,10 @@ def corrected_demos(
 def gold_outputs(
     labelled: Provenance, values: Mapping[str, Any], target_inputs: Container[str]
 ) -> dict[str, Any] | None:
-    """The outputs of a module as a row labels them; None where it does not, or not all.
+    """The outputs of a module according to a row's labels; None if a label is missing.
 
-    The label of a field of the target's result has the field's name. A result that is no record is
-    labelled by the field that metrics take for the answer, or the only one that is no input.
+    The label of a field of the target's result has the field's name. If the result is not a record,
+    its label is the field that metrics use as the answer, or the only field that is not an input.
     """
     gold = {name: value for name, value in values.items() if name not in target_inputs}
     module = labelled.module
@@ -120,14 +123,15 @@ def gold_outputs(
         known = [name for name in GOLD_NAMES if name in gold]
         names = known[:1] or (list(gold) if len(gold) == 1 else [])
         found = gold[names[0]] if names else None
+    wanted = project(module.result, found)
     try:
-        return None if found is None else as_outputs(module, validate(module.result, found))
+        return None if found is None else as_outputs(module, validate(module.result, wanted))
     except InvalidValue:
         return None
 
 
 def pick_demos(demos: Sequence[Demo], count: int, rng: random.Random) -> tuple[Demo, ...]:
-    """A random choice that covers the kinds of outputs evenly, in random order."""
+    """A random choice, in random order, that covers the kinds of outputs evenly."""
     groups: dict[str, list[Demo]] = {}
     labels = _labels(demos)
     for demo, label in zip(demos, labels):
@@ -145,7 +149,7 @@ def pick_demos(demos: Sequence[Demo], count: int, rng: random.Random) -> tuple[D
 
 
 def _labels(demos: Sequence[Demo]) -> list[str]:
-    """What makes two demonstrations of a kind: the output fields that take few values."""
+    """The kind of each demonstration: the values of its output fields that take few values."""
     seen: dict[str, set[str]] = {}
     for demo in demos:
         for name, value in demo.outputs.items():
@@ -164,12 +168,12 @@ def demo_of(
 
 
 def as_outputs(module: Module, result: Any) -> dict[str, Any]:
-    """A result as the fields that the module writes."""
+    """A result as the output fields of the module."""
     return dict(result) if isinstance(module.result, RecordType) else {BARE: result}
 
 
 def input_names(program: ProgramGraph, target: str) -> tuple[str, ...]:
-    """What the target takes, in order; the other fields of a row are labels."""
+    """The inputs of the target, in order. The other fields of a row are labels."""
     return tuple(port.name for port in program.graphs[target].inputs)
 
 

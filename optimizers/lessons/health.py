@@ -1,8 +1,8 @@
-"""Guards of self-training: what to watch in a round, and when its result is not to be trusted.
+"""Health checks of self-training: signs of collapse after a round.
 
 Sources: diversity and separation, B-STaR, Zeng et al. 2024, arXiv 2412.17256, section 2; the gap,
 Mind the Gap, Song et al. 2024, arXiv 2412.02674, section 3; the share of hard rows, tail narrowing,
-Ding et al. 2024, arXiv 2411.00750; drift of length and repetition, the usual signs of collapse.
+Ding et al. 2024, arXiv 2411.00750. Drift of length and repetition are the usual signs of collapse.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from lmc.traces.store import Run
 
 MOST_LENGTH_DRIFT = 2.0  # mean length, as a ratio
 MOST_REPETITION_RISE = 0.15  # share of repeated 4-grams
-LEAST_DIVERSITY_KEPT = 0.5  # of the distinct results on all rows
+LEAST_DIVERSITY_KEPT = 0.5  # smallest ratio of the shares of distinct results
 _GRAM = 4
 
 
 @frozen
 class Health:
-    """Signs of how a set of runs is doing; all but `words` are shares from 0 to 1.
+    """Measures of a set of runs. All but `runs` and `words` are between 0 and 1.
 
-    `gap`: how much better the best run of a row is than its mean one, which is what choosing among
-    them by their score can gain at most.
-
-    `distinct`: different results among all runs; `agreement`: runs that came to their row's most
-    frequent result; `separation`: mean spread of the scores on a row; `hard`: accepted runs that
-    are from rows of which most runs failed; `words`: mean length of an answer.
+    `distinct` is the share of different results. `agreement` is the share of runs with the most
+    frequent result of their row. `separation` is the mean spread of the scores of a row. `gap` is
+    the mean difference between the best and the average score of a row, the most that choosing by
+    score can gain. `hard` is the share of accepted runs that come from rows on which most runs
+    failed. `words` is the mean length of an answer. `repetition` is the share of repeated 4-grams.
     """
 
     runs: int
@@ -52,7 +51,7 @@ class Health:
 
 
 def health(runs: Sequence[Run], threshold: float) -> Health:
-    """Take the signs of some runs."""
+    """Measure some runs."""
     groups = list(by_row(runs).values())
     accepted = [_accepted(run, threshold) for run in runs]
     hard = sum(sum(a) for a in _by_group(groups, threshold) if 2 * sum(a) < len(a))
@@ -72,14 +71,14 @@ def health(runs: Sequence[Run], threshold: float) -> Health:
 
 
 def tripped(before: Health, after: Health) -> list[str]:
-    """Why the weights behind `after` should not be kept, in words; empty where nothing is odd."""
+    """The reasons to reject the weights behind `after`, in words. Empty if there are none."""
     found = []
     if before.words and after.words:
         drift = after.words / before.words
         if not 1 / MOST_LENGTH_DRIFT <= drift <= MOST_LENGTH_DRIFT:
-            found.append(f"answers went from {before.words:.0f} to {after.words:.0f} words")
+            found.append(f"answers changed from {before.words:.0f} to {after.words:.0f} words")
     if after.repetition - before.repetition > MOST_REPETITION_RISE:
-        found.append(f"{after.repetition:.0%} of the answers repeats itself")
+        found.append(f"{after.repetition:.0%} of the text in the answers is repetition")
     narrowed = after.distinct < LEAST_DIVERSITY_KEPT * before.distinct
     if narrowed and after.accepted <= before.accepted:
         found.append("different rows get the same answer")
@@ -87,10 +86,10 @@ def tripped(before: Health, after: Health) -> list[str]:
 
 
 def balance(groups: Sequence[Sequence[Run]], threshold: float, wanted: int) -> float:
-    """How much a round would learn from such runs: enough different answers that are right.
+    """The balance score: how many different correct answers such runs give to learn from.
 
-    Source: the balance score of B-STaR, equation 3: min(u / wanted, 1) * u / n on each row, with u
-    different accepted answers among n runs.
+    Source: B-STaR, equation 3: min(u / wanted, 1) * u / n on each row, with u different accepted
+    answers among n runs.
     """
     scores = []
     for group in groups:

@@ -1,4 +1,4 @@
-"""Hints: rows that no run solved are tried again with their answer told, and learnt without it.
+"""Hints: rows that no run solved run again with their answer shown, and are learnt without it.
 
 Sources: rationalisation, STaR, Zelikman et al. 2022, arXiv 2203.14465, section 3.2; guided sampling
 of hard rows, GSI, Ding et al. 2024, arXiv 2411.00750, section 3.3.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.provenance import result_provenance
+from lmc.measure.evaluate import row_inputs
 from lmc.models.base import ModelFailure
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.demonstrations import DemoPool, gold_outputs, input_names
@@ -27,7 +28,7 @@ HINT = "\n\nHint: the right result is {}. Give the steps that lead to it."
 
 
 async def rationalised(start: Parameters, context: Context, pool: DemoPool) -> DemoPool:
-    """Demonstrations for rows that the pool has none for, with reasoning written under a hint."""
+    """Demonstrations for rows that are missing in the pool, with reasoning written with a hint."""
     cases = list(_unsolved(start, context, pool))
     found = DemoPool()
 
@@ -48,8 +49,9 @@ async def rationalised(start: Parameters, context: Context, pool: DemoPool) -> D
 def _unsolved(
     start: Parameters, context: Context, pool: DemoPool
 ) -> Iterator[tuple[ModuleCall, Demo]]:
-    """Modules that reason and give the result, with labelled rows they have no reasoning for."""
+    """Modules that reason and give the result, each with labelled rows that lack reasoning."""
     provenance = result_provenance(context.program, context.target)
+    graph = context.program.graphs[context.target]
     names = input_names(context.program, context.target)
     for call in module_calls(context.open_executor(start), context.target):
         labelled = provenance.get(call.slots.module)
@@ -58,14 +60,15 @@ def _unsolved(
             continue
         known = [d.inputs for d in pool.of(call.slots.module) if REASONING in d.outputs]
         for row in context.train:
-            inputs = {name: row.values.get(o) for name, o in labelled.inputs.items() if o}
+            given = row_inputs(graph, row.values, training=True)
+            inputs = {name: given.get(o) for name, o in labelled.inputs.items() if o}
             outputs = gold_outputs(labelled, row.values, names)
             if outputs is not None and inputs not in known:
                 yield call, Demo(inputs, outputs, f"row {row.id}, with a hint")
 
 
 async def _reason(call: ModuleCall, gold: Demo) -> dict[str, Any] | None:
-    """Outputs with reasoning, where the model comes to the right result under the hint."""
+    """Outputs with reasoning, if the model reaches the right result with the hint."""
     messages = call.prompt(gold.inputs)
     wanted = ", ".join(str(value) for value in gold.outputs.values())
     told = {**messages[-1], "content": messages[-1]["content"] + HINT.format(wanted)}
@@ -73,7 +76,7 @@ async def _reason(call: ModuleCall, gold: Demo) -> dict[str, Any] | None:
     try:
         answer = await call.ask(call.model, request)
         outputs = call.read(answer.text)
-    except (ModelFailure, ParseFailure, LmcError):  # the budget's end included
+    except (ModelFailure, ParseFailure, LmcError):  # includes the end of the budget
         return None
     right = all(outputs.get(name) == value for name, value in gold.outputs.items())
     return outputs if right and outputs.get(REASONING) else None

@@ -1,6 +1,6 @@
-"""Self-training in rounds: gather lessons, train on them, keep what is better, watch for collapse.
+"""Self-training in rounds: gather lessons, train on them, keep improvements, detect collapse.
 
-Recipes differ in how they gather.
+The optimizers differ in how they gather lessons.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Gather = Callable[[Parameters, Context], Awaitable[Lessons]]
 TEMPERATURES = (0.4, 0.7, 1.0, 1.3)  # tried by `adapt`
 PROBE_ROWS = 16
 _BATCH_ROWS = 32
-_RUNS_SHARE = 0.5  # of the runs that are left, for the samples of one round
+_RUNS_SHARE = 0.5  # largest share of the remaining runs for the samples of one round
 
 
 async def improve_in_rounds(
     start: Parameters, context: Context, rounds: int, gather: Gather, update: Update
 ) -> Parameters:
-    """Gather with the leader, train from the model's own weights, and go on while that helps.
+    """Gather lessons with the leader, train from the original weights, and repeat while it helps.
 
-    A round whose result trips a guard is rolled back, and is the last one.
+    A round that fails a guard is rolled back and is the last one.
     """
     leader = start
     for number in range(rounds):
@@ -54,7 +54,7 @@ async def improve_in_rounds(
 async def _problems(
     number: int, before: Parameters, after: Parameters, context: Context
 ) -> list[str]:
-    """What the guards say of new weights, on the rows that the race has run already."""
+    """The guards that new weights fail, on the rows that the race has already run."""
     lost = await context.watch(before, after, context.select)
     signs = [health(await context.traces(p, context.select, PLAIN), 1.0) for p in (before, after)]
     if not all(sign.runs for sign in signs):
@@ -65,7 +65,7 @@ async def _problems(
 
 @frozen
 class RoundSampling:
-    """How a round samples: so many runs a row, at which temperature (None: as written)."""
+    """The number of runs of each row in a round, and their temperature (None: as written)."""
 
     samples: int
     temperature: float | None = None
@@ -78,7 +78,7 @@ class RoundSampling:
 
 
 async def sample_runs(leader: Parameters, context: Context, sampling: RoundSampling) -> list[Run]:
-    """Several runs on every train row, on fewer rows where the budget asks for that."""
+    """Several runs on every train row, or on fewer rows if the budget is small."""
     rows, runs = shuffled(context, "samples"), []
     rows = rows[: int(min(len(rows), context.trials.runs_left() * _RUNS_SHARE / sampling.samples))]
     for first in range(0, len(rows), _BATCH_ROWS):
@@ -91,10 +91,10 @@ async def sample_runs(leader: Parameters, context: Context, sampling: RoundSampl
 async def adapted(
     leader: Parameters, context: Context, sampling: RoundSampling, threshold: float, wanted: int
 ) -> RoundSampling:
-    """The temperature at which a few rows give most that is right and different.
+    """The temperature at which a few rows give the most different correct answers.
 
-    Source: B-STaR, Zeng et al. 2024, arXiv 2412.17256, section 3.2; the reward threshold stays, as
-    the metric is exact where a reward model is not.
+    Source: B-STaR, Zeng et al. 2024, arXiv 2412.17256, section 3.2. The threshold is not adapted,
+    because a metric is exact and a reward model is not.
     """
     probe, best = shuffled(context, "probe")[:PROBE_ROWS], (-1.0, sampling)
     for temperature in TEMPERATURES:
@@ -110,7 +110,7 @@ async def adapted(
 def lessons_of(
     context: Context, runs: Sequence[Run], weights: Mapping[str, float] | None = None
 ) -> Lessons:
-    """The calls that led to the results of chosen runs, weighed by their rows."""
+    """The calls that led to the results of chosen runs, with the weights of their rows."""
     modules = context.modules()
     found: dict[str, list[Lesson]] = {}
     for run in runs:
@@ -121,7 +121,7 @@ def lessons_of(
 
 
 def at_most(runs: Sequence[Run], k: int, *, diverse: bool) -> list[Run]:
-    """Up to k runs of each row with different answers: easy rows would drown the hard ones."""
+    """Up to k runs of each row with different answers, so that easy rows do not dominate."""
     found = []
     for group in selectors.by_row(runs).values():
         by_answer = {tuple(c.raw[-1] for c in r.trace.calls if c.raw): r for r in reversed(group)}

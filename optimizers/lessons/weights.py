@@ -1,7 +1,6 @@
-"""What all recipes for weights share: whose weights, on which rows, and a race at the end.
+"""Training of weights, shared by all optimizers that train: groups, training rows and a race.
 
-A recipe selects demonstrations, as those for prompts do, and hands them over to be trained on
-instead of shown.
+An optimizer selects demonstrations, as for prompts. They are then trained on instead of shown.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
     from lmc.runtime.plan import Plan
 
-MIN_ROWS = 8  # fewer teach nothing that holds
+MIN_ROWS = 8  # fewest rows that are worth training on
 
 
 @frozen
 class Group:
-    """Modules that have one adapter together: their names, and the calls that they make."""
+    """Modules that share one adapter: the name of the adapter and the calls of the modules."""
 
     name: str
     calls: tuple[ModuleCall, ...]
@@ -48,7 +47,7 @@ class Group:
 
 @frozen
 class Lesson:
-    """What a module is to answer to some inputs, and how much that counts in the loss."""
+    """The right outputs of a module for some inputs, and their weight in the loss."""
 
     demo: Demo
     weight: float = 1.0
@@ -58,22 +57,22 @@ Lessons = Mapping[str, Sequence[Lesson]]  # by module
 
 
 def as_lessons(pool: DemoPool) -> Lessons:
-    """A pool of demonstrations, to be trained on instead of shown."""
+    """The demonstrations of a pool as lessons."""
     return {name: [Lesson(demo) for demo in pool.of(name)] for name in pool.by_module}
 
 
 @frozen
 class Update:
-    """How weights are changed: settings of the training, and what stays in the prompts.
+    """How to train weights: the settings of the training, and what stays in the prompts.
 
-    Without `demos` the modules that are trained show no demonstrations any more, and are trained
-    without: what they showed is then in the weights.
+    Without `demos`, trained modules no longer show demonstrations, in training and in use. Their
+    content is then in the weights.
     """
 
     settings: LoraSettings
     demos: bool = False
-    resume: bool = False  # go on from the adapter that is there
-    modules: tuple[str, ...] | None = None  # None: all of them
+    resume: bool = False  # continue from the current adapter
+    modules: tuple[str, ...] | None = None  # None: train all modules
 
     @classmethod
     def of(
@@ -85,7 +84,7 @@ class Update:
         *,
         demos: bool = False,
     ) -> Update:
-        """What the options of a recipe say."""
+        """Make an update from the options of an optimizer."""
         settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
         return cls(settings, demos=demos, modules=None if module is None else (module,))
 
@@ -99,8 +98,8 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
     wanted = options.get("module")
     names = [name for group in found for name in group.modules]
     if wanted is not None and wanted not in names:
-        help = suggestion(wanted, names, f"there is {', '.join(names)}")
-        message = f"`{target}` calls no module `{wanted}`"
+        help = suggestion(wanted, names, f"it calls {', '.join(names)}")
+        message = f"`{target}` does not call a module `{wanted}`"
         raise LmcError.of("unknown-target", message, help=help)
     for group in found:
         if wanted is not None and wanted not in group.modules:
@@ -109,16 +108,16 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
             if getattr(call.bound.backend, "source", None) is None:
                 name = executor.pool.full_name(call.bound.name)
                 message = (
-                    f"the weights of `{group.name}` cannot be trained: `{name}` runs elsewhere"
+                    f"the weights of `{group.name}` cannot be trained: `{name}` does not run here"
                 )
                 help = "use a model that runs here, such as `lmc/tiny` or `hf/<folder>`"
                 raise LmcError.of("cannot-train", message, call.node.span, help=help)
 
 
 def groups(executor: Executor, target: str) -> list[Group]:
-    """The modules that a target reaches, by the adapter that the source says they have.
+    """The modules that a target reaches, grouped by their adapter.
 
-    `adapter: name` in the source: modules of one name share their weights. Others have their own.
+    Modules with the same `adapter: name` in the source share their weights. Others have their own.
     """
     found: dict[str, dict[str, ModuleCall]] = {}
     for call in module_calls(executor, target):
@@ -128,7 +127,7 @@ def groups(executor: Executor, target: str) -> list[Group]:
 
 
 def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
-    """Every model call that a run of the target may come to, made ready."""
+    """Every model call that a run of the target can reach, bound to its model."""
     seen: set[str] = set()
 
     def walk(plan: Plan) -> Iterator[ModuleCall]:
@@ -149,9 +148,9 @@ def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
 
 
 def training_rows(call: ModuleCall, lessons: Lessons) -> list[TrainingRow]:
-    """What the module would be asked and is to answer, for each of its lessons.
+    """The prompt and the right answer for each lesson of a module.
 
-    Lessons that lack an output (a bare label where the module reasons first) are left out.
+    Lessons that lack an output are left out, such as a bare label for a module that reasons first.
     """
     rows = []
     names = [field.name for field in call.spec.outputs]
@@ -168,7 +167,7 @@ def training_rows(call: ModuleCall, lessons: Lessons) -> list[TrainingRow]:
 async def train_and_race(
     start: Parameters, context: Context, lessons: Lessons, update: Update
 ) -> Parameters:
-    """Train each group on its lessons, and keep the best of what was and what came out."""
+    """Train each group on its lessons, and return the best of the start and the results."""
     base = start if update.demos else without_demos(start, update.modules)
     rivals: list[Candidate] = []
     adapted, changed = base, start
@@ -195,14 +194,14 @@ async def train_and_race(
 
 
 def with_adapter(parameters: Parameters, modules: Sequence[str], id: str) -> Parameters:
-    """A copy in which some modules have other weights."""
+    """A copy in which some modules use this adapter."""
     for name in modules:
         parameters = parameters.with_slots(name, adapter=id)
     return parameters
 
 
 def without_demos(parameters: Parameters, modules: Sequence[str] | None = None) -> Parameters:
-    """A copy in which modules (all of them) show no demonstrations that an optimizer chose."""
+    """A copy in which the modules (default: all) show no demonstrations from optimizers."""
     changed: Mapping[str, ModuleParameters] = {
         name: replace(module, demos=())
         if module.demos and (modules is None or name in modules)
@@ -215,10 +214,10 @@ def without_demos(parameters: Parameters, modules: Sequence[str] | None = None) 
 async def train_group(
     group: Group, context: Context, lessons: Lessons, update: Update
 ) -> str | None:
-    """The id of an adapter that was trained for a group; None where it has too few lessons."""
+    """Train an adapter for a group and return its id, or None if there are too few lessons."""
     rows = [row for call in group.calls for row in training_rows(call, lessons)]
     if len(rows) < MIN_ROWS:
-        text = f"{group.name}: {len(rows)} rows to train on, too few to change its weights"
+        text = f"{group.name}: {len(rows)} rows are too few to train on"
         context.tell(text)
         return None
     backend = group.calls[0].bound.backend
@@ -244,7 +243,7 @@ async def train_group(
     try:
         return (await work).id
     except asyncio.CancelledError:
-        stopped.set()  # a thread cannot be cancelled: it saves where it is, and ends
+        stopped.set()  # a thread cannot be cancelled; it saves a checkpoint and ends
         raise
 
 

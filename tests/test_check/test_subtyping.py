@@ -168,7 +168,7 @@ def test_only_json_and_dicts_cannot_be_counted():
         (1, FLOAT, None),
         (None, OptionalType(INT), None),
         ({"x": 1, "y": "2"}, POINT, '`y` is `"2"`, but `int` is required'),
-        ([{"x": 1}], ListType(POINT), "`[0].y` is `None`, but `int` is required"),
+        ([{"x": 1}], ListType(POINT), "`[0]` has no `y`"),
         ([], ListType(INT, 1), "the value has 0 items, but `list[int](1..)` is required"),
         ("good", GRADE, None),
         ("ok", GRADE, 'the value is `"ok"`, but `Grade` is required'),

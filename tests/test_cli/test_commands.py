@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from lmc.cli.main import COMMANDS, cli, main
 from lmc.ir.graph import ProgramGraph
+from tests.lora_files import adapter_files
 
 PROGRAM = """
 record Row { message: str, desk: str }
@@ -299,7 +300,7 @@ def test_cache(folder: Path) -> None:
 def test_a_fault_of_lmc_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmc.cli.explain.explanations", lambda: 1 / 0)
     failure = run("explain", "unknown-field", code=3)
-    assert "a fault in lmc itself" in failure.stderr
+    assert "this is a bug in lmc" in failure.stderr
     assert "Traceback" not in failure.stderr
 
 
@@ -339,8 +340,8 @@ def test_set_puts_what_came_from_elsewhere_into_an_artifact(more_rows: Path) -> 
     run("compile", "desk.lmp", "-o", "desk.lmpc")
     adapter = more_rows / "weights"
     adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}")
-    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    for name, data in adapter_files().items():
+        (adapter / name).write_bytes(data)
     run(
         "set",
         "desk.lmpc",
@@ -366,4 +367,4 @@ def test_set_puts_what_came_from_elsewhere_into_an_artifact(more_rows: Path) -> 
         "did you mean `route`"
         in run("set", "b.lmpc", "--module", "rout", "--model", "x", code=1).stderr
     )
-    assert "say what to set" in run("set", "b.lmpc", "--module", "route", code=2).stderr
+    assert "give at least one of" in run("set", "b.lmpc", "--module", "route", code=2).stderr

@@ -103,7 +103,9 @@ def test_rows_cannot_write_into_the_page(tmp_path: Path) -> None:
 def test_artifacts_are_compared() -> None:
     shown = lmc("diff", "a.lmpc", "b.lmpc").output
     assert "- Give the label of the text. Mind:" in shown
-    assert lmc("diff", "a.lmpc", "a.lmpc").output.startswith("no difference")
+    assert lmc("diff", "a.lmpc", "a.lmpc").output.startswith(
+        "sources, instructions, demonstrations, weights and choices are the same"
+    )
 
 
 def test_a_difference_is_tested_on_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +119,9 @@ def test_a_difference_is_tested_on_rows(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_was_begun_from_python_with_a_backend_cannot_be_resumed() -> None:
     found = lmc("runs", "resume", runs()[0]["name"])
     assert found.exit_code == 1
-    assert "does not say how it was begun" in str(found.exception or found.output)
+    assert "does not record the options that the run was started with" in str(
+        found.exception or found.output
+    )
 
 
 def test_runs_are_deleted_and_unknown_ones_said_to_be(tmp_path: Path) -> None:

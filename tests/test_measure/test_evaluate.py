@@ -20,6 +20,7 @@ from lmc.models.base import ModelFailure, Request
 from lmc.models.scripted import Scripted
 from lmc.program.measuring import evaluate_into
 from lmc.program.options import EvaluateOptions
+from lmc.prompts.spec import BARE, Demo
 from lmc.requests.pool import ModelPool
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import ModuleParameters, Parameters
@@ -252,3 +253,46 @@ def test_a_bad_row_is_told_before_anything_is_paid(folder: Path) -> None:
         evaluate_into(folder / "out.jsonl", program, lambda task, rows: None, asked)
     assert not backend.requests
     assert not (folder / "out.jsonl").exists()
+
+
+WIDER_ROWS = """
+record Question { text: str }
+record Case { text: str, solution: str }
+record Row { c: Case }
+generate solve(c: Question) -> str { "Answer." }
+dataset cases: Row { source: "cases.jsonl" }
+metric right(gold: Row, pred: str) -> bool { return pred == gold.c.solution }
+optimize solve { data: cases metric: right }
+"""
+
+
+def test_a_label_inside_a_wider_record_reaches_no_model(tmp_path: Path) -> None:
+    (tmp_path / "p.lmp").write_text(WIDER_ROWS)
+    rows = [{"c": {"text": f"question {i}", "solution": f"LABEL{i}"}} for i in range(4)]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prompts: list[str] = []
+
+    def script(request: Request) -> str:
+        prompts.extend(message["content"] for message in request.messages)
+        return "none"
+
+    program = lmc.load(tmp_path / "p.lmp", backend=Scripted(script), cache=False)
+    lmc.evaluate(program)
+    demos = (Demo({"c": rows[1]["c"]}, {BARE: "some answer"}, "row 2"),)
+    program.parameters = Parameters({"solve": ModuleParameters(demos=demos)})
+    lmc.evaluate(program)
+    assert any("question 1" in text for text in prompts)
+    assert not [text for text in prompts if "LABEL" in text]
+
+
+def test_a_metric_judges_the_fields_that_it_declares(tmp_path: Path) -> None:
+    (tmp_path / "p.lmp").write_text("""
+record Short { a: str }
+record Long { a: str, b: int }
+record Row { q: str, gold: Long }
+pipeline main(q: str) -> Long { return Long(a=q, b=2) }
+metric exact(gold: Row, pred: Short) -> bool { return pred == Short(a="x") }
+""")
+    rows = [{"q": "x", "gold": {"a": "x", "b": 2}}]
+    program = lmc.load(tmp_path / "p.lmp", cache=False)
+    assert lmc.evaluate(program, rows, "exact").mean == 1.0

@@ -40,6 +40,7 @@ EQUAL: list[tuple[Any, Any, Type]] = [
     ("Paris", " paris. ", STR),
     ("New  York", '"new york"', STR),
     (["Paris", "City of Light"], "city of light", STR),
+    ("five", 5, INT),
     ("yes", True, BOOL),
     (False, "false", STR),
     ("YES", "yes", LiteralType(("yes", "no"))),
@@ -49,7 +50,8 @@ EQUAL: list[tuple[Any, Any, Type]] = [
 ]
 UNEQUAL: list[tuple[Any, Any, Type]] = [
     (5, 6, INT),
-    ("five", 5, INT),
+    ("a few", 5, INT),
+    ("six", 5, INT),
     ("Paris", "Paris, France", STR),
     (["a", "b"], ["b", "a"], ListType(STR)),
     (["a"], ["a", "b"], ListType(STR)),
@@ -132,10 +134,10 @@ REFUSED = [
     ("accuracy(", SOLUTION, ("answer",), "unknown-metric"),
     ("accuracy(anwser)", SOLUTION, ("answer",), "metric-field.*did you mean `answer`"),
     ("accuracy(id)", SOLUTION, ("id", "answer"), "`Solution` has no field `id`"),
-    ("f1", SOLUTION, ("question", "gold"), r"no field that both.*write|say which field"),
+    ("f1", SOLUTION, ("question", "gold"), "no common field of.*name the field"),
     ("f1", STR, ("question", "a", "b"), r"which field of the rows.*`f1\(a\)`"),
-    ("f1", STR, ("question",), "inputs only"),
-    ("accuracy(question)", STR, ("question", "a"), "no field `question` beside the inputs"),
+    ("f1", STR, ("question",), "only inputs"),
+    ("accuracy(question)", STR, ("question", "a"), "the rows have no label `question`"),
     ("nowhere.at_all:fn", STR, ("answer",), "tool-not-found"),
 ]
 

@@ -84,15 +84,15 @@ BAD = [
     ("a.jsonl", '{"question": "?", "answer": "5"}', '`answer` must be an integer, got "5"'),
     ("a.jsonl", '{"question": "?", "anwser": 5}', "no column `answer`; it has question, anwser"),
     ("a.jsonl", '{"question": "?", "anwser": 5}', 'write `columns: {answer: "anwser"}`'),
-    ("a.jsonl", "[1]", "a row is an object"),
+    ("a.jsonl", "[1]", "a row must be an object"),
     ("a.jsonl", '{"question": "?", "answer": NaN}', "NaN is not a JSON value"),
     ("a.jsonl", "[" * 100_000, "the row is not JSON"),
     ("a.jsonl", "", "has no rows"),
-    ("a.json", '{"question": "?"}', "holds a list of objects"),
+    ("a.json", '{"question": "?"}', "must contain a list of objects"),
     ("a.json", '[\n{"question": "?",}]', "a.json:2:"),
     ("a.csv", "question,answer\nx,5\n\ny,z\n", "a.csv:4:1: error[bad-row]"),
-    ("a.csv", "question,answer\nx\n", "a.csv:2:1: error[bad-row]: the row does not have 2 cells"),
-    ("a.txt", "x", "the endings are .jsonl, .json, .csv"),
+    ("a.csv", "question,answer\nx\n", "a.csv:2:1: error[bad-row]: the row must have 2 cells"),
+    ("a.txt", "x", "the file must end in .jsonl, .json, .csv"),
 ]  # fmt: skip
 
 
@@ -181,8 +181,8 @@ def test_one_input_many_times_stays_in_one_split() -> None:
         ({"trian": 1}, "did you mean `train`"),
         ({"train": -1}, "a number of rows or a share"),
         ({"train": 1.5}, "a number of rows or a share"),
-        ({"train": 8, "test": 8}, "more rows than the 10"),
-        ({"train": 0.8, "test": 0.8}, "more rows than the 10"),
+        ({"train": 8, "test": 8}, "more than the 10 rows"),
+        ({"train": 0.8, "test": 0.8}, "more than the 10 rows"),
     ],
 )
 def test_impossible_splits_are_told(split: dict[str, float], words: str) -> None:

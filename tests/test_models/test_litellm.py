@@ -2,6 +2,7 @@ import logging
 
 import pytest
 
+from lmc.consent import Consent
 from lmc.diagnostics import LmcError
 from lmc.models import litellm_provider, registry
 from lmc.models.base import ModelFailure, Request, Sampling
@@ -29,7 +30,8 @@ async def open_at(monkeypatch):
     opened = []
 
     def make(server, model="litellm/openai/some-model"):
-        settings = {"base_url": server.url, "api_key_env": "LOOPBACK_KEY"}
+        consent = Consent(hosts=("127.0.0.1",))
+        settings = {"base_url": server.url, "api_key_env": "LOOPBACK_KEY", "consent": consent}
         backend, _ = open_backend(model, settings)
         opened.append(backend)
         return backend

@@ -3,6 +3,7 @@ import logging
 
 import pytest
 
+from lmc.consent import Consent
 from lmc.diagnostics import LmcError
 from lmc.models.base import ModelFailure, Request, Sampling, cut_at_stop
 from lmc.models.http_failures import refused_parameter, retry_after_s
@@ -19,7 +20,8 @@ async def open_at(monkeypatch):
     opened = []
 
     def make(server):
-        settings = {"base_url": server.url, "api_key_env": "LOOPBACK_KEY"}
+        consent = Consent(hosts=("127.0.0.1",))
+        settings = {"base_url": server.url, "api_key_env": "LOOPBACK_KEY", "consent": consent}
         opened.append(open_backend("openai/some-model", settings)[0])
         return opened[-1]
 
@@ -221,7 +223,7 @@ def test_missing_address_and_keys(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     cases = [
         ("openai/m", {}, "missing-key", "OPENAI_API_KEY"),
-        ("openai/m", {"base_url": "http://h", "api_key_env": "MY_KEY"}, "missing-key", "MY_KEY"),
+        ("openai/m", {"api_key_env": "OPENAI_API_KEY_TWO"}, "missing-key", "OPENAI_API_KEY_TWO"),
         ("vllm/m", {}, "missing-base-url", "HOSTED_VLLM_API_BASE"),
     ]
     for name, settings, code, named in cases:

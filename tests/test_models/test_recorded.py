@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import pytest
@@ -6,7 +5,7 @@ import pytest
 from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.models.recorded import Recorded
-from lmc.models.registry import open_backend, register, unregister
+from lmc.models.registry import open_backend
 from lmc.models.scripted import Scripted
 
 ANSWER = Answer("ä nswer", 3, 4, 0.5, "length", (-0.5, -1.0))
@@ -54,17 +53,17 @@ async def test_equal_requests_only(tmp_path, other):
         await Recorded(path).generate(other)
 
 
-async def test_by_name(tmp_path):
-    register("mine/", lambda model, settings: Scripted(lambda request: request.model))
-    try:
-        settings = {"base_dir": tmp_path}
-        recorder, _ = open_backend("recorded/r.jsonl?from=mine/it", settings)
-        assert (await recorder.generate(ask_for()))[0].text == "it"
-        replay, model = open_backend("recorded/r.jsonl?from=mine/it", settings)
-        assert replay.capabilities == recorder.capabilities and model.startswith("r.jsonl")
-    finally:
-        unregister("mine/")
-    assert json.loads((tmp_path / "r.jsonl").read_text())["answer"]["text"] == "it"
+async def test_what_a_model_said_is_replayed_by_the_name_of_the_file(tmp_path):
+    """Whichever model said it, and whatever that one could do."""
+    said = Scripted(lambda request: f"{request.model}: {request.index}")
+    recorder = Recorded(tmp_path / "r.jsonl", said, "mine/it")
+    schema = {"type": "object"}
+    answers = await recorder.generate(ask_for(schema=schema, n=2))
+    replay, model = open_backend("recorded/r.jsonl", {"base_dir": tmp_path})
+    assert model == "r.jsonl"
+    assert [a.text for a in await replay.generate(ask_for(n=2))] == [a.text for a in answers]
+    with pytest.raises(ModelFailure):
+        await replay.generate(ask_for("What is the capital of Spain?"))
 
 
 def test_broken_lines_are_diagnostics(tmp_path):

@@ -319,22 +319,31 @@ async def test_cancelled_requests_leave_the_others_alone(model):
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-async def test_adapter_changes_the_answer_and_only_where_it_is_asked_for(model, folder, tmp_path):
+async def test_adapter_changes_the_answer_and_only_where_it_is_asked_for(
+    model, folder, tmp_path, monkeypatch
+):
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
+    from lmc.models.adapters import adapter_store
+
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    config = LoraConfig(
+        r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     get_peft_model(base, config).save_pretrained(tmp_path / "adapter.one")
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path))
+    id = adapter_store().add(tmp_path / "adapter.one").id
     plain = ask_for("q", temperature=0.0, max_tokens=24)
-    adapted = replace(plain, adapter=str(tmp_path / "adapter.one"))
+    adapted = replace(plain, adapter=id)
     before = await model.generate(plain)
     with_adapter, after = await asyncio.gather(model.generate(adapted), model.generate(plain))
     assert before == after and before[0].text != with_adapter[0].text
-    with pytest.raises(ModelFailure) as failure:
-        await model.generate(replace(plain, adapter=str(tmp_path / "nothing")))
-    assert failure.value.kind == "not_found"
+    for name in (str(tmp_path / "adapter.one"), "org/name", "0" * 32):  # ids that are there only
+        with pytest.raises(ModelFailure) as failure:
+            await model.generate(replace(plain, adapter=name))
+        assert failure.value.kind == "not_found"
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -350,7 +359,9 @@ async def test_adapters_that_are_asked_together_answer_as_alone(folder, tmp_path
     for seed in (1, 2):
         torch.manual_seed(seed)
         base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+        config = LoraConfig(
+            r=2, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+        )
         get_peft_model(base, config).save_pretrained(tmp_path / f"trained{seed}")
         ids.append(adapter_store().add(tmp_path / f"trained{seed}").id)
     asked = [

@@ -73,5 +73,5 @@ def test_a_small_model_that_is_here_is_trained(monkeypatch: pytest.MonkeyPatch) 
     options["optimizer"] = "auto()"
     result = lmc.compile("it.lmp", data=rows(240), **options)
     assert ran == ["bootstrap", "lora"]
-    assert "writes no instructions" in result.notes[0]
+    assert "is too small to write instructions" in result.notes[0]
     assert auto.MANY_ROWS <= 120

@@ -31,7 +31,7 @@ def test_collapse_is_seen() -> None:
     good = health([run(f"{i}", f"answer number {i} is fine", 1.0) for i in range(8)], 1.0)
     longer = health([run(f"{i}", f"{i} " + "so that we may see " * 5, 1.0) for i in range(8)], 1.0)
     assert any("words" in problem for problem in tripped(good, longer))
-    assert any("repeats" in problem for problem in tripped(good, longer))
+    assert any("repetition" in problem for problem in tripped(good, longer))
     same = health([run(f"{i}", "answer number one is fine", 0.0) for i in range(8)], 1.0)
     assert tripped(good, same) == ["different rows get the same answer"]
     assert tripped(good, good) == []

@@ -20,6 +20,7 @@ from lmc.optimizers.lessons.weights import as_lessons, groups, training_rows
 from lmc.program.artifact import Artifact
 from lmc.prompts.spec import Demo
 from tests.loopback import Loopback
+from tests.lora_files import adapter_files
 
 ROUTE = 'generate route(message: str) -> str { """Which desk handles the message?""" }\n'
 TEAM = '''
@@ -65,7 +66,7 @@ def test_labels_go_into_the_weights_and_with_the_artifact(monkeypatch: pytest.Mo
 
 
 def test_weights_that_were_changed_are_refused() -> None:
-    files = {"adapter_model.safetensors": b"weights", "adapter_config.json": b"{}"}
+    files = adapter_files()
     id = adapter_store().add_files(files).id
     Path("route.lmp").write_text(ROUTE)
     program = lmc.load("route.lmp")

@@ -79,9 +79,9 @@ def test_reasoning_steps_are_left_out_one_by_one() -> None:
     program.parameters = program.parameters.with_slots("main", steps=steps)
     result = lmc.compile(program, optimizer="ablate(drop=true)", data=ROWS, metric="accuracy")
     told = "\n".join(result.notes)
-    assert "the 2 steps of `main` earns +1.0" in told
-    assert "step `colour` of `main` earns +1.0" in told
-    assert "step `weather` of `main` earns +0.000" in told
+    assert "the 2 steps of `main` gains +1.0" in told
+    assert "step `colour` of `main` gains +1.0" in told
+    assert "step `weather` of `main` gains +0.000" in told
 
 
 def test_many_choices_are_searched() -> None:
@@ -95,14 +95,14 @@ def test_objectives_are_arithmetic_and_nothing_else() -> None:
     assert Objective("accuracy - 0.1 * usd", "accuracy").value(1.0, used) == 0.95
     assert Objective("2 * (score - calls / 8)", "f1").value(1.0, used) == 1.0
     for text in ("__import__('os')", "accuracy.real", "usd if 1 else 2", "acuracy", "1 +", "1 / 0"):
-        with pytest.raises(LmcError, match="does not make sense"):
+        with pytest.raises(LmcError, match="the objective is invalid"):
             Objective(text, "accuracy")
 
 
 def test_ablation_says_what_earns_its_cost() -> None:
     result = improve(VOTE.replace("tune[1, 3, 9]", "5"), guesser, "ablate()")
     (note,) = [n for n in result.notes if n.startswith("the vote `main`")]
-    earned = re.search(r"earns \+(\d\.\d+).* for 4 calls a row$", note)
+    earned = re.search(r"gains \+(\d\.\d+).* for 4 calls a row$", note)
     assert earned, note
     assert float(earned[1]) > 0.1
 
@@ -126,4 +126,4 @@ def test_what_does_not_pay_can_be_dropped() -> None:
 def test_demonstrations_are_left_out_one_by_one() -> None:
     result = improve(MANY, team, "bootstrap(demos=2, candidates=4) >> ablate()")
     assert any("demonstration 1 of" in note for note in result.notes)
-    assert any("the refine `fixed` earns" in note for note in result.notes)
+    assert any("the refine `fixed` gains" in note for note in result.notes)

@@ -127,14 +127,14 @@ def test_requirements_are_told(name: str) -> None:
 
 
 MARKED = {
-    "chat": 'Thinking.\n## [[Steps]]\n**[[steps]]:** ["2 + 2 = 4"]\n[[ answer ]] 4\n[[answer]] 5',
-    "xml": 'Thinking.\n<Steps>["2 + 2 = 4"]</Steps>\n<answer>4</answer>\n<answer>5',
+    "chat": 'Thinking.\n**[[Steps]]:** ["2 + 2 = 4"]\n## [[ answer ]] 4',
+    "xml": 'Thinking.\n<Steps>["2 + 2 = 4"]</Steps>\nand\n<answer>4',
     "json": '{"steps": ["2 + 2 = 4"], "answer": 4}',
 }
 
 
 @pytest.mark.parametrize(("name", "text"), MARKED.items())
-def test_marks_may_be_dressed_up_and_the_first_counts(name: str, text: str) -> None:
+def test_marks_may_be_dressed_up(name: str, text: str) -> None:
     assert layout_for(name).parse(spec_of(SOLUTION), text) == SOLVED
 
 

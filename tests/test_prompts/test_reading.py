@@ -48,7 +48,6 @@ READ: list[tuple[Type, str, Any]] = [
     (INT, "12.0", 12),
     (INT, "12.", 12),
     (INT, "So 3 + 4 = 7 apples for 2", 7),
-    (INT, "10 - 5", 5),
     (INT, "-5", -5),
     (INT, "−5", -5),
     (FLOAT, "-$5", -5),
@@ -57,8 +56,6 @@ READ: list[tuple[Type, str, Any]] = [
     (FLOAT, "1e3", 1000.0),
     (FLOAT, "3 / 4", 0.75),
     (UNIT_FLOAT, "85%", 0.85),
-    (FLOAT, "85%", 85),
-    (INT, "1 of 3:\n2 of 3:\n\n", 3),
     (INT, "The answer is 5 of 10", 5),
     (INT, "The answer is 2 + 3 = 5.\nI checked it 7 times", 5),
     (INT, "**Answer:** 7 (see 3)", 7),
@@ -67,9 +64,8 @@ READ: list[tuple[Type, str, Any]] = [
     (INT, r"so \boxed{42} as 41 + 1", 42),
     (INT, "H2O has 3 atoms", 3),
     (INT, "```\n12\n```", 12),
+    (UNIT_FLOAT, "85%\nof 3", 0.85),
     (INT, "$1,210.\n\nThis took 3 steps", 1210),
-    (FLOAT, "85%\nof 3", 85),
-    (INT, "2, 3\nare 2", 2),
     # truth values
     (BOOL, "Yes.", True),
     (BOOL, "**False**", False),
@@ -122,11 +118,13 @@ READ: list[tuple[Type, str, Any]] = [
     (SOLUTION, "{steps: [a], answer: 3} // done", SOLVED),
     (SOLUTION, '{"steps": ["a"], // first\n "answer": 3, "more": {"x": None}}', SOLVED),
     (SOLUTION, "steps: - a\n**answer**: 3", SOLVED),
-    (SOLUTION, '{"answer": 1}\nor better\n{“steps”: [“a”], “answer”: 3}', SOLVED),
+    (SOLUTION, "or better\n{“steps”: [“a”], “answer”: 3}", SOLVED),
     (DictType(INT), "{'a': 1, b: '2'}", {"a": 1, "b": 2}),
     (JSON, "{'a': [True, None]}", {"a": [True, None]}),
     (JSON, "just words", "just words"),
+    (RecordType("Zip", (Field("code", STR),)), "{code: 00042}", {"code": "00042"}),
     (STR, "  just words \n", "just words"),
+    (JSON, r'["\ud83d", "\ud83d\ude00"]', ["\ufffd", "😀"]),
     (ListType(STR), r'["\frac{1}{2} \(x\) \u00e9 \ud83d\ude00"]', ["\frac{1}{2} \\(x\\) é 😀"]),
     (UnionType((SOLUTION, INT)), "12", 12),
 ]
@@ -142,6 +140,10 @@ def test_text_is_read(type: Type, text: str, value: Any) -> None:
 REFUSED: list[tuple[Type, str, str]] = [
     (INT, "no idea", "expected an integer"),
     (INT, "12.5", "12.5 is not whole"),
+    (INT, "10 - 5", "not one plain number"),
+    (INT, "1 of 3:\n2 of 3:\n\n", "not one plain number"),
+    (INT, "2, 3\nare 2", "3 numbers were found"),
+    (FLOAT, "85%", "may be 85 or a part of 1"),
     (INT, "", "the empty answer"),
     (INT, "9" * 1000, "1000 digits"),
     (FLOAT, "1e999", "too large"),
@@ -151,6 +153,37 @@ REFUSED: list[tuple[Type, str, str]] = [
     (LiteralType(("+", "-")), "...", "expected one of: +, -"),
     (YES_NO, "not yes", "expected one of: yes, no"),
     (SOLUTION, "I cannot", "found no JSON object"),
+    # a JSON value that is cut, that is there twice, or whose keys are not the fields
+    (SOLUTION, '{"steps": ["a"], "answer": 3', "cut off"),
+    (SOLUTION, '{"steps": ["a"], "answer": 3 "more": 4}', "a comma is missing"),
+    (SOLUTION, '{"steps": ["he said "no" to it"], "answer": 3}', "a comma is missing"),
+    (SOLUTION, '{"answer": 1}\nor better\n{“steps”: [“a”], “answer”: 3}', "2 JSON objects"),
+    (SOLUTION, '```\n{"answer": 1}\n```\n```\n{"answer": 2}\n```', "2 JSON objects"),
+    (SOLUTION, '{"answer": 1, "steps": [], "answer": 2}', 'the key "answer" twice'),
+    (SOLUTION, "{'answer': 1, 'steps': [], 'answer': 2}", 'the key "answer" twice'),
+    (SOLUTION, '{"answer": 1, "Answer": 2}', "`answer`: it is given twice"),
+    (SOLUTION, '{"answer": 1, "steps": []}\nanswer: 2', "`answer`: it is given twice"),
+    (SOLUTION, "answer: 1\nsteps: a\nanswer: 2", "`answer`: it is given twice"),
+    (SOLUTION, '{"steps": [], "anwser": 2}', "`answer`: there is no field `anwser`"),
+    (SOLUTION, '{"total": 2}', "a JSON object with `total`"),
+    (
+        SOLUTION,
+        '{"steps": [], "answer": "two"}',
+        '`answer`: expected integer, but got the text "two"',
+    ),
+    (
+        ListType(SOLUTION),
+        '[{"steps": [], "answer": "many 1 2"}]',
+        "`[0].answer`: expected an integer",
+    ),
+    (DictType(INT), '{"a": "x"}', "`a`: expected integer"),
+    (ListType(INT), "[1, 2]\nor\n[3]", "there are 2"),
+    (ListType(INT), "1,234, 5", "inside of numbers"),
+    (ListType(FLOAT), "3,5", "inside of numbers"),
+    (ListType(INT), '{"items": [1]}', "found no JSON list"),
+    (JSON, '{"a": 1', "cut off"),
+    (JSON, '{"a": 1} {"a": 2}', "2 JSON values"),
+    (JSON, '{"a": 1, "a": 2}', 'the key "a" twice'),
     (SOLUTION, '{"steps": ["a", "b', "found no JSON object"),
     (ListType(STR), '["a", "b', "found no JSON list"),
     (ListType(SOLUTION), "none of it, sorry", "found no JSON list"),
@@ -210,7 +243,8 @@ SIZE = 40_000
 PIECES = [
     "[", "{", '"', "{'a': ", '["x" ', "1,", "1,234,", " ", "answer is ", "answer:\n", "**", "\n",
     "[\n", "[1,[1],", '\\"', "not ", "n't ", "`", "```\n", "- ", '"{"', "['", '["', "[//\n", "{a:",
-    "[a ", "“", "-", "=", "=1\n", "yes ", "1/", "1", "a: ", "[“",
+    "[a ", "“", "½", "1 to ", "1 out of ", "score: ", "one ", "not yes ", "so no ", "a hundred ",
+    "-", "=", "=1\n", "yes ", "1/", "1", "a: ", "[“",
 ]  # fmt: skip
 TYPES = [
     INT,
@@ -226,21 +260,26 @@ TYPES = [
 
 
 def seconds(type: Type, text: str) -> float:
-    start = time.process_time()
-    with contextlib.suppress(ParseFailure):
-        parse_value(type, text)
-    return time.process_time() - start
+    """The least of three tries: other processes share the machine."""
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        with contextlib.suppress(ParseFailure):
+            parse_value(type, text)
+        times.append(time.process_time() - start)
+    return min(times)
 
 
 @pytest.mark.parametrize("type", TYPES, ids=str)
 def test_junk_is_read_in_linear_time(type: Type) -> None:
-    """A quadratic reader would take minutes."""
-    junk = [piece * (SIZE // len(piece)) for piece in PIECES]
+    """Sixteen times the text takes no 100 times as long; a quadratic reader would take 256."""
     rng = random.Random(1)
-    junk.append("".join(rng.choices("[]{}\"',: \n\\1aA=-.`", k=SIZE)))
+    junk = [piece * (SIZE // len(piece)) for piece in PIECES]
+    junk += ["".join(rng.choices("[]{}\"',: \n\\1aA=-.`", k=SIZE))]
+    junk += ["lorem ipsum {dolor} [sit] 12 " * (SIZE // 29)]
     for text in junk:
-        assert seconds(type, text) < 2, text[:20]
-    assert seconds(type, "lorem ipsum {dolor} [sit] 12 " * 34_000) < 15  # a megabyte
+        short = seconds(type, text[: SIZE // 16])
+        assert seconds(type, text) < 100 * short + 0.05, text[:20]
 
 
 def test_reading_evaluates_nothing() -> None:

@@ -138,3 +138,30 @@ def test_lines_are_json_and_chats_end_with_the_answer() -> None:
     assert line["regions"][0]["detail"]["winner"] == 0
     chats = list(chat_lines([whole], "solve"))
     assert chats == [{"messages": [*ASKED, {"role": "assistant", "content": "4"}]}]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("runs", "values", "{half"),
+        ("runs", "pred", b"\xff"),
+        ("calls", "messages", "[[1]]"),
+        ("calls", "raw", "nothing"),
+        ("calls", "place", "/0/x"),
+        ("regions", "detail", "{"),
+    ],
+)
+def test_a_damaged_run_costs_that_run(
+    store: TraceStore, table: str, column: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    import sqlite3
+
+    store.add([run(str(i)) for i in range(4)], {})
+    broken = run("2").id
+    with sqlite3.connect(store.location.removeprefix("sqlite:///")) as db:
+        key = "id" if table == "runs" else "run"
+        where = f"{key} = ? AND rowid = (SELECT min(rowid) FROM {table} WHERE {key} = ?)"
+        db.execute(f'UPDATE {table} SET "{column}" = ? WHERE {where}', (value, broken, broken))
+    db.close()
+    assert [found.row for found in store.runs()] == ["0", "1", "3"]
+    assert broken in caplog.text

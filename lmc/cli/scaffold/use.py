@@ -1,4 +1,4 @@
-"""The program in an app; "main.lmpc" is there after `lmc compile main.lmp`."""
+"""How to call the program from Python. After `lmc compile main.lmp`, load "main.lmpc" instead."""
 
 import lmc
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.models.adapter_files import plain_adapter
 
 _BASE = "__base__"  # peft's name for no adapter
 
@@ -16,16 +16,16 @@ class LoraSwitch:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._names: dict[str, str] = {}  # in peft, by id or folder
+        self._names: dict[str, str] = {}  # in peft, by id
         self._active: str | None = None
 
     def load(self, adapter: str | None) -> None:
-        """Have an adapter ready, once. Raises: whatever peft meets in a broken folder."""
+        """Have an adapter ready, once. Raises: LmcError, whatever peft meets in it."""
         if adapter is None or adapter in self._names:
             return
         from peft import PeftModel
 
-        folder = str(adapter_store().find(adapter).folder) if is_adapter_id(adapter) else adapter
+        folder = str(plain_adapter(adapter).folder)
         name = f"adapter{len(self._names)}"  # peft takes no dots in names
         with warnings.catch_warnings():  # peft asks transformers in ways that are deprecated
             warnings.simplefilter("ignore", FutureWarning)

@@ -1,0 +1,157 @@
+"""What is taken in as an adapter: plain LoRA weights as safetensors, and nothing that runs.
+
+peft reads `adapter_config.json` with trust: some of its settings name classes to import, other
+models to load, or patterns that are matched against every layer. Of a stranger's file only settings
+of plain LoRA are let through; any other may be there only where it is off.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import LmcError
+from lmc.models.adapters import CONFIG, WEIGHTS, Adapter, adapter_store
+
+MOST_RANK, MOST_MODULES, MOST_TENSORS, MOST_SIDE = 512, 256, 100_000, 1 << 20
+MOST_CONFIG_BYTES, MOST_HEADER_BYTES = 1 << 16, 16 << 20
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_MODULE = re.compile(r"[A-Za-z0-9_.]{1,200}")
+_TENSOR = re.compile(r"[A-Za-z0-9_.]{1,400}\.lora_[AB]\.weight")
+
+
+def plain_adapter(id: str) -> Adapter:
+    """An adapter of the store, seen to be plain LoRA; engines take no folders and no names.
+
+    Raises: LmcError[unknown-adapter], NotPlain.
+    """
+    adapter = adapter_store().find(id)
+    require_plain(adapter.files())
+    return adapter
+
+
+def taken_in(folder: Path) -> Adapter:
+    """Take an adapter that came from elsewhere into the store. Raises: LmcError[not-an-adapter]."""
+    adapter = adapter_store().add(folder)
+    try:
+        return plain_adapter(adapter.id)
+    except NotPlain as problem:
+        message = f"{folder} holds no plain LoRA weights: {problem}"
+        raise LmcError.of("not-an-adapter", message) from None
+
+
+class NotPlain(ValueError):
+    """What in the files is not plain LoRA, in words."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 1000
+
+
+def _is_number(value: Any, most: float) -> bool:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return bool(real and 0 <= value <= most)
+
+
+def _is_names(value: Any) -> bool:
+    """A list: a text would be a pattern, which may take for ever."""
+    return (
+        isinstance(value, list)
+        and len(value) <= MOST_MODULES
+        and all(isinstance(name, str) and _MODULE.fullmatch(name) for name in value)
+    )
+
+
+# Settings that may be on. The texts are not read: neither a model nor a class is found by them.
+_ON: Mapping[str, Callable[[Any], bool]] = {
+    "peft_type": lambda v: v == "LORA",
+    "task_type": lambda v: v == "CAUSAL_LM",
+    "r": lambda v: isinstance(v, int) and _is_number(v, MOST_RANK),
+    "lora_alpha": lambda v: _is_number(v, 1 << 16),
+    "lora_dropout": lambda v: _is_number(v, 1),
+    "target_modules": _is_names,
+    "bias": lambda v: v == "none",
+    "fan_in_fan_out": lambda v: v is True,
+    "inference_mode": lambda v: v is True,
+    "init_lora_weights": lambda v: v is True,
+    "use_rslora": lambda v: v is True,
+    "base_model_name_or_path": _is_text,
+    "revision": _is_text,
+    "peft_version": _is_text,
+    "megatron_core": lambda v: v == "megatron.core",  # its default; only read with a config
+    "qalora_group_size": lambda v: isinstance(v, int) and _is_number(v, 1 << 16),
+}
+
+
+def require_plain(files: Mapping[str, bytes]) -> None:
+    """See that the files of an adapter are plain LoRA. Raises: NotPlain."""
+    _check_config(files[CONFIG])
+    _check_weights(files[WEIGHTS])
+
+
+def _check_config(data: bytes) -> None:
+    if len(data) > MOST_CONFIG_BYTES:
+        raise NotPlain(f"{CONFIG} has {len(data):,} bytes")
+    config = _object(data, CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise NotPlain(f"{CONFIG} is not about LoRA: `peft_type` is {config.get('peft_type')!r}")
+    for name, value in config.items():
+        allowed = _ON.get(name)
+        if value and not (allowed and allowed(value)):
+            shown = repr(value)[:80]
+            raise NotPlain(f"{CONFIG} has a setting that is not taken: `{name}` is {shown}")
+
+
+def _check_weights(data: bytes) -> None:
+    """Read the header of the safetensors: names, types, sides and places of all tensors."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(MOST_HEADER_BYTES, len(data) - 8):
+        raise NotPlain(f"{WEIGHTS} is not a safetensors file")
+    header = _object(data[8 : 8 + length], WEIGHTS)
+    header.pop("__metadata__", None)
+    if len(header) > MOST_TENSORS:
+        raise NotPlain(f"{WEIGHTS} has {len(header):,} tensors")
+    for name, tensor in header.items():
+        if not _TENSOR.fullmatch(name):
+            raise NotPlain(f"{WEIGHTS} has a tensor that is not one of LoRA: {name[:80]!r}")
+        if not _is_sound(tensor, len(data) - 8 - length):
+            raise NotPlain(f"{WEIGHTS}: the tensor `{name}` has a wrong type, shape or place")
+
+
+def _is_sound(tensor: Any, room: int) -> bool:
+    """Whether a tensor is a matrix of bounded sides, one of them a rank, that fills its place."""
+    try:
+        sides, (start, end) = tensor["shape"], tensor["data_offsets"]
+        size = math.prod(sides) * _BYTES[tensor["dtype"]]
+        whole = all(type(n) is int for n in (*sides, start, end))
+        return bool(
+            whole
+            and len(sides) == 2
+            and 0 < min(sides) <= MOST_RANK
+            and max(sides) <= MOST_SIDE
+            and 0 <= start <= end <= room
+            and end - start == size
+        )
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object without a name that stands twice, of which another reader may take the other."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name stands twice")
+    return dict(pairs)
+
+
+def _object(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise NotPlain(f"{name} cannot be read")
+    return value

@@ -1,0 +1,269 @@
+"""The border: nothing that a server or an engine says goes further before it was looked at here.
+
+Two questions. What does a reply say, if its JSON has the types of the protocol (`read_completion`)?
+And is an answer whole, sound text with plausible figures (`judge`)? Every backend's answers pass
+the second before a cache, a journal or a program sees them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lmc.models.base import EMBEDDED, Answer, ModelFailure, Request, cut_at_stop
+
+MOST_TOKENS = 10_000_000  # of one request; what is more is a mistake of the server
+_MOST_DOLLARS = 10_000.0
+_BYTES_PER_TOKEN = 3  # from below, so that an estimate is rather too high
+_MESSAGE_TOKENS = 8  # what a chat template adds around a message
+_UNSOUND = re.compile("[\x00\ud800-\udfff]")
+_HALF_PAIR = re.compile("[\ud800-\udbff]\\Z")
+
+_TEXT_PARTS = ("text", "output_text")
+
+Outcome = Answer | ModelFailure  # what came of one sample
+
+# Reasons to end, by the words that providers have for them.
+_CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "max_length", "token_limit")
+_FILTERED = (
+    *("content_filter", "content_filtered", "safety", "recitation", "blocklist", "spii"),
+    *("prohibited_content", "sensitive", "guardrail_intervened", "image_safety"),
+)
+_TOOLS = ("tool_calls", "tool_call", "tool_use", "function_call", "malformed_function_call")
+_BROKEN = ("error", "abort", "aborted", "cancelled", "canceled", "network_error", "timeout")
+_KIND = {
+    **dict.fromkeys(_CUT, "length"),
+    **dict.fromkeys(_FILTERED, "content_filter"),
+    **dict.fromkeys(_TOOLS, "tool_calls"),
+    **dict.fromkeys(_BROKEN, "server"),
+    "refusal": "refusal",
+}
+_WORDS = {
+    "length": "the answer was cut at {tokens} tokens, the most it may have",
+    "content_filter": "a filter of the provider held the answer back",
+    "tool_calls": "it calls a tool in place of an answer, and was offered none",
+    "refusal": "it refuses to answer",
+    "server": "it broke off in the middle of its answer",
+    "empty": "the answer is empty",
+}
+_HINTS = {
+    "length": "raise `max_tokens`, or ask for less",
+    "content_filter": "change the prompt, or name another model in `fallback:`",
+    "refusal": "change the prompt, or name another model in `fallback:`",
+}
+
+
+class WrongReply(ValueError):
+    """A reply that does not have the types of the protocol; says what is wrong."""
+
+
+# --- what a reply says ---
+
+
+def read_completion(body: Any, request: Request, latency_ms: float = 0.0) -> list[Answer]:
+    """The answers in the body of a chat completion, `judge` still to come. Raises: WrongReply.
+
+    Tokens that are missing or nonsense count 0 here; who charges them puts an estimate there.
+    """
+    choices = _typed(_typed(body, dict, "the reply").get("choices"), list, "`choices`")
+    if not choices:
+        raise WrongReply("`choices` is empty")
+    kept = sorted((_typed(c, dict, "a choice") for c in choices), key=_index)[: request.n]
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    share, rest = divmod(token_count(usage.get("completion_tokens")), len(kept))
+    prompt_tokens = token_count(usage.get("prompt_tokens"))
+    return [
+        _answer(choice, request, prompt_tokens if i == 0 else 0, share + (i < rest), latency_ms)
+        for i, choice in enumerate(kept)
+    ]
+
+
+def error_in(body: Any) -> Any:
+    """What an error that was sent with a good status holds; None where there is none."""
+    if not isinstance(body, dict) or body.get("choices"):
+        return None
+    found = body.get("error")
+    if found is None and body.get("object") == "error":
+        found = body
+    return found
+
+
+def _index(choice: Mapping[str, Any]) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _answer(
+    choice: Mapping[str, Any],
+    request: Request,
+    prompt_tokens: int,
+    completion_tokens: int,
+    latency_ms: float,
+) -> Answer:
+    message = _typed(choice.get("message"), dict, "`message`")
+    finish = _optional(choice.get("finish_reason"), str, "`finish_reason`") or "stop"
+    refusal = _optional(message.get("refusal"), str, "`refusal`")
+    text = content_text(message.get("content"))
+    if refusal:
+        text, finish = text or refusal, "refusal"
+    elif not text and message.get("tool_calls") and finish not in _CUT:
+        finish = "tool_calls"
+    logprobs = _logprobs(choice.get("logprobs")) if request.logprobs else None
+    text = cut_at_stop(text, request.sampling.stop)
+    return Answer(text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms)
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's content: a text, a list of parts, or nothing. Raises: WrongReply."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = [
+        _typed(part, dict, "a part of `content`") for part in _typed(content, list, "`content`")
+    ]
+    texts = (
+        part.get("text") for part in parts if part.get("type", "text") in ("text", "output_text")
+    )
+    return "".join(_typed(text, str, "the text of a part") for text in texts)
+
+
+def _logprobs(found: Any) -> tuple[float, ...] | None:
+    found = _optional(found, dict, "`logprobs`")
+    tokens = _optional(found.get("content"), list, "`logprobs.content`") if found else None
+    if not tokens:
+        return None
+    values = [_typed(token, dict, "a token").get("logprob") for token in tokens]
+    for value in values:
+        if not is_number(value):
+            raise WrongReply(f"a log-probability is {_shown(value)}")
+    return tuple(map(float, values))
+
+
+def _typed(value: Any, kind: type, name: str) -> Any:
+    if not isinstance(value, kind):
+        raise WrongReply(f"{name} is {_shown(value)}, not {_NAMES[kind]}")
+    return value
+
+
+def _optional(value: Any, kind: type, name: str) -> Any:
+    return None if value is None else _typed(value, kind, name)
+
+
+_NAMES: dict[Any, str] = {dict: "an object", list: "a list", str: "a text"}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return _NAMES[type(value)]
+    try:
+        return json.dumps(value)[:40]
+    except (TypeError, ValueError):
+        return type(value).__name__
+
+
+# --- whether an answer is one ---
+
+
+def judge(answer: Answer, name: str) -> Outcome:
+    """A sound answer, or the failure that it is. `name` is that of the model."""
+    finish = answer.finish_reason
+    if finish == "stop" and answer.text and not answer.text.isspace():
+        return answer
+    kind = _KIND.get(finish.lower())
+    if kind is None and answer.text.strip():
+        return answer
+    kind = kind or "empty"
+    words = _WORDS[kind].format(tokens=f"{answer.completion_tokens:,}")
+    said = f", and says {answer.text[:200]!r}" if kind == "refusal" and answer.text else ""
+    message, hint = f"`{name}` gave no whole answer: {words}{said}", _HINTS.get(kind, "")
+    return ModelFailure(kind, message, retryable=True, hint=hint, paid=(answer,))
+
+
+def kept(answer: Answer) -> Answer | None:
+    """An answer that was kept, if it may be given out again; earlier versions kept any."""
+    answer = sound(answer)
+    return answer if isinstance(judge(answer, ""), Answer) else None
+
+
+def sound(answer: Answer) -> Answer:
+    """The answer with text and figures of the right kind; itself where it has them, as is usual."""
+    prompt, completion = answer.prompt_tokens, answer.completion_tokens
+    if type(answer.text) is not str or type(answer.finish_reason) is not str:
+        answer = replace(answer, text="", finish_reason="error")
+    if (
+        answer.text.isascii()
+        and "\0" not in answer.text
+        and type(prompt) is type(completion) is int
+        and 0 <= prompt <= MOST_TOKENS
+        and 0 <= completion <= MOST_TOKENS
+        and answer.cost_usd == 0.0
+    ):
+        return answer
+    return replace(
+        answer,
+        text=sound_text(answer.text),
+        prompt_tokens=token_count(prompt),
+        completion_tokens=token_count(completion),
+        cost_usd=dollars(answer.cost_usd),
+    )
+
+
+def sound_text(text: str) -> str:
+    """The text with pairs of surrogates joined; what cannot be written becomes U+FFFD, as NUL."""
+    if not _UNSOUND.search(text):
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return joined.replace("\0", "\ufffd")
+
+
+def split_pair(text: str) -> tuple[str, str]:
+    """A piece of a text, and the first half of a surrogate pair that it may end in."""
+    half = _HALF_PAIR.search(text)
+    return (text[:-1], text[-1:]) if half else (text, "")
+
+
+# --- figures ---
+
+
+def is_number(value: Any) -> bool:
+    """Whether JSON gave a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def token_count(value: Any) -> int:
+    """A count of tokens, 0 for what cannot be one."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else 0
+
+
+def dollars(value: Any) -> float:
+    """A cost, 0 for what cannot be one."""
+    return float(value) if is_number(value) and 0 <= value <= _MOST_DOLLARS else 0.0
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has, rather too many: a third of its bytes, or its words."""
+    return max(len(text.split()), -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN))
+
+
+def prompt_estimate(request: Request) -> int:
+    """About how many tokens the prompt of a request has."""
+    return sum(estimated_tokens(m["content"]) + _MESSAGE_TOKENS for m in request.messages)
+
+
+def with_estimates(answers: Sequence[Answer], request: Request) -> tuple[list[Answer], bool]:
+    """The answers with tokens where none were told, and whether any had to be estimated."""
+    told = [*answers]
+    if request.messages and request.messages[0]["role"] == EMBEDDED:
+        return told, False
+    if told and not any(answer.prompt_tokens for answer in told):
+        told[0] = replace(told[0], prompt_tokens=prompt_estimate(request))
+    for place, answer in enumerate(told):
+        if not answer.completion_tokens and answer.text:
+            told[place] = replace(answer, completion_tokens=estimated_tokens(answer.text))
+    return told, any(new is not old for new, old in zip(told, answers))

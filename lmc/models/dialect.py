@@ -1,0 +1,125 @@
+"""What an endpoint takes of the protocol, learnt from what it refuses.
+
+Each refusal is adapted to once and remembered for the process, by endpoint and model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lmc.models.base import Message, Request
+from lmc.models.http_failures import refused_parameter, refused_roles
+from lmc.redaction import logger
+
+_log = logger(__name__)
+
+# Left out once the server refuses them; every other refused parameter is an error.
+_OPTIONAL = (
+    *("temperature", "top_p", "seed", "stop", "logprobs", "response_format", "n"),
+    *("stream", "stream_options"),
+)
+# Newer models of OpenAI want the second name, other servers know only the first.
+_OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+_dialects: dict[tuple[str, str], Dialect] = {}
+
+
+class Dialect:
+    """What one model at one endpoint does not take: parameters, and roles of messages."""
+
+    def __init__(self, endpoint: str, limit_name: str) -> None:
+        self.endpoint, self.limit_name = endpoint, limit_name
+        self.refused: set[str] = set()
+        self.roles: set[str] = set()
+
+    def payload(self, request: Request) -> dict[str, Any]:
+        """The body of a request, without what is not taken."""
+        sampling, refused = request.sampling, self.refused
+        payload: dict[str, Any] = {
+            "model": request.adapter or request.model,
+            "messages": self._messages(request.messages) if self.roles else request.messages,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            self.limit_name: sampling.max_tokens,
+            "stop": list(sampling.stop) or None,
+            "seed": None if sampling.seed is None else sampling.seed + request.index,
+            "logprobs": request.logprobs or None,
+            "response_format": response_format(request.schema),
+            "n": request.n if request.n > 1 else None,
+        }
+        if request.on_text is not None and request.n == 1:
+            payload |= {"stream": True, "stream_options": {"include_usage": True}}
+        return {k: v for k, v in payload.items() if v is not None and k not in refused}
+
+    def adapt(self, payload: Mapping[str, Any], error_text: str) -> bool:
+        """Learn from a refusal; False where a request would be the same again."""
+        refused = refused_parameter(error_text, payload)
+        if refused in _OTHER_LIMIT:
+            return self._rename_limit(refused, error_text)
+        if refused is None or refused not in _OPTIONAL:
+            return self._adapt_roles(payload, error_text)
+        if refused not in self.refused:
+            _log.warning("%s refuses `%s`; it is no longer sent", self.endpoint, refused)
+        self.refused |= {refused, "stream_options"} if refused == "stream" else {refused}
+        return True
+
+    def _rename_limit(self, refused: str, error_text: str) -> bool:
+        if refused != self.limit_name:  # another request found out in the meantime
+            return True
+        if refused in self.refused:
+            return False
+        self.refused.add(refused)
+        self.limit_name = _OTHER_LIMIT[refused]
+        return self.limit_name not in self.refused
+
+    def _adapt_roles(self, payload: Mapping[str, Any], error_text: str) -> bool:
+        found = refused_roles(error_text)
+        if found is None or self._folded(payload["messages"], found) == list(payload["messages"]):
+            return False
+        if found not in self.roles:
+            _log.warning("%s takes no %s messages; they are joined", self.endpoint, found)
+        self.roles.add(found)
+        return True
+
+    def _messages(self, messages: Sequence[Message]) -> list[Message]:
+        folded = list(messages)
+        for kind in sorted(self.roles, reverse=True):  # "system" first
+            folded = self._folded(folded, kind)
+        return folded
+
+    @staticmethod
+    def _folded(messages: Sequence[Message], kind: str) -> list[Message]:
+        """Messages with those of the system as the user's, and neighbours of one role as one."""
+        folded: list[Message] = []
+        for message in messages:
+            role = message["role"]
+            if kind == "system" and role == "system":
+                role = "user"
+            if folded and folded[-1]["role"] == role:
+                text = f"{folded[-1]['content']}\n\n{message['content']}"
+                folded[-1] = {"role": role, "content": text}
+            else:
+                folded.append({"role": role, "content": message["content"]})
+        return folded
+
+
+def dialect_of(endpoint: str, model: str, *, official: bool) -> Dialect:
+    """What is known of a model at an endpoint."""
+    dialect = _dialects.get((endpoint, model))
+    if dialect is None:
+        limit_name = "max_completion_tokens" if official else "max_tokens"
+        dialect = _dialects[endpoint, model] = Dialect(endpoint, limit_name)
+    return dialect
+
+
+def forget_dialects() -> None:
+    """Forget what was learnt, as where a server was replaced by another one."""
+    _dialects.clear()
+
+
+def response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What asks a server to keep an answer to a JSON Schema."""
+    if schema is None:
+        return None
+    return {"type": "json_schema", "json_schema": {"name": "result", "schema": schema}}

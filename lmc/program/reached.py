@@ -1,0 +1,117 @@
+"""What a program reaches outside of itself, read off the graph that runs.
+
+The manifest of an artifact and its sources are its writer's word; the graph and the parameters are
+what is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lmc.check.program import Choice
+from lmc.consent import Consent
+from lmc.diagnostics import LmcError
+from lmc.frozen import frozen
+from lmc.ir.graph import ProgramGraph, all_nodes
+from lmc.models.registry import TINY, provider_of
+from lmc.requests.bound import fallbacks
+from lmc.requests.pool import OF_ONE_MODEL
+from lmc.runtime.parameters import Parameters
+
+_PLACES: Mapping[str, str] = {  # by prefix, where the program names no address
+    "lmc/": "here",
+    "openai/": "at api.openai.com, or OPENAI_BASE_URL",
+    "hosted_vllm/": "at HOSTED_VLLM_API_BASE",
+    "vllm/": "here, from a folder or the hub",
+    "hf/": "here, from a folder or the hub",
+    "ollama/": "at localhost:11434",
+    "scripted/": "from a file",
+    "recorded/": "from a file",
+}
+_LOCAL = ("lmc/", "hf/", "scripted/", "recorded/")  # an address has no effect
+
+
+@frozen
+class Reached:
+    """Something outside: Python to run, a model to ask, weights to load."""
+
+    kind: str  # "python", "model" or "weights"
+    name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind:8} {self.name} {self.what}"
+
+
+def reached(
+    graph: ProgramGraph, parameters: Parameters, consent: Consent | None = None
+) -> tuple[Reached, ...]:
+    """All that a program can reach, whichever of its pipelines is run.
+
+    `consent` adds which functions do not run without more of it.
+    """
+    return (
+        *_functions(graph, consent),
+        *_models(graph, parameters),
+        *_weights(parameters),
+    )
+
+
+def _functions(graph: ProgramGraph, consent: Consent | None) -> Iterator[Reached]:
+    tools = {name: ("tool", tool.target) for name, tool in graph.tools.items()}
+    metrics = {n: ("metric", m.target) for n, m in graph.metrics.items() if m.target is not None}
+    for name, (kind, target) in {**tools, **metrics}.items():
+        refused = consent is not None and not consent.may_run(name, target)
+        flag = f"; it runs with --allow-tool {name} only" if refused else ""
+        yield Reached("python", name, f"({kind}) runs {target}{flag}")
+
+
+def _models(graph: ProgramGraph, parameters: Parameters) -> Iterator[Reached]:
+    """Models with their addresses and key variables, those declared and all that are named."""
+    for name in dict.fromkeys([*graph.models, *_named(graph, parameters)]):
+        own = graph.models.get(name, {})
+        full = str(own.get("name") or name)
+        settings = {k: v for k, v in own.items() if k in OF_ONE_MODEL}
+        called = "" if full == name else f" (`{name}`)"
+        yield Reached("model", full + called, _place(full, settings))
+
+
+def _place(full: str, settings: Mapping[str, Any]) -> str:
+    try:
+        prefix = provider_of(full).prefix
+    except LmcError:
+        return "which no provider here knows"
+    place = _PLACES.get(prefix, "at the host of its provider, by litellm")
+    if (address := settings.get("base_url")) and prefix not in _LOCAL:
+        place = f"at {address}"
+    key = settings.get("api_key_env")
+    return f"{place}, with the key in {key}" if key else place
+
+
+def _named(graph: ProgramGraph, parameters: Parameters) -> Iterator[str]:
+    """Names of models wherever one can stand."""
+    yield from _in_settings(graph.default)
+    usual = graph.default.get("model") or TINY
+    for settings in graph.models.values():
+        yield from fallbacks(settings.get("fallback"))
+    graphs = [*graph.graphs.values(), *(test.graph for test in graph.tests)]
+    for one in graphs:
+        for node in all_nodes(one):
+            if node.op == "model":
+                yield from _in_settings({"model": usual, **node.attrs["slots"].settings})
+    for module in parameters.modules.values():
+        yield from filter(None, (module.model, module.embedder))
+
+
+def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("model", "fallback"):
+        value = settings.get(key)
+        for option in value.options if isinstance(value, Choice) else (value,):
+            yield from fallbacks(option)
+
+
+def _weights(parameters: Parameters) -> Iterator[Reached]:
+    for name, module in parameters.modules.items():
+        if module.adapter is not None:
+            yield Reached("weights", module.adapter, f"for {name}")

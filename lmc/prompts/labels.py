@@ -1,0 +1,268 @@
+"""Truth values and choices, read out of what a model says; what it leaves open is refused."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+
+from lmc.prompts.assertions import SECOND_THOUGHTS, standing
+from lmc.prompts.spec import ParseFailure
+from lmc.prompts.words import WRAPPING, plain_words, shown
+from lmc.types import EnumType, LiteralType
+
+MAX_LEN = 100_000  # characters of a text that can be one word with its reasons
+
+_TRUE = {"true", "yes", "correct", "right", "valid", "y", "1"}
+_FALSE = {"false", "no", "incorrect", "wrong", "invalid", "n", "0"}
+_TRUTH = re.compile(
+    r"(?<![\w-])(true|yes|correct|right(?![ \t]+\w)|valid|false|incorrect|wrong|invalid"
+    # "no doubt", "no problem": a word of the next one, and not an answer
+    r"|no(?![ \t]+(?!(?:it|that|this|there|they|he|she|we|i|you)\b)\w))(?![\w-])"
+)
+MAX_MENTIONS = 500
+_TRUTHS = dict.fromkeys(_TRUE, "true") | dict.fromkeys(_FALSE, "false")
+_PLAIN_NOT = re.compile(r"(?:\bnot|n['’]t)\s+\Z", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.;\n(—]")
+_ADVERB = re.compile(r"(?:clearly|definitely|probably|likely|an?|the)\s", re.IGNORECASE)
+# Words that say much else in prose: they count where an answer stands, and nowhere in between.
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and any as at by for he i if in is it no none not of off on one or other out so the"
+        " to up us we yes all both",
+    )
+)
+_CUE = re.compile(
+    r"\b(?:answer|result|label|class|category|classification|verdict|choice|option|decision|conclusion"
+    r"|sentiment|rating)\b[*_\"`]*+[ \t]*+(?:is|was|=|:)[ \t]*+[:=]?|####"
+    r"|\\boxed\{(?:\\text\{)?|^A:"
+    r"|\b(?:option|choice|answer|label|class|category)[ \t]+(?=\W{0,3}\w\b)",
+    re.I | re.M,
+)
+_SO = re.compile(
+    r"\b(?:so|therefore|thus|hence|overall|finally|in conclusion|ultimately)\b[,:]?", re.I
+)
+_OPENING = re.compile(r"[\s*_`\"'“‘(\[{<>#~|-]*+")
+_CLOSING = r"[*_`\"'”’)\]}>]*+"
+_STANDS = re.compile(
+    rf"{_CLOSING}[ \t]*+(?:\Z|[.,;:!)\n(\[—–|<]|-\s|\b(?:because|since|as|for|due|although"
+    rf"|though|while|with"
+    r"|given)\b)",
+    re.IGNORECASE,
+)
+_OR = re.compile(
+    r"[\s*_`\"'”’).,;:!(\[—–|/&+-]*+(?:or|and|but|not|maybe|perhaps|possibly|/)?[\s*_`\"'(]*+", re.I
+)
+
+
+def read_bool(text: str) -> bool:
+    """Read yes or no. Raises: ParseFailure where neither is said, or both."""
+    plain = text.strip(WRAPPING + "[]{}<>#").lower()
+    if plain in _TRUE | _FALSE:
+        return plain in _TRUE
+    found = [(m, _TRUTHS[m[1]]) for m in _TRUTH.finditer(_lowered(text))] if _fits(text) else []
+    return _Said("expected true or false", text, found).one() == "true"
+
+
+def read_choice(type: EnumType | LiteralType, text: str) -> str:
+    """Read one of the names. Raises: ParseFailure where none is given as the answer, or several."""
+    choices = type.values if isinstance(type, LiteralType) else type.variants
+    if text.strip() in choices:
+        return text.strip()
+    by_words = _by_words(choices)
+    if (said := by_words.get(_bare(text))) is not None:
+        return said
+    expected = f"expected one of: {', '.join(choices)}"
+    found = _mentions(choices).finditer(text) if _fits(text) else ()
+    return _Said(expected, text, [(m, _named(choices, m[0])) for m in found], by_words).one()
+
+
+def _fits(text: str) -> bool:
+    return len(text) <= MAX_LEN
+
+
+def _bare(text: str) -> str:
+    return plain_words(text.strip(WRAPPING + "[]{}<>#|~")).strip("[]{}<>#|~")
+
+
+def _by_words(choices: Sequence[str]) -> dict[str, str]:
+    """Choices by their words; those that only differ in case or marks must be given as written."""
+    found: dict[str, str] = {}
+    for choice in choices:
+        words = plain_words(choice)
+        found[words] = "" if words in found else choice
+    return {words: choice for words, choice in found.items() if words and choice}
+
+
+def _named(choices: Sequence[str], text: str) -> str:
+    exact = [c for c in choices if c == text]
+    return exact[0] if exact else _by_words(choices).get(plain_words(text), "")
+
+
+@lru_cache(maxsize=256)
+def _mentions(choices: tuple[str, ...]) -> re.Pattern[str]:
+    """What finds the choices in prose, the longest first, each as words of its own."""
+    parts = []
+    for choice in sorted(filter(None, choices), key=len, reverse=True):
+        words = r"[\s_-]+".join(
+            map(re.escape, re.split(r"[\s_-]+", choice.strip("_- ")))
+        ) or re.escape(choice)
+        before = r"(?<![\w-])" if choice.strip("_- ")[:1].isalnum() else ""
+        after = r"(?![\w-])" if choice.strip("_- ")[-1:].isalnum() else ""
+        parts.append(f"{before}{words}{after}")
+    return re.compile("|".join(parts) or r"(?!)", re.IGNORECASE)
+
+
+def _lowered(text: str) -> str:
+    lower = text.lower()
+    return (lower if len(lower) == len(text) else text).replace("’", "'")
+
+
+class _Said:
+    """The names that a text mentions, and which of them it gives as its answer."""
+
+    def __init__(
+        self,
+        expected: str,
+        text: str,
+        found: Sequence[tuple[re.Match[str], str]],
+        by_words: dict[str, str] | None = None,
+    ) -> None:
+        self.expected, self.text, self.truths = expected, text, by_words is None
+        self.by_words = _TRUTHS if by_words is None else by_words
+        self.found = [(m, name) for m, name in found if name]
+        self._starts = [m.start() for m, _ in self.found]
+
+    def one(self) -> str:
+        """The name given. Raises: ParseFailure."""
+        ranks = (self._told, self._first, self._last_line, self._concluded, self._only)
+        for rank in ranks if len(self.found) <= MAX_MENTIONS else ():
+            names = set(rank())
+            if len(names) == 1 and "" not in names:
+                return names.pop()
+            if names:
+                break
+        raise self._refusal()
+
+    def _refusal(self) -> ParseFailure:
+        if not self.truths:
+            return ParseFailure(f"{self.expected}; got {shown(self.text)}")
+        known = len({name for _, name in self.found})
+        problem = ("neither was found", "it is left open", "both were found")[known]
+        return ParseFailure(f"{self.expected}, but {problem} in {shown(self.text)}")
+
+    # --- where a name stands; an empty name is one that is taken back ---
+
+    def _told(self) -> list[str]:
+        """What follows on "the answer is", and what the text begins with."""
+        told = [name for cue in _CUE.finditer(self.text) for name in self._at(cue.end())]
+        return [*told, *self._first()] if told else []
+
+    def _first(self) -> list[str]:
+        """What the text begins with; a last line that is another name disagrees."""
+        first = self._at(0)
+        if not first:
+            return []
+        more = len(self.found) > 1
+        doubt = more and SECOND_THOUGHTS.search(self.text, self.found[0][0].end())
+        return [*first, *([""] if doubt else []), *self._last_line()]
+
+    def _last_line(self) -> list[str]:
+        """The last line, where it is a name and nothing else."""
+        lines = self.text.strip().rsplit("\n", 1)
+        name = self.by_words.get(_bare(lines[-1])) if len(lines) > 1 else None
+        return [name] if name else []
+
+    def _concluded(self) -> list[str]:
+        """What the sentence of the last "so" says."""
+        told = list(_SO.finditer(self.text))
+        later = self.found[bisect_left(self._starts, told[-1].end()) :] if told else []
+        if not later or _SENTENCE_END.search(self.text, told[-1].end(), later[-1][0].start()):
+            return []
+        return [name for m, n in later if self._counts(m) and (name := self._value(m, n))]
+
+    def _only(self) -> list[str]:
+        """The names that are asserted; one that is denied too, or left open, spoils them."""
+        values: list[str] = []
+        for mention, name in self.found:
+            if self._counts(mention) and (value := self._value(mention, name)):
+                values.append(value)
+            elif self._counts(mention) and (self.truths or self._standing(mention) == "open"):
+                values.append("")
+        if self.truths and values:
+            values += [self._value(m, n) for m, n in self.found if not self._counts(m)]
+        denied = {n for m, n in self.found if self._standing(m) == "denied"}
+        spoilt = not self.truths and denied & set(values)
+        return values if set(values) != {""} and not spoilt else []
+
+    # --- one mention ---
+
+    def _at(self, start: int) -> list[str]:
+        """The name at an offset, if the words around let it stand."""
+        opening = _OPENING.match(self.text, start)
+        at = opening.end() if opening else start
+        place = bisect_left(self._starts, start)
+        if place >= len(self.found):
+            return []
+        mention, name = self.found[place]
+        if mention.start() > at and not _ADVERB.fullmatch(self.text, at, mention.start()):
+            return []
+        if self._standing(mention) != "asserted":
+            return [self._flipped(mention, name)] if self.truths else []
+        return self._let_stand(place)
+
+    def _let_stand(self, place: int) -> list[str]:
+        mention, name = self.found[place]
+        if self._alternative(place):
+            return []
+        if self.truths and self._contradicted(place):
+            return [""]
+        stands = _STANDS.match(self.text, mention.end())
+        spoken = self.truths and mention[0].lower() != "right"
+        return [name] if stands or spoken else []
+
+    def _alternative(self, place: int) -> bool:
+        """Whether another name follows at once, as in "spam or ham"."""
+        mention, name = self.found[place]
+        if place + 1 == len(self.found) or self.found[place + 1][1] == name:
+            return False
+        following = self.found[place + 1][0]
+        if not _OR.fullmatch(self.text, mention.end(), following.start()):
+            return False
+        between = self.text[mention.end() : following.start()]
+        return not re.search(r"\bnot\b", between) and "\n" not in between
+
+    def _contradicted(self, place: int) -> bool:
+        """Whether the same sentence says the other truth value too."""
+        mention, name = self.found[place]
+        end = _SENTENCE_END.search(self.text, mention.end())
+        stop = end.start() if end else len(self.text)
+        later = [f for f in self.found[place + 1 : place + 9] if f[0].start() < stop]
+        return any(self._value(m, n) != name for m, n in later)
+
+    def _counts(self, mention: re.Match[str]) -> bool:
+        """Whether a word in prose is a mention of its name."""
+        said = mention[0].lower()
+        if self.truths:
+            return said not in ("yes", "no")
+        plain = _bare(said)
+        if plain != said:
+            return True  # in brackets, say
+        return plain not in _COMMON and len(plain) > 1 and not plain.isdigit()
+
+    def _standing(self, mention: re.Match[str]) -> str:
+        return standing(self.text, mention.start(), mention.end())
+
+    def _value(self, mention: re.Match[str], name: str) -> str:
+        if self._standing(mention) == "asserted":
+            return name
+        return self._flipped(mention, name) if self.truths else ""
+
+    def _flipped(self, mention: re.Match[str], name: str) -> str:
+        """A truth value with "not" right before it is the other one; else nothing is said."""
+        before = _PLAIN_NOT.search(self.text, max(0, mention.start() - 20), mention.start())
+        if before is None or standing(self.text, before.start(), mention.end()) != "asserted":
+            return ""
+        return "false" if name == "true" else "true"

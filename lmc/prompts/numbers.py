@@ -1,0 +1,301 @@
+r"""The number that an answer gives, or a failure: no number is chosen by a guess.
+
+What counts, in this order: the number after `####` or in a `\\boxed`; after "the answer is"; after
+"score:", "rating is" and the like; the number that the text begins with, or its first line is; the
+result of the last line's sum; the last line that is one number; the only number there is. Where two
+of one rank differ, there is none.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, DecimalException, localcontext
+
+from lmc.prompts.quantities import MAX_DIGITS, Quantity, quantities
+from lmc.prompts.spec import ParseFailure
+from lmc.prompts.words import bounds, shown
+from lmc.types import FloatType, IntType
+
+MAX_LEN = 100_000  # characters of a text that can be one number with its reasons
+_DIGITS_AT_ONCE = 16
+_EXACT = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+NumberType = IntType | FloatType
+
+_MARKUP = r"(?:[\s*_`\"'(\[{#>~≈|]|<[a-z_]+>)*+"
+_HEDGE = (
+    r"(?:(?:about|approximately|approx\.?|around|roughly|circa|ca\.?|exactly|only|just|almost|nearly|an?"
+    r"|clearly|definitely|probably|equal to|a solid|a strong|a weak)\s+)*+"
+)
+_END = r"[*_`\"')\]}]*+"
+_CUES = (
+    re.compile(r"####|\\boxed\{"),
+    re.compile(r"\b(?:answer|result)\b[*_ \t]*+(?:is|was|=|:)[ \t]*+[:=]?|^A:", re.I | re.M),
+    re.compile(
+        r"\b(?:score|rating|grade|value|total|sum|count|number|estimate|confidence|probability|verdict"
+        r"|points|stars)\b[*_\"`]*+(?:[ \t]*+(?:is|was|=|:|of)[ \t]*+[:=]?)"
+        r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|could))?[ ](?:say|rate|score|give"
+        r"|guess|estimate)\b"
+        r"(?:[ ](?:it|this|that|the[ ]\w+|this[ ]\w+))?(?:[ ](?:as|at))?"
+        r"|\b(?:score|rating|grade)[ ](?=\d)|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s|[ ]is)\b",
+        re.I | re.M,
+    ),
+)
+_AFTER_CUE = re.compile(r"[ \t*_:=]*+(?:\n\s*+)?")
+_SUM = re.compile(
+    r"(?:[-+*/×÷−·^x(]|\bof\b)[ ]?[$€£]?[\d.,]+[)%]*+(?:[ ]?[a-z]{1,12})?[ ]?=[^=\w\n]{0,6}\Z", re.I
+)
+_REASON = r"(?:because|since|as|due|given|for|with|where|when|although|though|while)\b"
+_NOT_UNITS = rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
+_STANDS = (
+    r"[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}])|[-–](?=\s+[^\s\d])"
+    rf"|,(?=\s+[a-z])|(?={_REASON})|[|])"
+)
+_AFTER_COUNT = re.compile(
+    rf"{_END}(?:(?:[ \t]+|-){_NOT_UNITS}[^\W\d_]+){{0,2}}+{_END}{_STANDS}", re.IGNORECASE
+)
+_AFTER_MARK = re.compile(
+    rf"{_END}(?:[ \t]+(?:points?|stars?|pts|marks?)\b)?{_END}{_STANDS}", re.IGNORECASE
+)
+_OTHER = re.compile(r"[\s,(\[;-]*+(?:or|and|to|maybe|perhaps|possibly|but|then|if|up to)\b", re.I)
+_SECOND = re.compile(
+    r"\b(?:actually|correction|on (?:reflection|second thought)|scratch that|i mean"
+    r"|make (?:that|it)"
+    r"|wait|rather|instead|no,)", re.IGNORECASE
+)  # fmt: skip
+_BEST = re.compile(
+    r"[\s)]*(?:=|:|is|being|means|as)\s*(?:the\s)?(?:best|perfect|max(?:imum)?|highest|top|excellent)\b",
+    re.IGNORECASE,
+)
+_ONE_TO = re.compile(
+    r"\b[01]\s?(?:-|–|to)\s?(\d{1,4}) scale|scale (?:of|from )?[01]\s?(?:-|–|to)\s?(\d{1,4})\b"
+)
+_ITEM = re.compile(r"\s*\(?1[.)]\s+\S")  # a list begins, perhaps
+
+
+def read_number(type: NumberType, text: str) -> int | float:
+    """Read the number that a text gives as its answer. Raises: ParseFailure."""
+    plain = text.strip(" \t\r\n\"'`*").rstrip(".,;:")
+    if plain.isdigit() and plain.isascii() and len(plain) < _DIGITS_AT_ONCE:
+        return int(plain)  # as most answers are: the search below takes longer than all the rest
+    if len(text) > MAX_LEN:
+        raise _refusal(type, f"the answer has {len(text)} characters")
+    try:
+        with localcontext(_EXACT):
+            return _Answer(type, text).number()
+    except DecimalException:
+        raise _refusal(type, f"{shown(text)} is too large") from None
+    except ParseFailure as problem:
+        raise _refusal(type, str(problem).removeprefix("expected a number, but ")) from None
+
+
+def _refusal(type: NumberType, why: str) -> ParseFailure:
+    kind = "an integer" if isinstance(type, IntType) else "a number"
+    return ParseFailure(f"expected {kind}{bounds(type.low, type.high)}, but {why}")
+
+
+class _Answer:
+    """One text with its numbers, and where they stand."""
+
+    def __init__(self, type: NumberType, text: str) -> None:
+        self.type, self.text = type, text.replace("**", "  ").replace("`", " ")
+        self.all = quantities(self.text)
+        self._starts = [q.start for q in self.all]
+
+    def number(self) -> int | float:
+        """The number meant. Raises: ParseFailure."""
+        if not self.all:
+            raise ParseFailure(f"no number was found in {shown(self.text)}")
+        if any(map(self._is_other_scale, self.all)):
+            raise ParseFailure(f"the scale in {shown(self.text)} is another one")
+        for rank in (self._cued, self._leading, self._sums, self._last_line, self._only):
+            values = {self.value(q) for q in rank()}
+            if len(values) == 1:
+                return values.pop()
+            if values:
+                raise self._many()
+        raise self._many()
+
+    def _many(self) -> ParseFailure:
+        if len(self.all) == 1:
+            return ParseFailure(f"none is given as the answer in {shown(self.text)}")
+        several = f"{len(self.all)} numbers were found in {shown(self.text)}"
+        return ParseFailure(f"{several}, and it is not said which one is meant")
+
+    # --- where the number stands ---
+
+    def _cued(self) -> Sequence[Quantity]:
+        """The numbers after the strongest words that announce one, and one that stands first."""
+        for cue in _CUES:
+            found = [q for m in cue.finditer(self.text) if (q := self._told(m.end())) is not None]
+            if found:
+                return found + ([] if cue is _CUES[0] else list(self._leading()))
+        return ()
+
+    def _told(self, at: int) -> Quantity | None:
+        """The number that the words from an offset on give: the rest of the line, or the next."""
+        start = _AFTER_CUE.match(self.text, at).end()  # type: ignore[union-attr]
+        end = self.text.find("\n", start)
+        end = len(self.text) if end < 0 else end
+        inside = self._within(start, end)
+        if not inside:
+            return None
+        if sums := [q for q in inside if self._is_sum(q)]:
+            return sums[-1]
+        return self._first(start, end)
+
+    def _leading(self) -> Sequence[Quantity]:
+        start = len(self.text) - len(self.text.lstrip())
+        first = self._first(start, len(self.text))
+        if first is None or (_ITEM.match(self.text) and len(self.text.strip()) > 3):
+            return ()
+        last = list(self._last_line())
+        return [first, *last]
+
+    def _first(self, start: int, end: int) -> Quantity | None:
+        """The number that a stretch of text begins with, if the words after it let it stand."""
+        inside = self._within(start, end)
+        if not inside or not re.fullmatch(
+            _MARKUP + _HEDGE + _MARKUP, self.text[start : inside[0].start], re.I
+        ):
+            return None
+        first = inside[0]
+        ends = _AFTER_COUNT if self.type.high is None else _AFTER_MARK
+        following = ends.match(self.text, first.end, end)
+        if following is None or (first.pronoun and self.text[first.end : end].strip(" .*`\"')")):
+            return None
+        rest = following.end()
+        others = {q.readings for q in self._within(rest, len(self.text))} - {first.readings}
+        if others and (_OTHER.match(self.text, rest) or _SECOND.search(self.text, rest)):
+            raise self._many()
+        self._require_scale(first, rest)
+        return first
+
+    def _require_scale(self, first: Quantity, rest: int) -> None:
+        """Refuse a number whose explanation names another best one than the type's."""
+        high = self.type.high
+        named = [q.readings for q in self._within(rest, rest + 80) if _BEST.match(self.text, q.end)]
+        if scale := _ONE_TO.search(self.text, rest, rest + 80):
+            named.append((Decimal(scale[1] or scale[2]),))
+        if high is not None and any(Decimal(high) not in best for best in named):
+            raise ParseFailure(f"the scale in {shown(self.text)} is another one")
+
+    def _is_other_scale(self, quantity: Quantity) -> bool:
+        """Whether a number is what marks are out of ("out of 5, I'd say 4"), and not `high`."""
+        before = self.text[max(0, quantity.start - 8) : quantity.start].lower()
+        alone = quantity.of is None and before.endswith("out of ")
+        return alone and self.type.high is not None and self.type.high not in quantity.readings
+
+    def _sums(self) -> Sequence[Quantity]:
+        """The result of the last sum of the last line with numbers."""
+        last = self.text.rfind("\n", 0, self.all[-1].start) + 1
+        results = [q for q in self._within(last, len(self.text)) if self._is_sum(q)]
+        return results[-1:]
+
+    def _is_sum(self, quantity: Quantity) -> bool:
+        before = self.text[max(0, quantity.start - 40) : quantity.start]
+        return bool(_SUM.search(before)) and quantity.of is None
+
+    def _last_line(self) -> Sequence[Quantity]:
+        """The last line, where it is one number and nothing else."""
+        end = len(self.text.rstrip())
+        start = self.text.rfind("\n", 0, end) + 1
+        inside = self._within(start, end)
+        if len(inside) != 1:
+            return ()
+        around = self.text[start : inside[0].start] + " " + self.text[inside[0].end : end]
+        return inside if not re.search(r"[^\W_]", around) else ()
+
+    def _only(self) -> Sequence[Quantity]:
+        """All numbers, which must be one; on a scale a bare count within prose is none."""
+        kept = [q for q in self.all if not q.pronoun]
+        if len(kept) < len(self.all) or self.type.high is None:
+            return kept if len(kept) == len(self.all) else ()
+        return (
+            [q for q in kept if q.of is not None or q.exact or q.percent] if len(kept) == 1 else ()
+        )
+
+    def _within(self, start: int, end: int) -> list[Quantity]:
+        return self.all[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
+
+    # --- what it is ---
+
+    def value(self, quantity: Quantity) -> int | float:
+        """A number as one of the type. Raises: ParseFailure where that takes a guess."""
+        said = self.text[quantity.start : quantity.end].strip()
+        if not quantity.readings or (quantity.dash and self._may_be_negative()):
+            raise ParseFailure(f"{shown(said)} is not one plain number")
+        if quantity.percent:
+            return self._number([self._of_percent(quantity, said)], said)
+        if quantity.of is not None:
+            return self._number([self._of_ratio(quantity, said)], said)
+        return self._number(quantity.readings, said)
+
+    def _may_be_negative(self) -> bool:
+        return self.type.low is None or self.type.low < 0
+
+    def _of_percent(self, quantity: Quantity, said: str) -> Decimal:
+        low, high = self.type.low, self.type.high
+        if high == 100 and len(quantity.readings) == 1:
+            return quantity.readings[0]
+        if isinstance(self.type, FloatType) and high is not None and high <= 1 and (low or 0) >= -1:
+            return quantity.readings[-1] / 100
+        raise ParseFailure(f"{shown(said)} may be {quantity.readings[0]} or a part of 1")
+
+    def _of_ratio(self, quantity: Quantity, said: str) -> Decimal:
+        """A mark on the type's own scale, a part of 1, or a plain fraction."""
+        part, of, high = quantity.readings[-1], quantity.of or Decimal(1), self.type.high
+        whole = isinstance(self.type, IntType)
+        if len(quantity.readings) > 1 or of.is_nan() or not self._ends_there(quantity):
+            raise ParseFailure(f"{shown(said)} is not one plain number")
+        if high is not None and of == Decimal(high):
+            return part
+        if high is not None and high <= 1 and not whole:
+            return part / of
+        if high is None and not whole and quantity.slash and not (of in _MARKS and part <= of):
+            return part / of
+        if high is None and whole and not quantity.slash:
+            return part
+        raise ParseFailure(f"{shown(said)} is on another scale")
+
+    def _ends_there(self, quantity: Quantity) -> bool:
+        """Whether no words follow that say of what the parts are: "2 of 3 claims are wrong"."""
+        if quantity.slash:
+            return True
+        rest = self.text[quantity.end : quantity.end + 40]
+        return bool(
+            re.match(
+                r"[\s*_`\"')\]]*(?:points?|stars?|pts)?[\s*_`\"')\]]*(?:\Z|[.,;:!(\n—-])", rest
+            )
+        )
+
+    def _number(self, readings: Sequence[Decimal], said: str) -> int | float:
+        if isinstance(self.type, IntType):
+            return self._integer(readings, said)
+        if len(readings) > 1:
+            if "." in said:
+                readings = readings[1:]  # a point with three digits behind is a decimal point
+            else:
+                raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")
+        value = float(readings[0])
+        if not math.isfinite(value):
+            raise ParseFailure(f"{said[:40]} is too large")
+        return value
+
+    def _integer(self, readings: Sequence[Decimal], said: str) -> int:
+        if any(r.adjusted() > MAX_DIGITS for r in readings):
+            raise ParseFailure(f"{said[:40]} is too large")
+        whole = {int(r) for r in readings if r == r.to_integral_value()}
+        if not whole:
+            raise ParseFailure(f"{said} is not whole")
+        if len(readings) > 1 and "." not in said and readings[1].as_tuple().exponent == -3:
+            return int(readings[0])  # nobody gives a whole number three decimals after a comma
+        if len(whole) > 1 or (len(readings) > 1 and "." in said):
+            raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")
+        return whole.pop()
+
+
+_MARKS = frozenset(map(Decimal, (5, 10, 20, 100)))  # what marks are out of, as a rule

@@ -1,0 +1,35 @@
+"""What messages and prompts say of types and texts, and how words are compared."""
+
+from __future__ import annotations
+
+import json
+import re
+
+WRAPPING = " \t\r\n\"'`*.,;:!()“”‘’"
+
+
+def bounds(low: float | None, high: float | None, unit: str = "") -> str:
+    """The bounds of a type as words after its name: ` from 0 to 10`; empty without bounds."""
+    if low is None and high is None:
+        return ""
+    tail = f" {unit}" if unit else ""
+    if low is None:
+        return f" of at most {high:g}{tail}"
+    if high is None:
+        return f" of at least {low:g}{tail}"
+    return f" of {low:g} to {high:g}{tail}" if unit else f" from {low:g} to {high:g}"
+
+
+def plain_words(text: str) -> str:
+    """A text for comparison: lower case, words apart by one space, no punctuation around."""
+    return " ".join(re.split(r"[\s_-]+", text.casefold())).strip(WRAPPING)
+
+
+def shown(text: str) -> str:
+    """The text for a message, shortened in its middle."""
+    text = text.strip()
+    if not text:
+        return "the empty answer"
+    return json.dumps(
+        text if len(text) <= 80 else f"{text[:38]} … {text[-38:]}", ensure_ascii=False
+    )

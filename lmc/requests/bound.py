@@ -1,0 +1,129 @@
+"""A model of a program with what answers for it, and its settings read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lmc.diagnostics import Diagnostic, warning
+from lmc.frozen import frozen
+from lmc.models.base import Answer, Backend, Price, Request, Sampling
+from lmc.requests.budget import Budget
+from lmc.requests.pacing import Gate
+from lmc.requests.retry import RetryPolicy
+from lmc.requests.usage import Usage
+
+DEFAULT_CONCURRENCY = 64
+_LOCAL_CONCURRENCY = 4096  # a local engine forms its own batches, from what waits
+_TIMEOUT_S = 120.0
+_LOCAL_TIMEOUT_S = 3600.0
+# Only under a budget in tokens or money, where a bound is needed and the program gives none.
+BUDGETED_MAX_TOKENS = 4096
+
+
+@frozen
+class BoundModel:
+    """A model of the program together with what answers for it."""
+
+    name: str  # as declared, or in full
+    backend: Backend
+    model: str  # as the backend knows it
+    settings: Mapping[str, Any]  # of the model, over those of the program
+    sampling: Sampling
+    retry: RetryPolicy
+    price: Price | None
+    timeout_s: float  # of one attempt, its body or stream included
+    deadline_s: float | None  # of all attempts and the waits between them
+    gate: Gate
+    budget: Budget | None = None  # its own
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether the model's settings ask for log-probabilities of its answers."""
+        return bool(self.settings.get("logprobs")) and self.backend.capabilities.logprobs
+
+    def keeping(self, cache: bool | str | None) -> bool | str:
+        """Where answers are kept, by a module's own setting: True on disk, "memory", or False."""
+        keep: bool | str = self.settings.get("cache", True) if cache is None else cache
+        return False if keep == "off" or not self.backend.capabilities.cacheable else keep
+
+    def priced(self, answer: Answer) -> Answer:
+        """The answer with its cost, where the price is known and the backend told none."""
+        if self.price is None or answer.cost_usd:
+            return answer
+        cost_usd = self.price.cost_usd(answer.prompt_tokens, answer.completion_tokens)
+        return replace(answer, cost_usd=cost_usd) if cost_usd else answer
+
+    def usage(self, calls: int, prompt_tokens: int, completion_tokens: int) -> Usage:
+        """What some calls use, with its price."""
+        usd = self.price.cost_usd(prompt_tokens, completion_tokens) if self.price else 0.0
+        return Usage(calls, 0, prompt_tokens, completion_tokens, usd)
+
+    def worst_case(self, request: Request) -> Usage:
+        """Bound what a request uses from above: no token is shorter than a byte."""
+        text = sum(len(m["content"].encode("utf-8", "replace")) + 16 for m in request.messages) + 16
+        if request.schema is not None:
+            text += len(str(request.schema))
+        # A server that gives one sample a request reads the prompt for each.
+        prompt = text if self.backend.capabilities.local else text * request.n
+        most = request.sampling.max_tokens or BUDGETED_MAX_TOKENS
+        return self.usage(request.n, prompt, most * request.n)
+
+
+def bind(
+    name: str, backend: Backend, model: str, settings: Mapping[str, Any], budget: Budget | None
+) -> BoundModel:
+    """Read the settings of a model."""
+    local = backend.capabilities.local
+    deadline = settings.get("deadline")
+    return BoundModel(
+        name, backend, model, settings, _sampling(settings),
+        RetryPolicy.from_settings(settings.get("retry")),
+        Price.from_settings(settings) or backend.price,
+        float(settings.get("timeout") or (_LOCAL_TIMEOUT_S if local else _TIMEOUT_S)),
+        float(deadline) if deadline else None,
+        Gate(_concurrency(settings, local=local), settings.get("rpm"), settings.get("tpm")),
+        budget,
+    )  # fmt: skip
+
+
+def merge(own: Sampling, given: Sampling) -> Sampling:
+    """Take what is set in `own`, and the rest from `given`."""
+    return Sampling(
+        given.temperature if own.temperature is None else own.temperature,
+        given.top_p if own.top_p is None else own.top_p,
+        given.max_tokens if own.max_tokens is None else own.max_tokens,
+        own.stop or given.stop,
+        given.seed if own.seed is None else own.seed,
+    )
+
+
+def fallbacks(value: Sequence[str] | str | None) -> list[str]:
+    """The names in a `fallback:` setting."""
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def unknown_price(bound: BoundModel) -> Diagnostic:
+    """The warning for a budget in money on a model whose price is not known."""
+    return warning(
+        "unknown-price",
+        f"the price of model `{bound.name}` is not known: only the cost that it reports counts",
+        help="add `price: {input: …, output: …}` in US dollars per million tokens",
+    )
+
+
+def _sampling(settings: Mapping[str, Any]) -> Sampling:
+    stop = settings.get("stop") or ()
+    return Sampling(
+        settings.get("temperature"),
+        settings.get("top_p"),
+        settings.get("max_tokens"),
+        (stop,) if isinstance(stop, str) else tuple(stop),
+        settings.get("seed"),
+    )
+
+
+def _concurrency(settings: Mapping[str, Any], *, local: bool) -> int:
+    given = settings.get("concurrency")
+    return max(1, int(given)) if given else _LOCAL_CONCURRENCY if local else DEFAULT_CONCURRENCY
