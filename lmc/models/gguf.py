@@ -40,9 +40,9 @@ _HELP = "write the path of a .gguf file, or of a folder that holds one"
 def open_gguf(model: str, settings: Mapping[str, Any]) -> Transformers:
     """Open a file, or the only one in a folder; it is looked up relative to the program.
 
-    One that the user names is looked up as given too. The first time this converts it, which takes a minute or so for each 100 million weights on a
-    busy machine. Raises: LmcError[unknown-model, outside-folder, not-a-gguf, cannot-convert,
-    cannot-write].
+    One that the user names is looked up as given too. The first time this converts the file, which
+    takes a minute for 100 million weights on a busy machine. Raises: LmcError[unknown-model,
+    outside-folder, not-a-gguf, cannot-convert, cannot-write].
     """
     given = Path(model).expanduser()
     for place in (named_file(_FILE, model, settings), given):
@@ -102,7 +102,7 @@ def _content(file: Path) -> str:
 @lru_cache(maxsize=64)
 def _sha256(file: Path, size: int, changed_ns: int) -> str:
     with open_regular(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        return hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _convert(file: Path, tensors: int, folder: Path) -> None:

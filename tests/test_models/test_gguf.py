@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def opened(name, base_dir="."):
-    return open_backend(f"gguf/{name}", {"base_dir": base_dir})[0]
+    return open_backend(f"gguf/{name}", {"base_dir": base_dir, "users": True})[0]
 
 
 def code_of(name, **settings):
@@ -112,6 +112,13 @@ def test_what_is_no_gguf_is_said(cache, tmp_path, file):
     assert parts(cache) == []
 
 
+def test_a_program_names_files_of_its_folder_only(file, cache, tmp_path):
+    for name in (str(file), "../tiny.gguf"):
+        with pytest.raises(LmcError) as failure:
+            open_backend(f"gguf/{name}", {"base_dir": tmp_path})
+        assert failure.value.code == "outside-folder"
+
+
 def test_an_unknown_architecture_is_named(cache, tmp_path):
     file = save_tiny_gguf(tmp_path / "new.gguf", architecture="bitnet")
     with pytest.raises(LmcError, match="architecture `bitnet`") as failure:
@@ -169,7 +176,8 @@ def test_what_a_killed_process_left_goes_after_a_day(file, cache):
 
 @pytest.mark.parametrize("times", [2])
 def test_processes_that_convert_at_once_all_end_well(file, cache, times):
-    code = f"from lmc.models.gguf import open_gguf; print(open_gguf({str(file)!r}, {{}}).source)"
+    code = f"from lmc.models.gguf import open_gguf as o; print(o({str(file)!r}, SETTINGS).source)"
+    code = code.replace("SETTINGS", "{'users': True}")
     started = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         for _ in range(times)
