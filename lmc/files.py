@@ -1,4 +1,4 @@
-"""Writes files atomically, as a whole or not at all, and JSON as people read it."""
+"""Write files atomically, completely or not at all, and write JSON that people can read."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def cache_folder() -> Path:
 
 
 def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a file so that a kill at any time leaves the old one or the new one, never a part.
+    """Write a file atomically. A kill at any time leaves the old or the new file, never a part.
 
-    A private file can be read by its user alone. Raises: LmcError[cannot-write].
+    Only its user can read a private file. Raises: LmcError[cannot-write].
     """
     with replacing(path, private=private) as file:
         file.write(data)
@@ -37,7 +37,7 @@ def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
 
 @contextmanager
 def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write, which replaces `path` if the block ends without an exception.
+    """Open a file to write. It replaces `path` if the block ends without an exception.
 
     Raises: LmcError[cannot-write].
     """
@@ -50,7 +50,7 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            if not private:  # else it is 0600 already
+            if not private:  # a private file has 0600 already
                 os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
@@ -110,7 +110,7 @@ def _drop_leftovers(root: Path, name: str) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that its user alone can enter; one that is there stays as it is.
+    """Make a folder that only its user can enter. An existing folder is unchanged.
 
     Raises: OSError.
     """
@@ -123,13 +123,13 @@ def make_private(folder: Path) -> None:
 
 
 def make_private_file(path: Path) -> None:
-    """Make a file, with its folder, that its user alone can read; what it holds stays.
+    """Make a file, with its folder, that only its user can read. Existing contents stay.
 
     Raises: OSError.
     """
     make_private(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
-    with contextlib.suppress(PermissionError):  # another user's, in a shared folder
+    with contextlib.suppress(PermissionError):  # another user's file in a shared folder
         path.chmod(0o600)
 
 

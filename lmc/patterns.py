@@ -1,8 +1,8 @@
-"""Regular expressions of programs, matched in time that is linear in the text.
+"""Regular expressions of programs, matched in time linear in the text.
 
-They run on the engine of Rust's `regex`, by way of pydantic-core. It has no look-around and no
-back-references, since no engine matches those without going back, at worst for ever. Importing it
-takes longer than a check, so it is loaded with the first pattern.
+They run on the engine of Rust's `regex`, through pydantic-core. It does not support look-around and
+back-references: matching those needs backtracking, which may take forever. The import takes longer
+than a check, so it happens at the first pattern.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MOST_CHARS = 2000  # of a pattern
 
 
 class Pattern:
-    """A regular expression. Raises: ValueError, which says why it is none."""
+    """A regular expression. Raises: ValueError, with the reason why it is not valid."""
 
     def __init__(self, text: str, *, whole: bool, across_lines: bool = False) -> None:
         from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -30,7 +30,7 @@ class Pattern:
             raise ValueError(_reason(str(problem))) from None
 
     def matches(self, text: str) -> bool:
-        """Whether the text, or with `whole` all of it, is as the pattern says."""
+        """Whether the pattern matches in the text, or with `whole` matches all of it."""
         from pydantic_core import ValidationError
 
         try:
@@ -42,11 +42,11 @@ class Pattern:
 
 @lru_cache(maxsize=256)
 def whole_pattern(text: str) -> Pattern:
-    """A pattern that all of a text must match. Raises: ValueError."""
+    """A pattern that must match all of a text. Raises: ValueError."""
     return Pattern(text, whole=True)
 
 
 def _reason(told: str) -> str:
-    """What the engine says is wrong, without the pattern that it shows."""
+    """The engine's error message, without its display of the pattern."""
     found = re.search(r"error: (.+)|(exceeds size limit.*)", told)
     return (found[1] or found[2]) if found else "it cannot be read"

@@ -1,9 +1,9 @@
-"""Keys are taken out of what lmc tells: one function, through which each message goes.
+"""Remove secrets from everything that lmc reports. One function redacts each message.
 
 A secret is the value of an environment variable whose name says so (`OPENAI_API_KEY`, `HF_TOKEN`),
-or one that a model's settings name (`remember`). It is taken out as it is, in base64 wherever it
-stands in what was encoded, and percent-encoded. So are a password in a URL and what follows
-`Authorization:`.
+or of a variable that a model's settings name (`remember`). It is removed in plain form, in base64
+at any offset of the encoded text, and percent-encoded. Passwords in URLs and the text after
+`Authorization:` are removed too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
-SHORTEST = 8  # characters of a secret; shorter values stand in harmless words too
+SHORTEST = 8  # characters of a secret; shorter values occur in harmless words
 _NAME = re.compile(r"(?:^|_)(KEYS?|TOKENS?|SECRETS?|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _HEADER = re.compile(
     r"(authorization|api[-_]key)([\"']?\s*[:=]\s*[\"']?)((?:bearer|basic)\s+)?[^\s\"',;}]{4,}",
@@ -24,17 +24,17 @@ _HEADER = re.compile(
 )
 _BEARER = re.compile(r"\b(bearer)\s+[A-Za-z0-9._~+/=-]{16,}", re.IGNORECASE)
 _IN_URL = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
-_remembered: dict[str, str] = {}  # secrets by the name of what held them
+_remembered: dict[str, str] = {}  # secrets by the name of their variable
 
 
 def remember(name: str, secret: str | None) -> None:
-    """Treat a value as a secret from now on, whatever the name of its variable."""
+    """Treat a value as a secret from now on, under any variable name."""
     if secret and len(secret) >= SHORTEST:
         _remembered[name] = secret
 
 
 def redact(text: str) -> str:
-    """A text without the secrets that this process knows."""
+    """Remove the secrets that this process knows from a text."""
     found = _pattern(frozenset(_secrets()))
     if found is not None:
         pattern, names = found
@@ -69,7 +69,7 @@ def _secrets() -> Iterator[tuple[str, str]]:
 def _pattern(
     secrets: frozenset[tuple[str, str]],
 ) -> tuple[re.Pattern[str], dict[str, str]] | None:
-    """What matches the forms of all secrets, the longest first, and the name for each form."""
+    """A pattern for the forms of all secrets, the longest first, and the name of each form."""
     names = {form: name for name, secret in sorted(secrets) for form in _forms(secret)}
     if not names:
         return None
@@ -84,9 +84,9 @@ def _forms(secret: str) -> Iterator[str]:
         yield coded
         yield re.sub(r"%[0-9A-F]{2}", lambda found: found.group().lower(), coded)
     data = secret.encode("utf-8", "surrogateescape")
-    for before in range(3):  # bytes that stand before it in its first group of three
+    for before in range(3):  # bytes before it in its first group of three
         coded = base64.b64encode(b"\0" * before + data).decode()
-        # Characters that hold bits of the secret alone, whatever stands around it.
+        # The characters that encode bits of the secret only, with any text around it.
         inner = coded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
         if len(inner) >= SHORTEST:
             yield inner

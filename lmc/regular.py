@@ -1,6 +1,6 @@
-"""Reading files that others named: regular ones of bounded size.
+"""Read files safely: only regular files of bounded size.
 
-A path of a program may lead to a FIFO, which waits for a writer, or to a device, which never ends.
+A program may name a FIFO, which waits for a writer, or a device, which never ends.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import stat
 from pathlib import Path
 from typing import IO
 
-MOST_TEXT_BYTES = 256 << 20  # of a file that is read whole
+MOST_TEXT_BYTES = 256 << 20  # of a file that is read completely
 _PIECE_BYTES = 1 << 20
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to read. Raises: OSError, also where it is a FIFO, a socket or a device."""
+    """Open a file to read. Raises: OSError, also for a FIFO, a socket or a device."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
     try:
@@ -43,7 +43,7 @@ def read_regular(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST_TEXT_BYTES) -> str:
-    """A regular file as UTF-8, without a byte order mark; line ends become line feeds.
+    """The text of a regular UTF-8 file, without a byte order mark. Line ends become line feeds.
 
     Raises: OSError, UnicodeDecodeError.
     """

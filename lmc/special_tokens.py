@@ -1,7 +1,7 @@
 r"""Special tokens of chat templates in text, disarmed by a backslash after the first character.
 
-`<|im_start|>` becomes `<\|im_start|>`, and what had a backslash already gets one more, so that
-taking one away gives the text back. Text without such tokens stays as it is, byte for byte.
+`<|im_start|>` becomes `<\|im_start|>`. A token with a backslash gets one more, so removing one
+restores the text. Text without such tokens is unchanged, byte for byte.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FIRST = "<[]"
 
 
 def disarming(rests: Mapping[str, Iterable[str]] = {}) -> re.Pattern[str]:
-    """What finds the special tokens, and other marks, given by first character and rest."""
+    """A pattern for the special tokens and for other marks, given by first character and rest."""
     firsts = dict.fromkeys([*_AFTER, *rests])
     parts = (
         rf"{first}\\*+(?=(?:{'|'.join([*_AFTER.get(first, ()), *rests.get(first, ())])}))"
@@ -50,17 +50,17 @@ SPECIAL_TOKENS = disarming()
 
 
 def escaped(value: Any, marks: re.Pattern[str] = SPECIAL_TOKENS) -> Any:
-    """A JSON value whose texts hold none of the marks any more."""
+    """Disarm all marks in the texts of a JSON value."""
     return _mapped(value, marks, _escape)
 
 
 def unescaped(value: Any, marks: re.Pattern[str] = SPECIAL_TOKENS) -> Any:
-    """The JSON value that `escaped` was given."""
+    """Restore the JSON value that `escaped` disarmed."""
     return _mapped(value, marks, _unescape)
 
 
 def plain_so_far(text: str) -> str:
-    """The part of a text still being written that `unescaped` leaves as it is, whatever follows."""
+    """The part of an unfinished text that `unescaped` leaves unchanged, whatever follows."""
     places = [at for first in _FIRST if (at := text.find(first + "\\")) >= 0]
     if places:
         return text[: min(places)]
@@ -68,7 +68,7 @@ def plain_so_far(text: str) -> str:
 
 
 def without_tokens(text: str, tokens: Iterable[str]) -> str:
-    """Disarm the tokens of one tokenizer, which may be others than those of known families."""
+    """Disarm the tokens of one tokenizer, also those of unknown model families."""
     pattern = _exactly(tuple(tokens))
     return text if pattern is None else pattern.sub(lambda m: f"{m[0][0]}\\{m[0][1:]}", text)
 

@@ -24,6 +24,13 @@ PRIMITIVES: dict[str, Type] = {
 }
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
+_PYTHON_TYPES = {
+    "List": "list[T]",
+    "Dict": "dict[str, T]",
+    "Optional": "T?",
+    "Union": "A | B",
+    "Literal": '"a" | "b"',
+}
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
 
@@ -59,6 +66,10 @@ def _union(options: list[Type]) -> Type:
 def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
     name, args = expr.name.name, expr.args
     wanted = {"list": 1, "dict": 2}.get(name, 0)
+    if name in _PYTHON_TYPES and file.find(name) is None:
+        help = f"write `{_PYTHON_TYPES[name]}`"
+        ctx.report("unknown-type", f"unknown type `{name}`", expr.name.span, help=help)
+        return types.ERROR
     if len(args) != wanted:
         _report_arguments(ctx, expr, wanted)
         return types.ERROR

@@ -30,7 +30,7 @@ class Slot:
 def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type:
     """The type of a call. Notes its target and its bindings."""
     if not isinstance(call.target, nodes.Var):
-        return _not_callable(env, call, "it is not a name")
+        return _not_callable(env, call, _why_not_a_name(call.target))
     found = inference.lookup(env, call.target)
     if found is None:
         return _infer_args(env, call)
@@ -50,6 +50,14 @@ def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type
     if isinstance(found, Declared):
         return _not_callable(env, call, f"it is {inference.describe(found)}", place)
     return _not_callable(env, call, f"it is a {found.kind}", found.span)
+
+
+def _why_not_a_name(target: nodes.Expr) -> str:
+    if not isinstance(target, nodes.Attr):
+        return "it is not a name"
+    function = target.name.name
+    shown = f"{function}(…)" if function in builtins.FUNCTIONS else "lower(text)"
+    return f"values have no methods; a function is given the value, as in `{shown}`"
 
 
 def _not_callable(env: Env, call: nodes.Call, why: str, place: Span | None = None) -> Type:

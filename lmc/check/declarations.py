@@ -137,7 +137,8 @@ def unsupported_part(type: Type) -> Type | None:
 def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> None:
     part = unsupported_part(type)
     if part is not None:
-        message = f"modules and tools cannot take or return `{part}` yet"
+        where = "" if part == type else f", which is a part of `{type}`"
+        message = f"modules and tools cannot take or return `{part}` yet{where}"
         ctx.report("not-supported-yet", message, expr.span, help="use a record, a list or `json`")
 
 

@@ -136,6 +136,8 @@ def report_unknown(
     if env.file.may_have_lost(name):
         return
     help = suggestion(name, known)
+    if name in ("null", "nil", "undefined"):
+        help = "the value that is not there is `none`"
     if name == "tune":
         help = "write the options in square brackets: `tune[a, b]`"
     env.ctx.report(

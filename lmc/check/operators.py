@@ -47,9 +47,16 @@ def _no_operator(env: Env, expr: nodes.Expr, op: str, *operands: Type) -> Type:
             "bad-operands",
             f"`{op}` does not accept {shown}",
             Label(expr.span, shown),
-            help="give a default with `??`, or test for `!= none` first" if maybe else None,
+            help="give a default with `??`, or test for `!= none` first"
+            if maybe
+            else _text_help(op, operands),
         )
     return types.ERROR
+
+
+def _text_help(op: str, operands: tuple[Type, ...]) -> str | None:
+    mixed = any(map(is_text, operands)) and any(map(is_number, operands))
+    return "`str(…)` turns a number into text" if op == "+" and mixed else None
 
 
 def binary(env: Env, expr: nodes.Binary, expected: Type | None) -> Type:

@@ -215,9 +215,14 @@ def _distinct(env: Env, settings: Iterable[nodes.Setting]) -> Iterable[nodes.Set
             yield setting
 
 
+_INSTRUCTIONS = ("prompt", "instruction", "instructions", "system", "description", "task")
+
+
 def report_unknown_key(env: Env, key: nodes.Ident, known: Iterable[str], owner: str) -> None:
     """Report a key that its owner does not have."""
     help = suggestion(key.name, known, f"it takes {', '.join(f'`{k}`' for k in known)}")
+    if key.name in _INSTRUCTIONS:
+        help = "the instruction is the text that stands first in the braces, without a key"
     message = f"{owner} has no setting `{key.name}`"
     env.ctx.report("unknown-setting", message, key.span, help=help)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check.constants import misfit
-from lmc.check.subtyping import is_subtype
+from lmc.check.subtyping import forget, is_subtype
 from lmc.types import ErrorType, Field, OptionalType, Type
 
 MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
@@ -32,6 +32,7 @@ class TypeRules:
         self._sizes: dict[int, tuple[int, int]] = {}  # the parts and levels of a type, by its id
         self._pairs: dict[tuple[int, int], bool] = {}
         self._plain: dict[int, Type] = {}
+        self._loose: dict[int, Type] = {}
         self._patterns = False
         self._kept: list[Type] = []  # keeps the types alive, so that Python reuses no id
         self.steps = 0
@@ -56,6 +57,35 @@ class TypeRules:
         if not parts or not self._spend(parts * self._size(type)):
             return False
         return misfit(value, self._bare(type)) is None
+
+    def built(self, value: Any, type: Type) -> bool:
+        """Whether a program can build such a value of a type.
+
+        The checker applies the refinements of a record's fields where values come in, and not to
+        records that a program builds.
+        """
+        return self.holds(value, self._unrefined(type))
+
+    def _unrefined(self, type: Type) -> Type:
+        """The type without the refinements of its records' fields."""
+        if id(type) not in self._loose:
+            self._kept.append(type)
+            self._loose[id(type)] = self._without_refinements(type)
+        return self._loose[id(type)]
+
+    def _without_refinements(self, type: Type) -> Type:
+        match type:
+            case types.OptionalType() | types.ListType() | types.DictType():
+                return replace(type, item=self._unrefined(type.item))
+            case types.RecordType():
+                fields = (
+                    replace(field, type=self._unrefined(forget(field.type)))
+                    for field in type.fields
+                )
+                return replace(type, fields=tuple(fields))
+            case types.UnionType():
+                return replace(type, options=tuple(map(self._unrefined, type.options)))
+        return type
 
     def _spend(self, steps: int) -> bool:
         self.steps += steps
@@ -145,15 +175,16 @@ def is_strings(value: Any) -> bool:
 
 
 def _parts(type: Type) -> int:
-    """How many types and words a type mentions, each type once."""
+    """How many types, fields and words a type mentions, each type once."""
     seen: dict[int, Type] = {}
     todo, count = [type], 0
     while todo and count <= MOST_PARTS:
         part = todo.pop()
         if id(part) not in seen:
             seen[id(part)] = part
-            count += 1 + len(_words(part))
-            todo += _inner(part)
+            inner = tuple(_inner(part))
+            count += 1 + len(_words(part)) + len(inner)
+            todo += inner
     return count
 
 

@@ -1,1 +1,1 @@
-"""Backends that answer requests, one a file; the local engine has a folder of its own."""
+"""Backends that answer requests, one per file; the local engine has its own folder."""

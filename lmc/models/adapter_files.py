@@ -1,8 +1,8 @@
-"""What is taken in as an adapter: plain LoRA weights as safetensors, and nothing that runs.
+"""Check the files of adapters: accept plain LoRA weights as safetensors, and nothing that runs.
 
-peft reads `adapter_config.json` with trust: some of its settings name classes to import, other
-models to load, or patterns that are matched against every layer. Of a stranger's file only settings
-of plain LoRA are let through; any other may be there only where it is off.
+peft trusts `adapter_config.json`: some settings name classes to import, other models to load, or
+patterns that are matched against every layer. lmc accepts the settings of plain LoRA only. Any
+other setting must be off.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TENSOR = re.compile(r"[A-Za-z0-9_.]{1,400}\.lora_[AB]\.weight")
 
 
 def plain_adapter(id: str) -> Adapter:
-    """An adapter of the store, seen to be plain LoRA; engines take no folders and no names.
+    """An adapter of the store that was checked to be plain LoRA. Engines load no other weights.
 
     Raises: LmcError[unknown-adapter], NotPlain.
     """
@@ -35,17 +35,17 @@ def plain_adapter(id: str) -> Adapter:
 
 
 def taken_in(folder: Path) -> Adapter:
-    """Take an adapter that came from elsewhere into the store. Raises: LmcError[not-an-adapter]."""
+    """Check a foreign adapter and add it to the store. Raises: LmcError[not-an-adapter]."""
     adapter = adapter_store().add(folder)
     try:
         return plain_adapter(adapter.id)
     except NotPlain as problem:
-        message = f"{folder} holds no plain LoRA weights: {problem}"
+        message = f"{folder} does not hold plain LoRA weights: {problem}"
         raise LmcError.of("not-an-adapter", message) from None
 
 
 class NotPlain(ValueError):
-    """What in the files is not plain LoRA, in words."""
+    """The files are not plain LoRA. The message says why."""
 
 
 def _is_text(value: Any) -> bool:
@@ -58,7 +58,7 @@ def _is_number(value: Any, most: float) -> bool:
 
 
 def _is_names(value: Any) -> bool:
-    """A list: a text would be a pattern, which may take for ever."""
+    """Whether it is a list of names. A text would be a pattern, which may take forever."""
     return (
         isinstance(value, list)
         and len(value) <= MOST_MODULES
@@ -66,7 +66,7 @@ def _is_names(value: Any) -> bool:
     )
 
 
-# Settings that may be on. The texts are not read: neither a model nor a class is found by them.
+# Settings that may be on. Texts among them are not used to find a model or a class.
 _ON: Mapping[str, Callable[[Any], bool]] = {
     "peft_type": lambda v: v == "LORA",
     "task_type": lambda v: v == "CAUSAL_LM",
@@ -88,7 +88,7 @@ _ON: Mapping[str, Callable[[Any], bool]] = {
 
 
 def require_plain(files: Mapping[str, bytes]) -> None:
-    """See that the files of an adapter are plain LoRA. Raises: NotPlain."""
+    """Check that the files of an adapter are plain LoRA. Raises: NotPlain."""
     _check_config(files[CONFIG])
     _check_weights(files[WEIGHTS])
 
@@ -107,7 +107,7 @@ def _check_config(data: bytes) -> None:
 
 
 def _check_weights(data: bytes) -> None:
-    """Read the header of the safetensors: names, types, sides and places of all tensors."""
+    """Check the header of the safetensors: names, types, shapes and offsets of all tensors."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(MOST_HEADER_BYTES, len(data) - 8):
         raise NotPlain(f"{WEIGHTS} is not a safetensors file")
@@ -123,7 +123,7 @@ def _check_weights(data: bytes) -> None:
 
 
 def _is_sound(tensor: Any, room: int) -> bool:
-    """Whether a tensor is a matrix of bounded sides, one of them a rank, that fills its place."""
+    """Whether a tensor is a matrix of bounded size, with a rank as one side, in its place."""
     try:
         sides, (start, end) = tensor["shape"], tensor["data_offsets"]
         size = math.prod(sides) * _BYTES[tensor["dtype"]]
@@ -141,7 +141,7 @@ def _is_sound(tensor: Any, room: int) -> bool:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object without a name that stands twice, of which another reader may take the other."""
+    """An object without repeated names, of which two readers may take different values."""
     if len(dict(pairs)) < len(pairs):
         raise ValueError("a name stands twice")
     return dict(pairs)

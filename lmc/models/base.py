@@ -1,4 +1,4 @@
-"""The protocol between the executor and whatever answers: one request, one answer a sample."""
+"""The protocol between the executor and a backend: one request, one answer per sample."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lmc.frozen import frozen
 from lmc.redaction import redact
 
 Message = dict[str, str]
-EMBEDDED = "input"  # role of the one message of a request for an embedding
+EMBEDDED = "input"  # role of the only message in an embedding request
 
 
 @frozen
 class Sampling:
-    """Decoding settings, all part of the cache key; None leaves the choice to the backend."""
+    """Decoding settings, all part of the cache key. None leaves the choice to the backend."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -26,13 +26,13 @@ class Sampling:
 
 @frozen
 class Request:
-    """One question to a model, `n` samples of it wanted, numbered from `index`.
+    """One request for `n` samples, numbered from `index`.
 
-    `model` is the name as the backend knows it (no provider prefix); `schema` is a JSON Schema that
-    the answer must satisfy where the backend can constrain decoding; `adapter` names LoRA weights.
-    A backend that can calls `on_text`, in any thread, with each piece of a single sample when it is
-    there; the answer is whole all the same. A backend that sends more than one request for the same
-    samples awaits `on_resend` before each further one; it raises where a budget leaves no room.
+    `model` is the backend's own name for the model, without the provider prefix. `schema` is a JSON
+    Schema for the answer; a backend uses it if it can constrain decoding. `adapter` names LoRA
+    weights. A backend that streams calls `on_text`, in any thread, with each piece of a single
+    sample; it still returns the complete answer. A backend that sends further requests for the same
+    samples awaits `on_resend` before each one. `on_resend` raises if a budget has no room.
     """
 
     model: str
@@ -50,12 +50,12 @@ class Request:
 
 @frozen
 class Answer:
-    """One sample; `logprobs` (natural) of the chosen tokens, where the backend gives them.
+    """One sample. `logprobs` are those of the chosen tokens in nats, if the backend gives them.
 
     `certainty` is the mean divergence of the tokens' distributions from the uniform one, in nats
-    (self-certainty, Kang et al. 2025, arXiv 2502.18581). `finish_reason` is "stop" for an answer
-    that is whole; `lmc.models.border` says what others mean. `retries` counts the requests that had
-    to be sent again for it; `wait_s` is how long the server asks to send nothing more.
+    (self-certainty, Kang et al. 2025, arXiv 2502.18581). `finish_reason` is "stop" for a complete
+    answer; `lmc.models.border` defines the others. `retries` counts the requests that were sent
+    again for it. `wait_s` is how many seconds the server asks to pause.
     """
 
     text: str
@@ -72,26 +72,27 @@ class Answer:
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
-    """Drop what follows the first stop string, for servers that keep it or know no `stop`."""
+    """Cut a text at its first stop string, for servers that keep it or ignore `stop`."""
     ends = [place for place in (text.find(mark) for mark in stop) if place >= 0]
     return text[: min(ends)] if ends else text
 
 
-# Kinds of failure where the model said something, but no whole answer.
+# Kinds of failure where the model replied, but not with a complete answer.
 SAID = ("empty", "length", "content_filter", "refusal", "tool_calls")
 
 
 class ModelFailure(Exception):
-    """No whole answer; callers read `kind` and `retryable`, not the message.
+    """A request without a complete answer. Callers read `kind` and `retryable`, not the message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, replay_miss, script_end, broken_stream, or one of `SAID`: the answer
-    is empty, was cut at its limit, was held back by a filter, is a refusal, or calls a tool.
+    not_found, missing_extra, replay_miss, script_end, broken_stream, or one of `SAID`. The kinds of
+    `SAID` mean that the answer is empty, was cut at its limit, was held back by a filter, is a
+    refusal, or calls a tool.
 
-    `paid` are answers that were paid for and cannot be used. `outcomes` has what came of each
-    sample, where some of a request are whole. `heard`: a listener was told a part of the text, so
-    asking again would say it twice. `sent` is False where the request never left. `retries` counts
-    the requests that were sent again before.
+    `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
+    some of a request are complete. `heard`: a listener received a part of the text, so a retry
+    would repeat it. `sent` is False if the request was never sent. `retries` counts the requests
+    that were sent again before.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class ModelFailure(Exception):
         heard: bool = False,
         sent: bool = True,
     ) -> None:
-        message, hint = redact(message), redact(hint)  # a server may send the key back
+        message, hint = redact(message), redact(hint)  # a server may echo the key
         super().__init__(message)
         self.kind, self.message, self.retryable, self.hint = kind, message, retryable, hint
         self.retry_after_s = retry_after_s
@@ -121,7 +122,7 @@ class ModelFailure(Exception):
 def _failure_again(
     cls: type[ModelFailure], args: tuple[Any, ...], state: dict[str, Any]
 ) -> ModelFailure:
-    """A failure as it was, in another process."""
+    """Restore a pickled failure in another process."""
     failure = cls.__new__(cls, *args)
     failure.__dict__.update(state)
     return failure
@@ -129,15 +130,15 @@ def _failure_again(
 
 @frozen
 class Capabilities:
-    """What a backend can do; the executor asks for no more."""
+    """The abilities of a backend. The executor asks for nothing else."""
 
     json_schema: bool = False
     logprobs: bool = False
-    multiple_samples: bool = False  # honours Request.n > 1 in one request
+    multiple_samples: bool = False  # gives `Request.n` samples in one request
     adapters: bool = False
     seed: bool = False
-    local: bool = False  # computes here: batches by itself, needs neither key nor network
-    cacheable: bool = True  # False where equal requests may be meant to get different answers
+    local: bool = False  # runs in this process: batches itself, needs no key or network
+    cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
 
 
@@ -150,33 +151,33 @@ class Price:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Price | None:
-        """Read the `price: {input: …, output: …}` of a model's settings, if there is one."""
+        """Read `price: {input: …, output: …}` from a model's settings, if it is set."""
         price = settings.get("price")
         if price is None:
             return None
         return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)))
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Say what so many tokens cost."""
+        """The cost of some tokens in US dollars."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
 
 
 class Backend(Protocol):
-    """One endpoint or engine. Coroutines run on lmc's own event loop only."""
+    """One endpoint or engine. Its coroutines run on lmc's own event loop only."""
 
     capabilities: Capabilities
-    price: Price | None  # None: not known here
+    price: Price | None  # None if not known
 
     @property
     def endpoint(self) -> str:
-        """Identifies the server or engine in cache keys: two endpoints never share answers."""
+        """Identifies the server or engine in cache keys. Two endpoints never share answers."""
         ...
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """`request.n` answers, in order of sample index. Raises: ModelFailure.
 
-        The prompt tokens of one request are counted on its first answer only. Whoever calls keeps
-        the time (`request.timeout_s`) and cancels.
+        The first answer alone counts the prompt tokens of the request. The caller enforces
+        `request.timeout_s` and cancels.
         """
         ...
 

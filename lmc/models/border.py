@@ -1,8 +1,8 @@
-"""The border: nothing that a server or an engine says goes further before it was looked at here.
+"""The border: everything that a server or an engine sends is checked here first.
 
-Two questions. What does a reply say, if its JSON has the types of the protocol (`read_completion`)?
-And is an answer whole, sound text with plausible figures (`judge`)? Every backend's answers pass
-the second before a cache, a journal or a program sees them.
+`read_completion` reads a reply whose JSON has the types of the protocol. `judge` decides whether an
+answer is complete, valid text with plausible figures. The answers of every backend pass `judge`
+before a cache, a journal or a program sees them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 
 from lmc.models.base import EMBEDDED, Answer, ModelFailure, Request, cut_at_stop
 
-MOST_TOKENS = 10_000_000  # of one request; what is more is a mistake of the server
+MOST_TOKENS = 10_000_000  # per request; a larger count is a mistake of the server
 _MOST_DOLLARS = 10_000.0
-_BYTES_PER_TOKEN = 3  # from below, so that an estimate is rather too high
-_MESSAGE_TOKENS = 8  # what a chat template adds around a message
+_BYTES_PER_TOKEN = 3  # a low value, so that estimates are rather too high
+_MESSAGE_TOKENS = 8  # tokens that a chat template adds around a message
 _UNSOUND = re.compile("[\x00\ud800-\udfff]")
 _HALF_PAIR = re.compile("[\ud800-\udbff]\\Z")
 
 _TEXT_PARTS = ("text", "output_text")
 
-Outcome = Answer | ModelFailure  # what came of one sample
+Outcome = Answer | ModelFailure  # of one sample
 
-# Reasons to end, by the words that providers have for them.
+# Finish reasons, in the words of the providers.
 _CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "max_length", "token_limit")
 _FILTERED = (
     *("content_filter", "content_filtered", "safety", "recitation", "blocklist", "spii"),
@@ -43,9 +43,9 @@ _KIND = {
     "refusal": "refusal",
 }
 _WORDS = {
-    "length": "the answer was cut at {tokens} tokens, the most it may have",
+    "length": "the answer was cut at its limit of {tokens} tokens",
     "content_filter": "a filter of the provider held the answer back",
-    "tool_calls": "it calls a tool in place of an answer, and was offered none",
+    "tool_calls": "it calls a tool instead of answering, but no tool was offered",
     "refusal": "it refuses to answer",
     "server": "it broke off in the middle of its answer",
     "empty": "the answer is empty",
@@ -58,16 +58,16 @@ _HINTS = {
 
 
 class WrongReply(ValueError):
-    """A reply that does not have the types of the protocol; says what is wrong."""
+    """A reply that does not have the types of the protocol. The message says what is wrong."""
 
 
-# --- what a reply says ---
+# --- reading a reply ---
 
 
 def read_completion(body: Any, request: Request, latency_ms: float = 0.0) -> list[Answer]:
-    """The answers in the body of a chat completion, `judge` still to come. Raises: WrongReply.
+    """The answers in the body of a chat completion, before `judge`. Raises: WrongReply.
 
-    Tokens that are missing or nonsense count 0 here; who charges them puts an estimate there.
+    Missing or implausible token counts become 0. The caller replaces them by estimates.
     """
     choices = _typed(_typed(body, dict, "the reply").get("choices"), list, "`choices`")
     if not choices:
@@ -84,7 +84,7 @@ def read_completion(body: Any, request: Request, latency_ms: float = 0.0) -> lis
 
 
 def error_in(body: Any) -> Any:
-    """What an error that was sent with a good status holds; None where there is none."""
+    """The contents of an error that was sent with a success status; None without an error."""
     if not isinstance(body, dict) or body.get("choices"):
         return None
     found = body.get("error")
@@ -165,11 +165,11 @@ def _shown(value: Any) -> str:
         return type(value).__name__
 
 
-# --- whether an answer is one ---
+# --- judging an answer ---
 
 
 def judge(answer: Answer, name: str) -> Outcome:
-    """A sound answer, or the failure that it is. `name` is that of the model."""
+    """The answer if it is complete, else the failure. `name` is the model's name."""
     finish = answer.finish_reason
     if finish == "stop" and answer.text and not answer.text.isspace():
         return answer
@@ -179,18 +179,18 @@ def judge(answer: Answer, name: str) -> Outcome:
     kind = kind or "empty"
     words = _WORDS[kind].format(tokens=f"{answer.completion_tokens:,}")
     said = f", and says {answer.text[:200]!r}" if kind == "refusal" and answer.text else ""
-    message, hint = f"`{name}` gave no whole answer: {words}{said}", _HINTS.get(kind, "")
+    message, hint = f"`{name}` gave no complete answer: {words}{said}", _HINTS.get(kind, "")
     return ModelFailure(kind, message, retryable=True, hint=hint, paid=(answer,))
 
 
 def kept(answer: Answer) -> Answer | None:
-    """An answer that was kept, if it may be given out again; earlier versions kept any."""
+    """A stored answer, if it is complete. Earlier versions stored all answers."""
     answer = sound(answer)
     return answer if isinstance(judge(answer, ""), Answer) else None
 
 
 def sound(answer: Answer) -> Answer:
-    """The answer with text and figures of the right kind; itself where it has them, as is usual."""
+    """The answer with valid text and figures. A valid answer is returned as it is."""
     prompt, completion = answer.prompt_tokens, answer.completion_tokens
     if type(answer.text) is not str or type(answer.finish_reason) is not str:
         answer = replace(answer, text="", finish_reason="error")
@@ -213,7 +213,7 @@ def sound(answer: Answer) -> Answer:
 
 
 def sound_text(text: str) -> str:
-    """The text with pairs of surrogates joined; what cannot be written becomes U+FFFD, as NUL."""
+    """The text with surrogate pairs joined. NUL and what cannot be encoded become U+FFFD."""
     if not _UNSOUND.search(text):
         return text
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -221,7 +221,7 @@ def sound_text(text: str) -> str:
 
 
 def split_pair(text: str) -> tuple[str, str]:
-    """A piece of a text, and the first half of a surrogate pair that it may end in."""
+    """Split off the first half of a surrogate pair at the end of a text."""
     half = _HALF_PAIR.search(text)
     return (text[:-1], text[-1:]) if half else (text, "")
 
@@ -230,34 +230,34 @@ def split_pair(text: str) -> tuple[str, str]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether JSON gave a finite number."""
+    """Whether a JSON value is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
 def token_count(value: Any) -> int:
-    """A count of tokens, 0 for what cannot be one."""
+    """A count of tokens; 0 if the value cannot be one."""
     if type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else 0
 
 
 def dollars(value: Any) -> float:
-    """A cost, 0 for what cannot be one."""
+    """A cost in US dollars; 0 if the value cannot be one."""
     return float(value) if is_number(value) and 0 <= value <= _MOST_DOLLARS else 0.0
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has, rather too many: a third of its bytes, or its words."""
+    """A high estimate of a text's tokens: a third of its bytes, or the number of its words."""
     return max(len(text.split()), -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN))
 
 
 def prompt_estimate(request: Request) -> int:
-    """About how many tokens the prompt of a request has."""
+    """An estimate of the tokens in the prompt of a request."""
     return sum(estimated_tokens(m["content"]) + _MESSAGE_TOKENS for m in request.messages)
 
 
 def with_estimates(answers: Sequence[Answer], request: Request) -> tuple[list[Answer], bool]:
-    """The answers with tokens where none were told, and whether any had to be estimated."""
+    """The answers with missing token counts estimated, and whether any were missing."""
     told = [*answers]
     if request.messages and request.messages[0]["role"] == EMBEDDED:
         return told, False

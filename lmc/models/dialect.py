@@ -1,6 +1,6 @@
-"""What an endpoint takes of the protocol, learnt from what it refuses.
+"""The part of the protocol that an endpoint accepts, learnt from its refusals.
 
-Each refusal is adapted to once and remembered for the process, by endpoint and model.
+lmc adapts to each refusal once and remembers it for the process, by endpoint and model.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from lmc.redaction import logger
 
 _log = logger(__name__)
 
-# Left out once the server refuses them; every other refused parameter is an error.
+# Parameters that are left out once the server refuses them. Other refusals are errors.
 _OPTIONAL = (
     *("temperature", "top_p", "seed", "stop", "logprobs", "response_format", "n"),
     *("stream", "stream_options"),
 )
-# Newer models of OpenAI want the second name, other servers know only the first.
+# Newer models of OpenAI need the second name; other servers know only the first.
 _OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 _dialects: dict[tuple[str, str], Dialect] = {}
 
 
 class Dialect:
-    """What one model at one endpoint does not take: parameters, and roles of messages."""
+    """The parameters and message roles that one model at one endpoint does not accept."""
 
     def __init__(self, endpoint: str, limit_name: str) -> None:
         self.endpoint, self.limit_name = endpoint, limit_name
@@ -34,7 +34,7 @@ class Dialect:
         self.roles: set[str] = set()
 
     def payload(self, request: Request) -> dict[str, Any]:
-        """The body of a request, without what is not taken."""
+        """The body of a request, without the parts that the endpoint does not accept."""
         sampling, refused = request.sampling, self.refused
         payload: dict[str, Any] = {
             "model": request.adapter or request.model,
@@ -53,7 +53,7 @@ class Dialect:
         return {k: v for k, v in payload.items() if v is not None and k not in refused}
 
     def adapt(self, payload: Mapping[str, Any], error_text: str) -> bool:
-        """Learn from a refusal; False where a request would be the same again."""
+        """Learn from a refusal. False if the next request would be the same."""
         refused = refused_parameter(error_text, payload)
         if refused in _OTHER_LIMIT:
             return self._rename_limit(refused, error_text)
@@ -65,7 +65,7 @@ class Dialect:
         return True
 
     def _rename_limit(self, refused: str, error_text: str) -> bool:
-        if refused != self.limit_name:  # another request found out in the meantime
+        if refused != self.limit_name:  # another request learnt it in the meantime
             return True
         if refused in self.refused:
             return False
@@ -78,7 +78,7 @@ class Dialect:
         if found is None or self._folded(payload["messages"], found) == list(payload["messages"]):
             return False
         if found not in self.roles:
-            _log.warning("%s takes no %s messages; they are joined", self.endpoint, found)
+            _log.warning("%s accepts no %s messages; they are joined", self.endpoint, found)
         self.roles.add(found)
         return True
 
@@ -90,7 +90,7 @@ class Dialect:
 
     @staticmethod
     def _folded(messages: Sequence[Message], kind: str) -> list[Message]:
-        """Messages with those of the system as the user's, and neighbours of one role as one."""
+        """The messages with system turns as user turns, and neighbours of one role joined."""
         folded: list[Message] = []
         for message in messages:
             role = message["role"]
@@ -105,7 +105,7 @@ class Dialect:
 
 
 def dialect_of(endpoint: str, model: str, *, official: bool) -> Dialect:
-    """What is known of a model at an endpoint."""
+    """The dialect of a model at an endpoint, as learnt so far."""
     dialect = _dialects.get((endpoint, model))
     if dialect is None:
         limit_name = "max_completion_tokens" if official else "max_tokens"
@@ -114,12 +114,12 @@ def dialect_of(endpoint: str, model: str, *, official: bool) -> Dialect:
 
 
 def forget_dialects() -> None:
-    """Forget what was learnt, as where a server was replaced by another one."""
+    """Forget all dialects, for example after a server was replaced."""
     _dialects.clear()
 
 
 def response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What asks a server to keep an answer to a JSON Schema."""
+    """The `response_format` that asks a server to enforce a JSON Schema."""
     if schema is None:
         return None
     return {"type": "json_schema", "json_schema": {"name": "result", "schema": schema}}

@@ -1,4 +1,4 @@
-"""Answers that come in pieces, as the OpenAI protocol streams them (server-sent events)."""
+"""Streamed answers of the OpenAI protocol (server-sent events)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Listener = Callable[[str], None]
 class EventStream:
     """Collects the events of one answer, and passes its text on piece by piece.
 
-    `over`: there is nothing more to read. `failure` is what an event said that is an error;
-    `problem` says what else is wrong.
+    `over`: the stream needs no more data. `failure` is the contents of an error event. `problem`
+    describes any other fault.
     """
 
     def __init__(self, listen: Listener) -> None:
         self._listen = listen
         self._rest = bytearray()
         self._texts: list[str] = []
-        self._half = ""  # of a surrogate pair whose rest is still to come
+        self._half = ""  # of a surrogate pair, until the other half comes
         self._refusals: list[str] = []
         self._logprobs: list[Any] = []
         self._tools = False
@@ -35,11 +35,11 @@ class EventStream:
 
     @property
     def over(self) -> bool:
-        """Whether the end was sent, or something wrong."""
+        """Whether the end or a fault was received."""
         return self._done or self.failure is not None or bool(self.problem)
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they arrive, wherever they are cut."""
+        """Read bytes as they arrive. They may be cut anywhere."""
         self._rest += data
         if b"\n" not in data:
             return
@@ -51,12 +51,12 @@ class EventStream:
                 return
 
     def broke(self, why: str) -> None:
-        """The connection ended; that matters only where the end of the answer was not sent."""
+        """Record that the connection ended. This is a fault unless the answer had ended."""
         if self._finish is None and not self.over:
             self.problem = f"broke off in the middle of its answer: {why}"
 
     def missing(self) -> str:
-        """What the stream lacks to be whole; nothing where it is."""
+        """The missing part of an incomplete stream; an empty text if it is complete."""
         if self._rest and not self.over:
             self.feed(b"\n")
         if not self.problem and not self._done and self._finish is None:
@@ -64,7 +64,7 @@ class EventStream:
         return self.problem
 
     def body(self) -> bytes:
-        """The whole answer, as a server sends it in one piece."""
+        """The complete answer, in the form that a server sends without streaming."""
         message = {
             "content": "".join([*self._texts, self._half]),
             "refusal": "".join(self._refusals) or None,
@@ -89,8 +89,8 @@ class EventStream:
             try:
                 self._take(quick_json.decode(text))
             except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
-                if self._finish is None:  # else the text is there already
-                    self.problem = f"sent an event that is none ({str(wrong)[:80]})"
+                if self._finish is None:  # else the text is complete already
+                    self.problem = f"sent an invalid event ({str(wrong)[:80]})"
 
     def _take(self, event: dict[str, Any]) -> None:
         if event.get("error"):
@@ -99,7 +99,7 @@ class EventStream:
         self._usage = event.get("usage") or self._usage
         for choice in event.get("choices") or ():
             if choice.get("index"):
-                continue  # another sample, which nobody asked for
+                continue  # another sample, which was not requested
             delta = choice.get("delta") or {}
             self._finish = choice.get("finish_reason") or self._finish
             self._logprobs += (choice.get("logprobs") or {}).get("content") or []

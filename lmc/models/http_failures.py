@@ -1,4 +1,4 @@
-"""Error responses of model servers, sorted into the few kinds that callers decide by."""
+"""Classify error responses of model servers into the kinds that callers act on."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _REFUSAL = re.compile(
     r"|only .*default|unknown (parameter|argument|field|name|keyword)|no longer",
     re.IGNORECASE,
 )
-_NO_KEY = "no key was sent: a program that names an address names the key, `api_key_env`, too"
-# What lmc sends of its own accord: left out wherever a server complains of it, in whatever words.
+_NO_KEY = "no key was sent: a program that names an address must also name the key, `api_key_env`"
+# Parameters that lmc adds itself. It drops one after any complaint of the server about it.
 _OWN = ("response_format", "stream_options", "logprobs", "n")
-# Other words that servers have for a parameter.
+# Other names that servers use for a parameter.
 _WORDS = {
     "response_format": r"response[_ ]?format|json[_ ]schema|structured[_ ]outputs?|guided[_ ]\w+",
     "stream_options": r"stream_options|include_usage",
@@ -54,11 +54,11 @@ _QUOTA = re.compile(r"insufficient_quota|billing|credit balance", re.IGNORECASE)
 def failure_from_response(
     endpoint: str, status: int, headers: Mapping[str, str], body: str, key_env: str | None
 ) -> ModelFailure:
-    """Say what failure a response with an error status means."""
+    """The failure that a response with an error status means."""
     kind, retryable, hint = _sort(status, body, key_env)
     message = f"{endpoint} answered {status}: {error_message(body)}"
     if 300 <= status < 400:
-        message = f"{endpoint} answered {status} and points elsewhere, where lmc does not follow"
+        message = f"{endpoint} answered {status}: a redirect, which lmc does not follow"
     wait_s = retry_after_s(headers) if retryable else None
     if wait_s is None and kind == "rate_limit" and retryable:
         wait_s = limit_wait_s(headers) or _asked_in_words(body)
@@ -66,7 +66,7 @@ def failure_from_response(
 
 
 def failure_in_answer(endpoint: str, found: Any, key_env: str | None) -> ModelFailure:
-    """Say what failure an error means that was sent with the status of a good answer."""
+    """The failure that an error with a success status means."""
     body = json.dumps({"error": found}, default=str)
     code = found.get("code", found.get("status")) if isinstance(found, dict) else None
     status = int(str(code)) if re.fullmatch(r"\d{3}", str(code)) else 0
@@ -85,7 +85,7 @@ def _asked_in_words(body: str) -> float | None:
 
 
 def _sort(status: int, body: str, key_env: str | None) -> tuple[str, bool, str]:
-    """Kind, whether to try again, and what the user can do."""
+    """The kind, whether to retry, and the hint for the user."""
     match status:
         case 400 | 403 | 422 if _FILTER.search(body):
             return "content_filter", False, _OTHER_PROMPT
@@ -102,7 +102,7 @@ def _sort(status: int, body: str, key_env: str | None) -> tuple[str, bool, str]:
         case 409 | 425:
             return "server", True, ""
         case _ if 300 <= status < 400:
-            return "bad_request", False, "give the address that it points to as `base_url`"
+            return "bad_request", False, "set `base_url` to the address that it redirects to"
         case 413:
             return "context_length", False, "shorten the prompt or use fewer demonstrations"
         case 400 | 422 if CONTEXT_EXCEEDED.search(body):
@@ -113,7 +113,7 @@ def _sort(status: int, body: str, key_env: str | None) -> tuple[str, bool, str]:
 
 
 def error_message(body: str) -> str:
-    """Find the message inside an error body; at most 400 characters of it."""
+    """The message inside an error body, at most 400 characters."""
     try:
         data: Any = json.loads(body)
     except (ValueError, RecursionError):
@@ -126,7 +126,7 @@ def error_message(body: str) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms` or `Retry-After` (may be a date)."""
+    """Seconds that the server asks to wait, by `retry-after-ms` or `Retry-After` (or its date)."""
     try:
         asked_ms = headers.get("retry-after-ms")
         if asked_ms and re.fullmatch(r"\d{1,12}(\.\d{1,9})?", asked_ms):
@@ -142,10 +142,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def limit_wait_s(headers: Mapping[str, str]) -> float:
-    """Seconds to send nothing for, as a server says of its rate limits; 0 where there is room.
+    """Seconds to pause by a server's rate limits; 0 if there is room.
 
-    `x-ratelimit-remaining-requests` (or -tokens) is what is left until the time in
-    `x-ratelimit-reset-…`, a number of seconds or a duration such as `1m30.5s`.
+    `x-ratelimit-remaining-requests` (or -tokens) is the rest until the time in
+    `x-ratelimit-reset-…`, which is a number of seconds or a duration such as `1m30.5s`.
     """
     wait_s = 0.0
     for left, reset in _LIMITS:
@@ -174,7 +174,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def refused_parameter(body: str, sent: Iterable[str]) -> str | None:
-    """Name the parameter that the server says it does not take, if that is the error."""
+    """The parameter that the server does not accept, if the error is about one."""
     try:
         named = json.loads(body)["error"].get("param")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -197,7 +197,7 @@ def refused_parameter(body: str, sent: Iterable[str]) -> str | None:
 
 
 def refused_roles(body: str) -> str | None:
-    """Say what of the messages' roles the server does not take: "system", or "consecutive" ones."""
+    """The messages that the server does not accept: "system", or "consecutive" ones of a role."""
     text = error_message(body)
     if _ALTERNATE.search(text):
         return "consecutive"

@@ -1,4 +1,4 @@
-"""Embedding models behind litellm."""
+"""Embedding models of litellm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lmc.models.litellm_provider import LiteLLM, open_with
 
 
 class Embedder(LiteLLM):
-    """One embedding model; the text of an answer is the vector as base64 of 32 bit floats."""
+    """One embedding model. The text of an answer is the vector, as base64 of 32-bit floats."""
 
     def __init__(self, litellm: Any, model: str, **options: Any) -> None:
         super().__init__(litellm, model, **options)
@@ -40,5 +40,5 @@ class Embedder(LiteLLM):
 
 
 def open_embedder(model: str, settings: Mapping[str, Any]) -> Embedder:
-    """Open an embedding model by the name that litellm has for it. Raises: as `open_litellm`."""
+    """Open an embedding model by its litellm name. Raises: as `open_litellm`."""
     return open_with(Embedder, model, settings)

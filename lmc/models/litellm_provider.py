@@ -1,4 +1,4 @@
-"""Every provider that litellm knows, for names that no other backend takes."""
+"""All providers of litellm, for model names without another backend."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
 from lmc.redaction import redact, remember
 
-# Two releases on the package index were malicious, and releases before the floor have known holes.
+# Two releases on PyPI were malicious. Releases below the minimum have known vulnerabilities.
 _MALICIOUS = ("1.82.7", "1.82.8")
 _FLOOR = (1, 83, 10)
-# Exceptions of litellm by name (subclasses before their bases): kind, worth another attempt.
+# Exceptions of litellm by name (subclasses before their bases): kind, and whether to retry.
 _KINDS: Mapping[str, tuple[str, bool]] = {
     "ContextWindowExceededError": ("context_length", False),
     "ContentPolicyViolationError": ("content_filter", False),
@@ -42,7 +42,7 @@ _KINDS: Mapping[str, tuple[str, bool]] = {
 
 
 class LiteLLM:
-    """One model behind litellm's SDK; calls run on the event loop of whoever calls."""
+    """One model behind litellm's SDK. Calls run on the caller's event loop."""
 
     def __init__(
         self, litellm: Any, model: str, *, base_url: str | None = None, key_env: str | None = None
@@ -86,7 +86,7 @@ class LiteLLM:
         return {**self._connection(request), **_given(arguments), "drop_params": True}
 
     def _connection(self, request: Request) -> dict[str, Any]:
-        """What any request needs: model, server, key, time; litellm itself tries nothing again."""
+        """The arguments of any request: model, server, key, timeout, and no retries by litellm."""
         arguments = {
             "model": self._named(request.adapter),
             "timeout": request.timeout_s,
@@ -96,7 +96,7 @@ class LiteLLM:
         return {**_given(arguments), "num_retries": 0, "max_retries": 0}
 
     def _named(self, adapter: str | None) -> str:
-        """The model, or weights of the same provider: another one would get another's key."""
+        """The model, or an adapter of the same provider, since another would get its key."""
         if adapter is None:
             return self._model
         own = self._model.partition("/")[0]
@@ -106,7 +106,7 @@ class LiteLLM:
         return adapter
 
     def _answers(self, response: Any, request: Request, latency_ms: float) -> list[Answer]:
-        """What litellm made of a reply; it builds its objects without checking their types."""
+        """Read litellm's reply, which it builds without checking types."""
         choices = list(getattr(response, "choices", None) or ())[: request.n]
         if not choices:
             message = f"{self._model}: the reply has no choices"
@@ -118,7 +118,7 @@ class LiteLLM:
         try:
             said = [_said(choice, request) for choice in choices]
         except (WrongReply, AttributeError, TypeError) as wrong:
-            message = f"{self._model}: a reply that is none ({wrong})"
+            message = f"{self._model}: an invalid reply ({wrong})"
             raise ModelFailure("server", message, retryable=True) from None
         return [
             Answer(
@@ -136,7 +136,7 @@ class LiteLLM:
     def _cost_usd(self, response: Any) -> float:
         try:
             return dollars(self._litellm.completion_cost(response, model=self._model))
-        except Exception:  # no price known for this model
+        except Exception:  # the price of this model is not known
             return 0.0
 
     def _failure(self, e: Exception) -> ModelFailure:
@@ -161,7 +161,7 @@ class LiteLLM:
 
 
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
-    """Open a model by the name that litellm has for it.
+    """Open a model by its litellm name.
 
     Raises: LmcError[missing-extra, unknown-model, missing-key, host-not-allowed, key-not-allowed].
     """
@@ -169,7 +169,7 @@ def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
 
 
 def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Kind:
-    """Open a model as one of the backends over litellm. Raises: as `open_litellm`."""
+    """Open a model as the given kind of litellm backend. Raises: as `open_litellm`."""
     refuse_bad_version(version("litellm"))
     litellm = _imported()
     _known_provider(litellm, model)
@@ -187,9 +187,9 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
 def _reached(
     litellm: Any, model: str, settings: Mapping[str, Any]
 ) -> tuple[str | None, str | None]:
-    """The key variable and the address that litellm is given; it reads all others by itself.
+    """The key variable and the address for litellm, which reads all others by itself.
 
-    So a program that names an address needs consent: which keys would go there cannot be told.
+    lmc cannot know which keys would go to an address. So a program that names one needs consent.
     """
     consent: Consent = settings.get("consent") or OWN
     address, key_env = Address.of(settings, None), settings.get("api_key_env")
@@ -203,14 +203,14 @@ def _reached(
 
 
 def refuse_bad_version(installed: str) -> None:
-    """Stop before a release that must not run is imported. Raises: LmcError[missing-extra]."""
+    """Refuse a bad release before it is imported. Raises: LmcError[missing-extra]."""
     numbers = tuple(int(n) for n in re.findall(r"\d+", installed)[:3])
     if numbers >= _FLOOR:
         return
-    known = "a malicious release" if installed in _MALICIOUS else "a release with known holes"
+    known = "malicious" if installed in _MALICIOUS else "a release with known vulnerabilities"
     raise LmcError.of(
         "missing-extra",
-        f"litellm {installed} is {known} and is not imported",
+        f"litellm {installed} is {known}, so lmc does not import it",
         help='pip install -U "lmc-lang[litellm]"',
     )
 
@@ -219,7 +219,7 @@ _Kind = TypeVar("_Kind", bound=LiteLLM)
 
 
 def _imported() -> Any:
-    # Without this it fetches its price map over the network while it is imported.
+    # Without this, the import of litellm downloads its price map.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
@@ -229,8 +229,8 @@ def _imported() -> Any:
 
 
 def _known_provider(litellm: Any, model: str) -> None:
-    if "://" in model:  # some providers of litellm take an address as the name
-        message = f"the name of the model `{model}` has an address in it"
+    if "://" in model:  # some providers of litellm accept an address as the name
+        message = f"the name of the model `{model}` contains an address"
         raise LmcError.of("unknown-model", message, help="write `base_url` for the address")
     try:
         litellm.get_llm_provider(model)
@@ -239,14 +239,14 @@ def _known_provider(litellm: Any, model: str) -> None:
         provider = model.partition("/")[0]
         near = did_you_mean(provider, [*providers, "hf", "openai", "hosted_vllm", "ollama"])
         help = f"did you mean `{near}/`?" if near else "`lmc models` lists the providers"
-        message = f"there is no provider for model `{model}`"
+        message = f"model `{model}` has no known provider"
         raise LmcError.of("unknown-model", message, help=help) from None
 
 
 def _missing_keys(litellm: Any, model: str, key_env: str | None, base_url: str | None) -> list[str]:
     if key_env:
         return [] if os.environ.get(key_env) else [key_env]
-    if base_url:  # a server of one's own may want none
+    if base_url:  # a user's own server may need no key
         return []
     return list(litellm.validate_environment(model)["missing_keys"])
 
@@ -255,7 +255,7 @@ def _capabilities(litellm: Any, model: str) -> Capabilities:
     try:
         taken = set(litellm.get_supported_openai_params(model=model) or ())
         schemas = bool(litellm.supports_response_schema(model))
-    except Exception:  # a provider it has no table for
+    except Exception:  # litellm has no table for this provider
         taken, schemas = set(), False
     return Capabilities(
         json_schema=schemas,
@@ -279,7 +279,7 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _said(choice: Any, request: Request) -> tuple[str, str, tuple[float, ...] | None]:
-    """Text, reason to end and log-probabilities of one choice. Raises: WrongReply."""
+    """Text, finish reason and log-probabilities of one choice. Raises: WrongReply."""
     message = choice.message
     text = content_text(message.content)
     finish = choice.finish_reason or "stop"

@@ -1,4 +1,4 @@
-"""Files and folders that the name of a model names."""
+"""Files and folders in the names of models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lmc.consent import OWN, Consent
 
 
 def named_file(what: str, name: str, settings: Mapping[str, Any]) -> Path:
-    """Place a file that a program names in its folder, or one that the user names anywhere.
+    """The path of a file: in the program's folder if the program names it, else anywhere.
 
     Raises: LmcError[outside-folder].
     """

@@ -1,4 +1,4 @@
-"""Chat completions over HTTP, as OpenAI, vLLM, SGLang, llama.cpp, Ollama and others serve them."""
+"""Chat completions over HTTP, as served by OpenAI, vLLM, SGLang, llama.cpp, Ollama and others."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _PLAIN = ("", "identity")
 class OpenAICompatible:
     """One endpoint that speaks /chat/completions.
 
-    The key is read from the environment at the first request and kept in the headers of the session
-    only: it is in no message, no cache key and no representation of this object.
+    The key is read from the environment at the first request and kept only in the headers of the
+    session. Messages, cache keys and the `repr` of this object never contain it.
     """
 
     def __init__(self, base_url: str, *, key_env: str | None = "OPENAI_API_KEY") -> None:
@@ -51,16 +51,16 @@ class OpenAICompatible:
 
     @property
     def official(self) -> bool:
-        """Whether this is OpenAI itself, where nothing goes without a key."""
+        """Whether this is OpenAI itself, which always needs a key."""
         return self._url.host == "api.openai.com"
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Ask once for all samples, or again for those that the server left out."""
+        """Ask once for all samples, then again for those that the server left out."""
         dialect = dialect_of(self.endpoint, request.model, official=self.official)
         if request.n == 1:
             return await self._ask(request, dialect)
         answers = [] if "n" in dialect.refused else await self._ask(request, dialect)
-        if len(answers) < request.n:  # Ollama and others take `n` and give one choice
+        if len(answers) < request.n:  # Ollama and others accept `n` but give one choice
             dialect.refused.add("n")
             answers += await self._ask_singly(request, dialect, len(answers))
         return answers
@@ -72,7 +72,7 @@ class OpenAICompatible:
             await session.close()
 
     async def _ask(self, request: Request, dialect: Dialect) -> list[Answer]:
-        """The answers that one request gets; as many as were asked for, or fewer."""
+        """The answers to one HTTP request, which may be fewer than asked for."""
         while True:
             start_s = time.perf_counter()
             payload = dialect.payload(request)
@@ -97,7 +97,7 @@ class OpenAICompatible:
             found = border.error_in(body)
             answers = None if found else border.read_completion(body, request, latency_ms)
         except border.WrongReply as wrong:
-            raise self._bad_reply(f"sent a reply that is none: {wrong}") from None
+            raise self._bad_reply(f"sent an invalid reply: {wrong}") from None
         except (ValueError, RecursionError):
             raise self._bad_reply(f"sent no valid JSON: {raw[:80]!r}") from None
         if answers is None:
@@ -131,7 +131,7 @@ class OpenAICompatible:
             raise _unreachable("connection", message, sent=sent) from None
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body, unpacked, up to a bound. Raises: ModelFailure where it is larger."""
+        """The unpacked body. Raises: ModelFailure if it is larger than `MOST_BYTES`."""
         packing = response.headers.get("Content-Encoding", "").lower()
         if packing in _PLAIN and (response.content_length or MOST_BYTES) < MOST_BYTES:
             return await response.read()
@@ -143,20 +143,20 @@ class OpenAICompatible:
         return bytes(raw) if packing in _PLAIN else self._unpacked(bytes(raw), packing)
 
     def _unpacked(self, raw: bytes, packing: str) -> bytes:
-        """What gzip or deflate packed, though nobody asked for that."""
+        """Unpack a body that the server compressed against the request."""
         if packing not in ("gzip", "deflate"):
-            raise self._bad_reply(f"packed its reply as {packing[:20]!r}")
+            raise self._bad_reply(f"compressed its reply as {packing[:20]!r}")
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
         try:
             body = unpack.decompress(raw, MOST_BYTES)
         except zlib.error as e:
-            raise self._bad_reply(f"packed its reply badly ({e})") from None
+            raise self._bad_reply(f"sent a reply that cannot be decompressed ({e})") from None
         if unpack.unconsumed_tail:
             raise self._too_large()
         return body
 
     async def _listen(self, response: aiohttp.ClientResponse, listen: Listener) -> bytes:
-        """Pass the pieces on; give the body that the server would have sent in one piece."""
+        """Pass the pieces on, and return the body as if the server had not streamed."""
         events, size = EventStream(listen), 0
         try:
             async for data in response.content.iter_any():
@@ -177,7 +177,7 @@ class OpenAICompatible:
             return events.body()
         if not events.heard:
             raise failure
-        # Said aloud already: to ask again would say it twice.
+        # The listener has a part of the text, which a retry would repeat.
         raise ModelFailure("broken_stream", failure.message, retryable=False, heard=True)
 
     def _bad_reply(self, what: str) -> ModelFailure:
@@ -205,7 +205,7 @@ class OpenAICompatible:
         if key:
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
-            # How many requests are in flight is the caller's decision: no second limit here.
+            # The caller limits the requests in flight, so there is no second limit here.
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=300
             ),
@@ -231,13 +231,13 @@ async def _count_resend(request: Request) -> None:
 
 
 def open_openai(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
-    """`openai/…`: OpenAI itself, or whatever `base_url` or OPENAI_BASE_URL names."""
+    """`openai/…`: OpenAI itself, or the server that `base_url` or OPENAI_BASE_URL names."""
     usual = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
     return _open(Address.of(settings, usual), settings, "OPENAI")
 
 
 def open_ollama(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
-    """`ollama/…`: a local Ollama, or the one at `base_url`."""
+    """`ollama/…`: an Ollama on this machine or at `base_url`."""
     return _open(Address.of(settings, OLLAMA_URL), settings, "OLLAMA")
 
 
@@ -257,7 +257,7 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
 
 
 def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:
-    """Open a server, with a key only where that belongs. Raises: LmcError, as `key_to_send`."""
+    """Open a server, with a key only if it may go there. Raises: LmcError, as `key_to_send`."""
     assert address is not None
     require_base_url(address.url)
     key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)
@@ -278,7 +278,7 @@ def _unreachable(kind: str, message: str, *, sent: bool = True) -> ModelFailure:
 
 
 def _behind_proxy() -> bool:
-    # Asking aiohttp to look at the environment costs time on each request.
+    # Letting aiohttp read the environment would cost time on each request.
     return any(
         os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
     )

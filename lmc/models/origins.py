@@ -1,7 +1,7 @@
-"""Which key goes to which host: a key belongs to its origin, and no program changes that.
+"""Decide which key goes to which host. A program cannot send a key to a foreign host.
 
-The rule, as the docs' page on security has it: a key goes to its provider, to a server that the
-user named himself, or where the user allows it. It travels by https, or stays on this machine.
+A key goes to its provider, to a server that the user named, or to a host that the user allowed. It
+travels by https, or stays on this machine. The docs' page on security has the rules.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from lmc.consent import HOSTS_VARIABLE, OWN, Consent
 from lmc.diagnostics import LmcError, error
 from lmc.frozen import frozen
 
-# Hosts whose every path belongs to the provider, with the words that its variables begin with. A
-# host on which customers get names or pages of their own (Azure, hosted endpoints) is not here.
+# Hosts that belong to one provider completely, with the first words of its variables. Hosts on
+# which customers have their own names or pages (Azure, hosted endpoints) are left out.
 _PROVIDERS: Mapping[str, str] = {
     "api.openai.com": "OPENAI",
     "eu.api.openai.com": "OPENAI",
@@ -46,9 +46,9 @@ _PROVIDERS: Mapping[str, str] = {
     "models.github.ai": "GITHUB",
     "ollama.com": "OLLAMA",
 }
-# Keys of servers that people run themselves: on this machine they are at home.
+# Keys of servers that users run themselves. They may go to this machine.
 _SELF_HOSTED = "HOSTED_VLLM VLLM OLLAMA SGLANG LLAMA LM_STUDIO"
-# What every parser of addresses reads alike.
+# Addresses that all URL parsers read the same way.
 _PLAIN_URL = re.compile(
     r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(/[\w./~%+-]*)?", re.ASCII | re.IGNORECASE
 )
@@ -56,14 +56,14 @@ _PLAIN_URL = re.compile(
 
 @frozen
 class Address:
-    """The server of a model: `users` where its user or its provider says where it is."""
+    """The server of a model. `users`: the user or the provider chose it, not the program."""
 
     url: str
     users: bool
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], usual: str | None) -> Address | None:
-        """What the user gave, else what the program names, else the usual place of the provider.
+        """The user's address, else the program's, else the provider's usual one.
 
         Raises: LmcError[bad-base-url].
         """
@@ -84,17 +84,17 @@ class Address:
 
     @property
     def host(self) -> str:
-        """The host with its port, as it is shown."""
+        """The host with its port, as messages show it."""
         return self.parts.netloc.rpartition("@")[2] or self.url
 
 
 def key_to_send(
     address: Address, provider: str, usual: str, settings: Mapping[str, Any]
 ) -> str | None:
-    """The variable of the environment whose value goes to a server; None: no key goes there.
+    """The environment variable whose value goes to a server. None means that no key is sent.
 
-    `provider` is the word that the variables of the provider begin with, and `usual` the variable
-    that is taken where the program names none. Raises: LmcError[host-not-allowed, key-not-allowed].
+    `provider` is the first word of the provider's variables. `usual` is the variable if the program
+    does not name one. Raises: LmcError[host-not-allowed, key-not-allowed].
     """
     consent: Consent = settings.get("consent") or OWN
     named = settings.get("api_key_env")
@@ -114,7 +114,7 @@ def key_to_send(
 
 
 def require_address(address: Address, consent: Consent) -> None:
-    """See that a host may be asked where it cannot be told which keys are sent.
+    """Require consent for a host if lmc cannot know which keys are sent.
 
     Raises: LmcError[host-not-allowed].
     """
@@ -123,7 +123,7 @@ def require_address(address: Address, consent: Consent) -> None:
 
 
 def require_variable(variable: str, provider: str, consent: Consent) -> None:
-    """See that a variable belongs to a provider whose host is not known here.
+    """Require that a variable belongs to a provider whose host lmc does not know.
 
     Raises: LmcError[key-not-allowed].
     """
@@ -148,7 +148,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _require_host(address: Address) -> None:
-    """An artifact asks providers and this machine, and no other host."""
+    """Require that an artifact asks only providers and this machine."""
     parts = address.parts
     known = parts.scheme == "https" and parts.hostname in _PROVIDERS
     if not known and not is_loopback(parts.hostname):
@@ -162,7 +162,7 @@ def _is_known(address: Address, variable: str) -> bool:
 
 
 def _matches(entry: str, url: SplitResult) -> bool:
-    """Whether an address is what the user allowed; plain http only where he wrote it, or here."""
+    """Whether an entry allows an address. Plain http needs `http://` there, or this machine."""
     wanted = urlsplit(entry if "://" in entry else f"//{entry}")
     safe = url.scheme == "https" or is_loopback(url.hostname)
     return (
@@ -173,7 +173,7 @@ def _matches(entry: str, url: SplitResult) -> bool:
 
 
 def _begins(variable: str, words: str) -> bool:
-    """Whether a variable is one of a provider: its name begins with one of the words."""
+    """Whether a variable belongs to a provider, since its name begins with one of the words."""
     name = f"{_letters(variable)}_"
     return any(name.startswith(f"{_letters(word)}_") for word in words.split())
 
@@ -193,7 +193,7 @@ def _refused_host(address: Address) -> Any:
 
 
 def _bad_url(url: str) -> Any:
-    shown = url.rpartition("@")[2]  # there may be a password before it
+    shown = url.rpartition("@")[2]  # a password may stand before it
     message = f"the program's base URL `{shown}` is not a plain address of a server"
     return error("bad-base-url", message, help="write it as `https://host:8000/v1`")
 
@@ -202,6 +202,6 @@ def _help(address: Address) -> str:
     plain = address.parts.scheme == "http" and not is_loopback(address.parts.hostname)
     host = f"http://{address.host}" if plain else address.host
     return (
-        f"where you trust that host: `--allow-host {host}`, `hosts=[{host!r}]` in Python,"
+        f"if you trust that host: `--allow-host {host}`, `hosts=[{host!r}]` in Python,"
         f" or {HOSTS_VARIABLE}"
     )

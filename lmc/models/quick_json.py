@@ -1,7 +1,6 @@
-"""JSON of requests, replies and what is cached: pydantic-core takes a fifth of json's time.
+"""JSON for requests, replies and the cache by pydantic-core, which takes a fifth of json's time.
 
-It is imported at the first use. What it refuses and json takes (half of a surrogate pair) is left
-to json.
+It is imported at the first use. json handles what pydantic-core refuses: half a surrogate pair.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(text: bytes | str) -> Any:
-    """The value that some JSON stands for. Raises: ValueError, also where it is nested too deep."""
+    """Decode JSON. Raises: ValueError, also if it is nested too deep."""
     from pydantic_core import from_json
 
     try:

@@ -1,4 +1,4 @@
-"""Answers recorded once and replayed by request; what was not recorded is an error."""
+"""Record answers once and replay them by request. A request without a recording is an error."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lmc.regular import read_text
 
 
 def request_hash(request: Request) -> str:
-    """Identity of one sample of a request: all but how many and how long to wait."""
+    """Identify one sample of a request. The number of samples and the timeout do not count."""
     return _hash(asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None)))
 
 
 def prompt_hash(request: Request) -> str:
-    """Identity of a prompt and its sampling, whichever model is asked and whatever it can do."""
+    """Identify a prompt with its sampling, for any model and any of its abilities."""
     return _hash([request.messages, asdict(request.sampling), request.index])
 
 
@@ -40,12 +40,12 @@ class _Entry:
 
 
 class Recorded:
-    """Replays a file of JSON lines; with `inner`, asks that for what is missing and adds it.
+    """Replays a file of JSON lines. With `inner`, missing answers are asked there and added.
 
-    A line is {"request": hash, "anyone": hash, "prompt": text, "answer": {…}}. `model` of a request
-    is part of the first hash (or that of the recording, where one is given), so a file may hold the
-    answers of several models. Where the file itself is the model, the first answer to the same
-    prompt is the answer.
+    A line is {"request": hash, "anyone": hash, "prompt": text, "answer": {…}}. The first hash
+    includes the request's `model` (or that of the recording, if one is given), so a file may hold
+    the answers of several models. If the file itself is the model, the first answer to the same
+    prompt counts.
     """
 
     price: Price | None = None
@@ -57,7 +57,7 @@ class Recorded:
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:
-        """Read the file now rather than at the first request.
+        """Read the file now instead of at the first request.
 
         Raises: LmcError[unknown-model, recording-invalid].
         """
@@ -70,12 +70,12 @@ class Recorded:
 
     @cached_property
     def _by_prompt(self) -> dict[str, Answer]:
-        """The first answer to each prompt, for the replay of what another model said."""
+        """The first answer to each prompt, to replay the answers of another model."""
         entries = [e for e in self._entries.values() if e.anyone]
         return {entry.anyone: entry.answer for entry in reversed(entries)}
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Replay, or ask and record, by sample index. Raises: ModelFailure[replay_miss]."""
+        """Replay by sample index, or ask and record. Raises: ModelFailure[replay_miss]."""
         return [await self._sample(one) for one in _single(request)]
 
     async def close(self) -> None:
@@ -129,7 +129,7 @@ def _short(text: str) -> str:
 
 
 def _difference(prompt: str, near: str) -> str:
-    """Where the nearest recorded prompt parts from the one that was asked."""
+    """The first difference between this prompt and the nearest recorded one."""
     if prompt == near:
         return "the prompt is recorded, but with other sampling, model, schema or sample index"
     pairs = enumerate(zip(prompt, near))
@@ -142,7 +142,7 @@ def _difference(prompt: str, near: str) -> str:
 def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
     if not path.exists():
         if must_exist:
-            raise LmcError.of("unknown-model", f"there is no recording {path}")
+            raise LmcError.of("unknown-model", f"the recording {path} does not exist")
         return {}
     lines = read_text(path).splitlines()
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -157,4 +157,5 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         return data["request"], _Entry(data["prompt"], Answer(**answer), data.get("anyone", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         place = f"{path}:{number}"
-        raise LmcError.of("recording-invalid", f"{place} is no recorded answer: {e}") from None
+        message = f"{place} is not a recorded answer: {e}"
+        raise LmcError.of("recording-invalid", message) from None

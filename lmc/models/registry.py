@@ -1,4 +1,4 @@
-"""Names of models, and the backends behind their prefixes."""
+"""Names of models, and the backends of their prefixes."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ _ANY = Capabilities(json_schema=True, seed=True)
 
 @frozen
 class Provider:
-    """What stands behind a prefix of model names."""
+    """The backend of a prefix of model names, and what it needs."""
 
     prefix: str
     about: str
     open: Factory
     capabilities: Capabilities
     extra: str | None = None  # of the distribution lmc-lang
-    packages: tuple[str, ...] = ()  # that the extra brings
+    packages: tuple[str, ...] = ()  # that the extra installs
     key_env: str | None = None
     key_needed: bool = False
 
     @property
     def installed(self) -> bool:
-        """Whether all packages are there; nothing is imported."""
+        """Whether all packages are installed. Nothing is imported."""
         return all(find_spec(package) is not None for package in self.packages)
 
     @property
     def key_present(self) -> bool:
-        """Whether the environment has the key."""
+        """Whether the key is set in the environment."""
         return bool(self.key_env and os.environ.get(self.key_env))
 
 
 def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
-    """Open the backend for a full model name; also gives the name that the backend knows.
+    """Open the backend of a full model name. Returns it with its own name for the model.
 
-    Opening loads no weights and sends nothing. Of the settings `consent` says what the user allows,
-    and `users` that he gave the name himself. Raises: LmcError[unknown-model, missing-extra,
+    This loads no weights and sends nothing. In the settings, `consent` says what the user allows,
+    and `users` says that the user gave the name. Raises: LmcError[unknown-model, missing-extra,
     missing-key, missing-base-url, outside-folder, host-not-allowed, key-not-allowed].
     """
     provider = provider_of(name)
@@ -69,17 +69,17 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
 def register(
     prefix: str, factory: Factory, *, about: str = "registered by the application"
 ) -> None:
-    """Have names that start with a prefix (such as `mine/`) opened by a factory."""
+    """Register a factory that opens all model names with a prefix, such as `mine/`."""
     _providers[prefix] = Provider(prefix, about, factory, Capabilities())
 
 
 def unregister(prefix: str) -> None:
-    """Forget a prefix that `register` added."""
+    """Remove a prefix that `register` added."""
     _providers.pop(prefix, None)
 
 
 def describe_models() -> list[Provider]:
-    """All providers, those of the application included, as `lmc models` shows them."""
+    """All providers as `lmc models` shows them, with those that the application registered."""
     return [*_providers.values(), _LITELLM]
 
 
@@ -93,12 +93,12 @@ def provider_of(name: str) -> Provider:
     prefix, slash, _ = name.partition("/")
     if not slash:
         help = f"write provider and name, as in `openai/{name}`"
-        raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
+        raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
     known = [p.partition("/")[0] for p in _providers]
     near = did_you_mean(prefix, known)
     if near and not _LITELLM.installed:
         help = f"did you mean `{near}/`?"
-        raise LmcError.of("unknown-model", f"there is no provider `{prefix}`", help=help)
+        raise LmcError.of("unknown-model", f"provider `{prefix}` does not exist", help=help)
     return _LITELLM
 
 
@@ -114,7 +114,7 @@ def default_layout(name: str, settings: Mapping[str, Any]) -> str:
 
 def _open_http(kind: str) -> Factory:
     def open(model: str, settings: Mapping[str, Any]) -> Backend:
-        from lmc.models import openai_compatible  # with aiohttp, a quarter of a second
+        from lmc.models import openai_compatible  # it imports aiohttp, which takes 0.25 s
 
         factory: Factory = getattr(openai_compatible, f"open_{kind}")
         return factory(model, settings)
@@ -148,7 +148,7 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
 
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
-        raise LmcError.of("unknown-model", f"there is no model `lmc/{model}`", help=help)
+        raise LmcError.of("unknown-model", f"model `lmc/{model}` does not exist", help=help)
     return Transformers(str(MODEL_DIR.resolve()), knows_marks=True)
 
 
@@ -165,10 +165,10 @@ def _open_gguf(model: str, settings: Mapping[str, Any]) -> Backend:
 
 
 def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
-    """With a base URL a server, without one the engine in this process, where it is installed."""
+    """A server if there is a base URL, else vLLM in this process."""
     if _vllm_server(settings):
         return _open_http("vllm")(model, settings)
-    from lmc.models.vllm_local import open_vllm  # with torch, which a server does not need
+    from lmc.models.vllm_local import open_vllm  # it imports torch, which a server does not need
 
     return open_vllm(model, settings)
 
@@ -229,7 +229,7 @@ _providers = _known(
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
     Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),
     Provider(
-        "litellm/", "litellm, where another prefix would be taken", _open_litellm, _ANY,
+        "litellm/", "litellm, for names that another prefix would match", _open_litellm, _ANY,
         "litellm", ("litellm",),
     ),
     Provider(

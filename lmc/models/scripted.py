@@ -23,19 +23,19 @@ Respond = Callable[[Request], "Reply | Sequence[Reply] | Awaitable[Reply | Seque
 
 @frozen
 class ScriptRule:
-    """Answers for prompts that match; sample i gets answer i, cyclic."""
+    """Answers for the prompts that match. Sample i gets answer i, cyclically."""
 
     matches: Callable[[str], bool]
     answers: tuple[Reply, ...]
 
 
 class Scripted:
-    """A backend that is told its answers.
+    """A backend that gives prepared answers.
 
-    `script` is a sequence of replies, given out in order of requests; or rules `(pattern, reply)`
-    or `(pattern, [replies])`, the first whose pattern is found in the prompt answering; or a
-    callable (sync or async) from the request to one reply or one for each sample. A reply is a
-    text, an Answer, or a ModelFailure to raise. Requests seen are kept in `requests`.
+    `script` has one of three forms. A sequence of replies is given out in the order of the
+    requests. Rules are `(pattern, reply)` or `(pattern, [replies])`; the first one whose pattern is
+    in the prompt answers. A callable (sync or async) maps the request to one reply, or to one per
+    sample. A reply is a text, an Answer, or a ModelFailure to raise. `requests` keeps all requests.
     """
 
     price: Price | None = None
@@ -59,16 +59,16 @@ class Scripted:
         try:
             script = _script_from_json(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError, re.error) as e:
-            raise LmcError.of("script-invalid", f"{path} is no script of answers: {e}") from None
-        # A list is used up by order, so its answers belong to no request and are not cached.
+            raise LmcError.of("script-invalid", f"{path} is not a script: {e}") from None
+        # A list is given out in order. Its answers do not depend on the request: no caching.
         by_rule = bool(script) and isinstance(script[0], ScriptRule)
         name = hashlib.sha256(text.encode()).hexdigest()[:16] if by_rule else None
         scripted = cls(script, name=name)
-        scripted.requests = deque(maxlen=0)  # a program in use keeps none
+        scripted.requests = deque(maxlen=0)  # a program in use keeps no requests
         return scripted
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Reply from the script. Raises: ModelFailure as scripted, or `script_end`."""
+        """Reply from the script. Raises: ModelFailure, as scripted or `script_end`."""
         self.requests.append(request)
         replies = self._respond(request)
         if inspect.isawaitable(replies):
@@ -88,7 +88,7 @@ class Scripted:
 
 
 def prompt_text(request: Request) -> str:
-    """All messages as one text, in which rules are looked up."""
+    """All messages as one text, in which the patterns of rules are searched."""
     return "\n".join(message["content"] for message in request.messages)
 
 
@@ -131,7 +131,7 @@ def _answer(request: Request, reply: Reply, place: int) -> Answer:
         raise reply
     if isinstance(reply, Answer):
         return reply
-    # Words stand for tokens, so that budgets and reports have something to count.
+    # Words count as tokens, so that budgets and reports have figures.
     prompt_tokens = len(prompt_text(request).split()) if place == 0 else 0
     return Answer(reply, prompt_tokens, len(reply.split()))
 
@@ -162,7 +162,7 @@ def _rule_from_json(rule: Mapping[str, Any]) -> ScriptRule:
     answers = rule["answers"] if "answers" in rule else [rule["answer"]]
     if not answers:
         raise ValueError("a rule has no answer")
-    pattern = Pattern(rule["match"], whole=False, across_lines=True)  # of a file of anybody
+    pattern = Pattern(rule["match"], whole=False, across_lines=True)  # the file may be hostile
     return ScriptRule(pattern.matches, tuple(_as_text(answer) for answer in answers))
 
 

@@ -1,7 +1,7 @@
-"""Models run here with transformers: all that is asked at a time is written side by side.
+"""Models that run in this process with transformers. Concurrent requests are decoded as a batch.
 
-Importing this file is cheap; torch and transformers are imported by the engine's own thread when
-the first request comes, so that a run answered from the cache never pays for them.
+Importing this file is cheap. The engine's own thread imports torch and transformers at the first
+request, so a run answered from the cache never loads them.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _HASHED_IN_FULL_BYTES = 64 << 20
 _FOLDER = "the folder of a model"
 
 _workers: dict[str, Worker] = {}  # by endpoint; touched on the event loop only
-if hasattr(os, "register_at_fork"):  # a child has none of the threads
+if hasattr(os, "register_at_fork"):  # a child process lacks the threads
     os.register_at_fork(after_in_child=_workers.clear)
 
 
 class Transformers:
-    """A causal language model in a folder (or of a model hub), on the GPU if there is one.
+    """A causal language model from a folder or a model hub, on the GPU if there is one.
 
-    The text of a sample depends on messages, sampling, seed and sample index only, not on what else
-    is in the batch (float32 on a CPU; a GPU computes in bfloat16, where rounding may differ).
-    Without a temperature sample 0 is greedy and further ones are drawn at 0.7; no seed is seed 0.
+    The text of a sample depends only on messages, sampling, seed and sample index, not on the rest
+    of the batch. This holds in float32 on a CPU; on a GPU, bfloat16 may round differently. Without
+    a temperature, sample 0 is greedy and further samples are drawn at 0.7. Without a seed, it is 0.
     `knows_marks` says that it was trained on the marks of lmc's layout `chat`. Without an
-    `identity` the contents of the folder tell the weights from others.
+    `identity`, the contents of the folder identify the weights.
     """
 
     price: Price | None = Price(0.0, 0.0)
@@ -59,11 +59,11 @@ class Transformers:
 
     @cached_property
     def endpoint(self) -> str:
-        """Identifies the weights; they are looked at when this is first asked."""
+        """Identifies the weights. The files are read at the first access."""
         return f"{self.kind}:{self._identity or _fingerprint(self.source)}"
 
     async def generate(self, request: Request) -> Sequence[Answer]:
-        """Answer together with what else is asked at this moment. Raises: ModelFailure."""
+        """Answer in one batch with other current requests. Raises: ModelFailure."""
         if self._worker is None:
             self._worker = _workers.get(self.endpoint) or Worker(partial(self.load, self.source))
             _workers[self.endpoint] = self._worker
@@ -80,7 +80,7 @@ class Transformers:
         return load_engine(source)
 
     async def close(self) -> None:
-        """Let the weights go when nobody else uses them."""
+        """Release the weights if nobody else uses them."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
@@ -91,10 +91,11 @@ class Transformers:
 
 
 def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
-    """`hf/<folder or hub name>`; a folder is looked up relative to the program.
+    """`hf/<folder or hub name>`. A folder is looked up relative to the program.
 
-    One that the user names is looked up as given too. Raises: LmcError[unknown-model] for a path
-    that is no folder with a model, LmcError[outside-folder] for one that a program may not name.
+    A folder that the user names is also looked up as given. Raises: LmcError[unknown-model] for a
+    path that is not a folder with a model, LmcError[outside-folder] for one that a program may not
+    name.
     """
     given = Path(model).expanduser()
     for folder in (named_file(_FOLDER, model, settings), given):
@@ -103,14 +104,14 @@ def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
                 named_file(_FOLDER, str(given.resolve()), settings)
             return Transformers(str(folder.resolve()))
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
-        message = f"there is no model in the folder {model}"
+        message = f"the folder {model} has no model"
         help = "a model is a folder with config.json, safetensors and a tokenizer"
         raise LmcError.of("unknown-model", message, help=help)
     return Transformers(model)
 
 
 def _fingerprint(source: str) -> str:
-    """Identify the weights in cache keys: by content of small files, else size and time."""
+    """Identify the weights in cache keys: small files by content, others by size and time."""
     folder = Path(source)
     if not folder.is_dir():
         return source

@@ -1,7 +1,7 @@
-"""Models run here with vLLM, in this process: `vllm/<folder or hub name>` without a `base_url`.
+"""Models that run in this process with vLLM: `vllm/<folder or hub name>` without a `base_url`.
 
-vLLM's own scheduler batches continuously and caches prefixes; here requests become its requests,
-one for each sample, whose seed is made of the request's seed, the prompt and the sample index.
+vLLM's own scheduler batches continuously and caches prefixes. This file turns each sample into a
+vLLM request. Its seed is derived from the request's seed, the prompt and the sample index.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from lmc.models.transformers_local import Transformers, open_transformers
 
 _DEFAULT_MAX_TOKENS = 256
 _MOST_LORA_RANK, _MOST_LORAS = 64, 4
-_CPU_BLOCK = 32  # tokens: prefixes shorter than a block are never reused, and the default is 128
+_CPU_BLOCK = 32  # tokens; vLLM's default of 128 would reuse no shorter prefix
 _CPU_CACHE_GIB = "1"
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
-    """A folder, looked up as for `hf/`, or a hub name. Raises: LmcError[unknown-model]."""
+    """Open a folder, looked up as for `hf/`, or a hub name. Raises: LmcError[unknown-model]."""
     return Vllm(open_transformers(model, settings).source)
 
 
 class Vllm(Transformers):
-    """A causal language model run by vLLM, behind the same thread and queue as `hf/`."""
+    """A causal language model that vLLM runs, with the same thread and queue as `hf/`."""
 
     kind = "vllm"
 
@@ -52,13 +52,13 @@ class Vllm(Transformers):
 
     @staticmethod
     def load(source: str) -> VllmEngine:
-        """Load the model; vLLM takes seconds for it."""
+        """Load the model. vLLM takes seconds for this."""
         return VllmEngine(source)
 
 
 @dataclass(eq=False, slots=True)
 class _Asked:
-    """A request under way: its job, and the answers that are there, by sample."""
+    """A request in progress: its job, and its finished answers by sample."""
 
     job: Job
     prompt_tokens: int
@@ -66,22 +66,22 @@ class _Asked:
 
 
 class VllmEngine:
-    """vLLM's engine, stepped by one thread. With adapters it is slower, so it starts without."""
+    """vLLM's engine, stepped by one thread. Adapters slow it down, so it starts without them."""
 
     def __init__(self, source: str) -> None:
         self.source, self._ids, self._loras = source, count(), dict[str, int]()
         self._asked: dict[str, tuple[_Asked, int]] = {}  # by vLLM's request id, with the sample
-        self._held: list[Job] = []  # until the engine is idle, and can be loaded with adapters
+        self._held: list[Job] = []  # wait for an idle engine, to reload it with adapters
         self._with_lora = False
         self._start()
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether no request is in progress."""
         return not self._asked and not self._held
 
     def admit(self, job: Job) -> None:
-        """Take in a request."""
+        """Accept a request."""
         if job.request.adapter is not None and not self._with_lora:
             self._held.append(job)
             return
@@ -93,7 +93,7 @@ class VllmEngine:
             job.fail(ModelFailure("bad_request", str(problem)[:600], retryable=False))
 
     def step(self) -> None:
-        """Have vLLM write a token of every running request."""
+        """Let vLLM write one token of every running request."""
         if not self._asked and self._held:
             self._with_lora = True
             self._end()
@@ -113,7 +113,7 @@ class VllmEngine:
                 self._take(*self._asked.pop(output.request_id), output)
 
     def fail(self, failure: ModelFailure) -> None:
-        """Give up all that is under way."""
+        """Fail all requests in progress."""
         if self._asked:
             self._engine.abort_request(list(self._asked))
         for job in (*(asked.job for asked, _ in self._asked.values()), *self._held):
@@ -121,7 +121,7 @@ class VllmEngine:
         self._asked, self._held = {}, []
 
     def _start(self) -> None:
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # this thread is the engine's
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # this thread runs the engine
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
         from vllm import EngineArgs, LLMEngine
@@ -129,7 +129,7 @@ class VllmEngine:
 
         options: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
         if current_platform.is_cpu():
-            # Chunked prefill with seeds ends the engine on a CPU (vLLM 0.32).
+            # Chunked prefill with seeds crashes the engine on a CPU (vLLM 0.32).
             options |= {"dtype": "float32", "block_size": _CPU_BLOCK}
             options |= {"enable_chunked_prefill": False, "enforce_eager": True}
         if self._with_lora:
@@ -141,12 +141,12 @@ class VllmEngine:
         self._tokenizer = self._engine.get_tokenizer()
 
     def _end(self) -> None:
-        """Let the engine go, with all that vLLM keeps for the process."""
+        """Release the engine, with everything that vLLM keeps for the process."""
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
         self._engine.engine_core.shutdown()
         self._engine = None
-        gc.collect()  # what is collected later would tear down what the next engine sets up
+        gc.collect()  # a later collection would damage the next engine
         cleanup_dist_env_and_memory()
 
     def _add(self, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""How far a model that judges agrees with the labels, where rows have labels."""
+"""Measure how well a judging model agrees with the labels of the rows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from lmc.measure.rows import Rows
     from lmc.program.task import Task
 
-PASSING = 0.5  # a score from which on a judge, or a label, counts as a yes
+PASSING = 0.5  # from this score on, a judge or a label counts as a yes
 
 
 @frozen
 class Agreement:
-    """The share of rows on which judge and label say the same, and Cohen's kappa.
+    """The share of rows on which judge and label agree, and Cohen's kappa.
 
     Kappa (Cohen 1960, "A coefficient of agreement for nominal scales") is 1 for full agreement and
-    0 for what chance would give; None where either always says the same.
+    0 for agreement by chance. It is None if judge or label always says the same.
     """
 
     rows: int
@@ -38,10 +38,10 @@ class Agreement:
 
 
 def judge_agreement(task: Task, rows: Rows, results: Path) -> Agreement | None:
-    """Compare a metric that asks a model with exact labels; None where there is nothing to compare.
+    """Compare a metric that asks a model with exact labels; None if there is nothing to compare.
 
-    `results` is the file with a line for each of the rows, in their order; results without a score
-    are left out.
+    `results` is the file with one line per row, in row order. Results without a score are left
+    out.
     """
     program, judge = task.program, task.metric.name
     if judge not in program.graph.graphs or not program.executor.models(judge):
@@ -64,7 +64,7 @@ def judge_agreement(task: Task, rows: Rows, results: Path) -> Agreement | None:
 
 
 def agreement(said: Sequence[bool], right: Sequence[bool]) -> Agreement | None:
-    """Agreement of two series of yes and no; None for empty ones."""
+    """The agreement of two series of yes and no; None if they are empty."""
     count = len(said)
     if not count:
         return None

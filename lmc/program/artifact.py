@@ -1,13 +1,13 @@
-"""Artifacts (`.lmpc`): a program with what was learnt about it, in one file that runs no code.
+"""Artifacts (`.lmpc`): a program with its learnt parameters, in one file that runs no code.
 
-    manifest.json      versions, what was measured and how, and the hash of every other part
+    manifest.json      versions, the measurements, and the hash of every other part
     sources/<name>     the source texts
-    graph.json         the execution graph, so that loading needs neither parser nor source tree
+    graph.json         the execution graph, so that loading needs no parser and no source files
     parameters.json    instructions, demonstrations with their origin, choices
     adapters/<id>/…    LoRA weights as safetensors, named by their contents
 
-A part is stored uncompressed, in order of its name and without a time: equal contents give equal
-bytes on every machine.
+Parts are stored uncompressed, sorted by name and without a time. So equal contents give equal bytes
+on every machine.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ FORMAT_VERSION = 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
 MAX_GRAPH_BYTES = 64 << 20
-MAX_GRAPH_VALUES = 3_000_000  # lists, objects and what stands in them
-MAX_ADAPTER_BYTES = 2 << 30  # of one part of an adapter
+MAX_GRAPH_VALUES = 3_000_000  # lists, objects and their values
+MAX_ADAPTER_BYTES = 2 << 30  # per part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
 _FOLDERS = ("sources", "adapters")
 
 
 class Manifest(JsonPart):
-    """What an artifact says of itself; it holds no time and no path of a machine."""
+    """The description of an artifact. It contains no times and no paths of a machine."""
 
     format: int = FORMAT_VERSION
     lmc: str
@@ -69,14 +69,14 @@ class Manifest(JsonPart):
     dev: Comparison | None = None  # the rows that confirmed the choice
     test: Comparison | None = None
     calls: int = 0
-    tokens: int | None = None  # None where it hangs on the timing (see `provenance.has_votes`)
+    tokens: int | None = None  # None if it depends on timing (see `provenance.has_votes`)
     cost_usd: float | None = None
     parts: dict[str, str] = Field(default_factory=dict)  # SHA-256 by name, filled in on writing
 
 
 @frozen
 class Artifact:
-    """A program and its parameters, with the sources and the account of how they came about."""
+    """A program and its parameters, with the sources and a record of how they were made."""
 
     manifest: Manifest
     graph: ProgramGraph
@@ -84,11 +84,11 @@ class Artifact:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write the file whole or not at all."""
+        """Write the file completely or not at all."""
         write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The file's contents; equal artifacts give equal bytes."""
+        """The contents of the file. Equal artifacts give equal bytes."""
         from lmc.ir import serialize
 
         parts = {
@@ -116,7 +116,7 @@ class Artifact:
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, _Damage) as problem:
             raise LmcError.of(
                 "artifact-damaged",
-                f"{path} is no artifact of lmc, or it is damaged: {problem}",
+                f"{path} is not an artifact of lmc, or it is damaged: {problem}",
                 help="write it again with `lmc compile`",
             ) from None
 
@@ -142,10 +142,10 @@ class Artifact:
         return tuple(_modules(self.graph))
 
     def apply_to(self, graph: ProgramGraph) -> tuple[Parameters, list[str]]:
-        """What still holds for a program that was changed since, and the names of what is stale.
+        """The parameters that still apply to a changed program, and the names of stale ones.
 
-        A module keeps its slots while its signature and instruction are the same, a choice its
-        value while that is still an option.
+        A module keeps its slots if its signature and instruction are unchanged. A choice keeps its
+        value if that is still an option.
         """
         old, new = _modules(self.graph), _modules(graph)
         options = {choice.id: choice.options for choice in graph_choices(graph)}
@@ -172,7 +172,7 @@ class Artifact:
 
 
 def graph_choices(graph: ProgramGraph) -> Iterator[Choice]:
-    """Every `tune[…]` of a program, wherever it stands."""
+    """Every `tune[…]` of a program, at any place."""
     for node in _all_nodes(graph):
         yield from (value for value in node.attrs.values() if isinstance(value, Choice))
         slots = node.attrs.get("slots")
@@ -201,7 +201,7 @@ def _zip(parts: Mapping[str, bytes]) -> bytes:
 
 
 class _Damage(Exception):
-    """What is wrong with the file, in words."""
+    """The file is damaged. The message says how."""
 
 
 class _DemoPart(JsonPart):
@@ -227,7 +227,7 @@ class _ParametersPart(JsonPart):
 
 
 def _read_parts(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, bytes]:
-    """The parts: beside each other in the file, and no more of them than memory holds."""
+    """Read the parts. They must not overlap and must fit into memory."""
     entries = archive.infolist()
     if len(entries) > MAX_PARTS:
         raise _Damage(f"it has {len(entries)} parts")
@@ -239,7 +239,7 @@ def _read_parts(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, bytes]:
         _check_name(entry.filename, parts)
         weights = entry.filename.startswith("adapters/")
         if weights and entry.compress_type != zipfile.ZIP_STORED:
-            raise _Damage(f"`{entry.filename}` is compressed, so that its size cannot be trusted")
+            raise _Damage(f"`{entry.filename}` is compressed, so its size cannot be trusted")
         text_bytes += 0 if weights else entry.file_size
         if entry.file_size > MAX_ADAPTER_BYTES or text_bytes > MAX_TEXT_BYTES:
             raise _Damage(f"`{entry.filename}` is too large")
@@ -264,7 +264,7 @@ def _read_manifest(parts: Mapping[str, bytes]) -> Manifest:
         made_by = data.get("lmc", "a newer lmc")
         raise LmcError.of(
             "artifact-too-new",
-            f"the artifact has format {version}; this lmc reads up to {FORMAT_VERSION}",
+            f"the artifact has format {version}; this lmc reads formats up to {FORMAT_VERSION}",
             help=f"it was made by lmc {made_by}: update lmc",
         )
     manifest: Manifest = _decode(_MANIFEST, parts, Manifest.model_validate)
@@ -282,7 +282,7 @@ def _check_hashes(manifest: Manifest, parts: Mapping[str, bytes]) -> None:
 
 
 def _adapter_parts(parameters: Parameters) -> dict[str, bytes]:
-    """Files of the adapters that the parameters name; those of a server stay where they are."""
+    """The files of the adapters that the parameters name. Adapters of a server are left out."""
     named = {module.adapter for module in parameters.modules.values() if module.adapter}
     return {
         f"adapters/{id}/{name}": data
@@ -293,7 +293,7 @@ def _adapter_parts(parameters: Parameters) -> dict[str, bytes]:
 
 
 def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> None:
-    """Put the adapters into the store, from where engines load them."""
+    """Add the adapters to the store, from which engines load them."""
     for module in parameters.modules.values():
         id = module.adapter
         if id is None or not is_adapter_id(id):
@@ -303,7 +303,7 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
             raise _Damage(f"`{missing[0]}` is missing")
         files = {name: parts[path] for name, path in names.items()}
         if adapters.adapter_id(files) != id:
-            raise _Damage(f"`adapters/{id}` has other contents than its name says")
+            raise _Damage(f"the contents of `adapters/{id}` do not match its name")
         try:
             require_plain(files)
         except NotPlain as problem:
@@ -332,7 +332,7 @@ def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
 
 
 def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
-    """The graph, if it keeps its specification. What costs is bounded before it is paid."""
+    """Read the graph and check it against its specification. Its size is bounded first."""
     from lmc.ir.serialize import graph_from_json
     from lmc.ir.verify import GraphFault, verify
 
@@ -357,10 +357,10 @@ _SEPARATORS = (b"{", b"[", b",")
 
 
 def _read_json(data: bytes) -> Any:
-    """A JSON value that can be written again. Raises: ValueError."""
+    """Read a JSON value that can be written again. Raises: ValueError."""
     value = json.loads(data, parse_constant=_refuse)
     if _SURROGATE.search(data):
-        json.dumps(value, ensure_ascii=False).encode()  # fails where half a character is alone
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
     return value
 
 
@@ -368,7 +368,7 @@ _SURROGATE = re.compile(rb"\\u[dD]")
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _read_parameters(data: Any) -> Parameters:
@@ -377,26 +377,26 @@ def _read_parameters(data: Any) -> Parameters:
 
 
 def _check_choices(graph: ProgramGraph, parameters: Parameters) -> None:
-    """A value that is no option could make a bounded loop endless."""
+    """Refuse a value that is not an option: it could make a bounded loop endless."""
     options = {choice.id: choice.options for choice in graph_choices(graph)}
     for id, value in parameters.choices.items():
         if value not in options.get(id, ()):
-            raise _Damage(f"`{_PARAMETERS}`: {value!r} is no option of `{id}`")
+            raise _Damage(f"`{_PARAMETERS}`: {value!r} is not an option of `{id}`")
 
 
 def _check_shortcuts(graph: ProgramGraph, parameters: Parameters) -> None:
-    """A graph that stands in for itself, or for another kind of call, could do anything."""
+    """Refuse a graph that replaces itself or another kind of call: it could do anything."""
     for name, module in parameters.shortcuts.items():
         whole, part = graph.graphs.get(name), graph.graphs.get(module)
         if whole is None or part is None or not can_stand_in(part, whole):
-            raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot stand in for `{name}`")
+            raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot replace `{name}`")
 
 
-# --- what of a program an artifact is about ---
+# --- the parts of a program that an artifact depends on ---
 
 
 def can_stand_in(module: Graph, whole: Graph) -> bool:
-    """Whether a module can answer in the place of a vote or refine: inputs and result are its."""
+    """Whether a module can replace a vote or refine: its inputs and result are the same."""
     given = {port.name: port.type for port in whole.inputs}
     needed = (port for port in module.inputs if not port.train and not port.has_default)
     return (
@@ -413,7 +413,7 @@ def _all_nodes(graph: ProgramGraph) -> Iterator[Node]:
 
 
 def _modules(graph: ProgramGraph) -> dict[str, tuple[Any, ...]]:
-    """What of each module must stay the same for its tuning to hold."""
+    """The parts of each module that must be unchanged for its tuning to apply."""
     found = {}
     for node in _all_nodes(graph):
         if node.op == "model":

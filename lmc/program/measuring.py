@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @takes(EvaluateOptions)
 def evaluate(program: Program | str | Path, options: EvaluateOptions) -> Evaluation:
-    """Measure a program on rows. Its options are the fields of `EvaluateOptions`.
+    """Measure a program on rows and return the scores, with statistics and usage.
 
     Options that are not given come from the program's `optimize` block. Raises: LmcError.
     """
@@ -78,7 +78,7 @@ def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measur
     rows, limit = task.data.part(options.part), options.limit
     rows = rows.head(limit) if isinstance(rows, RowFile) else tuple(rows)[:limit]
     if not len(rows):
-        message = f"there are no rows to measure `{task.graph.name}` on"
+        message = f"the data has no rows to measure `{task.graph.name}` on"
         raise LmcError.of("too-few-rows", message)
     return _Measurement(task, rows, options)
 

@@ -1,4 +1,4 @@
-"""How much of each prompt is the same in every call: what provider and engine caches can serve."""
+"""The share of each prompt that is equal in every call, so that prefix caches can serve it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from lmc.types import (
     UnionType,
 )
 
-CHARS_A_TOKEN = 4  # about, of English
-CHARS_A_TEXT = 200  # what an input of type `str` is taken to have
+CHARS_A_TOKEN = 4  # about, in English
+CHARS_A_TEXT = 200  # assumed length of an input of type `str`
 
 
 @frozen
 class PrefixShare:
-    """A module's prompt: about how many tokens, and which share of them comes first in every call.
+    """A module's prompt: its estimated tokens, and the share of them in the common prefix.
 
-    The share is the hit rate of a prefix cache once a first call has filled it.
+    The share is the hit rate of a prefix cache after the first call.
     """
 
     module: str
@@ -41,7 +41,7 @@ class PrefixShare:
 
 
 def prefix_shares(program: Program) -> Iterator[PrefixShare]:
-    """One for each model call of a program, with texts of a usual length as inputs."""
+    """The share for each model call of a program, with texts of a usual length as inputs."""
     mirror: Any = Mirror(program.graph)
     executor = program.open_executor(mirror)
     for name, graph in program.graph.graphs.items():
@@ -71,7 +71,7 @@ def _inputs(planned: PlannedNode, letter: str) -> dict[str, Any]:
 
 
 def _some(type: Type, letter: str) -> Any:
-    """A value of a type; values of two letters differ from their start."""
+    """A sample value of a type. Values of two letters differ from their first character."""
     match type:
         case IntType() | FloatType():
             return ord(letter) - ord("a")

@@ -38,10 +38,20 @@ BATCH_IN_FLIGHT = 256
 
 @takes(LoadOptions)
 def load(path: str | Path, options: LoadOptions) -> Program:
-    """Load a program (`.lmp`) or a compiled artifact (`.lmpc`); nothing of it is run.
+    """Load a program (`.lmp`) or a compiled artifact (`.lmpc`), without running it.
 
-    Its options are the fields of `LoadOptions`. Raises: LmcError with everything that is wrong with
-    the program.
+    The options are the fields of `LoadOptions`, as keywords:
+
+    - `model` replaces every model of the program.
+    - `cache` is False to keep no answers on disk, or the path of the cache.
+    - `backend` answers instead of the models: one for all, or a mapping by name.
+    - `base_url` is the server address of all models that are asked over HTTP.
+    - `record` is a file that keeps all answers; the model `recorded/FILE` replays them.
+    - `tools`, `hosts` and `paths` allow what needs consent: the Python functions of an artifact,
+      hosts that keys may go to, and folders to read besides the program's own.
+    - `speculate` is the most calls in progress before it is known that they are needed.
+
+    Raises: LmcError with all errors in the program.
     """
     return _load(path, options)
 
@@ -56,7 +66,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 
         artifact = Artifact.read(path)
         graph, parameters = artifact.graph, artifact.parameters
-        if options.model:  # it replaces embedders too: likeness is then that of words
+        if options.model:  # it replaces embedders too; then shared words choose demonstrations
             parameters = parameters.without_embedders()
     else:
         checked = check_file(path, consent)
@@ -68,7 +78,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 
 
 def function_targets(graph: ProgramGraph) -> dict[str, str]:
-    """The Python functions that a program names, by the names of its tools and metrics."""
+    """The Python functions of a program, by the names of its tools and metrics."""
     metrics = {name: m.target for name, m in graph.metrics.items() if m.target is not None}
     return {name: tool.target for name, tool in graph.tools.items()} | metrics
 
@@ -76,9 +86,9 @@ def function_targets(graph: ProgramGraph) -> dict[str, str]:
 def open_program(
     program: Program | str | Path, options: ModelOptions, speculate: int = 0
 ) -> Program:
-    """A loaded program as it is, or one that is loaded with these options.
+    """Return a loaded program unchanged, or load one with these options.
 
-    Raises: LmcError[already-loaded] for an option that a loaded program can no longer take.
+    Raises: LmcError[already-loaded] for an option that only loading can set.
     """
     shared = {field.name: getattr(options, field.name) for field in fields(ModelOptions)}
     given = LoadOptions(**shared, speculate=speculate)
@@ -113,7 +123,7 @@ def lower_checked(program: CheckedProgram, *, passes: bool = True) -> ProgramGra
 
 
 def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
-    """The execution graph of a file: of a program, or the one an artifact holds."""
+    """The execution graph of a program file, or the stored graph of an artifact."""
     if Path(path).suffix == ".lmpc":
         from lmc.program.artifact import Artifact
 
@@ -122,9 +132,10 @@ def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
 
 
 class Program:
-    """A loaded program; its modules and pipelines are attributes.
+    """A loaded program. Its modules and pipelines are attributes, such as `program.main`.
 
-    `program["name"]` gives those whose name is taken here, and imported ones (`file.name`).
+    `program["name"]` gives a module or pipeline whose name is an attribute of this class, and
+    imported ones (`file.name`).
     """
 
     def __init__(
@@ -154,7 +165,10 @@ class Program:
         return [*super().__dir__(), *self.graph.exports]
 
     def target(self, name: str | None = None) -> Callee:
-        """A module or pipeline by name; None is `main`, else the last one of the file."""
+        """A module or pipeline by name. None is `main`, else the last one of the file.
+
+        Raises: LmcError[unknown-target, nothing-to-run].
+        """
         name = name or self.graph.main
         if name is None:
             raise LmcError.of("nothing-to-run", "the program has no module or pipeline")
@@ -162,13 +176,13 @@ class Program:
 
     @cached_property
     def pool(self) -> ModelPool:
-        """The program's models, opened at their first call; they live on lmc's event loop."""
+        """The program's models, on lmc's event loop. Each is opened at its first call."""
         pool = self.open_pool()
         at_close(pool.close)
         return pool
 
     def close(self) -> None:
-        """Close connections and engines; the process's end does it too."""
+        """Close connections and engines. The end of the process does this too."""
         pool = self.__dict__.pop("pool", None)
         self.__dict__.pop("executor", None)
         if pool is not None:
@@ -183,7 +197,7 @@ class Program:
 
     @cached_property
     def executor(self) -> Executor:
-        """What runs the program with its parameters."""
+        """The executor that runs the program with its parameters."""
         return self.open_executor(self.pool)
 
     def open_executor(self, pool: ModelPool) -> Executor:
@@ -199,7 +213,7 @@ class Program:
         )
 
     def open_pool(self, **more: Any) -> ModelPool:
-        """A pool of the program's models; `more` goes to `ModelPool`, such as a budget."""
+        """A pool of the program's models. `more` goes to `ModelPool`, such as a budget."""
         backend = self.options.backend
         backends = {ANY_MODEL: backend} if hasattr(backend, "generate") else backend
         options = {
@@ -225,31 +239,32 @@ class Callee:
         self.program, self.graph = program, graph
 
     def __call__(self, *args: Any, **inputs: Any) -> Any:
-        """Run it and return its typed result. Raises: LmcError."""
+        """Run it on inputs by position or name, and return the typed result. Raises: LmcError."""
         return run_sync(self._typed(self._bind(args, inputs)))
 
     async def acall(self, *args: Any, **inputs: Any) -> Any:
-        """The same from a coroutine, on any event loop."""
+        """The same as a call, for coroutines on any event loop. Raises: LmcError."""
         return await run_async(self._typed(self._bind(args, inputs)))
 
     def batch(self, rows: Iterable[Any], *, return_exceptions: bool = False) -> list[Any]:
-        """Results of many inputs, run side by side, in their order.
+        """Run it on many rows concurrently, and return the results in row order.
 
-        A row is a mapping of inputs, or the value itself where there is only one input. With
-        `return_exceptions` a row that fails gives its LmcError, else the first failure stops all.
+        A row is a mapping of inputs, or the bare value if there is only one input. With
+        `return_exceptions`, a failed row gives its LmcError. Otherwise the first failure stops all
+        rows. Raises: LmcError.
         """
         bound = [self._bind_row(row) for row in rows]
         return run_sync(self._all(bound, return_exceptions=return_exceptions))
 
     async def stream(self, *args: Any, **inputs: Any) -> AsyncIterator[str]:
-        """Pieces of the text as they are there; only for results of type `str`.
+        """Yield the text of the result as it is written. The result must be a `str`.
 
-        Where the result is not the answer of one call of a model (a vote, say), it comes in one
-        piece. Leaving the loop early cancels the run.
+        If the result is not the answer of one model call (such as a vote), it comes in one piece.
+        Leaving the loop early cancels the run.
         Raises: LmcError[not-supported] for other results.
         """
         if not isinstance(self.graph.result, StrType):
-            message = f"streaming of `{self.graph.result}` is not supported yet; only of `str`"
+            message = f"a result of type `{self.graph.result}` cannot be streamed yet, only `str`"
             raise LmcError.of("not-supported", message, self.graph.span)
         bound = self._bind(args, inputs)
 
@@ -264,7 +279,10 @@ class Callee:
                 yield piece
 
     def prompt(self, *args: Any, **inputs: Any) -> list[Message]:
-        """The messages of the first model call for these inputs; no model is called."""
+        """The messages of the first model call for these inputs. No model is asked.
+
+        Raises: LmcError[no-prompt] if no model call comes first.
+        """
         mirror: Any = Mirror(self.program.graph)
         executor = self.program.open_executor(mirror)
         return run_sync(first_prompt(executor, self.graph, self._bind(args, inputs)))
@@ -272,7 +290,7 @@ class Callee:
     def run_traced(
         self, inputs: Mapping[str, Any], trace: Trace | None = None
     ) -> tuple[Any, Trace]:
-        """The result as JSON, and what happened on the way; `trace` has it also on failure."""
+        """Run it and return the JSON result with the trace. A given `trace` survives failures."""
         trace = Trace() if trace is None else trace
         return run_sync(self._run(self._bind((), inputs), trace)), trace
 
@@ -305,7 +323,7 @@ class Callee:
         return self._bind((), row) if isinstance(row, Mapping) else self._bind((row,), {})
 
     def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Validated JSON inputs by name. Raises: LmcError[missing-input, unknown-input, …]."""
+        """The validated JSON inputs by name. Raises: LmcError[missing-input, unknown-input, …]."""
         graph = self.graph
         if len(args) > len(graph.inputs):
             message = f"`{graph.name}` takes {len(graph.inputs)} inputs, not {len(args)}"
@@ -322,5 +340,6 @@ class Callee:
         try:
             return to_json(port.type, value)
         except InvalidValue as problem:
-            message = f"`{self.graph.name}`: the input `{port.name}` is no `{port.type}`: {problem}"
+            what = f"the input `{port.name}` does not have the type `{port.type}`"
+            message = f"`{self.graph.name}`: {what}: {problem}"
             raise LmcError.of("invalid-input", message, self.graph.span) from None

@@ -1,4 +1,4 @@
-"""The prompt of a run's first model call, found by running up to it."""
+"""Find the prompt of a run's first model call by running up to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lmc.runtime.executor import Executor
 
 
 class _Asked(Exception):
-    """Carries the first request out of the run."""
+    """Carries the first request out of a run."""
 
     def __init__(self, request: Request) -> None:
         super().__init__()
@@ -23,13 +23,13 @@ class _Asked(Exception):
 
 
 class Mirror:
-    """Stands where a pool of models would, and opens none, so that no key is needed."""
+    """Replaces a pool of models without opening any, so that no key is needed."""
 
     def __init__(self, graph: ProgramGraph) -> None:
         self._graph = graph
 
     def bind(self, name: str | None) -> Any:
-        """What a module call is made ready with."""
+        """The stand-in for a model, which prepares a module call."""
         name = name or self._graph.default.get("model") or TINY
         settings = {**self._graph.default, **self._graph.models.get(name, {})}
         layout = default_layout(str(settings.get("name") or name), settings)
@@ -42,7 +42,7 @@ class Mirror:
     async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
         """End the run with its first request. Raises: LmcError[no-prompt]."""
         if request.messages[0]["role"] == EMBEDDED:
-            message = f"demonstrations are chosen by `{model}`, which is not asked for a preview"
+            message = f"`{model}` chooses the demonstrations, but a preview does not ask models"
             raise LmcError.of("no-prompt", message)
         raise _Asked(request)
 
@@ -52,11 +52,11 @@ async def first_prompt(
 ) -> list[Message]:
     """The messages of the first model call of an executor whose pool is a `Mirror`.
 
-    Raises: LmcError[no-prompt] where there is none.
+    Raises: LmcError[no-prompt] if there is none.
     """
     try:
         await executor.run(graph.name, inputs)
     except _Asked as asked:
         return list(asked.request.messages)
-    message = f"`{graph.name}` gives a result for these inputs without asking a model"
+    message = f"`{graph.name}` gives its result for these inputs without asking a model"
     raise LmcError.of("no-prompt", message, graph.span)

@@ -1,7 +1,7 @@
-"""What a program reaches outside of itself, read off the graph that runs.
+"""List everything outside that a program can reach, from the graph that runs.
 
-The manifest of an artifact and its sources are its writer's word; the graph and the parameters are
-what is executed.
+The manifest and the sources of an artifact are only claims of its writer. The graph and the
+parameters are what lmc executes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lmc.requests.bound import fallbacks
 from lmc.requests.pool import OF_ONE_MODEL
 from lmc.runtime.parameters import Parameters
 
-_PLACES: Mapping[str, str] = {  # by prefix, where the program names no address
+_PLACES: Mapping[str, str] = {  # by prefix, if the program names no address
     "lmc/": "here",
     "openai/": "at api.openai.com, or OPENAI_BASE_URL",
     "hosted_vllm/": "at HOSTED_VLLM_API_BASE",
@@ -47,9 +47,9 @@ class Reached:
 def reached(
     graph: ProgramGraph, parameters: Parameters, consent: Consent | None = None
 ) -> tuple[Reached, ...]:
-    """All that a program can reach, whichever of its pipelines is run.
+    """Everything that a program can reach from any of its pipelines.
 
-    `consent` adds which functions do not run without more of it.
+    With `consent`, functions that need more of it are marked.
     """
     return (
         *_functions(graph, consent),
@@ -68,7 +68,7 @@ def _functions(graph: ProgramGraph, consent: Consent | None) -> Iterator[Reached
 
 
 def _models(graph: ProgramGraph, parameters: Parameters) -> Iterator[Reached]:
-    """Models with their addresses and key variables, those declared and all that are named."""
+    """All declared and named models, with their addresses and key variables."""
     for name in dict.fromkeys([*graph.models, *_named(graph, parameters)]):
         own = graph.models.get(name, {})
         full = str(own.get("name") or name)
@@ -90,7 +90,7 @@ def _place(full: str, settings: Mapping[str, Any]) -> str:
 
 
 def _named(graph: ProgramGraph, parameters: Parameters) -> Iterator[str]:
-    """Names of models wherever one can stand."""
+    """The names of models at all places that can hold one."""
     yield from _in_settings(graph.default)
     usual = graph.default.get("model") or TINY
     for settings in graph.models.values():

@@ -1,4 +1,4 @@
-"""Whether the graph of an artifact is what its sources say."""
+"""Check whether the graph of an artifact matches its sources."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph
     from lmc.program.artifact import Artifact
 
-OUTSIDE = "outside/"  # before the names of files that were not in the program's folder
+OUTSIDE = "outside/"  # prefix of files outside the program's folder
 
 
 def strangeness(artifact: Artifact) -> str | None:
-    """What is wrong where the graph is not what the sources are compiled to, in a sentence."""
+    """A sentence that says why the graph does not match its sources; None if it matches."""
     try:
         graph = _lowered(artifact.manifest.entry, artifact.sources)
     except LmcError as problem:
@@ -39,10 +39,10 @@ def strangeness(artifact: Artifact) -> str | None:
 
 
 def _lowered(entry: str, sources: Mapping[str, str]) -> ProgramGraph:
-    """The graph of source texts, as it is after it was written and read. Raises: LmcError."""
+    """The graph of source texts, after writing and reading it. Raises: LmcError."""
 
     def read(name: str) -> Source:
-        if name.startswith(STANDARD):  # the library is this lmc's own, not what a file says of it
+        if name.startswith(STANDARD):  # this lmc's own library, not the copy in the file
             return read_source(name)
         for key in (name, OUTSIDE + Path(name).name):
             if key in sources:

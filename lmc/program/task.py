@@ -65,7 +65,7 @@ class Data:
 
     @cached_property
     def split(self) -> Split:
-        """The parts."""
+        """The parts of the rows."""
         return self._split()
 
     @property

@@ -1,4 +1,4 @@
-"""Running `test` blocks: offline where every model call is stubbed."""
+"""Run `test` blocks. A test with stubs for all model calls runs offline."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @frozen
 class TestResult:
-    """One test: passed, or the diagnostics that say why not."""
+    """The result of one test: passed, or the diagnostics of its failure."""
 
     __test__ = False  # not a pytest class
 
     title: str
     ok: bool
     diagnostics: tuple[Diagnostic, ...] = ()
-    asked: tuple[str, ...] = ()  # modules that asked a model: not stubbed
+    asked: tuple[str, ...] = ()  # modules without a stub, which asked a model
 
 
 def run_tests(program: Program, pattern: str = "") -> Iterator[TestResult]:
@@ -38,7 +38,7 @@ def run_tests(program: Program, pattern: str = "") -> Iterator[TestResult]:
 
 
 async def run_test(executor: Executor, test: Test) -> TestResult:
-    """Run one test; a failed assertion or any other failure makes it fail."""
+    """Run one test. A failed assertion or any other failure makes it fail."""
     asked: dict[str, None] = {}
     try:
         stubs = {name: await _value(executor, graph) for name, graph in test.stubs.items()}
@@ -51,7 +51,7 @@ async def run_test(executor: Executor, test: Test) -> TestResult:
 
 
 def unstubbed(program: ProgramGraph, test: Test) -> tuple[str, ...]:
-    """Modules whose model a test may ask: those it reaches and does not stub."""
+    """The modules whose model a test may ask: those that it reaches and does not stub."""
     return tuple(reached_slots(program, test.graph, test.stubs))
 
 

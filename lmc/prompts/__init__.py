@@ -1,1 +1,1 @@
-"""Prompts: how a model call is laid out as messages, and how its answer is read."""
+"""Prompts: lay a model call out as messages, and read its answer."""

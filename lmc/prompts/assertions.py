@@ -1,4 +1,4 @@
-"""Whether words of an answer are asserted, denied or only spoken of: "not spam, so ham"."""
+"""Decide whether an answer asserts, denies or only mentions some words: "not spam, so ham"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 Standing = Literal["asserted", "denied", "open"]
 
-_REACH = 90  # characters of a clause that are looked at on each side
+_REACH = 90  # characters of a clause that are read on each side
 _NEW_CLAUSE = re.compile(
     r"[.;:!?\n\u2014]|(?<!anything )(?<!nothing )(?<!all )\b(?:but|so|yet|therefore|thus"
     r"|hence|and it|making it|which makes it)\b"
@@ -52,7 +52,7 @@ SECOND_THOUGHTS = re.compile(
 
 
 def standing(text: str, start: int, end: int) -> Standing:
-    """How the words from `start` to `end` stand within their clause."""
+    """Whether the clause asserts, denies or leaves open the words from `start` to `end`."""
     before = text[max(0, start - _REACH) : start]
     clauses = list(_NEW_CLAUSE.finditer(_CERTAIN.sub(lambda m: "_" * len(m[0]), before)))
     clause = before[clauses[-1].end() if clauses else 0 :]

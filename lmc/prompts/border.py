@@ -1,4 +1,4 @@
-"""The border where a model's text comes in: what is no text, or far too much, stays outside."""
+"""The border for the text of models: refuse what is not text or far too long."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from lmc.prompts.spec import ParseFailure
 from lmc.prompts.tolerant_json import whole_characters
 
 MAX_ANSWER = 4_000_000  # characters; far more than any model writes
-MAX_QUOTED = 20_000  # characters of an answer that a model is shown again
+MAX_QUOTED = 20_000  # characters of an answer in a repair prompt
 
 
 def as_text(said: object) -> str:
-    """A model's words as valid Unicode: half a surrogate pair and NUL become U+FFFD.
+    """A model's answer as valid Unicode. Half a surrogate pair and NUL become U+FFFD.
 
-    Raises: ParseFailure for what is not text, and for a text that is too long to be read.
+    Raises: ParseFailure for an answer that is not text or is too long.
     """
     if not isinstance(said, str):
         raise ParseFailure(f"the answer is not text but a {type(said).__name__}")
@@ -22,12 +22,12 @@ def as_text(said: object) -> str:
 
 
 def whole_text(said: str) -> str:
-    """A text as valid Unicode; half a surrogate pair and NUL become U+FFFD."""
+    """A text as valid Unicode. Half a surrogate pair and NUL become U+FFFD."""
     return whole_characters(said).replace("\0", "\ufffd")
 
 
 def quoted(said: str) -> str:
-    """A model's words to be shown to it again, a very long text without its middle."""
+    """A model's answer for a repair prompt. The middle of a very long text is left out."""
     if len(said) <= MAX_QUOTED:
         return whole_characters(said)
     half = MAX_QUOTED // 2

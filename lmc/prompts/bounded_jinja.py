@@ -1,9 +1,9 @@
-"""Jinja for the templates of programs: sandboxed, and bounded in what it computes and writes.
+"""Jinja for the templates of programs: sandboxed, with bounds on work and output.
 
-Each render has `MOST_WORK` units. A character or an item that a filter takes or an operation makes
-is one; a turn of a loop is `TURN_WORK` and a call `CALL_WORK`, by the time that they take. What is
-without use in a prompt and without bound is not there (`REFUSED_FILTERS`); what grows is counted
-before it is made.
+Each render may spend `MOST_WORK` units. One unit is a character or an item that a filter reads or
+an operation makes. A turn of a loop costs `TURN_WORK` and a call costs `CALL_WORK`, in proportion
+to their time. Unbounded filters that prompts do not need are left out (`REFUSED_FILTERS`).
+Operations that enlarge a value are charged before they run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _left: ContextVar[list[int]] = ContextVar("left")
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """Fields of records come before methods of dicts; `show` writes values."""
+    """The environment of templates. Record fields hide dict methods; `show` writes values."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%", "//", "/", "-"})
 
@@ -58,19 +58,19 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return self.from_string(_Counting().visit(self.parse(text)))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Give a field of a record, or an attribute of anything else."""
+        """A field of a record, or an attribute of another object."""
         if not isinstance(obj, dict):
             return super().getattr(obj, attribute)
         return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Give an item or a part."""
+        """An item or a slice."""
         if isinstance(argument, slice):
             spend(_size(obj))
         return super().getitem(obj, argument)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Refuse what makes long texts of short ones, and all methods of numbers."""
+        """Refuse methods that make long texts of short ones, and all methods of numbers."""
         if isinstance(obj, str):
             return attr in _TEXT_METHODS
         return not isinstance(obj, int | float | bytes) and super().is_safe_attribute(
@@ -83,17 +83,17 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Do arithmetic on small numbers; texts and lists can be added."""
+        """Compute with small numbers, or add texts or lists."""
         numbers = all(isinstance(v, int | float) and abs(v) < 1e9 for v in (left, right))
         if operator == "+" and not numbers:
             spend(_size(left) + _size(right))
         elif not numbers or operator == "**":
-            raise SecurityError(f"`{operator}` works on numbers below a milliard only")
+            raise SecurityError(f"`{operator}` works only on numbers below 10^9")
         return super().call_binop(context, operator, left, right)
 
 
 def render(template: Template, names: dict[str, Any]) -> str:
-    """Fill a template in. Raises: SecurityError where that is too much, other TemplateErrors."""
+    """Render a template. Raises: SecurityError above the bounds, other TemplateErrors."""
     token = _left.set([MOST_WORK])
     try:
         parts, length = [], 0
@@ -108,19 +108,19 @@ def render(template: Template, names: dict[str, Any]) -> str:
 
 
 def spend(units: int) -> None:
-    """Take units of the work of this render. Raises: SecurityError where none are left."""
+    """Spend units of work of this render. Raises: SecurityError if too few are left."""
     left = _left.get([MOST_WORK])
     left[0] -= units
     if left[0] < 0:
-        raise SecurityError("it computes more than a template may")
+        raise SecurityError("it exceeds the work limit of a template")
 
 
 class _Counting(NodeTransformer):
-    """Counts the turns of loops and the characters of joined texts."""
+    """Adds code that counts the turns of loops and the characters of joined texts."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:
         if node.recursive:
-            raise TemplateSyntaxError("templates have no recursive loops", node.lineno)
+            raise TemplateSyntaxError("recursive loops are not allowed", node.lineno)
         self.generic_visit(node)
         node.iter = _filter(node.iter, "counted")
         return node
@@ -138,7 +138,7 @@ def _filter(inner: Any, name: str, place: Any = None) -> nodes.Filter:
 
 
 def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that counts what it is given; some take a context before that."""
+    """A filter that counts its input, which may follow a context argument."""
     first = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @wraps(function)
@@ -160,7 +160,7 @@ def _counted(items: Iterable[Any]) -> Any:
 
 
 class _Turns(Sequence[Any]):
-    """A list whose items are counted as they are taken; `loop.length` still knows how many."""
+    """A list that counts each item as it is read. `loop.length` still works."""
 
     def __init__(self, items: Sequence[Any]) -> None:
         self.items = items

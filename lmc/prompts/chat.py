@@ -9,8 +9,8 @@
     assistant  [[steps]] ["3 * 4 = 12", "12 - 2 = 10"]
                [[answer]] 10
 
-A result that is no record is written without a mark, and a plain string is taken as it is. Marks
-and special tokens inside of values have a backslash after their first character.
+A result that is not a record has no mark, and a plain string is taken unchanged. Marks and special
+tokens inside values get a backslash after their first character.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lmc.special_tokens import disarming, escaped, unescaped
 
 
 class ChatLayout:
-    """Marked fields in a chat; the default, made for models of every size."""
+    """Marked fields in a chat. This is the default, for models of every size."""
 
     name = "chat"
 
@@ -38,7 +38,7 @@ class ChatLayout:
         return turns.turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
-        """Take each field from its mark to the next known mark; a bare result is the whole text."""
+        """Read each field from its mark to the next known one. A bare result is the whole text."""
         marks = _disarming(spec)
         if spec.plain_text:
             return {BARE: unescaped(text.strip(), marks)}
@@ -51,7 +51,7 @@ class ChatLayout:
         return None
 
     def format_text(self, spec: CallSpec) -> str:
-        """Ask for the outputs; empty for a plain string."""
+        """The request for the outputs; empty for a plain string."""
         return format_text(spec)
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
@@ -59,21 +59,21 @@ class ChatLayout:
         return fields_text(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
-        """Write the answer as the model is to write it."""
+        """The answer in the form that the model should write."""
         return answer_text(spec, self.safe(spec, outputs))
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Disarm what would be read as something else than a value."""
+        """Disarm texts in values that would be read as marks or special tokens."""
         return dict(escaped(dict(values), _disarming(spec)))
 
 
 def system_text(spec: CallSpec) -> str:
-    """Instruction, then what to reply with, then what the answer must satisfy."""
+    """The instruction, then the format of the reply, then the requirements."""
     return turns.system_text(ChatLayout(), spec)
 
 
 def format_text(spec: CallSpec) -> str:
-    """The words that ask for the outputs; empty for a plain string."""
+    """The request for the outputs; empty for a plain string."""
     if spec.plain_text:
         return ""
     if spec.bare:
@@ -86,14 +86,14 @@ def format_text(spec: CallSpec) -> str:
 
 
 def fields_text(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
-    """`[[name]] value` lines of the fields that have a value."""
+    """A `[[name]] value` line for each field with a value."""
     return "\n".join(
         f"[[{f.name}]] {render_value(f.type, values[f.name])}" for f in fields if f.name in values
     )
 
 
 def answer_text(spec: CallSpec, outputs: Mapping[str, Any]) -> str:
-    """The answer as the model is to write it."""
+    """The answer in the form that the model should write."""
     if spec.bare:
         return render_value(spec.result, outputs[BARE])
     return fields_text(spec.outputs, outputs)
@@ -114,7 +114,7 @@ def _disarming(spec: CallSpec) -> re.Pattern[str]:
 
 @lru_cache(maxsize=256)
 def _disarmed(names: tuple[str, ...]) -> re.Pattern[str]:
-    """What finds the marks of fields, so that they can be made harmless."""
+    """A pattern for the marks of fields in values, which must be disarmed."""
     one_of = "|".join(map(re.escape, names))
     return disarming({r"\[": [rf"\[[ \t]*+(?i:{one_of})[ \t]*+\]\]"] if names else []})
 
@@ -122,7 +122,7 @@ def _disarmed(names: tuple[str, ...]) -> re.Pattern[str]:
 def split_marked(text: str, names: list[str]) -> dict[str, str]:
     """Find the text after each known mark at the start of a line.
 
-    Raises: ParseFailure where a mark is there twice.
+    Raises: ParseFailure if a mark occurs twice.
     """
     found = list(_marks(tuple(names)).finditer(text))
     ends = [*(mark.start() for mark in found[1:]), len(text)]

@@ -1,4 +1,4 @@
-"""Types in the words that a model reads: `integer from 0 to 10`, `one of: yes, no`."""
+"""Describe types for a model: `integer from 0 to 10`, `one of: yes, no`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lmc.types import (
 
 
 def describe_type(type: Type) -> str:
-    """A type in words, with the notes on its fields and the docs of its records and enums."""
+    """Describe a type, with the notes of its fields and the docs of its records and enums."""
     match type:
         case StrType(min_len, max_len, pattern):
             words = "text" + bounds(min_len, max_len, "characters")
@@ -81,5 +81,5 @@ def _tells(type: Type) -> bool:
 
 
 def told_doc(type: Type) -> str:
-    """The doc of a record in brackets, after words that ask for its fields; empty without one."""
+    """The doc of a record in parentheses, to follow a request for its fields; else empty."""
     return _doc(type) if isinstance(type, RecordType) else ""

@@ -1,4 +1,4 @@
-"""The JSON layout: inputs and outputs as JSON objects, the schema in the prompt and beside it.
+"""The JSON layout: inputs and outputs as JSON objects, the schema in prompt and request.
 
     system     <instruction>
 
@@ -7,8 +7,8 @@
     user       {"problem": "Ana has 3 bags of 4 apples and eats 2. How many are left?"}
     assistant  {"answer": 10}
 
-A result that is no record stands under the key `result`; a plain string is taken as it is. Special
-tokens inside of values have a backslash after their first character.
+A result that is not a record has the key `result`. A plain string is taken unchanged. Special
+tokens inside values get a backslash after their first character.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lmc.values.schema import described, json_schema, object_schema
 
 
 class JsonLayout:
-    """JSON objects in a chat; for models and backends that are good at JSON."""
+    """JSON objects in a chat, for models and backends that are good at JSON."""
 
     name = "json"
 
@@ -42,14 +42,14 @@ class JsonLayout:
         return turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
-        """Read the only object with a known key; a bare value may also stand alone."""
+        """Read the only object with a known key. A bare value may also stand alone."""
         if spec.plain_text:
             return {BARE: unescaped(text.strip())}
         read: dict[str, Any] = unescaped(read_fields(spec, {}, text, '"{}"', wrapped=True))
         return read
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
-        """Describe the whole answer, for a backend that can constrain decoding."""
+        """The schema of the whole answer, for a backend that can constrain decoding."""
         if spec.plain_text:
             return None
         properties = {f.name: described(json_schema(f.type), f.note) for f in spec.outputs}
@@ -59,7 +59,7 @@ class JsonLayout:
         return {"description": doc, **schema} if doc else schema
 
     def format_text(self, spec: CallSpec) -> str:
-        """Ask for the outputs; empty for a plain string."""
+        """The request for the outputs; empty for a plain string."""
         if spec.plain_text:
             return ""
         schema = json.dumps(self.response_schema(spec), ensure_ascii=False)
@@ -70,12 +70,12 @@ class JsonLayout:
         return _object(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
-        """Write the answer as the model is to write it."""
+        """The answer in the form that the model should write."""
         safe = self.safe(spec, outputs)
         return str(safe[BARE]) if spec.plain_text else _object(spec.outputs, safe)
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Disarm what would be read as something else than a value."""
+        """Disarm special tokens in values."""
         return dict(escaped(dict(values), SPECIAL_TOKENS))
 
 
@@ -86,7 +86,7 @@ def _object(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:
 
 
 def _left_out(spec: CallSpec) -> set[str]:
-    """Find the fields with a default, which an answer may leave out."""
+    """The fields with a default, which an answer may leave out."""
     if not isinstance(spec.result, RecordType):
         return set()
     return {f.name for f in spec.result.fields if f.has_default and f.name != REASONING}

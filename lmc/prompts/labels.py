@@ -1,4 +1,4 @@
-"""Truth values and choices, read out of what a model says; what it leaves open is refused."""
+"""Read truth values and choices from a model's answer. An answer that leaves it open is refused."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lmc.prompts.spec import ParseFailure
 from lmc.prompts.words import WRAPPING, plain_words, shown
 from lmc.types import EnumType, LiteralType
 
-MAX_LEN = 100_000  # characters of a text that can be one word with its reasons
+MAX_LEN = 100_000  # characters; longer texts are not a word with reasons
 
 _TRUE = {"true", "yes", "correct", "right", "valid", "y", "1"}
 _FALSE = {"false", "no", "incorrect", "wrong", "invalid", "n", "0"}
 _TRUTH = re.compile(
     r"(?<![\w-])(true|yes|correct|right(?![ \t]+\w)|valid|false|incorrect|wrong|invalid"
-    # "no doubt", "no problem": a word of the next one, and not an answer
+    # in "no doubt" and "no problem", "no" is not an answer
     r"|no(?![ \t]+(?!(?:it|that|this|there|they|he|she|we|i|you)\b)\w))(?![\w-])"
 )
 MAX_MENTIONS = 500
@@ -26,7 +26,7 @@ _TRUTHS = dict.fromkeys(_TRUE, "true") | dict.fromkeys(_FALSE, "false")
 _PLAIN_NOT = re.compile(r"(?:\bnot|n['’]t)\s+\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.;\n(—]")
 _ADVERB = re.compile(r"(?:clearly|definitely|probably|likely|an?|the)\s", re.IGNORECASE)
-# Words that say much else in prose: they count where an answer stands, and nowhere in between.
+# Words with many uses in prose. They count only in the place of an answer.
 _COMMON = frozenset(
     re.findall(
         r"\w+",
@@ -58,7 +58,7 @@ _OR = re.compile(
 
 
 def read_bool(text: str) -> bool:
-    """Read yes or no. Raises: ParseFailure where neither is said, or both."""
+    """Read yes or no. Raises: ParseFailure if the text says neither or both."""
     plain = text.strip(WRAPPING + "[]{}<>#").lower()
     if plain in _TRUE | _FALSE:
         return plain in _TRUE
@@ -67,7 +67,7 @@ def read_bool(text: str) -> bool:
 
 
 def read_choice(type: EnumType | LiteralType, text: str) -> str:
-    """Read one of the names. Raises: ParseFailure where none is given as the answer, or several."""
+    """Read one of the names. Raises: ParseFailure if the text gives none or several."""
     choices = type.values if isinstance(type, LiteralType) else type.variants
     if text.strip() in choices:
         return text.strip()
@@ -88,7 +88,7 @@ def _bare(text: str) -> str:
 
 
 def _by_words(choices: Sequence[str]) -> dict[str, str]:
-    """Choices by their words; those that only differ in case or marks must be given as written."""
+    """Choices by their plain words. Choices with equal plain words must be written exactly."""
     found: dict[str, str] = {}
     for choice in choices:
         words = plain_words(choice)
@@ -103,7 +103,7 @@ def _named(choices: Sequence[str], text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _mentions(choices: tuple[str, ...]) -> re.Pattern[str]:
-    """What finds the choices in prose, the longest first, each as words of its own."""
+    """A pattern for the choices in prose as whole words, the longest first."""
     parts = []
     for choice in sorted(filter(None, choices), key=len, reverse=True):
         words = r"[\s_-]+".join(
@@ -121,7 +121,7 @@ def _lowered(text: str) -> str:
 
 
 class _Said:
-    """The names that a text mentions, and which of them it gives as its answer."""
+    """The names that a text mentions, and the one that it gives as its answer."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class _Said:
         self._starts = [m.start() for m, _ in self.found]
 
     def one(self) -> str:
-        """The name given. Raises: ParseFailure."""
+        """The name that is the answer. Raises: ParseFailure."""
         ranks = (self._told, self._first, self._last_line, self._concluded, self._only)
         for rank in ranks if len(self.found) <= MAX_MENTIONS else ():
             names = set(rank())
@@ -153,15 +153,15 @@ class _Said:
         problem = ("neither was found", "it is left open", "both were found")[known]
         return ParseFailure(f"{self.expected}, but {problem} in {shown(self.text)}")
 
-    # --- where a name stands; an empty name is one that is taken back ---
+    # --- places of an answer; an empty name is one that the text takes back ---
 
     def _told(self) -> list[str]:
-        """What follows on "the answer is", and what the text begins with."""
+        """The names after "the answer is", and then the name at the start of the text."""
         told = [name for cue in _CUE.finditer(self.text) for name in self._at(cue.end())]
         return [*told, *self._first()] if told else []
 
     def _first(self) -> list[str]:
-        """What the text begins with; a last line that is another name disagrees."""
+        """The name at the start of the text, and the name that is the last line."""
         first = self._at(0)
         if not first:
             return []
@@ -170,13 +170,13 @@ class _Said:
         return [*first, *([""] if doubt else []), *self._last_line()]
 
     def _last_line(self) -> list[str]:
-        """The last line, where it is a name and nothing else."""
+        """The last line, if it is only a name."""
         lines = self.text.strip().rsplit("\n", 1)
         name = self.by_words.get(_bare(lines[-1])) if len(lines) > 1 else None
         return [name] if name else []
 
     def _concluded(self) -> list[str]:
-        """What the sentence of the last "so" says."""
+        """The names in the sentence after the last "so"."""
         told = list(_SO.finditer(self.text))
         later = self.found[bisect_left(self._starts, told[-1].end()) :] if told else []
         if not later or _SENTENCE_END.search(self.text, told[-1].end(), later[-1][0].start()):
@@ -184,7 +184,7 @@ class _Said:
         return [name for m, n in later if self._counts(m) and (name := self._value(m, n))]
 
     def _only(self) -> list[str]:
-        """The names that are asserted; one that is denied too, or left open, spoils them."""
+        """The asserted names; none if one of them is also denied or left open."""
         values: list[str] = []
         for mention, name in self.found:
             if self._counts(mention) and (value := self._value(mention, name)):
@@ -200,7 +200,7 @@ class _Said:
     # --- one mention ---
 
     def _at(self, start: int) -> list[str]:
-        """The name at an offset, if the words around let it stand."""
+        """The name at an offset, if the words around it allow it as the answer."""
         opening = _OPENING.match(self.text, start)
         at = opening.end() if opening else start
         place = bisect_left(self._starts, start)
@@ -224,7 +224,7 @@ class _Said:
         return [name] if stands or spoken else []
 
     def _alternative(self, place: int) -> bool:
-        """Whether another name follows at once, as in "spam or ham"."""
+        """Whether another name follows immediately, as in "spam or ham"."""
         mention, name = self.found[place]
         if place + 1 == len(self.found) or self.found[place + 1][1] == name:
             return False
@@ -235,7 +235,7 @@ class _Said:
         return not re.search(r"\bnot\b", between) and "\n" not in between
 
     def _contradicted(self, place: int) -> bool:
-        """Whether the same sentence says the other truth value too."""
+        """Whether the same sentence also says the other truth value."""
         mention, name = self.found[place]
         end = _SENTENCE_END.search(self.text, mention.end())
         stop = end.start() if end else len(self.text)
@@ -249,7 +249,7 @@ class _Said:
             return said not in ("yes", "no")
         plain = _bare(said)
         if plain != said:
-            return True  # in brackets, say
+            return True  # such as in brackets
         return plain not in _COMMON and len(plain) > 1 and not plain.isdigit()
 
     def _standing(self, mention: re.Match[str]) -> str:
@@ -261,7 +261,7 @@ class _Said:
         return self._flipped(mention, name) if self.truths else ""
 
     def _flipped(self, mention: re.Match[str], name: str) -> str:
-        """A truth value with "not" right before it is the other one; else nothing is said."""
+        """The opposite truth value if "not" stands right before it; else an empty name."""
         before = _PLAIN_NOT.search(self.text, max(0, mention.start() - 20), mention.start())
         if before is None or standing(self.text, before.start(), mention.end()) != "asserted":
             return ""

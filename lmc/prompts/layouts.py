@@ -1,4 +1,4 @@
-"""The layouts by name, and the template that a module may bring."""
+"""The layouts by name, and the templates of modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def layout_for(name: str = "chat", template: Mapping[str, str] | None = None) -> Layout:
-    """Find a layout; with a template (`system`, `user`), the layout only reads the answers.
+    """Find a layout. With a template (`system`, `user`), the layout only reads the answers.
 
     Raises: LmcError[unknown-layout], LmcError[bad-template].
     """

@@ -1,7 +1,7 @@
-"""Demonstrations that are chosen for each input: those most like it.
+"""Choose the demonstrations that are most similar to each input.
 
-Source: what makes good in-context examples, Liu et al. 2022, arXiv 2101.06804; likeness is BM25
-over the words of the inputs (Robertson & Zaragoza 2009), which needs no model.
+Source: "What makes good in-context examples for GPT-3?", Liu et al. 2022, arXiv 2101.06804. Here
+the similarity is BM25 over the words of the inputs (Robertson & Zaragoza 2009). It needs no model.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from lmc.prompts.spec import Demo
 
 
 class Nearest:
-    """An index over the words of demonstrations; it is built when first asked."""
+    """An index over the words of demonstrations, built at the first use."""
 
     def __init__(self, demos: Sequence[Demo], count: int) -> None:
         self.demos, self.count = tuple(demos), count
 
     def pick(self, inputs: Mapping[str, Any]) -> tuple[Demo, ...]:
-        """The `count` most similar demonstrations, the most similar last; equals in their order."""
+        """The `count` most similar demonstrations, the most similar last. Ties keep their order."""
         if len(self.demos) <= self.count:
             return self.demos
         known = [word for word in _words(inputs) if word in self._vocabulary]

@@ -20,7 +20,7 @@ _PARTS = {
 _WORD = "|".join(sorted([*_UNITS, *_TENS, "hundred", "dozen", *_SCALES], key=len, reverse=True))
 _PART = "|".join(_PARTS)
 
-# A run of number words; `read_words` tells whether it is a number ("one two" is not).
+# A run of number words. `read_words` decides whether it is a number ("one two" is not).
 RUN = (
     rf"\b(?:(?:{_WORD})(?:(?:[ \t-]|[ \t]and[ \t])(?:{_WORD}))*+(?:[ \t-](?:{_PART})s?)?"
     rf"|an?[ \t](?:hundred|dozen|{'|'.join(_SCALES)}|{_PART})"
@@ -29,7 +29,7 @@ RUN = (
 
 
 def read_words(run: str) -> Decimal | None:
-    """The number that a run of words is; None where it is none, or more than one."""
+    """The number that a run of words means; None if it is not exactly one number."""
     words = " ".join(run.lower().replace("-", " ").split())
     words = re.sub(r"^an? ", "one ", words)
     count, _, part = words.rpartition(" ")

@@ -1,9 +1,16 @@
-r"""The number that an answer gives, or a failure: no number is chosen by a guess.
+r"""Read the number that an answer gives, or fail. The reader never guesses.
 
-What counts, in this order: the number after `####` or in a `\\boxed`; after "the answer is"; after
-"score:", "rating is" and the like; the number that the text begins with, or its first line is; the
-result of the last line's sum; the last line that is one number; the only number there is. Where two
-of one rank differ, there is none.
+It takes the number from the first of these places:
+
+1. after `####` or in a `\\boxed`;
+2. after "the answer is";
+3. after "score:", "rating is" and similar words;
+4. at the start of the text, or as its first line;
+5. the result of a sum in the last line;
+6. the last line, if it is one number;
+7. the only number in the text.
+
+If two numbers of one place differ, the reader fails.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ from lmc.prompts.spec import ParseFailure
 from lmc.prompts.words import bounds, shown
 from lmc.types import FloatType, IntType
 
-MAX_LEN = 100_000  # characters of a text that can be one number with its reasons
+MAX_LEN = 100_000  # characters; longer texts are not a number with reasons
 _DIGITS_AT_ONCE = 16
 _EXACT = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
@@ -73,14 +80,14 @@ _BEST = re.compile(
 _ONE_TO = re.compile(
     r"\b[01]\s?(?:-|–|to)\s?(\d{1,4}) scale|scale (?:of|from )?[01]\s?(?:-|–|to)\s?(\d{1,4})\b"
 )
-_ITEM = re.compile(r"\s*\(?1[.)]\s+\S")  # a list begins, perhaps
+_ITEM = re.compile(r"\s*\(?1[.)]\s+\S")  # perhaps the start of a list
 
 
 def read_number(type: NumberType, text: str) -> int | float:
     """Read the number that a text gives as its answer. Raises: ParseFailure."""
     plain = text.strip(" \t\r\n\"'`*").rstrip(".,;:")
     if plain.isdigit() and plain.isascii() and len(plain) < _DIGITS_AT_ONCE:
-        return int(plain)  # as most answers are: the search below takes longer than all the rest
+        return int(plain)  # most answers; the search below is slow
     if len(text) > MAX_LEN:
         raise _refusal(type, f"the answer has {len(text)} characters")
     try:
@@ -98,7 +105,7 @@ def _refusal(type: NumberType, why: str) -> ParseFailure:
 
 
 class _Answer:
-    """One text with its numbers, and where they stand."""
+    """One text with its numbers and their places."""
 
     def __init__(self, type: NumberType, text: str) -> None:
         self.type, self.text = type, text.replace("**", "  ").replace("`", " ")
@@ -106,7 +113,7 @@ class _Answer:
         self._starts = [q.start for q in self.all]
 
     def number(self) -> int | float:
-        """The number meant. Raises: ParseFailure."""
+        """The number that is the answer. Raises: ParseFailure."""
         if not self.all:
             raise ParseFailure(f"no number was found in {shown(self.text)}")
         if any(map(self._is_other_scale, self.all)):
@@ -125,10 +132,10 @@ class _Answer:
         several = f"{len(self.all)} numbers were found in {shown(self.text)}"
         return ParseFailure(f"{several}, and it is not said which one is meant")
 
-    # --- where the number stands ---
+    # --- places of the number ---
 
     def _cued(self) -> Sequence[Quantity]:
-        """The numbers after the strongest words that announce one, and one that stands first."""
+        """The numbers after the strongest announcing words, and the number at the start."""
         for cue in _CUES:
             found = [q for m in cue.finditer(self.text) if (q := self._told(m.end())) is not None]
             if found:
@@ -136,7 +143,7 @@ class _Answer:
         return ()
 
     def _told(self, at: int) -> Quantity | None:
-        """The number that the words from an offset on give: the rest of the line, or the next."""
+        """The number that an announcement at an offset gives, in its line or the next one."""
         start = _AFTER_CUE.match(self.text, at).end()  # type: ignore[union-attr]
         end = self.text.find("\n", start)
         end = len(self.text) if end < 0 else end
@@ -156,7 +163,7 @@ class _Answer:
         return [first, *last]
 
     def _first(self, start: int, end: int) -> Quantity | None:
-        """The number that a stretch of text begins with, if the words after it let it stand."""
+        """The number at the start of a span, if the words after it allow it as the answer."""
         inside = self._within(start, end)
         if not inside or not re.fullmatch(
             _MARKUP + _HEDGE + _MARKUP, self.text[start : inside[0].start], re.I
@@ -175,7 +182,7 @@ class _Answer:
         return first
 
     def _require_scale(self, first: Quantity, rest: int) -> None:
-        """Refuse a number whose explanation names another best one than the type's."""
+        """Refuse a number whose explanation names another scale than that of the type."""
         high = self.type.high
         named = [q.readings for q in self._within(rest, rest + 80) if _BEST.match(self.text, q.end)]
         if scale := _ONE_TO.search(self.text, rest, rest + 80):
@@ -184,7 +191,7 @@ class _Answer:
             raise ParseFailure(f"the scale in {shown(self.text)} is another one")
 
     def _is_other_scale(self, quantity: Quantity) -> bool:
-        """Whether a number is what marks are out of ("out of 5, I'd say 4"), and not `high`."""
+        """Whether a number is the top of another scale, as in "out of 5, I'd say 4"."""
         before = self.text[max(0, quantity.start - 8) : quantity.start].lower()
         alone = quantity.of is None and before.endswith("out of ")
         return alone and self.type.high is not None and self.type.high not in quantity.readings
@@ -200,7 +207,7 @@ class _Answer:
         return bool(_SUM.search(before)) and quantity.of is None
 
     def _last_line(self) -> Sequence[Quantity]:
-        """The last line, where it is one number and nothing else."""
+        """The last line, if it is only one number."""
         end = len(self.text.rstrip())
         start = self.text.rfind("\n", 0, end) + 1
         inside = self._within(start, end)
@@ -210,7 +217,7 @@ class _Answer:
         return inside if not re.search(r"[^\W_]", around) else ()
 
     def _only(self) -> Sequence[Quantity]:
-        """All numbers, which must be one; on a scale a bare count within prose is none."""
+        """The only number of the text. On a scale, a bare count within prose does not count."""
         kept = [q for q in self.all if not q.pronoun]
         if len(kept) < len(self.all) or self.type.high is None:
             return kept if len(kept) == len(self.all) else ()
@@ -221,10 +228,10 @@ class _Answer:
     def _within(self, start: int, end: int) -> list[Quantity]:
         return self.all[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
-    # --- what it is ---
+    # --- the value of the number ---
 
     def value(self, quantity: Quantity) -> int | float:
-        """A number as one of the type. Raises: ParseFailure where that takes a guess."""
+        """The number as a value of the type. Raises: ParseFailure if that needs a guess."""
         said = self.text[quantity.start : quantity.end].strip()
         if not quantity.readings or (quantity.dash and self._may_be_negative()):
             raise ParseFailure(f"{shown(said)} is not one plain number")
@@ -262,7 +269,7 @@ class _Answer:
         raise ParseFailure(f"{shown(said)} is on another scale")
 
     def _ends_there(self, quantity: Quantity) -> bool:
-        """Whether no words follow that say of what the parts are: "2 of 3 claims are wrong"."""
+        """Whether the ratio stands alone, unlike in "2 of 3 claims are wrong"."""
         if quantity.slash:
             return True
         rest = self.text[quantity.end : quantity.end + 40]
@@ -277,7 +284,7 @@ class _Answer:
             return self._integer(readings, said)
         if len(readings) > 1:
             if "." in said:
-                readings = readings[1:]  # a point with three digits behind is a decimal point
+                readings = readings[1:]  # a point before three digits is a decimal point
             else:
                 raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")
         value = float(readings[0])
@@ -292,10 +299,10 @@ class _Answer:
         if not whole:
             raise ParseFailure(f"{said} is not whole")
         if len(readings) > 1 and "." not in said and readings[1].as_tuple().exponent == -3:
-            return int(readings[0])  # nobody gives a whole number three decimals after a comma
+            return int(readings[0])  # nobody writes an integer with three decimals
         if len(whole) > 1 or (len(readings) > 1 and "." in said):
             raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")
         return whole.pop()
 
 
-_MARKS = frozenset(map(Decimal, (5, 10, 20, 100)))  # what marks are out of, as a rule
+_MARKS = frozenset(map(Decimal, (5, 10, 20, 100)))  # the usual tops of scales

@@ -1,7 +1,8 @@
-"""Numbers as people write them, found in text: what is not one number for sure has no reading.
+"""Find numbers in text as people write them. A doubtful number has no reading.
 
-`1.234,56`, `12k`, `30 %`, `4/5`, `4 out of 5`, `1.5 × 10^6`, `twenty-one`. A range (`3-4`), a bound
-(`at least 5`), a date or a sum is found too, so that no part of it passes for the number.
+Examples are `1.234,56`, `12k`, `30 %`, `4/5`, `4 out of 5`, `1.5 × 10^6` and `twenty-one`. Ranges
+(`3-4`), bounds (`at least 5`), dates and sums are found too, so that no part of one is taken for
+the number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lmc.prompts.spec import ParseFailure
 
 MAX_QUANTITIES = 2000
 MAX_DIGITS = 400
-_THIN = "\u00a0\u2009\u202f"  # spaces that do not break a line stand between groups of digits
+_THIN = "\u00a0\u2009\u202f"  # no-break spaces may separate groups of digits
 _VULGAR = "¼-¾⅐-⅞"
 _TOKEN = re.compile(
     rf"(?P<digits>(?:(?<![\d.])\.)?\d+(?:[.,_'’{_THIN}]\d+)*+(?:[eE][-+]?\d+)?(?:\s?[{_VULGAR}])?)"
@@ -46,7 +47,7 @@ _PERCENT = re.compile(r"\s?(?:[%％]|\\%|per\s?cent\b|pct\b)", re.IGNORECASE)
 _SIZES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _SIZES |= {"k": 3, "mio": 6, "mln": 6, "mn": 6, "bn": 9, "bln": 9, "mrd": 9, "tn": 12, "trn": 12}
 _SIZE = re.compile(rf"[ -]?({'|'.join(sorted(_SIZES, key=len, reverse=True))})\b\.?", re.IGNORECASE)
-_LETTER = re.compile(r"[ ]?([kKmMbBtT])\b")  # after money; else million, metres, minutes, months
+_LETTER = re.compile(r"[ ]?([kKmMbBtT])\b")  # after money; else doubtful (metres, minutes)
 _WITH_MONEY = {"k": 3, "m": 6, "b": 9, "t": 12}
 _UNIT = re.compile(
     r"(?:°\s?[CFK]?|st|nd|rd|th|x|px|pt|em|rem|kg|g|mg|lb|lbs|oz|km|cm|mm|nm|ft|mi|mph|s|ms|sec|min|h"
@@ -86,8 +87,9 @@ _SLASH = re.compile(r"\s{0,3}[/⁄∕]\s{0,3}")
 class Quantity:
     """A number in a text, from `start` to `end`.
 
-    `readings` are what it may mean: two where a mark may group digits or begin decimals, none where
-    it is not one number. `of` is what it is out of, by a `/` (a fraction, perhaps) or by words.
+    `readings` are its possible values. There are two if a mark may group digits or begin decimals,
+    and none if it is not one number. `of` is the number that it is out of, after a `/` (perhaps of
+    a fraction) or after words.
     """
 
     start: int
@@ -96,13 +98,13 @@ class Quantity:
     percent: bool = False
     of: Decimal | None = None
     slash: bool = False
-    dash: bool = False  # a dash and a space stand before it: a minus, or none
+    dash: bool = False  # after a dash and a space: perhaps a minus
     pronoun: bool = False  # `one`
     exact: bool = False  # digits with decimals
 
 
 def quantities(text: str) -> list[Quantity]:
-    """All numbers of a text, in order. Raises: ParseFailure where there are thousands."""
+    """All numbers of a text, in order. Raises: ParseFailure if there are thousands."""
     found: list[Quantity] = []
     for token in _TOKEN.finditer(text):
         if (one := _read(text, token)) is not None:
@@ -113,7 +115,7 @@ def quantities(text: str) -> list[Quantity]:
 
 
 def _read(text: str, token: re.Match[str]) -> Quantity | None:
-    """The number at a token with what stands right around it; None inside of a name (`H2O`)."""
+    """The number at a token, with the marks around it; None inside a name (`H2O`)."""
     start, end = token.span()
     before = _BEFORE.search(text[max(0, start - 24) : start])
     at = start - (len(before[0]) if before else 0)
@@ -123,10 +125,12 @@ def _read(text: str, token: re.Match[str]) -> Quantity | None:
     readings = _of_token(token)
     money = bool(before and before["money"])
     if money and len(readings) == 2 and "," in token[0] and before and before["money"] in "$£¥₹":
-        readings = readings[:1]  # 1,234: no cents are written so
+        readings = readings[:1]  # 1,234 cannot have cents
     readings, end, percent = _with_suffix(text, readings, end, money=money)
     sign, dash, stray = _sign(text, at, before)
-    loss = money and text[at - 1 : at] == "(" and text[end : end + 1] == ")"  # so accountants say
+    loss = (
+        money and text[at - 1 : at] == "(" and text[end : end + 1] == ")"
+    )  # an accountant's minus
     if stray or loss or (token["words"] and text[end : end + 1] == "-"):
         readings = ()
     exact = bool(token["digits"]) and "." in token[0]
@@ -137,7 +141,7 @@ def _read(text: str, token: re.Match[str]) -> Quantity | None:
 
 
 def _sign(text: str, at: int, before: re.Match[str] | None) -> tuple[int, bool, bool]:
-    """The sign; whether a dash makes it doubtful; whether it is a bound and so no number."""
+    """The sign, whether a dash makes it doubtful, and whether it is a bound, not a number."""
     if before is None:
         return 1, False, False
     marks = [m for m in (before["sign"], (before["later"] or "").strip()) if m]
@@ -151,7 +155,7 @@ def _sign(text: str, at: int, before: re.Match[str] | None) -> tuple[int, bool, 
     last = text[max(0, at - 8) : at].rstrip(" ")[-1:]
     attached = text[max(0, at - 1) : at] == last and last.isalnum()
     if attached or last.isdigit() or last in (")", "]", "%"):
-        return 1, False, stray  # it joins two numbers, or a word to one
+        return 1, False, stray  # the dash joins two numbers, or a word and a number
     if before["space"] or before[0].rstrip()[-1:] != before[0][-1:] or f"{marks[0]} " in before[0]:
         return 1, True, stray
     return -1, False, stray
@@ -171,7 +175,7 @@ def _of_token(token: re.Match[str]) -> tuple[Decimal, ...]:
 
 
 def literal(digits: str) -> tuple[Decimal, ...]:
-    """What digits with marks between them mean: grouped first, then with decimals."""
+    """The readings of digits with marks between them: first as groups, then with decimals."""
     if len(digits) > MAX_DIGITS:
         raise ParseFailure(f"expected a number, but this one has {len(digits)} digits")
     mantissa, _, power = digits.lower().partition("e")
@@ -191,7 +195,7 @@ def literal(digits: str) -> tuple[Decimal, ...]:
 
 
 def _grouped(text: str) -> str:
-    """Digits in groups as a plain number: the last mark, where it is another one, is a point."""
+    """Grouped digits as a plain number. If the last mark differs, it is the decimal point."""
     marks = re.findall(r"\D", text)
     if len(set(marks)) == 1:
         return re.sub(r"\D", "", text)
@@ -206,7 +210,7 @@ def _vulgar(sign: str) -> Decimal:
 def _with_suffix(
     text: str, readings: tuple[Decimal, ...], end: int, *, money: bool
 ) -> tuple[tuple[Decimal, ...], int, bool]:
-    """Powers, sizes and percent after a number; no reading where what follows changes it."""
+    """Apply a power, size or percent after a number. Other changes of it leave no reading."""
     power = 0
     if found := _POWER.match(text, end):
         power, end = int((found[1] or found[2]).translate(_SUPERS)), found.end()
@@ -230,7 +234,7 @@ def _with_suffix(
 
 
 def _joined(text: str, found: list[Quantity]) -> list[Quantity]:
-    """Fractions, scales, ranges and sums put together from the numbers that they are made of."""
+    """Join numbers to the fractions, scales, ranges and sums that they form."""
     joined: list[Quantity] = []
     at = 0
     while at < len(found):
@@ -242,14 +246,14 @@ def _joined(text: str, found: list[Quantity]) -> list[Quantity]:
                 break
             one, parts = whole, parts + 1
         if text[max(0, one.start - 1) : one.start] in ("/", "⁄"):
-            one = replace(one, readings=())  # out of it, but what is not said
+            one = replace(one, readings=())  # a part of something unknown
         joined.append(one)
         at += parts
     return joined
 
 
 def _with(one: Quantity, gap: str, other: Quantity) -> Quantity | None:
-    """Two neighbours as one, where what is between them joins them."""
+    """Join two neighbours, if the text between them does."""
     nothing = replace(one, end=other.end, readings=(), of=None, percent=False)
     taken = one.of is not None or not one.readings or len(other.readings) != 1
     slash = bool(_SLASH.fullmatch(gap))
@@ -258,7 +262,7 @@ def _with(one: Quantity, gap: str, other: Quantity) -> Quantity | None:
             return nothing
         return replace(one, end=other.end, of=other.readings[0], slash=slash)
     if _SCALE.fullmatch(gap):
-        # Its two ends join next: the number is kept, what it is out of is the upper end.
+        # The two ends of the range join next. The number stays; the upper end is its top.
         return nothing if taken else replace(one, end=other.end, of=Decimal("NaN"))
     if one.of is not None and one.of.is_nan():
         ends = re.fullmatch(r"\s?(?:-|–|to|and)\s?", gap) and len(other.readings) == 1

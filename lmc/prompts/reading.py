@@ -1,4 +1,4 @@
-"""Answers whose fields are marked, by whatever marks, as values."""
+"""Read the values of an answer from its marked fields, for any kind of marks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import Any
 
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.values import find_object, holds_object, parse_value
-from lmc.types import DictType, Field, JsonType, RecordType, StrType, Type, UnionType
+from lmc.types import (
+    DictType,
+    Field,
+    JsonType,
+    ListType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
 
 _HOLDS_OBJECTS = (RecordType, DictType, JsonType, UnionType)
 _ANY_MARK = re.compile(r"^[ \t*#-]*+(\[\[[ \t]*+\w{1,80}[ \t]*+\]\])", re.MULTILINE)
@@ -17,11 +27,11 @@ _ANY_MARK = re.compile(r"^[ \t*#-]*+(\[\[[ \t]*+\w{1,80}[ \t]*+\]\])", re.MULTIL
 def read_fields(
     spec: CallSpec, parts: Mapping[str, str], text: str, mark: str, *, wrapped: bool = False
 ) -> dict[str, Any]:
-    """Read the outputs from the text after each mark; `mark` is a mark with `{}` for the name.
+    """Read the outputs from the text after each mark. `mark` is a mark with `{}` for the name.
 
-    A model that writes no mark at all may give a JSON object, `name: value` lines, or, where one
-    field is asked for, its value alone; `wrapped` says that an object has a bare result under its
-    name. Raises: ParseFailure.
+    An answer without marks may be a JSON object or `name: value` lines. If only one field is asked
+    for, it may be the value alone. With `wrapped`, an object has a bare result under its name.
+    Raises: ParseFailure.
     """
     if spec.bare and BARE not in parts:
         return {BARE: _read_alone(spec, text, wrapped=wrapped)}
@@ -32,9 +42,9 @@ def read_fields(
 
 
 def read_object(spec: CallSpec, text: str) -> dict[str, Any] | None:
-    """Read the outputs from a JSON object or `name: value` lines; None where there is neither.
+    """Read the outputs from a JSON object or `name: value` lines; None if there is neither.
 
-    Raises: ParseFailure where there is one that cannot be believed.
+    Raises: ParseFailure for contents that are not clear.
     """
     fields = tuple(Field(f.name, f.type) for f in spec.outputs)
     found = find_object(RecordType("answer", fields), text)
@@ -42,7 +52,7 @@ def read_object(spec: CallSpec, text: str) -> dict[str, Any] | None:
 
 
 def once(found: Iterable[tuple[str, str]], mark: str) -> dict[str, str]:
-    """Texts by field name. Raises: ParseFailure for a field that is there twice."""
+    """Texts by field name. Raises: ParseFailure for a repeated field."""
     parts: dict[str, str] = {}
     for name, text in found:
         if name in parts:
@@ -59,13 +69,25 @@ def _read_field(field: FieldSpec, text: str) -> Any:
 
 
 def _read_alone(spec: CallSpec, text: str, *, wrapped: bool) -> Any:
-    """Read a value without a mark; where no object is asked for, one has it under its name."""
+    """Read a value without a mark. If no object is asked for, a given one has it under its name."""
     (field,) = spec.outputs
+    wrapped = wrapped and not _is_list(field.type, text)
     if holds_object(text) and (wrapped or not _may_hold_objects(field.type)):
         found = read_object(spec, text) or {}
         _require(spec, [field], found, '"{}"')
         return found[field.name]
     return _read_field(field, text)
+
+
+def _is_list(type: Type, text: str) -> bool:
+    """Whether a list is asked for, and its bracket comes first, before those of its items."""
+    first = re.search(r"[{\[]", text)
+    return _item_of(type) is not None and first is not None and first[0] == "["
+
+
+def _item_of(type: Type) -> Type | None:
+    type = type.item if isinstance(type, OptionalType) else type
+    return type.item if isinstance(type, ListType) else None
 
 
 def _may_hold_objects(type: Type) -> bool:
@@ -85,7 +107,7 @@ def _read_unmarked(
 
 
 def _has_marks(parts: Mapping[str, str], field: FieldSpec, text: str) -> bool:
-    """Whether marks of other fields are in a text, so that it is not the field's value alone."""
+    """Whether a text has marks of other fields, so it is not only the field's value."""
     return isinstance(field.type, StrType) and bool(parts or _ANY_MARK.search(text))
 
 

@@ -1,4 +1,4 @@
-"""What a layout needs to know of one model call, and the demonstrations shown with it."""
+"""The data for layouts: the signature of one model call and its demonstrations."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class FieldSpec:
 class CallSpec:
     """The signature of one model call.
 
-    `outputs` are the fields the model writes, in order: first its `thoughts` (`reasoning` where the
-    module asks for it, or steps that an optimizer composed), then the record's fields, or one field
-    `result` where the result is no record.
+    `outputs` are the fields that the model writes, in order. The `thoughts` come first: `reasoning`
+    if the module asks for it, or steps that an optimizer composed. Then come the record's fields,
+    or one field `result` if the result is not a record.
     """
 
     instruction: str
@@ -37,12 +37,12 @@ class CallSpec:
     outputs: tuple[FieldSpec, ...]
     result: Type
     requirements: tuple[str, ...] = ()  # `require:` expressions as written
-    # The outputs that are no part of the result; an answer may lack them.
+    # The outputs that are not part of the result. An answer may lack them.
     thoughts: tuple[str, ...] = field(init=False, compare=False)
     # The outputs that an answer must have: neither thoughts nor fields with a default.
     needed: tuple[FieldSpec, ...] = field(init=False, compare=False)
     bare: bool = field(init=False, compare=False)  # one value without marks around it
-    plain_text: bool = field(init=False, compare=False)  # a bare string, taken as it is
+    plain_text: bool = field(init=False, compare=False)  # a bare string, taken unchanged
 
     def __post_init__(self) -> None:
         fields = self.result.fields if isinstance(self.result, RecordType) else None
@@ -60,8 +60,8 @@ class CallSpec:
 class Demo:
     """One demonstration: JSON values of the inputs and of the outputs by field name.
 
-    `outputs` has the keys of `CallSpec.outputs`; a missing `reasoning` is left out of the prompt.
-    `origin` says where it came from ("example" or the id of the row and trace it was taken from).
+    `outputs` has the keys of `CallSpec.outputs`. A missing `reasoning` is left out of the prompt.
+    `origin` is "example", or the id of the row and trace that the demonstration comes from.
     """
 
     inputs: Mapping[str, Any]
@@ -73,9 +73,9 @@ Prompt = Callable[[Mapping[str, Any]], list[Message]]  # from JSON values by par
 
 
 class ParseFailure(Exception):
-    """A model's text does not give the outputs; the message is fit to be shown to the model.
+    """A model's text does not give the outputs. The message is written for the model.
 
-    `path` is the field that cannot be read (`items[2].kind`), empty for the answer as a whole.
+    `path` is the unreadable field (`items[2].kind`), or empty for the whole answer.
     """
 
     def __init__(self, message: str, path: str = "") -> None:
@@ -86,7 +86,7 @@ class ParseFailure(Exception):
         return f"`{self.path}`: {self.message}" if self.path else self.message
 
     def within(self, step: str | int) -> ParseFailure:
-        """The same failure, seen from the record or list that holds the value."""
+        """The same failure, with the path from the enclosing record or list."""
         step = f"[{step}]" if isinstance(step, int) else step
         joint = "." if self.path and not self.path.startswith("[") else ""
         return ParseFailure(self.message, f"{step}{joint}{self.path}")

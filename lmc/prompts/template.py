@@ -1,9 +1,9 @@
 """A module's own prompt: sandboxed Jinja over its parameters and three slots.
 
-`instructions` is the instruction with the requirements, `format` what the layout asks the model to
-reply with, `demos` the demonstrations: printed as a block, or looped over (`demo.input`,
-`demo.output` as text; `demo.inputs`, `demo.outputs` as values). Where no template mentions `demos`,
-demonstrations are earlier turns, their questions laid out by the same template.
+`instructions` is the instruction with the requirements. `format` is the layout's request for the
+outputs. `demos` are the demonstrations. A template can print them as a block or loop over them:
+`demo.input` and `demo.output` are texts, `demo.inputs` and `demo.outputs` are values. If no
+template mentions `demos`, demonstrations are earlier turns, laid out by the same template.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROBLEMS = (
 
 
 class TemplateLayout:
-    """Messages by template, answers read by a layout."""
+    """Writes messages by a template, and reads answers by a layout."""
 
     def __init__(self, layout: Layout, template: Mapping[str, str]) -> None:
         self.layout, self.name = layout, layout.name
@@ -42,8 +42,8 @@ class TemplateLayout:
     def prompt(self, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
         """Lay out the system message, the demonstrations, and the question.
 
-        There is no system message where only the user's template is given, and no turn for a
-        demonstration where a template shows them itself. Raises: LmcError[bad-template].
+        Without a system template, the system message is left out. If a template shows the
+        demonstrations itself, they get no turns. Raises: LmcError[bad-template].
         """
         slots, shown = self._slots(spec, demos), []
         for demo in () if self._shows_demos else demos:
@@ -87,7 +87,7 @@ class TemplateLayout:
         if "system" in self._templates:
             content = _fill(self._templates["system"], names)
         elif "user" in self._templates:
-            content = ""  # the user's template shows what it wants shown
+            content = ""  # the user's template shows all that is needed
         else:
             content = "\n\n".join(p for p in (names["instructions"], names["format"]) if p)
         return [{"role": "system", "content": content}] if content else []
@@ -115,7 +115,7 @@ class TemplateLayout:
 
 
 class _Demos(tuple[dict[str, Any], ...]):
-    """Demonstrations that can be looped over, and print as a block."""
+    """Demonstrations that a template can loop over or print as a block."""
 
     def __str__(self) -> str:
         return "\n\n".join(f"{demo['input']}\n{demo['output']}" for demo in self)
@@ -133,7 +133,7 @@ def _fill(template: Template, names: Mapping[str, Any]) -> str:
 
 
 def _guarded(action: Callable[[Any], Any], argument: Any) -> Any:
-    """Do something with a template. Raises: LmcError[bad-template]."""
+    """Compile or render a template. Raises: LmcError[bad-template]."""
     try:
         return action(argument)
     except _PROBLEMS as problem:

@@ -1,4 +1,4 @@
-"""The thoughts that reasoning models write before their answer, in marks of their own."""
+"""Remove the thoughts that reasoning models write before their answer, in their own marks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from lmc.prompts.spec import CallSpec, ParseFailure
 
 _NAMES = ("think", "thinking")
 _OPENING = re.compile(r"\s*<(think|thinking)>", re.IGNORECASE)
-# Some chat templates open the block in the prompt: then only its end is in the answer.
+# Some chat templates open the block in the prompt, so the answer has only its end.
 _LONE_END = re.compile(r"^[ \t]*</(think|thinking)>[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
 def without_thoughts(spec: CallSpec, text: str) -> str:
-    """Drop the block of thoughts that an answer begins with; the trace keeps the text as it came.
+    """Drop the block of thoughts at the start of an answer. The trace keeps the original text.
 
-    A field of that name (the XML layout marks fields alike) is not a block of thoughts.
-    Raises: ParseFailure where the block does not end, so that no answer follows, and where its end
-    alone is there and may be quoted: after fields, or twice.
+    A field of that name is not a block of thoughts, although the XML layout marks fields alike.
+    Raises: ParseFailure if the block does not end, so that no answer follows. Also if only its end
+    occurs and may be a quotation: after fields, or twice.
     """
     if "<" not in text or any(f.name in _NAMES for f in spec.outputs):
         return text
@@ -43,7 +43,7 @@ def _after_lone_end(spec: CallSpec, text: str) -> str:
 
 
 def answer_so_far(text: str) -> str:
-    """The part of a text still being written that is no thought, as far as can be seen."""
+    """The part of an unfinished text that is certainly not a thought."""
     begun = text.lstrip().lower()
     if begun and any(f"<{name}>".startswith(begun) for name in _NAMES):
         return ""

@@ -1,9 +1,9 @@
-"""A small JSON reader for what models write: linear in time, bounded in depth, evaluating nothing.
+"""A tolerant JSON reader for answers of models: linear in time, bounded in depth, without `eval`.
 
-It takes what `json` takes, and: prose around the value, single and typographic quotes, `True`,
-`None`, words without quotes, trailing commas, `//` comments, line ends and stray backslashes in
-strings. A value that is cut off is refused: half a list must not pass for a whole one. An object
-that has a key twice is refused too: none of the two values can be believed.
+It reads all that `json` reads. It also accepts prose around the value, single and typographic
+quotes, `True`, `None`, words without quotes, trailing commas and `//` comments. Strings may contain
+line ends and stray backslashes. A value that is cut off is refused, so half a list never counts as
+a complete one. An object with a repeated key is refused, since neither value is certain.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
 class NotJson(ValueError):
-    """The text holds no such JSON value."""
+    """The text is not a JSON value of this kind."""
 
 
 def read_json(text: str) -> Any:
-    """Read a text that is one JSON value by the standard, and nothing else.
+    """Read a text that is exactly one standard JSON value.
 
     Half a surrogate pair becomes U+FFFD. Raises: NotJson; ParseFailure for a key given twice.
     """
@@ -59,16 +59,16 @@ def read_json(text: str) -> Any:
 
 
 def find_json(text: str, openers: str = "{[") -> Iterator[tuple[Any, int, int]]:
-    """Read every outermost object and list in a text, with where it starts and ends.
+    """Read every outermost object and list in a text, with its start and end.
 
-    `openers` says which of the two. Raises: ParseFailure for a key given twice, and for thousands
-    of values.
+    `openers` chooses objects, lists or both. Raises: ParseFailure for a repeated key, and for
+    thousands of values.
     """
     reader = _Reader(text)
     start = re.compile(f"[{re.escape(openers)}]")
     found, count = start.search(text), 0
     while found and reader.budget > 0:
-        reader.budget -= 20  # an attempt costs time even where it fails at once
+        reader.budget -= 20  # a failed attempt costs time too
         try:
             value, end = reader.value(found.start(), 0)
             count += 1
@@ -81,17 +81,17 @@ def find_json(text: str, openers: str = "{[") -> Iterator[tuple[Any, int, int]]:
 
 
 def why_unreadable(text: str) -> str:
-    """What is wrong with a text that was meant as one JSON object or list."""
+    """The reason why a text that was meant as one JSON object or list cannot be read."""
     at = min((at for at in map(text.find, "{[") if at >= 0), default=0)
     try:
-        _Reader(text).value(at, 0)
+        value, _ = _Reader(text).value(at, 0)
     except NotJson as problem:
         return str(problem)
-    return "something is wrong with it"
+    return "a list is there" if isinstance(value, list) else "something is wrong with it"
 
 
 class _Reader:
-    """Reads values at offsets; `budget` bounds the characters looked at over all attempts."""
+    """Reads values at offsets. `budget` bounds the characters read over all attempts."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -101,7 +101,7 @@ class _Reader:
         at = self.skip(at)
         opener = self.text[at : at + 1]
         if depth > MAX_DEPTH:
-            self.budget = 0  # no answer looks like this: do not try again from every bracket inside
+            self.budget = 0  # not an answer: do not retry at each inner bracket
         if self.budget <= 0:
             raise NotJson("nested too deeply")
         if opener == "{":
@@ -191,7 +191,7 @@ def _unescape(text: str) -> str:
 
 
 def whole_characters(text: str) -> str:
-    """A text whose halves of surrogate pairs are joined; a half alone becomes U+FFFD."""
+    """The text with surrogate pairs joined. A lone half becomes U+FFFD."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""A call as turns of a chat: what every layout without a template of its own sends."""
+"""Lay a call out as turns of a chat, for every layout without a template."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requi
 
 
 def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
-    """One system message, two messages a demonstration, and the question."""
+    """One system message, two messages per demonstration, and the question."""
     opening = [{"role": "system", "content": system_text(layout, spec)}]
     for demo in demos:
         opening.append({"role": "user", "content": layout.inputs_text(spec, demo.inputs)})
@@ -22,6 +22,6 @@ def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
 
 
 def system_text(layout: Layout, spec: CallSpec) -> str:
-    """Instruction, then what to reply with, then what the answer must satisfy."""
+    """The instruction, then the format of the reply, then the requirements."""
     parts = (spec.instruction, layout.format_text(spec), told_requirements(spec))
     return "\n\n".join(part for part in parts if part)

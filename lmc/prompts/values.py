@@ -1,4 +1,4 @@
-"""Values as text in a prompt, and text back into values, or a failure that says why not."""
+"""Write values as prompt text, and read text back into values or a failure with its reason."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from lmc.types import (
 )
 
 _KEYS_COMPARED = 20
-_OBJECT = re.compile(r"\{\s*(?:[\"'“]?[\w ]{1,60}+[\"'”]?\s*:|\Z)")  # meant as JSON, it seems
+_OBJECT = re.compile(r"\{\s*(?:[\"'“]?[\w ]{1,60}+[\"'”]?\s*:|\Z)")  # probably meant as JSON
 _TIGHT_COMMA = re.compile(r"\d[,;]\d")
 _NOTHING = {"", "null", "none", "n/a", "nothing", "[]", "-"}
 _BULLET = re.compile(r"(?:[-*•+]|\(?\d{1,4}[.):])\s+(\S.*)")
 
 
 def render_value(type: Type, value: Any) -> str:
-    """A JSON value as prompt text: strings, names and numbers plain, all else as compact JSON."""
+    """A JSON value as prompt text. Strings, names and numbers are plain, others compact JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -79,10 +79,10 @@ def parse_value(type: Type, text: str) -> Any:
 
 
 def fit_value(type: Type, value: Any) -> Any:
-    """Bring a JSON value that a model wrote nearer to a type; texts inside are read as answers.
+    """Fit a model's JSON value to a type. Texts inside it are read as answers.
 
-    Keys match without regard to case and spaces; keys that the record lacks are dropped, if they
-    are not nearly those of missing fields. Raises: ParseFailure.
+    Keys match regardless of case and spaces. Unknown keys are dropped, but a key that nearly
+    matches a missing field is refused. Raises: ParseFailure.
     """
     match type, value:
         case OptionalType(item), _:
@@ -118,14 +118,14 @@ def _read_optional(item: Type, text: str) -> Any:
 
 
 def _quietly(item: Type, value: Any) -> Any:
-    """As for an optional: a text that says "nothing" is None."""
+    """Read an optional value. A text that says "nothing" is None."""
     if not isinstance(value, str) or isinstance(item, StrType):
         return fit_value(item, value)
     return _read_optional(item, value)
 
 
 def _inside(step: str | int, read: Callable[[Type, Any], Any], type: Type, given: Any) -> Any:
-    """Read a part of a value; what is wrong with it is told with its place."""
+    """Read a part of a value. A failure names its place."""
     try:
         return read(type, given)
     except ParseFailure as problem:
@@ -157,9 +157,9 @@ def _read_object(type: RecordType | DictType, text: str) -> Any:
 
 
 def find_object(type: RecordType | DictType, text: str) -> dict[str, Any] | None:
-    """Read the JSON object of a type, or its `name: value` lines; None where there is neither.
+    """Read the JSON object of a type, or its `name: value` lines; None if there is neither.
 
-    Raises: ParseFailure where there is one that cannot be read or believed.
+    Raises: ParseFailure for an object that cannot be read or is not clear.
     """
     wanted = {plain_words(f.name) for f in type.fields} if isinstance(type, RecordType) else set()
     values = [v for v in json_values(text, "{") if isinstance(v[0], dict)]
@@ -213,7 +213,7 @@ def _fit_record(type: RecordType, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_near(left: Sequence[str], type: RecordType, fitted: Mapping[str, Any]) -> None:
-    """Refuse a key that is nearly a missing field's: a default must not take its place."""
+    """Refuse a key that nearly matches a missing field, instead of using the default."""
     missing = [f.name for f in type.fields if f.name not in fitted]
     for key in left[:_KEYS_COMPARED] if missing else ():
         if near := did_you_mean(key[:80], missing):
@@ -258,9 +258,9 @@ def _read_list(type: ListType, text: str) -> list[Any]:
 
 
 def _split_items(text: str, *, numbers: bool) -> list[str]:
-    """Items as bullets or numbered lines, as plain lines, or between commas.
+    """Split items by bullets, numbered lines, plain lines or commas.
 
-    Between numbers a comma without a space may be within a number. Raises: ParseFailure.
+    A comma between digits without a space may belong to a number. Raises: ParseFailure.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [m[1] for line in lines if (m := _BULLET.fullmatch(line))]
@@ -285,7 +285,7 @@ def _read_union(options: tuple[Type, ...], text: str) -> Any:
 
 
 def json_values(text: str, openers: str = "{[") -> list[tuple[Any, int, int]]:
-    """JSON values in a text with where they stand: the whole of it, else those in the prose."""
+    """The JSON values of a text with their places: the whole text, else those in its prose."""
     start = len(text) - len(text.lstrip())
     try:
         return [(read_json(text), start, len(text.rstrip()))]
@@ -294,12 +294,12 @@ def json_values(text: str, openers: str = "{[") -> list[tuple[Any, int, int]]:
 
 
 def holds_object(text: str) -> bool:
-    """Whether something in a text was meant as a JSON object, be it whole or not."""
+    """Whether a text contains something meant as a JSON object, complete or not."""
     return _OBJECT.search(text) is not None
 
 
 def unfenced(text: str) -> str:
-    """The content of the only ``` fence, where there is one, or the text."""
+    """The contents of the only ``` fence, else the whole text."""
     parts = text.split("```")
     if len(parts) != 3 or text.strip()[:1] in ("[", "{"):
         return text.strip().strip("`").strip()

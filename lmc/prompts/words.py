@@ -1,4 +1,4 @@
-"""What messages and prompts say of types and texts, and how words are compared."""
+"""Words for types and texts in messages and prompts, and the comparison of words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WRAPPING = " \t\r\n\"'`*.,;:!()“”‘’"
 
 
 def bounds(low: float | None, high: float | None, unit: str = "") -> str:
-    """The bounds of a type as words after its name: ` from 0 to 10`; empty without bounds."""
+    """The bounds of a type in words, to follow its name: ` from 0 to 10`; empty without bounds."""
     if low is None and high is None:
         return ""
     tail = f" {unit}" if unit else ""
@@ -21,12 +21,12 @@ def bounds(low: float | None, high: float | None, unit: str = "") -> str:
 
 
 def plain_words(text: str) -> str:
-    """A text for comparison: lower case, words apart by one space, no punctuation around."""
+    """A text for comparison: lower case, single spaces, no punctuation around it."""
     return " ".join(re.split(r"[\s_-]+", text.casefold())).strip(WRAPPING)
 
 
 def shown(text: str) -> str:
-    """The text for a message, shortened in its middle."""
+    """The text as a message quotes it, shortened in its middle."""
     text = text.strip()
     if not text:
         return "the empty answer"

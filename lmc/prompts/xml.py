@@ -1,4 +1,4 @@
-"""The XML layout: every field between tags; for models trained on tags.
+"""The XML layout: every field between tags, for models trained on tags.
 
     system     <instruction>
 
@@ -7,9 +7,9 @@
     user       <problem>Ana has 3 bags of 4 apples and eats 2. How many are left?</problem>
     assistant  <answer>10</answer>
 
-Only the tags of the fields mean anything: values are not read as XML. A bare result stands between
-`<result>` tags; a plain string is taken as it is. Inside of values, tags of fields and special
-tokens have a backslash after their first character.
+Only the tags of the fields count: values are not read as XML. A bare result stands between
+`<result>` tags. A plain string is taken unchanged. Tags of fields and special tokens inside values
+get a backslash after their first character.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class XmlLayout:
         return turns(self, spec, demos)
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
-        """Read each field between its tags; a last tag may be left open."""
+        """Read each field between its tags. The last tag may be left open."""
         marks = _disarming(spec)
         if spec.plain_text:
             return {BARE: unescaped(text.strip(), marks)}
@@ -53,11 +53,11 @@ class XmlLayout:
         return read
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
-        """Ask for no JSON."""
+        """The XML layout asks for tagged text, not for JSON."""
         return None
 
     def format_text(self, spec: CallSpec) -> str:
-        """Ask for the outputs; empty for a plain string."""
+        """The request for the outputs; empty for a plain string."""
         if spec.plain_text:
             return ""
         words = (describe_type(f.type) + (f": {f.note}" if f.note else "") for f in spec.outputs)
@@ -70,12 +70,12 @@ class XmlLayout:
         return _tagged(spec.inputs, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
-        """Write the answer as the model is to write it."""
+        """The answer in the form that the model should write."""
         safe = self.safe(spec, outputs)
         return str(safe[BARE]) if spec.plain_text else _tagged(spec.outputs, safe)
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Disarm what would be read as something else than a value."""
+        """Disarm texts in values that would be read as tags or special tokens."""
         return dict(escaped(dict(values), _disarming(spec)))
 
 
@@ -91,15 +91,15 @@ def _disarming(spec: CallSpec) -> re.Pattern[str]:
 
 @lru_cache(maxsize=256)
 def _disarmed(names: tuple[str, ...]) -> re.Pattern[str]:
-    """What finds the tags of fields, so that they can be made harmless."""
+    """A pattern for the tags of fields in values, which must be disarmed."""
     one_of = "|".join(map(re.escape, names))
     return disarming({"<": [rf"/?[ \t]*+(?i:{one_of})[ \t]*+>"] if names else []})
 
 
 def split_tagged(text: str, names: list[str]) -> dict[str, str]:
-    """Find the text between each field's tags; the last field may be left open.
+    """Find the text between each field's tags. The last field may be left open.
 
-    Raises: ParseFailure where a field is there twice, is closed twice, or holds another one's tag.
+    Raises: ParseFailure if a field occurs or is closed twice, or contains a tag of another one.
     """
     tags = list(_tags(tuple(names)).finditer(text))
     parts: list[tuple[str, str]] = []

@@ -1,1 +1,1 @@
-"""What a model call passes through: batching, cache, flights, budget, retries, deadlines."""
+"""The path of a model call: batching, cache, flights, budget, retries, deadlines."""

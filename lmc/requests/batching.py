@@ -1,4 +1,4 @@
-"""Samples of one prompt as one request: what a vote's samples ask in the same turn goes together.
+"""Batching: samples that ask the same prompt in one turn of the event loop share a request.
 
 An engine reads a shared prompt once, so n samples of a request cost far less than n requests.
 """
@@ -17,7 +17,7 @@ Send = Callable[[Request], Awaitable[list[Answer]]]
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """A sample that asks; `turn` ends with its answer, or with the samples it is to ask for."""
+    """A waiting sample. `turn` gives its answer, or the batch that it must send."""
 
     kind: object
     request: Request
@@ -33,10 +33,10 @@ class SampleBatcher:
         self._waiting: list[_Waiter] = []
 
     async def ask(self, kind: object, request: Request, send: Send) -> Answer:
-        """The answer to one sample; requests of one `kind` differ in messages and index only.
+        """The answer to one sample. Requests of one `kind` differ in messages and index only.
 
-        One sample of each batch sends for all. If it is cancelled the others send for themselves.
-        Raises: ModelFailure, that of the sample, else the same for the whole batch.
+        One sample of each batch sends for all. If it is cancelled, the others send for themselves.
+        Raises: ModelFailure, that of the sample if it has one, else that of the batch.
         """
         waiter = _Waiter(kind, request)
         if not self._waiting:
@@ -62,7 +62,7 @@ async def _its_turn(waiter: _Waiter) -> Answer | list[_Waiter] | None:
         return await waiter.turn
     except asyncio.CancelledError:
         if waiter.turn.done() and not waiter.turn.cancelled() and not waiter.turn.exception():
-            batch = waiter.turn.result()  # it was to send for others, and cannot any more
+            batch = waiter.turn.result()  # it should have sent for others
             for other in batch[1:] if isinstance(batch, list) else ():
                 _settle(other.turn, None)
         raise
@@ -74,7 +74,7 @@ async def _lead(batch: list[_Waiter], request: Request, send: Send) -> Answer:
         answers = outcomes = await send(replace(request, n=len(batch)))
         return answers[0]
     except ModelFailure as failure:
-        each = failure.outcomes  # some of them may be whole
+        each = failure.outcomes  # some of the answers may be complete
         outcomes = each if len(each) == len(batch) else [failure] * len(batch)
         if isinstance(outcomes[0], Answer):
             return outcomes[0]
@@ -103,7 +103,7 @@ def _batches(waiting: list[_Waiter]) -> list[list[_Waiter]]:
 
 
 def _runs(group: list[_Waiter]) -> list[list[_Waiter]]:
-    """Split where an index is missing, or comes again."""
+    """Split at a missing or repeated index."""
     runs: list[list[_Waiter]] = []
     for waiter in sorted(group, key=lambda w: w.request.index):
         if runs and runs[-1][-1].request.index + 1 == waiter.request.index:

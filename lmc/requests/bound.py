@@ -1,4 +1,4 @@
-"""A model of a program with what answers for it, and its settings read."""
+"""A model of a program, bound to its backend, with its settings parsed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from lmc.requests.retry import RetryPolicy
 from lmc.requests.usage import Usage
 
 DEFAULT_CONCURRENCY = 64
-_LOCAL_CONCURRENCY = 4096  # a local engine forms its own batches, from what waits
+_LOCAL_CONCURRENCY = 4096  # a local engine batches the waiting requests itself
 _TIMEOUT_S = 120.0
 _LOCAL_TIMEOUT_S = 3600.0
-# Only under a budget in tokens or money, where a bound is needed and the program gives none.
+# The `max_tokens` of programs without one, under a budget in tokens or money that needs a bound.
 BUDGETED_MAX_TOKENS = 4096
 
 
 @frozen
 class BoundModel:
-    """A model of the program together with what answers for it."""
+    """A model of the program, bound to its backend."""
 
-    name: str  # as declared, or in full
+    name: str  # as declared, or the full name
     backend: Backend
     model: str  # as the backend knows it
-    settings: Mapping[str, Any]  # of the model, over those of the program
+    settings: Mapping[str, Any]  # of the model; else those of the program
     sampling: Sampling
     retry: RetryPolicy
     price: Price | None
-    timeout_s: float  # of one attempt, its body or stream included
+    timeout_s: float  # of one attempt, with its body or stream
     deadline_s: float | None  # of all attempts and the waits between them
     gate: Gate
-    budget: Budget | None = None  # its own
+    budget: Budget | None = None  # the model's own
 
     @property
     def logprobs(self) -> bool:
@@ -44,28 +44,28 @@ class BoundModel:
         return bool(self.settings.get("logprobs")) and self.backend.capabilities.logprobs
 
     def keeping(self, cache: bool | str | None) -> bool | str:
-        """Where answers are kept, by a module's own setting: True on disk, "memory", or False."""
+        """Where answers are kept: True on disk, "memory", or False. A module's own setting wins."""
         keep: bool | str = self.settings.get("cache", True) if cache is None else cache
         return False if keep == "off" or not self.backend.capabilities.cacheable else keep
 
     def priced(self, answer: Answer) -> Answer:
-        """The answer with its cost, where the price is known and the backend told none."""
+        """The answer with its cost, if the price is known and the backend did not report a cost."""
         if self.price is None or answer.cost_usd:
             return answer
         cost_usd = self.price.cost_usd(answer.prompt_tokens, answer.completion_tokens)
         return replace(answer, cost_usd=cost_usd) if cost_usd else answer
 
     def usage(self, calls: int, prompt_tokens: int, completion_tokens: int) -> Usage:
-        """What some calls use, with its price."""
+        """The usage of some calls, with its cost."""
         usd = self.price.cost_usd(prompt_tokens, completion_tokens) if self.price else 0.0
         return Usage(calls, 0, prompt_tokens, completion_tokens, usd)
 
     def worst_case(self, request: Request) -> Usage:
-        """Bound what a request uses from above: no token is shorter than a byte."""
+        """An upper bound for the usage of a request. No token is shorter than a byte."""
         text = sum(len(m["content"].encode("utf-8", "replace")) + 16 for m in request.messages) + 16
         if request.schema is not None:
             text += len(str(request.schema))
-        # A server that gives one sample a request reads the prompt for each.
+        # A server that gives one sample per request reads the prompt for each.
         prompt = text if self.backend.capabilities.local else text * request.n
         most = request.sampling.max_tokens or BUDGETED_MAX_TOKENS
         return self.usage(request.n, prompt, most * request.n)
@@ -74,7 +74,7 @@ class BoundModel:
 def bind(
     name: str, backend: Backend, model: str, settings: Mapping[str, Any], budget: Budget | None
 ) -> BoundModel:
-    """Read the settings of a model."""
+    """Bind a model to its backend and parse its settings."""
     local = backend.capabilities.local
     deadline = settings.get("deadline")
     return BoundModel(
@@ -89,7 +89,7 @@ def bind(
 
 
 def merge(own: Sampling, given: Sampling) -> Sampling:
-    """Take what is set in `own`, and the rest from `given`."""
+    """The settings of `own`; else those of `given`."""
     return Sampling(
         given.temperature if own.temperature is None else own.temperature,
         given.top_p if own.top_p is None else own.top_p,
@@ -108,7 +108,7 @@ def unknown_price(bound: BoundModel) -> Diagnostic:
     """The warning for a budget in money on a model whose price is not known."""
     return warning(
         "unknown-price",
-        f"the price of model `{bound.name}` is not known: only the cost that it reports counts",
+        f"the price of model `{bound.name}` is not known: only its reported cost counts",
         help="add `price: {input: …, output: …}` in US dollars per million tokens",
     )
 

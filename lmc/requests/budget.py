@@ -1,4 +1,4 @@
-"""Limits that are never passed: the worst case of a request is reserved before it is sent."""
+"""Budgets that are never exceeded: each request reserves its worst case before it is sent."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lmc.requests.usage import Usage
 
 
 class BudgetExceeded(LmcError):
-    """The next request might pass a limit, so it was not sent."""
+    """The next request might exceed a limit, so it was not sent."""
 
 
 class ModelBudgetExceeded(BudgetExceeded):
-    """A model has used up its own budget; its fallbacks may still be asked."""
+    """A model's own budget is spent. Its fallbacks may still be asked."""
 
 
 @frozen
 class Remaining:
-    """What is neither spent nor reserved; None where there is no limit."""
+    """The part of each limit that is neither spent nor reserved. None means no limit."""
 
     calls: int | None
     tokens: int | None
@@ -33,7 +33,7 @@ class Remaining:
 
 
 class Reservation:
-    """A share of the budget set aside for one request; leaving the block settles it."""
+    """A share of the budget, reserved for one request. Leaving the `with` block settles it."""
 
     __slots__ = ("_budget", "_held", "_settled")
 
@@ -42,25 +42,25 @@ class Reservation:
         self._held = [worst]
 
     def settle(self, used: Usage) -> None:
-        """Put what was really used in the place of the worst case; later calls do nothing."""
+        """Replace the worst case by the real usage. Later calls do nothing."""
         if not self._settled:
             self._settled = True
             self._budget._settle(self._held, used)
 
     def pay(self, part: Usage, used: Usage) -> None:
-        """Settle a part of what is held: one attempt, which is over."""
+        """Settle one finished attempt, which is a part of the reservation."""
         if not self._settled:
             self._budget._settle([part], used)
             self._held.append(_negative(part))
 
     def charge(self, used: Usage) -> None:
-        """Spend more than is held, at once. Raises: BudgetExceeded."""
+        """Spend more than is reserved, without waiting. Raises: BudgetExceeded."""
         self._budget.charge(used)
 
     async def again(self, part: Usage, *, wait: bool) -> None:
-        """Set aside the worst case of a further attempt, before all that only begin.
+        """Reserve the worst case of a further attempt, ahead of all new requests.
 
-        Who holds more than this attempt must not `wait`: others wait for that.
+        A caller that holds more than this attempt must not `wait`: others wait for what it holds.
         Raises: BudgetExceeded.
         """
         if wait:
@@ -73,7 +73,7 @@ class Reservation:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # A request that was cut short gave no token counts, but it was made: its calls stay spent.
+        # An interrupted request has no token counts, but it was sent, so its calls stay spent.
         self.settle(Usage(calls=sum(part.calls for part in self._held)))
 
 
@@ -87,7 +87,7 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _Tally:
-    """What is held by reservations at the moment."""
+    """The total of all open reservations."""
 
     calls: int = 0
     tokens: int = 0
@@ -105,11 +105,10 @@ _NOTHING = _Tally()
 class Budget:
     """Limits on calls, tokens, US dollars and minutes of wall time; None means no limit.
 
-    A call is one sample of one request, whether the cache answers it or a model, so a repeated or
-    resumed run makes the same decisions as the first one. A request that does not fit beside what
-    is reserved waits until enough is settled, in order of arrival; it is refused when it cannot fit
-    at all. A failed request that is sent again is charged one more call for each time, unless the
-    server was too busy to take it.
+    A call is one sample of one request. A call that the cache answers counts too, so a repeated or
+    resumed run makes the same decisions as the first one. A request that does not fit beside the
+    open reservations waits for its turn, in order of arrival. It is refused if it can never fit.
+    Each retry of a failed request counts as one more call, unless the server was too busy for it.
     """
 
     def __init__(
@@ -129,7 +128,7 @@ class Budget:
 
     @classmethod
     def within(cls, limits: Mapping[str, float], **own: float | None) -> Budget:
-        """A budget with the limits of these names; what is given besides goes before them."""
+        """A budget with limits by name. The keyword arguments replace limits of the mapping."""
         given = {**limits, **own}
         calls, tokens = given.get("calls"), given.get("tokens")
         return cls(
@@ -145,7 +144,7 @@ class Budget:
         return self.tokens is not None or self.usd is not None
 
     def remaining(self) -> Remaining:
-        """Say what may still be reserved."""
+        """The part of each limit that may still be reserved."""
         spent, held = self.spent, self._reserved
         return Remaining(
             None if self.calls is None else max(0, self.calls - spent.calls - held.calls),
@@ -155,23 +154,23 @@ class Budget:
         )
 
     def fits(self, calls: int) -> bool:
-        """Whether so many further calls are within the limit on calls, and there is time left."""
+        """Whether so many further calls fit into the limits on calls and minutes."""
         left = self.remaining()
         return (left.calls is None or calls <= left.calls) and left.minutes != 0.0
 
     async def reserve(self, worst: Usage) -> Reservation:
-        """Set aside the worst case of a request. Raises: BudgetExceeded."""
+        """Reserve the worst case of a request; wait if need be. Raises: BudgetExceeded."""
         await self._hold(worst)
         return Reservation(self, worst)
 
     def charge(self, used: Usage) -> None:
-        """Spend at once, beside what is reserved. Raises: BudgetExceeded."""
+        """Spend without waiting, beside the open reservations. Raises: BudgetExceeded."""
         with self._lock:
             self._require(used)
             self.spent += used
 
     def take(self, worst: Usage) -> None:
-        """Set aside at once, beside what is reserved. Raises: BudgetExceeded."""
+        """Reserve without waiting, beside the open reservations. Raises: BudgetExceeded."""
         with self._lock:
             self._require(worst)
             self._reserved.add(worst)
@@ -183,13 +182,13 @@ class Budget:
 
     @property
     def used_up(self) -> bool:
-        """Whether one of the limits is reached, so that no request at all fits any more."""
+        """Whether a limit is reached, so that no request fits any more."""
         left = self.remaining()
         whole = (left.calls, left.tokens, left.minutes)
         return 0 in whole or (left.usd is not None and left.usd <= 1e-9)
 
     def require_time(self) -> None:
-        """Raises: BudgetExceeded where the minutes are over."""
+        """Check the time. Raises: BudgetExceeded if the minutes are over."""
         with self._lock:
             self._refuse_hopeless(Usage())
 
@@ -232,7 +231,7 @@ class Budget:
             self._decide_waiters()
 
     def _decide_waiters(self) -> None:
-        """Grant the first waiters that fit; send away those that no longer can."""
+        """Grant the first waiters that fit, and refuse those that can no longer fit."""
         while self._waiters:
             waiter = self._waiters[0]
             hopeless = self._passed(waiter.worst) is not None
@@ -250,7 +249,7 @@ class Budget:
             raise BudgetExceeded(_exceeded(limit, self.spent))
 
     def _passed(self, worst: Usage, held: _Tally = _NOTHING) -> str | None:
-        """Name the limit that a request would pass beside what is spent and held."""
+        """Name the limit that a request would exceed, given the spent and reserved usage."""
         spent = self.spent
         if self.calls is not None and spent.calls + held.calls + worst.calls > self.calls:
             return f"{self.calls} calls"
@@ -267,7 +266,7 @@ class Budget:
 
 
 def _negative(part: Usage) -> Usage:
-    """What takes a part back where both are added."""
+    """The negative of a usage; adding it takes the usage back."""
     return Usage(-part.calls, 0, -part.prompt_tokens, -part.completion_tokens, -part.cost_usd)
 
 
@@ -281,5 +280,5 @@ def _exceeded(limit: str, spent: Usage) -> Diagnostic:
     return error(
         "budget-exceeded",
         f"the budget of {limit} leaves no room for the next request ({used})",
-        help="raise the limit, or start again: answers that were paid for come from the cache",
+        help="raise the limit, or start again: the cache has all answers that were paid for",
     )

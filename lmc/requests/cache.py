@@ -1,4 +1,4 @@
-"""Answers on disk: SQLite in WAL mode, one row a sample, safe across processes and after a kill."""
+"""The response cache: SQLite in WAL mode, one row per sample, safe across processes and kills."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from lmc.models.base import Answer, Request, Sampling
 from lmc.redaction import logger
 
 _log = logger(__name__)
-IN_MEMORY = Path(":memory:")  # a cache of this process, gone when it is closed
+IN_MEMORY = Path(":memory:")  # a cache of this process, lost when it is closed
 _KEY_VERSION = 2
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-_BUSY_TIMEOUT_S = 1.0  # nothing else runs on the event loop meanwhile
-_LOCKED_S = 5.0  # how long a file that others hold is left alone
+_BUSY_TIMEOUT_S = 1.0  # the event loop is blocked meanwhile
+_LOCKED_S = 5.0  # pause after a lock by another process
 _MOST_UNSAVED = 100_000
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_MOST_VALUES = 500  # of one query; old builds of SQLite take 999
+_MOST_VALUES = 500  # per query; old builds of SQLite take 999
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, created_s INTEGER);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-# WAL with NORMAL: a commit survives the death of the process at once, and costs no fsync.
+# WAL with NORMAL: a commit survives a kill of the process at once, and costs no fsync.
 _PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
 
 
 @frozen
 class CacheStats:
-    """What the cache holds; `hits` counts over all processes that closed it."""
+    """The contents of the cache. `hits` counts over all processes that closed it."""
 
     path: Path
     entries: int
@@ -50,17 +50,17 @@ class CacheStats:
 
 
 def default_path() -> Path:
-    """`responses.db` in the folder that LMC_CACHE_DIR names, else in the user's cache folder."""
+    """`responses.db` in the folder LMC_CACHE_DIR, else in the user's cache folder."""
     return cache_folder() / "responses.db"
 
 
 def sample_keys(endpoint: str, request: Request) -> list[str]:
-    """One key for each sample of a request: SHA-256 over all that can change the answer."""
+    """One key per sample of a request: a SHA-256 of everything that can change the answer."""
     digest = _setting(
         endpoint, request.model, request.sampling, request.adapter, request.logprobs
     ).copy()
     texts = [text for m in request.messages for text in (m["role"], m["content"])]
-    lengths = ",".join([str(len(text)) for text in texts])  # so that no two lists of texts agree
+    lengths = ",".join([str(len(text)) for text in texts])  # so different lists never collide
     schema = _to_json(request.schema) if request.schema is not None else ""
     digest.update("\0".join([lengths, *texts, schema]).encode("utf-8", "surrogatepass"))
     return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
@@ -87,11 +87,10 @@ def _extend(digest: hashlib._Hash, index: int) -> str:
 
 
 class Cache:
-    """The response cache. It never stops a run: a broken or unwritable file only costs the caching.
+    """The response cache. It never stops a run: with a broken file, the run goes on uncached.
 
-    `problem` then says why nothing is kept, as a warning for the user. A file that another process
-    holds locked is left alone for a while; what came in the meantime is written later. A row that
-    is damaged costs that row.
+    Then `problem` says why nothing is kept, as a warning for the user. If another process locks
+    the file, the cache pauses and writes the new answers later. A damaged row loses only itself.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -101,15 +100,15 @@ class Cache:
         self._db: sqlite3.Connection | None = None
         self._pid = 0
         self._pending: dict[str, Answer] = {}
-        self._unsaved: dict[str, Answer] = {}  # that could not be written yet
+        self._unsaved: dict[str, Answer] = {}  # not written yet
         self._locked_until_s = 0.0
-        self._committed: list[asyncio.Future[None]] = []  # one for each that waits
+        self._committed: list[asyncio.Future[None]] = []  # one per waiting caller
         self._wanted: list[tuple[Sequence[str], asyncio.Future[dict[str, Answer]]]] = []
 
     async def find(self, keys: Sequence[str]) -> dict[int, Answer]:
-        """Look up answers by place among keys; questions of one turn of the loop share a query.
+        """Look up answers by place among the keys. Calls in one turn of the loop share a query.
 
-        Who asks goes on before whatever was stored later does, so nothing is overlooked in between.
+        The caller resumes before anything stored later takes effect, so it misses no answer.
         """
         loop = asyncio.get_running_loop()
         if not self._wanted:
@@ -120,7 +119,7 @@ class Cache:
         return {place: answers[key] for place, key in enumerate(keys) if key in answers}
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Answer]:
-        """The answers under those of the keys that have one; each is marked as cached."""
+        """The answers by key, each marked as cached. Keys without an answer are left out."""
         answers: dict[str, Answer] = {}
         for start in range(0, len(keys), _MOST_VALUES):
             for key, text in self._rows_of(keys[start : start + _MOST_VALUES]):
@@ -134,7 +133,7 @@ class Cache:
         return answers
 
     def _rows_of(self, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The rows under some keys; where a page of the file is damaged, those that can be read."""
+        """The rows of some keys. If a page of the file is damaged, the readable rows."""
         places = ",".join("?" * len(keys))
         query = f"SELECT key, answer FROM answers WHERE key IN ({places})"  # noqa: S608
         try:
@@ -146,7 +145,7 @@ class Cache:
             return [row for key in keys for row in self._rows_of([key])]
 
     async def store(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers; what arrives in the same turn of the event loop shares one commit."""
+        """Store answers. Calls in the same turn of the event loop share one commit."""
         loop = asyncio.get_running_loop()
         if not self._committed:
             loop.call_soon(self._commit_pending)
@@ -156,7 +155,7 @@ class Cache:
         await committed
 
     def write(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers at once; they are safe from a kill of this process when this returns."""
+        """Store answers now. After the return, a kill of this process does not lose them."""
         if self._unsaved:
             answers, self._unsaved = {**self._unsaved, **answers}, {}
         now_s = int(time.time())
@@ -172,12 +171,12 @@ class Cache:
         self._keep(answers)
 
     def _keep(self, answers: Mapping[str, Answer]) -> None:
-        """Hold answers that could not be written, if they may be later on."""
+        """Hold answers that could not be written, if a later write may succeed."""
         if self.problem is None and len(self._unsaved) < _MOST_UNSAVED:
             self._unsaved.update(answers)
 
     def stats(self) -> CacheStats:
-        """Entries, size on disk with the log, and hits so far."""
+        """The entries, the size on disk with the log, and the hits so far."""
         try:
             entries = self._rows("SELECT count(*) FROM answers")
             hits = self._rows("SELECT value FROM counters WHERE name = 'hits'")
@@ -189,7 +188,7 @@ class Cache:
         return CacheStats(self.path, entries[0][0] if entries else 0, size, earlier + self.hits)
 
     def clear(self) -> int:
-        """Forget all answers and give the space back; returns how many there were.
+        """Delete all answers, free the space, and return their number.
 
         Raises: LmcError[cannot-write].
         """
@@ -209,10 +208,10 @@ class Cache:
         return entries
 
     def close(self) -> None:
-        """Write down the hits and let the file go; a later use opens it again."""
+        """Save the number of hits and close the file. A later use opens it again."""
         if self._unsaved and self._pid == os.getpid():
             self._locked_until_s = 0.0
-            with contextlib.suppress(LmcError):  # said before
+            with contextlib.suppress(LmcError):  # reported already
                 self.write({})
         if self._db is None or self._pid != os.getpid():
             return
@@ -250,7 +249,7 @@ class Cache:
             _settle(committed, None, problem)
 
     def _rows(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-        """Raises: sqlite3.DatabaseError where the file is damaged."""
+        """Run a query. Raises: sqlite3.DatabaseError if the file is damaged."""
         if db := self._connection():
             try:
                 return db.execute(query, values).fetchall()
@@ -287,20 +286,20 @@ class Cache:
         except (OSError, sqlite3.Error):
             self._give_up(cause)
             return None
-        _log.warning("the response cache was damaged (%s); moved to %s, started anew", cause, aside)
+        _log.warning("the damaged response cache (%s) was moved to %s", cause, aside)
         return db
 
     def _fail(self, cause: sqlite3.Error) -> None:
-        """Leave a locked file alone for a while; give up one that cannot be used."""
+        """Pause the use of a locked file, or give up an unusable one."""
         if cause.sqlite_errorcode & 0xFF in _LOCKED:
-            _log.warning("%s is in use by another program; it is left alone for now", self.path)
+            _log.warning("%s is in use by another program: caching pauses", self.path)
             self._locked_until_s = time.monotonic() + _LOCKED_S
         else:
             self._give_up(cause)
 
     def _give_up(self, cause: Exception) -> None:
         if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):  # why it is given up may keep it from closing
+            with contextlib.suppress(sqlite3.Error):  # the same error may stop it from closing
                 self._db.close()
         self._db = None
         self.problem = warning(
@@ -314,7 +313,7 @@ class Cache:
 def _open(path: Path) -> sqlite3.Connection:
     make_private_file(path)
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
-    db.text_factory = bytes  # so that text which is no UTF-8 costs its row, not the query
+    db.text_factory = bytes  # bad UTF-8 loses its row, not the query
     try:
         db.executescript(_PRAGMAS)
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchone():
@@ -344,7 +343,7 @@ def _answer_to_json(answer: Answer) -> str:
 
 
 def _answer_from_json(text: Any) -> Answer | None:
-    """The answer in a row; None where the row is damaged."""
+    """The answer in a row; None if the row is damaged."""
     try:
         words, prompt, completion, cost_usd, finish, logprobs, latency_ms, certainty = (
             quick_json.decode(text)
@@ -358,5 +357,5 @@ def _answer_from_json(text: Any) -> Answer | None:
         )  # fmt: skip
         return answer if type(words) is str and type(finish) is str else None
     except (ValueError, TypeError, AttributeError, OverflowError):
-        _log.warning("an answer in the response cache is damaged; it is asked for again")
+        _log.warning("an answer in the response cache is damaged: the model is asked again")
         return None

@@ -1,6 +1,6 @@
-"""Time limits of many calls under one timer; a timer for each would cost more than all else of it.
+"""Time limits of many calls with one timer. One timer per call would be the main cost of a call.
 
-A limit ends its task as `asyncio.timeout` does, up to `TICK_S` late.
+A limit ends its task as `asyncio.timeout` does, up to `TICK_S` seconds late.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ TICK_S = 0.05
 
 
 class Deadlines:
-    """The limits that are open. Belongs to one event loop."""
+    """The open limits. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._open: set[Limit] = set()
@@ -20,18 +20,18 @@ class Deadlines:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def limit(self, seconds: float | None) -> Limit:
-        """What raises TimeoutError in its `with` block after so long; None is no limit."""
+        """A `with` block that raises TimeoutError after `seconds`. None means no limit."""
         return Limit(self, seconds)
 
     def add(self, limit: Limit) -> None:
-        """Watch a limit."""
+        """Start to watch a limit."""
         loop = asyncio.get_running_loop()
-        if self._timer is None or self._loop is not loop:  # a fork has a loop of its own
+        if self._timer is None or self._loop is not loop:  # a fork has its own loop
             self._loop, self._timer = loop, loop.call_later(TICK_S, self._look)
         self._open.add(limit)
 
     def remove(self, limit: Limit) -> None:
-        """Watch it no more."""
+        """Stop watching a limit."""
         self._open.discard(limit)
 
     def _look(self) -> None:
@@ -44,7 +44,7 @@ class Deadlines:
 
 
 class Limit:
-    """A `with` block of one task that ends in time."""
+    """A `with` block of one task that ends at its time limit."""
 
     __slots__ = ("_before", "_deadlines", "_expired", "_seconds", "_task", "end_s")
 
@@ -67,10 +67,10 @@ class Limit:
             return
         self._deadlines.remove(self)
         own = self._expired and self._task.uncancel() <= self._before
-        if own and kind is asyncio.CancelledError:  # not one from outside
+        if own and kind is asyncio.CancelledError:  # not a cancellation from outside
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """End the block."""
+        """End the block, since its time is over."""
         self._expired = True
         self._task.cancel()

@@ -1,4 +1,4 @@
-"""Single flight: what is being asked already is waited for, not asked again."""
+"""Single flight: concurrent requests for the same sample share one call."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import replace
 
 from lmc.models.base import Answer, ModelFailure
 
-# An answer, a failure to share, or None: whoever asked gave up, so somebody else must.
+# An answer, a failure to share, or None: the caller gave up, so a waiting caller must ask.
 Outcome = Answer | ModelFailure | None
 Fetch = Callable[[Sequence[int]], Awaitable[dict[int, Answer]]]
 
 
 class Flights:
-    """Samples that are being asked for, and who waits for each. Belongs to one event loop."""
+    """The samples in flight and the callers that wait for each. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[asyncio.Future[Outcome]]] = {}
 
     async def complete(self, keys: Sequence[str], found: dict[int, Answer], fetch: Fetch) -> None:
-        """Fill `found` up to all places of `keys`: from others' flights, the rest by `fetch`.
+        """Fill `found` for all places of `keys`, from flights of other callers or by `fetch`.
 
-        Raises: ModelFailure, own or of the flight that was waited for.
+        Raises: ModelFailure, its own or that of another caller's flight.
         """
         while missing := [place for place in range(len(keys)) if place not in found]:
-            if self._waiting.keys().isdisjoint(keys):  # as is usual
+            if self._waiting.keys().isdisjoint(keys):  # the usual case
                 found.update(await self._lead(keys, missing, fetch))
                 return
             theirs = {p: self._wait(keys[p]) for p in missing if keys[p] in self._waiting}

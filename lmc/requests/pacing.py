@@ -1,9 +1,9 @@
-"""How fast a model is asked: so many requests at once, so many a minute, as the server bears it.
+"""Pacing: adapt the concurrent requests to the server, and keep limits per minute.
 
-A server that is too busy answers 429. Where it does so to more than a fifth of the requests, the
-number under way shrinks by a quarter, or by half, and grows again by one a round trip (additive
-increase, multiplicative decrease: Chiu and Jain 1989, as TCP does). Near what was too much before,
-it grows a sixteenth as fast for a while. A single 429 delays only the request that got it.
+A server that is too busy answers 429. If more than a fifth of the requests get a 429, the number
+in flight shrinks by a quarter or by half. Then it grows by one per round trip. This is additive
+increase, multiplicative decrease (Chiu and Jain 1989), as in TCP. Near the number that was too high
+before, it grows at a sixteenth of the speed for a while. A single 429 delays only its own request.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _MINUTE_S = 60.0
-_NEAR = 0.9  # of the number that was too much
-_SLOW, _CAREFUL = 16.0, 128  # how much slower, for how many answers
-_BUSY, _BUSY_SHARE = 3, 0.2  # answers of 429, and their share, that call for fewer requests
-_FREE = 2  # of those that are remembered, with which there may be more
-_LATELY = 32  # attempts that tell how a server does
-_WELL = 3  # of them whole
+_NEAR = 0.9  # of the number that was too high
+_SLOW, _CAREFUL = 16.0, 128  # how much slower it grows, and for how many answers
+_BUSY, _BUSY_SHARE = 3, 0.2  # at least so many recent 429s, and more than this share
+_FREE = 2  # with at most so many recent 429s, the number may grow
+_LATELY = 32  # recent attempts that are remembered
+_WELL = 3  # complete answers among them that show a working server
 
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One request that was let through: which one, and what it counts for in each window."""
+    """One admitted request: its number, and its entry in each window."""
 
     number: int
     entries: list[list[float]] = field(default_factory=list)  # [when, how much]
@@ -38,14 +38,14 @@ class _Waiter:
 
 
 class Window:
-    """No more than so much in any minute; something larger than that goes alone."""
+    """Admits at most `most` in any minute. A larger amount goes alone."""
 
     def __init__(self, most: float) -> None:
         self.most = most
         self._entries: deque[list[float]] = deque()
 
     def wait_s(self, now_s: float, amount: float) -> float:
-        """Seconds until so much more fits."""
+        """Seconds until a further amount fits."""
         while self._entries and self._entries[0][0] <= now_s - _MINUTE_S:
             self._entries.popleft()
         over = sum(entry[1] for entry in self._entries) + amount - self.most
@@ -60,17 +60,17 @@ class Window:
         return end_s + _MINUTE_S - now_s
 
     def add(self, now_s: float, amount: float) -> list[float]:
-        """Count something; the entry may be corrected later."""
+        """Count an amount. The returned entry may be corrected later."""
         entry = [now_s, amount]
         self._entries.append(entry)
         return entry
 
 
 class Gate:
-    """Lets the requests to one model through. Belongs to one event loop.
+    """Admits the requests to one model. Belongs to one event loop.
 
-    `rpm` and `tpm` bound requests and tokens in any minute. `answered` counts whole answers, so
-    whoever waits can tell whether the server gets anywhere.
+    `rpm` and `tpm` limit requests and tokens in any minute. `answered` counts complete answers, so
+    a waiting request can tell whether the server makes progress.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Gate:
         self._waiters: deque[_Waiter] = deque()
         self._number = self._cut_from = self._careful_until = 0
         self._too_many = float("inf")
-        self._open_s = 0.0  # no request goes out before
-        self._timed = bool(rpm or tpm)  # whether the time decides, besides the number
-        self._told = 0  # tokens of all whole answers
-        self._lately = deque[bool](maxlen=_LATELY)  # whether attempts gave a whole answer
-        self._busy = deque[bool](maxlen=_LATELY)  # whether attempts since the last cut met a 429
+        self._open_s = 0.0  # no request is sent before this time
+        self._timed = bool(rpm or tpm)  # whether limits per minute apply
+        self._told = 0  # tokens of all complete answers
+        self._lately = deque[bool](maxlen=_LATELY)  # whether attempts gave a complete answer
+        self._busy = deque[bool](maxlen=_LATELY)  # whether attempts since the last cut got a 429
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -102,21 +102,21 @@ class Gate:
 
     @property
     def by_tokens(self) -> bool:
-        """Whether tokens a minute are bounded, so that a request needs an estimate of its own."""
+        """Whether tokens per minute are limited, so that each request needs an estimate."""
         return self._tokens is not None
 
     @property
     def lively(self) -> bool:
-        """Whether the server gives whole answers, at least now and then."""
+        """Whether the server gave some complete answers recently."""
         return sum(self._lately) >= _WELL
 
     @property
     def mean_tokens(self) -> float:
-        """Tokens of a request that was answered, on the average."""
+        """The mean tokens of an answered request."""
         return self._told / self.answered if self.answered else 0.0
 
     async def enter(self, tokens: int = 0, *, first: bool = False) -> Ticket:
-        """Wait for a turn; `first` goes before those that only begin."""
+        """Wait for a turn. With `first`, go ahead of new requests."""
         free = not self._waiters and self.in_flight < int(self.limit)
         if free and (not self._timed or self._wait_s(tokens) <= 0):
             return self._let_through(tokens)
@@ -133,13 +133,13 @@ class Gate:
             raise
 
     def leave(self) -> None:
-        """A request is over, however it ended."""
+        """Record that a request ended, with any result."""
         self.in_flight -= 1
         if self._waiters:
             self._wake()
 
     def took(self, ticket: Ticket, tokens: int, wait_s: float = 0.0) -> None:
-        """A whole answer came, of so many tokens, with a request to send nothing for a while."""
+        """Record a complete answer, its tokens, and the seconds that the server asks to wait."""
         self.answered += 1
         self._told += tokens
         self._lately.append(True)
@@ -152,18 +152,18 @@ class Gate:
             self.pause(wait_s)
 
     def accepted(self, ticket: Ticket) -> None:
-        """The server was not too busy for a request, whatever came of it."""
+        """Record that the server was not too busy for a request, with any result."""
         if ticket.number >= self._cut_from:
             self._busy.append(False)
 
     def failed(self) -> None:
-        """No whole answer came, though the server had the time."""
+        """Record that no complete answer came, though the server was not too busy."""
         self._lately.append(False)
 
     def refused(self, ticket: Ticket, wait_s: float | None) -> None:
-        """The server was too busy. Where it mostly is: fewer at once, and none until it says.
+        """Record a 429. If there were many, send fewer at once, and pause as the server asks.
 
-        What was sent before that was noticed does not count again.
+        Requests sent before the last reduction do not count again.
         """
         if ticket.number < self._cut_from:
             return
@@ -181,7 +181,7 @@ class Gate:
             self.pause(wait_s)
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for so long."""
+        """Send nothing for so many seconds."""
         self._open_s = max(self._open_s, self._clock() + seconds)
         self._timed = True
 
@@ -211,7 +211,7 @@ class Gate:
         return max(waits)
 
     def _wake(self) -> None:
-        """Let through who may go; come back when the time allows the next."""
+        """Admit the requests that may go, and wake again when time allows the next."""
         while self._waiters and self.in_flight < int(self.limit):
             waiter = self._waiters[0]
             if waiter.turn.done():

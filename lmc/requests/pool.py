@@ -1,4 +1,4 @@
-"""The way from a request to answers: budget, cache, requests in flight, retries, fallback."""
+"""From a request to its answers: budget, cache, requests in flight, retries, fallback."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price")
 class ModelPool:
     """All models of a program behind one `ask`.
 
-    `models` are settings by declared name and `default` those of the program, which a model's own
-    go before. `backends` puts backends in the place of models, by declared or full name; "*" takes
-    the place of all. `cache` None keeps nothing on disk. Paths in model names are relative to
-    `base_dir`; `consent` says what the user allows the program. `record` is a file that keeps all
-    answers. A model's own budget holds as long as the pool lives. Belongs to one event loop.
+    `models` has the settings by declared name. They override those of the program, `default`.
+    `backends` replaces the backends of models, by declared or full name; "*" replaces all. With
+    `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
+    `consent` says what the user allows the program. `record` is a file that keeps all answers. A
+    model's own budget lasts as long as the pool. Belongs to one event loop.
     """
 
-    own_budgets = True  # whether those of models count
+    own_budgets = True  # whether the budgets of models apply
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class ModelPool:
         self._memory: Cache | None = None
 
     def bind(self, name: str | None = None) -> BoundModel:
-        """Open a model by its declared or full name; None is the program's default, else lmc/tiny.
+        """Open a model by its declared or full name. None is the program's default, else lmc/tiny.
 
         Raises: LmcError as `lmc.models.registry.open_backend`.
         """
@@ -82,10 +82,10 @@ class ModelPool:
     def preflight(
         self, names: Iterable[str | None] = (None,), *, with_fallbacks: bool = True
     ) -> list[Diagnostic]:
-        """Find what would fail at the first request of these models or their fallbacks.
+        """Check in advance what would fail at the first request of these models and fallbacks.
 
         Raises: LmcError with one diagnostic for each missing extra or key and each unknown model.
-        Returns warnings: a budget in money for a model whose price is not known.
+        Returns: a warning for each model without a known price under a budget in money.
         """
         errors: dict[Diagnostic, None] = {}
         warnings: dict[Diagnostic, None] = {}
@@ -110,13 +110,12 @@ class ModelPool:
         fallback: Sequence[str] | str | None = None,
         cache: bool | str | None = None,
     ) -> list[Answer]:
-        """`request.n` answers, from this model or the first of its fallbacks that gives them.
+        """Get `request.n` answers from this model or the first of its fallbacks that has them.
 
-        A model hands on where it fails, and where its own budget is used up.
-
-        `request.model` and what the sampling leaves open are filled in from the settings; `retry`,
-        `fallback` and `cache` go before them. Raises: ModelFailure (that of the first model),
-        LmcError[budget-exceeded], LmcError of `bind`.
+        The next fallback is asked if a model fails or its own budget is spent. The settings fill
+        in `request.model` and open values of the sampling; `retry`, `fallback` and `cache` override
+        the settings. Raises: ModelFailure (that of the first model), LmcError[budget-exceeded],
+        LmcError of `bind`.
         """
         bound = self.bind(model)
         try:
@@ -134,11 +133,11 @@ class ModelPool:
             raise
 
     def full_name(self, name: str) -> str:
-        """The full name of a model, given as declared or in full."""
+        """The full name of a model, from its declared or full name."""
         return str(self.models.get(name, {}).get("name") or name)
 
     def idle(self) -> bool:
-        """Whether every model that was opened could take another request at once."""
+        """Whether every opened model could take another request now."""
         return not any(bound.gate.full for bound in self._bound.values())
 
     async def close(self) -> None:
@@ -163,7 +162,7 @@ class ModelPool:
                     answers = await self._ask_once(sending, request, self._store(keep))
                 else:
                     answers = await self._sender.send(sending, request)
-            except ModelFailure:  # each attempt is paid
+            except ModelFailure:  # each attempt costs a call
                 held.settle(Usage.of(sending.whole) + Usage(retries=sending.retries))
                 raise
             return self._settle(sending, answers)
@@ -178,7 +177,7 @@ class ModelPool:
         return answers
 
     def _store(self, keep: bool | str) -> Cache | None:
-        """Where answers are kept: on disk, or in memory until the pool is closed."""
+        """The store for answers: on disk, or in memory until the pool is closed."""
         if keep != "memory" or self.cache is None:
             return self.cache
         if self._memory is None:
@@ -188,7 +187,7 @@ class ModelPool:
     async def _ask_once(
         self, sending: Sending, request: Request, cache: Cache | None
     ) -> list[Answer]:
-        """Answers from the cache, from equal requests in flight, and the rest from the backend."""
+        """Take answers from the cache, from equal requests in flight, and from the backend."""
         keys = sample_keys(sending.bound.backend.endpoint, request)
         known = await cache.find(keys) if cache is not None else {}
         found = {place: a for place, old in known.items() if (a := border.kept(old)) is not None}
@@ -208,7 +207,7 @@ class ModelPool:
         places: Sequence[int],
         cache: Cache | None,
     ) -> dict[int, Answer]:
-        """Ask for the samples at some places, and keep each run of them as soon as it is there."""
+        """Ask for the samples at some places, and store each run of them as soon as it arrives."""
 
         async def keep(run: Sequence[int], outcomes: Sequence[Outcome]) -> dict[int, Answer]:
             answers = {p: o for p, o in zip(run, outcomes) if isinstance(o, Answer)}
@@ -233,7 +232,7 @@ class ModelPool:
         return {place: answer for part in parts for place, answer in part.items()}
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Held:
-        if bound.budget is None and self.budget is None:  # the estimate is spared
+        if bound.budget is None and self.budget is None:  # no estimate needed
             return UNLIMITED
         return await reserve(bound, self.budget, bound.worst_case(request))
 
@@ -243,7 +242,7 @@ class ModelPool:
             sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
-        return Request(  # not `replace`, which costs as much as the rest of this
+        return Request(  # `replace` would double the cost
             bound.model, request.messages, sampling, request.schema, request.adapter,
             request.n, request.index, logprobs, timeout_s, request.on_text,
         )  # fmt: skip
@@ -272,7 +271,7 @@ class ModelPool:
                 return self._backends[key], full_name.partition("/")[2] or full_name
         help = suggestion(name, self.models) if "/" not in full_name else None
         if help:
-            raise LmcError.of("unknown-model", f"there is no model `{name}`", help=help)
+            raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
         return open_backend(full_name, settings)
 
     def _opened(self, names: Iterable[str | None]) -> list[str]:
@@ -294,7 +293,7 @@ def _counts_tokens(*budgets: Budget | None) -> bool:
 
 
 async def _all(*parts: Any) -> list[Any]:
-    """Results of all coroutines; all are finished before the first failure is raised."""
+    """The results of all coroutines. All finish before the first failure is raised."""
     results = await asyncio.gather(*parts, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

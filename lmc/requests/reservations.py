@@ -1,4 +1,4 @@
-"""What one call holds of the budgets: that of the run, that of the model, both, or none."""
+"""Reservations of one call: in the budget of the run, in that of the model, in both, or in none."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from lmc.requests.usage import Usage
 
 
 class Held(Protocol):
-    """A share of budgets that is set aside."""
+    """A reserved share of budgets."""
 
     def settle(self, used: Usage) -> None:
-        """Put what was used in the place of all that is held."""
+        """Replace all that is reserved by the real usage."""
 
     def pay(self, part: Usage, used: Usage) -> None:
-        """Settle the part of one attempt that is over."""
+        """Settle the part of one finished attempt."""
 
     def charge(self, used: Usage) -> None:
-        """Spend more than is held, at once. Raises: BudgetExceeded."""
+        """Spend more than is reserved, without waiting. Raises: BudgetExceeded."""
 
     async def again(self, part: Usage, *, wait: bool) -> None:
-        """Set aside a further attempt, if need be later. Raises: BudgetExceeded."""
+        """Reserve a further attempt; with `wait`, wait for room. Raises: BudgetExceeded."""
 
     def __enter__(self) -> Held:
-        """Hold until the block is left."""
+        """Hold the reservation until the block ends."""
 
     def __exit__(self, *exc: object) -> None:
-        """Settle what is not settled: a request that was cut short was made, so its calls stay."""
+        """Settle the rest. An interrupted request was sent, so its calls stay spent."""
 
 
 async def reserve(bound: BoundModel, whole: Budget | None, worst: Usage) -> Held:
-    """Set aside the worst case of a request. Raises: BudgetExceeded."""
+    """Reserve the worst case of a request. Raises: BudgetExceeded."""
     if bound.budget is None:
         assert whole is not None
         return await whole.reserve(worst)
@@ -46,7 +46,7 @@ async def reserve(bound: BoundModel, whole: Budget | None, worst: Usage) -> Held
     try:
         return _Both(own, await whole.reserve(worst))
     except BaseException:
-        own.settle(Usage())  # nothing is sent
+        own.settle(Usage())  # nothing was sent
         raise
 
 
@@ -77,7 +77,7 @@ class _Own:
 
 
 class _Both:
-    """A reservation in a model's own budget, and one in that of the run."""
+    """A reservation in a model's own budget and one in the run's budget."""
 
     def __init__(self, own: _Own, whole: Reservation) -> None:
         self._own, self._whole = own, whole
@@ -99,7 +99,7 @@ class _Both:
         try:
             await self._whole.again(part, wait=wait)
         except BaseException:
-            self._own.pay(part, Usage())  # nothing is sent
+            self._own.pay(part, Usage())  # nothing was sent
             raise
 
     def __enter__(self) -> _Both:
@@ -111,7 +111,7 @@ class _Both:
 
 
 class _Unlimited:
-    """Stands for a reservation where there is no budget."""
+    """The reservation of a call without a budget."""
 
     def settle(self, used: Usage) -> None:
         pass
@@ -137,10 +137,10 @@ UNLIMITED: Held = _Unlimited()
 
 @contextmanager
 def _own_budget(bound: BoundModel) -> Iterator[None]:
-    """Tell that it is the model's own budget that is used up, so that its fallbacks are asked."""
+    """Turn a spent budget into that of the model, so that its fallbacks are asked."""
     try:
         yield
     except BudgetExceeded as spent:
         text = f"model `{bound.name}` has used up its own budget: {spent.diagnostics[0].message}"
-        help = "raise `budget`, or name a model to ask in its place: `fallback: [other]`"
+        help = "raise `budget`, or name another model to ask: `fallback: [other]`"
         raise ModelBudgetExceeded(error("budget-exceeded", text, help=help)) from None

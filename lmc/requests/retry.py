@@ -1,4 +1,4 @@
-"""When a request that failed is sent again, and how long that waits."""
+"""Retries: when to send a failed request again, and how long to wait before."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from lmc.frozen import frozen
 from lmc.models.base import SAID, ModelFailure
 
-LONGEST_WAIT_S = 300.0  # a server that asks for more is not waited for
+LONGEST_WAIT_S = 300.0  # if a server asks for more, the request fails
 _LONGEST_BACKOFF_S = 30.0
-_LIVELY_BACKOFF_S = 0.5  # while the model answers others
-_MOST_BUSY = 8  # attempts at a server that is too busy for everybody: two minutes and more
-# Further attempts of one request while the model answers others: what fails by chance is asked
-# again. What the prompt may be to blame for is asked less often.
+_LIVELY_BACKOFF_S = 0.5  # while the model answers other requests
+_MOST_BUSY = 8  # attempts at a server that answers nobody; over two minutes
+# Retries of one request while the model answers other requests. Chance failures get many retries.
+# Failures that the prompt may cause get fewer.
 _MOST_LIVELY = {"connection": 24, "server": 24, "broken_stream": 24, "empty": 12}
 _MOST_SAID = 6
 
 
 @frozen
 class RetryPolicy:
-    """Up to `max` further attempts, the first after about `backoff` seconds, then doubling.
+    """Up to `max` retries, the first after about `backoff` seconds, with doubling pauses.
 
-    `on` restricts it to some kinds of failure; empty means all that are retryable. `strict` says
-    that `max` was chosen, and so holds however well the server does.
+    `on` restricts retries to some kinds of failure; empty means all retryable kinds. `strict` means
+    that the user chose `max`, so it holds even if the server answers other requests.
     """
 
     max: int = 3
@@ -35,7 +35,7 @@ class RetryPolicy:
 
     @classmethod
     def from_settings(cls, value: Any) -> RetryPolicy:
-        """From a `retry:` setting: nothing, a number of attempts, or {max, backoff, on}."""
+        """Read a `retry:` setting: nothing, a number of attempts, or {max, backoff, on}."""
         if value is None:
             return cls()
         if not isinstance(value, Mapping):
@@ -50,7 +50,7 @@ class RetryPolicy:
         )
 
     def allows(self, failure: ModelFailure) -> bool:
-        """Whether this failure may go away by itself."""
+        """Whether the policy retries this failure."""
         return self.max > 0 and failure.retryable and (not self.on or failure.kind in self.on)
 
 
@@ -60,13 +60,13 @@ class Retries:
     def __init__(self, policy: RetryPolicy, *, local: bool = False) -> None:
         self.policy, self._local = policy, local
         self.count = self._stuck = 0
-        self._failed = Counter[str]()  # attempts by the kind of their failure
+        self._failed = Counter[str]()  # attempts by kind of failure
 
     def wait_s(self, failure: ModelFailure, *, lively: bool, moved: bool) -> float | None:
-        """Seconds before the next attempt, None where there is none.
+        """Seconds before the next attempt; None if there is none.
 
-        `lively`: the model has answered others lately. `moved`: it did since this attempt began, so
-        a server that was too busy for this one is at work, and this one waits its turn.
+        `lively`: the model answered other requests recently. `moved`: it answered some since this
+        attempt began. Then a busy server makes progress, and this request waits for its turn.
         """
         kind = failure.kind
         if not self.policy.allows(failure):

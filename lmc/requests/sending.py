@@ -1,4 +1,4 @@
-"""One request on its way: through the model's gate, again where that helps, until it is whole."""
+"""Send one request through the model's gate, and retry until its answers are complete."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from lmc.requests.usage import Usage
 _log = logger(__name__)
 T = TypeVar("T")
 
-RESEND_STRIDE = 1 << 24  # between the indices of a sample and of the one asked for in its place
-_LONGER = 4  # times as many tokens for an answer that was cut
-_MOST_LONGER = 16  # times what was asked for at first
+RESEND_STRIDE = 1 << 24  # from the index of a sample to that of its replacement
+_LONGER = 4  # factor on the tokens after a cut answer
+_MOST_LONGER = 16  # greatest factor on the tokens first asked for
 _MOST_TOKENS = 32_768
-_CUT_AT = 256  # where a server does not say how long a cut answer is
+_CUT_AT = 256  # assumed tokens of a cut answer whose length is not reported
 _ONE = Usage(calls=1)
-_ADAPTED = "adapted"  # the server refused a setting, and nothing else went wrong
-# Failures that leave open whether the provider made an answer, and charges for it.
+_ADAPTED = "adapted"  # the server refused a setting, and the request was changed
+# Failures after which the provider may have made an answer and may charge for it.
 _OPEN = ("connection", "timeout", "server", "broken_stream")
 
 
 @dataclass(slots=True)
 class Sending:
-    """One call under way: what it holds of the budgets, and what it lost on the way."""
+    """One call in progress: its reservations, and the cost of its failed attempts."""
 
     bound: BoundModel
     policy: RetryPolicy
     held: Held
     retries: int = 0
-    lost: Usage = field(default_factory=Usage)  # paid for, without a whole answer to show
-    heard: bool = False  # a listener was told a part of the text
-    whole: list[Answer] = field(default_factory=list)  # of a request that failed in part
+    lost: Usage = field(default_factory=Usage)  # paid for without a complete answer
+    heard: bool = False  # a listener received a part of the text
+    whole: list[Answer] = field(default_factory=list)  # from requests that failed in part
 
     def answered(self, answers: list[Answer]) -> list[Answer]:
-        """The answers, with what was lost on the way to them."""
+        """The answers, with the cost of failed attempts added to the first one."""
         if not self.retries:
             return answers
         first, lost = answers[0], self.lost
@@ -62,7 +62,7 @@ class Sending:
 
 
 class Sender:
-    """Sends requests until their answers are whole. Belongs to one event loop."""
+    """Sends requests until their answers are complete. Belongs to one event loop."""
 
     def __init__(self, budget: Budget | None) -> None:
         self.budget = budget
@@ -71,7 +71,7 @@ class Sender:
         self._estimated: set[str] = set()
 
     async def send(self, sending: Sending, request: Request) -> list[Answer]:
-        """A whole answer for each sample. Raises: ModelFailure, with what came of each sample."""
+        """A complete answer for each sample. Raises: ModelFailure, with each sample's outcome."""
         if request.on_text is not None or sending.held is not UNLIMITED:
             request = _watched(sending, request)
         if request.n == 1:
@@ -85,13 +85,13 @@ class Sender:
         if not failures:
             return answers
         sending.whole += answers
-        failure = copy(failures[0])  # the others have what came of each alone
+        failure = copy(failures[0])  # the other samples keep their own outcomes
         failure.heard, failure.retries = sending.heard, sending.retries
         failure.outcomes = outcomes if answers else ()
         raise failure
 
     async def _outcomes(self, sending: Sending, request: Request) -> list[Outcome]:
-        """What comes of each sample: of one request for all, then of one for each that failed."""
+        """The outcome of each sample: first one request for all, then one per failed sample."""
         singles = [replace(request, index=request.index + i, n=1) for i in range(request.n)]
         if not sending.bound.backend.capabilities.multiple_samples:
             parts = await _all(_Course(self, sending, one, whole=False).run() for one in singles)
@@ -110,11 +110,11 @@ class Sender:
     async def attempt(
         self, sending: Sending, request: Request, left_s: float | None, *, again: bool
     ) -> list[Outcome]:
-        """Send a request once; the time runs from when it may start. Raises: ModelFailure."""
+        """Send a request once. Its timeout starts after the gate. Raises: ModelFailure."""
         bound = sending.bound
         gate = bound.gate
         limit_s = request.timeout_s
-        if left_s is None and self._minutes is None and not gate.by_tokens:  # as is usual
+        if left_s is None and self._minutes is None and not gate.by_tokens:  # the usual case
             ticket = await gate.enter(first=again)
         else:
             ticket = await self._enter(bound, request, left_s, again=again)
@@ -155,14 +155,14 @@ class Sender:
     def _judged(
         self, bound: BoundModel, request: Request, ticket: Ticket, answers: Sequence[Answer]
     ) -> list[Outcome]:
-        """What each answer is, once its figures are plausible and priced."""
+        """Check and price the figures of each answer, then judge it."""
         local = bound.backend.capabilities.local
         sound = [border.sound(answer) for answer in answers[: request.n]]
         if not local:
             sound, estimated = border.with_estimates(sound, request)
             if estimated and bound.name not in self._estimated:
                 self._estimated.add(bound.name)
-                _log.warning("`%s` tells no plausible usage: its tokens are estimated", bound.name)
+                _log.warning("`%s` reports no plausible usage: tokens are estimated", bound.name)
         if bound.price is not None:
             sound = [bound.priced(answer) for answer in sound]
         outcomes = [border.judge(answer, bound.name) for answer in sound]
@@ -176,7 +176,7 @@ class Sender:
         return outcomes
 
     def require_time(self) -> None:
-        """Raises: BudgetExceeded where the minutes of the budget are over."""
+        """Check the time. Raises: BudgetExceeded if the minutes of the budget are over."""
         if self.budget is not None:
             self.budget.require_time()
 
@@ -187,9 +187,9 @@ class Sender:
 
 
 class _Course:
-    """The attempts of one request, until it is whole or nothing helps. `failed` says the latter.
+    """The attempts of one request, until it is complete or has `failed` for good.
 
-    `whole`: it is all that was asked for, not one of several samples.
+    `whole`: it is the whole request of the caller, not one of several samples.
     """
 
     def __init__(
@@ -204,19 +204,19 @@ class _Course:
 
     @property
     def retries(self) -> Retries:
-        """The attempts so far; most requests need one."""
+        """The retries so far. Most requests need none."""
         if self._retries is None:
             bound, policy = self.sending.bound, self.sending.policy
             self._retries = Retries(policy, local=bound.backend.capabilities.local)
         return self._retries
 
     async def run(self, failure: ModelFailure | None = None) -> list[Outcome]:
-        """What came of each sample; `failure` is that of an attempt that was made before."""
+        """The outcome of each sample. `failure` is that of an earlier attempt."""
         gate, cut = self.sending.bound.gate, None
         while True:
             if failure is not None:
                 if cut is not None and failure.kind in ("bad_request", "context_length"):
-                    failure = cut  # it may not be as long as that
+                    failure = cut  # the server refused the larger limit
                 if failure is cut or not await self._again(failure):
                     self.failed = True
                     return [failure] * self.request.n
@@ -235,9 +235,9 @@ class _Course:
             failure = outcomes[0]
 
     async def _again(self, failure: ModelFailure) -> bool:
-        """Pay for what failed, and get ready to ask again; False where that does not help.
+        """Pay for the failed attempt and prepare the next one. False if a retry cannot help.
 
-        Raises: BudgetExceeded where a budget is used up.
+        Raises: BudgetExceeded if a budget is spent.
         """
         sending, bound = self.sending, self.sending.bound
         used = _used(bound, self.asked, failure)
@@ -247,7 +247,7 @@ class _Course:
             sending.held.pay(part, used)
             return False
         following = _following(self.request, self.asked, failure, self.retries.count)
-        if failure.kind != "rate_limit":  # else nothing was taken, and what is held stays
+        if failure.kind != "rate_limit":  # after a 429 the reservation stays as it is
             sending.lost += replace(used, calls=0)
             sending.held.pay(part, used)
             if not await self._reserved(bound.worst_case(following), failure):
@@ -270,7 +270,7 @@ class _Course:
         wait_s = self.retries.wait_s(failure, lively=gate.lively, moved=moved)
         left_s = self._left_s()
         if wait_s is not None and left_s is not None and wait_s >= left_s:
-            failure.add_note(f"it would have to wait {wait_s:.0f} s, past the deadline")
+            failure.add_note(f"a retry would wait {wait_s:.0f} s, past the deadline")
             return None
         return wait_s
 
@@ -281,7 +281,7 @@ class _Course:
             budgets = (self.sending.bound.budget, self.sender.budget)
             if any(budget is not None and budget.used_up for budget in budgets):
                 raise
-            failure.add_note("the budget leaves no room to ask again")
+            failure.add_note("the budget leaves no room for a retry")
             return False
         return True
 
@@ -293,7 +293,7 @@ class _Course:
         self.sender.require_time()
 
     def _left_s(self) -> float | None:
-        """Seconds to the deadline, which runs from the first attempt."""
+        """Seconds left until the deadline, counted from the first attempt."""
         deadline_s = self.sending.bound.deadline_s
         if deadline_s is None:
             return None
@@ -304,13 +304,13 @@ class _Course:
 
 
 def _watched(sending: Sending, request: Request) -> Request:
-    """Notice whether a listener hears anything; charge what a backend sends besides."""
+    """Note whether a listener receives text, and charge further requests of the backend."""
     listen, held = request.on_text, sending.held
 
     async def resend() -> None:
         try:
             held.charge(_ONE)
-        except BudgetExceeded:  # to wait here, and hold what others wait for, would be for ever
+        except BudgetExceeded:  # waiting here would deadlock: others wait for what this holds
             raise ModelFailure(_ADAPTED, "the request was adapted", retryable=True) from None
         sending.retries += 1
 
@@ -320,16 +320,16 @@ def _watched(sending: Sending, request: Request) -> Request:
         listen(piece)
 
     r = request
-    return Request(  # not `replace`, which costs more
+    return Request(  # `replace` would be slower
         r.model, r.messages, r.sampling, r.schema, r.adapter, r.n, r.index, r.logprobs,
         r.timeout_s, hear if listen is not None else None, resend,
     )  # fmt: skip
 
 
 def _following(first: Request, asked: Request, failure: ModelFailure, count: int) -> Request:
-    """What is asked next: the same, unless the model answered. Then it is another sample.
+    """The next request: the same one, or another sample if the model answered.
 
-    An answer that was cut may be longer the next time.
+    After a cut answer, the next one may be longer.
     """
     if failure.kind not in SAID or first.n > 1:
         return asked
@@ -344,7 +344,7 @@ def _following(first: Request, asked: Request, failure: ModelFailure, count: int
 
 
 def _used(bound: BoundModel, request: Request, failure: ModelFailure) -> Usage:
-    """What an attempt that failed may have cost; nothing where the server was too busy."""
+    """The possible cost of a failed attempt; nothing if the server was too busy."""
     if failure.kind == "rate_limit":
         return Usage()
     if failure.kind == _ADAPTED:
@@ -372,7 +372,7 @@ def _least(*seconds: float | None) -> float | None:
 
 
 async def _all(parts: Iterable[Awaitable[T]]) -> list[T]:
-    """Results of all; all are finished before the first failure is raised."""
+    """The results of all parts. All finish before the first failure is raised."""
     results = await asyncio.gather(*parts, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

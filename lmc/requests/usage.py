@@ -1,4 +1,4 @@
-"""What calls used: calls, tokens, money and time of models, added up."""
+"""Usage totals of model calls: calls, tokens, money and time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lmc.models.base import Answer
 
 @frozen
 class Usage:
-    """Totals over model calls; a call is one sample of one request, cached or not.
+    """Totals over model calls. A call is one sample of one request, cached or not.
 
-    `seconds` is how long models took, one call after another, however many ran at once. `retries`
-    are requests that had to be sent again, because a server was busy or gave no whole answer; what
-    was paid for those is in the other figures.
+    `seconds` is the sum of the times of all calls, even if calls ran at once. `retries` counts
+    requests that were sent again because a server was busy or gave no complete answer. Their cost
+    is in the other figures.
     """
 
     calls: int = 0
@@ -28,7 +28,7 @@ class Usage:
 
     @classmethod
     def of(cls, answers: Iterable[Answer]) -> Usage:
-        """Add up the usage of some answers; cached ones count with what they once used."""
+        """Add up the usage of some answers. A cached answer counts with its original usage."""
         calls = cached = prompt = completion = retries = 0
         cost_usd = latency_ms = 0.0
         for answer in answers:

@@ -1,4 +1,4 @@
-"""What a graph is given, by the names of its inputs."""
+"""Bind the inputs of a graph to their names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lmc.ir.graph import Graph
 
 
 def bind_inputs(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs by name with defaults filled in. Raises: LmcError[missing-input, unknown-input]."""
+    """The inputs by name, with defaults. Raises: LmcError[missing-input, unknown-input]."""
     env: dict[str, Any] = {}
     wrong: list[Diagnostic] = []
     known = 0

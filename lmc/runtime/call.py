@@ -1,4 +1,4 @@
-"""Model calls made ready: what of a prompt, a request and a reading does not hang on the inputs."""
+"""Prepared model calls: the parts of prompt, request and reader that no input changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
 
 
 class ModuleCall:
-    """A model node made ready: signature, layout, demonstrations, model, sampling are settled."""
+    """A prepared model node: signature, layout, demonstrations, model and sampling are fixed."""
 
     def __init__(self, machine: Machine, planned: PlannedNode) -> None:
         node = planned.node
@@ -70,13 +70,13 @@ class ModuleCall:
         }
         self.steady = "steady" in node.attrs and self._is_steady()
         self.retry = _answer_retries(self.own.get("retry", self.bound.settings.get("retry")))
-        # The model, then those to hand the call on to when its answers cannot be used; a model that
-        # replaces all others replaces these too.
+        # The model, then its fallbacks. A fallback is tried after an unusable answer. A model that
+        # replaces all others also replaces the fallbacks.
         others = [] if machine.model else fallbacks(self.setting("fallback"))
         self.models: tuple[str | None, ...] = (self.model, *others)
 
     def setting(self, name: str) -> Any:
-        """A setting of the module, else of its model, else of the program."""
+        """A setting of the module; else that of its model; else that of the program."""
         return self.own.get(name, self.bound.settings.get(name))
 
     def _layout(self) -> str:
@@ -85,7 +85,7 @@ class ModuleCall:
         return self.setting("layout") or fitting
 
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
-        """One sample, alone or together with others of the same prompt. Raises: ModelFailure."""
+        """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
 
         def send(request: Request) -> Awaitable[list[Answer]]:
             return self.machine.pool.ask(model, request, **self.policy)
@@ -96,7 +96,10 @@ class ModuleCall:
         return answer
 
     def prompt(self, inputs: Mapping[str, Any]) -> list[Message]:
-        """The messages for some inputs; nothing is sent, so words choose what is like them."""
+        """The messages for some inputs.
+
+        No model is asked, so `nearest` demonstrations are chosen by shared words.
+        """
         shown = self.shown(inputs)
         if self.nearest is None:
             return self._same_for_all(shown)
@@ -104,13 +107,13 @@ class ModuleCall:
 
     @cached_property
     def _same_for_all(self) -> Prompt:
-        """The prompt, where all inputs are shown the same demonstrations."""
+        """The prompt of a module that shows the same demonstrations for all inputs."""
         return self.layout.prompt(self.spec, self.demos)
 
     async def prompt_by_meaning(
         self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
     ) -> tuple[list[Message], Answer | None]:
-        """The messages, and the embedding of the inputs that chose demonstrations."""
+        """The messages, and the paid embedding of the inputs that chose the demonstrations."""
         shown = self.shown(inputs)
         try:
             demos, answer = await nearest.pick(shown)
@@ -120,11 +123,11 @@ class ModuleCall:
         return self.layout.prompt(self.spec, demos)(shown), answer
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs that the model sees."""
+        """The inputs that the prompt shows to the model."""
         return {f.name: inputs[f.name] for f in self.spec.inputs}
 
     def read(self, text: str) -> dict[str, Any]:
-        """Validated output values by field. Raises: ParseFailure."""
+        """Read an answer into validated output values, by field. Raises: ParseFailure."""
         outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
         try:
             value = validate(self.spec.result, self.value(outputs), lenient=True)
@@ -134,13 +137,13 @@ class ModuleCall:
         return {name: outputs[name] for name in self.spec.thoughts if name in outputs} | typed
 
     def value(self, outputs: Mapping[str, Any]) -> Any:
-        """The result that some output fields stand for."""
+        """The module's result, built from its output fields."""
         if not isinstance(self.spec.result, RecordType):
             return outputs[BARE]
         return {k: v for k, v in outputs.items() if k not in self.spec.thoughts}
 
     def _by_meaning(self, count: int | None) -> NearestByMeaning | None:
-        """What asks the embedding model, where one is to choose."""
+        """The index that asks the embedding model, if `nearest` uses one."""
         if count is None or self.embedder is None:
             return None
         from lmc.models.embedding import embedding_request
@@ -153,9 +156,10 @@ class ModuleCall:
         return NearestByMeaning(self.demos, count, embed)
 
     def _demos(self, given: tuple[Demo, ...] | None) -> tuple[Demo, ...]:
-        """Demonstrations of the optimizer, else the examples of the source; `demos:` says how many.
+        """The optimizer's demonstrations, else the examples of the source.
 
-        A `demos: tune[…]` that nothing has chosen does not cut what an optimizer set.
+        `demos:` limits their number. A `demos: tune[…]` without a choice does not limit those of
+        an optimizer.
         """
         limit = self.slots.settings.get("demos")
         if isinstance(limit, Choice) and given is not None:
@@ -189,13 +193,13 @@ class ModuleCall:
                 **self._decoding(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
             ),
             schema=self.layout.response_schema(self.spec) if can.json_schema else None,
-            # The source names weights that an optimizer may train; only a server has them before.
+            # The source may name an adapter that exists on a server only. A local one is trained.
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),
         )
 
     def _is_steady(self) -> bool:
-        """Whether what is asked again gets the same answer, and may."""
+        """Whether a repeated call gets the same answer and is allowed to."""
         temperature = self.request.sampling.temperature
         if temperature is None:
             temperature = self.bound.settings.get("temperature")
@@ -211,7 +215,7 @@ class ModuleCall:
 def call_spec(
     planned: PlannedNode, parameters: ModuleParameters, hidden: Sequence[str], *, reason: bool
 ) -> CallSpec:
-    """The signature of a model node; an instruction that is frozen is not replaced."""
+    """The signature of a model node. A frozen instruction is not replaced."""
     node = planned.node
     slots: Slots = node.attrs["slots"]
     instruction = parameters.instruction
@@ -238,7 +242,7 @@ def _output_fields(result: Type) -> tuple[FieldSpec, ...]:
 
 
 def _own(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """A module's own settings, without the program's, which come after those of its model."""
+    """A module's own settings. Those of the program rank below those of its model."""
     missing = object()
     return {k: v for k, v in settings.items() if default.get(k, missing) != v}
 
@@ -248,7 +252,7 @@ def _count(value: Any, default: int) -> int:
 
 
 def _answer_retries(retry: Any) -> int:
-    """How often an answer that cannot be used is asked for again, as another sample."""
+    """How many more samples to draw when the answer is not usable."""
     if isinstance(retry, Mapping):
         kinds = retry.get("on")
         return int(retry.get("max", 0)) if kinds is None or "invalid" in kinds else 0

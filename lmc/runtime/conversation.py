@@ -1,4 +1,4 @@
-"""One model call under way: asked, read, repaired, retried, handed on, at last a typed failure."""
+"""One model call in progress: ask, read, repair, retry, fall back, else fail with a typed error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lmc.special_tokens import escaped
 if TYPE_CHECKING:
     from lmc.runtime.call import ModuleCall
 
-RETRY_STRIDE = 1 << 20  # retries take sample indices that no vote reaches
+RETRY_STRIDE = 1 << 20  # retries use sample indices beyond those of any vote
 _NUMBERS = body_numbers("model")
 
 
@@ -40,9 +40,9 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
 
 
 class Conversation:
-    """One call under way: what was sent, what came back, what it cost.
+    """One call in progress: what was sent, what came back, what it cost.
 
-    `before` is what was paid to make the prompt.
+    `before` is an answer that was paid for while the prompt was made.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Conversation:
         self.call, self.inputs, self.scope, self.before = call, inputs, scope, before
         self.attempts = Attempts(messages)
         self.answers: list[Answer] = []
-        self.unusable: list[Answer] = []  # that are not whole, and were paid for
+        self.unusable: list[Answer] = []  # paid for, but not complete
         self.retries = 0
         self.outputs: dict[str, Any] | None = None
         self.check: Any = None
@@ -74,7 +74,7 @@ class Conversation:
             self._record()
 
     async def _first_usable(self) -> Any:
-        """Ask, repair, then retry, then go on to the next model."""
+        """Ask, then repair, then retry, then ask the next model."""
         problem: ParseFailure | CallFailure | None = None
         first = self.attempts.messages
         for model, index in self._tries():
@@ -88,8 +88,8 @@ class Conversation:
                     messages = _with_problem(messages, answer.text, str(problem))
                 except CallFailure as failure:
                     if messages is first or failure.kind not in SAID or failure.heard:
-                        raise  # it was asked for again already
-                    problem = failure  # only the repair came to nothing
+                        raise  # the request was retried already
+                    problem = failure  # only the repair failed; the next try starts afresh
                     break
         if isinstance(problem, CallFailure):
             raise problem
@@ -97,7 +97,7 @@ class Conversation:
         raise unusable_answer(module, self.model, span, str(problem or ""), self.attempts)
 
     def _record(self) -> None:
-        """Put the call into the trace, and show it to whoever watches."""
+        """Add the call to the trace, and pass it to the observer."""
         run = self.scope.run
         if run.trace is None and run.observer is None:
             return
@@ -108,7 +108,7 @@ class Conversation:
             run.observer(trace)
 
     def _tries(self) -> Iterator[tuple[str | None, int]]:
-        """Models with sample indices: a retry is another sample."""
+        """The models to try, each with a sample index. A retry is another sample."""
         sample = 0 if self.call.steady else self.scope.sample
         for turn, model in enumerate(self.call.models):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):
@@ -120,7 +120,7 @@ class Conversation:
         self.attempts.messages = messages
         known, logprobs = call.request, scope.certainty is not None or self._studied()
         listener = scope.run.listener if call.node is scope.run.spoken else None
-        request = Request(  # not `replace`, which costs far more
+        request = Request(  # `replace` would be far slower
             known.model, tuple(messages), known.sampling, known.schema, known.adapter,
             known.n, index, logprobs, known.timeout_s, listener,
         )  # fmt: skip
@@ -146,12 +146,12 @@ class Conversation:
         return await scope.run.memory.ask(call, model, request, lambda: call.ask(model, request))
 
     def _studied(self) -> bool:
-        """Whether the run is learnt from, on an engine that gives log-probabilities for nothing."""
+        """Whether this is a training run on an engine whose log-probabilities are free."""
         can = self.call.bound.backend.capabilities
         return self.call.machine.training and can.local and can.logprobs
 
     async def _take(self, answer: Answer) -> Any:
-        """The value of an answer, if it satisfies the type and the requirements."""
+        """The value of an answer. Raises: ParseFailure if type or requirements do not hold."""
         outputs = self.call.read(answer.text)
         value = self.call.value(outputs)
         await self._require(value)
@@ -207,9 +207,9 @@ class Conversation:
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:
-    """The conversation so far, the answer that cannot be used, and why.
+    """The conversation so far, then the unusable answer and the reason.
 
-    The answer may quote what was never the model's own, so its special tokens are disarmed.
+    The answer may quote text of another source, so its special tokens are disarmed.
     """
     why = escaped(problem)
     words = f"That reply cannot be used: {why}\nReply again in full, in the format asked for."

@@ -1,7 +1,7 @@
 """The dataflow interpreter: runs all ready nodes of a graph at once.
 
-Nodes without effects are computed in place; a chain of effects is awaited in place; only where two
-effects are ready at the same time do tasks come in. So a straight program pays for no tasks.
+Nodes without effects are computed in place, and a chain of effects is awaited in place. A task is
+started only when two effects are ready at the same time, so a straight program needs none.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ Perform = Callable[["Executor", PlannedNode, list[Any], Scope], Awaitable[Any]]
 class Executor:
     """Runs the graphs of one program with one set of parameters.
 
-    `model` replaces the model of every module. With `training`, `train` parameters are shown to
-    models. `temperature` replaces that of modules that generate. `base_dir` is where the program's
-    Python tools are looked for, and `consent` says which of them may run. `speculate` is how many
-    calls may be under way at once before it is known that they are wanted.
+    `model` replaces the model of every module. `temperature` replaces that of every generating
+    module. With `training`, prompts show `train` parameters. `base_dir` is the folder of the
+    program's Python tools, and `consent` says which of them may run. `speculate` is the most
+    speculative calls in progress at once.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Executor:
     ) -> Any:
         """Run a module or pipeline on JSON values and return its JSON result.
 
-        `sample` sets repeated runs on the same inputs apart. `stubs` are results of modules and
-        tools that are not to be called. `listener` hears the text of the result piece by piece,
-        where one call of a model writes it. `seat` is the run's place in a batch.
+        `sample` distinguishes repeated runs on the same inputs. `stubs` maps modules and tools to
+        results that replace their calls. `listener` receives the text of the result piece by
+        piece, if a single model call writes it. `seat` is the run's place in a batch.
         """
         graph = self.graph(name)
         if self.consent.stranger and name not in self._allowed:
@@ -130,7 +130,7 @@ class Executor:
             raise LmcError.of("unknown-target", message, help=help) from None
 
     def models(self, name: str) -> list[str | None]:
-        """Models that a run may ask; None is the program's default."""
+        """The models that a run may ask; None stands for the program's default."""
         names: dict[str | None, None] = {}
         for module, slots in reached_slots(self.program, self.graph(name)).items():
             own = self.parameters.modules.get(module)
@@ -139,9 +139,9 @@ class Executor:
         return list(names)
 
     def preflight(self, name: str) -> list[Diagnostic]:
-        """Find missing keys, models and tools before anything is paid for; gives warnings.
+        """Check keys, models and tools before the first paid call, and return warnings.
 
-        Raises: LmcError with all that is missing.
+        Raises: LmcError with everything that is missing.
         """
         asked = [*self.models(name), *self._embedders(name)]
         warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
@@ -151,7 +151,7 @@ class Executor:
         return warnings
 
     def _require_tools(self, graph: Graph, stubbed: Collection[str]) -> None:
-        """See that all tools that a run may call are allowed, before a model is asked.
+        """Check before the first model call that all tools of a run are allowed.
 
         Raises: LmcError[tool-not-allowed].
         """
@@ -159,18 +159,18 @@ class Executor:
         self.consent.require_functions({name: self.program.tools[name].target for name in names})
 
     def _embedders(self, name: str) -> list[str]:
-        """Embedding models that choose demonstrations for a run."""
+        """The embedding models that choose demonstrations for a run."""
         reached = reached_slots(self.program, self.graph(name))
         own = (self.parameters.modules.get(module) for module in reached)
         return [found.embedder for found in own if found and found.embedder]
 
     @cached_property
     def tools(self) -> Toolbox:
-        """The program's Python tools, imported at their first call."""
+        """The program's Python tools. Each is imported at its first call."""
         return Toolbox(self.program.tools, self.base_dir, self.consent)
 
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
-        """Run a graph that can be called, as one region of the trace."""
+        """Run a module or pipeline as one region of the trace."""
         if graph.name in scope.run.stubs:
             return scope.run.stubs[graph.name]
         if shortcut := self.parameters.shortcuts.get(graph.name):
@@ -209,14 +209,14 @@ class Executor:
         return flow.values[-1]
 
     def plan(self, graph: Graph) -> Plan:
-        """The plan of a graph, made once."""
+        """The plan of a graph, built once."""
         plan = self._plans.get(id(graph))
         if plan is None:
             plan = self._plans[id(graph)] = plan_graph(graph, self.resolve)
         return plan
 
     def module_call(self, planned: PlannedNode) -> ModuleCall:
-        """The call of a model node, made ready once."""
+        """The prepared call of a model node, built once."""
         call = self._calls.get(id(planned))
         if call is None:
             call = self._calls[id(planned)] = ModuleCall(self, planned)
@@ -224,7 +224,7 @@ class Executor:
 
     async def _run_side_by_side(self, flow: Flow, ready: list[PlannedNode], scope: Scope) -> None:
         async def work(planned: PlannedNode) -> None:
-            """Perform a node, then one that it made ready; others get tasks of their own."""
+            """Perform a node, then one follower that it made ready. The others become tasks."""
             while True:
                 freed = flow.settle(planned, await self._perform_in(flow, planned, scope))
                 if not freed:
@@ -248,7 +248,7 @@ class Executor:
 
     def _perform(self, planned: PlannedNode, args: list[Any], scope: Scope) -> Awaitable[Any]:
         op = planned.node.op
-        # The one node of such a module has the region's place: its parts are numbered there.
+        # The only node of such a module takes the region's place, where its parts are numbered.
         place = scope if op in OWN_REGION else scope.at(planned.index)
         return PERFORM[op](self, planned, args, place)
 
@@ -267,7 +267,7 @@ def perform_model(
 async def perform_call(
     executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> Any:
-    """A call of another graph: arguments stand in the order of its inputs."""
+    """A call of another graph. Arguments come in the order of its inputs."""
     graph = executor.program.graphs[planned.node.attrs["target"]]
     given = {port.name: value for port, value in zip(graph.inputs, args)}
     if len(given) < len(graph.inputs):

@@ -1,4 +1,4 @@
-"""How a run fails: typed errors that say which node, what was asked, and what came back."""
+"""Typed errors of a run: which node failed, what was asked, and what came back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lmc.prompts.spec import Message
 from lmc.source import Span
 
 EXCERPT_CHARS = 160
-# What a run may do wrong by itself; all else is wrong around it: no key, no model, no such tool.
+# Failures of the program itself. All others come from its surroundings, such as a missing key.
 OWN_CODES = ("call-failed", "tool-failed", "evaluation-failed")
 
 
 @dataclass(slots=True)
 class Attempts:
-    """What one model call sent and got, over all repairs, retries and fallbacks."""
+    """What one model call sent and received, over all repairs, retries and fallbacks."""
 
     messages: list[Message] = field(default_factory=list)  # of the last request
     raw: list[str] = field(default_factory=list)
@@ -26,8 +26,9 @@ class Attempts:
 class CallFailure(LmcError):
     """One model call gave no result.
 
-    `infrastructure` failures (no connection, no key, a full queue) say nothing about the program,
-    so no metric counts them. `kind` is that of the ModelFailure, where no whole answer came.
+    `infrastructure` marks failures such as no connection, no key or a full queue. They say nothing
+    about the program, so no metric counts them. `kind` is that of the ModelFailure if no complete
+    answer came.
     """
 
     def __init__(
@@ -52,19 +53,19 @@ class CallFailure(LmcError):
 
 
 def is_own(failure: LmcError) -> bool:
-    """Whether the program failed on its inputs, rather than something around it."""
+    """Whether the program itself failed on its inputs, not its surroundings."""
     return failure.code in OWN_CODES
 
 
 def is_infrastructure(failure: LmcError) -> bool:
-    """Whether no answer came, so that nothing can be said of the program."""
+    """Whether the failure says nothing about the program, since no answer came."""
     return isinstance(failure, CallFailure) and failure.infrastructure
 
 
 def unusable_answer(
     module: str, model: str, span: Span | None, problem: str, attempts: Attempts
 ) -> CallFailure:
-    """The model answered, but not with a value of the type."""
+    """The failure for answers that are not values of the module's type."""
     times = "once" if attempts.count == 1 else f"{attempts.count} times"
     said = f"; it said: {excerpt(attempts.raw[-1])!r}" if attempts.raw else ""
     message = f"`{module}` asked `{model}` {times} and got no usable answer: {problem}{said}"
@@ -74,7 +75,10 @@ def unusable_answer(
 def no_answer(
     module: str, model: str, span: Span | None, failure: ModelFailure, attempts: Attempts
 ) -> CallFailure:
-    """No whole answer came. What the prompt or the model is to blame for is the program's own."""
+    """The failure for a missing or incomplete answer.
+
+    A failure that prompt or model caused counts as the program's own.
+    """
     again = f" (after {failure.retries} more requests)" if failure.retries else ""
     notes = "".join(f"; {note}" for note in getattr(failure, "__notes__", ()))
     message = f"`{module}` got no answer from `{model}`: {failure.message}{again}{notes}"

@@ -1,17 +1,17 @@
-"""Python functions that a program names: found beside it by their path, else as Python finds them.
+"""Load the Python functions that a program names: from files beside it, else as Python imports.
 
-A program's folder is never put on Python's own path, so no file in it takes the place of a library:
-neither for lmc nor for the modules that it imports. `tools:search` is found so:
+A program's folder is never on Python's own path. So no file in it can replace a library, neither
+for lmc nor for the modules that lmc imports. `tools:search` is looked up in this order:
 
-1. A name of Python's standard library, or of lmc, is that library, whatever stands in the folder.
+1. A name of Python's standard library, or of lmc, is that library, even if the folder has a file
+   of that name.
 2. Else a file `tools.py` (or a package `tools/`) beside the program is loaded by its path, under a
-   name of its own. Two programs that have a `tools.py` each run their own. Where Python's own path
-   leads to that very file, as for a script that stands beside it, it is the module that
-   `import tools` gives there.
+   private name. Two programs that each have a `tools.py` run their own. If Python's own path leads
+   to the same file, as in a script beside it, the module is the one that `import tools` gives.
 3. Else it is an installed module.
 
-Modules that were loaded by path may import their siblings: `from .helpers import x` always, and
-`from helpers import x` where neither the standard library nor an installed package has the name.
+A module loaded by path can import its siblings. `from .helpers import x` always works.
+`from helpers import x` works if the standard library and installed packages lack the name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lmc.diagnostics import LmcError, error
 from lmc.source import Span
 from lmc.tasks.foreign import said
 
-PREFIX = "lmc_beside_"  # begins the names of packages that stand for folders of programs
+PREFIX = "lmc_beside_"  # of the packages that stand for program folders
 
 
 def load_function(
@@ -41,7 +41,7 @@ def load_function(
 ) -> Callable[..., Any]:
     """Import `pkg.mod:fn` for its `owner`, such as "the tool `x`".
 
-    Raises: LmcError[tool-not-found], whatever the file raises when it is imported.
+    Raises: LmcError[tool-not-found], also for any exception that the import raises.
     """
     module_name, _, name = target.partition(":")
     what = f"{owner}: cannot import `{target}`" if owner else f"cannot import `{target}`"
@@ -77,14 +77,14 @@ def _is_library(top: str) -> bool:
 
 
 def _is_pythons_own(top: str, beside: ModuleSpec) -> bool:
-    """Whether Python's own path gives the file beside the program, or the folder has no file."""
+    """Whether Python's own path leads to the file beside the program, or the folder has no file."""
     try:
         found = importlib.util.find_spec(top)
     except (ImportError, AttributeError, ValueError):
         return False
     if found is None:
         return False
-    if beside.origin is None:  # a folder without `__init__.py` gives way to what is installed
+    if beside.origin is None:  # an installed module wins over a folder without `__init__.py`
         return True
     return found.origin is not None and Path(found.origin).resolve() == Path(beside.origin)
 
@@ -100,7 +100,7 @@ def _shadow_help(name: str, folder: Path | None) -> str | None:
 
 
 def _package(folder: Path) -> str:
-    """The package that stands for a folder; made at first use."""
+    """The package that stands for a folder. It is made at first use."""
     name = PREFIX + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     if name not in sys.modules:
         package = ModuleType(name, "Modules beside a program.")
@@ -112,7 +112,7 @@ def _package(folder: Path) -> str:
 
 
 class _Finder(MetaPathFinder):
-    """Finds modules of the packages that stand for folders, and no others."""
+    """Finds the modules of the packages that stand for folders, and no others."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""What a region or a model call may ask of the executor that runs it."""
+"""The part of the executor that regions and model calls may use."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 
 
 class Machine(Protocol):
-    """A program with its parameters and models, and the way to run a body of one of its graphs.
+    """A program with its parameters and models, and a method that runs a body of its graphs.
 
-    Regions run their bodies through it and calls ask their models, so neither knows the executor.
+    Regions run their bodies through it, and calls ask their models through it. So neither depends
+    on the executor.
     """
 
     program: ProgramGraph
     pool: ModelPool
     parameters: Parameters
-    training: bool  # `train` parameters are shown to models
+    training: bool  # prompts show `train` parameters
     model: str | None  # replaces that of every module
-    temperature: float | None  # replaces that of modules that generate
+    temperature: float | None  # replaces that of every generating module
     resolve: Resolve
     batcher: SampleBatcher
     speculation: Speculation
 
     async def run_plan(self, plan: Plan, env: Env, scope: Scope) -> Any:
-        """The value of a graph, or of the body of a region."""
+        """Run a graph, or the body of a region, and return its value."""
         ...

@@ -1,4 +1,4 @@
-"""What a run remembers: a steady call that it makes again has its answer, and costs nothing."""
+"""The memory of a run: a repeated deterministic call reuses its answer and costs nothing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Fetch = Callable[[], Awaitable[Answer]]
 
 
 class Memory:
-    """Answers of one run, those under way included. Belongs to one event loop."""
+    """The answers of one run, including pending ones. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._answers: dict[str, Answer] = {}
         self._flights = Flights()
 
     async def ask(self, kind: object, model: str | None, request: Request, fetch: Fetch) -> Answer:
-        """The answer to one sample; requests of one `kind` differ in messages and index only.
+        """The answer to one sample. Requests of one `kind` differ in messages and index only.
 
-        Raises: what `fetch` raises; a ModelFailure for all that wait for it.
+        Raises: what `fetch` raises. All callers that wait for an answer get its ModelFailure.
         """
         texts = [message["content"] for message in request.messages]
         key = repr((id(kind), model, request.index, request.logprobs, texts))
@@ -40,7 +40,7 @@ class Memory:
 
 
 def _free(answer: Answer) -> Answer:
-    """The same answer, not paid again."""
+    """The same answer at no cost."""
     return replace(
         answer, prompt_tokens=0, completion_tokens=0, cost_usd=0.0, latency_ms=0.0, cached=True
     )

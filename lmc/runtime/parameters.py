@@ -1,4 +1,4 @@
-"""What an optimizer sets: values for the open slots of a program, kept apart from the program."""
+"""The values that an optimizer sets for a program's open slots, kept apart from the program."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lmc.prompts.spec import Demo
 
 @frozen
 class ModuleParameters:
-    """The open slots of one module; None leaves the source's own value.
+    """The open slots of one module. None keeps the value of the source.
 
-    `demos` take the place of the module's examples; with `nearest` only so many of them are shown,
-    those most like the input: by their words, or by the vectors of an embedding model, `embedder`.
-    `steps` are names and notes of fields that the model fills in before its result, in the place of
-    `reasoning`. `model` is a declared model or a `provider/name`.
+    `demos` replaces the module's examples. `nearest` shows only that many of them: those most like
+    the input by shared words, or by the vectors of the embedding model `embedder`. `steps` are
+    fields, by name and note, that the model fills in before its result; they replace `reasoning`.
+    `model` is a declared model or a `provider/name`.
     """
 
     instruction: str | None = None
@@ -33,8 +33,8 @@ class ModuleParameters:
 class Parameters:
     """Slots by module name, and values of `tune[…]` by the id of the choice.
 
-    `shortcuts` name, for a vote or refine, the module that answers in its place: what it did is in
-    the weights of that module.
+    `shortcuts` maps a vote or refine to the module that replaces it. That module was trained on
+    its results.
     """
 
     modules: Mapping[str, ModuleParameters] = field(default_factory=dict)
@@ -42,30 +42,30 @@ class Parameters:
     shortcuts: Mapping[str, str] = field(default_factory=dict)
 
     def with_module(self, name: str, parameters: ModuleParameters) -> Parameters:
-        """A copy in which one module has other slots."""
+        """A copy with other slots for one module."""
         return replace(self, modules={**self.modules, name: parameters})
 
     def with_slots(self, name: str, **slots: Any) -> Parameters:
-        """A copy in which some slots of one module have other values; new `demos` are all shown."""
+        """A copy with other values for some slots of one module. New `demos` are all shown."""
         if "demos" in slots:
             slots = {"nearest": None, "embedder": None} | slots
         return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
 
     def without_embedders(self) -> Parameters:
-        """A copy in which words choose demonstrations wherever an embedding model did."""
+        """A copy in which shared words choose demonstrations instead of embedding models."""
         modules = {name: replace(module, embedder=None) for name, module in self.modules.items()}
         return replace(self, modules=modules)
 
     def with_choice(self, id: str, value: Any) -> Parameters:
-        """A copy in which one `tune[…]` has another value."""
+        """A copy with another value for one `tune[…]`."""
         return replace(self, choices={**self.choices, id: value})
 
     def with_shortcut(self, name: str, module: str) -> Parameters:
-        """A copy in which a module answers in the place of a vote or refine."""
+        """A copy in which a module replaces a vote or refine."""
         return replace(self, shortcuts={**self.shortcuts, name: module})
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object with sorted names: equal parameters give equal text."""
+        """A JSON object with sorted names, so equal parameters give equal text."""
         return {
             "modules": {name: _module_json(self.modules[name]) for name in sorted(self.modules)},
             "choices": {id: self.choices[id] for id in sorted(self.choices)},

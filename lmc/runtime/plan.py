@@ -1,7 +1,7 @@
-"""A graph made ready to run: who waits for whom, and a function for every node without effects.
+"""A graph prepared to run: its dependencies, and a function for every node without effects.
 
-A plan belongs to one set of parameters: choices are resolved while planning, so they cost nothing
-while running.
+A plan belongs to one set of parameters. Choices are resolved while planning, so they cost nothing
+at run time.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from lmc.ir.ops import OF_BODIES
 from lmc.types import Type
 
 Values = list[Any]  # by node index
-Env = Mapping[str, Any]  # what a graph's inputs take, by name
+Env = Mapping[str, Any]  # values of a graph's inputs, by name
 Compute = Callable[[Values, Env], Any]
-Resolve = Callable[[Any], Any]  # a setting's value; of a Choice the option that counts
+Resolve = Callable[[Any], Any]  # from a setting to its value; from a Choice to its option
 
 SHOWN_CHARS = 200  # of each side of a failed assertion
 
 
 @dataclass(slots=True)
 class PlannedNode:
-    """One node of a plan; `compute` is None where the node has effects."""
+    """One node of a plan. `compute` is None if the node has effects."""
 
     index: int
     node: Node
     inputs: tuple[int, ...]
     types: tuple[Type, ...]  # of the inputs
-    followers: list[int]  # a follower that reads this value twice stands here twice
+    followers: list[int]  # a follower that reads this value twice is listed twice
     compute: Compute | None
     bodies: Mapping[str, Plan]
 
 
 @dataclass(slots=True)
 class Plan:
-    """The nodes in the order of the graph, and how many inputs each one waits for."""
+    """The nodes in graph order, and how many inputs each one waits for."""
 
     graph: Graph
     nodes: tuple[PlannedNode, ...]
     waits: tuple[int, ...]
     pure: bool
-    branches: bool  # whether one of the nodes is a condition with effects
-    lone: PlannedNode | None  # the one that has effects, where it takes inputs and gives the result
-    takes: tuple[str, ...]  # names of the inputs that it takes
+    branches: bool  # whether a node is a condition with effects
+    lone: PlannedNode | None  # the only node, if it maps the inputs to the result
+    takes: tuple[str, ...]  # names of the inputs of `lone`
 
 
 def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
-    """Plan a graph and its bodies; nodes stand after their inputs."""
+    """Plan a graph and its bodies. Nodes come after their inputs."""
     places = {node.id: i for i, node in enumerate(graph.nodes)}
     nodes: list[PlannedNode] = []
     for i, node in enumerate(graph.nodes):
@@ -78,7 +78,7 @@ def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
 
 
 def _lone(nodes: Sequence[PlannedNode]) -> PlannedNode | None:
-    """The node of a graph that is nothing but a call on its inputs, as that of a module is."""
+    """The node of a graph that only makes one call on its inputs, as a module does."""
     if len(nodes) < 2:
         return None
     *inputs, planned, last = nodes
@@ -95,11 +95,11 @@ def compute_plan(plan: Plan, env: Env) -> Any:
     return values[-1]
 
 
-PENDING: Any = object()  # stands for a value that is not there yet
+PENDING: Any = object()  # marks a value that is not computed yet
 
 
 class Flow:
-    """One run through a plan: computes what it can, and gives out the nodes with effects."""
+    """One run of a plan. It computes pure nodes and hands out the nodes with effects."""
 
     __slots__ = ("begun", "env", "look_ahead", "plan", "values", "waits")
 
@@ -110,15 +110,15 @@ class Flow:
         self.waits = list(plan.waits)
         self.begun: dict[
             int, Mapping[str, asyncio.Future[Any]]
-        ] = {}  # branches under way, by condition
+        ] = {}  # speculative branches, by condition
         self.look_ahead: Callable[[], None] | None = None
 
     def start(self) -> list[PlannedNode]:
-        """Steps with effects that are ready at once."""
+        """The nodes with effects that are ready at the start."""
         return self._advance([i for i, count in enumerate(self.plan.waits) if not count])
 
     def settle(self, planned: PlannedNode, value: Any) -> list[PlannedNode]:
-        """Take the value of a node with effects; gives the nodes that became ready by it."""
+        """Store the value of a node with effects, and return the nodes that it made ready."""
         self.values[planned.index] = value
         ready = self._advance(self._release(planned))
         if self.look_ahead is not None:
@@ -126,7 +126,7 @@ class Flow:
         return ready
 
     def undecided(self) -> Iterator[PlannedNode]:
-        """Conditions that wait for nothing but what decides them."""
+        """The conditions that wait only for the value that decides them."""
         for planned in self.plan.nodes:
             if planned.node.op == "cond" and planned.compute is None:
                 decides, *others = (self.values[i] for i in planned.inputs)
@@ -135,7 +135,7 @@ class Flow:
 
     def _advance(self, indices: list[int]) -> list[PlannedNode]:
         ready = []
-        for i in indices:  # grows while it is walked
+        for i in indices:  # grows during the walk
             planned = self.plan.nodes[i]
             if planned.compute is None:
                 ready.append(planned)
@@ -212,7 +212,7 @@ def _assertion(node: Node, condition: PlannedNode) -> Compute:
 
 
 def _sides(condition: PlannedNode, values: Values) -> str:
-    """Both sides of a comparison that failed, such as `4 == 5`."""
+    """Both sides of a failed comparison, such as `4 == 5`."""
     sign = COMPARISONS.get(condition.node.attrs.get("fn", ""))
     if condition.node.op != "op" or sign is None:
         return ""
@@ -226,7 +226,7 @@ def _shown(value: Any) -> str:
 
 
 class AssertionFailure(LmcError):
-    """An `assert` that does not hold, with the values of both sides where it is a comparison."""
+    """An `assert` that does not hold. A comparison shows the values of both sides."""
 
     def __init__(self, node: Node, sides: str) -> None:
         message = node.attrs.get("message") or "the assertion does not hold"
@@ -236,7 +236,7 @@ class AssertionFailure(LmcError):
 
 
 def free_values(node: Node, args: Iterable[Any], skip: int) -> dict[str, Any]:
-    """The values that a region's bodies take from outside, by name; they follow its own inputs."""
+    """The outer values that a region's bodies use, by name. They follow the region's own inputs."""
     return dict(zip(node.attrs.get("free", ()), list(args)[skip:]))
 
 
@@ -282,13 +282,13 @@ def _loop(
 
 
 def variable_names(node: Node) -> tuple[str, ...]:
-    """The variables of a map: the body's inputs that are not taken from outside."""
+    """The variables of a map: the inputs of its body that are not outer values."""
     free = set(node.attrs.get("free", ()))
     return tuple(p.name for p in node.bodies["item"].inputs if p.name not in free)
 
 
 def resolver(choices: Mapping[str, Any]) -> Resolve:
-    """Gives a setting's value: of a Choice the option that was chosen, else its baseline."""
+    """Resolve settings to values: a Choice to its chosen option, else to its baseline."""
 
     def resolve(value: Any) -> Any:
         if isinstance(value, Choice):

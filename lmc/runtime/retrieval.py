@@ -1,6 +1,6 @@
-"""Demonstrations that are chosen for each input by an embedding model.
+"""Demonstrations that an embedding model chooses for each input.
 
-Source: what makes good in-context examples, Liu et al. 2022, arXiv 2101.06804.
+Source: "What makes good in-context examples for GPT-3?", Liu et al. 2022, arXiv 2101.06804.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Embed = Callable[[str], Awaitable[Answer]]
 
 
 class NearestByMeaning:
-    """An index over the vectors of demonstrations; these are asked for with the first input."""
+    """An index over the vectors of demonstrations, which are requested with the first input."""
 
     def __init__(self, demos: Sequence[Demo], count: int, embed: Embed) -> None:
         self.demos, self.count, self._embed = tuple(demos), count, embed
         self._vectors: asyncio.Future[Any] | None = None
 
     async def pick(self, inputs: Mapping[str, Any]) -> tuple[tuple[Demo, ...], Answer | None]:
-        """The `count` nearest by cosine, the nearest last, and what the vector of the input took.
+        """The `count` nearest demonstrations by cosine, the nearest last, and the paid embedding.
 
         Raises: ModelFailure, LmcError[budget-exceeded].
         """
@@ -37,7 +37,7 @@ class NearestByMeaning:
         return tuple(self.demos[i] for i in reversed(order[: self.count])), answer
 
     async def _known(self) -> Any:
-        """The unit vectors of all demonstrations, a row each; a failure is not remembered."""
+        """The unit vectors of all demonstrations, one per row. A failure is not remembered."""
         if self._vectors is None:
             self._vectors = asyncio.ensure_future(self._ask_all())
         try:

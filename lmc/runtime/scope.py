@@ -1,4 +1,4 @@
-"""Where in a run a node stands: handed down from region to region, never shared back."""
+"""The place of a node in a run. Regions hand it down to their parts and never share it back."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Observer = Callable[[CallTrace], None]
 
 @dataclass(slots=True)
 class Certainty:
-    """How sure a model was of all the tokens of a sample.
+    """How certain a model was of the tokens of a sample.
 
-    Self-certainty where the engine gives it (Kang et al. 2025, arXiv 2502.18581): the mean
-    divergence of a token's distribution from the uniform one; else the mean log-probability.
+    This is self-certainty if the engine gives it: the mean divergence of each token's distribution
+    from the uniform one (Kang et al. 2025, arXiv 2502.18581). Else it is the mean log-probability.
     """
 
     total: float = 0.0
     tokens: int = 0
 
     def add(self, answer: Answer) -> None:
-        """Count an answer that has log-probabilities."""
+        """Add an answer that has log-probabilities."""
         logprobs = answer.logprobs or ()
         known = answer.certainty
         self.total += sum(logprobs) if known is None else known * len(logprobs)
@@ -44,25 +44,24 @@ class Certainty:
 
 @dataclass(slots=True)
 class RunState:
-    """What one run of a program shares: its trace, its stubs, and who wants to see its calls."""
+    """The state that all parts of one run share, such as its trace, stubs and observer."""
 
     trace: Trace | None = None
     stubs: Mapping[str, Any] = field(default_factory=dict)
     observer: Observer | None = None
-    listener: Callable[[str], None] | None = None  # hears the text of `spoken` as it comes
+    listener: Callable[[str], None] | None = None  # receives the text of `spoken` as it comes
     spoken: Node | None = None
-    seat: Seat | None = None  # in a batch whose votes share their samples out by difficulty
-    memory: Memory = field(default_factory=Memory)  # of calls that are asked once for equal inputs
+    seat: Seat | None = None  # in a batch that divides samples by difficulty
+    memory: Memory = field(default_factory=Memory)  # answers of deterministic calls
 
 
 @dataclass(slots=True)
 class Scope:
     """A place in the tree of runs.
 
-    `sample` tells repeated samples apart: within the i-th of n samples of a vote it is
-    `outer * n + i`, and it becomes the index of each request. `certainty` collects
-    that of the calls inside, where a vote goes by it. `batched` samples ask
-    together where they ask the same.
+    `sample` distinguishes repeated samples and becomes the index of each request. Within the i-th
+    of n samples of a vote it is `outer * n + i`. `certainty` collects that of the calls inside if
+    a vote needs it. `batched` samples send equal prompts as one request.
     """
 
     run: RunState
@@ -73,17 +72,17 @@ class Scope:
     batched: bool = False
 
     def at(self, *numbers: int) -> Scope:
-        """The scope of a part."""
+        """The scope of a part, by its numbers."""
         place = self.place + numbers
         return Scope(self.run, place, self.region_trace, self.sample, self.certainty, self.batched)
 
     @property
     def parent(self) -> str | None:
-        """Id of the region around."""
+        """Id of the enclosing region."""
         return self.region_trace.id if self.region_trace else None
 
     def note(self, **detail: Any) -> None:
-        """Record how the region around came to its result."""
+        """Record in the trace how the enclosing region reached its result."""
         if self.region_trace is not None:
             self.region_trace.detail |= detail
 
@@ -102,7 +101,7 @@ class Scope:
         inputs: Mapping[str, Any],
         work: Callable[[Scope], Awaitable[Any]],
     ) -> Awaitable[Any]:
-        """Do some work as one region of the trace."""
+        """Do some work and record it as one region of the trace."""
         trace = self.run.trace
         return work(self) if trace is None else self._traced(trace, kind, name, inputs, work)
 

@@ -1,4 +1,4 @@
-"""Work begun before it is known to be wanted: bounded, only where models idle, else cancelled."""
+"""Speculation: start work before it is known to be needed, in bounds, only while models idle."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ RunBranch = Callable[["PlannedNode", str, list[Any]], Awaitable[Any]]
 
 @dataclass(slots=True)
 class Speculation:
-    """How many tasks may run on speculation at once, while the models of a pool have room.
+    """Limits how many speculative tasks run at once, while the models of a pool have room.
 
-    What calls a tool that is not declared `pure` is never begun before its time: it may do
-    something in the world.
+    Work that calls a tool without `pure` is never started early, since such a tool may have side
+    effects.
     """
 
     limit: int
@@ -33,14 +33,14 @@ class Speculation:
     _running: list[Ahead] = field(default_factory=list)
 
     def allows(self, plan: Plan) -> bool:
-        """Whether a body may be run though it may not be wanted."""
+        """Whether a body may run before it is known to be needed."""
         if not self.limit:
             return False
         return not set(reached_tools(self.program, plan.graph)) - pure_tools(self.program)
 
     @asynccontextmanager
     async def branches(self, flow: Flow, run: RunBranch) -> AsyncIterator[Callable[[], None]]:
-        """Let a flow begin both branches of a condition before the condition is known."""
+        """Let a flow start both branches of a condition before the condition is known."""
         ahead: Ahead = []
         async with self.holding(ahead) as room:
 
@@ -59,7 +59,7 @@ class Speculation:
 
     @staticmethod
     async def take(branches: Mapping[str, asyncio.Future[Any]], taken: str) -> Any:
-        """The value of the branch that is taken; the other one is cancelled."""
+        """The value of the branch that is taken. The other branch is cancelled."""
         for name, task in branches.items():
             if name != taken:
                 task.cancel()
@@ -69,9 +69,9 @@ class Speculation:
     async def begun(
         self, decision: Plan | None, work: Plan, run: Callable[[], Coroutine[Any, Any, Any]]
     ) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
-        """Begin work while a decision that makes calls of its own is not yet made.
+        """Start work while the calls of a decision are still pending.
 
-        Gives the function that does the work, or takes what was begun.
+        Yields a function that does the work, or returns the work already started.
         """
         ahead: Ahead = []
         async with self.holding(ahead) as room:
@@ -81,9 +81,9 @@ class Speculation:
 
     @asynccontextmanager
     async def holding(self, ahead: Ahead) -> AsyncIterator[Callable[[], int]]:
-        """Count what runs ahead in a list, and cancel what is left of it in the end.
+        """Count the speculative tasks of a list, and cancel the remaining ones at the end.
 
-        Gives a function that says how many more may be added.
+        Yields a function that says how many more may be added.
         """
         self._running.append(ahead)
         try:
@@ -96,7 +96,7 @@ class Speculation:
                 await asyncio.wait(ahead)
             for task in ahead:
                 if not task.cancelled():
-                    task.exception()  # of work that nobody wants any more
+                    task.exception()  # mark the error as seen: nobody needs this work
 
     def _room(self) -> int:
         if not self.limit or not self.pool.idle():

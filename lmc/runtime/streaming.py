@@ -1,4 +1,4 @@
-"""Text that is heard while it is written: which call writes a result, and its pieces."""
+"""Streaming: find the call that writes a result, and yield its text in pieces."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listene
 
 
 def last_call(program: ProgramGraph, graph: Graph) -> Node | None:
-    """Find the one model call whose answer is the result as it stands; None where there is none.
+    """Find the one model call whose answer is the result unchanged; else None.
 
-    A call whose answer may still be refused (`require:`) or is one of several is not it.
+    A call does not count if `require:` may refuse its answer, or if it is one of several samples.
     """
     nodes = {node.id: node for node in graph.nodes}
     end = graph.nodes[-1]
@@ -33,11 +33,11 @@ def last_call(program: ProgramGraph, graph: Graph) -> Node | None:
 
 
 async def pieces(start: Start) -> AsyncGenerator[str, None]:
-    """Yield the text of a run as it comes; joined, the pieces are the result.
+    """Yield the text of a run as it comes. The joined pieces are the result.
 
-    White space at the ends belongs to no result, so it waits until something follows it. What
-    follows a special token that the model copies disarmed comes at the end. Leaving early cancels
-    the run.
+    A result has no white space at its ends, so white space is held back until text follows it. If
+    the model copies a disarmed special token, the text after it comes at the end. Leaving the loop
+    early cancels the run.
     """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
@@ -55,7 +55,7 @@ async def pieces(start: Start) -> AsyncGenerator[str, None]:
                 yield whole[len(said) :]
                 said = whole
         whole = await run
-        if len(whole) > len(said):  # from a cache, or from a model that says all at once
+        if len(whole) > len(said):  # from a cache, or from a model that does not stream
             yield whole[len(said) :]
     finally:
         run.cancel()

@@ -1,7 +1,7 @@
-"""Python tools: imported when first called, given typed values, their results validated.
+"""Python tools: imported at the first call, given typed values, their results validated.
 
-Whatever a tool does, the run that called it fails with words that name the tool, and goes on around
-it: a tool may raise anything, give anything back, or not return at all.
+A tool may raise anything, return anything, or not return at all. In each case only its run fails,
+with a message that names the tool, and lmc goes on.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
 from lmc.values import InvalidValue, to_json, to_python
 
-MAX_THREADS = 32  # of one tool
+MAX_THREADS = 32  # for one tool
 DEFAULT_TIMEOUT_S = 600.0
-DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # where `retry:` leaves them open
+DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # if `retry:` does not set them
 
 
 class Toolbox:
@@ -38,13 +38,13 @@ class Toolbox:
         self._results: dict[str, asyncio.Future[Any]] = {}
 
     def bind(self, name: str, args: Sequence[Any]) -> dict[str, Any]:
-        """Arguments by name, with defaults."""
+        """The arguments by name, with defaults."""
         ports = self._tools[name].inputs
         given = {port.name: value for port, value in zip(ports, args)}
         return {port.name: port.default for port in ports} | given
 
     async def call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
-        """The JSON result of a tool. With `cache`, equal calls of one program are made once.
+        """Call a tool and return its JSON result. With `cache`, a program makes equal calls once.
 
         Raises: LmcError[tool-failed, tool-not-found].
         """
@@ -79,7 +79,7 @@ class Toolbox:
     async def _try(
         self, tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any]
     ) -> Any:
-        """The JSON value of the function; a call that fails is made again as `retry:` says."""
+        """The JSON value of the function. A failed call is repeated as `retry:` says."""
         retry = tool.settings.get("retry") or {"max": 0}
         slots = self._slots.setdefault(tool.name, asyncio.Semaphore(MAX_THREADS))
         for attempt in range(retry.get("max", DEFAULT_RETRIES)):

@@ -1,4 +1,4 @@
-"""What happened in one run: every model call, and the regions and calls they stood in."""
+"""The trace of one run: every model call, and the regions around them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lmc.ir.graph import Role
 from lmc.prompts.spec import Message
 from lmc.requests.usage import Usage
 
-Place = tuple[int, ...]  # where in the tree of runs: node, item, sample, round … by number
+Place = tuple[int, ...]  # numbers of node, item, sample, round … from the root
 
 
 def place_id(place: Place) -> str:
-    """A place as text, such as `/0/3/2`; the whole run is `/`."""
+    """A place as text, such as `/0/3/2`. The whole run is `/`."""
     return "/" + "/".join(map(str, place))
 
 
@@ -21,9 +21,9 @@ def place_id(place: Place) -> str:
 class CallTrace:
     """One model call, with its repairs and retries.
 
-    `outputs` has the fields as the model wrote them, `reasoning` included; None when it failed.
-    `raw` is every text the model gave, the last one being the one that counted. `parent` is the id
-    of the region around it.
+    `outputs` has the fields as the model wrote them, with `reasoning`; it is None after a failure.
+    `raw` is every text that the model gave; the last one counted. `parent` is the id of the
+    enclosing region.
     """
 
     place: Place
@@ -42,8 +42,8 @@ class CallTrace:
     usage: Usage = field(default_factory=Usage)
     latency_ms: float = 0.0
     error: str | None = None
-    infrastructure: bool = False  # the error was not the model's doing
-    check: Any = None  # the result of `check:`, which is recorded only
+    infrastructure: bool = False  # the model did not cause the error
+    check: Any = None  # the result of `check:`, which changes nothing
     adapter: str | None = None  # the LoRA weights that answered
 
     @property
@@ -54,10 +54,11 @@ class CallTrace:
 
 @dataclass(slots=True)
 class RegionTrace:
-    """One call of a module or pipeline, one tool call, one refine or vote, seen as one thing.
+    """One call of a module, pipeline or tool, or one refine or vote, as a whole.
 
-    `detail` of a vote: `keys` (by sample), `winner` (its sample) and `counts`; of a refine:
-    `drafts` and `checks` in order, `chosen` (index of the draft), and `failed`, why it ended early.
+    `detail` of a vote has `keys` (by sample), `winner` (its sample) and `counts`. That of a refine
+    has `drafts` and `checks` in order, `chosen` (index of the draft) and `failed` (why it ended
+    early).
     """
 
     place: Place
@@ -88,13 +89,13 @@ class Trace:
         return sum((call.usage for call in self.calls), Usage())
 
     def group_of(self, call: CallTrace) -> str | None:
-        """Id of the innermost vote around a call: its samples answer the same question."""
+        """Id of the innermost vote around a call. Its samples answer the same question."""
         votes = (r for r in self.regions if r.kind == "vote" and _within(call.place, r.place))
         innermost = max(votes, key=lambda region: len(region.place), default=None)
         return innermost.id if innermost else None
 
     def sort(self) -> None:
-        """Put entries in the program's order, whatever finished first."""
+        """Sort the entries into the program's order, whichever finished first."""
         self.calls.sort(key=lambda call: call.place)
         self.regions.sort(key=lambda region: region.place)
 

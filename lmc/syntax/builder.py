@@ -55,6 +55,15 @@ class TreeBuilder:
     def _string(self, token: Token) -> n.String:
         return n.String(self._text(token), token.text, span=self._span(token))
 
+    def _number(self, token: Token) -> int | float:
+        try:
+            return number_value(token.text)
+        except OverflowError:
+            message = f"`{token.text[:12]}…` is larger than any number"
+            help = "a number has at most 308 digits before its point"
+            self.diagnostics.append(error("bad-number", message, self._span(token), help=help))
+            return 0
+
     def _optional_string(self, token: Token | None) -> n.String | None:
         return token and self._string(token)
 
@@ -216,7 +225,7 @@ class TreeBuilder:
         return n.PatternRefinement(self._text(text), text.text, span=span)
 
     def signed_number(self, span: Span, minus: Token | None, digits: Token) -> int | float:
-        value = number_value(digits.text)
+        value = self._number(digits)
         return -value if minus else value
 
     # --- statements ---
@@ -295,7 +304,7 @@ class TreeBuilder:
         return n.Var(name.text, span=span)
 
     def number(self, span: Span, digits: Token) -> n.Number:
-        return n.Number(number_value(digits.text), digits.text, span=span)
+        return n.Number(self._number(digits), digits.text, span=span)
 
     def string(self, span: Span, text: Token) -> n.String:
         return self._string(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 
@@ -35,9 +36,15 @@ def string_value(raw: str, on_bad_escape: Callable[[int, int], None]) -> str:
 
 
 def number_value(raw: str) -> int | float:
-    """The value of a number literal: an int if it has neither point nor exponent, else a float."""
+    """The value of a number literal: an int if it has neither point nor exponent, else a float.
+
+    Raises: OverflowError where it is larger than any float.
+    """
     digits = raw.replace("_", "")
-    return int(digits) if digits.isdigit() else float(digits)
+    size = float(digits)
+    if math.isinf(size):
+        raise OverflowError(raw)
+    return int(digits) if digits.isdigit() else size
 
 
 def quote(text: str) -> str:

@@ -202,6 +202,11 @@ MISTAKES = (
         any_token=True,
     ),
     Mistake(
+        "if-form",
+        "write an `if` expression as `if condition then value else value`",
+        (_BLOCK + "return a if b else", _BLOCK + "let x = a if b else"),
+    ),
+    Mistake(
         "missing-body",
         "a body, `{ … }`, is missing here",
         (
@@ -255,7 +260,7 @@ MISTAKES = (
     # --- fields, parameters, settings ---
     Mistake(
         "missing-type",
-        "{token} needs a type: write `{text}: T`",
+        "{token} needs a type: write `{text}: T`, or `{text}: T?` where it may be none",
         _after((*_FIELD_ITEMS, *_PARAMETERS), "x"),
     ),
     Mistake(
@@ -293,7 +298,7 @@ MISTAKES = (
     ),
     Mistake(
         "colon-for-equals",
-        "a named argument takes `=`: write `{text}=value`",
+        "a named argument takes `=`: write `name=value`",
         (_LET + "f(a: 1)", _LET + "f(1, a: 1)", "example g(a: 1)", "example g(1, a: 1)"),
     ),
     Mistake(

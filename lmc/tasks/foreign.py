@@ -1,8 +1,8 @@
-"""Functions of users, called so that nothing they do ends lmc or holds up its event loop.
+"""Call functions of users safely: they cannot end lmc or block its event loop.
 
-A blocking function runs in a thread of its own, a coroutine on an event loop of its own. What they
-raise comes back as an `Exception`, whatever it was. The threads are daemons: one that never returns
-can be left behind when its time is up, and does not keep the process from ending.
+A blocking function runs in its own thread, and a coroutine on a separate event loop. Everything
+that they raise comes back as an `Exception`. The threads are daemons. A thread that does not return
+in time is left behind, and does not keep the process from ending.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from lmc.redaction import redact
 
 R = TypeVar("R")
 
-TOLD_CHARS = 500  # of what an exception of a user says
-PATIENCE_S = 1.0  # for an event loop to answer, before another takes its place
+TOLD_CHARS = 500  # of the text of a user's exception
+PATIENCE_S = 1.0  # an event loop that does not answer in this time is replaced
 
 _loop: asyncio.AbstractEventLoop | None = None
 
 
 class Escape(Exception):
-    """What a user's function raised to end more than itself, such as `SystemExit`: `__cause__`."""
+    """A user's function raised more than an `Exception`, such as `SystemExit` (`__cause__`)."""
 
 
 class TooLong(Exception):
@@ -34,19 +34,19 @@ class TooLong(Exception):
 
 
 def said(problem: BaseException) -> str:
-    """What an exception says, in one short text; exceptions of users may fail at this too."""
+    """The message of an exception, shortened. Exceptions of users may raise here too."""
     cause = problem.__cause__ if isinstance(problem, Escape) else problem
     try:
         words = redact(f"{type(cause).__name__}: {cause}")
     except BaseException:
-        words = f"{type(cause).__name__}, which cannot say what it is"
+        words = f"{type(cause).__name__}, whose message cannot be read"
     return words if len(words) <= TOLD_CHARS else words[: TOLD_CHARS - 1] + "…"
 
 
 async def call_foreign(
     function: Callable[[], Any], then: Callable[[Any], R], timeout_s: float
 ) -> R:
-    """Call a function of a user and read its value by `then`, away from the loop of lmc.
+    """Call a function of a user and read its value by `then`, outside lmc's event loop.
 
     Raises: TooLong, Escape, and any Exception of the function or of `then`.
     """
@@ -63,7 +63,7 @@ async def call_foreign(
 
 
 async def _called(function: Callable[[], Any], then: Callable[[Any], R]) -> R:
-    """The value of a function in a thread; it may turn out to be something to wait for."""
+    """Call a function in a thread. If the value is awaitable, await it."""
 
     def work() -> tuple[bool, Any]:
         value = function()
@@ -101,7 +101,7 @@ def _in_thread(function: Callable[[], R]) -> asyncio.Future[R]:
 
 
 def _harmless(problem: BaseException) -> Exception:
-    """An exception that a future takes and that ends no loop."""
+    """An exception that a future accepts and that cannot end a loop."""
     if isinstance(problem, Exception) and not isinstance(problem, StopIteration):
         return problem
     escape = Escape()
@@ -110,7 +110,7 @@ def _harmless(problem: BaseException) -> Exception:
 
 
 async def _on_own_loop(make: Callable[[], Any], then: Callable[[Any], R]) -> R:
-    """Wait for something of a user on a loop that may be blocked without harm."""
+    """Await a user's object on a separate loop, which it may block without harm."""
 
     async def work() -> R:
         try:
@@ -128,7 +128,7 @@ async def _on_own_loop(make: Callable[[], Any], then: Callable[[Any], R]) -> R:
         if task is not None and task.cancelling():
             _leave_if_blocked(loop)
             raise
-        raise _harmless(problem) from problem  # the user's own
+        raise _harmless(problem) from problem  # raised by the user's code
 
 
 def _own_loop() -> asyncio.AbstractEventLoop:
@@ -140,14 +140,14 @@ def _own_loop() -> asyncio.AbstractEventLoop:
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """Keep a loop going; a task of a user that raises `SystemExit` stops it only for a moment."""
+    """Keep a loop running. A user's task that raises `SystemExit` stops it only briefly."""
     while not loop.is_closed():
         with contextlib.suppress(BaseException):
             loop.run_forever()
 
 
 def _leave_if_blocked(loop: asyncio.AbstractEventLoop) -> None:
-    """Use another loop from now on where this one does not answer soon."""
+    """Replace a loop that does not answer in time."""
     answered = threading.Event()
     loop.call_soon_threadsafe(answered.set)
 

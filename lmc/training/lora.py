@@ -16,21 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
-from lmc.models.engine.chat_tokens import plain_messages, special_tokens
-from lmc.special_tokens import without_tokens
+from lmc.training.encoding import EncodedRow, encode_rows
 from lmc.training.rows import TrainingRow, digest
-
-if TYPE_CHECKING:
-    import torch
+from lmc.training.steps import costs_for, packed_trainer
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 CHECKPOINTS = 10  # in a run
-_IGNORED = -100
 
 
 @frozen
@@ -117,28 +113,6 @@ def train_adapter(
     return adapter
 
 
-def encode_row(tokenizer: Any, row: TrainingRow) -> tuple[list[int], int]:
-    """The tokens of prompt and answer, as the local engine sees them, and the prompt's length."""
-    special = special_tokens(tokenizer)
-    messages = plain_messages(row.messages, special)
-    said = without_tokens(row.answer, special)
-    if tokenizer.chat_template:
-        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        whole = tokenizer.apply_chat_template(
-            [*messages, {"role": "assistant", "content": said}], tokenize=False
-        )
-        answer = whole[len(prompt) :] if whole.startswith(prompt) else said
-        given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    else:
-        answer = said
-        given = tokenizer("".join(m["content"] + "\n\n" for m in messages))["input_ids"]
-    end = tokenizer.eos_token or ""
-    answer = answer.partition(end)[0] if end else answer
-    written = tokenizer(answer, add_special_tokens=False)["input_ids"]
-    ends = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
-    return [*given, *written, *ends], len(given)
-
-
 def default_rate(parameters: int) -> float:
     """The learning rate for a number of parameters: 5e-3 at 1 million, 2e-3 at 4 million."""
     return float(min(5e-3, max(2e-4, 5e-3 * (1e6 / parameters) ** 0.66)))
@@ -159,7 +133,6 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         AutoModelForCausalLM,
         AutoTokenizer,
         PrinterCallback,
-        Trainer,
         TrainingArguments,
     )
 
@@ -169,10 +142,12 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     model = AutoModelForCausalLM.from_pretrained(
         job.source, dtype=torch.float32, use_safetensors=True
     )
+    if on_gpu:
+        model.to("cuda")
     size = model.num_parameters()
     epochs = settings.epochs or (12 if size < SMALL_MODEL_PARAMETERS else 3)
     context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
-    data = _encode(tokenizer, job.rows, context)
+    data = encode_rows(tokenizer, job.rows, context)
     steps = epochs * -(-len(data) // settings.batch_rows)
     arguments = TrainingArguments(
         output_dir=str(place),
@@ -193,11 +168,11 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         disable_tqdm=True,
         remove_unused_columns=False,
     )
-    trainer = _weighted(Trainer)(
+    pad = tokenizer.pad_token_id or 0
+    trainer = packed_trainer(costs_for(model, data, pad), pad)(
         model=_with_lora(model, job),
         args=arguments,
         train_dataset=data,
-        data_collator=_Padding(tokenizer.pad_token_id or 0),
         callbacks=[_callback(report, stop, data, epochs)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -227,73 +202,10 @@ def _with_lora(model: Any, job: TrainingJob) -> Any:
     )
 
 
-def _encode(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[dict[str, Any]]:
-    """Rows as tokens. Rows that do not fit into the model's context are left out."""
-    data = []
-    for row in rows:
-        ids, prompt = encode_row(tokenizer, row)
-        if len(ids) <= context:
-            data.append({"ids": ids, "prompt": prompt, "weight": row.weight})
-    if not data:
-        message = f"all {len(rows)} training rows are longer than the model's context"
-        help = f"the context has {context} tokens; shorten the prompts"
-        raise LmcError.of("cannot-train", message, help=help)
-    return data
-
-
-@frozen
-class _Padding:
-    """Pads the rows of a step on the right. Only the answer's tokens have labels."""
-
-    pad: int
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        import torch
-
-        width = max(len(row["ids"]) for row in rows)
-
-        def padded(values: Callable[[dict[str, Any]], list[int]], filler: int) -> torch.Tensor:
-            lists = [values(row) for row in rows]
-            return torch.tensor([v + [filler] * (width - len(v)) for v in lists])
-
-        return {
-            "input_ids": padded(lambda row: row["ids"], self.pad),
-            "attention_mask": padded(lambda row: [1] * len(row["ids"]), 0),
-            "labels": padded(
-                lambda row: [_IGNORED] * row["prompt"] + row["ids"][row["prompt"] :], _IGNORED
-            ),
-            "weight": torch.tensor([row["weight"] for row in rows], dtype=torch.float32),
-        }
-
-
-def _weighted(trainer: Any) -> Any:
-    """A Trainer whose loss is the mean over answer tokens, each with the weight of its row."""
-
-    class Weighted(trainer):  # type: ignore[misc]
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any
-        ) -> Any:
-            import torch
-
-            labels, weight = inputs.pop("labels"), inputs.pop("weight")
-            outputs = model(**inputs)
-            losses = torch.nn.functional.cross_entropy(
-                outputs.logits[:, :-1].transpose(1, 2).float(),  # (B, V, T - 1)
-                labels[:, 1:],
-                reduction="none",
-                ignore_index=_IGNORED,
-            )
-            weights = weight[:, None] * (labels[:, 1:] != _IGNORED)  # (B, T - 1)
-            loss = (losses * weights).sum() / weights.sum().clamp(min=1e-6)
-            return (loss, outputs) if return_outputs else loss
-
-    return Weighted
-
-
-def _callback(report: Report, stop: Stop, data: Sequence[dict[str, Any]], epochs: int) -> Any:
+def _callback(report: Report, stop: Stop, data: Sequence[EncodedRow], epochs: int) -> Any:
     from transformers import TrainerCallback
 
-    tokens = sum(len(row["ids"]) for row in data) * epochs
+    tokens = sum(len(row.ids) for row in data) * epochs
     began = time.monotonic()
     first: list[int] = []
 

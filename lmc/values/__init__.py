@@ -1,4 +1,4 @@
-"""Values at the borders: untrusted JSON is validated, typed Python objects come and go."""
+"""Values: validate untrusted JSON, and convert it to and from typed Python objects."""
 
 from lmc.values.border import python_type, to_json, to_python
 from lmc.values.problems import InvalidValue, Problem

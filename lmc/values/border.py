@@ -1,4 +1,4 @@
-"""Where typed Python objects come and go. What needs pydantic's models is loaded with the first."""
+"""Convert between JSON values and typed Python objects. Pydantic is imported at the first use."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _MAX_DEPTH = 100
 
 
 def python_type(type: Type) -> Any:
-    """The Python type of a type: a class for records and enums, an annotation for the rest."""
+    """The Python type of a type: a class for records and enums, else an annotation."""
     from lmc.values.python_types import python_type
 
     return python_type(type)
 
 
 def to_python(type: Type, value: Any) -> Any:
-    """A JSON value of a type as the object that Python callers see."""
+    """Convert a JSON value of a type to the object that Python callers get."""
     if isinstance(type, StrType | IntType | BoolType):
-        return value  # the same in Python, and no reason to load pydantic
+        return value  # the same in Python, so pydantic is not needed
     from lmc.values.python_types import adapter
 
     return adapter(type).validate_python(value)
 
 
 def to_json(type: Type, value: Any) -> Any:
-    """The JSON value of a Python object: a model, dataclass, mapping, enum or plain value.
+    """Convert a Python object to JSON: a model, dataclass, mapping, enum or plain value.
 
-    Raises: InvalidValue where it does not have the type.
+    Raises: InvalidValue if it does not have the type.
     """
     return validate(type, _plain(value))
 
@@ -50,7 +50,9 @@ def _plain(value: Any, depth: int = 0) -> Any:
             return {k: _plain(v, depth + 1) for k, v in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(v, depth + 1) for v in value]
-        case _ if hasattr(value, "dtype") and hasattr(value, "tolist"):  # of numpy and its like
+        case _ if hasattr(value, "dtype") and hasattr(
+            value, "tolist"
+        ):  # numpy and similar libraries
             return _plain(value.tolist(), depth + 1)
         case _:
             names = _field_names(value)
@@ -60,7 +62,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _field_names(value: Any) -> dict[str, str] | None:
-    """Attributes of a dataclass or a pydantic model with their keys; None for other objects."""
+    """The attributes of a dataclass or pydantic model with their keys; None for other objects."""
     if isinstance(value, type):
         return None
     if dataclasses.is_dataclass(value):

@@ -1,4 +1,4 @@
-"""A cache of what is built once for each type."""
+"""Cache a function of a type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def once_by_type(build: Callable[[Type], T]) -> Callable[[Type], T]:
-    """Cache a function of a type, also of types that cannot be hashed (a default is a list)."""
+    """Cache a function of a type. Types that cannot be hashed (with a list as default) work too."""
     by_identity: dict[int, tuple[Type, T]] = {}
     by_text: dict[str, T] = {}
 
@@ -21,7 +21,7 @@ def once_by_type(build: Callable[[Type], T]) -> Callable[[Type], T]:
             key = repr(type)
             if key not in by_text:
                 by_text[key] = build(type)
-            # The type is kept with its entry, so that its id is not taken by another one.
+            # The entry keeps its type alive, so that no other type gets the same id.
             found = by_identity[id(type)] = (type, by_text[key])
         return found[1]
 

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words."""
+"""Describe what is wrong with a value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_PROBLEMS = 5
 
 @frozen
 class Problem:
-    """One thing that is wrong: where (`steps[0]`, empty for the whole value), and what."""
+    """One problem: its place (`steps[0]`, or empty for the whole value) and its description."""
 
     path: str
     message: str
@@ -19,7 +19,7 @@ class Problem:
 
 
 class InvalidValue(Exception):
-    """A value that does not have its type; the text is fit for a person and for a model."""
+    """A value that does not have its type. The message is written for users and for models."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)

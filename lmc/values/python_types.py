@@ -31,7 +31,7 @@ from lmc.values.by_type import once_by_type
 
 
 class Record(BaseModel):
-    """Base of the records of a program: frozen, equal by content."""
+    """The base class of a program's records: frozen, equal by content."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True
@@ -40,7 +40,7 @@ class Record(BaseModel):
 
 @once_by_type
 def python_type(type: Type) -> Any:
-    """The Python type of a type: a class for records and enums, an annotation for the rest."""
+    """The Python type of a type: a class for records and enums, else an annotation."""
     match type:
         case RecordType():
             return _model(type)
@@ -48,7 +48,7 @@ def python_type(type: Type) -> Any:
             return StrEnum(_class_name(name), {v: v for v in variants})
         case StrType(low, high, None):
             return Annotated[str, ModelField(min_length=low, max_length=high)]
-        case StrType():  # the pattern was checked by `validate`
+        case StrType():  # `validate` has checked the pattern
             return str
         case IntType(low, high):
             return Annotated[int, ModelField(ge=low, le=high)]
@@ -77,7 +77,7 @@ def python_type(type: Type) -> Any:
 
 @once_by_type
 def adapter(type: Type) -> TypeAdapter[Any]:
-    """What turns JSON values of a type into Python objects."""
+    """The adapter that converts JSON values of a type to Python objects."""
     return TypeAdapter(python_type(type))
 
 
@@ -101,7 +101,7 @@ def _member(field: Field) -> tuple[Any, Any]:
 
 
 def _attribute(name: str) -> str:
-    """A field's name in Python: with `_` after it where the name is taken there."""
+    """A field's name in Python, with `_` appended if Python uses the name."""
     own = name.startswith("model_") and hasattr(BaseModel, name)
     taken = own or keyword.iskeyword(name)
     plain = name.lstrip("_") or "field"

@@ -1,4 +1,4 @@
-"""Types as JSON Schema, one to one, with the notes that a model is to see."""
+"""Convert types to JSON Schema, one to one, with the notes for the model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Named = dict[str, Schema]  # schemas of records by their names in `$defs`
 
 
 def json_schema(type: Type) -> Schema:
-    """The JSON Schema (2020-12) of a type's values; records allow no other fields.
+    """The JSON Schema (2020-12) of a type's values. Records do not allow other fields.
 
     The schema of a large type has each record once, in `$defs`.
     """
@@ -97,7 +97,7 @@ def object_schema(properties: Mapping[str, Schema], required: list[str]) -> Sche
 
 
 def described(schema: Schema, note: str) -> Schema:
-    """A schema with a note for the model, before what it says itself."""
+    """A schema with a note for the model, before its own description."""
     own = schema.get("description")
     return schema | {"description": f"{note} ({own})" if own else note} if note else schema
 

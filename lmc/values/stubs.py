@@ -1,4 +1,4 @@
-"""Type stubs for the Python callers of a program: what `lmc stubs` writes."""
+"""The type stubs that `lmc stubs` writes for Python callers of a program."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pydantic import BaseModel
 
 
 def stub_text(program: ProgramGraph, source: str, module: str) -> str:
-    """The text of a `.pyi` file: a class for each record, enum and callable, and the program's."""
+    """The text of a `.pyi` file: a class for each record, enum and callable, and `Program`."""
     graphs = [program.graphs[name] for name in program.exports]
     parts = [HEAD.format(source=source, module=module)]
     parts += [_class_of(t) for t in _named_types(graphs)]
@@ -51,7 +51,7 @@ def stub_text(program: ProgramGraph, source: str, module: str) -> str:
 
 
 def annotation(type: Type) -> str:
-    """A type as a Python annotation; refinements have none and are left out."""
+    """A type as a Python annotation, without its refinements."""
     match type:
         case StrType():
             return "str"

@@ -1,4 +1,4 @@
-"""Untrusted JSON values checked against a type; what is wrong is said in words."""
+"""Check untrusted JSON values against a type, and describe problems in words."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lmc.values.by_type import once_by_type
 
 
 def validate(type: Type, raw: Any, *, lenient: bool = False) -> Any:
-    """The JSON value of a type, with the defaults of left-out fields filled in.
+    """Check a JSON value against a type, and fill in the defaults of missing fields.
 
-    Nothing is converted but integers where a float is wanted. `lenient` also takes "5" for 5, 5 for
-    "5", and fields that the record lacks (they are dropped). Raises: InvalidValue.
+    The only conversion is from an integer to a float. `lenient` also accepts "5" for 5 and 5 for
+    "5", and drops fields that the record does not have. Raises: InvalidValue.
     """
     if raw.__class__ is str and type.__class__ is StrType and raw.isascii() and type == STR:
-        return raw  # what is not ASCII may be half a character
+        return raw  # other text may contain half a surrogate pair
     return (_lenient if lenient else _strict)(type)(raw)
 
 

@@ -1,4 +1,4 @@
-"""The validators of types, made of pydantic-core; importing that takes longer than the checker."""
+"""Validators of types, built with pydantic-core, whose import takes longer than the checker."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Named = dict[str, CoreSchema | None]  # schemas of records by digest
 
 
 def validator(type: Type, *, strict: bool) -> Callable[[Any], Any]:
-    """What gives the JSON value of a type, or raises InvalidValue."""
+    """A function that returns the valid JSON value of a type or raises InvalidValue."""
     validate = SchemaValidator(_schema(type, strict)).validate_python
 
     def checked(raw: Any) -> Any:
@@ -145,7 +145,7 @@ def _str(type: StrType, strict: bool) -> CoreSchema:
         return schema
     try:
         pattern = whole_pattern(type.pattern)
-    except ValueError as problem:  # of a graph that nobody checked
+    except ValueError as problem:  # in a graph that was not checked
         message = f"the pattern `{type.pattern[:80]}` cannot be used: {problem}"
         raise LmcError.of("bad-pattern", message) from None
     return core_schema.no_info_after_validator_function(

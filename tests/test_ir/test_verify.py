@@ -9,6 +9,7 @@ import pytest
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.ir.type_rules import TypeRules, json_parts
 from lmc.ir.verify import GraphFault, verify
+from lmc.passes.pipeline import run_passes
 from lmc.types import (
     FLOAT,
     INT,
@@ -149,3 +150,17 @@ def test_what_is_no_type_is_found(type: Any) -> None:
 )  # fmt: skip
 def test_json_is_told_from_what_is_none(value: Any, parts: int) -> None:
     assert json_parts(value) == parts
+
+
+def test_a_record_takes_fields_as_the_checker_does() -> None:
+    """The checker applies refinements where values come in, not to a field of a record."""
+    program = lowered("""
+record Hop { query: str(1..120), cites: list[str](1..4) }
+generate answer(hop: Hop) -> str
+pipeline main(question: str) -> str {
+  let first = answer(Hop(query=question, cites=[]))
+  return answer(Hop(query=first, cites=[])) + answer(Hop(query="?", cites=[]))
+}
+""")
+    verify(program)
+    verify(run_passes(program))  # where the last record is a constant

@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 from lmc.models.base import Request
 from lmc.models.engine.chat_tokens import ChatTokens, special_tokens
 from lmc.tiny import MODEL_DIR
-from lmc.training.lora import encode_row
+from lmc.training.encoding import encode_row
 from lmc.training.rows import TrainingRow
 from tests.test_models.tiny_llama import byte_tokenizer
 
@@ -58,7 +58,7 @@ def test_a_row_to_train_on_has_no_turns_of_its_own() -> None:
 
     def row(text: str) -> list[int]:
         messages = ({"role": "user", "content": text},)
-        ids, _ = encode_row(tokenizer, TrainingRow(messages, text))
+        ids = encode_row(tokenizer, TrainingRow(messages, text)).ids
         return special(tokenizer, tuple(ids))
 
     assert row(HOSTILE) == row(HARMLESS)

@@ -68,5 +68,5 @@ async def test_what_a_model_said_is_replayed_by_the_name_of_the_file(tmp_path):
 
 def test_broken_lines_are_diagnostics(tmp_path):
     (tmp_path / "r.jsonl").write_text('\n{"request": "x"}\n')
-    with pytest.raises(LmcError, match=r"r\.jsonl:2 is no recorded answer"):
+    with pytest.raises(LmcError, match=r"r\.jsonl:2 is not a recorded answer"):
         Recorded(tmp_path / "r.jsonl").open()

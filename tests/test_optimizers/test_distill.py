@@ -81,7 +81,7 @@ def test_a_shortcut_that_fits_nothing_is_refused(tmp_path: Path) -> None:
         parameters = Parameters(shortcuts={loop: module})
         manifest = Manifest(lmc="0", entry="t.lmp")
         Artifact(manifest, graph_of(PROGRAM), parameters, {}).write(path)
-        with pytest.raises(LmcError, match="cannot stand in"):
+        with pytest.raises(LmcError, match=r"`parameters.json`: `.*` cannot replace"):
             Artifact.read(path)
 
 

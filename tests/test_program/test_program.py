@@ -77,8 +77,12 @@ def test_plain_values_are_taken_too(path: Path) -> None:
     ("args", "inputs", "message"),
     [
         ((), {}, "missing-input.*`describe` needs an input `about: str`"),
-        ((1,), {}, r"invalid-input.*the input `about` is no `str`.*got 1"),
-        (("a", 10), {}, r"invalid-input.*`words` is no `int\(1\.\.9\)`.*at most 9, got 10"),
+        ((1,), {}, r"invalid-input.*the input `about` does not have the type `str`.*got 1"),
+        (
+            ("a", 10),
+            {},
+            r"invalid-input.*`words` does not have the type `int\(1\.\.9\)`.*at most 9, got 10",
+        ),
         (("a", 2, 3), {}, "too-many-inputs.*takes 2 inputs, not 3"),
         (("a",), {"about": "b"}, "duplicate-input.*`about` twice"),
         ((), {"abuot": "b"}, "unknown-input.*`abuot`.*did you mean `about`"),

@@ -106,6 +106,24 @@ def test_an_answer_in_another_form_is_read(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
+def test_a_list_of_records_may_stand_alone(name: str) -> None:
+    spec = spec_of(ListType(ONE))
+    assert layout_for(name).parse(spec, '[{"result": 1}, {"result": 2}]') == {
+        BARE: [{"result": 1}, {"result": 2}]
+    }
+
+
+def test_a_wrapped_result_is_read_under_its_name() -> None:
+    layout = layout_for("json")
+    assert layout.parse(spec_of(ListType(ONE)), '{"result": [{"result": 1}]}') == {
+        BARE: [{"result": 1}]
+    }
+    for text in ('{"reslt": 5}', '{"result": 5', '{"value": 5}', 'Sure: {"result": 1'):
+        with pytest.raises(ParseFailure):
+            layout.parse(spec_of(INT), text)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_reasoning_may_stand_before_a_bare_answer(name: str) -> None:
     spec = spec_of(INT, reason=True)
     assert layout_for(name).parse(spec, "2 and 2 make 4. So the answer is 4.") == {BARE: 4}

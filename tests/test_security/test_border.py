@@ -100,7 +100,7 @@ generate main(q: str) -> str {{ \"\"\"A.\"\"\" model: m }}
 """
         (tmp_path / "p.lmp").write_text(text)
         with pytest.raises(LmcError) as caught:
-            lmc.load(tmp_path / "p.lmp", cache=False).main(q="x")
+            lmc.load(tmp_path / "p.lmp", cache=False, hosts=["127.0.0.1"]).main(q="x")
     told = str(caught.value)
     assert "answered 401" in told
     for secret in (KEY, coded):
@@ -283,7 +283,7 @@ def bomb(path: Path, name: str, compression: int, copies: int) -> Path:
     ("name", "compression", "copies", "words"),
     [
         ("sources/a", zipfile.ZIP_STORED, 3, "its parts overlap"),
-        ("adapters/a", zipfile.ZIP_DEFLATED, 0, "is compressed, so that its size"),
+        ("adapters/a", zipfile.ZIP_DEFLATED, 0, "is compressed, so its size"),
         ("../a", zipfile.ZIP_STORED, 0, "unexpected part"),
     ],
 )

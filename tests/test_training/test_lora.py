@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ pytest.importorskip("peft")
 
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import FILES, AdapterStore
+from lmc.training.encoding import encode_row
 from lmc.training.lora import (
     LoraSettings,
     TrainingJob,
     TrainingStopped,
     default_rate,
-    encode_row,
     train_adapter,
 )
 from lmc.training.rows import TrainingRow
@@ -94,10 +95,10 @@ def test_prompts_are_those_of_the_engine(base: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     chat = ChatTokens(tokenizer, heads=True)
     for row in ROWS:
-        ids, prompt = encode_row(tokenizer, row)
-        assert tuple(ids[:prompt]) == chat.prompt(Request("m", row.messages))[0]
-        assert ids[-1] == tokenizer.eos_token_id
-        assert row.answer in tokenizer.decode(ids[prompt:])
+        encoded = encode_row(tokenizer, row)
+        assert encoded.ids[: encoded.prompt] == chat.prompt(Request("m", row.messages))[0]
+        assert encoded.ids[-1] == tokenizer.eos_token_id
+        assert row.answer in tokenizer.decode(encoded.answer)
 
 
 def test_a_killed_training_goes_on(base: Path, tmp_path: Path) -> None:
@@ -139,6 +140,57 @@ def test_a_stopped_training_goes_on(base: Path, tmp_path: Path) -> None:
     adapter = train_adapter(job_of(base, epochs=30), tmp_path / "jobs", store, second.append)
     assert second[0].step > stopped
     assert adapter == train_adapter(job_of(base, epochs=30), tmp_path / "undisturbed", store)
+
+
+def _told_alike(words: tuple[str, ...], told: str) -> tuple[TrainingRow, ...]:
+    instruction = {"role": "system", "content": told}
+    return tuple(
+        TrainingRow((instruction, {"role": "user", "content": word}), ("warm", "cold")[i % 2])
+        for i, word in enumerate(words)
+    )
+
+
+# Two modules that share their weights: two instructions, each the beginning of half the rows.
+TWO_MODULES = (
+    *_told_alike(WORDS, "Is this colour warm or cold? Say one word only."),
+    *_told_alike(WORDS, "Guess whether it is warm or cold, and answer in a word."),
+)
+
+
+def test_dropout_is_the_same_after_a_stop(base: Path, tmp_path: Path) -> None:
+    store, told = AdapterStore(tmp_path / "store"), []
+    job = job_of(base, TWO_MODULES, epochs=5, dropout=0.3, batch_rows=6)
+    with pytest.raises(TrainingStopped):
+        train_adapter(job, tmp_path / "jobs", store, told.append, lambda: len(told) > 6)
+    adapter = train_adapter(job, tmp_path / "jobs", store)
+    undisturbed = AdapterStore(tmp_path / "another")
+    assert adapter.id == train_adapter(job, tmp_path / "undisturbed", undisturbed).id
+    plain = job_of(base, TWO_MODULES, epochs=5, batch_rows=6)
+    assert adapter.id != train_adapter(plain, tmp_path / "jobs", store).id
+
+
+def test_shared_beginnings_change_no_result(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter, and one that continues it, as rows without a common beginning would give them."""
+    import torch
+    from safetensors.torch import load_file
+
+    from lmc.training import steps
+
+    def trained(name: str) -> dict[str, torch.Tensor]:
+        store = AdapterStore(tmp_path / name)
+        first = train_adapter(job_of(base, TWO_MODULES, epochs=2), tmp_path / name, store)
+        going_on = replace(job_of(base, TWO_MODULES, epochs=2, seed=1), start=first)
+        last = train_adapter(going_on, tmp_path / name, store)
+        assert last != first
+        return load_file(last.folder / "adapter_model.safetensors")
+
+    shared = trained("shared")
+    monkeypatch.setattr(steps, "shares_beginnings", lambda *_: False)
+    apart = trained("apart")
+    assert shared.keys() == apart.keys()
+    assert all(torch.allclose(shared[name], apart[name], atol=1e-4) for name in shared)
 
 
 def test_what_cannot_be_trained_is_said(base: Path, tmp_path: Path) -> None:

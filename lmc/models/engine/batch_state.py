@@ -1,6 +1,6 @@
-"""Where the rows of a running batch stand: keys and values, masks, positions, next logits.
+"""The state of a running batch: keys and values, masks, positions, next logits.
 
-Rows are padded on the left. Rows join and leave between any two tokens.
+Rows are padded on the left. They join and leave between any two tokens.
 Shapes: B rows, T positions behind the shared prefixes, V vocabulary.
 """
 
@@ -13,20 +13,20 @@ import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-_TRIM_AT = 32  # columns that no row uses any more, before they are cut off
+_TRIM_AT = 32  # unused columns are cut off from this number
 
 
 @dataclass(slots=True)
 class State:
-    """The state of a batch, without what its rows share with others (see `shared_prefix`)."""
+    """The state of a batch, without the shared prefixes (see `shared_prefix`)."""
 
-    cache: DynamicCache  # of what comes behind the prefixes
+    cache: DynamicCache  # of the tokens behind the prefixes
     mask: torch.Tensor  # (B, T), 0 at padding
     positions: torch.Tensor  # of the next tokens: (B, T) before the prefill, then (B, 1)
     logits: torch.Tensor  # (B, V) of the last tokens
 
     def select(self, places: Sequence[int]) -> None:
-        """Keep these rows, in this order; a row may be taken several times."""
+        """Keep the rows at these places, in this order. A place may repeat."""
         index = torch.tensor(places, device=self.mask.device)
         self.cache.batch_select_indices(index)
         self.mask, self.positions = self.mask[index], self.positions[index]
@@ -34,7 +34,7 @@ class State:
         self._trim()
 
     def join(self, other: State) -> None:
-        """Put the rows of another batch behind these."""
+        """Append the rows of another batch."""
         length = max(self.mask.shape[1], other.mask.shape[1])
         mine, theirs = length - self.mask.shape[1], length - other.mask.shape[1]
         for ours, new in zip(self.cache.layers, other.cache.layers):
@@ -46,7 +46,7 @@ class State:
         self.logits = torch.cat([self.logits, other.logits])
 
     def _trim(self) -> None:
-        """Cut off what is padding in all rows."""
+        """Cut off the columns that are padding in all rows."""
         unused = int(self.mask.any(0).int().argmax())
         if unused < _TRIM_AT:
             return

@@ -1,4 +1,4 @@
-"""Requests as tokens: the prompt of a chat, and what of it other requests may begin with too."""
+"""Tokenize requests: the prompt of a chat, and its head, which other requests may share."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from lmc.models.base import Message, Request
 from lmc.special_tokens import without_tokens
 
-_SHARED_PREFIX_TOKENS = 16  # below this one prefill is as quick
-_KNOWN_HEADS = 256  # beginnings of prompts whose tokens are remembered
+_SHARED_PREFIX_TOKENS = 16  # a shorter prefix saves no time
+_KNOWN_HEADS = 256  # heads whose tokens are remembered
 
 Ids = tuple[int, ...]
 
 
 @dataclass(slots=True)
 class Head:
-    """What a prompt begins with, and in how many requests that was so."""
+    """The beginning of a prompt, and the number of requests that began with it."""
 
     ids: Ids
     times: int = 0
 
 
 def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[Message]:
-    """Messages whose contents hold none of a tokenizer's special tokens.
+    """Remove a tokenizer's special tokens from the contents of messages.
 
-    Only the chat template may begin and end turns. Prompts come here with the tokens of known
-    families disarmed; those of the tokenizer may be others.
+    Only the chat template may begin and end turns. In prompts, the tokens of known model families
+    are disarmed already, but the tokenizer may have others.
     """
     return [m | {"content": without_tokens(m["content"], tokens)} for m in messages]
 
@@ -41,7 +41,7 @@ def special_tokens(tokenizer: Any) -> tuple[str, ...]:
 
 
 class ChatTokens:
-    """A tokenizer with its chat template; with `heads` it looks for what prompts share."""
+    """A tokenizer with its chat template. With `heads`, it looks for shared heads of prompts."""
 
     def __init__(self, tokenizer: Any, *, heads: bool) -> None:
         self._tokenizer, self._wants_heads = tokenizer, heads
@@ -49,7 +49,7 @@ class ChatTokens:
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
     def prompt(self, request: Request) -> tuple[Ids, Head | None]:
-        """The tokens of a prompt, and its turns but the last where they are a beginning of it."""
+        """The tokens of a prompt, and its head: all turns but the last, if the tokens match."""
         messages = plain_messages(request.messages, self._special)
         if not self._tokenizer.chat_template:
             text = "".join(message["content"] + "\n\n" for message in messages)
@@ -63,7 +63,7 @@ class ChatTokens:
             return None
         try:
             words = self._chat(messages[:-1], add_generation_prompt=False)
-        except Exception:  # a template may refuse a chat that ends so
+        except Exception:  # a template may refuse such a chat
             return None
         if not text.startswith(words):
             return None

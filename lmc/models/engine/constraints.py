@@ -1,6 +1,6 @@
-"""Constrained decoding: which tokens keep an answer within its JSON Schema, by llguidance.
+"""Constrained decoding with llguidance: allow only tokens that keep to a JSON Schema.
 
-Whitespace between tokens of JSON is fixed: small models else write newlines to the end.
+Whitespace between JSON tokens is fixed. Otherwise small models write newlines until the limit.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ def available() -> bool:
 
 
 class BadSchema(Exception):
-    """A schema that the library cannot enforce; the text says why."""
+    """A schema that the library cannot enforce. The message says why."""
 
 
 class Constraint:
-    """Where one answer stands in its grammar."""
+    """The position of one answer in its grammar."""
 
     def __init__(self, matcher: Any) -> None:
         self._matcher = matcher
 
     @property
     def at_end(self) -> bool:
-        """Whether nothing may follow any more."""
+        """Whether no token may follow."""
         return bool(self._matcher.is_stopped())
 
     def copy(self) -> Constraint:
-        """Another answer that stands at the same place."""
+        """A copy for another answer at the same position."""
         return Constraint(self._matcher.deep_copy())
 
     def accept(self, token: int) -> None:
-        """Go on by one token."""
+        """Advance by one token."""
         self._matcher.consume_token(token)
 
     def fill(self, mask: Any, row: int) -> None:
-        """Write the tokens that may follow into a row of a bit mask."""
+        """Write the allowed next tokens into a row of a bit mask."""
         from llguidance.numpy import fill_next_token_bitmask
 
         fill_next_token_bitmask(self._matcher, mask, row)
 
 
 class Grammars:
-    """Schemas made into grammars over one tokenizer; each compiled once."""
+    """Compiles schemas to grammars over one tokenizer, each once."""
 
     def __init__(self, tokenizer: Any, vocabulary: int) -> None:
         from llguidance import hf
@@ -61,7 +61,7 @@ class Grammars:
         self._grammars: dict[str, str] = {}
 
     def constraint(self, schema: Mapping[str, Any]) -> Constraint:
-        """The start of an answer under a schema. Raises: BadSchema."""
+        """The constraint at the start of an answer. Raises: BadSchema."""
         from llguidance import LLMatcher
 
         key = json.dumps(schema, sort_keys=True)
@@ -74,7 +74,7 @@ class Grammars:
         return Constraint(LLMatcher(self._tokenizer, self._grammars[key]))
 
     def mask(self, logits: torch.Tensor, rows: Mapping[int, Constraint]) -> torch.Tensor:
-        """Logits (B, V) in which some rows cannot leave their grammars."""
+        """Mask the logits (B, V) of the given rows to the tokens that their grammars allow."""
         import numpy as np
 
         places: Sequence[int] = list(rows)

@@ -1,14 +1,15 @@
 """Continuous batching: rows join a running batch between any two tokens, and leave when they end.
 
-A prompt is a shared prefix (its turns but the last: instruction and demonstrations), computed once
-for all requests that begin so and kept, and a rest, computed once for all samples. Samples are one
-row for as long as they say the same. Rows with different prefixes and adapters are in one batch.
-What is kept is bounded in tokens.
+A prompt consists of a shared prefix and a rest. The prefix is all turns but the last: instruction
+and demonstrations. It is computed once for all requests that begin with it, and kept. The rest is
+computed once for all samples. Samples share one row as long as their tokens are equal. One batch
+can hold rows with different prefixes and adapters. The number of kept tokens is bounded.
 Shapes: B rows, T positions, V vocabulary.
 """
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Sequence
 from itertools import groupby, pairwise
@@ -31,14 +32,14 @@ from lmc.models.engine.worker import Job
 _DEFAULT_MAX_TOKENS = 256
 _MOST_ROWS = 192
 _CACHE_BYTES = 1 << 30  # of keys and values on a CPU
-_PREFIX_SHARE = 4  # of what is kept, one in so many tokens may be of prefixes
-_COMPACT_BELOW = 0.75  # share of live rows at which the dead ones are dropped
-_JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # who waits joins in such numbers, or after so many tokens
+_PREFIX_SHARE = 4  # one in so many of the kept tokens may belong to prefixes
+_COMPACT_BELOW = 0.75  # below this share of live rows, dead rows are dropped
+_JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # rows join if they are so many, or after so many tokens
 _SMALL_MODEL_PARAMETERS = 20_000_000
 
 
 class Written(NamedTuple):
-    """A token that a row wrote, and the place in the batch of what it branched from, or is."""
+    """A token that a row wrote, and the place in the batch of the row or of its parent."""
 
     row: BatchRow
     place: int
@@ -46,7 +47,7 @@ class Written(NamedTuple):
 
 
 class Engine:
-    """A loaded model and tokenizer with a running batch; used by one thread."""
+    """A loaded model and tokenizer with a running batch. One thread uses it."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         config = model.config
@@ -55,10 +56,11 @@ class Engine:
         self.context = int(getattr(config, "max_position_embeddings", None) or 4096)
         self.eos_ids = _eos_ids(model, tokenizer)
         self._most_tokens = _most_cached_tokens(model)
-        # Where attention is of another kind its caches cannot be joined: batches then run to the
-        # end, one after the other, and each row has all of its keys.
+        # Caches of other kinds of attention cannot be joined. Then batches run to the end, one
+        # after another, and each row has all of its keys.
         self._continuous = install(model)
         self._config, self._vocabulary = config, int(config.vocab_size)
+        self._cache_name = _cache_name(model)
         self._lora = LoraSwitch(model)
         self._prefixes = PrefixStore(self._most_tokens // _PREFIX_SHARE)
         self._lanes: dict[Lane, Prefix | None] = {}  # of the rows in the batch
@@ -71,14 +73,14 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether no row is running or waiting."""
         return not self._rows and not self._waiting
 
     def admit(self, job: Job) -> None:
-        """Take in a request; its samples join the batch when there is room."""
+        """Accept a request. Its samples join the batch when there is room."""
         try:
             self._lora.load(job.request.adapter)
-        except Exception as e:  # whatever peft meets first in a broken folder
+        except Exception as e:  # peft raises anything for a broken folder
             job.fail(_failure("not_found", f"cannot load the adapter {job.request.adapter}: {e}"))
             return
         try:
@@ -89,7 +91,7 @@ class Engine:
             job.fail(failure)
 
     def step(self) -> None:
-        """Write one token of every row, after those that wait have joined where that pays."""
+        """Let waiting rows join if that pays, then write one token of every row."""
         with torch.inference_mode():
             self._leave()
             if new := self._who_joins():
@@ -109,21 +111,21 @@ class Engine:
                 self._since_join += 1
 
     def fail(self, failure: ModelFailure) -> None:
-        """Give up all that is under way."""
+        """Fail all requests in progress."""
         for row in (*self._rows, *self._waiting):
             row.job.fail(failure)
         self._rows, self._waiting, self._state = [], [], None
 
-    # --- who is in the batch ---
+    # --- rows of the batch ---
 
     def _leave(self) -> None:
-        """Drop rows that nobody waits for any more."""
+        """Drop the rows that nobody waits for."""
         self._waiting = [row for row in self._waiting if row.live]
         if self._rows and not any(row.live for row in self._rows):
             self._keep([], [])
 
     def _keep(self, rows: list[BatchRow], places: Sequence[int]) -> None:
-        """Go on with these rows, each from the state of the row at a place."""
+        """Continue with these rows, each from the state at its place."""
         self._rows = rows
         lanes = {row.lane for row in self._rows}
         self._lanes = {lane: prefix for lane, prefix in self._lanes.items() if lane in lanes}
@@ -133,7 +135,7 @@ class Engine:
             self._state.select(places)
 
     def _who_joins(self) -> list[BatchRow]:
-        """Rows that wait and fit, the oldest first; none while too few wait for a prefill."""
+        """The waiting rows that fit, oldest first; none while they are too few for a prefill."""
         waiting = self._waiting
         if not waiting or (self._rows and not self._continuous):
             return []
@@ -152,7 +154,7 @@ class Engine:
         return joining
 
     def _within_memory(self, live: list[Written]) -> list[Written]:
-        """What there is room for, without some branches: those wait, and are read anew then."""
+        """The rows that fit into memory. Other branches wait, and are prefilled again later."""
         longest = max((part.row.most_tokens for part in live), default=1)
         excess = len(live) - max(1, self._most_tokens // longest)
         if excess <= 0:
@@ -163,7 +165,7 @@ class Engine:
         return [part for part in live if part.row not in out]
 
     def _join(self, new: list[BatchRow]) -> None:
-        """Run the model over the new prompts, and put the rows into the batch, lane by lane."""
+        """Prefill the new prompts and add the rows to the batch, lane by lane."""
         now_s = time.perf_counter()
         for row in new:
             row.begun_s = row.begun_s or now_s
@@ -185,7 +187,7 @@ class Engine:
     # --- the model ---
 
     def _prefill(self, rows: Sequence[BatchRow]) -> State:
-        """Run the model over what is there of each row, once where it is the same."""
+        """Prefill the known tokens of each row. Rows with identical tokens are computed once."""
         firsts = [next(group) for _, group in groupby(rows, key=attrgetter("order"))]
         tails = [row.known[row.shared :] for row in firsts]
         longest = max(map(len, tails))
@@ -214,16 +216,16 @@ class Engine:
                 ids,
                 attention_mask=state.mask,
                 position_ids=state.positions,
-                past_key_values=state.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{self._cache_name: state.cache},
                 **options,
             )
         state.positions = state.positions[:, -1:] + 1
         state.logits = out.logits[:, -1]
 
     def _prefix(self, lane: Lane) -> Prefix | None:
-        """Keys and values of what the rows of a lane begin with."""
+        """The keys and values of the prefix that the rows of a lane share."""
         adapter, ids = lane
         return self._prefixes.get(lane, lambda: self._compute(adapter, ids)) if ids else None
 
@@ -231,9 +233,9 @@ class Engine:
         cache, options = DynamicCache(config=self._config), self._lora.options([adapter])
         self._lora.model(
             self._tensor([ids]),
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: cache},
             **options,
         )
         return [(layer.keys[0], layer.values[0]) for layer in cache.layers]
@@ -241,7 +243,7 @@ class Engine:
     # --- tokens ---
 
     def _write(self, logits: torch.Tensor) -> list[Written]:
-        """Write one token more of every row, which may branch; in the order of the rows."""
+        """Write one token of every row, in order. A row branches if its samples differ."""
         logits = logits.float()
         if bound := {i: r.constraint for i, r in enumerate(self._rows) if r.live and r.constraint}:
             assert self._grammars is not None
@@ -265,7 +267,7 @@ class Engine:
         return written
 
     def _choose(self, logits: torch.Tensor) -> list[list[int]]:
-        """A token for each sample of each row; logits (B, V)."""
+        """A token for each sample of each row, from logits (B, V)."""
         rows = self._rows
         best: list[int] = logits.argmax(-1).tolist()
         chosen = [[token] * len(row.draws) for row, token in zip(rows, best)]
@@ -284,7 +286,7 @@ class Engine:
         return chosen
 
     def _accept(self, row: BatchRow, token: int) -> None:
-        """Append a token to a live row and see whether the row, and its job, end there."""
+        """Append a token to a live row, and end the row and its job if they are complete."""
         if not row.live:
             return
         if token in self.eos_ids:
@@ -304,12 +306,12 @@ class Engine:
                 row.job.succeed([row.answers[i] for i in sorted(row.answers)])
 
     def _say(self, row: BatchRow) -> None:
-        """Pass on what is new to whoever listens; with stop strings all of it comes at the end."""
+        """Pass new text to the listener. With stop strings, all text comes at the end."""
         listen = row.request.on_text
         if listen is None or row.request.n > 1 or row.request.sampling.stop:
             return
         text = self._text(row.ids)
-        if len(text) > row.said and not text.endswith("\ufffd"):  # not half a character
+        if len(text) > row.said and not text.endswith("\ufffd"):  # it ends in a whole character
             listen(text[row.said :])
             row.said = len(text)
 
@@ -336,7 +338,7 @@ class Engine:
     # --- requests ---
 
     def _new_row(self, job: Job) -> BatchRow:
-        """The row that a request begins as. Raises: ModelFailure[context_length], BadSchema."""
+        """The first row of a request. Raises: ModelFailure[context_length], BadSchema."""
         request = job.request
         prompt, head = self._chat.prompt(request)
         room = self.context - len(prompt)
@@ -366,21 +368,27 @@ class Engine:
 
 
 def load_engine(source: str) -> Engine:
-    """Load a model for decoding: bfloat16 on a GPU if there is one, else float32; no pickle."""
+    """Load a model for decoding, never from pickle: bfloat16 on a GPU, else float32 on the CPU."""
     on_gpu = torch.cuda.is_available()
-    disable_progress_bar()  # for the moment that loading takes it only spoils the output
+    disable_progress_bar()  # loading is short, and the bar would spoil the output
     tokenizer = AutoTokenizer.from_pretrained(source)
     model = AutoModelForCausalLM.from_pretrained(
         source, dtype=torch.bfloat16 if on_gpu else torch.float32, use_safetensors=True
     )
     if not on_gpu and model.num_parameters() < _SMALL_MODEL_PARAMETERS:
-        # Threads gain little on small matrices, and lose much by their barriers on a busy machine.
+        # Threads gain little on small matrices; on a busy machine, their barriers cost much.
         torch.set_num_threads(1)
     return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
 
 
+def _cache_name(model: Any) -> str:
+    """What the model calls its key-value cache; the name changed in transformers 5.24."""
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
+
+
 def _most_cached_tokens(model: Any) -> int:
-    """How many positions of all rows together the keys and values may take."""
+    """The most positions of all rows together whose keys and values fit."""
     config, parameter = model.config, next(model.parameters())
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

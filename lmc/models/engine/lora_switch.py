@@ -1,4 +1,4 @@
-"""LoRA adapters over one base model: which rows of a forward pass use which, by peft."""
+"""LoRA adapters over one base model by peft: select the adapter of each row in a forward pass."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _BASE = "__base__"  # peft's name for no adapter
 
 
 class LoraSwitch:
-    """A model with the adapters that requests have named so far."""
+    """A model with the adapters that requests named so far."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._names: dict[str, str] = {}  # in peft, by id
+        self._names: dict[str, str] = {}  # names in peft, by id
         self._active: str | None = None
 
     def load(self, adapter: str | None) -> None:
-        """Have an adapter ready, once. Raises: LmcError, whatever peft meets in it."""
+        """Load an adapter, once. Raises: LmcError, any exception of peft for a broken one."""
         if adapter is None or adapter in self._names:
             return
         from peft import PeftModel
 
         folder = str(plain_adapter(adapter).folder)
         name = f"adapter{len(self._names)}"  # peft takes no dots in names
-        with warnings.catch_warnings():  # peft asks transformers in ways that are deprecated
+        with warnings.catch_warnings():  # peft uses deprecated parts of transformers
             warnings.simplefilter("ignore", FutureWarning)
             if self._names:
                 self.model.load_adapter(folder, adapter_name=name)
@@ -38,7 +38,7 @@ class LoraSwitch:
         self._names[adapter] = name
 
     def options(self, adapters: Sequence[str | None]) -> dict[str, Any]:
-        """What a forward pass over rows with these adapters takes; switches where all are alike."""
+        """Set the only adapter of all rows, else return arguments that select one per row."""
         if not self._names:
             return {}
         if all(adapter == adapters[0] for adapter in adapters):

@@ -1,7 +1,7 @@
-"""Rows of a running batch: samples of one request that have written the same so far are one row.
+"""Rows of a running batch: samples of one request share a row while their tokens are equal.
 
-They are computed once and chosen for each; where their tokens differ the row branches. Samples of
-a prompt mostly begin alike, and short answers often are alike to the end.
+A row is computed once, and a token is drawn for each sample. If the tokens differ, the row
+branches. Samples of a prompt mostly begin alike, and short answers are often alike to the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Lane = tuple[str | None, Ids]  # adapter, and tokens of the shared prefix
 
 @dataclass(eq=False, slots=True)
 class Draw:
-    """What one sample's tokens are chosen by."""
+    """The source of one sample's tokens: its index, temperature and random numbers."""
 
     index: int  # of the sample
     temperature: float  # 0 is greedy
@@ -38,51 +38,51 @@ class BatchRow:
     head: Head | None
     max_new: int
     constraint: Constraint | None = None
-    shared: int = 0  # tokens of the prompt whose keys it has together with others
+    shared: int = 0  # tokens of the prompt whose keys are shared with other rows
     ids: list[int] = field(default_factory=list)
     said: int = 0  # characters passed on to a listener
     logprobs: list[float] = field(default_factory=list)
     certainty: float = 0.0  # summed over the tokens
-    begun_s: float = 0.0  # when it first came into a batch; before that it waited
+    begun_s: float = 0.0  # when it first joined a batch, after waiting
     finish_reason: str | None = None
 
     @property
     def request(self) -> Request:
-        """What is asked."""
+        """The request of the row's job."""
         return self.job.request
 
     @property
     def live(self) -> bool:
-        """Whether tokens are still wanted."""
+        """Whether the row needs more tokens."""
         return self.finish_reason is None and not self.job.settled
 
     @property
     def lane(self) -> Lane:
-        """What it shares keys with: rows of one lane stand together in a batch."""
+        """Its adapter and shared prefix. Rows of one lane are adjacent in a batch."""
         return self.request.adapter, self.prompt[: self.shared]
 
     @property
     def known(self) -> Ids:
-        """The tokens that are there: those of the prompt, and those that it wrote."""
+        """The tokens so far: those of the prompt, then those that it wrote."""
         return (*self.prompt, *self.ids)
 
     @property
     def order(self) -> tuple[str, Ids, Ids]:
-        """Rows of one adapter together, in it those of one prefix, in it those that are alike."""
+        """The sort key of rows: by adapter, then by prefix, then by tokens."""
         return self.request.adapter or "", self.prompt[: self.shared], self.known
 
     @property
     def heat(self) -> float:
-        """The temperature of the samples that are not greedy; 0 where all are."""
+        """The temperature of the samples that are not greedy; 0 if all are greedy."""
         return max(draw.temperature for draw in self.draws)
 
     @property
     def most_tokens(self) -> int:
-        """Positions that it may come to take."""
+        """The most positions that it may need."""
         return len(self.prompt) + self.max_new
 
     def branches(self, tokens: Sequence[int]) -> Iterator[tuple[BatchRow, int]]:
-        """Rows by the token that comes next, this one first, for a token of each of its samples."""
+        """Split the row by the next token of each of its samples. This row comes first."""
         draws: dict[int, list[Draw]] = {}
         for draw, token in zip(self.draws, tokens):
             draws.setdefault(token, []).append(draw)

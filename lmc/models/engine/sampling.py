@@ -1,4 +1,4 @@
-"""Choosing tokens: greedy, or by a row's own random numbers, so that the batch makes no difference.
+"""Choose tokens, greedily or by a row's own random numbers, so the batch makes no difference.
 
 Shapes: B rows, V vocabulary.
 """
@@ -13,7 +13,7 @@ import torch
 
 from lmc.models.base import Request
 
-_DEFAULT_TEMPERATURE = 0.7  # of further samples, where none is given
+_DEFAULT_TEMPERATURE = 0.7  # of further samples without a given temperature
 
 
 def noise(request: Request, prompt: Sequence[int], index: int) -> random.Random:
@@ -23,7 +23,7 @@ def noise(request: Request, prompt: Sequence[int], index: int) -> random.Random:
 
 
 def temperature(request: Request, index: int) -> float:
-    """The temperature of one sample; 0 is greedy."""
+    """The temperature of one sample. 0 is greedy."""
     given = request.sampling.temperature
     if given is None:
         return 0.0 if index == 0 else _DEFAULT_TEMPERATURE
@@ -36,7 +36,7 @@ def draw(
     top_p: Sequence[float | None],
     numbers: Sequence[Sequence[float]],
 ) -> list[list[int]]:
-    """Tokens of each row, by inverting its cumulative distribution at numbers below 1."""
+    """The tokens of each row, from its inverse cumulative distribution at numbers below 1."""
     scaled = logits / logits.new_tensor(temperatures)[:, None]
     probs = scaled.softmax(-1).double()  # (B, V)
     if any(p is not None and p < 1 for p in top_p):
@@ -51,10 +51,10 @@ def draw(
 
 
 def certainty(logprobs: torch.Tensor) -> torch.Tensor:
-    """Divergence (B) of each distribution from the uniform one, in nats, from logprobs (B, V).
+    """The divergence (B) of each distribution from the uniform one, in nats, from logprobs (B, V).
 
     Source: self-certainty, Kang et al. 2025, arXiv 2502.18581, equation 5. Tokens that a grammar
-    rules out do not count.
+    excludes do not count.
     """
     allowed = logprobs.isfinite()
     count = allowed.sum(-1)

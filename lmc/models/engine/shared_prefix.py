@@ -1,10 +1,10 @@
-"""Attention of many rows to prefixes whose keys and values are kept, and read, once.
+"""Attention of many rows to shared prefixes, whose keys and values are stored and read once.
 
-Prompts of one module begin alike (instruction, demonstrations). With a cache for each row the same
-keys are copied and read once a row; here the shared part is one matrix product for all rows that
-have it, joined with each row's own part under one softmax. Rows with other prefixes, or none, are
-other segments of the same batch.
-Source: the idea of Hydragen (Juravsky et al. 2024, 2402.05099); differs in: one softmax, no merge.
+Prompts of one module begin alike, with its instruction and demonstrations. A cache per row would
+copy and read the same keys once per row. Here the shared part is one matrix product for all its
+rows. One softmax joins it with each row's own part. Rows with another prefix, or none, are other
+segments of the same batch.
+Source: Hydragen (Juravsky et al. 2024, arXiv 2402.05099), but with one softmax instead of a merge.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from lmc.frozen import frozen
 NAME = "lmc_shared_prefix"
 Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D) of each layer
 
-_MOST_SCORES = 1 << 24  # at one time
+_MOST_SCORES = 1 << 24  # computed at once
 _current = threading.local()
 
 
 @frozen
 class Segment:
-    """So many rows of a batch, one after the other, behind one prefix."""
+    """A number of adjacent rows of a batch with the same prefix."""
 
     rows: int
     prefix: Prefix | None
 
 
 class PrefixStore:
-    """Prefixes by what they are of; beyond a number of tokens the least recently used ones go."""
+    """Prefixes by key. Above a number of tokens, the least recently used ones are dropped."""
 
     def __init__(self, most_tokens: int) -> None:
         self._most_tokens, self._tokens = most_tokens, 0
         self._kept: OrderedDict[Hashable, Prefix] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Prefix]) -> Prefix:
-        """The prefix under a key, made where it is not there."""
+        """The prefix of a key. A missing one is made."""
         if key not in self._kept:
             self._kept[key] = made = make()
             self._tokens += _length(made)
@@ -62,7 +62,7 @@ def _length(prefix: Prefix) -> int:
 
 
 def install(model: Any) -> bool:
-    """Have a model attend through here; False where its attention is not of the plain kind."""
+    """Make a model attend by this file. False if its attention is of another kind."""
     config = model.config
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None)
@@ -79,7 +79,7 @@ def install(model: Any) -> bool:
 
 @contextmanager
 def in_use(segments: Sequence[Segment]) -> Iterator[None]:
-    """Put prefixes before the rows that the model of this thread is run over."""
+    """Put prefixes before the rows of this thread's forward passes."""
     _current.segments = segments if any(s.prefix is not None for s in segments) else None
     try:
         yield
@@ -92,12 +92,12 @@ def attend(
     query: torch.Tensor,  # (B, H, Q, D)
     key: torch.Tensor,  # (B, K, S, D), K heads of keys
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # (B or 1, 1, Q, S), True where it may look
+    attention_mask: torch.Tensor | None,  # (B or 1, 1, Q, S), True if visible
     scaling: float | None = None,
     dropout: float = 0.0,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to the prefixes in use and to each row's own keys; the result is (B, Q, H, D)."""
+    """Attend to the prefixes in use and to each row's own keys. The result is (B, Q, H, D)."""
     segments: Sequence[Segment] | None = getattr(_current, "segments", None)
     if segments is None:
         out, _ = sdpa_attention_forward(
@@ -125,7 +125,7 @@ def _segment(
     shared: tuple[torch.Tensor, torch.Tensor] | None,
     rows: range,
 ) -> Iterator[torch.Tensor]:
-    """The rows of one segment, some at a time where all scores would take too much memory."""
+    """The rows of one segment, in parts if all scores would need too much memory."""
     ahead = 0 if shared is None else shared[0].shape[1]
     step = max(1, _MOST_SCORES // (query.shape[1] * query.shape[2] * (ahead + key.shape[2])))
     for i in range(rows.start, rows.stop, step):

@@ -1,4 +1,4 @@
-"""The thread that owns a local engine: requests go in at any time, and all go on step by step."""
+"""The thread that owns a local engine. It accepts requests at any time and steps all of them."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from typing import Protocol
 
 from lmc.models.base import Answer, ModelFailure, Request
 
-_GATHER_S = 0.003  # how long the thread waits for company after the first request
+_GATHER_S = 0.003  # wait for further requests after the first one
 _STOP_TIMEOUT_S = 5.0
 
 
 class SteppedEngine(Protocol):
-    """What writes answers: requests are admitted at any time, and all go on step by step."""
+    """An engine that accepts requests at any time and decodes all of them step by step."""
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether no request is in progress."""
         ...
 
     def admit(self, job: Job) -> None:
-        """Take in a request."""
+        """Accept a request."""
         ...
 
     def step(self) -> None:
-        """Go on with all that was admitted."""
+        """Continue all accepted requests by one token."""
         ...
 
     def fail(self, failure: ModelFailure) -> None:
-        """Give up all that is under way."""
+        """Fail all requests in progress."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A request on its way through the engine's thread; a cancelled future stops its rows."""
+    """A request in the engine's thread. Cancelling its future stops its rows."""
 
     request: Request
     done: Future[list[Answer]] = field(default_factory=Future)
@@ -49,24 +49,24 @@ class Job:
 
     @property
     def settled(self) -> bool:
-        """Whether it is answered, or nobody waits for the answers any more."""
+        """Whether it is answered, or nobody waits for the answers."""
         return self.done.done()
 
     def succeed(self, answers: list[Answer]) -> None:
-        """Hand over the answers."""
+        """Deliver the answers to the caller."""
         if self.done.set_running_or_notify_cancel():
             self.done.set_result(answers)
 
     def fail(self, failure: ModelFailure) -> None:
-        """Hand over the failure."""
+        """Deliver the failure to the caller."""
         if not self.settled and self.done.set_running_or_notify_cancel():
             self.done.set_exception(failure)
 
 
 class Worker:
-    """The thread that owns one engine: it loads it at the first request and keeps it writing.
+    """The thread of one engine. It loads the engine at the first request and keeps it running.
 
-    Pools that name the same model share its worker, and so the weights.
+    Pools with the same model share its worker, and so the weights.
     """
 
     def __init__(self, load: Callable[[], SteppedEngine]) -> None:
@@ -75,15 +75,15 @@ class Worker:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
         self._thread.start()
-        # A thread that is in torch when the interpreter ends takes the process down with it.
+        # A thread inside torch at the end of the interpreter crashes the process.
         atexit.register(self.stop)
 
     def submit(self, job: Job) -> None:
-        """Queue a request; it joins the running batch."""
+        """Queue a request, which then joins the running batch."""
         self._jobs.put(job)
 
     def stop(self) -> None:
-        """End the thread after what was asked is answered, which lets the weights go."""
+        """End the thread after all queued requests are answered. This releases the weights."""
         atexit.unregister(self.stop)
         self._jobs.put(None)
         self._thread.join(_STOP_TIMEOUT_S)
@@ -104,7 +104,7 @@ class Worker:
                 _go_on(engine, jobs)
 
     def _new_jobs(self, *, wait: bool) -> list[Job]:
-        """What was asked since; with `wait` for a first request, and a moment for its company."""
+        """The new requests. With `wait`, wait for the first one, then briefly for others."""
         jobs: list[Job] = []
         while not self._stopping:
             try:
@@ -122,12 +122,12 @@ class Worker:
 
 
 def _loaded(load: Callable[[], SteppedEngine]) -> SteppedEngine | ModelFailure:
-    # Read by OpenMP when torch is loaded: waiting threads that spin starve the working ones where
-    # other processes share the cores (measured: 20 times slower).
+    # OpenMP reads this when torch is loaded. Without it, waiting threads spin. If other processes
+    # share the cores, this starves the working threads (measured: 20 times slower).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return load()
-    except Exception as e:  # a broken folder raises whatever the library meets first
+    except Exception as e:  # the library raises anything for a broken folder
         hint = "is it there, with config.json, *.safetensors and a tokenizer?"
         message = f"cannot load the model: {type(e).__name__}: {e}"
         return ModelFailure("not_found", message[:600], retryable=False, hint=hint)
@@ -138,7 +138,7 @@ def _go_on(engine: SteppedEngine, jobs: list[Job]) -> None:
         for job in jobs:
             engine.admit(job)
         engine.step()
-    except Exception as e:  # out of memory, say: the thread must live on
+    except Exception as e:  # such as out of memory: the thread must survive
         failure = ModelFailure("server", f"{type(e).__name__}: {e}", retryable=False)
         engine.fail(failure)
         for job in jobs:

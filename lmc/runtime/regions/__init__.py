@@ -1,1 +1,1 @@
-"""The regions of a graph, one kind a file: how each runs its bodies."""
+"""How each kind of region runs its bodies, one kind per file."""

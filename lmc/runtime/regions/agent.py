@@ -1,7 +1,7 @@
-"""An agent: a model chooses tools and sees what they give, until it knows the answer.
+"""An agent: a model calls tools and observes their results until it knows the answer.
 
-Source: ReAct, Yao et al. 2022, arXiv 2210.03629, section 2. The loop is bounded, and tools are
-typed: arguments that do not fit are told to the model as what it observes, like a tool's failure.
+Source: ReAct, Yao et al. 2022, arXiv 2210.03629, section 2. Here the loop is bounded and tools are
+typed. The model observes a type error in its arguments as it observes a tool's failure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
 
 _NUMBERS = body_numbers("agent")
-SHOWN_CHARS = 2000  # of what a tool gives
+SHOWN_CHARS = 2000  # of a tool's result
 NO_ANSWER = "error: `finish` needs the answer in the field `answer`"
 LAST = "There are no steps left: finish now, with your answer."
 
@@ -31,7 +31,7 @@ LAST = "There are no steps left: finish now, with your answer."
 async def perform_agent(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> Any:
-    """Act until the agent finishes. Raises: LmcError[agent-unfinished] after its last step."""
+    """Take steps until the agent finishes. Raises: LmcError[agent-unfinished] after the last."""
     env = dict(zip(planned.node.attrs["names"], args))
     transcript: list[dict[str, Any]] = []
     scope.note(transcript=transcript)
@@ -56,7 +56,7 @@ async def perform_agent(
 async def _observe(
     machine: Machine, planned: PlannedNode, tool: str, arguments: Any, scope: Scope
 ) -> str:
-    """What a tool gives, as text; what is wrong with the call, where it fails."""
+    """The result of a tool call as text, or the error message if the call fails."""
     plan = planned.bodies[tool]
     try:
         value = await machine.run_plan(plan, _bound(plan.graph, arguments), scope)
@@ -71,7 +71,7 @@ async def _observe(
 
 
 def _bound(graph: Graph, arguments: Any) -> dict[str, Any]:
-    """Arguments by name, each of its type. Raises: InvalidValue, ValueError."""
+    """The arguments by name, checked by type. Raises: InvalidValue, ValueError."""
     given = arguments if isinstance(arguments, dict) else {}
     if not isinstance(arguments, dict) and len(graph.inputs) == 1:
         given = {graph.inputs[0].name: arguments}

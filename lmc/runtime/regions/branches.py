@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
 
 _MAP, _LOOP = body_numbers("map"), body_numbers("loop")
-_DROPPED = object()  # an item that the filter of a map left out
+_DROPPED = object()  # marks an item that the map's filter rejected
 
 
 async def perform_cond(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> Any:
-    """Only the branch that is taken runs."""
+    """Run the branch that the condition selects."""
     body = planned.bodies["then" if args[0] else "otherwise"]
     return await machine.run_plan(body, free_values(planned.node, args, 1), scope)
 
@@ -28,7 +28,7 @@ async def perform_cond(
 async def perform_map(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> list[Any]:
-    """Items in parallel; each is filtered first."""
+    """Run the body on all items in parallel. Each item passes the filter first."""
     count = planned.node.attrs["count"]
     free, names = free_values(planned.node, args, count), variable_names(planned.node)
     keep, item = planned.bodies.get("filter"), planned.bodies["item"]
@@ -49,9 +49,9 @@ async def perform_map(
 async def perform_loop(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> Any:
-    """One state after another; `until` is asked before each round, the first one included.
+    """Compute one state after another. `until` is tested before each round, also the first.
 
-    Where `until` makes calls, the round after it may begin on speculation.
+    If `until` makes calls, the next round may start speculatively.
     """
     name, bound = planned.node.attrs["name"], machine.resolve(planned.node.attrs["bound"])
     body, until = planned.bodies["body"], planned.bodies.get("until")

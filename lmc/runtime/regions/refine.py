@@ -23,10 +23,10 @@ _NUMBERS = body_numbers("refine")
 async def perform_refine(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> Any:
-    """Draft, judge, revise; gives the draft that passed, else the best-scored, else the last.
+    """Draft, judge, revise. Gives the draft that passed, else the best-scored, else the last.
 
-    Where a verdict or a revision gives no usable answer, the drafts that are there have to do.
-    Where `until` makes calls, the revision may begin on speculation.
+    If a verdict or a revision gives no usable answer, the result is chosen from the drafts so far.
+    If `until` makes calls, the revision may start speculatively.
     """
     env = dict(zip(planned.node.attrs["names"], args))
     stop = machine.resolve(planned.node.attrs.get("stop_early"))
@@ -39,7 +39,7 @@ async def perform_refine(
 
 
 class _Refinement:
-    """The drafts of one refine and what was said of each."""
+    """The drafts of one refine and the verdict on each."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class _Refinement:
         self.failed: str | None = None  # why it ended early
 
     async def run(self, rounds: int) -> int:
-        """Index of the draft to return."""
+        """Run the rounds and return the index of the chosen draft."""
         self.drafts.append(await self._body("draft", 0, {}))
         try:
             return await self._improve(rounds)
@@ -89,13 +89,13 @@ class _Refinement:
         self.checks.append(await self._body("check", i, {"draft": self.drafts[i]}))
 
     async def _passes(self, i: int) -> bool:
-        """Whether a draft will do; without `until`, the verdict's `ok` decides."""
+        """Whether a draft passes `until`. Without `until`, the verdict's `ok` decides."""
         if "until" in self.bodies:
             return bool(await self._body("until", i, self._said(i)))
         return bool(_field(self.checks[i], "ok"))
 
     def _is_idle(self) -> bool:
-        """Whether the last revision changed nothing, or was not judged to be better."""
+        """Whether the last revision changed nothing or did not raise the score."""
         match self.stop:
             case "fixed_point":
                 return canonical(self.drafts[-1]) == canonical(self.drafts[-2])
@@ -109,11 +109,11 @@ class _Refinement:
 
     @property
     def _scored(self) -> bool:
-        """Whether judging the last draft can still tell which one to return."""
+        """Whether a verdict on the last draft can still change the choice."""
         return score_type(self.bodies["check"].graph.result) is not None
 
     def _best(self) -> int:
-        """The best-scored draft, the later one of equals; the last where there are no scores."""
+        """The best-scored draft, the latest on a tie. Without scores, the last draft."""
         scores = [_field(check, "score") for check in self.checks]
         if len(scores) < len(self.drafts) or any(score is None for score in scores):
             return len(self.drafts) - 1

@@ -1,7 +1,7 @@
-"""A route: the option of a case, or options in turn until one is sure enough.
+"""A route: the option of a case, or options in turn until one is confident enough.
 
-Source: routing by kind, Ong et al. 2024, arXiv 2406.18665; escalation (a cascade) with a threshold
-on the confidence in an answer, FrugalGPT, Chen et al. 2023, arXiv 2305.05176, section 3.
+Sources: routing by kind is Ong et al. 2024, arXiv 2406.18665. Escalation is the cascade of
+FrugalGPT with a confidence threshold (Chen et al. 2023, arXiv 2305.05176, section 3).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = body_numbers("route")
 _BY, _TO = _NUMBERS["by"], _NUMBERS[OPTION]
-_ANSWER, _JUDGE = 0, 1  # of each step of an escalation, where `by` comes after what it judges
+_ANSWER, _JUDGE = 0, 1  # bodies of an escalation step: `by` follows the answer it judges
 
 
 async def perform_route(
@@ -39,7 +39,7 @@ async def perform_route(
 async def _by_case(
     machine: Machine, planned: PlannedNode, env: Mapping[str, Any], scope: Scope
 ) -> Any:
-    """The option of the case; where speculation has room for all, they begin before it is known."""
+    """The option of the case. If speculation has room, all options start before it is known."""
     options, speculation = route_options(planned.bodies), machine.speculation
 
     def run(option: Plan) -> Coroutine[Any, Any, Any]:
@@ -59,9 +59,9 @@ async def _by_case(
 async def _escalate(
     machine: Machine, planned: PlannedNode, env: Mapping[str, Any], scope: Scope
 ) -> Any:
-    """The first option that is sure enough, else the last that gave anything.
+    """The first option that is confident enough, else the last one with an answer.
 
-    One that gives no usable answer, or whose model has used up its own budget, is passed over.
+    An option is skipped if it gives no usable answer, or if its model's own budget is spent.
     """
     threshold = machine.resolve(planned.node.attrs["threshold"])
     options = list(route_options(planned.bodies).values())

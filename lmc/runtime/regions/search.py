@@ -1,4 +1,4 @@
-"""A search: steps are sampled, judged, and the paths that promise most are followed.
+"""A search: sample steps, judge them, and follow the most promising paths.
 
 Sources: beam search with self-evaluation (Xie et al. 2023, arXiv 2305.00633), Tree of Thoughts (Yao
 et al. 2023, arXiv 2305.10601) with beam and best-first order, and MCTS with UCT (Kocsis and
@@ -27,12 +27,12 @@ EXPLORE = math.sqrt(2)  # the constant of UCT, for values between 0 and 1
 
 @dataclass(slots=True, eq=False)
 class TreeNode:
-    """A step of a path with the critic's value of the path up to it."""
+    """A step of a path, with the critic's value for the path so far."""
 
     number: int
     path: list[Any]
     value: float = 0.0
-    done: bool = False  # complete, as `until` says, or as deep as allowed
+    done: bool = False  # complete by `until`, or at the greatest depth
     complete: bool = False
     parent: TreeNode | None = None
     children: list[TreeNode] = field(default_factory=list)
@@ -44,7 +44,7 @@ class TreeNode:
 async def perform_search(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> Any:
-    """The best complete path that was found, else the best one; the tree is kept in the trace."""
+    """The best complete path found, else the best path. The trace keeps the tree."""
     search = Search(machine, planned, dict(zip(planned.node.attrs["names"], args)), scope)
     await {"beam": search.beam, "best_first": search.best_first, "mcts": search.mcts}[
         search.method
@@ -65,12 +65,12 @@ class Search:
         self.method: str = settings["method"]
         self.width, self.keep = settings["width"], settings["keep"]
         self.depth, self.rounds = settings["depth"], settings["rounds"]
-        self.failure: LmcError | None = None  # the first of a sample
+        self.failure: LmcError | None = None  # the first failure of a sample
         self.root = TreeNode(0, [])
         self.nodes = [self.root]
 
     async def beam(self) -> None:
-        """Level by level, keeping the best."""
+        """Expand level by level and keep the best paths of each."""
         level = [self.root]
         for _ in range(self.depth):
             found = await for_all(level, lambda _, node: self.expand(node))
@@ -78,7 +78,7 @@ class Search:
             level = sorted(children, key=lambda node: -node.value)[: self.keep]
 
     async def best_first(self) -> None:
-        """Always the open path of the highest value."""
+        """Always expand the open path with the highest value."""
         for _ in range(self.rounds):
             leaves = [node for node in self.nodes if not node.expanded and not node.done]
             if not leaves:
@@ -86,7 +86,7 @@ class Search:
             await self.expand(max(leaves, key=lambda node: (node.value, -node.number)))
 
     async def mcts(self) -> None:
-        """Down the tree by the upper confidence bound, expand, and carry the values back up."""
+        """Descend by the upper confidence bound, expand, and propagate the values back up."""
         for _ in range(self.rounds):
             node = self.root
             while node.children and not node.done:
@@ -101,7 +101,7 @@ class Search:
                 node.done = True
 
     async def expand(self, node: TreeNode) -> list[TreeNode]:
-        """Sample next steps; equal ones are one. Each new path is judged."""
+        """Sample next steps, merge equal ones, and judge each new path."""
         node.expanded = True
         steps = await for_all(range(self.width), lambda _, i: self._sample(node, i))
         distinct = {ballot_key(s, normalize=False): s for s in steps if s is not None}
@@ -115,9 +115,9 @@ class Search:
         return children
 
     def best(self) -> TreeNode:
-        """The complete path of the highest value, else any; the first of equals.
+        """The complete path with the highest value, else any path with it. A tie goes to the first.
 
-        Raises: the first failure where no step could be sampled.
+        Raises: the first failure, if no step could be sampled.
         """
         tried = self.nodes[1:]
         if not tried and self.failure:
@@ -134,7 +134,7 @@ class Search:
         ]
 
     async def _sample(self, node: TreeNode, index: int) -> Any:
-        """One next step; None where the model gave none that can be used."""
+        """One next step, or None if the model gave no usable one."""
         place = self.scope.at(node.number)
         scope = place.for_sample(index, self.width, self.scope.certainty, batched=True)
         try:
@@ -152,7 +152,7 @@ class Search:
         node.done = node.complete or len(node.path) >= self.depth
 
     async def _value(self, node: TreeNode) -> float:
-        """What the critic gives a path; 0 where it gives nothing that can be used."""
+        """The critic's value for a path, or 0 if the critic gave no usable one."""
         try:
             value = await self._run("value", node.path, self.scope.at(node.number, -1))
         except LmcError as failure:
@@ -174,7 +174,7 @@ class Search:
 
 
 def _upper_bound(node: TreeNode) -> float:
-    """UCT: what a path was worth on average, and how little it was tried."""
+    """UCT: the mean value of a path plus a bonus for few visits."""
     assert node.parent is not None
     if not node.visits:
         return math.inf

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Sample:
-    """One sample of a vote; one that fails by itself abstains."""
+    """One sample of a vote. A sample that fails by itself abstains."""
 
     index: int
     value: Any = None
@@ -66,7 +66,7 @@ class Vote:
     # --- ways to decide ---
 
     async def majority(self) -> Any:
-        """The result most samples agree on; `stop_early` says when no more are drawn."""
+        """The result that most samples give. `stop_early` decides when to stop drawing."""
         settings, stop = self.settings, self.settings.get("stop_early")
         limits = Limits(
             self.n, settings.get("window") or WINDOW, settings.get("confidence") or CONFIDENCE
@@ -85,7 +85,7 @@ class Vote:
         return chosen.value if chosen else None
 
     async def weighted_majority(self) -> Any:
-        """The result whose samples weigh most together; bounded scores may settle it early."""
+        """The result with the largest sum of weights. Bounded scores may settle it early."""
         most = greatest_score(self.node.type) if self.settings.get("stop_early") else None
 
         def more(samples: Sequence[Sample]) -> int:
@@ -105,7 +105,7 @@ class Vote:
         return chosen.value
 
     async def best_scored(self) -> Any:
-        """The sample with the highest score, the first of equals."""
+        """The sample with the highest score. A tie goes to the first."""
         samples = self._need_one(await self._draw(range(self.n)))
         if self.by == "steps":
             scores = shared_steps([sample.value["steps"] for sample in samples])
@@ -114,7 +114,7 @@ class Vote:
         return self._take(samples, scores)
 
     async def most_preferred(self) -> Any:
-        """The sample that wins when `compare` sets two side by side; equal ones meet as one."""
+        """The sample that wins the pairwise comparisons. Equal samples are compared as one."""
         samples = self._need_one(await self._draw(range(self.n)))
         keys = [self._key(sample) for sample in samples]
         first = [samples[keys.index(key)] for key in dict.fromkeys(keys)]
@@ -133,7 +133,7 @@ class Vote:
         return winner.value
 
     async def adjudicate(self) -> Any:
-        """The result that a model settles on; where all samples agree it is not asked."""
+        """The result that a model chooses. It is not asked if all samples agree."""
         samples = self._need_one(await self._draw(range(self.n)))
         values = [sample.value for sample in samples]
         if len({ballot_key(value, normalize=False) for value in values}) == 1:
@@ -145,14 +145,14 @@ class Vote:
     # --- drawing samples ---
 
     async def _by_difficulty(self, ballot: Ballot, limits: Limits) -> list[Sample]:
-        """DSC within a batch; a row that runs alone goes by ASC."""
+        """DSC within a batch. A row that runs alone uses ASC."""
         seat = self.scope.run.seat
         if seat is None:
             return await self._counted(ballot, lambda: asc(ballot, limits))
         place = self.scope.at(self.n)
         difficulty = await self.machine.run_plan(self.bodies["difficulty"], self.env, place)
         turn = await seat.batch.turn(seat.number, float(difficulty))
-        own = 1 - limits.confidence  # doubt that a vote may stop with, at most twice of it
+        own = 1 - limits.confidence  # allowed doubt; at most as much is added
         limits = replace(limits, confidence=limits.confidence - min(turn.spare, own))
 
         def agreed() -> bool:
@@ -169,7 +169,7 @@ class Vote:
         return samples
 
     async def _counted(self, ballot: Ballot, more: Callable[[], int]) -> list[Sample]:
-        """Samples in waves, each counted as it comes."""
+        """Draw samples in waves, and count each one as it comes."""
 
         def count(samples: Sequence[Sample]) -> int:
             ballot.keys += map(self._key, samples[len(ballot.keys) :])
@@ -178,10 +178,10 @@ class Vote:
         return await self._in_waves(count)
 
     async def _in_waves(self, more: Callable[[Sequence[Sample]], int]) -> list[Sample]:
-        """Samples in waves until, of those that are there, no more are wanted.
+        """Draw samples in waves until `more` asks for none.
 
-        Where speculation is allowed, a wave draws ahead; what turns out not to be wanted is
-        cancelled, and never counts.
+        With speculation, a wave draws further samples ahead. Those that are not needed are
+        cancelled and never count.
         """
         samples: list[Sample] = []
         ahead: list[asyncio.Task[Sample]] = []
@@ -219,7 +219,7 @@ class Vote:
             sample.failure = failure
         return sample
 
-    # --- what samples are worth ---
+    # --- keys and weights of samples ---
 
     def _ballot(self) -> Ballot:
         ties: Ties = self.settings.get("ties") or "first"
@@ -227,7 +227,7 @@ class Vote:
         return Ballot(self.n, ties, enough, seed=seed)
 
     def _need_one(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples that gave a value. Raises: the first failure where all failed."""
+        """The samples that gave a value. Raises: the first failure, if all failed."""
         good = [sample for sample in samples if sample.failure is None]
         if not good and samples and samples[0].failure:
             raise samples[0].failure
@@ -239,7 +239,7 @@ class Vote:
         return samples[best].value
 
     def _key(self, sample: Sample) -> str | None:
-        """What a sample votes for."""
+        """The key that a sample votes for."""
         if sample.failure is not None:
             return None
         value = sample.value
@@ -248,7 +248,7 @@ class Vote:
         return ballot_key(value, normalize=bool(self.settings.get("normalize")))
 
     async def _number(self, sample: Sample, source: str) -> float:
-        """A sample's score or weight: its certainty, its field `score`, or what is computed."""
+        """A sample's score or weight: its certainty, its field `score`, or a computed number."""
         match source:
             case "certainty":
                 return sample.certainty.mean
@@ -265,11 +265,14 @@ class Vote:
 
 
 async def _first(tasks: list[asyncio.Task[Sample]], count: int) -> list[Sample]:
-    """The results of the first tasks, which leave the list; a failure is raised as it is."""
+    """Wait for the first tasks, remove them from the list, and return their results.
+
+    Raises: the first failure, unchanged.
+    """
     first = tasks[:count]
     try:
         return list(await asyncio.gather(*first))
     finally:
         for task in first:
-            task.cancel()  # those that a failure left running
+            task.cancel()  # a failure left these running
         del tasks[:count]

@@ -12,14 +12,14 @@ from typing import Any, Literal
 from lmc.ir.functions import canonical
 
 Ties = Literal["first", "random"]
-_ROUNDING = 1e-9  # of sums of weights
+_ROUNDING = 1e-9  # tolerance for sums of weights
 
 
 @dataclass(slots=True)
 class Ballot:
-    """The keys of the samples so far, in order of sample; a failed sample abstains (None).
+    """The keys of the samples so far, in sample order. A failed sample abstains (None).
 
-    `min_agree` is a number of samples, or a share of `n` where it is a float.
+    `min_agree` is a number of samples if it is an int, or a share of `n` if it is a float.
     """
 
     n: int
@@ -34,7 +34,7 @@ class Ballot:
         return self.n - len(self.keys)
 
     def counts(self) -> dict[Hashable, int]:
-        """Votes by key, in order of first sample."""
+        """The number of votes by key, in order of first sample."""
         counts: dict[Hashable, int] = {}
         for key in self.keys:
             if key is not None:
@@ -42,7 +42,7 @@ class Ballot:
         return counts
 
     def winner(self) -> Hashable | None:
-        """The key with most votes; None without votes, or where too few agree."""
+        """The key with the most votes; None without votes, or if too few agree."""
         counts = self.counts()
         if not counts:
             return None
@@ -54,14 +54,14 @@ class Ballot:
     def wave(self) -> int:
         """How many samples to draw next: the fewest after which the winner could be certain.
 
-        0 where it is certain now. Depends on the keys only, so a run draws the same samples
-        whatever answers first.
+        0 if it is certain now. This depends on the keys only, so a run draws the same samples
+        whichever answer comes first.
         """
         counts = list(self.counts().values())
         return next(more for more in range(self.left + 1) if self._settled(counts, more))
 
     def _settled(self, counts: list[int], more: int) -> bool:
-        """Whether all is certain once the leader has `more` further votes."""
+        """Whether the outcome is certain once the leader has `more` further votes."""
         left = self.left - more
         if left == 0:
             return True
@@ -88,9 +88,9 @@ class Ballot:
 
 
 def wave_by_weight(sums: Iterable[float], left: int, most: float) -> int:
-    """How many samples to draw next where each adds from 0 to `most` to the sum of its key.
+    """How many samples to draw next if each adds between 0 and `most` to the sum of its key.
 
-    As `Ballot.wave`: the fewest after which the winner could be certain, 0 where it is now.
+    As in `Ballot.wave`: the fewest after which the winner could be certain, 0 if it is certain now.
     """
     first, second = heapq.nlargest(2, (*sums, 0.0, 0.0))
     lead = first - second - _ROUNDING
@@ -100,7 +100,7 @@ def wave_by_weight(sums: Iterable[float], left: int, most: float) -> int:
 def ballot_key(value: Any, *, normalize: bool) -> str:
     """A JSON value as a key: equal values have equal keys.
 
-    With `normalize`, case, spacing and punctuation around a text make no difference.
+    `normalize` ignores case, spacing, and punctuation around a text.
     """
     return canonical(_normal(value) if normalize else value)
 

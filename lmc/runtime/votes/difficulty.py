@@ -1,15 +1,16 @@
-"""Difficulty-adaptive voting over a batch: what is easy gets two samples, what is hard gets many.
+"""Difficulty-adaptive voting over a batch: easy rows get two samples, hard rows get many.
 
-A vote stops with some doubt left whether the winner would stay the winner, and mostly with less
-than it might; so a batch shares it: what rows leave of theirs lets later ones stop sooner, and over
-the batch the doubt is what it may be for a single vote.
+A vote may stop while some doubt remains that more samples would change the winner. Most votes stop
+with less doubt than they may. The batch shares the difference: doubt that earlier rows did not use
+lets later rows stop sooner. So the mean doubt of the batch stays within the limit of a single vote.
 
-Source: DSC, Wang et al. 2024, arXiv 2408.13457, section 3: problems are ranked by difficulty; from
-the hardest on, each starts with as many samples as its harder neighbours took; where a run of them
-agrees from the first samples on, all that is easier gets a single one. Here a block of neighbours
-votes at once, and starts with the fewest that any of those before needed, not with their mean;
-what is easier gets two samples, and more where these do not agree: with a single one a ranking that
-is not good costs accuracy; and the doubt is shared.
+Source: DSC, Wang et al. 2024, arXiv 2408.13457, section 3. DSC ranks the problems by difficulty and
+starts with the hardest. Each problem starts with as many samples as its harder neighbours took.
+Once the first samples of several problems in a row agree, every easier problem gets one sample.
+
+Three points differ here. A block of neighbours votes at once and starts with the fewest samples
+that an earlier row needed, not with the mean. An easy row gets two samples, and more if those
+differ, since with one sample a poor ranking costs accuracy. And the batch shares its doubt.
 """
 
 from __future__ import annotations
@@ -21,37 +22,37 @@ from dataclasses import dataclass, field
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, ProgramGraph
 
-PRESAMPLES = 4  # what the first rows start with
-RUN = 16  # rows in a row, and the share of them that agree at once: all that follow are easy
+PRESAMPLES = 4  # first samples of the first rows
+RUN = 16  # once `AGREEING` of so many rows in a row agree at once, all later rows are easy
 AGREEING = 0.8
-EASY = 2  # samples of an easy row, where they agree
-BLOCK = 8  # rows that vote side by side
-NEIGHBOURS = 16  # whose sizes predict the next
+EASY = 2  # samples of an easy row, if they agree
+BLOCK = 8  # rows that vote at the same time
+NEIGHBOURS = 16  # earlier rows that predict the first samples of the next
 
 
 @frozen
 class Turn:
-    """What a row may go by: the samples that it starts with, `EASY` where it is easy, and doubt."""
+    """The terms of a row's vote: its first samples (`EASY` for an easy row) and its extra doubt."""
 
     start: int
-    spare: float  # doubt that rows before it left
+    spare: float  # doubt that earlier rows did not use
 
 
 @frozen
 class Voted:
-    """How a row voted: the samples that it needed, whether all were equal, what doubt it left."""
+    """How a row voted: the samples that it needed, whether all agreed, and the doubt left over."""
 
     samples: int
     agreed: bool
-    spare: float  # below 0 where it took more than its own
+    spare: float  # below 0 if it used more than its own
 
 
 @dataclass(slots=True)
 class Batch:
-    """The rows that vote together; each enters once, by its number, or leaves.
+    """The rows that vote together. Each row, by its number, enters once or leaves without a vote.
 
-    Which samples are drawn depends on difficulties and answers, not on who comes first. Belongs to
-    one event loop.
+    The samples depend on difficulties and answers, not on the order of arrival. Belongs to one
+    event loop.
     """
 
     rows: int
@@ -64,7 +65,7 @@ class Batch:
     _voted: dict[int, Voted] = field(default_factory=dict)
 
     async def turn(self, number: int, difficulty: float) -> Turn:
-        """Wait for a row's turn."""
+        """Enter a row and wait for its turn."""
         turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         self._turns[number] = turn
         self._entered[number] = difficulty
@@ -72,11 +73,11 @@ class Batch:
         return await turn
 
     def voted(self, number: int, vote: Voted) -> None:
-        """Say how a row voted."""
+        """Record how a row voted."""
         self._voted[number] = vote
 
     def leave(self, number: int) -> None:
-        """A row is done, whether it voted or failed."""
+        """Mark a row as done, whether it voted or failed."""
         self._gone.add(number)
         self._advance()
 
@@ -114,16 +115,16 @@ class Seat:
     number: int
 
     def leave(self) -> None:
-        """Say that the row is done."""
+        """Mark the row as done."""
         self.batch.leave(self.number)
 
 
 def seats(
     program: ProgramGraph, graph: Graph, rows: int, in_flight: int
 ) -> Callable[[int], Seat | None]:
-    """A place for each of some rows, where running the graph makes just one vote by difficulty.
+    """A seat for each row if a run of the graph makes exactly one vote by difficulty, else None.
 
-    Rows wait for one another, so a batch has no more of them than can be in flight.
+    Rows wait for one another, so a batch has at most as many rows as can be in flight.
     """
     if not _votes_once(program, graph, {}):
         return lambda number: None
@@ -133,7 +134,7 @@ def seats(
 
 
 def _votes_once(program: ProgramGraph, graph: Graph, known: dict[str, bool]) -> bool:
-    """Whether all of a graph's way leads to one vote by difficulty, in no branch and no loop."""
+    """Whether each run of a graph makes one vote by difficulty, outside branches and loops."""
     found = 0
     for node in graph.nodes:
         if node.op == "vote":

@@ -1,4 +1,4 @@
-"""How samples become one result, where it is not a count of equal ones: scores and comparisons."""
+"""Reduce samples to one result by scores or comparisons instead of a count of equal ones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.tasks.together import for_all
 
-Wins = Callable[[int, int], Awaitable[float]]  # of candidates: 1 the first is better, 0 the second
+Wins = Callable[[int, int], Awaitable[float]]  # 1 if the first candidate wins, 0 if the second
 
 
 def shared_steps(samples: Sequence[Sequence[str]]) -> list[float]:
-    """For each chain of steps, how much of it others share: mean share over its steps, in 0..1.
+    """For each chain of steps, the mean share of other chains that have its steps, from 0 to 1.
 
-    The intersection of chains, as in SSC-CoT (Zhao et al. 2024, arXiv 2402.17786): a step that
+    This is the intersection of chains of SSC-CoT (Zhao et al. 2024, arXiv 2402.17786). A step that
     several chains reach independently is likely right.
     """
     chains = [{ballot_key(step, normalize=True) for step in steps} for steps in samples]
@@ -24,7 +24,7 @@ def shared_steps(samples: Sequence[Sequence[str]]) -> list[float]:
 def _shared(chain: set[str], chains: Sequence[set[str]]) -> float:
     if len(chains) < 2 or not chain:
         return 0.0
-    found = sum(step in other for step in chain for other in chains) - len(chain)  # not itself
+    found = sum(step in other for step in chain for other in chains) - len(chain)  # without itself
     return found / (len(chain) * (len(chains) - 1))
 
 
@@ -38,7 +38,7 @@ def weighted(keys: Sequence[str | None], weights: Sequence[float]) -> dict[str, 
 
 
 async def tournament(count: int, wins: Wins) -> int:
-    """The winner of a knockout: the pairs of a round are compared at once; an odd one rests."""
+    """The winner of a knockout. The pairs of a round are compared at once; an odd one rests."""
     alive = list(range(count))
     while len(alive) > 1:
         pairs = list(zip(alive[::2], alive[1::2]))
@@ -51,9 +51,9 @@ async def tournament(count: int, wins: Wins) -> int:
 
 
 async def win_rates(count: int, wins: Wins) -> list[float]:
-    """The share of comparisons that each candidate wins, when all meet all; a tie is half a win.
+    """The share of comparisons that each candidate wins against all others. A tie is half a win.
 
-    Who stands first changes from pair to pair, as judges favour a position.
+    The first position alternates from pair to pair, since judges favour a position.
     """
     pairs = [(i, j) if (i + j) % 2 else (j, i) for i in range(count) for j in range(i + 1, count)]
 

@@ -1,7 +1,7 @@
-"""How many samples a vote draws: rules that stop it once more would hardly change the winner.
+"""Stopping rules of a vote: stop once more samples would hardly change the winner.
 
-A rule depends on the votes so far in order of sample, never on which answer came first: so a run
-draws the same samples every time. It asks for as many at once as it would have drawn one by one.
+A rule depends on the votes so far in sample order, never on which answer came first. So a run draws
+the same samples every time. A rule asks for as many at once as it would have drawn one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONFIDENCE = 0.95
 
 @frozen
 class Limits:
-    """What a rule goes by: the most samples, the window of ESC, the confidence of ASC."""
+    """The limits of a rule: the most samples, the window of ESC, the confidence of ASC."""
 
     n: int
     window: int = WINDOW
@@ -33,17 +33,17 @@ StoppingRule = Callable[[Ballot, Limits], int]  # how many samples to draw next;
 
 
 def fixed(ballot: Ballot, limits: Limits) -> int:
-    """All samples at once (Wang et al. 2022, arXiv 2203.11171)."""
+    """Draw all samples at once (Wang et al. 2022, arXiv 2203.11171)."""
     return ballot.left
 
 
 def settled(ballot: Ballot, limits: Limits) -> int:
-    """Until no further sample can change the winner: the same result as `fixed`, always."""
+    """Draw until no further sample can change the winner. The result always equals `fixed`."""
     return ballot.wave()
 
 
 def esc(ballot: Ballot, limits: Limits) -> int:
-    """Until all samples of one window agree (Li et al. 2024, arXiv 2401.10480, section 3)."""
+    """Draw until all samples of one window agree (Li et al. 2024, arXiv 2401.10480, section 3)."""
     last = ballot.keys[-limits.window :]
     if len(last) == limits.window and last[0] is not None and len(set(last)) == 1:
         return 0
@@ -51,12 +51,12 @@ def esc(ballot: Ballot, limits: Limits) -> int:
 
 
 def asc(ballot: Ballot, limits: Limits) -> int:
-    """Until the leader very likely beats the second (Aggarwal et al. 2023, arXiv 2305.11860).
+    """Draw until the leader very likely beats the second (Aggarwal et al. 2023, arXiv 2305.11860).
 
-    The criterion is that of section 3.3 ("Beta"): a uniform prior on the leader's share against
-    that of the second. There it asks who would win of infinitely many samples; here, who wins of
-    the `n` that may be drawn, which is certain sooner. Samples are drawn one by one as far as they
-    matter: the wave is the fewest that could satisfy it.
+    The criterion is "Beta" of section 3.3: a uniform prior on the leader's share against that of
+    the second. The paper asks which key would win with infinitely many samples. Here the question
+    is which key wins with the `n` that may be drawn, which is certain sooner. A wave is the fewest
+    samples that could satisfy the criterion.
     """
     return _until(ballot, limits, beta_confidence)
 
@@ -76,21 +76,21 @@ RULES: Mapping[str, StoppingRule] = {
 
 
 def rule_named(setting: bool | str | None) -> StoppingRule:
-    """The rule that `stop_early` names; true stands for "settled"."""
+    """The rule that `stop_early` names. True stands for "settled"."""
     if isinstance(setting, str):
         return RULES[setting]
     return settled if setting else fixed
 
 
 def needed(rule: StoppingRule, ballot: Ballot, limits: Limits) -> int:
-    """After how many of a ballot's votes a rule would have stopped."""
+    """The number of votes of a ballot after which a rule would have stopped."""
     counts = range(1, len(ballot.keys))
     firsts = (replace(ballot, keys=ballot.keys[:count]) for count in counts)
     return next((len(b.keys) for b in firsts if not rule(b, limits)), len(ballot.keys))
 
 
 def doubt(ballot: Ballot) -> float:
-    """P(the winner would be another after all samples), as `asc` counts; 0 once all are drawn."""
+    """The probability, as in `asc`, that all samples give another winner; 0 once all are drawn."""
     counts = sorted(ballot.counts().values(), reverse=True)
     return 1 - beta_confidence(tuple(counts), ballot.left) if counts and ballot.left else 0.0
 
@@ -98,7 +98,7 @@ def doubt(ballot: Ballot) -> float:
 def _until(
     ballot: Ballot, limits: Limits, confidence: Callable[[tuple[int, ...], int], float]
 ) -> int:
-    """The fewest further votes for the leader after which it is certain enough, or cannot lose."""
+    """The fewest further votes after which the leader is certain enough or cannot lose."""
     most = ballot.wave()
     first, *others = sorted(ballot.counts().values(), reverse=True) or [0]
     for more in range(most):
@@ -108,18 +108,18 @@ def _until(
     return most
 
 
-# Under a uniform prior further votes come as from Polya's urn: of all ways in which `left` of them
-# can fall, an answer with c votes gets m more in C(c + m, m).
+# Under a uniform prior, further votes follow Polya's urn. Of all ways in which the `left` votes can
+# fall, C(c + m, m) give m more votes to an answer that has c.
 
 
 @lru_cache(maxsize=4096)
 def beta_confidence(counts: tuple[int, ...], left: int) -> float:
-    """P(the first of the counts, greatest first, beats the second), a tie as one half.
+    """The probability that the first count beats the second. A tie counts as one half.
 
-    All of the votes that are left are taken to fall on these two.
+    `counts` is sorted, greatest first. All `left` votes are assumed to fall on these two.
     """
     first, second = counts[0], counts[1] if len(counts) > 1 else 0
-    ways = [0, 0, 0]  # the leader loses, meets the second, wins
+    ways = [0, 0, 0]  # the leader loses, ties, wins
     for more in range(left + 1):
         lead = (first + more) - (second + left - more)
         ways[1 + _sign(lead)] += comb(first + more, more) * comb(second + left - more, left - more)
@@ -128,16 +128,16 @@ def beta_confidence(counts: tuple[int, ...], left: int) -> float:
 
 @lru_cache(maxsize=4096)
 def dirichlet_confidence(counts: tuple[int, ...], left: int) -> float:
-    """P(the first of the counts beats all others, and an answer more that nobody gave yet)."""
+    """The probability that the first count beats all others and one answer not yet given."""
     all_ways = comb(sum(counts) + len(counts) + left, left)
     return _ways_to_win((*counts, 0), left) / all_ways
 
 
 def _ways_to_win(counts: tuple[int, ...], left: int) -> int:
-    """The ways in which the first stays in front of each other.
+    """The number of ways in which the first count stays ahead of every other.
 
-    These are products of polynomials in the votes that fall; they are multiplied as whole numbers,
-    with a power of two for the variable that no coefficient reaches (Kronecker's substitution).
+    They are counted by products of polynomials. These are multiplied as integers: the variable
+    becomes a power of two above every coefficient (Kronecker's substitution).
     """
     first, *others = counts
     slot = comb(sum(counts) + len(counts) + left, left).bit_length()

@@ -1,0 +1,259 @@
+"""One LoRA step of lmc beside peft with transformers' Trainer, and TRL's, on the same rows.
+
+`python bench/lora.py MODEL ROWS [--rows 64] [--apart] [--ways lmc,peft,TRL]`: MODEL is a folder
+with a causal language model, ROWS has JSON lines of `text` and `intent`. Each way runs in a process
+of its own. Printed are the seconds of a step (median, least, most), its CPU time, the most memory
+of the process, and the mean loss. With `--apart` the prompts have no common beginning.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+BATCH, RANK, RATE = 16, 16, 2e-4
+Rows = list[dict[str, str]]
+
+
+def training_rows(rows: Rows, intents: list[str], apart: bool) -> list[Any]:
+    """What a program that classifies would be trained on."""
+    import lmc
+    from lmc.training.rows import TrainingRow
+
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "intents.lmp"
+        path.write_text(
+            f"type Intent = {' | '.join(json.dumps(name) for name in intents)}\n"
+            'generate classify(message: str) -> Intent { """Name the customer\'s intent.""" }\n'
+        )
+        classify = lmc.load(path).classify
+        found = []
+        for number, row in enumerate(rows):
+            first, *others = classify.prompt(message=row["text"])
+            if apart:
+                first = {**first, "content": f"{number * 7919 % 997} {first['content']}"}
+            found.append(TrainingRow((first, *others), row["intent"]))
+    return found
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+class Clock:
+    """The ends of steps (by the wall, and in CPU time of this process) and their losses."""
+
+    def __init__(self) -> None:
+        self.at, self.losses = [_now()], []
+
+    def __call__(self, loss: float) -> None:
+        self.at.append(_now())
+        self.losses.append(loss)
+
+
+def with_lmc(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+    """The training of lmc as its optimizers call it, with checkpoints."""
+    from lmc.models.adapters import AdapterStore
+    from lmc.training.lora import LoraSettings, TrainingJob, train_adapter
+
+    settings = LoraSettings(rank=RANK, epochs=epochs, rate=RATE, batch_rows=BATCH)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        job = TrainingJob(model, "base", tuple(rows), settings)
+        train_adapter(job, folder, AdapterStore(folder / "store"), lambda now: clock(now.loss))
+
+
+def with_lmc_alone(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+    """The same, but for common beginnings: each row computes its whole prompt."""
+    from lmc.training import steps
+
+    steps.shares_beginnings = lambda *_: False
+    with_lmc(model, rows, epochs, clock)
+
+
+def _examples(tokenizer: Any, rows: list[Any]) -> list[dict[str, list[int]]]:
+    from lmc.training.encoding import encode_rows
+
+    return [
+        {
+            "input_ids": list(row.ids),
+            "attention_mask": [1] * len(row.ids),
+            "labels": [-100] * row.prompt + list(row.answer),
+        }
+        for row in encode_rows(tokenizer, rows, 1 << 20)
+    ]
+
+
+def _arguments(epochs: int, place: str) -> dict[str, Any]:
+    import torch
+
+    return {
+        "output_dir": place,
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": RATE,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": torch.cuda.is_available(),
+        "seed": 0,
+    }
+
+
+def _watch(clock: Clock) -> Any:
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any
+        ) -> None:
+            if "loss" in logs:
+                clock(float(logs["loss"]))
+
+    return Watch()
+
+
+def _lora() -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+
+
+def _load(model: str) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    return loaded, AutoTokenizer.from_pretrained(model)
+
+
+def with_trainer(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+    """Peft and transformers' Trainer with its padding collator, as their guides do it."""
+    from peft import get_peft_model
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    loaded, tokenizer = _load(model)
+    with tempfile.TemporaryDirectory() as place:
+        Trainer(
+            model=get_peft_model(loaded, _lora()),
+            args=TrainingArguments(**_arguments(epochs, place)),
+            train_dataset=_examples(tokenizer, rows),
+            data_collator=DataCollatorForSeq2Seq(tokenizer),
+            callbacks=[_watch(clock)],
+        ).train()
+
+
+def with_trl(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+    """TRL's trainer for supervised fine-tuning, with the loss on answers only."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    loaded, tokenizer = _load(model)
+    data = [
+        {
+            "input_ids": example["input_ids"],
+            "completion_mask": [int(label != -100) for label in example["labels"]],
+        }
+        for example in _examples(tokenizer, rows)
+    ]
+    with tempfile.TemporaryDirectory() as place:
+        SFTTrainer(
+            model=loaded,
+            args=SFTConfig(
+                **_arguments(epochs, place),
+                completion_only_loss=True,
+                max_length=None,
+                gradient_checkpointing=False,
+            ),
+            train_dataset=Dataset.from_list(data),
+            processing_class=tokenizer,
+            peft_config=_lora(),
+            callbacks=[_watch(clock)],
+        ).train()
+
+
+WAYS = {
+    "lmc": with_lmc,
+    "lmc, nothing shared": with_lmc_alone,
+    "peft + Trainer": with_trainer,
+    "TRL SFTTrainer": with_trl,
+}
+
+
+def one_way(way: str, model: str, rows: list[Any], epochs: int) -> dict[str, Any]:
+    """Train, and say how long steps took, from the end of the first one on."""
+    clock = Clock()
+    WAYS[way](model, rows, epochs, clock)
+    wall, cpu = zip(*clock.at, strict=True)
+    return {
+        "seconds": [b - a for a, b in pairwise(wall[1:])],
+        "cpu": [b - a for a, b in pairwise(cpu[1:])],
+        "all": wall[-1] - wall[0],
+        "loss": statistics.mean(clock.losses),
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, file_okay=False))
+@click.argument("data", type=click.Path(exists=True, dir_okay=False))
+@click.option("--rows", "count", default=4 * BATCH, help="Rows, spread over the file.")
+@click.option("--labels", default=77, help="So many intents; fewer make shorter prompts.")
+@click.option("--epochs", default=1)
+@click.option("--apart", is_flag=True, help="Prompts without a common beginning.")
+@click.option("--threads", default=2)
+@click.option("--ways", default=",".join(WAYS), help="By their first words, with commas.")
+@click.option("--way", hidden=True)
+def main(
+    model: str, data: str, count: int, labels: int, epochs: int, apart: bool, threads: int,
+    ways: str, way: str | None,
+) -> None:  # fmt: skip
+    """Compare ways of training an adapter."""
+    read = [json.loads(line) for line in Path(data).read_text().splitlines()]
+    intents = sorted({row["intent"] for row in read})[:labels]
+    read = [row for row in read if row["intent"] in intents]
+    rows = training_rows(read[:: len(read) // count][:count], intents, apart)
+    if way is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+        click.echo(json.dumps(one_way(way, model, rows, epochs)))
+        return
+    title = f"{count} rows, {BATCH} in a step, rank {RANK}, {threads} threads"
+    columns = ("seconds a step", "least to most", "CPU seconds", "peak GiB", "mean loss", "all")
+    table = Table("way", *columns, title=title)
+    for name in (name for name in WAYS if any(map(name.startswith, ways.split(",")))):
+        if name.startswith("TRL") and find_spec("trl") is None:
+            continue
+        done = subprocess.run(
+            [sys.executable, *sys.argv, "--way", name], stdout=subprocess.PIPE, check=True
+        )
+        result = json.loads(done.stdout.splitlines()[-1])
+        seconds, cpu = result["seconds"], statistics.median(result["cpu"])
+        table.add_row(
+            name, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f} to {max(seconds):.2f}",
+            f"{cpu:.1f}", f"{result['peak']:.1f}", f"{result['loss']:.4f}", f"{result['all']:.0f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

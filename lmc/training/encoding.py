@@ -1,0 +1,63 @@
+"""Rows as tokens, exactly as the local engine sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lmc.diagnostics import LmcError
+from lmc.frozen import frozen
+from lmc.models.engine.chat_tokens import plain_messages, special_tokens
+from lmc.special_tokens import without_tokens
+from lmc.training.rows import TrainingRow
+
+
+@frozen
+class EncodedRow:
+    """A row as tokens: the first `prompt` of them are given, the others are learnt."""
+
+    ids: tuple[int, ...]
+    prompt: int
+    weight: float = 1.0
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The tokens that are learnt."""
+        return self.ids[self.prompt :]
+
+
+def encode_row(tokenizer: Any, row: TrainingRow) -> EncodedRow:
+    """The tokens of prompt and answer. The answer ends with the end of a turn."""
+    special = special_tokens(tokenizer)
+    messages = plain_messages(row.messages, special)
+    said = without_tokens(row.answer, special)
+    if tokenizer.chat_template:
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        whole = tokenizer.apply_chat_template(
+            [*messages, {"role": "assistant", "content": said}], tokenize=False
+        )
+        answer = whole[len(prompt) :] if whole.startswith(prompt) else said
+        given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    else:
+        answer = said
+        given = tokenizer("".join(m["content"] + "\n\n" for m in messages))["input_ids"]
+    end = tokenizer.eos_token or ""
+    answer = answer.partition(end)[0] if end else answer
+    written = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    ends = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    ids = (*given, *written, *ends)
+    return EncodedRow(ids, max(1, len(given)), row.weight)  # nothing predicts the first token
+
+
+def encode_rows(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[EncodedRow]:
+    """Rows as tokens. Rows that do not fit into the model's context are left out.
+
+    Raises: LmcError[cannot-train] if no row fits.
+    """
+    encoded = [encode_row(tokenizer, row) for row in rows]
+    fitting = [row for row in encoded if len(row.ids) <= context]
+    if not fitting:
+        message = f"all {len(rows)} training rows are longer than the model's context"
+        help = f"the context has {context} tokens; shorten the prompts"
+        raise LmcError.of("cannot-train", message, help=help)
+    return fitting
