@@ -5,13 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from lmc.diagnostics import LmcError
+
+_LEFTOVER_S = 24 * 3600.0  # after so long nobody writes a folder any more
+
+
+def cache_folder() -> Path:
+    """What can be had again is kept in LMC_CACHE_DIR, else in the user's cache folder."""
+    import platformdirs
+
+    folder = os.environ.get("LMC_CACHE_DIR") or platformdirs.user_cache_dir("lmc", appauthor=False)
+    return Path(folder)
 
 
 def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -47,6 +59,54 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise LmcError.of("cannot-write", f"cannot write {path}: {reason}") from None
+
+
+def make_folder_once(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Have `fill` write a private folder, which is there as a whole or not at all.
+
+    One that is there stays. Of several processes each fills its own, and the first one's counts.
+    Raises: LmcError[cannot-write], and what `fill` raises.
+    """
+    if folder.is_dir():
+        return
+    root = folder.parent
+    try:
+        make_private(root)
+        _drop_leftovers(root, folder.name)
+        partial = Path(tempfile.mkdtemp(dir=root, prefix=f".{folder.name}."))
+        try:
+            fill(partial)
+            _keep_private(partial)
+            _move_once(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise LmcError.of("cannot-write", f"cannot write {folder}: {reason}") from None
+
+
+def _move_once(partial: Path, folder: Path) -> None:
+    try:
+        os.replace(partial, folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster
+            raise
+
+
+def _keep_private(folder: Path) -> None:
+    """Have the files of a folder on the disk, for its user alone."""
+    for file in folder.iterdir():
+        file.chmod(0o600)
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+
+
+def _drop_leftovers(root: Path, name: str) -> None:
+    """Remove what a process that was killed left half written."""
+    for old in root.glob(f".{name}.*"):
+        with contextlib.suppress(OSError):  # another process drops it
+            if time.time() - old.stat().st_mtime > _LEFTOVER_S:
+                shutil.rmtree(old)
 
 
 def make_private(folder: Path) -> None:

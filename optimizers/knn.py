@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
-from lmc.models.litellm_embedding import PREFIX
+from lmc.models.embedding import PREFIX
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.optimizers.candidates.trials import Mode, parameters_key

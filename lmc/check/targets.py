@@ -20,25 +20,28 @@ class ResultConstraint:
     decoded: bool  # by constrained decoding; else validated, then repaired or retried
 
 
-def constraints(program: CheckedProgram, *, json_schema: bool) -> Iterator[ResultConstraint]:
+def constraints(
+    program: CheckedProgram, *, json_schema: bool, default_layout: str = "chat"
+) -> Iterator[ResultConstraint]:
     """All constraints on the results of a program's modules.
 
     `json_schema` says whether the target can constrain decoding by a JSON schema. It gets a schema
-    only for modules with the layout `json`. A `require:` is always checked afterwards.
+    only for modules with the layout `json`; `default_layout` is that of modules that name none. A
+    `require:` is always checked afterwards.
     """
     for module in program.modules.values():
         votes = module.kind == "vote" and module.by != "model"
         if module.kind in ("search", "route") or votes:
             continue  # makes no model call itself
-        decoded = json_schema and _layout(program, module) == "json"
+        decoded = json_schema and _layout(program, module, default_layout) == "json"
         for path, what in _parts(module.signature.result, ""):
             yield ResultConstraint(module.name, path, what, decoded)
         if "require" in module.exprs:
             yield ResultConstraint(module.name, "", module.exprs["require"].span.text, False)
 
 
-def _layout(program: CheckedProgram, module: ModuleDef) -> str:
-    layout = module.settings.get("layout", program.default.get("layout", "chat"))
+def _layout(program: CheckedProgram, module: ModuleDef, default: str) -> str:
+    layout = module.settings.get("layout", program.default.get("layout", default))
     return str(layout.baseline if isinstance(layout, Choice) else layout)
 
 

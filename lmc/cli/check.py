@@ -89,12 +89,13 @@ def _print_cost(program: CheckedProgram) -> None:
 def _print_target(program: CheckedProgram, target: str) -> None:
     """Print what the model enforces while it decodes, and what lmc validates afterwards."""
     from lmc.check.targets import constraints
-    from lmc.models.registry import provider_of
+    from lmc.models.registry import default_layout, provider_of
 
     declared = program.models.get(target)
-    name = declared.settings.get("name", target) if declared else target
-    able = provider_of(name).capabilities.json_schema
-    for found in constraints(program, json_schema=able):
+    settings = declared.settings if declared else {}
+    name = settings.get("name", target)
+    able, layout = provider_of(name).capabilities.json_schema, default_layout(name, settings)
+    for found in constraints(program, json_schema=able, default_layout=layout):
         how = "enforced while decoding" if found.decoded else "validated, then repaired"
         say(f"{found.module}{found.path and '.' + found.path}: {found.what}: {how}")
 

@@ -14,10 +14,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
-
 from lmc.diagnostics import LmcError
-from lmc.files import make_private
+from lmc.files import cache_folder, make_private
 from lmc.frozen import frozen
 from lmc.regular import read_regular
 
@@ -114,5 +112,4 @@ def is_adapter_id(name: str) -> bool:
 
 def adapter_store() -> AdapterStore:
     """The store beside the response cache: in LMC_CACHE_DIR, else in the user's cache folder."""
-    folder = os.environ.get("LMC_CACHE_DIR") or platformdirs.user_cache_dir("lmc", appauthor=False)
-    return AdapterStore(Path(folder) / "adapters")
+    return AdapterStore(cache_folder() / "adapters")

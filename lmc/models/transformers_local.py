@@ -34,27 +34,33 @@ class Transformers:
     The text of a sample depends only on messages, sampling, seed and sample index, not on the rest
     of the batch. This holds in float32 on a CPU; on a GPU, bfloat16 may round differently. Without
     a temperature, sample 0 is greedy and further samples are drawn at 0.7. Without a seed, it is 0.
+    `knows_marks` says that it was trained on the marks of lmc's layout `chat`. Without an
+    `identity`, the contents of the folder identify the weights.
     """
 
     price: Price | None = Price(0.0, 0.0)
     kind = "transformers"
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(
+        self, source: str, *, knows_marks: bool = False, identity: str | None = None
+    ) -> None:
+        self.source, self._identity = source, identity
+        constrains = find_spec("llguidance") is not None
         self.capabilities = Capabilities(
-            json_schema=find_spec("llguidance") is not None,
+            json_schema=constrains,
             logprobs=True,
             multiple_samples=True,
             adapters=True,
             seed=True,
             local=True,
+            default_layout="json" if constrains and not knows_marks else "chat",
         )
         self._worker: Worker | None = None
 
     @cached_property
     def endpoint(self) -> str:
         """Identifies the weights. The files are read at the first access."""
-        return f"{self.kind}:{_fingerprint(self.source)}"
+        return f"{self.kind}:{self._identity or _fingerprint(self.source)}"
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer in one batch with other current requests. Raises: ModelFailure."""

@@ -47,6 +47,7 @@ class Vllm(Transformers):
             adapters=True,
             seed=True,
             local=True,
+            default_layout="json",
         )
 
     @staticmethod

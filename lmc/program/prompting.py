@@ -9,6 +9,7 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.models.base import EMBEDDED, Answer, Capabilities, Request
+from lmc.models.registry import TINY, default_layout
 from lmc.prompts.spec import Message
 from lmc.runtime.executor import Executor
 
@@ -29,10 +30,12 @@ class Mirror:
 
     def bind(self, name: str | None) -> Any:
         """The stand-in for a model, which prepares a module call."""
-        settings = {**self._graph.default, **self._graph.models.get(name or "", {})}
-        backend = SimpleNamespace(capabilities=Capabilities(json_schema=True))
+        name = name or self._graph.default.get("model") or TINY
+        settings = {**self._graph.default, **self._graph.models.get(name, {})}
+        layout = default_layout(str(settings.get("name") or name), settings)
+        can = Capabilities(json_schema=True, default_layout=layout)
         return SimpleNamespace(
-            name=name or "", model="", settings=settings, backend=backend,
+            name=name, model="", settings=settings, backend=SimpleNamespace(capabilities=can),
             keeping=lambda cache: False,
         )  # fmt: skip
 

@@ -15,10 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from lmc.diagnostics import Diagnostic, LmcError, error, warning
-from lmc.files import make_private_file
+from lmc.files import cache_folder, make_private_file
 from lmc.frozen import frozen
 from lmc.models import quick_json
 from lmc.models.base import Answer, Request, Sampling
@@ -53,8 +51,7 @@ class CacheStats:
 
 def default_path() -> Path:
     """`responses.db` in the folder LMC_CACHE_DIR, else in the user's cache folder."""
-    folder = os.environ.get("LMC_CACHE_DIR") or platformdirs.user_cache_dir("lmc", appauthor=False)
-    return Path(folder) / "responses.db"
+    return cache_folder() / "responses.db"
 
 
 def sample_keys(endpoint: str, request: Request) -> list[str]:

@@ -55,7 +55,7 @@ class ModuleCall:
         self.hidden = () if machine.training else slots.train_only
         reasons = bool(self.settings.get("reason"))
         self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
-        self.layout = layout_for(self.setting("layout") or "chat", self.settings.get("template"))
+        self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.demos = self._demos(parameters.demos)
         count = parameters.nearest
         self.nearest = None if count is None else Nearest(self.demos, count)
@@ -78,6 +78,11 @@ class ModuleCall:
     def setting(self, name: str) -> Any:
         """A setting of the module; else that of its model; else that of the program."""
         return self.own.get(name, self.bound.settings.get(name))
+
+    def _layout(self) -> str:
+        """The layout that the program names, else the one that the model can best follow."""
+        fitting = "chat" if self.spec.plain_text else self.bound.backend.capabilities.default_layout
+        return self.setting("layout") or fitting
 
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
@@ -141,7 +146,7 @@ class ModuleCall:
         """The index that asks the embedding model, if `nearest` uses one."""
         if count is None or self.embedder is None:
             return None
-        from lmc.models.litellm_embedding import embedding_request
+        from lmc.models.embedding import embedding_request
         from lmc.runtime.retrieval import NearestByMeaning
 
         async def embed(text: str) -> Answer:

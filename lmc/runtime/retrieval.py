@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from lmc.models.base import Answer
-from lmc.models.litellm_embedding import decoded
+from lmc.models.embedding import decoded
 from lmc.prompts.nearest import inputs_text
 from lmc.prompts.spec import Demo
 

@@ -30,5 +30,12 @@ def test_constraints_of_each_module():
     ]
 
 
+def test_a_module_without_a_layout_has_the_default_of_the_target():
+    program, _ = check_program(Source("a.lmp", PROGRAM))
+    assert program is not None
+    listed = constraints(program, json_schema=True, default_layout="json")
+    assert {c.module: c.decoded for c in listed if "out." not in c.what}["grade"]
+
+
 def test_without_a_schema_all_is_validated():
     assert not any(decoded for *_, decoded in found(json_schema=False))

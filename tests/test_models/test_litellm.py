@@ -6,7 +6,7 @@ from lmc.consent import Consent
 from lmc.diagnostics import LmcError
 from lmc.models import litellm_provider, registry
 from lmc.models.base import ModelFailure, Request, Sampling
-from lmc.models.litellm_embedding import decoded, embedding_request
+from lmc.models.embedding import decoded, embedding_request
 from lmc.models.registry import open_backend
 from tests.loopback import Fault, Loopback
 

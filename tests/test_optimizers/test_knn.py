@@ -8,7 +8,7 @@ import pytest
 
 import lmc
 from lmc.models.base import Answer, Capabilities
-from lmc.models.litellm_embedding import encoded
+from lmc.models.embedding import encoded
 from lmc.models.scripted import Scripted
 
 PROGRAM = 'generate main(text: str) -> str { """The label of the town.""" }'
