@@ -37,7 +37,7 @@ def test_each_names_its_paper_and_stands_in_the_docs(path: Path) -> None:
     head = "\n".join(line for line in path.read_text("utf-8").splitlines() if line.startswith("#"))
     assert re.search(r"arXiv \d{4}\.\d{5}", head.replace("\n# ", " "))
     assert f'from "lmc/{path.stem}" import' in head
-    assert f"`{path.stem}`" in (ROOT / "docs" / "programs.md").read_text("utf-8")
+    assert f"`{path.stem}`" in (ROOT / "docs" / "reference" / "programs.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
