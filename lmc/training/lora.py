@@ -2,7 +2,8 @@
 
 Source: LoRA, Hu et al. 2021, arXiv 2106.09685. It targets every linear layer inside the blocks, as
 in QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 4. It uses the Trainer of transformers
-with peft. TRL's trainer would need `datasets`, and does not support weights of single rows.
+with peft; a step reads the common beginning of its prompts once (`packing`). TRL's trainer would
+need `datasets`, and does not support weights of single rows.
 """
 
 from __future__ import annotations
