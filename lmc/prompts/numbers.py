@@ -139,8 +139,20 @@ class _Answer:
         for cue in _CUES:
             found = [q for m in cue.finditer(self.text) if (q := self._told(m.end())) is not None]
             if found:
-                return found + ([] if cue is _CUES[0] else list(self._leading()))
+                return [*found, *self._beside(cue)]
         return ()
+
+    def _beside(self, cue: re.Pattern[str]) -> Sequence[Quantity]:
+        """The numbers at the start that must agree with an announced one.
+
+        An announced answer ends a chain of reasoning, whose first words may hold any number. Only a
+        first line that is one number contradicts it.
+        """
+        if cue is _CUES[0]:
+            return ()
+        first_line, _, rest = self.text.strip().partition("\n")
+        reasons = cue is _CUES[1] and rest and len(first_line.split()) > 1
+        return () if reasons else self._leading()
 
     def _told(self, at: int) -> Quantity | None:
         """The number that an announcement at an offset gives, in its line or the next one."""

@@ -114,7 +114,7 @@ def test_what_was_tampered_with_is_refused(name: str, tmp_path: Path) -> None:
 def test_a_value_that_is_no_option_is_refused(tmp_path: Path) -> None:
     bad = Artifact(artifact().manifest, artifact().graph, Parameters({}, {"main.n": 10**9}))
     bad.write(tmp_path / "bad.lmpc")
-    with pytest.raises(LmcError, match="no option"):
+    with pytest.raises(LmcError, match="not an option"):
         Artifact.read(tmp_path / "bad.lmpc")
 
 

@@ -374,3 +374,22 @@ WORDS = {
 def test_number_words(words: str, value: float | None) -> None:
     number = read_words(words)
     assert (None if number is None else float(number)) == (value and pytest.approx(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("40% of 220 castles is 88 castles.\nHalf of them are 44 castles.\nA: 44", 44),
+        ("Half as many points as Naomi is 68/2=34 points.\nYuri scored 34+10=44.\nA: 54", 54),
+        ("Five pies, cut into 8 pieces each, are 40 pieces.\nSo 26 were taken.\nA: 26", 26),
+    ],
+)
+def test_the_first_words_of_reasoning_do_not_contradict_an_announced_answer(
+    text: str, value: int
+) -> None:
+    assert read_number(IntType(), text) == value
+
+
+def test_a_first_line_that_is_one_number_contradicts_an_announced_one() -> None:
+    with pytest.raises(ParseFailure):
+        read_number(IntType(), "7\nIt has some merit.\nAnswer: 3")

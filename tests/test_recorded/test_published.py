@@ -122,6 +122,9 @@ def majority(row: dict[str, Any]) -> bool:
 
 def number(text: str) -> int | None:
     """The whole number after the last `A:`; a vote over `int` has no other, so they abstain."""
-    found = re.findall(r"-?\d[\d,]*\.?\d*", text.rsplit("A:", 1)[-1])
+    said = text.rsplit("A:", 1)[-1]
+    found = re.findall(r"-?\d[\d,]*\.?\d*", said)
     value = float(found[-1].replace(",", "").rstrip(".")) if found else 0.5
+    if said.rstrip(" .").endswith("billion"):
+        value *= 1e9
     return int(value) if value.is_integer() else None
