@@ -68,35 +68,43 @@ def literal(value: str | float | bool | None) -> str:
 _SHARE = FloatType(0.0, 1.0)
 _NAME = OptionalType(STR)
 
-_DEMOS = Option(IntType(1, 64), 4, "most demonstrations that a module shows")
-_THRESHOLD = Option(_SHARE, 1.0, "least score of a run that is learnt from")
+_DEMOS = Option(IntType(1, 64), 4, "maximum number of demonstrations in a module's prompt")
+_THRESHOLD = Option(_SHARE, 1.0, "minimum score of a run to learn from")
 _TEACHER = Option(
-    _NAME, None, "model or artifact that makes the runs to learn from; else the program does"
+    _NAME, None, "model or artifact that makes the runs to learn from; default: the program"
 )
-_PROPOSER = Option(_NAME, None, "model that writes the proposals; else the program's own")
-_MARGIN = Option(_SHARE, 0.05, "loss of score that is accepted where less is spent")
-_MODULE = Option(_NAME, None, "the only module to train; else all are trained")
+_PROPOSER = Option(_NAME, None, "model that writes the proposals; default: the program's own")
+_MARGIN = Option(_SHARE, 0.05, "loss of score that is accepted for a lower cost")
+_MODULE = Option(_NAME, None, "the only module to train; default: all modules")
 _TRAINING = {
     "rank": Option(IntType(1, 256), 16, "rank of the LoRA adapters"),
     "epochs": Option(
         OptionalType(IntType(1, 1000)),
         None,
-        "passes over the rows that are trained on; else set by the size of the model",
+        "passes over the training rows; the default depends on the size of the model",
     ),
     "rate": Option(
-        OptionalType(_SHARE), None, "peak learning rate; else set by the size of the model"
+        OptionalType(_SHARE),
+        None,
+        "peak learning rate; the default depends on the size of the model",
     ),
 }
-_ROUNDS = Option(IntType(1, 8), 2, "most rounds of training; they end where one does not win")
-_SAMPLES = Option(IntType(1, 64), 4, "runs of each train row in a round")
-_KEEP = Option(IntType(1, 64), 2, "most runs of one row that are trained on")
+_ROUNDS = Option(
+    IntType(1, 8), 2, "maximum number of rounds; training ends after one that does not win"
+)
+_SAMPLES = Option(IntType(1, 64), 4, "number of runs of each train row per round")
+_KEEP = Option(IntType(1, 64), 2, "maximum number of runs of one row to train on")
 _TEMPERATURE = Option(
-    OptionalType(FloatType(0.0, 2.0)), 0.7, "temperature of the samples; none: the program's own"
+    OptionalType(FloatType(0.0, 2.0)),
+    0.7,
+    "temperature of the samples; `none` keeps the program's own",
 )
 _ENTROPY = Option(
-    FloatType(0.0, 8.0), 0.0, "weigh a row by the entropy of its samples to this power; 0: do not"
+    FloatType(0.0, 8.0),
+    0.0,
+    "weigh each row by the entropy of its samples to this power; 0 weighs all alike",
 )
-_DIVERSE = Option(BOOL, False, "keep the runs of a row that differ most")
+_DIVERSE = Option(BOOL, False, "keep the runs of a row that differ most from each other")
 
 _TABLE = (
     OptimizerSignature(
@@ -105,7 +113,7 @@ _TABLE = (
             "weights": Option(
                 OptionalType(BOOL),
                 None,
-                "whether adapters may be trained; else rows, model and budget decide",
+                "whether adapters may be trained; by default rows, model and budget decide",
             )
         },
     ),
@@ -114,12 +122,14 @@ _TABLE = (
         "bootstrap",
         {
             "demos": _DEMOS,
-            "candidates": Option(IntType(1, 256), 16, "most sets of demonstrations in a round"),
-            "rounds": Option(IntType(1, 64), 2, "most rounds of runs and comparisons"),
+            "candidates": Option(
+                IntType(1, 256), 16, "maximum number of sets of demonstrations per round"
+            ),
+            "rounds": Option(IntType(1, 64), 2, "maximum number of rounds of runs and comparisons"),
             "threshold": _THRESHOLD,
             "teacher": replace(
                 _TEACHER,
-                about="model or artifact that makes the first round's runs; else the program does",
+                about="model or artifact that makes the first round of runs; default: the program",
             ),
         },
     ),
@@ -128,12 +138,12 @@ _TABLE = (
         {
             "demos": _DEMOS,
             "pool": Option(
-                IntType(1, 1000), 64, "most demonstrations of a module that are chosen among"
+                IntType(1, 1000), 64, "maximum number of a module's demonstrations to choose from"
             ),
             "threshold": _THRESHOLD,
             "teacher": _TEACHER,
             "embedder": Option(
-                _NAME, None, "embedding model (embed/openai/NAME) to try besides likeness by words"
+                _NAME, None, "embedding model (embed/openai/NAME) to try beside similarity by words"
             ),
         },
     ),
@@ -141,9 +151,9 @@ _TABLE = (
         "sec",
         {
             "demos": replace(_DEMOS, type=IntType(1, 16)),
-            "candidates": Option(IntType(1, 64), 4, "sets of demonstrations that are compared"),
+            "candidates": Option(IntType(1, 64), 4, "number of sets of demonstrations to compare"),
             "proposer": replace(
-                _PROPOSER, about="model that imagines the inputs; else the program's own"
+                _PROPOSER, about="model that invents the inputs; default: the program's own"
             ),
         },
     ),
@@ -151,10 +161,12 @@ _TABLE = (
         "instructions",
         {
             "candidates": Option(
-                IntType(1, 64), 6, "most instructions, and sets of demonstrations, for a module"
+                IntType(1, 64),
+                6,
+                "maximum number of instructions and of sets of demonstrations per module",
             ),
             "demos": replace(_DEMOS, type=IntType(0, 64)),
-            "trials": Option(IntType(1, 1000), 30, "combinations that the search tries"),
+            "trials": Option(IntType(1, 1000), 30, "number of combinations that the search tries"),
             "threshold": _THRESHOLD,
             "teacher": _TEACHER,
             "proposer": _PROPOSER,
@@ -163,10 +175,10 @@ _TABLE = (
     OptimizerSignature(
         "reflect",
         {
-            "rounds": Option(IntType(1, 200), 30, "most rounds of rewriting"),
-            "width": Option(IntType(1, 32), 3, "candidates that are rewritten in a round"),
+            "rounds": Option(IntType(1, 200), 30, "maximum number of rounds of rewriting"),
+            "width": Option(IntType(1, 32), 3, "number of candidates to rewrite per round"),
             "minibatch": Option(
-                IntType(1, 64), 4, "train rows to run a candidate on before it is rewritten"
+                IntType(1, 64), 4, "number of train rows to run before a candidate is rewritten"
             ),
             "merge": Option(BOOL, True, "combine candidates that changed different modules"),
             "proposer": _PROPOSER,
@@ -175,25 +187,29 @@ _TABLE = (
     OptimizerSignature(
         "spo",
         {
-            "rounds": Option(IntType(1, 100), 8, "most instructions that are tried"),
-            "rows": Option(IntType(1, 64), 4, "train rows whose outputs are compared in a round"),
+            "rounds": Option(IntType(1, 100), 8, "maximum number of instructions to try"),
+            "rows": Option(
+                IntType(1, 64), 4, "number of train rows whose outputs are compared per round"
+            ),
             "proposer": _PROPOSER,
-            "judge": Option(_NAME, None, "model that compares outputs; else the program's own"),
+            "judge": Option(_NAME, None, "model that compares outputs; default: the program's own"),
         },
     ),
     OptimizerSignature(
         "structure",
         {
-            "candidates": Option(IntType(1, 16), 3, "structures that are compared for a module"),
+            "candidates": Option(IntType(1, 16), 3, "number of structures to compare per module"),
             "evolve": Option(
-                BOOL, False, "let the model think of ways of reasoning, instead of choosing some"
+                BOOL,
+                False,
+                "let the model invent ways of reasoning instead of choosing from a list",
             ),
             "proposer": _PROPOSER,
         },
     ),
     OptimizerSignature(
         "tune",
-        {"trials": Option(IntType(1, 1000), 32, "most combinations that are tried")},
+        {"trials": Option(IntType(1, 1000), 32, "maximum number of combinations to try")},
     ),
     OptimizerSignature(
         "lora",
@@ -201,7 +217,7 @@ _TABLE = (
             **_TRAINING,
             "threshold": _THRESHOLD,
             "teacher": _TEACHER,
-            "demos": Option(BOOL, False, "keep demonstrations in the prompts, in training too"),
+            "demos": Option(BOOL, False, "keep demonstrations in the prompts, also in training"),
             "module": _MODULE,
         },
         aliases=("finetune",),
@@ -213,7 +229,7 @@ _TABLE = (
             **_TRAINING,
             "threshold": _THRESHOLD,
             "hints": Option(
-                BOOL, True, "tell modules that reason the label of rows that they got wrong"
+                BOOL, True, "show modules that reason the label of rows that they got wrong"
             ),
             "module": _MODULE,
         },
@@ -227,9 +243,11 @@ _TABLE = (
             "temperature": _TEMPERATURE,
             "threshold": _THRESHOLD,
             "entropy": _ENTROPY,
-            "adapt": Option(BOOL, False, "choose the temperature of each round by what it teaches"),
+            "adapt": Option(
+                BOOL, False, "choose the temperature of each round by how much it teaches"
+            ),
             "hints": Option(
-                BOOL, False, "run rows that no sample solved again, with their label told"
+                BOOL, False, "run rows again that no sample solved, and show their label"
             ),
             "diverse": _DIVERSE,
             **_TRAINING,
@@ -243,7 +261,7 @@ _TABLE = (
             "samples": replace(_SAMPLES, type=IntType(2, 64), default=8),
             "keep": _KEEP,
             "temperature": _TEMPERATURE,
-            "agreement": Option(_SHARE, 0.6, "least share of a row's samples that must agree"),
+            "agreement": Option(_SHARE, 0.6, "minimum share of a row's samples that must agree"),
             "entropy": _ENTROPY,
             "diverse": _DIVERSE,
             **_TRAINING,
@@ -254,7 +272,9 @@ _TABLE = (
         "distill",
         {
             "threshold": replace(
-                _THRESHOLD, type=OptionalType(_SHARE), about=f"{_THRESHOLD.about}; none: all runs"
+                _THRESHOLD,
+                type=OptionalType(_SHARE),
+                about=f"{_THRESHOLD.about}; `none` learns from all runs",
             ),
             "margin": _MARGIN,
             "teacher": _TEACHER,
@@ -263,7 +283,7 @@ _TABLE = (
     ),
     OptimizerSignature(
         "ablate",
-        {"drop": Option(BOOL, False, "leave out what is not shown to pay"), "margin": _MARGIN},
+        {"drop": Option(BOOL, False, "remove what brings no significant gain"), "margin": _MARGIN},
     ),
 )
 SIGNATURES: Mapping[str, OptimizerSignature] = {
