@@ -128,7 +128,7 @@ class Gate:
         except asyncio.CancelledError:
             if waiter.turn.done() and not waiter.turn.cancelled():
                 self.leave()
-            else:
+            elif waiter in self._waiters:  # else a request that ended has passed it over
                 self._waiters.remove(waiter)
             raise
 

@@ -137,7 +137,7 @@ class _Compilation:
         try:
             await self._improve()
             self.test = await self._final_test()
-        except (asyncio.CancelledError, LmcError):
+        except (asyncio.CancelledError, Exception):
             self._stop()
             raise
         return self._result(self._artifact("complete"))

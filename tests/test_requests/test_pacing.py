@@ -270,3 +270,18 @@ async def test_nothing_is_lost_where_most_goes_wrong(pool_at):
 @pytest.mark.slow
 async def test_nothing_is_lost_in_thousands_of_calls(pool_at):
     await run_chaos(pool_at, 4000)
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_leaves_the_gate_in_order() -> None:
+    """A request that ends may pass the cancelled one over before that one notices it."""
+    gate = Gate(1)
+    await gate.enter()
+    cancelled, next_one = (asyncio.ensure_future(gate.enter()) for _ in range(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    gate.leave()  # before the cancelled one runs again
+    done, _ = await asyncio.wait({cancelled, next_one}, timeout=5)
+    assert done == {cancelled, next_one}
+    assert cancelled.cancelled()
+    await next_one
+    assert gate.in_flight == 1
