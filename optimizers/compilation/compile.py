@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError
 from lmc.ir.provenance import has_votes, reached_modules
 from lmc.measure.evaluate import Evaluation, RowResult, evaluate
 from lmc.measure.figures import Comparison
