@@ -29,8 +29,12 @@ class InputsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Join the options of parameters to values that click would take for options."""
-        own = {opt: option for option in self.get_params(ctx) for opt in option.opts}
-        return super().parse_args(ctx, list(_joined(args, own)))
+        return super().parse_args(ctx, list(_joined(args, _own_options(ctx, self))))
+
+
+def _own_options(ctx: click.Context, command: click.Command) -> dict[str, click.Parameter]:
+    """The options of a command itself, by what the user types."""
+    return {o: p for p in command.get_params(ctx) for o in (*p.opts, *p.secondary_opts)}
 
 
 def _joined(args: Sequence[str], own: dict[str, click.Parameter]) -> Iterator[str]:
@@ -75,15 +79,15 @@ def signature(graph: Graph) -> str:
 
 def _clashes(names: Sequence[str]) -> str:
     """What to do about parameters that have the name of an option of the command."""
-    command = click.get_current_context().command
-    own = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
+    ctx = click.get_current_context()
+    own = _own_options(ctx, ctx.command).keys()
     both = [name for name in names if {f"--{name}", f"--{name.replace('_', '-')}"} & own]
     if not both:
         return ""
     shown = " ".join(f"--{name} VALUE" for name in both)
     are = "are options" if len(both) > 1 else "is an option"
     return (
-        f"\n{_options(both)} {are} of `lmc {command.name}` itself. After `--`, every option is a"
+        f"\n{_options(both)} {are} of `lmc {ctx.command.name}` itself. After `--`, every option is a"
         f" parameter: `-- {shown}`"
     )
 
