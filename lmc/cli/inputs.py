@@ -87,8 +87,8 @@ def _clashes(names: Sequence[str]) -> str:
     shown = " ".join(f"--{name} VALUE" for name in both)
     are = "are options" if len(both) > 1 else "is an option"
     return (
-        f"\n{_options(both)} {are} of `lmc {ctx.command.name}` itself. After `--`, every option is a"
-        f" parameter: `-- {shown}`"
+        f"\n{_options(both)} {are} of `lmc {ctx.command.name}` itself. After `--`,"
+        f" every option is a parameter: `-- {shown}`"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from keyword import iskeyword
 
 from lmc.ir.graph import Port
@@ -77,12 +78,13 @@ def stub_module(stem: str) -> str:
     return f"{word}_" if iskeyword(word) or word in sys.stdlib_module_names else word
 
 
-def is_method_of_models(name: str) -> bool:
-    """Whether every pydantic model has an attribute of this name."""
+@cache
+def names_of_models() -> frozenset[str]:
+    """The names of the attributes that every pydantic model has."""
     from pydantic import BaseModel
 
-    return hasattr(BaseModel, name)
+    return frozenset(dir(BaseModel))
 
 
 def _no_field(name: str) -> bool:
-    return iskeyword(name) or (name.startswith("model_") and is_method_of_models(name))
+    return iskeyword(name) or (name.startswith("model_") and name in names_of_models())

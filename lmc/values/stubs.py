@@ -29,7 +29,7 @@ from lmc.values.names import (
     distinct_names,
     field_names,
     input_names,
-    is_method_of_models,
+    names_of_models,
     python_names,
     variant_names,
 )
@@ -158,7 +158,7 @@ class _Stubs:
         return f"({self.known('BaseModel')}):\n{lines}"
 
     def _field(self, field: Field, name: str) -> str:
-        hides = is_method_of_models(name) and not isinstance(field.type, JsonType)
+        hides = name in names_of_models() and not isinstance(field.type, JsonType)
         default = " = ..." if field.has_default else ""
         return f"    {name}: {self.annotation(field.type)}{default}{(MYPY + PYRIGHT) * hides}\n"
 
