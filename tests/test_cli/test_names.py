@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 import lmc
 from lmc.check import check_program
+from lmc.check.templates import TAKEN
 from lmc.models.scripted import Scripted
 from lmc.source import Source
+from lmc.syntax.tokens import RESERVED
 from tests.nasty_names import NASTY, POOLS
 from tests.test_cli.test_commands import run
 
@@ -220,3 +222,26 @@ def test_stubs_of_a_file_have_a_name_that_python_can_import(folder: Path) -> Non
     assert found == ["json_.pyi", "my_prog.pyi", "quo___te_.pyi"]
     for file in found:
         compile((folder / file).read_text(), file, "exec")
+
+
+@pytest.mark.parametrize("name", [*TAKEN, *sorted(RESERVED)])
+def test_a_parameter_that_a_template_cannot_show_is_refused(name: str) -> None:
+    text = f'generate main({name}: str) -> str {{ template: {{user: "{{{{ {name} }}}}"}} }}'
+    _, (refused, *_) = check_program(Source("names.lmp", text))
+    assert refused.code == ("reserved-word" if name in RESERVED else "shadowed-name")
+    assert f"`{name}`" in refused.message
+
+
+def test_templates_show_all_other_names(folder: Path) -> None:
+    names = [name for name in NASTY if name not in (*TAKEN, *RESERVED)]
+    values = {name: f"v{i}" for i, name in enumerate(names)}
+    parameters = ", ".join(f"{name}: str" for name in names)
+    shown = [" ".join(f"{{{{ {of}{name} }}}}" for name in names) for of in ("", "r.")]
+    (folder / "templates.lmp").write_text(
+        f"record R {{ {parameters} }}\n"
+        f'generate ask({parameters}) -> str {{ template: {{user: "{shown[0]}"}} }}\n'
+        f'generate main(r: R) -> str {{ template: {{user: "{shown[1]}"}} }}\n'
+    )
+    program = lmc.load(folder / "templates.lmp", model="lmc/tiny")
+    for found in (program.ask.prompt(**values), program.main.prompt(r=values)):
+        assert found == [{"role": "user", "content": " ".join(values.values())}]
