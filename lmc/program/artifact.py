@@ -37,6 +37,7 @@ from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.regular import open_regular
 from lmc.runtime.parameters import Parameters
+from lmc.source import MOST_SOURCE_BYTES
 from lmc.tasks.garbage import fewer_collections
 
 FORMAT_VERSION = 1
@@ -129,12 +130,7 @@ class Artifact:
         _check_choices(graph, parameters)
         _check_shortcuts(graph, parameters)
         _take_in_adapters(parameters, parts)
-        sources = {
-            name.removeprefix("sources/"): data.decode("utf-8", "replace")
-            for name, data in parts.items()
-            if name.startswith("sources/")
-        }
-        return cls(manifest, graph, parameters, sources)
+        return cls(manifest, graph, parameters, _read_sources(parts))
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -309,6 +305,14 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         except NotPlain as problem:
             raise _Damage(f"`adapters/{id}`: {problem}") from None
         adapter_store().add_files(files)
+
+
+def _read_sources(parts: Mapping[str, bytes]) -> dict[str, str]:
+    found = {name: data for name, data in parts.items() if name.startswith("sources/")}
+    if large := [name for name, data in found.items() if len(data) > MOST_SOURCE_BYTES]:
+        raise _Damage(f"`{large[0]}` is too large")
+    texts = {name: data.decode("utf-8", "replace") for name, data in found.items()}
+    return {name.removeprefix("sources/"): text for name, text in texts.items()}
 
 
 def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
