@@ -23,6 +23,7 @@ from lmc.optimizers.compilation.guards import Guard, find_guards
 from lmc.optimizers.compilation.options import Accept, CompileOptions
 from lmc.optimizers.compilation.run_folder import RUNS_DIR
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
+from lmc.program.artifact import graph_part
 from lmc.program.program import Program, open_program
 from lmc.program.task import (
     NO_DATA,
@@ -190,6 +191,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     Raises: LmcError if something is missing or does not fit.
     """
     target = find_target(open_program(program, options), options.target)
+    graph_part(target.program.graph)  # an artifact can hold it
     steps = _steps(options, target)
     check_steps(steps)
     data = _data(target, options, steps)
