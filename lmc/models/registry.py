@@ -53,7 +53,8 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
 
     This loads no weights and sends nothing. In the settings, `consent` says what the user allows,
     and `users` says that the user gave the name. Raises: LmcError[unknown-model, missing-extra,
-    missing-key, missing-base-url, outside-folder, host-not-allowed, key-not-allowed].
+    missing-key, missing-base-url, outside-folder, weights-not-allowed, host-not-allowed,
+    key-not-allowed].
     """
     provider = provider_of(name)
     model = name.removeprefix(provider.prefix)

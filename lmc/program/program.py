@@ -34,6 +34,8 @@ from lmc.values.names import input_names, python_names, renamed
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
+    from lmc.program.artifact import Artifact
+    from lmc.program.held import Blocks
 
 BATCH_IN_FLIGHT = 256
 
@@ -62,7 +64,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
     base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
     consent = options.consent(stranger=stranger)
-    parameters, checked = Parameters(), None
+    parameters, checked, artifact = Parameters(), None, None
     if stranger:
         from lmc.program.artifact import Artifact
 
@@ -75,7 +77,13 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
         graph = lower_checked(checked)
     consent.require_known(function_targets(graph))
     return Program(
-        graph, options, parameters=parameters, checked=checked, base_dir=base_dir, consent=consent
+        graph,
+        options,
+        parameters=parameters,
+        checked=checked,
+        artifact=artifact,
+        base_dir=base_dir,
+        consent=consent,
     )
 
 
@@ -147,10 +155,12 @@ class Program:
         *,
         parameters: Parameters | None = None,
         checked: CheckedProgram | None = None,
+        artifact: Artifact | None = None,
         base_dir: Path | None = None,
         consent: Consent | None = None,
     ) -> None:
-        self.graph, self.checked, self.base_dir = graph, checked, base_dir
+        self.graph, self.base_dir = graph, base_dir
+        self.checked, self.artifact = checked, artifact
         self.options = options or LoadOptions()
         self.consent = consent or self.options.consent(stranger=False)
         self.parameters = parameters or Parameters()
@@ -178,6 +188,15 @@ class Program:
         if name is None:
             raise LmcError.of("nothing-to-run", "the program has no module or pipeline")
         return self[name]
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The datasets and `optimize` blocks, of an artifact those of the sources that it holds."""
+        from lmc.program.held import Blocks, blocks_of, held_blocks
+
+        if self.checked is not None:
+            return blocks_of(self.checked)
+        return held_blocks(self.artifact, self.base_dir or Path()) if self.artifact else Blocks()
 
     @cached_property
     def pool(self) -> ModelPool:
