@@ -8,6 +8,7 @@ from typing import Any
 from lmc import types
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
+from lmc.check.foreign_types import is_no_value, written_here
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.width import project
 from lmc.diagnostics import Label, suggestion
@@ -24,13 +25,6 @@ PRIMITIVES: dict[str, Type] = {
 }
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
-_PYTHON_TYPES = {
-    "List": "list[T]",
-    "Dict": "dict[str, T]",
-    "Optional": "T?",
-    "Union": "A | B",
-    "Literal": '"a" | "b"',
-}
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
 
@@ -49,8 +43,18 @@ def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
         case nodes.LiteralTypeExpr(value=value):
             return types.LiteralType((value,))
         case nodes.UnionTypeExpr(options=options):
+            if any(is_no_value(option, file.names) for option in options):
+                return _optional_union(ctx, file, expr)
             return _union([resolve(ctx, file, option) for option in options])
     raise AssertionError(expr)
+
+
+def _optional_union(ctx: CheckContext, file: File, expr: nodes.UnionTypeExpr) -> Type:
+    """Report `T | None`."""
+    help = f"write `{written_here(expr, file.names)}`"
+    none = next(option for option in expr.options if is_no_value(option, file.names))
+    ctx.report("unknown-type", f"unknown type `{none.span.text}`", none.span, help=help)
+    return types.ERROR
 
 
 def _union(options: list[Type]) -> Type:
@@ -66,9 +70,11 @@ def _union(options: list[Type]) -> Type:
 def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
     name, args = expr.name.name, expr.args
     wanted = {"list": 1, "dict": 2}.get(name, 0)
-    if name in _PYTHON_TYPES and file.find(name) is None:
-        help = f"write `{_PYTHON_TYPES[name]}`"
-        ctx.report("unknown-type", f"unknown type `{name}`", expr.name.span, help=help)
+    here = written_here(expr, file.names)
+    foreign = here != expr.span.text and name not in ("list", "dict", *PRIMITIVES)
+    if foreign and not file.may_have_lost(name):
+        message = f"unknown type `{name}`"
+        ctx.report("unknown-type", message, expr.name.span, help=f"write `{here}`")
         return types.ERROR
     if len(args) != wanted:
         _report_arguments(ctx, expr, wanted)
@@ -220,6 +226,8 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
             raise AssertionError(declared.decl)
     declared.meaning, declared.state = type, "done"
     ctx.program.named_types[declared.file.prefix + declared.ident.name] = type
+    if not isinstance(declared.decl, nodes.TypeDecl):
+        ctx.homes[id(type)] = declared
     return type
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check import builtins
+from lmc.check.mismatch import difference, told_apart
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
 from lmc.diagnostics import Label, suggestion
@@ -61,12 +62,13 @@ def report_mismatch(
 ) -> None:
     """Report that an expression does not have the expected type."""
     wanted = f"{why} must be" if why else "expected"
+    must, found = told_apart(env.ctx, expected, actual)
     env.ctx.report(
         "type-mismatch",
-        f"{wanted} `{show(expected)}`, but this is `{show(actual)}`",
-        Label(expr.span, f"`{show(actual)}`"),
-        place and Label(place, f"requires `{show(expected)}`"),
-        help=_mismatch_help(actual, expected),
+        f"{wanted} {must}, but this is {found}",
+        Label(expr.span, found),
+        place and Label(place, f"requires {must}"),
+        help=_mismatch_help(actual, expected) or difference(env.ctx, actual, expected),
     )
 
 
@@ -105,11 +107,13 @@ def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
     for expr, type in parts:
         wider = join(result, type)
         if wider is None:
+            before, found = told_apart(env.ctx, widen(result), widen(type))
+            first, _ = told_apart(env.ctx, widen(parts[0][1]), widen(type))
             env.ctx.report(
                 "no-common-type",
-                f"{what} have no common type: `{show(widen(result))}` and `{show(widen(type))}`",
-                Label(expr.span, f"`{show(widen(type))}`"),
-                Label(parts[0][0].span, f"`{show(widen(parts[0][1]))}`"),
+                f"{what} have no common type: {before} and {found}",
+                Label(expr.span, found),
+                Label(parts[0][0].span, first),
             )
             return types.ERROR
         result = wider
