@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lmc import types
@@ -23,6 +23,7 @@ PRIMITIVES: dict[str, Type] = {
     "bool": types.BOOL,
     "json": types.JSON,
 }
+Mentions = Iterator[tuple[Declared, nodes.Ident]]
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
@@ -85,6 +86,7 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
         base = _dict(ctx, file, args[0], args[1])
     else:
         base = PRIMITIVES.get(name) or _declared(ctx, file, expr.name)
+    base = inference.within_levels(ctx, base, expr.span)
     return _refine(ctx, base, expr) if expr.refinements else base
 
 
@@ -115,9 +117,6 @@ def _declared(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
             kind = inference.describe(declared)
             place = Label(declared.ident.span, "declared here")
             ctx.report("not-a-type", f"`{ident.name}` is {kind}, not a type", ident.span, place)
-        return types.ERROR
-    if declared.state == "open":
-        _report_recursion(ctx, declared, ident)
         return types.ERROR
     return define(ctx, declared)
 
@@ -210,11 +209,58 @@ def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode)
 # --- declared types ---
 
 
+def define_types(ctx: CheckContext, declared: Iterable[Declared]) -> None:
+    """Define the types among some names. Reports those that contain themselves.
+
+    Each comes behind those that it mentions, however many: Python recurses only so deep.
+    """
+    seen: set[int] = set()
+    for first in declared:
+        path: dict[int, tuple[Declared, Mentions]] = {}  # each mentions the next one
+        if isinstance(first.decl, TYPE_DECLS) and id(first) not in seen:
+            path[id(first)] = first, _mentioned(first)
+        while path:
+            one, rest = path[next(reversed(path))]
+            for other, ident in rest:
+                if id(other) in path:
+                    _refuse_recursion(ctx, other, ident)
+                elif id(other) not in seen:
+                    path[id(other)] = other, _mentioned(other)
+                    break
+            else:
+                path.pop(id(one))
+                seen.add(id(one))
+                define(ctx, one)
+
+
+def _refuse_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident) -> None:
+    if declared.state == "new":
+        _report_recursion(ctx, declared, ident)
+        declared.meaning, declared.state = types.ERROR, "done"
+
+
+def _mentioned(declared: Declared) -> Mentions:
+    """The types of the same file that a declared type names."""
+    todo: list[Any] = [declared.decl]
+    while todo:
+        match todo.pop():
+            case nodes.RecordDecl(fields=fields):
+                todo += [field.type for field in reversed(fields)]
+            case nodes.TypeDecl(type=type) | nodes.OptionalTypeExpr(item=type):
+                todo.append(type)
+            case nodes.UnionTypeExpr(options=options):
+                todo += reversed(options)
+            case nodes.NamedType(name=ident, args=args):
+                todo += reversed(args)
+                named = declared.file.names.get(ident.name)
+                if named and named.file is declared.file and isinstance(named.decl, TYPE_DECLS):
+                    yield named, ident
+
+
 def define(ctx: CheckContext, declared: Declared) -> Type:
     """The type of a record, enum or alias declaration, resolved at its first use."""
     if declared.state == "done":
         return declared.meaning  # type: ignore[no-any-return]
-    declared.state = "open"
     match declared.decl:
         case nodes.RecordDecl() as decl:
             type: Type = _record(ctx, declared.file, decl)

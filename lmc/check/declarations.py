@@ -7,7 +7,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check import settings
-from lmc.check.annotations import TYPE_DECLS, default, define, resolve
+from lmc.check.annotations import default, define_types, resolve
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -31,10 +31,9 @@ from lmc.types import MOST_PARTS, Type, expanded_size, parts
 def define_all(ctx: CheckContext, file: File) -> None:
     """Give every declared name of a file its meaning: types and models, then all others."""
     own = [d for d in file.names.values() if d.file is file]
+    define_types(ctx, own)
     for declared in own:
-        if isinstance(declared.decl, TYPE_DECLS):
-            define(ctx, declared)
-        elif isinstance(declared.decl, nodes.ModelDecl):
+        if isinstance(declared.decl, nodes.ModelDecl):
             declared.meaning = ModelDef(file.prefix + declared.ident.name, declared.decl.span, {})
     for declared in own:
         builder = _BUILDERS.get(type(declared.decl))

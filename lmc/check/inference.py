@@ -8,7 +8,7 @@ from typing import Any
 from lmc import types
 from lmc.check import builtins
 from lmc.check.mismatch import difference, told_apart
-from lmc.check.scope import Declared, Env
+from lmc.check.scope import CheckContext, Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
 from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
@@ -18,9 +18,18 @@ from lmc.types import Type
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
     """The type of an expression. `expected` only guides literals; it is not enforced."""
-    type = env.ctx.rules[expr.__class__](env, expr, expected)
+    type = within_levels(env.ctx, env.ctx.rules[expr.__class__](env, expr, expected), expr.span)
     env.ctx.program.types[id(expr)] = type
     return type
+
+
+def within_levels(ctx: CheckContext, type: Type, place: Span) -> Type:
+    """The type, or ERROR if its parts nest too deep for what walks through it; then it is said."""
+    if types.levels(type) <= types.MOST_LEVELS:
+        return type
+    message = f"this type nests more than {types.MOST_LEVELS} types in one another"
+    ctx.report("type-too-large", message, place, help="use a flat list, or refer to parts by an id")
+    return types.ERROR
 
 
 def check(

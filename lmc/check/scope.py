@@ -32,7 +32,7 @@ class Declared:
     decl: nodes.Decl
     file: File
     meaning: Any = None  # a Referent, Type, DatasetDef
-    state: Literal["new", "open", "done"] = "new"
+    state: Literal["new", "done"] = "new"
     used: bool = False
 
 
