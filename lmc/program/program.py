@@ -119,18 +119,27 @@ def lower_checked(program: CheckedProgram, *, passes: bool = True) -> ProgramGra
     Raises: LmcError[calls-too-deep].
     """
     from lmc.ir.lower import lower
-    from lmc.ir.verify import MOST_LEVELS, too_deep
     from lmc.passes.pipeline import run_passes
 
+    graph = lower(program)
     if not passes:
-        return lower(program)
-    graph = run_passes(lower(program))
-    if (name := too_deep(graph)) is not None:
-        declared = program.pipelines.get(name) or program.modules[name]
-        message = f"`{name}` nests calls and branches more than {MOST_LEVELS} deep in one another"
-        help = "call fewer pipelines and modules in a row, or repeat a step with a `loop`"
-        raise LmcError(error("calls-too-deep", message, declared.span, help=help))
-    return graph
+        return graph
+    _refuse_too_deep(program, graph)
+    return run_passes(graph)
+
+
+def _refuse_too_deep(program: CheckedProgram, graph: ProgramGraph) -> None:
+    """Raise an error at what calls deeper than a run follows. Inlined pipelines are no calls."""
+    from lmc.ir.verify import MOST_LEVELS, too_deep
+    from lmc.passes.context import PassContext
+    from lmc.passes.inline import inline
+
+    if too_deep(graph) is None or (name := too_deep(inline(graph, PassContext()))) is None:
+        return
+    declared = program.pipelines.get(name) or program.modules[name]
+    message = f"`{name}` nests calls and branches more than {MOST_LEVELS} deep in one another"
+    help = "call fewer pipelines and modules in a row, or repeat a step with a `loop`"
+    raise LmcError(error("calls-too-deep", message, declared.span, help=help))
 
 
 def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
