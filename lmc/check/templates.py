@@ -33,6 +33,7 @@ _BRACES = re.compile(
     r"\{\{-?[ \t]*([A-Za-z_]\w*)[^{}\n]*\}\}|(?<!\{)\{[ \t]*([A-Za-z_]\w*)[ \t]*\}(?!\})"
 )
 _CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+MOST_BRACKETS, MOST_LEVELS, MOST_LOOPS = 20, 60, 15  # in one another, in a template
 SLOTS = ("instructions", "demos", "format")
 # Jinja's own names. Its `none`, `true` and `false` are keywords here, so they name no parameter.
 TAKEN = (*SLOTS, "None", "True", "False", "self")
@@ -133,7 +134,7 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
     from jinja2 import TemplateSyntaxError, meta
 
     try:
-        tree = _environment().parse(text.value)
+        tree = _parsed(text.value)
     except TemplateSyntaxError as problem:
         span = _line_span(text, problem.lineno)
         env.ctx.report("bad-template", f"the template is not valid Jinja: {problem.message}", span)
@@ -147,6 +148,35 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
     types = {p.name: p.type for p in module.signature.params}
     check_fields(env, tree, types, lambda name: _name_span(text, name, before=r"[.'\"]\s*"))
     return used
+
+
+def _parsed(text: str) -> Any:
+    """The tree of a template. Raises: TemplateSyntaxError, also where it nests too deep.
+
+    Jinja walks its tree recursively, and Python compiles at most 20 loops in one another.
+    """
+    from jinja2 import TemplateSyntaxError
+    from jinja2 import nodes as jinja
+
+    environment, brackets = _environment(), 0
+    for line, _, token in environment.lex(text):
+        brackets += (token in ("(", "[", "{")) - (token in (")", "]", "}"))
+        if brackets > MOST_BRACKETS:
+            message = f"it nests more than {MOST_BRACKETS} brackets in one another"
+            raise TemplateSyntaxError(message, line)
+    too_deep = f"it nests more than {MOST_LEVELS} parts or {MOST_LOOPS} loops in one another"
+    try:
+        tree = environment.parse(text)
+    except RecursionError:
+        raise TemplateSyntaxError(too_deep, 1) from None
+    todo = [(tree, 0, 0)]
+    while todo:
+        node, level, loops = todo.pop()
+        if level > MOST_LEVELS or loops > MOST_LOOPS:
+            raise TemplateSyntaxError(too_deep, node.lineno or 1)
+        loops += isinstance(node, jinja.For)
+        todo += [(inner, level + 1, loops) for inner in node.iter_child_nodes()]
+    return tree
 
 
 def _check_filters(env: Env, text: nodes.String, tree: Any) -> bool:

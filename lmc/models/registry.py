@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from lmc.check.providers import with_provider
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
@@ -93,7 +94,7 @@ def provider_of(name: str) -> Provider:
             return provider
     prefix, slash, _ = name.partition("/")
     if not slash:
-        help = f"write provider and name, as in `openai/{name}`"
+        help = f"write provider and name, as in `{with_provider(name)}`"
         raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
     known = [p.partition("/")[0] for p in _providers]
     near = did_you_mean(prefix, known)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import LmcError
+from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
@@ -124,12 +124,32 @@ def check_file(path: str | Path, consent: Consent = OWN) -> CheckedProgram:
 
 
 def lower_checked(program: CheckedProgram, *, passes: bool = True) -> ProgramGraph:
-    """The execution graph of a checked program, after the compiler's passes."""
+    """The execution graph of a checked program, after the compiler's passes.
+
+    Raises: LmcError[calls-too-deep].
+    """
     from lmc.ir.lower import lower
     from lmc.passes.pipeline import run_passes
 
     graph = lower(program)
-    return run_passes(graph) if passes else graph
+    if not passes:
+        return graph
+    _refuse_too_deep(program, graph)
+    return run_passes(graph)
+
+
+def _refuse_too_deep(program: CheckedProgram, graph: ProgramGraph) -> None:
+    """Raise an error at what calls deeper than a run follows. Inlined pipelines are no calls."""
+    from lmc.ir.verify import MOST_LEVELS, too_deep
+    from lmc.passes.context import PassContext
+    from lmc.passes.inline import inline
+
+    if too_deep(graph) is None or (name := too_deep(inline(graph, PassContext()))) is None:
+        return
+    declared = program.pipelines.get(name) or program.modules[name]
+    message = f"`{name}` nests calls and branches more than {MOST_LEVELS} deep in one another"
+    help = "call fewer pipelines and modules in a row, or repeat a step with a `loop`"
+    raise LmcError(error("calls-too-deep", message, declared.span, help=help))
 
 
 def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
