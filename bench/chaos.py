@@ -19,18 +19,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from bench.faults import PROGRAM, RUN, TRANSPORT, FaultyServer
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from bench.faults import PROGRAM, ROOT, RUN, TRANSPORT, FaultyServer
 from lmc.models.base import Request
 from tests.test_optimizers.worlds import ONE, colour_rows, learner
 
 CONCURRENCY = 4
 COLOURS = """
 model m {{ name: "openai/m", base_url: "{url}", concurrency: {concurrency}, timeout: 5 }}
-default {{ model: m, cache: {cache} }}
+default {{ model: m, cache: "{cache}" }}
 """
 COMPILE = (
     "compile", "colours.lmp", "--metric", "accuracy", "--data", "rows.jsonl",
@@ -62,13 +61,16 @@ def program_on(server: FaultyServer, rows: int, folder: Path | None = None) -> I
         yield folder
 
 
-def start(folder: Path, *arguments: str, code: str = RUN, **more: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *arguments: str, code: str = RUN, stdout: IO[str] | int = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """The command `lmc` in a process of its own, which keeps all its files in the folder."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "key-of-no-use"}
-    env |= {"LMC_CACHE_DIR": str(folder / "cache")} | more
+    env["LMC_CACHE_DIR"] = str(folder / "cache")
     command = [sys.executable, "-c", code, *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -156,7 +158,7 @@ class Killing:
         self.server, self.rows, self.home, self.concurrency = server, rows, home, concurrency
         self._made = 0
 
-    def folder(self, cache: str = '"off"') -> Path:
+    def folder(self, cache: str = "off") -> Path:
         """A new folder with the program and its rows. Forgets what was asked before."""
         self._made += 1
         folder = self.home / f"{self._made}"
