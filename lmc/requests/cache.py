@@ -311,7 +311,8 @@ class Cache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    make_private_file(path)
+    if path != IN_MEMORY:
+        make_private_file(path)
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
     db.text_factory = bytes  # bad UTF-8 loses its row, not the query
     try:

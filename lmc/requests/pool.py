@@ -66,7 +66,7 @@ class ModelPool:
         self._consent, self._record = consent, record
         self._bound: dict[str, BoundModel] = {}
         self._flights = Flights()
-        self._sender = Sender(budget)
+        self._sender = Sender(budget, self._require)
         self._memory: Cache | None = None
 
     def bind(self, name: str | None = None) -> BoundModel:
@@ -139,6 +139,9 @@ class ModelPool:
     def idle(self) -> bool:
         """Whether every opened model could take another request now."""
         return not any(bound.gate.full for bound in self._bound.values())
+
+    def _require(self) -> None:
+        """Check before each attempt what would make its answer useless. Raises: LmcError."""
 
     async def close(self) -> None:
         """Close all backends and the cache."""

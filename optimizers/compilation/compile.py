@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.diagnostics import LmcError
 from lmc.ir.provenance import has_votes, reached_modules
 from lmc.measure.evaluate import Evaluation, RowResult, evaluate
 from lmc.measure.figures import Comparison
@@ -136,8 +137,8 @@ class _Compilation:
         try:
             await self._improve()
             self.test = await self._final_test()
-        except (asyncio.CancelledError, Exception):
-            self._stop()
+        except (asyncio.CancelledError, Exception) as cause:
+            self._stop(cause)
             raise
         return self._result(self._artifact("complete"))
 
@@ -419,11 +420,18 @@ class _Compilation:
             "used": asdict(result.used),
         }
 
-    def _stop(self) -> None:
-        """Write the confirmed result. Replace an older artifact only by a better one."""
-        self.journal.save("stopped")
-        if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
-            self._artifact("stopped").write(self.out)
+    def _stop(self, cause: BaseException) -> None:
+        """Write the confirmed result. Replace an older artifact only by a better one.
+
+        Raises: LmcError[cannot-write], with the cause if that is an LmcError.
+        """
+        try:
+            if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
+                self._artifact("stopped").write(self.out)
+            self.journal.save("stopped")
+        except LmcError as problem:
+            told = cause.diagnostics if isinstance(cause, LmcError) else ()
+            raise LmcError(*told, *problem.diagnostics) from None
 
     def _totals(self) -> events.Totals:
         return self.trials.totals()
