@@ -208,6 +208,7 @@ class ModuleCall:
                 **self._decoding(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
             ),
             schema=self.layout.response_schema(self.spec) if can.json_schema else None,
+            grammar=self.layout.grammar(self.spec) if can.grammar else None,
             # The source may name an adapter that exists on a server only. A local one is trained.
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),
