@@ -31,7 +31,7 @@ _DENIES = re.compile(
     r"|lack|lacks|lacking|less|opposite of|false that|wrong to|unlikely|fail(?:s|ed)? to"
     r"|nothing|nobody|none|few|little|doubt|doubts|refuse|hesitate|avoids?|free of|hard to"
     r"|difficult to|too \w+ (?:to|for)"
-    r"|[a-z]{2,6}n['’]?t)\b"
+    r"|(?:is|are|was|were|do|does|did|ca|wo|would|should|could|has|have|had|ai)nt|[a-z]{2,6}n['’]t)\b"
     r"|\bnon(?=[ -])",
     re.IGNORECASE,
 )
@@ -44,7 +44,7 @@ _SUPPOSES = re.compile(
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    r"[\"'`*)\]”’]*\s*(?:\?|[:=]\s*(?:no|false)\b(?![ \t]+\w)|(?:label|class"
+    r"[\"'`*)\]”’]*[ \t]*(?:\?|[:=]\s*(?:no|false)\b(?![ \t]+\w)|(?:label|class"
     r"|category)?\s*(?:(?:is|was|are|were|does|would|can|could|should"
     r"|has|seems|appears|looks)(?:\s(?:be|to be|clearly|simply|also))?\s)?(?:not|cannot"
     r"|wrong|incorrect|false"
