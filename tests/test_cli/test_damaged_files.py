@@ -99,3 +99,22 @@ def test_damaged_rows_of_a_run_cost_one_request_and_no_byte(killing: Killing) ->
     lmc(folder, *COMPILE, "--no-cache")
     assert len(killing.server.payloads) == asked + 1
     assert (folder / "colours.lmpc").read_bytes() == artifact
+
+
+def test_a_run_whose_record_is_damaged_goes_on(killing: Killing) -> None:
+    folder = killing.folder()
+    lmc(folder, *COMPILE, "--no-cache")
+    artifact = (folder / "colours.lmpc").read_bytes()
+    asked = len(killing.server.payloads)
+    (record,) = (folder / ".lmc" / "runs").glob("*/run.json")
+    record.write_text("")
+    code, listed, _ = finish(start(folder, "runs"))
+    assert code == 0
+    assert "damaged" in listed
+    code, _, err = finish(start(folder, "report", str(record.parent)))
+    assert code == 1
+    assert "run.json is damaged" in err
+    lmc(folder, *COMPILE, "--no-cache")
+    assert len(killing.server.payloads) == asked
+    assert (folder / "colours.lmpc").read_bytes() == artifact
+    assert "complete" in finish(start(folder, "runs"))[1]
