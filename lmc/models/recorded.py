@@ -21,8 +21,13 @@ from lmc.regular import read_text
 
 
 def request_hash(request: Request) -> str:
-    """Identify one sample of a request. The number of samples and the timeout do not count."""
-    return _hash(asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None)))
+    """Identify one sample of a request. The number of samples and the timeout do not count.
+
+    Nor does the grammar, which follows from type and layout: whoever replays needs none.
+    """
+    fields = asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None))
+    del fields["grammar"]
+    return _hash(fields)
 
 
 def prompt_hash(request: Request) -> str:

@@ -246,8 +246,8 @@ class ModelPool:
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
         return Request(  # `replace` would double the cost
-            bound.model, request.messages, sampling, request.schema, request.adapter,
-            request.n, request.index, logprobs, timeout_s, request.on_text,
+            bound.model, request.messages, sampling, request.schema, request.grammar,
+            request.adapter, request.n, request.index, logprobs, timeout_s, request.on_text,
         )  # fmt: skip
 
     def _bind(self, name: str) -> BoundModel:

@@ -250,7 +250,7 @@ class _Compilation:
         else:
             seen = self.job.accept == "better" and narrow and narrow.difference.mean > 0
             accepted = passes(narrow) or bool(seen)
-        words = gate_words(narrow, accepted, margin)
+        words = gate_words(narrow, accepted, margin, self._as_chosen(candidate))
         if accepted and (lost := await self._fallen(self.confirmed, candidate, rows)):
             accepted, words = False, f"rejected by a guard: {'; '.join(lost)}"
             self.notes.append(f"{step_text(step)}: {words}")
@@ -258,6 +258,13 @@ class _Compilation:
         if accepted:
             first = self.trials.known(self.start, rows)  # run before
             self.confirmed, self.dev = candidate, compare(first, after)
+
+    def _as_chosen(self, candidate: Parameters) -> Comparison | None:
+        """The comparison on the rows that chose the candidate, as far as both have run on them."""
+        if self.job.accept != "proven":
+            return None
+        known = [self.trials.known(p, self.job.rows.select) for p in (self.confirmed, candidate)]
+        return compare(*known, level=GATE_LEVEL)
 
     def _confirm_rows(self, candidate: Parameters) -> Sequence[Row]:
         """The rows that decide. Without a proof, those on which both have already run.
