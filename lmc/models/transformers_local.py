@@ -54,6 +54,7 @@ class Transformers:
             seed=True,
             local=True,
             default_layout="json" if constrains and not knows_marks else "chat",
+            grammar=constrains,
         )
         self._worker: Worker | None = None
 

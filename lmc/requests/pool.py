@@ -66,7 +66,7 @@ class ModelPool:
         self._consent, self._record = consent, record
         self._bound: dict[str, BoundModel] = {}
         self._flights = Flights()
-        self._sender = Sender(budget)
+        self._sender = Sender(budget, self._require)
         self._memory: Cache | None = None
 
     def bind(self, name: str | None = None) -> BoundModel:
@@ -139,6 +139,9 @@ class ModelPool:
     def idle(self) -> bool:
         """Whether every opened model could take another request now."""
         return not any(bound.gate.full for bound in self._bound.values())
+
+    def _require(self) -> None:
+        """Check before each attempt what would make its answer useless. Raises: LmcError."""
 
     async def close(self) -> None:
         """Close all backends and the cache."""
@@ -243,8 +246,8 @@ class ModelPool:
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
         return Request(  # `replace` would double the cost
-            bound.model, request.messages, sampling, request.schema, request.adapter,
-            request.n, request.index, logprobs, timeout_s, request.on_text,
+            bound.model, request.messages, sampling, request.schema, request.grammar,
+            request.adapter, request.n, request.index, logprobs, timeout_s, request.on_text,
         )  # fmt: skip
 
     def _bind(self, name: str) -> BoundModel:
