@@ -18,7 +18,7 @@ from lmc.types import ERROR
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-STANDARD = "lmc/"
+STANDARD, SUFFIX = "lmc/", ".lmp"
 Reader = Callable[[str], Source]
 Loading = Generator[Any, Any, File]  # gives what it waits for, itself a Loading, and takes its file
 
@@ -160,6 +160,11 @@ class Linker:
         if not name.startswith(STANDARD) and not self._consent.may_read(Path(name), folder):
             message = outside("the imported file", path.value)
             self.ctx.report("outside-folder", message, path.span, help=ALLOW_PATH)
+            return None
+        if not name.startswith(STANDARD) and not name.endswith(SUFFIX):
+            # A message quotes the lines of a program. Those of other files are nobody's business.
+            message = f'"{path.value}" is not a `{SUFFIX}` file, and only those can be imported'
+            self.ctx.report("missing-file", message, path.span)
             return None
         try:
             source = self.read(name)

@@ -35,6 +35,8 @@ _BRACES = re.compile(
 _CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 MOST_BRACKETS, MOST_LEVELS, MOST_LOOPS = 20, 60, 15  # in one another, in a template
 SLOTS = ("instructions", "demos", "format")
+# Jinja's own names. Its `none`, `true` and `false` are keywords here, so they name no parameter.
+TAKEN = (*SLOTS, "None", "True", "False", "self")
 _GIVEN = (*SLOTS, "loop", "range", "namespace", "dict", "lipsum", "cycler", "joiner")
 
 
@@ -43,11 +45,13 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     setting = next((s for s in decl.settings if s.key.name == "template"), None)
     if setting is None or not isinstance(setting.value, nodes.ObjectLit):
         return
+    _check_taken(env, module)
     texts = {p.key.name: p.value for p in setting.value.pairs if isinstance(p.value, nodes.String)}
     seen = {name for text in texts.values() for name in _check_text(env, module, text)}
     if "template" not in module.settings or env.ctx.has_error_in(setting.span):
         return
-    hidden = [p.name for p in module.signature.params if p.name not in seen and not p.train]
+    shown = {*seen, *TAKEN}
+    hidden = [p.name for p in module.signature.params if p.name not in shown and not p.train]
     if hidden and "user" in texts:  # else the layout shows the inputs
         names = ", ".join(f"`{name}`" for name in hidden)
         message = f"the template never shows {names} to the model"
@@ -55,6 +59,15 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     if texts:
         words = _CODE.sub(" ", "\n".join(text.value for text in texts.values()))
         _check_dropped(env, module, setting.key.span, seen, words)
+
+
+def _check_taken(env: Env, module: ModuleDef) -> None:
+    """Report parameters that a template cannot show, as their name stands for something else."""
+    for param in module.signature.params:
+        if param.name in TAKEN:
+            message = f"the parameter `{param.name}` hides the name `{param.name}` of templates"
+            help = "choose another name for the parameter"
+            env.ctx.report("shadowed-name", message, param.span, help=help)
 
 
 def check_docstring(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:

@@ -105,13 +105,15 @@ def _print_cost(program: CheckedProgram) -> None:
 def _print_target(program: CheckedProgram, target: str) -> None:
     """Print what the model enforces while it decodes, and what lmc validates afterwards."""
     from lmc.check.targets import constraints
-    from lmc.models.registry import default_layout, provider_of
+    from lmc.models.registry import capabilities_of
 
     declared = program.models.get(target)
     settings = declared.settings if declared else {}
     name = settings.get("name", target)
-    able, layout = provider_of(name).capabilities.json_schema, default_layout(name, settings)
-    for found in constraints(program, json_schema=able, default_layout=layout):
+    can = capabilities_of(name, settings)
+    for found in constraints(
+        program, json_schema=can.json_schema, grammar=can.grammar, default_layout=can.default_layout
+    ):
         how = "enforced while decoding" if found.decoded else "validated, then repaired"
         say(f"{found.module}{found.path and '.' + found.path}: {found.what}: {how}")
 

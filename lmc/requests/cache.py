@@ -62,7 +62,8 @@ def sample_keys(endpoint: str, request: Request) -> list[str]:
     texts = [text for m in request.messages for text in (m["role"], m["content"])]
     lengths = ",".join([str(len(text)) for text in texts])  # so different lists never collide
     schema = _to_json(request.schema) if request.schema is not None else ""
-    digest.update("\0".join([lengths, *texts, schema]).encode("utf-8", "surrogatepass"))
+    bound = [schema] if request.grammar is None else [schema, request.grammar]
+    digest.update("\0".join([lengths, *texts, *bound]).encode("utf-8", "surrogatepass"))
     return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
 
 
@@ -311,7 +312,8 @@ class Cache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    make_private_file(path)
+    if path != IN_MEMORY:
+        make_private_file(path)
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
     db.text_factory = bytes  # bad UTF-8 loses its row, not the query
     try:

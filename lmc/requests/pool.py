@@ -69,7 +69,7 @@ class ModelPool:
         self._bound: dict[str, BoundModel] = {}
         self._unset: set[str] = set()  # models whose server chooses the temperature
         self._flights = Flights()
-        self._sender = Sender(budget)
+        self._sender = Sender(budget, self._require)
         self._memory: Cache | None = None
 
     def bind(self, name: str | None = None) -> BoundModel:
@@ -142,6 +142,9 @@ class ModelPool:
     def idle(self) -> bool:
         """Whether every opened model could take another request now."""
         return not any(bound.gate.full for bound in self._bound.values())
+
+    def _require(self) -> None:
+        """Check before each attempt what would make its answer useless. Raises: LmcError."""
 
     async def close(self) -> None:
         """Close all backends and the cache."""
@@ -248,8 +251,8 @@ class ModelPool:
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
         return Request(  # `replace` would double the cost
-            bound.model, request.messages, sampling, request.schema, request.adapter,
-            request.n, request.index, logprobs, timeout_s, request.on_text,
+            bound.model, request.messages, sampling, request.schema, request.grammar,
+            request.adapter, request.n, request.index, logprobs, timeout_s, request.on_text,
         )  # fmt: skip
 
     def _tell_unset(self, name: str) -> None:

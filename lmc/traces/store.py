@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
-from lmc.files import make_private_file
+from lmc.files import MAKE_ROOM, is_full, make_private_file
 from lmc.frozen import frozen
 from lmc.redaction import logger
 from lmc.requests.usage import Usage
@@ -303,8 +303,10 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
 
 def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     reason = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
-    slug = "cannot-write" if verb == "write" else "cannot-read"
-    return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}")
+    full = is_full(problem) or "full" in reason or "disk I/O" in reason
+    slug = "cannot-write" if verb == "write" or full else "cannot-read"
+    help = MAKE_ROOM if full else None
+    return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}", help=help)
 
 
 def _where(query: Select[Any], where: Filter) -> Select[Any]:

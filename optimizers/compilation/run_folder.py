@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lmc.diagnostics import LmcError
-from lmc.files import make_private_file, write_atomically
+from lmc.files import MAKE_ROOM, cannot_write, make_private_file, write_atomically
 
 RUNS_DIR = Path(".lmc/runs")
 _RECORD, _LOCK, _RESPONSES = "run.json", "lock", "responses.db"
@@ -54,8 +54,7 @@ class RunFolder:
             make_private_file(self.path / _LOCK)
             lock = _lock(self.path / _LOCK)
         except OSError as problem:
-            reason = problem.strerror or str(problem)
-            raise LmcError.of("cannot-write", f"cannot write {self.path}: {reason}") from None
+            raise cannot_write(self.path, problem) from None
         try:
             yield
         finally:
@@ -109,9 +108,15 @@ class RunFolder:
         self._write(_RECORD, _json(record))
 
     def open_history(self) -> IO[str]:
-        """Open the file of events, emptied. A resumed run writes the same events again."""
-        make_private_file(self.path / _HISTORY)
-        return (self.path / _HISTORY).open("w", encoding="utf-8")
+        """Open the file of events, emptied. A resumed run writes the same events again.
+
+        Raises: LmcError[cannot-write].
+        """
+        try:
+            make_private_file(self.path / _HISTORY)
+            return (self.path / _HISTORY).open("w", encoding="utf-8")
+        except OSError as problem:
+            raise cannot_write(self.path / _HISTORY, problem) from None
 
     def write_rows(self, text: str) -> None:
         """Write the results of each test row, as JSON lines."""
@@ -205,7 +210,7 @@ def _lock(path: Path) -> sqlite3.Connection:
         connection.close()
         if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             text = f"cannot write {path.parent}: {problem}"
-            raise LmcError.of("cannot-write", text) from None
+            raise LmcError.of("cannot-write", text, help=MAKE_ROOM) from None
         message = f"another process is working on this run ({path.parent})"
         raise LmcError.of("run-in-use", message, help="wait for it, or stop it") from None
     return connection

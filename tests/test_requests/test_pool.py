@@ -119,7 +119,10 @@ async def test_without_caching_each_call_is_sent(pool_at, cache):
     assert cache.stats().entries == 0
 
 
-async def test_a_cache_in_memory_leaves_nothing_behind(pool_at, cache):
+async def test_a_cache_in_memory_leaves_nothing_behind(pool_at, cache, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     with Loopback("hello") as server:
         pool = pool_at(server, cache=cache)
         for _ in range(3):
@@ -129,6 +132,7 @@ async def test_a_cache_in_memory_leaves_nothing_behind(pool_at, cache):
         await pool_at(server, cache=cache).ask("m", ask_for("q"), cache="memory")
         assert server.counts == {"q": 2}
     assert cache.stats().entries == 0
+    assert list(here.iterdir()) == []
 
 
 async def test_follower_takes_over_when_the_leader_is_cancelled(pool_at):

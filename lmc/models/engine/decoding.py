@@ -23,7 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import constraints, sampling
 from lmc.models.engine.batch_state import State
-from lmc.models.engine.chat_tokens import ChatTokens
+from lmc.models.engine.chat_tokens import ChatTokens, Ids
 from lmc.models.engine.lora_switch import LoraSwitch
 from lmc.models.engine.sample_rows import BatchRow, Draw, Lane
 from lmc.models.engine.shared_prefix import Prefix, PrefixStore, Segment, in_use, install
@@ -351,14 +351,21 @@ class Engine:
             Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
             for i in range(request.index, request.index + request.n)
         ]
-        return BatchRow(job, {}, draws, prompt, head, max_new, self._constraint(request))
+        bound = self._constraint(request, prompt)
+        return BatchRow(job, {}, draws, prompt, head, max_new, bound)
 
-    def _constraint(self, request: Request) -> constraints.Constraint | None:
-        if request.schema is None or not constraints.available():
+    def _constraint(self, request: Request, prompt: Ids) -> constraints.Constraint | None:
+        grammar = constraints.grammar_of(request, self.tokenizer, prompt)
+        if grammar is None or not constraints.available():
             return None
         if self._grammars is None:
-            self._grammars = constraints.Grammars(self.tokenizer, self._vocabulary)
-        return self._grammars.constraint(request.schema)
+            self._grammars = constraints.Grammars(self.tokenizer, self._vocabulary, self.eos_ids)
+        try:
+            return self._grammars.constraint(grammar)
+        except constraints.BadSchema:
+            if request.grammar is None:
+                raise
+            return None  # a type beyond the library's limits, which is validated after all
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
