@@ -310,7 +310,8 @@ def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     reason = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
     full = is_full(problem) or "full" in reason or "disk I/O" in reason
     slug = "cannot-write" if verb == "write" or full else "cannot-read"
-    help = MAKE_ROOM if full else None
+    elsewhere = "set LMC_TRACES to another file or URL" if verb == "open" else None
+    help = MAKE_ROOM if full else elsewhere
     return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}", help=help)
 
 
