@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from lmc import types
@@ -77,7 +77,7 @@ _DECODING = {
         max=types.IntType(0, 100), backoff=types.FloatType(0.0, None), on=types.ListType(_FAILURES)
     ),
     "fallback": SettingSpec("models", tunable=False),
-    "layout": SettingSpec(_words("chat", "json", "xml")),
+    "layout": SettingSpec(_words("chat", "json", "xml", "auto")),
 }
 _STOP = {"stop": _fixed(types.ListType(types.STR))}
 _MODULE = {
@@ -101,7 +101,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "name": _fixed(types.STR),
         "base_url": _fixed(types.STR),
         "api_key_env": _fixed(types.STR),
-        **_DECODING,
+        # A `tune` belongs to a module or the program: an optimizer sets no models.
+        **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
         "timeout": _fixed(_SECONDS),
         "deadline": _fixed(_SECONDS),
