@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
 
 AUTO = "auto"
-_MOST_TOKENS = 64
+_MOST_TOKENS = 48
 _TOPIC = EnumType("Topic", ("payment", "delivery", "returns", "account"))
 _DAY = EnumType("Day", ("monday", "tuesday", "friday", "sunday"))
 _BOOKING = RecordType(
