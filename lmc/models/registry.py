@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+from lmc.check.providers import with_provider
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
@@ -54,7 +55,8 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
 
     This loads no weights and sends nothing. In the settings, `consent` says what the user allows,
     and `users` says that the user gave the name. Raises: LmcError[unknown-model, missing-extra,
-    missing-key, missing-base-url, outside-folder, host-not-allowed, key-not-allowed].
+    missing-key, missing-base-url, outside-folder, weights-not-allowed, host-not-allowed,
+    key-not-allowed].
     """
     provider = provider_of(name)
     model = name.removeprefix(provider.prefix)
@@ -93,7 +95,7 @@ def provider_of(name: str) -> Provider:
             return provider
     prefix, slash, _ = name.partition("/")
     if not slash:
-        help = f"write provider and name, as in `openai/{name}`"
+        help = f"write provider and name, as in `{with_provider(name)}`"
         raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
     known = [p.partition("/")[0] for p in _providers]
     near = did_you_mean(prefix, known)

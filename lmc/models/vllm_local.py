@@ -30,8 +30,8 @@ _CPU_CACHE_GIB = "1"
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
-    """Open a folder, looked up as for `hf/`, or a hub name. Raises: LmcError[unknown-model]."""
-    return Vllm(open_transformers(model, settings).source)
+    """Open a folder, looked up as for `hf/`, or a hub name. Raises: as `open_transformers`."""
+    return Vllm(open_transformers(model, settings, prefix="vllm/").source)
 
 
 class Vllm(Transformers):
