@@ -88,7 +88,7 @@ async def test_greedy_is_what_transformers_generates(model, folder):
 
 @pytest.fixture
 def engine(folder):
-    from lmc.models.engine.decoding import load_engine
+    from lmc.models.engine.loading import load_engine
 
     return load_engine(str(folder))
 
@@ -131,8 +131,9 @@ def test_rows_join_a_running_batch_and_leave_it(engine):
 
 def test_a_prefix_is_computed_once_for_all_who_have_it(engine, monkeypatch):
     computed = []
-    compute = type(engine)._compute
-    monkeypatch.setattr(type(engine), "_compute", lambda *a: computed.append(a[2]) or compute(*a))
+    forward = engine._forward
+    compute = forward.prefix
+    monkeypatch.setattr(forward, "prefix", lambda lane: computed.append(lane[1]) or compute(lane))
     admit(engine, *(ask_for(f"question {i}", n=3) for i in range(5)))
     engine.step()
     assert sum(len(row.draws) for row in engine._rows) == 15 and len(engine._lanes) == 1
