@@ -34,7 +34,7 @@ class RowCache(Cache):  # type: ignore[misc]
 
     def resize(self, columns: int) -> None:
         """Have room for at least so many columns, and not for many more."""
-        columns = -(-columns // _COLUMNS) * _COLUMNS
+        columns = _rounded(columns)
         if self.pairs and self.pairs[0][0].shape[2] != columns:
             more = columns - self.pairs[0][0].shape[2]  # a negative pad cuts
             self.pairs = [
@@ -59,9 +59,8 @@ class RowCache(Cache):  # type: ignore[misc]
 
     def _new(self, states: torch.Tensor) -> torch.Tensor:
         rows, columns = self._shape
-        columns = -(-columns // _COLUMNS) * _COLUMNS
         # Zeros, because hidden columns are multiplied by weights of zero, and may not be NaN.
-        return states.new_zeros(rows, states.shape[1], columns, states.shape[3])
+        return states.new_zeros(rows, states.shape[1], _rounded(columns), states.shape[3])
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Nothing depends on one length here: callers pass positions and masks."""
@@ -82,12 +81,11 @@ class State:
             return
         index = torch.tensor(places, device=self.logits.device)
         self.lengths = [self.lengths[place] for place in places]
-        longest = max(self.lengths)
+        used = _rounded(max(self.lengths))
         self.cache.pairs = [
-            (keys[:, :, :longest][index], values[:, :, :longest][index])
+            (keys[:, :, :used][index], values[:, :, :used][index])
             for keys, values in self.cache.pairs
         ]
-        self.cache.resize(longest)
         self.logits = self.logits[index]
 
     def join(self, other: State) -> None:
@@ -101,3 +99,7 @@ class State:
         ]
         self.lengths += other.lengths
         self.logits = torch.cat([self.logits, other.logits])
+
+
+def _rounded(columns: int) -> int:
+    return -(-columns // _COLUMNS) * _COLUMNS

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from lmc.models.engine.decoding import Engine
+from lmc.models.engine.linear import use_fast_linear
 
 _SMALL_MODEL_PARAMETERS = 20_000_000
 
@@ -22,4 +23,6 @@ def load_engine(source: str) -> Engine:
     if not on_gpu and model.num_parameters() < _SMALL_MODEL_PARAMETERS:
         # Threads gain little on small matrices; on a busy machine, their barriers cost much.
         torch.set_num_threads(1)
+    if not on_gpu:
+        use_fast_linear(model)
     return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
