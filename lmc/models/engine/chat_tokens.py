@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 from lmc.models.base import Message, Request
@@ -19,7 +19,7 @@ Ids = tuple[int, ...]
 
 @dataclass(slots=True)
 class Head:
-    """The common beginning of prompts, and how many have it. It gets shorter with each that differs."""
+    """The common beginning of prompts, which each further one may shorten, and how many have it."""
 
     ids: Ids
     times: int = 0
@@ -28,7 +28,8 @@ class Head:
         """Count a further prompt."""
         self.times += 1
         if prompt[: len(self.ids)] != self.ids:
-            self.ids = tuple(commonprefix([self.ids, prompt]))
+            alike = takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, prompt))
+            self.ids = tuple(token for token, _ in alike)
 
     def shared_by(self, prompt: Ids) -> int:
         """How many tokens of a prompt others begin with. The last one is never among them."""

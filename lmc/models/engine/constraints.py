@@ -68,7 +68,7 @@ class Grammars:
         """The constraint at the start of an answer. Raises: BadSchema."""
         from llguidance import LLMatcher
 
-        key = json.dumps(schema, sort_keys=True)
+        key = json.dumps(schema)  # in its own order, in which properties are written
         if key not in self._grammars:
             grammar = LLMatcher.grammar_from_json_schema(key, overrides=_SPACING)
             problem, messages = LLMatcher.validate_grammar_with_warnings(grammar, self._tokenizer)

@@ -63,7 +63,7 @@ class Forward(ABC, Generic[S]):
 
     def _call(self, ids: torch.Tensor, cache: Any, **options: Any) -> torch.Tensor:
         named = {self._cache_name: cache}
-        return self.lora.model(ids, use_cache=True, **named, **options).logits  # type: ignore[no-any-return]
+        return self.lora.model(ids, use_cache=True, **named, **options).logits
 
     def _tensor(self, numbers: Sequence[int]) -> torch.Tensor:
         return torch.tensor(numbers, dtype=torch.long, device=self.device)
@@ -86,9 +86,7 @@ class PackedForward(Forward[State]):
         assert state is not None
         return state
 
-    def advance(
-        self, state: State, rows: Sequence[BatchRow], tokens: Tokens, lanes: Lanes
-    ) -> None:
+    def advance(self, state: State, rows: Sequence[BatchRow], tokens: Tokens, lanes: Lanes) -> None:
         """Compute further tokens of the rows, packed into one sequence."""
         counts = [len(some) for some in tokens]
         packing = Packing(counts, state.lengths, [row.shared for row in rows])

@@ -61,12 +61,12 @@ class Packing:
 
     def blocks(self, stretches: Sequence[Stretch], device: torch.device) -> list[Block]:
         """The rows in blocks for attention. A block has one prefix and little padding."""
-        blocks, start = [], 0
-        for stretch in stretches:
-            for rows in _runs(self.counts, range(start, start + stretch.rows)):
-                blocks.append(self._block(rows, stretch.prefix, device))
-            start += stretch.rows
-        return blocks
+        starts = accumulate((stretch.rows for stretch in stretches), initial=0)
+        return [
+            self._block(rows, stretch.prefix, device)
+            for start, stretch in zip(starts, stretches)
+            for rows in _runs(self.counts, range(start, start + stretch.rows))
+        ]
 
     def _block(self, rows: range, prefix: Prefix | None, device: torch.device) -> Block:
         counts = self.counts[rows.start : rows.stop]

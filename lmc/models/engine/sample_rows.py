@@ -17,7 +17,6 @@ from lmc.models.engine.shared_prefix import Lane
 from lmc.models.engine.worker import Job
 
 
-
 @dataclass(eq=False, slots=True)
 class Draw:
     """The source of one sample's tokens: its index, temperature and random numbers."""
@@ -111,5 +110,7 @@ class BatchRow:
 
     def _branch(self, draws: list[Draw]) -> BatchRow:
         bound = self.constraint and self.constraint.copy()
-        lists = {"ids": [*self.ids], "pending": [*self.pending], "logprobs": [*self.logprobs]}
-        return replace(self, draws=draws, constraint=bound, **lists)
+        branch = replace(self, draws=draws, constraint=bound)
+        branch.ids, branch.pending = [*self.ids], [*self.pending]
+        branch.logprobs = [*self.logprobs]
+        return branch
