@@ -18,7 +18,7 @@ from torch import nn
 _TOLERANCE = 1e-4
 
 
-class OneDnnLinear(nn.Linear):
+class OneDnnLinear(nn.Linear):  # type: ignore[misc]
     """A linear layer for inference only, since oneDNN's operator has no gradient."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
