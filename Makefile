@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 DEMOS  := bootstrap(candidates=4, rounds=1)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test lint check format docs clean
+.PHONY: demo real test fuzz lint check format docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -24,6 +24,10 @@ real: $(VENV)/.real
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+fuzz: $(VENV)/.dev
+	LMC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
+	  $$(grep -rl "from hypothesis" tests --include "test_*.py")
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from lmc.models.base import Request
-from lmc.models.engine.constraints import Grammars
+from lmc.models.engine.constraints import Grammars, grammar_of
 
 # What was quickest of those tried here for a small model: pages that a prefix fills, few blocks
 # (unused ones are read all the same without a GPU's kernels), and all that fits in a step.
@@ -31,11 +31,11 @@ Way = Callable[[], Answers]
 
 
 class Bound(LogitsProcessor):
-    """Keep each row of `generate` to its schema, by the same library as lmc."""
+    """Keep each row of `generate` to its grammar, by the same library as lmc."""
 
-    def __init__(self, grammars: Grammars, schemas: Sequence[Any], end: int) -> None:
+    def __init__(self, grammars: Grammars, answers: Sequence[str], end: int) -> None:
         self._grammars, self._end = grammars, end
-        self._rows = [grammars.constraint(schema) for schema in schemas]
+        self._rows = [grammars.constraint(answer) for answer in answers]
         self._begun = False
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -87,9 +87,9 @@ class Plain:
         if first.sampling.temperature:
             options = {"do_sample": True, "temperature": first.sampling.temperature, "top_k": 0}
         if first.schema is not None:
-            grammars = Grammars(self.tokenizer, self.model.config.vocab_size)
-            schemas = [request.schema for request in asked]
-            options["logits_processor"] = [Bound(grammars, schemas, min(self.ends))]
+            grammars = Grammars(self.tokenizer, self.model.config.vocab_size, self.ends)
+            bound = [str(grammar_of(request, self.tokenizer, ())) for request in asked]
+            options["logits_processor"] = [Bound(grammars, bound, min(self.ends))]
         with torch.inference_mode():
             ids = self.model.generate(
                 input_ids=batch["input_ids"],

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
-import random
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,23 +86,53 @@ MIXED = {"none": (), "seven kinds of no answer": ANSWERS, "seven kinds of a bad 
 
 
 class FaultyServer(Loopback):
-    """Answers, but for a share of the requests; counts those that a provider would charge for."""
+    """Answers, but for a share of the requests; counts those that a provider would charge for.
 
-    def __init__(self, faults: tuple[str, ...], *, most: int | None = None) -> None:
-        super().__init__(self.reply)
-        self.faults, self.most, self.random = faults, most, random.Random(7)
+    What is asked and how often it was asked before decide what goes wrong. So the order in which
+    requests arrive changes nothing.
+    """
+
+    def __init__(
+        self,
+        faults: tuple[str, ...],
+        *,
+        most: int | None = None,
+        model: Callable[[dict[str, Any]], str] = answer_of,
+        seed: int = 7,
+        latency_s: float = 0.0,
+    ) -> None:
+        super().__init__(self.reply, latency_s=latency_s)
+        self.faults, self.most, self.model, self.seed = faults, most, model, seed
+        self.busy = 0
+        self.asked = Counter[str]()
+
+    @property
+    def charged(self) -> int:
+        """Requests that a provider may charge for: all but those that got a 429."""
+        return len(self.payloads) - self.busy
+
+    def forget(self) -> None:
+        """Begin to count from nothing."""
+        self.payloads.clear()
+        self.asked.clear()
         self.busy = 0
 
     def reply(self, payload: dict[str, Any]) -> Reply:
-        place = int(self.random.random() / RATE)
+        place = self.place(json.dumps(payload["messages"]))
         if self.most is not None and self.in_flight > self.most:
             self.busy += 1
             return Fault(429, "slow down", retry_after="0.3")
-        text = answer_of(payload)
+        text = self.model(payload)
         if place < len(self.faults):
             self.busy += self.faults[place] == "429"
             return FAULTS[self.faults[place]](text)
         return Late(text, 0.05) if self.most else text
+
+    def place(self, asked: str) -> int:
+        """Draw a number below 1 / RATE, which is that of a fault."""
+        self.asked[asked] += 1
+        drawn = hashlib.sha256(f"{self.seed} {self.asked[asked]} {asked}".encode()).digest()
+        return int(int.from_bytes(drawn[:6]) / 2**48 / RATE)
 
 
 def evaluate(root: Path, server: FaultyServer, rows: int, *options: str) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from lmc.source import Source, Span
 Severity = Literal["error", "warning"]
 Format = Literal["text", "concise", "json"]
 
+_MOST_SHOWN = 240  # characters of a source line
+
 
 @frozen
 class Label:
@@ -175,9 +177,19 @@ def _line_of(label: Label) -> int:
     return label.span.source.position(label.span.start)[0]
 
 
+def _around(line: str, column: int) -> tuple[str, int]:
+    """The part of a line around a column that fits on a screen, and the column in this part."""
+    if len(line) <= _MOST_SHOWN:
+        return line, column
+    start = max(0, min(column - _MOST_SHOWN // 3, len(line) - _MOST_SHOWN))
+    before, after = "…" if start else "", "…" if start + _MOST_SHOWN < len(line) else ""
+    part = line[start : start + _MOST_SHOWN]
+    return f"{before}{part}{after}", column - start + len(before)
+
+
 def _snippet(source: Source, label: Label, width: int, mark: str) -> list[str]:
     line, column = source.position(label.span.start)
-    raw = source.line(line)
+    raw, column = _around(source.line(line), column)
     length = max(1, min(label.span.end - label.span.start, len(raw) - column + 1))
     indent = "".join("\t" if c == "\t" else " " for c in raw[: column - 1])
     note = f" {label.text}" if label.text else ""

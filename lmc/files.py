@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,8 @@ from typing import IO, Any
 
 from lmc.diagnostics import LmcError
 
+MAKE_ROOM = "free some disk space and give the same command again"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LEFTOVER_S = 24 * 3600.0  # after so long nobody writes a folder any more
 
 
@@ -24,6 +27,18 @@ def cache_folder() -> Path:
 
     folder = os.environ.get("LMC_CACHE_DIR") or platformdirs.user_cache_dir("lmc", appauthor=False)
     return Path(folder)
+
+
+def is_full(problem: BaseException) -> bool:
+    """Whether a disk or a quota is full, or a file would pass the greatest size."""
+    return isinstance(problem, OSError) and problem.errno in _FULL
+
+
+def cannot_write(path: Path | str, problem: OSError) -> LmcError:
+    """The LmcError[cannot-write] for a file. If the disk is full, it says what to do."""
+    reason = problem.strerror or str(problem)
+    help = MAKE_ROOM if is_full(problem) else None
+    return LmcError.of("cannot-write", f"cannot write {path}: {reason}", help=help)
 
 
 def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -57,8 +72,7 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise LmcError.of("cannot-write", f"cannot write {path}: {reason}") from None
+        raise cannot_write(path, problem) from None
 
 
 def make_folder_once(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -81,8 +95,7 @@ def make_folder_once(folder: Path, fill: Callable[[Path], None]) -> None:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise LmcError.of("cannot-write", f"cannot write {folder}: {reason}") from None
+        raise cannot_write(folder, problem) from None
 
 
 def _move_once(partial: Path, folder: Path) -> None:

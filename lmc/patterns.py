@@ -50,3 +50,21 @@ def _reason(told: str) -> str:
     """The engine's error message, without its display of the pattern."""
     found = re.search(r"error: (.+)|(exceeds size limit.*)", told)
     return (found[1] or found[2]) if found else "it cannot be read"
+
+
+def decodable(text: str) -> bool:
+    r"""Whether constrained decoding can enforce a pattern that must match all of a text.
+
+    It cannot look around, so `\b` and an anchor inside of the pattern are only validated. A `^` or
+    `$` outside of brackets counts as inside unless it stands at an end.
+    """
+    inner = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", _kept, _ENDS.sub("", text), flags=re.DOTALL)
+    return not re.search(r"[\^$]|\\[bBAz<>]|\(\?[a-zA-Z-]*[mRUx]", inner)
+
+
+_ENDS = re.compile(r"\A(?:\^|\\A)|(?<!\\)(?:\$|\\z)\Z")
+
+
+def _kept(part: re.Match[str]) -> str:
+    """An escape that looks around stays; a class and other escapes go."""
+    return part[0] if part[0][1:2] in "bBAz<>" and part[0][0] == "\\" else ""

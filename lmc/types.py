@@ -187,7 +187,8 @@ class RecordType(Type):
 
     A record may mention others many times over, so what is asked of the whole is found once, from
     what its parts know: `key` is equal for equal records, `digest` for those with equal notes too.
-    `size` counts the parts of the type written out in full, `depth` how far records nest.
+    `size` counts the parts of the type written out in full, `depth` how far records nest, and
+    `levels` how far types of any kind nest.
     """
 
     name: str = field(compare=False)
@@ -197,6 +198,7 @@ class RecordType(Type):
     digest: str = field(init=False, compare=False)
     size: int = field(init=False, compare=False)
     depth: int = field(init=False, compare=False)
+    levels: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         parts = [(f.name, _written(f.type, "key"), f.has_default, f.default) for f in self.fields]
@@ -207,6 +209,7 @@ class RecordType(Type):
             "digest": _digest(key, told, self.doc),
             "size": 1 + sum(expanded_size(f.type) for f in self.fields),
             "depth": 1 + max((nesting(f.type) for f in self.fields), default=0),
+            "levels": 1 + max((levels(f.type) for f in self.fields), default=0),
         }
         for name, value in found.items():
             object.__setattr__(self, name, value)
@@ -255,6 +258,18 @@ def nesting(type: Type) -> int:
         case UnionType(options):
             return max(map(nesting, options))
     return 0
+
+
+def levels(type: Type) -> int:
+    """How many types stand in one another at most."""
+    match type:
+        case RecordType():
+            return type.levels
+        case OptionalType(item) | ListType(item) | DictType(item):
+            return 1 + levels(item)
+        case UnionType(options):
+            return 1 + max(map(levels, options))
+    return 1
 
 
 def parts(type: Type) -> Iterator[Type]:
@@ -311,6 +326,7 @@ VERDICT = RecordType(
     ),
 )
 SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", True, "")))
+MOST_LEVELS = 150  # of types in types
 MOST_PARTS = 10_000  # of a type whose records are written out in full wherever they stand
 BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
 

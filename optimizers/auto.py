@@ -2,7 +2,8 @@
 
 Cheap steps come first. Each step starts from the result of the previous one, as in BetterTogether
 (Soylu et al. 2024, arXiv 2407.10930). The remaining budget is divided among the remaining steps.
-Calls that a step does not use go to the next.
+Calls that a step does not use go to the next. If reflection finds nothing, what is left of its
+share goes to another search for demonstrations.
 """
 
 from __future__ import annotations
@@ -15,9 +16,16 @@ from typing import Any
 from lmc.check.optimizers import call_text
 from lmc.frozen import frozen
 from lmc.ir.provenance import reached_choices
+from lmc.models.local_embedding import MINILM
+from lmc.models.local_embedding import NAME as LOCAL_EMBEDDER
+from lmc.models.packaged import is_installed
 from lmc.optimizers.base import Context, Optimizer, optimizer
 from lmc.optimizers.bootstrap import bootstrap
+from lmc.optimizers.knn import knn
 from lmc.optimizers.lessons.acquiring import Harvest
+from lmc.optimizers.lessons.demonstrations import varied
+from lmc.optimizers.lessons.reflecting import RUNS as PROBE_RUNS
+from lmc.optimizers.lessons.reflecting import writes_instructions
 from lmc.optimizers.lessons.weights import groups
 from lmc.optimizers.lora import lora
 from lmc.optimizers.reflect import reflect
@@ -28,7 +36,10 @@ from lmc.runtime.parameters import Parameters
 FEW_ROWS = 8  # fewest train rows that optimizers can learn from
 FEW_RUNS = 200  # with fewer runs, reflection takes small steps
 MANY_ROWS = 60  # fewest labelled rows for training weights
-SMALL_BYTES = 500e6  # models with smaller weights cannot write instructions
+SMALL_BYTES = 500e6  # models with smaller weights cannot write instructions; they are not asked
+VARIED_ROWS = 24  # fewest labelled rows among which to look for the nearest
+SHOWN = 8  # demonstrations; if outputs are of more kinds than half of it, the nearest are shown
+PROBE_SHARE = 4  # the model is tried out if reflection has so many times the runs that this takes
 
 
 @optimizer(
@@ -51,14 +62,41 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None) -> 
         if allowance.runs() <= 0:
             context.tell(f"auto: the budget ended before {step.optimizer.name}")
             break
-        with allowance.holding(later / (step.share + later)):
-            turn = replace(context, seed=context.seed + number)
-            try:
-                found = await step.optimizer.run(found, turn, **step.options)
-            except BudgetExceeded:
-                context.tell(f"auto: the budget ended {step.optimizer.name}")
-                break
+        turn = replace(context, seed=context.seed + number)
+        try:
+            with allowance.holding(later / (step.share + later)):
+                found = await _taken(step, found, turn)
+        except BudgetExceeded:
+            context.tell(f"auto: the budget ended {step.optimizer.name}")
+            break
     return found
+
+
+async def _taken(step: Chosen, start: Parameters, context: Context) -> Parameters:
+    """The result of a step. Raises: BudgetExceeded."""
+    if step.optimizer is not reflect:
+        return await step.optimizer.run(start, context, **step.options)
+    found = start
+    if await _can_reflect(start, context):
+        found = await reflect.run(start, context, **step.options)
+    if found != start or context.trials.runs_left() in (0, float("inf")):
+        return found
+    context.tell("auto: reflection found nothing; what is left of its share seeks demonstrations")
+    return await bootstrap.run(start, context, **_bootstrap_options(context))
+
+
+async def _can_reflect(start: Parameters, context: Context) -> bool:
+    """Whether the model writes usable instructions. With a very small budget, assume that it can.
+
+    Raises: BudgetExceeded.
+    """
+    if context.trials.runs_left() < PROBE_SHARE * PROBE_RUNS:
+        return True
+    module = next(m for m in context.modules().values() if not m.slots.frozen)
+    able, words = await writes_instructions(start, context, module)
+    if not able:
+        context.tell(f"auto: the model cannot write instructions for this program: {words}")
+    return able
 
 
 @frozen
@@ -84,6 +122,10 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
     if small:
         context.tell(f"auto: a model of {size / 1e6:.3g} MB is too small to write instructions")
     if modules and len(context.train) >= FEW_ROWS:
+        kinds = varied(harvest.labeled)
+        if kinds > SHOWN / 2 and len(context.train) >= VARIED_ROWS:
+            why = f"the outputs are of {kinds} kinds, so those nearest to the input help most"
+            found.append(Chosen(knn, why, 2, _knn_options()))
         labels = "the rows have labels" if harvest.labeled else "accepted runs serve as examples"
         found.append(Chosen(bootstrap, labels, 2, _bootstrap_options(context)))
         if not small and not all(module.slots.frozen for module in modules.values()):
@@ -102,8 +144,14 @@ def _bootstrap_options(context: Context) -> dict[str, Any]:
     """A wider search for a larger budget. With a budget, search until it is spent."""
     runs = context.trials.runs_left()
     if runs == float("inf"):
-        return {"demos": 8}
-    return {"demos": 8, "candidates": max(4, min(24, int(runs) // 24)), "rounds": 64}
+        return {"demos": SHOWN}
+    return {"demos": SHOWN, "candidates": max(4, min(24, int(runs) // 24)), "rounds": 64}
+
+
+def _knn_options() -> dict[str, Any]:
+    """Compare by meaning too if the embedding model is installed."""
+    known = {"embedder": LOCAL_EMBEDDER} if is_installed(MINILM) else {}
+    return {"demos": 6, **known}
 
 
 def _reflect_options(context: Context) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class _Subset:
             if not known and self.size:
                 continue
             own = start.modules.get(name)
-            if self.near and own and own.demos:
+            if self.near and own and own.demos and own.nearest is None:
                 chosen = _exchanged(own.demos, known, rng)
             else:
                 size = min(self.size, limit) if isinstance(limit, int) else self.size

@@ -12,9 +12,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lmc.frozen import frozen
-from lmc.ir.provenance import Module
 from lmc.optimizers.assistant.ask import Question
-from lmc.optimizers.assistant.describing import demos_text, rows_text, signature_text
+from lmc.optimizers.assistant.describing import (
+    current_instruction,
+    demos_text,
+    rows_text,
+    signature_text,
+)
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.bayesian import bayesian_search
 from lmc.optimizers.candidates.racing import Candidate, best_of
@@ -153,9 +157,3 @@ def _demo_sets(
                 sets.append(chosen)
         found[module.name] = sets
     return found
-
-
-def current_instruction(parameters: Parameters, module: Module) -> str:
-    """The instruction that a module has now."""
-    own = parameters.modules.get(module.name)
-    return module.slots.instruction if own is None or own.instruction is None else own.instruction

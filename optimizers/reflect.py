@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from lmc.frozen import frozen
 from lmc.ir.provenance import Module
 from lmc.measure.rows import Row
-from lmc.optimizers.assistant.ask import Question, clean
-from lmc.optimizers.assistant.describing import runs_text, signature_text
+from lmc.optimizers.assistant.ask import clean
+from lmc.optimizers.assistant.describing import current_instruction
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.racing import Candidate, Scores, best_of
 from lmc.optimizers.candidates.trials import PLAIN, parameters_key
 from lmc.optimizers.events import CandidateScored
-from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.lessons.acquiring import make_runs
-from lmc.optimizers.lessons.demonstrations import input_names
+from lmc.optimizers.lessons.reflecting import reflection
 from lmc.runtime.parameters import Parameters
 
 PATIENCE = 12  # rounds without a new member after which a search without a budget ends
+FRUITLESS = 24  # rewritten instructions, none better than its parent, after which any search ends
 MOST_ROWS = 40  # most select rows on which the front is measured
 FINALISTS = 4
 _FRONT_SHARE = 8  # the front has at most 1/8 as many rows as runs are left
@@ -59,6 +59,9 @@ async def reflect(
         await search.begin(start)
         for number in range(rounds):
             if search.idle >= patience or not await search.breed(number):
+                break
+            if search.tried >= FRUITLESS and len(search.members) == 1:
+                context.tell(f"reflect: none of {search.tried} rewritten instructions was better")
                 break
             if merge and len(modules) > 1:
                 await search.merge(number)
@@ -95,6 +98,7 @@ class _Evolution:
     turn: int = 0  # index of the next module to rewrite
     merged: set[tuple[int, int]] = field(default_factory=set)
     idle: int = 0  # rounds since a child joined
+    tried: int = 0  # rewritten instructions that were asked for
 
     async def begin(self, start: Parameters) -> None:
         """Start the population with the program as it is now."""
@@ -117,14 +121,9 @@ class _Evolution:
             runs = await make_runs(parameters, context, rows, PLAIN, "minibatches")
             if all(run.score == 1.0 for run in runs):
                 continue  # nothing to learn from
-            inputs = {
-                "program": context.source,
-                "module": signature_text(module),
-                "current": current_instruction(parameters, module),
-                "runs": runs_text(runs, module.name, input_names(context.program, context.target)),
-            }
-            questions.append(Question("reflect", inputs, sample=number))
+            questions.append(reflection(parameters, context, module, runs, number))
             asked.append((parent, module, rows))
+        self.tried += len(questions)
         children = []
         for (parent, module, rows), text in zip(
             asked, await context.assistant.ask(questions, self.proposer)

@@ -10,11 +10,16 @@ from collections.abc import Sequence
 
 from lmc.measure.rows import Row
 from lmc.optimizers.assistant.ask import Question, clean
-from lmc.optimizers.assistant.describing import cut, rows_text, signature_text, value_text
+from lmc.optimizers.assistant.describing import (
+    current_instruction,
+    cut,
+    rows_text,
+    signature_text,
+    value_text,
+)
 from lmc.optimizers.assistant.preference import preferred
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.trials import PLAIN
-from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
 from lmc.optimizers.lessons.demonstrations import input_names
 from lmc.runtime.parameters import Parameters

@@ -14,10 +14,9 @@ from typing import Any
 
 from lmc.ir.provenance import Module
 from lmc.optimizers.assistant.ask import Question
-from lmc.optimizers.assistant.describing import rows_text, signature_text
+from lmc.optimizers.assistant.describing import current_instruction, rows_text, signature_text
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.candidates.racing import Candidate, best_of
-from lmc.optimizers.instructions import current_instruction
 from lmc.optimizers.lessons.acquiring import shuffled
 from lmc.prompts.spec import BARE, REASONING
 from lmc.runtime.parameters import Parameters

@@ -20,6 +20,8 @@ if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
 # Every graph is looked at again after each pass, in the programs that tests start too.
 os.environ["LMC_VERIFY"] = "1"
 
-# Machines that run tests are slow at times; how long one example takes says nothing.
-settings.register_profile("lmc", deadline=None)
-settings.load_profile("lmc")
+# Machines that run tests are slow at times; how long one example takes says nothing. Examples are
+# the same in each run, so that a change is to blame when a test fails. `make fuzz` draws others.
+settings.register_profile("lmc", deadline=None, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=1000)
+settings.load_profile("fuzz" if "LMC_FUZZ" in os.environ else "lmc")

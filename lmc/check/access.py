@@ -68,7 +68,7 @@ def _variant(env: Env, expr: nodes.Attr) -> Type | None:
 
 def report_variant(env: Env, enum: types.EnumType, ident: nodes.Ident) -> None:
     """Report a variant that an enum does not have."""
-    place = _declaration(env, enum.name)
+    place = _declaration(env, enum)
     env.ctx.report(
         "unknown-variant",
         f"`{enum.name}` has no variant `{ident.name}`",
@@ -78,11 +78,10 @@ def report_variant(env: Env, enum: types.EnumType, ident: nodes.Ident) -> None:
     )
 
 
-def _declaration(env: Env, name: str) -> Label | None:
-    """The place where a type of this file is declared."""
-    declared = env.file.names.get(name)
-    typed = declared is not None and isinstance(declared.meaning, types.RecordType | types.EnumType)
-    return Label(declared.ident.span, "declared here") if declared and typed else None
+def _declaration(env: Env, type: Type) -> Label | None:
+    """The place where a record or enum is declared."""
+    declared = env.ctx.homes.get(id(type))
+    return Label(declared.ident.span, "declared here") if declared else None
 
 
 def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
@@ -105,7 +104,7 @@ def field_type(env: Env, record: types.RecordType, ident: nodes.Ident) -> Type:
     if field is not None:
         return field.type
     near = did_you_mean(ident.name, [f.name for f in record.fields])
-    place = _declaration(env, record.name)
+    place = _declaration(env, record)
     env.ctx.report(
         "unknown-field",
         f"`{record.name}` has no field `{ident.name}`",

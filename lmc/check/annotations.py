@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lmc import types
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
+from lmc.check.foreign_types import is_no_value, written_here
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.width import project
 from lmc.diagnostics import Label, suggestion
@@ -22,15 +23,10 @@ PRIMITIVES: dict[str, Type] = {
     "bool": types.BOOL,
     "json": types.JSON,
 }
+Mentions = Iterator[tuple[Declared, nodes.Ident]]
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
+MOST = 2**31 - 1  # of a length: no text or list is longer, and schemas hold no larger one
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
-_PYTHON_TYPES = {
-    "List": "list[T]",
-    "Dict": "dict[str, T]",
-    "Optional": "T?",
-    "Union": "A | B",
-    "Literal": '"a" | "b"',
-}
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
 
@@ -49,8 +45,18 @@ def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
         case nodes.LiteralTypeExpr(value=value):
             return types.LiteralType((value,))
         case nodes.UnionTypeExpr(options=options):
+            if any(is_no_value(option, file.names) for option in options):
+                return _optional_union(ctx, file, expr)
             return _union([resolve(ctx, file, option) for option in options])
     raise AssertionError(expr)
+
+
+def _optional_union(ctx: CheckContext, file: File, expr: nodes.UnionTypeExpr) -> Type:
+    """Report `T | None`."""
+    help = f"write `{written_here(expr, file.names)}`"
+    none = next(option for option in expr.options if is_no_value(option, file.names))
+    ctx.report("unknown-type", f"unknown type `{none.span.text}`", none.span, help=help)
+    return types.ERROR
 
 
 def _union(options: list[Type]) -> Type:
@@ -66,9 +72,11 @@ def _union(options: list[Type]) -> Type:
 def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
     name, args = expr.name.name, expr.args
     wanted = {"list": 1, "dict": 2}.get(name, 0)
-    if name in _PYTHON_TYPES and file.find(name) is None:
-        help = f"write `{_PYTHON_TYPES[name]}`"
-        ctx.report("unknown-type", f"unknown type `{name}`", expr.name.span, help=help)
+    here = written_here(expr, file.names)
+    foreign = here != expr.span.text and name not in ("list", "dict", *PRIMITIVES)
+    if foreign and not file.may_have_lost(name):
+        message = f"unknown type `{name}`"
+        ctx.report("unknown-type", message, expr.name.span, help=f"write `{here}`")
         return types.ERROR
     if len(args) != wanted:
         _report_arguments(ctx, expr, wanted)
@@ -79,6 +87,7 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
         base = _dict(ctx, file, args[0], args[1])
     else:
         base = PRIMITIVES.get(name) or _declared(ctx, file, expr.name)
+    base = inference.within_levels(ctx, base, expr.span)
     return _refine(ctx, base, expr) if expr.refinements else base
 
 
@@ -109,9 +118,6 @@ def _declared(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
             kind = inference.describe(declared)
             place = Label(declared.ident.span, "declared here")
             ctx.report("not-a-type", f"`{ident.name}` is {kind}, not a type", ident.span, place)
-        return types.ERROR
-    if declared.state == "open":
-        _report_recursion(ctx, declared, ident)
         return types.ERROR
     return define(ctx, declared)
 
@@ -174,6 +180,9 @@ def _with_range(
     if expr.name.name in ("str", "list") and any(b is not None and b < 0 for b in (low, high)):
         ctx.report("bad-refinement", "a length must be at least 0", refinement.span)
         return base
+    if expr.name.name in ("str", "list") and any(b is not None and b > MOST for b in (low, high)):
+        ctx.report("bad-refinement", f"a length must be at most {MOST}", refinement.span)
+        return base
     match base:
         case types.IntType(None, None) if expr.name.name == "int":
             return types.IntType(low, high)  # type: ignore[arg-type]
@@ -204,11 +213,58 @@ def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode)
 # --- declared types ---
 
 
+def define_types(ctx: CheckContext, declared: Iterable[Declared]) -> None:
+    """Define the types among some names. Reports those that contain themselves.
+
+    Each comes behind those that it mentions, however many: Python recurses only so deep.
+    """
+    seen: set[int] = set()
+    for first in declared:
+        path: dict[int, tuple[Declared, Mentions]] = {}  # each mentions the next one
+        if isinstance(first.decl, TYPE_DECLS) and id(first) not in seen:
+            path[id(first)] = first, _mentioned(first)
+        while path:
+            one, rest = path[next(reversed(path))]
+            for other, ident in rest:
+                if id(other) in path:
+                    _refuse_recursion(ctx, other, ident)
+                elif id(other) not in seen:
+                    path[id(other)] = other, _mentioned(other)
+                    break
+            else:
+                path.pop(id(one))
+                seen.add(id(one))
+                define(ctx, one)
+
+
+def _refuse_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident) -> None:
+    if declared.state == "new":
+        _report_recursion(ctx, declared, ident)
+        declared.meaning, declared.state = types.ERROR, "done"
+
+
+def _mentioned(declared: Declared) -> Mentions:
+    """The types of the same file that a declared type names."""
+    todo: list[Any] = [declared.decl]
+    while todo:
+        match todo.pop():
+            case nodes.RecordDecl(fields=fields):
+                todo += [field.type for field in reversed(fields)]
+            case nodes.TypeDecl(type=type) | nodes.OptionalTypeExpr(item=type):
+                todo.append(type)
+            case nodes.UnionTypeExpr(options=options):
+                todo += reversed(options)
+            case nodes.NamedType(name=ident, args=args):
+                todo += reversed(args)
+                named = declared.file.names.get(ident.name)
+                if named and named.file is declared.file and isinstance(named.decl, TYPE_DECLS):
+                    yield named, ident
+
+
 def define(ctx: CheckContext, declared: Declared) -> Type:
     """The type of a record, enum or alias declaration, resolved at its first use."""
     if declared.state == "done":
         return declared.meaning  # type: ignore[no-any-return]
-    declared.state = "open"
     match declared.decl:
         case nodes.RecordDecl() as decl:
             type: Type = _record(ctx, declared.file, decl)
@@ -220,6 +276,8 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
             raise AssertionError(declared.decl)
     declared.meaning, declared.state = type, "done"
     ctx.program.named_types[declared.file.prefix + declared.ident.name] = type
+    if not isinstance(declared.decl, nodes.TypeDecl):
+        ctx.homes[id(type)] = declared
     return type
 
 

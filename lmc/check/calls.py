@@ -52,12 +52,28 @@ def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type
     return _not_callable(env, call, f"it is a {found.kind}", found.span)
 
 
+_METHODS = {  # of other languages, and how they are written here
+    **dict.fromkeys(("append", "push", "add"), "items + [item]"),
+    **dict.fromkeys(("extend", "concat"), "items + others"),
+    **dict.fromkeys(("length", "size", "count"), "len(…)"),
+    **dict.fromkeys(("trim", "strip"), "strip(…)"),
+    **dict.fromkeys(("toLowerCase", "casefold"), "lower(…)"),
+    **dict.fromkeys(("includes", "has", "__contains__"), "item in items"),
+    **dict.fromkeys(("toString",), "str(…)"),
+    **dict.fromkeys(("map",), "[f(item) for item in items]"),
+    "get": 'value["key"]',
+}
+
+
 def _why_not_a_name(target: nodes.Expr) -> str:
     if not isinstance(target, nodes.Attr):
         return "it is not a name"
-    function = target.name.name
-    shown = f"{function}(…)" if function in builtins.FUNCTIONS else "lower(text)"
-    return f"values have no methods; a function is given the value, as in `{shown}`"
+    method = target.name.name
+    if method in builtins.FUNCTIONS:
+        return f"values have no methods; a function is given the value, as in `{method}(…)`"
+    if method in _METHODS:
+        return f"values have no methods; write `{_METHODS[method]}`"
+    return f"values have no methods; a `tool` can give it to a Python function, as in `{method}(…)`"
 
 
 def _not_callable(env: Env, call: nodes.Call, why: str, place: Span | None = None) -> Type:

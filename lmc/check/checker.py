@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from lmc.check import modules, optimize, settings
 from lmc.check.cycles import check_calls
 from lmc.check.declarations import define_all, module_env
+from lmc.check.equal_calls import warn_of_equal_calls
 from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Reader, read_source, unused_imports
 from lmc.check.optimizers import SIGNATURES, OptimizerSignature
@@ -42,6 +43,8 @@ def check_program(
     for file in linker.files:
         check_file(ctx, file)
     check_calls(ctx)
+    if not any(d.severity == "error" for d in (*ctx.syntax, *ctx.diagnostics)):
+        warn_of_equal_calls(ctx)
     found = sorted(_telling(ctx), key=sort_key)
     if any(d.severity == "error" for d in found):
         return None, found

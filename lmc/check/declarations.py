@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lmc import types
 from lmc.check import settings
-from lmc.check.annotations import TYPE_DECLS, default, define, resolve
+from lmc.check.annotations import default, define_types, resolve
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -20,6 +20,7 @@ from lmc.check.program import (
     Signature,
     ToolDef,
 )
+from lmc.check.providers import with_provider
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.subtyping import required
 from lmc.diagnostics import Label
@@ -30,10 +31,9 @@ from lmc.types import MOST_PARTS, Type, expanded_size, parts
 def define_all(ctx: CheckContext, file: File) -> None:
     """Give every declared name of a file its meaning: types and models, then all others."""
     own = [d for d in file.names.values() if d.file is file]
+    define_types(ctx, own)
     for declared in own:
-        if isinstance(declared.decl, TYPE_DECLS):
-            define(ctx, declared)
-        elif isinstance(declared.decl, nodes.ModelDecl):
+        if isinstance(declared.decl, nodes.ModelDecl):
             declared.meaning = ModelDef(file.prefix + declared.ident.name, declared.decl.span, {})
     for declared in own:
         builder = _BUILDERS.get(type(declared.decl))
@@ -50,13 +50,23 @@ def module_env(ctx: CheckContext, file: File, name: str) -> Env:
 def _model(ctx: CheckContext, declared: Declared) -> ModelDef:
     model: ModelDef = declared.meaning
     env = module_env(ctx, declared.file, declared.ident.name)
-    values, _ = settings.read(env, "model", declared.decl.settings)  # type: ignore[attr-defined]
+    given: Sequence[nodes.Setting] = declared.decl.settings  # type: ignore[attr-defined]
+    values, _ = settings.read(env, "model", given)
     model.settings.update(values)  # type: ignore[attr-defined]
-    if not any(s.key.name == "name" for s in declared.decl.settings):  # type: ignore[attr-defined]
+    if not any(s.key.name in ("name", *settings.NAMES_OF_MODELS) for s in given):
         _report_missing(ctx, declared.ident, "name", 'write `name: "provider/name"`')
+    _check_provider(ctx, given, values.get("name"))
     _check_fallback(ctx, declared, values)
     ctx.program.models[model.name] = model
     return model
+
+
+def _check_provider(ctx: CheckContext, given: Sequence[nodes.Setting], name: str | None) -> None:
+    """Report a model's name without its provider, which no backend can be found for."""
+    if name is not None and "/" not in name:
+        place = next(s.value.span for s in given if s.key.name == "name")
+        message = f'the model name "{name}" has no provider'
+        ctx.report("no-provider", message, place, help=f'write `name: "{with_provider(name)}"`')
 
 
 def _check_fallback(ctx: CheckContext, declared: Declared, values: dict[str, Any]) -> None:
@@ -137,9 +147,27 @@ def unsupported_part(type: Type) -> Type | None:
 def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> None:
     part = unsupported_part(type)
     if part is not None:
-        where = "" if part == type else f", which is a part of `{type}`"
+        where, place = _place_of(ctx, type, part)
         message = f"modules and tools cannot take or return `{part}` yet{where}"
-        ctx.report("not-supported-yet", message, expr.span, help="use a record, a list or `json`")
+        help = "use a record, a list or `json`"
+        ctx.report("not-supported-yet", message, expr.span, place, help=help)
+
+
+def _place_of(ctx: CheckContext, type: Type, part: Type) -> tuple[str, Label | None]:
+    """Where a part stands in a type: in words, and the field of the record that has it."""
+    if part == type:
+        return "", None
+    for record in parts(type):
+        fields = record.fields if isinstance(record, types.RecordType) else ()
+        field = next((f for f in fields if any(p is part for p in parts(f.type))), None)
+        if field is not None:
+            home = ctx.homes.get(id(record))
+            given: Any = home.decl.fields if home else ()  # type: ignore[attr-defined]
+            place = next((f.name.span for f in given if f.name.name == field.name), None)
+            owner = "" if record is type else f" of `{record}`"
+            within = f", which `{type}` has in the field `{field.name}`{owner}"
+            return within, place and Label(place, f"`{field.type}`")
+    return f", which is a part of `{type}`", None
 
 
 def _check_described(ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature) -> None:

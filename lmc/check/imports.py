@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmc.check.scope import CheckContext, Declared, File
 from lmc.consent import ALLOW_PATH, OWN, Consent, is_absolute, outside
@@ -18,8 +18,9 @@ from lmc.types import ERROR
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-STANDARD = "lmc/"
+STANDARD, SUFFIX = "lmc/", ".lmp"
 Reader = Callable[[str], Source]
+Loading = Generator[Any, Any, File]  # gives what it waits for, itself a Loading, and takes its file
 
 
 def read_source(name: str) -> Source:
@@ -82,7 +83,7 @@ class Linker:
         self._open: list[str] = []
         self._prefixes = {""}
 
-    def load(self, source: Source, prefix: str = "") -> File:
+    def _load(self, source: Source, prefix: str = "") -> Loading:
         """Parse a file and all that it imports, and collect the names of each."""
         tree, diagnostics = parse(source)
         self.ctx.syntax += diagnostics
@@ -91,7 +92,7 @@ class Linker:
         file = File(tree, prefix, broken=bool(diagnostics))
         for decl in tree.decls:
             if isinstance(decl, nodes.Import):
-                self._import(file, decl)
+                self._import(file, decl, (yield from self._target(file, decl)))
         self._collect(file)
         self.files.append(file)
         return file
@@ -118,8 +119,7 @@ class Linker:
 
     # --- imports ---
 
-    def _import(self, file: File, decl: nodes.Import) -> None:
-        target = self._target(file, decl)
+    def _import(self, file: File, decl: nodes.Import, target: File | None) -> None:
         for item in decl.items:
             ident = item.alias or item.name
             declared = target.names.get(item.name.name) if target else None
@@ -143,7 +143,7 @@ class Linker:
             help=suggestion(ident.name, own),
         )
 
-    def _target(self, file: File, decl: nodes.Import) -> File | None:
+    def _target(self, file: File, decl: nodes.Import) -> Generator[Loading, Any, File | None]:
         name = import_name(decl.path.value, file.tree.source)
         if name in self._open:
             cycle = " -> ".join([*self._open[self._open.index(name) :], name])
@@ -152,14 +152,19 @@ class Linker:
             )
             return None
         if name not in self._by_name:
-            self._by_name[name] = self._load(name, decl.path)
+            self._by_name[name] = yield from self._read(name, decl.path)
         return self._by_name[name]
 
-    def _load(self, name: str, path: nodes.String) -> File | None:
+    def _read(self, name: str, path: nodes.String) -> Generator[Loading, Any, File | None]:
         folder = None if is_absolute(path.value) else self._folder
         if not name.startswith(STANDARD) and not self._consent.may_read(Path(name), folder):
             message = outside("the imported file", path.value)
             self.ctx.report("outside-folder", message, path.span, help=ALLOW_PATH)
+            return None
+        if not name.startswith(STANDARD) and not name.endswith(SUFFIX):
+            # A message quotes the lines of a program. Those of other files are nobody's business.
+            message = f'"{path.value}" is not a `{SUFFIX}` file, and only those can be imported'
+            self.ctx.report("missing-file", message, path.span)
             return None
         try:
             source = self.read(name)
@@ -167,7 +172,7 @@ class Linker:
             self._report_unread(name, path, problem)
             return None
         self._open.append(name)
-        file = self.load(source, self._prefix(name))
+        file: File = yield self._load(source, self._prefix(name))
         self._open.pop()
         return file
 
@@ -198,7 +203,22 @@ class Linker:
         entry = import_name(os.path.basename(source.name), source)
         self._folder = Path(entry).parent
         self._open.append(entry)
-        return self.load(source)
+        return _finished(self._load(source))
+
+
+def _finished(loading: Loading) -> File:
+    """Load a file. Those that it waits for are kept in a list, as Python recurses only so deep."""
+    waiting: list[Loading] = [loading]
+    loaded: File | None = None
+    while waiting:
+        try:
+            waiting.append(waiting[-1].send(loaded))
+            loaded = None
+        except StopIteration as done:
+            waiting.pop()
+            loaded = done.value
+    assert loaded is not None
+    return loaded
 
 
 def unused_imports(file: File) -> Iterator[nodes.Ident]:

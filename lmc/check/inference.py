@@ -7,7 +7,8 @@ from typing import Any
 
 from lmc import types
 from lmc.check import builtins
-from lmc.check.scope import Declared, Env
+from lmc.check.mismatch import difference, told_apart
+from lmc.check.scope import CheckContext, Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
 from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
@@ -17,9 +18,18 @@ from lmc.types import Type
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
     """The type of an expression. `expected` only guides literals; it is not enforced."""
-    type = env.ctx.rules[expr.__class__](env, expr, expected)
+    type = within_levels(env.ctx, env.ctx.rules[expr.__class__](env, expr, expected), expr.span)
     env.ctx.program.types[id(expr)] = type
     return type
+
+
+def within_levels(ctx: CheckContext, type: Type, place: Span) -> Type:
+    """The type, or ERROR if its parts nest too deep for what walks through it; then it is said."""
+    if types.levels(type) <= types.MOST_LEVELS:
+        return type
+    message = f"this type nests more than {types.MOST_LEVELS} types in one another"
+    ctx.report("type-too-large", message, place, help="use a flat list, or refer to parts by an id")
+    return types.ERROR
 
 
 def check(
@@ -61,12 +71,13 @@ def report_mismatch(
 ) -> None:
     """Report that an expression does not have the expected type."""
     wanted = f"{why} must be" if why else "expected"
+    must, found = told_apart(env.ctx, expected, actual)
     env.ctx.report(
         "type-mismatch",
-        f"{wanted} `{show(expected)}`, but this is `{show(actual)}`",
-        Label(expr.span, f"`{show(actual)}`"),
-        place and Label(place, f"requires `{show(expected)}`"),
-        help=_mismatch_help(actual, expected),
+        f"{wanted} {must}, but this is {found}",
+        Label(expr.span, found),
+        place and Label(place, f"requires {must}"),
+        help=_mismatch_help(actual, expected) or difference(env.ctx, actual, expected),
     )
 
 
@@ -105,11 +116,13 @@ def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
     for expr, type in parts:
         wider = join(result, type)
         if wider is None:
+            before, found = told_apart(env.ctx, widen(result), widen(type))
+            first, _ = told_apart(env.ctx, widen(parts[0][1]), widen(type))
             env.ctx.report(
                 "no-common-type",
-                f"{what} have no common type: `{show(widen(result))}` and `{show(widen(type))}`",
-                Label(expr.span, f"`{show(widen(type))}`"),
-                Label(parts[0][0].span, f"`{show(widen(parts[0][1]))}`"),
+                f"{what} have no common type: {before} and {found}",
+                Label(expr.span, found),
+                Label(parts[0][0].span, first),
             )
             return types.ERROR
         result = wider

@@ -13,6 +13,7 @@ from lmc.check.inference import (
     join_all,
     require_bool,
 )
+from lmc.check.mismatch import told_apart
 from lmc.check.narrowing import facts
 from lmc.check.scope import Env, Path
 from lmc.check.subtyping import comparable, is_number, is_text, join, required, show, widen
@@ -142,11 +143,12 @@ def _modulo(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
 
 def _equal(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
     if not comparable(left, right) and not comparable(right, left):
+        one, other = told_apart(env.ctx, left, right)
         env.ctx.report(
             "never-equal",
-            f"`{show(left)}` and `{show(right)}` are never equal",
-            Label(expr.right.span, f"`{show(right)}`"),
-            Label(expr.left.span, f"`{show(left)}`"),
+            f"{one} and {other} are never equal",
+            Label(expr.right.span, other),
+            Label(expr.left.span, one),
             help=_mismatch_help(right, required(left))
             if isinstance(required(left), types.EnumType)
             else None,

@@ -32,7 +32,7 @@ class Declared:
     decl: nodes.Decl
     file: File
     meaning: Any = None  # a Referent, Type, DatasetDef
-    state: Literal["new", "open", "done"] = "new"
+    state: Literal["new", "done"] = "new"
     used: bool = False
 
 
@@ -71,6 +71,7 @@ class CheckContext:
     damaged: list[Span] = field(default_factory=list)  # declarations with syntax errors
     calls: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)
     choice_ids: set[str] = field(default_factory=set)
+    homes: dict[int, Declared] = field(default_factory=dict)  # of records and enums, by id(type)
 
     def report(
         self, code: str, message: str, *places: Span | Label | None, help: str | None = None

@@ -11,6 +11,7 @@ from lmc.check import inference
 from lmc.check.annotations import constant
 from lmc.check.constants import evaluate
 from lmc.check.program import ModelDef
+from lmc.check.providers import with_provider
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_subtype
 from lmc.check.tuning import range_ends, tune_values
@@ -56,7 +57,8 @@ def _fixed(type: Type) -> SettingSpec:
 TEXT = _fixed(types.STR)
 SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(types.FloatType(0.0, None))))
 _POSITIVE = types.IntType(1, None)
-_SECONDS = types.FloatType(0.0, None)
+_TOKENS = types.IntType(1, 2**31 - 1)  # as servers hold it
+_SECONDS = types.FloatType(0.0, 1e9)  # 31 years: longer waits are beyond what clocks can add
 _EXPRESSION = SettingSpec("expression")
 _BUDGET: Mapping[str, Type] = {
     "calls": _POSITIVE,
@@ -70,12 +72,10 @@ _FAILURES = _words(
 _DECODING = {
     "temperature": SettingSpec(types.FloatType(0.0, 2.0)),
     "top_p": SettingSpec(types.FloatType(0.0, 1.0)),
-    "max_tokens": SettingSpec(_POSITIVE),
+    "max_tokens": SettingSpec(_TOKENS),
     "seed": _fixed(types.INT),
     "cache": _fixed(types.UnionType((types.BOOL, _words("disk", "memory", "off")))),
-    "retry": _group(
-        max=types.IntType(0, 100), backoff=types.FloatType(0.0, None), on=types.ListType(_FAILURES)
-    ),
+    "retry": _group(max=types.IntType(0, 100), backoff=_SECONDS, on=types.ListType(_FAILURES)),
     "fallback": SettingSpec("models", tunable=False),
     "layout": SettingSpec(_words("chat", "json", "xml")),
 }
@@ -193,7 +193,7 @@ def read(
         key = setting.key.name
         spec = table.get(key)
         if spec is None:
-            report_unknown_key(env, setting.key, table, f"`{kind}`")
+            report_unknown_key(env, setting.key, table, f"`{kind}`", _named_instead(kind, setting))
         elif spec.takes == "expression":
             exprs[key] = setting.value
         else:
@@ -216,15 +216,31 @@ def _distinct(env: Env, settings: Iterable[nodes.Setting]) -> Iterable[nodes.Set
 
 
 _INSTRUCTIONS = ("prompt", "instruction", "instructions", "system", "description", "task")
+_TOLD = "the instruction is the text that stands first in the braces, without a key"
+NAMES_OF_MODELS = ("provider", "model", "id", "engine")  # as other tools call the name of a model
 
 
-def report_unknown_key(env: Env, key: nodes.Ident, known: Iterable[str], owner: str) -> None:
+def report_unknown_key(
+    env: Env, key: nodes.Ident, known: Iterable[str], owner: str, help: str | None = None
+) -> None:
     """Report a key that its owner does not have."""
-    help = suggestion(key.name, known, f"it takes {', '.join(f'`{k}`' for k in known)}")
-    if key.name in _INSTRUCTIONS:
-        help = "the instruction is the text that stands first in the braces, without a key"
+    if key.name in _INSTRUCTIONS and "demos" in known:
+        help = _TOLD
+    elif key.name in _INSTRUCTIONS:
+        help = "an instruction belongs in a module that asks a model, first in its braces"
+    known_keys = f"it takes {', '.join(f'`{k}`' for k in known)}"
     message = f"{owner} has no setting `{key.name}`"
+    help = help or suggestion(key.name, known, known_keys)
     env.ctx.report("unknown-setting", message, key.span, help=help)
+
+
+def _named_instead(kind: str, setting: nodes.Setting) -> str | None:
+    """The help for a model's name under another key."""
+    if kind != "model" or setting.key.name not in NAMES_OF_MODELS:
+        return None
+    given = setting.value
+    name = with_provider(given.value) if isinstance(given, nodes.String) else "provider/name"
+    return f'write `name: "{name}"`'
 
 
 def value_of(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
@@ -271,11 +287,12 @@ def _plain(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
 
 def _model(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
     if not isinstance(expr, nodes.Var):
+        name = with_provider(expr.value) if isinstance(expr, nodes.String) else "provider/name"
         env.ctx.report(
             "model-needed",
             f"`{key}` must name a declared model",
             expr.span,
-            help='declare `model m { name: "provider/name" }`, and write `m` here',
+            help=f'declare `model m {{ name: "{name}" }}`, and write `m` here',
         )
         return types.ERROR
     declared = named(env, expr, nodes.ModelDecl, "model")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lmc import types
 from lmc.check.program import CheckedProgram, Choice, ModuleDef
 from lmc.frozen import frozen
+from lmc.patterns import decodable
 from lmc.types import Type
 
 
@@ -21,21 +22,27 @@ class ResultConstraint:
 
 
 def constraints(
-    program: CheckedProgram, *, json_schema: bool, default_layout: str = "chat"
+    program: CheckedProgram,
+    *,
+    json_schema: bool,
+    grammar: bool = False,
+    default_layout: str = "chat",
 ) -> Iterator[ResultConstraint]:
     """All constraints on the results of a program's modules.
 
     `json_schema` says whether the target can constrain decoding by a JSON schema. It gets a schema
-    only for modules with the layout `json`; `default_layout` is that of modules that name none. A
-    `require:` is always checked afterwards.
+    only for modules with the layout `json`; `default_layout` is that of modules that name none.
+    With `grammar`, it enforces types in every layout. A pattern that looks around and a `require:`
+    are always checked afterwards.
     """
     for module in program.modules.values():
         votes = module.kind == "vote" and module.by != "model"
         if module.kind in ("search", "route") or votes:
             continue  # makes no model call itself
-        decoded = json_schema and _layout(program, module, default_layout) == "json"
-        for path, what in _parts(module.signature.result, ""):
-            yield ResultConstraint(module.name, path, what, decoded)
+        schema = json_schema and _layout(program, module, default_layout) == "json"
+        for path, type in _parts(module.signature.result, ""):
+            decoded = (grammar or schema) and _decodable(type)
+            yield ResultConstraint(module.name, path, str(type), decoded)
         if "require" in module.exprs:
             yield ResultConstraint(module.name, "", module.exprs["require"].span.text, False)
 
@@ -45,14 +52,19 @@ def _layout(program: CheckedProgram, module: ModuleDef, default: str) -> str:
     return str(layout.baseline if isinstance(layout, Choice) else layout)
 
 
-def _parts(type: Type, path: str) -> Iterator[tuple[str, str]]:
+def _decodable(type: Type) -> bool:
+    pattern = type.pattern if isinstance(type, types.StrType) else None
+    return pattern is None or decodable(pattern)
+
+
+def _parts(type: Type, path: str) -> Iterator[tuple[str, Type]]:
     """The parts of a type that not every text fits."""
     match type:
         case types.OptionalType(item):
             yield from _parts(item, path)
         case types.ListType(item, low, high):
             if (low, high) != (None, None):
-                yield path, str(type)
+                yield path, type
             yield from _parts(item, f"{path}[]")
         case types.RecordType(fields=fields):
             for field in fields:
@@ -64,6 +76,6 @@ def _parts(type: Type, path: str) -> Iterator[tuple[str, str]]:
             | types.IntType()
             | types.FloatType()
         ):
-            yield path, str(type)
+            yield path, type
         case types.StrType() if type != types.StrType():
-            yield path, str(type)
+            yield path, type

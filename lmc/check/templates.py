@@ -33,7 +33,10 @@ _BRACES = re.compile(
     r"\{\{-?[ \t]*([A-Za-z_]\w*)[^{}\n]*\}\}|(?<!\{)\{[ \t]*([A-Za-z_]\w*)[ \t]*\}(?!\})"
 )
 _CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+MOST_BRACKETS, MOST_LEVELS, MOST_LOOPS = 20, 60, 15  # in one another, in a template
 SLOTS = ("instructions", "demos", "format")
+# Jinja's own names. Its `none`, `true` and `false` are keywords here, so they name no parameter.
+TAKEN = (*SLOTS, "None", "True", "False", "self")
 _GIVEN = (*SLOTS, "loop", "range", "namespace", "dict", "lipsum", "cycler", "joiner")
 
 
@@ -42,11 +45,13 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     setting = next((s for s in decl.settings if s.key.name == "template"), None)
     if setting is None or not isinstance(setting.value, nodes.ObjectLit):
         return
+    _check_taken(env, module)
     texts = {p.key.name: p.value for p in setting.value.pairs if isinstance(p.value, nodes.String)}
     seen = {name for text in texts.values() for name in _check_text(env, module, text)}
     if "template" not in module.settings or env.ctx.has_error_in(setting.span):
         return
-    hidden = [p.name for p in module.signature.params if p.name not in seen and not p.train]
+    shown = {*seen, *TAKEN}
+    hidden = [p.name for p in module.signature.params if p.name not in shown and not p.train]
     if hidden and "user" in texts:  # else the layout shows the inputs
         names = ", ".join(f"`{name}`" for name in hidden)
         message = f"the template never shows {names} to the model"
@@ -54,6 +59,15 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     if texts:
         words = _CODE.sub(" ", "\n".join(text.value for text in texts.values()))
         _check_dropped(env, module, setting.key.span, seen, words)
+
+
+def _check_taken(env: Env, module: ModuleDef) -> None:
+    """Report parameters that a template cannot show, as their name stands for something else."""
+    for param in module.signature.params:
+        if param.name in TAKEN:
+            message = f"the parameter `{param.name}` hides the name `{param.name}` of templates"
+            help = "choose another name for the parameter"
+            env.ctx.report("shadowed-name", message, param.span, help=help)
 
 
 def check_docstring(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
@@ -120,7 +134,7 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
     from jinja2 import TemplateSyntaxError, meta
 
     try:
-        tree = _environment().parse(text.value)
+        tree = _parsed(text.value)
     except TemplateSyntaxError as problem:
         span = _line_span(text, problem.lineno)
         env.ctx.report("bad-template", f"the template is not valid Jinja: {problem.message}", span)
@@ -134,6 +148,35 @@ def _check_text(env: Env, module: ModuleDef, text: nodes.String) -> set[str]:
     types = {p.name: p.type for p in module.signature.params}
     check_fields(env, tree, types, lambda name: _name_span(text, name, before=r"[.'\"]\s*"))
     return used
+
+
+def _parsed(text: str) -> Any:
+    """The tree of a template. Raises: TemplateSyntaxError, also where it nests too deep.
+
+    Jinja walks its tree recursively, and Python compiles at most 20 loops in one another.
+    """
+    from jinja2 import TemplateSyntaxError
+    from jinja2 import nodes as jinja
+
+    environment, brackets = _environment(), 0
+    for line, _, token in environment.lex(text):
+        brackets += (token in ("(", "[", "{")) - (token in (")", "]", "}"))
+        if brackets > MOST_BRACKETS:
+            message = f"it nests more than {MOST_BRACKETS} brackets in one another"
+            raise TemplateSyntaxError(message, line)
+    too_deep = f"it nests more than {MOST_LEVELS} parts or {MOST_LOOPS} loops in one another"
+    try:
+        tree = environment.parse(text)
+    except RecursionError:
+        raise TemplateSyntaxError(too_deep, 1) from None
+    todo = [(tree, 0, 0)]
+    while todo:
+        node, level, loops = todo.pop()
+        if level > MOST_LEVELS or loops > MOST_LOOPS:
+            raise TemplateSyntaxError(too_deep, node.lineno or 1)
+        loops += isinstance(node, jinja.For)
+        todo += [(inner, level + 1, loops) for inner in node.iter_child_nodes()]
+    return tree
 
 
 def _check_filters(env: Env, text: nodes.String, tree: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from lmc.cli.terminal import (
     say,
 )
 from lmc.consent import Consent
-from lmc.diagnostics import Diagnostic, Format
+from lmc.diagnostics import Diagnostic, Format, LmcError
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
@@ -47,6 +48,7 @@ def command(
     for file in files:
         program, diagnostics = check_program(open_source(file), consent=consent)
         found += diagnostics
+        found += _too_deep(program)
         if program is not None and cost:
             _print_cost(program)
         if program is not None and target:
@@ -55,6 +57,22 @@ def command(
     if style == "text":
         _print_summary(len(files), found)
     return 1 if error_count(found) else 0
+
+
+_FEW = 20  # modules and pipelines, which cannot call one another too deep for a run
+
+
+def _too_deep(program: CheckedProgram | None) -> Sequence[Diagnostic]:
+    """What the graph of a large program tells of the depth of its calls."""
+    if program is None or len(program.modules) + len(program.pipelines) < _FEW:
+        return ()
+    from lmc.program.program import lower_checked
+
+    try:
+        lower_checked(program)
+    except LmcError as refused:
+        return refused.diagnostics
+    return ()
 
 
 def _print_summary(files: int, found: list[Diagnostic]) -> None:
@@ -67,12 +85,10 @@ def _print_summary(files: int, found: list[Diagnostic]) -> None:
 def _print_cost(program: CheckedProgram) -> None:
     """Print the worst case of each callable and the share of prompts that prefix caches serve."""
     from lmc.ir.cost import costs
-    from lmc.ir.lower import lower
-    from lmc.passes.pipeline import run_passes
     from lmc.program.prefix import prefix_shares
-    from lmc.program.program import Program
+    from lmc.program.program import Program, lower_checked
 
-    graph = run_passes(lower(program))
+    graph = lower_checked(program)
     for name, found in costs(graph, graph.exports).items():
         tuned = "" if found.baseline == found.calls else f" (untuned {_number(found.baseline)})"
         say(f"{name}: at most {_number(found.calls)} model calls{tuned} = {found.formula}")
@@ -89,13 +105,15 @@ def _print_cost(program: CheckedProgram) -> None:
 def _print_target(program: CheckedProgram, target: str) -> None:
     """Print what the model enforces while it decodes, and what lmc validates afterwards."""
     from lmc.check.targets import constraints
-    from lmc.models.registry import default_layout, provider_of
+    from lmc.models.registry import capabilities_of
 
     declared = program.models.get(target)
     settings = declared.settings if declared else {}
     name = settings.get("name", target)
-    able, layout = provider_of(name).capabilities.json_schema, default_layout(name, settings)
-    for found in constraints(program, json_schema=able, default_layout=layout):
+    can = capabilities_of(name, settings)
+    for found in constraints(
+        program, json_schema=can.json_schema, grammar=can.grammar, default_layout=can.default_layout
+    ):
         how = "enforced while decoding" if found.decoded else "validated, then repaired"
         say(f"{found.module}{found.path and '.' + found.path}: {found.what}: {how}")
 

@@ -125,7 +125,8 @@ class EvalView:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.progress.stop()
+        if self.progress.console.is_terminal:  # else it would print an empty line
+            self.progress.stop()
 
     def start(self, task: Task, rows: Rows) -> None:
         """Take the task and its rows. Everything is checked, and the rows are about to run."""

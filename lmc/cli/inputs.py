@@ -1,10 +1,14 @@
-"""Inputs of a program on the command line: `--input` JSON, or one option for each parameter."""
+"""Inputs of a program on the command line: `--input` JSON, or one option for each parameter.
+
+An option of the command itself goes before a parameter of that name. After `--` every option is a
+parameter.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,43 @@ from lmc.diagnostics import did_you_mean
 from lmc.ir.graph import Graph, Port
 from lmc.regular import read_text
 from lmc.types import StrType
+from lmc.values import InvalidValue, validate
+
+
+class InputsCommand(click.Command):
+    """A command with options of its own, and with one for each parameter of a program.
+
+    An option takes the next word as its value, also if that word starts with `-`.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Join the options of parameters to values that click would take for options."""
+        return super().parse_args(ctx, list(_joined(args, _own_options(ctx, self))))
+
+
+def _own_options(ctx: click.Context, command: click.Command) -> dict[str, click.Parameter]:
+    """The options of a command itself, by what the user types."""
+    return {o: p for p in command.get_params(ctx) for o in (*p.opts, *p.secondary_opts)}
+
+
+def _joined(args: Sequence[str], own: dict[str, click.Parameter]) -> Iterator[str]:
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            yield from (word, *rest)
+            return
+        option = own.get(word)
+        if rest and isinstance(option, click.Option) and not option.is_flag and not option.count:
+            yield from (word, rest.pop(0))
+        elif rest and option is None and _takes_next(word) and rest[0].startswith("-"):
+            yield f"{word}={rest.pop(0)}"
+        else:
+            yield word
+
+
+def _takes_next(word: str) -> bool:
+    return word.startswith("--") and "=" not in word
 
 
 def read_inputs(graph: Graph, given: str | None, extra: Sequence[str]) -> dict[str, Any]:
@@ -25,7 +66,8 @@ def read_inputs(graph: Graph, given: str | None, extra: Sequence[str]) -> dict[s
         p.name for p in graph.inputs if not p.has_default and not p.train and p.name not in values
     ]
     if missing:
-        raise click.UsageError(f"`{graph.name}` needs {_options(missing)}; {signature(graph)}")
+        message = f"`{graph.name}` needs {_options(missing)}; {signature(graph)}"
+        raise click.UsageError(message + _clashes(missing))
     return values
 
 
@@ -33,6 +75,21 @@ def signature(graph: Graph) -> str:
     """`main(problem: str) -> Solution`."""
     parameters = ", ".join(f"{p.name}: {p.type}" for p in graph.inputs)
     return f"its signature is {graph.name}({parameters}) -> {graph.result}"
+
+
+def _clashes(names: Sequence[str]) -> str:
+    """What to do about parameters that have the name of an option of the command."""
+    ctx = click.get_current_context()
+    own = _own_options(ctx, ctx.command).keys()
+    both = [name for name in names if {f"--{name}", f"--{name.replace('_', '-')}"} & own]
+    if not both:
+        return ""
+    shown = " ".join(f"--{name} VALUE" for name in both)
+    are = "are options" if len(both) > 1 else "is an option"
+    return (
+        f"\n{_options(both)} {are} of `lmc {ctx.command.name}` itself. After `--`,"
+        f" every option is a parameter: `-- {shown}`"
+    )
 
 
 def _options(names: Sequence[str]) -> str:
@@ -65,7 +122,8 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str]) -> dict[str, Any
     while rest:
         word = rest.pop(0)
         if not word.startswith("--"):
-            raise click.UsageError(f"unexpected argument `{word}`; give each input as --name value")
+            message = f"unexpected argument `{word}`; give each input as --name value"
+            raise click.UsageError(message + _clashes(list(ports)))
         name, equals, text = word[2:].partition("=")
         name = name if name in ports else name.replace("-", "_")
         if name not in ports:
@@ -81,9 +139,19 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str]) -> dict[str, Any
 
 
 def _value(port: Port, text: str) -> Any:
+    """A text for a `str`. For other types it is JSON, or else the text itself (a variant)."""
     if isinstance(port.type, StrType):
         return text
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError:
-        return text  # an enum variant or a literal; validation rejects anything else
+        return text
+    return value if _fits(port, value) or not _fits(port, text) else text
+
+
+def _fits(port: Port, value: Any) -> bool:
+    try:
+        validate(port.type, value)
+    except InvalidValue:
+        return False
+    return True

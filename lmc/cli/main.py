@@ -79,6 +79,23 @@ def _tell(text: str, *, nl: bool = True) -> None:
     terminal.say(text, err=True, nl=nl)
 
 
+def _drop_output() -> None:
+    """Let the interpreter write what it still holds to nowhere, so that it ends quietly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_full(problem: Exception) -> bool:
+    """Whether the disk of a file or of standard output is full; if so, print that."""
+    from lmc.cli.terminal import print_diagnostics
+    from lmc.files import cannot_write, is_full
+
+    if not isinstance(problem, OSError) or not is_full(problem):
+        return False
+    _drop_output()
+    print_diagnostics(cannot_write(problem.filename or "the output", problem).diagnostics)
+    return True
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     try:
@@ -99,9 +116,11 @@ def main(argv: list[str] | None = None) -> None:
         _tell("stopped")
         sys.exit(130)
     except BrokenPipeError:  # `lmc graph … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(0)
     except Exception as fault:
+        if _is_full(fault):
+            sys.exit(1)
         if os.environ.get("LMC_DEBUG"):
             raise
         _tell(f"lmc: this is a bug in lmc: {type(fault).__name__}: {fault}")

@@ -41,6 +41,7 @@ def abilities(provider: Provider) -> str:
     can = provider.capabilities
     words = {
         "JSON schema": can.json_schema,
+        "grammar": can.grammar,
         "n samples": can.multiple_samples,
         "logprobs": can.logprobs,
         "seed": can.seed,

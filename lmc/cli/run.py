@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.inputs import read_inputs
+from lmc.cli.inputs import InputsCommand, read_inputs
 from lmc.cli.terminal import (
     cache_option,
     consent_options,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmc.program.program import Callee
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.command("run", cls=InputsCommand, context_settings={"ignore_unknown_options": True})
 @program_argument
 @click.argument("values", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
 @target_option
@@ -57,7 +57,11 @@ def command(
     speculate: int,
     **allowed: Any,
 ) -> None:
-    """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`."""
+    """Run PROGRAM (.lmp or .lmpc) on one input: `lmc run tiny.lmp --question "2 + 2?"`.
+
+    A parameter that has the name of an option below comes after `--`, where every option is a
+    parameter: `lmc run tiny.lmp -- --model "…"`.
+    """
     from lmc.program.program import load
     from lmc.runtime.traces import Trace
     from lmc.tasks.loop import run_sync

@@ -11,13 +11,16 @@ from lmc.cli.terminal import FILE, program_argument, say
 
 @click.command("stubs")
 @program_argument
-@click.option("-o", "--out", type=FILE, help="File to write.  [default: PROGRAM with .pyi]")
+@click.option("-o", "--out", type=FILE, help="File to write.  [default: PROGRAM as .pyi]")
 def command(program: Path, out: Path | None) -> None:
     """Write type stubs for PROGRAM to a `.pyi` file beside it."""
     from lmc.files import write_atomically
-    from lmc.program.program import lower_file
+    from lmc.program.program import Program, attributes, lower_file
+    from lmc.values.names import stub_module
     from lmc.values.stubs import stub_text
 
-    target = out or program.with_suffix(".pyi")
-    write_atomically(target, stub_text(lower_file(program), program.name, target.stem).encode())
+    graph = lower_file(program)
+    target = out or program.with_name(f"{stub_module(program.stem)}.pyi")
+    text = stub_text(graph, program.name, stub_module(target.stem), attributes(Program(graph)))
+    write_atomically(target, text.encode(errors="backslashreplace"))
     say(f"wrote {target}")

@@ -17,12 +17,13 @@ from typing import Any
 
 from lmc.check.width import project
 from lmc.ir.graph import Node
+from lmc.ir.size import MOST_SIZE, bounded, joined
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
 
-# What one operation may give, so that no program fills the memory by a loop that doubles a value.
-MOST_SIZE = 10_000_000  # characters of a text, items of a list
+# What one operation may give, so that no program fills the memory by a loop that doubles a value;
+# `MOST_SIZE` bounds texts, lists and objects.
 MOST_BITS = 8192  # of a whole number
 MOST_DIGITS = 400
 
@@ -130,9 +131,11 @@ def _extreme(choose: Callable[..., Any]) -> Function:
 
 
 def _add(attrs: Attrs, left: Any, right: Any) -> Any:
-    if isinstance(left, str | list) and isinstance(right, str | list):
+    if isinstance(left, list) and isinstance(right, list):
+        return joined(left, right)
+    if isinstance(left, str) and isinstance(right, str):
         _require_small(len(left) + len(right))
-        return operator.add(left, right)
+        return left + right
     return _small_number(left + right)
 
 
@@ -191,7 +194,8 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
 
 
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
-    return dict(zip(attrs["names"], values))
+    made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
+    return made
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> Function:
@@ -225,7 +229,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "project": lambda attrs, value: project(attrs["type"], value),
     "attr": _attr,
     "index": _index,
-    "list": lambda attrs, *values: list(values),
+    "list": lambda attrs, *values: bounded(list(values)),
     "record": _record,
     "object": _record,
     "len": lambda attrs, value: len(value),

@@ -20,7 +20,7 @@ from lmc.ir.type_rules import TypeRules, is_strings
 from lmc.source import Span
 
 MOST_NESTED = 100  # levels of bodies in bodies
-MOST_LEVELS = 150  # levels of bodies and calls, from the outermost graph to the innermost node
+MOST_LEVELS = 100  # levels of bodies and calls, from the outermost graph to the innermost node
 MOST_FINDINGS = 20  # most findings in one message
 
 
@@ -59,7 +59,7 @@ class _Verifier:
         for graph in self._others():
             self.called = {}
             yield from self._graph(graph)
-        yield from _too_deep(levels, calls)
+        yield from _told_depth(levels, calls)
 
     def _headers(self) -> Iterator[str]:
         for name, graph in self.program.graphs.items():
@@ -149,8 +149,42 @@ def _told(graph: Graph, node: Node, message: str) -> str:
 # --- calls ---
 
 
-def _too_deep(levels: dict[str, int], calls: dict[str, dict[str, int]]) -> Iterator[str]:
+def too_deep(program: ProgramGraph) -> str | None:
+    """The first graph whose calls and bodies nest deeper than a run follows them, if any."""
+    levels, calls = {}, {}
+    for name, graph in program.graphs.items():
+        levels[name], calls[name] = _levels(graph)
+    return next((name for name, _ in _unbounded(levels, calls)), None)
+
+
+def _levels(graph: Graph) -> tuple[int, dict[str, int]]:
+    """The levels of bodies in a graph, and what it calls, with the deepest level of a call."""
+    most, called = 0, dict[str, int]()
+    todo = [(graph, 0)]
+    while todo:
+        body, level = todo.pop()
+        most = max(most, level)
+        for node in body.nodes:
+            todo += [(inner, level + 1) for inner in node.bodies.values()]
+            if node.op == "call":
+                target = node.attrs["target"]
+                called[target] = max(level, called.get(target, 0))
+    return most, called
+
+
+def _told_depth(levels: dict[str, int], calls: dict[str, dict[str, int]]) -> Iterator[str]:
     """A circle of calls, or too many levels. `levels` are the levels of each graph alone."""
+    for name, circle in _unbounded(levels, calls):
+        if circle:
+            yield f"graphs call one another in a circle: {' -> '.join(circle[:MOST_FINDINGS])}"
+        else:
+            yield f"{name}: calls and bodies nest at most {MOST_LEVELS} deep"
+
+
+def _unbounded(
+    levels: dict[str, int], calls: dict[str, dict[str, int]]
+) -> Iterator[tuple[str, list[str]]]:
+    """The first graph with too many levels, or in a circle of calls, with that circle."""
     whole: dict[str, int] = {}
     for start in levels:
         path: dict[str, Iterator[str]] = {} if start in whole else {start: iter(calls[start])}
@@ -162,12 +196,11 @@ def _too_deep(levels: dict[str, int], calls: dict[str, dict[str, int]]) -> Itera
                 below = [at + 1 + whole[t] for t, at in calls[name].items() if t in whole]
                 whole[name] = max([levels[name], *below])
                 if whole[name] > MOST_LEVELS:
-                    yield f"{name}: calls and bodies nest at most {MOST_LEVELS} deep"
+                    yield name, []
                     return
             elif target in path:
                 names = list(path)
-                circle = [*names[names.index(target) :], target]
-                yield f"graphs call one another in a circle: {' -> '.join(circle[:MOST_FINDINGS])}"
+                yield target, [*names[names.index(target) :], target]
                 return
             else:
                 path[target] = iter(calls[target])

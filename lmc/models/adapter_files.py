@@ -21,6 +21,7 @@ MOST_RANK, MOST_MODULES, MOST_TENSORS, MOST_SIDE = 512, 256, 100_000, 1 << 20
 MOST_CONFIG_BYTES, MOST_HEADER_BYTES = 1 << 16, 16 << 20
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _MODULE = re.compile(r"[A-Za-z0-9_.]{1,200}")
+_CAUSAL = re.compile(r"[A-Za-z0-9_]{1,100}(ForCausalLM|LMHeadModel)")
 _TENSOR = re.compile(r"[A-Za-z0-9_.]{1,400}\.lora_[AB]\.weight")
 
 
@@ -36,12 +37,35 @@ def plain_adapter(id: str) -> Adapter:
 
 def taken_in(folder: Path) -> Adapter:
     """Check a foreign adapter and add it to the store. Raises: LmcError[not-an-adapter]."""
-    adapter = adapter_store().add(folder)
+    store = adapter_store()
+    adapter = store.add(folder)
     try:
+        files = adapter.files()
+        if (typed := _typed_config(files[CONFIG])) is not None:
+            adapter = store.add_files({**files, CONFIG: typed})
         return plain_adapter(adapter.id)
     except NotPlain as problem:
         message = f"{folder} does not hold plain LoRA weights: {problem}"
         raise LmcError.of("not-an-adapter", message) from None
+
+
+def _typed_config(data: bytes) -> bytes | None:
+    """The configuration of an adapter without `task_type`, with the one that lmc's models have.
+
+    peft then writes the class of the base model instead, for programs that import it from there.
+    lmc never does; it only looks whether the name is one of a causal language model. None leaves
+    the configuration as it is. Raises: NotPlain.
+    """
+    if len(data) > MOST_CONFIG_BYTES:
+        return None
+    config = _object(data, CONFIG)
+    mapping = config.get("auto_mapping")
+    name = mapping.get("base_model_class") if isinstance(mapping, dict) else None
+    if config.get("task_type") is not None or not isinstance(name, str):
+        return None
+    if not _CAUSAL.fullmatch(name):
+        raise NotPlain(f"it is for `{name[:80]}`, which is not a causal language model")
+    return json.dumps({**config, "task_type": "CAUSAL_LM", "auto_mapping": None}).encode()
 
 
 class NotPlain(ValueError):

@@ -29,16 +29,18 @@ class Request:
     """One request for `n` samples, numbered from `index`.
 
     `model` is the backend's own name for the model, without the provider prefix. `schema` is a JSON
-    Schema for the answer; a backend uses it if it can constrain decoding. `adapter` names LoRA
-    weights. A backend that streams calls `on_text`, in any thread, with each piece of a single
-    sample; it still returns the complete answer. A backend that sends further requests for the same
-    samples awaits `on_resend` before each one. `on_resend` raises if a budget has no room.
+    Schema for the answer, and `grammar` is its grammar in llguidance's Lark form; a backend uses
+    one of them if it can constrain decoding. `adapter` names LoRA weights. A backend that streams
+    calls `on_text`, in any thread, with each piece of a single sample; it still returns the
+    complete answer. A backend that sends further requests for the same samples awaits `on_resend`
+    before each one. `on_resend` raises if a budget has no room.
     """
 
     model: str
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     schema: dict[str, Any] | None = None
+    grammar: str | None = None
     adapter: str | None = None
     n: int = 1
     index: int = 0
@@ -140,6 +142,7 @@ class Capabilities:
     local: bool = False  # runs in this process: batches itself, needs no key or network
     cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
+    grammar: bool = False  # enforces `Request.grammar`, so types in every layout
 
 
 @frozen

@@ -20,7 +20,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.files import cache_folder, make_folder_once
-from lmc.models.named_files import named_file
+from lmc.models.named_files import named_file, require_weights
 from lmc.models.transformers_local import Transformers
 from lmc.redaction import logger
 from lmc.regular import open_regular
@@ -42,13 +42,14 @@ def open_gguf(model: str, settings: Mapping[str, Any]) -> Transformers:
 
     One that the user names is looked up as given too. The first time this converts the file, which
     takes a minute for 100 million weights on a busy machine. Raises: LmcError[unknown-model,
-    outside-folder, not-a-gguf, cannot-convert, cannot-write].
+    outside-folder, weights-not-allowed, not-a-gguf, cannot-convert, cannot-write].
     """
     given = Path(model).expanduser()
     for place in (named_file(_FILE, model, settings), given):
         if place.exists():
             if place is given:  # beside the user
                 named_file(_FILE, str(given.resolve()), settings)
+            require_weights(f"gguf/{model}", settings, place)
             return open_file(_file_at(place))
     raise LmcError.of("unknown-model", f"there is no file {model}", help=_HELP)
 

@@ -25,10 +25,7 @@ class Embedder(LiteLLM):
         asked = text_to_embed(request, self._model)
         arguments = {**self._connection(request), "input": [asked]}
         start_s = time.perf_counter()
-        try:
-            response = await self._litellm.aembedding(**arguments)
-        except Exception as e:  # litellm lets through whatever its providers' clients raise
-            raise self._failure(e) from None
+        response = await self._asked(self._litellm.aembedding, arguments)
         latency_ms = (time.perf_counter() - start_s) * 1000
         used = token_count(getattr(getattr(response, "usage", None), "prompt_tokens", 0))
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -15,13 +15,15 @@ from lmc.models.addresses import require_base_url, without_secrets
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
 from lmc.models.dialect import response_format
-from lmc.models.http_failures import CONTEXT_EXCEEDED, retry_after_s
+from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
+from lmc.models.redirects import refused_redirects
 from lmc.redaction import redact, remember
 
 # Two releases on PyPI were malicious. Releases below the minimum have known vulnerabilities.
 _MALICIOUS = ("1.82.7", "1.82.8")
 _FLOOR = (1, 83, 10)
+_FOLLOWS_REDIRECTS = "aiohttp_openai/"  # another client for `openai/`, which is not httpx's
 # Exceptions of litellm by name (subclasses before their bases): kind, and whether to retry.
 _KINDS: Mapping[str, tuple[str, bool]] = {
     "ContextWindowExceededError": ("context_length", False),
@@ -57,12 +59,23 @@ class LiteLLM:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
         arguments = self._arguments(request)
         start_s = time.perf_counter()
-        try:
-            response = await self._litellm.acompletion(**arguments)
-        except Exception as e:  # litellm lets through whatever its providers' clients raise
-            raise self._failure(e) from None
+        response = await self._asked(self._litellm.acompletion, arguments)
         latency_ms = (time.perf_counter() - start_s) * 1000
         return self._answers(response, request, latency_ms)
+
+    async def _asked(self, ask: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
+        """Ask without following redirects. Raises: ModelFailure."""
+        with refused_redirects() as statuses:
+            try:
+                response = await ask(**arguments)
+            except Exception as e:  # litellm lets through whatever its providers' clients raise
+                raise self._redirected(statuses) or self._failure(e) from None
+        if redirected := self._redirected(statuses):
+            raise redirected
+        return response
+
+    def _redirected(self, statuses: Sequence[int]) -> ModelFailure | None:
+        return failure_from_response(self._model, statuses[0], {}, "", None) if statuses else None
 
     async def close(self) -> None:
         """Close the connections that litellm keeps."""
@@ -232,6 +245,9 @@ def _known_provider(litellm: Any, model: str) -> None:
     if "://" in model:  # some providers of litellm accept an address as the name
         message = f"the name of the model `{model}` contains an address"
         raise LmcError.of("unknown-model", message, help="write `base_url` for the address")
+    if model.startswith(_FOLLOWS_REDIRECTS):
+        help = f"write `openai/{model.removeprefix(_FOLLOWS_REDIRECTS)}`"
+        raise LmcError.of("unknown-model", f"model `{model}` is not for lmc", help=help)
     try:
         litellm.get_llm_provider(model)
     except Exception:

@@ -35,16 +35,26 @@ SMOLLM2 = Package(
 _SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
+def is_installed(package: Package) -> bool:
+    """Whether the file of a package is here."""
+    return _found(package) is not None
+
+
 def packaged_file(package: Package) -> Path:
     """Where the file of a package is. Raises: LmcError[missing-package]."""
-    try:
-        file = Path(str(metadata.distribution(package.name).locate_file(package.file)))
-    except metadata.PackageNotFoundError:
-        file = None
-    if file is None or not file.is_file():
+    file = _found(package)
+    if file is None:
         message = f"model `{package.model}` is in the package {package.name}, which is not here"
         raise LmcError.of("missing-package", message, help=package.command)
     return file
+
+
+def _found(package: Package) -> Path | None:
+    try:
+        file = Path(str(metadata.distribution(package.name).locate_file(package.file)))
+    except metadata.PackageNotFoundError:
+        return None
+    return file if file.is_file() else None
 
 
 def open_smollm2(model: str, settings: Mapping[str, Any]) -> Transformers:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError
+from lmc.files import cannot_write
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
 from lmc.regular import read_text
 
 
 def request_hash(request: Request) -> str:
-    """Identify one sample of a request. The number of samples and the timeout do not count."""
-    return _hash(asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None)))
+    """Identify one sample of a request. The number of samples and the timeout do not count.
+
+    Nor does the grammar, which follows from type and layout: whoever replays needs none.
+    """
+    fields = asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None))
+    del fields["grammar"]
+    return _hash(fields)
 
 
 def prompt_hash(request: Request) -> str:
@@ -101,8 +109,10 @@ class Recorded:
             k: v for k, v in asdict(entry.answer).items() if k not in ("cached", "latency_ms")
         }
         line = {"request": key, "anyone": entry.anyone, "prompt": entry.prompt, "answer": answer}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        try:
+            _append_whole(self.path, _json_line(line))
+        except OSError as problem:
+            raise cannot_write(self.path, problem) from None
 
     def _miss(self, request: Request) -> ModelFailure:
         prompt = _prompt(request)
@@ -114,6 +124,25 @@ class Recorded:
             retryable=False,
             hint=_difference(prompt, near[0]) if near else "the recording is empty",
         )
+
+
+def _json_line(value: Any) -> bytes:
+    """A line of JSON. Half a surrogate pair becomes its escape, as UTF-8 has no bytes for it."""
+    return (json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _append_whole(path: Path, line: bytes) -> None:
+    """Append a line, or nothing of it where the disk is full. Raises: OSError."""
+    with path.open("ab") as file:
+        size = file.tell()
+        try:
+            file.write(line)
+            file.flush()
+        except OSError:
+            with suppress(OSError):  # what is left in the buffer cannot be written either
+                file.close()
+            os.truncate(path, size)
+            raise
 
 
 def _single(request: Request) -> list[Request]:

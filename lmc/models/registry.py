@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+from lmc.check.providers import with_provider
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
 from lmc.models.base import Backend, Capabilities
@@ -18,9 +20,9 @@ Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, s
 
 TINY = "lmc/tiny"
 _HTTP = Capabilities(True, True, True, True, True)
-_TINY = Capabilities(True, True, True, True, True, local=True)
-_LOCAL = Capabilities(True, True, True, True, True, local=True, default_layout="json")
-_SCRIPT = Capabilities(True, True, True, True, True, local=True, cacheable=False)
+_TINY = replace(_HTTP, local=True, grammar=True)
+_LOCAL = replace(_TINY, default_layout="json")
+_SCRIPT = replace(_HTTP, local=True, cacheable=False)
 _ANY = Capabilities(json_schema=True, seed=True)
 
 
@@ -53,7 +55,8 @@ def open_backend(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
 
     This loads no weights and sends nothing. In the settings, `consent` says what the user allows,
     and `users` says that the user gave the name. Raises: LmcError[unknown-model, missing-extra,
-    missing-key, missing-base-url, outside-folder, host-not-allowed, key-not-allowed].
+    missing-key, missing-base-url, outside-folder, weights-not-allowed, host-not-allowed,
+    key-not-allowed].
     """
     provider = provider_of(name)
     model = name.removeprefix(provider.prefix)
@@ -92,7 +95,7 @@ def provider_of(name: str) -> Provider:
             return provider
     prefix, slash, _ = name.partition("/")
     if not slash:
-        help = f"write provider and name, as in `openai/{name}`"
+        help = f"write provider and name, as in `{with_provider(name)}`"
         raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
     known = [p.partition("/")[0] for p in _providers]
     near = did_you_mean(prefix, known)
@@ -102,12 +105,19 @@ def provider_of(name: str) -> Provider:
     return _LITELLM
 
 
+def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
+    """What the backend of a model can do with these settings; opens nothing.
+
+    Raises: LmcError[unknown-model].
+    """
+    served = name.startswith("vllm/") and _vllm_server(settings)
+    return _HTTP if served else provider_of(name).capabilities
+
+
 def default_layout(name: str, settings: Mapping[str, Any]) -> str:
     """The layout of calls that name none, as the model's backend would have it; opens nothing."""
     try:
-        if name.startswith("vllm/") and _vllm_server(settings):
-            return _HTTP.default_layout
-        return provider_of(name).capabilities.default_layout
+        return capabilities_of(name, settings).default_layout
     except LmcError:  # not a model, which whoever asks it is told
         return _ANY.default_layout
 

@@ -18,7 +18,7 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.engine.worker import Job, SteppedEngine, Worker
-from lmc.models.named_files import named_file
+from lmc.models.named_files import named_file, require_weights
 
 _HASHED_IN_FULL_BYTES = 64 << 20
 _FOLDER = "the folder of a model"
@@ -54,6 +54,7 @@ class Transformers:
             seed=True,
             local=True,
             default_layout="json" if constrains and not knows_marks else "chat",
+            grammar=constrains,
         )
         self._worker: Worker | None = None
 
@@ -90,23 +91,27 @@ class Transformers:
             await asyncio.to_thread(worker.stop)
 
 
-def open_transformers(model: str, settings: Mapping[str, Any]) -> Transformers:
+def open_transformers(
+    model: str, settings: Mapping[str, Any], *, prefix: str = "hf/"
+) -> Transformers:
     """`hf/<folder or hub name>`. A folder is looked up relative to the program.
 
     A folder that the user names is also looked up as given. Raises: LmcError[unknown-model] for a
     path that is not a folder with a model, LmcError[outside-folder] for one that a program may not
-    name.
+    name, LmcError[weights-not-allowed] for what an artifact names without consent.
     """
     given = Path(model).expanduser()
     for folder in (named_file(_FOLDER, model, settings), given):
         if (folder / "config.json").is_file():
             if folder is given:  # beside the user, and no name on the hub
                 named_file(_FOLDER, str(given.resolve()), settings)
+            require_weights(prefix + model, settings, folder)
             return Transformers(str(folder.resolve()))
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
         message = f"the folder {model} has no model"
         help = "a model is a folder with config.json, safetensors and a tokenizer"
         raise LmcError.of("unknown-model", message, help=help)
+    require_weights(prefix + model, settings)
     return Transformers(model)
 
 

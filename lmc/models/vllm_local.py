@@ -19,6 +19,7 @@ from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
 from lmc.models.engine.chat_tokens import plain_messages, special_tokens
+from lmc.models.engine.constraints import grammar_of
 from lmc.models.engine.worker import Job
 from lmc.models.transformers_local import Transformers, open_transformers
 
@@ -29,8 +30,8 @@ _CPU_CACHE_GIB = "1"
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
-    """Open a folder, looked up as for `hf/`, or a hub name. Raises: LmcError[unknown-model]."""
-    return Vllm(open_transformers(model, settings).source)
+    """Open a folder, looked up as for `hf/`, or a hub name. Raises: as `open_transformers`."""
+    return Vllm(open_transformers(model, settings, prefix="vllm/").source)
 
 
 class Vllm(Transformers):
@@ -48,6 +49,7 @@ class Vllm(Transformers):
             seed=True,
             local=True,
             default_layout="json",
+            grammar=True,
         )
 
     @staticmethod
@@ -135,7 +137,7 @@ class VllmEngine:
         if self._with_lora:
             options |= {"enable_lora": True, "max_loras": _MOST_LORAS}
             options |= {"max_lora_rank": _MOST_LORA_RANK}
-        structured = {"backend": "xgrammar", "disable_any_whitespace": True}
+        structured = {"backend": "guidance"}  # llguidance; the others read another form of grammar
         arguments = EngineArgs(self.source, structured_outputs_config=structured, **options)
         self._engine: Any = LLMEngine.from_engine_args(arguments)
         self._tokenizer = self._engine.get_tokenizer()
@@ -160,7 +162,7 @@ class VllmEngine:
                 self._engine.add_request(
                     id,
                     {"prompt_token_ids": prompt},
-                    _parameters(request, prompt, index),
+                    _parameters(request, self._tokenizer, prompt, index),
                     lora_request=lora,
                 )
             except BaseException:
@@ -211,12 +213,13 @@ class VllmEngine:
             asked.job.succeed([asked.answers[i] for i in sorted(asked.answers)])
 
 
-def _parameters(request: Request, prompt: list[int], index: int) -> Any:
+def _parameters(request: Request, tokenizer: Any, prompt: list[int], index: int) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
     given, heat = request.sampling, sampling.temperature(request, index)
-    bound = None if request.schema is None else StructuredOutputsParams(json=request.schema)
+    grammar = grammar_of(request, tokenizer, prompt)
+    bound = None if grammar is None else StructuredOutputsParams(grammar=grammar)
     return SamplingParams(
         temperature=heat,
         top_p=1.0 if given.top_p is None else given.top_p,

@@ -37,6 +37,7 @@ from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.regular import open_regular
 from lmc.runtime.parameters import Parameters
+from lmc.source import MOST_SOURCE_BYTES
 from lmc.tasks.garbage import fewer_collections
 
 FORMAT_VERSION = 1
@@ -88,15 +89,17 @@ class Artifact:
         write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The contents of the file. Equal artifacts give equal bytes."""
-        from lmc.ir import serialize
+        """The contents of the file. Equal artifacts give equal bytes.
 
+        Raises: LmcError[artifact-too-large] for one that could not be read again.
+        """
         parts = {
-            _GRAPH: _dump(serialize.graph_to_json(self.graph)),
+            _GRAPH: graph_part(self.graph),
             _PARAMETERS: _dump(self.parameters.to_json()),
             **{f"sources/{name}": text.encode() for name, text in self.sources.items()},
             **_adapter_parts(self.parameters),
         }
+        _require_readable(parts)
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
         manifest = self.manifest.model_copy(update={"parts": hashes})
         return _zip({_MANIFEST: _dump(manifest.model_dump(mode="json")), **parts})
@@ -129,12 +132,7 @@ class Artifact:
         _check_choices(graph, parameters)
         _check_shortcuts(graph, parameters)
         _take_in_adapters(parameters, parts)
-        sources = {
-            name.removeprefix("sources/"): data.decode("utf-8", "replace")
-            for name, data in parts.items()
-            if name.startswith("sources/")
-        }
-        return cls(manifest, graph, parameters, sources)
+        return cls(manifest, graph, parameters, _read_sources(parts))
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -181,6 +179,48 @@ def graph_choices(graph: ProgramGraph) -> Iterator[Choice]:
 
 
 # --- writing ---
+
+
+def graph_part(graph: ProgramGraph) -> bytes:
+    """A graph as an artifact holds it. Raises: LmcError[artifact-too-large]."""
+    from lmc.ir.serialize import graph_to_json
+
+    part = _dump(graph_to_json(graph))
+    if reason := _too_large(part):
+        raise _unwritable(f"its graph has {reason}")
+    return part
+
+
+def _require_readable(parts: Mapping[str, bytes]) -> None:
+    """Refuse what `read` would refuse. Raises: LmcError[artifact-too-large]."""
+    text = sum(len(data) for name, data in parts.items() if not name.startswith("adapters/"))
+    if len(parts) >= MAX_PARTS:  # the manifest is one more
+        raise _unwritable(f"it has {len(parts) + 1:,} parts, more than {MAX_PARTS:,}")
+    if text > MAX_TEXT_BYTES:
+        raise _unwritable(f"its texts have more than {MAX_TEXT_BYTES:,} bytes")
+    if large := [name for name, data in parts.items() if len(data) > MAX_ADAPTER_BYTES]:
+        raise _unwritable(f"`{large[0]}` has more than {MAX_ADAPTER_BYTES:,} bytes")
+
+
+def _unwritable(reason: str) -> LmcError:
+    message = f"the artifact is too large to be read again: {reason}"
+    help = "split the program into several, or use fewer and shorter pipelines"
+    return LmcError.of("artifact-too-large", message, help=help)
+
+
+def _too_large(graph: bytes) -> str | None:
+    """What a graph has too much of, written as JSON; None if it can be read. Counts are cheap."""
+    values, nodes = sum(map(graph.count, _SEPARATORS)), graph.count(b'"Node"')
+    found = (
+        (nodes, MOST_NODES, "nodes"),
+        (values, MAX_GRAPH_VALUES, "values"),
+        (len(graph), MAX_GRAPH_BYTES, "bytes"),
+    )
+    told = (f"{n:,} {what}, more than {most:,}" for n, most, what in found if n > most)
+    return next(told, None)
+
+
+_SEPARATORS = (b"{", b"[", b",")
 
 
 def _dump(value: Any) -> bytes:
@@ -311,6 +351,14 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         adapter_store().add_files(files)
 
 
+def _read_sources(parts: Mapping[str, bytes]) -> dict[str, str]:
+    found = {name: data for name, data in parts.items() if name.startswith("sources/")}
+    if large := [name for name, data in found.items() if len(data) > MOST_SOURCE_BYTES]:
+        raise _Damage(f"`{large[0]}` is too large")
+    texts = {name: data.decode("utf-8", "replace") for name, data in found.items()}
+    return {name.removeprefix("sources/"): text for name, text in texts.items()}
+
+
 def _decode(name: str, parts: Mapping[str, bytes], read: Any) -> Any:
     if name not in parts:
         raise _Damage(f"`{name}` is missing")
@@ -336,10 +384,8 @@ def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
     from lmc.ir.serialize import graph_from_json
     from lmc.ir.verify import GraphFault, verify
 
-    data = parts.get(_GRAPH, b"")
-    values, nodes = sum(map(data.count, _SEPARATORS)), data.count(b'"Node"')
-    if len(data) > MAX_GRAPH_BYTES or values > MAX_GRAPH_VALUES or nodes > MOST_NODES:
-        raise _Damage(f"`{_GRAPH}` is too large")
+    if reason := _too_large(parts.get(_GRAPH, b"")):
+        raise _Damage(f"`{_GRAPH}` is too large: {reason}")
     try:
         with fewer_collections():
             graph: ProgramGraph = _decode(_GRAPH, parts, graph_from_json)
@@ -351,9 +397,6 @@ def _read_graph(parts: Mapping[str, bytes]) -> ProgramGraph:
         more = f" (and {len(others)} more)" if others else ""
         raise _Damage(f"`{_GRAPH}`: {first}{more}") from None
     return graph
-
-
-_SEPARATORS = (b"{", b"[", b",")
 
 
 def _read_json(data: bytes) -> Any:

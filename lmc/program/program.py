@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextlib import aclosing
 from dataclasses import fields
 from functools import cached_property
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import LmcError
+from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
@@ -29,9 +30,12 @@ from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
 from lmc.tasks.together import for_all
 from lmc.types import StrType
 from lmc.values import InvalidValue, to_json, to_python
+from lmc.values.names import input_names, python_names, renamed
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
+    from lmc.program.artifact import Artifact
+    from lmc.program.held import Blocks
 
 BATCH_IN_FLIGHT = 256
 
@@ -60,7 +64,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
     base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
     consent = options.consent(stranger=stranger)
-    parameters, checked = Parameters(), None
+    parameters, checked, artifact = Parameters(), None, None
     if stranger:
         from lmc.program.artifact import Artifact
 
@@ -73,7 +77,13 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
         graph = lower_checked(checked)
     consent.require_known(function_targets(graph))
     return Program(
-        graph, options, parameters=parameters, checked=checked, base_dir=base_dir, consent=consent
+        graph,
+        options,
+        parameters=parameters,
+        checked=checked,
+        artifact=artifact,
+        base_dir=base_dir,
+        consent=consent,
     )
 
 
@@ -114,12 +124,32 @@ def check_file(path: str | Path, consent: Consent = OWN) -> CheckedProgram:
 
 
 def lower_checked(program: CheckedProgram, *, passes: bool = True) -> ProgramGraph:
-    """The execution graph of a checked program, after the compiler's passes."""
+    """The execution graph of a checked program, after the compiler's passes.
+
+    Raises: LmcError[calls-too-deep].
+    """
     from lmc.ir.lower import lower
     from lmc.passes.pipeline import run_passes
 
     graph = lower(program)
-    return run_passes(graph) if passes else graph
+    if not passes:
+        return graph
+    _refuse_too_deep(program, graph)
+    return run_passes(graph)
+
+
+def _refuse_too_deep(program: CheckedProgram, graph: ProgramGraph) -> None:
+    """Raise an error at what calls deeper than a run follows. Inlined pipelines are no calls."""
+    from lmc.ir.verify import MOST_LEVELS, too_deep
+    from lmc.passes.context import PassContext
+    from lmc.passes.inline import inline
+
+    if too_deep(graph) is None or (name := too_deep(inline(graph, PassContext()))) is None:
+        return
+    declared = program.pipelines.get(name) or program.modules[name]
+    message = f"`{name}` nests calls and branches more than {MOST_LEVELS} deep in one another"
+    help = "call fewer pipelines and modules in a row, or repeat a step with a `loop`"
+    raise LmcError(error("calls-too-deep", message, declared.span, help=help))
 
 
 def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
@@ -134,8 +164,8 @@ def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
 class Program:
     """A loaded program. Its modules and pipelines are attributes, such as `program.main`.
 
-    `program["name"]` gives a module or pipeline whose name is an attribute of this class, and
-    imported ones (`file.name`).
+    An attribute whose name Python or this class has taken ends with `_`, such as `program.graph_`.
+    `program["name"]` gives each by its own name, and imported ones (`file.name`).
     """
 
     def __init__(
@@ -145,24 +175,29 @@ class Program:
         *,
         parameters: Parameters | None = None,
         checked: CheckedProgram | None = None,
+        artifact: Artifact | None = None,
         base_dir: Path | None = None,
         consent: Consent | None = None,
     ) -> None:
-        self.graph, self.checked, self.base_dir = graph, checked, base_dir
+        self.graph, self.base_dir = graph, base_dir
+        self.checked, self.artifact = checked, artifact
         self.options = options or LoadOptions()
         self.consent = consent or self.options.consent(stranger=False)
         self.parameters = parameters or Parameters()
 
     def __getattr__(self, name: str) -> Callee:
-        if name.startswith("_") or name not in self.graph.exports:
-            raise AttributeError(f"the program has no module or pipeline `{name}`")
-        return self[name]
+        if not name.startswith("_"):
+            if name in self.graph.exports:
+                return self[name]
+            if own := renamed(attributes(self)).get(name):
+                return self[own]
+        raise AttributeError(f"the program has no module or pipeline `{name}`")
 
     def __getitem__(self, name: str) -> Callee:
         return Callee(self, self.executor.graph(name))
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.graph.exports]
+        return [*super().__dir__(), *attributes(self).values()]
 
     def target(self, name: str | None = None) -> Callee:
         """A module or pipeline by name. None is `main`, else the last one of the file.
@@ -173,6 +208,15 @@ class Program:
         if name is None:
             raise LmcError.of("nothing-to-run", "the program has no module or pipeline")
         return self[name]
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The datasets and `optimize` blocks, of an artifact those of the sources that it holds."""
+        from lmc.program.held import Blocks, blocks_of, held_blocks
+
+        if self.checked is not None:
+            return blocks_of(self.checked)
+        return held_blocks(self.artifact, self.base_dir or Path()) if self.artifact else Blocks()
 
     @cached_property
     def pool(self) -> ModelPool:
@@ -232,17 +276,23 @@ class Program:
         return Cache(None if cache is True else Path(cache))
 
 
+def attributes(program: Program) -> dict[str, str]:
+    """The attribute of each module and pipeline of a program, by their names."""
+    own = {*vars(program), *dir(type(program))}
+    return python_names(program.graph.exports, lambda name: iskeyword(name) or name in own)
+
+
 class Callee:
     """A module or pipeline of a loaded program: call it with Python values."""
 
     def __init__(self, program: Program, graph: Graph) -> None:
         self.program, self.graph = program, graph
 
-    def __call__(self, *args: Any, **inputs: Any) -> Any:
+    def __call__(self, /, *args: Any, **inputs: Any) -> Any:
         """Run it on inputs by position or name, and return the typed result. Raises: LmcError."""
         return run_sync(self._typed(self._bind(args, inputs)))
 
-    async def acall(self, *args: Any, **inputs: Any) -> Any:
+    async def acall(self, /, *args: Any, **inputs: Any) -> Any:
         """The same as a call, for coroutines on any event loop. Raises: LmcError."""
         return await run_async(self._typed(self._bind(args, inputs)))
 
@@ -256,7 +306,7 @@ class Callee:
         bound = [self._bind_row(row) for row in rows]
         return run_sync(self._all(bound, return_exceptions=return_exceptions))
 
-    async def stream(self, *args: Any, **inputs: Any) -> AsyncIterator[str]:
+    async def stream(self, /, *args: Any, **inputs: Any) -> AsyncIterator[str]:
         """Yield the text of the result as it is written. The result must be a `str`.
 
         If the result is not the answer of one model call (such as a vote), it comes in one piece.
@@ -278,7 +328,7 @@ class Callee:
             async for piece in stream:
                 yield piece
 
-    def prompt(self, *args: Any, **inputs: Any) -> list[Message]:
+    def prompt(self, /, *args: Any, **inputs: Any) -> list[Message]:
         """The messages of the first model call for these inputs. No model is asked.
 
         Raises: LmcError[no-prompt] if no model call comes first.
@@ -329,10 +379,13 @@ class Callee:
             message = f"`{graph.name}` takes {len(graph.inputs)} inputs, not {len(args)}"
             raise LmcError.of("too-many-inputs", message, graph.span)
         given = {port.name: value for port, value in zip(graph.inputs, args)}
-        if twice := given.keys() & inputs.keys():
-            message = f"`{graph.name}` got its input `{min(twice)}` twice"
-            raise LmcError.of("duplicate-input", message, graph.span)
-        given |= inputs
+        own = renamed(input_names(graph.inputs))
+        for key, value in inputs.items():
+            name = own.get(key, key)
+            if name in given:
+                message = f"`{graph.name}` got its input `{name}` twice"
+                raise LmcError.of("duplicate-input", message, graph.span)
+            given[name] = value
         bind_inputs(graph, given)
         return {p.name: self._value(p, given[p.name]) for p in graph.inputs if p.name in given}
 

@@ -21,15 +21,26 @@ from lmc.runtime.parameters import Parameters
 
 _PLACES: Mapping[str, str] = {  # by prefix, if the program names no address
     "lmc/": "here",
+    "lmc/smollm2": "here",
     "openai/": "at api.openai.com, or OPENAI_BASE_URL",
     "hosted_vllm/": "at HOSTED_VLLM_API_BASE",
     "vllm/": "here, from a folder or the hub",
     "hf/": "here, from a folder or the hub",
+    "gguf/": "here, from a file",
+    "embed/local": "here",
     "ollama/": "at localhost:11434",
     "scripted/": "from a file",
     "recorded/": "from a file",
 }
-_LOCAL = ("lmc/", "hf/", "scripted/", "recorded/")  # an address has no effect
+_LOCAL = (
+    "lmc/",
+    "lmc/smollm2",
+    "hf/",
+    "gguf/",
+    "embed/local",
+    "scripted/",
+    "recorded/",
+)  # an address has no effect
 
 
 @frozen

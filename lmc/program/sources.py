@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmc.check import check_program, read_source
-from lmc.check.imports import STANDARD
-from lmc.consent import Consent
 from lmc.diagnostics import LmcError
 from lmc.ir.serialize import graph_from_json, graph_to_json
+from lmc.program.held import check_held
 from lmc.program.program import lower_checked
-from lmc.source import Source
 from lmc.version import __version__
 
 if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph
     from lmc.program.artifact import Artifact
-
-OUTSIDE = "outside/"  # prefix of files outside the program's folder
 
 
 def strangeness(artifact: Artifact) -> str | None:
@@ -40,18 +34,5 @@ def strangeness(artifact: Artifact) -> str | None:
 
 def _lowered(entry: str, sources: Mapping[str, str]) -> ProgramGraph:
     """The graph of source texts, after writing and reading it. Raises: LmcError."""
-
-    def read(name: str) -> Source:
-        if name.startswith(STANDARD):  # this lmc's own library, not the copy in the file
-            return read_source(name)
-        for key in (name, OUTSIDE + Path(name).name):
-            if key in sources:
-                return Source(name, sources[key])
-        raise FileNotFoundError(name)
-
-    source = Source(entry, sources.get(entry, ""))
-    anywhere = Consent(paths=(Path("/"),))  # no file is read
-    program, found = check_program(source, read=read, consent=anywhere)
-    if program is None:
-        raise LmcError(*(d for d in found if d.severity == "error"))
-    return graph_from_json(json.loads(json.dumps(graph_to_json(lower_checked(program)))))
+    graph = lower_checked(check_held(entry, sources))
+    return graph_from_json(json.loads(json.dumps(graph_to_json(graph))))

@@ -41,8 +41,7 @@ class Target:
     @property
     def datasets(self) -> Mapping[str, DatasetDef]:
         """The datasets that the program declares."""
-        checked = self.program.checked
-        return checked.datasets if checked else {}
+        return self.program.blocks.datasets
 
 
 class Data:
@@ -121,8 +120,7 @@ def find_target(program: Program, name: str | None) -> Target:
 
     Raises: LmcError[unknown-target, nothing-to-run].
     """
-    blocks = program.checked.optimizes if program.checked else []
-    fitting = [block for block in blocks if name is None or block.target == name]
+    fitting = [block for block in program.blocks.optimizes if name is None or block.target == name]
     declared = fitting[-1] if fitting else None
     name = name or (declared.target if declared else None)
     return Target(program, program.target(name).graph, declared)
@@ -131,14 +129,13 @@ def find_target(program: Program, name: str | None) -> Target:
 def find_data(target: Target, given: Any, seed: int) -> Data:
     """The rows of a dataset of the program, of a file, or of a sequence of mappings.
 
-    Raises: LmcError[no-data], and errors in the rows.
+    Raises: LmcError[no-data, held-sources], and errors in the rows.
     """
     program, graph = target.program, target.graph
     inputs = [port.name for port in graph.inputs]
     given = given if given is not None else _declared_data(target)
     if given is None:
-        message = f"no data for `{graph.name}`"
-        raise LmcError.of("no-data", message, help="give --data, or `data:` in an `optimize` block")
+        raise _no_data(target)
     if isinstance(given, str) and given in target.datasets:
         dataset = target.datasets[given]
 
@@ -157,7 +154,15 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
     return Data(rows, lambda: split_rows(list(rows), seed=seed, inputs=inputs))
 
 
+def _no_data(target: Target) -> LmcError:
+    help = "give --data, or `data:` in an `optimize` block"
+    if target.program.blocks.held:
+        help = "give --data: the sources in the artifact have no dataset for it"
+    return LmcError.of("no-data", f"no data for `{target.graph.name}`", help=help)
+
+
 def _declared_data(target: Target) -> str | None:
+    target.program.blocks.require("the data", "--data")
     if target.declared is not None:
         return target.declared.data
     datasets = target.datasets
@@ -167,11 +172,14 @@ def _declared_data(target: Target) -> str | None:
 def metric_name(target: Target, given: Any) -> Any:
     """The given metric, else the one of the `optimize` block, else the program's only one.
 
-    None if there is no such metric.
+    None if there is no such metric. Raises: LmcError[held-sources].
     """
+    if given:
+        return given
+    target.program.blocks.require("the metric", "--metric")
     metrics = target.program.graph.metrics
     declared = target.declared.metric if target.declared else None
-    return given or declared or (next(iter(metrics)) if len(metrics) == 1 else None)
+    return declared or (next(iter(metrics)) if len(metrics) == 1 else None)
 
 
 def find_metric(target: Target, data: Data, given: Any) -> Metric:

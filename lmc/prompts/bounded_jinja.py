@@ -97,7 +97,7 @@ def render(template: Template, names: dict[str, Any]) -> str:
     token = _left.set([MOST_WORK])
     try:
         parts, length = [], 0
-        for part in template.generate(**names):
+        for part in template.generate(names):
             parts.append(part)
             length += len(part)
             if length > MOST_PROMPT_CHARS:

@@ -22,6 +22,7 @@ from typing import Any
 
 from lmc.prompts import turns
 from lmc.prompts.describing import describe_type, told_doc
+from lmc.prompts.grammars import CHAT, marked_grammar
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import render_value
@@ -49,6 +50,10 @@ class ChatLayout:
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""
         return None
+
+    def grammar(self, spec: CallSpec) -> str | None:
+        """Marked fields, or a bare value alone."""
+        return marked_grammar(spec, CHAT)
 
     def format_text(self, spec: CallSpec) -> str:
         """The request for the outputs; empty for a plain string."""

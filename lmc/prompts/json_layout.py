@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lmc.prompts.grammars import object_grammar
 from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -57,6 +58,10 @@ class JsonLayout:
         schema = object_schema(properties, [name for name in properties if name not in optional])
         doc = spec.result.doc if isinstance(spec.result, RecordType) else ""
         return {"description": doc, **schema} if doc else schema
+
+    def grammar(self, spec: CallSpec) -> str | None:
+        """A JSON object of the schema, its keys in order."""
+        return object_grammar(spec)
 
     def format_text(self, spec: CallSpec) -> str:
         """The request for the outputs; empty for a plain string."""

@@ -76,7 +76,8 @@ def read_choice(type: EnumType | LiteralType, text: str) -> str:
         return said
     expected = f"expected one of: {', '.join(choices)}"
     found = _mentions(choices).finditer(text) if _fits(text) else ()
-    return _Said(expected, text, [(m, _named(choices, m[0])) for m in found], by_words).one()
+    whole = [(m, _named(choices, m[0])) for m in found if not m["glued"]]
+    return _Said(expected, text, whole, by_words).one()
 
 
 def _fits(text: str) -> bool:
@@ -103,16 +104,20 @@ def _named(choices: Sequence[str], text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _mentions(choices: tuple[str, ...]) -> re.Pattern[str]:
-    """A pattern for the choices in prose as whole words, the longest first."""
-    parts = []
+    """A pattern for the choices in prose as whole words, the longest first.
+
+    The group `glued` takes a choice of several words that is part of another word. A shorter choice
+    inside it is then not found: "unvery positive" does not say "positive".
+    """
+    parts, glued = [], []
     for choice in sorted(filter(None, choices), key=len, reverse=True):
-        words = r"[\s_-]+".join(
-            map(re.escape, re.split(r"[\s_-]+", choice.strip("_- ")))
-        ) or re.escape(choice)
+        words = [re.escape(word) for word in re.split(r"[\s_-]+", choice.strip("_- ")) if word]
+        written = r"[\s_-]+".join(words) or re.escape(choice)
         before = r"(?<![\w-])" if choice.strip("_- ")[:1].isalnum() else ""
         after = r"(?![\w-])" if choice.strip("_- ")[-1:].isalnum() else ""
-        parts.append(f"{before}{words}{after}")
-    return re.compile("|".join(parts) or r"(?!)", re.IGNORECASE)
+        parts.append(f"{before}{written}{after}")
+        glued += [written] if len(words) > 1 else []
+    return re.compile("|".join([*parts, f"(?P<glued>{'|'.join(glued) or '(?!)'})"]), re.IGNORECASE)
 
 
 def _lowered(text: str) -> str:

@@ -109,6 +109,10 @@ class Layout(Protocol):
         """JSON Schema of the whole answer where this layout asks for JSON, else None."""
         ...
 
+    def grammar(self, spec: CallSpec) -> str | None:
+        """What the answer may be, in llguidance's Lark form. None where any text is an answer."""
+        ...
+
     def format_text(self, spec: CallSpec) -> str:
         """Words that ask for the outputs; empty for a plain string."""
         ...

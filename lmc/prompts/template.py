@@ -67,6 +67,10 @@ class TemplateLayout:
         """Ask for the schema of the layout."""
         return self.layout.response_schema(spec)
 
+    def grammar(self, spec: CallSpec) -> str | None:
+        """The grammar of the layout."""
+        return self.layout.grammar(spec)
+
     def format_text(self, spec: CallSpec) -> str:
         """Ask for the outputs as the layout does."""
         return self.layout.format_text(spec)

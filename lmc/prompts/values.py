@@ -110,11 +110,15 @@ def fit_value(type: Type, value: Any) -> Any:
 
 
 def _read_optional(item: Type, text: str) -> Any:
-    if text.strip(WRAPPING).lower() not in _NOTHING:
+    if not _says_nothing(text):
         return parse_value(item, text)
     choices = item.variants if isinstance(item, EnumType) else ()
     choices = item.values if isinstance(item, LiteralType) else choices
     return text.strip() if text.strip() in choices else None
+
+
+def _says_nothing(text: str) -> bool:
+    return text.strip().strip(WRAPPING).lower() in _NOTHING
 
 
 def _quietly(item: Type, value: Any) -> Any:
@@ -240,7 +244,7 @@ def _labelled(type: RecordType, text: str) -> dict[str, str]:
 
 
 def _read_list(type: ListType, text: str) -> list[Any]:
-    if text.strip(WRAPPING).lower() in _NOTHING:
+    if _says_nothing(text):
         return []
     values = [v for v, _, _ in json_values(text, "[{") if isinstance(v, list | dict)]
     lists = [v for v in values if isinstance(v, list)]

@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from lmc.prompts.describing import describe_type, told_doc
+from lmc.prompts.grammars import XML, marked_grammar
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -55,6 +56,10 @@ class XmlLayout:
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The XML layout asks for tagged text, not for JSON."""
         return None
+
+    def grammar(self, spec: CallSpec) -> str | None:
+        """Tagged fields in order."""
+        return marked_grammar(spec, XML)
 
     def format_text(self, spec: CallSpec) -> str:
         """The request for the outputs; empty for a plain string."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -62,10 +62,13 @@ class Sending:
 
 
 class Sender:
-    """Sends requests until their answers are complete. Belongs to one event loop."""
+    """Sends requests until their answers are complete. Belongs to one event loop.
 
-    def __init__(self, budget: Budget | None) -> None:
-        self.budget = budget
+    `require` is called before each attempt. What it raises stops the request.
+    """
+
+    def __init__(self, budget: Budget | None, require: Callable[[], None] = lambda: None) -> None:
+        self.budget, self._require = budget, require
         self._minutes = budget.minutes if budget is not None else None
         self.deadlines = Deadlines()
         self._estimated: set[str] = set()
@@ -120,6 +123,7 @@ class Sender:
             ticket = await self._enter(bound, request, left_s, again=again)
             limit_s = _least(limit_s, left_s, self._budget_left_s())
         try:
+            self._require()
             with self.deadlines.limit(limit_s):
                 answers = await bound.backend.generate(request)
         except TimeoutError:
@@ -321,8 +325,8 @@ def _watched(sending: Sending, request: Request) -> Request:
 
     r = request
     return Request(  # `replace` would be slower
-        r.model, r.messages, r.sampling, r.schema, r.adapter, r.n, r.index, r.logprobs,
-        r.timeout_s, hear if listen is not None else None, resend,
+        r.model, r.messages, r.sampling, r.schema, r.grammar, r.adapter, r.n, r.index,
+        r.logprobs, r.timeout_s, hear if listen is not None else None, resend,
     )  # fmt: skip
 
 

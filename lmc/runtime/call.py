@@ -25,6 +25,7 @@ from lmc.prompts.spec import (
     Prompt,
 )
 from lmc.prompts.thinking import without_thoughts
+from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
 from lmc.runtime.parameters import ModuleParameters
@@ -35,6 +36,8 @@ from lmc.values import InvalidValue, validate
 if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
     from lmc.runtime.retrieval import NearestByMeaning
+
+_log = logger(__name__)
 
 DEFAULT_REPAIR = 1
 SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
@@ -127,7 +130,19 @@ class ModuleCall:
         return {f.name: inputs[f.name] for f in self.spec.inputs}
 
     def read(self, text: str) -> dict[str, Any]:
-        """Read an answer into validated output values, by field. Raises: ParseFailure."""
+        """Read an answer into validated output values, by field. Raises: ParseFailure.
+
+        No answer ends a run, not even one that shows a fault of the reader. The fault is logged.
+        """
+        try:
+            return self._validated(text)
+        except (ParseFailure, MemoryError):
+            raise
+        except Exception as fault:
+            _log.exception("lmc could not read an answer; please report this: %r", text[:2000])
+            raise ParseFailure(f"it cannot be read ({type(fault).__name__})") from None
+
+    def _validated(self, text: str) -> dict[str, Any]:
         outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
         try:
             value = validate(self.spec.result, self.value(outputs), lenient=True)
@@ -193,6 +208,7 @@ class ModuleCall:
                 **self._decoding(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
             ),
             schema=self.layout.response_schema(self.spec) if can.json_schema else None,
+            grammar=self.layout.grammar(self.spec) if can.grammar else None,
             # The source may name an adapter that exists on a server only. A local one is trained.
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),

@@ -121,8 +121,8 @@ class Conversation:
         known, logprobs = call.request, scope.certainty is not None or self._studied()
         listener = scope.run.listener if call.node is scope.run.spoken else None
         request = Request(  # `replace` would be far slower
-            known.model, tuple(messages), known.sampling, known.schema, known.adapter,
-            known.n, index, logprobs, known.timeout_s, listener,
+            known.model, tuple(messages), known.sampling, known.schema, known.grammar,
+            known.adapter, known.n, index, logprobs, known.timeout_s, listener,
         )  # fmt: skip
         try:
             answer = await self._answer(model, request)

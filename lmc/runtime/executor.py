@@ -17,6 +17,7 @@ from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.reach import reached_slots, reached_tools
+from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
@@ -115,6 +116,7 @@ class Executor:
         try:
             return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
         finally:
+            forget_sizes()
             if seat is not None:
                 seat.leave()
             if trace is not None:

@@ -12,17 +12,21 @@ for lmc nor for the modules that lmc imports. `tools:search` is looked up in thi
 
 A module loaded by path can import its siblings. `from .helpers import x` always works.
 `from helpers import x` works if the standard library and installed packages lack the name.
+
+A module is imported in a thread of its own. One that does not end in time is left behind there.
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import hashlib
 import importlib
 import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -31,9 +35,12 @@ from typing import Any
 
 from lmc.diagnostics import LmcError, error
 from lmc.source import Span
-from lmc.tasks.foreign import said
+from lmc.tasks.foreign import TooLong, harmless, said
 
 PREFIX = "lmc_beside_"  # of the packages that stand for program folders
+MOST_IMPORT_S = 120.0  # for a module with all that it imports
+
+_stuck: dict[str, Future[Any]] = {}  # imports that took too long
 
 
 def load_function(
@@ -41,35 +48,75 @@ def load_function(
 ) -> Callable[..., Any]:
     """Import `pkg.mod:fn` for its `owner`, such as "the tool `x`".
 
-    Raises: LmcError[tool-not-found], also for any exception that the import raises.
+    Raises: LmcError[tool-not-found], also for any exception that the import raises, and for an
+    import that takes more than `MOST_IMPORT_S`.
     """
     module_name, _, name = target.partition(":")
     what = f"{owner}: cannot import `{target}`" if owner else f"cannot import `{target}`"
     try:
-        function: Any = _module(module_name, base_dir.resolve() if base_dir is not None else None)
-        for part in name.split("."):
-            function = getattr(function, part)
+        function = _function(module_name, name, base_dir.resolve() if base_dir else None)
     except BaseException as problem:
         pressed = threading.current_thread() is threading.main_thread()
         if isinstance(problem, KeyboardInterrupt) and pressed:
             raise
         help = _shadow_help(module_name, base_dir)
-        raise LmcError(
-            error("tool-not-found", f"{what}: {said(problem)}", span, help=help)
-        ) from problem
+        reason = str(problem) if isinstance(problem, TooLong) else said(problem)
+        raise LmcError(error("tool-not-found", f"{what}: {reason}", span, help=help)) from problem
     if not callable(function):
         raise LmcError.of("tool-not-found", f"`{target}` is not a function", span)
     return function  # type: ignore[no-any-return]
 
 
-def _module(name: str, folder: Path | None) -> ModuleType:
+def _function(module: str, name: str, folder: Path | None) -> Any:
+    """A function of a module, which is imported unless it has been. Raises: TooLong, anything."""
+    full_name = _full_name(module, folder)
+    if full_name in sys.modules and full_name not in _stuck:
+        with contextlib.suppress(AttributeError):  # it may be on its way in
+            return _part(sys.modules[full_name], name)
+    return _in_time(full_name, lambda: _part(importlib.import_module(full_name), name))
+
+
+def _part(module: ModuleType, name: str) -> Any:
+    part: Any = module
+    for word in name.split("."):
+        part = getattr(part, word)
+    return part
+
+
+def _in_time(module: str, work: Callable[[], Any]) -> Any:
+    """Import a module in a thread. One that took too long is not waited for again.
+
+    Raises: TooLong, Escape, and any Exception of the module.
+    """
+    imported = _stuck.pop(module, None)
+    if imported is None or imported.done():
+        imported = Future()
+        threading.Thread(
+            target=_settle, args=(imported, work), name="lmc-import", daemon=True
+        ).start()
+        wait([imported], MOST_IMPORT_S)
+    if not imported.done():
+        _stuck[module] = imported
+        raise TooLong(f"importing the module took more than {MOST_IMPORT_S:g} s")
+    return imported.result()
+
+
+def _settle(imported: Future[Any], work: Callable[[], Any]) -> None:
+    try:
+        imported.set_result(work())
+    except BaseException as problem:
+        imported.set_exception(harmless(problem))
+
+
+def _full_name(name: str, folder: Path | None) -> str:
+    """The name by which Python imports a module."""
     top = name.partition(".")[0]
     beside = (
         None if folder is None or _is_library(top) else PathFinder.find_spec(top, [str(folder)])
     )
     if folder is None or beside is None or _is_pythons_own(top, beside):
-        return importlib.import_module(name)
-    return importlib.import_module(f"{_package(folder)}.{name}")
+        return name
+    return f"{_package(folder)}.{name}"
 
 
 def _is_library(top: str) -> bool:

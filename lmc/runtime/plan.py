@@ -17,6 +17,7 @@ from lmc.diagnostics import Label, LmcError, error
 from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node
 from lmc.ir.ops import OF_BODIES
+from lmc.ir.size import bounded
 from lmc.types import Type
 
 Values = list[Any]  # by node index
@@ -258,9 +259,19 @@ def _map(node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan]) -> Com
         args = [values[i] for i in inputs]
         free = free_values(node, args, count)
         envs = (free | dict(zip(names, row)) for row in zip(*args[:count]))
-        return [compute_plan(item, e) for e in envs if keep is None or compute_plan(keep, e)]
+        results = (compute_plan(item, e) for e in envs if keep is None or compute_plan(keep, e))
+        return bounded_list(node, list(results))
 
     return compute
+
+
+def bounded_list(node: Node, results: list[Any]) -> list[Any]:
+    """The results of a map, if they are small enough. Raises: LmcError[evaluation-failed]."""
+    try:
+        bounded(results)
+    except ValueError as problem:
+        raise LmcError.of("evaluation-failed", f"{problem}", node.span) from None
+    return results
 
 
 def _loop(

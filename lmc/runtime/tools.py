@@ -20,6 +20,7 @@ from lmc.runtime.loading import load_function
 from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
 from lmc.values import InvalidValue, to_json, to_python
+from lmc.values.names import input_names
 
 MAX_THREADS = 32  # for one tool
 DEFAULT_TIMEOUT_S = 600.0
@@ -63,7 +64,8 @@ class Toolbox:
     async def _call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
         tool = self._tools[name]
         function = self.load(name, node.span)
-        typed = {port.name: to_python(port.type, inputs[port.name]) for port in tool.inputs}
+        names = input_names(tool.inputs)
+        typed = {names[p.name]: to_python(p.type, inputs[p.name]) for p in tool.inputs}
         try:
             return await self._try(tool, function, typed)
         except TooLong as problem:

@@ -392,6 +392,7 @@ MISTAKES = (
         "setting-in-block",
         "a block contains statements, not settings",
         _after(_BLOCK_ITEMS, "model: x"),
+        "settings and instructions belong in a module, such as `generate`",
     ),
     Mistake(
         "for-statement",

@@ -92,7 +92,7 @@ def _in_thread(function: Callable[[], R]) -> asyncio.Future[R]:
         try:
             result = function()
         except BaseException as problem:
-            failure = _harmless(problem)
+            failure = harmless(problem)
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, failure)
 
@@ -100,7 +100,7 @@ def _in_thread(function: Callable[[], R]) -> asyncio.Future[R]:
     return future
 
 
-def _harmless(problem: BaseException) -> Exception:
+def harmless(problem: BaseException) -> Exception:
     """An exception that a future accepts and that cannot end a loop."""
     if isinstance(problem, Exception) and not isinstance(problem, StopIteration):
         return problem
@@ -118,7 +118,7 @@ async def _on_own_loop(make: Callable[[], Any], then: Callable[[Any], R]) -> R:
         except (Exception, asyncio.CancelledError):
             raise
         except BaseException as problem:
-            raise _harmless(problem) from problem
+            raise harmless(problem) from problem
 
     loop = _own_loop()
     try:
@@ -128,7 +128,7 @@ async def _on_own_loop(make: Callable[[], Any], then: Callable[[Any], R]) -> R:
         if task is not None and task.cancelling():
             _leave_if_blocked(loop)
             raise
-        raise _harmless(problem) from problem  # raised by the user's code
+        raise harmless(problem) from problem  # raised by the user's code
 
 
 def _own_loop() -> asyncio.AbstractEventLoop:

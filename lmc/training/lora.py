@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError
+from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.training.encoding import EncodedRow, encode_rows
@@ -28,6 +29,8 @@ from lmc.training.steps import costs_for, packed_trainer
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 CHECKPOINTS = 10  # in a run
+# What safetensors and torch say when they cannot write a file.
+_NOT_WRITTEN = ("No space left", "File too large", "inline_container", "PytorchStreamWriter")
 
 
 @frozen
@@ -98,7 +101,7 @@ def train_adapter(
 
     A job that was killed resumes from its last checkpoint. `folder` holds the checkpoints, by the
     keys of jobs. `stop` is called after every step.
-    Raises: LmcError[missing-extra, no-training-rows, cannot-train], TrainingStopped.
+    Raises: LmcError[missing-extra, no-training-rows, cannot-train, cannot-write], TrainingStopped.
     """
     if not job.rows:
         raise LmcError.of("no-training-rows", "there are no rows to train on")
@@ -106,7 +109,7 @@ def train_adapter(
     if known := store.recall(job.key):
         return known
     place = folder / job.key
-    with _calm():
+    with _calm(), _told_if_full(place):
         adapter = store.add(_train(job, place, report or (lambda _: None), stop))
     store.remember(job.key, adapter)
     for left in place.glob("checkpoint-*"):
@@ -256,6 +259,20 @@ def _make_portable(folder: Path) -> None:
     if isinstance(config.get("target_modules"), list):
         config["target_modules"] = sorted(config["target_modules"])
     path.write_text(json.dumps(config, sort_keys=True, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def _told_if_full(place: Path) -> Iterator[None]:
+    """Each library that writes checkpoints has its own errors. Raises: LmcError[cannot-write]."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as problem:
+        if not is_full(problem) and not any(words in str(problem) for words in _NOT_WRITTEN):
+            raise
+        message = f"cannot write the checkpoints in {place}: {problem}".partition("\n")[0]
+        raise LmcError.of("cannot-write", message, help=MAKE_ROOM) from None
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import warnings
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Union
@@ -28,13 +27,21 @@ from lmc.types import (
     UnionType,
 )
 from lmc.values.by_type import once_by_type
+from lmc.values.names import field_names, variant_names
 
 
 class Record(BaseModel):
-    """The base class of a program's records: frozen, equal by content."""
+    """The base class of a program's records: frozen, equal by content.
+
+    Dumps have the names of the program, and not those of the attributes.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        validate_by_name=True,
+        serialize_by_alias=True,
     )
 
 
@@ -44,8 +51,8 @@ def python_type(type: Type) -> Any:
     match type:
         case RecordType():
             return _model(type)
-        case EnumType(name, variants):
-            return StrEnum(_class_name(name), {v: v for v in variants})
+        case EnumType():
+            return StrEnum(_class_name(type.name), {m: v for v, m in variant_names(type).items()})
         case StrType(low, high, None):
             return Annotated[str, ModelField(min_length=low, max_length=high)]
         case StrType():  # `validate` has checked the pattern
@@ -82,15 +89,15 @@ def adapter(type: Type) -> TypeAdapter[Any]:
 
 
 def _model(type: RecordType) -> Any:
-    fields: dict[str, Any] = {_attribute(f.name): _member(f) for f in type.fields}
+    names = field_names(type)
+    fields: dict[str, Any] = {names[f.name]: _member(f, names[f.name]) for f in type.fields}
     with warnings.catch_warnings():  # a field may be called `json` or `copy`
         warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
         name = _class_name(type.name)
         return create_model(name, __base__=Record, __doc__=type.doc or None, **fields)
 
 
-def _member(field: Field) -> tuple[Any, Any]:
-    name = _attribute(field.name)
+def _member(field: Field, name: str) -> tuple[Any, Any]:
     options: dict[str, Any] = {"description": field.note or None}
     if name != field.name:
         options["alias"] = field.name
@@ -98,14 +105,6 @@ def _member(field: Field) -> tuple[Any, Any]:
         default = field.default
         options["default_factory"] = lambda: adapter(field.type).validate_python(default)
     return python_type(field.type), ModelField(**options)
-
-
-def _attribute(name: str) -> str:
-    """A field's name in Python, with `_` appended if Python uses the name."""
-    own = name.startswith("model_") and hasattr(BaseModel, name)
-    taken = own or keyword.iskeyword(name)
-    plain = name.lstrip("_") or "field"
-    return plain + "_" if taken or plain != name else name
 
 
 def _class_name(name: str) -> str:

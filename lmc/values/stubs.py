@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from keyword import iskeyword
 
 from lmc.ir.graph import Graph, Port, ProgramGraph
 from lmc.types import (
     BoolType,
     DictType,
     EnumType,
+    Field,
     FloatType,
     IntType,
+    JsonType,
     ListType,
     LiteralType,
     NoneType,
@@ -21,95 +25,194 @@ from lmc.types import (
     UnionType,
     parts,
 )
+from lmc.values.names import (
+    distinct_names,
+    field_names,
+    input_names,
+    names_of_models,
+    python_names,
+    variant_names,
+)
 
 HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 
-    from typing import TYPE_CHECKING
+    from typing import TYPE_CHECKING, cast
     if TYPE_CHECKING:
         from {module} import Program
-    program: "Program" = lmc.load("{source}")
+    program = cast("Program", lmc.load({source}))
 """
-
-from collections.abc import AsyncIterator, Iterable
-from enum import StrEnum
-from typing import Any, Literal
-
-import lmc
-from pydantic import BaseModel
 '''
+# What the stubs use, by module. A program may have a type or a field of the same name.
+IMPORTS = {
+    "builtins": ("bool", "dict", "float", "int", "list", "str"),
+    "collections.abc": ("AsyncIterator", "Iterable"),
+    "enum": ("StrEnum",),
+    "typing": ("Any", "Literal"),
+    "lmc": ("Program",),
+    "pydantic": ("BaseModel",),
+}
+METHODS = ("acall", "batch", "stream", "prompt")  # of a callable
+# A field or a variant may have the name of a method of its base class.
+MYPY, PYRIGHT = "  # type: ignore[assignment]", "  # pyright: ignore"
+OF_ENUMS = {"name", "value", *dir(str)}
+Named = RecordType | EnumType
 
 
-def stub_text(program: ProgramGraph, source: str, module: str) -> str:
-    """The text of a `.pyi` file: a class for each record, enum and callable, and `Program`."""
+def stub_text(
+    program: ProgramGraph, source: str, module: str, members: Mapping[str, str] | None = None
+) -> str:
+    """The text of a `.pyi` file: a class for each record, enum and callable, and `Program`.
+
+    `members` are the attributes of the program, by the names of its callables.
+    """
     graphs = [program.graphs[name] for name in program.exports]
-    parts = [HEAD.format(source=source, module=module)]
-    parts += [_class_of(t) for t in _named_types(graphs)]
-    parts += [_callable(g) for g in graphs]
-    members = "\n".join(f"    {g.name}: _{g.name}" for g in graphs) or "    ..."
-    parts.append(f"class Program(lmc.Program):\n{members}\n")
-    return "\n".join(parts)
+    return _Stubs(graphs, members or python_names(program.exports)).text(source, module)
 
 
-def annotation(type: Type) -> str:
-    """A type as a Python annotation, without its refinements."""
-    match type:
-        case StrType():
-            return "str"
-        case IntType():
-            return "int"
-        case FloatType():
-            return "float"
-        case BoolType():
-            return "bool"
-        case NoneType():
-            return "None"
-        case OptionalType(item):
-            return f"{annotation(item)} | None"
-        case ListType(item):
-            return f"list[{annotation(item)}]"
-        case DictType(item):
-            return f"dict[str, {annotation(item)}]"
-        case LiteralType(values):
-            return f"Literal[{', '.join(map(repr, values))}]"
-        case UnionType(options):
-            return " | ".join(map(annotation, options))
-        case EnumType() | RecordType():
-            return type.name
-        case _:
-            return "Any"
+class _Stubs:
+    """The stubs of some graphs.
+
+    A class body hides the outer names that it assigns. A name that some body assigns is therefore
+    written with `_` before it: no name of a program starts so.
+    """
+
+    def __init__(self, graphs: list[Graph], members: Mapping[str, str]) -> None:
+        self.graphs, self.members = graphs, members
+        self.types = _named_types(graphs)
+        names = distinct_names([t.name for t in self.types.values()], _no_class)
+        self.classes = dict(zip(self.types, names))
+        records = [t for t in self.types.values() if isinstance(t, RecordType)]
+        self.inner = {*METHODS, *(n for t in records for n in field_names(t).values())}
+        self.outer = {*names, "Program"}
+
+    def text(self, source: str, module: str) -> str:
+        """The whole file."""
+        quoted = json.dumps(source, ensure_ascii=False)
+        body = [self._class_of(key) for key in self.types]
+        body += [self._callable(g) for g in self.graphs]
+        body.append(self._program())
+        aliases = [f"_{c}_type = {c}\n" for c in self.classes.values() if c in self.inner]
+        return "\n".join([HEAD.format(source=quoted, module=module), self._imports(), *body]) + (
+            "\n" + "".join(aliases) if aliases else ""
+        )
+
+    def known(self, name: str) -> str:
+        """How the stubs write a name that they import."""
+        return f"_{name}" if name in self.inner or name in self.outer else name
+
+    def _imports(self) -> str:
+        lines = []
+        for module, names in IMPORTS.items():
+            written = [
+                name if self.known(name) == name else f"{name} as {self.known(name)}"
+                for name in names
+                if module != "builtins" or self.known(name) != name
+            ]
+            lines += [f"from {module} import {', '.join(written)}\n"] if written else []
+        return "".join(lines)
+
+    def annotation(self, type: Type) -> str:
+        """A type as a Python annotation, without its refinements."""
+        match type:
+            case StrType():
+                return self.known("str")
+            case IntType():
+                return self.known("int")
+            case FloatType():
+                return self.known("float")
+            case BoolType():
+                return self.known("bool")
+            case NoneType():
+                return "None"
+            case OptionalType(item):
+                return f"{self.annotation(item)} | None"
+            case ListType(item):
+                return f"{self.known('list')}[{self.annotation(item)}]"
+            case DictType(item):
+                return f"{self.known('dict')}[{self.known('str')}, {self.annotation(item)}]"
+            case LiteralType(values):
+                return f"{self.known('Literal')}[{', '.join(map(repr, values))}]"
+            case UnionType(options):
+                return " | ".join(map(self.annotation, options))
+            case EnumType() | RecordType():
+                name = self.classes[repr(type)]
+                return f"_{name}_type" if name in self.inner else name
+            case _:
+                return self.known("Any")
+
+    def _class_of(self, key: str) -> str:
+        type = self.types[key]
+        body = self._enum(type) if isinstance(type, EnumType) else self._record(type)
+        return f"class {self.classes[key]}{body}"
+
+    def _enum(self, type: EnumType) -> str:
+        lines = "".join(
+            f"    {member} = {json.dumps(variant)}"
+            f"{MYPY * hasattr(str, member)}{PYRIGHT * (member in OF_ENUMS)}\n"
+            for variant, member in variant_names(type).items()
+        )
+        return f"({self.known('StrEnum')}):\n{lines}"
+
+    def _record(self, type: RecordType) -> str:
+        lines = "".join(map(self._field, type.fields, field_names(type).values()))
+        return f"({self.known('BaseModel')}):\n{lines}"
+
+    def _field(self, field: Field, name: str) -> str:
+        hides = name in names_of_models() and not isinstance(field.type, JsonType)
+        default = " = ..." if field.has_default else ""
+        return f"    {name}: {self.annotation(field.type)}{default}{(MYPY + PYRIGHT) * hides}\n"
+
+    def _callable(self, graph: Graph) -> str:
+        result = self.annotation(graph.result)
+        shown = ", ".join(self._parameters(graph))
+        text, any, dict = self.known("str"), self.known("Any"), self.known("dict")
+        rows = f"{self.known('Iterable')}[{dict}[{text}, {any}]]"
+        messages = f"{self.known('list')}[{dict}[{text}, {text}]]"
+        return (
+            f"class _{self.members[graph.name]}_call:\n"
+            f"    def __call__({shown}) -> {result}: ...\n"
+            f"    async def acall({shown}) -> {result}: ...\n"
+            f"    def batch(self, rows: {rows}) -> {self.known('list')}[{result}]: ...\n"
+            f"    def stream({shown}) -> {self.known('AsyncIterator')}[{text}]: ...\n"
+            f"    def prompt({shown}) -> {messages}: ...\n"
+        )
+
+    def _parameters(self, graph: Graph) -> Iterator[str]:
+        names = input_names(graph.inputs)
+        yield "_self" if "self" in names else "self"
+        shown = [port for port in graph.inputs if not port.train]
+        for place, port in enumerate(shown):
+            if place == _positions(graph.inputs):
+                yield "*"
+            yield self._parameter(port, names[port.name])
+
+    def _parameter(self, port: Port, name: str) -> str:
+        return f"{name}: {self.annotation(port.type)}{' = ...' if port.has_default else ''}"
+
+    def _program(self) -> str:
+        lines = "".join(f"    {m}: _{m}_call\n" for m in self.members.values()) or "    ...\n"
+        return f"class Program({self.known('Program')}):\n{lines}"
 
 
-def _named_types(graphs: Iterable[Graph]) -> list[RecordType | EnumType]:
-    found: dict[str, RecordType | EnumType] = {}
+def _named_types(graphs: Iterable[Graph]) -> dict[str, Named]:
+    """The records and enums that callers meet. Two of different files may have one name."""
+    found: dict[str, Named] = {}
     for graph in graphs:
         for type in (*(p.type for p in graph.inputs), graph.result):
-            found |= {t.name: t for t in parts(type) if isinstance(t, RecordType | EnumType)}
-    return list(found.values())
+            found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
+    return found
 
 
-def _class_of(type: RecordType | EnumType) -> str:
-    if isinstance(type, EnumType):
-        return f"class {type.name}(StrEnum):\n" + "".join(
-            f'    {v} = "{v}"\n' for v in type.variants
-        )
-    fields = (
-        f"    {f.name}: {annotation(f.type)}{' = ...' if f.has_default else ''}\n"
-        for f in type.fields
-    )
-    return f"class {type.name}(BaseModel):\n" + ("".join(fields) or "    ...\n")
+def _positions(ports: Sequence[Port]) -> int:
+    """How many inputs a stub may take by position.
+
+    Those after a hidden input have another position. Python takes none without a default by
+    position after one that has a default.
+    """
+    first = next((i for i, p in enumerate(ports) if p.train), len(ports))
+    defaults = [p.has_default for p in ports[:first]]
+    return next((i for i in range(1, first) if defaults[i - 1] > defaults[i]), first)
 
 
-def _parameter(port: Port) -> str:
-    return f"{port.name}: {annotation(port.type)}{' = ...' if port.has_default else ''}"
-
-
-def _callable(graph: Graph) -> str:
-    result = annotation(graph.result)
-    parameters = "".join(f", {_parameter(p)}" for p in graph.inputs if not p.train)
-    return (
-        f"class _{graph.name}:\n"
-        f"    def __call__(self{parameters}) -> {result}: ...\n"
-        f"    async def acall(self{parameters}) -> {result}: ...\n"
-        f"    def batch(self, rows: Iterable[dict[str, Any]]) -> list[{result}]: ...\n"
-        f"    def stream(self{parameters}) -> AsyncIterator[str]: ...\n"
-    )
+def _no_class(name: str) -> bool:
+    return iskeyword(name) or name == "Program"

@@ -10,6 +10,7 @@ from lmc.check.subtyping import show
 from lmc.ir.provenance import Module
 from lmc.measure.rows import Row
 from lmc.prompts.spec import Demo
+from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
 
 MOST_TEXT = 6000  # longest text, in characters
@@ -19,6 +20,12 @@ MOST_VALUE = 600  # longest value, in characters
 def signature_text(module: Module) -> str:
     """The signature of a module."""
     return f"{module.role} {module.name}({', '.join(module.inputs)}) -> {show(module.result)}"
+
+
+def current_instruction(parameters: Parameters, module: Module) -> str:
+    """The instruction that a module has now."""
+    own = parameters.modules.get(module.name)
+    return module.slots.instruction if own is None or own.instruction is None else own.instruction
 
 
 def rows_text(rows: Sequence[Row], count: int = 10) -> str:

@@ -74,21 +74,39 @@ def passes_cheaper(
     )
 
 
-def gate_words(comparison: Comparison | None, accepted: bool, margin: float | None = None) -> str:
-    """The decision in a sentence. With a `margin` the gate required a lower cost, not a gain."""
+def gate_words(
+    comparison: Comparison | None,
+    accepted: bool,
+    margin: float | None = None,
+    chosen: Comparison | None = None,
+) -> str:
+    """The decision in a sentence. With a `margin` the gate required a lower cost, not a gain.
+
+    `chosen` is the comparison on the rows that chose the candidate. There the winner of many looks
+    better than it is.
+    """
     if comparison is None:
         return "rejected: no row has a score both before and after"
     d = comparison.difference
     if d.rows < MIN_CONFIRM_ROWS:
         return f"rejected: {d.rows} rows are too few to confirm a gain"
-    gain = f"{signed(d.mean)} on {d.rows} confirm rows"
-    figures = f"{gain} (interval {signed(d.low)} to {signed(d.high)})"
+    figures = f"{_means(comparison)} on {d.rows} confirm rows, {_gain(d)}"
+    if chosen is not None:
+        figures += f"; {_means(chosen)} on the {chosen.difference.rows} rows that chose it"
     if margin is not None:
         before, after = comparison.before.calls, comparison.after.calls
         cost = f"{before:.3g} -> {after:.3g} calls a row, {figures}"
         lost = f"rejected, as it may lose more than {margin:g} or does not cost less: {cost}"
         return f"accepted: {cost}" if accepted else lost
     return f"accepted: {figures}" if accepted else f"rejected, no significant gain: {figures}"
+
+
+def _means(comparison: Comparison) -> str:
+    return f"{comparison.before.mean:.3f} -> {comparison.after.mean:.3f}"
+
+
+def _gain(d: Difference) -> str:
+    return f"{signed(d.mean)} (interval {signed(d.low)} to {signed(d.high)})"
 
 
 def signed(points: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.diagnostics import LmcError
 from lmc.ir.provenance import has_votes, reached_modules
 from lmc.measure.evaluate import Evaluation, RowResult, evaluate
 from lmc.measure.figures import Comparison
@@ -136,8 +137,8 @@ class _Compilation:
         try:
             await self._improve()
             self.test = await self._final_test()
-        except (asyncio.CancelledError, Exception):
-            self._stop()
+        except (asyncio.CancelledError, Exception) as cause:
+            self._stop(cause)
             raise
         return self._result(self._artifact("complete"))
 
@@ -249,7 +250,7 @@ class _Compilation:
         else:
             seen = self.job.accept == "better" and narrow and narrow.difference.mean > 0
             accepted = passes(narrow) or bool(seen)
-        words = gate_words(narrow, accepted, margin)
+        words = gate_words(narrow, accepted, margin, self._as_chosen(candidate))
         if accepted and (lost := await self._fallen(self.confirmed, candidate, rows)):
             accepted, words = False, f"rejected by a guard: {'; '.join(lost)}"
             self.notes.append(f"{step_text(step)}: {words}")
@@ -257,6 +258,13 @@ class _Compilation:
         if accepted:
             first = self.trials.known(self.start, rows)  # run before
             self.confirmed, self.dev = candidate, compare(first, after)
+
+    def _as_chosen(self, candidate: Parameters) -> Comparison | None:
+        """The comparison on the rows that chose the candidate, as far as both have run on them."""
+        if self.job.accept != "proven":
+            return None
+        known = [self.trials.known(p, self.job.rows.select) for p in (self.confirmed, candidate)]
+        return compare(*known, level=GATE_LEVEL)
 
     def _confirm_rows(self, candidate: Parameters) -> Sequence[Row]:
         """The rows that decide. Without a proof, those on which both have already run.
@@ -412,11 +420,18 @@ class _Compilation:
             "used": asdict(result.used),
         }
 
-    def _stop(self) -> None:
-        """Write the confirmed result. Replace an older artifact only by a better one."""
-        self.journal.save("stopped")
-        if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
-            self._artifact("stopped").write(self.out)
+    def _stop(self, cause: BaseException) -> None:
+        """Write the confirmed result. Replace an older artifact only by a better one.
+
+        Raises: LmcError[cannot-write], with the cause if that is an LmcError.
+        """
+        try:
+            if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
+                self._artifact("stopped").write(self.out)
+            self.journal.save("stopped")
+        except LmcError as problem:
+            told = cause.diagnostics if isinstance(cause, LmcError) else ()
+            raise LmcError(*told, *problem.diagnostics) from None
 
     def _totals(self) -> events.Totals:
         return self.trials.totals()

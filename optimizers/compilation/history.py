@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError
+from lmc.files import cannot_write
 from lmc.optimizers import events
 from lmc.requests.usage import Usage
 
@@ -52,9 +53,7 @@ class History:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as problem:
-            reason = problem.strerror or str(problem)
-            text = f"cannot write {self._file.name}: {reason}"
-            raise LmcError.of("cannot-write", text) from None
+            raise cannot_write(self._file.name, problem) from None
 
     def count(self, results: Iterable[RowResult]) -> None:
         """Add the usage of each module in some runs."""
@@ -66,7 +65,8 @@ class History:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # `hear` raised it: every line is flushed
+                self._file.close()
 
 
 def rows_text(rows: Sequence[Row], before: Sequence[RowResult], after: Sequence[RowResult]) -> str:

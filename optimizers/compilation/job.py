@@ -23,7 +23,7 @@ from lmc.optimizers.compilation.guards import Guard, find_guards
 from lmc.optimizers.compilation.options import Accept, CompileOptions
 from lmc.optimizers.compilation.run_folder import RUNS_DIR
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
-from lmc.program.artifact import Artifact
+from lmc.program.artifact import graph_part
 from lmc.program.program import Program, open_program
 from lmc.program.task import (
     NO_DATA,
@@ -191,6 +191,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     Raises: LmcError if something is missing or does not fit.
     """
     target = find_target(open_program(program, options), options.target)
+    graph_part(target.program.graph)  # an artifact can hold it
     steps = _steps(options, target)
     check_steps(steps)
     data = _data(target, options, steps)
@@ -203,7 +204,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     return CompileJob(
         task=task,
         name=_entry_name(program, task.program),
-        sources=_sources(program, task.program),
+        sources=_sources(task.program),
         rows=rows,
         steps=steps,
         objective=None if aim is None else Objective(aim, task.metric.name),
@@ -277,13 +278,15 @@ def _require_rows(rows: RowParts) -> None:
 def _entry_name(program: Any, loaded: Program) -> str:
     if loaded.checked is not None:
         return Path(loaded.checked.source.name).name
+    if loaded.artifact is not None:
+        return loaded.artifact.manifest.entry
     return Path(program).name if isinstance(program, str | Path) else "program"
 
 
-def _sources(given: Any, program: Program) -> Mapping[str, str]:
+def _sources(program: Program) -> Mapping[str, str]:
     """The source texts under relative names, so that no path of this machine is stored."""
     if program.checked is None:
-        return Artifact.read(Path(given)).sources if isinstance(given, str | Path) else {}
+        return program.artifact.sources if program.artifact else {}
     base = program.base_dir or Path()
     named = ((tree.source, tree.source.path) for tree in program.checked.trees)
     return {_inner_name(s.name, path, base): s.text for s, path in named}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError
+from lmc.files import MAKE_ROOM
 from lmc.models.base import Answer, Request
 from lmc.optimizers.compilation.run_folder import RunFolder
 from lmc.requests.budget import Budget
@@ -23,11 +24,15 @@ from lmc.requests.pool import ModelPool
 
 
 class RunStore(Cache):
-    """The answers of one run. It copies answers that the cache behind it already has."""
+    """The answers of one run. It copies answers that the cache behind it already has.
+
+    An answer that cannot be stored stops the run: a resumed run would pay for it again.
+    """
 
     def __init__(self, path: Path, behind: Cache | None = None) -> None:
         super().__init__(path)
         self.behind = behind
+        self._failure: LmcError | None = None
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The answers under some keys, from this run or from the cache behind it."""
@@ -39,11 +44,16 @@ class RunStore(Cache):
             answers |= more
         return answers
 
+    def require_kept(self) -> None:
+        """Raises: LmcError[cannot-write] once an answer could not be stored."""
+        if self._failure is not None:
+            raise LmcError(*self._failure.diagnostics)
+
     def _give_up(self, cause: Exception) -> None:
         """Stop a run whose answers would be lost. Raises: LmcError[cannot-write]."""
         message = f"cannot store the answers of this run in {self.path}: {cause}"
-        help = "free some disk space and give the same command again to continue"
-        raise LmcError.of("cannot-write", message, help=help) from None
+        self._failure = LmcError.of("cannot-write", message, help=MAKE_ROOM)
+        raise self._failure from None
 
     async def store(self, answers: Mapping[str, Answer]) -> None:
         """Store answers in both. Raises: LmcError[cannot-write]."""
@@ -67,6 +77,10 @@ class JournaledPool(ModelPool):
     """
 
     own_budgets = False
+    cache: RunStore
+
+    def _require(self) -> None:
+        self.cache.require_kept()
 
     @classmethod
     def like(cls, pool: ModelPool, store: RunStore, budget: Budget) -> JournaledPool:
@@ -123,7 +137,7 @@ class Journal:
         """
         with self.folder.locked():
             if self.folder.holds_run:
-                self._take_over(self.folder.record())
+                self._take_over(self.folder.whole_record())
             yield self
 
     def begin(self) -> None:
@@ -142,7 +156,9 @@ class Journal:
         told = {"identity": self.identity, "call": self.call, "state": state}
         self.folder.write_record({**told, "elapsed_s": self.elapsed_s, **more})
 
-    def _take_over(self, record: Mapping[str, Any]) -> None:
+    def _take_over(self, record: Mapping[str, Any] | None) -> None:
+        """Check that a record is that of this run. After a damaged one, only its time is lost."""
+        record = {"identity": self.identity} if record is None else record
         if record.get("identity") != self.identity:
             message = f"{self.folder.path} belongs to a run with other options"
             raise LmcError.of("other-run", message, help="give another --run-dir")

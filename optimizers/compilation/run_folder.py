@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lmc.diagnostics import LmcError
-from lmc.files import make_private_file, write_atomically
+from lmc.files import MAKE_ROOM, cannot_write, make_private_file, write_atomically
 
 RUNS_DIR = Path(".lmc/runs")
 _RECORD, _LOCK, _RESPONSES = "run.json", "lock", "responses.db"
@@ -54,8 +54,7 @@ class RunFolder:
             make_private_file(self.path / _LOCK)
             lock = _lock(self.path / _LOCK)
         except OSError as problem:
-            reason = problem.strerror or str(problem)
-            raise LmcError.of("cannot-write", f"cannot write {self.path}: {reason}") from None
+            raise cannot_write(self.path, problem) from None
         try:
             yield
         finally:
@@ -109,9 +108,15 @@ class RunFolder:
         self._write(_RECORD, _json(record))
 
     def open_history(self) -> IO[str]:
-        """Open the file of events, emptied. A resumed run writes the same events again."""
-        make_private_file(self.path / _HISTORY)
-        return (self.path / _HISTORY).open("w", encoding="utf-8")
+        """Open the file of events, emptied. A resumed run writes the same events again.
+
+        Raises: LmcError[cannot-write].
+        """
+        try:
+            make_private_file(self.path / _HISTORY)
+            return (self.path / _HISTORY).open("w", encoding="utf-8")
+        except OSError as problem:
+            raise cannot_write(self.path / _HISTORY, problem) from None
 
     def write_rows(self, text: str) -> None:
         """Write the results of each test row, as JSON lines."""
@@ -142,13 +147,21 @@ class RunFolder:
         """The file for the page about the run."""
         return self.path / "report.html"
 
+    def whole_record(self) -> dict[str, Any] | None:
+        """The identity and the state of the run. None if they are missing or damaged."""
+        return _read_json(self.path / _RECORD)
+
     def record(self) -> dict[str, Any]:
         """The identity and the state of the run. Raises: LmcError[no-run]."""
-        record = _read_json(self.path / _RECORD)
-        if record is None:
-            message = f"{self.path} does not hold a run"
-            raise LmcError.of("no-run", message, help="`lmc runs` lists the runs")
-        return record
+        record = self.whole_record()
+        if record is not None:
+            return record
+        if self.holds_run:
+            message = f"{self.path / _RECORD} is damaged"
+            help = "give the command of the run again: it continues with the answers that are kept"
+            raise LmcError.of("no-run", message, help=help)
+        message = f"{self.path} does not hold a run"
+        raise LmcError.of("no-run", message, help="`lmc runs` lists the runs")
 
     def outcome(self) -> dict[str, Any]:
         """The outcome of a finished run, or an empty dict."""
@@ -205,7 +218,7 @@ def _lock(path: Path) -> sqlite3.Connection:
         connection.close()
         if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             text = f"cannot write {path.parent}: {problem}"
-            raise LmcError.of("cannot-write", text) from None
+            raise LmcError.of("cannot-write", text, help=MAKE_ROOM) from None
         message = f"another process is working on this run ({path.parent})"
         raise LmcError.of("run-in-use", message, help="wait for it, or stop it") from None
     return connection

@@ -148,6 +148,16 @@ def pick_demos(demos: Sequence[Demo], count: int, rng: random.Random) -> tuple[D
     return tuple(picked)
 
 
+def varied(pool: DemoPool) -> int:
+    """The kinds of outputs of the module that has the most. Free texts are of different kinds."""
+    found = [0]
+    for name in pool.by_module:
+        demos = pool.of(name)
+        labels = set(_labels(demos))
+        found.append(len(labels) if len(labels) > 1 else len({_key(d.outputs) for d in demos}))
+    return max(found)
+
+
 def _labels(demos: Sequence[Demo]) -> list[str]:
     """The kind of each demonstration: the values of its output fields that take few values."""
     seen: dict[str, set[str]] = {}

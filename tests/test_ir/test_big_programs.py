@@ -116,6 +116,20 @@ PROGRAMS: dict[str, Callable[[int], tuple[str, dict[str, Any], Any]]] = {
         {"x": 14},
         28,
     ),
+    "early returns with lets between": lambda n: (
+        "pipeline main(x: int) -> int {\n let y = x\n"
+        + lines(n, lambda i: f" if x == {i} {{ return y * 2 }}\n let y{i} = x + {i}")
+        + f"\n return y{n - 1} }}",
+        {"x": 14},
+        28,
+    ),
+    "early returns with lets between, in a branch": lambda n: (
+        "pipeline main(x: int) -> int { if x > 0 {\n"
+        + lines(n, lambda i: f" let y{i} = x + {i}\n if y{i} == {n} {{ return {i} }}")
+        + "\n} return -1 }",
+        {"x": 3},
+        n - 3,
+    ),
     "conditional": lambda n: (
         "pipeline main(x: int) -> int { return "
         + lines(n, lambda i: f"if x == {i} then {i * 2} else ")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmc.check.program import DatasetDef
@@ -16,8 +16,6 @@ from lmc.ir.graph import Graph, Port
 from lmc.measure.rows import Row, fingerprint, load_dataset, load_rows, split_rows, target_row
 from lmc.source import Source, Span
 from lmc.types import BOOL, INT, STR, Field, ListType, OptionalType, RecordType
-
-UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 
 ROW = RecordType(
     "Row",
@@ -127,7 +125,6 @@ def rows_of(*questions: Any) -> list[Row]:
     return [Row(f"{i}-{q}", {"question": q, "answer": i}) for i, q in enumerate(questions)]
 
 
-@UNHURRIED
 @given(
     st.lists(st.integers(0, 12), min_size=1, max_size=40),
     st.tuples(*[st.floats(0, 1 / 3)] * 3) | st.tuples(*[st.integers(0, 3)] * 3),

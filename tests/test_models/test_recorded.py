@@ -70,3 +70,11 @@ def test_broken_lines_are_diagnostics(tmp_path):
     (tmp_path / "r.jsonl").write_text('\n{"request": "x"}\n')
     with pytest.raises(LmcError, match=r"r\.jsonl:2 is not a recorded answer"):
         Recorded(tmp_path / "r.jsonl").open()
+
+
+async def test_half_a_pair_of_surrogates_is_recorded_and_replayed(tmp_path):
+    path, text = tmp_path / "r.jsonl", "half an emoji \ud83d, ä and 日"
+    await Recorded(path, Scripted([Answer(text, 1, 1)])).generate(ask_for())
+    assert "ä and 日" in path.read_text("utf-8")
+    (answer,) = await Recorded(path).generate(ask_for())
+    assert answer.text == text

@@ -176,8 +176,8 @@ def test_prefill_behind_prefixes_gives_the_same_logits(engine):
 
 WORDS = {
     "type": "object",
-    "properties": {"word": {"enum": ["cat", "dog"]}, "n": {"type": "integer", "maximum": 9}},
-    "required": ["word", "n"],
+    "properties": {"n": {"type": "integer", "maximum": 9}, "word": {"enum": ["cat", "dog"]}},
+    "required": ["n", "word"],
     "additionalProperties": False,
 }
 

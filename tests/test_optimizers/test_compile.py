@@ -293,6 +293,16 @@ def test_mistakes_are_found_before_the_first_call(options: dict[str, Any], code:
     assert backend.requests == []
 
 
+def test_a_program_that_no_artifact_can_hold_is_refused_before_the_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lmc.program.artifact.MOST_NODES", 1)
+    backend = scripted()
+    with pytest.raises(lmc.LmcError, match=r"artifact-too-large.*nodes, more than 1"):
+        improve(backend=backend)
+    assert backend.requests == []
+
+
 def test_a_missing_key_is_found_before_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     path = Path("keyed.lmp")

@@ -78,7 +78,7 @@ def run(
         env=env,
         stderr=subprocess.DEVNULL,
     )
-    return server.child.wait(60)
+    return server.child.wait(600)
 
 
 @pytest.fixture(scope="module")

@@ -190,3 +190,25 @@ def test_a_failed_write_leaves_the_old_file(
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.lmpc"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        ("MOST_NODES", "its graph has [0-9]+ nodes, more than 5"),
+        ("MAX_GRAPH_VALUES", "its graph has [0-9,]+ values, more than 5"),
+        ("MAX_GRAPH_BYTES", "its graph has [0-9,]+ bytes, more than 5"),
+        ("MAX_TEXT_BYTES", "its texts have more than 5 bytes"),
+        ("MAX_PARTS", "it has 4 parts, more than 3"),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, words: str
+) -> None:
+    artifact().write(tmp_path / "a.lmpc")
+    monkeypatch.setattr(f"lmc.program.artifact.{bound}", 3 if bound == "MAX_PARTS" else 5)
+    with pytest.raises(LmcError, match=f"artifact-too-large.*{words}"):
+        artifact().write(tmp_path / "b.lmpc")
+    assert not (tmp_path / "b.lmpc").exists()
+    with pytest.raises(LmcError, match="artifact-damaged"):
+        Artifact.read(tmp_path / "a.lmpc")

@@ -7,15 +7,13 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmc.prompts.layouts import LAYOUTS, layout_for
 from lmc.prompts.spec import BARE, REASONING, CallSpec, Demo, FieldSpec, Layout, ParseFailure
 from lmc.special_tokens import SPECIAL_TOKENS, escaped, plain_so_far, unescaped, without_tokens
 from lmc.types import BOOL, STR, Field, ListType, RecordType
-
-UNHURRIED = settings(deadline=None, max_examples=60)  # machines may be busy
 
 REPLY = RecordType(
     "Reply", (Field("summary", STR), Field("quotes", ListType(STR)), Field("approved", BOOL))
@@ -120,14 +118,12 @@ PIECES = st.sampled_from([*HOSTILE, *ORDINARY, "\\", "<", "[", "\n", " ", "a", "
 
 
 @pytest.mark.parametrize("way", WAYS)
-@UNHURRIED
 @given(st.lists(PIECES, max_size=6).map("".join))
 def test_any_text_is_read_back_unchanged(way: str, text: str) -> None:
     outputs = {"summary": text.strip(), "quotes": [text], "approved": True}
     assert WAYS[way].parse(SPEC, WAYS[way].answer_text(SPEC, outputs)) == outputs
 
 
-@UNHURRIED
 @given(st.lists(PIECES, max_size=8).map("".join))
 def test_disarming_loses_nothing(text: str) -> None:
     assert unescaped(escaped(text)) == text

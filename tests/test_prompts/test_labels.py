@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmc.prompts.labels import read_bool, read_choice
 from lmc.prompts.spec import ParseFailure
 from lmc.types import EnumType, LiteralType
-
-UNHURRIED = settings(deadline=None, max_examples=100)  # machines may be busy
 
 Choice = EnumType | LiteralType
 SPAM = LiteralType(("spam", "ham"))
@@ -239,21 +237,18 @@ LABELS = st.sampled_from([(t, v) for t in (SPAM, SENTIMENT) for v in t.values])
 WRITTEN = st.sampled_from([str, str.upper, str.title, lambda v: v.replace("_", " ")])
 
 
-@UNHURRIED
 @given(LABELS, st.sampled_from(DENIED), WRITTEN)
 def test_a_denied_label_is_never_the_answer(label, frame, written) -> None:  # type: ignore[no-untyped-def]
     type, value = label
     assert read(type, frame.format(written(value))) is None
 
 
-@UNHURRIED
 @given(LABELS, st.sampled_from(SAID), WRITTEN)
 def test_a_label_is_read_in_any_dress(label, frame, written) -> None:  # type: ignore[no-untyped-def]
     type, value = label
     assert read_choice(type, frame.format(written(value))) == value
 
 
-@UNHURRIED
 @given(
     LABELS, LABELS, st.sampled_from([", ", " or ", " and ", "/", " / ", "; ", "\n", " ", " vs. "])
 )
@@ -263,7 +258,6 @@ def test_one_of_two_labels_is_never_chosen(one, other, joint) -> None:  # type: 
         assert read(one[0], text) is None or text.replace(" ", "_") in one[0].values
 
 
-@UNHURRIED
 @given(
     st.sampled_from(["true", "yes", "correct"]),
     st.sampled_from(["false", "no", "wrong"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -24,8 +24,6 @@ from lmc.types import (
     RecordType,
     Type,
 )
-
-UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 
 SOLUTION = RecordType(
     "Solution",
@@ -77,7 +75,6 @@ ANSWERS: list[tuple[CallSpec, st.SearchStrategy[Any]]] = [
 
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize(("spec", "answers"), ANSWERS, ids=lambda v: str(getattr(v, "result", "")))
-@UNHURRIED
 @given(st.data())
 def test_what_a_layout_writes_it_reads_back(
     name: str, spec: CallSpec, answers: st.SearchStrategy[Any], data: st.DataObject

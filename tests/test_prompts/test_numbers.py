@@ -5,15 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmc.prompts.number_words import read_words
 from lmc.prompts.numbers import NumberType, read_number
 from lmc.prompts.spec import ParseFailure
 from lmc.types import FLOAT, INT, FloatType, IntType
-
-UNHURRIED = settings(deadline=None, max_examples=100)  # machines may be busy
 
 SHARE, COUNT = FloatType(0.0, 1.0), IntType(0, None)
 OF_5, OF_10 = IntType(1, 5), IntType(1, 10)
@@ -300,7 +298,6 @@ NUMBERS = st.integers(0, 999)
 JOINTS = ["-", "–", " - ", " to ", " or ", " and ", ", ", " / ", ":", "..", " ± ", " x ", " "]
 
 
-@UNHURRIED
 @given(
     NUMBERS,
     NUMBERS,
@@ -312,7 +309,6 @@ def test_one_of_two_numbers_is_never_chosen(one: int, other: int, joint: str, fr
         assert read(INT, frame.format(f"{one}{joint}{other}")) is None
 
 
-@UNHURRIED
 @given(st.integers(0, 20), st.integers(1, 20), st.sampled_from(["/", " / ", " out of ", " of "]))
 def test_what_a_mark_is_out_of_is_never_the_mark(part: int, of: int, joint: str) -> None:
     text = f"{part}{joint}{of}"
@@ -329,7 +325,6 @@ DRESSED = [
 ]  # fmt: skip
 
 
-@UNHURRIED
 @given(st.integers(-(10**12), 10**12), st.sampled_from(DRESSED))
 def test_a_whole_number_is_read_in_any_dress(number: int, dress: str) -> None:
     assert read_number(INT, dress.format(number)) == number
@@ -337,13 +332,11 @@ def test_a_whole_number_is_read_in_any_dress(number: int, dress: str) -> None:
         assert read_number(IntType(-1000, 1000), dress.format(number)) == number
 
 
-@UNHURRIED
 @given(st.decimals(-(10**6), 10**6, places=3, allow_nan=False), st.sampled_from(DRESSED))
 def test_a_number_with_decimals_is_read_in_any_dress(number: Decimal, dress: str) -> None:
     assert read_number(FLOAT, dress.format(number)) == pytest.approx(float(number))
 
 
-@UNHURRIED
 @given(
     st.integers(0, 10**12), st.sampled_from([(",", "."), (".", ","), ("'", "."), ("\u202f", ",")])
 )

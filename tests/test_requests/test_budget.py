@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmc.models.base import Answer
@@ -88,7 +88,6 @@ async def test_fits_counts_calls():
     assert Budget().fits(10**9)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 200),
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 3)), max_size=25),

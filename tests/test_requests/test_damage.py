@@ -7,8 +7,9 @@ import time
 import pytest
 
 from lmc.diagnostics import LmcError
-from lmc.models.base import Answer
-from lmc.optimizers.compilation.journal import RunStore
+from lmc.models.base import Answer, Request
+from lmc.models.scripted import Scripted
+from lmc.optimizers.compilation.journal import JournaledPool, RunStore
 from lmc.requests import cache as caches
 from lmc.requests.cache import Cache
 
@@ -128,6 +129,32 @@ async def test_a_full_disk_stops_a_run_and_its_answers_are_written_when_there_is
     again = RunStore(path)
     assert sorted(again.look_up(["a", "d"])) == ["a", "d"]
     again.close()
+
+
+async def test_nothing_more_is_sent_after_an_answer_of_a_run_could_not_be_stored(path):
+    at_once, asked = 2, []
+
+    class Slow(Scripted):
+        async def generate(self, request):
+            asked.append(request)
+            await asyncio.sleep(0.01)
+            return await super().generate(request)
+
+    store = RunStore(path)
+    fill(store)
+    pool = JournaledPool(
+        {"m": {"name": "openai/m", "concurrency": at_once}},
+        cache=store,
+        backends={"m": Slow(lambda request: "good", name="kept")},
+    )
+    requests = [Request("", ({"role": "user", "content": f"{i}"},)) for i in range(30)]
+    answers = await asyncio.gather(
+        *(pool.ask("m", request) for request in requests), return_exceptions=True
+    )
+    assert {answer.code for answer in answers} == {"cannot-write"}
+    assert at_once <= len(asked) <= 2 * at_once
+    store._db = None
+    await pool.close()
 
 
 def test_a_cache_that_cannot_be_cleared_says_so(path):

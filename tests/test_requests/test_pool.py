@@ -119,7 +119,10 @@ async def test_without_caching_each_call_is_sent(pool_at, cache):
     assert cache.stats().entries == 0
 
 
-async def test_a_cache_in_memory_leaves_nothing_behind(pool_at, cache):
+async def test_a_cache_in_memory_leaves_nothing_behind(pool_at, cache, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     with Loopback("hello") as server:
         pool = pool_at(server, cache=cache)
         for _ in range(3):
@@ -129,6 +132,7 @@ async def test_a_cache_in_memory_leaves_nothing_behind(pool_at, cache):
         await pool_at(server, cache=cache).ask("m", ask_for("q"), cache="memory")
         assert server.counts == {"q": 2}
     assert cache.stats().entries == 0
+    assert list(here.iterdir()) == []
 
 
 async def test_follower_takes_over_when_the_leader_is_cancelled(pool_at):
@@ -331,6 +335,15 @@ async def test_preflight_warns_of_unknown_prices(pool_at):
         assert pool_at(server, budget=Budget(usd=1.0)).preflight(["m"])[0].code == "unknown-price"
         priced = pool_at(server, budget=Budget(usd=1.0), price={"input": 1, "output": 1})
         assert priced.preflight(["m"]) == []
+
+
+@pytest.mark.parametrize(("settings", "told"), [({}, 1), ({"temperature": 0.7}, 0)])
+async def test_a_server_that_chooses_the_temperature_is_told_once(pool_at, caplog, settings, told):
+    with Loopback("ok") as server:
+        pool = pool_at(server, **settings)
+        await pool.ask("m", ask_for("one"))
+        await pool.ask("m", ask_for("two"))
+    assert caplog.text.count("`m` has no `temperature:`") == told
 
 
 async def test_applications_add_their_own_backends():

@@ -12,7 +12,8 @@ from lmc.ir.graph import Graph, Node, Slots
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.scripted import Scripted
 from lmc.prompts.border import as_text
-from lmc.prompts.spec import Demo, ParseFailure
+from lmc.prompts.chat import ChatLayout
+from lmc.prompts.spec import BARE, Demo, ParseFailure
 from lmc.requests.pool import ModelPool
 from lmc.runtime.conversation import RETRY_STRIDE
 from lmc.runtime.executor import Executor
@@ -209,6 +210,20 @@ async def test_values_outside_of_their_type_are_repaired() -> None:
     ex = executor(["[[why]] w\n[[n]] 11", "[[why]] w\n[[n]] 10"], module(ANSWER))
     assert await ask(ex) == {"why": "w", "n": 10}
     assert "`n` must be at most 10, got 11" in requests(ex)[1].messages[-1]["content"]
+
+
+async def test_a_fault_of_the_reader_costs_one_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ex = executor(["odd", "7"], module())
+
+    def faulty(self: Any, spec: Any, text: str) -> dict[str, Any]:
+        return {BARE: [][0]} if text == "odd" else {BARE: int(text)}
+
+    monkeypatch.setattr(ChatLayout, "parse", faulty)
+    assert await ask(ex) == 7
+    assert "it cannot be read (IndexError)" in requests(ex)[1].messages[-1]["content"]
+    assert "please report this" in caplog.text
 
 
 async def test_requirements_are_told_and_enforced() -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmc.check.width import narrows, project
@@ -175,7 +175,6 @@ FLOWS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
 @given(shape=shapes, flow=st.sampled_from(FLOWS), deep=st.just(True), data=st.data())
 def test_no_run_gives_a_value_outside_of_its_type(shape, flow, deep, data):
     narrow, wide = shape.narrow, shape.wide

@@ -77,6 +77,43 @@ def test_settings_that_cannot_be_read_are_refused(data: bytes) -> None:
         require_plain(adapter_files() | {CONFIG: data[:60_000]})
 
 
+def write(folder: str, **config: Any) -> Path:
+    Path(folder).mkdir()
+    for name, data in adapter_files(**config).items():
+        Path(folder, name).write_bytes(data)
+    return Path(folder)
+
+
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "GPT2LMHeadModel"])
+@pytest.mark.parametrize("library", ["transformers.models.llama.modeling_llama", "os", 7])
+def test_an_adapter_without_a_task_type_gets_the_only_one(name: str, library: Any) -> None:
+    """peft writes a class instead, which nobody imports."""
+    mapping = {"base_model_class": name, "parent_library": library}
+    taken = taken_in(write("without", task_type=None, auto_mapping=mapping))
+    config = json.loads(taken.files()[CONFIG])
+    assert (config["task_type"], config["auto_mapping"]) == ("CAUSAL_LM", None)
+    assert taken.files()[WEIGHTS] == adapter_files()[WEIGHTS]
+    assert taken.id == taken_in(Path("without")).id
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"task_type": None, "auto_mapping": {"base_model_class": "LlamaModel"}},
+        {"task_type": None, "auto_mapping": {"base_model_class": "a.b.XForCausalLM"}},
+        {"task_type": None, "auto_mapping": {"base_model_class": ["LlamaForCausalLM"]}},
+        {"task_type": None, "auto_mapping": "LlamaForCausalLM"},
+        {"task_type": "SEQ_CLS", "auto_mapping": {"base_model_class": "LlamaForCausalLM"}},
+        {"task_type": "CAUSAL_LM", "auto_mapping": {"base_model_class": "LlamaForCausalLM"}},
+    ],
+    ids=str,
+)
+def test_other_adapters_with_a_class_are_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(lmc.LmcError) as failure:
+        taken_in(write("without", **config))
+    assert failure.value.code == "not-an-adapter"
+
+
 HUGE = {"dtype": "F32", "shape": [1 << 40, 2], "data_offsets": [0, 32]}
 SOUND = {"dtype": "F32", "shape": [2, 4], "data_offsets": [0, 32]}
 

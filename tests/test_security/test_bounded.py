@@ -5,10 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import lmc
 from lmc.check import check_program
 from lmc.diagnostics import LmcError
+from lmc.ir import size
 from lmc.ir.functions import FUNCTIONS
 from lmc.models.scripted import Scripted
 from lmc.source import Source
@@ -161,3 +164,74 @@ def test_values_are_bounded(tmp_path: Path, type: str, start: str, step: str) ->
 def test_an_operation_gives_no_value_of_any_size(name: str, args: tuple[object, ...]) -> None:
     with pytest.raises((ArithmeticError, ValueError, TypeError)):
         FUNCTIONS[name]({}, *args)
+
+
+# Parts of a value are shared, so that each step costs nothing; the value doubles all the same.
+GROWING = {
+    "[s, s]": "too large",
+    '{"a": s, "b": s}': "too large",
+    "Pair(left=s, right=s)": "too large",
+    "[s for x in xs]": "too large",
+    "[[s, q] for x in xs]": "too large",
+    "[s]": "nested too deeply",
+    '{"a": s}': "nested too deeply",
+}
+PAIR = "record Pair { left: json, right: json }\n"
+
+
+@pytest.mark.parametrize(("step", "words"), GROWING.items())
+def test_a_value_that_shares_its_parts_is_bounded(tmp_path: Path, step: str, words: str) -> None:
+    (tmp_path / "p.lmp").write_text(
+        PAIR + "pipeline grow(s: json, q: json, xs: list[int]) -> json {\n"
+        f"  return {step}\n}}\n"
+        "pipeline main(q: json, xs: list[int]) -> json {\n"
+        "  return loop s = q for 400 {\n    yield grow(s, q, xs)\n  }\n}\n"
+    )
+    loaded = lmc.load(tmp_path / "p.lmp", cache=False)
+    with pytest.raises(LmcError, match=f"evaluation-failed.*{words}") as failure:
+        loaded.main(q="text", xs=[1, 2, 3])
+    (told,) = failure.value.diagnostics
+    assert told.span is not None
+    assert told.span.source.position(told.span.start)[0] == 3  # the line of the step
+    assert size._remembered == {}  # nothing of the run is kept
+
+
+def test_a_map_that_calls_is_bounded_too(tmp_path: Path) -> None:
+    (tmp_path / "p.lmp").write_text(
+        'generate say(s: json) -> json { """A.""" }\n'
+        "pipeline main(xs: list[int]) -> list[json] {\n"
+        '  let big = loop s = "x" for 17 { yield join([s, s]) }\n'
+        "  return [[big, say(x)] for x in xs]\n}\n"
+    )
+    said = Scripted(lambda request: "1")
+    loaded = lmc.load(tmp_path / "p.lmp", cache=False, backend=said)
+    assert len(loaded.main(xs=[1] * 70)) == 70
+    with pytest.raises(LmcError, match=r"p\.lmp:4:.*evaluation-failed.*too large"):
+        loaded.main(xs=[1] * 80)
+
+
+def test_lists_that_are_added_are_measured_with_what_is_in_them() -> None:
+    add, text = FUNCTIONS["add"], "x" * 1_000_000
+    one: object = [text]
+    for _ in range(3):
+        one = add({}, one, one)
+    assert one == [text] * 8
+    with pytest.raises(ValueError, match="too large"):
+        add({}, one, one)
+    with pytest.raises(ValueError, match="too large"):
+        FUNCTIONS["list"]({}, *[1 << 8000] * 10_000)
+
+
+@given(st.recursive(
+    st.text(max_size=5) | st.integers() | st.none() | st.booleans() | st.floats(),
+    lambda parts: st.lists(parts, max_size=5) | st.dictionaries(st.text(max_size=3), parts),
+    max_leaves=40,
+))  # fmt: skip
+def test_a_size_does_not_depend_on_what_is_remembered(value: object) -> None:
+    size.forget_sizes()
+    first = size.measure([value], 100)
+    second = size.measure([value, value], 100)
+    assert second == (2 * first[0], first[1])
+    assert size.measure([value], 100) == first
+    size.forget_sizes()
+    assert size.measure([value], 100) == first

@@ -126,6 +126,17 @@ def test_files_outside_are_not_imported(name: str, tmp_path: Path) -> None:
     assert "secret" not in CliRunner().invoke(cli, ["check", str(path)]).output
 
 
+@pytest.mark.parametrize("name", [".env", "./keys.txt", "far", "far.lmp.bak"])
+def test_only_programs_are_imported_so_other_files_are_never_quoted(name: str) -> None:
+    (Path("in") / name).write_text("secret = 1\n")
+    path = write(IMPORT, name)
+    assert refusal(lambda: lmc.load(path)) == "missing-file"
+    for given in ([], ["--allow-path", "/"]):
+        told = CliRunner().invoke(cli, ["check", str(path), *given])
+        assert "is not a `.lmp` file" in told.output + str(told.exception)
+        assert "secret" not in told.output
+
+
 @pytest.mark.parametrize("name", INSIDE)
 def test_files_inside_are_imported(name: str) -> None:
     assert lmc.load(write(IMPORT, name.format("far.lmp"))).main(q="a") == "a"

@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from lmc.cli.main import cli
 from lmc.diagnostics import LmcError
 from lmc.measure import metric_functions
 from lmc.models.scripted import Scripted
+from lmc.runtime import loading
 from lmc.runtime import tools as tools_module
 from lmc.tasks.loop import event_loop, run_sync
 
@@ -149,6 +152,52 @@ def test_a_file_that_cannot_be_imported_is_named(tmp_path: Path, text: str, word
     )
     with pytest.raises(LmcError, match=f"tool-not-found.*the tool `act`.*{words}"):
         lmc.load(tmp_path / "p.lmp", cache=False).main(q="x")
+
+
+FOREVER = "import time\n\ndef act(q): return 7\n\nwhile not done: time.sleep(0.01)\n"
+
+
+@pytest.mark.parametrize("text", [FOREVER, "import slow_sibling\n"], ids=["itself", "sibling"])
+def test_a_module_that_never_ends_its_import_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(loading, "MOST_IMPORT_S", 0.2)
+    done: list[int] = []
+    monkeypatch.setattr("builtins.done", done, raising=False)
+    (tmp_path / "slow_sibling.py").write_text(FOREVER)
+    (tmp_path / "slow_tools.py").write_text(text)
+    path = tmp_path / "p.lmp"
+    path.write_text(PROGRAM.format(function="act", timeout=5).replace("hostile_", "slow_"))
+    words = r"the tool `act`: cannot import `slow_tools:act`: importing the module took more than"
+    for _ in range(2):  # it is waited for once
+        with pytest.raises(LmcError, match=rf"tool-not-found.*{words} 0\.2 s"):
+            lmc.load(path, cache=False).main(q="x")
+    rows = [{"q": "x", "answer": 1}] * 3
+    with pytest.raises(LmcError, match=words):
+        lmc.evaluate(path, rows, "accuracy", cache=False)
+    with pytest.raises(LmcError, match=r"the metric `slow_tools:act`: .* took more than"):
+        lmc.evaluate(path, rows, "slow_tools:act", cache=False)
+    assert run_sync(asyncio.sleep(0, "alive")) == "alive"
+    assert program(tmp_path, "good").main(q="x") == 7
+    done.append(1)
+
+
+def test_a_module_that_ends_late_can_be_used_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+    monkeypatch.setattr("builtins.done", done, raising=False)
+    monkeypatch.setattr(loading, "MOST_IMPORT_S", 0.01)
+    (tmp_path / "late_tools.py").write_text("done.wait()\n\ndef act(q): return 7\n")
+    path = tmp_path / "p.lmp"
+    path.write_text(PROGRAM.format(function="act", timeout=5).replace("hostile_", "late_"))
+    with pytest.raises(LmcError, match="took more than"):
+        lmc.load(path, cache=False).main(q="x")
+    monkeypatch.setattr(loading, "MOST_IMPORT_S", 60)
+    stuck = [*loading._stuck.values()]
+    done.set()
+    wait(stuck)
+    assert lmc.load(path, cache=False).main(q="x") == 7
 
 
 def test_values_of_numpy_are_values(tmp_path: Path) -> None:

@@ -329,7 +329,7 @@ def test_what_is_compiled_is_what_its_sources_say(tmp_path: Path) -> None:
     from lmc.optimizers.compilation.job import _sources
 
     program = lmc.load(tmp_path / "in/main.lmp", paths=[tmp_path])
-    sources = _sources(None, program)
+    sources = _sources(program)
     known = Manifest(lmc=lmc.__version__, entry="main.lmp", target="main")
     artifact = Artifact(known, program.graph, sources=sources)
     artifact.write(Path("m.lmpc"))
@@ -363,7 +363,7 @@ def test_no_example_is_taken_for_a_forgery(path: Path) -> None:
 
     program = lmc.load(path)
     known = Manifest(lmc=lmc.__version__, entry=path.name, target="main")
-    Artifact(known, program.graph, sources=_sources(None, program)).write(Path("x.lmpc"))
+    Artifact(known, program.graph, sources=_sources(program)).write(Path("x.lmpc"))
     assert strangeness(Artifact.read(Path("x.lmpc"))) is None
 
 

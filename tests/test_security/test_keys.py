@@ -82,7 +82,7 @@ def test_no_variable_goes_to_a_host_that_a_program_names(
     path = program(
         f'name: "{provider}/x" base_url: "{server.url}" api_key_env: "{variable}"', suffix
     )
-    assert ask(path) == "key-not-allowed"
+    assert ask(path) == ("key-not-allowed" if suffix == ".lmp" else "host-not-allowed")
     assert server.payloads == []
 
 
@@ -94,8 +94,12 @@ def test_without_a_named_key_no_key_is_sent(
     monkeypatch.setenv("OLLAMA_API_KEY", "ol-1")
     monkeypatch.setenv("HOSTED_VLLM_API_KEY", "v-1")
     path = program(f'name: "{provider}/x" base_url: "{server.url}"', suffix)
-    assert ask(path) == "ok"
-    assert server.keys == [None]
+    if suffix == ".lmp":
+        assert ask(path) == "ok"
+        assert server.keys == [None]
+    else:  # not even the request
+        assert ask(path) == "host-not-allowed"
+        assert server.payloads == []
 
 
 def test_the_message_names_the_variable_and_the_host(server: Loopback) -> None:
@@ -107,6 +111,17 @@ def test_the_message_names_the_variable_and_the_host(server: Loopback) -> None:
     assert told.message == (f"the program would send the value of AWS_SECRET_ACCESS_KEY to {host}")
     assert f"--allow-host {host}" in str(told.help)
     assert "aws-1" not in str(failure.value)
+
+
+def test_an_artifact_asks_no_server_of_this_machine_unless_allowed(server: Loopback) -> None:
+    path = program(f'name: "openai/x" base_url: "{server.url}"', ".lmpc")
+    with pytest.raises(lmc.LmcError) as failure:
+        lmc.load(path, cache=False).main(q="?")
+    assert f"--allow-host 127.0.0.1:{server.port}" in str(failure.value.diagnostics[0].help)
+    assert server.payloads == []
+    assert ask(path, hosts=f"127.0.0.1:{server.port}") == "ok"
+    assert ask(path, hosts="localhost") == "host-not-allowed"
+    assert server.keys == [None]
 
 
 @pytest.mark.parametrize("suffix", [".lmp", ".lmpc"])
@@ -234,7 +249,9 @@ def test_which_key_goes_where(url: str, variable: str | None, wanted: str | None
         ("http://api.openai.com/v1", "host-not-allowed"),
         ("https://box.example/v1", None),
         ("http://box.example/v1", "host-not-allowed"),
-        ("http://127.0.0.1:8000/v1", None),
+        ("http://127.0.0.1:8000/v1", "host-not-allowed"),
+        ("http://localhost:8000/v1", "host-not-allowed"),
+        ("http://[::1]:8000/v1", "host-not-allowed"),
         ("https://openrouter.ai/api/v1", None),
     ],
 )

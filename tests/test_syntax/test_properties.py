@@ -13,8 +13,6 @@ from lmc.syntax.unparse import print_tree
 from tests import strategies as syntax
 
 quick = settings(
-    max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.tiny.task import Task, call
@@ -36,7 +36,6 @@ def writer() -> Writer:
 _TOKENIZER = load_tokenizer(MODEL_DIR)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_comes_back(text: str) -> None:
     ids = _TOKENIZER(text, add_special_tokens=False)["input_ids"]

@@ -1,6 +1,7 @@
 """Adapters are trained as told, the same twice, and a killed training goes on."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -114,7 +115,8 @@ def test_a_killed_training_goes_on(base: Path, tmp_path: Path) -> None:
     )
     states = tmp_path / "jobs" / job_of(base, epochs=150).key
     try:
-        while not list(states.glob("checkpoint-*/trainer_state.json")):
+        # The state of the second one may be half written; that of the first one is whole.
+        while len(list(states.glob("checkpoint-*/trainer_state.json"))) < 2:
             assert running.poll() is None, "it ended before it was killed"
             time.sleep(0.02)
     finally:
@@ -140,6 +142,24 @@ def test_a_stopped_training_goes_on(base: Path, tmp_path: Path) -> None:
     adapter = train_adapter(job_of(base, epochs=30), tmp_path / "jobs", store, second.append)
     assert second[0].step > stopped
     assert adapter == train_adapter(job_of(base, epochs=30), tmp_path / "undisturbed", store)
+
+
+@pytest.mark.parametrize("most_bytes", [2_000, 10_000, 30_000])  # each stops another library
+def test_a_full_disk_is_said_and_the_training_goes_on(
+    base: Path, tmp_path: Path, most_bytes: int
+) -> None:
+    whole = train_adapter(job_of(base), tmp_path / "whole", AdapterStore(tmp_path / "one"))
+    store = AdapterStore(tmp_path / "two")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        with pytest.raises(LmcError, match="cannot write the checkpoints in") as failure:
+            train_adapter(job_of(base), tmp_path / "full", store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failure.value.code == "cannot-write"
+    assert "free some disk space" in (failure.value.diagnostics[0].help or "")
+    assert train_adapter(job_of(base), tmp_path / "full", store).id == whole.id
 
 
 def _told_alike(words: tuple[str, ...], told: str) -> tuple[TrainingRow, ...]:

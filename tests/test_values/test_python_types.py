@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
@@ -32,8 +32,6 @@ from lmc.types import (
     Type,
 )
 from lmc.values import InvalidValue, json_schema, python_type, to_json, to_python, validate
-
-UNHURRIED = settings(deadline=None, max_examples=50)  # machines may be busy
 
 COLOUR = EnumType("Colour", ("red", "none_"), ("like blood", ""), "What it looks like")
 POINT = RecordType("Point", (Field("x", INT, "to the right"), Field("y", INT, "", True, 0)))
@@ -88,7 +86,6 @@ TYPES = st.recursive(
 )
 
 
-@UNHURRIED
 @given(st.data())
 def test_to_python_and_back_gives_the_value(data: st.DataObject) -> None:
     type = data.draw(TYPES)
@@ -96,7 +93,6 @@ def test_to_python_and_back_gives_the_value(data: st.DataObject) -> None:
     assert to_json(type, to_python(type, validate(type, value))) == value
 
 
-@UNHURRIED
 @given(st.data())
 def test_every_value_satisfies_the_schema(data: st.DataObject) -> None:
     type = data.draw(TYPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lmc.models.base import Message, Request
 from lmc.special_tokens import without_tokens
 
 _SHARED_PREFIX_TOKENS = 16  # a shorter prefix saves no time
+_MARK_TOKENS = 16  # more than the mark of thoughts has
 _KNOWN_HEADS = 256  # heads whose tokens are remembered
 
 Ids = tuple[int, ...]
@@ -50,6 +52,17 @@ def special_tokens(tokenizer: Any) -> tuple[str, ...]:
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     own = {str(token) for token in added if getattr(token, "special", False)}
     return tuple(sorted(own | set(getattr(tokenizer, "all_special_tokens", ()))))
+
+
+def knows_thoughts(tokenizer: Any) -> bool:
+    """Whether a model writes thoughts before its answers, as its chat template tells."""
+    return "<think" in str(tokenizer.chat_template or "")
+
+
+def opens_thoughts(tokenizer: Any, prompt: Sequence[int]) -> bool:
+    """Whether a prompt ends in the opening mark of thoughts, so that an answer begins inside."""
+    end = str(tokenizer.decode(prompt[-_MARK_TOKENS:])) if knows_thoughts(tokenizer) else ""
+    return re.search(r"<(think|thinking)>\s*\Z", end) is not None
 
 
 class ChatTokens:

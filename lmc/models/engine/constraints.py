@@ -1,4 +1,4 @@
-"""Constrained decoding with llguidance: allow only tokens that keep to a JSON Schema.
+"""Constrained decoding with llguidance: allow only tokens that keep to a grammar or JSON Schema.
 
 Whitespace between JSON tokens is fixed. Otherwise small models write newlines until the limit.
 """
@@ -7,12 +7,28 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
-_SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+from lmc.models.base import Request
+from lmc.models.engine.chat_tokens import knows_thoughts, opens_thoughts
+
+_SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_KNOWN_GRAMMARS = 256  # whose compiled form is kept
+# The thoughts of a reasoning model, which its layout leaves out of the answer.
+_END = "<\\/(?:think|thinking)>"
+_THOUGHTS = f"/(?s:.*)/ & ~/(?s:.*{_END}.*)/"
+_OPENED = rf"""start: THOUGHTS answer
+THOUGHTS: (TEXT "\n")? /{_END}\n{{1,4}}/
+TEXT: {_THOUGHTS}
+"""
+_MAY_THINK = rf"""start: THOUGHTS? answer
+THOUGHTS: /<think>/ TEXT /<\/think>\n{{0,4}}/ | /<thinking>/ TEXT /<\/thinking>\n{{0,4}}/
+TEXT: {_THOUGHTS}
+"""
 
 
 def available() -> bool:
@@ -22,6 +38,22 @@ def available() -> bool:
 
 class BadSchema(Exception):
     """A schema that the library cannot enforce. The message says why."""
+
+
+def grammar_of(request: Request, tokenizer: Any, prompt: Sequence[int]) -> str | None:
+    """What the answer to a prompt may be, in Lark form. None if the request does not say it.
+
+    A model that writes thoughts may write a block of them first, and must end one that its prompt
+    opened. `lmc.prompts.thinking` reads them.
+    """
+    if (grammar := request.grammar) is None:
+        if request.schema is None:
+            return None
+        grammar = f"start: %json {json.dumps({**request.schema, 'x-guidance': _SPACING})}\n"
+    if not knows_thoughts(tokenizer):
+        return grammar
+    thoughts = _OPENED if opens_thoughts(tokenizer, prompt) else _MAY_THINK
+    return thoughts + grammar.replace("start:", "answer:", 1)
 
 
 class Constraint:
@@ -55,27 +87,32 @@ class Constraint:
 
 
 class Grammars:
-    """Compiles schemas to grammars over one tokenizer, each once."""
+    """Compiles grammars over one tokenizer, each once."""
 
-    def __init__(self, tokenizer: Any, vocabulary: int) -> None:
+    def __init__(self, tokenizer: Any, vocabulary: int, ends: Collection[int]) -> None:
         from llguidance import hf
 
         self.vocabulary = vocabulary
-        self._tokenizer = hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
-        self._grammars: dict[str, str] = {}
+        self._tokenizer = hf.from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=sorted(ends))
+        self._at_start: OrderedDict[str, Constraint] = OrderedDict()
 
-    def constraint(self, schema: Mapping[str, Any]) -> Constraint:
+    def constraint(self, grammar: str) -> Constraint:
         """The constraint at the start of an answer. Raises: BadSchema."""
+        if grammar not in self._at_start:
+            self._at_start[grammar] = self._compiled(grammar)
+            if len(self._at_start) > _KNOWN_GRAMMARS:
+                self._at_start.popitem(last=False)
+        self._at_start.move_to_end(grammar)
+        return self._at_start[grammar].copy()
+
+    def _compiled(self, text: str) -> Constraint:
         from llguidance import LLMatcher
 
-        key = json.dumps(schema)  # in its own order, in which properties are written
-        if key not in self._grammars:
-            grammar = LLMatcher.grammar_from_json_schema(key, overrides=_SPACING)
-            problem, messages = LLMatcher.validate_grammar_with_warnings(grammar, self._tokenizer)
-            if problem:
-                raise BadSchema("; ".join(messages))
-            self._grammars[key] = grammar
-        return Constraint(LLMatcher(self._tokenizer, self._grammars[key]))
+        grammar = LLMatcher.grammar_from_lark(text)
+        problem, messages = LLMatcher.validate_grammar_with_warnings(grammar, self._tokenizer)
+        if problem:
+            raise BadSchema("; ".join(messages))
+        return Constraint(LLMatcher(self._tokenizer, grammar))
 
     def mask(self, logits: torch.Tensor, rows: Mapping[int, Constraint]) -> torch.Tensor:
         """Mask the logits (B, V) of the given rows to the tokens that their grammars allow."""

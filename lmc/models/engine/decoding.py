@@ -1,10 +1,12 @@
 """Continuous batching: rows join a running batch between any two tokens, and leave when they end.
 
-A prompt consists of a shared prefix and a rest. The prefix is all turns but the last: instruction
-and demonstrations. It is computed once for all requests that begin with it, and kept. The rest is
-computed once for all samples. Samples share one row as long as their tokens are equal. One batch
-can hold rows with different prefixes and adapters. The number of kept tokens is bounded.
-Shapes: B rows, T positions, V vocabulary.
+A prompt consists of a shared prefix and a rest. The prefix is what the prompts of a module begin
+with: instruction, demonstrations, and the start of the last turn. It is computed once for all
+requests, and kept. The rest is computed once for all samples. Samples share one row as long as
+their tokens are equal. Rows differ in length, and all new tokens of a step go through the model as
+one packed sequence: a prompt, one token, or several that a grammar forces. One batch can hold rows
+with different prefixes and adapters. The number of kept tokens is bounded.
+Shapes: B rows, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 
 from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import constraints, sampling
-from lmc.models.engine.chat_tokens import ChatTokens
+from lmc.models.engine.chat_tokens import ChatTokens, Ids
 from lmc.models.engine.forward import Forward, PackedForward, PaddedForward
 from lmc.models.engine.sample_rows import BatchRow, Draw
 from lmc.models.engine.shared_prefix import Lane, Prefix, PrefixStore, install
@@ -99,7 +101,8 @@ class Engine:
                 self._keep([part.row for part in written], [part.place for part in written])
             if self._state is not None:
                 tokens = [row.take_pending() for row in self._rows]
-                self._forward.advance(self._state, self._rows, tokens, self._lanes)
+                if any(tokens):  # else all of them were cancelled just now
+                    self._forward.advance(self._state, self._rows, tokens, self._lanes)
                 self._since_join += 1
 
     def fail(self, failure: ModelFailure) -> None:
@@ -316,16 +319,23 @@ class Engine:
             Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
             for i in range(request.index, request.index + request.n)
         ]
-        row = BatchRow(job, {}, draws, prompt, head, max_new, self._constraint(request))
+        bound = self._constraint(request, prompt)
+        row = BatchRow(job, {}, draws, prompt, head, max_new, bound)
         self._accept_forced(row)
         return row
 
-    def _constraint(self, request: Request) -> constraints.Constraint | None:
-        if request.schema is None or not constraints.available():
+    def _constraint(self, request: Request, prompt: Ids) -> constraints.Constraint | None:
+        grammar = constraints.grammar_of(request, self.tokenizer, prompt)
+        if grammar is None or not constraints.available():
             return None
         if self._grammars is None:
-            self._grammars = constraints.Grammars(self.tokenizer, self._vocabulary)
-        return self._grammars.constraint(request.schema)
+            self._grammars = constraints.Grammars(self.tokenizer, self._vocabulary, self.eos_ids)
+        try:
+            return self._grammars.constraint(grammar)
+        except constraints.BadSchema:
+            if request.grammar is None:
+                raise
+            return None  # a type beyond the library's limits, which is validated after all
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmc.ir.ops import body_numbers
-from lmc.runtime.plan import PlannedNode, free_values, variable_names
+from lmc.runtime.plan import PlannedNode, bounded_list, free_values, variable_names
 from lmc.runtime.scope import Scope
 from lmc.tasks.together import MAX_IN_FLIGHT, for_all
 
@@ -43,7 +43,7 @@ async def perform_map(
 
     in_flight = planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
     results = await for_all(list(zip(*args[:count])), work, in_flight=in_flight)
-    return [value for value in results if value is not _DROPPED]
+    return bounded_list(planned.node, [value for value in results if value is not _DROPPED])
 
 
 async def perform_loop(

@@ -1,0 +1,119 @@
+"""The stubs of programs with taken names, as mypy and pyright see them.
+
+In place of lmc stands a stub with the attributes of `lmc.Program`, which checkers read in seconds.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lmc.check import check_program
+from lmc.ir.lower import lower
+from lmc.program.program import Program, attributes
+from lmc.source import Source
+from lmc.values.stubs import stub_text
+from tests.nasty_names import NASTY
+from tests.test_structure.test_public_types import lines_of_pyright
+
+SMALL = """
+enum Kind { None mro title name }
+record Program { class: str, str: int, copy: Kind, Kind: Kind? }
+record Any { list: list[Program], BaseModel: json, json: json }
+generate class(self: str, if_: int = 3, from: str = "") -> Program { "Do." }
+generate graph(batch: list[Program], last: str = "", int: int) -> Any { "Do." }
+generate stream(Literal: "a" | "b") -> Kind { "Do." }
+"""
+USER = """
+from typing import assert_type, cast
+
+import lmc
+import small
+
+program = cast("small.Program", lmc.load("small.lmp"))
+found = program.class_(self="a", from_="b")
+assert_type(found, small.Program_)
+assert_type(found.class_, str)
+assert_type(found.str, int)
+assert_type(found.copy, small.Kind)
+assert_type(found.Kind, small.Kind | None)
+whole = program.graph_([found], int=3)
+assert_type(whole, small.Any)
+assert_type(whole.list, list[small.Program_])
+assert_type(program.stream("a"), small.Kind)
+assert_type(program.stream.batch([{"Literal": "a"}]), list[small.Kind])
+print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
+
+program.class_(self=3)  # wrong
+program.graph_([], "", 3)  # wrong
+program.graph(batch=[])  # wrong
+program.stream("c")  # wrong
+program.class_(self="a").no  # wrong
+small.Kind.nothing  # wrong
+"""
+WRONG = [n for n, line in enumerate(USER.split("\n"), 1) if line.endswith("# wrong")]
+
+
+def lines_of_mypy(file: Path) -> list[int]:
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", file.name]
+    options = ["--no-error-summary", "--cache-dir", os.devnull]
+    done = subprocess.run(
+        [*command, *options], cwd=file.parent, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return sorted({int(line) for line in re.findall(r":(\d+): error", done.stdout)})
+
+
+def write_stubs(text: str, file: Path) -> None:
+    """The stubs of a program, beside those of lmc."""
+    checked, diagnostics = check_program(Source(f"{file.stem}.lmp", text))
+    assert checked is not None, diagnostics
+    program = Program(lower(checked))
+    file.write_text(stub_text(program.graph, "x.lmp", file.stem, attributes(program)))
+    own = {name for name in (*vars(program), *dir(Program)) if not name.startswith("_")}
+    members = "".join(f"    {name}: object\n" for name in sorted(own))
+    (file.parent / "lmc.pyi").write_text(
+        f"class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
+    )
+
+
+def allowed(form: str) -> list[str]:
+    """The names that can stand at a place of a program."""
+    return [n for n in NASTY if check_program(Source("x.lmp", form % n))[0] is not None]
+
+
+def members() -> str:
+    """A program with fields, variants, parameters and modules of every name."""
+    names = allowed('generate x(%s: str) -> str { "Do." }')
+    modules = allowed('generate %s(x: str) -> str { "Do." }')
+    fields, variants = (between.join(names) for between in (": str, ", " "))
+    return (
+        f"record Members {{ {fields}: str }}\nenum Variants {{ {variants} }}\n"
+        f'generate x0({fields}: str) -> Members {{ "Do." }}\n'
+        'generate x2(one: Variants) -> list[Variants] { "Do." }\n'
+    ) + "".join(f'generate {name}(x: str) -> str {{ "Do." }}\n' for name in modules)
+
+
+def types() -> str:
+    """A program with types of every name, which are the fields of a record."""
+    names = allowed("record %s { x0: str }")
+    records = "".join(f"record {name} {{ x0: str }}\n" for name in names)
+    fields = ", ".join(f"{name}: {name}" for name in names)
+    return f'{records}record Types {{ {fields} }}\ngenerate main(x: Types) -> Types {{ "Do." }}\n'
+
+
+@pytest.mark.parametrize("checker", [lines_of_mypy, lines_of_pyright])
+@pytest.mark.parametrize("program", [members, types])
+def test_checkers_accept_stubs_of_every_name(checker, program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write_stubs(program(), tmp_path / "every.pyi")
+    assert checker(tmp_path / "every.pyi") == []
+
+
+@pytest.mark.parametrize("checker", [lines_of_mypy, lines_of_pyright])
+def test_checkers_know_the_types(checker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write_stubs(SMALL, tmp_path / "small.pyi")
+    (tmp_path / "user.py").write_text(USER)
+    assert checker(tmp_path / "user.py") == WRONG
