@@ -28,7 +28,10 @@ from lmc.models.engine.shared_prefix import PrefixStore
 from lmc.models.engine.worker import Job
 from lmc.models.packaged import SMOLLM2_NAME
 from lmc.models.registry import open_backend
+from lmc.prompts.layouts import layout_for
+from lmc.prompts.spec import BARE, CallSpec, FieldSpec
 from lmc.tiny import MODEL_DIR
+from lmc.types import STR, EnumType, ListType
 from tests.test_models.tiny_llama import byte_tokenizer, save_tiny_llama
 
 TOPICS = ("payment", "delivery", "returns", "account")
@@ -38,6 +41,9 @@ LABEL = {
     "required": ["topic", "sure"],
     "additionalProperties": False,
 }
+KIND = EnumType("Kind", ("spam", "ham", "not sure"))
+KINDS = ListType(KIND, 2, 4)
+SPEC = CallSpec("Say them.", (), (FieldSpec(BARE, KINDS), FieldSpec("reasoning", STR)), KINDS)
 SYSTEM = {"role": "system", "content": "Which topic does the message of the customer have?"}
 TEXTS = ("Where is it?", "I was charged twice.", "The lamp is broken, and I want another one.", "x")
 
@@ -93,6 +99,20 @@ def assert_alike(some: list[Answer], others: list[Answer]) -> None:
         assert one.completion_tokens == other.completion_tokens
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-3)
         assert one.certainty == pytest.approx(other.certainty, abs=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["chat", "json", "xml"])
+def test_forced_tokens_of_any_layout_are_the_only_ones_allowed(
+    folder: str, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    asked = request("kinds", None, n=4, temperature=1.0, max_tokens=60)
+    asked = replace(asked, grammar=layout_for(layout).grammar(SPEC))
+    engine = load_engine(folder)
+    forced, steps = answers(engine, [asked])
+    monkeypatch.setattr(Constraint, "forced", lambda self: [])
+    singly, more_steps = answers(engine, [asked])
+    assert_alike(forced, singly)
+    assert steps < more_steps
 
 
 def test_forced_tokens_are_as_if_they_were_drawn(
