@@ -21,7 +21,7 @@ generate label(text: str) -> "good" | "bad" {{ {layout} }}
 generate reply(text: str) -> str {{ {layout} }}
 pipeline both(text: str) -> list["good" | "bad"] {{ return [label(text), label(text + "!")] }}
 """
-KNOWN = {m: {BARE: topic} for m, topic in fitting._MESSAGES.items()}
+KNOWN = fitting._MESSAGES
 
 
 def layout_of(request):
@@ -34,7 +34,7 @@ class Model:
 
     def __init__(self, good: str, *, default: str = "chat", broken: bool = False) -> None:
         self.asked: list[str] = []
-        self.good, self.broken = good, broken
+        self.good, self.broken, self.known = good, broken, 24
         self.backend = Scripted(self.answer)
         self.backend.capabilities = replace(self.backend.capabilities, default_layout=default)
 
@@ -46,8 +46,8 @@ class Model:
         elif self.broken:
             return ModelFailure("refusal", "no", retryable=False)
         else:
-            known = (answer[BARE] for text, answer in KNOWN.items() if text in question)
-            value = next(known, "4") if layout == self.good else "nothing"
+            known = (topic for text, topic in list(KNOWN.items())[: self.known] if text in question)
+            value = next(known, "nothing") if layout == self.good else "nothing"
         shown = {"chat": value, "xml": f"<result>{value}</result>"}
         return shown.get(layout, json.dumps({"result": value}))
 
@@ -64,15 +64,23 @@ class Model:
 def test_a_model_is_asked_in_what_it_does_best(good, default):
     model = Model(good, default=default)
     assert model.run(times=3) == ("good", {"asked": good})
-    rows = 4 * len(fitting._TASKS)
+    rows = 8 * len(fitting._TASKS)
     assert model.asked[:-3].count("xml") == rows and len(model.asked) == 3 * rows + 3
     assert model.asked[-3:] == [good] * 3
+
+
+def test_a_few_more_right_answers_are_no_reason_to_leave_the_default():
+    model = Model("json", default="xml")
+    model.known = 2
+    assert model.run()[1] == {"asked": "xml"}
+    model.known = 3
+    assert model.run()[1] == {"asked": "json"}
 
 
 def test_calls_at_once_measure_a_model_once():
     model = Model("xml")
     model.run("both")
-    assert len(model.asked) == 3 * 4 * len(fitting._TASKS) + 2
+    assert len(model.asked) == 3 * 8 * len(fitting._TASKS) + 2
 
 
 def test_a_model_may_say_it_for_all_its_modules():
