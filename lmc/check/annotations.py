@@ -25,6 +25,7 @@ PRIMITIVES: dict[str, Type] = {
 }
 Mentions = Iterator[tuple[Declared, nodes.Ident]]
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
+MOST = 2**31 - 1  # of a length: no text or list is longer, and schemas hold no larger one
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
 
@@ -178,6 +179,9 @@ def _with_range(
         return base
     if expr.name.name in ("str", "list") and any(b is not None and b < 0 for b in (low, high)):
         ctx.report("bad-refinement", "a length must be at least 0", refinement.span)
+        return base
+    if expr.name.name in ("str", "list") and any(b is not None and b > MOST for b in (low, high)):
+        ctx.report("bad-refinement", f"a length must be at most {MOST}", refinement.span)
         return base
     match base:
         case types.IntType(None, None) if expr.name.name == "int":

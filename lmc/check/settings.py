@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from lmc import types
@@ -57,7 +57,8 @@ def _fixed(type: Type) -> SettingSpec:
 TEXT = _fixed(types.STR)
 SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(types.FloatType(0.0, None))))
 _POSITIVE = types.IntType(1, None)
-_SECONDS = types.FloatType(0.0, None)
+_TOKENS = types.IntType(1, 2**31 - 1)  # as servers hold it
+_SECONDS = types.FloatType(0.0, 1e9)  # 31 years: longer waits are beyond what clocks can add
 _EXPRESSION = SettingSpec("expression")
 _BUDGET: Mapping[str, Type] = {
     "calls": _POSITIVE,
@@ -71,14 +72,12 @@ _FAILURES = _words(
 _DECODING = {
     "temperature": SettingSpec(types.FloatType(0.0, 2.0)),
     "top_p": SettingSpec(types.FloatType(0.0, 1.0)),
-    "max_tokens": SettingSpec(_POSITIVE),
+    "max_tokens": SettingSpec(_TOKENS),
     "seed": _fixed(types.INT),
     "cache": _fixed(types.UnionType((types.BOOL, _words("disk", "memory", "off")))),
-    "retry": _group(
-        max=types.IntType(0, 100), backoff=types.FloatType(0.0, None), on=types.ListType(_FAILURES)
-    ),
+    "retry": _group(max=types.IntType(0, 100), backoff=_SECONDS, on=types.ListType(_FAILURES)),
     "fallback": SettingSpec("models", tunable=False),
-    "layout": SettingSpec(_words("chat", "json", "xml")),
+    "layout": SettingSpec(_words("chat", "json", "xml", "auto")),
 }
 _STOP = {"stop": _fixed(types.ListType(types.STR))}
 _MODULE = {
@@ -102,7 +101,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "name": _fixed(types.STR),
         "base_url": _fixed(types.STR),
         "api_key_env": _fixed(types.STR),
-        **_DECODING,
+        # An optimizer does not change models, so a `tune` belongs to modules or the program.
+        **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
         "timeout": _fixed(_SECONDS),
         "deadline": _fixed(_SECONDS),

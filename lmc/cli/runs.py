@@ -102,7 +102,7 @@ def find_run(run: Path) -> RunFolder:
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
-    record, outcome = folder.record(), folder.outcome()
+    record, outcome = folder.whole_record() or {"state": "damaged"}, folder.outcome()
     identity: Mapping[str, Any] = record.get("identity", {})
     test = outcome.get("manifest", {}).get("test")
     state = record.get("state", "?")

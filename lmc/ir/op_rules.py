@@ -6,7 +6,7 @@ already found correct.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lmc.check.program import options_of
@@ -16,6 +16,7 @@ from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
 from lmc.types import (
     BoolType,
+    DictType,
     EnumType,
     ErrorType,
     FloatType,
@@ -103,7 +104,31 @@ def _function(site: Site) -> str | None:
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
+    keeps = site.declared.types.keeps_fields
+    if not all(keeps(given, to) for given, to in _passed_on(site) if given and to):
+        return "what it passes on has the fields of its type: a wider record is projected first"
     return None
+
+
+def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
+    """The types of the values that an operation gives on as they are, and of where they go."""
+    node, given = site.node, [value.type for value in site.inputs]
+    match node.attrs["fn"]:
+        case "present" | "add":
+            yield from ((type, node.type) for type in given)
+        case "unique" | "sort_by" | "filter":
+            yield given[0], node.type
+        case "index" | "first":
+            whole = required(given[0])
+            yield whole.item if isinstance(whole, ListType | DictType) else None, node.type
+        case "list":
+            yield from ((type, item_of(node.type)) for type in given)
+        case "object" if isinstance(node.type, DictType):
+            yield from ((type, node.type.item) for type in given)
+        case "attr":
+            record = required(given[0])
+            field = record.get(node.attrs["name"]) if isinstance(record, RecordType) else None
+            yield field.type if field else None, node.type
 
 
 def _record(site: Site) -> str | None:

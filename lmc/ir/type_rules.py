@@ -16,6 +16,7 @@ from typing import Any
 from lmc import types
 from lmc.check.constants import misfit
 from lmc.check.subtyping import forget, is_subtype
+from lmc.check.width import narrows, project
 from lmc.types import ErrorType, Field, OptionalType, Type
 
 MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
@@ -42,21 +43,36 @@ class TypeRules:
         return id(type) in self._sizes or self._measure(type, MOST_TYPES) is not None
 
     def fits(self, actual: Type, wanted: Type) -> bool:
-        """Whether each value of one type has the other type. Patterns are ignored."""
+        """Whether each value of one type may go where the other type is asked for.
+
+        It has that type, and where it is a record, at any depth, it has the fields of that type
+        and no others: a wider one must be projected first. Patterns are ignored.
+        """
         if actual is wanted or isinstance(actual, ErrorType) or isinstance(wanted, ErrorType):
             return True
         pair = (id(actual), id(wanted))
         if pair not in self._pairs:
             affordable = self._spend(self._size(actual) * self._size(wanted))
-            self._pairs[pair] = affordable and is_subtype(self._bare(actual), self._bare(wanted))
+            plain = self._bare(actual), self._bare(wanted)  # known only after `_size`
+            self._pairs[pair] = affordable and is_subtype(*plain) and not narrows(*plain)
         return self._pairs[pair]
 
+    def keeps_fields(self, actual: Type, wanted: Type) -> bool:
+        """Whether no record of one type has fields that the other one lacks, at any depth."""
+        if actual is wanted or not self._spend(self._size(actual) * self._size(wanted)):
+            return actual is wanted
+        return not narrows(self._bare(actual), self._bare(wanted))
+
     def holds(self, value: Any, type: Type) -> bool:
-        """Whether something is a JSON value of a type. Patterns are ignored."""
+        """Whether something is a JSON value of a type. Patterns are ignored.
+
+        Its records have the fields of their types and no others.
+        """
         parts = json_parts(value)
         if not parts or not self._spend(parts * self._size(type)):
             return False
-        return misfit(value, self._bare(type)) is None
+        plain = self._bare(type)
+        return misfit(value, plain) is None and project(plain, value) == value
 
     def built(self, value: Any, type: Type) -> bool:
         """Whether a program can build such a value of a type.

@@ -36,7 +36,7 @@ NumberType = IntType | FloatType
 _MARKUP = r"(?:[\s*_`\"'(\[{#>~≈|]|<[a-z_]+>)*+"
 _HEDGE = (
     r"(?:(?:about|approximately|approx\.?|around|roughly|circa|ca\.?|exactly|only|just|almost|nearly|an?"
-    r"|clearly|definitely|probably|equal to|solid|strong|weak|full|good)\s+)*+"
+    r"|clearly|definitely|probably|therefore|thus|hence|equal to|solid|strong|weak|full|good)\s+)*+"
 )
 _END = r"[*_`\"')\]}]*+"
 _CUES = (
@@ -50,7 +50,7 @@ _CUES = (
         r"|points|stars)\b[*_\"`]*+(?:[ \t]*+(?:is|was|=|:|of)[ \t]*+[:=]?)"
         r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|could))?[ ](?:say|rate|score|give"
         r"|guess|estimate)\b"
-        r"(?:[ ](?:it|this|that|the[ ]\w+|this[ ]\w+))?(?:[ ](?:as|at))?"
+        r"(?:[ ](?:(?:the|this|that)[ ](?!an?[ ])[a-z]\w*|it|this|that))?(?:[ ](?:as|at))?"
         r"|\b(?:score|rating|grade)[ ](?=[-−]?\d)|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s"
         r"|[ ]is)\b",
         re.I | re.M,
@@ -64,7 +64,7 @@ _REASON = r"(?:because|since|as|due|given|for|with|where|when|although|though|wh
 _NOT_UNITS = rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
 _STANDS = (
     r"[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}])(?!\s*=)|[-–](?=\s+[^\s\d])"
-    rf"|,(?=\s+[a-z])|(?={_REASON})|[|])"
+    rf"|,(?=\s+[\"']?[a-z])|(?={_REASON})|[|])"
 )
 _AFTER_COUNT = re.compile(
     rf"{_END}(?:(?:[ \t]+|-){_NOT_UNITS}[^\W\d_]+){{0,2}}+{_END}{_STANDS}", re.IGNORECASE

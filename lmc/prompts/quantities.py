@@ -117,7 +117,10 @@ def quantities(text: str) -> list[Quantity]:
     """All numbers of a text, in order. Raises: ParseFailure if there are thousands."""
     found: list[Quantity] = []
     for token in _TOKEN.finditer(text):
-        if (one := _read(text, token)) is not None:
+        if found and token.start() < found[-1].end:  # the word of "1.2 million"
+            if token.end() > found[-1].end:
+                found[-1] = replace(found[-1], end=token.end(), readings=())
+        elif (one := _read(text, token)) is not None:
             found.append(one)
         if len(found) > MAX_QUANTITIES:
             raise ParseFailure(f"expected one number, but there are more than {MAX_QUANTITIES}")

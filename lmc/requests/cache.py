@@ -9,7 +9,8 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -99,6 +100,7 @@ class Cache:
         self.problem: Diagnostic | None = None
         self.hits = 0
         self._db: sqlite3.Connection | None = None
+        self._let_go: Callable[[], object] = lambda: None  # closes the connection
         self._pid = 0
         self._pending: dict[str, Answer] = {}
         self._unsaved: dict[str, Answer] = {}  # not written yet
@@ -219,7 +221,8 @@ class Cache:
         with contextlib.suppress(sqlite3.Error):
             if self.hits:
                 self._add_hits(self._db)
-            self._db.close()
+        with contextlib.suppress(sqlite3.Error):
+            self._let_go()
         self._db, self.hits = None, 0
 
     def _add_hits(self, db: sqlite3.Connection) -> None:
@@ -268,14 +271,21 @@ class Cache:
             return self._db
         self._pid = os.getpid()  # a connection must not be carried over a fork
         try:
-            self._db = _open(self.path)
+            self._hold(_open(self.path))
         except sqlite3.OperationalError as e:  # locked, read-only, no space
             self._fail(e)
         except sqlite3.DatabaseError as e:
-            self._db = self._replace_broken(e)
+            if (replaced := self._replace_broken(e)) is not None:
+                self._hold(replaced)
         except OSError as e:
             self._give_up(e)
         return self._db
+
+    def _hold(self, db: sqlite3.Connection) -> None:
+        """Use a connection until it is closed, or until nobody has this cache any more."""
+        closing = weakref.finalize(self, db.close)
+        closing.atexit = False  # `close` comes later then, and still has to count the hits
+        self._db, self._let_go = db, closing
 
     def _replace_broken(self, cause: Exception) -> sqlite3.Connection | None:
         aside = self.path.with_name(f"{self.path.name}.broken-{int(time.time())}")

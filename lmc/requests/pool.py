@@ -15,6 +15,7 @@ from lmc.models.base import Answer, Backend, ModelFailure, Request
 from lmc.models.border import Outcome
 from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
+from lmc.redaction import logger
 from lmc.requests.bound import (
     BUDGETED_MAX_TOKENS,
     BoundModel,
@@ -31,6 +32,7 @@ from lmc.requests.retry import RetryPolicy
 from lmc.requests.sending import Sender, Sending
 from lmc.requests.usage import Usage
 
+_log = logger(__name__)
 ANY_MODEL = "*"
 OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price")
 
@@ -65,9 +67,13 @@ class ModelPool:
         self._backends, self._base_dir = dict(backends or {}), base_dir
         self._consent, self._record = consent, record
         self._bound: dict[str, BoundModel] = {}
+        self._unset: set[str] = set()  # models whose server chooses the temperature
         self._flights = Flights()
         self._sender = Sender(budget, self._require)
         self._memory: Cache | None = None
+        # The layouts that models do best, by the names of models that were measured.
+        self.layouts: dict[str, str] = {}
+        self.fitting = asyncio.Lock()  # held while a model is measured
 
     def bind(self, name: str | None = None) -> BoundModel:
         """Open a model by its declared or full name. None is the program's default, else lmc/tiny.
@@ -241,6 +247,8 @@ class ModelPool:
 
     def _complete(self, bound: BoundModel, request: Request) -> Request:
         sampling = merge(request.sampling, bound.sampling)
+        if sampling.temperature is None and not bound.backend.capabilities.local:
+            self._tell_unset(bound.name)
         if sampling.max_tokens is None and _counts_tokens(self.budget, bound.budget):
             sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
@@ -249,6 +257,13 @@ class ModelPool:
             bound.model, request.messages, sampling, request.schema, request.grammar,
             request.adapter, request.n, request.index, logprobs, timeout_s, request.on_text,
         )  # fmt: skip
+
+    def _tell_unset(self, name: str) -> None:
+        """Say once that a server decides on the temperature: it may be any, unlike that of here."""
+        embeds = self.full_name(name).startswith("embed/")
+        if name not in self._unset and not embeds:
+            self._unset.add(name)
+            _log.warning("model `%s` has no `temperature:`, so its server chooses one", name)
 
     def _bind(self, name: str) -> BoundModel:
         own = self.models.get(name, {})

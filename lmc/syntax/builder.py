@@ -10,7 +10,7 @@ from typing import Any, cast
 from lmc.diagnostics import Diagnostic, error
 from lmc.source import Source, Span
 from lmc.syntax import nodes as n
-from lmc.syntax.literals import number_value, string_value
+from lmc.syntax.literals import MOST_INT, number_value, string_value
 from lmc.syntax.tokens import RESERVED, Token
 
 _PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
@@ -59,8 +59,14 @@ class TreeBuilder:
         try:
             return number_value(token.text)
         except OverflowError:
-            message = f"`{token.text[:12]}…` is larger than any number"
-            help = "a number has at most 308 digits before its point"
+            whole = token.text.replace("_", "").isdigit()
+            shown = token.text if len(token.text) <= 24 else f"{token.text[:12]}…"
+            message = f"`{shown}` is larger than any {'int' if whole else 'float'}"
+            help = (
+                f"the largest int is {MOST_INT}; a float has a point or an exponent, as in `1e20`"
+                if whole
+                else "the largest float is about 1.8e308"
+            )
             self.diagnostics.append(error("bad-number", message, self._span(token), help=help))
             return 0
 

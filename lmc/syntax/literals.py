@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 
+MOST_INT = 2**63 - 1  # in 64 bits, as databases, servers and most readers of JSON hold an int
 _ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|(.?))", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"'}
 _UNPRINTED = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\", '"': r"\""}
@@ -38,13 +39,16 @@ def string_value(raw: str, on_bad_escape: Callable[[int, int], None]) -> str:
 def number_value(raw: str) -> int | float:
     """The value of a number literal: an int if it has neither point nor exponent, else a float.
 
-    Raises: OverflowError where it is larger than any float.
+    Raises: OverflowError where it is larger than any float, or an int than `MOST_INT`.
     """
     digits = raw.replace("_", "")
     size = float(digits)
     if math.isinf(size):
         raise OverflowError(raw)
-    return int(digits) if digits.isdigit() else size
+    value = int(digits) if digits.isdigit() else size
+    if isinstance(value, int) and value > MOST_INT:
+        raise OverflowError(raw)
+    return value
 
 
 def quote(text: str) -> str:

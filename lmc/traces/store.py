@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
@@ -110,7 +111,9 @@ class TraceStore:
 
     @cached_property
     def _engine(self) -> Engine:
-        return _open(self._url)
+        engine = _open(self._url)
+        weakref.finalize(self, engine.dispose).atexit = False  # for a store that nobody closes
+        return engine
 
     @property
     def location(self) -> str:
@@ -265,7 +268,7 @@ def _open(url: str) -> Engine:
         raise LmcError.of(
             "bad-url", "this is not the file or URL of a trace store", help=help
         ) from None
-    shown = parsed.render_as_string(hide_password=True)
+    shown, engine = parsed.render_as_string(hide_password=True), None
     try:
         named = parsed.database and parsed.database != ":memory:"
         if parsed.get_backend_name() == "sqlite" and named:
@@ -279,6 +282,8 @@ def _open(url: str) -> Engine:
         message = f"there is no driver for {shown}: {missing}"
         raise LmcError.of("missing-extra", message, help="install the driver") from None
     except (OSError, SQLAlchemyError) as problem:
+        if engine is not None:
+            engine.dispose()
         raise _cannot("open", shown, problem) from None
     return engine
 
@@ -305,7 +310,8 @@ def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     reason = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
     full = is_full(problem) or "full" in reason or "disk I/O" in reason
     slug = "cannot-write" if verb == "write" or full else "cannot-read"
-    help = MAKE_ROOM if full else None
+    elsewhere = "set LMC_TRACES to another file or URL" if verb == "open" else None
+    help = MAKE_ROOM if full else elsewhere
     return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}", help=help)
 
 

@@ -137,7 +137,7 @@ class Journal:
         """
         with self.folder.locked():
             if self.folder.holds_run:
-                self._take_over(self.folder.record())
+                self._take_over(self.folder.whole_record())
             yield self
 
     def begin(self) -> None:
@@ -156,7 +156,9 @@ class Journal:
         told = {"identity": self.identity, "call": self.call, "state": state}
         self.folder.write_record({**told, "elapsed_s": self.elapsed_s, **more})
 
-    def _take_over(self, record: Mapping[str, Any]) -> None:
+    def _take_over(self, record: Mapping[str, Any] | None) -> None:
+        """Check that a record is that of this run. After a damaged one, only its time is lost."""
+        record = {"identity": self.identity} if record is None else record
         if record.get("identity") != self.identity:
             message = f"{self.folder.path} belongs to a run with other options"
             raise LmcError.of("other-run", message, help="give another --run-dir")

@@ -147,13 +147,21 @@ class RunFolder:
         """The file for the page about the run."""
         return self.path / "report.html"
 
+    def whole_record(self) -> dict[str, Any] | None:
+        """The identity and the state of the run. None if they are missing or damaged."""
+        return _read_json(self.path / _RECORD)
+
     def record(self) -> dict[str, Any]:
         """The identity and the state of the run. Raises: LmcError[no-run]."""
-        record = _read_json(self.path / _RECORD)
-        if record is None:
-            message = f"{self.path} does not hold a run"
-            raise LmcError.of("no-run", message, help="`lmc runs` lists the runs")
-        return record
+        record = self.whole_record()
+        if record is not None:
+            return record
+        if self.holds_run:
+            message = f"{self.path / _RECORD} is damaged"
+            help = "give the command of the run again: it continues with the answers that are kept"
+            raise LmcError.of("no-run", message, help=help)
+        message = f"{self.path} does not hold a run"
+        raise LmcError.of("no-run", message, help="`lmc runs` lists the runs")
 
     def outcome(self) -> dict[str, Any]:
         """The outcome of a finished run, or an empty dict."""

@@ -37,8 +37,11 @@ def change(file: Path, *statements: str) -> None:
     assert changed == [1] * len(changed)
 
 
-@pytest.mark.parametrize("mode", ["wal", "delete"])  # others can read, or not even that
-@pytest.mark.parametrize("command", [EVALUATE, COMPILE], ids=["eval", "compile"])
+@pytest.mark.parametrize(
+    ("command", "mode"),  # others can read, or not even that
+    [(EVALUATE, "wal"), (COMPILE, "delete")],
+    ids=["eval", "compile"],
+)
 def test_a_locked_cache_stops_nothing(
     killing: Killing, command: tuple[str, ...], mode: str
 ) -> None:
@@ -73,11 +76,9 @@ def test_a_damaged_row_of_the_cache_costs_one_request(killing: Killing) -> None:
     lmc(folder, *EVALUATE)
     assert results(folder / "colours.results.jsonl") == whole
     assert len(killing.server.payloads) == asked + 1
-    lmc(folder, *EVALUATE)
-    assert len(killing.server.payloads) == asked + 1
 
 
-def test_damaged_rows_of_a_run_cost_one_request_and_no_byte(killing: Killing) -> None:
+def test_damage_in_all_files_of_a_run_costs_one_request_and_no_byte(killing: Killing) -> None:
     folder = killing.folder()
     lmc(folder, *COMPILE, "--no-cache")
     artifact = (folder / "colours.lmpc").read_bytes()
@@ -92,8 +93,11 @@ def test_damaged_rows_of_a_run_cost_one_request_and_no_byte(killing: Killing) ->
     )
     (history,) = (folder / ".lmc" / "runs").glob("*/history.jsonl")
     history.write_text(history.read_text()[:-30])  # as a kill leaves it
-    lmc(folder, "runs")
-    lmc(folder, "traces", "list")
+    (answers.parent / "run.json").write_text("")
+    code, listed, _ = finish(start(folder, "runs"))
+    assert (code, "damaged" in listed) == (0, True)
+    code, _, err = finish(start(folder, "report", str(answers.parent)))
+    assert (code, "run.json is damaged" in err) == (1, True)
     shown = lmc(folder, "traces", "export", "-o", "traces.jsonl")
     assert shown.count("in the trace store is damaged") == 2
     lmc(folder, *COMPILE, "--no-cache")

@@ -54,7 +54,6 @@ def on_full_disk(
     ("word", "pages", "size", "told"),
     [
         (".lmc/runs", 7, 0, "cannot store the answers of this run in"),
-        ("traces.db", 2, 0, "cannot open the trace store"),
         ("traces.db", 40, 0, "cannot write the trace store"),
         ("", 0, 1, "cannot write .lmc/runs/"),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lmc.ir.graph import Graph, Node, ProgramGraph
+from lmc.ir.graph import Graph, Node, Port, ProgramGraph
 from lmc.ir.type_rules import TypeRules, json_parts
 from lmc.ir.verify import GraphFault, verify
 from lmc.passes.pipeline import run_passes
@@ -19,6 +19,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    OptionalType,
     RecordType,
     StrType,
     Type,
@@ -164,3 +165,85 @@ pipeline main(question: str) -> str {
 """)
     verify(program)
     verify(run_passes(program))  # where the last record is a constant
+
+
+NARROW, WIDE = "record A { x: int }\n", "record B { x: int, y: int }\n"
+WIDER = {  # how a wider record goes where a narrower one is asked for
+    "result": "pipeline main(b: B) -> A { return b }",
+    "argument": "pipeline same(a: A) -> A { return a }\n"
+    "pipeline main(b: B) -> A { return same(b) }",
+    "items": "pipeline main(bs: list[B]) -> list[A] { return bs }",
+    "optional": "pipeline main(b: B?) -> A? { return b }",
+    "field": "record Box { a: A }\npipeline main(b: B) -> Box { return Box(a=b) }",
+    "branch": "pipeline main(b: B, q: bool) -> A { return if q then b else A(x=1) }",
+    "item of a list": "pipeline main(b: B) -> list[A] { return [A(x=1), b] }",
+    "map": "pipeline main(bs: list[B]) -> list[A] { return [b for b in bs] }",
+    "loop": "pipeline main(b: B) -> A { return loop a: A = b for 2 { yield b } }",
+}
+
+
+def without_projections(graph: Graph) -> Graph:
+    """The graph with each projection passing on its input."""
+    renamed: dict[str, str] = {}
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple(renamed.get(id, id) for id in node.inputs)
+        bodies = {name: without_projections(body) for name, body in node.bodies.items()}
+        if node.op == "op" and node.attrs["fn"] == "project":
+            renamed[node.id] = inputs[0]
+        else:
+            nodes.append(replace(node, inputs=inputs, bodies=bodies))
+    return replace(graph, nodes=tuple(nodes))
+
+
+@pytest.mark.parametrize("text", WIDER.values(), ids=WIDER)
+def test_a_wider_record_must_be_projected(text: str) -> None:
+    program = lowered(NARROW + WIDE + text)
+    verify(program)
+    graphs = {name: without_projections(graph) for name, graph in program.graphs.items()}
+    with pytest.raises(GraphFault):
+        verify(replace(program, graphs=graphs))
+
+
+def forged(fn: str, inputs: tuple[Type, ...], type: Type, **attrs: Any) -> ProgramGraph:
+    """A program whose `main` gives the result of one operation on its inputs."""
+    ports = tuple(Port(f"i{place}", type) for place, type in enumerate(inputs))
+    nodes = [
+        *(Node(f"%{p.name}", "input", p.type, attrs={"name": p.name}) for p in ports),
+        Node("%op", "op", type, tuple(f"%{p.name}" for p in ports), {"fn": fn, **attrs}),
+        Node("%out", "return", type, ("%op",)),
+    ]
+    program = lowered("pipeline main() -> int { return 1 }")
+    main = replace(program.graphs["main"], inputs=ports, result=type, nodes=tuple(nodes))
+    return replace(program, graphs={"main": main})
+
+
+A = RecordType("A", (Field("x", INT),))
+B = RecordType("B", (Field("x", INT), Field("y", INT)))
+BOX = RecordType("Box", (Field("b", B),))
+
+
+@pytest.mark.parametrize(
+    ("fn", "inputs", "type", "attrs"),
+    [
+        ("present", (OptionalType(B),), A, {}),
+        ("add", (ListType(A), ListType(B)), ListType(A), {}),
+        ("unique", (ListType(B),), ListType(A), {}),
+        ("first", (ListType(B),), OptionalType(A), {}),
+        ("index", (ListType(B), INT), A, {}),
+        ("list", (A, B), ListType(A), {}),
+        ("attr", (BOX,), A, {"name": "b"}),
+    ],
+)
+def test_no_operation_passes_a_wider_record_on(
+    fn: str, inputs: tuple[Type, ...], type: Type, attrs: dict[str, Any]
+) -> None:
+    with pytest.raises(GraphFault, match="a wider record is projected first"):
+        verify(forged(fn, inputs, type, **attrs))
+    verify(forged("project", (B,), A))
+
+
+def test_a_constant_has_the_fields_of_its_type() -> None:
+    assert TypeRules().holds({"x": 1}, A)
+    assert not TypeRules().holds({"x": 1, "y": 2}, A)
+    assert not TypeRules().holds([{"x": 1, "y": 2}], ListType(A))

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import signal
 import sqlite3
@@ -10,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from lmc.models.base import Answer, Request, Sampling
-from lmc.requests.cache import Cache, default_path, sample_keys
+from lmc.requests.cache import IN_MEMORY, Cache, default_path, sample_keys
 
 REQUEST = Request("m", ({"role": "user", "content": "hello"},), Sampling(temperature=0.5))
 FULL = Answer("täxt\ud800", 3, 4, 0.25, "length", (-0.5, -1.25), 12.0)
@@ -64,6 +65,7 @@ def test_stats_and_clear(cache):
         replace(REQUEST, sampling=Sampling(temperature=0.5, seed=1)),
         replace(REQUEST, sampling=Sampling(temperature=0.5, stop=("x",))),
         replace(REQUEST, schema={"type": "object"}),
+        replace(REQUEST, grammar='start: "a"'),
         replace(REQUEST, adapter="a"),
         replace(REQUEST, index=1),
         replace(REQUEST, logprobs=True),
@@ -194,3 +196,23 @@ def test_processes_write_side_by_side(cache):
         process.communicate()
         assert process.returncode == 0
     assert cache.stats().entries == 400
+
+
+def test_a_cache_that_is_dropped_closes_its_file(tmp_path):
+    cache = Cache(tmp_path / "c.db")
+    cache.write({"key": Answer("text")})
+    db = cache._db
+    db.execute("SELECT 1")
+    del cache
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")
+
+
+def test_a_cache_in_memory_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cache = Cache(IN_MEMORY)
+    cache.write({"key": Answer("text")})
+    assert cache.look_up(["key"])["key"].text == "text"
+    cache.close()
+    assert list(tmp_path.iterdir()) == []

@@ -337,6 +337,15 @@ async def test_preflight_warns_of_unknown_prices(pool_at):
         assert priced.preflight(["m"]) == []
 
 
+@pytest.mark.parametrize(("settings", "told"), [({}, 1), ({"temperature": 0.7}, 0)])
+async def test_a_server_that_chooses_the_temperature_is_told_once(pool_at, caplog, settings, told):
+    with Loopback("ok") as server:
+        pool = pool_at(server, **settings)
+        await pool.ask("m", ask_for("one"))
+        await pool.ask("m", ask_for("two"))
+    assert caplog.text.count("`m` has no `temperature:`") == told
+
+
 async def test_applications_add_their_own_backends():
     register("mine/", lambda model, settings: Scripted(lambda request: [request.model]))
     try:

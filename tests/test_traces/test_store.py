@@ -1,6 +1,8 @@
 """The trace store: what goes in comes out, whole, once, whoever else is at work."""
 
+import gc
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -165,3 +167,16 @@ def test_a_damaged_run_costs_that_run(
     db.close()
     assert [found.row for found in store.runs()] == ["0", "1", "3"]
     assert broken in caplog.text
+
+
+def test_a_store_that_is_dropped_closes_its_database(tmp_path: Path) -> None:
+    store = TraceStore(str(tmp_path / "traces.db")).open()
+    pooled = store._engine.raw_connection()
+    db: object = pooled.driver_connection
+    assert isinstance(db, sqlite3.Connection)
+    pooled.close()  # it goes back to the pool
+    db.execute("SELECT 1")
+    del store, pooled
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")
