@@ -48,7 +48,7 @@ _CUES = (
     re.compile(
         r"\b(?:score|rating|grade|value|total|sum|count|number|estimate|confidence|probability|verdict"
         r"|points|stars)\b[*_\"`]*+(?:[ \t]*+(?:is|was|=|:|of)[ \t]*+[:=]?)"
-        r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|could))?[ ](?:say|rate|score|give"
+        r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|can))?[ ](?:say|rate|score|give"
         r"|guess|estimate)\b"
         r"(?:[ ](?:(?:the|this|that)[ ](?!an?[ ])[a-z]\w*|it|this|that))?(?:[ ](?:as|at))?"
         r"|\b(?:score|rating|grade)[ ](?=[-−]?\d)|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s"
@@ -64,7 +64,7 @@ _REASON = r"(?:because|since|as|due|given|for|with|where|when|although|though|wh
 _NOT_UNITS = rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
 _STANDS = (
     r"[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}])(?!\s*=)|[-–](?=\s+[^\s\d])"
-    rf"|,(?=\s+[\"']?[a-z])|(?={_REASON})|[|])"
+    rf"|/(?=\s*[^\W\d])|,(?=\s+[\"']?[a-z])|(?={_REASON})|[|])"
 )
 _AFTER_COUNT = re.compile(
     rf"{_END}(?:(?:[ \t]+|-){_NOT_UNITS}[^\W\d_]+){{0,2}}+{_END}{_STANDS}", re.IGNORECASE
@@ -90,6 +90,7 @@ _OPEN = re.compile(
     re.IGNORECASE,
 )
 _NEXT = re.compile(r"[\s,;.:(\[*_]*+")
+_ASPECT = re.compile(r"[ \t]*(\((?=[a-z])|for\b|on\b|in\b)", re.IGNORECASE)
 _NEXT_ENDS = re.compile(r"[ \t)\]*_]*+(?:\Z|[,;.)\n])")
 _SECOND = re.compile(
     r"\b(?:actually|correction|on (?:reflection|second thought)|scratch that|i mean"
@@ -111,7 +112,8 @@ _SCALE = re.compile(
 )
 _OTHERS = re.compile(
     r"\b(?:max(?:imum)?|min(?:imum)?|highest|lowest|possible|passing|threshold|target|previous"
-    r"|prior|other)[ ]\Z",
+    r"|prior|other)[ ]\Z"
+    r"|\b(?:says|said|claims?|asks?|asked|wants|wrote|writes|states|stated|quotes?|reads)\b[^\n.]*\Z",
     re.IGNORECASE,
 )  # whose score or answer it is
 _SURE = re.compile(r"confidence|probability", re.IGNORECASE)
@@ -201,7 +203,7 @@ class _Answer:
 
     def _is_of_others(self, cue: re.Match[str]) -> bool:
         """Whether words announce another number, as in "maximum score: 10"."""
-        return bool(_OTHERS.search(self.text, max(0, cue.start() - 12), cue.start()))
+        return bool(_OTHERS.search(self.text, max(0, cue.start() - 50), cue.start()))
 
     def _is_aside(self, cue: re.Match[str]) -> bool:
         """Whether words announce how sure a number before them is."""
@@ -261,7 +263,7 @@ class _Answer:
             or _SECOND.search(self.text, rest)
         ):
             raise self._many()
-        if self._has_neighbour(first, rest):
+        if self._has_neighbour(first, rest) or self._has_other_aspect(first, rest):
             raise self._many()
         if _OPEN.match(self.text, first.end) or self._standing(first) == "denied":
             raise ParseFailure(f"{shown(self.text)} leaves the number open")
@@ -278,6 +280,13 @@ class _Answer:
             and "\n" not in self.text[first.end : at]
             and _NEXT_ENDS.match(self.text, beside[0].end)
         )
+
+    def _has_other_aspect(self, first: Quantity, rest: int) -> bool:
+        """Whether another number is said in the same way: "4 for style, 5 for depth"."""
+        aspect = _ASPECT.match(self.text, first.end)
+        others = self._within(rest, rest + 80) if aspect else []
+        ways = [_ASPECT.match(self.text, q.end) for q in others if q.readings]
+        return aspect is not None and any(way and way[1] == aspect[1] for way in ways)
 
     def _require_scale(self, rest: int) -> None:
         """Refuse a number whose explanation names another scale than that of the type."""
@@ -344,7 +353,8 @@ class _Answer:
             return self._number([self._of_ratio(quantity, said)], said)
         if self._may_be_minus(quantity):
             raise ParseFailure(f"{shown(said)} may be a negative number in {shown(self.text)}")
-        return self._number(quantity.readings, said)
+        euros = "€" in self.text[max(0, quantity.start - 2) : quantity.end + 2]
+        return self._number(quantity.readings, said, dot_may_group=euros)
 
     def _may_be_minus(self, quantity: Quantity) -> bool:
         """Whether words call a number without a minus negative, on a scale with both."""
@@ -386,11 +396,13 @@ class _Answer:
             return True
         return bool(_RATIO_ENDS.match(self.text, quantity.end))
 
-    def _number(self, readings: Sequence[Decimal], said: str) -> int | float:
+    def _number(
+        self, readings: Sequence[Decimal], said: str, *, dot_may_group: bool = False
+    ) -> int | float:
         if isinstance(self.type, IntType):
             return self._integer(readings, said)
         if len(readings) > 1:
-            if "." in said:
+            if "." in said and not dot_may_group:
                 readings = readings[1:]  # a point before three digits is a decimal point
             else:
                 raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")

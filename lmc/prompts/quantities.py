@@ -44,7 +44,8 @@ _BEFORE = re.compile(
 )
 _SUPERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺−", "0123456789-+-")
 _POWER = re.compile(
-    r"\s?(?:[x×·*]|\\times|\\cdot)\s?10(?:\s?(?:\^|\*\*)\s?[({]?([-+−]?\d{1,3})[)}]?|([⁻⁺]?[⁰¹²³⁴-⁹]{1,3}))",
+    r"\s?(?:[x×·*]|\\times|\\cdot)\s?10(?:\s?(?:\^|\*\*)\s?[({]?([-+−]?\d{1,3})[)}]?"
+    r"|([⁻⁺]?[⁰¹²³⁴-⁹]{1,3}))",
 )
 _PERCENT = re.compile(r"\s?(?:[%％]|\\%|per\s?cent\b|pct\b)", re.IGNORECASE)
 _SIZES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -58,7 +59,7 @@ _UNIT = re.compile(
     r"|[$€£¥₹])(?![^\W_])"
 )
 _UNREADABLE = re.compile(
-    r"¢|\s?[万萬亿億千百十만억천백]|\s(?:mille|mila|duizend|tausend|tusen|grand|myriads?)\b"
+    r"¢|\s[eE][-+]?\d|[ -](?:below|under|above)\b|\s?[万萬亿億千百十만억천백]|\s(?:mille|mila|duizend|tausend|tusen|grand|myriads?)\b"
     r"|\s(?:[mbtqgz]\w{0,6}illi?(?:on|ón|ard)|mili(?:on|ard)|milh)\w*|\s(?:twos|threes|fours"
     r"|fives|sixes|sevens|eights|nines)\b|[ -](?:tenths|hundredths|thousandths|more|less|fewer"
     r"|plus|short"
