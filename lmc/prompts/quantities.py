@@ -59,7 +59,8 @@ _UNIT = re.compile(
     r"|[$€£¥₹])(?![^\W_])"
 )
 _UNREADABLE = re.compile(
-    r"¢|\s[eE][-+]?\d|[ -](?:below|under|above)\b|\s?[万萬亿億千百十만억천백]|\s(?:mille|mila|duizend|tausend|tusen|grand|myriads?)\b"
+    r"¢|\s[eE][-+]?\d|[ -](?:below|under|above)\b|\s?[万萬亿億千百十만억천백]"
+    r"|\s(?:mille|mila|duizend|tausend|tusen|grand|myriads?)\b"
     r"|\s(?:[mbtqgz]\w{0,6}illi?(?:on|ón|ard)|mili(?:on|ard)|milh)\w*|\s(?:twos|threes|fours"
     r"|fives|sixes|sevens|eights|nines)\b|[ -](?:tenths|hundredths|thousandths|more|less|fewer"
     r"|plus|short"
