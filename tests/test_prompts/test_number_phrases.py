@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lmc.prompts.numbers import NumberType, read_number
+from lmc.prompts.number_values import NumberType
+from lmc.prompts.numbers import read_number
 from lmc.prompts.spec import ParseFailure
 from lmc.types import FLOAT, INT, FloatType, IntType
 
