@@ -13,7 +13,7 @@ from itertools import accumulate
 import torch
 
 from lmc.frozen import frozen
-from lmc.models.engine.shared_prefix import RowBlock, Prefix
+from lmc.models.engine.shared_prefix import Prefix, RowBlock
 
 _PADDED_FREELY = 64  # so much padding in a block costs less than another block
 
