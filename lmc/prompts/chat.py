@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import Any
 
 from lmc.prompts import turns
+from lmc.prompts.answer_grammars import CHAT, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
-from lmc.prompts.grammars import CHAT, marked_grammar
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import render_value

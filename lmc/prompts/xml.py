@@ -19,8 +19,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from lmc.prompts.answer_grammars import XML, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
-from lmc.prompts.grammars import XML, marked_grammar
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import (
     BARE,
