@@ -13,7 +13,7 @@ from itertools import accumulate
 import torch
 
 from lmc.frozen import frozen
-from lmc.models.engine.shared_prefix import Block, Prefix
+from lmc.models.engine.shared_prefix import Prefix, RowBlock
 
 _PADDED_FREELY = 64  # so much padding in a block costs less than another block
 
@@ -59,7 +59,7 @@ class Packing:
         """The place of the last token of each row that has new tokens."""
         return [end - 1 for end, count in zip(accumulate(self.counts), self.counts) if count]
 
-    def blocks(self, stretches: Sequence[Stretch], device: torch.device) -> list[Block]:
+    def blocks(self, stretches: Sequence[Stretch], device: torch.device) -> list[RowBlock]:
         """The rows in blocks for attention. A block has one prefix and little padding."""
         starts = accumulate((stretch.rows for stretch in stretches), initial=0)
         return [
@@ -68,7 +68,7 @@ class Packing:
             for rows in _runs(self.counts, range(start, start + stretch.rows))
         ]
 
-    def _block(self, rows: range, prefix: Prefix | None, device: torch.device) -> Block:
+    def _block(self, rows: range, prefix: Prefix | None, device: torch.device) -> RowBlock:
         counts = self.counts[rows.start : rows.stop]
         first, width = sum(self.counts[: rows.start]), max(counts)
         tokens = range(first, first + sum(counts))
@@ -83,7 +83,7 @@ class Packing:
                 device=device,
             )
         real = [row * width + i for row, count in enumerate(counts) for i in range(count)]
-        return Block(
+        return RowBlock(
             rows,
             tokens,
             width,

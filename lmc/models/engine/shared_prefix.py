@@ -32,7 +32,7 @@ _current = threading.local()
 
 
 @frozen
-class Block:
+class RowBlock:
     """Adjacent rows of a batch, as attention takes them out of the packed sequence."""
 
     rows: range
@@ -98,7 +98,7 @@ def install(model: Any) -> bool:
 
 
 @contextmanager
-def in_use(blocks: Sequence[Block]) -> Iterator[None]:
+def in_use(blocks: Sequence[RowBlock]) -> Iterator[None]:
     """Let this thread's forward passes attend to these blocks of rows."""
     _current.blocks = blocks
     try:
@@ -118,7 +118,7 @@ def attend(
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend to the prefixes in use and to each row's own keys, to (1, N, H, D) or (N, 1, H, D)."""
-    blocks: Sequence[Block] | None = getattr(_current, "blocks", None)
+    blocks: Sequence[RowBlock] | None = getattr(_current, "blocks", None)
     if blocks is None:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
@@ -132,7 +132,7 @@ def attend(
 
 
 def _block(
-    module: Any, tokens: torch.Tensor, key: torch.Tensor, value: torch.Tensor, block: Block
+    module: Any, tokens: torch.Tensor, key: torch.Tensor, value: torch.Tensor, block: RowBlock
 ) -> Iterator[torch.Tensor]:
     """Attention of one block's tokens."""
     some = tokens[block.tokens.start : block.tokens.stop]
