@@ -31,7 +31,7 @@ _DENIES = re.compile(
     r"|lack|lacks|lacking|less|opposite of|false that|wrong to|unlikely|fail(?:s|ed)? to"
     r"|nothing|nobody|none|few|little|doubt|doubts|refuse|hesitate|avoids?|free of|hard to"
     r"|difficult to|too \w+ (?:to|for)"
-    r"|[a-z]{2,6}n['’]?t)\b"
+    r"|(?:is|are|was|were|do|does|did|ca|wo|would|should|could|has|have|had|ai)nt|[a-z]{2,6}n['’]t)\b"
     r"|\bnon(?=[ -])",
     re.IGNORECASE,
 )
@@ -44,7 +44,7 @@ _SUPPOSES = re.compile(
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    r"[\"'`*)\]”’]*\s*(?:\?|[:=]\s*(?:no|false)\b(?![ \t]+\w)|(?:label|class"
+    r"[\"'`*)\]”’]*[ \t]*(?:\?|[:=]\s*(?:no|false)\b(?![ \t]+\w)|(?:label|class"
     r"|category)?\s*(?:(?:is|was|are|were|does|would|can|could|should"
     r"|has|seems|appears|looks)(?:\s(?:be|to be|clearly|simply|also))?\s)?(?:not|cannot"
     r"|wrong|incorrect|false"
@@ -92,7 +92,7 @@ _ADVERBS = (
     r"|really|quite|mostly|overall|simply|just|indeed|thus|therefore|also|still|now|actually|well"
     r"|pretty|somewhat|slightly|fairly|rather|leaning|strongly|primarily|only|fully|highly|best"
     r"|most|in fact|of course|classified|labell?ed|rated|described|considered|categori[sz]ed|marked"
-    r"|as|to be|be|in|under|category|label|class|option|choice)"
+    r"|as|to be|be|in|into|to|under|category|label|class|option|choice)"
     r"\W+)*+"
 )
 _SUBJECT = (
@@ -102,13 +102,14 @@ _SUBJECT = (
 )
 _IS = (
     r"(?:\s+(?:is|are|was|were|(?:seems|appears)(?: to be)?|looks|feels|sounds|remains"
-    r"|(?:must|should|has to) be|counts|falls|belongs|fits|am)\b|['’](?:s|m|re)\b)"
+    r"|(?:must|should|has to) be|counts|falls|belongs|fits|am|expresses|conveys|has"
+    r"|reflects|can be (?:classified|labell?ed|described))\b|['’](?:s|m|re)\b)"
 )
 _SAY = (
     r"(?:i|we)(?:['’](?:d|ll|m|ve)|\s(?:would|will|have|am|must|should))?\s+"
     r"(?:say|call|classify|classified|label|rate|choose|chose|pick|go|going|answer|consider|judge"
     r"|vote|mark|think|believe|find|prefer|select|guess|assign|tag|categori[sz]e|lean|see|conclude)"
-    r"(?:\s+(?:(?:it|this|that)(?:['’]s|\sis)?|the\s\w+(?:\s\w+)?|these|for|with|towards?|to|as))*"
+    r"(?:\s+(?:(?:it|(?:the|this|that)\s\w+(?:\s\w+)?|this|that)(?:['’]s|\sis)?|these|for|with|towards?|to|as))*"
 )
 _FRAME = re.compile(rf"\W*(?:(?:{_SAY}|{_SUBJECT}{_IS})(?:\W+|\Z))?{_ADVERBS}", re.IGNORECASE)
 _SENTENCE = re.compile(

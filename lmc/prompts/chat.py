@@ -43,9 +43,12 @@ class ChatLayout:
         marks = _disarming(spec)
         if spec.plain_text:
             return {BARE: unescaped(text.strip(), marks)}
-        parts = split_marked(text, [f.name for f in spec.outputs])
-        read: dict[str, Any] = unescaped(read_fields(spec, parts, text, "[[{}]]"), marks)
-        return read
+        names = [f.name for f in spec.outputs]
+        parts = split_marked(text, names)
+        first = _marks(tuple(names)).search(text)
+        outside = text[: first.start()] if first else ""
+        read = read_fields(spec, parts, text, "[[{}]]", outside=outside)
+        return dict(unescaped(read, marks))
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""

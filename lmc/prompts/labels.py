@@ -27,7 +27,7 @@ _NO_THING = re.compile(
 MAX_MENTIONS = 500
 _TRUTHS = dict.fromkeys(_TRUE, "true") | dict.fromkeys(_FALSE, "false")
 _PLAIN_NOT = re.compile(r"(?:\bnot|n['’]t)\s+\Z", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.;\n(—]")
+_SENTENCE_END = re.compile(r"[.;\n(—]|\b(?:because|since|although)\b", re.IGNORECASE)
 _ADVERB = re.compile(r"(?:clearly|definitely|probably|likely|an?|the)\s", re.IGNORECASE)
 # Words with many uses in prose. They count only in the place of an answer.
 _COMMON = frozenset(
@@ -61,10 +61,10 @@ _CLOSED = re.compile(
 )  # after the letter of an option: `(B) Paris`
 # Nouns that a label stands before: "a billing problem".
 _NOUN = re.compile(
-    r"\s+(?:answer|case|category|class|claim|comment|content|email|error|impact|inquiry|issue|label"
+    r"(?:\s+(?:answer|case|category|class|claim|comment|content|email|error|impact|inquiry|issue|label"
     r"|language|level|mail|matter|message|one|option|post|priority|problem|query|question|rating"
     r"|report|request|response|review|risk|sentiment|severity|statement|support|text|ticket|tone"
-    r"|topic|tweet)s?\b",
+    r"|topic|tweet)s?\b){1,2}",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(r"\s+(?:to|by|about|of|in|on|at|from|overall|that)\b", re.IGNORECASE)
