@@ -19,7 +19,12 @@ from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
-from lmc.models.http_failures import failure_from_response, failure_in_answer, limit_wait_s
+from lmc.models.http_failures import (
+    error_message,
+    failure_from_response,
+    failure_in_answer,
+    limit_wait_s,
+)
 from lmc.models.origins import Address, key_to_send
 from lmc.redaction import redact, remember
 
@@ -97,7 +102,7 @@ class OpenAICompatible:
             found = border.error_in(body)
             answers = None if found else border.read_completion(body, request, latency_ms)
         except border.WrongReply as wrong:
-            raise self._bad_reply(f"sent an invalid reply: {wrong}") from None
+            raise self._bad_reply(f"sent an invalid reply: {wrong}{_words(body)}") from None
         except (ValueError, RecursionError):
             raise self._bad_reply(f"sent no valid JSON: {raw[:80]!r}") from None
         if answers is None:
@@ -223,6 +228,13 @@ class OpenAICompatible:
 
     def _redacted(self, found: Any) -> Any:
         return quick_json.decode(self._redact(quick_json.encode(found).decode()))
+
+
+def _words(body: Any) -> str:
+    """What a reply without choices says instead; it is often an error in words of its own."""
+    if isinstance(body, dict) and body.get("choices"):
+        return ""
+    return f"; it says: {error_message(quick_json.encode(body).decode())}"
 
 
 async def _count_resend(request: Request) -> None:
