@@ -22,7 +22,8 @@ _REFUSAL = re.compile(
     r"unsupported|not (\w+ )?support|n't support|not available|unavailable|not enabled|disabled"
     r"|not implemented|unrecognized|not permitted|extra (inputs|fields)|extra_forbidden"
     r"|not allowed|unexpected|deprecated|does not accept|not compatible|incompatible|cannot be used"
-    r"|only .*default|unknown (parameter|argument|field|name|keyword)|no longer",
+    r"|only .*default|only \S+ (is|are) (allowed|supported|accepted)"
+    r"|cannot both be|unknown (parameter|argument|field|name|keyword)|no longer",
     re.IGNORECASE,
 )
 # Where the message of an error is, from the outside in.
@@ -41,13 +42,17 @@ _WORDS = {
     "stop": r"stop([_ ]sequences?)?",
     "logprobs": r"log[_ ]?prob(abilitie)?s",
     "n": r"['\"`]n['\"`]|\bn ?[>=!]|\bn (must|should|does|is|can)|multiple (choices|completions)"
-    r"|number of (choices|completions)|best_of",
+    r"|multiple candidates|number of (choices|completions|candidates)"
+    r"|only one (completion|choice|candidate)|best_of",
 }
 _SYSTEM = re.compile(
-    r"\b(system|developer)\b['\"`]? ?(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b",
+    r"\b(system|developer)\b['\"`]? ?(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b"
+    r"|\bonly user and assistant\b|\bvalid role: user\b",
     re.IGNORECASE | re.DOTALL,
 )
-_NOT_TAKEN = re.compile(_REFUSAL.pattern + r"|invalid|not valid|\bonly\b|must be", re.IGNORECASE)
+_NOT_TAKEN = re.compile(
+    _REFUSAL.pattern + r"|invalid|not valid|valid role|\bonly\b|must be", re.IGNORECASE
+)
 _ALTERNATE = re.compile(r"roles? must alternate|alternat\w+ (between )?user|consecutive", re.I)
 _FILTER = re.compile(
     r"content[_ ](filter|management policy)|ResponsibleAIPolicy|safety system|moderation",
@@ -179,6 +184,16 @@ def duration_s(text: str) -> float:
 
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def may_refuse(status: int, body: str) -> bool:
+    """Whether an error can mean that a server does not accept a part of the request.
+
+    llama.cpp and others answer 500 or 501, so there the words must say it.
+    """
+    return status in (400, 422) or (
+        status in (500, 501) and _REFUSAL.search(error_message(body)) is not None
+    )
 
 
 def refused_parameter(body: str, sent: Iterable[str]) -> str | None:

@@ -24,6 +24,7 @@ from lmc.models.http_failures import (
     failure_from_response,
     failure_in_answer,
     limit_wait_s,
+    may_refuse,
 )
 from lmc.models.origins import Address, key_to_send
 from lmc.redaction import redact, remember
@@ -83,16 +84,33 @@ class OpenAICompatible:
             payload = dialect.payload(request)
             listen = request.on_text if "stream" in payload else None
             status, headers, raw = await self._exchange(payload, listen)
-            if status == 200:
-                return self._read(raw, headers, request, (time.perf_counter() - start_s) * 1000)
-            text = raw.decode("utf-8", "replace")
-            if status not in (400, 422) or not dialect.adapt(payload, text):
-                text = self._redact(text)
-                raise failure_from_response(self.endpoint, status, headers, text, self.key_env)
+            latency_ms = (time.perf_counter() - start_s) * 1000
+            try:
+                return self._answered(status, headers, raw, request, latency_ms)
+            except ModelFailure as failure:
+                text = raw.decode("utf-8", "replace")
+                if status == 200 and failure.kind == "bad_request":
+                    status = 400  # a router sends the error of a provider as its own success
+                if not may_refuse(status, text) or not dialect.adapt(payload, text):
+                    raise
             if "n" in dialect.refused and request.n > 1:
                 await _count_resend(request)
                 return []
             await _count_resend(request)
+
+    def _answered(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        raw: bytes,
+        request: Request,
+        latency_ms: float,
+    ) -> list[Answer]:
+        """The answers of one response. Raises: ModelFailure."""
+        if status == 200:
+            return self._read(raw, headers, request, latency_ms)
+        text = self._redact(raw.decode("utf-8", "replace"))
+        raise failure_from_response(self.endpoint, status, headers, text, self.key_env)
 
     def _read(
         self, raw: bytes, headers: Mapping[str, str], request: Request, latency_ms: float
