@@ -88,23 +88,28 @@ def table(title: str, asked: Sequence[Request], ways: dict[str, Measured]) -> Ta
 
 def first_token(backend: Any, plain: Plain, loop: asyncio.AbstractEventLoop, rounds: int) -> str:
     """The time of one token behind a prompt that shares nothing with others."""
-    seconds: dict[str, list[float]] = {"lmc": [], "generate": []}
     request = TASKS["labels"]()[0]
     once = replace(request.sampling, max_tokens=1)
+    ways = {
+        "lmc": lambda asked: lmc_engine(backend, asked, loop),
+        "generate": plain.generate,
+    }
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for turn in range(4 * rounds + 1):
         system, *others = request.messages
         system = system | {"content": f"{turn * 7919} is the number of this. {system['content']}"}
-        asked = replace(request, messages=(system, *others), sampling=once, schema=None)
-        for name, run in (
-            ("lmc", lambda asked=asked: lmc_engine(backend, [asked], loop)),
-            ("generate", lambda asked=asked: plain.generate([asked])),
-        ):
-            start = time.perf_counter()
-            run()
+        asked = [replace(request, messages=(system, *others), sampling=once, schema=None)]
+        for name, run in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            run(asked)
             if turn:
-                seconds[name].append(time.perf_counter() - start)
-    shown = (f"{name} {1000 * statistics.median(some):.0f} ms" for name, some in seconds.items())
-    return "First token of a single request: " + ", ".join(shown)
+                spent = time.perf_counter() - wall, time.process_time() - cpu
+                measured[name].append(spent)
+    said = []
+    for name, some in measured.items():
+        wall, cpu = (1000 * statistics.median(part) for part in zip(*some))
+        said.append(f"{name} {wall:.0f} ms ({cpu:.0f} ms of CPU)")
+    return "First token of a single request: " + ", ".join(said)
 
 
 @click.command()
@@ -133,7 +138,7 @@ def main(
     loop, plain = asyncio.new_event_loop(), Plain(backend.source)
     file = str(packaged_file(SMOLLM2)) if model == SMOLLM2_NAME else model.removeprefix("gguf/")
     server = LlamaCpp(llamacpp, file, threads) if llamacpp else None
-    console = Console()
+    console = Console(width=120)
     for task in tasks or (("sums",) if model == TINY else ("labels", "samples")):
         asked = TASKS[task]()[:requests]
         ways = {

@@ -328,6 +328,7 @@ VERDICT = RecordType(
 SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", True, "")))
 MOST_LEVELS = 150  # of types in types
 MOST_PARTS = 10_000  # of a type whose records are written out in full wherever they stand
+MOST_BITS = 8192  # of a whole number
 BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
 
 

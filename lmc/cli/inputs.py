@@ -16,7 +16,7 @@ import click
 
 from lmc.diagnostics import did_you_mean
 from lmc.ir.graph import Graph, Port
-from lmc.regular import read_text
+from lmc.regular import MOST_TEXT_BYTES, read_text
 from lmc.types import StrType
 from lmc.values import InvalidValue, validate
 
@@ -99,17 +99,16 @@ def _options(names: Sequence[str]) -> str:
 def _read_json(given: str) -> dict[str, Any]:
     text = given
     if given == "-":
-        text = sys.stdin.read()
+        text = sys.stdin.read(MOST_TEXT_BYTES)
     elif given.startswith("@"):
         try:
             text = read_text(Path(given[1:]))
-        except OSError as problem:
-            raise click.UsageError(
-                f"--input: cannot read {given[1:]}: {problem.strerror}"
-            ) from None
+        except (OSError, UnicodeDecodeError) as problem:
+            reason = getattr(problem, "strerror", None) or problem
+            raise click.UsageError(f"--input: cannot read {given[1:]}: {reason}") from None
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as problem:
+    except (ValueError, RecursionError) as problem:
         raise click.UsageError(f"--input: not JSON: {problem}") from None
     if not isinstance(value, dict):
         raise click.UsageError("--input: give a JSON object with one key for each parameter")
@@ -144,7 +143,7 @@ def _value(port: Port, text: str) -> Any:
         return text
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
     return value if _fits(port, value) or not _fits(port, text) else text
 

@@ -18,13 +18,13 @@ from typing import Any
 from lmc.check.width import project
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.types import MOST_BITS
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
 
 # What one operation may give, so that no program fills the memory by a loop that doubles a value;
 # `MOST_SIZE` bounds texts, lists and objects.
-MOST_BITS = 8192  # of a whole number
 MOST_DIGITS = 400
 
 

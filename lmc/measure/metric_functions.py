@@ -15,6 +15,7 @@ from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.rows import line_span
+from lmc.runtime.failures import is_infrastructure
 from lmc.runtime.loading import load_function
 from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
@@ -56,12 +57,12 @@ class FunctionMetric:
         read = partial(to_score, self.name, place=place, gives=self.gives)
         try:
             return await call_foreign(call, read, TIMEOUT_S)
-        except LmcError:
-            raise
         except TooLong as problem:
             message = f"the metric `{self.name}` {problem}"
             raise LmcError.of("metric-failed", message, place) from None
         except Exception as problem:
+            if isinstance(problem, LmcError) and _says_all(problem):
+                raise
             message = f"the metric `{self.name}` raised {said(problem)}"
             raise LmcError.of(
                 "metric-failed", message, _raised_at(problem, self.function)
@@ -71,6 +72,16 @@ class FunctionMetric:
         if self.row is None:
             return dict(gold)
         return to_python(self.row, fit_row(self.name, self.row, gold))
+
+
+def _says_all(problem: LmcError) -> bool:
+    """Whether a failure is lmc's own about this metric, or one of the surroundings.
+
+    A metric may run other programs, whose budgets are not that of this run.
+    """
+    return is_infrastructure(problem) or (
+        type(problem) is LmcError and bool(problem.diagnostics) and problem.code == "bad-score"
+    )
 
 
 def fit_row(name: str, type: Type, gold: Mapping[str, Any]) -> Any:

@@ -84,13 +84,30 @@ def read_completion(body: Any, request: Request, latency_ms: float = 0.0) -> lis
 
 
 def error_in(body: Any) -> Any:
-    """The contents of an error that was sent with a success status; None without an error."""
-    if not isinstance(body, dict) or body.get("choices"):
+    """The contents of an error that was sent with a success status; None without an error.
+
+    A router may send an error beside the part of an answer that it has, or inside a choice.
+    """
+    body = unlisted(body)
+    if not isinstance(body, dict):
         return None
-    found = body.get("error")
-    if found is None and body.get("object") == "error":
-        found = body
-    return found
+    if _says_error(body.get("error")):
+        return body["error"]
+    if "error" in (body.get("object"), body.get("type")):
+        return body
+    choices = body.get("choices")
+    found = (c.get("error") for c in choices if isinstance(c, dict)) if choices else ()
+    return next(filter(_says_error, found), None) if isinstance(choices, list) else None
+
+
+def unlisted(body: Any) -> Any:
+    """The only item of a list, else the value itself. Gemini puts an error into a list."""
+    return body[0] if isinstance(body, list) and len(body) == 1 else body
+
+
+def _says_error(found: Any) -> bool:
+    """Whether the contents of an `error` say anything; `{"code": 0, "message": ""}` does not."""
+    return any(found.values()) if isinstance(found, dict) else bool(found)
 
 
 def _index(choice: Mapping[str, Any]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lmc.models import quick_json
-from lmc.models.border import content_text, sound_text, split_pair
+from lmc.models.border import content_text, error_in, sound_text, split_pair
 
 Listener = Callable[[str], None]
 
@@ -93,21 +93,22 @@ class EventStream:
                     self.problem = f"sent an invalid event ({str(wrong)[:80]})"
 
     def _take(self, event: dict[str, Any]) -> None:
-        if event.get("error"):
-            self.failure = event["error"]
+        self.failure = error_in(event)
+        if self.failure is not None:
             return
         self._usage = event.get("usage") or self._usage
         for choice in event.get("choices") or ():
             if choice.get("index"):
                 continue  # another sample, which was not requested
             delta = choice.get("delta") or {}
-            self._finish = choice.get("finish_reason") or self._finish
             self._logprobs += (choice.get("logprobs") or {}).get("content") or []
             self._tools = self._tools or bool(delta.get("tool_calls"))
             if refusal := delta.get("refusal"):
-                self._refusals.append(refusal)
+                self._refusals.append(content_text(refusal))
             if piece := content_text(delta.get("content")):
                 self._say(piece)
+            # Last: an event that cannot be read leaves the answer without its end.
+            self._finish = choice.get("finish_reason") or self._finish
 
     def _say(self, piece: str) -> None:
         piece, self._half = split_pair(self._half + piece)

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from lmc.models.base import ModelFailure
+from lmc.models.border import unlisted
 from lmc.redaction import redact
 
 CONTEXT_EXCEEDED = re.compile(
@@ -21,8 +22,14 @@ _REFUSAL = re.compile(
     r"unsupported|not (\w+ )?support|n't support|not available|unavailable|not enabled|disabled"
     r"|not implemented|unrecognized|not permitted|extra (inputs|fields)|extra_forbidden"
     r"|not allowed|unexpected|deprecated|does not accept|not compatible|incompatible|cannot be used"
-    r"|only .*default|unknown (parameter|argument|field|name|keyword)|no longer",
+    r"|only .*default|only \S+ (is|are) (allowed|supported|accepted)"
+    r"|cannot both be|unknown (parameter|argument|field|name|keyword)|no longer",
     re.IGNORECASE,
+)
+# Where the message of an error is, from the outside in.
+_MESSAGES = (
+    *("error", "errors", "base_resp", "choices", "error"),
+    *("message", "detail", "error_msg", "status_msg"),
 )
 _NO_KEY = "no key was sent: a program that names an address must also name the key, `api_key_env`"
 # Parameters that lmc adds itself. It drops one after any complaint of the server about it.
@@ -35,13 +42,17 @@ _WORDS = {
     "stop": r"stop([_ ]sequences?)?",
     "logprobs": r"log[_ ]?prob(abilitie)?s",
     "n": r"['\"`]n['\"`]|\bn ?[>=!]|\bn (must|should|does|is|can)|multiple (choices|completions)"
-    r"|number of (choices|completions)|best_of",
+    r"|multiple candidates|number of (choices|completions|candidates)"
+    r"|only one (completion|choice|candidate)|best_of",
 }
 _SYSTEM = re.compile(
-    r"\b(system|developer)\b['\"`]? ?(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b",
+    r"\b(system|developer)\b['\"`]? ?(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b"
+    r"|\bonly user and assistant\b|\bvalid role: user\b",
     re.IGNORECASE | re.DOTALL,
 )
-_NOT_TAKEN = re.compile(_REFUSAL.pattern + r"|invalid|not valid|\bonly\b|must be", re.IGNORECASE)
+_NOT_TAKEN = re.compile(
+    _REFUSAL.pattern + r"|invalid|not valid|valid role|\bonly\b|must be", re.IGNORECASE
+)
 _ALTERNATE = re.compile(r"roles? must alternate|alternat\w+ (between )?user|consecutive", re.I)
 _FILTER = re.compile(
     r"content[_ ](filter|management policy)|ResponsibleAIPolicy|safety system|moderation",
@@ -71,7 +82,8 @@ def failure_in_answer(endpoint: str, found: Any, key_env: str | None) -> ModelFa
     code = found.get("code", found.get("status")) if isinstance(found, dict) else None
     status = int(str(code)) if re.fullmatch(r"\d{3}", str(code)) else 0
     if not 400 <= status < 600:
-        status = 429 if re.search("rate.?limit", body, re.IGNORECASE) else 500
+        busy = re.search("rate.?limit", body, re.IGNORECASE) or _QUOTA.search(body)
+        status = 429 if busy else 500
     kind, retryable, hint = _sort(status, body, key_env)
     message = f"{endpoint} sent an error: {error_message(body)}"
     wait_s = _asked_in_words(body) if kind == "rate_limit" else None
@@ -118,7 +130,8 @@ def error_message(body: str) -> str:
         data: Any = json.loads(body)
     except (ValueError, RecursionError):
         data = body
-    for key in ("error", "message", "detail"):
+    for key in _MESSAGES:
+        data = unlisted(data)
         if isinstance(data, dict) and data.get(key):
             data = data[key]
     text = data if isinstance(data, str) else json.dumps(data)
@@ -173,10 +186,20 @@ def duration_s(text: str) -> float:
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+def may_refuse(status: int, body: str) -> bool:
+    """Whether an error can mean that a server does not accept a part of the request.
+
+    llama.cpp and others answer 500 or 501, so there the words must say it.
+    """
+    return status in (400, 422) or (
+        status in (500, 501) and _REFUSAL.search(error_message(body)) is not None
+    )
+
+
 def refused_parameter(body: str, sent: Iterable[str]) -> str | None:
     """The parameter that the server does not accept, if the error is about one."""
     try:
-        named = json.loads(body)["error"].get("param")
+        named = unlisted(json.loads(body))["error"].get("param")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         named = None
     sent = [name for name in sent if name not in ("model", "messages")]

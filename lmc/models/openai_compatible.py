@@ -19,7 +19,13 @@ from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
-from lmc.models.http_failures import failure_from_response, failure_in_answer, limit_wait_s
+from lmc.models.http_failures import (
+    error_message,
+    failure_from_response,
+    failure_in_answer,
+    limit_wait_s,
+    may_refuse,
+)
 from lmc.models.origins import Address, key_to_send
 from lmc.redaction import redact, remember
 
@@ -78,16 +84,33 @@ class OpenAICompatible:
             payload = dialect.payload(request)
             listen = request.on_text if "stream" in payload else None
             status, headers, raw = await self._exchange(payload, listen)
-            if status == 200:
-                return self._read(raw, headers, request, (time.perf_counter() - start_s) * 1000)
-            text = raw.decode("utf-8", "replace")
-            if status not in (400, 422) or not dialect.adapt(payload, text):
-                text = self._redact(text)
-                raise failure_from_response(self.endpoint, status, headers, text, self.key_env)
+            latency_ms = (time.perf_counter() - start_s) * 1000
+            try:
+                return self._answered(status, headers, raw, request, latency_ms)
+            except ModelFailure as failure:
+                text = raw.decode("utf-8", "replace")
+                if status == 200 and failure.kind == "bad_request":
+                    status = 400  # a router sends the error of a provider as its own success
+                if not may_refuse(status, text) or not dialect.adapt(payload, text):
+                    raise
             if "n" in dialect.refused and request.n > 1:
                 await _count_resend(request)
                 return []
             await _count_resend(request)
+
+    def _answered(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        raw: bytes,
+        request: Request,
+        latency_ms: float,
+    ) -> list[Answer]:
+        """The answers of one response. Raises: ModelFailure."""
+        if status == 200:
+            return self._read(raw, headers, request, latency_ms)
+        text = self._redact(raw.decode("utf-8", "replace"))
+        raise failure_from_response(self.endpoint, status, headers, text, self.key_env)
 
     def _read(
         self, raw: bytes, headers: Mapping[str, str], request: Request, latency_ms: float
@@ -97,7 +120,7 @@ class OpenAICompatible:
             found = border.error_in(body)
             answers = None if found else border.read_completion(body, request, latency_ms)
         except border.WrongReply as wrong:
-            raise self._bad_reply(f"sent an invalid reply: {wrong}") from None
+            raise self._bad_reply(f"sent an invalid reply: {wrong}{_words(body)}") from None
         except (ValueError, RecursionError):
             raise self._bad_reply(f"sent no valid JSON: {raw[:80]!r}") from None
         if answers is None:
@@ -223,6 +246,13 @@ class OpenAICompatible:
 
     def _redacted(self, found: Any) -> Any:
         return quick_json.decode(self._redact(quick_json.encode(found).decode()))
+
+
+def _words(body: Any) -> str:
+    """What a reply without choices says instead; it is often an error in words of its own."""
+    if isinstance(body, dict) and body.get("choices"):
+        return ""
+    return f"; it says: {error_message(quick_json.encode(body).decode())}"
 
 
 async def _count_resend(request: Request) -> None:

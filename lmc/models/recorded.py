@@ -173,7 +173,14 @@ def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
         if must_exist:
             raise LmcError.of("unknown-model", f"the recording {path} does not exist")
         return {}
-    lines = read_text(path).splitlines()
+    try:
+        lines = read_text(path).split("\n")  # `splitlines` would also cut at U+2028 inside a text
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise LmcError.of("unknown-model", f"cannot read the recording {path}: {reason}") from None
+    except UnicodeDecodeError as problem:
+        message = f"{path} is not a recording: {problem}"
+        raise LmcError.of("recording-invalid", message) from None
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
@@ -183,8 +190,11 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         answer = data["answer"]
         if answer.get("logprobs") is not None:
             answer["logprobs"] = tuple(answer["logprobs"])
-        return data["request"], _Entry(data["prompt"], Answer(**answer), data.get("anyone", ""))
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        texts = [data["request"], data["prompt"], data.get("anyone", "")]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("`request`, `prompt` and `anyone` are texts")
+        return texts[0], _Entry(texts[1], Answer(**answer), texts[2])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         place = f"{path}:{number}"
         message = f"{place} is not a recorded answer: {e}"
         raise LmcError.of("recording-invalid", message) from None

@@ -58,7 +58,7 @@ class Scripted:
         text = _read(path)
         try:
             script = _script_from_json(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError, re.error) as e:
+        except (ValueError, TypeError, AttributeError, RecursionError, re.error) as e:
             raise LmcError.of("script-invalid", f"{path} is not a script: {e}") from None
         # A list is given out in order. Its answers do not depend on the request: no caching.
         by_rule = bool(script) and isinstance(script[0], ScriptRule)
@@ -147,11 +147,15 @@ def _read(path: Path) -> str:
     except OSError as e:
         reason = e.strerror or str(e)
         raise LmcError.of("unknown-model", f"cannot read the script {path}: {reason}") from None
+    except UnicodeDecodeError as e:
+        raise LmcError.of("script-invalid", f"{path} is not a script: {e}") from None
 
 
 def _script_from_json(data: Any) -> list[Any]:
     if isinstance(data, list):
         return [_as_text(item) for item in data]
+    if "rules" not in data:
+        raise ValueError('it is neither a list of answers nor {"rules": […], "default": …}')
     rules = [_rule_from_json(rule) for rule in data["rules"]]
     if "default" in data:
         rules.append(_rule("", _as_text(data["default"])))
@@ -159,9 +163,9 @@ def _script_from_json(data: Any) -> list[Any]:
 
 
 def _rule_from_json(rule: Mapping[str, Any]) -> ScriptRule:
-    answers = rule["answers"] if "answers" in rule else [rule["answer"]]
-    if not answers:
-        raise ValueError("a rule has no answer")
+    answers = rule["answers"] if "answers" in rule else [rule.get("answer")]
+    if not answers or answers == [None] or "match" not in rule:
+        raise ValueError("a rule has no `match` or no answer")
     pattern = Pattern(rule["match"], whole=False, across_lines=True)  # the file may be hostile
     return ScriptRule(pattern.matches, tuple(_as_text(answer) for answer in answers))
 

@@ -16,11 +16,13 @@ from lmc.options import takes
 from lmc.program.options import EvaluateOptions
 from lmc.program.program import Program, open_program
 from lmc.program.task import Task, find_task
+from lmc.redaction import logger
 from lmc.requests.budget import Budget
 from lmc.runtime.executor import Executor
 from lmc.tasks.loop import run_async, run_sync
 
 T = TypeVar("T")
+_log = logger(__name__)
 
 
 @takes(EvaluateOptions)
@@ -91,7 +93,8 @@ async def _within_budget(
     pool = program.open_pool(budget=Budget.within(budget)) if budget else program.pool
     try:
         executor = program.open_executor(pool)
-        executor.preflight(measurement.task.graph.name)
+        for told in executor.preflight(measurement.task.graph.name):
+            _log.warning("%s (%s)", told.message, told.help)
         return await measure(executor)
     finally:
         if pool is not program.pool:

@@ -176,7 +176,7 @@ class Sender:
             outcomes += [lacking] * (request.n - len(outcomes))
         if any(isinstance(outcome, Answer) for outcome in outcomes):
             tokens = sum(a.prompt_tokens + a.completion_tokens for a in sound)
-            bound.gate.took(ticket, tokens, max(answer.wait_s for answer in sound))
+            bound.gate.took(ticket, tokens, _pause_s(sound))
         return outcomes
 
     def require_time(self) -> None:
@@ -305,6 +305,15 @@ class _Course:
         if self._started_s is None:
             self._started_s = now_s
         return max(0.0, self._started_s + deadline_s - now_s)
+
+
+def _pause_s(answers: Sequence[Answer]) -> float:
+    """Seconds to send nothing, as the server asks.
+
+    A day would end the run without a word. So the next request goes out, and its failure says why.
+    """
+    asked_s = max(answer.wait_s for answer in answers)
+    return asked_s if asked_s <= LONGEST_WAIT_S else 0.0
 
 
 def _watched(sending: Sending, request: Request) -> Request:

@@ -11,6 +11,7 @@ from lmc.prompts.thinking import answer_so_far
 from lmc.special_tokens import plain_so_far
 from lmc.types import STR
 
+_LONG = 20_000  # characters; every piece has all of the text read again, so then several at once
 Start = Callable[[Callable[[str], None]], Awaitable[str]]  # runs with a listener; gives the text
 
 
@@ -48,8 +49,12 @@ async def pieces(start: Start) -> AsyncGenerator[str, None]:
     run.add_done_callback(lambda _: queue.put_nowait(None))
     heard = said = ""
     try:
-        while (piece := await queue.get()) is not None:
+        ended = False
+        while not ended and (piece := await queue.get()) is not None:
             heard += piece
+            while len(heard) > _LONG and not ended and not queue.empty():
+                piece = queue.get_nowait()
+                heard, ended = heard + (piece or ""), piece is None
             whole = plain_so_far(whole_text(answer_so_far(heard)).strip())
             if len(whole) > len(said):
                 yield whole[len(said) :]

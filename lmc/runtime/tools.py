@@ -16,6 +16,7 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
+from lmc.runtime.failures import is_infrastructure
 from lmc.runtime.loading import load_function
 from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
@@ -73,9 +74,9 @@ class Toolbox:
         except InvalidValue as problem:
             what = f"gave a value that does not fit `{tool.result}`: {problem}"
             raise _failure(name, what, node.span) from None
-        except LmcError:
-            raise
         except Exception as problem:
+            if isinstance(problem, LmcError) and is_infrastructure(problem):
+                raise  # of a program that the tool runs: it says nothing about this one
             raise _failure(name, f"raised {said(problem)}", node.span) from problem
 
     async def _try(

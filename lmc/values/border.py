@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from lmc.types import BoolType, IntType, StrType, Type
+from lmc.types import MOST_BITS, BoolType, IntType, StrType, Type
 from lmc.values.problems import InvalidValue, Problem
 from lmc.values.validation import validate
 
@@ -44,6 +44,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
     match value:
         case Enum():
             return value.value if isinstance(value, str) else value.name
+        case int() if int.bit_length(value) > MOST_BITS:  # Python itself refuses to print some
+            raise InvalidValue(Problem("", f"must be a number of at most {MOST_BITS:,} bits"))
         case None | str() | int() | float():
             return value
         case Mapping():

@@ -52,7 +52,7 @@ def python_type(type: Type) -> Any:
         case RecordType():
             return _model(type)
         case EnumType():
-            return StrEnum(_class_name(type.name), {m: v for v, m in variant_names(type).items()})
+            return _enum(type)
         case StrType(low, high, None):
             return Annotated[str, ModelField(min_length=low, max_length=high)]
         case StrType():  # `validate` has checked the pattern
@@ -94,7 +94,28 @@ def _model(type: RecordType) -> Any:
     with warnings.catch_warnings():  # a field may be called `json` or `copy`
         warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
         name = _class_name(type.name)
-        return create_model(name, __base__=Record, __doc__=type.doc or None, **fields)
+        made: Any = create_model(name, __base__=Record, __doc__=type.doc or None, **fields)
+
+    def reduced(record: Record) -> tuple[Any, ...]:
+        values = record.__dict__
+        return _again, (type, {f.name: values[names[f.name]] for f in type.fields})
+
+    made.__reduce__ = reduced
+    return made
+
+
+def _enum(type: EnumType) -> Any:
+    name, members = _class_name(type.name), {m: v for v, m in variant_names(type).items()}
+    build: Any = StrEnum
+    made = build(name, members)
+    # An enum has its own `__reduce_ex__`, which looks for the class in its module.
+    made.__reduce_ex__ = lambda variant, _: (_again, (type, variant.value))
+    return made
+
+
+def _again(type: Type, value: Any) -> Any:
+    """A pickled record or variant. Its class is in no module, so that the type makes it again."""
+    return adapter(type).validate_python(value)
 
 
 def _member(field: Field, name: str) -> tuple[Any, Any]:

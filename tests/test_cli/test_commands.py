@@ -144,12 +144,21 @@ def test_run(folder: Path) -> None:
         (["--mesage", "x"], "did you mean --message"),
         (["--message"], "--message needs a value"),
         (["--input", "{"], "not JSON"),
+        (["--input", "[" * 100_000], "not JSON"),
+        (["--input", '{"message": ' + "9" * 5000 + "}"], "not JSON"),
+        (["--input", "@."], "cannot read .: Is a directory"),
         (["--input", "@nowhere.json"], "cannot read nowhere.json"),
         (["--input", "[]"], "JSON object"),
     ],
 )
 def test_run_usage(folder: Path, arguments: list[str], words: str) -> None:
     assert words in run("run", "desk.lmp", *arguments, code=2).stderr
+
+
+def test_an_input_of_other_bytes_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_bytes(b'{"message": "\xff"}')
+    given = run("run", "desk.lmp", "--input", f"@{tmp_path}/in.json", code=2)
+    assert "in.json: 'utf-8' codec" in given.stderr
 
 
 def test_an_answer_that_cannot_be_read_is_told_with_its_place(folder: Path) -> None:

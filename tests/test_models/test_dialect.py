@@ -31,6 +31,11 @@ REFUSALS = [
     ("n", "Only one completion choice is allowed: 'n' must be at most 1", {}),
     ("n", "Unsupported value: 'n' does not support 3 with this model.", {"param": "n"}),
     ("n", "number of choices must be 1", {}),
+    ("n", "Only one candidate can be specified in the current model", {}),
+    ("n", "Multiple candidates is not enabled for this model", {}),
+    ("n", "Only one completion choice is allowed", {}),
+    ("temperature", "invalid temperature: only 1 is allowed for this model", {}),
+    ("temperature", "`temperature` and `top_p` cannot both be specified for this model.", {}),
 ]
 
 
@@ -76,6 +81,8 @@ SYSTEM = [
     "Developer instruction is not enabled for models/gemma-3",
     "system messages are not supported by this model",
     "invalid role: system, only user and assistant roles are supported",
+    "Only user and assistant roles are supported!",
+    "Please use a valid role: user, model.",
 ]
 
 
@@ -92,6 +99,42 @@ async def test_messages_of_the_system_become_the_users(words):
         await backend.close()
     assert len(server.payloads) == 3
     assert server.payloads[-1]["messages"] == [{"role": "user", "content": "Be short.\n\nq"}]
+
+
+@pytest.mark.parametrize("status", [500, 501])
+async def test_words_of_refusal_count_with_other_statuses_too(status):
+    def script(payload):
+        if any(message["role"] == "system" for message in payload["messages"]):
+            return Fault(status, "Jinja Exception: System role not supported")
+        return Fault(status, "json_schema not implemented") if "response_format" in payload else "a"
+
+    with Loopback(script) as server:
+        backend = backend_at(server)
+        assert (await backend.generate(ask_for(n=1)))[0].text == "a"
+        await backend.close()
+    assert len(server.payloads) == 3
+
+
+async def test_a_server_that_fails_has_not_refused_what_it_names():
+    with Loopback(lambda p: Fault(500, "failed while it made logprobs")) as server:
+        backend = backend_at(server)
+        with pytest.raises(ModelFailure) as failure:
+            await backend.generate(ask_for(n=1))
+        await backend.close()
+    assert failure.value.kind == "server" and len(server.payloads) == 1
+
+
+async def test_a_refusal_that_is_sent_as_a_success_is_adapted_to():
+    def script(payload):
+        told = {"error": {"message": "json_schema is not supported", "code": 400}}
+        return told if "response_format" in payload else "a"
+
+    with Loopback(script) as server:
+        backend = backend_at(server)
+        for _ in range(2):
+            assert (await backend.generate(ask_for(n=1)))[0].text == "a"
+        await backend.close()
+    assert len(server.payloads) == 3
 
 
 async def test_roles_that_must_alternate_are_joined():

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 
 import pytest
@@ -9,7 +10,7 @@ from lmc.models.base import ModelFailure, Request, Sampling, cut_at_stop
 from lmc.models.http_failures import refused_parameter, retry_after_s
 from lmc.models.openai_compatible import OpenAICompatible
 from lmc.models.registry import open_backend
-from tests.loopback import Fault, Loopback, disconnect, in_order, invalid_json
+from tests.loopback import Fault, Loopback, disconnect, in_order, invalid_json, said
 
 SECRET = "sk-secret-of-the-test"
 
@@ -105,6 +106,8 @@ FAULTS = [
     (invalid_json(), "server", True),
     ({"choices": []}, "server", True),
     ({"object": "error"}, "server", True),
+    ({"error": {"message": "no credit", "code": "insufficient_quota"}}, "rate_limit", False),
+    (said("yes") | {"error": {"code": 502, "message": "lost"}}, "server", True),
 ]
 
 
@@ -113,6 +116,41 @@ async def test_failures_are_sorted(open_at, fault, kind, retryable):
     with Loopback(lambda p: fault) as server, pytest.raises(ModelFailure) as failure:
         await open_at(server).generate(ask_for())
     assert (failure.value.kind, failure.value.retryable) == (kind, retryable)
+
+
+TOLD = "what the provider says"
+# Error bodies in the forms of the providers. Many are sent with the status of success.
+BODIES = {
+    "openai": {"error": {"message": TOLD, "type": "server_error", "code": None}},
+    "anthropic": {"type": "error", "error": {"type": "overloaded_error", "message": TOLD}},
+    "gemini": [{"error": {"code": 500, "message": TOLD, "status": "INTERNAL"}}],
+    "openrouter": {"choices": [{"error": {"code": 502, "message": TOLD}, "message": {}}]},
+    "openrouter, in part": said("half of") | {"error": {"code": 502, "message": TOLD}},
+    "vllm": {"object": "error", "message": TOLD, "code": 400},
+    "ollama": {"error": TOLD},
+    "fastapi": {"detail": TOLD},
+    "dashscope": {"message": TOLD, "code": "InvalidParameter"},
+    "cloudflare": {"success": False, "errors": [{"code": 7000, "message": TOLD}], "result": None},
+    "qianfan": {"error_code": 18, "error_msg": TOLD},
+    "minimax": {"base_resp": {"status_code": 1004, "status_msg": TOLD}, "choices": None},
+    "text": TOLD,
+}
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+async def test_an_error_is_no_answer_and_shows_what_the_provider_says(open_at, body, status):
+    fault = Fault(status, body=json.dumps(body).encode())
+    with Loopback(lambda p: fault) as server, pytest.raises(ModelFailure) as failure:
+        await open_at(server).generate(ask_for())
+    assert failure.value.message.endswith(TOLD)
+
+
+@pytest.mark.parametrize("error", [None, {}, "", False, {"code": 0, "message": ""}])
+async def test_an_error_that_says_nothing_is_none(open_at, error):
+    with Loopback(lambda p: said("yes") | {"error": error}) as server:
+        (answer,) = await open_at(server).generate(ask_for())
+    assert answer.text == "yes"
 
 
 async def test_no_server_is_a_connection_failure():

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import pytest
@@ -79,3 +80,35 @@ async def test_half_a_pair_of_surrogates_is_recorded_and_replayed(tmp_path):
     assert "ä and 日" in path.read_text("utf-8")
     (answer,) = await Recorded(path).generate(ask_for())
     assert answer.text == text
+
+
+async def test_a_prompt_may_hold_any_end_of_a_line(tmp_path):
+    path, text = tmp_path / "r.jsonl", "a\u2028b\u2029c\x85d\ne\rf\x0cg"
+    await Recorded(path, Scripted([text])).generate(ask_for(text))
+    (answer,) = await Recorded(path).generate(ask_for(text))
+    assert answer.text == text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 100_000,
+        b'{"request": "\xff"}',
+        b'{"request": 1, "prompt": "p", "answer": {"text": "a"}}',
+        b'{"request": "1", "prompt": 2, "answer": {"text": "a"}}',
+        b'{"request": "1", "prompt": "p", "anyone": [], "answer": {"text": "a"}}',
+    ],
+)
+def test_what_is_no_recording_is_a_diagnostic(tmp_path, data):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(LmcError, match=r"r\.jsonl") as failure:
+        Recorded(path).open()
+    assert failure.value.code == "recording-invalid"
+
+
+def test_a_recording_is_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("fifo", "."):
+        with pytest.raises(LmcError, match="cannot read the recording"):
+            Recorded(tmp_path / name, Scripted([])).open()

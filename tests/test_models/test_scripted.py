@@ -76,6 +76,9 @@ async def test_files_with_rules_and_lists(tmp_path):
     "text",
     [
         "{",
+        "[" * 100_000,
+        '{"default": "x"}',
+        '{"rules": [{"match": "a"}]}',
         "3",
         "null",
         '{"rules": 3}',
@@ -89,6 +92,13 @@ def test_broken_files_are_diagnostics(tmp_path, text):
     with pytest.raises(LmcError) as failure:
         Scripted.from_file(tmp_path / "s.json")
     assert failure.value.code == "script-invalid" and "s.json" in str(failure.value)
+
+
+def test_bytes_that_are_not_text_are_a_diagnostic(tmp_path):
+    (tmp_path / "s.json").write_bytes(b'["\xff"]')
+    with pytest.raises(LmcError, match=r"s\.json is not a script") as failure:
+        Scripted.from_file(tmp_path / "s.json")
+    assert failure.value.code == "script-invalid"
 
 
 def test_missing_files_and_unknown_names_are_diagnostics():

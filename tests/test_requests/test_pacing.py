@@ -160,6 +160,16 @@ async def test_a_server_that_says_nothing_is_left_is_left_alone(pool_at):
         assert len(server.payloads) == 2
 
 
+async def test_a_server_that_asks_to_wait_for_a_day_is_asked_again(pool_at):
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "86400"}
+    body = json.dumps(said("a")).encode()
+    with Loopback(lambda p: Fault(200, body=body, headers=headers)) as server:
+        pool = pool_at(server)
+        for text in "ab":
+            await asyncio.wait_for(pool.ask("m", ask_for(text)), 60)
+        assert len(server.payloads) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("2", 2), ("1.5s", 1.5), ("6m0s", 360), ("1h2m", 3720), ("20ms", 0.02), ("soon", 0), ("", 0)],

@@ -112,6 +112,11 @@ STREAMS = {
     "a reset": Events([piece("one "), piece("two")], "abort"),
     "an event that is none": Events([piece("one "), 'data: {"choices": [{"del\n\n', piece("two")]),
     "wrong types": Events([piece("one "), piece({"text": "two"})]),
+    "wrong types at the end": Events(
+        [piece("one "), piece("two", finish_reason="stop", logprobs={"content": 5})]
+    ),
+    "an error in a choice": Events([piece("one "), piece("", error={"message": "lost"})]),
+    "an error without a name": Events([piece("one "), {"type": "error", "message": "lost"}]),
     "cut": Events([piece("one "), piece("", finish_reason="length")]),
     "filtered": Events([piece("one "), piece("", finish_reason="content_filter")]),
 }
@@ -129,6 +134,13 @@ async def test_a_stream_that_was_heard_and_is_not_whole_is_said_once_and_fails(p
         assert failure.value.kind == kinds.get(name, "broken_stream") and failure.value.heard
         assert len(server.payloads) == 1 and not second.payloads
     assert heard[0] == "one " and pool.cache.stats().entries == 0
+
+
+async def test_a_refusal_in_a_stream_may_have_a_wrong_type(pool_at):
+    wrong = Events([{"choices": [{"delta": {"refusal": {"why": 1}}}]}])
+    with Loopback(in_order(wrong, "whole")) as server:
+        (answer,) = await pool_at(server).ask("m", ask_for(on_text=lambda piece: None))
+    assert answer.text == "whole"
 
 
 @pytest.mark.parametrize("end", ["close", "abort", "done"])

@@ -38,6 +38,12 @@ async def test_words_come_one_by_one(tmp_path: Path, text: str, name: str) -> No
     assert await heard(program[name], "a") == ["one", " two", "\nthree"]
 
 
+async def test_a_flood_of_words_is_not_read_again_for_each(tmp_path: Path) -> None:
+    text = "word " * 10_000 + "end"
+    pieces = await heard(load(tmp_path, SAY, backend=Scripted(lambda r: text)).say, "a")
+    assert "".join(pieces) == text and 4_000 <= len(pieces) <= 4_010
+
+
 @pytest.mark.parametrize(("text", "name"), [(VOTE, "chosen"), (TWICE, "twice")])
 async def test_what_several_calls_make_comes_whole(tmp_path: Path, text: str, name: str) -> None:
     program = load(tmp_path, text, backend=Scripted(lambda r: ["one two"] * r.n))

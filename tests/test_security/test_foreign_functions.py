@@ -66,6 +66,14 @@ async def stops_loop(q):
     async def bomb(): sys.exit(6)
     asyncio.ensure_future(bomb())
     await asyncio.sleep(10)
+def huge(q): return 10**5000
+def spends(q):
+    from lmc.requests.budget import Budget
+    from lmc.requests.usage import Usage
+    Budget(calls=0).charge(Usage(calls=1))
+def says_nothing(q):
+    import lmc
+    raise lmc.LmcError
 def good(q): return 7
 async def good_async(q): return 8
 """
@@ -87,7 +95,9 @@ def program(folder: Path, function: str, timeout: float = 5.0) -> lmc.Program:
         ("unspeakable", "raised Bad, whose message cannot be read"),
         ("group", "raised BaseExceptionGroup"), ("none", "does not fit `int`"),
         ("thing", "does not fit `int`"), ("nan", "does not fit `int`"),
-        ("cyclic", "nested too deeply"), ("liar", "raised SystemExit: 5"),
+        ("huge", "at most 8,192 bits"), ("spends", "raised BudgetExceeded"),
+        ("says_nothing", "raised LmcError"), ("cyclic", "nested too deeply"),
+        ("liar", "raised SystemExit: 5"),
         ("leave_async", "raised SystemExit: 3"), ("press_async", "raised KeyboardInterrupt"),
         ("cancel_async", "raised CancelledError"), ("cancels_all", "raised CancelledError"),
     ],
@@ -227,6 +237,10 @@ def leave(gold, pred): sys.exit(3)
 def press(gold, pred): raise KeyboardInterrupt
 def cancel(gold, pred): raise asyncio.CancelledError
 async def leave_async(gold, pred): sys.exit(3)
+def spends(gold, pred):
+    from lmc.requests.budget import Budget
+    from lmc.requests.usage import Usage
+    Budget(calls=0).charge(Usage(calls=1))
 def none(gold, pred): return None
 def nan(gold, pred): return float("nan")
 def infinite(gold, pred): return float("inf")
@@ -259,7 +273,7 @@ def measured(folder: Path, function: str, gives: str = "Score") -> Path:
     ("function", "gives", "words"),
     [
         ("leave", "Score", "raised SystemExit: 3"), ("press", "Score", "raised KeyboardInterrupt"),
-        ("cancel", "Score", "raised CancelledError"),
+        ("cancel", "Score", "raised CancelledError"), ("spends", "Score", "raised BudgetExceeded"),
         ("leave_async", "Score", "raised SystemExit: 3"), ("none", "Score", "returned 'None'"),
         ("nan", "float", "returned 'nan'"), ("infinite", "float", "returned 'inf'"),
         ("words", "Score", "returned '1.0'"), ("thing", "Score", "which is not a finite number"),

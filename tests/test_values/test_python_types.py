@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+import subprocess
+import sys
 from enum import Enum
 from typing import Any
 
@@ -99,6 +102,24 @@ def test_every_value_satisfies_the_schema(data: st.DataObject) -> None:
     schema = json_schema(type)
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(data.draw(values_of(type)))
+
+
+@given(st.data())
+def test_pickled_values_are_as_they_were(data: st.DataObject) -> None:
+    type = data.draw(TYPES)
+    value = to_python(type, data.draw(values_of(type)))
+    again = pickle.loads(pickle.dumps(value))
+    assert again == value and again.__class__ is value.__class__
+
+
+def test_taken_names_pickle_and_another_process_reads_them() -> None:
+    odd = {"json": "a", "copy": 1, "model_config": 2, "class": "c", "points": [{"x": 3, "y": 4}]}
+    value = [to_python(ODD, odd), to_python(COLOUR, "none_")]
+    dumped = pickle.dumps(value)
+    assert pickle.loads(dumped) == value
+    read = "import pickle, sys; print(pickle.load(sys.stdin.buffer))"
+    told = subprocess.run([sys.executable, "-c", read], input=dumped, capture_output=True)
+    assert told.stdout.decode().strip() == str(value), told.stderr
 
 
 def test_records_are_frozen_and_print_as_they_are_written() -> None:
