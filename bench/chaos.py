@@ -28,7 +28,9 @@ from tests.test_optimizers.worlds import ONE, colour_rows, learner
 
 CONCURRENCY = 4
 COLOURS = """
-model m {{ name: "openai/m", base_url: "{url}", concurrency: {concurrency}, timeout: 5 }}
+model m {{
+  name: "openai/m", base_url: "{url}", concurrency: {concurrency}, timeout: 5, temperature: 0.0
+}}
 default {{ model: m, cache: "{cache}" }}
 """
 COMPILE = (

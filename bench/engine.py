@@ -1,174 +1,162 @@
-"""The local engine beside transformers' own ways: the same model, prompts and samples in one run.
+"""The local engine beside transformers' own ways and llama.cpp: the same requests in one run.
 
-`python bench/engine.py [--requests 64] [--samples 5] [--demos 8] [--rounds 3]`. Plain generate gets
-all prompts as one padded batch with `num_return_sequences`, its best case. Figures are requests a
-second, the median over the rounds with the least and the most beside it, and ratios.
+`python bench/engine.py --model lmc/smollm2 --llamacpp PYTHON`, or without options for lmc/tiny.
+PYTHON is the interpreter of an environment with `pip install xllamacpp`; llama.cpp reads the GGUF
+file as it is, lmc and transformers its weights in float32. The ways take turns, after a round that
+warms up. Figures are medians over the rounds with the least and the most. On a busy machine, read
+the processor time, which counts all threads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import statistics
 import time
-from collections.abc import Callable
-from random import Random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import click
 import torch
+from engine_peers import Answers, LlamaCpp, Plain, Way, continuous_batching
+from engine_tasks import TASKS
 from rich.console import Console
 from rich.table import Table
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    ContinuousBatchingConfig,
-    GenerationConfig,
-)
+from transformers.utils.logging import disable_progress_bar
 
-from examples.tiny.arithmetic import arithmetic
-from examples.tiny.task import draw_case
-from lmc.models.base import Request, Sampling
-from lmc.models.transformers_local import Transformers
-from lmc.prompts.chat import ChatLayout
-from lmc.tiny import MODEL_DIR
+from lmc.models.base import Request
+from lmc.models.packaged import SMOLLM2, SMOLLM2_NAME, packaged_file
+from lmc.models.registry import open_backend
 
-TEMPERATURE, MAX_TOKENS = 0.8, 64
-# What was quickest of those tried here for so small a model: pages that a prefix fills, few blocks
-# (unused ones are read all the same without a GPU's kernels), and all that fits in a step.
-PAGE, BLOCKS, BATCH_TOKENS = 32, 1024, 512
-Prompts = list[tuple[dict[str, str], ...]]
+TINY = "lmc/tiny"
 
 
-def prompts(requests: int, demos: int) -> Prompts:
-    """Prompts of one module: the same instruction and demonstrations, a case of its own each."""
-    rng = Random(7)
-    task = arithmetic(rng, form="reasoning")
-    shown = [case for _ in range(demos) if (case := draw_case(rng, task))]
-    layout, found = ChatLayout(), []
-    while len(found) < requests:
-        if case := draw_case(rng, task, unseen=True):
-            found.append(tuple(layout.prompt(task.spec, shown)(case.inputs)))
-    return found
+@dataclass
+class Measured:
+    """A way to answer, with what each round took."""
+
+    run: Way
+    other_cpu_s: Callable[[], float] = lambda: 0.0  # of another process
+    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    answers: Answers = ([], 0)
+
+    def round(self, *, kept: bool) -> None:
+        """Answer all requests once."""
+        wall, cpu = time.perf_counter(), time.process_time() + self.other_cpu_s()
+        self.answers = self.run()
+        if kept:
+            self.wall_s.append(time.perf_counter() - wall)
+            self.cpu_s.append(time.process_time() + self.other_cpu_s() - cpu)
 
 
-def lmc_engine(asked: Prompts, samples: int) -> Callable[[], int]:
-    """All requests at once, each for its samples."""
-    backend = Transformers(str(MODEL_DIR))
-    seed = iter(range(10_000))
+def lmc_engine(backend: Any, asked: Sequence[Request], loop: asyncio.AbstractEventLoop) -> Answers:
+    """All requests at once."""
 
-    async def ask() -> int:
-        sampling = Sampling(TEMPERATURE, max_tokens=MAX_TOKENS, seed=next(seed))
-        requests = [Request("lmc/tiny", messages, sampling, n=samples) for messages in asked]
-        answers = await asyncio.gather(*map(backend.generate, requests))
-        return sum(answer.completion_tokens for some in answers for answer in some)
+    async def ask() -> Answers:
+        found = await asyncio.gather(*map(backend.generate, asked))
+        answers = [answer for some in found for answer in some]
+        return [a.text for a in answers], sum(a.completion_tokens for a in answers)
 
-    loop = asyncio.new_event_loop()
-    return lambda: loop.run_until_complete(ask())
+    return loop.run_until_complete(ask())
 
 
-def load() -> tuple[AutoModelForCausalLM, AutoTokenizer]:
-    """The model as transformers loads it."""
-    tokenizer = AutoTokenizer.from_pretrained(MODEL_DIR, padding_side="left")
-    return AutoModelForCausalLM.from_pretrained(MODEL_DIR, dtype=torch.float32).eval(), tokenizer
-
-
-def plain_generate(asked: Prompts, samples: int) -> Callable[[], int]:
-    """One padded batch for transformers' generate."""
-    model, tokenizer = load()
-    texts = [
-        tokenizer.apply_chat_template(list(m), tokenize=False, add_generation_prompt=True)
-        for m in asked
-    ]
-
-    def run() -> int:
-        batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        with torch.inference_mode():
-            ids = model.generate(
-                input_ids=batch["input_ids"],
-                attention_mask=batch["attention_mask"],
-                do_sample=True,
-                temperature=TEMPERATURE,
-                top_k=0,
-                max_new_tokens=MAX_TOKENS,
-                num_return_sequences=samples,
-            )
-        new = ids[:, batch["input_ids"].shape[1] :]
-        return int((new != tokenizer.pad_token_id).sum())
-
-    return run
-
-
-def continuous_batching(asked: Prompts, samples: int) -> Callable[[], int]:
-    """The scheduler of transformers with paged attention; each sample is a request."""
-    model, tokenizer = load()
-    model.set_attn_implementation("sdpa")
-    inputs = [
-        tokenizer.apply_chat_template(list(m), add_generation_prompt=True, return_dict=False)
-        for m in asked
-        for _ in range(samples)
-    ]
-    config = GenerationConfig(
-        do_sample=True,
-        temperature=TEMPERATURE,
-        top_k=0,
-        max_new_tokens=MAX_TOKENS,
-        eos_token_id=model.generation_config.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-
-    settings = ContinuousBatchingConfig(
-        page_size=PAGE, num_blocks=BLOCKS, max_batch_tokens=BATCH_TOKENS
-    )
-
-    def run() -> int:
-        outputs = model.generate_batch(
-            inputs=inputs,
-            generation_config=config,
-            continuous_batching_config=settings,
-            persistent_manager=True,
-            warmup=False,
+def table(title: str, asked: Sequence[Request], ways: dict[str, Measured]) -> Table:
+    """One row for each way."""
+    columns = ("way", "requests/s", "least to most", "tokens/s", "CPU s")
+    compared = ("lmc is faster by", "by CPU time", "answers as lmc's")
+    made = Table(*columns, *compared, title=title)
+    ours = ways["lmc"]
+    for name, way in ways.items():
+        wall, cpu = statistics.median(way.wall_s), statistics.median(way.cpu_s)
+        same = sum(a == b for a, b in zip(way.answers[0], ours.answers[0]))
+        greedy = not asked[0].sampling.temperature
+        made.add_row(
+            name,
+            f"{len(asked) / wall:.2f}",
+            f"{len(asked) / max(way.wall_s):.2f} to {len(asked) / min(way.wall_s):.2f}",
+            f"{way.answers[1] / wall:.0f}",
+            f"{cpu:.2f}",
+            f"{wall / statistics.median(ours.wall_s):.2f}",
+            f"{cpu / statistics.median(ours.cpu_s):.2f}",
+            f"{same} of {len(ours.answers[0])}" if greedy else "(drawn)",
         )
-        return sum(len(output.generated_tokens) for output in outputs.values())
-
-    return run
+    return made
 
 
-WAYS = {
-    "lmc": lmc_engine,
-    "transformers generate": plain_generate,
-    "transformers continuous batching": continuous_batching,
-}
+def first_token(backend: Any, plain: Plain, loop: asyncio.AbstractEventLoop, rounds: int) -> str:
+    """The time of one token behind a prompt that shares nothing with others."""
+    request = TASKS["labels"]()[0]
+    once = replace(request.sampling, max_tokens=1)
+    ways = {
+        "lmc": lambda asked: lmc_engine(backend, asked, loop),
+        "generate": plain.generate,
+    }
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for turn in range(4 * rounds + 1):
+        system, *others = request.messages
+        system = system | {"content": f"{turn * 7919} is the number of this. {system['content']}"}
+        asked = [replace(request, messages=(system, *others), sampling=once, schema=None)]
+        for name, run in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            run(asked)
+            if turn:
+                spent = time.perf_counter() - wall, time.process_time() - cpu
+                measured[name].append(spent)
+    said = []
+    for name, some in measured.items():
+        wall, cpu = (1000 * statistics.median(part) for part in zip(*some))
+        said.append(f"{name} {wall:.0f} ms ({cpu:.0f} ms of CPU)")
+    return "First token of a single request: " + ", ".join(said)
 
 
 @click.command()
-@click.option("--requests", default=64)
-@click.option("--samples", default=5)
-@click.option("--demos", default=8)
+@click.option("--model", default=TINY, help="lmc/tiny, lmc/smollm2, gguf/<file>, hf/<folder>.")
+@click.option("--task", "tasks", multiple=True, type=click.Choice([*TASKS]))
+@click.option("--requests", default=64, help="The first so many of a task.")
 @click.option("--rounds", default=3)
-@click.option("--threads", default=1, help="Of torch, for all ways alike.")
-def main(requests: int, samples: int, demos: int, rounds: int, threads: int) -> None:
-    """Compare ways of answering many requests with a small model here."""
+@click.option("--threads", default=0, help="For all ways; else 1 for lmc/tiny and all cores.")
+@click.option("--llamacpp", default="", help="The interpreter of an environment with xllamacpp.")
+@click.option("--continuous/--no-continuous", default=True, help="With transformers' scheduler.")
+def main(
+    model: str,
+    tasks: tuple[str, ...],
+    requests: int,
+    rounds: int,
+    threads: int,
+    llamacpp: str,
+    continuous: bool,
+) -> None:
+    """Compare ways of answering many requests with a model here."""
     logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
-    asked = prompts(requests, demos)
-    ways = {name: make(asked, samples) for name, make in WAYS.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    tokens: dict[str, int] = {}
-    for turn in range(rounds + 1):
-        for name, run in ways.items():
-            torch.set_num_threads(threads)
-            start = time.perf_counter()
-            tokens[name] = run()
-            if turn:  # the first one warms up
-                seconds[name].append(time.perf_counter() - start)
-    title = f"{requests} requests, {demos} shared demonstrations, {samples} samples each"
-    table = Table("way", "requests/s", "least to most", "tokens", "lmc is faster by", title=title)
-    rates = {name: [requests / s for s in some] for name, some in seconds.items()}
-    ours = statistics.median(rates["lmc"])
-    for name, some in rates.items():
-        middle = statistics.median(some)
-        spread = f"{min(some):.1f} to {max(some):.1f}"
-        table.add_row(name, f"{middle:.1f}", spread, str(tokens[name]), f"{ours / middle:.2f}")
-    Console().print(table)
+    disable_progress_bar()
+    threads = threads or (1 if model == TINY else len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads)
+    backend, _ = open_backend(model, {})
+    loop, plain = asyncio.new_event_loop(), Plain(backend.source)
+    file = str(packaged_file(SMOLLM2)) if model == SMOLLM2_NAME else model.removeprefix("gguf/")
+    server = LlamaCpp(llamacpp, file, threads) if llamacpp else None
+    console = Console(width=120)
+    for task in tasks or (("sums",) if model == TINY else ("labels", "samples")):
+        asked = TASKS[task]()[:requests]
+        ways = {
+            "lmc": Measured(lambda asked=asked: lmc_engine(backend, asked, loop)),
+            "transformers generate": Measured(lambda asked=asked: plain.generate(asked)),
+        }
+        if continuous and (way := continuous_batching(backend.source, asked)):
+            ways["transformers continuous batching"] = Measured(way)
+        if server is not None:
+            run = lambda asked=asked: server.ask(asked)  # noqa: E731
+            ways["llama.cpp server"] = Measured(run, server.cpu_s)
+        for turn in range(rounds + 1):
+            for way in ways.values():
+                way.round(kept=turn > 0)
+        console.print(table(f"{model}, {task}: {TASKS[task].__doc__}", asked, ways))
+    console.print(first_token(backend, plain, loop, rounds))
+    if server is not None:
+        server.close()
 
 
 if __name__ == "__main__":

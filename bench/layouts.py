@@ -1,9 +1,9 @@
-"""Which layout a model that has not seen lmc's marks can follow, as a Markdown table.
+"""Which layout a model does best, by task, as a Markdown table.
 
-`python bench/layouts.py [--model lmc/smollm2] [--rows 32]`. A label is asked for on the messages of
-examples/real, a number and a record on bookings that are written here. A cell has the right answers
-and, where there are some, how many could not be read. Answers are constrained where the layout is
-`json`, since only JSON has a schema.
+`python bench/layouts.py [--model lmc/tiny --model lmc/smollm2] [--rows 32]`. A label is asked for
+on the messages of examples/real, a number and a record on bookings that are written here. A cell
+has the right answers, how many could not be read where there are some, and the seconds. The first
+line of a model has what `layout: "auto"` chooses, by rows of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,6 +20,9 @@ from typing import Any
 import click
 
 import lmc
+from lmc.requests.pool import ModelPool
+from lmc.runtime.fitting import fit_layout
+from lmc.tasks.loop import run_sync
 
 REAL = Path(__file__).resolve().parents[1] / "examples" / "real"
 LAYOUTS = ("chat", "json", "xml")
@@ -90,15 +94,29 @@ def _plain(answer: Any) -> Any:
     return answer if isinstance(answer, int) else str(answer)
 
 
+def chosen(model: str) -> str:
+    """What `layout: "auto"` chooses for a model, and how long that takes."""
+    start_s, pool = time.perf_counter(), ModelPool()
+
+    async def fit() -> None:
+        await fit_layout(pool, model)
+        await pool.close()
+
+    run_sync(fit())
+    return f"{pool.layouts[model]}, {time.perf_counter() - start_s:.0f} s"
+
+
 @click.command()
-@click.option("--model", default="lmc/smollm2")
+@click.option("--model", "models", multiple=True, default=("lmc/tiny", "lmc/smollm2"))
 @click.option("--rows", "count", default=32)
-def main(model: str, count: int) -> None:
-    """Measure every layout on every task."""
-    print(f"| {model}, {count} rows | " + " | ".join(LAYOUTS) + " |")
+def main(models: tuple[str, ...], count: int) -> None:
+    """Measure every layout on every task with every model."""
+    print(f"| right of {count}, seconds | " + " | ".join(LAYOUTS) + " |")
     print("|---" * (len(LAYOUTS) + 1) + "|")
     with tempfile.TemporaryDirectory() as folder:
-        for name, (wanted, task) in TASKS.items():
+        for model, (name, (wanted, task)) in product(models, TASKS.items()):
+            if name == next(iter(TASKS)):
+                print(f"| {model}: auto chooses | {chosen(model)} | | |", flush=True)
             rows, cells = rows_of(name, count), []
             for layout in LAYOUTS:
                 days = ", ".join(DAYS)
@@ -109,7 +127,7 @@ def main(model: str, count: int) -> None:
                 right, unread = measured(program, rows, wanted)
                 took_s = time.perf_counter() - start_s
                 cells.append(f"{right}{f' ({unread} unread)' if unread else ''}, {took_s:.0f} s")
-            print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+            print(f"| {model}: {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

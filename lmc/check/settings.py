@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from lmc import types
@@ -77,7 +77,7 @@ _DECODING = {
     "cache": _fixed(types.UnionType((types.BOOL, _words("disk", "memory", "off")))),
     "retry": _group(max=types.IntType(0, 100), backoff=_SECONDS, on=types.ListType(_FAILURES)),
     "fallback": SettingSpec("models", tunable=False),
-    "layout": SettingSpec(_words("chat", "json", "xml")),
+    "layout": SettingSpec(_words("chat", "json", "xml", "auto")),
 }
 _STOP = {"stop": _fixed(types.ListType(types.STR))}
 _MODULE = {
@@ -101,7 +101,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "name": _fixed(types.STR),
         "base_url": _fixed(types.STR),
         "api_key_env": _fixed(types.STR),
-        **_DECODING,
+        # An optimizer does not change models, so a `tune` belongs to modules or the program.
+        **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
         "timeout": _fixed(_SECONDS),
         "deadline": _fixed(_SECONDS),

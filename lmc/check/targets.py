@@ -49,7 +49,8 @@ def constraints(
 
 def _layout(program: CheckedProgram, module: ModuleDef, default: str) -> str:
     layout = module.settings.get("layout", program.default.get("layout", default))
-    return str(layout.baseline if isinstance(layout, Choice) else layout)
+    named = str(layout.baseline if isinstance(layout, Choice) else layout)
+    return default if named == "auto" else named
 
 
 def _decodable(type: Type) -> bool:

@@ -24,6 +24,7 @@ from lmc.diagnostics import LmcError
 from lmc.files import cache_folder, make_folder_once
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.embedding import encoded, text_to_embed
+from lmc.models.engine.openmp import wait_without_spinning
 from lmc.models.packaged import Package, packaged_file
 
 NAME = "embed/local"
@@ -77,6 +78,7 @@ class LocalEmbedder:
 
     def _vector(self, text: str) -> tuple[int, list[float]]:
         """How many tokens a text has, and its vector."""
+        wait_without_spinning()
         import torch
 
         tokenizer, model = self._loaded or self._load()

@@ -76,7 +76,7 @@ class Transformers:
     @staticmethod
     def load(source: str) -> SteppedEngine:
         """Load the engine, in its own thread."""
-        from lmc.models.engine.decoding import load_engine
+        from lmc.models.engine.loading import load_engine
 
         return load_engine(source)
 

@@ -27,6 +27,7 @@ class Mirror:
 
     def __init__(self, graph: ProgramGraph) -> None:
         self._graph = graph
+        self.layouts: dict[str, str] = {}  # no model is measured for a preview
 
     def bind(self, name: str | None) -> Any:
         """The stand-in for a model, which prepares a module call."""

@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import Any
 
 from lmc.prompts import turns
+from lmc.prompts.answer_grammars import CHAT, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
-from lmc.prompts.grammars import CHAT, marked_grammar
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import render_value
@@ -43,9 +43,12 @@ class ChatLayout:
         marks = _disarming(spec)
         if spec.plain_text:
             return {BARE: unescaped(text.strip(), marks)}
-        parts = split_marked(text, [f.name for f in spec.outputs])
-        read: dict[str, Any] = unescaped(read_fields(spec, parts, text, "[[{}]]"), marks)
-        return read
+        names = [f.name for f in spec.outputs]
+        parts = split_marked(text, names)
+        first = _marks(tuple(names)).search(text)
+        outside = text[: first.start()] if first else ""
+        read = read_fields(spec, parts, text, "[[{}]]", outside=outside)
+        return dict(unescaped(read, marks))
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""

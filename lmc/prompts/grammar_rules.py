@@ -64,9 +64,13 @@ class Rules:
         return self._named(body, "T")
 
     def grammar(self, start: str) -> str:
-        """The whole text, which begins with the rule `start`."""
+        """The whole text, which begins with the rule `start`.
+
+        An answer may begin with a space: many models have other tokens for words after a space, and
+        say at the start what they would say in a sentence.
+        """
         lines = (f"{name}: {body}" for name, body in self._bodies.items())
-        return "\n".join([f"start: {start}", *lines, ""])
+        return "\n".join([f"start: SPACE? ({start})", 'SPACE: " "', *lines, ""])
 
     def text(self, type: Type) -> tuple[str, ...]:
         """The names for a value as a field holds it: one for each form that it may have."""

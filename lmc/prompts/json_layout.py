@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lmc.prompts.grammars import object_grammar
+from lmc.prompts.answer_grammars import object_grammar
 from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
     BARE,

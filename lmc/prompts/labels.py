@@ -7,9 +7,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lmc.prompts.assertions import SECOND_THOUGHTS, standing
+from lmc.prompts.assertions import SECOND_THOUGHTS, framed, standing, without_denials_of_doubt
 from lmc.prompts.spec import ParseFailure
-from lmc.prompts.words import WRAPPING, plain_words, shown
+from lmc.prompts.words import WRAPPING, plain_words, shown, without_struck
 from lmc.types import EnumType, LiteralType
 
 MAX_LEN = 100_000  # characters; longer texts are not a word with reasons
@@ -21,10 +21,13 @@ _TRUTH = re.compile(
     # in "no doubt" and "no problem", "no" is not an answer
     r"|no(?![ \t]+(?!(?:it|that|this|there|they|he|she|we|i|you)\b)\w))(?![\w-])"
 )
+_NO_THING = re.compile(
+    r"no[ \t]+(?!(?:it|that|this|there|they|he|she|we|i|you|because|since|as|for)\b)\w", re.I
+)
 MAX_MENTIONS = 500
 _TRUTHS = dict.fromkeys(_TRUE, "true") | dict.fromkeys(_FALSE, "false")
 _PLAIN_NOT = re.compile(r"(?:\bnot|n['’]t)\s+\Z", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.;\n(—]")
+_SENTENCE_END = re.compile(r"[.;\n(—]|\b(?:because|since|although)\b", re.IGNORECASE)
 _ADVERB = re.compile(r"(?:clearly|definitely|probably|likely|an?|the)\s", re.IGNORECASE)
 # Words with many uses in prose. They count only in the place of an answer.
 _COMMON = frozenset(
@@ -44,14 +47,36 @@ _CUE = re.compile(
 _SO = re.compile(
     r"\b(?:so|therefore|thus|hence|overall|finally|in conclusion|ultimately)\b[,:]?", re.I
 )
-_OPENING = re.compile(r"[\s*_`\"'“‘(\[{<>#~|-]*+")
-_CLOSING = r"[*_`\"'”’)\]}>]*+"
+_OPENING = re.compile(r"[\s*_`\"'“‘„«「『(\[{<>#~|$→➡•✅✔☑\ufe0f-]*+")
+_CLOSING = r"[*_`\"'”’“»」』)\]}>$]*+"
 _STANDS = re.compile(
-    rf"{_CLOSING}[ \t]*+(?:\Z|[.,;:!)\n(\[—–|<]|-\s|\b(?:because|since|as|for|due|although"
-    rf"|though|while|with"
-    r"|given)\b)",
+    rf"{_CLOSING}[ \t]*+(?:\Z|[.,;:!)\n(\[—–|<。,;:!、]|-\s|[^\w\s?+]+\s*\Z"
+    rf"|\b(?:because|since|as|for|due|although|though|while|with"
+    r"|given|rather than|instead of|as opposed to)\b"
+    rf"|(?:is|was)[ ](?:the[ ])?(?:correct|right|best|better)\b)",
     re.IGNORECASE,
 )
+_CLOSED = re.compile(
+    r"[*_`\"']*[)\]][ \t](?![^.\n]{0,200}\b(?:wrong|incorrect|false|not|no)\b)", re.IGNORECASE
+)  # after the letter of an option: `(B) Paris`
+# Nouns that a label stands before: "a billing problem".
+_NOUN = re.compile(
+    r"(?:\s+(?:answer|case|category|class|claim|comment|content|email|error|impact|inquiry|issue|label"
+    r"|language|level|mail|matter|message|one|option|post|priority|problem|query|question|rating"
+    r"|report|request|response|review|risk|sentiment|severity|statement|support|text|ticket|tone"
+    r"|topic|tweet)s?\b){1,2}",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"\s+(?:to|by|about|of|in|on|at|from|overall|that)\b", re.IGNORECASE)
+_BEST = re.compile(
+    rf"{_CLOSING}[ \t]+(?:(?:is|was)[ ](?:the[ ])?(?:correct|right|best|better|winner)\b"
+    r"|wins\b[ \t]*(?:\Z|[.!,\n]))",
+    re.IGNORECASE,
+)
+_PARTLY = re.compile(r"\b(?:mostly|somewhat|slightly|fairly|rather)\s+\Z", re.IGNORECASE)
+_SIGNED = re.compile(r"(?:[-+−<>=$]\w|[<>=]\s).*|.*\w[-+%]", re.DOTALL)  # not the bare name
+_LINE_START = re.compile(r"^[\s*_`\"'(\[#>-]*+", re.MULTILINE)
+_LISTED = re.compile(rf"{_CLOSING}[ \t]*+(?:\Z|[.,;:!)\n=]|-\s)")
 _OR = re.compile(
     r"[\s*_`\"'”’).,;:!(\[—–|/&+-]*+(?:or|and|but|not|maybe|perhaps|possibly|/)?[\s*_`\"'(]*+", re.I
 )
@@ -60,8 +85,9 @@ _OR = re.compile(
 def read_bool(text: str) -> bool:
     """Read yes or no. Raises: ParseFailure if the text says neither or both."""
     plain = text.strip(WRAPPING + "[]{}<>#").lower()
-    if plain in _TRUE | _FALSE:
+    if plain in _TRUE | _FALSE and not text.rstrip().endswith("?"):
         return plain in _TRUE
+    text = _cleaned(text)
     found = [(m, _TRUTHS[m[1]]) for m in _TRUTH.finditer(_lowered(text))] if _fits(text) else []
     return _Said("expected true or false", text, found).one() == "true"
 
@@ -72,12 +98,22 @@ def read_choice(type: EnumType | LiteralType, text: str) -> str:
     if text.strip() in choices:
         return text.strip()
     by_words = _by_words(choices)
-    if (said := by_words.get(_bare(text))) is not None:
+    text = _cleaned(text)
+    said = by_words.get(_bare(text)) if _fits(text) else None
+    if said is not None and not _SIGNED.fullmatch(text.strip()):
         return said
     expected = f"expected one of: {', '.join(choices)}"
     found = _mentions(choices).finditer(text) if _fits(text) else ()
-    whole = [(m, _named(choices, m[0])) for m in found if not m["glued"]]
+    whole = [
+        (m, _named(choices, m[0]))
+        for m in found
+        if not (m["glued"] or _NO_THING.match(text, m.start()))
+    ]
     return _Said(expected, text, whole, by_words).one()
+
+
+def _cleaned(text: str) -> str:
+    return without_denials_of_doubt(without_struck(text)) if _fits(text) else text
 
 
 def _fits(text: str) -> bool:
@@ -113,8 +149,12 @@ def _mentions(choices: tuple[str, ...]) -> re.Pattern[str]:
     for choice in sorted(filter(None, choices), key=len, reverse=True):
         words = [re.escape(word) for word in re.split(r"[\s_-]+", choice.strip("_- ")) if word]
         written = r"[\s_-]+".join(words) or re.escape(choice)
-        before = r"(?<![\w-])" if choice.strip("_- ")[:1].isalnum() else ""
-        after = r"(?![\w-])" if choice.strip("_- ")[-1:].isalnum() else ""
+        plain = choice.strip("_- ")
+        before = r"(?<![\w-])" if plain[:1].isalnum() else ""
+        after = r"(?![\w+-])" if plain[-1:].isalnum() else ""
+        if plain.isdigit():  # not a part of another number
+            before += r"(?<![\d\w][.,:/])(?<![$€£<>=+−])(?<![<>=+−][ ])"
+            after += r"(?![.,:/]\d|[ ]?%)"
         parts.append(f"{before}{written}{after}")
         glued += [written] if len(words) > 1 else []
     return re.compile("|".join([*parts, f"(?P<glued>{'|'.join(glued) or '(?!)'})"]), re.IGNORECASE)
@@ -163,16 +203,38 @@ class _Said:
     def _told(self) -> list[str]:
         """The names after "the answer is", and then the name at the start of the text."""
         told = [name for cue in _CUE.finditer(self.text) for name in self._at(cue.end())]
-        return [*told, *self._first()] if told else []
+        if not told:
+            return []
+        return [*told, *self._at(0), *self._doubted(set(told))]
 
     def _first(self) -> list[str]:
         """The name at the start of the text, and the name that is the last line."""
         first = self._at(0)
         if not first:
-            return []
+            opening = _OPENING.match(self.text)
+            at_once = opening is not None and self._starts[:1] == [opening.end()]
+            return [""] if at_once and self._alternative(0) else []
         more = len(self.found) > 1
         doubt = more and SECOND_THOUGHTS.search(self.text, self.found[0][0].end())
-        return [*first, *([""] if doubt else []), *self._last_line()]
+        return [*first, *([""] if doubt else []), *self._listed(), *self._last_line()]
+
+    def _doubted(self, told: set[str]) -> list[str]:
+        """An empty name if second thoughts lead to another name than the told one."""
+        thought = SECOND_THOUGHTS.search(self.text, self.found[0][0].end())
+        later = self.found[bisect_left(self._starts, thought.end()) :] if thought else []
+        other = [m for m, name in later if name not in told and self._standing(m) == "asserted"]
+        return [""] if other else []
+
+    def _listed(self) -> list[str]:
+        """The names that begin a line as in a list: one of them is not chosen yet."""
+        names = []
+        for line in _LINE_START.finditer(self.text):
+            place = bisect_left(self._starts, line.end())
+            if place < len(self.found) and self._starts[place] == line.end():
+                mention, name = self.found[place]
+                if _LISTED.match(self.text, mention.end()):
+                    names.append(name)
+        return names
 
     def _last_line(self) -> list[str]:
         """The last line, if it is only a name."""
@@ -186,15 +248,22 @@ class _Said:
         later = self.found[bisect_left(self._starts, told[-1].end()) :] if told else []
         if not later or _SENTENCE_END.search(self.text, told[-1].end(), later[-1][0].start()):
             return []
-        return [name for m, n in later if self._counts(m) and (name := self._value(m, n))]
+        since = told[-1].end()
+        return [
+            name
+            for m, n in later
+            if (self._counts(m) or self._is_letter(m))
+            and self._gives(m, since)
+            and (name := self._value(m, n))
+        ]
 
     def _only(self) -> list[str]:
         """The asserted names; none if one of them is also denied or left open."""
         values: list[str] = []
         for mention, name in self.found:
-            if self._counts(mention) and (value := self._value(mention, name)):
+            if self._counts(mention) and (value := self._given(mention, name)):
                 values.append(value)
-            elif self._counts(mention) and (self.truths or self._standing(mention) == "open"):
+            elif self._counts(mention) and (self.truths or self._standing(mention) != "denied"):
                 values.append("")
         if self.truths and values:
             values += [self._value(m, n) for m, n in self.found if not self._counts(m)]
@@ -216,17 +285,48 @@ class _Said:
             return []
         if self._standing(mention) != "asserted":
             return [self._flipped(mention, name)] if self.truths else []
-        return self._let_stand(place)
+        return self._let_stand(place, spoken=self.truths and mention.start() == at)
 
-    def _let_stand(self, place: int) -> list[str]:
+    def _let_stand(self, place: int, *, spoken: bool) -> list[str]:
         mention, name = self.found[place]
         if self._alternative(place):
             return []
         if self.truths and self._contradicted(place):
             return [""]
-        stands = _STANDS.match(self.text, mention.end())
-        spoken = self.truths and mention[0].lower() != "right"
-        return [name] if stands or spoken else []
+        spoken = spoken and mention[0].lower() != "right"
+        return [name] if spoken or self._stands(mention) else []
+
+    def _stands(self, mention: re.Match[str]) -> bool:
+        """Whether a name is the whole of what is said: at the end of a clause, or an option."""
+        option = len(_bare(mention[0])) == 1 and _CLOSED.match(self.text, mention.end())
+        return bool(option or _STANDS.match(self.text, mention.end()))
+
+    def _gives(self, mention: re.Match[str], since: int = 0) -> bool:
+        """Whether the sentence around a name gives it as the answer."""
+        start, end = mention.start(), mention.end()
+        if self.truths and _PARTLY.search(self.text, max(0, start - 20), start):
+            return False
+        if self.truths and (before := _PLAIN_NOT.search(self.text, max(0, start - 20), start)):
+            start = before.start()
+        if self._is_quoted(start):
+            return False
+        if _BEST.match(self.text, end):
+            return True
+        noun = None if self.truths else _NOUN.match(self.text, end)
+        stands = self._stands(mention) or (noun and _STANDS.match(self.text, noun.end()))
+        goes_on = _GOES_ON.match(self.text, end)
+        return framed(self.text, start, since) and bool(stands or goes_on)
+
+    def _given(self, mention: re.Match[str], name: str) -> str:
+        return self._value(mention, name) if self._gives(mention) else ""
+
+    def _is_quoted(self, at: int) -> bool:
+        """Whether an offset is inside of a quotation that began before: `"approved: true"`."""
+        line = self.text[self.text.rfind("\n", max(0, at - 500), at) + 1 : at].rstrip()
+        return line.count('"') % 2 == 1 and not line.endswith('"')
+
+    def _is_letter(self, mention: re.Match[str]) -> bool:
+        return mention[0].isupper() and len(mention[0]) == 1 and self._stands(mention)
 
     def _alternative(self, place: int) -> bool:
         """Whether another name follows immediately, as in "spam or ham"."""

@@ -19,22 +19,25 @@ _PARTS = {
 }  # fmt: skip
 _WORD = "|".join(sorted([*_UNITS, *_TENS, "hundred", "dozen", *_SCALES], key=len, reverse=True))
 _PART = "|".join(_PARTS)
+_SIZE = "|".join(_SCALES)
 
 # A run of number words. `read_words` decides whether it is a number ("one two" is not).
 RUN = (
-    rf"\b(?:(?:{_WORD})(?:(?:[ \t-]|[ \t]and[ \t])(?:{_WORD}))*+(?:[ \t-](?:{_PART})s?)?"
-    rf"|an?[ \t](?:hundred|dozen|{'|'.join(_SCALES)}|{_PART})"
-    rf"|half|(?:hundred|dozen|{'|'.join(_SCALES)})s)\b"
+    rf"\b(?:(?:{_WORD})\b(?:(?:[ \t-]|[ \t]and[ \t])(?:{_WORD})\b)*+(?:[ \t-](?:{_PART})s?)?"
+    rf"|an?[ \t](?:hundred|dozen|{_SIZE}|{_PART})"
+    rf"|half[ \t]an?[ \t](?:hundred|dozen|{_SIZE})|half|(?:hundred|dozen|{_SIZE})s)\b"
 )
 
 
 def read_words(run: str) -> Decimal | None:
     """The number that a run of words means; None if it is not exactly one number."""
     words = " ".join(run.lower().replace("-", " ").split())
+    if part := re.fullmatch(r"half an? (\w+)", words):
+        return (read_words(f"one {part[1]}") or Decimal(0)) / 2
     words = re.sub(r"^an? ", "one ", words)
-    count, _, part = words.rpartition(" ")
-    if count and part.removesuffix("s") in _PARTS:
-        number, of = _below_thousand().get(count), _PARTS[part.removesuffix("s")]
+    count, _, name = words.rpartition(" ")
+    if count and name.removesuffix("s") in _PARTS:
+        number, of = _below_thousand().get(count), _PARTS[name.removesuffix("s")]
         return None if number is None or number >= of else Decimal(number) / of
     return Decimal("0.5") if words == "half" else _whole(words)
 
@@ -62,7 +65,7 @@ def _below_thousand() -> dict[str, int]:
         small[ten] = 10 * n
         small |= {f"{ten} {_UNITS[unit]}": 10 * n + unit for unit in range(1, 10)}
     found = small | {f"{_UNITS[n]} dozen": 12 * n for n in range(1, 13)} | {"dozen": 12}
-    for n in range(1, 10):
+    for n in range(1, 20):  # "eleven hundred"
         hundred = f"{_UNITS[n]} hundred"
         found[hundred] = 100 * n
         for word, value in small.items():

@@ -15,39 +15,42 @@ If two numbers of one place differ, the reader fails.
 
 from __future__ import annotations
 
-import math
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, DecimalException, localcontext
 
-from lmc.prompts.quantities import MAX_DIGITS, Quantity, quantities
+from lmc.prompts.assertions import Standing, standing
+from lmc.prompts.number_values import REASON, NumberType, NumberValues
+from lmc.prompts.quantities import Quantity, quantities
 from lmc.prompts.spec import ParseFailure
-from lmc.prompts.words import bounds, shown
-from lmc.types import FloatType, IntType
+from lmc.prompts.words import bounds, shown, without_struck
+from lmc.types import IntType
 
 MAX_LEN = 100_000  # characters; longer texts are not a number with reasons
 _DIGITS_AT_ONCE = 16
 _EXACT = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
-NumberType = IntType | FloatType
-
 _MARKUP = r"(?:[\s*_`\"'(\[{#>~≈|]|<[a-z_]+>)*+"
 _HEDGE = (
     r"(?:(?:about|approximately|approx\.?|around|roughly|circa|ca\.?|exactly|only|just|almost|nearly|an?"
-    r"|clearly|definitely|probably|equal to|a solid|a strong|a weak)\s+)*+"
+    r"|clearly|definitely|probably|therefore|thus|hence|equal to|solid|strong|weak|full|good)\s+)*+"
 )
 _END = r"[*_`\"')\]}]*+"
 _CUES = (
     re.compile(r"####|\\boxed\{"),
-    re.compile(r"\b(?:answer|result)\b[*_ \t]*+(?:is|was|=|:)[ \t]*+[:=]?|^A:", re.I | re.M),
+    re.compile(
+        r"\b(?:answer|result|ans)\b[*_\"` \t]*+(?:(?<=ans)\.|is|was|=|:)[ \t]*+[:=]?|^A:",
+        re.I | re.M,
+    ),
     re.compile(
         r"\b(?:score|rating|grade|value|total|sum|count|number|estimate|confidence|probability|verdict"
         r"|points|stars)\b[*_\"`]*+(?:[ \t]*+(?:is|was|=|:|of)[ \t]*+[:=]?)"
-        r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|could))?[ ](?:say|rate|score|give"
+        r"|\b(?:i|we)(?:['’]d|['’]ll|[ ](?:would|will|can))?[ ](?:say|rate|score|give"
         r"|guess|estimate)\b"
-        r"(?:[ ](?:it|this|that|the[ ]\w+|this[ ]\w+))?(?:[ ](?:as|at))?"
-        r"|\b(?:score|rating|grade)[ ](?=\d)|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s|[ ]is)\b",
+        r"(?:[ ](?:(?:the|this|that)[ ](?!an?[ ])[a-z]\w*|it|this|that))?(?:[ ](?:as|at))?"
+        r"|\b(?:score|rating|grade)[ ](?=[-−]?\d)|\b(?:deserves|worth)\b|^[^\w\n]*+it(?:['’]s"
+        r"|[ ]is)\b",
         re.I | re.M,
     ),
 )
@@ -55,11 +58,10 @@ _AFTER_CUE = re.compile(r"[ \t*_:=]*+(?:\n\s*+)?")
 _SUM = re.compile(
     r"(?:[-+*/×÷−·^x(]|\bof\b)[ ]?[$€£]?[\d.,]+[)%]*+(?:[ ]?[a-z]{1,12})?[ ]?=[^=\w\n]{0,6}\Z", re.I
 )
-_REASON = r"(?:because|since|as|due|given|for|with|where|when|although|though|while)\b"
-_NOT_UNITS = rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{_REASON})"
+_NOT_UNITS = rf"(?!(?:or|and|to|but|less|more|minus|plus|over|by|times|of|out|not)\b|{REASON})"
 _STANDS = (
-    r"[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}])|[-–](?=\s+[^\s\d])"
-    rf"|,(?=\s+[a-z])|(?={_REASON})|[|])"
+    r"[ \t]*+(?:\Z|\n|[(\[;:—<]|[.!](?=\s|\Z|[*_`\"')\]}])(?!\s*=)|[-–](?=\s+[^\s\d])"
+    rf"|/(?=\s*[^\W\d])|,(?=\s+[\"']?[a-z])|(?={REASON})|[|])"
 )
 _AFTER_COUNT = re.compile(
     rf"{_END}(?:(?:[ \t]+|-){_NOT_UNITS}[^\W\d_]+){{0,2}}+{_END}{_STANDS}", re.IGNORECASE
@@ -67,19 +69,46 @@ _AFTER_COUNT = re.compile(
 _AFTER_MARK = re.compile(
     rf"{_END}(?:[ \t]+(?:points?|stars?|pts|marks?)\b)?{_END}{_STANDS}", re.IGNORECASE
 )
-_OTHER = re.compile(r"[\s,(\[;-]*+(?:or|and|to|maybe|perhaps|possibly|but|then|if|up to)\b", re.I)
+_EACH = re.compile(r"[ \t](?:[^\W\d_]+[ \t])?(?:each|apiece|per)\b", re.IGNORECASE)
+_OTHER = re.compile(
+    r"(?:[^()\n]{0,30}?\))??(?:[\s,(\[;]*+[-−+]\d|[\s,(\[;-]*+(?:or|and|to|maybe|perhaps"
+    r"|possibly|but|then|if|up to|so|thus|therefore|making|leaning|bordering|minus|plus|less)\b)",
+    re.IGNORECASE,
+)
+_OPEN = re.compile(
+    r"(?:[ \t][^\W\d_]+)?[\s,(–—-]{1,3}(?:(?:if|unless)\b|or (?:more|less|fewer|higher|lower|so)\b"
+    r"|at (?:least|most)[ \t]*(?:\Z|[.,;)\n])|and counting\b"
+    r"|(?:possibly|maybe|perhaps|probably|potentially)[ ](?:more|less|fewer|higher|lower)\b)",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r"[\s,;.:(\[*_]*+")
+_ASPECT = re.compile(r"[ \t]*(\((?=[a-z])|for\b|on\b|in\b)", re.IGNORECASE)
+_NEXT_ENDS = re.compile(r"[ \t)\]*_]*+(?:\Z|[,;.)\n])")
 _SECOND = re.compile(
     r"\b(?:actually|correction|on (?:reflection|second thought)|scratch that|i mean"
     r"|make (?:that|it)"
-    r"|wait|rather|instead|no,)", re.IGNORECASE
+    r"|wait|rather|instead|no,|hmm+|in fact|sorry|oops|edit:|let me re)", re.IGNORECASE
 )  # fmt: skip
 _BEST = re.compile(
     r"[\s)]*(?:=|:|is|being|means|as)\s*(?:the\s)?(?:best|perfect|max(?:imum)?|highest|top|excellent)\b",
     re.IGNORECASE,
 )
-_ONE_TO = re.compile(
-    r"\b[01]\s?(?:-|–|to)\s?(\d{1,4}) scale|scale (?:of|from )?[01]\s?(?:-|–|to)\s?(\d{1,4})\b"
+_FROM_TO = r"(?:[01]|[-−]\d{1,3})\s?(?:-|–|to|and|\.\.)\s?(\d{1,4})"
+_SCALE = re.compile(
+    rf"[(\[]\s*(?:(?:on a |a )?(?:scale|range|from)(?: of"
+    rf"| from)?:?\s)?{_FROM_TO}(?: scale)?\s*[)\]]"
+    r"|[(\[]\s*out of (\d{1,4})\s*[)\]]"
+    rf"|(?:\b(?:on|in|using)\s(?:an?|the)\s)?(?:scale|range):?\s(?:(?:of|from|between)\s)?{_FROM_TO}"
+    rf"|(?:\b(?:on|in|using)\s(?:an?|the)\s)?{_FROM_TO}[ -]scale\b",
+    re.IGNORECASE,
 )
+_OTHERS = re.compile(
+    r"\b(?:max(?:imum)?|min(?:imum)?|highest|lowest|possible|passing|threshold|target|previous"
+    r"|prior|other)[ ]\Z"
+    r"|\b(?:says|said|claims?|asks?|asked|wants|wrote|writes|states|stated|quotes?|reads)\b[^\n.]*\Z",
+    re.IGNORECASE,
+)  # whose score or answer it is
+_SURE = re.compile(r"confidence|probability", re.IGNORECASE)
 _ITEM = re.compile(r"\s*\(?1[.)]\s+\S")  # perhaps the start of a list
 
 
@@ -108,16 +137,30 @@ class _Answer:
     """One text with its numbers and their places."""
 
     def __init__(self, type: NumberType, text: str) -> None:
-        self.type, self.text = type, text.replace("**", "  ").replace("`", " ")
+        self.type = type
+        self.text = self._without_scale(without_struck(text).replace("**", "  ").replace("`", " "))
         self.all = quantities(self.text)
+        self.value = NumberValues(type, self.text).value
         self._starts = [q.start for q in self.all]
+
+    def _without_scale(self, text: str) -> str:
+        """The text with spaces for the type's own scale: "(1-5)". Raises: ParseFailure."""
+        if self.type.high is None:
+            return text
+        tops = {m[m.lastindex or 0] for m in _SCALE.finditer(text)}
+        if any(Decimal(top) != Decimal(self.type.high) for top in tops):
+            raise self._another_scale(text)
+        return _SCALE.sub(lambda m: " " * len(m[0]), text)
+
+    def _another_scale(self, text: str) -> ParseFailure:
+        return ParseFailure(f"the scale in {shown(text)} is another one")
 
     def number(self) -> int | float:
         """The number that is the answer. Raises: ParseFailure."""
         if not self.all:
             raise ParseFailure(f"no number was found in {shown(self.text)}")
         if any(map(self._is_other_scale, self.all)):
-            raise ParseFailure(f"the scale in {shown(self.text)} is another one")
+            raise self._another_scale(self.text)
         for rank in (self._cued, self._leading, self._sums, self._last_line, self._only):
             values = {self.value(q) for q in rank()}
             if len(values) == 1:
@@ -136,11 +179,26 @@ class _Answer:
 
     def _cued(self) -> Sequence[Quantity]:
         """The numbers after the strongest announcing words, and the number at the start."""
+        others = False
         for cue in _CUES:
-            found = [q for m in cue.finditer(self.text) if (q := self._told(m.end())) is not None]
-            if found:
+            cues = [m for m in cue.finditer(self.text) if not self._is_aside(m)]
+            others |= any(self._is_of_others(m) for m in cues)
+            told = [self._told(m.end()) for m in cues if not self._is_of_others(m)]
+            if found := [q for q in told if q is not None]:
                 return [*found, *self._beside(cue)]
+        if others:
+            raise self._many()
         return ()
+
+    def _is_of_others(self, cue: re.Match[str]) -> bool:
+        """Whether words announce another number, as in "maximum score: 10"."""
+        return bool(_OTHERS.search(self.text, max(0, cue.start() - 50), cue.start()))
+
+    def _is_aside(self, cue: re.Match[str]) -> bool:
+        """Whether words announce how sure a number before them is."""
+        high = self.type.high
+        part = high is not None and high <= 1
+        return bool(not part and _SURE.match(cue[0]) and self._starts[0] < cue.start())
 
     def _beside(self, cue: re.Pattern[str]) -> Sequence[Quantity]:
         """The numbers at the start that must agree with an announced one.
@@ -188,19 +246,46 @@ class _Answer:
             return None
         rest = following.end()
         others = {q.readings for q in self._within(rest, len(self.text))} - {first.readings}
-        if others and (_OTHER.match(self.text, rest) or _SECOND.search(self.text, rest)):
+        if others and (
+            _OTHER.match(self.text, rest)
+            or _EACH.match(self.text, first.end)
+            or _SECOND.search(self.text, rest)
+        ):
             raise self._many()
-        self._require_scale(first, rest)
+        if self._has_neighbour(first, rest) or self._has_other_aspect(first, rest):
+            raise self._many()
+        if _OPEN.match(self.text, first.end) or self._standing(first) == "denied":
+            raise ParseFailure(f"{shown(self.text)} leaves the number open")
+        self._require_scale(rest)
         return first
 
-    def _require_scale(self, first: Quantity, rest: int) -> None:
+    def _has_neighbour(self, first: Quantity, rest: int) -> bool:
+        """Whether another number stands right beside one: `5 (6)`, `3; 4`."""
+        at = _NEXT.match(self.text, rest).end()  # type: ignore[union-attr]
+        beside = self._within(at, at + 1)
+        return bool(
+            beside
+            and beside[0].readings not in ((), first.readings)
+            and "\n" not in self.text[first.end : at]
+            and _NEXT_ENDS.match(self.text, beside[0].end)
+        )
+
+    def _has_other_aspect(self, first: Quantity, rest: int) -> bool:
+        """Whether another number is said in the same way: "4 for style, 5 for depth"."""
+        aspect = _ASPECT.match(self.text, first.end)
+        others = self._within(rest, rest + 80) if aspect else []
+        ways = [_ASPECT.match(self.text, q.end) for q in others if q.readings]
+        return aspect is not None and any(way and way[1] == aspect[1] for way in ways)
+
+    def _require_scale(self, rest: int) -> None:
         """Refuse a number whose explanation names another scale than that of the type."""
         high = self.type.high
         named = [q.readings for q in self._within(rest, rest + 80) if _BEST.match(self.text, q.end)]
-        if scale := _ONE_TO.search(self.text, rest, rest + 80):
-            named.append((Decimal(scale[1] or scale[2]),))
         if high is not None and any(Decimal(high) not in best for best in named):
-            raise ParseFailure(f"the scale in {shown(self.text)} is another one")
+            raise self._another_scale(self.text)
+
+    def _standing(self, quantity: Quantity) -> Standing:
+        return standing(self.text, quantity.start, quantity.end)
 
     def _is_other_scale(self, quantity: Quantity) -> bool:
         """Whether a number is the top of another scale, as in "out of 5, I'd say 4"."""
@@ -231,6 +316,10 @@ class _Answer:
     def _only(self) -> Sequence[Quantity]:
         """The only number of the text. On a scale, a bare count within prose does not count."""
         kept = [q for q in self.all if not q.pronoun]
+        if len(kept) == 1 and (
+            self._standing(kept[0]) != "asserted" or _OPEN.match(self.text, kept[0].end)
+        ):
+            return ()
         if len(kept) < len(self.all) or self.type.high is None:
             return kept if len(kept) == len(self.all) else ()
         return (
@@ -239,82 +328,3 @@ class _Answer:
 
     def _within(self, start: int, end: int) -> list[Quantity]:
         return self.all[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
-
-    # --- the value of the number ---
-
-    def value(self, quantity: Quantity) -> int | float:
-        """The number as a value of the type. Raises: ParseFailure if that needs a guess."""
-        said = self.text[quantity.start : quantity.end].strip()
-        if not quantity.readings or (quantity.dash and self._may_be_negative()):
-            raise ParseFailure(f"{shown(said)} is not one plain number")
-        if quantity.percent:
-            return self._number([self._of_percent(quantity, said)], said)
-        if quantity.of is not None:
-            return self._number([self._of_ratio(quantity, said)], said)
-        return self._number(quantity.readings, said)
-
-    def _may_be_negative(self) -> bool:
-        return self.type.low is None or self.type.low < 0
-
-    def _of_percent(self, quantity: Quantity, said: str) -> Decimal:
-        low, high = self.type.low, self.type.high
-        if high == 100 and len(quantity.readings) == 1:
-            return quantity.readings[0]
-        if isinstance(self.type, FloatType) and high is not None and high <= 1 and (low or 0) >= -1:
-            return quantity.readings[-1] / 100
-        raise ParseFailure(f"{shown(said)} may be {quantity.readings[0]} or a part of 1")
-
-    def _of_ratio(self, quantity: Quantity, said: str) -> Decimal:
-        """A mark on the type's own scale, a part of 1, or a plain fraction."""
-        part, of, high = quantity.readings[-1], quantity.of or Decimal(1), self.type.high
-        whole = isinstance(self.type, IntType)
-        if len(quantity.readings) > 1 or of.is_nan() or not self._ends_there(quantity):
-            raise ParseFailure(f"{shown(said)} is not one plain number")
-        if high is not None and of == Decimal(high):
-            return part
-        if high is not None and high <= 1 and not whole:
-            return part / of
-        if high is None and not whole and quantity.slash and not (of in _MARKS and part <= of):
-            return part / of
-        if high is None and whole and not quantity.slash:
-            return part
-        raise ParseFailure(f"{shown(said)} is on another scale")
-
-    def _ends_there(self, quantity: Quantity) -> bool:
-        """Whether the ratio stands alone, unlike in "2 of 3 claims are wrong"."""
-        if quantity.slash:
-            return True
-        rest = self.text[quantity.end : quantity.end + 40]
-        return bool(
-            re.match(
-                r"[\s*_`\"')\]]*(?:points?|stars?|pts)?[\s*_`\"')\]]*(?:\Z|[.,;:!(\n—-])", rest
-            )
-        )
-
-    def _number(self, readings: Sequence[Decimal], said: str) -> int | float:
-        if isinstance(self.type, IntType):
-            return self._integer(readings, said)
-        if len(readings) > 1:
-            if "." in said:
-                readings = readings[1:]  # a point before three digits is a decimal point
-            else:
-                raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")
-        value = float(readings[0])
-        if not math.isfinite(value):
-            raise ParseFailure(f"{said[:40]} is too large")
-        return value
-
-    def _integer(self, readings: Sequence[Decimal], said: str) -> int:
-        if any(r.adjusted() > MAX_DIGITS for r in readings):
-            raise ParseFailure(f"{said[:40]} is too large")
-        whole = {int(r) for r in readings if r == r.to_integral_value()}
-        if not whole:
-            raise ParseFailure(f"{said} is not whole")
-        if len(readings) > 1 and "." not in said and readings[1].as_tuple().exponent == -3:
-            return int(readings[0])  # nobody writes an integer with three decimals
-        if len(whole) > 1 or (len(readings) > 1 and "." in said):
-            raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")
-        return whole.pop()
-
-
-_MARKS = frozenset(map(Decimal, (5, 10, 20, 100)))  # the usual tops of scales

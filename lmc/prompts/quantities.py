@@ -31,9 +31,12 @@ _GROUPED = re.compile(
 _ONE_MARK = re.compile(r"(\d*)([.,])(\d+)")
 _MINUS = r"\-\u2212\u2013\ufe63\uff0d"
 _BEFORE = re.compile(
-    rf"(?P<bound>(?<![^\s(])(?:[<>]=?|[≤≥≠]|!=)[ ]?|\b(?:not|never|n[o']t|least|most|than"
+    rf"(?P<bound>(?<![^\s(])(?:[<>]=?|[≤≥≠±√∛]|!=|\|(?=[-−]))[ ]?|\w\(|\b(?:not|never|n[o']t"
+    rf"|least|most|than"
     rf"|over|under|above|below|up to|exceeds"
-    rf"|exceeding|within|minimum(?: of)?|maximum(?: of)?|min|max)[ \t]+(?:an?[ \t]+)?)?"
+    rf"|exceeding|within|minimum(?: of)?|maximum(?: of)?|min|max|all but|upwards of|short of"
+    rf"|(?:north|south|half|double|triple|square root) of|half|twice|double|triple|thrice|log|mod"
+    rf"|every|each|another|oh)[ \t]+(?:an?[ \t]+)?)?"
     rf"(?P<minus>\b(?:minus|negative)[ \t]+)?"
     rf"(?P<sign>[+{_MINUS}])?[ ]?(?P<money>R\$|[$€£¥₹]|\b(?:USD|EUR|GBP|CHF)(?=[ \d]))?"
     rf"(?P<later>[ ]?[{_MINUS}](?=\S))?(?P<space>[ \t]*)\Z",
@@ -41,7 +44,8 @@ _BEFORE = re.compile(
 )
 _SUPERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺−", "0123456789-+-")
 _POWER = re.compile(
-    r"\s?(?:[x×·*]|\\times|\\cdot)\s?10(?:\s?(?:\^|\*\*)\s?[({]?([-+−]?\d{1,3})[)}]?|([⁻⁺]?[⁰¹²³⁴-⁹]{1,3}))",
+    r"\s?(?:[x×·*]|\\times|\\cdot)\s?10(?:\s?(?:\^|\*\*)\s?[({]?([-+−]?\d{1,3})[)}]?"
+    r"|([⁻⁺]?[⁰¹²³⁴-⁹]{1,3}))",
 )
 _PERCENT = re.compile(r"\s?(?:[%％]|\\%|per\s?cent\b|pct\b)", re.IGNORECASE)
 _SIZES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -50,12 +54,17 @@ _SIZE = re.compile(rf"[ -]?({'|'.join(sorted(_SIZES, key=len, reverse=True))})\b
 _LETTER = re.compile(r"[ ]?([kKmMbBtT])\b")  # after money; else doubtful (metres, minutes)
 _WITH_MONEY = {"k": 3, "m": 6, "b": 9, "t": 12}
 _UNIT = re.compile(
-    r"(?:°\s?[CFK]?|st|nd|rd|th|x|px|pt|em|rem|kg|g|mg|lb|lbs|oz|km|cm|mm|nm|ft|mi|mph|s|ms|sec|min|h"
+    r"(?:°\s?[CFK]?|st|nd|rd|th|x|px|pt|em|rem|kg|g|mg|lb|lbs|oz|km|cm|mm|nm|ft|mi|mph|(?<!\d\d\d0)s|ms|sec|min|h"
     r"|hr|hrs|d|l|ml|cl|kB|KB|MB|GB|TB|Hz|kHz|MHz|GHz|V|W|kW|kWh|A|mA|J|kJ|kcal|C|F|Pa|dB|USD|EUR|GBP"
     r"|[$€£¥₹])(?![^\W_])"
 )
 _UNREADABLE = re.compile(
-    r"[²³¹⁰⁴-⁹‰_]|[^\W\d]|\s?(?:dozens?|scores?|lakhs?|crores?|gross|tens|hundreds|thousands|mil)\b"
+    r"¢|\s[eE][-+]?\d|[ -](?:below|under|above)\b|\s?[万萬亿億千百十만억천백]"
+    r"|\s(?:mille|mila|duizend|tausend|tusen|grand|myriads?)\b"
+    r"|\s(?:[mbtqgz]\w{0,6}illi?(?:on|ón|ard)|mili(?:on|ard)|milh)\w*|\s(?:twos|threes|fours"
+    r"|fives|sixes|sevens|eights|nines)\b|[ -](?:tenths|hundredths|thousandths|more|less|fewer"
+    r"|plus|short"
+    r"|too|extra|minimum|maximum|squared)\b|[²³¹⁰⁴-⁹‰_]|[^\W\d]|\s?(?:dozens?|scores?|lakhs?|crores?|gross|tens|hundreds|thousands|mil)\b"
     r"|\s?(?:[½⅓¼]|and\s+(?:an?\s+)?(?:half|third|quarter)|halves|thirds|quarters|fifths|tenths)\b"
     r"|\s?±|\+|-(?=\s|\Z|[.,])|\s?(?:or|and)\s(?:more|less|fewer|up|above|below|over|under|higher"
     r"|lower|so)\b|\s?(?:at (?:most|least)|max|min)\b|:\d|\^|\*\*|\.\.|['′″\"](?=\d)"
@@ -76,10 +85,13 @@ _RANGE = re.compile(
     r"\s?(?:[-–—~…]|\.{2,3}|\\?[-–]{2}|\b(?:to|through|till|until|and|or)\b)\s?", re.I
 )
 _SUM = re.compile(
-    r"\s?(?:[+*×÷·^:x±]|[-−–—]|\\times|\b(?:plus|minus|times|divided by|over|less than"
+    r"\s?(?:[+*×÷·^x±]|(?<=\s):|:(?![ \t])|[-−–—]|\\times|\b(?:plus|minus|times|divided by"
+    r"|over|less than"
     r"|more than)\b)\s?",
     re.IGNORECASE,
 )
+_OF = re.compile(r"[ \t](?:of[ \t](?:the[ \t])?|in[ \t])")
+_NAME = re.compile(r"(?<![\w.])[^\W\d_]+-\Z")
 _SLASH = re.compile(r"\s{0,3}[/⁄∕]\s{0,3}")
 
 
@@ -107,7 +119,10 @@ def quantities(text: str) -> list[Quantity]:
     """All numbers of a text, in order. Raises: ParseFailure if there are thousands."""
     found: list[Quantity] = []
     for token in _TOKEN.finditer(text):
-        if (one := _read(text, token)) is not None:
+        if found and token.start() < found[-1].end:  # the word of "1.2 million"
+            if token.end() > found[-1].end:
+                found[-1] = replace(found[-1], end=token.end(), readings=())
+        elif (one := _read(text, token)) is not None:
             found.append(one)
         if len(found) > MAX_QUANTITIES:
             raise ParseFailure(f"expected one number, but there are more than {MAX_QUANTITIES}")
@@ -120,6 +135,8 @@ def _read(text: str, token: re.Match[str]) -> Quantity | None:
     before = _BEFORE.search(text[max(0, start - 24) : start])
     at = start - (len(before[0]) if before else 0)
     attached = text[start - 1 : start]
+    if attached == "-" and _NAME.search(text, max(0, start - 24), start):
+        return None  # a part of a name: `GPT-4`
     if not (before and before["money"]) and (attached.isalpha() or attached == "_"):
         return None
     readings = _of_token(token)
@@ -146,7 +163,9 @@ def _sign(text: str, at: int, before: re.Match[str] | None) -> tuple[int, bool, 
         return 1, False, False
     marks = [m for m in (before["sign"], (before["later"] or "").strip()) if m]
     stray = (
-        bool(before["bound"]) or len(marks) > 1 or text[max(0, at - 1) : at] in tuple("^@\\.-–−")
+        bool(before["bound"])
+        or len(marks) > 1
+        or (text[max(0, at - 1) : at] in tuple("^@\\.-–−") and not before[0][:1].isspace())
     )
     if before["minus"]:
         return -1, False, stray or bool(marks)
@@ -242,7 +261,7 @@ def _joined(text: str, found: list[Quantity]) -> list[Quantity]:
         while at + parts < len(found):
             following = found[at + parts]
             gap = text[one.end : following.start]
-            if len(gap) > 40 or (whole := _with(one, gap, following)) is None:
+            if len(gap) > 40 or (whole := _with(one, gap, following, text)) is None:
                 break
             one, parts = whole, parts + 1
         if text[max(0, one.start - 1) : one.start] in ("/", "⁄"):
@@ -252,12 +271,15 @@ def _joined(text: str, found: list[Quantity]) -> list[Quantity]:
     return joined
 
 
-def _with(one: Quantity, gap: str, other: Quantity) -> Quantity | None:
+def _with(one: Quantity, gap: str, other: Quantity, text: str) -> Quantity | None:
     """Join two neighbours, if the text between them does."""
+    said = text[other.start : other.end]
     nothing = replace(one, end=other.end, readings=(), of=None, percent=False)
     taken = one.of is not None or not one.readings or len(other.readings) != 1
     slash = bool(_SLASH.fullmatch(gap))
-    if slash or _OUT_OF.fullmatch(gap) or re.fullmatch(r"[ \t]of[ \t](?:the[ \t])?", gap):
+    if slash and re.search(r"\d[ ]?[^\W\d_]", said):
+        return nothing  # "1/2 million"
+    if slash or _OUT_OF.fullmatch(gap) or _OF.fullmatch(gap):
         if taken or one.percent or other.percent or other.readings[0] == 0:
             return nothing
         return replace(one, end=other.end, of=other.readings[0], slash=slash)

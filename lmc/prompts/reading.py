@@ -6,13 +6,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lmc.prompts.field_names import broken_mark, marked_field, named_field, strange_mark
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.values import find_object, holds_object, parse_value
 from lmc.types import (
+    BoolType,
     DictType,
+    EnumType,
     Field,
+    FloatType,
+    IntType,
     JsonType,
     ListType,
+    LiteralType,
     OptionalType,
     RecordType,
     StrType,
@@ -21,16 +27,24 @@ from lmc.types import (
 )
 
 _HOLDS_OBJECTS = (RecordType, DictType, JsonType, UnionType)
+_PLAIN = (IntType, FloatType, BoolType, EnumType, LiteralType)  # a value holds no text
 _ANY_MARK = re.compile(r"^[ \t*#-]*+(\[\[[ \t]*+\w{1,80}[ \t]*+\]\])", re.MULTILINE)
 
 
 def read_fields(
-    spec: CallSpec, parts: Mapping[str, str], text: str, mark: str, *, wrapped: bool = False
+    spec: CallSpec,
+    parts: Mapping[str, str],
+    text: str,
+    mark: str,
+    *,
+    outside: str = "",
+    wrapped: bool = False,
 ) -> dict[str, Any]:
     """Read the outputs from the text after each mark. `mark` is a mark with `{}` for the name.
 
     An answer without marks may be a JSON object or `name: value` lines. If only one field is asked
     for, it may be the value alone. With `wrapped`, an object has a bare result under its name.
+    `outside` is the text that belongs to no mark. It must not give a field once more.
     Raises: ParseFailure.
     """
     if spec.bare and BARE not in parts:
@@ -38,6 +52,7 @@ def read_fields(
     if not set(parts) - set(spec.thoughts):
         return _read_unmarked(spec, parts, text, mark)
     _require(spec, spec.needed, parts, mark)
+    _refuse_again(spec, parts, outside)
     return {f.name: _read_field(f, parts[f.name]) for f in spec.outputs if f.name in parts}
 
 
@@ -59,6 +74,25 @@ def once(found: Iterable[tuple[str, str]], mark: str) -> dict[str, str]:
             raise ParseFailure(f"{mark.format(name)} is there twice; give every field once")
         parts[name] = text
     return parts
+
+
+def _refuse_again(spec: CallSpec, parts: Mapping[str, str], outside: str) -> None:
+    """Refuse a field that is given once more, in another form, where no text is asked for."""
+    names = [f.name for f in spec.outputs]
+    plain = [parts[f.name] for f in spec.outputs if f.name in parts and _is_plain(f.type)]
+    later = "\n".join(text.partition("\n")[2] for text in plain)
+    if name := named_field(names, f"{outside}\n{later}"):
+        raise ParseFailure(f"the field {name} is there twice; give every field once")
+    fences = [text.count("```") % 2 for text in plain if not text.startswith("```")]
+    if any(fences) and outside.count("```") % 2 == 0:
+        raise ParseFailure("a mark stands within ``` quotes; give the answer itself")
+    for text in plain:
+        if mark := strange_mark(text):
+            raise ParseFailure(f"there is no field {mark}")
+
+
+def _is_plain(type: Type) -> bool:
+    return isinstance(type.item if isinstance(type, OptionalType) else type, _PLAIN)
 
 
 def _read_field(field: FieldSpec, text: str) -> Any:
@@ -101,6 +135,7 @@ def _read_unmarked(
 ) -> dict[str, Any]:
     found, needed = read_object(spec, text), spec.needed
     if found is None and len(needed) == 1 and not _has_marks(parts, needed[0], text):
+        _refuse_quoted(spec, needed[0], text)
         return {needed[0].name: _read_field(needed[0], text)}
     _require(spec, needed if found else spec.outputs, found or {}, mark)
     return found or {}
@@ -108,7 +143,16 @@ def _read_unmarked(
 
 def _has_marks(parts: Mapping[str, str], field: FieldSpec, text: str) -> bool:
     """Whether a text has marks of other fields, so it is not only the field's value."""
-    return isinstance(field.type, StrType) and bool(parts or _ANY_MARK.search(text))
+    return bool(parts or (isinstance(field.type, StrType) and _ANY_MARK.search(text)))
+
+
+def _refuse_quoted(spec: CallSpec, field: FieldSpec, text: str) -> None:
+    """Refuse a value alone that has a quoted or broken mark, or broken JSON."""
+    broken = isinstance(field.type, StrType) and (
+        text.lstrip()[:1] == "{" or broken_mark(field.name, text)
+    )
+    if broken or marked_field([f.name for f in spec.outputs], text):
+        raise ParseFailure("its mark is missing, quoted or broken", field.name)
 
 
 def _require(

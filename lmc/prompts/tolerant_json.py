@@ -141,6 +141,8 @@ class _Reader:
             raise NotJson("a value is missing")
         self.budget -= found.end() - at
         word = found[0].strip()
+        if word in ("...", "…"):
+            raise NotJson("something is left out")
         return (word if key else _word(word)), found.end()
 
     def skip(self, at: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lmc.diagnostics import did_you_mean
 from lmc.prompts.describing import describe_type
+from lmc.prompts.field_names import named_field, quotes
 from lmc.prompts.labels import read_bool, read_choice
 from lmc.prompts.numbers import read_number
 from lmc.prompts.spec import ParseFailure
@@ -172,14 +173,15 @@ def find_object(type: RecordType | DictType, text: str) -> dict[str, Any] | None
         raise ParseFailure(f"there are {len(found)} JSON objects, and which one counts is not said")
     if not found and holds_object(text):
         raise _unreadable(type, text, values)
-    value, start, end = found[0] if found else (None, 0, 0)
-    parts = _labelled(type, text[:start] + text[end:]) if isinstance(type, RecordType) else {}
-    if value is not None:
-        _refuse_again(parts, value)
+    if found:
+        value, start, _ = found[0]
+        _refuse_again(type, value, _around(text, values))
+        _refuse_quoted(text[:start])
         fitted: dict[str, Any] = fit_value(type, value)
         return fitted
     if isinstance(type, DictType):
         return None
+    parts = _labelled(type, text)
     read = {f.name: (f.type, parts[f.name]) for f in type.fields if f.name in parts}
     return {k: _inside(k, parse_value, *v) for k, v in read.items()} or None
 
@@ -193,11 +195,28 @@ def _unreadable(type: Type, text: str, values: Sequence[tuple[Any, int, int]]) -
     return ParseFailure(f"{expected} a JSON object with {keys}")
 
 
-def _refuse_again(parts: Mapping[str, str], value: Mapping[str, Any]) -> None:
+def _around(text: str, values: Sequence[tuple[Any, int, int]]) -> str:
+    """The text around JSON values."""
+    starts = [0, *(end for _, _, end in values)]
+    ends = [*(start for _, start, _ in values), len(text)]
+    return "\n".join(text[start:end] for start, end in zip(starts, ends))
+
+
+def _refuse_again(type: RecordType | DictType, value: Mapping[str, Any], around: str) -> None:
+    """Refuse an object beside another one that cannot be read, or beside one of its fields."""
+    if holds_object(around):
+        raise ParseFailure("beside the JSON object is another one that cannot be read")
+    names = [f.name for f in type.fields] if isinstance(type, RecordType) else []
     keys = {plain_words(k) for k in value}
-    for name, text in parts.items():
-        if text and plain_words(name) in keys:
-            raise ParseFailure("it is given twice: in the JSON object and in a line", name)
+    name = named_field([name for name in names if plain_words(name) in keys], around)
+    if name:
+        raise ParseFailure("it is given twice: in the JSON object and outside of it", name)
+
+
+def _refuse_quoted(before: str) -> None:
+    """Refuse an object that the text before it quotes: "the draft has {…}"."""
+    if quotes(before):
+        raise ParseFailure("the JSON object is a quotation; give the answer itself")
 
 
 def _fit_record(type: RecordType, value: dict[str, Any]) -> dict[str, Any]:
@@ -230,17 +249,27 @@ def _labelled(type: RecordType, text: str) -> dict[str, str]:
     if not names:
         return {}
     label = re.compile(
-        rf"^[ \t*#-]*+[\"'`]?({names})[\"'`]?[*]*[ \t]*+[:=]", re.MULTILINE | re.IGNORECASE
+        rf"^[ \t*#-]*+([\"'`]?)({names})[\"'`]?[*]*[ \t]*+[:=]", re.MULTILINE | re.IGNORECASE
     )
     found = list(label.finditer(text))
     ends = [*(m.start() for m in found[1:]), len(text)]
     parts: dict[str, str] = {}
     for m, end in zip(found, ends):
-        name = next(f.name for f in type.fields if f.name.lower() == m[1].lower())
+        name = next(f.name for f in type.fields if f.name.lower() == m[2].lower())
         if name in parts:
             raise ParseFailure("it is given twice", name)
-        parts[name] = text[m.end() : end].strip(" \t\r\n,*")
+        parts[name] = _of_label(text[m.end() : end].strip(" \t\r\n,*"), name, quoted=m[1] == '"')
     return parts
+
+
+def _of_label(text: str, name: str, *, quoted: bool) -> str:
+    """The value after a label. Labels in quotes are those of JSON without its braces."""
+    if not (quoted and text.startswith('"')):
+        return text
+    try:
+        return str(read_json(text))
+    except NotJson:
+        raise ParseFailure(f"{shown(text)} is no whole JSON string", name) from None
 
 
 def _read_list(type: ListType, text: str) -> list[Any]:

@@ -33,3 +33,11 @@ def shown(text: str) -> str:
     return json.dumps(
         text if len(text) <= 80 else f"{text[:38]} … {text[-38:]}", ensure_ascii=False
     )
+
+
+_STRUCK = re.compile(r"~~[^~\n]*+~~|<(s|del|strike)>[^<\n]*+</\1>", re.IGNORECASE)
+
+
+def without_struck(text: str) -> str:
+    """The text with spaces for what is struck out: `~~7~~ 6`. Offsets stay."""
+    return _STRUCK.sub(lambda m: " " * len(m[0]), text)

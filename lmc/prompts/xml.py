@@ -19,8 +19,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from lmc.prompts.answer_grammars import XML, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
-from lmc.prompts.grammars import XML, marked_grammar
+from lmc.prompts.field_names import quotes
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -49,9 +50,10 @@ class XmlLayout:
         marks = _disarming(spec)
         if spec.plain_text:
             return {BARE: unescaped(text.strip(), marks)}
-        parts = split_tagged(text, [f.name for f in spec.outputs])
-        read: dict[str, Any] = unescaped(read_fields(spec, parts, text, "<{}>"), marks)
-        return read
+        names = [f.name for f in spec.outputs]
+        parts = split_tagged(text, names)
+        read = read_fields(spec, parts, text, "<{}>", outside=_outside(text, names))
+        return dict(unescaped(read, marks))
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The XML layout asks for tagged text, not for JSON."""
@@ -121,6 +123,17 @@ def split_tagged(text: str, names: list[str]) -> dict[str, str]:
         parts.append((name, text[tag.end() : end].strip()))
         at += 2
     return once(parts, "<{}>")
+
+
+def _outside(text: str, names: list[str]) -> str:
+    """The text before, between and after the fields. Raises: ParseFailure if it quotes one."""
+    tags = list(_tags(tuple(names)).finditer(text))
+    starts = [0, *(tag.end() for tag in tags[1::2])]
+    ends = [*(tag.start() for tag in tags[::2]), len(text)]
+    pieces = [text[start:end] for start, end in zip(starts, ends)]
+    if any(map(quotes, pieces[: len(tags[::2])])):
+        raise ParseFailure("the tags are a quotation; give the answer itself")
+    return "\n".join(pieces)
 
 
 def _misplaced(

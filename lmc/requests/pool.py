@@ -71,6 +71,9 @@ class ModelPool:
         self._flights = Flights()
         self._sender = Sender(budget, self._require)
         self._memory: Cache | None = None
+        # The layouts that models do best, by the names of models that were measured.
+        self.layouts: dict[str, str] = {}
+        self.fitting = asyncio.Lock()  # held while a model is measured
 
     def bind(self, name: str | None = None) -> BoundModel:
         """Open a model by its declared or full name. None is the program's default, else lmc/tiny.

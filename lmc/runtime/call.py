@@ -28,6 +28,7 @@ from lmc.prompts.thinking import without_thoughts
 from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
+from lmc.runtime.fitting import AUTO, fit_layout
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode
 from lmc.types import ERROR, STR, RecordType, Type
@@ -59,6 +60,7 @@ class ModuleCall:
         reasons = bool(self.settings.get("reason"))
         self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
         self.layout = layout_for(self._layout(), self.settings.get("template"))
+        self.awaits_layout = self._awaits_layout()
         self.demos = self._demos(parameters.demos)
         count = parameters.nearest
         self.nearest = None if count is None else Nearest(self.demos, count)
@@ -85,7 +87,20 @@ class ModuleCall:
     def _layout(self) -> str:
         """The layout that the program names, else the one that the model can best follow."""
         fitting = "chat" if self.spec.plain_text else self.bound.backend.capabilities.default_layout
-        return self.setting("layout") or fitting
+        named = self.setting("layout") or fitting
+        return self.machine.pool.layouts.get(self.bound.name, fitting) if named == AUTO else named
+
+    def _awaits_layout(self) -> bool:
+        known = self.bound.name in self.machine.pool.layouts
+        return self.setting("layout") == AUTO and not self.spec.plain_text and not known
+
+    async def fit(self) -> None:
+        """Measure what the model does best, and lay the call out so."""
+        await fit_layout(self.machine.pool, self.model)
+        self.layout = layout_for(self._layout(), self.settings.get("template"))
+        self.request = self._request(self.request.adapter)
+        self.__dict__.pop("_same_for_all", None)
+        self.awaits_layout = False
 
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""

@@ -33,6 +33,8 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
     """The JSON value of a call's answer. Raises: CallFailure, LmcError[budget-exceeded]."""
     if call.slots.module in scope.run.stubs and call.node.attrs["role"] == "generate":
         return scope.run.stubs[call.slots.module]
+    if call.awaits_layout:
+        await call.fit()
     if call.by_meaning is not None:
         messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)
         return await Conversation(call, inputs, scope, messages, answer).result()

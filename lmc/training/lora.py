@@ -23,6 +23,7 @@ from lmc.diagnostics import LmcError
 from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
+from lmc.models.engine.openmp import wait_without_spinning
 from lmc.training.encoding import EncodedRow, encode_rows
 from lmc.training.rows import TrainingRow, digest
 from lmc.training.steps import costs_for, packed_trainer
@@ -132,6 +133,7 @@ def _require_packages() -> None:
 
 
 def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
+    wait_without_spinning()
     import torch
     from transformers import (
         AutoModelForCausalLM,

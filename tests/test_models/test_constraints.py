@@ -11,7 +11,7 @@ pytest.importorskip("llguidance")
 
 from lmc.models.base import Request, Sampling
 from lmc.models.engine import constraints
-from lmc.models.engine.decoding import load_engine
+from lmc.models.engine.loading import load_engine
 from lmc.models.engine.worker import Job
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec

@@ -26,6 +26,7 @@ async def test_what_is_recorded_once_is_replayed(tmp_path):
     assert (await replay.generate(ask_for(n=2)))[0] == ANSWER
     assert (await replay.generate(ask_for(index=2)))[0].text == "third"
     assert (await replay.generate(ask_for(timeout_s=3.0)))[0] == ANSWER
+    assert (await replay.generate(ask_for(grammar='start: "a"')))[0] == ANSWER
 
 
 async def test_a_miss_shows_where_the_nearest_prompt_differs(tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,13 @@ async def test_a_schema_binds_the_answer(model: Vllm) -> None:
     }
     (answer,) = await model.generate(replace(ask(temperature=1.0), schema=schema))
     assert json.loads(answer.text)["word"] in ("cat", "dog")
+
+
+async def test_a_grammar_binds_the_answer(model: Vllm) -> None:
+    grammar = 'start: "[[kind]] " KIND "\\n[[n]] " %json {"type": "integer", "maximum": 9}\n'
+    asked = replace(ask(temperature=1.0), grammar=grammar + 'KIND: "spam" | "ham"\n')
+    (answer,) = await model.generate(asked)
+    assert re.match(r"\[\[kind\]\] (sp|h)am\n\[\[n\]\] ", answer.text)
 
 
 async def test_a_prompt_that_is_too_long_is_a_failure(model: Vllm) -> None:

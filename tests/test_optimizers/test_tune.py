@@ -127,3 +127,27 @@ def test_demonstrations_are_left_out_one_by_one() -> None:
     result = improve(MANY, team, "bootstrap(demos=2, candidates=4) >> ablate()")
     assert any("demonstration 1 of" in note for note in result.notes)
     assert any("the refine `fixed` gains" in note for note in result.notes)
+
+
+LAYOUTS = '''
+generate main(text: str) -> "A" | "B" { """The label.""" layout: tune["chat", "json", "xml"] }
+'''
+
+
+def follows_tags(request: Any) -> list[str]:
+    """Answers right between tags only."""
+    asked, text = request.messages[0]["content"], request.messages[-1]["content"]
+    right = "A" if " 1" in text else "B"
+    value = right if "between its tags" in asked else "B"
+    form = {"json": '{{"result": "{}"}}', "xml": "<result>{}</result>", "chat": "{}"}
+    layout = "xml" if "its tags" in asked else "json" if "JSON object" in asked else "chat"
+    return [form[layout].format(value)] * len(samples(request))
+
+
+def test_the_layout_is_a_choice_that_the_artifact_keeps() -> None:
+    rows = [{"text": f"row {i % 2}-{i}", "label": "AB"[1 - i % 2]} for i in range(160)]
+    result = improve(LAYOUTS, follows_tags, "tune()", data=rows)
+    assert result.artifact.parameters.choices == {"main.layout": "xml"}
+    result.artifact.write(Path("it.lmpc"))
+    with lmc.load("it.lmpc", backend=Scripted(follows_tags, name="tuned")) as program:
+        assert str(program.main(text="row 1-0")) == "A"

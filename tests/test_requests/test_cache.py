@@ -65,6 +65,7 @@ def test_stats_and_clear(cache):
         replace(REQUEST, sampling=Sampling(temperature=0.5, seed=1)),
         replace(REQUEST, sampling=Sampling(temperature=0.5, stop=("x",))),
         replace(REQUEST, schema={"type": "object"}),
+        replace(REQUEST, grammar='start: "a"'),
         replace(REQUEST, adapter="a"),
         replace(REQUEST, index=1),
         replace(REQUEST, logprobs=True),

@@ -1,60 +1,105 @@
-"""The state of a running batch: keys and values, masks, positions, next logits.
+"""The state of a running batch: keys and values of each row, and the logits of its next token.
 
-Rows are padded on the left. They join and leave between any two tokens.
-Shapes: B rows, T positions behind the shared prefixes, V vocabulary.
+The rows may have any lengths. A row's tokens fill its first columns, so no token is padding. Rows
+join and leave between any two tokens.
+Shapes: B rows, K heads of keys, S columns, D depth, N packed tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.nn.functional import pad
-from transformers import DynamicCache
+from transformers import Cache
 
-_TRIM_AT = 32  # unused columns are cut off from this number
+_COLUMNS = 32  # columns are added and removed in such steps
+
+
+class RowCache(Cache):  # type: ignore[misc]
+    """Keys and values (B, K, S, D) of each layer, as transformers' models fill them."""
+
+    def __init__(self) -> None:
+        super().__init__(layers=[])
+        self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []  # of each layer
+        self._rows, self._columns = torch.empty(0), torch.empty(0)
+        self._shape = 0, 0
+
+    def place(self, rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int]) -> None:
+        """Say to which row and column each of N packed tokens belongs, and how many there are."""
+        self._rows, self._columns, self._shape = rows, columns, shape
+        self.resize(shape[1])
+
+    def resize(self, columns: int) -> None:
+        """Have room for at least so many columns, and not for many more."""
+        columns = _rounded(columns)
+        if self.pairs and self.pairs[0][0].shape[2] != columns:
+            more = columns - self.pairs[0][0].shape[2]  # a negative pad cuts
+            self.pairs = [
+                (pad(keys, (0, 0, 0, more)), pad(values, (0, 0, 0, more)))
+                for keys, values in self.pairs
+            ]
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store the packed keys and values of one layer, and return those of all rows."""
+        if layer_idx == len(self.pairs):
+            self.pairs.append((self._new(key_states), self._new(value_states)))
+        for kept, new in zip(self.pairs[layer_idx], (key_states, value_states)):
+            kept[self._rows, :, self._columns] = new.transpose(1, 2).flatten(0, 1)  # (N, K, D)
+        return self.pairs[layer_idx]
+
+    def _new(self, states: torch.Tensor) -> torch.Tensor:
+        rows, columns = self._shape
+        # Zeros, because hidden columns are multiplied by weights of zero, and may not be NaN.
+        return states.new_zeros(rows, states.shape[1], _rounded(columns), states.shape[3])
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Nothing depends on one length here: callers pass positions and masks."""
+        return 0
 
 
 @dataclass(slots=True)
 class State:
     """The state of a batch, without the shared prefixes (see `shared_prefix`)."""
 
-    cache: DynamicCache  # of the tokens behind the prefixes
-    mask: torch.Tensor  # (B, T), 0 at padding
-    positions: torch.Tensor  # of the next tokens: (B, T) before the prefill, then (B, 1)
-    logits: torch.Tensor  # (B, V) of the last tokens
+    lengths: list[int]  # of the rows, in tokens behind their prefixes
+    cache: RowCache = field(default_factory=RowCache)
+    logits: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # (B, V)
 
     def select(self, places: Sequence[int]) -> None:
         """Keep the rows at these places, in this order. A place may repeat."""
-        index = torch.tensor(places, device=self.mask.device)
-        self.cache.batch_select_indices(index)
-        self.mask, self.positions = self.mask[index], self.positions[index]
+        if list(places) == list(range(len(self.lengths))):
+            return
+        index = torch.tensor(places, device=self.logits.device)
+        self.lengths = [self.lengths[place] for place in places]
+        used = _rounded(max(self.lengths))
+        self.cache.pairs = [
+            (keys[:, :, :used][index], values[:, :, :used][index])
+            for keys, values in self.cache.pairs
+        ]
         self.logits = self.logits[index]
-        self._trim()
 
     def join(self, other: State) -> None:
         """Append the rows of another batch."""
-        length = max(self.mask.shape[1], other.mask.shape[1])
-        mine, theirs = length - self.mask.shape[1], length - other.mask.shape[1]
-        for ours, new in zip(self.cache.layers, other.cache.layers):
-            ours.keys = torch.cat([_longer(ours.keys, mine), _longer(new.keys, theirs)])
-            ours.values = torch.cat([_longer(ours.values, mine), _longer(new.values, theirs)])
-        masks = pad(self.mask, (mine, 0)), pad(other.mask, (theirs, 0))
-        self.mask = torch.cat(masks)
-        self.positions = torch.cat([self.positions, other.positions])
+        longest = max(self.lengths + other.lengths)
+        for cache in (self.cache, other.cache):
+            cache.resize(longest)
+        self.cache.pairs = [
+            (torch.cat([keys, new_keys]), torch.cat([values, new_values]))
+            for (keys, values), (new_keys, new_values) in zip(self.cache.pairs, other.cache.pairs)
+        ]
+        self.lengths += other.lengths
         self.logits = torch.cat([self.logits, other.logits])
 
-    def _trim(self) -> None:
-        """Cut off the columns that are padding in all rows."""
-        unused = int(self.mask.any(0).int().argmax())
-        if unused < _TRIM_AT:
-            return
-        self.mask = self.mask[:, unused:]
-        for layer in self.cache.layers:
-            layer.keys = layer.keys[:, :, unused:]
-            layer.values = layer.values[:, :, unused:]
 
-
-def _longer(tensor: torch.Tensor, by: int) -> torch.Tensor:
-    return pad(tensor, (0, 0, by, 0)) if by else tensor
+def _rounded(columns: int) -> int:
+    return -(-columns // _COLUMNS) * _COLUMNS

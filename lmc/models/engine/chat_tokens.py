@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from lmc.models.base import Message, Request
@@ -20,10 +21,21 @@ Ids = tuple[int, ...]
 
 @dataclass(slots=True)
 class Head:
-    """The beginning of a prompt, and the number of requests that began with it."""
+    """The common beginning of prompts, which each further one may shorten, and how many have it."""
 
     ids: Ids
     times: int = 0
+
+    def meet(self, prompt: Ids) -> None:
+        """Count a further prompt."""
+        self.times += 1
+        if prompt[: len(self.ids)] != self.ids:
+            alike = takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, prompt))
+            self.ids = tuple(token for token, _ in alike)
+
+    def shared_by(self, prompt: Ids) -> int:
+        """How many tokens of a prompt others begin with. The last one is never among them."""
+        return min(len(self.ids), len(prompt) - 1) if self.times > 1 else 0
 
 
 def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[Message]:
@@ -59,10 +71,14 @@ class ChatTokens:
     def __init__(self, tokenizer: Any, *, heads: bool) -> None:
         self._tokenizer, self._wants_heads = tokenizer, heads
         self._special = special_tokens(tokenizer)
-        self._heads: OrderedDict[str, Head] = OrderedDict()
+        self._heads: OrderedDict[Ids, Head] = OrderedDict()  # by their first tokens
+        self._turns: OrderedDict[str, Ids] = OrderedDict()
 
     def prompt(self, request: Request) -> tuple[Ids, Head | None]:
-        """The tokens of a prompt, and its head: all turns but the last, if the tokens match."""
+        """The tokens of a prompt, and its head, which it may share with others.
+
+        Prompts of one module have all turns but the last in common, and often some tokens more.
+        """
         messages = plain_messages(request.messages, self._special)
         if not self._tokenizer.chat_template:
             text = "".join(message["content"] + "\n\n" for message in messages)
@@ -72,25 +88,34 @@ class ChatTokens:
         return prompt, self._head(messages, text, prompt) if self._wants_heads else None
 
     def _head(self, messages: Sequence[Message], text: str, prompt: Ids) -> Head | None:
-        if len(messages) < 2:
+        size = max(_SHARED_PREFIX_TOKENS, self._earlier_turns(messages, text, prompt))
+        if len(prompt) <= size:
             return None
+        start = prompt[:size]
+        head = self._heads.setdefault(start, Head(prompt))
+        self._heads.move_to_end(start)
+        if len(self._heads) > _KNOWN_HEADS:
+            self._heads.popitem(last=False)
+        head.meet(prompt)
+        return head
+
+    def _earlier_turns(self, messages: Sequence[Message], text: str, prompt: Ids) -> int:
+        """How many tokens all turns but the last are; 0 if the prompt does not begin with them."""
+        if len(messages) < 2:
+            return 0
         try:
             words = self._chat(messages[:-1], add_generation_prompt=False)
         except Exception:  # a template may refuse such a chat
-            return None
+            return 0
         if not text.startswith(words):
-            return None
-        if words not in self._heads:
-            self._heads[words] = Head(self._tokens(words))
-            if len(self._heads) > _KNOWN_HEADS:
-                self._heads.popitem(last=False)
-        head = self._heads[words]
-        self._heads.move_to_end(words)
-        size = len(head.ids)
-        if not _SHARED_PREFIX_TOKENS <= size < len(prompt) or prompt[:size] != head.ids:
-            return None
-        head.times += 1
-        return head
+            return 0
+        if words not in self._turns:
+            self._turns[words] = self._tokens(words)
+            if len(self._turns) > _KNOWN_HEADS:
+                self._turns.popitem(last=False)
+        self._turns.move_to_end(words)
+        ids = self._turns[words]
+        return len(ids) if prompt[: len(ids)] == ids else 0
 
     def _chat(self, messages: Sequence[Any], *, add_generation_prompt: bool) -> str:
         return str(

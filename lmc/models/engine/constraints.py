@@ -75,6 +75,10 @@ class Constraint:
         """Advance by one token."""
         self._matcher.consume_token(token)
 
+    def forced(self) -> list[int]:
+        """The tokens up to the next choice, of which the grammar allows one each."""
+        return [] if self.at_end else list(self._matcher.compute_ff_tokens())
+
     def fill(self, mask: Any, row: int) -> None:
         """Write the allowed next tokens into a row of a bit mask."""
         from llguidance.numpy import fill_next_token_bitmask

@@ -1,32 +1,31 @@
 """Continuous batching: rows join a running batch between any two tokens, and leave when they end.
 
-A prompt consists of a shared prefix and a rest. The prefix is all turns but the last: instruction
-and demonstrations. It is computed once for all requests that begin with it, and kept. The rest is
-computed once for all samples. Samples share one row as long as their tokens are equal. One batch
-can hold rows with different prefixes and adapters. The number of kept tokens is bounded.
-Shapes: B rows, T positions, V vocabulary.
+A prompt consists of a shared prefix and a rest. The prefix is what the prompts of a module begin
+with: instruction, demonstrations, and the start of the last turn. It is computed once for all
+requests, and kept. The rest is computed once for all samples. Samples share one row as long as
+their tokens are equal. Rows differ in length, and all new tokens of a step go through the model as
+one packed sequence: a prompt, one token, or several that a grammar forces. One batch can hold rows
+with different prefixes and adapters. The number of kept tokens is bounded.
+Shapes: B rows, V vocabulary.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
-from transformers.utils.logging import disable_progress_bar
 
 from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import constraints, sampling
-from lmc.models.engine.batch_state import State
 from lmc.models.engine.chat_tokens import ChatTokens, Ids
-from lmc.models.engine.lora_switch import LoraSwitch
-from lmc.models.engine.sample_rows import BatchRow, Draw, Lane
-from lmc.models.engine.shared_prefix import Prefix, PrefixStore, Segment, in_use, install
+from lmc.models.engine.forward import Forward, PackedForward, PaddedForward
+from lmc.models.engine.sample_rows import BatchRow, Draw
+from lmc.models.engine.shared_prefix import Lane, Prefix, PrefixStore, install
 from lmc.models.engine.worker import Job
 
 _DEFAULT_MAX_TOKENS = 256
@@ -35,7 +34,6 @@ _CACHE_BYTES = 1 << 30  # of keys and values on a CPU
 _PREFIX_SHARE = 4  # one in so many of the kept tokens may belong to prefixes
 _COMPACT_BELOW = 0.75  # below this share of live rows, dead rows are dropped
 _JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # rows join if they are so many, or after so many tokens
-_SMALL_MODEL_PARAMETERS = 20_000_000
 
 
 class Written(NamedTuple):
@@ -52,23 +50,21 @@ class Engine:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         config = model.config
         self.tokenizer = tokenizer
-        self.device = next(model.parameters()).device
         self.context = int(getattr(config, "max_position_embeddings", None) or 4096)
         self.eos_ids = _eos_ids(model, tokenizer)
         self._most_tokens = _most_cached_tokens(model)
         # Caches of other kinds of attention cannot be joined. Then batches run to the end, one
         # after another, and each row has all of its keys.
         self._continuous = install(model)
-        self._config, self._vocabulary = config, int(config.vocab_size)
-        self._cache_name = _cache_name(model)
-        self._lora = LoraSwitch(model)
+        self._forward: Forward[Any] = (PackedForward if self._continuous else PaddedForward)(model)
+        self._vocabulary = int(config.vocab_size)
         self._prefixes = PrefixStore(self._most_tokens // _PREFIX_SHARE)
         self._lanes: dict[Lane, Prefix | None] = {}  # of the rows in the batch
         self._chat = ChatTokens(tokenizer, heads=self._continuous)
         self._grammars: constraints.Grammars | None = None
         self._waiting: list[BatchRow] = []
         self._rows: list[BatchRow] = []
-        self._state: State | None = None
+        self._state: Any = None  # of self._rows
         self._since_join = 0
 
     @property
@@ -79,7 +75,7 @@ class Engine:
     def admit(self, job: Job) -> None:
         """Accept a request. Its samples join the batch when there is room."""
         try:
-            self._lora.load(job.request.adapter)
+            self._forward.lora.load(job.request.adapter)
         except Exception as e:  # peft raises anything for a broken folder
             job.fail(_failure("not_found", f"cannot load the adapter {job.request.adapter}: {e}"))
             return
@@ -104,10 +100,9 @@ class Engine:
                 written = self._within_memory(live)
                 self._keep([part.row for part in written], [part.place for part in written])
             if self._state is not None:
-                mask = self._state.mask
-                self._state.mask = torch.cat([mask, mask.new_ones(len(written), 1)], dim=1)
-                tokens = self._tensor([[part.token] for part in written])
-                self._advance(self._state, self._rows, tokens)
+                tokens = [row.take_pending() for row in self._rows]
+                if any(tokens):  # else all of them were cancelled just now
+                    self._forward.advance(self._state, self._rows, tokens, self._lanes)
                 self._since_join += 1
 
     def fail(self, failure: ModelFailure) -> None:
@@ -169,8 +164,8 @@ class Engine:
         now_s = time.perf_counter()
         for row in new:
             row.begun_s = row.begun_s or now_s
-            repeated = row.head is not None and row.head.times > 1
-            row.shared = len(row.head.ids) if row.head and repeated else 0
+            row.shared = row.head.shared_by(row.prompt) if row.head else 0
+            row.pending = []  # the prefill computes all known tokens
         new.sort(key=attrgetter("order"))
         self._lanes |= {row.lane: self._prefix(row.lane) for row in new}
         state = self._prefill(new)
@@ -184,61 +179,20 @@ class Engine:
         self._rows = [rows[i] for i in order]
         self._state.select(order)
 
-    # --- the model ---
-
-    def _prefill(self, rows: Sequence[BatchRow]) -> State:
-        """Prefill the known tokens of each row. Rows with identical tokens are computed once."""
+    def _prefill(self, rows: Sequence[BatchRow]) -> Any:
+        """The state of rows in their order. Rows with identical tokens are computed once."""
         firsts = [next(group) for _, group in groupby(rows, key=attrgetter("order"))]
-        tails = [row.known[row.shared :] for row in firsts]
-        longest = max(map(len, tails))
-        pads = [longest - len(tail) for tail in tails]
-        mask = self._tensor([[0] * p + [1] * (longest - p) for p in pads])
-        ahead = self._tensor([[row.shared] for row in firsts])
-        positions = ahead + (mask.cumsum(-1) - 1).clamp(min=0)  # (B, T)
-        ids = self._tensor([[0] * p + list(tail) for p, tail in zip(pads, tails)])
-        cache = DynamicCache(config=self._config)
-        state = State(cache, mask, positions, torch.empty(0))
-        self._advance(state, firsts, ids)
-        if len(firsts) < len(rows):
-            places = {row.order: i for i, row in enumerate(firsts)}
-            state.select([places[row.order] for row in rows])
+        # Attention takes rows of about equal length together, and so needs them in that order.
+        firsts.sort(key=lambda row: (row.order[:2], len(row.known)))
+        state = self._forward.prefill(firsts, self._lanes)
+        places = {row.order: i for i, row in enumerate(firsts)}
+        state.select([places[row.order] for row in rows])
         return state
-
-    def _advance(self, state: State, rows: Sequence[BatchRow], ids: torch.Tensor) -> None:
-        """Run the model over further tokens (B, T) of all rows."""
-        segments = [
-            Segment(sum(1 for _ in group), self._lanes[lane])
-            for lane, group in groupby(rows, key=lambda row: row.lane)
-        ]
-        options = self._lora.options([row.request.adapter for row in rows])
-        with in_use(segments):
-            out = self._lora.model(
-                ids,
-                attention_mask=state.mask,
-                position_ids=state.positions,
-                use_cache=True,
-                logits_to_keep=1,
-                **{self._cache_name: state.cache},
-                **options,
-            )
-        state.positions = state.positions[:, -1:] + 1
-        state.logits = out.logits[:, -1]
 
     def _prefix(self, lane: Lane) -> Prefix | None:
         """The keys and values of the prefix that the rows of a lane share."""
-        adapter, ids = lane
-        return self._prefixes.get(lane, lambda: self._compute(adapter, ids)) if ids else None
-
-    def _compute(self, adapter: str | None, ids: Sequence[int]) -> Prefix:
-        cache, options = DynamicCache(config=self._config), self._lora.options([adapter])
-        self._lora.model(
-            self._tensor([ids]),
-            use_cache=True,
-            logits_to_keep=1,
-            **{self._cache_name: cache},
-            **options,
-        )
-        return [(layer.keys[0], layer.values[0]) for layer in cache.layers]
+        make = partial(self._forward.prefix, lane)
+        return self._prefixes.get(lane, make) if lane[1] else None
 
     # --- tokens ---
 
@@ -255,7 +209,7 @@ class Engine:
         ]
         if wanted := [part for part in written if part.row.live and part.row.request.logprobs]:
             logprobs = logits[[part.place for part in wanted]].log_softmax(-1)
-            chosen_ids = self._tensor([[part.token] for part in wanted])
+            chosen_ids = torch.tensor([[part.token] for part in wanted], device=logits.device)
             of_chosen = logprobs.gather(-1, chosen_ids)[:, 0].tolist()
             for part, logprob, sure in zip(
                 wanted, of_chosen, sampling.certainty(logprobs).tolist()
@@ -263,7 +217,9 @@ class Engine:
                 part.row.logprobs.append(logprob)
                 part.row.certainty += sure
         for part in written:
-            self._accept(part.row, part.token)
+            if part.row.live:
+                self._accept(part.row, part.token)
+                self._accept_forced(part.row)
         return written
 
     def _choose(self, logits: torch.Tensor) -> list[list[int]]:
@@ -286,13 +242,11 @@ class Engine:
         return chosen
 
     def _accept(self, row: BatchRow, token: int) -> None:
-        """Append a token to a live row, and end the row and its job if they are complete."""
-        if not row.live:
-            return
+        """Append a token to a row, and end the row and its job if they are complete."""
         if token in self.eos_ids:
             row.finish_reason = "stop"
         else:
-            row.ids.append(token)
+            row.append(token)
             self._say(row)
             if row.constraint is not None:
                 row.constraint.accept(token)
@@ -304,6 +258,20 @@ class Engine:
             row.answers.update((draw.index, self._answer(row, draw)) for draw in row.draws)
             if len(row.answers) == row.request.n:
                 row.job.succeed([row.answers[i] for i in sorted(row.answers)])
+
+    def _accept_forced(self, row: BatchRow) -> None:
+        """Append the tokens that the grammar leaves no choice about, up to the next choice.
+
+        They need no logits, so all of them go through the model in one pass. The rest of the
+        answer is as if they had been drawn one by one, each with probability 1.
+        """
+        if not self._continuous or not row.live or row.constraint is None:
+            return
+        for token in row.constraint.forced():
+            row.skip_draw()
+            self._accept(row, token)
+            if not row.live:
+                return
 
     def _say(self, row: BatchRow) -> None:
         """Pass new text to the listener. With stop strings, all text comes at the end."""
@@ -332,7 +300,7 @@ class Engine:
             finish_reason=row.finish_reason or "stop",
             logprobs=tuple(row.logprobs) if wanted else None,
             certainty=row.certainty / len(row.logprobs) if wanted and row.logprobs else None,
-            latency_ms=(time.perf_counter() - row.begun_s) * 1000,
+            latency_ms=(time.perf_counter() - row.begun_s) * 1000 if row.begun_s else 0.0,
         )
 
     # --- requests ---
@@ -352,7 +320,9 @@ class Engine:
             for i in range(request.index, request.index + request.n)
         ]
         bound = self._constraint(request, prompt)
-        return BatchRow(job, {}, draws, prompt, head, max_new, bound)
+        row = BatchRow(job, {}, draws, prompt, head, max_new, bound)
+        self._accept_forced(row)
+        return row
 
     def _constraint(self, request: Request, prompt: Ids) -> constraints.Constraint | None:
         grammar = constraints.grammar_of(request, self.tokenizer, prompt)
@@ -369,29 +339,6 @@ class Engine:
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
-
-    def _tensor(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        return torch.tensor(rows, dtype=torch.long, device=self.device)
-
-
-def load_engine(source: str) -> Engine:
-    """Load a model for decoding, never from pickle: bfloat16 on a GPU, else float32 on the CPU."""
-    on_gpu = torch.cuda.is_available()
-    disable_progress_bar()  # loading is short, and the bar would spoil the output
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.bfloat16 if on_gpu else torch.float32, use_safetensors=True
-    )
-    if not on_gpu and model.num_parameters() < _SMALL_MODEL_PARAMETERS:
-        # Threads gain little on small matrices; on a busy machine, their barriers cost much.
-        torch.set_num_threads(1)
-    return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
-
-
-def _cache_name(model: Any) -> str:
-    """What the model calls its key-value cache; the name changed in transformers 5.24."""
-    known = inspect.signature(model.forward).parameters
-    return "cache" if "cache" in known else "past_key_values"
 
 
 def _most_cached_tokens(model: Any) -> int:

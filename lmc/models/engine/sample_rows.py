@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from lmc.models.base import Answer, Request
 from lmc.models.engine.chat_tokens import Head, Ids
 from lmc.models.engine.constraints import Constraint
+from lmc.models.engine.shared_prefix import Lane
 from lmc.models.engine.worker import Job
-
-Lane = tuple[str | None, Ids]  # adapter, and tokens of the shared prefix
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +39,7 @@ class BatchRow:
     constraint: Constraint | None = None
     shared: int = 0  # tokens of the prompt whose keys are shared with other rows
     ids: list[int] = field(default_factory=list)
+    pending: list[int] = field(default_factory=list)  # the last ids, not yet run by the model
     said: int = 0  # characters passed on to a listener
     logprobs: list[float] = field(default_factory=list)
     certainty: float = 0.0  # summed over the tokens
@@ -81,6 +81,23 @@ class BatchRow:
         """The most positions that it may need."""
         return len(self.prompt) + self.max_new
 
+    def append(self, token: int) -> None:
+        """Write a token, which then waits for the model."""
+        self.ids.append(token)
+        self.pending.append(token)
+
+    def skip_draw(self) -> None:
+        """Pass over the random numbers, probability and certainty of a token without a choice."""
+        for draw in self.draws:
+            draw.random.random()
+        if self.request.logprobs:
+            self.logprobs.append(0.0)
+
+    def take_pending(self) -> list[int]:
+        """The tokens that the model has not run yet. A row that has ended needs none."""
+        pending, self.pending = self.pending if self.live else [], []
+        return pending
+
     def branches(self, tokens: Sequence[int]) -> Iterator[tuple[BatchRow, int]]:
         """Split the row by the next token of each of its samples. This row comes first."""
         draws: dict[int, list[Draw]] = {}
@@ -93,5 +110,7 @@ class BatchRow:
 
     def _branch(self, draws: list[Draw]) -> BatchRow:
         bound = self.constraint and self.constraint.copy()
-        ids, logprobs = [*self.ids], [*self.logprobs]
-        return replace(self, draws=draws, constraint=bound, ids=ids, logprobs=logprobs)
+        branch = replace(self, draws=draws, constraint=bound)
+        branch.ids, branch.pending = [*self.ids], [*self.pending]
+        branch.logprobs = [*self.logprobs]
+        return branch

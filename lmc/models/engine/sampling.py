@@ -10,9 +10,11 @@ import random
 from collections.abc import Sequence
 
 import torch
+from torch.nn.functional import pad
 
 from lmc.models.base import Request
 
+_BLOCK = 256
 _DEFAULT_TEMPERATURE = 0.7  # of further samples without a given temperature
 
 
@@ -38,16 +40,35 @@ def draw(
 ) -> list[list[int]]:
     """The tokens of each row, from its inverse cumulative distribution at numbers below 1."""
     scaled = logits / logits.new_tensor(temperatures)[:, None]
-    probs = scaled.softmax(-1).double()  # (B, V)
+    probs = scaled.softmax(-1)  # (B, V)
     if any(p is not None and p < 1 for p in top_p):
         bound = probs.new_tensor([1.0 if p is None else p for p in top_p])[:, None]
-        probs = _nucleus(probs, bound)
-    mass = probs.cumsum(-1)
+        probs = _nucleus(probs.double(), bound.double())
     most = max(map(len, numbers))
     padded = [[*some, *[0.0] * (most - len(some))] for some in numbers]
-    drawn = torch.searchsorted(mass, probs.new_tensor(padded) * mass[:, -1:], right=True)
-    tokens = drawn.clamp(max=logits.shape[-1] - 1).tolist()
+    at = torch.tensor(padded, dtype=torch.float64, device=logits.device)
+    tokens = _at(probs, at).tolist()
     return [row[: len(some)] for row, some in zip(tokens, numbers)]
+
+
+def _at(probs: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """The tokens (B, N) at which the cumulative probabilities (B, V) exceed numbers below 1.
+
+    One sum per block of tokens finds the block. Only that block is summed token by token.
+    """
+    blocks = pad(probs, (0, -probs.shape[-1] % _BLOCK)).unflatten(-1, (-1, _BLOCK))
+    mass = blocks.sum(-1, dtype=torch.float64).cumsum(-1)  # (B, V / _BLOCK)
+    target = _below(numbers * mass[:, -1:], mass[:, -1:])
+    block = torch.searchsorted(mass, target, right=True)  # (B, N)
+    inside = blocks.gather(1, block[..., None].expand(-1, -1, _BLOCK)).double().cumsum(-1)
+    before = pad(mass, (1, 0)).gather(-1, block)
+    rest = _below(target - before, inside[..., -1])[..., None]
+    return block * _BLOCK + torch.searchsorted(inside, rest, right=True)[..., 0]
+
+
+def _below(numbers: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
+    """Numbers from 0 to below a bound, so that rounding never leads to a token of probability 0."""
+    return torch.minimum(numbers.clamp(min=0), bound.nextafter(torch.zeros_like(bound)))
 
 
 def certainty(logprobs: torch.Tensor) -> torch.Tensor:

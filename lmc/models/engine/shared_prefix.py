@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from lmc.frozen import frozen
 
 NAME = "lmc_shared_prefix"
+Lane = tuple[str | None, tuple[int, ...]]  # adapter, and tokens of the shared prefix
 Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D) of each layer
 
 _MOST_SCORES = 1 << 24  # computed at once
@@ -31,30 +32,49 @@ _current = threading.local()
 
 
 @frozen
-class Segment:
-    """A number of adjacent rows of a batch with the same prefix."""
+class RowBlock:
+    """Adjacent rows of a batch, as attention takes them out of the packed sequence."""
 
-    rows: int
+    rows: range
+    tokens: range  # of the packed sequence
+    width: int  # W, the most new tokens of a row
+    places: torch.Tensor | None  # (b, W) in `tokens`; None if each row has W new tokens
+    real: torch.Tensor | None  # which of the b * W places are tokens and no padding
+    columns: int  # S, of the rows' own keys
+    mask: torch.Tensor | None  # (b or 1, 1, W, S), True if visible; None if all is
     prefix: Prefix | None
 
 
 class PrefixStore:
-    """Prefixes by key. Above a number of tokens, the least recently used ones are dropped."""
+    """Prefixes by lane. Above a number of tokens, the least recently used ones are dropped."""
 
     def __init__(self, most_tokens: int) -> None:
         self._most_tokens, self._tokens = most_tokens, 0
-        self._kept: OrderedDict[Hashable, Prefix] = OrderedDict()
+        self._kept: OrderedDict[Lane, Prefix] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], Prefix]) -> Prefix:
-        """The prefix of a key. A missing one is made."""
-        if key not in self._kept:
-            self._kept[key] = made = make()
-            self._tokens += _length(made)
-            while self._tokens > self._most_tokens and len(self._kept) > 1:
-                self._tokens -= _length(self._kept.popitem(last=False)[1])
-            return made
-        self._kept.move_to_end(key)
-        return self._kept[key]
+    def get(self, lane: Lane, make: Callable[[], Prefix]) -> Prefix:
+        """The prefix of a lane. A missing one is cut from a longer one, or made."""
+        if lane not in self._kept:
+            self._keep(lane, self._cut(lane) or make())
+        self._kept.move_to_end(lane)
+        return self._kept[lane]
+
+    def _keep(self, lane: Lane, prefix: Prefix) -> None:
+        self._kept[lane] = prefix
+        self._tokens += _length(prefix)
+        while self._tokens > self._most_tokens and len(self._kept) > 1:
+            self._tokens -= _length(self._kept.popitem(last=False)[1])
+
+    def _cut(self, lane: Lane) -> Prefix | None:
+        """The beginning of a longer prefix, which then has no further use."""
+        adapter, ids = lane
+        size = len(ids)
+        for longer in self._kept:
+            if longer[0] == adapter and longer[1][:size] == ids:
+                prefix = self._kept.pop(longer)
+                self._tokens -= _length(prefix)
+                return [(k[:, :size].contiguous(), v[:, :size].contiguous()) for k, v in prefix]
+        return None
 
 
 def _length(prefix: Prefix) -> int:
@@ -78,58 +98,65 @@ def install(model: Any) -> bool:
 
 
 @contextmanager
-def in_use(segments: Sequence[Segment]) -> Iterator[None]:
-    """Put prefixes before the rows of this thread's forward passes."""
-    _current.segments = segments if any(s.prefix is not None for s in segments) else None
+def in_use(blocks: Sequence[RowBlock]) -> Iterator[None]:
+    """Let this thread's forward passes attend to these blocks of rows."""
+    _current.blocks = blocks
     try:
         yield
     finally:
-        _current.segments = None
+        _current.blocks = None
 
 
 def attend(
     module: Any,
-    query: torch.Tensor,  # (B, H, Q, D)
+    query: torch.Tensor,  # (1, H, N, D) or (N, H, 1, D), of N packed tokens
     key: torch.Tensor,  # (B, K, S, D), K heads of keys
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # (B or 1, 1, Q, S), True if visible
+    attention_mask: torch.Tensor | None,  # only used without blocks
     scaling: float | None = None,
     dropout: float = 0.0,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to the prefixes in use and to each row's own keys. The result is (B, Q, H, D)."""
-    segments: Sequence[Segment] | None = getattr(_current, "segments", None)
-    if segments is None:
+    """Attend to the prefixes in use and to each row's own keys, to (1, N, H, D) or (N, 1, H, D)."""
+    blocks: Sequence[RowBlock] | None = getattr(_current, "blocks", None)
+    if blocks is None:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
         )
         return out, None
-    length, depth = query.shape[2:]
-    mask = _causal(query, key) if attention_mask is None and length > 1 else attention_mask
-    scaled = query * (depth**-0.5 if scaling is None else scaling)
-    parts: list[torch.Tensor] = []
-    start = 0
-    for segment in segments:
-        end = start + segment.rows
-        shared = None if segment.prefix is None else segment.prefix[module.layer_idx]
-        parts += _segment(scaled, key, value, mask, shared, range(start, end))
-        start = end
-    return torch.cat(parts).transpose(1, 2), None
+    packed, heads = query.shape[0], query.shape[1]
+    scaled = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)).transpose(1, 2)
+    tokens = scaled.flatten(0, 1)  # (N, H, D)
+    parts = [part for block in blocks for part in _block(module, tokens, key, value, block)]
+    return torch.cat(parts).view(packed, -1, heads, value.shape[-1]), None
 
 
-def _segment(
-    query: torch.Tensor,
+def _block(
+    module: Any, tokens: torch.Tensor, key: torch.Tensor, value: torch.Tensor, block: RowBlock
+) -> Iterator[torch.Tensor]:
+    """Attention of one block's tokens."""
+    some = tokens[block.tokens.start : block.tokens.stop]
+    padded = some.unflatten(0, (-1, block.width)) if block.places is None else some[block.places]
+    rows = slice(block.rows.start, block.rows.stop)
+    own_key, own_value = (x[rows, :, : block.columns] for x in (key, value))
+    shared = None if block.prefix is None else block.prefix[module.layer_idx]
+    out = _by_parts(padded.transpose(1, 2), own_key, own_value, block.mask, shared)
+    flat = torch.cat(list(out)).transpose(1, 2).flatten(0, 1)  # (b * W, H, D)
+    yield flat if block.real is None else flat[block.real]
+
+
+def _by_parts(
+    query: torch.Tensor,  # (b, H, W, D)
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor | None,
     shared: tuple[torch.Tensor, torch.Tensor] | None,
-    rows: range,
 ) -> Iterator[torch.Tensor]:
-    """The rows of one segment, in parts if all scores would need too much memory."""
+    """The rows, in parts if all scores would need too much memory."""
     ahead = 0 if shared is None else shared[0].shape[1]
     step = max(1, _MOST_SCORES // (query.shape[1] * query.shape[2] * (ahead + key.shape[2])))
-    for i in range(rows.start, rows.stop, step):
-        j = min(i + step, rows.stop)
+    for i in range(0, query.shape[0], step):
+        j = i + step
         some = None if mask is None else mask if mask.shape[0] == 1 else mask[i:j]
         yield _attend(query[i:j], key[i:j], value[i:j], some, shared)
 
@@ -161,9 +188,3 @@ def _attend(
     by_head = far.transpose(0, 1).reshape(key_heads, -1, prefix_key.shape[1]) @ prefix_value
     out = near @ value + by_head.view(key_heads, rows, -1, depth).transpose(0, 1)
     return out.reshape(rows, heads, length, depth)
-
-
-def _causal(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    length, own = query.shape[2], key.shape[2]
-    mask = torch.ones(length, own, dtype=torch.bool, device=query.device)
-    return mask.tril(own - length)[None, None]

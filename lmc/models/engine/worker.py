@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import queue
 import threading
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lmc.models.base import Answer, ModelFailure, Request
+from lmc.models.engine.openmp import wait_without_spinning
 
 _GATHER_S = 0.003  # wait for further requests after the first one
 _STOP_TIMEOUT_S = 5.0
@@ -122,9 +122,7 @@ class Worker:
 
 
 def _loaded(load: Callable[[], SteppedEngine]) -> SteppedEngine | ModelFailure:
-    # OpenMP reads this when torch is loaded. Without it, waiting threads spin. If other processes
-    # share the cores, this starves the working threads (measured: 20 times slower).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_without_spinning()
     try:
         return load()
     except Exception as e:  # the library raises anything for a broken folder

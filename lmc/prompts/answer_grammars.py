@@ -45,10 +45,13 @@ XML = Marks(
 
 
 def marked_grammar(spec: CallSpec, marks: Marks) -> str | None:
-    """The grammar of fields between marks, in order. None for a plain string without bounds."""
+    """The grammar of fields between marks, in order.
+
+    None for a plain string without bounds, for no field, and for more parts than `MOST_PARTS`.
+    """
     if spec.plain_text:
         return _plain_grammar(spec)
-    if _size(spec) > MOST_PARTS:
+    if not spec.outputs or _size(spec) > MOST_PARTS:
         return None
     names = "|".join(re.escape(f.name) for f in spec.outputs)
     rules = Rules(f"{marks.pattern(names)}|{_THOUGHTS_LINE}", in_json=marks.inside_json)
@@ -61,7 +64,7 @@ def object_grammar(spec: CallSpec) -> str | None:
     """The grammar of a JSON object with the fields in order. None as in `marked_grammar`."""
     if spec.plain_text:
         return _plain_grammar(spec)
-    if _size(spec) > MOST_PARTS:
+    if not spec.outputs or _size(spec) > MOST_PARTS:
         return None
     rules = Rules()
     members = [(f.name, f.type, f.name in _left_out(spec)) for f in spec.outputs]
