@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc.prompts.number_words import read_words
 from lmc.prompts.number_values import NumberType
+from lmc.prompts.number_words import read_words
 from lmc.prompts.numbers import read_number
 from lmc.prompts.spec import ParseFailure
 from lmc.types import FLOAT, INT, FloatType, IntType
