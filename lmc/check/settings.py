@@ -58,6 +58,7 @@ TEXT = _fixed(types.STR)
 SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(types.FloatType(0.0, None))))
 _POSITIVE = types.IntType(1, None)
 _TOKENS = types.IntType(1, 2**31 - 1)  # as servers hold it
+_LIMIT_S = types.FloatType(0.001, 1e9)  # 0 would read as a limit, and be none
 _SECONDS = types.FloatType(0.0, 1e9)  # 31 years: longer waits are beyond what clocks can add
 _EXPRESSION = SettingSpec("expression")
 _BUDGET: Mapping[str, Type] = {
@@ -104,8 +105,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
-        "timeout": _fixed(_SECONDS),
-        "deadline": _fixed(_SECONDS),
+        "timeout": _fixed(_LIMIT_S),
+        "deadline": _fixed(_LIMIT_S),
         "concurrency": _fixed(_POSITIVE),
         "rpm": _fixed(_POSITIVE),
         "tpm": _fixed(_POSITIVE),
@@ -116,8 +117,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "default": {
         "model": SettingSpec("model"),
         **_DECODING,
-        "timeout": _fixed(_SECONDS),
-        "deadline": _fixed(_SECONDS),
+        "timeout": _fixed(_LIMIT_S),
+        "deadline": _fixed(_LIMIT_S),
         "concurrency": _fixed(_POSITIVE),
         "repair": _fixed(types.IntType(0, 8)),
         "shared_first": _fixed(types.BOOL),
@@ -163,7 +164,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "tool": {
         "pure": _fixed(types.BOOL),
         "cache": _fixed(types.BOOL),
-        "timeout": _fixed(_SECONDS),
+        "timeout": _fixed(_LIMIT_S),
         "retry": _DECODING["retry"],
     },
     "dataset": {

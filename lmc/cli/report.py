@@ -34,9 +34,9 @@ def command(run: Path, out: Path | None) -> None:
     from lmc.files import write_atomically
 
     folder = find_run(run)
-    out = out or folder.report
-    write_atomically(out, page(folder).encode())
-    say(f"wrote {out}")
+    file = out or folder.report
+    write_atomically(file, page(folder).encode(), private=out is None)
+    say(f"wrote {file}")
 
 
 def page(folder: RunFolder) -> str:

@@ -273,7 +273,11 @@ class ModelPool:
         if self._record is not None:
             backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
-        return bind(name, backend, model, settings, budget)
+        bound = bind(name, backend, model, settings, budget)
+        if bound.price is None and budget is not None and budget.usd is not None:
+            told = unknown_price(bound)  # of the model's own budget; `preflight` tells of the run's
+            _log.warning("%s (%s)", told.message, told.help)
+        return bound
 
     def _settings(self, name: str, full_name: str) -> dict[str, Any]:
         """Those of a model over those of the program; an address and its key are a model's own."""

@@ -330,11 +330,32 @@ async def test_preflight_reports_all_at_once(monkeypatch):
     assert failure.value.diagnostics[1].help == "did you mean `small`?"
 
 
+PRICED = {"price": {"input": 1, "output": 1}}
+
+
 async def test_preflight_warns_of_unknown_prices(pool_at):
     with Loopback() as server:
         assert pool_at(server, budget=Budget(usd=1.0)).preflight(["m"])[0].code == "unknown-price"
         priced = pool_at(server, budget=Budget(usd=1.0), price={"input": 1, "output": 1})
         assert priced.preflight(["m"]) == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "told"),
+    [
+        ({"usd": 1}, {}, 1),
+        ({"usd": 1}, {"price": {"input": 1, "output": 1}}, 0),
+        ({"calls": 9}, {}, 0),
+    ],
+)
+async def test_a_model_whose_budget_no_price_holds_is_told_once(
+    pool_at, caplog, budget, price, told
+):
+    with Loopback("ok") as server:
+        pool = pool_at(server, budget_=budget, **price)
+        for text in ("one", "two"):
+            await pool.ask("m", ask_for(text))
+    assert caplog.text.count("the price of model") == told
 
 
 @pytest.mark.parametrize(("settings", "told"), [({}, 1), ({"temperature": 0.7}, 0)])

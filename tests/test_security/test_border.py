@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import lmc
-from lmc.cli import terminal
+from lmc.cli import report, terminal
 from lmc.cli.terminal import clean, console, paint, say
 from lmc.diagnostics import LmcError, error
 from lmc.models.base import ModelFailure
@@ -225,6 +225,8 @@ def test_what_lmc_keeps_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             backend=Scripted(lambda request: "a"), run_dir=tmp_path / "kept" / "run",
             cache=False, out="p.lmpc",
         )  # fmt: skip
+        assert report.command.callback is not None
+        report.command.callback(tmp_path / "kept" / "run", None)
     finally:
         os.umask(old)
     kept = [tmp_path / "kept", *(tmp_path / "kept").rglob("*")]
