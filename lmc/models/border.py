@@ -43,7 +43,7 @@ _KIND = {
     "refusal": "refusal",
 }
 _WORDS = {
-    "length": "the answer was cut at its limit of {tokens} tokens",
+    "length": "the answer was cut after {tokens} tokens",
     "content_filter": "a filter of the provider held the answer back",
     "tool_calls": "it calls a tool instead of answering, but no tool was offered",
     "refusal": "it refuses to answer",
