@@ -24,7 +24,12 @@ def run_echo(program: ProgramGraph, name: str, inputs: dict[str, Any]) -> tuple[
     from lmc.runtime.traces import Trace
     from lmc.tasks.loop import run_sync
 
-    backend = Scripted(lambda request: request.messages[-1]["content"].upper())
+    def echo(request: Any) -> str:
+        said = request.messages[-1]["content"].upper()
+        thinks = "[[reasoning]]" in request.messages[0]["content"]
+        return f"[[reasoning]] It is so.\n[[result]] {said.strip('[]')}" if thinks else said
+
+    backend = Scripted(echo)
     pool = ModelPool(program.models, program.default, backends={ANY_MODEL: backend})
     trace = Trace()
     result = run_sync(Executor(program, pool).run(name, inputs, trace=trace))

@@ -100,6 +100,7 @@ class _Tally:
 
 
 _NOTHING = _Tally()
+FLAGRANT = 2.0  # so many times the reserved tokens are more than a wrong estimate
 
 
 class Budget:
@@ -109,6 +110,10 @@ class Budget:
     resumed run makes the same decisions as the first one. A request that does not fit beside the
     open reservations waits for its turn, in order of arrival. It is refused if it can never fit.
     Each retry of a failed request counts as one more call, unless the server was too busy for it.
+
+    A server may write more than it was asked for. So under a limit on tokens or money the first
+    request goes alone. Once one used far more than was reserved for it, so much is kept free for
+    each: what passes the limit is the excess of one answer at most.
     """
 
     def __init__(
@@ -125,6 +130,8 @@ class Budget:
         self._reserved = _Tally()
         self._clock, self._start_s = clock, clock()
         self._lock, self._waiters = threading.Lock(), deque[_Waiter]()
+        self._answered = False  # whether any request has used tokens
+        self._excess = 1.0  # used tokens for one that is reserved, in the worst answer
 
     @classmethod
     def within(cls, limits: Mapping[str, float], **own: float | None) -> Budget:
@@ -200,7 +207,7 @@ class Budget:
     def _take_or_queue(self, worst: Usage, first: bool) -> _Waiter | None:
         with self._lock:
             self._refuse_hopeless(worst)
-            if (first or not self._waiters) and self._passed(worst, self._reserved) is None:
+            if (first or not self._waiters) and self._may_go(worst):
                 self._reserved.add(worst)
                 return None
             loop = asyncio.get_running_loop()
@@ -228,14 +235,25 @@ class Budget:
             for part in held:
                 self._reserved.add(part, -1)
             self.spent += used
+            self._learn(sum(part.tokens for part in held), used.tokens)
             self._decide_waiters()
+
+    def _learn(self, reserved: int, used: int) -> None:
+        self._answered = self._answered or used > 0
+        if used > FLAGRANT * reserved > 0:
+            self._excess = max(self._excess, used / reserved)
+
+    def _may_go(self, worst: Usage) -> bool:
+        alone = self.counts_tokens and not self._answered
+        waits = alone and self._reserved.calls > 0
+        return not waits and self._passed(worst, self._reserved) is None
 
     def _decide_waiters(self) -> None:
         """Grant the first waiters that fit, and refuse those that can no longer fit."""
         while self._waiters:
             waiter = self._waiters[0]
             hopeless = self._passed(waiter.worst) is not None
-            waiter.granted = self._passed(waiter.worst, self._reserved) is None
+            waiter.granted = self._may_go(waiter.worst)
             if not hopeless and not waiter.granted:
                 return
             if waiter.granted:
@@ -253,9 +271,11 @@ class Budget:
         spent = self.spent
         if self.calls is not None and spent.calls + held.calls + worst.calls > self.calls:
             return f"{self.calls} calls"
-        if self.tokens is not None and spent.tokens + held.tokens + worst.tokens > self.tokens:
+        tokens = self._excess * (held.tokens + worst.tokens)
+        if self.tokens is not None and spent.tokens + tokens > self.tokens:
             return f"{self.tokens} tokens"
-        if self.usd is not None and spent.cost_usd + held.usd + worst.cost_usd > self.usd + 1e-9:
+        usd = self._excess * (held.usd + worst.cost_usd)
+        if self.usd is not None and spent.cost_usd + usd > self.usd + 1e-9:
             return f"{self.usd} US dollars"
         if self.minutes is not None and self._elapsed_min() >= self.minutes:
             return f"{self.minutes} minutes"

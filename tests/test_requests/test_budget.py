@@ -49,6 +49,31 @@ async def test_waiting_request_is_refused_when_nothing_is_given_back():
     assert [type(r) for r in results] == [type(None), BudgetExceeded, BudgetExceeded]
 
 
+async def test_first_request_goes_alone_and_a_flood_is_expected_again():
+    """A server that writes ten times what it was asked for passes a limit by one answer at most."""
+    budget, open_now, most = Budget(tokens=1000), [0], [0]
+
+    async def ask() -> None:
+        with await budget.reserve(Usage(1, 0, 0, 20)) as reservation:
+            open_now[0] += 1
+            most[0] = max(most[0], open_now[0]) if budget.spent.calls == 0 else most[0]
+            await asyncio.sleep(0.001)
+            open_now[0] -= 1
+            reservation.settle(Usage(1, 0, 0, 200))
+
+    results = await asyncio.gather(*(ask() for _ in range(50)), return_exceptions=True)
+    assert most[0] == 1
+    assert budget.spent.tokens == 1000
+    assert [type(r) for r in results].count(type(None)) == 5
+
+
+async def test_an_estimate_that_is_a_little_low_changes_nothing():
+    budget = Budget(tokens=1000)
+    await spend(budget, Usage(1, 0, 0, 100), Usage(1, 0, 0, 110))
+    assert budget.remaining().tokens == 890
+    await budget.reserve(Usage(8, 0, 0, 890))
+
+
 async def test_failed_request_keeps_its_calls_and_gives_back_the_rest():
     budget = Budget(calls=2, tokens=100)
     with pytest.raises(RuntimeError), await budget.reserve(Usage(1, 0, 50, 50)):

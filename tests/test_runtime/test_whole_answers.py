@@ -39,7 +39,7 @@ def load(tmp_path: Path, server: Loopback, more: str = "") -> lmc.Program:
 
 NO_ANSWERS = {
     "the answer is empty": said(None),
-    "cut at": said("The answer is", "length"),
+    "cut after": said("The answer is", "length"),
     "filter": said("", "content_filter"),
     "calls a tool": said(None, "tool_calls", tool_calls=[{"id": "1"}]),
     "refuses": said(None, refusal="I cannot help."),
