@@ -56,7 +56,7 @@ def marked_grammar(spec: CallSpec, marks: Marks) -> str | None:
     names = "|".join(re.escape(f.name) for f in spec.outputs)
     rules = Rules(f"{marks.pattern(names)}|{_THOUGHTS_LINE}", in_json=marks.inside_json)
     if spec.bare and not marks.closing(""):
-        return rules.grammar(" | ".join(rules.text(spec.result)))
+        return rules.alone(spec.result)
     return rules.grammar(_Sequence(spec, marks, rules).start())
 
 
@@ -76,7 +76,7 @@ def _plain_grammar(spec: CallSpec) -> str | None:
     if spec.result == StrType():
         return None
     rules = Rules(_THOUGHTS)
-    return rules.grammar(*rules.text(spec.result))
+    return rules.alone(spec.result)
 
 
 def _size(spec: CallSpec) -> int:

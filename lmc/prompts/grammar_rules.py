@@ -64,13 +64,17 @@ class Rules:
         return self._named(body, "T")
 
     def grammar(self, start: str) -> str:
-        """The whole text, which begins with the rule `start`.
-
-        An answer may begin with a space: many models have other tokens for words after a space, and
-        say at the start what they would say in a sentence.
-        """
+        """The whole text, which begins with the rule `start`."""
         lines = (f"{name}: {body}" for name, body in self._bodies.items())
-        return "\n".join([f"start: SPACE? ({start})", 'SPACE: " "', *lines, ""])
+        return "\n".join([f"start: {start}", *lines, ""])
+
+    def alone(self, type: Type) -> str:
+        """The whole text of a value without a mark, which may begin with a space.
+
+        Many models have other tokens for words after a space, and say those at the start too.
+        """
+        space = self.terminal('" "')
+        return self.grammar(f"{space}? ({' | '.join(self.text(type))})")
 
     def text(self, type: Type) -> tuple[str, ...]:
         """The names for a value as a field holds it: one for each form that it may have."""

@@ -294,7 +294,8 @@ def test_what_a_layout_writes_is_a_sentence(layout: str, type: Type, reason: boo
         outputs = valid if isinstance(type, RecordType) else {BARE: valid}
         text = own.answer_text(spec, {REASONING: thoughts} | outputs if reason else outputs)
         assert accepted(grammar, text), text
-        assert accepted(grammar, f" {text}"), text  # tokens of words begin with a space
+        if spec.bare and layout == "chat" and not reason:  # tokens of words begin with a space
+            assert accepted(grammar, f" {text}"), text
 
     written()
 
