@@ -16,7 +16,7 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.ops import OWN_REGION
-from lmc.ir.reach import reached_slots, reached_tools
+from lmc.ir.reach import pure_tools, reached_slots, reached_tools
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.binding import bind_inputs
@@ -86,6 +86,7 @@ class Executor:
         self.speculation = Speculation(speculate, program, pool)
         self._allowed: set[str] = set()  # graphs whose tools may all run
         self._plans: dict[int, Plan] = {}
+        self._acting = frozenset(program.tools) - pure_tools(program)
         self._calls: dict[int, ModuleCall] = {}
 
     async def run(
@@ -214,7 +215,7 @@ class Executor:
         """The plan of a graph, built once."""
         plan = self._plans.get(id(graph))
         if plan is None:
-            plan = self._plans[id(graph)] = plan_graph(graph, self.resolve)
+            plan = self._plans[id(graph)] = plan_graph(graph, self.resolve, self._acting)
         return plan
 
     def module_call(self, planned: PlannedNode) -> ModuleCall:

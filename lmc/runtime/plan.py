@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from lmc.check.program import Choice
@@ -36,7 +37,7 @@ class PlannedNode:
     node: Node
     inputs: tuple[int, ...]
     types: tuple[Type, ...]  # of the inputs
-    followers: list[int]  # a follower that reads this value twice is listed twice
+    followers: list[int]  # a follower that waits for this node twice is listed twice
     compute: Compute | None
     bodies: Mapping[str, Plan]
 
@@ -54,13 +55,16 @@ class Plan:
     takes: tuple[str, ...]  # names of the inputs of `lone`
 
 
-def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
-    """Plan a graph and its bodies. Nodes come after their inputs."""
+def plan_graph(graph: Graph, resolve: Resolve, ordered: Collection[str] = ()) -> Plan:
+    """Plan a graph and its bodies. Nodes come after their inputs.
+
+    A call of a tool in `ordered` also comes after the call of such a tool before it in the graph.
+    """
     places = {node.id: i for i, node in enumerate(graph.nodes)}
     nodes: list[PlannedNode] = []
     for i, node in enumerate(graph.nodes):
         inputs = tuple(places[id] for id in node.inputs)
-        bodies = {name: plan_graph(body, resolve) for name, body in node.bodies.items()}
+        bodies = {name: plan_graph(body, resolve, ordered) for name, body in node.bodies.items()}
         types = tuple(graph.nodes[source].type for source in inputs)
         compute = (
             _assertion(node, nodes[inputs[0]])
@@ -70,7 +74,11 @@ def plan_graph(graph: Graph, resolve: Resolve) -> Plan:
         nodes.append(PlannedNode(i, node, inputs, types, [], compute, bodies))
         for source in inputs:
             nodes[source].followers.append(i)
-    waits = tuple(len(planned.inputs) for planned in nodes)
+    acting = [n.index for n in nodes if n.node.op == "tool" and n.node.attrs["target"] in ordered]
+    for earlier, later in pairwise(acting):
+        nodes[earlier].followers.append(later)
+    later_ones = set(acting[1:])
+    waits = tuple(len(n.inputs) + (n.index in later_ones) for n in nodes)
     pure = all(planned.compute for planned in nodes)
     branches = any(planned.node.op == "cond" and planned.compute is None for planned in nodes)
     lone = _lone(nodes)
