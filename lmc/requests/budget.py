@@ -130,7 +130,6 @@ class Budget:
         self._reserved = _Tally()
         self._clock, self._start_s = clock, clock()
         self._lock, self._waiters = threading.Lock(), deque[_Waiter]()
-        self._answered = False  # whether any request has used tokens
         self._excess = 1.0  # used tokens for one that is reserved, in the worst answer
 
     @classmethod
@@ -239,13 +238,12 @@ class Budget:
             self._decide_waiters()
 
     def _learn(self, reserved: int, used: int) -> None:
-        self._answered = self._answered or used > 0
         if used > FLAGRANT * reserved > 0:
             self._excess = max(self._excess, used / reserved)
 
     def _may_go(self, worst: Usage) -> bool:
-        alone = self.counts_tokens and not self._answered
-        waits = alone and self._reserved.calls > 0
+        unanswered = self.counts_tokens and not self.spent.tokens
+        waits = unanswered and self._reserved.calls > 0
         return not waits and self._passed(worst, self._reserved) is None
 
     def _decide_waiters(self) -> None:
