@@ -10,6 +10,7 @@ from lmc.frozen import frozen
 from lmc.redaction import redact
 
 Message = dict[str, str]
+_FURTHER_HEAT = 0.7  # temperature of further samples, if none is given
 EMBEDDED = "input"  # role of the only message in an embedding request
 
 
@@ -48,6 +49,13 @@ class Request:
     timeout_s: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
     on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
+
+    def heat(self, index: int) -> float:
+        """The temperature of a sample of a model that runs here. 0 is greedy."""
+        given = self.sampling.temperature
+        if given is None:
+            return 0.0 if index == 0 else _FURTHER_HEAT
+        return given if given > 1e-4 else 0.0
 
 
 @frozen

@@ -44,17 +44,27 @@ def open_gguf(model: str, settings: Mapping[str, Any]) -> Transformers:
     takes a minute for 100 million weights on a busy machine. Raises: LmcError[unknown-model,
     outside-folder, weights-not-allowed, not-a-gguf, cannot-convert, cannot-write].
     """
+    return open_file(find_gguf(model, settings), dtype=settings.get("dtype"))
+
+
+def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/") -> Path:
+    """A GGUF file, or the only one in a folder, that a model's name behind a prefix means.
+
+    Raises: LmcError[unknown-model, outside-folder, weights-not-allowed, not-a-gguf].
+    """
     given = Path(model).expanduser()
     for place in (named_file(_FILE, model, settings), given):
         if place.exists():
             if place is given:  # beside the user
                 named_file(_FILE, str(given.resolve()), settings)
-            require_weights(f"gguf/{model}", settings, place)
-            return open_file(_file_at(place))
+            require_weights(f"{prefix}{model}", settings, place)
+            file = _file_at(place)
+            _tensor_count(file)
+            return file
     raise LmcError.of("unknown-model", f"there is no file {model}", help=_HELP)
 
 
-def open_file(file: Path, *, sha256: str | None = None) -> Transformers:
+def open_file(file: Path, *, sha256: str | None = None, dtype: str | None = None) -> Transformers:
     """Open the model in a GGUF file; with `sha256` only if that is what the file is.
 
     Raises: LmcError[not-a-gguf, cannot-convert, cannot-write].
@@ -65,7 +75,7 @@ def open_file(file: Path, *, sha256: str | None = None) -> Transformers:
         raise LmcError.of("not-a-gguf", message, help=f"to use it, name the model `gguf/{file}`")
     folder = cache_folder() / "gguf" / f"{content[:32]}-{_CONVERTER}"
     make_folder_once(folder, partial(_convert, file.resolve(), tensors))
-    return Transformers(str(folder), identity=f"gguf-{content[:32]}-{_CONVERTER}")
+    return Transformers(str(folder), identity=f"gguf-{content[:32]}-{_CONVERTER}", dtype=dtype)
 
 
 def _file_at(place: Path) -> Path:

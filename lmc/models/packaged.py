@@ -64,4 +64,4 @@ def open_smollm2(model: str, settings: Mapping[str, Any]) -> Transformers:
     """
     from lmc.models.gguf import open_file
 
-    return open_file(packaged_file(SMOLLM2), sha256=_SMOLLM2_SHA256)
+    return open_file(packaged_file(SMOLLM2), sha256=_SMOLLM2_SHA256, dtype=settings.get("dtype"))

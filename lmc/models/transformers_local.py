@@ -35,16 +35,22 @@ class Transformers:
     of the batch. This holds in float32 on a CPU; on a GPU, bfloat16 may round differently. Without
     a temperature, sample 0 is greedy and further samples are drawn at 0.7. Without a seed, it is 0.
     `knows_marks` says that it was trained on the marks of lmc's layout `chat`. Without an
-    `identity`, the contents of the folder identify the weights.
+    `identity`, the contents of the folder identify the weights. `dtype` is the type to compute in:
+    "float32", "bfloat16", or None for bfloat16 on a GPU and float32 on a CPU.
     """
 
     price: Price | None = Price(0.0, 0.0)
     kind = "transformers"
 
     def __init__(
-        self, source: str, *, knows_marks: bool = False, identity: str | None = None
+        self,
+        source: str,
+        *,
+        knows_marks: bool = False,
+        identity: str | None = None,
+        dtype: str | None = None,
     ) -> None:
-        self.source, self._identity = source, identity
+        self.source, self.dtype, self._identity = source, dtype, identity
         constrains = find_spec("llguidance") is not None
         self.capabilities = Capabilities(
             json_schema=constrains,
@@ -61,12 +67,15 @@ class Transformers:
     @cached_property
     def endpoint(self) -> str:
         """Identifies the weights. The files are read at the first access."""
-        return f"{self.kind}:{self._identity or _fingerprint(self.source)}"
+        weights = f"{self.kind}:{self._identity or _fingerprint(self.source)}"
+        return f"{weights}:{self.dtype}" if self.dtype else weights
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer in one batch with other current requests. Raises: ModelFailure."""
         if self._worker is None:
-            self._worker = _workers.get(self.endpoint) or Worker(partial(self.load, self.source))
+            self._worker = _workers.get(self.endpoint) or Worker(
+                partial(self.load, self.source, self.dtype)
+            )
             _workers[self.endpoint] = self._worker
             self._worker.users += 1
         job = Job(request)
@@ -74,11 +83,11 @@ class Transformers:
         return await asyncio.wrap_future(job.done)
 
     @staticmethod
-    def load(source: str) -> SteppedEngine:
+    def load(source: str, dtype: str | None = None) -> SteppedEngine:
         """Load the engine, in its own thread."""
         from lmc.models.engine.loading import load_engine
 
-        return load_engine(source)
+        return load_engine(source, dtype)
 
     async def close(self) -> None:
         """Release the weights if nobody else uses them."""
@@ -106,13 +115,13 @@ def open_transformers(
             if folder is given:  # beside the user, and no name on the hub
                 named_file(_FOLDER, str(given.resolve()), settings)
             require_weights(prefix + model, settings, folder)
-            return Transformers(str(folder.resolve()))
+            return Transformers(str(folder.resolve()), dtype=settings.get("dtype"))
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
         message = f"the folder {model} has no model"
         help = "a model is a folder with config.json, safetensors and a tokenizer"
         raise LmcError.of("unknown-model", message, help=help)
     require_weights(prefix + model, settings)
-    return Transformers(model)
+    return Transformers(model, dtype=settings.get("dtype"))
 
 
 def _fingerprint(source: str) -> str:

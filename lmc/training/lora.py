@@ -55,7 +55,8 @@ class TrainingJob:
     """Everything that determines the trained adapter: the base model, the rows, the settings.
 
     `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
-    adapter to continue from.
+    adapter to continue from. `dtype` is what matrices are multiplied in; by default it is float32
+    on a CPU and bfloat16 on a GPU.
     """
 
     source: str
@@ -63,12 +64,13 @@ class TrainingJob:
     rows: tuple[TrainingRow, ...]
     settings: LoraSettings = LoraSettings()
     start: Adapter | None = None
+    dtype: str | None = None
 
     @property
     def key(self) -> str:
         """A digest that is equal for equal jobs, whatever folder the model is in."""
         start = self.start.id if self.start else None
-        parts = [self.base, digest(self.rows), asdict(self.settings), start]
+        parts = [self.base, digest(self.rows), asdict(self.settings), start]  # `base` has the type
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -163,7 +165,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         lr_scheduler_type="linear",
         warmup_steps=max(1, steps // 20),
         max_grad_norm=1.0,
-        bf16=on_gpu,
+        bf16=on_gpu if job.dtype is None else job.dtype == "bfloat16",
         use_cpu=not on_gpu,
         gradient_checkpointing=size > 1_000_000_000,
         seed=settings.seed,

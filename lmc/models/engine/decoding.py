@@ -316,7 +316,7 @@ class Engine:
             raise _failure("context_length", message, hint)
         max_new = min(request.sampling.max_tokens or _DEFAULT_MAX_TOKENS, room)
         draws = [
-            Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
+            Draw(i, request.heat(i), sampling.noise(request, prompt, i))
             for i in range(request.index, request.index + request.n)
         ]
         bound = self._constraint(request, prompt)
