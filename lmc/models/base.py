@@ -102,7 +102,7 @@ class ModelFailure(Exception):
     `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
     some of a request are complete. `heard`: a listener received a part of the text, so a retry
     would repeat it. `sent` is False if the request was never sent. `retries` counts the requests
-    that were sent again before.
+    that were sent again before. `looped`: the answer repeats itself, so more tokens do not end it.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class ModelFailure(Exception):
         self.retry_after_s = retry_after_s
         self.paid, self.heard, self.sent = tuple(paid), heard, sent
         self.outcomes: Sequence[Answer | ModelFailure] = ()
-        self.retries = 0
+        self.retries, self.looped = 0, False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _failure_again, (type(self), self.args, self.__dict__)
