@@ -29,8 +29,8 @@ from lmc.optimizers.compilation.compare import Way, compare
 REAL = Path(__file__).resolve().parents[1] / "examples" / "real"
 HERE = Path(__file__).resolve().parent / "real"
 EMBEDDER = 'embedder="embed/local"'
-BOOTSTRAP = "bootstrap(demos=4, candidates=8)"
-LORA = "lora(epochs=6)"
+BOOTSTRAP = "bootstrap(demos=4, candidates=6)"
+LORA = "lora(epochs=3)"
 
 
 def _knn(pool: int) -> str:
@@ -49,7 +49,7 @@ def _ways(pool: int, *more: str) -> tuple[str, ...]:
 
 
 WAYS = {
-    "banking": _ways(120, f"{_knn(120)} >> distill(epochs=6)"),
+    "banking": _ways(120, f"{_knn(120)} >> distill(epochs=3)"),
     "intents77": (_knn(462), "lora(epochs=2)", f"lora(epochs=2) >> {_knn(462)}"),
     "slots": _ways(120),
     "boolean": _ways(64),

@@ -237,4 +237,6 @@ def test_what_cannot_be_trained_is_said(base: Path, tmp_path: Path) -> None:
 def test_smaller_models_learn_faster() -> None:
     assert default_rate(500_000) == default_rate(1_000_000) == pytest.approx(5e-3)
     assert default_rate(4_000_000) == pytest.approx(2e-3, rel=0.05)
-    assert default_rate(7_000_000_000) == 2e-4
+    assert default_rate(135_000_000) == pytest.approx(1e-3, rel=0.05)
+    assert 4e-4 < default_rate(7_000_000_000) < 5e-4
+    assert default_rate(10**12) == 2e-4
