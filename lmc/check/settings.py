@@ -103,6 +103,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "base_url": _fixed(types.STR),
         "api_key_env": _fixed(types.STR),
         "dtype": _fixed(_words("float32", "bfloat16")),
+        "lookup": _fixed(types.BOOL),
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,

@@ -21,7 +21,7 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.files import cache_folder, make_folder_once
 from lmc.models.named_files import named_file, require_weights
-from lmc.models.transformers_local import Transformers
+from lmc.models.transformers_local import Transformers, computing
 from lmc.redaction import logger
 from lmc.regular import open_regular
 
@@ -44,7 +44,7 @@ def open_gguf(model: str, settings: Mapping[str, Any]) -> Transformers:
     takes a minute for 100 million weights on a busy machine. Raises: LmcError[unknown-model,
     outside-folder, weights-not-allowed, not-a-gguf, cannot-convert, cannot-write].
     """
-    return open_file(find_gguf(model, settings), dtype=settings.get("dtype"))
+    return open_file(find_gguf(model, settings), **computing(settings))
 
 
 def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/") -> Path:
@@ -64,8 +64,10 @@ def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/")
     raise LmcError.of("unknown-model", f"there is no file {model}", help=_HELP)
 
 
-def open_file(file: Path, *, sha256: str | None = None, dtype: str | None = None) -> Transformers:
+def open_file(file: Path, *, sha256: str | None = None, **computing: Any) -> Transformers:
     """Open the model in a GGUF file; with `sha256` only if that is what the file is.
+
+    `computing` are further options of `Transformers`.
 
     Raises: LmcError[not-a-gguf, cannot-convert, cannot-write].
     """
@@ -75,7 +77,7 @@ def open_file(file: Path, *, sha256: str | None = None, dtype: str | None = None
         raise LmcError.of("not-a-gguf", message, help=f"to use it, name the model `gguf/{file}`")
     folder = cache_folder() / "gguf" / f"{content[:32]}-{_CONVERTER}"
     make_folder_once(folder, partial(_convert, file.resolve(), tensors))
-    return Transformers(str(folder), identity=f"gguf-{content[:32]}-{_CONVERTER}", dtype=dtype)
+    return Transformers(str(folder), identity=f"gguf-{content[:32]}-{_CONVERTER}", **computing)
 
 
 def _file_at(place: Path) -> Path:

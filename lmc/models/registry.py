@@ -155,13 +155,13 @@ def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
 
 
 def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
-    from lmc.models.transformers_local import Transformers
+    from lmc.models.transformers_local import Transformers, computing
     from lmc.tiny import MODEL_DIR
 
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
         raise LmcError.of("unknown-model", f"model `lmc/{model}` does not exist", help=help)
-    return Transformers(str(MODEL_DIR.resolve()), knows_marks=True, dtype=settings.get("dtype"))
+    return Transformers(str(MODEL_DIR.resolve()), knows_marks=True, **computing(settings))
 
 
 def _open_smollm2(model: str, settings: Mapping[str, Any]) -> Backend:

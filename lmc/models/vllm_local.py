@@ -54,8 +54,8 @@ class Vllm(Transformers):
         )
 
     @staticmethod
-    def load(source: str, dtype: str | None = None) -> VllmEngine:
-        """Load the model. vLLM takes seconds for this."""
+    def load(source: str, dtype: str | None = None, *, lookup: bool = False) -> VllmEngine:
+        """Load the model. vLLM takes seconds for this, and guesses nothing here."""
         return VllmEngine(source, dtype)
 
 

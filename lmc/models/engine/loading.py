@@ -12,7 +12,7 @@ from lmc.models.engine.linear import use_fast_linear
 _SMALL_MODEL_PARAMETERS = 20_000_000
 
 
-def load_engine(source: str, dtype: str | None = None) -> Engine:
+def load_engine(source: str, dtype: str | None = None, *, lookup: bool = False) -> Engine:
     """Load a model for decoding, never from pickle.
 
     Without a `dtype` it computes in bfloat16 on a GPU, and in float32 on a CPU.
@@ -30,4 +30,4 @@ def load_engine(source: str, dtype: str | None = None) -> Engine:
         torch.set_num_threads(1)
     if not on_gpu:
         use_fast_linear(model)
-    return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer)
+    return Engine(model.to("cuda" if on_gpu else "cpu").eval(), tokenizer, lookup=lookup)
