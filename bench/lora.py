@@ -2,9 +2,9 @@
 
 `python bench/lora.py MODEL ROWS [--rows 64] [--apart] [--ways lmc,peft,TRL]`: MODEL is a folder
 with a causal language model, ROWS has JSON lines of `text` and `intent`. Each way runs in a process
-of its own, and the ways take turns. Printed are the seconds of a step (median, least, most), its CPU
-time, the most memory of the process, and the mean loss. On a busy machine, read the CPU time. With
-`--apart` the prompts have no common beginning.
+of its own, and the ways take turns. Printed are the seconds of a step (median, least, most), its
+CPU time, the most memory of the process, and the mean loss. On a busy machine, read the CPU time.
+With `--apart` the prompts have no common beginning.
 """
 
 from __future__ import annotations

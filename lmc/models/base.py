@@ -151,6 +151,7 @@ class Capabilities:
     cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
+    embeds: bool = False  # answers texts with vectors, and no prompts
 
 
 @frozen

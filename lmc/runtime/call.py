@@ -138,7 +138,8 @@ class ModuleCall:
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
-        return self.layout.prompt(self.spec, demos)(shown), answer
+        paid = answer if self.machine.pool.counts(self.embedder) else None
+        return self.layout.prompt(self.spec, demos)(shown), paid
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the prompt shows to the model."""
