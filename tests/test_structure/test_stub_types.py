@@ -45,6 +45,10 @@ assert_type(whole, small.Any)
 assert_type(whole.list, list[small.Program_])
 assert_type(program.stream("a"), small.Kind)
 assert_type(program.stream.batch([{"Literal": "a"}]), list[small.Kind])
+assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
+assert_type(program.class_.stream("a").result.copy, small.Kind)
+for part in program.graph_.whole("list").stream([], int=3):
+    assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
 program.class_(self=3)  # wrong
