@@ -184,7 +184,7 @@ class _Stubs:
         lines = ""
         for field, name in zip(type.fields, field_names(type).values()):
             shown = self.annotation(OptionalType(_present(field.type)), partial=True)
-            hides = name in names_of_models() and not isinstance(field.type, JsonType)
+            hides = name in names_of_models()
             lines += f"    {name}: {shown}{(MYPY + PYRIGHT) * hides}\n"
         return f"class {self.unfinished[key]}({self.known('BaseModel')}):\n{lines}"
 

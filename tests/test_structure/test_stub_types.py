@@ -58,6 +58,16 @@ program.stream("c")  # wrong
 program.class_(self="a").no  # wrong
 small.Kind.nothing  # wrong
 """
+STREAM = """
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+P = TypeVar("P")
+R = TypeVar("R")
+class Stream(Generic[P, R]):
+    @property
+    def result(self) -> R: ...
+    def __iter__(self) -> Iterator[P]: ...
+"""
 WRONG = [n for n, line in enumerate(USER.split("\n"), 1) if line.endswith("# wrong")]
 
 
@@ -80,7 +90,7 @@ def write_stubs(text: str, file: Path) -> None:
     own = {name for name in (*vars(program), *dir(Program)) if not name.startswith("_")}
     members = "".join(f"    {name}: object\n" for name in sorted(own))
     (file.parent / "lmc.pyi").write_text(
-        f"class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
+        f"{STREAM}class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
     )
 
 
