@@ -12,9 +12,9 @@ from lmc.check.width import project
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.border import as_text, whole_text
+from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
-from lmc.prompts.partial import ABSENT, Growth
 from lmc.prompts.spec import (
     BARE,
     REASONING,
