@@ -130,6 +130,14 @@ class String(Expr):
 
 
 @frozen
+class Interpolated(Expr):
+    """`f"text {value} text"`: one text more than values. `{{` and `}}` are braces in the texts."""
+
+    texts: tuple[str, ...]
+    values: tuple[Expr, ...] = ()
+
+
+@frozen
 class Bool(Expr):
     """`true`, `false`."""
 
@@ -174,6 +182,14 @@ class Comprehension(Expr):
 
 
 @frozen
+class Samples(Expr):
+    """`[item for 8]`: independent samples of an expression, as a list."""
+
+    item: Expr
+    count: Expr
+
+
+@frozen
 class Attr(Expr):
     """`value.name`, or `value?.name` when optional."""
 
@@ -188,6 +204,23 @@ class Index(Expr):
 
     value: Expr
     index: Expr
+
+
+@frozen
+class Slice(Expr):
+    """`value[start:stop]`, either end may be missing."""
+
+    value: Expr
+    start: Expr | None = None
+    stop: Expr | None = None
+
+
+@frozen
+class Update(Expr):
+    """`value with {field: new}`: a record with some other fields."""
+
+    value: Expr
+    pairs: tuple[KeyValue, ...] = ()
 
 
 @frozen
@@ -496,6 +529,15 @@ class TypeDecl(Decl):
 
     name: Ident
     type: TypeExpr
+
+
+@frozen
+class ConstantDecl(Decl):
+    """`let name: T = value` outside of bodies: a constant."""
+
+    name: Ident
+    type: TypeExpr | None
+    value: Expr
 
 
 @frozen
