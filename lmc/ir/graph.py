@@ -24,8 +24,8 @@ MOST_NODES = 100_000  # most nodes of a program, including bodies
 T = TypeVar("T")
 
 Op = Literal[
-    "input", "const", "choice", "op", "model", "call", "tool", "map", "loop", "cond",
-    "refine", "vote", "search", "agent", "route", "assert", "return",
+    "input", "const", "choice", "op", "model", "call", "tool", "map", "samples", "weigh", "loop",
+    "cond",    "refine", "vote", "search", "agent", "route", "assert", "return",
 ]  # fmt: skip
 OPTION = "to."  # prefix of the keys of a route's options
 Role = Literal["generate", "critique", "revise", "adjudicate", "act"]

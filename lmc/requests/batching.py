@@ -33,7 +33,7 @@ class SampleBatcher:
         self._waiting: list[_Waiter] = []
 
     async def ask(self, kind: object, request: Request, send: Send) -> Answer:
-        """The answer to one sample. Requests of one `kind` differ in messages and index only.
+        """The answer to one sample. Requests of one `kind` differ in messages, index and `logprobs`.
 
         One sample of each batch sends for all. If it is cancelled, the others send for themselves.
         Raises: ModelFailure, that of the sample if it has one, else that of the batch.
@@ -98,7 +98,7 @@ def _batches(waiting: list[_Waiter]) -> list[list[_Waiter]]:
     by_prompt: dict[tuple[object, ...], list[_Waiter]] = {}
     for waiter in waiting:
         texts = (message["content"] for message in waiter.request.messages)
-        by_prompt.setdefault((id(waiter.kind), *texts), []).append(waiter)
+        by_prompt.setdefault((id(waiter.kind), waiter.request.logprobs, *texts), []).append(waiter)
     return [run for group in by_prompt.values() for run in _runs(group)]
 
 

@@ -120,7 +120,7 @@ class Conversation:
         call, scope = self.call, self.scope
         self.attempts.count += 1
         self.attempts.messages = messages
-        known, logprobs = call.request, scope.certainty is not None or self._studied()
+        known, logprobs = call.request, self._is_weighed() or self._studied()
         listener = scope.run.listener if call.node is scope.run.spoken else None
         request = Request(  # `replace` would be far slower
             known.model, tuple(messages), known.sampling, known.schema, known.grammar,
@@ -146,6 +146,12 @@ class Conversation:
         if not call.steady:
             return await call.ask(model, request, batched=scope.batched)
         return await scope.run.memory.ask(call, model, request, lambda: call.ask(model, request))
+
+    def _is_weighed(self) -> bool:
+        """Whether its certainty is asked for. A model that has none is asked where it is needed."""
+        certainty = self.scope.certainty
+        can = self.call.bound.backend.capabilities.logprobs
+        return certainty is not None and (can or certainty.wanted)
 
     def _studied(self) -> bool:
         """Whether this is a training run on an engine whose log-probabilities are free."""
@@ -175,11 +181,9 @@ class Conversation:
         return await self.call.machine.run_plan(self.call.bodies[name], env, place)
 
     def _count_certainty(self, answer: Answer) -> None:
-        if answer.logprobs is None:
+        if self.scope.certainty is not None and not self.scope.certainty.add(answer):
             message = f"`{self.model}` gives no log-probabilities, which `by: certainty` needs"
             raise LmcError.of("no-logprobs", message, self.call.node.span)
-        if self.scope.certainty is not None:
-            self.scope.certainty.add(answer)
 
     def _trace(self) -> CallTrace:
         last = self.answers[-1] if self.answers else None

@@ -34,7 +34,13 @@ from lmc.runtime.plan import (
     resolver,
 )
 from lmc.runtime.regions.agent import perform_agent
-from lmc.runtime.regions.branches import perform_cond, perform_loop, perform_map
+from lmc.runtime.regions.branches import (
+    perform_cond,
+    perform_loop,
+    perform_map,
+    perform_samples,
+    perform_weigh,
+)
 from lmc.runtime.regions.refine import perform_refine
 from lmc.runtime.regions.route import perform_route
 from lmc.runtime.regions.search import perform_search
@@ -297,6 +303,8 @@ PERFORM: Mapping[str, Perform] = {
     "tool": perform_tool,
     "cond": perform_cond,
     "map": perform_map,
+    "samples": perform_samples,
+    "weigh": perform_weigh,
     "loop": perform_loop,
     "refine": perform_refine,
     "vote": perform_vote,

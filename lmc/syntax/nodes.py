@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Iterator
+from dataclasses import field, fields
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -17,6 +18,15 @@ class SyntaxNode:
     """A node with a place in the source."""
 
     span: Span = field(kw_only=True, compare=False, repr=False)
+
+
+def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
+    """The nodes right under one, in the order of the source."""
+    for part in fields(node):
+        value = getattr(node, part.name) if part.name != "span" else None
+        for child in value if isinstance(value, tuple) else (value,):
+            if isinstance(child, SyntaxNode):
+                yield child
 
 
 @frozen
