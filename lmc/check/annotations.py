@@ -307,6 +307,8 @@ def _constant(ctx: CheckContext, declared: Declared, decl: nodes.ConstantDecl) -
     """The meaning of a constant. ERROR if it has none; that has been reported."""
     name, before = decl.name.name, len(ctx.diagnostics)
     env = Env(ctx, declared.file, declared.file.prefix + name, "constant")
+    if any(isinstance(other.meaning, types.ErrorType) for other, _ in _mentioned(declared)):
+        return types.ERROR  # what is wrong with that has been said
     if decl.type is not None:
         type = resolve(ctx, declared.file, decl.type)
     else:

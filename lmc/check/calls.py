@@ -50,6 +50,9 @@ def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type
             return _module_call(env, call, meaning, place)
         case types.ErrorType():
             return _infer_args(env, call)
+    if isinstance(found, Declared) and meaning is None and env.kind == "constant":
+        env.ctx.report("not-constant", "a constant can call only records", call.span)
+        return _infer_args(env, call)
     if isinstance(found, Declared):
         return _not_callable(env, call, f"it is {inference.describe(found)}", place)
     return _not_callable(env, call, f"it is a {found.kind}", found.span)

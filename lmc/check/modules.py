@@ -28,6 +28,8 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_over_out(env, module, "check")
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
+    if "begin" in module.settings:
+        _check_begin(env, decl, module)
     templates.check_template(env, decl, module)
     templates.check_docstring(env, decl, module)
 
@@ -36,6 +38,25 @@ def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = key, key
     inference.check_condition(inner, module.exprs[key], f"`{key}`")
+
+
+def _check_begin(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """Check that the answer of a module is a text, which a given beginning can begin."""
+    place = next(s.value.span for s in decl.settings if s.key.name == "begin")
+    result = module.signature.result
+    problem = None
+    if decl.kind == "agent":
+        problem = "`begin` is not for agents, whose answers are actions"
+    elif not isinstance(result, types.StrType | types.ErrorType):
+        problem = f"`begin` needs a result of type `str`, but this is `{show(result)}`"
+    elif isinstance(result, types.StrType) and result.pattern is not None:
+        problem = "`begin` needs a result without a pattern"
+    elif any(map(bool, options_of(module.settings.get("reason", False)))):
+        problem = "`begin` and `reason` exclude each other: the answer begins with the reasoning"
+    elif any(text != text.rstrip() for text in options_of(module.settings["begin"])):
+        problem = "`begin` must not end in white space: a model continues words, not spaces"
+    if problem:
+        env.ctx.report("bad-begin", problem, place)
 
 
 # --- generate and critique ---

@@ -43,6 +43,7 @@ SLOT_SETTINGS = frozenset(
         "adapter",
         "demos",
         "reason",
+        "begin",
     ]
 )
 DEFAULT_ROUNDS = 1

@@ -61,7 +61,7 @@ class Recorded:
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
-        given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
+        given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True, continues=True)
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:

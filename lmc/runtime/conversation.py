@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
@@ -122,8 +123,12 @@ class Conversation:
         self.attempts.messages = messages
         known, logprobs = call.request, self._is_weighed() or self._studied()
         listener = scope.run.listener if call.node is scope.run.spoken else None
+        begin = call.begin
+        sent = (*messages, {"role": "assistant", "content": begin}) if begin else tuple(messages)
+        if begin and listener:
+            listener = _after(begin, listener)
         request = Request(  # `replace` would be far slower
-            known.model, tuple(messages), known.sampling, known.schema, known.grammar,
+            known.model, sent, known.sampling, known.schema, known.grammar,
             known.adapter, known.n, index, logprobs, known.timeout_s, listener,
         )  # fmt: skip
         try:
@@ -137,6 +142,7 @@ class Conversation:
                 call.slots.module, name, call.node.span, failure, self.attempts
             ) from failure
         self.model = model or call.bound.name
+        answer = replace(answer, text=begin + answer.text) if begin else answer
         self.answers.append(answer)
         self.attempts.raw.append(answer.text)
         return answer
@@ -210,6 +216,16 @@ class Conversation:
             check=self.check,
             adapter=self.call.request.adapter,
         )
+
+
+def _after(begin: str, listener: Callable[[str], None]) -> Callable[[str], None]:
+    """What hears the given beginning before the first piece."""
+    waiting = [begin]
+
+    def hear(piece: str) -> None:
+        listener(waiting.pop() + piece if waiting else piece)
+
+    return hear
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion
-from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.graph import Graph, ProgramGraph, Slots
 from lmc.ir.ops import OWN_REGION
-from lmc.ir.reach import pure_tools, reached_slots, reached_tools
+from lmc.ir.reach import pure_tools, reached_nodes, reached_slots, reached_tools
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import converse
+from lmc.runtime.failures import no_continuation
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import (
     Env,
@@ -141,10 +142,8 @@ class Executor:
     def models(self, name: str) -> list[str | None]:
         """The models that a run may ask; None stands for the program's default."""
         names: dict[str | None, None] = {}
-        for module, slots in reached_slots(self.program, self.graph(name)).items():
-            own = self.parameters.modules.get(module)
-            chosen = own.model if own else None
-            names[self.model or chosen or self.resolve(slots.settings.get("model"))] = None
+        for slots in reached_slots(self.program, self.graph(name)).values():
+            names[self._model_of(slots)] = None
         return list(names)
 
     def preflight(self, name: str) -> list[Diagnostic]:
@@ -154,10 +153,30 @@ class Executor:
         """
         asked = [*self.models(name), *self._embedders(name)]
         warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
+        self._require_continuing(self.graph(name))
         self._require_tools(self.graph(name), ())
         for tool in reached_tools(self.program, self.graph(name)):
             self.tools.load(tool)
         return warnings
+
+    def _require_continuing(self, graph: Graph) -> None:
+        """Check that each model goes on with the beginning that a module gives its answer.
+
+        Raises: LmcError[no-continuation].
+        """
+        for node in reached_nodes(self.program, graph):
+            if node.op != "model" or not node.attrs["slots"].settings.get("begin"):
+                continue
+            slots = node.attrs["slots"]
+            bound = self.pool.bind(self._model_of(slots))
+            if not bound.backend.capabilities.continues:
+                raise no_continuation(slots.module, bound.name, node.span)
+
+    def _model_of(self, slots: Slots) -> str | None:
+        """The model that a module asks; None stands for the program's default."""
+        own = self.parameters.modules.get(slots.module)
+        chosen = own.model if own else None
+        return self.model or chosen or self.resolve(slots.settings.get("model"))
 
     def _require_tools(self, graph: Graph, stubbed: Collection[str]) -> None:
         """Check before the first model call that all tools of a run are allowed.
