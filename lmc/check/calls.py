@@ -256,7 +256,8 @@ def is_walk(env: Env, expr: nodes.Expr) -> bool:
 
 def infer_walk(env: Env, expr: nodes.Expr) -> list[Type]:
     """The type of each variable that walks through a `zip` or `enumerate`."""
-    assert isinstance(expr, nodes.Call) and isinstance(expr.target, nodes.Var)
+    assert isinstance(expr, nodes.Call)
+    assert isinstance(expr.target, nodes.Var)
     name = expr.target.name
     env.ctx.refer(expr.target, Builtin(name))
     env.ctx.program.bindings[id(expr)] = tuple(arg.value for arg in expr.args)

@@ -57,9 +57,7 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return body.constant(None, type, span)
         case nodes.Interpolated():
             return _interpolated(body, expr)
-        case nodes.Var() if isinstance(
-            named := body.program.referents.get(id(expr)), ConstantDef
-        ):
+        case nodes.Var() if isinstance(named := body.program.referents.get(id(expr)), ConstantDef):
             return body.constant(named.value, named.type, span)
         case nodes.Var():
             value = body.name(expr.name)

@@ -157,9 +157,7 @@ class _Finder:
             case "op" if _weighed_value(node, nodes[node.inputs[0]] if node.inputs else node):
                 weighed = nodes[node.inputs[0]]
                 given = [_origin(nodes[source], origins) for source in weighed.inputs]
-                self.follow(
-                    weighed.bodies["value"], dict(zip(weighed.attrs["free"], given)), name
-                )
+                self.follow(weighed.bodies["value"], dict(zip(weighed.attrs["free"], given)), name)
             case "op" if node.attrs["fn"] == "record" and name is None:
                 for field_name, source in zip(node.attrs["names"], node.inputs):
                     self._node(nodes, source, origins, field_name)

@@ -21,7 +21,8 @@ from lmc.syntax.tokens import COMMENT, END, Token, declaration_kinds, tokens
 ANY = "*"
 
 _VALUE_KINDS = ("NAME", "NUMBER", "STRING", "LONG_STRING", "TRUE", "FALSE", "NONE", "LBRACE",
-                "LSQB", "DOT", "FSTRING", "FSTRING_START", "TUNE", "MATCH", "KEY", "ARG", "TRAIN")  # fmt: skip
+                "LSQB", "DOT", "FSTRING", "FSTRING_START", "TUNE", "MATCH", "KEY", "ARG",
+                "TRAIN")  # fmt: skip
 _AFTER_BRACKETS = ("ARROW", "FROM", "FOR", "THEN", "ELSE", "LET", "RETURN", "YIELD", "ASSERT",
                    "STUB")  # fmt: skip
 

@@ -113,7 +113,8 @@ def _scan_values(text: str, found: list[Token]) -> int:
             return end
         if text[start] == "}" and not opens[-1].braces:
             piece = _BEHIND[opens[-1].long].match(text, start)
-            assert piece is not None and piece.lastgroup is not None
+            assert piece is not None
+            assert piece.lastgroup is not None
             found.append(Token(piece.lastgroup, piece[0], *piece.span()))
             at = piece.end()
             if piece.lastgroup != "FSTRING_MIDDLE":

@@ -1,4 +1,4 @@
-"""What slices, f-strings, updates, constants and the newer built-ins give, with all passes and none."""
+"""What slices, f-strings, updates, constants and newer built-ins give, with passes and without."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ let MOOD = Mood.sad
 let LABEL = f"K is {K}, {MOOD}"
 let LOW = -K
 """
-INPUTS = {"q": "añb😀c", "xs": [3, 1, 2], "none_of": [], "s": {"text": "t", "done": False, "score": None, "inner": {"n": 1, "tags": []}}, "j": {"a": [1, 2]}}  # fmt: skip
+RECORD = {"text": "t", "done": False, "score": None, "inner": {"n": 1, "tags": []}}
+INPUTS = {"q": "añb😀c", "xs": [3, 1, 2], "none_of": [], "s": RECORD, "j": {"a": [1, 2]}}
 PARAMETERS = "q: str, xs: list[int], none_of: list[int], s: S, j: json"
 
 
@@ -90,8 +91,8 @@ def value_of(expression: str, type: str, inputs: dict[str, Any] = INPUTS) -> Any
         ("flatten([[]])", "list[int]", []),
         ("len(flatten([none_of]))", "int", 0),
         ("group_by([s, s with {text: \"u\"}, s], .text)[0].key", "str", "t"),
-        ("[len(g.items) for g in group_by([s, s with {text: \"u\"}, s], .text)]", "list[int]", [2, 1]),
-        ("[g.key for g in group_by([s, s with {score: 1}, s with {score: 1.0}], .score)]", "list[float?]", [None, 1]),
+        ("[len(g.items) for g in group_by([s, s with {text: q}, s], .text)]", "list[int]", [2, 1]),
+        ("len(group_by([s, s with {score: 1}, s with {score: 1.0}], .score))", "int", 2),
         ("[i * x for i, x in enumerate(xs)]", "list[int]", [0, 1, 4]),
         ("[i for i, x in enumerate(none_of)]", "list[int]", []),
         ("[i for i, x in enumerate(xs) if x > 1]", "list[int]", [0, 2]),
@@ -133,23 +134,18 @@ def test_code_is_taken_out_of_its_fence(text: str, language: str, code: str) -> 
 @pytest.mark.parametrize(
     "expression",
     [
-        "str(len(range(1000000000 + len(q))))",
-        "join(loop t = [q] for 40 { yield flatten([t, t]) }, \"\")",
-        "loop t = q for 40 { yield f\"{t}{t}\" }",
-        "loop t = q for 40 { yield replace(t, \"a\", t) }",
-        "str(loop t = s.inner.tags + [q] for 200 { yield [f\"{t}{t}\"] })",
+        "len(range(1000000000 + len(q)))",
+        "loop t = [q] for 40 { yield flatten([t, t]) }",
+        'loop t = q for 40 { yield f"{t}{t}" }',
+        'loop t = q for 40 { yield replace(t, "a", t + t) }',
+        'loop t = [q] for 200 { yield [f"{t}{t}"] }',
     ],
-)  # fmt: skip
+)
 def test_values_stay_small(expression: str) -> None:
+    text = f"{DECLARATIONS}pipeline main({PARAMETERS}) -> json {{ return {expression} }}"
+    graph = run_passes(lowered(text))
     with pytest.raises(lmc.LmcError, match="too large"):
-        let = f"let x = {expression}" if expression.startswith("loop") else ""
-        returned = "x" if let else expression
-        if "(loop" in expression:
-            start, end = expression.index("loop"), expression.rindex("}") + 1
-            let = f"let x = {expression[start:end]}"
-            returned = expression[:start] + "x" + expression[end:]
-        text = f"{DECLARATIONS}pipeline main({PARAMETERS}) -> str {{ {let} return {returned} }}"
-        run_echo(run_passes(lowered(text)), "main", INPUTS)
+        run_echo(graph, "main", INPUTS)
 
 
 def test_a_slow_pattern_of_python_is_fast() -> None:
@@ -159,7 +155,8 @@ def test_a_slow_pattern_of_python_is_fast() -> None:
 
 def test_constants_of_another_file(tmp_path: Path) -> None:
     (tmp_path / "settings.lmp").write_text(
-        'record R { n: int = LIMIT }\nlet LIMIT = 3\nlet HEAT = 0.0\nlet GREETING = "Hello"\nlet MADE = R()\n'
+        "record R { n: int = LIMIT } let LIMIT = 3 let HEAT = 0.0"
+        ' let GREETING = "Hello" let MADE = R()'
     )
     (tmp_path / "it.lmp").write_text(
         """
@@ -168,7 +165,7 @@ def test_constants_of_another_file(tmp_path: Path) -> None:
         model m { name: "scripted/none" temperature: WARMTH }
         generate g(q: str, greeting: str = GREETING) -> str { max_tokens: LIMIT, model: m }
         pipeline main(q: str) -> str { return f"{GREETING} {TWICE} {MADE.n}" }
-        test "constants" { stub g -> GREETING assert g("x") == "Hello" assert main("q") == "Hello [3, 3] 3" }
+        test "a stub that is a constant" { stub g -> GREETING assert g("x") == "Hello" }
         """
     )
     program, found = check_program(Source.read(tmp_path / "it.lmp"))

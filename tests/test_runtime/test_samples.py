@@ -42,8 +42,8 @@ def indices(backend: Scripted) -> list[int]:
     ("expression", "type", "result", "requests"),
     [
         ("[solve(q) for 3]", "list[str]", ["x0", "x1", "x2"], 1),
-        ("[[solve(q) for 2] for 3]", "list[list[str]]", [["x0", "x1"], ["x2", "x3"], ["x4", "x5"]], 1),
-        ("[[solve(w) for 2] for w in [q, \"y\"]]", "list[list[str]]", [["x0", "x1"], ["y0", "y1"]], 2),
+        ("flatten([[solve(q) for 2] for 2])", "list[str]", ["x0", "x1", "x2", "x3"], 1),
+        ("flatten([[solve(w) for 2] for w in [q, W]])", "list[str]", ["x0", "x1", "y0", "y1"], 2),
         ("[solve(upper(q)) + solve(q) for 2]", "list[str]", ["X0x0", "X1x1"], 2),
         ("[solve(q) for tune[2, 4]]", "list[str]", ["x0", "x1"], 1),
         ("[solve(q) for K]", "list[str]", ["x0", "x1"], 1),
@@ -56,7 +56,9 @@ def test_each_sample_has_its_index(
 ) -> None:
     backend = Indexed()
     program = load(
-        f"let K = 2\npipeline main(q: str) -> {type} {{ return {expression} }}", tmp_path, backend
+        f'let K = 2 let W = "y" pipeline main(q: str) -> {type} {{ return {expression} }}',
+        tmp_path,
+        backend,
     )
     assert program.main("x") == result
     assert len(backend.requests) == requests
@@ -77,10 +79,8 @@ def test_samples_in_a_loop_and_in_a_vote(tmp_path: Path) -> None:
 
 
 def test_more_samples_begin_with_the_same_ones(tmp_path: Path) -> None:
-    few, many = (
-        load(f"pipeline main(q: str) -> list[str] {{ return [solve(q) for {n}] }}", tmp_path, Indexed())
-        for n in (2, 5)
-    )  # fmt: skip
+    text = "pipeline main(q: str) -> list[str] { return [solve(q) for %d] }"
+    few, many = (load(text % n, tmp_path, Indexed()) for n in (2, 5))
     assert many.main("x")[:2] == few.main("x")
 
 
@@ -186,7 +186,7 @@ def test_a_model_without_log_probabilities_is_not_asked_for_them(tmp_path: Path)
 
 
 def test_a_stub_has_no_certainty(tmp_path: Path) -> None:
-    test = 'test "stubbed" { stub solve -> "a" assert branch("x") == -1.0 assert both("x") == none }'
+    test = 'test "t" { stub solve -> "a" assert branch("x") == -1.0 assert both("x") == none }'
     program = load(CERTAIN + test, tmp_path, Mute())
     assert [result.diagnostics for result in run_tests(program)] == [()]
 

@@ -66,9 +66,7 @@ def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
     return text + (f"</{opened[1]}>\n\n" if opened else "") + begin
 
 
-def templated(
-    tokenizer: Any, messages: Sequence[Message], *, add_generation_prompt: bool
-) -> str:
+def templated(tokenizer: Any, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
     """Messages as the chat template of a model lays them out."""
     return str(
         tokenizer.apply_chat_template(
