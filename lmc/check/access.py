@@ -201,17 +201,15 @@ def update(env: Env, expr: nodes.Update, expected: Type | None) -> Type:
     """Infer `e with {f: new}`: the same record with some other fields."""
     whole = infer(env, expr.value)
     record = whole if isinstance(whole, types.RecordType) else None
-    if record is None and not isinstance(whole, types.ErrorType):
-        maybe = isinstance(whole, types.OptionalType)
-        env.ctx.report(
-            "optional-access" if maybe else "not-a-record",
-            f"`with` changes fields of a record, but this is `{show(widen(whole))}`"
-            + (", which may be none" if maybe else ""),
-            Label(expr.value.span, f"`{show(widen(whole))}`"),
-            help="test for `!= none` first, or give a default: `(x ?? y) with {…}`"
-            if maybe
-            else None,
-        )
+    shown = f"`{show(widen(whole))}`"
+    place = Label(expr.value.span, shown)
+    if isinstance(whole, types.OptionalType):
+        message = f"`with` changes fields of a record, but this is {shown}, which may be none"
+        help = "test for `!= none` first, or give a default: `(x ?? y) with {…}`"
+        env.ctx.report("optional-access", message, place, help=help)
+    elif record is None and not isinstance(whole, types.ErrorType):
+        message = f"`with` changes fields of a record, but this is {shown}"
+        env.ctx.report("not-a-record", message, place)
     seen: set[str] = set()
     for pair in expr.pairs:
         if pair.key.name in seen:

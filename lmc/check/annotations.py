@@ -135,7 +135,9 @@ def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     return types.ERROR
 
 
-def _report_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident) -> None:
+def _report_recursion(
+    ctx: CheckContext, declared: Declared, ident: nodes.Ident | nodes.Var
+) -> None:
     ctx.report(
         "recursive-type",
         f"`{declared.ident.name}` contains itself",

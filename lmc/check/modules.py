@@ -168,16 +168,12 @@ def _check_judges_draft(env: Env, call: nodes.Call, critique: ModuleDef) -> None
 
 
 def _mentions(expr: nodes.Expr | None, name: str) -> bool:
-    match expr:
-        case nodes.Var():
-            return expr.name == name
-        case nodes.Attr(value=value) | nodes.Index(value=value):
-            return _mentions(value, name)
-        case nodes.Call(args=args):
-            return any(_mentions(arg.value, name) for arg in args)
-        case nodes.Binary():
-            chain = expr.chain()
-            return any(_mentions(e, name) for e in (chain[0].left, *(b.right for b in chain)))
+    todo: list[nodes.SyntaxNode] = [expr] if expr is not None else []
+    while todo:  # a chain of operators may be longer than Python recurses
+        node = todo.pop()
+        if isinstance(node, nodes.Var) and node.name == name:
+            return True
+        todo += nodes.children(node)
     return False
 
 
@@ -218,7 +214,8 @@ def _warn_idle(env: Env, decl: nodes.ModuleDecl) -> None:
 
 def _report_plain_sample(env: Env, sample: nodes.Expr) -> None:
     if not isinstance(
-        sample, nodes.Call | nodes.Comprehension | nodes.IfExpr | nodes.Match | nodes.Attr
+        sample,
+        nodes.Call | nodes.Comprehension | nodes.Samples | nodes.IfExpr | nodes.Match | nodes.Attr,
     ):
         env.ctx.report(
             "sample-not-call",

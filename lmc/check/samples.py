@@ -58,6 +58,6 @@ def _report_no_source(env: Env, expr: nodes.Expr, name: str) -> None:
         "no-certainty",
         f"`{name}` takes the result of a call of a module or pipeline, but {what}",
         expr.span,
-        binding and binding.span and Label(binding.span, "bound here"),
+        Label(binding.span, "bound here") if binding and binding.span else None,
         help=f"bind the call with `let x = f(…)`, and write `{name}(x)`",
     )

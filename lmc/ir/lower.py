@@ -231,10 +231,10 @@ def _revise(
     result = module.signature.result
     body = Body(program, (*inputs, Port("draft", result), check))
     names = [*(p.name for p in inputs), "draft"]
-    ids = [body.name(name) for name in names]
-    if not isinstance(check.type, BoolType):  # that a draft did not pass is all that a bool says
-        names.append(_free_name("feedback", inputs))
-        ids.append(_feedback(body, check, module.span))
+    # That a draft did not pass is all that a bool says.
+    said = [] if isinstance(check.type, BoolType) else [_feedback(body, check, module.span)]
+    ids = [*map(body.name, names), *said]
+    names += [_free_name("feedback", inputs) for _ in said]
     attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
     node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
     return body.graph(f"{module.name}.revise", result, node)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import Diagnostic, LmcError, suggestion
+from lmc.diagnostics import Diagnostic, LmcError, suggestion, warning
 from lmc.ir.graph import Graph, ProgramGraph, Slots
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.reach import pure_tools, reached_nodes, reached_slots, reached_tools
@@ -154,6 +154,7 @@ class Executor:
         asked = [*self.models(name), *self._embedders(name)]
         warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
         self._require_continuing(self.graph(name))
+        warnings += self._without_certainty(self.graph(name))
         self._require_tools(self.graph(name), ())
         for tool in reached_tools(self.program, self.graph(name)):
             self.tools.load(tool)
@@ -171,6 +172,19 @@ class Executor:
             bound = self.pool.bind(self._model_of(slots))
             if not bound.backend.capabilities.continues:
                 raise no_continuation(slots.module, bound.name, node.span)
+
+    def _without_certainty(self, graph: Graph) -> list[Diagnostic]:
+        """A warning for each answer whose certainty will be none, as its model tells none."""
+        found: dict[Diagnostic, None] = {}
+        for node in reached_nodes(self.program, graph):
+            inside = node.bodies.values() if node.op == "weigh" else ()
+            for slots in (s for body in inside for s in reached_slots(self.program, body).values()):
+                bound = self.pool.bind(self._model_of(slots))
+                if not bound.backend.capabilities.logprobs:
+                    message = f"the certainty of `{slots.module}` is none: `{bound.name}` gives no"
+                    words = f"{message} log-probabilities"
+                    found[warning("no-logprobs", words, node.span)] = None
+        return list(found)
 
     def _model_of(self, slots: Slots) -> str | None:
         """The model that a module asks; None stands for the program's default."""

@@ -321,6 +321,12 @@ MISTAKES = (
     ),
     Mistake(
         "misplaced-docstring",
+        "an instruction is a text without values, not {token}",
+        tuple(_BODY + text for text in ('f"a"', 'f"a {x}"')),
+        "the model sees the inputs anyway; a `template` says where they stand",
+    ),
+    Mistake(
+        "misplaced-docstring",
         "a docstring must come first in the braces",
         (
             *_after(_BODY_ITEMS[1:], '"x"', '"""x"""'),

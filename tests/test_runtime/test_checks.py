@@ -43,8 +43,8 @@ def load(refine: str, folder: Path, backend: Scripted) -> lmc.Program:
     return lmc.load(folder / "it.lmp", backend=backend, cache=False)
 
 
-JUDGE = """critique judge(q: str, code: str) -> %s { \"\"\"Judge.\"\"\" subject: code }
-refine main(q: str) -> str { \"\"\"Revise.\"\"\" draft: draft(q) check: judge(q, draft) %s rounds: 2 }
+JUDGE = """critique judge(q: str, code: str) -> %s { "Judge." subject: code }
+refine main(q: str) -> str { "Revise." draft: draft(q) check: judge(q, draft) %s rounds: 2 }
 """
 
 

@@ -178,6 +178,8 @@ class Mute(Indexed):
 def test_a_model_without_log_probabilities_is_not_asked_for_them(tmp_path: Path) -> None:
     backend = Mute()
     program = load(CERTAIN, tmp_path, backend)
+    (told,) = program.executor.preflight("branch")
+    assert "the certainty of `solve` is none" in told.message
     assert program.main("x") == [None, None, None]
     assert program.branch("x") == -1.0
     assert not any(request.logprobs for request in backend.requests)
