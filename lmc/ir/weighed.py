@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from lmc.ir.graph import Node
 from lmc.types import FLOAT, Field, OptionalType, RecordType, Type
 
 VALUE, CERTAINTY, LOGPROB = "value", "certainty", "logprob"
@@ -15,3 +18,10 @@ def weighed_type(type: Type) -> RecordType:
     number = OptionalType(FLOAT)
     fields = (Field(VALUE, type), Field(CERTAINTY, number), Field(LOGPROB, number))
     return RecordType("Weighed", fields)
+
+
+def is_weighed_value(node: Node, nodes: Mapping[str, Node]) -> bool:
+    """Whether a node gives an answer that was weighed, without its certainty."""
+    if node.op != "op" or node.attrs["fn"] != "attr" or node.attrs["name"] != VALUE:
+        return False
+    return nodes[node.inputs[0]].op == "weigh"

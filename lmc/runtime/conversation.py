@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -122,14 +122,14 @@ class Conversation:
         self.attempts.count += 1
         self.attempts.messages = messages
         known, logprobs = call.request, self._is_weighed() or self._studied()
-        listener = scope.run.listener if call.node is scope.run.spoken else None
-        begin = call.begin
+        listener, begin = scope.run.listener, call.begin
+        ear = listener.ear(call) if listener is not None else None
+        if begin and ear is not None:
+            ear(begin)
         sent = (*messages, {"role": "assistant", "content": begin}) if begin else tuple(messages)
-        if begin and listener:
-            listener = _after(begin, listener)
         request = Request(  # `replace` would be far slower
             known.model, sent, known.sampling, known.schema, known.grammar,
-            known.adapter, known.n, index, logprobs, known.timeout_s, listener,
+            known.adapter, known.n, index, logprobs, known.timeout_s, ear,
         )  # fmt: skip
         try:
             answer = await self._answer(model, request)
@@ -216,16 +216,6 @@ class Conversation:
             check=self.check,
             adapter=self.call.request.adapter,
         )
-
-
-def _after(begin: str, listener: Callable[[str], None]) -> Callable[[str], None]:
-    """What hears the given beginning before the first piece."""
-    waiting = [begin]
-
-    def hear(piece: str) -> None:
-        listener(waiting.pop() + piece if waiting else piece)
-
-    return hear
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:

@@ -7,9 +7,11 @@ import pytest
 
 import lmc
 from lmc.ir.cost import cost
+from lmc.ir.provenance import result_provenance
 from lmc.models.base import Answer, Capabilities, Request
 from lmc.models.scripted import Scripted
 from lmc.program.testing import run_tests
+from lmc.runtime.streaming import spoken_calls
 from tests.programs import lowered
 
 SOLVE = 'generate solve(q: str) -> str { """Solve.""" temperature: 0.7 }\n'
@@ -185,6 +187,13 @@ def test_a_model_without_log_probabilities_is_not_asked_for_them(tmp_path: Path)
     assert not any(request.logprobs for request in backend.requests)
     with pytest.raises(lmc.LmcError, match="gives no log-probabilities"):
         program.surest("x")
+
+
+def test_an_answer_that_is_weighed_can_be_streamed_and_has_the_labels() -> None:
+    text = SOLVE + "pipeline main(q: str) -> str { let a = solve(q) let c = certainty(a) return a }"
+    graph = lowered(text)
+    assert list(spoken_calls(graph, graph.graphs["main"]).values()) == [()]
+    assert result_provenance(graph, "main")["solve"].inputs == {"q": "q"}
 
 
 def test_a_stub_has_no_certainty(tmp_path: Path) -> None:
