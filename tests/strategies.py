@@ -119,7 +119,7 @@ def _larger_exprs(inner: st.SearchStrategy) -> st.SearchStrategy:
         _node(n.Attr, inner, key_idents, st.booleans()),
         _node(n.Index, inner, inner),
         _node(n.Slice, inner, _maybe(inner), _maybe(inner)),
-        _node(n.Update, inner, pairs),
+        _node(n.RecordUpdate, inner, pairs),
         _node(n.Samples, inner, inner),
         st.lists(inner, max_size=2).flatmap(_interpolated),
         _node(n.Call, inner, _args(inner)),

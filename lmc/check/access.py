@@ -197,7 +197,7 @@ def _constant_end(env: Env, expr: nodes.Expr) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def update(env: Env, expr: nodes.Update, expected: Type | None) -> Type:
+def update(env: Env, expr: nodes.RecordUpdate, expected: Type | None) -> Type:
     """Infer `e with {f: new}`: the same record with some other fields."""
     whole = infer(env, expr.value)
     record = whole if isinstance(whole, types.RecordType) else None

@@ -135,7 +135,7 @@ TABLE: dict[type, Callable[..., Type]] = {
     nodes.Samples: samples,
     nodes.Index: index,
     nodes.Slice: slice_,
-    nodes.Update: update,
+    nodes.RecordUpdate: update,
     nodes.Call: infer_call,
     nodes.Unary: unary,
     nodes.Binary: binary,

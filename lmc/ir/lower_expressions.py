@@ -77,7 +77,7 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Slice():
             ends = (_end(body, end, span) for end in (expr.start, expr.stop))
             return body.operation("slice", type, (expression(body, expr.value), *ends), span)
-        case nodes.Update():
+        case nodes.RecordUpdate():
             return _update(body, expr, type)
         case nodes.Unary():
             fn = "neg" if expr.op == "-" else "not"
@@ -128,7 +128,7 @@ def _end(body: Body, expr: nodes.Expr | None, span: Span) -> str:
     return body.constant(None, NONE, span) if expr is None else expression(body, expr)
 
 
-def _update(body: Body, expr: nodes.Update, record: Type) -> str:
+def _update(body: Body, expr: nodes.RecordUpdate, record: Type) -> str:
     """Lower `e with {f: new}` to a record of new values, and of those that stay."""
     assert isinstance(record, RecordType)
     whole = expression(body, expr.value)

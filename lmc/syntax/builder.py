@@ -301,8 +301,8 @@ class TreeBuilder:
     ) -> n.Slice:
         return n.Slice(value, start, stop, span=span)
 
-    def update(self, span: Span, value: n.Expr, *pairs: n.KeyValue) -> n.Update:
-        return n.Update(value, pairs, span=span)
+    def update(self, span: Span, value: n.Expr, *pairs: n.KeyValue) -> n.RecordUpdate:
+        return n.RecordUpdate(value, pairs, span=span)
 
     def call(self, span: Span, target: n.Expr, *args: n.Arg) -> n.Call:
         return n.Call(target, args, span=span)

@@ -226,7 +226,7 @@ class Slice(Expr):
 
 
 @frozen
-class Update(Expr):
+class RecordUpdate(Expr):
     """`value with {field: new}`: a record with some other fields."""
 
     value: Expr

@@ -196,7 +196,7 @@ def _operation(expr: n.Expr) -> tuple[int, str]:
         case n.Slice(value, start, stop):
             ends = ":".join(_expr(end) if end else "" for end in (start, stop))
             return _POSTFIX, f"{_expr(value, _POSTFIX)}[{ends}]"
-        case n.Update(value, pairs):
+        case n.RecordUpdate(value, pairs):
             return _POSTFIX, f"{_expr(value, _POSTFIX)} with {_object(pairs)}"
         case n.Call(target, args):
             return _POSTFIX, f"{_expr(target, _POSTFIX)}({_args(args)})"
