@@ -412,7 +412,7 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
             env.ctx.report("bad-search", message, expr.span)
     if "until" in module.exprs:
         until = inner_env(env, module, path=path)
-        until.pure, until.hint = "until", "until"
+        until.hint = "until"
         inference.check_condition(until, module.exprs["until"], "`until`")
 
 

@@ -237,7 +237,7 @@ OPS: Mapping[Op, OpSpec] = {
         (
             BodySpec("expand", "item", ("path",), repeats=True),
             BodySpec("value", "score", ("path",), repeats=True),
-            BodySpec("until", "bool", ("path",), needed=False, repeats=True, pure=True),
+            BodySpec("until", "bool", ("path",), needed=False, repeats=True),
         ),
         own_region=True,
     ),

@@ -227,6 +227,8 @@ def _search(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -
     env = dict(zip(node.attrs["names"], args))
     step = painter.graph(node.bodies["expand"], env, inner)
     value = painter.graph(node.bodies["value"], {**env, "path": step}, inner)
+    if "until" in node.bodies:
+        value |= painter.graph(node.bodies["until"], {**env, "path": step}, inner)
     for box in sorted(step):
         painter.connect(value, box, "again", dashed=True)
     return value

@@ -123,3 +123,16 @@ def test_a_search_values_by_a_bool(tmp_path: Path) -> None:
       expand: step(q, path) value: good(path) width: 1 depth: 2 keep: 1
     }"""
     assert load(text, tmp_path, Revising("no", "yes")).main("q") == ["c0", "c0"]
+
+
+def test_a_search_ends_by_a_judge(tmp_path: Path) -> None:
+    """What gives no usable answer does not end a path."""
+    text = """generate step(q: str, path: list[str]) -> str { "Draft." }
+    critique done(path: list[str]) -> bool { "Judge." }
+    search main(q: str) -> list[str] {
+      expand: step(q, path) value: len(path) until: done(path) width: 1 depth: 4 keep: 1
+    }"""
+    backend = Revising("no", "perhaps", "perhaps", "yes")
+    assert load(text, tmp_path, backend).main("q") == ["c0"] * 3
+    assert not backend.verdicts
+    assert cost(lowered(HEAD + text), "main").calls == 8
