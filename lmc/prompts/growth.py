@@ -1,4 +1,4 @@
-"""How the value of an unfinished answer may grow, and what stands for a value that has not begun."""
+"""How the value of an unfinished answer may grow, and the mark of one that has not begun."""
 
 from __future__ import annotations
 

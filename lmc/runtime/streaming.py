@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.ir.reach import reached_nodes
+from lmc.ir.weighed import is_weighed_value
 from lmc.prompts.growth import ABSENT, Growth, Path
 from lmc.prompts.spec import ParseFailure
 from lmc.types import StrType
@@ -94,6 +95,9 @@ def _sources(
         for name, place in zip(node.attrs["names"], node.inputs):
             if place in nodes and node.inputs.count(place) == 1:
                 yield from _sources(graphs, once, graph, nodes[place], (*path, name))
+    elif is_weighed_value(node, nodes):
+        (within,) = nodes[node.inputs[0]].bodies.values()
+        yield from _sources(graphs, once, within, within.nodes[-1], path)
     elif node.op == "model" and node.attrs["role"] == "generate":
         slots = node.attrs["slots"]
         unsure = slots.requirements or slots.settings.get("reason")
