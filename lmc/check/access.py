@@ -9,10 +9,11 @@ from lmc.check.inference import check, infer
 from lmc.check.narrowing import path_of
 from lmc.check.program import Variant
 from lmc.check.scope import Env
-from lmc.check.subtyping import is_text, optional, required, show, widen
+from lmc.check.subtyping import is_text, join, narrows, optional, required, show, widen
 from lmc.diagnostics import Label, did_you_mean, suggestion
 from lmc.syntax import nodes
 from lmc.types import Type
+from lmc.unions import members
 
 
 def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
@@ -85,7 +86,7 @@ def _declaration(env: Env, type: Type) -> Label | None:
 
 
 def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
-    if isinstance(whole, types.RecordType):
+    if has_fields(whole):
         return field_type(env, whole, expr.name)
     if not isinstance(whole, types.ErrorType):
         keyed = isinstance(whole, types.DictType | types.JsonType)
@@ -98,20 +99,48 @@ def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
     return types.ERROR
 
 
-def field_type(env: Env, record: types.RecordType, ident: nodes.Ident) -> Type:
-    """The type of a record's field. Reports a field that the record does not have."""
-    field = record.get(ident.name)
-    if field is not None:
-        return field.type
+def has_fields(type: Type) -> bool:
+    """Whether a type is a record, or a union of records only."""
+    return all(isinstance(member, types.RecordType) for member in members(type))
+
+
+def field_type(env: Env, type: Type, ident: nodes.Ident) -> Type:
+    """The type of a field of a record, or of all records of a union.
+
+    Reports a field that the record, or one of them, does not have.
+    """
+    records = [member for member in members(type) if isinstance(member, types.RecordType)]
+    found = [record.get(ident.name) for record in records]
+    lacking = next((r for r, field in zip(records, found) if field is None), None)
+    if lacking is not None:
+        _report_field(env, type, lacking, ident)
+        return types.ERROR
+    joined: Type | None = types.NEVER
+    for field in found:
+        joined = joined and field and join(joined, field.type)
+    if joined is None or any(field and narrows(field.type, joined) for field in found):
+        return _no_common(env, ident, type)
+    return joined
+
+
+def _report_field(env: Env, type: Type, record: types.RecordType, ident: nodes.Ident) -> None:
     near = did_you_mean(ident.name, [f.name for f in record.fields])
-    place = _declaration(env, record)
+    help = f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
+    if type is not record:
+        arms = ", ".join(f"{member} => …" for member in members(type))
+        help = f"find out which it is: `match … {{ {arms} }}`"
     env.ctx.report(
         "unknown-field",
         f"`{record.name}` has no field `{ident.name}`",
         Label(ident.span, f"not a field of `{record.name}`"),
-        place,
-        help=f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}",
+        _declaration(env, record),
+        help=help,
     )
+
+
+def _no_common(env: Env, ident: nodes.Ident, type: Type) -> Type:
+    message = f"the field `{ident.name}` has no common type in `{type}`"
+    env.ctx.report("no-common-type", message, ident.span, help="find out which it is by a `match`")
     return types.ERROR
 
 

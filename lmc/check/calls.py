@@ -233,6 +233,25 @@ def _construct(env: Env, call: nodes.Call, record: types.RecordType, place: Span
         if expr is not None:
             _check_field(env.hinted(slot.name), expr, slot, record, place)
     env.ctx.program.bindings[id(call)] = tuple(bound)
+    return _level(env, record, bound)
+
+
+def _level(
+    env: Env, record: types.RecordType, bound: Sequence[nodes.Expr | None]
+) -> types.RecordType:
+    """The lowest level of a recursive record that holds what it is built of."""
+    if not record.family:
+        return record
+    levels = [
+        part
+        for part in types.parts(record)
+        if isinstance(part, types.RecordType) and part.family == record.family
+    ]
+    for level in sorted(levels, key=lambda part: part.height):
+        pairs = zip(level.fields, bound)
+        given = [(f.type, env.ctx.program.types.get(id(e))) for f, e in pairs if e is not None]
+        if all(actual and is_subtype(actual, forget(type)) for type, actual in given):
+            return level
     return record
 
 
@@ -245,6 +264,7 @@ def _check_field(
     """
     why = f"`{slot.name}` of `{record.name}`"
     actual = inference.check(env, expr, forget(slot.type), why, place)
+    inference.check_distinct(env, expr, slot.type, why)
     if is_subtype(actual, forget(slot.type)) and disjoint(actual, slot.type):
         env.ctx.report(
             "out-of-range",
@@ -328,7 +348,7 @@ def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> 
         )
         return types.ERROR
     item = list_type.item if isinstance(list_type, types.ListType) else types.ERROR
-    if isinstance(item, types.RecordType):
+    if access.has_fields(item):
         return access.field_type(env, item, expr.name)
     if not isinstance(item, types.ErrorType):
         env.ctx.report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from keyword import iskeyword
+from typing import TypeGuard
 
 from lmc.ir.graph import Graph, Port, ProgramGraph
 from lmc.types import (
@@ -78,9 +79,12 @@ class _Stubs:
 
     def __init__(self, graphs: list[Graph], members: Mapping[str, str]) -> None:
         self.graphs, self.members = graphs, members
-        self.types = _named_types(graphs)
+        found = _named_types(graphs)
+        self.types = _one_of_each_family(found)
         names = distinct_names([t.name for t in self.types.values()], _no_class)
         self.classes = dict(zip(self.types, names))
+        families = {t.family: c for (_, t), c in zip(self.types.items(), names) if _is_recursive(t)}
+        self.classes |= {k: families[t.family] for k, t in found.items() if _is_recursive(t)}
         records = [t for t in self.types.values() if isinstance(t, RecordType)]
         self.inner = {*METHODS, *(n for t in records for n in field_names(t).values())}
         self.outer = {*names, "Program"}
@@ -91,7 +95,11 @@ class _Stubs:
         body = [self._class_of(key) for key in self.types]
         body += [self._callable(g) for g in self.graphs]
         body.append(self._program())
-        aliases = [f"_{c}_type = {c}\n" for c in self.classes.values() if c in self.inner]
+        aliases = [
+            f"_{self.classes[k]}_type = {self.classes[k]}\n"
+            for k in self.types
+            if self.classes[k] in self.inner
+        ]
         return "\n".join([HEAD.format(source=quoted, module=module), self._imports(), *body]) + (
             "\n" + "".join(aliases) if aliases else ""
         )
@@ -201,6 +209,23 @@ def _named_types(graphs: Iterable[Graph]) -> dict[str, Named]:
         for type in (*(p.type for p in graph.inputs), graph.result):
             found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
     return found
+
+
+def _is_recursive(type: Named) -> TypeGuard[RecordType]:
+    return isinstance(type, RecordType) and bool(type.family)
+
+
+def _one_of_each_family(found: Mapping[str, Named]) -> dict[str, Named]:
+    """The types without the lower levels of recursive records, which have one class."""
+    highest: dict[str, int] = {}
+    for type in found.values():
+        if _is_recursive(type):
+            highest[type.family] = max(type.height, highest.get(type.family, 0))
+    return {
+        key: type
+        for key, type in found.items()
+        if not _is_recursive(type) or type.height == highest[type.family]
+    }
 
 
 def _positions(ports: Sequence[Port]) -> int:

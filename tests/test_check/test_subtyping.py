@@ -152,11 +152,12 @@ def test_subtypes_are_comparable(a, b):
         assert comparable(a, b)
 
 
-def test_only_json_and_dicts_cannot_be_counted():
+def test_only_json_cannot_be_counted():
     assert has_equality(POINT)
     assert has_equality(ListType(OptionalType(FLOAT)))
     assert not has_equality(RecordType("R", (Field("data", JSON),)))
-    assert not has_equality(DictType(STR))
+    assert has_equality(DictType(STR))
+    assert not has_equality(DictType(JSON))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc.check.width import narrows, project
+from lmc.check.subtyping import narrows
+from lmc.check.width import project
 from lmc.ir.graph import ProgramGraph
 from lmc.passes.pipeline import run_passes
 from lmc.requests.pool import ModelPool

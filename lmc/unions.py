@@ -1,0 +1,284 @@
+"""Unions: how their members are told apart, and which member a JSON value is of.
+
+Members differ in their kind of JSON value: text, a number, true or false, a list, an object.
+Several records are told apart by a field of literals (a tag), or by a field that one needs and the
+other one does not have. A tag is needed, even if it has a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+from lmc.types import (
+    BoolType,
+    DictType,
+    EnumType,
+    ErrorType,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    NeverType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+    parts,
+)
+
+Kind = Literal["text", "a number", "true or false", "a list", "an object"]
+MOST_MEMBERS = 64
+_KINDS: Mapping[type, Kind] = {
+    StrType: "text",
+    LiteralType: "text",
+    EnumType: "text",
+    IntType: "a number",
+    FloatType: "a number",
+    BoolType: "true or false",
+    ListType: "a list",
+    RecordType: "an object",
+    DictType: "an object",
+}
+_KINDS_OF_VALUES: Mapping[type, Kind] = {
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def kind_of(type: Type) -> Kind | None:
+    """The kind of JSON value that a type has; None if it has several, or none."""
+    return _KINDS.get(type.__class__)
+
+
+def kind_of_value(value: Any) -> Kind | None:
+    """The kind of a JSON value; None for null."""
+    return _KINDS_OF_VALUES.get(value.__class__)
+
+
+def choices(type: Type) -> tuple[str, ...] | None:
+    """The texts that a type allows, if it allows only certain texts."""
+    match type:
+        case LiteralType(values=texts) | EnumType(variants=texts):
+            return texts
+    return None
+
+
+def united(options: Iterable[Type]) -> Type:
+    """The type of `A | B | …`: flat, each member once, literals in one, `none` outermost.
+
+    A type without values is left out.
+    """
+    flat = list(_flat(options))
+    failed = next((option for option in flat if isinstance(option, ErrorType)), None)
+    if failed is not None:
+        return failed
+    literals = [o for o in flat if isinstance(o, LiteralType)]
+    merged = LiteralType(tuple(dict.fromkeys(v for o in literals for v in o.values)))
+    members: dict[Type, None] = {}
+    for option in flat:
+        if not isinstance(option, NeverType | NoneType):
+            members[merged if isinstance(option, LiteralType) else option] = None
+    if not members:
+        nothing = (o for o in flat if isinstance(o, NeverType))
+        return NoneType() if any(isinstance(o, NoneType) for o in flat) else next(nothing)
+    item = next(iter(members)) if len(members) == 1 else UnionType(tuple(members))
+    return OptionalType(item) if any(isinstance(o, NoneType) for o in flat) else item
+
+
+def _flat(options: Iterable[Type]) -> Iterable[Type]:
+    for option in options:
+        match option:
+            case UnionType(inner):
+                yield from _flat(inner)
+            case OptionalType(item):
+                yield from _flat((item,))
+                yield NoneType()
+            case _:
+                yield option
+
+
+def members(type: Type) -> tuple[Type, ...]:
+    """The members of a union; a type that is no union is its only one."""
+    return type.options if isinstance(type, UnionType) else (type,)
+
+
+def clash(union: UnionType) -> tuple[Type, Type] | None:
+    """The first two members that cannot be told apart; None if all can be."""
+    needed = needed_fields(union)
+    for (a, a_needs), (b, b_needs) in combinations(zip(union.options, needed), 2):
+        kinds = kind_of(a), kind_of(b)
+        if None not in kinds and kinds[0] != kinds[1]:
+            continue
+        if not (isinstance(a, RecordType) and isinstance(b, RecordType)):
+            return a, b
+        if _tag(a, b) is None and a_needs <= _names(b) and b_needs <= _names(a):
+            return a, b
+    return None
+
+
+def needed_fields(union: UnionType) -> list[frozenset[str]]:
+    """For each member the fields that its values must give: those without default, and its tags."""
+    found = [
+        {f.name for f in option.fields if not f.has_default}
+        if isinstance(option, RecordType)
+        else set[str]()
+        for option in union.options
+    ]
+    for (a, a_needs), (b, b_needs) in combinations(zip(union.options, found), 2):
+        if isinstance(a, RecordType) and isinstance(b, RecordType):
+            tag = _tag(a, b)
+            if tag is not None:
+                a_needs.add(tag)
+                b_needs.add(tag)
+    return [frozenset(names) for names in found]
+
+
+def _tag(a: RecordType, b: RecordType) -> str | None:
+    """The first field of both records whose texts are all different."""
+    for field in a.fields:
+        other = b.get(field.name)
+        mine, others = choices(field.type), other and choices(other.type)
+        if mine is not None and others is not None and not set(mine) & set(others):
+            return field.name
+    return None
+
+
+def _names(record: RecordType) -> set[str]:
+    return {field.name for field in record.fields}
+
+
+def unclear_union(type: Type) -> tuple[UnionType, Type, Type] | None:
+    """The first union in a type whose members cannot be told apart, with two of them."""
+    for part in parts(type):
+        if isinstance(part, UnionType) and (pair := clash(part)) is not None:
+            return part, *pair
+    return None
+
+
+def apart(a: Type, b: Type) -> bool:
+    """Whether no value with all its fields is of both types, as `belongs` sees it."""
+    if isinstance(a, UnionType | OptionalType) or isinstance(b, UnionType | OptionalType):
+        return all(apart(one, other) for one in _flat((a,)) for other in _flat((b,)))
+    kinds = kind_of(a), kind_of(b)
+    if isinstance(a, NoneType) or isinstance(b, NoneType):
+        return kinds != (None, None)
+    if None in kinds or kinds[0] != kinds[1]:
+        return None not in kinds
+    if isinstance(a, RecordType) and isinstance(b, RecordType):
+        return _names(a) != _names(b) or _tag(a, b) is not None
+    mine, others = choices(a), choices(b)
+    return mine is not None and others is not None and not set(mine) & set(others)
+
+
+# --- values that are valid ---
+
+
+def belongs(member: Type, value: Any) -> bool:
+    """Whether a value of a union, with all its fields, is of this member or of one of these."""
+    match member:
+        case UnionType(options):
+            return any(belongs(option, value) for option in options)
+        case OptionalType(item):
+            return value is None or belongs(item, value)
+        case RecordType(fields=fields):
+            return (
+                value.__class__ is dict
+                and len(value) == len(fields)
+                and all(field.name in value for field in fields)
+                and all(_may_be(field.type, value[field.name]) for field in fields)
+            )
+        case NoneType():
+            return value is None
+    return kind_of(member) == kind_of_value(value) and _may_be(member, value)
+
+
+def _may_be(type: Type, value: Any) -> bool:
+    texts = choices(type)
+    return texts is None or value in texts
+
+
+# --- values that may be anything ---
+
+
+class Members:
+    """Finds the member that an unchecked JSON value is meant as."""
+
+    def __init__(self, union: UnionType) -> None:
+        self.options = union.options
+        self._needed = needed_fields(union)
+        self._tags = list(map(_texts_needed, self.options, self._needed))
+
+    def find(self, value: Any) -> int | str:
+        """The number of the member, or why there is none, in words that follow its place."""
+        kind = kind_of_value(value)
+        fitting = [i for i, option in enumerate(self.options) if kind_of(option) == kind]
+        if not fitting:
+            kinds = dict.fromkeys(str(kind_of(option)) for option in self.options)
+            return f"must be {' or '.join(kinds)}"
+        several = len(fitting) > 1 and kind == "an object"
+        return self._record(value, fitting) if several else fitting[0]
+
+    def _record(self, value: Mapping[str, Any], records: Sequence[int]) -> int | str:
+        left = [i for i in records if self._tags_allow(i, value)]
+        full = [i for i in left if self._needed[i] <= value.keys()]
+        exact = [i for i in full if value.keys() <= _names(self._at(i))]
+        for found in (exact, full):
+            if len(found) == 1:
+                return found[0]
+        if full:
+            names = " and ".join(f"`{self._at(i)}`" for i in full)
+            return f"has the fields of {names}; give those of one only"
+        return left[0] if len(left) == 1 else self._undecided(value, left or records)
+
+    def _at(self, place: int) -> RecordType:
+        record = self.options[place]
+        assert isinstance(record, RecordType)
+        return record
+
+    def _tags_allow(self, place: int, value: Mapping[str, Any]) -> bool:
+        tags = self._tags[place].items()
+        return all(value[name] in texts for name, texts in tags if name in value)
+
+    def _undecided(self, value: Mapping[str, Any], left: Sequence[int]) -> str:
+        first, *others = (self._tags[i] for i in left)
+        shared = [name for name in first if all(name in tags for tags in others)]
+        if shared:
+            texts = dict.fromkeys(t for i in left for t in self._tags[i][shared[0]])
+            return f"must have a `{shared[0]}` that is one of: {', '.join(texts)}"
+        wants = (
+            f"`{self._at(i)}` needs {', '.join(f'`{f.name}`' for f in self._lacking(i, value))}"
+            for i in left
+        )
+        return f"is none of its types: {'; '.join(wants)}"
+
+    def _lacking(self, place: int, value: Mapping[str, Any]) -> Iterable[Any]:
+        fields = self._at(place).fields
+        return [f for f in fields if f.name in self._needed[place] and f.name not in value]
+
+
+def _texts_needed(member: Type, needed: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The texts of the fields of a record that its values must give."""
+    fields = member.fields if isinstance(member, RecordType) else ()
+    found = {f.name: choices(f.type) for f in fields if f.name in needed}
+    return {name: texts for name, texts in found.items() if texts is not None}
+
+
+def shared_tag(records: Sequence[RecordType]) -> tuple[str, tuple[str, ...]] | None:
+    """The field whose text says which of these records a value is, with all its texts."""
+    union = UnionType(tuple(records))
+    needed = needed_fields(union)
+    for field in records[0].fields if len(records) > 1 else ():
+        texts = [choices(r.get(field.name).type) for r in records if r.get(field.name)]  # type: ignore[union-attr]
+        flat = [text for some in texts for text in some or ()]
+        alone = len(texts) == len(records) and None not in texts and len(set(flat)) == len(flat)
+        if alone and all(field.name in names for names in needed):
+            return field.name, tuple(flat)
+    return None
