@@ -126,18 +126,23 @@ def clash(union: UnionType) -> tuple[Type, Type] | None:
 
 def needed_fields(union: UnionType) -> list[frozenset[str]]:
     """For each member the fields that its values must give: those without default, and its tags."""
-    found = [
-        {f.name for f in option.fields if not f.has_default}
-        if isinstance(option, RecordType)
-        else set[str]()
-        for option in union.options
-    ]
-    for (a, a_needs), (b, b_needs) in combinations(zip(union.options, found), 2):
+    return [_required(option) | tags for option, tags in zip(union.options, _tags(union))]
+
+
+def _required(member: Type) -> frozenset[str]:
+    fields = member.fields if isinstance(member, RecordType) else ()
+    return frozenset(field.name for field in fields if not field.has_default)
+
+
+def _tags(union: UnionType) -> list[frozenset[str]]:
+    """For each member the fields whose texts tell it from another member."""
+    found = [set[str]() for _ in union.options]
+    for (a, of_a), (b, of_b) in combinations(zip(union.options, found), 2):
         if isinstance(a, RecordType) and isinstance(b, RecordType):
             tag = _tag(a, b)
             if tag is not None:
-                a_needs.add(tag)
-                b_needs.add(tag)
+                of_a.add(tag)
+                of_b.add(tag)
     return [frozenset(names) for names in found]
 
 
@@ -145,7 +150,7 @@ def _tag(a: RecordType, b: RecordType) -> str | None:
     """The first field of both records whose texts are all different."""
     for field in a.fields:
         other = b.get(field.name)
-        mine, others = choices(field.type), other and choices(other.type)
+        mine, others = choices(field.type), choices(other.type) if other else None
         if mine is not None and others is not None and not set(mine) & set(others):
             return field.name
     return None
@@ -214,7 +219,7 @@ class Members:
     def __init__(self, union: UnionType) -> None:
         self.options = union.options
         self._needed = needed_fields(union)
-        self._tags = list(map(_texts_needed, self.options, self._needed))
+        self._tags = list(map(_texts_of, self.options, _tags(union)))
 
     def find(self, value: Any) -> int | str:
         """The number of the member, or why there is none, in words that follow its place."""
@@ -264,21 +269,7 @@ class Members:
         return [f for f in fields if f.name in self._needed[place] and f.name not in value]
 
 
-def _texts_needed(member: Type, needed: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The texts of the fields of a record that its values must give."""
+def _texts_of(member: Type, names: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The texts of some fields of a record."""
     fields = member.fields if isinstance(member, RecordType) else ()
-    found = {f.name: choices(f.type) for f in fields if f.name in needed}
-    return {name: texts for name, texts in found.items() if texts is not None}
-
-
-def shared_tag(records: Sequence[RecordType]) -> tuple[str, tuple[str, ...]] | None:
-    """The field whose text says which of these records a value is, with all its texts."""
-    union = UnionType(tuple(records))
-    needed = needed_fields(union)
-    for field in records[0].fields if len(records) > 1 else ():
-        texts = [choices(r.get(field.name).type) for r in records if r.get(field.name)]  # type: ignore[union-attr]
-        flat = [text for some in texts for text in some or ()]
-        alone = len(texts) == len(records) and None not in texts and len(set(flat)) == len(flat)
-        if alone and all(field.name in names for names in needed):
-            return field.name, tuple(flat)
-    return None
+    return {f.name: choices(f.type) or () for f in fields if f.name in names}

@@ -272,10 +272,11 @@ def define_types(ctx: CheckContext, declared: Iterable[Declared]) -> None:
         _define_group(ctx, group)
 
 
-def _define_group(ctx: CheckContext, group: list[Declared]) -> None:
+def _define_group(ctx: CheckContext, group: list[Declared], *, rest: bool = False) -> None:
+    """Define a type, or the types of a circle; `rest` are what is left of one that was refused."""
     bound = bound_of(ctx, group)
     if len(group) == 1 and all(other is not group[0] for other, _ in _mentioned(group[0])):
-        if bound is not None and not ctx.has_error_in(group[0].decl.depth.span):  # type: ignore[attr-defined]
+        if bound is not None and not rest and not ctx.has_error_in(group[0].decl.depth.span):  # type: ignore[attr-defined]
             _report_needless_depth(ctx, group[0])
         define(ctx, group[0])
         return
@@ -285,9 +286,9 @@ def _define_group(ctx: CheckContext, group: list[Declared]) -> None:
     if bound is None or tangled:
         part = tangled[0] if tangled else group
         _refuse_recursion(ctx, part)
-        rest = [one for one in group if one.state == "new"]
-        for left in circles(rest, lambda one: _mentioned_among(one, rest)):
-            _define_group(ctx, left)
+        others = [one for one in group if one.state == "new"]
+        for left in circles(others, lambda one: _mentioned_among(one, others)):
+            _define_group(ctx, left, rest=True)
         return
     unroll(ctx, group, bound, lambda *at: _unrolled(ctx, *at), [part[0] for part in inner])
     for one in group:

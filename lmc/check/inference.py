@@ -17,6 +17,7 @@ from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
+from lmc.unions import clash, united
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
@@ -181,10 +182,20 @@ def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
                 f"{what} have no common type: {before} and {found}",
                 Label(expr.span, found),
                 Label(parts[0][0].span, first),
+                help=_union_help(result, type),
             )
             return types.ERROR
         result = wider
     return result
+
+
+def _union_help(one: Type, other: Type) -> str | None:
+    """How to let a value be of either of two types, if it would be clear of which it is."""
+    records = isinstance(one, types.RecordType) and isinstance(other, types.RecordType)
+    union = united((one, other)) if records else types.ERROR
+    if not isinstance(union, types.UnionType) or clash(union):
+        return None
+    return f"write the type that both have: `let name: {union} = …`"
 
 
 def lookup(env: Env, var: nodes.Var) -> Any:

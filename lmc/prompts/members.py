@@ -56,6 +56,10 @@ def fit_member(union: UnionType, value: Any, read: Read, fit: Fit) -> Any:
     return value if option is None else fit(option, value)
 
 
+def _takes_text(union: UnionType) -> bool:
+    return any(isinstance(option, StrType) for option in union.options)
+
+
 def _of_kind(union: UnionType, kind: str | None) -> Type | None:
     return next((o for o in union.options if kind is not None and kind_of(o) == kind), None)
 
@@ -174,6 +178,8 @@ def _read_object(union: UnionType, text: str, fit: Fit) -> Any:
         )
     if not values:
         raise unreadable(union, text, values)
+    if _takes_text(union) and unfenced(text)[:1] != "{":
+        raise ParseFailure("text has an object in it; give the object alone, or text in quotes")
     value, start, _ = values[0]
     names = [field.name for record in _records(union) for field in record.fields]
     refuse_again(names, value, around(text, values))
@@ -226,8 +232,7 @@ def _read_labels(union: UnionType, text: str, read: Read) -> Any:
     records = _records(union)
     names = list(dict.fromkeys(field.name for record in records for field in record.fields))
     parts = labelled(names, text)
-    takes_text = any(isinstance(option, StrType) for option in union.options)
-    if not parts or (takes_text and not text.strip().startswith(tuple(parts))):
+    if not parts or (_takes_text(union) and not text.strip().startswith(tuple(parts))):
         return None
     record = _record_of(union, parts)
     unknown = [name for name in parts if record.get(name) is None]
