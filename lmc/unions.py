@@ -43,14 +43,6 @@ _KINDS: Mapping[type, Kind] = {
     RecordType: "an object",
     DictType: "an object",
 }
-_KINDS_OF_VALUES: Mapping[type, Kind] = {
-    str: "text",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
-}
 
 
 def kind_of(type: Type) -> Kind | None:
@@ -60,7 +52,18 @@ def kind_of(type: Type) -> Kind | None:
 
 def kind_of_value(value: Any) -> Kind | None:
     """The kind of a JSON value; None for null."""
-    return _KINDS_OF_VALUES.get(value.__class__)
+    match value:
+        case str():
+            return "text"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return None
 
 
 def choices(type: Type) -> tuple[str, ...] | None:
@@ -195,7 +198,7 @@ def belongs(member: Type, value: Any) -> bool:
             return value is None or belongs(item, value)
         case RecordType(fields=fields):
             return (
-                value.__class__ is dict
+                isinstance(value, dict)
                 and len(value) == len(fields)
                 and all(field.name in value for field in fields)
                 and all(_may_be(field.type, value[field.name]) for field in fields)

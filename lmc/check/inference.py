@@ -193,9 +193,9 @@ def _union_help(one: Type, other: Type) -> str | None:
     """How to let a value be of either of two types, if it would be clear of which it is."""
     records = isinstance(one, types.RecordType) and isinstance(other, types.RecordType)
     union = united((one, other)) if records else types.ERROR
-    if not isinstance(union, types.UnionType) or clash(union):
+    if not isinstance(union, types.UnionType) or clash(union) or str(one) == str(other):
         return None
-    return f"write the type that both have: `let name: {union} = …`"
+    return f"declare the type: a `{union}` may be either"
 
 
 def lookup(env: Env, var: nodes.Var) -> Any:
