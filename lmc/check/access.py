@@ -115,10 +115,11 @@ def field_type(env: Env, type: Type, ident: nodes.Ident) -> Type:
     if lacking is not None:
         _report_field(env, type, lacking, ident)
         return types.ERROR
+    given = [field.type for field in found if field is not None]
     joined: Type | None = types.NEVER
-    for field in found:
-        joined = joined and field and join(joined, field.type)
-    if joined is None or any(field and narrows(field.type, joined) for field in found):
+    for part in given:
+        joined = join(joined, part) if joined is not None else None
+    if joined is None or any(narrows(part, joined) for part in given):
         return _no_common(env, ident, type)
     return joined
 

@@ -29,9 +29,12 @@ Bound = float | None
 Known = dict[tuple[str, str], bool]  # by the keys of two records: a type may mention one often
 
 
-def is_subtype(a: Type, b: Type) -> bool:
-    """Whether each value of `a` is a value of `b`. The one conversion is `int <: float`."""
-    return _is_subtype(a, b, {})
+def is_subtype(a: Type, b: Type, known: Known | None = None) -> bool:
+    """Whether each value of `a` is a value of `b`. The one conversion is `int <: float`.
+
+    `known` keeps what was found of pairs of records, for many questions about the same ones.
+    """
+    return _is_subtype(a, b, {} if known is None else known)
 
 
 def _is_subtype(a: Type, b: Type, known: Known) -> bool:
@@ -90,12 +93,15 @@ def _is_sublist(a: ListType, b: ListType, known: Known) -> bool:
     return not b.unique or a.max_len == 1 or (a.unique and not narrows(a.item, b.item))
 
 
-def narrows(actual: Type, wanted: Type) -> bool:
-    """Whether values of a subtype lose fields where the wanted type is asked for."""
-    return actual is not wanted and _narrows(actual, wanted, {})
+def narrows(actual: Type, wanted: Type, known: tuple[Known, Known] | None = None) -> bool:
+    """Whether values of a subtype lose fields where the wanted type is asked for.
+
+    `known` keeps what was found of pairs of records: whether they narrow, and whether they fit.
+    """
+    return actual is not wanted and _narrows(actual, wanted, known or ({}, {}))
 
 
-def _narrows(actual: Type, wanted: Type, known: Known) -> bool:
+def _narrows(actual: Type, wanted: Type, known: tuple[Known, Known]) -> bool:
     if actual is wanted or isinstance(wanted, JsonType) or isinstance(actual, NoneType):
         return False
     if isinstance(actual, OptionalType) or isinstance(wanted, OptionalType):
@@ -104,19 +110,19 @@ def _narrows(actual: Type, wanted: Type, known: Known) -> bool:
         case UnionType(options), _:
             return any(_narrows(option, wanted, known) for option in options)
         case _, UnionType(options):
-            fitting = (option for option in options if is_subtype(actual, option))
+            fitting = (option for option in options if is_subtype(actual, option, known[1]))
             return all(_narrows(actual, option, known) for option in fitting)
         case (ListType(item), ListType(other)) | (DictType(item), DictType(other)):
             return _narrows(item, other, known)
         case RecordType(), RecordType():
             key = actual.key, wanted.key
-            if key not in known:
-                known[key] = _narrows_record(actual, wanted, known)
-            return known[key]
+            if key not in known[0]:
+                known[0][key] = _narrows_record(actual, wanted, known)
+            return known[0][key]
     return False
 
 
-def _narrows_record(actual: RecordType, wanted: RecordType, known: Known) -> bool:
+def _narrows_record(actual: RecordType, wanted: RecordType, known: tuple[Known, Known]) -> bool:
     if [f.name for f in actual.fields] != [f.name for f in wanted.fields]:
         return True
     pairs = zip(actual.fields, wanted.fields)

@@ -15,7 +15,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check.constants import misfit
-from lmc.check.subtyping import forget, is_subtype, narrows
+from lmc.check.subtyping import Known, forget, is_subtype, narrows
 from lmc.check.width import project
 from lmc.types import ErrorType, Field, OptionalType, Type
 from lmc.unions import MOST_MEMBERS, clash, kind_of
@@ -35,6 +35,8 @@ class TypeRules:
         self._pairs: dict[tuple[int, int], bool] = {}
         self._plain: dict[int, Type] = {}
         self._loose: dict[int, Type] = {}
+        self._lower: Known = {}  # whether one level of a recursive record fits where another does
+        self._narrower: Known = {}
         self._patterns = False
         self._kept: list[Type] = []  # keeps the types alive, so that Python reuses no id
         self.steps = 0
@@ -151,7 +153,8 @@ class TypeRules:
             0 < record.height <= record.bound
             and self._spend(len(lower) * parts)
             and all(t.height < record.height and t.bound == record.bound for t in lower)
-            and all(is_subtype(t, record) and not narrows(t, record) for t in lower)
+            and all(is_subtype(t, record, self._lower) for t in lower)
+            and not any(narrows(t, record, (self._narrower, self._lower)) for t in lower)
         )
 
     def _default_holds(self, field: Field) -> bool:
