@@ -27,7 +27,6 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
-    parts,
 )
 
 Kind = Literal["text", "a number", "true or false", "a list", "an object"]
@@ -163,14 +162,6 @@ def _names(record: RecordType) -> set[str]:
     return {field.name for field in record.fields}
 
 
-def unclear_union(type: Type) -> tuple[UnionType, Type, Type] | None:
-    """The first union in a type whose members cannot be told apart, with two of them."""
-    for part in parts(type):
-        if isinstance(part, UnionType) and (pair := clash(part)) is not None:
-            return part, *pair
-    return None
-
-
 def apart(a: Type, b: Type) -> bool:
     """Whether no value with all its fields is of both types, as `belongs` sees it."""
     if isinstance(a, UnionType | OptionalType) or isinstance(b, UnionType | OptionalType):
@@ -236,15 +227,17 @@ class Members:
 
     def _record(self, value: Mapping[str, Any], records: Sequence[int]) -> int | str:
         left = [i for i in records if self._tags_allow(i, value)]
+        if len(left) == 1:
+            return left[0]
+        known = {name for i in records for name in _names(self._at(i))} & value.keys()
         full = [i for i in left if self._needed[i] <= value.keys()]
-        exact = [i for i in full if value.keys() <= _names(self._at(i))]
-        for found in (exact, full):
-            if len(found) == 1:
-                return found[0]
-        if full:
+        exact = [i for i in full if known <= _names(self._at(i))]
+        if len(exact) == 1:
+            return exact[0]
+        if len(full) > 1:
             names = " and ".join(f"`{self._at(i)}`" for i in full)
             return f"has the fields of {names}; give those of one only"
-        return left[0] if len(left) == 1 else self._undecided(value, left or records)
+        return self._undecided(value, left or records, known)
 
     def _at(self, place: int) -> RecordType:
         record = self.options[place]
@@ -255,21 +248,21 @@ class Members:
         tags = self._tags[place].items()
         return all(value[name] in texts for name, texts in tags if name in value)
 
-    def _undecided(self, value: Mapping[str, Any], left: Sequence[int]) -> str:
+    def _undecided(self, value: Mapping[str, Any], left: Sequence[int], known: set[str]) -> str:
         first, *others = (self._tags[i] for i in left)
         shared = [name for name in first if all(name in tags for tags in others)]
         if shared:
             texts = dict.fromkeys(t for i in left for t in self._tags[i][shared[0]])
             return f"must have a `{shared[0]}` that is one of: {', '.join(texts)}"
-        wants = (
-            f"`{self._at(i)}` needs {', '.join(f'`{f.name}`' for f in self._lacking(i, value))}"
-            for i in left
-        )
-        return f"is none of its types: {'; '.join(wants)}"
+        return f"is none of its types: {'; '.join(self._why_not(i, value, known) for i in left)}"
 
-    def _lacking(self, place: int, value: Mapping[str, Any]) -> Iterable[Any]:
-        fields = self._at(place).fields
-        return [f for f in fields if f.name in self._needed[place] and f.name not in value]
+    def _why_not(self, place: int, value: Mapping[str, Any], known: set[str]) -> str:
+        """What speaks against a record: fields that it needs, or some that it does not have."""
+        record = self._at(place)
+        lacking = [f.name for f in record.fields if f.name in self._needed[place] - value.keys()]
+        if lacking:
+            return f"`{record}` needs {', '.join(f'`{name}`' for name in lacking)}"
+        return f"`{record}` has no {', '.join(f'`{n}`' for n in sorted(known - _names(record)))}"
 
 
 def _texts_of(member: Type, names: Collection[str]) -> dict[str, tuple[str, ...]]:

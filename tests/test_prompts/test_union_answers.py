@@ -59,6 +59,7 @@ READ: list[tuple[str, Type, str, Any]] = [
     ("xml", EITHER, f"<result>{GIVEN}</result>", PAID),
     ("chat", SHAPES, '{"x": 1}', {"x": 1, "z": 1}),
     ("chat", SHAPES, '{"x": 1, "y": 2}', {"x": 1, "y": 2}),
+    ("chat", SHAPES, '{"x": 1, "y": 2, "why": "seen"}', {"x": 1, "y": 2}),
     ("chat", ListType(OptionalType(EITHER)), f"[null, {GIVEN}]", [None, PAID]),
     ("chat", OptionalType(EITHER), "None", None),
     ("chat", NUMBER_OR_TEXT, "5", 5),
