@@ -54,6 +54,10 @@ assert_type(grown[0].children[0], small.Node)
 assert_type(grown[0].either, small.Node | small.Leaf | str | None)
 if isinstance(grown[0].either, small.Leaf):
     assert_type(grown[0].either.value, int)
+assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
+assert_type(program.class_.stream("a").result.copy, small.Kind)
+for part in program.graph_.whole("list").stream([], int=3):
+    assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
 program.class_(self=3)  # wrong
@@ -64,6 +68,16 @@ program.graph(batch=[])  # wrong
 program.stream("c")  # wrong
 program.class_(self="a").no  # wrong
 small.Kind.nothing  # wrong
+"""
+STREAM = """
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+P = TypeVar("P")
+R = TypeVar("R")
+class Stream(Generic[P, R]):
+    @property
+    def result(self) -> R: ...
+    def __iter__(self) -> Iterator[P]: ...
 """
 WRONG = [n for n, line in enumerate(USER.split("\n"), 1) if line.endswith("# wrong")]
 
@@ -87,7 +101,7 @@ def write_stubs(text: str, file: Path) -> None:
     own = {name for name in (*vars(program), *dir(Program)) if not name.startswith("_")}
     members = "".join(f"    {name}: object\n" for name in sorted(own))
     (file.parent / "lmc.pyi").write_text(
-        f"class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
+        f"{STREAM}class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
     )
 
 
