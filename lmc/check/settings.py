@@ -89,6 +89,7 @@ _MODULE = {
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
+    "begin": SettingSpec(types.StrType(1, None)),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
 }

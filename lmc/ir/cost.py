@@ -106,6 +106,11 @@ class _Counter:
                 return _sum([_dearest(bodies["then"], bodies["otherwise"])])
             case "map":
                 return _times(_length(graph, node), _sum(list(bodies.values())))
+            case "samples":
+                n = self.bound(node.attrs["n"])
+                return _times((str(n), n), bodies["sample"])
+            case "weigh":
+                return bodies["value"]
             case "loop":
                 bound = self.bound(node.attrs["bound"])
                 return _times((str(bound), bound), _sum(list(bodies.values())))
@@ -119,7 +124,7 @@ class _Counter:
             case "refine":
                 return self.refine(node, bodies)
             case "search":
-                step = _sum([bodies["expand"], bodies["value"]])
+                step = _sum([bodies["expand"], bodies["value"], bodies.get("until", _NOTHING)])
                 width, count = self.bound(node.attrs["width"]), self.expansions(node)
                 return _times((f"{count} × {width}", count * width), step)
             case "route":

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
+from lmc.check.builtins import CERTAINTIES, WALKS
+from lmc.check.constants import evaluate
+from lmc.check.matching import is_member_wise
 from lmc.check.program import (
     Builtin,
+    ConstantDef,
     MetricDef,
     ModuleDef,
     Param,
@@ -14,13 +19,29 @@ from lmc.check.program import (
     ToolDef,
     Variant,
 )
-from lmc.check.subtyping import forget, join
+from lmc.check.subtyping import forget, is_text, join, required
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_branches import Arm, Case, choose, match
+from lmc.ir.weighed import weighed_type
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, DictType, ListType, OptionalType, RecordType, Type
+from lmc.types import (
+    BOOL,
+    ERROR,
+    FLOAT,
+    NONE,
+    STR,
+    DictType,
+    IntType,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    UnionType,
+)
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
@@ -36,9 +57,12 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return body.constant(expr.value, type, span)
         case nodes.NoneLit():
             return body.constant(None, type, span)
+        case nodes.Interpolated():
+            return _interpolated(body, expr)
+        case nodes.Var() if isinstance(named := body.program.referents.get(id(expr)), ConstantDef):
+            return body.constant(named.value, named.type, span)
         case nodes.Var():
-            value = body.name(expr.name)
-            return value if isinstance(type, OptionalType) else body.present(value, span)
+            return body.known(body.name(expr.name), type, span)
         case nodes.ListLit():
             ids = [body.fit(expression(body, i), _item(type)) for i in expr.items]
             return body.operation("list", type, ids, span)
@@ -51,6 +75,11 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Index():
             ids = [expression(body, expr.value), expression(body, expr.index)]
             return body.operation("index", type, ids, span)
+        case nodes.Slice():
+            ends = (_end(body, end, span) for end in (expr.start, expr.stop))
+            return body.operation("slice", type, (expression(body, expr.value), *ends), span)
+        case nodes.RecordUpdate():
+            return _update(body, expr, type)
         case nodes.Unary():
             fn = "neg" if expr.op == "-" else "not"
             return body.operation(fn, type, (expression(body, expr.operand),), span)
@@ -60,6 +89,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             links = expr.chain()
             last = links[-1].otherwise
             return choose(body, type, list(map(_case, links)), lambda b: expression(b, last))
+        case nodes.Match() if is_member_wise(body.type_of(expr.subject)):
+            return _match_members(body, expr, type)
         case nodes.Match():
             return match(body, type, expression(body, expr.subject), list(_arms(expr)))
         case nodes.Tune():
@@ -68,9 +99,90 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             )
         case nodes.Comprehension():
             return _map(body, expr, type)
+        case nodes.Samples():
+            return _samples(body, expr, type)
+        case nodes.Call() if body.program.weighed.get(id(expr)) is expr:
+            return _weigh(body, expr, type)
         case nodes.Call():
             return _call(body, expr, type)
     raise AssertionError(f"no lowering for {expr}")
+
+
+def _interpolated(body: Body, expr: nodes.Interpolated) -> str:
+    """Lower an f-string to a join of its texts, and of its values as `str(…)` writes them."""
+    span, ids = expr.span, []
+    for i, text in enumerate(expr.texts):
+        if i:
+            value = expr.values[i - 1]
+            id = expression(body, value)
+            plain = is_text(body.types[id])
+            ids.append(id if plain else body.operation("str", STR, (id,), value.span))
+        if text:
+            ids.append(body.constant(text, LiteralType((text,)), span))
+    if not expr.values:
+        return body.constant(expr.texts[0], LiteralType(expr.texts), span)
+    if len(ids) == 1 and isinstance(body.types[ids[0]], StrType):
+        return ids[0]
+    parts = body.operation("list", ListType(STR, len(ids), len(ids)), ids, span)
+    return body.operation("join", STR, (parts,), span)
+
+
+def _end(body: Body, expr: nodes.Expr | None, span: Span) -> str:
+    return body.constant(None, NONE, span) if expr is None else expression(body, expr)
+
+
+def _update(body: Body, expr: nodes.RecordUpdate, record: Type) -> str:
+    """Lower `e with {f: new}` to a record of new values, and of those that stay."""
+    assert isinstance(record, RecordType)
+    whole = expression(body, expr.value)
+    given = {pair.key.name: pair.value for pair in expr.pairs}
+    made = {name: expression(body, value) for name, value in given.items()}
+    ids = [
+        body.fit(made[field.name], field.type)
+        if field.name in made
+        else body.operation("attr", field.type, (whole,), expr.span, name=field.name)
+        for field in record.fields
+    ]
+    names = tuple(field.name for field in record.fields)
+    return body.operation("record", record, ids, expr.span, names=names)
+
+
+def _samples(body: Body, expr: nodes.Samples, type: Type) -> str:
+    count = body.program.choices.get(id(expr.count)) or evaluate(body.program, expr.count)
+    bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {
+        "sample": ((), _item(type), lambda body: expression(body, expr.item))
+    }
+    return body.region("samples", type, (), bodies, expr.span, n=count)
+
+
+def weighed_name(call: nodes.Call) -> str:
+    """The name of a call's answer with its certainty, which no name of the language hides."""
+    return f"%weighed{call.span.start}"
+
+
+def _weigh(body: Body, call: nodes.Call, type: Type) -> str:
+    """Lower a call whose certainty is asked for. The answer with it keeps a name."""
+    target: Any = body.program.referents[id(call.target)]
+    bound = body.program.bindings[id(call)]
+    given = _arguments(body, target.signature.params, bound, call.span)
+    names = [body.hide(value) for value in given]
+
+    def ask(body: Body) -> str:
+        ids = [body.name(name) for name in names]
+        return body.add("call", type, ids, {"target": target.name}, span=call.span)
+
+    bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {"value": ((), type, ask)}
+    answer = body.region("weigh", weighed_type(type), (), bodies, call.span)
+    body.bound[weighed_name(call)] = answer
+    return body.operation("attr", type, (answer,), call.span, name="value")
+
+
+def _certainty(body: Body, name: str, expr: nodes.Call) -> str:
+    call = body.program.weighed[id(expr)]
+    if call is expr.args[0].value:
+        expression(body, call)
+    answer = body.name(weighed_name(call))
+    return body.operation("attr", OptionalType(FLOAT), (answer,), expr.span, name=name)
 
 
 def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
@@ -79,7 +191,9 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
         return body.constant(referent.name, type, expr.span)
     value = expression(body, expr.value)
     if not expr.optional:
-        return body.operation("attr", type, (value,), expr.span, name=expr.name.name)
+        declared = _declared(body.types[value], expr.name.name, type)
+        field = body.operation("attr", declared, (value,), expr.span, name=expr.name.name)
+        return body.known(field, type, expr.span)
     return body.unless_none(
         value,
         type,
@@ -87,6 +201,31 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
         lambda body, item: body.operation("attr", type, (item,), expr.span, name=expr.name.name),
         lambda body: body.constant(None, type, expr.span),
     )
+
+
+def _declared(whole: Type, name: str, known: Type) -> Type:
+    """The type of a field of unions, of which more may be known here; else what is known."""
+    field = whole.get(name) if isinstance(whole, RecordType) else None
+    if field is None or not isinstance(required(field.type), UnionType):
+        return known
+    return field.type
+
+
+def _match_members(body: Body, expr: nodes.Match, type: Type) -> str:
+    """A `match` of a union, or of a value that may be none."""
+    name = body.hide(expression(body, expr.subject))
+    cases = []
+    for arm in expr.arms:
+        wanted = body.program.types[id(arm)]
+        test = partial(_is_of, name, wanted, arm.span)
+        cases.append(Case(test, partial(_arm_value, arm), arm.span))
+        if isinstance(arm.pattern, nodes.Wildcard):
+            break
+    return choose(body, type, cases[:-1], cases[-1].value)
+
+
+def _is_of(name: str, type: Type, span: Span, body: Body) -> str:
+    return body.is_of(body.name(name), type, span)
 
 
 def _chain(body: Body, links: Sequence[nodes.Binary]) -> str:
@@ -153,9 +292,14 @@ def _map(body: Body, expr: nodes.Comprehension, type: Type) -> str:
     iterables: Sequence[nodes.Expr] = (expr.iterable,)
     if isinstance(expr.iterable, nodes.Call):
         target = body.program.referents.get(id(expr.iterable.target))
-        if isinstance(target, Builtin) and target.name == "zip":
+        if isinstance(target, Builtin) and target.name in WALKS:
             iterables = [arg.value for arg in expr.iterable.args]
     ids = [expression(body, iterable) for iterable in iterables]
+    if len(expr.names) > len(ids):  # `enumerate`
+        whole = body.types[ids[0]]
+        low, high = (whole.min_len, whole.max_len) if isinstance(whole, ListType) else (None, None)
+        numbers = ListType(IntType(0, None), low, high)
+        ids = [body.operation("enumerate", numbers, ids, expr.iterable.span), *ids]
     variables = [Port(n.name, _item(body.types[i])) for n, i in zip(expr.names, ids)]
     bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {
         "item": (variables, body.type_of(expr.item), lambda body: expression(body, expr.item))
@@ -169,10 +313,12 @@ def _call(body: Body, expr: nodes.Call, type: Type) -> str:
     target = body.program.referents[id(expr.target)]
     bound = body.program.bindings[id(expr)]
     match target:
+        case Builtin(name=name) if name in CERTAINTIES:
+            return _certainty(body, name, expr)
         case Builtin():
             return _builtin(body, target.name, bound, expr, type)
         case RecordType():
-            return _record(body, target, bound, expr)
+            return _record(body, type if isinstance(type, RecordType) else target, bound, expr)
         case ToolDef() | MetricDef(target=str()):
             ids = _arguments(body, target.signature.params, bound, expr.span)
             return body.add("tool", type, ids, {"target": target.name}, span=expr.span)

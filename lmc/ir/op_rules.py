@@ -14,6 +14,7 @@ from lmc.check.subtyping import forget, required
 from lmc.ir.actions import FINISH
 from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
+from lmc.ir.weighed import weighed_type
 from lmc.types import (
     BoolType,
     DictType,
@@ -24,10 +25,12 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    OptionalType,
     RecordType,
     StrType,
     Type,
 )
+from lmc.unions import apart, members
 
 
 @dataclass(slots=True)
@@ -89,7 +92,13 @@ _RESULTS: Mapping[str, tuple[type[Type], ...]] = {
     ),
     **dict.fromkeys(("len", "count", "int"), (IntType, FloatType, ErrorType)),
     **dict.fromkeys(("str", "join", "lower", "strip"), (StrType, ErrorType)),
-    **dict.fromkeys(("list", "split", "unique", "sort_by", "filter"), (ListType, ErrorType)),
+    **dict.fromkeys(
+        ("list", "split", "unique", "sort_by", "filter", "keys", "values"), (ListType, ErrorType)
+    ),
+    **dict.fromkeys(("range", "flatten", "group_by", "enumerate"), (ListType, ErrorType)),
+    **dict.fromkeys(("upper", "replace", "code"), (StrType, ErrorType)),
+    "matches": (BoolType, ErrorType),
+    "slice": (ListType, StrType, ErrorType),
 }
 
 
@@ -101,6 +110,8 @@ def _function(site: Site) -> str | None:
         return _record(site)
     if fn == "attr" and "name" not in attrs:
         return "names its field"
+    if fn == "narrow" and not _narrows_to_members(site):
+        return "narrows a value to members of its type, or none"
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
@@ -110,12 +121,30 @@ def _function(site: Site) -> str | None:
     return None
 
 
+def _narrows_to_members(site: Site) -> bool:
+    """Whether each value that goes on is of the node's type: what may be, fits it."""
+    type, given = site.node.type, site.inputs[0].type
+    if not isinstance(type, OptionalType):
+        return False
+    into = members(type.item)
+    pairs = ((one, to) for one in members(required(given)) for to in into)
+    return all(site.fits(one, to) or apart(one, to) for one, to in pairs)
+
+
 def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
     """The types of the values that an operation gives on as they are, and of where they go."""
     node, given = site.node, [value.type for value in site.inputs]
     match node.attrs["fn"]:
         case "present" | "add":
             yield from ((type, node.type) for type in given)
+        case "slice" if isinstance(given[0], ListType):
+            yield given[0], node.type
+        case "flatten":
+            yield item_of(given[0]), node.type
+        case "group_by":
+            group = item_of(node.type)
+            items = group.get("items") if isinstance(group, RecordType) else None
+            yield given[0], items.type if items else None
         case "unique" | "sort_by" | "filter":
             yield given[0], node.type
         case "index" | "first":
@@ -126,9 +155,9 @@ def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
         case "object" if isinstance(node.type, DictType):
             yield from ((type, node.type.item) for type in given)
         case "attr":
-            record = required(given[0])
-            field = record.get(node.attrs["name"]) if isinstance(record, RecordType) else None
-            yield field.type if field else None, node.type
+            for record in members(required(given[0])):
+                field = record.get(node.attrs["name"]) if isinstance(record, RecordType) else None
+                yield field.type if field else None, node.type
 
 
 def _record(site: Site) -> str | None:
@@ -184,6 +213,15 @@ def _map(site: Site) -> str | None:
     return None
 
 
+def _samples(site: Site) -> str | None:
+    return None if isinstance(site.node.type, ListType | ErrorType) else "gives a list"
+
+
+def _weigh(site: Site) -> str | None:
+    given = weighed_type(site.node.bodies["value"].result)
+    return None if site.fits(given, site.node.type) else "gives a value with its certainty"
+
+
 def _loop(site: Site) -> str | None:
     return None if site.fits(site.inputs[0].type, site.node.type) else "its start is of its type"
 
@@ -196,9 +234,10 @@ def _condition(site: Site) -> str | None:
 def _refine(site: Site) -> str | None:
     bodies = site.node.bodies
     verdict = bodies["check"].result
-    if "until" not in bodies and isinstance(verdict, RecordType) and verdict.get("ok") is None:
-        return "its verdict says `ok`, or it has `until`"
-    return None
+    ok = verdict.get("ok") if isinstance(verdict, RecordType) else None
+    if "until" in bodies or isinstance(ok.type if ok else verdict, BoolType | ErrorType):
+        return None
+    return "its verdict is a bool or says `ok`, or it has `until`"
 
 
 def _vote(site: Site) -> str | None:
@@ -289,6 +328,8 @@ OWN_RULES: Mapping[str, Rule] = {
     "call": _call,
     "tool": _tool,
     "map": _map,
+    "samples": _samples,
+    "weigh": _weigh,
     "loop": _loop,
     "cond": _condition,
     "refine": _refine,

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any, Protocol
 
 from lmc.frozen import frozen
+from lmc.prompts.growth import Growth
 from lmc.types import RecordType, StrType, Type
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
@@ -103,6 +104,10 @@ class Layout(Protocol):
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read the output values by field name, not validated yet. Raises: ParseFailure."""
+        ...
+
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The outputs that an unfinished answer has begun. Raises: ParseFailure."""
         ...
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ from lmc.check.program import Choice
 from lmc.check.width import project
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
-from lmc.prompts.border import as_text
+from lmc.prompts.border import as_text, whole_text
+from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
@@ -24,10 +25,10 @@ from lmc.prompts.spec import (
     ParseFailure,
     Prompt,
 )
-from lmc.prompts.thinking import without_thoughts
+from lmc.prompts.thinking import answer_so_far, without_thoughts
 from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
-from lmc.runtime.failures import Attempts, no_answer
+from lmc.runtime.failures import Attempts, no_answer, no_continuation
 from lmc.runtime.fitting import AUTO, fit_layout
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode
@@ -58,6 +59,9 @@ class ModuleCall:
         self.bound = machine.pool.bind(self.model)
         self.hidden = () if machine.training else slots.train_only
         reasons = bool(self.settings.get("reason"))
+        self.begin: str = self.settings.get("begin") or ""
+        if self.begin:
+            parameters = replace(parameters, steps=())  # the beginning comes first
         self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.awaits_layout = self._awaits_layout()
@@ -102,8 +106,15 @@ class ModuleCall:
         self.__dict__.pop("_same_for_all", None)
         self.awaits_layout = False
 
+    def require_continuing(self, model: str | None) -> None:
+        """Raises: LmcError[no-continuation] if a model cannot go on with the given beginning."""
+        bound = self.bound if model == self.model else self.machine.pool.bind(model)
+        if self.begin and not bound.backend.capabilities.continues:
+            raise no_continuation(self.slots.module, bound.name, self.node.span)
+
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
+        self.require_continuing(model)
 
         def send(request: Request) -> Awaitable[list[Answer]]:
             return self.machine.pool.ask(model, request, **self.policy)
@@ -166,6 +177,14 @@ class ModuleCall:
             raise ParseFailure(str(problem)) from None
         typed = value if isinstance(self.spec.result, RecordType) else {BARE: value}
         return {name: outputs[name] for name in self.spec.thoughts if name in outputs} | typed
+
+    def so_far(self, text: str, growth: Growth) -> Any:
+        """The result that an unfinished answer has given, else ABSENT. Raises: ParseFailure."""
+        text = whole_text(answer_so_far(text))
+        outputs = self.layout.so_far(self.spec, text, growth)
+        if not isinstance(self.spec.result, RecordType):
+            return outputs.get(BARE, ABSENT)
+        return {f.name: outputs[f.name] for f in self.spec.result.fields if f.name in outputs}
 
     def value(self, outputs: Mapping[str, Any]) -> Any:
         """The module's result, built from its output fields."""

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lmc.canonical import canonical
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
-from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
 from lmc.runtime.failures import is_infrastructure
 from lmc.runtime.loading import load_function
