@@ -50,7 +50,7 @@ def open_gguf(model: str, settings: Mapping[str, Any]) -> Transformers:
 def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/") -> Path:
     """A GGUF file, or the only one in a folder, that a model's name behind a prefix means.
 
-    Raises: LmcError[unknown-model, outside-folder, weights-not-allowed, not-a-gguf].
+    Raises: LmcError[unknown-model, outside-folder, weights-not-allowed].
     """
     given = Path(model).expanduser()
     for place in (named_file(_FILE, model, settings), given):
@@ -58,9 +58,7 @@ def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/")
             if place is given:  # beside the user
                 named_file(_FILE, str(given.resolve()), settings)
             require_weights(f"{prefix}{model}", settings, place)
-            file = _file_at(place)
-            _tensor_count(file)
-            return file
+            return _file_at(place)
     raise LmcError.of("unknown-model", f"there is no file {model}", help=_HELP)
 
 
@@ -71,7 +69,7 @@ def open_file(file: Path, *, sha256: str | None = None, **computing: Any) -> Tra
 
     Raises: LmcError[not-a-gguf, cannot-convert, cannot-write].
     """
-    tensors, content = _tensor_count(file), _content(file)
+    tensors, content = tensor_count(file), _content(file)
     if sha256 not in (None, content):
         message = f"{file} is another file than the one that lmc knows by this name"
         raise LmcError.of("not-a-gguf", message, help=f"to use it, name the model `gguf/{file}`")
@@ -93,7 +91,7 @@ def _file_at(place: Path) -> Path:
     raise LmcError.of("unknown-model", message, help=_HELP)
 
 
-def _tensor_count(file: Path) -> int:
+def tensor_count(file: Path) -> int:
     """How many tensors the file says it has. Raises: LmcError[not-a-gguf]."""
     try:
         with open_regular(file) as opened:

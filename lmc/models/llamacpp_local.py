@@ -27,7 +27,7 @@ from typing import IO, Any
 
 from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
-from lmc.models.gguf import find_gguf
+from lmc.models.gguf import find_gguf, tensor_count
 from lmc.models.openai_compatible import OpenAICompatible
 from lmc.redaction import remember
 
@@ -237,11 +237,12 @@ if hasattr(os, "register_at_fork"):
 def open_llamacpp(model: str, settings: Mapping[str, Any]) -> LlamaCpp:
     """Open a GGUF file, found as for `gguf/`. Nothing is started yet.
 
-    Raises: LmcError[missing-extra], else as `lmc.models.gguf.find_gguf`.
+    Raises: LmcError[missing-extra, not-a-gguf], else as `lmc.models.gguf.find_gguf`.
     """
     if find_spec("xllamacpp") is None:
         message = f"model `llama.cpp/{model}` needs xllamacpp"
         help = 'pip install "lmc-lang[llamacpp]", or give a running llama-server as `base_url`'
         raise LmcError.of("missing-extra", message, help=help)
     file = find_gguf(model, settings, prefix="llama.cpp/")
+    tensor_count(file)  # it is none if this fails
     return LlamaCpp(file.resolve(), slots=int(settings.get("concurrency") or SLOTS))
