@@ -1,8 +1,8 @@
 """What prompt look-up brings in the local engine: passes and processor time, with equal answers.
 
-`python bench/lookup.py DATA [--rows 24] [--at-once 8] [--dtype bfloat16]`: the last sentence of word
-problems of GSM8K, copies of them, and slots of restaurant8k, asked of lmc/smollm2 one by one and in
-batches. DATA has the folders gsm8k and restaurant8k.
+`python bench/lookup.py DATA [--rows 24] [--at-once 8] [--dtype bfloat16]`: the last sentence of
+word problems of GSM8K, copies of them, and slots of restaurant8k, asked of lmc/smollm2 one by one
+and in batches. DATA has the folders gsm8k and restaurant8k.
 """
 
 from __future__ import annotations
