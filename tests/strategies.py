@@ -59,8 +59,11 @@ plain_docs = _maybe(_node(n.Doc, texts.map(str.strip)))
 # --- types ---
 
 _signed = st.integers(-999, 999) | _floats
-_refinements = _node(n.RangeRefinement, _maybe(_signed), _maybe(_signed)) | _node(
-    n.PatternRefinement, texts
+_bounds = _maybe(_signed | texts)
+_refinements = (
+    _node(n.RangeRefinement, _bounds, _bounds)
+    | _node(n.PatternRefinement, texts)
+    | _node(n.LabelsRefinement, key_idents)
 )
 
 
@@ -157,8 +160,10 @@ blocks = _blocks(st.recursive(_plain_stmts, _larger_stmts, max_leaves=4))
 _settings = _some(_node(n.Setting, key_idents, exprs))
 _params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans()))
 _signatures = _node(n.SignatureDecl, _params, types)
-_fields = _some(_node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings)), 1)
-_variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings)), 1)
+_fields = _some(
+    _node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings), _maybe(strings)), 1
+)
+_variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings), _maybe(strings)), 1)
 _bodiless = ("generate", "critique", "vote")
 
 decls = st.one_of(
@@ -195,6 +200,6 @@ def untidy_programs(draw: st.DrawFn) -> str:
     found = tokens(Source("", text))
     parts = []
     for token, after in pairwise(found):
-        whole = after.kind in ("COLON", "EQUAL") or token.kind == "FROZEN"  # these look ahead
+        whole = after.kind in ("COLON", "EQUAL") or token.kind in ("FROZEN", "ALIAS")  # look ahead
         parts += [token.text, " " if whole else draw(filler)]
     return "".join(parts)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lmc import types
-from lmc.check import access, builtins, inference
+from lmc.check import access, builtins, inference, moments
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import disjoint, forget, is_subtype, join, show, widen
@@ -367,6 +367,13 @@ def _builtin_result(
             _report_builtin(
                 env, wrong, "count", wanted, arg_types[1] or arg_types[0] or types.ERROR
             )
+    if kind := moments.NAMES.get(function.name):
+        given = arg_types[0] or types.ERROR
+        if problem := moments.bad_constant(kind, given):
+            place = call.args[0].value
+            message = f"`{place.span.text}` is no {kind}: {problem}"
+            env.ctx.report("bad-constant", message, place.span)
+            return types.ERROR
     return function.result(arg_types)
 
 

@@ -14,6 +14,7 @@ from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
+from lmc.written import Kind, normal
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
@@ -89,9 +90,22 @@ def _mismatch_help(actual: Type, expected: Type) -> str | None:
             return f"write `{expected.name}.{actual.values[0]}`"
         case types.IntType(), types.FloatType():
             return "`round(…)` gives an int"
+        case types.WrittenType(kind), types.LiteralType(values=(text,)) if _is_one(kind, text):
+            return f'write `{kind}("{text}")`'
+        case types.WrittenType("decimal"), types.IntType() | types.FloatType():
+            return "`decimal(…)` turns a number into a decimal"
+        case types.WrittenType(kind), _ if is_text(actual):
+            return f"`{kind}(…)` reads a text; it is none if the text is no {kind}"
         case _ if is_text(expected) and is_number(actual):
             return "`str(…)` turns a number into text"
     return None
+
+
+def _is_one(kind: Kind, text: str) -> bool:
+    try:
+        return bool(normal(kind, text))
+    except ValueError:
+        return False
 
 
 def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:

@@ -40,7 +40,7 @@ def constraints(
         if module.kind in ("search", "route") or votes:
             continue  # makes no model call itself
         schema = json_schema and _layout(program, module, default_layout) == "json"
-        for path, type in _parts(module.signature.result, ""):
+        for path, type in _parts(module.signature.asked, ""):
             decoded = (grammar or schema) and _decodable(type)
             yield ResultConstraint(module.name, path, str(type), decoded)
         if "require" in module.exprs:
@@ -54,6 +54,8 @@ def _layout(program: CheckedProgram, module: ModuleDef, default: str) -> str:
 
 
 def _decodable(type: Type) -> bool:
+    if isinstance(type, types.WrittenType):  # its form is forced, its bounds are validated
+        return type.low is None and type.high is None
     pattern = type.pattern if isinstance(type, types.StrType) else None
     return pattern is None or decodable(pattern)
 
@@ -76,6 +78,8 @@ def _parts(type: Type, path: str) -> Iterator[tuple[str, Type]]:
             | types.BoolType()
             | types.IntType()
             | types.FloatType()
+            | types.WrittenType()
+            | types.OneOfType()
         ):
             yield path, type
         case types.StrType() if type != types.StrType():

@@ -18,7 +18,9 @@ from typing import Any
 from lmc.check.width import project
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.ir.written_functions import WRITTEN, part, read
 from lmc.types import MOST_BITS
+from lmc.written import KINDS
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -204,7 +206,10 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
 
 def function_of(node: Node) -> Callable[..., Any]:
     """The operation of an `op` node, ready to be given the values of its inputs."""
-    return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
+    attrs = {**node.attrs, "type": node.type}
+    if kind := attrs.get("of"):
+        return partial(WRITTEN[attrs["fn"]], attrs, kind)
+    return partial(FUNCTIONS[attrs["fn"]], attrs)
 
 
 # `present` narrows a `T?` that is known not to be none; `project` drops the fields that the node's
@@ -252,4 +257,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    "part": lambda attrs, value: part(attrs, attrs["of"], value),
+    **{kind: partial(read, kind) for kind in KINDS},
 }

@@ -12,11 +12,14 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
+    told_bounds,
 )
 
 
@@ -32,6 +35,10 @@ def describe_type(type: Type) -> str:
             return "number" + bounds(low, high)
         case BoolType():
             return "true or false"
+        case WrittenType(kind):
+            return f"{told_bounds(type)} ({_FORMS[kind]})"
+        case OneOfType(options):
+            return f"one of the texts in {options}"
         case EnumType() | LiteralType():
             return "one of: " + ", ".join(_choices(type)) + _doc(type)
         case OptionalType(item):
@@ -46,6 +53,14 @@ def describe_type(type: Type) -> str:
             return " or ".join(map(describe_type, options))
         case _:
             return "JSON value"
+
+
+_FORMS = {
+    "date": "as YYYY-MM-DD",
+    "time": "as HH:MM:SS, in 24 hours",
+    "datetime": "as YYYY-MM-DDTHH:MM:SS",
+    "decimal": "digits and a point, without a currency",
+}
 
 
 def _member(field: Field) -> str:

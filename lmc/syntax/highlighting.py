@@ -26,7 +26,10 @@ STATEMENTS = (
     "from", "import", "as", "let", "loop", "for", "until", "if", "then", "else", "return", "yield",
     "assert", "stub", "match", "tune", "train", "in",
 )  # fmt: skip
-TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "Verdict", "Score")
+TYPES = (
+    *("str", "int", "float", "bool", "json", "list", "dict", "date", "time", "datetime"),
+    *("decimal", "one_of", "Verdict", "Score"),
+)
 
 
 class LmpLexer(RegexLexer):  # type: ignore[misc]

@@ -53,10 +53,17 @@ class TypeExpr(SyntaxNode):
 
 @frozen
 class RangeRefinement(SyntaxNode):
-    """`lo..hi`, either end may be missing."""
+    """`lo..hi`, either end may be missing. Those of a date and the like are strings."""
 
-    low: int | float | None
-    high: int | float | None
+    low: int | float | str | None
+    high: int | float | str | None
+
+
+@frozen
+class LabelsRefinement(SyntaxNode):
+    """`options` of `one_of(options)`: the parameter whose strings are the labels."""
+
+    name: Ident
 
 
 @frozen
@@ -73,7 +80,7 @@ class NamedType(TypeExpr):
 
     name: Ident
     args: tuple[TypeExpr, ...] = ()
-    refinements: tuple[RangeRefinement | PatternRefinement, ...] = ()
+    refinements: tuple[RangeRefinement | PatternRefinement | LabelsRefinement, ...] = ()
 
 
 @frozen
@@ -456,12 +463,13 @@ class Import(Decl):
 
 @frozen
 class FieldDecl(SyntaxNode):
-    """`name: T = default "note"`."""
+    """`name: T = default "note" as "alias"`."""
 
     name: Ident
     type: TypeExpr
     default: Expr | None = None
     note: String | None = None
+    alias: String | None = None
 
 
 @frozen
@@ -475,10 +483,11 @@ class RecordDecl(Decl):
 
 @frozen
 class VariantDecl(SyntaxNode):
-    """`name "note"`."""
+    """`name "note" as "alias"`."""
 
     name: Ident
     note: String | None = None
+    alias: String | None = None
 
 
 @frozen

@@ -207,6 +207,7 @@ _KIND_NAMES = {
     "LONG_STRING": "a docstring",
     "COMPARE": "a comparison",
     "FROZEN": "`frozen`",
+    "ALIAS": "`as`",
     END: "the end of the text",
 }
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import warnings
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, JsonValue, StrictBool, TypeAdapter, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    StrictBool,
+    TypeAdapter,
+    create_model,
+)
 from pydantic import Field as ModelField
 
 from lmc.types import (
@@ -20,14 +29,17 @@ from lmc.types import (
     ListType,
     LiteralType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
 from lmc.values.by_type import once_by_type
 from lmc.values.names import field_names, variant_names
+from lmc.written import CLASSES, Kind, value_of
 
 
 class Record(BaseModel):
@@ -63,6 +75,10 @@ def python_type(type: Type) -> Any:
             return Annotated[float, ModelField(ge=low, le=high)]
         case BoolType():
             return StrictBool
+        case WrittenType(kind):  # `validate` has checked the bounds
+            return Annotated[CLASSES[kind], BeforeValidator(partial(_object, kind))]
+        case OneOfType():
+            return str
         case JsonType():
             return JsonValue
         case NoneType():
@@ -86,6 +102,11 @@ def python_type(type: Type) -> Any:
 def adapter(type: Type) -> TypeAdapter[Any]:
     """The adapter that converts JSON values of a type to Python objects."""
     return TypeAdapter(python_type(type))
+
+
+def _object(kind: Kind, value: Any) -> Any:
+    """The object of a JSON value, which holds a date and the like as a text."""
+    return value_of(kind, value) if isinstance(value, str) else value
 
 
 def _model(type: RecordType) -> Any:

@@ -23,11 +23,19 @@ SMALL = """
 enum Kind { None mro title name }
 record Program { class: str, str: int, copy: Kind, Kind: Kind? }
 record Any { list: list[Program], BaseModel: json, json: json }
+record Visit {
+  date: date, time: time?, decimal: list[decimal], kind: str as "@kind"
+  datetime: datetime = datetime("2026-01-31T10:00:00")
+}
+generate visit(day: date, labels: list[str]) -> Visit { "Do." }
+generate pick(labels: list[str]) -> list[one_of(labels)] { "Do." }
 generate class(self: str, if_: int = 3, from: str = "") -> Program { "Do." }
 generate graph(batch: list[Program], last: str = "", int: int) -> Any { "Do." }
 generate stream(Literal: "a" | "b") -> Kind { "Do." }
 """
 USER = """
+import datetime as dt
+from decimal import Decimal
 from typing import assert_type, cast
 
 import lmc
@@ -51,6 +59,15 @@ for part in program.graph_.whole("list").stream([], int=3):
     assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
+visit = program.visit(dt.date(2026, 1, 31), ["a"])
+assert_type(visit.date, dt.date)
+assert_type(visit.time, dt.time | None)
+assert_type(visit.decimal, list[Decimal])
+assert_type(visit.datetime, dt.datetime)
+assert_type(visit.kind, str)
+assert_type(program.pick(["a"]), list[str])
+
+program.visit("2026-01-31", ["a"])  # wrong
 program.class_(self=3)  # wrong
 program.graph_([], "", 3)  # wrong
 program.graph(batch=[])  # wrong
