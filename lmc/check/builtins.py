@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lmc import types
-from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
+from lmc.check import moments
+from lmc.check.subtyping import (
+    forget,
+    is_number,
+    is_subtype,
+    is_text,
+    is_written,
+    join,
+    optional,
+    required,
+)
 from lmc.frozen import frozen
 from lmc.types import Type
+from lmc.written import KINDS, Kind
 
 # The types of the arguments in order of the parameters; None for one that is left out.
 Given = Sequence[Type | None]
@@ -62,11 +74,15 @@ def _is_int(type: Type) -> bool:
 
 
 def _is_ordered(type: Type) -> bool:
-    return is_number(type) or is_text(type)
+    return is_number(type) or is_text(type) or is_written(type)
+
+
+def _is_amount(type: Type) -> bool:
+    return is_number(type) or is_written(type, "decimal")
 
 
 def _is_numeric_text(type: Type) -> bool:
-    return is_number(type) or is_text(type) or isinstance(type, types.BoolType | types.JsonType)
+    return _is_amount(type) or is_text(type) or isinstance(type, types.BoolType | types.JsonType)
 
 
 def _is_comparable(type: Type) -> bool:
@@ -81,13 +97,17 @@ _TEXT = BuiltinParam("text", "a string", is_text)
 _LIST = BuiltinParam("xs", "a list", _is_list)
 _DICT = BuiltinParam("d", "a dict", lambda type: isinstance(type, types.DictType | types.ErrorType))
 _BOOLS = BuiltinParam("xs", "a list of bools", _is_list_of(_is_bool))
-_NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(is_number))
-_NUMBER = BuiltinParam("x", "a number", is_number)
-_COMPARABLE = BuiltinParam("x", "numbers or strings, or one list of them", _is_comparable)
+_NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(_is_amount))
+_NUMBER = BuiltinParam("x", "a number", _is_amount)
+_COMPARABLE = BuiltinParam("x", "numbers, strings or dates, or one list of them", _is_comparable)
 _PARSED = BuiltinParam("x", "a string, number or bool", _is_numeric_text)
 _FIELD = BuiltinParam("by", "a field, written `.name`", _anything, required=False, selector=True)
 _KEY = BuiltinParam(
-    "by", "a number or string field, written `.name`", _is_ordered, required=False, selector=True
+    "by",
+    "a number, string or date field, written `.name`",
+    _is_ordered,
+    required=False,
+    selector=True,
 )
 _FLAG = BuiltinParam("by", "a bool field, written `.name`", _is_bool, required=False, selector=True)
 
@@ -122,6 +142,8 @@ def _is_unique(type: Type | None) -> bool:
 
 def _sum(given: Given) -> Type:
     item = _item(given[0])
+    if is_written(item):
+        return types.DECIMAL
     return types.FLOAT if isinstance(item, types.FloatType) else types.INT
 
 
@@ -136,7 +158,18 @@ def _abs(given: Given) -> Type:
 
 
 def _round(given: Given) -> Type:
+    if is_written(given[0] or types.INT):
+        return types.INT if given[1] is None else types.DECIMAL
     return types.INT if given[1] is None else types.FLOAT
+
+
+def _made(kind: Kind) -> BuiltinFunction:
+    """The function of a date and the like: `date("2026-01-31")`, `date(text)`."""
+    param = BuiltinParam("x", moments.TAKES[kind], partial(moments.takes, kind))
+    meaning = f"a constant {kind}; the {kind} that a string gives, or none; or that of a value"
+    return BuiltinFunction(
+        kind, (param,), lambda given: moments.made(kind, given[0] or types.STR), meaning
+    )
 
 
 def _filtered(given: Given) -> Type:
@@ -323,6 +356,7 @@ _FUNCTIONS = (
         _always(types.INT),
         "the number of items equal to the value; without a value, of those that are true",
     ),
+    *map(_made, KINDS),
 )
 FUNCTIONS = {f.name: f for f in _FUNCTIONS}
 

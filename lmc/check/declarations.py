@@ -7,7 +7,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check import settings
-from lmc.check.annotations import default, define_types, resolve
+from lmc.check.annotations import default, define_types, resolve, resolve_result
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -22,10 +22,12 @@ from lmc.check.program import (
 )
 from lmc.check.providers import with_provider
 from lmc.check.scope import CheckContext, Declared, Env, File
-from lmc.check.subtyping import required
+from lmc.check.subtyping import is_text, required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import MOST_PARTS, written_size
+from lmc.types import MOST_PARTS, Type, parts, written_size
+
+ASKING = ("generate", "refine", "agent")  # kinds whose models write the result itself
 
 
 def define_all(ctx: CheckContext, file: File) -> None:
@@ -92,7 +94,34 @@ def _report_missing(
 def signature(ctx: CheckContext, file: File, decl: Any, *, train: bool = True) -> Signature:
     """The signature of a declaration."""
     params = tuple(_params(ctx, file, decl, train))
-    return Signature(params, resolve(ctx, file, decl.signature.result))
+    asked = _result(ctx, file, decl, params)
+    return Signature(params, types.without_labels(asked), asked)
+
+
+def _result(ctx: CheckContext, file: File, decl: Any, params: Sequence[Param]) -> Type:
+    """The result of a signature; that of a call of a model may have labels from a parameter."""
+    expr: nodes.TypeExpr = decl.signature.result
+    if getattr(decl, "kind", "") not in ASKING:
+        return resolve(ctx, file, expr)
+    result = resolve_result(ctx, file, expr)
+    sources = {part.options for part in parts(result) if isinstance(part, types.OneOfType)}
+    if wrong := [problem for name in sources if (problem := _bad_source(name, params))]:
+        help = "write a parameter with the labels: `options: list[str]`"
+        ctx.report("bad-one-of", wrong[0], expr.span, help=help)
+        return types.ERROR
+    return result
+
+
+def _bad_source(name: str, params: Sequence[Param]) -> str | None:
+    """Why a parameter cannot hold the labels of a `one_of`."""
+    param = next((p for p in params if p.name == name), None)
+    if param is None:
+        return f"`{name}` of `one_of({name})` is not a parameter"
+    if isinstance(param.type, types.ErrorType):
+        return None
+    if not isinstance(param.type, types.ListType) or not is_text(param.type.item):
+        return f"the labels of `one_of` are a `list[str]`, but `{name}` is `{param.type}`"
+    return f"`{name}` holds the labels, so that it cannot be hidden" if param.train else None
 
 
 def _params(ctx: CheckContext, file: File, decl: Any, train: bool) -> Iterator[Param]:

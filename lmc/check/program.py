@@ -57,10 +57,15 @@ class Param:
 
 @frozen
 class Signature:
-    """Parameters and result of anything that can be called."""
+    """Parameters and result of anything that can be called.
+
+    `asked` is the result as a model must write it: with the labels of a `one_of(options)`, which
+    is a `str` in `result`.
+    """
 
     params: tuple[Param, ...]
     result: Type
+    asked: Type
 
 
 # A setting is a JSON value (a model is named by its qualified name) or a Choice.

@@ -21,9 +21,11 @@ from lmc.check.width import project
 from lmc.ir.fences import code_of
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.ir.written_functions import WRITTEN, part, read
 from lmc.patterns import whole_pattern
 from lmc.types import MOST_BITS
 from lmc.unions import belongs
+from lmc.written import KINDS
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -218,7 +220,10 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
 
 def function_of(node: Node) -> Callable[..., Any]:
     """The operation of an `op` node, ready to be given the values of its inputs."""
-    return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
+    attrs = {**node.attrs, "type": node.type}
+    if kind := attrs.get("of"):
+        return partial(WRITTEN[attrs["fn"]], attrs, kind)
+    return partial(FUNCTIONS[attrs["fn"]], attrs)
 
 
 # `present` narrows a `T?` that is known not to be none. `narrow` gives a value if it is of a member
@@ -279,4 +284,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    "part": lambda attrs, value: part(attrs, attrs["of"], value),
+    **{kind: partial(read, kind) for kind in KINDS},
 }

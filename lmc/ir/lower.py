@@ -147,7 +147,8 @@ def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
     result = module.signature.result
     if module.kind == "vote" and module.settings.get("min_agree") is not None:
         result = result if isinstance(result, OptionalType) else OptionalType(result)
-    node = body.add(op, result, ids, {**attrs, "names": names}, bodies, module.span)
+    type = module.signature.asked if op == "model" else result
+    node = body.add(op, type, ids, {**attrs, "names": names}, bodies, module.span)
     return _described(
         body.graph(module.name, result, node, kind=module.kind), module.instruction or "", module
     )
@@ -236,7 +237,8 @@ def _revise(
     ids = [*map(body.name, names), *said]
     names += [_free_name("feedback", inputs) for _ in said]
     attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
-    node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
+    asked, conditions = module.signature.asked, _conditions(program, module, inputs)
+    node = body.add("model", asked, ids, attrs, conditions, module.span)
     return body.graph(f"{module.name}.revise", result, node)
 
 
@@ -299,7 +301,7 @@ def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
     assert isinstance(listed, nodes.ListLit)
     tools: list[Any] = [program.referents[id(item)] for item in listed.items]
     bodies = {tool.name: _tool_body(program, tool) for tool in tools}
-    action = action_type(module.signature.result, list(bodies.values()))
+    action = action_type(module.signature.asked, list(bodies.values()))
     body = Body(program, (*inputs, Port("transcript", ListType(TURN))))
     names = (*(p.name for p in inputs), "transcript")
     ids = tuple(body.name(name) for name in names)

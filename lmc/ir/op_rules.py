@@ -15,6 +15,7 @@ from lmc.ir.actions import FINISH
 from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
 from lmc.ir.weighed import weighed_type
+from lmc.ir.written_functions import WRITTEN
 from lmc.types import (
     BoolType,
     DictType,
@@ -25,10 +26,13 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    NeverType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
+    parts,
 )
 from lmc.unions import apart, members
 
@@ -108,10 +112,12 @@ def _function(site: Site) -> str | None:
         if len(attrs.get("names", ())) != len(site.inputs):
             return "names its fields"
         return _record(site)
-    if fn == "attr" and "name" not in attrs:
+    if fn in ("attr", "part") and "name" not in attrs:
         return "names its field"
     if fn == "narrow" and not _narrows_to_members(site):
         return "narrows a value to members of its type, or none"
+    if ("of" in attrs and fn not in WRITTEN) or (fn == "part" and "of" not in attrs):
+        return "tells what its operands are where its function asks for that"
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
@@ -175,7 +181,15 @@ def _record(site: Site) -> str | None:
 
 
 def _model(site: Site) -> str | None:
+    given = dict(zip(site.node.attrs["names"], (value.type for value in site.inputs)))
+    for part in parts(site.node.type):
+        if isinstance(part, OneOfType) and not _are_labels(given.get(part.options)):
+            return f"`{part}` names an input that is a list of strings"
     return site.declared.slots(site.node.attrs["slots"])
+
+
+def _are_labels(type: Type | None) -> bool:
+    return isinstance(type, ListType) and isinstance(type.item, StrType | LiteralType | NeverType)
 
 
 def _call(site: Site) -> str | None:

@@ -32,6 +32,7 @@ from lmc.types import (
     OptionalType,
     Type,
 )
+from lmc.written import KINDS
 
 # none: its value follows from its inputs. fails: it may end the run. bodies: what its bodies do.
 # calls: it asks a model, runs a tool or another graph.
@@ -123,6 +124,7 @@ OPS: Mapping[Op, OpSpec] = {
             "names": AttrSpec("names", needed=False),
             "by": _maybe(STR),
             "default": _maybe(JSON),
+            "of": _maybe(LiteralType(KINDS)),  # what its operands are: dates and the like
         },
     ),
     "model": OpSpec(

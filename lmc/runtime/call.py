@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+import copy
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
@@ -28,8 +29,15 @@ from lmc.prompts.spec import (
 from lmc.prompts.thinking import answer_so_far, without_thoughts
 from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
-from lmc.runtime.failures import Attempts, no_answer, no_continuation
+from lmc.runtime.failures import Attempts, CallFailure, no_answer, no_continuation
 from lmc.runtime.fitting import AUTO, fit_layout
+from lmc.runtime.labels import (
+    LastUsed,
+    fit_schema,
+    sources_of_labels,
+    validator_of,
+    with_labels,
+)
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import PlannedNode
 from lmc.types import ERROR, STR, RecordType, Type
@@ -63,6 +71,10 @@ class ModuleCall:
         if self.begin:
             parameters = replace(parameters, steps=())  # the beginning comes first
         self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
+        self.read_as = self.spec.seen  # with the labels of a `one_of` only in a call for inputs
+        self.validate: Callable[[Type, Any], Any] = partial(validate, lenient=True)
+        self.labels = sources_of_labels(self.spec.result)
+        self._given: LastUsed[ModuleCall] = LastUsed()
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.awaits_layout = self._awaits_layout()
         self.demos = self._demos(parameters.demos)
@@ -103,6 +115,7 @@ class ModuleCall:
         await fit_layout(self.machine.pool, self.model)
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.request = self._request(self.request.adapter)
+        self._given.clear()
         self.__dict__.pop("_same_for_all", None)
         self.awaits_layout = False
 
@@ -111,6 +124,31 @@ class ModuleCall:
         bound = self.bound if model == self.model else self.machine.pool.bind(model)
         if self.begin and not bound.backend.capabilities.continues:
             raise no_continuation(self.slots.module, bound.name, self.node.span)
+
+    def given(self, inputs: Mapping[str, Any]) -> ModuleCall:
+        """The call for some inputs, whose labels the answer must be one of.
+
+        Raises: CallFailure if there is no label.
+        """
+        if not self.labels:
+            return self
+        labels = {name: tuple(dict.fromkeys(inputs[name])) for name in self.labels}
+        if empty := next((name for name, values in labels.items() if not values), None):
+            message = f"`{self.slots.module}` must answer with one of `{empty}`, which is empty"
+            help = "give at least one, or test `len(…) > 0` before the call"
+            raise CallFailure(self.slots.module, self.node.span, message, Attempts(), help=help)
+        return self._given.get(tuple(labels.values()), lambda: self._with_labels(labels))
+
+    def _with_labels(self, labels: Mapping[str, tuple[str, ...]]) -> ModuleCall:
+        made, can = copy.copy(self), self.bound.backend.capabilities
+        made.read_as = spec = with_labels(self.spec, labels).seen
+        made.validate = validator_of(spec.result)
+        schema = self.request.schema
+        if schema is not None and fit_schema(labels.values()):
+            schema = self.layout.response_schema(spec)
+        grammar = self.layout.grammar(spec) if can.grammar else None
+        made.request = replace(self.request, schema=schema, grammar=grammar)
+        return made
 
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
@@ -169,18 +207,22 @@ class ModuleCall:
             raise ParseFailure(f"it cannot be read ({type(fault).__name__})") from None
 
     def _validated(self, text: str) -> dict[str, Any]:
-        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
+        spec = self.read_as
+        outputs = self.layout.parse(spec, without_thoughts(spec, as_text(text)))
         try:
-            value = validate(self.spec.result, self.value(outputs), lenient=True)
+            value = self.validate(spec.result, self.value(outputs))
         except InvalidValue as problem:
             raise ParseFailure(str(problem)) from None
-        typed = value if isinstance(self.spec.result, RecordType) else {BARE: value}
-        return {name: outputs[name] for name in self.spec.thoughts if name in outputs} | typed
+        typed = value if isinstance(spec.result, RecordType) else {BARE: value}
+        thoughts = {name: outputs[name] for name in spec.thoughts if name in outputs}
+        return self.spec.named_outputs(thoughts | typed)
 
     def so_far(self, text: str, growth: Growth) -> Any:
         """The result that an unfinished answer has given, else ABSENT. Raises: ParseFailure."""
         text = whole_text(answer_so_far(text))
-        outputs = self.layout.so_far(self.spec, text, growth)
+        paths = (self.spec.seen_path(path) for path in growth.whole)
+        growth = replace(growth, whole=frozenset(paths))
+        outputs = self.spec.named_outputs(self.layout.so_far(self.read_as, text, growth))
         if not isinstance(self.spec.result, RecordType):
             return outputs.get(BARE, ABSENT)
         return {f.name: outputs[f.name] for f in self.spec.result.fields if f.name in outputs}
@@ -241,8 +283,8 @@ class ModuleCall:
             sampling=Sampling(
                 **self._decoding(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
             ),
-            schema=self.layout.response_schema(self.spec) if can.json_schema else None,
-            grammar=self.layout.grammar(self.spec) if can.grammar else None,
+            schema=self.layout.response_schema(self.spec.seen) if can.json_schema else None,
+            grammar=None if self.labels or not can.grammar else self.layout.grammar(self.spec.seen),
             # The source may name an adapter that exists on a server only. A local one is trained.
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),

@@ -27,7 +27,10 @@ STATEMENTS = (
     "assert", "stub", "match", "tune", "train", "in",
     "with",
 )  # fmt: skip
-TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "Verdict", "Score")
+TYPES = (
+    *("str", "int", "float", "bool", "json", "list", "dict", "date", "time", "datetime"),
+    *("decimal", "one_of", "Verdict", "Score"),
+)
 
 
 class LmpLexer(RegexLexer):  # type: ignore[misc]

@@ -162,7 +162,7 @@ def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
 
 def other_kinds(kind: str, text: str) -> tuple[str, ...]:
     """The other kinds that a word may have, in order of preference."""
-    if kind in ("KEY", "ARG", "FROZEN"):
+    if kind in ("KEY", "ARG", "FROZEN", "ALIAS"):
         word = tables().words.get(text)
         return (word, "NAME") if word else ("NAME",)
     return ("NAME",) if kind in _keywords() else ()

@@ -32,9 +32,7 @@ def _decl(decl: n.Decl) -> str:
             bound = f"({depth.key.name}: {depth.bound!r})" if depth else ""
             return f"record {name.name}{bound} {_braces(doc, map(_field, fields))}"
         case n.EnumDecl(name, doc, variants):
-            return (
-                f"enum {name.name} {_braces(doc, (v.name.name + _note(v.note) for v in variants))}"
-            )
+            return f"enum {name.name} {_braces(doc, map(_variant, variants))}"
         case n.TypeDecl(name, type):
             return f"type {name.name} = {_type(type)}"
         case n.ConstantDecl(name, type, value):
@@ -83,11 +81,21 @@ def _settings(settings: Sequence[n.Setting], doc: n.Doc | None = None) -> str:
 
 
 def _field(field: n.FieldDecl) -> str:
-    return f"{field.name.name}: {_type(field.type)}{_default(field.default)}{_note(field.note)}"
+    told = _default(field.default) + _note(field.note) + _alias(field.alias)
+    return f"{field.name.name}: {_type(field.type)}{told}"
+
+
+def _variant(variant: n.VariantDecl) -> str:
+    """A variant with a comma, since the next one may be called `as`."""
+    return f"{variant.name.name}{_note(variant.note)}{_alias(variant.alias)},"
 
 
 def _note(note: n.String | None) -> str:
     return f" {quote(note.value)}" if note else ""
+
+
+def _alias(alias: n.String | None) -> str:
+    return f" as {quote(alias.value)}" if alias else ""
 
 
 def _default(value: n.Expr | None) -> str:
@@ -131,11 +139,24 @@ def _alone(type: n.TypeExpr) -> str:
 def _refinement(refinement: n.Refinement) -> str:
     match refinement:
         case n.RangeRefinement(low, high):
-            return "..".join("" if end is None else str(end) for end in (low, high))
+            return "..".join(map(_bound, (low, high)))
+        case n.LabelsRefinement(name):
+            return name.name
         case n.PatternRefinement(pattern):
-            return quote(pattern)
+            return _pattern_text(pattern)
         case n.UniqueRefinement():
             return "unique"
+    raise TypeError(refinement)
+
+
+def _pattern_text(pattern: str) -> str:
+    """A pattern without escapes, if it can be written so."""
+    plain = "\\" in pattern and '"' not in pattern and not pattern.endswith("\\")
+    return f'r"{pattern}"' if plain and pattern.isprintable() else quote(pattern)
+
+
+def _bound(end: float | str | None) -> str:
+    return "" if end is None else quote(end) if isinstance(end, str) else str(end)
 
 
 # --- statements ---
