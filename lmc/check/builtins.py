@@ -127,6 +127,20 @@ def _filtered(given: Given) -> Type:
     return types.ListType(item if given[1] is not None else required(item))
 
 
+def _found(given: Given) -> Type:
+    """A list of what was found, with the bound of the list or of a constant count."""
+    xs, count = given[0], given[2]
+    held = xs.max_len if isinstance(xs, types.ListType) else None
+    asked = DEFAULT_FOUND if count is None else None
+    if isinstance(count, types.IntType) and count.high is not None:
+        asked = max(0, count.high)
+    bounds = [bound for bound in (held, asked) if bound is not None]
+    return types.ListType(_item(xs), None, min(bounds, default=None))
+
+
+DEFAULT_FOUND = 3
+_QUERY = BuiltinParam("query", "a string", is_text)
+_HOW_MANY = BuiltinParam("count", "an int", _is_int, required=False)
 _DIGITS = BuiltinParam("digits", "an int", _is_int, required=False)
 _SEPARATOR = BuiltinParam("separator", "a string", is_text, required=False)
 _DESCENDING = BuiltinParam("descending", "a bool", _is_bool, required=False)
@@ -199,6 +213,13 @@ _FUNCTIONS = (
         (_NUMBER, _DIGITS),
         _round,
         "the nearest int (half to even), or the number rounded to `digits` digits",
+    ),
+    BuiltinFunction(
+        "find",
+        (_LIST, _QUERY, _HOW_MANY),
+        _found,
+        f"the `count` items (default {DEFAULT_FOUND}) most like the query, the most alike first;"
+        " they are compared by words, or as their store says",
     ),
     BuiltinFunction(
         "unique",

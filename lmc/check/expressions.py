@@ -11,8 +11,9 @@ from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
 from lmc.check.inference import describe, infer, join_all, lookup
 from lmc.check.operators import binary, unary
-from lmc.check.program import Local, ModelDef
+from lmc.check.program import Local, ModelDef, StoreDef
 from lmc.check.scope import Declared, Env
+from lmc.check.stores import entry, read_store, store_of
 from lmc.check.subtyping import join, required
 from lmc.check.tuning import tune
 from lmc.diagnostics import Label
@@ -24,6 +25,8 @@ def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
     found = lookup(env, expr)
     if found is None:
         return types.ERROR
+    if isinstance(found, Declared) and isinstance(found.meaning, StoreDef):
+        return read_store(env, expr, found.meaning)
     if isinstance(found, Declared | str | types.RecordType):
         return _not_a_value(env, expr, found)
     type: Type = env.facts.get((expr.name,), found.type)
@@ -111,6 +114,11 @@ def _selector(env: Env, expr: nodes.Selector, expected: Type | None) -> Type:
     return types.ERROR
 
 
+def _index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
+    store = store_of(env, expr.value)
+    return index(env, expr, expected) if store is None else entry(env, expr, store)
+
+
 TABLE: dict[type, Callable[..., Type]] = {
     nodes.Var: _var,
     nodes.Number: _number,
@@ -121,7 +129,7 @@ TABLE: dict[type, Callable[..., Type]] = {
     nodes.ObjectLit: _object,
     nodes.Comprehension: comprehension,
     nodes.Attr: attr,
-    nodes.Index: index,
+    nodes.Index: _index,
     nodes.Call: infer_call,
     nodes.Unary: unary,
     nodes.Binary: binary,

@@ -397,6 +397,7 @@ def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         found = named(env, item, (nodes.ToolDecl, nodes.ModuleDecl, nodes.PipelineDecl), "tool")
         if found is not None and isinstance(found.meaning, ToolDef | ModuleDef | PipelineDef):
             env.ctx.refer(item, found.meaning)
+            env.ctx.calls.setdefault(env.owner, []).append((found.meaning, item.span))
     names = [p.name for p in module.signature.params]
     if "transcript" in names:
         report_taken(env, module, module.signature.params[names.index("transcript")])

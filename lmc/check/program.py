@@ -159,6 +159,21 @@ class DatasetDef(Def):
     settings: Settings
 
 
+@frozen_identity
+class StoreDef(Def):
+    """A store: the records that a program keeps between its runs.
+
+    `key` is the field that names a record. `embedder` is the model by whose vectors `find`
+    compares, None for words. `keep` is the most records. `place` has `path` or `url`, or neither.
+    """
+
+    record: RecordType
+    key: str | None
+    embedder: str | None
+    keep: int
+    place: Settings
+
+
 @frozen
 class Step:
     """One optimizer step: `bootstrap(demos=4)`."""
@@ -218,7 +233,7 @@ class Variant:
 
 
 Callable = ModuleDef | PipelineDef | ToolDef | MetricDef
-Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | Callable
+Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | StoreDef | Callable
 
 
 @dataclass(slots=True, eq=False)
@@ -248,6 +263,7 @@ class CheckedProgram:
     optimizes: list[OptimizeDef]
     tests: list[TestDef]
     named_types: dict[str, Type]
+    stores: dict[str, StoreDef] = field(default_factory=dict)
     warnings: list[Any] = field(default_factory=list)  # Diagnostic
     exports: list[str] = field(
         default_factory=list

@@ -15,9 +15,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from lmc.check.builtins import DEFAULT_FOUND
 from lmc.check.width import project
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.ir.words import index_of, text_of
 from lmc.types import MOST_BITS
 
 Attrs = Mapping[str, Any]
@@ -193,6 +195,15 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
     return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
 
 
+def _find(attrs: Attrs, items: list[Any], query: str, count: int = DEFAULT_FOUND) -> list[Any]:
+    found = index_of(tuple(map(text_of, items))).nearest(query, count) if items else []
+    return [items[i] for i in found]
+
+
+def _by_key(attrs: Attrs, items: list[Any], key: Any) -> Any:
+    return next((item for item in reversed(items) if same(item[attrs["name"]], key)), None)
+
+
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
     made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
     return made
@@ -208,8 +219,9 @@ def function_of(node: Node) -> Callable[..., Any]:
 
 
 # `present` narrows a `T?` that is known not to be none; `project` drops the fields that the node's
-# type does not have; `attr` takes the field `name`; `record` and
-# `object` build from `names`; `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
+# type does not have; `by_key` gives the item whose field `name` is the key; `attr` takes the
+# field `name`; `record` and `object` build from `names`; `unique`, `sort_by`, `filter` go by the
+# field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _add,
     "sub": _binary(operator.sub),
@@ -252,4 +264,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    "find": _find,
+    "by_key": _by_key,
 }

@@ -12,12 +12,24 @@ from lmc.check.program import (
     ModuleDef,
     Param,
     PipelineDef,
+    StoreDef,
     TestDef,
     ToolDef,
 )
 from lmc.ir.actions import TURN, action_type
 from lmc.ir.body import Body
-from lmc.ir.graph import OPTION, DeclaredMetric, Graph, Port, ProgramGraph, Role, Slots, Test, Tool
+from lmc.ir.graph import (
+    OPTION,
+    DeclaredMetric,
+    Graph,
+    Port,
+    ProgramGraph,
+    Role,
+    Slots,
+    Store,
+    Test,
+    Tool,
+)
 from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
@@ -76,6 +88,7 @@ def lower(program: CheckedProgram) -> ProgramGraph:
         default=program.default,
         main=program.main,
         exports=tuple(program.exports),
+        stores={name: lower_store(store) for name, store in program.stores.items()},
     )
 
 
@@ -97,6 +110,11 @@ def lower_tool(tool: ToolDef) -> Tool:
     """A Python function with its inputs."""
     signature = tool.signature
     return Tool(tool.name, tool.target, ports(signature.params), signature.result, tool.settings)
+
+
+def lower_store(store: StoreDef) -> Store:
+    """A store, with the names of its models as the graph has them."""
+    return Store(store.name, store.record, store.key, store.embedder, store.keep, dict(store.place))
 
 
 def lower_pipeline(program: CheckedProgram, pipeline: PipelineDef) -> Graph:
@@ -131,7 +149,9 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
             target: Any = program.referents[id(stmt.target)]
             stub = Body(program, ())
             value = expression(stub, stmt.value)
-            stubs[target.name] = stub.graph(target.name, target.signature.result, value)
+            stored = isinstance(target, StoreDef)
+            result = ListType(target.record) if stored else target.signature.result
+            stubs[target.name] = stub.graph(target.name, result, value)
     return Test(test.title, _described(graph, "", test), stubs)
 
 

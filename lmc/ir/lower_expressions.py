@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from lmc.check.builtins import DEFAULT_FOUND
 from lmc.check.program import (
     Builtin,
     MetricDef,
     ModuleDef,
     Param,
     PipelineDef,
+    StoreDef,
     ToolDef,
     Variant,
 )
@@ -20,7 +22,7 @@ from lmc.ir.graph import Port
 from lmc.ir.lower_branches import Arm, Case, choose, match
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, DictType, ListType, OptionalType, RecordType, Type
+from lmc.types import BOOL, ERROR, INT, DictType, ListType, OptionalType, RecordType, Type
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
@@ -36,6 +38,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return body.constant(expr.value, type, span)
         case nodes.NoneLit():
             return body.constant(None, type, span)
+        case nodes.Var() if isinstance(store := _store_of(body, expr), StoreDef):
+            return body.add("store", type, attrs={"store": store.name}, span=span)
         case nodes.Var():
             value = body.name(expr.name)
             return value if isinstance(type, OptionalType) else body.present(value, span)
@@ -50,6 +54,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return _attribute(body, expr, type)
         case nodes.Index():
             ids = [expression(body, expr.value), expression(body, expr.index)]
+            if (store := _store_of(body, expr.value)) is not None:
+                return body.operation("by_key", type, ids, span, name=store.key)
             return body.operation("index", type, ids, span)
         case nodes.Unary():
             fn = "neg" if expr.op == "-" else "not"
@@ -71,6 +77,12 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Call():
             return _call(body, expr, type)
     raise AssertionError(f"no lowering for {expr}")
+
+
+def _store_of(body: Body, expr: nodes.Expr) -> StoreDef | None:
+    """The store that an expression names, if it names one."""
+    found = body.program.referents.get(id(expr))
+    return found if isinstance(found, StoreDef) else None
 
 
 def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
@@ -212,6 +224,10 @@ def _builtin(
     given = [e for e in bound if e is not None]
     by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
     ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]
+    store = _store_of(body, given[0]) if name == "find" else None
+    if store is not None and store.embedder is not None:
+        more = ids[1:] if len(ids) > 2 else [ids[1], body.constant(DEFAULT_FOUND, INT, expr.span)]
+        return body.add("find", type, more, {"store": store.name}, span=expr.span)
     if name == "count" and len(ids) > 1:
         ids = [*_operands(body, "in", ids[1], ids[0], type)][::-1]
     attrs = {} if by is None else {"by": by}

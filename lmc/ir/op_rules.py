@@ -89,7 +89,9 @@ _RESULTS: Mapping[str, tuple[type[Type], ...]] = {
     ),
     **dict.fromkeys(("len", "count", "int"), (IntType, FloatType, ErrorType)),
     **dict.fromkeys(("str", "join", "lower", "strip"), (StrType, ErrorType)),
-    **dict.fromkeys(("list", "split", "unique", "sort_by", "filter"), (ListType, ErrorType)),
+    **dict.fromkeys(
+        ("list", "split", "unique", "sort_by", "filter", "find"), (ListType, ErrorType)
+    ),
 }
 
 
@@ -99,7 +101,7 @@ def _function(site: Site) -> str | None:
         if len(attrs.get("names", ())) != len(site.inputs):
             return "names its fields"
         return _record(site)
-    if fn == "attr" and "name" not in attrs:
+    if fn in ("attr", "by_key") and "name" not in attrs:
         return "names its field"
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
@@ -116,9 +118,9 @@ def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
     match node.attrs["fn"]:
         case "present" | "add":
             yield from ((type, node.type) for type in given)
-        case "unique" | "sort_by" | "filter":
+        case "unique" | "sort_by" | "filter" | "find":
             yield given[0], node.type
-        case "index" | "first":
+        case "index" | "first" | "by_key":
             whole = required(given[0])
             yield whole.item if isinstance(whole, ListType | DictType) else None, node.type
         case "list":
@@ -273,6 +275,25 @@ def _route(site: Site) -> str | None:
     return None
 
 
+def _store(site: Site) -> str | None:
+    """A read of a store gives a list of its records."""
+    store = site.declared.program.stores.get(site.node.attrs["store"])
+    if store is None:
+        return "names a store of the program"
+    if site.node.op == "find" and store.embedder is None:
+        return "compares by the vectors of a model"
+    fits = site.fits(ListType(store.record), forget(site.node.type))
+    return None if fits else "gives a list of what the store keeps"
+
+
+def _keep(site: Site) -> str | None:
+    store = site.declared.program.stores.get(site.node.attrs["store"])
+    if store is None:
+        return "names a store of the program"
+    fits = site.declared.types.fits(site.inputs[0].type, store.record)
+    return None if fits else "keeps what its store keeps"
+
+
 def _return(site: Site) -> str | None:
     if site.node is not site.graph.nodes[-1]:
         return "is the last node"
@@ -296,6 +317,9 @@ OWN_RULES: Mapping[str, Rule] = {
     "search": _search,
     "agent": _agent,
     "route": _route,
+    "store": _store,
+    "find": _store,
+    "keep": _keep,
     "assert": _condition,
     "return": _return,
 }

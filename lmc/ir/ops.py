@@ -34,7 +34,7 @@ from lmc.types import (
 )
 
 # none: its value follows from its inputs. fails: it may end the run. bodies: what its bodies do.
-# calls: it asks a model, runs a tool or another graph.
+# calls: it asks a model, runs a tool or another graph, reads or writes a store.
 Effect = Literal["none", "fails", "bodies", "calls"]
 # A number; as many as `names`; as many as `fn`, the graph or tool `target`, or `count` says.
 Arity = int | Literal["names", "function", "target", "count"]
@@ -254,6 +254,9 @@ OPS: Mapping[Op, OpSpec] = {
         ),
         own_region=True,
     ),
+    "store": OpSpec("calls", 0, {"store": _text()}),  # what it held when the run began
+    "find": OpSpec("calls", 2, {"store": _text()}),  # by vectors: a query, and how many
+    "keep": OpSpec("calls", 1, {"store": _text()}),  # when the run ends
     "assert": OpSpec("fails", 1, {"message": _maybe(OptionalType(STR))}),
     "return": OpSpec("none", 1),
 }

@@ -120,6 +120,7 @@ def _inputs(spec: OpSpec) -> Rule:
 _NUMBERS = {
     0: "takes 0 inputs",
     1: "takes 1 inputs",
+    2: "takes 2 inputs",
     "names": "names its inputs",
     "function": "its function is known, and takes as many inputs",
     "target": "calls a graph with as many inputs",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Node
 from lmc.runtime.memory import Memory
+from lmc.runtime.objects import Objects
+from lmc.runtime.stores import RunStores
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class RunState:
     spoken: Node | None = None
     seat: Seat | None = None  # in a batch that divides samples by difficulty
     memory: Memory = field(default_factory=Memory)  # answers of deterministic calls
+    objects: Objects = field(default_factory=Objects)  # of tools that are methods
+    stores: RunStores = field(default_factory=RunStores)
 
 
 @dataclass(slots=True)
@@ -89,10 +93,11 @@ class Scope:
     def for_sample(
         self, index: int, n: int, certainty: Certainty | None, *, batched: bool
     ) -> Scope:
-        """The scope of one of the n samples of a vote."""
+        """The scope of one of the n samples of a vote. It has objects of its own."""
         sample = self.sample * n + index
         place = (*self.place, index)
-        return Scope(self.run, place, self.region_trace, sample, certainty, batched)
+        run = replace(self.run, objects=self.run.objects.fresh())
+        return Scope(run, place, self.region_trace, sample, certainty, batched)
 
     def region(
         self,

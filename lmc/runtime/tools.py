@@ -7,6 +7,7 @@ with a message that names the tool, and lmc goes on.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,10 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
+from lmc.ir.reach import is_method
 from lmc.runtime.failures import is_infrastructure
 from lmc.runtime.loading import load_function
+from lmc.runtime.objects import Objects
 from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
 from lmc.values import InvalidValue, to_json, to_python
@@ -36,6 +39,7 @@ class Toolbox:
     ) -> None:
         self._tools, self._base_dir, self._consent = tools, base_dir, consent
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._owners: dict[str, type | None] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._results: dict[str, asyncio.Future[Any]] = {}
 
@@ -45,30 +49,40 @@ class Toolbox:
         given = {port.name: value for port, value in zip(ports, args)}
         return {port.name: port.default for port in ports} | given
 
-    async def call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
+    async def call(self, name: str, inputs: Mapping[str, Any], node: Node, objects: Objects) -> Any:
         """Call a tool and return its JSON result. With `cache`, a program makes equal calls once.
 
+        A method is called on the run's own object, so `cache` has no effect on it.
         Raises: LmcError[tool-failed, tool-not-found].
         """
-        if not self._tools[name].settings.get("cache"):
-            return await self._call(name, inputs, node)
+        if not self._tools[name].settings.get("cache") or is_method(self._tools[name]):
+            return await self._call(name, inputs, node, objects)
         key = f"{name} {canonical(dict(inputs))}"
         found = self._results.get(key)
         if found is None or found.cancelled():
-            found = self._results[key] = asyncio.ensure_future(self._call(name, inputs, node))
+            found = self._results[key] = asyncio.ensure_future(
+                self._call(name, inputs, node, objects)
+            )
         try:
             return await asyncio.shield(found)
         except LmcError:
             self._results.pop(key, None)
             raise
 
-    async def _call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
+    async def _call(
+        self, name: str, inputs: Mapping[str, Any], node: Node, objects: Objects
+    ) -> Any:
         tool = self._tools[name]
-        function = self.load(name, node.span)
+        function, owner = self.load(name, node.span), self._owner(name, node.span)
         names = input_names(tool.inputs)
         typed = {names[p.name]: to_python(p.type, inputs[p.name]) for p in tool.inputs}
         try:
-            return await self._try(tool, function, typed)
+            if owner is None:
+                return await self._try(tool, function, typed)
+            method = tool.target.rpartition(".")[2]
+            return await objects.call(
+                owner, lambda made: self._try(tool, getattr(made, method), typed), _timeout(tool)
+            )
         except TooLong as problem:
             raise _failure(name, str(problem), node.span) from None
         except InvalidValue as problem:
@@ -92,6 +106,19 @@ class Toolbox:
                 await asyncio.sleep(retry.get("backoff", DEFAULT_BACKOFF_S) * 2**attempt)
         return await _run(tool, function, inputs, slots)
 
+    def _owner(self, name: str, span: Span | None) -> type | None:
+        """The class whose objects a tool is called on; None for a plain function."""
+        if name not in self._owners:
+            target, _, method = self._tools[name].target.rpartition(".")
+            owner: Any = None
+            if is_method(self._tools[name]) and name not in self._consent.functions:
+                owner = load_function(target, self._base_dir, span, owner=f"the tool `{name}`")
+                found = inspect.getattr_static(owner, method, None)
+                unbound = not isinstance(found, staticmethod | classmethod | type)
+                owner = owner if isinstance(owner, type) and unbound else None
+            self._owners[name] = owner
+        return self._owners[name]
+
     def load(self, name: str, span: Span | None = None) -> Callable[..., Any]:
         """The function of a tool. Raises: LmcError[tool-not-found, tool-not-allowed]."""
         if name not in self._functions:
@@ -107,11 +134,14 @@ class Toolbox:
 async def _run(
     tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any], slots: asyncio.Semaphore
 ) -> Any:
-    timeout_s = tool.settings.get("timeout") or DEFAULT_TIMEOUT_S
     async with slots:
         return await call_foreign(
-            partial(function, **inputs), partial(to_json, tool.result), timeout_s
+            partial(function, **inputs), partial(to_json, tool.result), _timeout(tool)
         )
+
+
+def _timeout(tool: Tool) -> float:
+    return float(tool.settings.get("timeout") or DEFAULT_TIMEOUT_S)
 
 
 def _failure(name: str, what: str, span: Span | None) -> LmcError:

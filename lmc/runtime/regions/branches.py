@@ -28,7 +28,10 @@ async def perform_cond(
 async def perform_map(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> list[Any]:
-    """Run the body on all items in parallel. Each item passes the filter first."""
+    """Run the body on all items in parallel. Each item passes the filter first.
+
+    Items that do something in the world follow one another.
+    """
     count = planned.node.attrs["count"]
     free, names = free_values(planned.node, args, count), variable_names(planned.node)
     keep, item = planned.bodies.get("filter"), planned.bodies["item"]
@@ -41,7 +44,7 @@ async def perform_map(
             return _DROPPED
         return await machine.run_plan(item, env, scope.at(index, _MAP["item"]))
 
-    in_flight = planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
+    in_flight = 1 if planned.in_turn else planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
     results = await for_all(list(zip(*args[:count])), work, in_flight=in_flight)
     return bounded_list(planned.node, [value for value in results if value is not _DROPPED])
 
