@@ -193,6 +193,7 @@ def _tool(ctx: CheckContext, declared: Declared) -> ToolDef:
     check_target(ctx, decl.target, methods=True)
     _check_effect(ctx, decl, values)
     made = signature(ctx, file, decl, train=False)
+    _check_episode(ctx, decl, values, made)
     tool = ToolDef(name, decl.span, made, decl.target.value, values)
     ctx.program.tools[name] = tool
     return tool
@@ -209,6 +210,27 @@ def _check_effect(ctx: CheckContext, decl: nodes.ToolDecl, values: Mapping[str, 
             )
             help = f"remove `{key}`, or `effect`"
             ctx.report("contradicts-effect", message, setting.span, help=help)
+
+
+def _check_episode(
+    ctx: CheckContext, decl: nodes.ToolDecl, values: Mapping[str, Any], made: Signature
+) -> None:
+    """Check that the last parameter of an episode is the list of its actions."""
+    if "episode" not in values:
+        return
+    for setting in decl.settings:
+        if (key := setting.key.name) in ("effect", *settings.TWICE) and values.get(key):
+            message = f"an episode takes no `{key}`: it is what its actions make of it"
+            ctx.report("bad-episode", message, setting.span, help=f"remove `{key}`")
+    if "." in decl.target.value.partition(":")[2]:
+        message = "an episode is made by a class, not by a method of it"
+        ctx.report("bad-episode", message, decl.target.span, help='`from "package.module:Class"`')
+    params = made.params
+    last = params[-1].type if params else None
+    if not isinstance(last, types.ListType | types.ErrorType):
+        message = "the last parameter of an episode is the list of the actions so far"
+        place = params[-1].span if params else decl.name.span
+        ctx.report("bad-episode", message, place, help="such as `actions: list[str]`")
 
 
 def check_target(ctx: CheckContext, target: nodes.String, *, methods: bool = False) -> None:

@@ -28,6 +28,8 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_over_out(env, module, "check")
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
+    if "role" in module.exprs:
+        _check_role(env, module)
     templates.check_template(env, decl, module)
     templates.check_docstring(env, decl, module)
 
@@ -36,6 +38,13 @@ def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = key, key
     inference.check_condition(inner, module.exprs[key], f"`{key}`")
+
+
+def _check_role(env: Env, module: ModuleDef) -> None:
+    """Check `role`: a text made of the parameters."""
+    inner = inner_env(env, module)
+    inner.pure = inner.hint = "role"
+    inference.check(inner, module.exprs["role"], types.OptionalType(types.STR), "`role`")
 
 
 # --- generate and critique ---
@@ -375,7 +384,7 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
             env.ctx.report("bad-search", message, expr.span)
     if "until" in module.exprs:
         until = inner_env(env, module, path=path)
-        until.pure, until.hint = "until", "until"
+        until.hint = "until"
         inference.check_condition(until, module.exprs["until"], "`until`")
 
 

@@ -90,6 +90,7 @@ _MODULE = {
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
+    "role": _EXPRESSION,
     "require": _EXPRESSION,
     "check": _EXPRESSION,
 }
@@ -172,6 +173,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "tool": {
         "pure": _fixed(types.BOOL),
         "effect": _fixed(types.BOOL),
+        "episode": _fixed(types.IntType(1, 1000)),
         "cache": _fixed(types.BOOL),
         "timeout": _fixed(_LIMIT_S),
         "retry": _DECODING["retry"],

@@ -121,8 +121,8 @@ def read_store(env: Env, expr: nodes.Var, store: StoreDef) -> Type:
         env.ctx.report("impure-expression", message, expr.span, help=help)
     elif env.owner in env.ctx.program.metrics or env.kind == "test":
         message = f"the store `{expr.name}` is read by pipelines and modules only"
-        help = f"`stub {expr.name} -> […]` says what it holds" if env.kind == "test" else None
-        env.ctx.report("misplaced-store", message, expr.span, help=help)
+        stub = f"`stub {expr.name} -> […]` says what it holds" if env.kind == "test" else None
+        env.ctx.report("misplaced-store", message, expr.span, help=stub)
     return ListType(store.record, None, store.keep)
 
 

@@ -158,8 +158,8 @@ def measured(
     found = []
     for path in (first, second):
         program = lmc.load(path, **options)
-        asked = {"part": "all", "limit": limit, "effects": effects}
-        found.append(lmc.evaluate(program, data, metric, **asked).results)
+        run = lmc.evaluate(program, data, metric, part="all", limit=limit, effects=effects)
+        found.append(run.results)
     both = compare(*found)
     if both is None:
         return "no row has a score from both artifacts"

@@ -121,7 +121,7 @@ class _Counter:
             case "refine":
                 return self.refine(node, bodies)
             case "search":
-                step = _sum([bodies["expand"], bodies["value"]])
+                step = _sum([bodies["expand"], bodies["value"], bodies.get("until", _NOTHING)])
                 width, count = self.bound(node.attrs["width"]), self.expansions(node)
                 return _times((f"{count} × {width}", count * width), step)
             case "route":

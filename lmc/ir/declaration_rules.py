@@ -14,7 +14,7 @@ from lmc.ir.graph import DeclaredMetric, Graph, Port, ProgramGraph, Slots, Store
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.type_rules import TypeRules, is_strings, json_parts
 from lmc.source import Span
-from lmc.types import IntType, RecordType, Type
+from lmc.types import ErrorType, IntType, ListType, RecordType, Type
 
 MODULES = frozenset(OWN_REGION) | {"generate", "critique"}
 CALLABLE = MODULES | {"pipeline", "metric"}  # the kinds of graphs that a call may name
@@ -163,6 +163,8 @@ class DeclarationRules:
         settings: Mapping[str, Any] = tool.settings
         if self.settings(settings, TABLE["tool"]) is not None:
             return False
+        if "episode" in settings and not _is_episode(tool):
+            return False
         return not (settings.get("effect") and any(settings.get(key) for key in TWICE))
 
     def _is_store(self, name: str, store: Any) -> bool:
@@ -214,6 +216,12 @@ _FORMS = {
     "group": "settings of its own",
     "expression": "left to the graph",
 }
+
+
+def _is_episode(tool: Tool) -> bool:
+    """Whether a tool takes a list of actions last, and does nothing else."""
+    last = tool.inputs[-1].type if tool.inputs else None
+    return isinstance(last, ListType | ErrorType) and not tool.settings.get("effect")
 
 
 def _is_key(record: RecordType, key: Any) -> bool:

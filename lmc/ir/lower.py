@@ -203,10 +203,16 @@ def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
 def _conditions(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 ) -> dict[str, Graph]:
-    """The bodies of `require`, and of `check`, which is only recorded."""
+    """The bodies of `require`, of `check`, which is only recorded, and of `role`."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
-    return {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    own = {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    return own | _role(program, module, inputs)
+
+
+def _role(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
+    given = "role" in module.exprs
+    return {"role": _body(program, module, "role", inputs)} if given else {}
 
 
 def _body(
@@ -316,7 +322,8 @@ def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
     names = (*(p.name for p in inputs), "transcript")
     ids = tuple(body.name(name) for name in names)
     attrs = {"slots": slots(program, module, "act"), "role": "act", "names": names}
-    node = body.add("model", action, ids, attrs, {}, module.span)
+    role = _role(program, module, inputs)
+    node = body.add("model", action, ids, attrs, role, module.span)
     bodies["act"] = body.graph(f"{module.name}.act", action, node)
     return "agent", {"steps": module.settings.get("steps", DEFAULT_STEPS)}, bodies
 

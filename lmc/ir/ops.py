@@ -39,8 +39,9 @@ Effect = Literal["none", "fails", "bodies", "calls"]
 # A number; as many as `names`; as many as `fn`, the graph or tool `target`, or `count` says.
 Arity = int | Literal["names", "function", "target", "count"]
 Special = Literal["names", "slots", "choice", "way"]  # attributes that are not JSON values
-# What a body gives: the node's value, an item of it, yes or no, a number, a score, anything.
-Gives = Literal["value", "item", "bool", "number", "score", "any"]
+# What a body gives: the node's value, an item of it, yes or no, a number, a score, a text or none,
+# anything.
+Gives = Literal["value", "item", "bool", "number", "score", "text", "any"]
 TOOLS = ""  # begins the key of a tool's body, as it begins every key
 
 
@@ -137,6 +138,7 @@ OPS: Mapping[Op, OpSpec] = {
         (
             BodySpec("require", "bool", ("out",), needed=False, repeats=True, pure=True),
             BodySpec("check", "any", ("out",), needed=False, repeats=True, pure=True),
+            BodySpec("role", "text", needed=False, repeats=True, pure=True),
         ),
     ),
     "call": OpSpec("calls", "target", {"target": _text()}),
@@ -226,7 +228,7 @@ OPS: Mapping[Op, OpSpec] = {
         (
             BodySpec("expand", "item", ("path",), repeats=True),
             BodySpec("value", "score", ("path",), repeats=True),
-            BodySpec("until", "bool", ("path",), needed=False, repeats=True, pure=True),
+            BodySpec("until", "bool", ("path",), needed=False, repeats=True),
         ),
         own_region=True,
     ),

@@ -23,8 +23,9 @@ def reached_tools(program: ProgramGraph, graph: Graph) -> list[str]:
 
 
 def pure_tools(program: ProgramGraph) -> frozenset[str]:
-    """The tools that are declared `pure: true`: all that they do is give a value."""
-    return frozenset(name for name, tool in program.tools.items() if tool.settings.get("pure"))
+    """The tools whose calls only give a value: `pure: true`, and episodes."""
+    tools = program.tools.items()
+    return frozenset(n for n, t in tools if t.settings.get("pure") or t.settings.get("episode"))
 
 
 def is_method(tool: Tool) -> bool:

@@ -46,7 +46,7 @@ async def run_test(executor: Executor, test: Test) -> TestResult:
         try:
             await executor.run_plan(executor.plan(test.graph), {}, Scope(run))
         finally:
-            await run.objects.close()
+            await run.close()
     except LmcError as failure:
         found = (*failure.diagnostics, *_advice(failure, test))
         return TestResult(test.title, False, found, tuple(asked))

@@ -131,7 +131,7 @@ class Executor:
                 await asyncio.shield(asyncio.to_thread(self.stores.commit, kept))
             return result
         finally:
-            await run.objects.close()
+            await run.close()
             forget_sizes()
             if seat is not None:
                 seat.leave()
@@ -324,7 +324,7 @@ async def perform_tool(
         "tool",
         name,
         inputs,
-        lambda within: executor.tools.call(name, inputs, planned.node, within.run.objects),
+        lambda within: executor.tools.call(name, inputs, planned.node, within.run),
     )
 
 

@@ -52,8 +52,14 @@ class Objects:
     async def close(self) -> None:
         """Call `close()` of every object that has it. What it raises is not the run's failure."""
         while self._made:
-            with suppress(Exception):
-                await call_foreign(self._made.pop().close, lambda value: None, CLOSE_TIMEOUT_S)
+            await discard(self._made.pop())
+
+
+async def discard(made: Any) -> None:
+    """Close an object, if it can be closed."""
+    if callable(getattr(made, "close", None)):
+        with suppress(Exception):
+            await call_foreign(made.close, lambda value: None, CLOSE_TIMEOUT_S)
 
 
 class _Held:

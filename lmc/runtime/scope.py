@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Node
+from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
 from lmc.runtime.objects import Objects
 from lmc.runtime.stores import RunStores
@@ -56,7 +57,13 @@ class RunState:
     seat: Seat | None = None  # in a batch that divides samples by difficulty
     memory: Memory = field(default_factory=Memory)  # answers of deterministic calls
     objects: Objects = field(default_factory=Objects)  # of tools that are methods
+    episodes: Episodes = field(default_factory=Episodes)
     stores: RunStores = field(default_factory=RunStores)
+
+    async def close(self) -> None:
+        """Close the objects of the run."""
+        await self.objects.close()
+        await self.episodes.close()
 
 
 @dataclass(slots=True)

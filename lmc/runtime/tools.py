@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
 from lmc.ir.reach import is_method
+from lmc.runtime.episodes import Episodes
 from lmc.runtime.failures import is_infrastructure
 from lmc.runtime.loading import load_function
 from lmc.runtime.objects import Objects
@@ -29,6 +30,13 @@ from lmc.values.names import input_names
 MAX_THREADS = 32  # for one tool
 DEFAULT_TIMEOUT_S = 600.0
 DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # if `retry:` does not set them
+
+
+class Holding(Protocol):
+    """What a run holds for its tools."""
+
+    objects: Objects
+    episodes: Episodes
 
 
 class Toolbox:
@@ -49,49 +57,58 @@ class Toolbox:
         given = {port.name: value for port, value in zip(ports, args)}
         return {port.name: port.default for port in ports} | given
 
-    async def call(self, name: str, inputs: Mapping[str, Any], node: Node, objects: Objects) -> Any:
+    async def call(self, name: str, inputs: Mapping[str, Any], node: Node, run: Holding) -> Any:
         """Call a tool and return its JSON result. With `cache`, a program makes equal calls once.
 
         A method is called on the run's own object, so `cache` has no effect on it.
         Raises: LmcError[tool-failed, tool-not-found].
         """
         if not self._tools[name].settings.get("cache") or is_method(self._tools[name]):
-            return await self._call(name, inputs, node, objects)
+            return await self._call(name, inputs, node, run)
         key = f"{name} {canonical(dict(inputs))}"
         found = self._results.get(key)
         if found is None or found.cancelled():
-            found = self._results[key] = asyncio.ensure_future(
-                self._call(name, inputs, node, objects)
-            )
+            found = self._results[key] = asyncio.ensure_future(self._call(name, inputs, node, run))
         try:
             return await asyncio.shield(found)
         except LmcError:
             self._results.pop(key, None)
             raise
 
-    async def _call(
-        self, name: str, inputs: Mapping[str, Any], node: Node, objects: Objects
-    ) -> Any:
+    async def _call(self, name: str, inputs: Mapping[str, Any], node: Node, run: Holding) -> Any:
         tool = self._tools[name]
+        if tool.settings.get("episode"):
+            return await self._observe(tool, inputs, node, run)
         function, owner = self.load(name, node.span), self._owner(name, node.span)
         names = input_names(tool.inputs)
         typed = {names[p.name]: to_python(p.type, inputs[p.name]) for p in tool.inputs}
-        try:
+
+        async def work() -> Any:
             if owner is None:
                 return await self._try(tool, function, typed)
             method = tool.target.rpartition(".")[2]
-            return await objects.call(
+            return await run.objects.call(
                 owner, lambda made: self._try(tool, getattr(made, method), typed), _timeout(tool)
             )
-        except TooLong as problem:
-            raise _failure(name, str(problem), node.span) from None
-        except InvalidValue as problem:
-            what = f"gave a value that does not fit `{tool.result}`: {problem}"
-            raise _failure(name, what, node.span) from None
-        except Exception as problem:
-            if isinstance(problem, LmcError) and is_infrastructure(problem):
-                raise  # of a program that the tool runs: it says nothing about this one
-            raise _failure(name, f"raised {said(problem)}", node.span) from problem
+
+        return await _guarded(tool, node, work)
+
+    async def _observe(
+        self, tool: Tool, inputs: Mapping[str, Any], node: Node, run: Holding
+    ) -> Any:
+        """What an environment shows after some actions. A function of the user replaces it all."""
+        name, make = tool.name, self.load(tool.name, node.span)
+        actions = inputs[tool.inputs[-1].name]
+        if name in self._consent.functions:
+            names = input_names(tool.inputs)
+            typed = {names[p.name]: to_python(p.type, inputs[p.name]) for p in tool.inputs}
+            return await _guarded(tool, node, lambda: self._try(tool, make, typed))
+        missing = [part for part in ("reset", "act") if not callable(getattr(make, part, None))]
+        if not isinstance(make, type) or missing:
+            what = f"needs a class with `reset` and `act`, and `{tool.target}` is none"
+            raise _failure(name, what, node.span)
+        episode = run.episodes.of(tool, make, inputs, _timeout(tool), node.span)
+        return await _guarded(tool, node, lambda: episode.after(actions))
 
     async def _try(
         self, tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any]
@@ -129,6 +146,26 @@ class Toolbox:
                 target, self._base_dir, span, owner=owner
             )
         return self._functions[name]
+
+
+async def _guarded(tool: Tool, node: Node, work: Callable[[], Awaitable[Any]]) -> Any:
+    """Do the work of a tool. Whatever it raises becomes a failure that names the tool."""
+    name = tool.name
+    try:
+        return await work()
+    except TooLong as problem:
+        raise _failure(name, str(problem), node.span) from None
+    except InvalidValue as problem:
+        what = f"gave a value that does not fit `{tool.result}`: {problem}"
+        raise _failure(name, what, node.span) from None
+    except Exception as problem:
+        if isinstance(problem, LmcError) and (is_infrastructure(problem) or _is_told(problem)):
+            raise  # of a program that the tool runs, which says nothing about this one; or ours
+        raise _failure(name, f"raised {said(problem)}", node.span) from problem
+
+
+def _is_told(problem: LmcError) -> bool:
+    return problem.code in ("episode-too-long", "episode-differs")
 
 
 async def _run(

@@ -36,8 +36,8 @@ EMPTY = Snapshot()
 def read_records(store: Store, texts: Sequence[str], where: str) -> Snapshot:
     """The records of a store from their JSON.
 
-    A record that was kept by another version of the program is read if it fits the type of this
-    one: fields that are gone are left out, new ones get their defaults, or none where that is allowed.
+    A record that another version of the program kept is read if it fits the type of this one:
+    fields that are gone are left out, new ones get their defaults, or none where that is allowed.
     Raises: LmcError[store-misfit] with the first record that does not fit.
     """
     records, misfits = [], []

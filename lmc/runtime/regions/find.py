@@ -43,7 +43,10 @@ async def perform_find(
         index.paid = []  # they are paid once
         return [records[number] for number in numbers]
 
-    return await scope.region("find", name, {"query": query, "count": count}, by_meaning)
+    nearest: list[Any] = await scope.region(
+        "find", name, {"query": query, "count": count}, by_meaning
+    )
+    return nearest
 
 
 def _index(machine: Machine, name: str, records: list[Any]) -> MeaningIndex:
