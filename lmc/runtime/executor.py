@@ -132,12 +132,12 @@ class Executor:
                 await asyncio.shield(asyncio.to_thread(self.stores.commit, kept))
             return result
         finally:
-            await run.close()
             forget_sizes()
             if seat is not None:
                 seat.leave()
             if trace is not None:
                 trace.sort()
+            await run.close()
 
     async def _snapshots(self, graph: Graph, run: RunState) -> RunStores:
         """What the stores that a run may reach hold now."""
