@@ -105,6 +105,11 @@ def _args(value: st.SearchStrategy) -> st.SearchStrategy:
     return _some(_node(n.Arg, _maybe(key_idents), value))
 
 
+def _interpolated(values: list[n.Expr]) -> st.SearchStrategy:
+    pieces = st.lists(texts, min_size=len(values) + 1, max_size=len(values) + 1)
+    return _node(n.Interpolated, pieces.map(tuple), st.just(tuple(values)))
+
+
 def _larger_exprs(inner: st.SearchStrategy) -> st.SearchStrategy:
     pairs = _some(_node(n.KeyValue, _node(n.Ident, keys | texts.filter(bool)), inner))
     return st.one_of(
@@ -113,6 +118,10 @@ def _larger_exprs(inner: st.SearchStrategy) -> st.SearchStrategy:
         _node(n.Comprehension, inner, _some(idents, 1), inner, _maybe(inner)),
         _node(n.Attr, inner, key_idents, st.booleans()),
         _node(n.Index, inner, inner),
+        _node(n.Slice, inner, _maybe(inner), _maybe(inner)),
+        _node(n.RecordUpdate, inner, pairs),
+        _node(n.Samples, inner, inner),
+        st.lists(inner, max_size=2).flatmap(_interpolated),
         _node(n.Call, inner, _args(inner)),
         _node(n.Unary, st.sampled_from(["-", "not"]), inner),
         _node(n.Binary, _operators, inner, inner),
@@ -167,6 +176,7 @@ decls = st.one_of(
     _node(n.RecordDecl, idents, docs, _fields),
     _node(n.EnumDecl, idents, plain_docs, _variants),
     _node(n.TypeDecl, idents, types),
+    _node(n.ConstantDecl, idents, _maybe(types), exprs),
     _node(n.ModelDecl, idents, _settings),
     _node(n.DefaultDecl, _settings),
     _node(n.ToolDecl, idents, _signatures, strings, _settings),
@@ -195,8 +205,10 @@ def untidy_programs(draw: st.DrawFn) -> str:
     text = print_tree(draw(modules))
     filler = st.sampled_from([" "] * 8 + ["\n  ", "\n\n\n  ", "   ", "  # note\n  ", "\n# own\n  "])
     found = tokens(Source("", text))
-    parts = []
+    parts, inside = [], 0
     for token, after in pairwise(found):
+        inside += {"FSTRING_START": 1, "FSTRING_END": -1}.get(token.kind, 0)
         whole = after.kind in ("COLON", "EQUAL") or token.kind == "FROZEN"  # these look ahead
+        whole |= inside > 0  # the values of an f-string are on one line
         parts += [token.text, " " if whole else draw(filler)]
     return "".join(parts)

@@ -9,11 +9,13 @@ from lmc import types
 from lmc.check import inference
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.foreign_types import is_no_value, written_here
+from lmc.check.program import ConstantDef
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.width import project
 from lmc.diagnostics import Label, suggestion
 from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
+from lmc.syntax.nodes import children
 from lmc.types import Type
 
 PRIMITIVES: dict[str, Type] = {
@@ -23,8 +25,9 @@ PRIMITIVES: dict[str, Type] = {
     "bool": types.BOOL,
     "json": types.JSON,
 }
-Mentions = Iterator[tuple[Declared, nodes.Ident]]
+Mentions = Iterator[tuple[Declared, nodes.Ident | nodes.Var]]
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
+_DEFINED = (*TYPE_DECLS, nodes.ConstantDecl)  # what types and constants may mention
 MOST = 2**31 - 1  # of a length: no text or list is longer, and schemas hold no larger one
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
 _REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
@@ -132,7 +135,9 @@ def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     return types.ERROR
 
 
-def _report_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident) -> None:
+def _report_recursion(
+    ctx: CheckContext, declared: Declared, ident: nodes.Ident | nodes.Var
+) -> None:
     ctx.report(
         "recursive-type",
         f"`{declared.ident.name}` contains itself",
@@ -214,14 +219,14 @@ def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode)
 
 
 def define_types(ctx: CheckContext, declared: Iterable[Declared]) -> None:
-    """Define the types among some names. Reports those that contain themselves.
+    """Define the types and constants among some names. Reports those that contain themselves.
 
     Each comes behind those that it mentions, however many: Python recurses only so deep.
     """
     seen: set[int] = set()
     for first in declared:
         path: dict[int, tuple[Declared, Mentions]] = {}  # each mentions the next one
-        if isinstance(first.decl, TYPE_DECLS) and id(first) not in seen:
+        if isinstance(first.decl, _DEFINED) and id(first) not in seen:
             path[id(first)] = first, _mentioned(first)
         while path:
             one, rest = path[next(reversed(path))]
@@ -237,19 +242,29 @@ def define_types(ctx: CheckContext, declared: Iterable[Declared]) -> None:
                 define(ctx, one)
 
 
-def _refuse_recursion(ctx: CheckContext, declared: Declared, ident: nodes.Ident) -> None:
-    if declared.state == "new":
+def _refuse_recursion(
+    ctx: CheckContext, declared: Declared, ident: nodes.Ident | nodes.Var
+) -> None:
+    if declared.state != "new":
+        return
+    if isinstance(declared.decl, nodes.ConstantDecl):
+        message = f"the constant `{declared.ident.name}` is defined by itself"
+        ctx.report("constant-cycle", message, ident.span, Label(declared.ident.span, "here"))
+    else:
         _report_recursion(ctx, declared, ident)
-        declared.meaning, declared.state = types.ERROR, "done"
+    declared.meaning, declared.state = types.ERROR, "done"
 
 
 def _mentioned(declared: Declared) -> Mentions:
-    """The types of the same file that a declared type names."""
+    """The types and constants of the same file that a type or constant names."""
     todo: list[Any] = [declared.decl]
     while todo:
         match todo.pop():
             case nodes.RecordDecl(fields=fields):
+                todo += [field.default for field in reversed(fields) if field.default]
                 todo += [field.type for field in reversed(fields)]
+            case nodes.ConstantDecl(type=type, value=value):
+                todo += [value, type]
             case nodes.TypeDecl(type=type) | nodes.OptionalTypeExpr(item=type):
                 todo.append(type)
             case nodes.UnionTypeExpr(options=options):
@@ -259,6 +274,12 @@ def _mentioned(declared: Declared) -> Mentions:
                 named = declared.file.names.get(ident.name)
                 if named and named.file is declared.file and isinstance(named.decl, TYPE_DECLS):
                     yield named, ident
+            case nodes.Var(name=name) as var:
+                named = declared.file.names.get(name)
+                if named and named.file is declared.file and isinstance(named.decl, _DEFINED):
+                    yield named, var
+            case nodes.Expr() | nodes.KeyValue() | nodes.Arg() as part:
+                todo += reversed(list(children(part)))
 
 
 def define(ctx: CheckContext, declared: Declared) -> Type:
@@ -272,6 +293,9 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
             type = _enum(ctx, decl)
         case nodes.TypeDecl() as decl:
             type = resolve(ctx, declared.file, decl.type)
+        case nodes.ConstantDecl() as decl:
+            declared.meaning, declared.state = _constant(ctx, declared, decl), "done"
+            return declared.meaning  # type: ignore[no-any-return]
         case _:
             raise AssertionError(declared.decl)
     declared.meaning, declared.state = type, "done"
@@ -279,6 +303,24 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
     if not isinstance(declared.decl, nodes.TypeDecl):
         ctx.homes[id(type)] = declared
     return type
+
+
+def _constant(ctx: CheckContext, declared: Declared, decl: nodes.ConstantDecl) -> Any:
+    """The meaning of a constant. ERROR if it has none; that has been reported."""
+    name, before = decl.name.name, len(ctx.diagnostics)
+    env = Env(ctx, declared.file, declared.file.prefix + name, "constant")
+    if any(isinstance(other.meaning, types.ErrorType) for other, _ in _mentioned(declared)):
+        return types.ERROR  # what is wrong with that has been said
+    if decl.type is not None:
+        type = resolve(ctx, declared.file, decl.type)
+    else:
+        type = inference.infer(env, decl.value)
+        if isinstance(type, types.ErrorType) or len(ctx.diagnostics) > before:
+            return types.ERROR
+    value = constant(env, decl.value, type, f"`{name}`")
+    if len(ctx.diagnostics) > before:
+        return types.ERROR
+    return ConstantDef(env.owner, decl.span, type, value)
 
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:

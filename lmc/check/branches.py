@@ -142,8 +142,8 @@ def comprehension(env: Env, expr: nodes.Comprehension, expected: Type | None) ->
 
 def _iterated(env: Env, expr: nodes.Comprehension) -> list[Type]:
     """The type of each variable of a comprehension."""
-    if calls.is_zip(env, expr.iterable):
-        item_types = calls.infer_zip(env, expr.iterable)
+    if calls.is_walk(env, expr.iterable):
+        item_types = calls.infer_walk(env, expr.iterable)
     else:
         whole = infer(env, expr.iterable)
         if not isinstance(whole, types.ListType | types.ErrorType):

@@ -138,9 +138,49 @@ def _found(given: Given) -> Type:
     return types.ListType(_item(xs), None, min(bounds, default=None))
 
 
+def _range(given: Given) -> Type:
+    """The ints of a range; as many as constant ends say."""
+    start, stop = (types.IntType(0, 0), given[0]) if given[1] is None else given
+    if not isinstance(start, types.IntType) or not isinstance(stop, types.IntType):
+        return types.ListType(types.INT)
+    most = None if stop.high is None or start.low is None else max(0, stop.high - start.low)
+    least = None if stop.low is None or start.high is None else max(0, stop.low - start.high)
+    last = None if stop.high is None else stop.high - 1
+    if most == 0:
+        return types.ListType(types.INT, 0, 0)
+    return types.ListType(types.IntType(start.low, last), least, most)
+
+
+def _flattened(given: Given) -> Type:
+    outer, inner = given[0], _item(given[0])
+    if not isinstance(outer, types.ListType) or not isinstance(inner, types.ListType):
+        return types.ListType(inner)
+    bounded = outer.max_len is not None and inner.max_len is not None
+    most = outer.max_len * inner.max_len if bounded else None  # type: ignore[operator]
+    return types.ListType(inner.item, None, most if most is None or most <= MOST_COUNT else None)
+
+
+def _grouped(given: Given) -> Type:
+    """Records with the common value, and the items that have it."""
+    whole, key = given[0], given[1] or types.ERROR
+    if not isinstance(whole, types.ListType):
+        return types.ERROR
+    items = types.ListType(whole.item, 1, whole.max_len)
+    group = types.RecordType("Group", (types.Field("key", key), types.Field("items", items)))
+    return types.ListType(group, None, whole.max_len)
+
+
 DEFAULT_FOUND = 3
 _QUERY = BuiltinParam("query", "a string", is_text)
 _HOW_MANY = BuiltinParam("count", "an int", _is_int, required=False)
+MOST_COUNT = 2**31 - 1  # of items that a type names
+MOST_RANGE = 100_000  # ints of a `range`
+_OLD = BuiltinParam("old", "a string", is_text)
+_NEW = BuiltinParam("new", "a string", is_text)
+_PATTERN = BuiltinParam("pattern", "a pattern", is_text)
+_LANGUAGE = BuiltinParam("language", "a string", is_text, required=False)
+_GROUP_KEY = BuiltinParam("by", "a field, written `.name`", _anything, selector=True)
+_STOP = BuiltinParam("stop", "an int", _is_int, required=False)
 _DIGITS = BuiltinParam("digits", "an int", _is_int, required=False)
 _SEPARATOR = BuiltinParam("separator", "a string", is_text, required=False)
 _DESCENDING = BuiltinParam("descending", "a bool", _is_bool, required=False)
@@ -179,6 +219,44 @@ _FUNCTIONS = (
         (_TEXT, _SEPARATOR),
         _always(types.ListType(types.STR)),
         "the parts between separators; without a separator, the words",
+    ),
+    BuiltinFunction(
+        "range",
+        (BuiltinParam("start", "an int", _is_int), _STOP),
+        _range,
+        "the ints from `start` (0 if only one is given) to before `stop`, 100,000 at most",
+    ),
+    BuiltinFunction(
+        "flatten",
+        (BuiltinParam("xs", "a list of lists", _is_list_of(_is_list)),),
+        _flattened,
+        "the items of all lists of a list, in order",
+    ),
+    BuiltinFunction(
+        "group_by",
+        (_LIST, _GROUP_KEY),
+        _grouped,
+        "records with a `key` and the `items` whose field has it, in the order of first items",
+    ),
+    BuiltinFunction("upper", (_TEXT,), _always(types.STR), "the text in upper case"),
+    BuiltinFunction(
+        "replace",
+        (_TEXT, _OLD, _NEW),
+        _always(types.STR),
+        "the text with `new` wherever it has `old`; unchanged if `old` is empty",
+    ),
+    BuiltinFunction(
+        "matches",
+        (_TEXT, _PATTERN),
+        _always(types.BOOL),
+        "whether a pattern, which is a constant, matches all of the text",
+    ),
+    BuiltinFunction(
+        "code",
+        (_TEXT, _LANGUAGE),
+        _always(types.STR),
+        "the code in the first fenced block, of this language if there is one; without a block,"
+        " the text",
     ),
     BuiltinFunction("lower", (_TEXT,), _always(types.STR), "the text in lower case"),
     BuiltinFunction(
@@ -248,9 +326,12 @@ _FUNCTIONS = (
 )
 FUNCTIONS = {f.name: f for f in _FUNCTIONS}
 
-# `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest. It is allowed only
-# after the `in` of a comprehension, because the language has no tuples.
-NAMES = (*FUNCTIONS, "zip", *types.BUILTIN_RECORDS)
+# `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest, and `enumerate(xs)`
+# through a list with the number of each item. They are allowed only after the `in` of a
+# comprehension, because the language has no tuples.
+WALKS = ("zip", "enumerate")
+CERTAINTIES = ("certainty", "logprob")  # of the answer that a module gave
+NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *types.BUILTIN_RECORDS)
 
 
 def named(name: str) -> str | types.RecordType | None:

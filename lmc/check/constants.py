@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from lmc import types
-from lmc.check.program import CheckedProgram, Variant
+from lmc.check.program import CheckedProgram, ConstantDef, Variant
 from lmc.check.subtyping import text_fits
 from lmc.syntax import nodes
 from lmc.types import Type
@@ -26,17 +27,35 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
             return value
         case nodes.NoneLit():
             return None
+        case nodes.Interpolated(texts=texts, values=values):
+            shown = (written(evaluate(program, value)) for value in values)
+            return texts[0] + "".join(f"{v}{text}" for v, text in zip(shown, texts[1:]))
+        case nodes.Var() if isinstance(named := program.referents.get(id(expr)), ConstantDef):
+            return named.value
         case nodes.ListLit(items=items):
             return [evaluate(program, item) for item in items]
         case nodes.ObjectLit(pairs=pairs):
             return {pair.key.name: evaluate(program, pair.value) for pair in pairs}
-        case nodes.Unary(op="-", operand=nodes.Number(value=value)):
-            return -value
+        case nodes.Unary(op="-", operand=nodes.Number() | nodes.Var() as operand):
+            return -evaluate(program, operand)
         case nodes.Call(target=target):
             return _record(program, expr, program.referents.get(id(target)))
         case nodes.Attr() if isinstance(variant := program.referents.get(id(expr)), Variant):
             return variant.name
     raise NotConstant(expr)
+
+
+def written(value: Any) -> str:
+    """A JSON value as `str(…)` writes it, and f-strings do."""
+    match value:
+        case str():
+            return value
+        case float() if value.is_integer() and abs(value) < 1e16:
+            return f"{value:.1f}"
+        case float():
+            return repr(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
 def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[str, Any]:

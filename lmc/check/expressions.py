@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from lmc import types
-from lmc.check.access import attr, index
+from lmc.check.access import attr, index, slice_, update
 from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
 from lmc.check.inference import describe, infer, join_all, lookup
 from lmc.check.operators import binary, unary
-from lmc.check.program import Local, ModelDef, StoreDef
+from lmc.check.program import ConstantDef, Local, ModelDef, StoreDef
+from lmc.check.samples import samples
 from lmc.check.scope import Declared, Env
 from lmc.check.stores import entry, read_store, store_of
 from lmc.check.subtyping import join, required
@@ -27,6 +28,9 @@ def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
         return types.ERROR
     if isinstance(found, Declared) and isinstance(found.meaning, StoreDef):
         return read_store(env, expr, found.meaning)
+    if isinstance(found, Declared) and isinstance(found.meaning, ConstantDef):
+        env.ctx.refer(expr, found.meaning)
+        return found.meaning.type
     if isinstance(found, Declared | str | types.RecordType):
         return _not_a_value(env, expr, found)
     type: Type = env.facts.get((expr.name,), found.type)
@@ -62,6 +66,12 @@ def _number(env: Env, expr: nodes.Number, expected: Type | None) -> Type:
 
 def _string(env: Env, expr: nodes.String, expected: Type | None) -> Type:
     return types.LiteralType((expr.value,))
+
+
+def _interpolated(env: Env, expr: nodes.Interpolated, expected: Type | None) -> Type:
+    for value in expr.values:
+        infer(env, value)
+    return types.STR if expr.values else types.LiteralType(expr.texts)
 
 
 def _bool(env: Env, expr: nodes.Bool, expected: Type | None) -> Type:
@@ -123,13 +133,17 @@ TABLE: dict[type, Callable[..., Type]] = {
     nodes.Var: _var,
     nodes.Number: _number,
     nodes.String: _string,
+    nodes.Interpolated: _interpolated,
     nodes.Bool: _bool,
     nodes.NoneLit: _none,
     nodes.ListLit: _list,
     nodes.ObjectLit: _object,
     nodes.Comprehension: comprehension,
     nodes.Attr: attr,
+    nodes.Samples: samples,
     nodes.Index: _index,
+    nodes.Slice: slice_,
+    nodes.RecordUpdate: update,
     nodes.Call: infer_call,
     nodes.Unary: unary,
     nodes.Binary: binary,

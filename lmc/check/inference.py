@@ -8,6 +8,7 @@ from typing import Any
 from lmc import types
 from lmc.check import builtins
 from lmc.check.mismatch import difference, told_apart
+from lmc.check.program import ModuleDef, PipelineDef
 from lmc.check.scope import CheckContext, Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
 from lmc.diagnostics import Label, suggestion
@@ -159,6 +160,18 @@ def report_unknown(
         span,
         help=help,
     )
+
+
+def call_behind(env: Env, expr: nodes.Expr) -> nodes.Call | None:
+    """The call of a module or pipeline that gives a value, also through the names of `let`s."""
+    match expr:
+        case nodes.Var(name=name):
+            binding = env.find(name)
+            return binding.source if binding else None
+        case nodes.Call(target=target):
+            referent = env.ctx.program.referents.get(id(target))
+            return expr if isinstance(referent, ModuleDef | PipelineDef) else None
+    return None
 
 
 def describe(declared: Declared) -> str:

@@ -76,6 +76,14 @@ class Def:
 
 
 @frozen_identity
+class ConstantDef(Def):
+    """`let NAME = value` outside of bodies: its type and its JSON value."""
+
+    type: Type
+    value: Any
+
+
+@frozen_identity
 class ModelDef(Def):
     """`model m { … }`: settings as constants."""
 
@@ -233,7 +241,9 @@ class Variant:
 
 
 Callable = ModuleDef | PipelineDef | ToolDef | MetricDef
-Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | StoreDef | Callable
+Referent = (
+    Local | Builtin | Variant | RecordType | EnumType | ModelDef | ConstantDef | StoreDef | Callable
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -243,8 +253,9 @@ class CheckedProgram:
     `types[id(expr)]` is the type of an expression. `referents[id(node)]` is what a `Var`, a
     `Call.target`, an enum `Attr` or the target of a stub refers to. `bindings[id(call)]` gives the
     arguments of a call in the order of its parameters or fields, None if the default applies.
-    `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound. `default` has
-    the settings of the entry file's `default` block.
+    `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound.
+    `weighed[id(call)]` of a call of `certainty` or `logprob` is the call whose answer it is about,
+    and of that call, itself. `default` has the settings of the entry file's `default` block.
     """
 
     source: Source
@@ -265,6 +276,7 @@ class CheckedProgram:
     named_types: dict[str, Type]
     stores: dict[str, StoreDef] = field(default_factory=dict)
     warnings: list[Any] = field(default_factory=list)  # Diagnostic
+    weighed: dict[int, nodes.Call] = field(default_factory=dict)
     exports: list[str] = field(
         default_factory=list
     )  # modules and pipelines of the entry file, in order

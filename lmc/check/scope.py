@@ -110,7 +110,10 @@ class CheckContext:
 
 @dataclass(slots=True, eq=False)
 class Binding:
-    """A local name. `kind` names what bound it. With `must_use`, an unused one gives a warning."""
+    """A local name. `kind` names what bound it. With `must_use`, an unused one gives a warning.
+
+    `source` is the call of a module or pipeline whose result it is.
+    """
 
     name: str
     type: Type
@@ -118,6 +121,7 @@ class Binding:
     kind: str
     must_use: bool = False
     used: bool = False
+    source: nodes.Call | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -91,6 +91,7 @@ _MODULE = {
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
     "role": _EXPRESSION,
+    "begin": SettingSpec(types.StrType(1, None)),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
 }

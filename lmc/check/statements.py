@@ -19,7 +19,7 @@ from lmc.types import ERROR, INT, IntType, ListType, Type
 
 MAX_ROUNDS = 1000
 _STUBBED = (nodes.ModuleDecl, nodes.ToolDecl, nodes.PipelineDecl, nodes.StoreDecl)
-_BOUND = SettingSpec(IntType(1, MAX_ROUNDS))
+BOUND = SettingSpec(IntType(1, MAX_ROUNDS))
 
 
 def check_body(env: Env, block: nodes.Block, name: nodes.Ident, result: nodes.TypeExpr) -> None:
@@ -58,6 +58,8 @@ def _let(env: Env, stmt: nodes.Let) -> bool:
         _value(hinted, stmt.value, type, f"`{stmt.name.name}`", stmt.type.span)
         env.ctx.program.types[id(stmt)] = type
     env.bind(stmt.name, type, "let", must_use=not _acts(env, stmt.value))
+    if stmt.name.name in env.locals:
+        env.locals[stmt.name.name].source = inference.call_behind(env, stmt.value)
     return False
 
 
@@ -88,7 +90,7 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
         if not is_subtype(start, state):
             why = f"the start of `{loop.name.name}`"
             inference.report_mismatch(env, loop.start, start, state, why, loop.type.span)
-    value_of(env, loop.bound, _BOUND, "for")
+    value_of(env, loop.bound, BOUND, "for")
     env.ctx.program.types.setdefault(id(loop.bound), INT)
     inner = env.nested(kind="loop", result=state)
     inner.bind(loop.name, state, "loop state")

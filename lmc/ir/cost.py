@@ -108,6 +108,11 @@ class _Counter:
                 return _sum([_dearest(bodies["then"], bodies["otherwise"])])
             case "map":
                 return _times(_length(graph, node), _sum(list(bodies.values())))
+            case "samples":
+                n = self.bound(node.attrs["n"])
+                return _times((str(n), n), bodies["sample"])
+            case "weigh":
+                return bodies["value"]
             case "loop":
                 bound = self.bound(node.attrs["bound"])
                 return _times((str(bound), bound), _sum(list(bodies.values())))

@@ -15,11 +15,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from lmc.check.builtins import DEFAULT_FOUND
+from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE
+from lmc.check.constants import written
 from lmc.check.width import project
+from lmc.ir.fences import code_of
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
 from lmc.ir.words import index_of, text_of
+from lmc.patterns import whole_pattern
 from lmc.types import MOST_BITS
 
 Attrs = Mapping[str, Any]
@@ -54,19 +57,6 @@ def _plain(value: Any) -> Any:
             return {key: _plain(item) for key, item in value.items()}
         case _:
             return value
-
-
-def text(value: Any) -> str:
-    """A value as `str(…)` writes it."""
-    match value:
-        case str():
-            return value
-        case float() if value.is_integer() and abs(value) < 1e16:
-            return f"{value:.1f}"
-        case float():
-            return repr(value)
-        case _:
-            return json.dumps(value, ensure_ascii=False)
 
 
 def _numeral(value: Any) -> float | int:
@@ -112,6 +102,48 @@ def _index(attrs: Attrs, value: Any, key: Any) -> Any:
     if not -len(value) <= key < len(value):
         raise LookupError(f"index {key} is outside of {len(value)} items")
     return value[key]
+
+
+def _slice(attrs: Attrs, value: Any, start: int | None, stop: int | None) -> Any:
+    if not isinstance(value, list | str):
+        raise TypeError("only lists and texts are sliced")
+    return value[start:stop]
+
+
+def _range(attrs: Attrs, start: int, stop: int | None = None) -> list[int]:
+    ints = range(start) if stop is None else range(start, stop)
+    if ints and len(ints[: MOST_RANGE + 1]) > MOST_RANGE:
+        raise ValueError(f"the range is too large: at most {MOST_RANGE:,} ints")
+    return list(ints)
+
+
+def _flatten(attrs: Attrs, lists: list[list[Any]]) -> list[Any]:
+    return [item for items in lists for item in items]  # together they are no larger than `lists`
+
+
+def _group_by(attrs: Attrs, items: list[Any]) -> list[dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for item in items:
+        key = _key(attrs, item)
+        groups.setdefault(canonical(key), {"key": key, "items": []})["items"].append(item)
+    made: list[dict[str, Any]] = bounded(list(groups.values()))
+    return made
+
+
+def _replace(attrs: Attrs, value: str, old: str, new: str) -> str:
+    if not old:
+        return value
+    _require_small(len(value) + value.count(old) * (len(new) - len(old)))
+    return value.replace(old, new)
+
+
+def _upper(attrs: Attrs, value: str) -> str:
+    _require_small(len(value))
+    return value.upper()  # three times as long at most
+
+
+def _matches(attrs: Attrs, value: str, pattern: str) -> bool:
+    return whole_pattern(pattern).matches(value)
 
 
 def _contains(attrs: Attrs, item: Any, container: Any) -> bool:
@@ -241,11 +273,20 @@ FUNCTIONS: Mapping[str, Function] = {
     "project": lambda attrs, value: project(attrs["type"], value),
     "attr": _attr,
     "index": _index,
+    "slice": _slice,
+    "range": _range,
+    "flatten": _flatten,
+    "group_by": _group_by,
+    "enumerate": lambda attrs, items: list(range(len(items))),  # the numbers of the items
+    "upper": _upper,
+    "replace": _replace,
+    "matches": _matches,
+    "code": lambda attrs, value, language="": code_of(value, language),
     "list": lambda attrs, *values: bounded(list(values)),
     "record": _record,
     "object": _record,
     "len": lambda attrs, value: len(value),
-    "str": lambda attrs, value: text(value),
+    "str": lambda attrs, value: written(value),
     "int": _int,
     "float": lambda attrs, value: float(_numeral(value)),
     "join": _join,

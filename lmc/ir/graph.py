@@ -24,8 +24,9 @@ MOST_NODES = 100_000  # most nodes of a program, including bodies
 T = TypeVar("T")
 
 Op = Literal[
-    "input", "const", "choice", "op", "model", "call", "tool", "map", "loop", "cond",
-    "refine", "vote", "search", "agent", "route", "store", "find", "keep", "assert", "return",
+    "input", "const", "choice", "op", "model", "call", "tool", "map", "samples", "weigh", "loop",
+    "cond", "refine", "vote", "search", "agent", "route", "store", "find", "keep", "assert",
+    "return",
 ]  # fmt: skip
 OPTION = "to."  # prefix of the keys of a route's options
 Role = Literal["generate", "critique", "revise", "adjudicate", "act"]
@@ -37,7 +38,7 @@ class Slots:
 
     `settings` are the module's own settings merged over the program's defaults (values or Choices):
     model, temperature, top_p, max_tokens, stop, seed, cache, retry, fallback, repair, template,
-    layout, adapter, demos (how many, from a `demos:` setting), reason.
+    layout, adapter, demos (how many, from a `demos:` setting), reason, begin.
     """
 
     module: str

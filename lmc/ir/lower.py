@@ -33,8 +33,9 @@ from lmc.ir.graph import (
 from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
+from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import ERROR, NONE, ListType, OptionalType, RecordType, Type
+from lmc.types import ERROR, NONE, BoolType, ListType, OptionalType, RecordType, Type
 
 SLOT_SETTINGS = frozenset(
     [
@@ -54,6 +55,7 @@ SLOT_SETTINGS = frozenset(
         "adapter",
         "demos",
         "reason",
+        "begin",
     ]
 )
 DEFAULT_ROUNDS = 1
@@ -254,17 +256,23 @@ def _revise(
     """One model call over the module's inputs, the draft, and the critique's feedback."""
     result = module.signature.result
     body = Body(program, (*inputs, Port("draft", result), check))
-    assert isinstance(check.type, RecordType)
-    field = check.type.get("feedback")
-    assert field is not None
-    said = body.add(
-        "op", field.type, (body.name("check"),), {"fn": "attr", "name": "feedback"}, {}, module.span
-    )
-    names = (*(p.name for p in inputs), "draft", _free_name("feedback", inputs))
-    ids = (*(body.name(p.name) for p in inputs), body.name("draft"), said)
-    attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": names}
+    names = [*(p.name for p in inputs), "draft"]
+    # That a draft did not pass is all that a bool says.
+    said = [] if isinstance(check.type, BoolType) else [_feedback(body, check, module.span)]
+    ids = [*map(body.name, names), *said]
+    names += [_free_name("feedback", inputs) for _ in said]
+    attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
     node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
     return body.graph(f"{module.name}.revise", result, node)
+
+
+def _feedback(body: Body, check: Port, span: Span) -> str:
+    """What a verdict tells who revises: its field `feedback`, or all of it."""
+    verdict = body.name(check.name)
+    field = check.type.get("feedback") if isinstance(check.type, RecordType) else None
+    if field is None:
+        return verdict
+    return body.operation("attr", field.type, (verdict,), span, name="feedback")
 
 
 def _vote(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
-from lmc.check.builtins import DEFAULT_FOUND
+from lmc.check.builtins import CERTAINTIES, DEFAULT_FOUND, WALKS
+from lmc.check.constants import evaluate
 from lmc.check.program import (
     Builtin,
+    ConstantDef,
     MetricDef,
     ModuleDef,
     Param,
@@ -16,13 +19,29 @@ from lmc.check.program import (
     ToolDef,
     Variant,
 )
-from lmc.check.subtyping import forget, join
+from lmc.check.subtyping import forget, is_text, join
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_branches import Arm, Case, choose, match
+from lmc.ir.weighed import weighed_type
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, INT, DictType, ListType, OptionalType, RecordType, Type
+from lmc.types import (
+    BOOL,
+    ERROR,
+    FLOAT,
+    INT,
+    NONE,
+    STR,
+    DictType,
+    IntType,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+)
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
@@ -40,6 +59,10 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return body.constant(None, type, span)
         case nodes.Var() if isinstance(store := _store_of(body, expr), StoreDef):
             return body.add("store", type, attrs={"store": store.name}, span=span)
+        case nodes.Interpolated():
+            return _interpolated(body, expr)
+        case nodes.Var() if isinstance(named := body.program.referents.get(id(expr)), ConstantDef):
+            return body.constant(named.value, named.type, span)
         case nodes.Var():
             value = body.name(expr.name)
             return value if isinstance(type, OptionalType) else body.present(value, span)
@@ -57,6 +80,11 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             if (store := _store_of(body, expr.value)) is not None:
                 return body.operation("by_key", type, ids, span, name=store.key)
             return body.operation("index", type, ids, span)
+        case nodes.Slice():
+            ends = (_end(body, end, span) for end in (expr.start, expr.stop))
+            return body.operation("slice", type, (expression(body, expr.value), *ends), span)
+        case nodes.RecordUpdate():
+            return _update(body, expr, type)
         case nodes.Unary():
             fn = "neg" if expr.op == "-" else "not"
             return body.operation(fn, type, (expression(body, expr.operand),), span)
@@ -74,6 +102,10 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             )
         case nodes.Comprehension():
             return _map(body, expr, type)
+        case nodes.Samples():
+            return _samples(body, expr, type)
+        case nodes.Call() if body.program.weighed.get(id(expr)) is expr:
+            return _weigh(body, expr, type)
         case nodes.Call():
             return _call(body, expr, type)
     raise AssertionError(f"no lowering for {expr}")
@@ -83,6 +115,83 @@ def _store_of(body: Body, expr: nodes.Expr) -> StoreDef | None:
     """The store that an expression names, if it names one."""
     found = body.program.referents.get(id(expr))
     return found if isinstance(found, StoreDef) else None
+
+
+def _interpolated(body: Body, expr: nodes.Interpolated) -> str:
+    """Lower an f-string to a join of its texts, and of its values as `str(…)` writes them."""
+    span, ids = expr.span, []
+    for i, text in enumerate(expr.texts):
+        if i:
+            value = expr.values[i - 1]
+            id = expression(body, value)
+            plain = is_text(body.types[id])
+            ids.append(id if plain else body.operation("str", STR, (id,), value.span))
+        if text:
+            ids.append(body.constant(text, LiteralType((text,)), span))
+    if not expr.values:
+        return body.constant(expr.texts[0], LiteralType(expr.texts), span)
+    if len(ids) == 1 and isinstance(body.types[ids[0]], StrType):
+        return ids[0]
+    parts = body.operation("list", ListType(STR, len(ids), len(ids)), ids, span)
+    return body.operation("join", STR, (parts,), span)
+
+
+def _end(body: Body, expr: nodes.Expr | None, span: Span) -> str:
+    return body.constant(None, NONE, span) if expr is None else expression(body, expr)
+
+
+def _update(body: Body, expr: nodes.RecordUpdate, record: Type) -> str:
+    """Lower `e with {f: new}` to a record of new values, and of those that stay."""
+    assert isinstance(record, RecordType)
+    whole = expression(body, expr.value)
+    given = {pair.key.name: pair.value for pair in expr.pairs}
+    made = {name: expression(body, value) for name, value in given.items()}
+    ids = [
+        body.fit(made[field.name], field.type)
+        if field.name in made
+        else body.operation("attr", field.type, (whole,), expr.span, name=field.name)
+        for field in record.fields
+    ]
+    names = tuple(field.name for field in record.fields)
+    return body.operation("record", record, ids, expr.span, names=names)
+
+
+def _samples(body: Body, expr: nodes.Samples, type: Type) -> str:
+    count = body.program.choices.get(id(expr.count)) or evaluate(body.program, expr.count)
+    bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {
+        "sample": ((), _item(type), lambda body: expression(body, expr.item))
+    }
+    return body.region("samples", type, (), bodies, expr.span, n=count)
+
+
+def weighed_name(call: nodes.Call) -> str:
+    """The name of a call's answer with its certainty, which no name of the language hides."""
+    return f"%weighed{call.span.start}"
+
+
+def _weigh(body: Body, call: nodes.Call, type: Type) -> str:
+    """Lower a call whose certainty is asked for. The answer with it keeps a name."""
+    target: Any = body.program.referents[id(call.target)]
+    bound = body.program.bindings[id(call)]
+    given = _arguments(body, target.signature.params, bound, call.span)
+    names = [body.hide(value) for value in given]
+
+    def ask(body: Body) -> str:
+        ids = [body.name(name) for name in names]
+        return body.add("call", type, ids, {"target": target.name}, span=call.span)
+
+    bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {"value": ((), type, ask)}
+    answer = body.region("weigh", weighed_type(type), (), bodies, call.span)
+    body.bound[weighed_name(call)] = answer
+    return body.operation("attr", type, (answer,), call.span, name="value")
+
+
+def _certainty(body: Body, name: str, expr: nodes.Call) -> str:
+    call = body.program.weighed[id(expr)]
+    if call is expr.args[0].value:
+        expression(body, call)
+    answer = body.name(weighed_name(call))
+    return body.operation("attr", OptionalType(FLOAT), (answer,), expr.span, name=name)
 
 
 def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
@@ -165,9 +274,14 @@ def _map(body: Body, expr: nodes.Comprehension, type: Type) -> str:
     iterables: Sequence[nodes.Expr] = (expr.iterable,)
     if isinstance(expr.iterable, nodes.Call):
         target = body.program.referents.get(id(expr.iterable.target))
-        if isinstance(target, Builtin) and target.name == "zip":
+        if isinstance(target, Builtin) and target.name in WALKS:
             iterables = [arg.value for arg in expr.iterable.args]
     ids = [expression(body, iterable) for iterable in iterables]
+    if len(expr.names) > len(ids):  # `enumerate`
+        whole = body.types[ids[0]]
+        low, high = (whole.min_len, whole.max_len) if isinstance(whole, ListType) else (None, None)
+        numbers = ListType(IntType(0, None), low, high)
+        ids = [body.operation("enumerate", numbers, ids, expr.iterable.span), *ids]
     variables = [Port(n.name, _item(body.types[i])) for n, i in zip(expr.names, ids)]
     bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {
         "item": (variables, body.type_of(expr.item), lambda body: expression(body, expr.item))
@@ -181,6 +295,8 @@ def _call(body: Body, expr: nodes.Call, type: Type) -> str:
     target = body.program.referents[id(expr.target)]
     bound = body.program.bindings[id(expr)]
     match target:
+        case Builtin(name=name) if name in CERTAINTIES:
+            return _certainty(body, name, expr)
         case Builtin():
             return _builtin(body, target.name, bound, expr, type)
         case RecordType():

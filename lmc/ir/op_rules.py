@@ -14,6 +14,7 @@ from lmc.check.subtyping import forget, required
 from lmc.ir.actions import FINISH
 from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
+from lmc.ir.weighed import weighed_type
 from lmc.types import (
     BoolType,
     DictType,
@@ -92,6 +93,10 @@ _RESULTS: Mapping[str, tuple[type[Type], ...]] = {
     **dict.fromkeys(
         ("list", "split", "unique", "sort_by", "filter", "find"), (ListType, ErrorType)
     ),
+    **dict.fromkeys(("range", "flatten", "group_by", "enumerate"), (ListType, ErrorType)),
+    **dict.fromkeys(("upper", "replace", "code"), (StrType, ErrorType)),
+    "matches": (BoolType, ErrorType),
+    "slice": (ListType, StrType, ErrorType),
 }
 
 
@@ -118,6 +123,14 @@ def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
     match node.attrs["fn"]:
         case "present" | "add":
             yield from ((type, node.type) for type in given)
+        case "slice" if isinstance(given[0], ListType):
+            yield given[0], node.type
+        case "flatten":
+            yield item_of(given[0]), node.type
+        case "group_by":
+            group = item_of(node.type)
+            items = group.get("items") if isinstance(group, RecordType) else None
+            yield given[0], items.type if items else None
         case "unique" | "sort_by" | "filter" | "find":
             yield given[0], node.type
         case "index" | "first" | "by_key":
@@ -186,6 +199,15 @@ def _map(site: Site) -> str | None:
     return None
 
 
+def _samples(site: Site) -> str | None:
+    return None if isinstance(site.node.type, ListType | ErrorType) else "gives a list"
+
+
+def _weigh(site: Site) -> str | None:
+    given = weighed_type(site.node.bodies["value"].result)
+    return None if site.fits(given, site.node.type) else "gives a value with its certainty"
+
+
 def _loop(site: Site) -> str | None:
     return None if site.fits(site.inputs[0].type, site.node.type) else "its start is of its type"
 
@@ -198,9 +220,10 @@ def _condition(site: Site) -> str | None:
 def _refine(site: Site) -> str | None:
     bodies = site.node.bodies
     verdict = bodies["check"].result
-    if "until" not in bodies and isinstance(verdict, RecordType) and verdict.get("ok") is None:
-        return "its verdict says `ok`, or it has `until`"
-    return None
+    ok = verdict.get("ok") if isinstance(verdict, RecordType) else None
+    if "until" in bodies or isinstance(ok.type if ok else verdict, BoolType | ErrorType):
+        return None
+    return "its verdict is a bool or says `ok`, or it has `until`"
 
 
 def _vote(site: Site) -> str | None:
@@ -310,6 +333,8 @@ OWN_RULES: Mapping[str, Rule] = {
     "call": _call,
     "tool": _tool,
     "map": _map,
+    "samples": _samples,
+    "weigh": _weigh,
     "loop": _loop,
     "cond": _condition,
     "refine": _refine,

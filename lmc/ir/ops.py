@@ -156,6 +156,17 @@ OPS: Mapping[Op, OpSpec] = {
             BodySpec("item", "item", repeats=True),
         ),
     ),
+    "samples": OpSpec(
+        "bodies",
+        0,
+        {
+            "n": AttrSpec(IntType(1, MAX_ROUNDS), tunable=True),
+            "free": _FREE,
+            "fused": AttrSpec("names", needed=False),  # modules that all samples ask the same
+        },
+        (BodySpec("sample", "item", repeats=True),),
+    ),
+    "weigh": OpSpec("bodies", 0, {"free": _FREE}, (BodySpec("value", "any"),)),
     "loop": OpSpec(
         "bodies",
         1,

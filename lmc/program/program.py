@@ -25,7 +25,7 @@ from lmc.runtime.binding import bind_inputs
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.stores import FrozenStores, KeptStores, Stores
-from lmc.runtime.streaming import Listener, Piece, snapshots
+from lmc.runtime.streaming import Listener, SpokenText, snapshots
 from lmc.runtime.traces import Trace
 from lmc.runtime.votes.difficulty import Seat, seats
 from lmc.tasks.garbage import fewer_collections
@@ -336,7 +336,7 @@ class Callee:
         """
         bound, result = self._bind(args, inputs), self.graph.result
 
-        async def start(hear: Callable[[Piece], None]) -> Any:
+        async def start(hear: Callable[[SpokenText], None]) -> Any:
             listener = Listener(hear, self._whole)
             return await run_async(
                 self.program.executor.run(self.graph.name, bound, listener=listener)

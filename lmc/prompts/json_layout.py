@@ -19,7 +19,8 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.prompts.answer_grammars import object_grammar
-from lmc.prompts.partial import Growth, Written, json_so_far, outputs_so_far
+from lmc.prompts.growth import Growth
+from lmc.prompts.partial import OpenText, json_so_far, outputs_so_far
 from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -54,7 +55,7 @@ class JsonLayout:
     def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
         """The entries of the unfinished object."""
         if spec.plain_text:
-            return outputs_so_far(spec, {BARE: Written(text, complete=False)}, growth)
+            return outputs_so_far(spec, {BARE: OpenText(text, complete=False)}, growth)
         if isinstance(spec.result, RecordType):
             whole = growth
         else:  # the result has a key of its own

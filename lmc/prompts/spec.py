@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from lmc.frozen import frozen
+from lmc.prompts.growth import Growth
 from lmc.types import RecordType, StrType, Type
-
-if TYPE_CHECKING:
-    from lmc.prompts.partial import Growth
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first

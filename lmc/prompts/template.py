@@ -15,7 +15,7 @@ from jinja2 import Template, TemplateError, Undefined, meta
 
 from lmc.diagnostics import LmcError
 from lmc.prompts.bounded_jinja import BoundedEnvironment, render
-from lmc.prompts.partial import Growth
+from lmc.prompts.growth import Growth
 from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
 from lmc.types import JSON

@@ -12,9 +12,9 @@ from lmc.check.width import project
 from lmc.ir.graph import Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.border import as_text, whole_text
+from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.nearest import Nearest
-from lmc.prompts.partial import ABSENT, Growth
 from lmc.prompts.spec import (
     BARE,
     REASONING,
@@ -28,7 +28,7 @@ from lmc.prompts.spec import (
 from lmc.prompts.thinking import answer_so_far, without_thoughts
 from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
-from lmc.runtime.failures import Attempts, no_answer
+from lmc.runtime.failures import Attempts, no_answer, no_continuation
 from lmc.runtime.fitting import AUTO, fit_layout
 from lmc.runtime.parameters import ModuleParameters
 from lmc.runtime.plan import Plan, PlannedNode, compute_plan
@@ -61,6 +61,9 @@ class ModuleCall:
         self.role = Role.of(planned.bodies.get("role"), templated="template" in self.settings)
         self.unseen = (*self.hidden, *(self.role.names if self.role else ()))
         reasons = bool(self.settings.get("reason"))
+        self.begin: str = self.settings.get("begin") or ""
+        if self.begin:
+            parameters = replace(parameters, steps=())  # the beginning comes first
         self.spec = call_spec(planned, parameters, self.unseen, reason=reasons)
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.awaits_layout = self._awaits_layout()
@@ -105,8 +108,15 @@ class ModuleCall:
         self.__dict__.pop("_same_for_all", None)
         self.awaits_layout = False
 
+    def require_continuing(self, model: str | None) -> None:
+        """Raises: LmcError[no-continuation] if a model cannot go on with the given beginning."""
+        bound = self.bound if model == self.model else self.machine.pool.bind(model)
+        if self.begin and not bound.backend.capabilities.continues:
+            raise no_continuation(self.slots.module, bound.name, self.node.span)
+
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
         """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
+        self.require_continuing(model)
 
         def send(request: Request) -> Awaitable[list[Answer]]:
             return self.machine.pool.ask(model, request, **self.policy)

@@ -13,15 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import Diagnostic, LmcError, suggestion
-from lmc.ir.graph import Graph, ProgramGraph
+from lmc.diagnostics import Diagnostic, LmcError, suggestion, warning
+from lmc.ir.graph import Graph, ProgramGraph, Slots
 from lmc.ir.ops import OWN_REGION
-from lmc.ir.reach import pure_tools, reached_slots, reached_stores, reached_tools, sequenced
+from lmc.ir.reach import (
+    pure_tools,
+    reached_nodes,
+    reached_slots,
+    reached_stores,
+    reached_tools,
+    sequenced,
+)
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import converse
+from lmc.runtime.failures import no_continuation
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import (
     Env,
@@ -34,7 +42,13 @@ from lmc.runtime.plan import (
     resolver,
 )
 from lmc.runtime.regions.agent import perform_agent
-from lmc.runtime.regions.branches import perform_cond, perform_loop, perform_map
+from lmc.runtime.regions.branches import (
+    perform_cond,
+    perform_loop,
+    perform_map,
+    perform_samples,
+    perform_weigh,
+)
 from lmc.runtime.regions.find import perform_find
 from lmc.runtime.regions.refine import perform_refine
 from lmc.runtime.regions.route import perform_route
@@ -166,10 +180,8 @@ class Executor:
     def models(self, name: str) -> list[str | None]:
         """The models that a run may ask; None stands for the program's default."""
         names: dict[str | None, None] = {}
-        for module, slots in reached_slots(self.program, self.graph(name)).items():
-            own = self.parameters.modules.get(module)
-            chosen = own.model if own else None
-            names[self.model or chosen or self.resolve(slots.settings.get("model"))] = None
+        for slots in reached_slots(self.program, self.graph(name)).values():
+            names[self._model_of(slots)] = None
         return list(names)
 
     def preflight(self, name: str) -> list[Diagnostic]:
@@ -179,10 +191,44 @@ class Executor:
         """
         asked = [*self.models(name), *self._embedders(name)]
         warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
+        self._require_continuing(self.graph(name))
+        warnings += self._without_certainty(self.graph(name))
         self._require_tools(self.graph(name), ())
         for tool in reached_tools(self.program, self.graph(name)):
             self.tools.load(tool)
         return warnings
+
+    def _require_continuing(self, graph: Graph) -> None:
+        """Check that each model goes on with the beginning that a module gives its answer.
+
+        Raises: LmcError[no-continuation].
+        """
+        for node in reached_nodes(self.program, graph):
+            if node.op != "model" or not node.attrs["slots"].settings.get("begin"):
+                continue
+            slots = node.attrs["slots"]
+            bound = self.pool.bind(self._model_of(slots))
+            if not bound.backend.capabilities.continues:
+                raise no_continuation(slots.module, bound.name, node.span)
+
+    def _without_certainty(self, graph: Graph) -> list[Diagnostic]:
+        """A warning for each answer whose certainty will be none, as its model tells none."""
+        found: dict[Diagnostic, None] = {}
+        for node in reached_nodes(self.program, graph):
+            inside = node.bodies.values() if node.op == "weigh" else ()
+            for slots in (s for body in inside for s in reached_slots(self.program, body).values()):
+                bound = self.pool.bind(self._model_of(slots))
+                if not bound.backend.capabilities.logprobs:
+                    message = f"the certainty of `{slots.module}` is none: `{bound.name}` gives no"
+                    words = f"{message} log-probabilities"
+                    found[warning("no-logprobs", words, node.span)] = None
+        return list(found)
+
+    def _model_of(self, slots: Slots) -> str | None:
+        """The model that a module asks; None stands for the program's default."""
+        own = self.parameters.modules.get(slots.module)
+        chosen = own.model if own else None
+        return self.model or chosen or self.resolve(slots.settings.get("model"))
 
     def _require_tools(self, graph: Graph, stubbed: Collection[str]) -> None:
         """Check before the first model call that all tools of a run are allowed.
@@ -357,6 +403,8 @@ PERFORM: Mapping[str, Perform] = {
     "tool": perform_tool,
     "cond": perform_cond,
     "map": perform_map,
+    "samples": perform_samples,
+    "weigh": perform_weigh,
     "loop": perform_loop,
     "refine": perform_refine,
     "vote": perform_vote,

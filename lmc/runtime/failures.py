@@ -14,6 +14,13 @@ EXCERPT_CHARS = 160
 OWN_CODES = ("call-failed", "tool-failed", "evaluation-failed", "kept-misfit", "episode-too-long")
 
 
+def no_continuation(module: str, model: str, span: Span | None) -> LmcError:
+    """A model cannot go on with the beginning that a module gives its answer."""
+    message = f"`{model}` cannot go on with the `begin` of `{module}`"
+    help = "ask for the beginning in the instruction, or use a model run here or by vLLM"
+    return LmcError.of("no-continuation", message, span, help=help)
+
+
 @dataclass(slots=True)
 class Attempts:
     """What one model call sent and received, over all repairs, retries and fallbacks."""

@@ -19,6 +19,7 @@ from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node
 from lmc.ir.ops import OF_BODIES
 from lmc.ir.size import bounded
+from lmc.ir.weighed import CERTAINTY, LOGPROB, VALUE
 from lmc.types import Type
 
 Values = list[Any]  # by node index
@@ -211,6 +212,10 @@ def _compute(
             return _cond(node, inputs, bodies)
         case "map":
             return _map(node, inputs, bodies)
+        case "samples":
+            return _samples(node, inputs, bodies, resolve)
+        case "weigh":
+            return _weigh(node, inputs, bodies)
         case "loop":
             return _loop(node, inputs, bodies, resolve)
         case _:
@@ -304,6 +309,28 @@ def bounded_list(node: Node, results: list[Any]) -> list[Any]:
     except ValueError as problem:
         raise LmcError.of("evaluation-failed", f"{problem}", node.span) from None
     return results
+
+
+def _samples(
+    node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan], resolve: Resolve
+) -> Compute:
+    n, body = resolve(node.attrs["n"]), bodies["sample"]
+    free = tuple(zip(node.attrs["free"], inputs))
+
+    def compute(values: Values, env: Env) -> list[Any]:
+        return bounded_list(node, [compute_plan(body, {k: values[i] for k, i in free})] * n)
+
+    return compute
+
+
+def _weigh(node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan]) -> Compute:
+    free = tuple(zip(node.attrs["free"], inputs))
+
+    def compute(values: Values, env: Env) -> dict[str, Any]:
+        value = compute_plan(bodies["value"], {k: values[i] for k, i in free})
+        return {VALUE: value, CERTAINTY: None, LOGPROB: None}
+
+    return compute
 
 
 def _loop(

@@ -10,7 +10,7 @@ from typing import Any, cast
 from lmc.diagnostics import Diagnostic, error
 from lmc.source import Source, Span
 from lmc.syntax import nodes as n
-from lmc.syntax.literals import MOST_INT, number_value, string_value
+from lmc.syntax.literals import MOST_INT, interpolated_texts, number_value, string_value
 from lmc.syntax.tokens import RESERVED, Token
 
 _PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
@@ -44,13 +44,13 @@ class TreeBuilder:
         return tuple(map(self._ident, tokens))
 
     def _text(self, token: Token) -> str:
-        def bad_escape(start: int, end: int) -> None:
-            span = Span(self.source, token.start + start, token.start + end)
-            help = r'the escapes are \n \t \r \\ \" \uXXXX \u{X…}; r"…" has no escapes'
-            message = f"`{span.text}` is not an escape"
-            self.diagnostics.append(error("bad-escape", message, span, help=help))
+        return string_value(token.text, lambda start, end: self._bad_escape(token, start, end))
 
-        return string_value(token.text, bad_escape)
+    def _bad_escape(self, token: Token, start: int, end: int) -> None:
+        span = Span(self.source, token.start + start, token.start + end)
+        help = r'the escapes are \n \t \r \\ \" \uXXXX \u{X…}; r"…" has no escapes'
+        message = f"`{span.text}` is not an escape"
+        self.diagnostics.append(error("bad-escape", message, span, help=help))
 
     def _string(self, token: Token) -> n.String:
         return n.String(self._text(token), token.text, span=self._span(token))
@@ -107,6 +107,11 @@ class TreeBuilder:
 
     def alias(self, span: Span, name: Token, type: n.TypeExpr) -> n.TypeDecl:
         return n.TypeDecl(self._new_name(name), type, span=span)
+
+    def constant(
+        self, span: Span, name: Token, type: n.TypeExpr | None, value: n.Expr
+    ) -> n.ConstantDecl:
+        return n.ConstantDecl(self._new_name(name), type, value, span=span)
 
     def model(self, span: Span, name: Token, *settings: n.Setting) -> n.ModelDecl:
         return n.ModelDecl(self._new_name(name), settings, span=span)
@@ -299,6 +304,14 @@ class TreeBuilder:
     def index(self, span: Span, value: n.Expr, index: n.Expr) -> n.Index:
         return n.Index(value, index, span=span)
 
+    def slice(
+        self, span: Span, value: n.Expr, start: n.Expr | None, stop: n.Expr | None
+    ) -> n.Slice:
+        return n.Slice(value, start, stop, span=span)
+
+    def update(self, span: Span, value: n.Expr, *pairs: n.KeyValue) -> n.RecordUpdate:
+        return n.RecordUpdate(value, pairs, span=span)
+
     def call(self, span: Span, target: n.Expr, *args: n.Arg) -> n.Call:
         return n.Call(target, args, span=span)
 
@@ -323,6 +336,16 @@ class TreeBuilder:
     def string(self, span: Span, text: Token) -> n.String:
         return self._string(text)
 
+    def interpolated(self, span: Span, *parts: Token | n.Expr) -> n.Interpolated:
+        pieces = [part for part in parts if isinstance(part, Token)]
+        values = tuple(part for part in parts if isinstance(part, n.Expr))
+
+        def bad_escape(piece: int, start: int, end: int) -> None:
+            self._bad_escape(pieces[piece], start, end)
+
+        texts = interpolated_texts([piece.text for piece in pieces], bad_escape)
+        return n.Interpolated(texts, values, span=span)
+
     def true(self, span: Span) -> n.Bool:
         return n.Bool(True, span=span)
 
@@ -343,6 +366,9 @@ class TreeBuilder:
         return n.Comprehension(
             item, tuple(map(self._new_name, names)), iterable, condition, span=span
         )
+
+    def samples(self, span: Span, item: n.Expr, count: n.Expr) -> n.Samples:
+        return n.Samples(item, count, span=span)
 
     def object(self, span: Span, *pairs: n.KeyValue) -> n.ObjectLit:
         return n.ObjectLit(pairs, span=span)

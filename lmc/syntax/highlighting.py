@@ -5,7 +5,7 @@ Used by whatever shows code through Pygments (the docs, rich, Sphinx). lmc itsel
 
 from __future__ import annotations
 
-from pygments.lexer import RegexLexer, words
+from pygments.lexer import RegexLexer, include, words
 from pygments.token import (
     Comment,
     Keyword,
@@ -25,7 +25,7 @@ DECLARATIONS = (
 )  # fmt: skip
 STATEMENTS = (
     "from", "import", "as", "let", "keep", "loop", "for", "until", "if", "then", "else", "return",
-    "yield", "assert", "stub", "match", "tune", "train", "in",
+    "yield", "assert", "stub", "match", "tune", "train", "in", "with",
 )  # fmt: skip
 TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "Verdict", "Score")
 
@@ -42,6 +42,8 @@ class LmpLexer(RegexLexer):  # type: ignore[misc]
             (r"\s+", Whitespace),
             (r"#[^\n]*", Comment.Single),
             (r'"""[\s\S]*?"""', String.Doc),
+            (r'f"""', String.Doc, "long"),
+            (r'f"', String.Double, "short"),
             (r'r"(?:\\.|[^"\\\n])*"', String.Regex),
             (r'"(?:\\.|[^"\\\n])*"', String),
             (r"[A-Za-z]\w*(?=[ \t]*:)", Name.Attribute),
@@ -57,5 +59,25 @@ class LmpLexer(RegexLexer):  # type: ignore[misc]
             (r"->|=>|\?\?|\?\.|\.\.|[-+*/%<>=!]=?|>>|[|?]", Operator),
             (r"[{}()\[\],:._]", Punctuation),
             (r".", Text),
-        ]
+        ],
+        # the texts and values of f-strings
+        "short": [
+            (r'(?:\\u\{\w+\}|\\.|\{\{|\}\}|[^"\\\n{}])+', String.Double),
+            (r'["\n]', String.Double, "#pop"),
+            (r"\{", String.Interpol, "value"),
+            (r"\}", String.Double),
+        ],
+        "long": [
+            (r'(?:\{\{|\}\}|(?!""")[^{}])+', String.Doc),
+            (r'"""', String.Doc, "#pop"),
+            (r"\{", String.Interpol, "value"),
+            (r"\}", String.Doc),
+        ],
+        "value": [
+            (r"\}", String.Interpol, "#pop"),
+            (r"\n", Whitespace, "#pop"),
+            (r"\{", Punctuation, "braces"),
+            include("root"),
+        ],
+        "braces": [(r"\}", Punctuation, "#pop"), include("root")],
     }

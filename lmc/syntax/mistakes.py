@@ -30,6 +30,20 @@ WRONG_TOKENS = {
     "QUOTED": _wrong("single-quotes", "strings need double quotes", 'write `"…"`'),
     "OPEN_STRING": _wrong("unterminated-string", 'this string has no closing `"` on its line'),
     "OPEN_LONG_STRING": _wrong("unterminated-docstring", 'this text has no closing `"""`'),
+    "OPEN_VALUE": _wrong(
+        "open-value", "the `{` before this has no `}` on its line", "write `{{` for a brace itself"
+    ),
+    "OPEN_FSTRING": _wrong("unterminated-string", 'this f-string has no closing `"`'),
+    "LONE_BRACE": _wrong("lone-brace", "a `}` in this f-string closes no value", "write `}}`"),
+    "BRACE_BEHIND": _wrong("lone-brace", "a `}` in this f-string closes no value", "write `}}`"),
+    "empty-value": _wrong(
+        "empty-value", "there is no value between these braces", "write `{{}}` for the braces"
+    ),
+    "value-format": _wrong(
+        "value-format",
+        "a value in an f-string has no format",
+        "write `{round(x, 2)}`, or let a tool write it",
+    ),
     "BAD_NUMBER": _wrong("bad-number", "{token} is neither a number nor a name"),
     "BAD_NAME": _wrong(
         "bad-name",
@@ -39,7 +53,7 @@ WRONG_TOKENS = {
     "STRAY": _wrong("unexpected-character", "{token} has no meaning here"),
     "WRONG_SIGN": _wrong("unexpected-character", "{token} has no meaning here"),
     "string-prefix": _wrong(
-        "string-prefix", "{previous} is not a string prefix", 'the only one is `r`, as in `r"…"`'
+        "string-prefix", "{previous} is not a string prefix", 'there are `r"…"` and `f"…"`'
     ),
     "angle-brackets": _wrong(
         "angle-brackets",
@@ -131,10 +145,7 @@ MISTAKES = (
     Mistake(
         "statement-outside-block",
         "{token} is allowed only in the block of a pipeline, a metric or a test",
-        tuple(
-            f"{word} x"
-            for word in ("let", "return", "if", "yield", "assert", "stub", "loop", "keep")
-        ),
+        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop", "keep")),
     ),
     Mistake(
         "setting-outside-body",
@@ -175,7 +186,6 @@ MISTAKES = (
             _LET + "y.1",
             _LET + "y?.1",
             _LET + ".1",
-            _LET + "[y for 1",
             _LET + "[y for a, 1",
         ),
         any_token=True,
@@ -321,6 +331,12 @@ MISTAKES = (
         "colon-for-equals",
         "a `type` takes `=`: write `type Name = T`",
         ("type A: str",),
+    ),
+    Mistake(
+        "misplaced-docstring",
+        "an instruction is a text without values, not {token}",
+        tuple(_BODY + text for text in ('f"a"', 'f"a {x}"')),
+        "the model sees the inputs anyway; a `template` says where they stand",
     ),
     Mistake(
         "misplaced-docstring",
@@ -495,10 +511,17 @@ MISTAKES = (
     ),
     Mistake(
         "comprehension-form",
-        "write a comprehension as `[value for name in list]`",
-        _after(
-            (_LET + "[a for b", _LET + "[a for b, c"), "]", " in d e", " in d if e f", " in d, e"
+        "write a comprehension as `[value for name in list]`, and samples as `[value for 8]`",
+        (
+            *_after((_LET + "[a for b", _LET + "[a for b, c"), " in d e", " in d if e f"),
+            *_after((_LET + "[a for b", _LET + "[a for b, c"), " in d, e", " of d"),
+            _LET + "[a for b, c]",
         ),
         any_token=True,
+    ),
+    Mistake(
+        "reserved-word",
+        "{token} is a keyword inside expressions, so it cannot name a value",
+        tuple(f"{_LET}[a for {word}" for word in ("then", "else", "and", "or", "in", "for")),
     ),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Iterator
+from dataclasses import field, fields
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -17,6 +18,15 @@ class SyntaxNode:
     """A node with a place in the source."""
 
     span: Span = field(kw_only=True, compare=False, repr=False)
+
+
+def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
+    """The nodes right under one, in the order of the source."""
+    for part in fields(node):
+        value = getattr(node, part.name) if part.name != "span" else None
+        for child in value if isinstance(value, tuple) else (value,):
+            if isinstance(child, SyntaxNode):
+                yield child
 
 
 @frozen
@@ -130,6 +140,14 @@ class String(Expr):
 
 
 @frozen
+class Interpolated(Expr):
+    """`f"text {value} text"`: one text more than values. `{{` and `}}` are braces in the texts."""
+
+    texts: tuple[str, ...]
+    values: tuple[Expr, ...] = ()
+
+
+@frozen
 class Bool(Expr):
     """`true`, `false`."""
 
@@ -174,6 +192,14 @@ class Comprehension(Expr):
 
 
 @frozen
+class Samples(Expr):
+    """`[item for 8]`: independent samples of an expression, as a list."""
+
+    item: Expr
+    count: Expr
+
+
+@frozen
 class Attr(Expr):
     """`value.name`, or `value?.name` when optional."""
 
@@ -188,6 +214,23 @@ class Index(Expr):
 
     value: Expr
     index: Expr
+
+
+@frozen
+class Slice(Expr):
+    """`value[start:stop]`, either end may be missing."""
+
+    value: Expr
+    start: Expr | None = None
+    stop: Expr | None = None
+
+
+@frozen
+class RecordUpdate(Expr):
+    """`value with {field: new}`: a record with some other fields."""
+
+    value: Expr
+    pairs: tuple[KeyValue, ...] = ()
 
 
 @frozen
@@ -504,6 +547,15 @@ class TypeDecl(Decl):
 
     name: Ident
     type: TypeExpr
+
+
+@frozen
+class ConstantDecl(Decl):
+    """`let name: T = value` outside of bodies: a constant."""
+
+    name: Ident
+    type: TypeExpr | None
+    value: Expr
 
 
 @frozen

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lmc.syntax import nodes as n
-from lmc.syntax.literals import quote
+from lmc.syntax.literals import quote, quote_inside
 
-_IF, _NOT, _COMPARE, _COALESCE, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 5, 8, 9, 10
+_IF, _NOT, _COMPARE, _COALESCE, _SUM, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 5, 6, 8, 9, 10
 _BINARY = {
     **{"or": 1, "and": 2},
     **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), _COMPARE),
@@ -36,6 +36,8 @@ def _decl(decl: n.Decl) -> str:
             )
         case n.TypeDecl(name, type):
             return f"type {name.name} = {_type(type)}"
+        case n.ConstantDecl(name, type, value):
+            return f"let {_typed(name, type)} = {_expr(value)}"
         case n.ModelDecl(name, settings):
             return f"model {name.name} {_settings(settings)}"
         case n.DefaultDecl(settings):
@@ -195,6 +197,11 @@ def _operation(expr: n.Expr) -> tuple[int, str]:
             return _POSTFIX, f"{_expr(value, _POSTFIX)}{'?.' if optional else '.'}{name.name}"
         case n.Index(value, index):
             return _POSTFIX, f"{_expr(value, _POSTFIX)}[{_expr(index)}]"
+        case n.Slice(value, start, stop):
+            ends = ":".join(_expr(end) if end else "" for end in (start, stop))
+            return _POSTFIX, f"{_expr(value, _POSTFIX)}[{ends}]"
+        case n.RecordUpdate(value, pairs):
+            return _POSTFIX, f"{_expr(value, _POSTFIX)} with {_object(pairs)}"
         case n.Call(target, args):
             return _POSTFIX, f"{_expr(target, _POSTFIX)}({_args(args)})"
     return _ATOM, _atom(expr)
@@ -225,7 +232,9 @@ def _atom(expr: n.Expr) -> str:
         case n.ListLit(items):
             return f"[{', '.join(map(_expr, items))}]"
         case n.ObjectLit(pairs):
-            return "{" + ", ".join(f"{_key(p.key.name)}: {_expr(p.value)}" for p in pairs) + "}"
+            return _object(pairs)
+        case n.Interpolated(texts, values):
+            return _interpolated(texts, values)
         case n.Selector(name):
             return f".{name.name}"
         case n.Tune(options):
@@ -239,10 +248,24 @@ def _compound(expr: n.Expr) -> str:
             test = f" if {_expr(condition)}" if condition else ""
             bound = ", ".join(name.name for name in names)
             return f"[{_expr(item)} for {bound} in {_expr(iterable)}{test}]"
+        case n.Samples(item, count):
+            return f"[{_expr(item)} for {_expr(count, _SUM)}]"
         case n.Match(subject, arms):
             inner = (f"{_pattern(arm.pattern)} => {_expr(arm.value)}" for arm in arms)
             return f"match {_expr(subject)} {{ {', '.join(inner)} }}"
     raise TypeError(type(expr))
+
+
+def _object(pairs: Sequence[n.KeyValue]) -> str:
+    return "{" + ", ".join(f"{_key(p.key.name)}: {_expr(p.value)}" for p in pairs) + "}"
+
+
+def _interpolated(texts: Sequence[str], values: Sequence[n.Expr]) -> str:
+    """An f-string on one line. A value that starts with `{` has a space before it."""
+    first, *rest = map(quote_inside, texts)
+    shown = (f" {v} " if v.startswith("{") else v for v in map(_expr, values))
+    inner = (f"{{{value}}}{text}" for value, text in zip(shown, rest))
+    return f'f"{first}{"".join(inner)}"'
 
 
 def _args(args: Sequence[n.Arg]) -> str:

@@ -58,6 +58,14 @@ def test_items_of_a_map_act_in_order(tmp_path: Path) -> None:
     assert found == ["a", "a'", "a!", "b", "b'", "b!", "c", "c'", "c!"]
 
 
+def test_samples_in_a_list_act_one_after_another(tmp_path: Path) -> None:
+    source = """
+    pipeline both(x: str) -> str { let a = act(x) return act(x + "'") }
+    pipeline main(q: str) -> list[str] { return [both(q) for 3] }
+    """
+    assert acted(tmp_path, source, q="a") == ["a", "a'"] * 3
+
+
 def test_equal_and_unread_effects_all_happen(tmp_path: Path) -> None:
     source = """
     pipeline noted(x: str) -> str { let a = act(x) return x }
@@ -270,3 +278,23 @@ def test_effects_on_every_row_need_consent(tmp_path: Path) -> None:
     found = lmc.evaluate(file, ROWS, "right", tools={"act": act}, effects=True)
     assert found.values == (1.0, 1.0)
     assert sorted(calls) == ["a", "b"]
+
+
+def test_no_module_stands_in_for_a_refine_that_acts(tmp_path: Path) -> None:
+    from lmc.program.artifact import can_stand_in
+    from lmc.program.program import lower_file
+
+    refine = """
+    generate draft(q: str) -> str
+    critique check(q: str, draft: str) -> Verdict { subject: draft }
+    refine main(q: str) -> str {
+      draft: draft(q)
+      check: check(q, draft)
+      until: UNTIL
+      rounds: 1
+    }
+    """
+    file = tmp_path / "p.lmp"
+    for until, allowed in (("check.ok", True), ('act(draft) == "yes"', False)):
+        file.write_text(HEAD + refine.replace("UNTIL", until))
+        assert can_stand_in(lower_file(file), "draft", "main") == allowed

@@ -152,7 +152,7 @@ class Search:
         node.done = node.complete or len(node.path) >= self.depth
 
     async def _ends(self, node: TreeNode) -> bool:
-        """Whether a path is complete; not, if what decides gave no usable answer."""
+        """Whether a path is complete. It is not where `until` gave no usable answer."""
         try:
             return bool(await self._run("until", node.path, self.scope.at(node.number, -2)))
         except LmcError as failure:
