@@ -83,7 +83,12 @@ class NoneType(Type):
 
 @frozen
 class NeverType(Type):
-    """The item type of `[]`: a subtype of every type."""
+    """The type without values, a subtype of every type: the item of `[]`.
+
+    It is also what stands beyond the bound of a recursive record, which is then `within`.
+    """
+
+    within: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return "never"
@@ -104,19 +109,24 @@ class OptionalType(Type):
     item: Type
 
     def __str__(self) -> str:
-        return f"{self.item}?"
+        several = len(alternatives(self.item)) > 1
+        return f"({self.item})?" if several else f"{self.item}?"
 
 
 @frozen
 class ListType(Type):
-    """`list[T]`, `list[T](1..5)` (number of items)."""
+    """`list[T]`, `list[T](1..5)` (number of items), `list[T](unique)` (each item once)."""
 
     item: Type
     min_len: int | None = None
     max_len: int | None = None
+    unique: bool = False
 
     def __str__(self) -> str:
-        return f"list[{self.item}]" + _parens(self.min_len, self.max_len)
+        bounded = (self.min_len, self.max_len) != (None, None)
+        parts = [_range(self.min_len, self.max_len)] if bounded else []
+        parts += ["unique"] * self.unique
+        return f"list[{self.item}]" + (f"({', '.join(parts)})" if parts else "")
 
 
 @frozen
@@ -189,11 +199,17 @@ class RecordType(Type):
     what its parts know: `key` is equal for equal records, `digest` for those with equal notes too.
     `size` counts the parts of the type written out in full, `depth` how far records nest, and
     `levels` how far types of any kind nest.
+
+    A recursive record is unrolled: one type for each level, all of one `family`. The lowest level
+    has height 1, and nothing of the family in it. The highest has the declared bound as its height.
     """
 
     name: str = field(compare=False)
     fields: tuple[Field, ...] = field(compare=False)
     doc: str = field(default="", compare=False)
+    family: str = field(default="", compare=False)  # empty: it is not recursive
+    height: int = field(default=0, compare=False)
+    bound: int = field(default=0, compare=False)
     key: str = field(init=False)
     digest: str = field(init=False, compare=False)
     size: int = field(init=False, compare=False)
@@ -206,7 +222,7 @@ class RecordType(Type):
         key = _digest(self.name, parts)
         found = {
             "key": key,
-            "digest": _digest(key, told, self.doc),
+            "digest": _digest(key, told, self.doc, self.family, self.height, self.bound),
             "size": 1 + sum(expanded_size(f.type) for f in self.fields),
             "depth": 1 + max((nesting(f.type) for f in self.fields), default=0),
             "levels": 1 + max((levels(f.type) for f in self.fields), default=0),
@@ -223,17 +239,28 @@ class RecordType(Type):
         return next((f for f in self.fields if f.name == name), None)
 
     def __str__(self) -> str:
-        return self.name
+        whole = self.height == self.bound
+        return self.name if whole else f"{self.name}(depth: {self.height})"
 
 
 @frozen
 class UnionType(Type):
-    """A union of records and other types. It can be checked, but not run yet."""
+    """A union of types that are told apart: see `lmc.unions`."""
 
     options: tuple[Type, ...]
 
     def __str__(self) -> str:
         return " | ".join(map(str, self.options))
+
+
+def alternatives(type: Type) -> tuple[Type | str, ...]:
+    """What a type written with `|` says one by one; for other types the type itself."""
+    match type:
+        case UnionType(options):
+            return tuple(part for option in options for part in alternatives(option))
+        case LiteralType(values):
+            return values
+    return (type,)
 
 
 def expanded_size(type: Type) -> int:
@@ -246,6 +273,31 @@ def expanded_size(type: Type) -> int:
         case UnionType(options):
             return 1 + sum(map(expanded_size, options))
     return 1
+
+
+def written_size(type: Type) -> int:
+    """How many parts a type has, where a recursive record is written once for each of its levels.
+
+    Other records are written out wherever they stand.
+    """
+    seen: set[str] = set()
+
+    def size(type: Type) -> int:
+        match type:
+            case RecordType(digest=digest):
+                if not any(isinstance(p, RecordType) and p.family for p in parts(type)):
+                    return type.size
+                if digest in seen:
+                    return 1
+                seen.add(digest)
+                return 1 + sum(size(field.type) for field in type.fields)
+            case OptionalType(item) | ListType(item) | DictType(item):
+                return 1 + size(item)
+            case UnionType(options):
+                return 1 + sum(map(size, options))
+        return 1
+
+    return size(type)
 
 
 def nesting(type: Type) -> int:
@@ -303,8 +355,8 @@ def _written(type: Type, by: str) -> str:
             return repr((name, variants)) if by == "key" else type.digest
         case OptionalType(item) | DictType(item):
             return f"{type.__class__.__name__}({_written(item, by)})"
-        case ListType(item, low, high):
-            return f"list({_written(item, by)}, {low}, {high})"
+        case ListType(item, low, high, unique):
+            return f"list({_written(item, by)}, {low}, {high}{', unique' * unique})"
         case UnionType(options):
             return " | ".join(_written(option, by) for option in options)
     return repr(type)

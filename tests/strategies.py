@@ -59,21 +59,19 @@ plain_docs = _maybe(_node(n.Doc, texts.map(str.strip)))
 # --- types ---
 
 _signed = st.integers(-999, 999) | _floats
-_refinements = _node(n.RangeRefinement, _maybe(_signed), _maybe(_signed)) | _node(
-    n.PatternRefinement, texts
+_refinements = (
+    _node(n.RangeRefinement, _maybe(_signed), _maybe(_signed))
+    | _node(n.PatternRefinement, texts)
+    | _node(n.UniqueRefinement)
 )
 
 
 def _larger_types(inner: st.SearchStrategy) -> st.SearchStrategy:
     named = _node(n.NamedType, key_idents, _some(inner), _some(_refinements))
-    single = inner.filter(lambda t: not isinstance(t, n.UnionTypeExpr))
-    optional = _node(
-        n.OptionalTypeExpr, single.filter(lambda t: not isinstance(t, n.OptionalTypeExpr))
-    )
     return (
         named
-        | optional
-        | _node(n.UnionTypeExpr, st.lists(single, min_size=2, max_size=3).map(tuple))
+        | _node(n.OptionalTypeExpr, inner)
+        | _node(n.UnionTypeExpr, st.lists(inner, min_size=2, max_size=3).map(tuple))
     )
 
 
@@ -168,12 +166,13 @@ _settings = _some(_node(n.Setting, key_idents, exprs))
 _params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans()))
 _signatures = _node(n.SignatureDecl, _params, types)
 _fields = _some(_node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings)), 1)
+_depths = _node(n.Depth, key_idents, _ints | _floats)
 _variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings)), 1)
 _bodiless = ("generate", "critique", "vote")
 
 decls = st.one_of(
     _node(n.Import, strings, _some(_node(n.ImportItem, key_idents, _maybe(idents)), 1)),
-    _node(n.RecordDecl, idents, docs, _fields),
+    _node(n.RecordDecl, idents, docs, _fields, _maybe(_depths)),
     _node(n.EnumDecl, idents, plain_docs, _variants),
     _node(n.TypeDecl, idents, types),
     _node(n.ConstantDecl, idents, _maybe(types), exprs),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lmc import types
 from lmc.check.constants import NotConstant, evaluate
-from lmc.check.inference import check, infer
+from lmc.check.inference import check, check_distinct, infer
 from lmc.check.narrowing import path_of
 from lmc.check.program import Variant
 from lmc.check.scope import Env
@@ -15,6 +15,8 @@ from lmc.check.subtyping import (
     forget,
     is_subtype,
     is_text,
+    join,
+    narrows,
     optional,
     required,
     show,
@@ -24,6 +26,7 @@ from lmc.diagnostics import Label, did_you_mean, suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
+from lmc.unions import members
 
 
 def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
@@ -96,7 +99,7 @@ def _declaration(env: Env, type: Type) -> Label | None:
 
 
 def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
-    if isinstance(whole, types.RecordType):
+    if has_fields(whole):
         return field_type(env, whole, expr.name)
     if not isinstance(whole, types.ErrorType):
         keyed = isinstance(whole, types.DictType | types.JsonType)
@@ -109,20 +112,49 @@ def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
     return types.ERROR
 
 
-def field_type(env: Env, record: types.RecordType, ident: nodes.Ident) -> Type:
-    """The type of a record's field. Reports a field that the record does not have."""
-    field = record.get(ident.name)
-    if field is not None:
-        return field.type
+def has_fields(type: Type) -> bool:
+    """Whether a type is a record, or a union of records only."""
+    return all(isinstance(member, types.RecordType) for member in members(type))
+
+
+def field_type(env: Env, type: Type, ident: nodes.Ident) -> Type:
+    """The type of a field of a record, or of all records of a union.
+
+    Reports a field that the record, or one of them, does not have.
+    """
+    records = [member for member in members(type) if isinstance(member, types.RecordType)]
+    found = [record.get(ident.name) for record in records]
+    lacking = next((r for r, field in zip(records, found) if field is None), None)
+    if lacking is not None:
+        _report_field(env, type, lacking, ident)
+        return types.ERROR
+    given = [field.type for field in found if field is not None]
+    joined: Type | None = types.NEVER
+    for part in given:
+        joined = join(joined, part) if joined is not None else None
+    if joined is None or any(narrows(part, joined) for part in given):
+        return _no_common(env, ident, type)
+    return joined
+
+
+def _report_field(env: Env, type: Type, record: types.RecordType, ident: nodes.Ident) -> None:
     near = did_you_mean(ident.name, [f.name for f in record.fields])
-    place = _declaration(env, record)
+    help = f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
+    if type is not record:
+        arms = ", ".join(f"{member} => …" for member in members(type))
+        help = f"find out which it is: `match … {{ {arms} }}`"
     env.ctx.report(
         "unknown-field",
         f"`{record.name}` has no field `{ident.name}`",
         Label(ident.span, f"not a field of `{record.name}`"),
-        place,
-        help=f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}",
+        _declaration(env, record),
+        help=help,
     )
+
+
+def _no_common(env: Env, ident: nodes.Ident, type: Type) -> Type:
+    message = f"the field `{ident.name}` has no common type in `{type}`"
+    env.ctx.report("no-common-type", message, ident.span, help="find out which it is by a `match`")
     return types.ERROR
 
 
@@ -231,6 +263,7 @@ def check_field(env: Env, expr: nodes.Expr, type: Type, why: str, place: Span | 
     A number or string that can never meet them is still an error.
     """
     actual = check(env, expr, forget(type), why, place)
+    check_distinct(env, expr, type, why)
     if is_subtype(actual, forget(type)) and disjoint(actual, type):
         env.ctx.report(
             "out-of-range",

@@ -1,22 +1,27 @@
-"""From type expressions to types: resolves names, checks refinements, refuses recursion."""
+"""From type expressions to types: resolves names, checks refinements, bounds recursion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lmc import types
 from lmc.check import inference
+from lmc.check.circles import bound_of, circles, unroll
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.foreign_types import is_no_value, written_here
+from lmc.check.mismatch import told_apart
 from lmc.check.program import ConstantDef
 from lmc.check.scope import CheckContext, Declared, Env, File
+from lmc.check.subtyping import required
 from lmc.check.width import project
 from lmc.diagnostics import Label, suggestion
 from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
 from lmc.syntax.nodes import children
 from lmc.types import Type
+from lmc.unions import MOST_MEMBERS, clash, kind_of, united
 
 PRIMITIVES: dict[str, Type] = {
     "str": types.STR,
@@ -30,7 +35,10 @@ TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
 _DEFINED = (*TYPE_DECLS, nodes.ConstantDecl)  # what types and constants may mention
 MOST = 2**31 - 1  # of a length: no text or list is longer, and schemas hold no larger one
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
-_REFINABLE = "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern"
+_REFINABLE = (
+    "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern,"
+    " and `list[…]` takes `unique`"
+)
 
 
 def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
@@ -39,18 +47,13 @@ def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
         case nodes.NamedType():
             return _named(ctx, file, expr)
         case nodes.OptionalTypeExpr(item=item):
-            type = resolve(ctx, file, item)
-            return (
-                type
-                if isinstance(type, types.OptionalType | types.ErrorType)
-                else types.OptionalType(type)
-            )
+            return united((resolve(ctx, file, item), types.NONE))
         case nodes.LiteralTypeExpr(value=value):
             return types.LiteralType((value,))
         case nodes.UnionTypeExpr(options=options):
             if any(is_no_value(option, file.names) for option in options):
                 return _optional_union(ctx, file, expr)
-            return _union([resolve(ctx, file, option) for option in options])
+            return _union(ctx, expr, [resolve(ctx, file, option) for option in options])
     raise AssertionError(expr)
 
 
@@ -62,14 +65,33 @@ def _optional_union(ctx: CheckContext, file: File, expr: nodes.UnionTypeExpr) ->
     return types.ERROR
 
 
-def _union(options: list[Type]) -> Type:
-    if any(isinstance(option, types.ErrorType) for option in options):
+def _union(ctx: CheckContext, expr: nodes.UnionTypeExpr, options: list[Type]) -> Type:
+    """The union of some types, whose values must be told apart."""
+    type = united(options)
+    union = required(type)
+    if not isinstance(union, types.UnionType):
+        return type
+    if len(union.options) > MOST_MEMBERS:
+        message = f"a union has at most {MOST_MEMBERS} members, and this one {len(union.options)}"
+        ctx.report("type-too-large", message, expr.span)
         return types.ERROR
-    literals = tuple(v for o in options if isinstance(o, types.LiteralType) for v in o.values)
-    rest = [o for o in options if not isinstance(o, types.LiteralType)]
-    merged = [types.LiteralType(tuple(dict.fromkeys(literals)))] if literals else []
-    flat = tuple(dict.fromkeys([*merged, *rest]))
-    return flat[0] if len(flat) == 1 else types.UnionType(flat)
+    pair = clash(union)
+    if pair is not None:
+        one, other = told_apart(ctx, *pair)
+        message = f"values of {one} and {other} cannot be told apart"
+        ctx.report("unclear-union", message, expr.span, help=_apart_help(*pair))
+        return types.ERROR
+    return type
+
+
+def _apart_help(one: Type, other: Type) -> str:
+    """How two members of a union would be told apart."""
+    if types.JSON in (one, other):
+        return "a `json` may be any value, so write `json` alone"
+    if isinstance(one, types.RecordType) and isinstance(other, types.RecordType):
+        kinds = f'`kind: "{one.name.lower()}"` and `kind: "{other.name.lower()}"`'
+        return f"give both a literal field, as in {kinds}, or one a field that the other lacks"
+    return f"both are {kind_of(one)}; members differ in their kind of value, or are records"
 
 
 def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
@@ -86,12 +108,25 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
         return types.ERROR
     if name == "list":
         base: Type = types.ListType(resolve(ctx, file, args[0]))
+        return _without_beyond(_refined(ctx, base, expr))
     elif name == "dict":
         base = _dict(ctx, file, args[0], args[1])
     else:
         base = PRIMITIVES.get(name) or _declared(ctx, file, expr.name)
+    return _refined(ctx, base, expr)
+
+
+def _refined(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
     base = inference.within_levels(ctx, base, expr.span)
     return _refine(ctx, base, expr) if expr.refinements else base
+
+
+def _without_beyond(type: Type) -> Type:
+    """A list of what no value can have any more, beyond the depth of a recursive record: empty."""
+    match type:
+        case types.ListType(types.NeverType() as item, low):
+            return item if low else types.ListType(item, None, 0)
+    return type
 
 
 def _dict(ctx: CheckContext, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -> Type:
@@ -143,8 +178,14 @@ def _report_recursion(
         f"`{declared.ident.name}` contains itself",
         ident.span,
         Label(declared.ident.span, "declared here"),
-        help="refer to other values by an id, or declare the nested part as `json`",
+        help=_recursion_help(declared),
     )
+
+
+def _recursion_help(declared: Declared) -> str:
+    if not isinstance(declared.decl, nodes.RecordDecl):
+        return "name a record that contains it, which can have a depth"
+    return f"bound how deep it nests: `record {declared.ident.name}(depth: 3) {{ … }}`"
 
 
 # --- refinements ---
@@ -154,6 +195,8 @@ def _refine(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
     for refinement in expr.refinements:
         if isinstance(refinement, nodes.PatternRefinement):
             base = _with_pattern(ctx, base, refinement)
+        elif isinstance(refinement, nodes.UniqueRefinement):
+            base = _with_unique(ctx, base, refinement)
         else:
             base = _with_range(ctx, base, refinement, expr)
     return base
@@ -168,6 +211,12 @@ def _with_pattern(ctx: CheckContext, base: Type, refinement: nodes.PatternRefine
         ctx.report("bad-pattern", f"the pattern cannot be used: {problem}", refinement.span)
         return base
     return types.StrType(base.min_len, base.max_len, refinement.pattern)
+
+
+def _with_unique(ctx: CheckContext, base: Type, refinement: nodes.UniqueRefinement) -> Type:
+    if not isinstance(base, types.ListType) or base.unique:
+        return _bad_refinement(ctx, base, refinement)
+    return replace(base, unique=True)
 
 
 def _with_range(
@@ -196,7 +245,7 @@ def _with_range(
         case types.StrType(None, None, pattern) if expr.name.name == "str":
             return types.StrType(low, high, pattern)  # type: ignore[arg-type]
         case types.ListType(item, None, None) if expr.name.name == "list":
-            return types.ListType(item, low, high)  # type: ignore[arg-type]
+            return types.ListType(item, low, high, base.unique)  # type: ignore[arg-type]
     return _bad_refinement(ctx, base, refinement)
 
 
@@ -219,40 +268,92 @@ def _bad_refinement(ctx: CheckContext, base: Type, refinement: nodes.SyntaxNode)
 
 
 def define_types(ctx: CheckContext, declared: Iterable[Declared]) -> None:
-    """Define the types and constants among some names. Reports those that contain themselves.
+    """Define the types and constants among some names.
+
+    Reports constants that contain themselves, and types that do so without a bound.
 
     Each comes behind those that it mentions, however many: Python recurses only so deep.
     """
-    seen: set[int] = set()
-    for first in declared:
-        path: dict[int, tuple[Declared, Mentions]] = {}  # each mentions the next one
-        if isinstance(first.decl, _DEFINED) and id(first) not in seen:
-            path[id(first)] = first, _mentioned(first)
-        while path:
-            one, rest = path[next(reversed(path))]
-            for other, ident in rest:
-                if id(other) in path:
-                    _refuse_recursion(ctx, other, ident)
-                elif id(other) not in seen:
-                    path[id(other)] = other, _mentioned(other)
-                    break
-            else:
-                path.pop(id(one))
-                seen.add(id(one))
-                define(ctx, one)
+    todo = [d for d in declared if isinstance(d.decl, _DEFINED)]
+    for group in circles(todo, _mentioned):
+        _define_group(ctx, group)
 
 
-def _refuse_recursion(
-    ctx: CheckContext, declared: Declared, ident: nodes.Ident | nodes.Var
-) -> None:
-    if declared.state != "new":
+def _define_group(ctx: CheckContext, group: list[Declared], *, rest: bool = False) -> None:
+    """Define a type, or the types of a circle; `rest` are what is left of one that was refused."""
+    constants = [one for one in group if isinstance(one.decl, nodes.ConstantDecl)]
+    if constants and _is_circle(group, group):
+        _refuse_cycle(ctx, min(constants, key=lambda one: one.ident.span.start), group)
         return
-    if isinstance(declared.decl, nodes.ConstantDecl):
-        message = f"the constant `{declared.ident.name}` is defined by itself"
-        ctx.report("constant-cycle", message, ident.span, Label(declared.ident.span, "here"))
-    else:
-        _report_recursion(ctx, declared, ident)
+    bound = bound_of(ctx, group)
+    if len(group) == 1 and all(other is not group[0] for other, _ in _mentioned(group[0])):
+        if bound is not None and not rest and not ctx.has_error_in(group[0].decl.depth.span):  # type: ignore[attr-defined]
+            _report_needless_depth(ctx, group[0])
+        define(ctx, group[0])
+        return
+    aliases = [one for one in group if not isinstance(one.decl, nodes.RecordDecl)]
+    inner = circles(aliases, lambda one: _mentioned_among(one, aliases))
+    tangled = [part for part in inner if _is_circle(part, aliases)]
+    if bound is None or tangled:
+        part = tangled[0] if tangled else group
+        _refuse_recursion(ctx, part)
+        others = [one for one in group if one.state == "new"]
+        for left in circles(others, lambda one: _mentioned_among(one, others)):
+            _define_group(ctx, left, rest=True)
+        return
+    unroll(ctx, group, bound, lambda *at: _unrolled(ctx, *at), [part[0] for part in inner])
+    for one in group:
+        _know(ctx, one)
+
+
+def _is_circle(part: Sequence[Declared], group: Sequence[Declared]) -> bool:
+    return len(part) > 1 or any(other is part[0] for other, _ in _mentioned_among(part[0], group))
+
+
+def _mentioned_among(declared: Declared, group: Sequence[Declared]) -> Mentions:
+    known = set(map(id, group))
+    return ((other, ident) for other, ident in _mentioned(declared) if id(other) in known)
+
+
+def _refuse_cycle(ctx: CheckContext, constant: Declared, group: Sequence[Declared]) -> None:
+    ident = next(
+        ident for one in group for other, ident in _mentioned_among(one, group) if other is constant
+    )
+    message = f"the constant `{constant.ident.name}` is defined by itself"
+    ctx.report("constant-cycle", message, ident.span, Label(constant.ident.span, "here"))
+    for one in group:
+        one.meaning, one.state = types.ERROR, "done"
+
+
+def _refuse_recursion(ctx: CheckContext, group: Sequence[Declared]) -> None:
+    """Report the first type of a circle, where another one or it itself mentions it."""
+    declared = min(group, key=lambda one: one.ident.span.start)
+    ordered = sorted(group, key=lambda one: one.ident.span.start)
+    mentions = (pair for one in ordered for pair in _mentioned(one))
+    ident = next(ident for other, ident in mentions if other is declared)
+    _report_recursion(ctx, declared, ident)
     declared.meaning, declared.state = types.ERROR, "done"
+
+
+def _report_needless_depth(ctx: CheckContext, declared: Declared) -> None:
+    depth = declared.decl.depth  # type: ignore[attr-defined]
+    message = f"`{declared.ident.name}` has a depth, but does not contain itself"
+    ctx.report("bad-depth", message, depth.span, help="leave it out")
+
+
+def _unrolled(ctx: CheckContext, declared: Declared, height: int, bound: int) -> Type:
+    """The type of one of a circle at a height, from what the others mean now."""
+    if not isinstance(declared.decl, nodes.RecordDecl):
+        return resolve(ctx, declared.file, declared.decl.type)  # type: ignore[attr-defined]
+    type = _record(ctx, declared.file, declared.decl)
+    if not isinstance(type, types.RecordType):
+        return type
+    if any(isinstance(field.type, types.NeverType) for field in type.fields):
+        return types.NeverType(declared.ident.name)
+    family = declared.file.prefix + declared.ident.name
+    type = replace(type, family=family, height=height, bound=bound)
+    ctx.homes[id(type)] = declared
+    return type
 
 
 def _mentioned(declared: Declared) -> Mentions:
@@ -299,9 +400,7 @@ def define(ctx: CheckContext, declared: Declared) -> Type:
         case _:
             raise AssertionError(declared.decl)
     declared.meaning, declared.state = type, "done"
-    ctx.program.named_types[declared.file.prefix + declared.ident.name] = type
-    if not isinstance(declared.decl, nodes.TypeDecl):
-        ctx.homes[id(type)] = declared
+    _know(ctx, declared)
     return type
 
 
@@ -321,6 +420,13 @@ def _constant(ctx: CheckContext, declared: Declared, decl: nodes.ConstantDecl) -
     if len(ctx.diagnostics) > before:
         return types.ERROR
     return ConstantDef(env.owner, decl.span, type, value)
+
+
+def _know(ctx: CheckContext, declared: Declared) -> None:
+    """Note a type by its name, and where a record or an enum is declared."""
+    ctx.program.named_types[declared.file.prefix + declared.ident.name] = declared.meaning
+    if not isinstance(declared.decl, nodes.TypeDecl):
+        ctx.homes[id(declared.meaning)] = declared
 
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:

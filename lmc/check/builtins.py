@@ -79,6 +79,7 @@ def _anything(type: Type) -> bool:
 
 _TEXT = BuiltinParam("text", "a string", is_text)
 _LIST = BuiltinParam("xs", "a list", _is_list)
+_DICT = BuiltinParam("d", "a dict", lambda type: isinstance(type, types.DictType | types.ErrorType))
 _BOOLS = BuiltinParam("xs", "a list of bools", _is_list_of(_is_bool))
 _NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(is_number))
 _NUMBER = BuiltinParam("x", "a number", is_number)
@@ -99,8 +100,24 @@ def _always(type: Type) -> Callable[[Given], Type]:
     return lambda given: type
 
 
+def _unique(given: Given) -> Type:
+    return types.ListType(_item(given[0]), unique=True)
+
+
 def _same_list(given: Given) -> Type:
-    return types.ListType(_item(given[0]))
+    return types.ListType(_item(given[0]), unique=_is_unique(given[0]))
+
+
+def _keys(given: Given) -> Type:
+    return types.ListType(types.STR, unique=True)
+
+
+def _values(given: Given) -> Type:
+    return types.ListType(given[0].item if isinstance(given[0], types.DictType) else types.ERROR)
+
+
+def _is_unique(type: Type | None) -> bool:
+    return isinstance(type, types.ListType) and type.unique
 
 
 def _sum(given: Given) -> Type:
@@ -124,7 +141,9 @@ def _round(given: Given) -> Type:
 
 def _filtered(given: Given) -> Type:
     item = _item(given[0])
-    return types.ListType(item if given[1] is not None else required(item))
+    return types.ListType(
+        item if given[1] is not None else required(item), unique=_is_unique(given[0])
+    )
 
 
 def _found(given: Given) -> Type:
@@ -292,6 +311,8 @@ _FUNCTIONS = (
         _round,
         "the nearest int (half to even), or the number rounded to `digits` digits",
     ),
+    BuiltinFunction("keys", (_DICT,), _keys, "the keys of a dict, in their order"),
+    BuiltinFunction("values", (_DICT,), _values, "the values of a dict, in the order of its keys"),
     BuiltinFunction(
         "find",
         (_LIST, _QUERY, _HOW_MANY),
@@ -302,7 +323,7 @@ _FUNCTIONS = (
     BuiltinFunction(
         "unique",
         (_LIST, _FIELD),
-        _same_list,
+        _unique,
         "the items without repetitions, compared as a whole or by a field",
     ),
     BuiltinFunction(

@@ -11,7 +11,7 @@ from lmc.check.constants import NotConstant, evaluate
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.samples import infer_certainty
 from lmc.check.scope import Declared, Env
-from lmc.check.subtyping import forget, join, show, widen
+from lmc.check.subtyping import forget, is_subtype, join, show, widen
 from lmc.diagnostics import Label, suggestion
 from lmc.frozen import frozen
 from lmc.patterns import whole_pattern
@@ -240,6 +240,25 @@ def _construct(env: Env, call: nodes.Call, record: types.RecordType, place: Span
             why = f"`{slot.name}` of `{record.name}`"
             access.check_field(env.hinted(slot.name), expr, slot.type, why, place)
     env.ctx.program.bindings[id(call)] = tuple(bound)
+    return _level(env, record, bound)
+
+
+def _level(
+    env: Env, record: types.RecordType, bound: Sequence[nodes.Expr | None]
+) -> types.RecordType:
+    """The lowest level of a recursive record that holds what it is built of."""
+    if not record.family:
+        return record
+    levels = [
+        part
+        for part in types.parts(record)
+        if isinstance(part, types.RecordType) and part.family == record.family
+    ]
+    for level in sorted(levels, key=lambda part: part.height):
+        pairs = zip(level.fields, bound)
+        given = [(f.type, env.ctx.program.types.get(id(e))) for f, e in pairs if e is not None]
+        if all(actual and is_subtype(actual, forget(type)) for type, actual in given):
+            return level
     return record
 
 
@@ -330,7 +349,7 @@ def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> 
         )
         return types.ERROR
     item = list_type.item if isinstance(list_type, types.ListType) else types.ERROR
-    if isinstance(item, types.RecordType):
+    if access.has_fields(item):
         return access.field_type(env, item, expr.name)
     if not isinstance(item, types.ErrorType):
         env.ctx.report(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from lmc import types
+from lmc.canonical import first_repeated
 from lmc.check.program import CheckedProgram, ConstantDef, Variant
 from lmc.check.subtyping import text_fits
 from lmc.syntax import nodes
@@ -74,6 +75,8 @@ def misfit(value: Any, type: Type, path: str = "") -> str | None:
         case types.ListType() if isinstance(value, list):
             if not _inside(len(value), type.min_len, type.max_len):
                 return f"{here} has {len(value)} items, but `{type}` is required"
+            if type.unique and (place := first_repeated(value)) is not None:
+                return f"{here} has `{_short(value[place])}` twice, but `{type}` is required"
             parts = (misfit(v, type.item, f"{path}[{i}]") for i, v in enumerate(value))
         case types.DictType() if isinstance(value, dict):
             parts = (misfit(v, type.item, f"{path}[{k!r}]") for k, v in value.items())

@@ -26,7 +26,7 @@ from lmc.check.stores import define_store
 from lmc.check.subtyping import required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import MOST_PARTS, Type, expanded_size, parts
+from lmc.types import MOST_PARTS, written_size
 
 
 def define_all(ctx: CheckContext, file: File) -> None:
@@ -90,18 +90,13 @@ def _report_missing(
 # --- signatures ---
 
 
-def signature(
-    ctx: CheckContext, file: File, decl: Any, *, runs: bool = True, train: bool = True
-) -> Signature:
-    """The signature of a declaration. If it `runs`, it does not support every type yet."""
-    params = tuple(_params(ctx, file, decl, runs, train))
-    result = resolve(ctx, file, decl.signature.result)
-    if runs:
-        _check_supported(ctx, result, decl.signature.result)
-    return Signature(params, result)
+def signature(ctx: CheckContext, file: File, decl: Any, *, train: bool = True) -> Signature:
+    """The signature of a declaration."""
+    params = tuple(_params(ctx, file, decl, train))
+    return Signature(params, resolve(ctx, file, decl.signature.result))
 
 
-def _params(ctx: CheckContext, file: File, decl: Any, runs: bool, train: bool) -> Iterator[Param]:
+def _params(ctx: CheckContext, file: File, decl: Any, train: bool) -> Iterator[Param]:
     seen: dict[str, nodes.Ident] = {}
     for param in decl.signature.params:
         first = seen.setdefault(param.name.name, param.name)
@@ -109,15 +104,11 @@ def _params(ctx: CheckContext, file: File, decl: Any, runs: bool, train: bool) -
             message = f"the parameter `{param.name.name}` is declared twice"
             ctx.report("duplicate-name", message, param.name.span, Label(first.span, "first here"))
             continue
-        yield _param(ctx, file, param, decl, runs, train)
+        yield _param(ctx, file, param, decl, train)
 
 
-def _param(
-    ctx: CheckContext, file: File, param: nodes.ParamDecl, decl: Any, runs: bool, train: bool
-) -> Param:
+def _param(ctx: CheckContext, file: File, param: nodes.ParamDecl, decl: Any, train: bool) -> Param:
     type = resolve(ctx, file, param.type)
-    if runs:
-        _check_supported(ctx, type, param.type)
     value: Any = MISSING
     if param.default is not None:
         value = default(ctx, file, param.default, type, param.name, decl.name.name)
@@ -139,45 +130,13 @@ def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> No
         )
 
 
-def unsupported_part(type: Type) -> Type | None:
-    """The first part of a type that passes the checker but cannot be run yet."""
-    unsupported = types.DictType | types.UnionType
-    return next((part for part in parts(type) if isinstance(part, unsupported)), None)
-
-
-def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> None:
-    part = unsupported_part(type)
-    if part is not None:
-        where, place = _place_of(ctx, type, part)
-        message = f"modules and tools cannot take or return `{part}` yet{where}"
-        help = "use a record, a list or `json`"
-        ctx.report("not-supported-yet", message, expr.span, place, help=help)
-
-
-def _place_of(ctx: CheckContext, type: Type, part: Type) -> tuple[str, Label | None]:
-    """Where a part stands in a type: in words, and the field of the record that has it."""
-    if part == type:
-        return "", None
-    for record in parts(type):
-        fields = record.fields if isinstance(record, types.RecordType) else ()
-        field = next((f for f in fields if any(p is part for p in parts(f.type))), None)
-        if field is not None:
-            home = ctx.homes.get(id(record))
-            given: Any = home.decl.fields if home else ()  # type: ignore[attr-defined]
-            place = next((f.name.span for f in given if f.name.name == field.name), None)
-            owner = "" if record is type else f" of `{record}`"
-            within = f", which `{type}` has in the field `{field.name}`{owner}"
-            return within, place and Label(place, f"`{field.type}`")
-    return f", which is a part of `{type}`", None
-
-
 def _check_described(ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature) -> None:
     """A prompt writes a record out wherever its type mentions it, which has a limit."""
     exprs = [param.type for param in decl.signature.params]
     for type, expr in zip(
         [*(p.type for p in made.params), made.result], [*exprs, decl.signature.result]
     ):
-        if expanded_size(type) > MOST_PARTS:
+        if written_size(type) > MOST_PARTS:
             message = f"`{type}` written out has more than {MOST_PARTS:,} parts"
             help = "no prompt can describe it: keep large parts apart, or as `json`"
             ctx.report("type-too-large", message, expr.span, help=help)
@@ -359,7 +318,6 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
                 decl.row.span,
             )
         return types.ERROR
-    _check_supported(ctx, row, decl.row)
     _read_columns(env, row, exprs.get("columns"), values)
     _read_split(env, exprs.get("split"), values)
     dataset = DatasetDef(name, decl.span, row, values)
@@ -391,7 +349,6 @@ def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> No
 def _store(ctx: CheckContext, declared: Declared) -> Any:
     decl: nodes.StoreDecl = declared.decl  # type: ignore[assignment]
     record = resolve(ctx, declared.file, decl.record)
-    _check_supported(ctx, record, decl.record)
     env = module_env(ctx, declared.file, decl.name.name)
     return define_store(ctx, declared, record, env)
 

@@ -9,7 +9,7 @@ from lmc import types
 from lmc.check.access import attr, index, slice_, update
 from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
-from lmc.check.inference import describe, infer, join_all, lookup
+from lmc.check.inference import as_expected, describe, infer, join_all, lookup
 from lmc.check.operators import binary, unary
 from lmc.check.program import ConstantDef, Local, ModelDef, StoreDef
 from lmc.check.samples import samples
@@ -85,8 +85,9 @@ def _none(env: Env, expr: nodes.NoneLit, expected: Type | None) -> Type:
 def _list(env: Env, expr: nodes.ListLit, expected: Type | None) -> Type:
     hint = _item_hint(expected)
     parts = [(e, infer(env, e, hint)) for e in expr.items]
-    free = isinstance(hint, types.JsonType)
-    item = types.JSON if free else join_all(env, parts, "the items of a list")
+    free = types.JSON if isinstance(hint, types.JsonType) else None
+    wanted = free or as_expected([type for _, type in parts], hint)
+    item = wanted or join_all(env, parts, "the items of a list")
     return types.ListType(item, len(expr.items), len(expr.items))
 
 
@@ -102,14 +103,19 @@ def _item_hint(expected: Type | None) -> Type | None:
 def _object(env: Env, expr: nodes.ObjectLit, expected: Type | None) -> Type:
     hint = _item_hint(expected)
     seen: set[str] = set()
-    item: Type | None = types.NEVER
+    found: list[Type] = []
     for pair in expr.pairs:
         if pair.key.name in seen:
             env.ctx.report(
                 "duplicate-key", f"the key `{pair.key.name}` is given twice", pair.key.span
             )
         seen.add(pair.key.name)
-        type = infer(env, pair.value, hint)
+        found.append(infer(env, pair.value, hint))
+    wanted = as_expected(found, hint)
+    if wanted is not None:
+        return types.DictType(wanted)
+    item: Type | None = types.NEVER
+    for type in found:
         item = item and join(item, type)
     return types.DictType(item or types.JSON)
 

@@ -1,4 +1,4 @@
-"""Relations between types: subtype, join, and types without their refinements."""
+"""Relations between types: subtype, width, join, and types without their refinements."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ Bound = float | None
 Known = dict[tuple[str, str], bool]  # by the keys of two records: a type may mention one often
 
 
-def is_subtype(a: Type, b: Type) -> bool:
-    """Whether each value of `a` is a value of `b`. The one conversion is `int <: float`."""
-    return _is_subtype(a, b, {})
+def is_subtype(a: Type, b: Type, known: Known | None = None) -> bool:
+    """Whether each value of `a` is a value of `b`. The one conversion is `int <: float`.
+
+    `known` keeps what was found of pairs of records, for many questions about the same ones.
+    """
+    return _is_subtype(a, b, {} if known is None else known)
 
 
 def _is_subtype(a: Type, b: Type, known: Known) -> bool:
@@ -60,8 +63,7 @@ def _is_plain_subtype(a: Type, b: Type, known: Known) -> bool:
         case FloatType(), FloatType():
             return _within(a.low, a.high, b.low, b.high)
         case ListType(), ListType():
-            inside = _within(a.min_len, a.max_len, b.min_len, b.max_len, 0)
-            return inside and _is_subtype(a.item, b.item, known)
+            return _is_sublist(a, b, known)
         case DictType(), DictType():
             return _is_subtype(a.item, b.item, known)
         case RecordType(), RecordType():
@@ -78,6 +80,53 @@ def _has_fields(record: RecordType, wanted: RecordType, known: Known) -> bool:
         field.name in own and _is_subtype(own[field.name], field.type, known)
         for field in wanted.fields
     )
+
+
+def _is_sublist(a: ListType, b: ListType, known: Known) -> bool:
+    if not _within(a.min_len, a.max_len, b.min_len, b.max_len, 0):
+        return False
+    if a.max_len == 0:
+        return True
+    if not _is_subtype(a.item, b.item, known):
+        return False
+    # Items that lose fields may become equal.
+    return not b.unique or a.max_len == 1 or (a.unique and not narrows(a.item, b.item))
+
+
+def narrows(actual: Type, wanted: Type, known: tuple[Known, Known] | None = None) -> bool:
+    """Whether values of a subtype lose fields where the wanted type is asked for.
+
+    `known` keeps what was found of pairs of records: whether they narrow, and whether they fit.
+    """
+    return actual is not wanted and _narrows(actual, wanted, known or ({}, {}))
+
+
+def _narrows(actual: Type, wanted: Type, known: tuple[Known, Known]) -> bool:
+    if actual is wanted or isinstance(wanted, JsonType) or isinstance(actual, NoneType):
+        return False
+    if isinstance(actual, OptionalType) or isinstance(wanted, OptionalType):
+        return _narrows(required(actual), required(wanted), known)
+    match actual, wanted:
+        case UnionType(options), _:
+            return any(_narrows(option, wanted, known) for option in options)
+        case _, UnionType(options):
+            fitting = (option for option in options if is_subtype(actual, option, known[1]))
+            return all(_narrows(actual, option, known) for option in fitting)
+        case (ListType(item), ListType(other)) | (DictType(item), DictType(other)):
+            return _narrows(item, other, known)
+        case RecordType(), RecordType():
+            key = actual.key, wanted.key
+            if key not in known[0]:
+                known[0][key] = _narrows_record(actual, wanted, known)
+            return known[0][key]
+    return False
+
+
+def _narrows_record(actual: RecordType, wanted: RecordType, known: tuple[Known, Known]) -> bool:
+    if [f.name for f in actual.fields] != [f.name for f in wanted.fields]:
+        return True
+    pairs = zip(actual.fields, wanted.fields)
+    return any(_narrows(own.type, other.type, known) for own, other in pairs)
 
 
 def text_fits(value: str, type: StrType) -> bool:
@@ -132,7 +181,9 @@ def _join_plain(a: Type, b: Type) -> Type | None:
         case ListType(), ListType():
             item = join(a.item, b.item)
             lengths = _hull(a.min_len, a.max_len, b.min_len, b.max_len)
-            return None if item is None else ListType(item, *lengths)  # type: ignore[arg-type]
+            unique = a.unique and b.unique and not narrows(a.item, item or a.item)
+            unique = unique and not narrows(b.item, item or b.item)
+            return None if item is None else ListType(item, *lengths, unique)  # type: ignore[arg-type]
         case DictType(), DictType():
             item = join(a.item, b.item)
             return None if item is None else DictType(item)
@@ -205,7 +256,7 @@ def comparable(a: Type, b: Type) -> bool:
 
 def has_equality(type: Type) -> bool:
     """Whether equal values of the type can occur again, so that a vote can count them."""
-    return not any(isinstance(part, JsonType | DictType) for part in parts(type))
+    return not any(isinstance(part, JsonType) for part in parts(type))
 
 
 def is_number(type: Type) -> bool:

@@ -7,7 +7,6 @@ for the user.
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 import re
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from lmc.canonical import canonical, same
 from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE
 from lmc.check.constants import written
 from lmc.check.width import project
@@ -24,6 +24,7 @@ from lmc.ir.size import MOST_SIZE, bounded, joined
 from lmc.ir.words import index_of, text_of
 from lmc.patterns import whole_pattern
 from lmc.types import MOST_BITS
+from lmc.unions import belongs
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -31,32 +32,6 @@ Function = Callable[..., Any]
 # What one operation may give, so that no program fills the memory by a loop that doubles a value;
 # `MOST_SIZE` bounds texts, lists and objects.
 MOST_DIGITS = 400
-
-
-def canonical(value: Any) -> str:
-    """A text that is equal for equal JSON values. 1 and 1.0 are equal; true and 1 are not."""
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
-
-
-def same(left: Any, right: Any) -> bool:
-    """The equality of the language: by content. A bool never equals a number."""
-    if isinstance(left, bool) != isinstance(right, bool):
-        return False
-    if isinstance(left, dict | list) and isinstance(right, dict | list):
-        return canonical(left) == canonical(right)
-    return bool(left == right)
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case list():
-            return [_plain(item) for item in value]
-        case dict():
-            return {key: _plain(item) for key, item in value.items()}
-        case _:
-            return value
 
 
 def _numeral(value: Any) -> float | int:
@@ -92,6 +67,12 @@ def _modulo(attrs: Attrs, left: float, right: float) -> float:
 
 def _attr(attrs: Attrs, value: Any) -> Any:
     return value[attrs["name"]] if attrs["name"] in value else attrs.get("default")
+
+
+def _present(attrs: Attrs, value: Any) -> Any:
+    if value is None:
+        raise ValueError("there is no value")
+    return value
 
 
 def _index(attrs: Attrs, value: Any, key: Any) -> Any:
@@ -250,10 +231,10 @@ def function_of(node: Node) -> Callable[..., Any]:
     return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
 
 
-# `present` narrows a `T?` that is known not to be none; `project` drops the fields that the node's
-# type does not have; `by_key` gives the item whose field `name` is the key; `attr` takes the
-# field `name`; `record` and `object` build from `names`; `unique`, `sort_by`, `filter` go by the
-# field `by`, or by the items.
+# `present` narrows a `T?` that is known not to be none. `narrow` gives a value if it is of a member
+# in the node's type `T?`, else none. `project` drops the fields that the node's type does not have.
+# `by_key` gives the item whose field `name` is the key. `attr` takes the field `name`. `record` and
+# `object` build from `names`. `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _add,
     "sub": _binary(operator.sub),
@@ -269,7 +250,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "gt": _binary(operator.gt),
     "ge": _binary(operator.ge),
     "in": _contains,
-    "present": lambda attrs, value: value,
+    "present": _present,
+    "narrow": lambda attrs, value: value if belongs(attrs["type"].item, value) else None,
     "project": lambda attrs, value: project(attrs["type"], value),
     "attr": _attr,
     "index": _index,
@@ -301,6 +283,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "max": _extreme(max),
     "abs": lambda attrs, value: abs(value),
     "round": _round,
+    "keys": lambda attrs, value: list(value),
+    "values": lambda attrs, value: list(value.values()),
     "unique": _unique,
     "sort_by": _sort_by,
     "filter": _filter,

@@ -8,6 +8,7 @@ from typing import Any
 
 from lmc.check.builtins import CERTAINTIES, DEFAULT_FOUND, WALKS
 from lmc.check.constants import evaluate
+from lmc.check.matching import is_member_wise
 from lmc.check.program import (
     Builtin,
     ConstantDef,
@@ -19,7 +20,7 @@ from lmc.check.program import (
     ToolDef,
     Variant,
 )
-from lmc.check.subtyping import forget, is_text, join
+from lmc.check.subtyping import forget, is_text, join, required
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_branches import Arm, Case, choose, match
@@ -41,6 +42,7 @@ from lmc.types import (
     RecordType,
     StrType,
     Type,
+    UnionType,
 )
 
 OPERATORS = {
@@ -64,8 +66,7 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Var() if isinstance(named := body.program.referents.get(id(expr)), ConstantDef):
             return body.constant(named.value, named.type, span)
         case nodes.Var():
-            value = body.name(expr.name)
-            return value if isinstance(type, OptionalType) else body.present(value, span)
+            return body.known(body.name(expr.name), type, span)
         case nodes.ListLit():
             ids = [body.fit(expression(body, i), _item(type)) for i in expr.items]
             return body.operation("list", type, ids, span)
@@ -94,6 +95,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             links = expr.chain()
             last = links[-1].otherwise
             return choose(body, type, list(map(_case, links)), lambda b: expression(b, last))
+        case nodes.Match() if is_member_wise(body.type_of(expr.subject)):
+            return _match_members(body, expr, type)
         case nodes.Match():
             return match(body, type, expression(body, expr.subject), list(_arms(expr)))
         case nodes.Tune():
@@ -200,7 +203,9 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
         return body.constant(referent.name, type, expr.span)
     value = expression(body, expr.value)
     if not expr.optional:
-        return body.operation("attr", type, (value,), expr.span, name=expr.name.name)
+        declared = _declared(body.types[value], expr.name.name, type)
+        field = body.operation("attr", declared, (value,), expr.span, name=expr.name.name)
+        return body.known(field, type, expr.span)
     return body.unless_none(
         value,
         type,
@@ -208,6 +213,31 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
         lambda body, item: body.operation("attr", type, (item,), expr.span, name=expr.name.name),
         lambda body: body.constant(None, type, expr.span),
     )
+
+
+def _declared(whole: Type, name: str, known: Type) -> Type:
+    """The type of a field of unions, of which more may be known here; else what is known."""
+    field = whole.get(name) if isinstance(whole, RecordType) else None
+    if field is None or not isinstance(required(field.type), UnionType):
+        return known
+    return field.type
+
+
+def _match_members(body: Body, expr: nodes.Match, type: Type) -> str:
+    """A `match` of a union, or of a value that may be none."""
+    name = body.hide(expression(body, expr.subject))
+    cases = []
+    for arm in expr.arms:
+        wanted = body.program.types[id(arm)]
+        test = partial(_is_of, name, wanted, arm.span)
+        cases.append(Case(test, partial(_arm_value, arm), arm.span))
+        if isinstance(arm.pattern, nodes.Wildcard):
+            break
+    return choose(body, type, cases[:-1], cases[-1].value)
+
+
+def _is_of(name: str, type: Type, span: Span, body: Body) -> str:
+    return body.is_of(body.name(name), type, span)
 
 
 def _chain(body: Body, links: Sequence[nodes.Binary]) -> str:
@@ -300,7 +330,7 @@ def _call(body: Body, expr: nodes.Call, type: Type) -> str:
         case Builtin():
             return _builtin(body, target.name, bound, expr, type)
         case RecordType():
-            return _record(body, target, bound, expr)
+            return _record(body, type if isinstance(type, RecordType) else target, bound, expr)
         case ToolDef() | MetricDef(target=str()):
             ids = _arguments(body, target.signature.params, bound, expr.span)
             return body.add("tool", type, ids, {"target": target.name}, span=expr.span)

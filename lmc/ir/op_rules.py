@@ -25,10 +25,12 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    OptionalType,
     RecordType,
     StrType,
     Type,
 )
+from lmc.unions import apart, members
 
 
 @dataclass(slots=True)
@@ -91,7 +93,8 @@ _RESULTS: Mapping[str, tuple[type[Type], ...]] = {
     **dict.fromkeys(("len", "count", "int"), (IntType, FloatType, ErrorType)),
     **dict.fromkeys(("str", "join", "lower", "strip"), (StrType, ErrorType)),
     **dict.fromkeys(
-        ("list", "split", "unique", "sort_by", "filter", "find"), (ListType, ErrorType)
+        ("list", "split", "unique", "sort_by", "filter", "find", "keys", "values"),
+        (ListType, ErrorType),
     ),
     **dict.fromkeys(("range", "flatten", "group_by", "enumerate"), (ListType, ErrorType)),
     **dict.fromkeys(("upper", "replace", "code"), (StrType, ErrorType)),
@@ -108,6 +111,8 @@ def _function(site: Site) -> str | None:
         return _record(site)
     if fn in ("attr", "by_key") and "name" not in attrs:
         return "names its field"
+    if fn == "narrow" and not _narrows_to_members(site):
+        return "narrows a value to members of its type, or none"
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
@@ -115,6 +120,16 @@ def _function(site: Site) -> str | None:
     if not all(keeps(given, to) for given, to in _passed_on(site) if given and to):
         return "what it passes on has the fields of its type: a wider record is projected first"
     return None
+
+
+def _narrows_to_members(site: Site) -> bool:
+    """Whether each value that goes on is of the node's type: what may be, fits it."""
+    type, given = site.node.type, site.inputs[0].type
+    if not isinstance(type, OptionalType):
+        return False
+    into = members(type.item)
+    pairs = ((one, to) for one in members(required(given)) for to in into)
+    return all(site.fits(one, to) or apart(one, to) for one, to in pairs)
 
 
 def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
@@ -141,9 +156,9 @@ def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
         case "object" if isinstance(node.type, DictType):
             yield from ((type, node.type.item) for type in given)
         case "attr":
-            record = required(given[0])
-            field = record.get(node.attrs["name"]) if isinstance(record, RecordType) else None
-            yield field.type if field else None, node.type
+            for record in members(required(given[0])):
+                field = record.get(node.attrs["name"]) if isinstance(record, RecordType) else None
+                yield field.type if field else None, node.type
 
 
 def _record(site: Site) -> str | None:

@@ -21,6 +21,7 @@ from lmc.ir.graph import Graph
 from lmc.regular import open_regular, read_text
 from lmc.source import Source, Span
 from lmc.types import Field, OptionalType, RecordType, StrType, Type
+from lmc.unions import kind_of, kind_of_value, members
 from lmc.values import InvalidValue, validate
 
 DEFAULT_SPLIT: Mapping[str, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
@@ -344,9 +345,11 @@ def _cell(type: Type, value: Any) -> Any:
     if isinstance(type, StrType):
         return text
     try:
-        return json.loads(text.lower() if text.lower() in ("true", "false") else text)
+        found = json.loads(text.lower() if text.lower() in ("true", "false") else text)
     except (ValueError, RecursionError):
         return text
+    kinds = {kind_of(option) for option in members(type)}
+    return text if "text" in kinds and kind_of_value(found) not in kinds else found
 
 
 def _row_id(number: int, values: Mapping[str, Any]) -> str:

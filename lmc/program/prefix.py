@@ -79,6 +79,10 @@ def _some(type: Type, letter: str) -> Any:
             return letter == "a"
         case LiteralType(values=(first, *_)) | EnumType(variants=(first, *_)):
             return first
+        case OptionalType(RecordType(family=family)) | ListType(RecordType(family=family)) if (
+            family
+        ):
+            return None if isinstance(type, OptionalType) else []
         case OptionalType(item=item) | UnionType(options=(item, *_)):
             return _some(item, letter)
         case ListType(item=item):

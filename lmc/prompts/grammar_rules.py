@@ -8,7 +8,7 @@ Source: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from lmc.patterns import decodable
@@ -28,6 +28,7 @@ from lmc.types import (
     Type,
     UnionType,
 )
+from lmc.unions import choices, needed_fields
 
 Member = tuple[str, Type, bool]  # name, type, and whether it may be left out
 
@@ -87,8 +88,8 @@ class Rules:
                 return self.text(item)
             case OptionalType(item):
                 return (*self.text(item), self.terminal(literal("null")))
-            case UnionType(options):
-                return tuple(dict.fromkeys(name for o in options for name in self.text(o)))
+            case UnionType(options):  # texts have quotes, to be told from other members
+                return tuple(dict.fromkeys(map(self._option, options, needed_fields(type))))
             case JsonType():
                 plain = self.terminal(_NO_JSON + self._excluded)
                 return (self._json_list(type, None, None), self._json_dict(type), plain)
@@ -145,18 +146,26 @@ class Rules:
                 return self.terminal(" | ".join(quoted))
             case OptionalType(item):
                 return self._either(self.json(item), literal("null"))
-            case ListType(item, low, high):
-                return self._json_list(item, low, high)
+            case ListType(item, low, high, unique):
+                return self._json_list(item, low, _most(item, high) if unique else high)
+            case DictType(NeverType()):
+                return self.rule('"{}"')
             case DictType(item):
                 return self._json_dict(item)
             case RecordType(fields=fields):
                 return self.members([(f.name, f.type, f.has_default) for f in fields])
             case UnionType(options):
-                return self._either(*map(self.json, options))
+                return self._either(*map(self._option, options, needed_fields(type)))
             case JsonType():
                 return self._any_json()
             case _:
                 return self.rule('"null"')
+
+    def _option(self, type: Type, needed: Collection[str]) -> str:
+        """The name for a member of a union, which needs its tags even if they have a default."""
+        if not isinstance(type, RecordType):
+            return self.json(type)
+        return self.members([(f.name, f.type, f.name not in needed) for f in type.fields])
 
     def _json_string(self, type: StrType) -> str:
         if type.pattern is not None and decodable(type.pattern):
@@ -191,6 +200,12 @@ class Rules:
         nested = [self._json_list(JsonType(), None, None), self._json_dict(JsonType())]
         self._bodies[name] = " | ".join([*flat, literal("null"), *nested])
         return name
+
+
+def _most(item: Type, high: int | None) -> int | None:
+    """How many items a list can have that are all different."""
+    texts = choices(item)
+    return high if texts is None else min(len(texts), len(texts) if high is None else high)
 
 
 def literal(text: str) -> str:

@@ -33,7 +33,7 @@ from lmc.prompts.spec import (
 from lmc.prompts.turns import turns
 from lmc.special_tokens import SPECIAL_TOKENS, escaped, unescaped
 from lmc.types import Field, RecordType
-from lmc.values.schema import described, json_schema, object_schema
+from lmc.values.schema import fields_schema
 
 
 class JsonLayout:
@@ -68,9 +68,9 @@ class JsonLayout:
         """The schema of the whole answer, for a backend that can constrain decoding."""
         if spec.plain_text:
             return None
-        properties = {f.name: described(json_schema(f.type), f.note) for f in spec.outputs}
+        fields = {f.name: (f.type, f.note) for f in spec.outputs}
         optional = _left_out(spec)
-        schema = object_schema(properties, [name for name in properties if name not in optional])
+        schema = fields_schema(fields, [name for name in fields if name not in optional])
         doc = spec.result.doc if isinstance(spec.result, RecordType) else ""
         return {"description": doc, **schema} if doc else schema
 

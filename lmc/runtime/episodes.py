@@ -15,8 +15,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from lmc.canonical import canonical
 from lmc.diagnostics import LmcError
-from lmc.ir.functions import canonical
 from lmc.ir.graph import Tool
 from lmc.runtime.objects import discard
 from lmc.source import Span

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from lmc.canonical import canonical
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
-from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
 from lmc.ir.reach import is_method
 from lmc.runtime.episodes import Episodes

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from lmc.canonical import canonical
 from lmc.check.width import project
 from lmc.diagnostics import LmcError
-from lmc.ir.functions import canonical
 from lmc.ir.graph import Store
 from lmc.source import Span
 from lmc.types import OptionalType, RecordType

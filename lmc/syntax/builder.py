@@ -85,9 +85,17 @@ class TreeBuilder:
         return n.ImportItem(self._ident(name), alias and self._new_name(alias), span=span)
 
     def record(
-        self, span: Span, name: Token, doc: n.Doc | None, *fields: n.FieldDecl
+        self,
+        span: Span,
+        name: Token,
+        depth: n.Depth | None,
+        doc: n.Doc | None,
+        *fields: n.FieldDecl,
     ) -> n.RecordDecl:
-        return n.RecordDecl(self._new_name(name), doc, fields, span=span)
+        return n.RecordDecl(self._new_name(name), doc, fields, depth, span=span)
+
+    def depth(self, span: Span, key: Token, bound: Token) -> n.Depth:
+        return n.Depth(self._ident(key), self._number(bound), span=span)
 
     def field(
         self, span: Span, name: Token, type: n.TypeExpr, default: n.Expr | None, note: Token | None
@@ -231,6 +239,12 @@ class TreeBuilder:
 
     def literal_type(self, span: Span, text: Token) -> n.LiteralTypeExpr:
         return n.LiteralTypeExpr(self._text(text), text.text, span=span)
+
+    def group_type(self, span: Span, inner: n.TypeExpr) -> n.TypeExpr:
+        return replace(inner, span=span)
+
+    def unique(self, span: Span) -> n.UniqueRefinement:
+        return n.UniqueRefinement(span=span)
 
     def range(
         self, span: Span, low: int | float | None, high: int | float | None

@@ -48,6 +48,7 @@ class LmpLexer(RegexLexer):  # type: ignore[misc]
             (r'"(?:\\.|[^"\\\n])*"', String),
             (r"[A-Za-z]\w*(?=[ \t]*:)", Name.Attribute),
             (r'frozen(?=[ \t]*r?")', Keyword),
+            (r"unique(?=\s*[,)])", Keyword),
             (words(DECLARATIONS, suffix=r"(?=\s+[A-Za-z\"{])"), Keyword.Declaration),
             (words(STATEMENTS, prefix=r"\b", suffix=r"\b"), Keyword),
             (words(("and", "or", "not"), prefix=r"\b", suffix=r"\b"), Operator.Word),

@@ -78,12 +78,20 @@ class PatternRefinement(SyntaxNode):
 
 
 @frozen
+class UniqueRefinement(SyntaxNode):
+    """`unique`: each item of a list once."""
+
+
+Refinement = RangeRefinement | PatternRefinement | UniqueRefinement
+
+
+@frozen
 class NamedType(TypeExpr):
     """`name`, `name[args]`, `name[args](refinements)`."""
 
     name: Ident
     args: tuple[TypeExpr, ...] = ()
-    refinements: tuple[RangeRefinement | PatternRefinement, ...] = ()
+    refinements: tuple[Refinement, ...] = ()
 
 
 @frozen
@@ -516,12 +524,21 @@ class FieldDecl(SyntaxNode):
 
 
 @frozen
+class Depth(SyntaxNode):
+    """`depth: 3` of a record that may contain itself."""
+
+    key: Ident
+    bound: int | float
+
+
+@frozen
 class RecordDecl(Decl):
-    """`record R { doc? fields }`."""
+    """`record R { doc? fields }`, `record R(depth: 3) { … }`."""
 
     name: Ident
     doc: Doc | None
     fields: tuple[FieldDecl, ...]
+    depth: Depth | None = None
 
 
 @frozen

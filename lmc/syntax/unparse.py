@@ -28,8 +28,9 @@ def _decl(decl: n.Decl) -> str:
         case n.Import(path, items):
             names = (i.name.name + (f" as {i.alias.name}" if i.alias else "") for i in items)
             return f"from {quote(path.value)} import {', '.join(names)}"
-        case n.RecordDecl(name, doc, fields):
-            return f"record {name.name} {_braces(doc, map(_field, fields))}"
+        case n.RecordDecl(name, doc, fields, depth):
+            bound = f"({depth.key.name}: {depth.bound!r})" if depth else ""
+            return f"record {name.name}{bound} {_braces(doc, map(_field, fields))}"
         case n.EnumDecl(name, doc, variants):
             return (
                 f"enum {name.name} {_braces(doc, (v.name.name + _note(v.note) for v in variants))}"
@@ -113,21 +114,30 @@ def _type(type: n.TypeExpr) -> str:
             inner = f"[{', '.join(map(_type, args))}]" if args else ""
             limits = f"({', '.join(map(_refinement, refinements))})" if refinements else ""
             return name.name + inner + limits
+        case n.OptionalTypeExpr(n.OptionalTypeExpr() as item):
+            return f"({_type(item)})?"
         case n.OptionalTypeExpr(item):
-            return f"{_type(item)}?"
+            return f"{_alone(item)}?"
         case n.LiteralTypeExpr(value):
             return quote(value)
         case n.UnionTypeExpr(options):
-            return " | ".join(map(_type, options))
+            return " | ".join(map(_alone, options))
     raise TypeError(type)
 
 
-def _refinement(refinement: n.RangeRefinement | n.PatternRefinement) -> str:
+def _alone(type: n.TypeExpr) -> str:
+    """A type where a `|` or `?` stands beside it."""
+    return f"({_type(type)})" if isinstance(type, n.UnionTypeExpr) else _type(type)
+
+
+def _refinement(refinement: n.Refinement) -> str:
     match refinement:
         case n.RangeRefinement(low, high):
             return "..".join("" if end is None else str(end) for end in (low, high))
         case n.PatternRefinement(pattern):
             return quote(pattern)
+        case n.UniqueRefinement():
+            return "unique"
 
 
 # --- statements ---

@@ -34,6 +34,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    NeverType,
     OptionalType,
     RecordType,
     StrType,
@@ -66,6 +67,22 @@ WEATHER = RecordType(
 )
 NAMED = RecordType("Named", (Field("think", STR), Field("n", BOOL)))
 LAX = RecordType("Lax", (Field("a", STR, "", True, ""), Field("b", INT, "", True, 0)))
+REFUND = RecordType(
+    "Refund",
+    (Field("kind", LiteralType(("refund",)), "", True, "refund"), Field("order", STR)),
+)
+COMPLAINT = RecordType(
+    "Complaint", (Field("kind", LiteralType(("complaint", "praise"))), Field("text", STR))
+)
+
+
+def tree(height: int) -> RecordType:
+    lower = ListType(tree(height - 1)) if height > 1 else ListType(NeverType("Tree"), None, 0)
+    fields = (Field("label", STR), Field("children", lower))
+    return RecordType("Tree", fields, family="Tree", height=height, bound=3)
+
+
+TREE = tree(3)
 TYPES: dict[str, Type] = {
     "int": INT,
     "int_range": IntType(-3, 120),
@@ -88,6 +105,19 @@ TYPES: dict[str, Type] = {
     "named": NAMED,
     "lax": LAX,
     "union": UnionType((BOOL, SMALL)),
+    "union_of_records": UnionType((REFUND, COMPLAINT)),
+    "mixed_union": UnionType((INT, STR, ListType(STR), REFUND)),
+    "optional_union": OptionalType(UnionType((KIND, FLOAT))),
+    "unions_inside": RecordType(
+        "Inside",
+        (
+            Field("either", OptionalType(UnionType((REFUND, COMPLAINT)))),
+            Field("all", ListType(UnionType((STR, IntType(0, 9))))),
+        ),
+    ),
+    "set": ListType(KIND, unique=True),
+    "recursive": TREE,
+    "recursive_list": ListType(TREE),
     "none": NONE,
     "json": JSON,
 }
@@ -265,6 +295,10 @@ def values_of(type: Type) -> st.SearchStrategy[Any]:
             return st.sampled_from(names)
         case OptionalType(item):
             return st.none() | values_of(item)
+        case ListType(NeverType()):
+            return st.just([])
+        case ListType(EnumType(variants=names), unique=True):
+            return st.lists(st.sampled_from(names), unique=True)
         case ListType(item, low, high):
             return st.lists(
                 values_of(item), min_size=low or 0, max_size=3 if high is None else high

@@ -21,11 +21,14 @@ from tests.test_structure.test_public_types import lines_of_pyright
 
 SMALL = """
 enum Kind { None mro title name }
+record Node(depth: 3) { label: str, children: list[Node], either: (Node | Leaf | str)? }
+record Leaf { value: int }
 record Program { class: str, str: int, copy: Kind, Kind: Kind? }
 record Any { list: list[Program], BaseModel: json, json: json }
 generate class(self: str, if_: int = 3, from: str = "") -> Program { "Do." }
 generate graph(batch: list[Program], last: str = "", int: int) -> Any { "Do." }
 generate stream(Literal: "a" | "b") -> Kind { "Do." }
+generate grow(node: Node | Leaf, seen: dict[str, int | bool] = {}) -> list[Node](unique) { "Do." }
 """
 USER = """
 from typing import assert_type, cast
@@ -45,6 +48,15 @@ assert_type(whole, small.Any)
 assert_type(whole.list, list[small.Program_])
 assert_type(program.stream("a"), small.Kind)
 assert_type(program.stream.batch([{"Literal": "a"}]), list[small.Kind])
+grown = program.grow(small.Leaf(value=1), {"a": 1, "b": True})
+assert_type(grown, list[small.Node])
+assert_type(grown[0].children[0], small.Node)
+assert_type(grown[0].either, small.Node | small.Leaf | str | None)
+for grows in program.grow.stream(small.Leaf(value=1)):
+    assert_type(grows[0].children, list[small.NodePartial] | None)
+    assert_type(grows[0].either, small.Node | small.Leaf | str | None)
+if isinstance(grown[0].either, small.Leaf):
+    assert_type(grown[0].either.value, int)
 assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
 assert_type(program.class_.stream("a").result.copy, small.Kind)
 for part in program.graph_.whole("list").stream([], int=3):
@@ -52,6 +64,8 @@ for part in program.graph_.whole("list").stream([], int=3):
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
 program.class_(self=3)  # wrong
+program.grow("a")  # wrong
+grown[0].either.value  # wrong
 program.graph_([], "", 3)  # wrong
 program.graph(batch=[])  # wrong
 program.stream("c")  # wrong

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lmc.canonical import canonical
 from lmc.diagnostics import LmcError
-from lmc.ir.functions import canonical
 from lmc.ir.ops import body_numbers
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, PlannedNode
