@@ -137,6 +137,7 @@ exprs = st.recursive(_atoms, _larger_exprs, max_leaves=8)
 
 _plain_stmts = (
     _node(n.Let, idents, _maybe(types), exprs)
+    | _node(n.Keep, exprs, idents)
     | _node(n.Return, exprs)
     | _node(n.Yield, exprs)
     | _node(n.Assert, exprs, _maybe(texts))
@@ -191,6 +192,7 @@ decls = st.one_of(
     _node(n.MetricDecl, idents, _signatures, st.none(), strings),
     _node(n.ExampleDecl, key_idents, _args(exprs), exprs),
     _node(n.DatasetDecl, idents, types, _settings),
+    _node(n.StoreDecl, idents, types, _settings),
     _node(n.OptimizeDecl, key_idents, _settings),
     _node(n.TestDecl, strings, blocks),
 )

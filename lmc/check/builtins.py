@@ -179,6 +179,17 @@ def _filtered(given: Given) -> Type:
     )
 
 
+def _found(given: Given) -> Type:
+    """A list of what was found, with the bound of the list or of a constant count."""
+    xs, count = given[0], given[2]
+    held = xs.max_len if isinstance(xs, types.ListType) else None
+    asked = DEFAULT_FOUND if count is None else None
+    if isinstance(count, types.IntType) and count.high is not None:
+        asked = max(0, count.high)
+    bounds = [bound for bound in (held, asked) if bound is not None]
+    return types.ListType(_item(xs), None, min(bounds, default=None))
+
+
 def _range(given: Given) -> Type:
     """The ints of a range; as many as constant ends say."""
     start, stop = (types.IntType(0, 0), given[0]) if given[1] is None else given
@@ -211,6 +222,9 @@ def _grouped(given: Given) -> Type:
     return types.ListType(group, None, whole.max_len)
 
 
+DEFAULT_FOUND = 3
+_QUERY = BuiltinParam("query", "a string", is_text)
+_HOW_MANY = BuiltinParam("count", "an int", _is_int, required=False)
 MOST_COUNT = 2**31 - 1  # of items that a type names
 MOST_RANGE = 100_000  # ints of a `range`
 _OLD = BuiltinParam("old", "a string", is_text)
@@ -332,6 +346,13 @@ _FUNCTIONS = (
     ),
     BuiltinFunction("keys", (_DICT,), _keys, "the keys of a dict, in their order"),
     BuiltinFunction("values", (_DICT,), _values, "the values of a dict, in the order of its keys"),
+    BuiltinFunction(
+        "find",
+        (_LIST, _QUERY, _HOW_MANY),
+        _found,
+        f"the `count` items (default {DEFAULT_FOUND}) most like the query, the most alike first;"
+        " they are compared by words, or as their store says",
+    ),
     BuiltinFunction(
         "unique",
         (_LIST, _FIELD),

@@ -43,6 +43,7 @@ COMMANDS = {
     "models": ("models", "List the model providers and what each one needs."),
     "optimizers": ("optimizers", "List the optimizers with their options and papers."),
     "cache": ("cache", "Show or clear the cache of model answers."),
+    "store": ("store", "Show or clear what a program remembers between its runs."),
     "explain": ("explain", "Explain a diagnostic by its slug."),
 }
 

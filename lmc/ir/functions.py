@@ -15,12 +15,13 @@ from functools import partial
 from typing import Any
 
 from lmc.canonical import canonical, same
-from lmc.check.builtins import MOST_RANGE
+from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE
 from lmc.check.constants import written
 from lmc.check.width import project
 from lmc.ir.fences import code_of
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.ir.words import index_of, text_of
 from lmc.ir.written_functions import WRITTEN, part, read
 from lmc.patterns import whole_pattern
 from lmc.types import MOST_BITS
@@ -209,6 +210,15 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
     return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
 
 
+def _find(attrs: Attrs, items: list[Any], query: str, count: int = DEFAULT_FOUND) -> list[Any]:
+    found = index_of(tuple(map(text_of, items))).nearest(query, count) if items else []
+    return [items[i] for i in found]
+
+
+def _by_key(attrs: Attrs, items: list[Any], key: Any) -> Any:
+    return next((item for item in reversed(items) if same(item[attrs["name"]], key)), None)
+
+
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
     made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
     return made
@@ -228,8 +238,8 @@ def function_of(node: Node) -> Callable[..., Any]:
 
 # `present` narrows a `T?` that is known not to be none. `narrow` gives a value if it is of a member
 # in the node's type `T?`, else none. `project` drops the fields that the node's type does not have.
-# `attr` takes the field `name`. `record` and `object` build from `names`. `unique`, `sort_by` and
-# `filter` go by the field `by`, or by the items.
+# `by_key` gives the item whose field `name` is the key. `attr` takes the field `name`. `record` and
+# `object` build from `names`. `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _add,
     "sub": _binary(operator.sub),
@@ -286,4 +296,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "count": _count,
     "part": lambda attrs, value: part(attrs, attrs["of"], value),
     **{kind: partial(read, kind) for kind in KINDS},
+    "find": _find,
+    "by_key": _by_key,
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from lmc.check.builtins import CERTAINTIES, WALKS
+from lmc.check.builtins import CERTAINTIES, DEFAULT_FOUND, WALKS
 from lmc.check.constants import evaluate
 from lmc.check.matching import is_member_wise
 from lmc.check.moments import is_decimal_and_int, kind_of
@@ -17,6 +17,7 @@ from lmc.check.program import (
     ModuleDef,
     Param,
     PipelineDef,
+    StoreDef,
     ToolDef,
     Variant,
 )
@@ -32,6 +33,7 @@ from lmc.types import (
     BOOL,
     ERROR,
     FLOAT,
+    INT,
     NONE,
     STR,
     DictType,
@@ -64,6 +66,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return body.constant(expr.value, type, span)
         case nodes.NoneLit():
             return body.constant(None, type, span)
+        case nodes.Var() if isinstance(store := _store_of(body, expr), StoreDef):
+            return body.add("store", type, attrs={"store": store.name}, span=span)
         case nodes.Interpolated():
             return _interpolated(body, expr)
         case nodes.Var() if isinstance(named := body.program.referents.get(id(expr)), ConstantDef):
@@ -81,6 +85,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return _attribute(body, expr, type)
         case nodes.Index():
             ids = [expression(body, expr.value), expression(body, expr.index)]
+            if (store := _store_of(body, expr.value)) is not None:
+                return body.operation("by_key", type, ids, span, name=store.key)
             return body.operation("index", type, ids, span)
         case nodes.Slice():
             ends = (_end(body, end, span) for end in (expr.start, expr.stop))
@@ -113,6 +119,12 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Call():
             return _call(body, expr, type)
     raise AssertionError(f"no lowering for {expr}")
+
+
+def _store_of(body: Body, expr: nodes.Expr) -> StoreDef | None:
+    """The store that an expression names, if it names one."""
+    found = body.program.referents.get(id(expr))
+    return found if isinstance(found, StoreDef) else None
 
 
 def _interpolated(body: Body, expr: nodes.Interpolated) -> str:
@@ -388,6 +400,10 @@ def _builtin(
     given = [e for e in bound if e is not None]
     by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
     ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]
+    store = _store_of(body, given[0]) if name == "find" else None
+    if store is not None and store.embedder is not None:
+        more = ids[1:] if len(ids) > 2 else [ids[1], body.constant(DEFAULT_FOUND, INT, expr.span)]
+        return body.add("find", type, more, {"store": store.name}, span=expr.span)
     if name == "count" and len(ids) > 1:
         ids = [*_operands(body, "in", ids[1], ids[0], type)][::-1]
     attrs = {} if by is None else {"by": by}

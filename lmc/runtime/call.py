@@ -39,7 +39,7 @@ from lmc.runtime.labels import (
     with_labels,
 )
 from lmc.runtime.parameters import ModuleParameters
-from lmc.runtime.plan import PlannedNode
+from lmc.runtime.plan import Plan, PlannedNode, compute_plan
 from lmc.types import ERROR, STR, RecordType, Type
 from lmc.values import InvalidValue, validate
 
@@ -66,11 +66,13 @@ class ModuleCall:
         self.model = machine.model or parameters.model or self.settings.get("model")
         self.bound = machine.pool.bind(self.model)
         self.hidden = () if machine.training else slots.train_only
+        self.role = Role.of(planned.bodies.get("role"), templated="template" in self.settings)
+        self.unseen = (*self.hidden, *(self.role.names if self.role else ()))
         reasons = bool(self.settings.get("reason"))
         self.begin: str = self.settings.get("begin") or ""
         if self.begin:
             parameters = replace(parameters, steps=())  # the beginning comes first
-        self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
+        self.spec = call_spec(planned, parameters, self.unseen, reason=reasons)
         self.read_as = self.spec.seen  # with the labels of a `one_of` only in a call for inputs
         self.validate: Callable[[Type, Any], Any] = partial(validate, lenient=True)
         self.labels = sources_of_labels(self.spec.result)
@@ -168,9 +170,19 @@ class ModuleCall:
         No model is asked, so `nearest` demonstrations are chosen by shared words.
         """
         shown = self.shown(inputs)
-        if self.nearest is None:
+        role = self.role.text(inputs) if self.role else ""
+        if self.nearest is None and not role:
             return self._same_for_all(shown)
-        return self.layout.prompt(self.spec, self.nearest.pick(shown))(shown)
+        demos = self.demos if self.nearest is None else self.nearest.pick(shown)
+        return self.layout.prompt(self._playing(role), demos)(shown)
+
+    def _playing(self, role: str) -> CallSpec:
+        """The signature with a role before its instruction, no word of which can be a mark."""
+        if not role:
+            return self.spec
+        safe = self.layout.safe(self.spec, {"role": role})["role"]
+        instruction = "\n\n".join(text for text in (safe, self.spec.instruction) if text)
+        return replace(self.spec, instruction=instruction)
 
     @cached_property
     def _same_for_all(self) -> Prompt:
@@ -187,7 +199,8 @@ class ModuleCall:
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
-        return self.layout.prompt(self.spec, demos)(shown), answer
+        spec = self._playing(self.role.text(inputs) if self.role else "")
+        return self.layout.prompt(spec, demos)(shown), answer
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the prompt shows to the model."""
@@ -302,6 +315,31 @@ class ModuleCall:
         if self.machine.temperature is not None and self.node.attrs["role"] == "generate":
             own["temperature"] = self.machine.temperature
         return own
+
+
+class Role:
+    """A text before the instruction that the inputs of a call make, such as a persona's.
+
+    The inputs that it is made of are shown there only, unless a template shows them.
+    """
+
+    def __init__(self, plan: Plan, names: tuple[str, ...], *, templated: bool) -> None:
+        self._plan, self._needs = plan, names
+        self.names = () if templated else names
+
+    @classmethod
+    def of(cls, plan: Plan | None, *, templated: bool) -> Role | None:
+        """The role of a module, if it has one."""
+        if plan is None:
+            return None
+        used = [p.node.attrs["name"] for p in plan.nodes if p.node.op == "input"]
+        return cls(plan, tuple(used), templated=templated)
+
+    def text(self, inputs: Mapping[str, Any]) -> str:
+        """The role for some inputs; empty where they do not have what makes it."""
+        if not all(name in inputs for name in self._needs):
+            return ""
+        return (compute_plan(self._plan, inputs) or "").strip()
 
 
 def call_spec(

@@ -200,6 +200,11 @@ class TreeBuilder:
     ) -> n.DatasetDecl:
         return n.DatasetDecl(self._new_name(name), row, settings, span=span)
 
+    def store(
+        self, span: Span, name: Token, record: n.TypeExpr, *settings: n.Setting
+    ) -> n.StoreDecl:
+        return n.StoreDecl(self._new_name(name), record, settings, span=span)
+
     def optimize(self, span: Span, target: Token, *settings: n.Setting) -> n.OptimizeDecl:
         return n.OptimizeDecl(self._ident(target), settings, span=span)
 
@@ -276,6 +281,9 @@ class TreeBuilder:
 
     def let(self, span: Span, name: Token, type: n.TypeExpr | None, value: n.Expr) -> n.Let:
         return n.Let(self._new_name(name), type, value, span=span)
+
+    def keep(self, span: Span, value: n.Expr, _: Token, store: Token) -> n.Keep:
+        return n.Keep(value, self._ident(store), span=span)
 
     def loop(
         self,

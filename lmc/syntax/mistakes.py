@@ -137,7 +137,7 @@ _SIGNATURES = (
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
     "vote (", "search (", "agent (", "route (", "pipeline (", "metric (", "example (", "dataset :",
-    "optimize {", "stub",
+    "store :",    "optimize {", "stub",
 )  # fmt: skip
 
 MISTAKES = (
@@ -145,7 +145,7 @@ MISTAKES = (
     Mistake(
         "statement-outside-block",
         "{token} is allowed only in the block of a pipeline, a metric or a test",
-        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop")),
+        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop", "keep")),
     ),
     Mistake(
         "setting-outside-body",
@@ -230,6 +230,7 @@ MISTAKES = (
             "model m",
             "default",
             "dataset d: Row",
+            "store s: Row",
             "optimize p",
             'test "t"',
             _BLOCK + "if x return",
@@ -250,6 +251,18 @@ MISTAKES = (
         "missing-row-type",
         "a dataset needs the type of its rows: `dataset name: Row { … }`",
         ("dataset d {",),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-row-type",
+        "a store needs the type of what it keeps: `store name: Record { … }`",
+        ("store s {",),
+        any_token=True,
+    ),
+    Mistake(
+        "keep-form",
+        "write `keep value in store`; a value with an operator goes in parentheses",
+        (_BLOCK + "keep x }", _BLOCK + "keep x return", _BLOCK + "keep x in 1"),
         any_token=True,
     ),
     Mistake(
@@ -351,7 +364,9 @@ MISTAKES = (
     Mistake(
         "statement-in-body",
         "this declaration contains settings, `name: value`, not statements",
-        _after(_SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x"),
+        _after(
+            _SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x", "keep x"
+        ),
         "statements belong in a `pipeline`",
     ),
     Mistake(
@@ -434,7 +449,7 @@ MISTAKES = (
         "unknown-statement",
         "a statement is expected here, not {token}",
         _after(_BLOCK_ITEMS, "1"),
-        "statements start with let, if, return, yield, assert or stub",
+        "statements start with let, keep, if, return, yield, assert or stub",
         any_token=True,
     ),
     Mistake(

@@ -411,6 +411,14 @@ class Let(Stmt):
 
 
 @frozen
+class Keep(Stmt):
+    """`keep value in store`."""
+
+    value: Expr
+    store: Ident
+
+
+@frozen
 class If(Stmt):
     """`if c { … } else { … }`; an `else if` is an If in `otherwise`."""
 
@@ -650,6 +658,15 @@ class DatasetDecl(Decl):
 
     name: Ident
     row: TypeExpr
+    settings: tuple[Setting, ...]
+
+
+@frozen
+class StoreDecl(Decl):
+    """`store s: Record { settings }`."""
+
+    name: Ident
+    record: TypeExpr
     settings: tuple[Setting, ...]
 
 

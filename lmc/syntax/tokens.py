@@ -189,7 +189,7 @@ def starts_line(source: Source, token: Token) -> bool:
     return statement is not None and statement.start(1) == token.start
 
 
-_STATEMENT_LINE = re.compile(r'[ \t]*(let|return|yield|assert|stub)[ \t]+["\w]')
+_STATEMENT_LINE = re.compile(r'[ \t]*(let|keep|return|yield|assert|stub)[ \t]+["\w]')
 
 
 @cache

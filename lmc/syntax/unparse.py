@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from lmc.syntax import nodes as n
 from lmc.syntax.literals import quote, quote_inside
 
-_IF, _NOT, _COMPARE, _SUM, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 6, 8, 9, 10
+_IF, _NOT, _COMPARE, _COALESCE, _SUM, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 5, 6, 8, 9, 10
 _BINARY = {
     **{"or": 1, "and": 2},
     **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), _COMPARE),
-    **{"??": 5, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7},
+    **{"??": _COALESCE, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7},
 }
 
 
@@ -43,6 +43,8 @@ def _decl(decl: n.Decl) -> str:
             return f"default {_settings(settings)}"
         case n.DatasetDecl(name, row, settings):
             return f"dataset {name.name}: {_type(row)} {_settings(settings)}"
+        case n.StoreDecl(name, record, settings):
+            return f"store {name.name}: {_type(record)} {_settings(settings)}"
         case n.OptimizeDecl(target, settings):
             return f"optimize {target.name} {_settings(settings)}"
         case n.ExampleDecl(target, args, result):
@@ -170,6 +172,8 @@ def _stmt(stmt: n.Stmt) -> str:
     match stmt:
         case n.Let(name, type, value):
             return f"let {_typed(name, type)} = {_rhs(value)}"
+        case n.Keep(value, store):
+            return f"keep {_expr(value, _COALESCE)} in {store.name}"
         case n.If():
             links = [f"if {_expr(i.condition)} {_block(i.then)}" for i in stmt.chain()]
             return " else ".join([*links, *([_block(stmt.last)] if stmt.last else [])])
