@@ -129,6 +129,16 @@ def run_python(code: str) -> str:
     return text.strip()[:MOST_OUTPUT]
 
 
+def try_python(code: str) -> dict[str, bool | str]:
+    """What `run_python` prints, or as `feedback` what went wrong, where programs may fail."""
+    try:
+        return {"ok": True, "printed": run_python(code), "feedback": ""}
+    except RuntimeError as problem:
+        if _UNCONFINED in str(problem):
+            raise
+        return {"ok": False, "printed": "", "feedback": str(problem)}
+
+
 def _run_confined(program: bytes) -> tuple[bytes, bytes, int]:
     """What a program writes on its two outputs, each of bounded size, and how it ended."""
     process = subprocess.Popen(  # noqa: S603
