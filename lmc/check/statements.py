@@ -64,7 +64,9 @@ def _let(env: Env, stmt: nodes.Let) -> bool:
 
 
 def _acts(env: Env, value: nodes.Expr) -> bool:
-    """Whether a value is the result of a tool with an effect, which is called for its effect."""
+    """Whether a value is made by a tool with an effect, or a list of such values."""
+    while isinstance(value, nodes.Comprehension | nodes.Samples):
+        value = value.item
     target = env.ctx.program.referents.get(id(value.target)) if isinstance(value, nodes.Call) else 0
     return isinstance(target, ToolDef) and bool(target.settings.get("effect"))
 
