@@ -215,6 +215,8 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What differs between two requests in what decides their answers; empty if nothing does."""
     for name in ("messages", "temperature", "max_tokens", "response_format"):
         ours, theirs = one.get(name), other.get(name)
+        if name == "max_tokens":  # OpenAI has another name for it too
+            theirs = theirs or other.get("max_completion_tokens")
         if name == "response_format":  # its name and `strict` decide nothing
             ours, theirs = (f["json_schema"]["schema"] for f in (ours, theirs))
         if ours != theirs:

@@ -143,6 +143,7 @@ class Capabilities:
     cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
+    counted: bool = True  # False if answers cost next to nothing, and so are no calls in a budget
 
 
 @frozen

@@ -56,7 +56,7 @@ class LocalEmbedder:
 
     price: Price | None = Price(0.0, 0.0)
     endpoint = f"embed:local:{_VERSION}"
-    capabilities = Capabilities(local=True)
+    capabilities = Capabilities(local=True, counted=False)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

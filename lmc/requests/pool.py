@@ -182,7 +182,8 @@ class ModelPool:
             used += Usage(retries=sending.retries)
         sending.held.settle(used)
         answers = sending.answered(answers)
-        self.usage += used + sending.lost
+        if sending.bound.backend.capabilities.counted:
+            self.usage += used + sending.lost
         return answers
 
     def _store(self, keep: bool | str) -> Cache | None:
@@ -242,6 +243,8 @@ class ModelPool:
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Held:
         if bound.budget is None and self.budget is None:  # no estimate needed
+            return UNLIMITED
+        if not bound.backend.capabilities.counted:
             return UNLIMITED
         return await reserve(bound, self.budget, bound.worst_case(request))
 

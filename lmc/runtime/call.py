@@ -138,7 +138,8 @@ class ModuleCall:
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
-        return self.layout.prompt(self.spec, demos)(shown), answer
+        counted = self.machine.pool.bind(self.embedder).backend.capabilities.counted
+        return self.layout.prompt(self.spec, demos)(shown), answer if counted else None
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the prompt shows to the model."""

@@ -21,9 +21,13 @@ Ids = tuple[int, ...]
 
 @dataclass(slots=True)
 class Head:
-    """The common beginning of prompts, which each further one may shorten, and how many have it."""
+    """The common beginning of prompts, which each further one may shorten, and how many have it.
+
+    `outer` is the head of more prompts, which is shorter. It counts while this one has one prompt.
+    """
 
     ids: Ids
+    outer: Head | None = None
     times: int = 0
 
     def meet(self, prompt: Ids) -> None:
@@ -35,7 +39,9 @@ class Head:
 
     def shared_by(self, prompt: Ids) -> int:
         """How many tokens of a prompt others begin with. The last one is never among them."""
-        return min(len(self.ids), len(prompt) - 1) if self.times > 1 else 0
+        if self.times > 1:
+            return min(len(self.ids), len(prompt) - 1)
+        return self.outer.shared_by(prompt) if self.outer else 0
 
 
 def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[Message]:
@@ -88,23 +94,33 @@ class ChatTokens:
         return prompt, self._head(messages, text, prompt) if self._wants_heads else None
 
     def _head(self, messages: Sequence[Message], text: str, prompt: Ids) -> Head | None:
-        size = max(_SHARED_PREFIX_TOKENS, self._earlier_turns(messages, text, prompt))
-        if len(prompt) <= size:
-            return None
+        """The head of all turns but the last; outside of it, that of the first turn.
+
+        Demonstrations that are chosen by input differ from prompt to prompt, but the first turn,
+        which has the instruction and the type, does not.
+        """
+        head, earlier = None, len(messages) - 1
+        for count in (1, earlier) if earlier > 1 else (earlier,):
+            size = max(_SHARED_PREFIX_TOKENS, self._turn_tokens(messages[:count], text, prompt))
+            if size < len(prompt):
+                head = self._met(prompt, size, head)
+        return head
+
+    def _met(self, prompt: Ids, size: int, outer: Head | None) -> Head:
         start = prompt[:size]
-        head = self._heads.setdefault(start, Head(prompt))
+        head = self._heads.setdefault(start, Head(prompt, outer))
         self._heads.move_to_end(start)
         if len(self._heads) > _KNOWN_HEADS:
             self._heads.popitem(last=False)
         head.meet(prompt)
         return head
 
-    def _earlier_turns(self, messages: Sequence[Message], text: str, prompt: Ids) -> int:
-        """How many tokens all turns but the last are; 0 if the prompt does not begin with them."""
-        if len(messages) < 2:
+    def _turn_tokens(self, turns: Sequence[Message], text: str, prompt: Ids) -> int:
+        """How many tokens some turns are; 0 if the prompt does not begin with them."""
+        if not turns:
             return 0
         try:
-            words = self._chat(messages[:-1], add_generation_prompt=False)
+            words = self._chat(turns, add_generation_prompt=False)
         except Exception:  # a template may refuse such a chat
             return 0
         if not text.startswith(words):

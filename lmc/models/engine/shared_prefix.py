@@ -66,13 +66,11 @@ class PrefixStore:
             self._tokens -= _length(self._kept.popitem(last=False)[1])
 
     def _cut(self, lane: Lane) -> Prefix | None:
-        """The beginning of a longer prefix, which then has no further use."""
+        """The beginning of a longer prefix, which may have further use."""
         adapter, ids = lane
         size = len(ids)
-        for longer in self._kept:
+        for longer, prefix in self._kept.items():
             if longer[0] == adapter and longer[1][:size] == ids:
-                prefix = self._kept.pop(longer)
-                self._tokens -= _length(prefix)
                 return [(k[:, :size].contiguous(), v[:, :size].contiguous()) for k, v in prefix]
         return None
 
