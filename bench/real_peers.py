@@ -218,7 +218,7 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
         if name == "max_tokens":  # OpenAI has another name for it too
             theirs = theirs or other.get("max_completion_tokens")
         if name == "response_format":  # its name and `strict` decide nothing
-            ours, theirs = (f["json_schema"]["schema"] for f in (ours, theirs))
+            ours, theirs = (f and f["json_schema"]["schema"] for f in (ours, theirs))
         if ours != theirs:
             return f"{name}: {ours} and {theirs}"
     return ""
