@@ -1,7 +1,7 @@
 """llama.cpp's server on a model, for `bench/engine.py`, in an environment that has xllamacpp.
 
-Arguments: GGUF file, slots, threads, and tokens of each slot (1024). Prints the address of the server, which runs until the input
-ends.
+Arguments: GGUF file, slots, threads, and tokens of each slot (1024). Prints the address of the
+server, which runs until the input ends.
 """
 
 import sys

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lmc.program.program import check_file
 from bench import real_peers
 from bench.serving import MOST_TOKENS, SharedClock, key_of, request_of
+from lmc.program.program import check_file
 
 SCHEMA = {"type": "object", "properties": {"result": {"type": "boolean"}}}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "result", "schema": SCHEMA}}
