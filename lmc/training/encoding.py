@@ -9,7 +9,7 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.engine.chat_tokens import plain_messages, special_tokens
 from lmc.special_tokens import without_tokens
-from lmc.training.rows import TrainingRow
+from lmc.training.rows import PairRow, Row, ScoredRow, TrainingRow
 
 
 @frozen
@@ -24,6 +24,25 @@ class EncodedRow:
     def answer(self) -> tuple[int, ...]:
         """The tokens that are learnt."""
         return self.ids[self.prompt :]
+
+
+@frozen
+class Example:
+    """What one row of the training material is learnt from, as tokens.
+
+    `rows` is one row, or the better and the worse of a pair. `reference` has the log-probabilities
+    of their answers' tokens before the first step, where the loss asks for them.
+    """
+
+    rows: tuple[EncodedRow, ...]
+    score: float = 0.0
+    baseline: float = 0.0
+    reference: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all its rows."""
+        return sum(len(row.ids) for row in self.rows)
 
 
 def encode_row(tokenizer: Any, row: TrainingRow) -> EncodedRow:
@@ -49,15 +68,28 @@ def encode_row(tokenizer: Any, row: TrainingRow) -> EncodedRow:
     return EncodedRow(ids, max(1, len(given)), row.weight)  # nothing predicts the first token
 
 
-def encode_rows(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[EncodedRow]:
+def encode_rows(tokenizer: Any, rows: Sequence[Row], context: int) -> list[Example]:
     """Rows as tokens. Rows that do not fit into the model's context are left out.
 
     Raises: LmcError[cannot-train] if no row fits.
     """
-    encoded = [encode_row(tokenizer, row) for row in rows]
-    fitting = [row for row in encoded if len(row.ids) <= context]
+    encoded = [_example(tokenizer, row) for row in rows]
+    fitting = [e for e in encoded if all(len(row.ids) <= context for row in e.rows)]
     if not fitting:
         message = f"all {len(rows)} training rows are longer than the model's context"
         help = f"the context has {context} tokens; shorten the prompts"
         raise LmcError.of("cannot-train", message, help=help)
     return fitting
+
+
+def _example(tokenizer: Any, row: Row) -> Example:
+    def encoded(answer: str) -> EncodedRow:
+        return encode_row(tokenizer, TrainingRow(row.messages, answer, row.weight))
+
+    match row:
+        case TrainingRow():
+            return Example((encoded(row.answer),))
+        case PairRow():
+            return Example((encoded(row.chosen), encoded(row.rejected)))
+        case ScoredRow():
+            return Example((encoded(row.answer),), row.score, row.baseline)

@@ -1,4 +1,4 @@
-"""LoRA by supervised fine-tuning: trains an adapter on rows, with checkpoints.
+"""LoRA: trains an adapter on rows under a loss, with checkpoints.
 
 Source: LoRA, Hu et al. 2021, arXiv 2106.09685. It targets every linear layer inside the blocks, as
 in QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 4. It uses the Trainer of transformers
@@ -24,9 +24,10 @@ from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.models.engine.openmp import wait_without_spinning
-from lmc.training.encoding import EncodedRow, encode_rows
-from lmc.training.rows import TrainingRow, digest
-from lmc.training.steps import costs_for, packed_trainer
+from lmc.training.encoding import Example, encode_rows
+from lmc.training.losses import SUPERVISED, LossSettings
+from lmc.training.rows import Row, digest
+from lmc.training.steps import costs_for, packed_trainer, reference_logps
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 CHECKPOINTS = 10  # in a run
@@ -52,7 +53,7 @@ class LoraSettings:
 
 @frozen
 class TrainingJob:
-    """Everything that determines the trained adapter: the base model, the rows, the settings.
+    """Everything that determines the trained adapter: the base model, rows, settings and loss.
 
     `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
     adapter to continue from.
@@ -60,15 +61,18 @@ class TrainingJob:
 
     source: str
     base: str
-    rows: tuple[TrainingRow, ...]
+    rows: tuple[Row, ...]
     settings: LoraSettings = LoraSettings()
     start: Adapter | None = None
+    loss: LossSettings = SUPERVISED
 
     @property
     def key(self) -> str:
         """A digest that is equal for equal jobs, whatever folder the model is in."""
         start = self.start.id if self.start else None
         parts = [self.base, digest(self.rows), asdict(self.settings), start]
+        if self.loss != SUPERVISED:
+            parts.append(asdict(self.loss))
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -175,8 +179,12 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         remove_unused_columns=False,
     )
     pad = tokenizer.pad_token_id or 0
-    trainer = packed_trainer(costs_for(model, data, pad), pad)(
-        model=_with_lora(model, job),
+    costs = costs_for(model, [row for example in data for row in example.rows], pad)
+    learner = _with_lora(model, job)
+    if job.loss.name != "sft":
+        data = reference_logps(learner, data, costs, pad)
+    trainer = packed_trainer(costs, pad, job.loss)(
+        model=learner,
         args=arguments,
         train_dataset=data,
         callbacks=[_callback(report, stop, data, epochs)],
@@ -208,10 +216,10 @@ def _with_lora(model: Any, job: TrainingJob) -> Any:
     )
 
 
-def _callback(report: Report, stop: Stop, data: Sequence[EncodedRow], epochs: int) -> Any:
+def _callback(report: Report, stop: Stop, data: Sequence[Example], epochs: int) -> Any:
     from transformers import TrainerCallback
 
-    tokens = sum(len(row.ids) for row in data) * epochs
+    tokens = sum(example.tokens for example in data) * epochs
     began = time.monotonic()
     first: list[int] = []
 
