@@ -174,13 +174,13 @@ def test_gradients_of_packs_are_those_of_one_pass(tmp_path: Path, name: Any) -> 
         return float(value), found
 
     rows = [row for example in given for row in example.rows]
-    assert len(plan_packs(rows, replace(wide, most_packed=45, most_padded=45))) > 1
-    (one, expected), (several, found) = gradients(10_000), gradients(45)
+    assert len(plan_packs(rows, replace(wide, most_packed=36, most_padded=36))) > 1
+    (one, expected), (several, found) = gradients(10_000), gradients(36)
     assert several == pytest.approx(one, rel=1e-5)
     largest = max(float(gradient.abs().max()) for gradient in expected)
     assert largest > 0
     assert all(
-        float((a - b).abs().max()) <= 1e-5 * largest for a, b in zip(found, expected, strict=True)
+        float((a - b).abs().max()) <= 1e-4 * largest for a, b in zip(found, expected, strict=True)
     )
 
 
