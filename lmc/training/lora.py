@@ -31,6 +31,7 @@ from lmc.training.steps import costs_for, packed_trainer, reference_logps
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 CHECKPOINTS = 10  # in a run
+GENTLER = 5  # so many times lower is the rate of losses that push answers away
 # What safetensors and torch say when they cannot write a file.
 _NOT_WRITTEN = ("No space left", "File too large", "inline_container", "PytorchStreamWriter")
 
@@ -47,6 +48,7 @@ class LoraSettings:
     dropout: float = 0.0
     epochs: int | None = None  # default: 12 for models under 50 million parameters, else 3
     rate: float | None = None  # default: from 5e-3 at a million parameters down to 2e-4
+    # Losses other than `sft` have defaults of their own: 3 epochs and a fifth of the rate.
     batch_rows: int = 16
     seed: int = 0
 
@@ -155,7 +157,9 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     if on_gpu:
         model.to("cuda")
     size = model.num_parameters()
-    epochs = settings.epochs or (12 if size < SMALL_MODEL_PARAMETERS else 3)
+    small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name == "sft"
+    epochs = settings.epochs or (12 if small and supervised else 3)
+    rate = settings.rate or default_rate(size) / (1 if supervised else GENTLER)
     context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
     data = encode_rows(tokenizer, job.rows, context)
     steps = epochs * -(-len(data) // settings.batch_rows)
@@ -163,7 +167,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         output_dir=str(place),
         num_train_epochs=epochs,
         per_device_train_batch_size=settings.batch_rows,
-        learning_rate=settings.rate or default_rate(size),
+        learning_rate=rate,
         lr_scheduler_type="linear",
         warmup_steps=max(1, steps // 20),
         max_grad_norm=1.0,
@@ -181,7 +185,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     pad = tokenizer.pad_token_id or 0
     costs = costs_for(model, [row for example in data for row in example.rows], pad)
     learner = _with_lora(model, job)
-    if job.loss.name != "sft":
+    if not supervised:
         data = reference_logps(learner, data, costs, pad)
     trainer = packed_trainer(costs, pad, job.loss)(
         model=learner,
