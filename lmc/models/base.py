@@ -32,8 +32,9 @@ class Request:
     Schema for the answer, and `grammar` is its grammar in llguidance's Lark form; a backend uses
     one of them if it can constrain decoding. `adapter` names LoRA weights. A backend that streams
     calls `on_text`, in any thread, with each piece of a single sample; it still returns the
-    complete answer. A backend that sends further requests for the same samples awaits `on_resend`
-    before each one. `on_resend` raises if a budget has no room.
+    complete answer. If the last message is the assistant's, the answer goes on where it ends, and
+    is what follows it only. A backend that sends further requests for the same samples awaits
+    `on_resend` before each one. `on_resend` raises if a budget has no room.
     """
 
     model: str
@@ -48,6 +49,12 @@ class Request:
     timeout_s: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
     on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
+
+
+def continued(messages: Sequence[Message]) -> str:
+    """The beginning that an answer goes on with; empty if it starts anew."""
+    last = messages[-1] if messages else {"role": ""}
+    return last["content"] if last["role"] == "assistant" else ""
 
 
 @frozen
@@ -143,6 +150,7 @@ class Capabilities:
     cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
+    continues: bool = False  # goes on with a last message of the assistant
 
 
 @frozen

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmc.models.base import Message, Request
+from lmc.models.base import Message, Request, continued
 from lmc.models.http_failures import refused_parameter, refused_roles
 from lmc.redaction import logger
 
@@ -48,6 +48,8 @@ class Dialect:
             "response_format": response_format(request.schema),
             "n": request.n if request.n > 1 else None,
         }
+        if continued(request.messages):  # as vLLM and SGLang name it
+            payload |= {"continue_final_message": True, "add_generation_prompt": False}
         if request.on_text is not None and request.n == 1:
             payload |= {"stream": True, "stream_options": {"include_usage": True}}
         return {k: v for k, v in payload.items() if v is not None and k not in refused}

@@ -278,7 +278,16 @@ def _capabilities(litellm: Any, model: str) -> Capabilities:
         logprobs="logprobs" in taken,
         multiple_samples="n" in taken,
         seed="seed" in taken,
+        continues=_continues(litellm, model),
     )
+
+
+def _continues(litellm: Any, model: str) -> bool:
+    """Whether a model goes on with a last message of the assistant, as far as litellm knows."""
+    try:
+        return bool(litellm.get_model_info(model).get("supports_assistant_prefill"))
+    except Exception:  # litellm does not know the model
+        return False
 
 
 def _price(litellm: Any, model: str) -> Price | None:

@@ -283,7 +283,9 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
             f"the address of the server for model `{model}` is not known",
             help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
-    return _open(address, settings, "HOSTED_VLLM")
+    backend = _open(address, settings, "HOSTED_VLLM")
+    backend.capabilities = replace(backend.capabilities, continues=True)
+    return backend
 
 
 def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:

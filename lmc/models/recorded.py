@@ -61,7 +61,8 @@ class Recorded:
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
-        given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
+        anything = Capabilities(True, True, True, True, True, True, continues=True)
+        given = inner.capabilities if inner else anything
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:

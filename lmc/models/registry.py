@@ -20,9 +20,10 @@ Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, s
 
 TINY = "lmc/tiny"
 _HTTP = Capabilities(True, True, True, True, True)
-_TINY = replace(_HTTP, local=True, grammar=True)
+_VLLM_SERVER = replace(_HTTP, continues=True)
+_TINY = replace(_HTTP, local=True, grammar=True, continues=True)
 _LOCAL = replace(_TINY, default_layout="json")
-_SCRIPT = replace(_HTTP, local=True, cacheable=False)
+_SCRIPT = replace(_HTTP, local=True, cacheable=False, continues=True)
 _ANY = Capabilities(json_schema=True, seed=True)
 
 
@@ -111,7 +112,7 @@ def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
     Raises: LmcError[unknown-model].
     """
     served = name.startswith("vllm/") and _vllm_server(settings)
-    return _HTTP if served else provider_of(name).capabilities
+    return _VLLM_SERVER if served else provider_of(name).capabilities
 
 
 def default_layout(name: str, settings: Mapping[str, Any]) -> str:
@@ -229,7 +230,7 @@ _providers = _known(
         _open_http("openai"), _HTTP,
         key_env="OPENAI_API_KEY", key_needed=True,
     ),
-    Provider("hosted_vllm/", "a vLLM server (base_url)", _open_http("vllm"), _HTTP),
+    Provider("hosted_vllm/", "a vLLM server (base_url)", _open_http("vllm"), _VLLM_SERVER),
     Provider("vllm/", "a folder or hub name, run here by vLLM (or base_url)", _open_vllm, _LOCAL),
     Provider("ollama/", "Ollama on this machine (or base_url)", _open_http("ollama"), _HTTP),
     Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),

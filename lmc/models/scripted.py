@@ -44,7 +44,7 @@ class Scripted:
         self.endpoint = f"scripted:{name or 'anonymous'}"
         self.capabilities = Capabilities(
             json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
-            local=True, cacheable=name is not None,
+            local=True, cacheable=name is not None, continues=True,
         )  # fmt: skip
         self.requests: MutableSequence[Request] = []
         self._respond = script if callable(script) else _respond_from(script)

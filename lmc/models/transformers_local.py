@@ -55,6 +55,7 @@ class Transformers:
             local=True,
             default_layout="json" if constrains and not knows_marks else "chat",
             grammar=constrains,
+            continues=True,
         )
         self._worker: Worker | None = None
 

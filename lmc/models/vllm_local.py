@@ -18,7 +18,12 @@ from lmc.diagnostics import LmcError
 from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
-from lmc.models.engine.chat_tokens import plain_messages, special_tokens
+from lmc.models.engine.chat_tokens import (
+    chat_text,
+    joined_messages,
+    plain_messages,
+    special_tokens,
+)
 from lmc.models.engine.constraints import grammar_of
 from lmc.models.engine.worker import Job
 from lmc.models.transformers_local import Transformers, open_transformers
@@ -50,6 +55,7 @@ class Vllm(Transformers):
             local=True,
             default_layout="json",
             grammar=True,
+            continues=True,
         )
 
     @staticmethod
@@ -172,12 +178,10 @@ class VllmEngine:
     def _prompt(self, request: Request) -> list[int]:
         messages = plain_messages(request.messages, special_tokens(self._tokenizer))
         if self._tokenizer.chat_template:
-            text = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
-            )
+            text = chat_text(self._tokenizer, messages)
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         else:
-            text = "".join(message["content"] + "\n\n" for message in messages)
+            text = joined_messages(messages)
             ids = self._tokenizer(text)["input_ids"]
         room = self._engine.model_config.max_model_len
         if len(ids) >= room:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
-from lmc.prompts.partial import ABSENT
+from lmc.prompts.growth import ABSENT
 from lmc.tasks.loop import run_sync
 from lmc.types import DictType, ListType, OptionalType, RecordType, Type
 

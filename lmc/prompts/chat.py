@@ -24,7 +24,8 @@ from typing import Any
 from lmc.prompts import turns
 from lmc.prompts.answer_grammars import CHAT, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
-from lmc.prompts.partial import Growth, Written, outputs_so_far
+from lmc.prompts.growth import Growth
+from lmc.prompts.partial import OpenText, outputs_so_far
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import render_value
@@ -59,10 +60,10 @@ class ChatLayout:
         """The fields whose marks are there. The last one may go on."""
         growth = replace(growth, marks=_disarming(spec))
         if spec.bare:
-            return outputs_so_far(spec, {BARE: Written(text, complete=False)}, growth)
+            return outputs_so_far(spec, {BARE: OpenText(text, complete=False)}, growth)
         parts = split_marked(_BEGUN_MARK.sub("", text), [f.name for f in spec.outputs])
         last = next(reversed(parts), None)
-        written = {name: Written(part, name != last) for name, part in parts.items()}
+        written = {name: OpenText(part, name != last) for name, part in parts.items()}
         return outputs_so_far(spec, written, growth)
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:

@@ -19,7 +19,8 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.prompts.answer_grammars import object_grammar
-from lmc.prompts.partial import Growth, Written, json_so_far, outputs_so_far
+from lmc.prompts.growth import Growth
+from lmc.prompts.partial import OpenText, json_so_far, outputs_so_far
 from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -32,7 +33,7 @@ from lmc.prompts.spec import (
 from lmc.prompts.turns import turns
 from lmc.special_tokens import SPECIAL_TOKENS, escaped, unescaped
 from lmc.types import Field, RecordType
-from lmc.values.schema import described, json_schema, object_schema
+from lmc.values.schema import fields_schema
 
 
 class JsonLayout:
@@ -54,7 +55,7 @@ class JsonLayout:
     def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
         """The entries of the unfinished object."""
         if spec.plain_text:
-            return outputs_so_far(spec, {BARE: Written(text, complete=False)}, growth)
+            return outputs_so_far(spec, {BARE: OpenText(text, complete=False)}, growth)
         if isinstance(spec.result, RecordType):
             whole = growth
         else:  # the result has a key of its own
@@ -67,9 +68,9 @@ class JsonLayout:
         """The schema of the whole answer, for a backend that can constrain decoding."""
         if spec.plain_text:
             return None
-        properties = {f.name: described(json_schema(f.type), f.note) for f in spec.outputs}
+        fields = {f.name: (f.type, f.note) for f in spec.outputs}
         optional = _left_out(spec)
-        schema = object_schema(properties, [name for name in properties if name not in optional])
+        schema = fields_schema(fields, [name for name in fields if name not in optional])
         doc = spec.result.doc if isinstance(spec.result, RecordType) else ""
         return {"description": doc, **schema} if doc else schema
 

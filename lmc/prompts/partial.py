@@ -10,47 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any
 
 from lmc.frozen import frozen
+from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.spec import CallSpec, ParseFailure
 from lmc.prompts.values import parse_value
-from lmc.special_tokens import SPECIAL_TOKENS, plain_so_far, unescaped
+from lmc.special_tokens import plain_so_far, unescaped
 from lmc.types import DictType, ListType, OptionalType, RecordType, StrType, Type
 from lmc.values import InvalidValue, validate
 
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT: Final = _Absent()
-Path = tuple[str, ...]  # the names of the fields that lead to a value; items of a list have none
 _STRING = re.compile(r'"(?:\\.|[^"\\])*+"?')
 _LAST_WORD = re.compile(r"[-+\w.]+\Z")  # a number or a word, which may go on
 
 
 @frozen
-class Growth:
-    """How a value may grow. The values at the paths `whole` come when they are complete."""
-
-    whole: frozenset[Path] = frozenset()
-    marks: re.Pattern[str] = SPECIAL_TOKENS  # disarmed by the layout
-
-    def of(self, name: str) -> Growth:
-        """How the value of a field may grow."""
-        inner = frozenset(path[1:] for path in self.whole if path[:1] == (name,))
-        return Growth(inner, self.marks)
-
-    @property
-    def may(self) -> bool:
-        """Whether the value itself may be given before it is complete."""
-        return () not in self.whole
-
-
-@frozen
-class Written:
+class OpenText:
     """The text of an output, and whether it is complete."""
 
     text: str
@@ -58,7 +33,7 @@ class Written:
 
 
 def outputs_so_far(
-    spec: CallSpec, written: Mapping[str, Written], growth: Growth
+    spec: CallSpec, written: Mapping[str, OpenText], growth: Growth
 ) -> dict[str, Any]:
     """The outputs that have begun, from their texts."""
     found, fields = {}, isinstance(spec.result, RecordType)
@@ -69,7 +44,7 @@ def outputs_so_far(
     return {name: value for name, value in found.items() if _is_there(value)}
 
 
-def value_so_far(type: Type, written: Written, growth: Growth) -> Any:
+def value_so_far(type: Type, written: OpenText, growth: Growth) -> Any:
     """The JSON value that a text has given so far, else ABSENT."""
     if written.complete:
         try:

@@ -23,7 +23,8 @@ from typing import Any
 from lmc.prompts.answer_grammars import XML, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
 from lmc.prompts.field_names import quotes
-from lmc.prompts.partial import Growth, Written, outputs_so_far
+from lmc.prompts.growth import Growth
+from lmc.prompts.partial import OpenText, outputs_so_far
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -63,12 +64,12 @@ class XmlLayout:
         """The fields whose tags are there. The last one may go on."""
         growth = replace(growth, marks=_disarming(spec))
         if spec.plain_text:
-            return outputs_so_far(spec, {BARE: Written(text, complete=False)}, growth)
+            return outputs_so_far(spec, {BARE: OpenText(text, complete=False)}, growth)
         names, text = [f.name for f in spec.outputs], _BEGUN_TAG.sub("", text)
         parts = split_tagged(text, names)
         closed = len(list(_tags(tuple(names)).finditer(text))) // 2
         written = {
-            name: Written(part, place < closed) for place, (name, part) in enumerate(parts.items())
+            name: OpenText(part, place < closed) for place, (name, part) in enumerate(parts.items())
         }
         return outputs_so_far(spec, written, growth)
 

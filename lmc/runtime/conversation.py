@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
@@ -35,6 +36,7 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
         return scope.run.stubs[call.slots.module]
     if call.awaits_layout:
         await call.fit()
+    call = call.given(inputs)
     if call.by_meaning is not None:
         messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)
         return await Conversation(call, inputs, scope, messages, answer).result()
@@ -120,11 +122,14 @@ class Conversation:
         call, scope = self.call, self.scope
         self.attempts.count += 1
         self.attempts.messages = messages
-        known, logprobs = call.request, scope.certainty is not None or self._studied()
-        listener = scope.run.listener
+        known, logprobs = call.request, self._is_weighed() or self._studied()
+        listener, begin = scope.run.listener, call.begin
         ear = listener.ear(call) if listener is not None else None
+        if begin and ear is not None:
+            ear(begin)
+        sent = (*messages, {"role": "assistant", "content": begin}) if begin else tuple(messages)
         request = Request(  # `replace` would be far slower
-            known.model, tuple(messages), known.sampling, known.schema, known.grammar,
+            known.model, sent, known.sampling, known.schema, known.grammar,
             known.adapter, known.n, index, logprobs, known.timeout_s, ear,
         )  # fmt: skip
         try:
@@ -138,6 +143,7 @@ class Conversation:
                 call.slots.module, name, call.node.span, failure, self.attempts
             ) from failure
         self.model = model or call.bound.name
+        answer = replace(answer, text=begin + answer.text) if begin else answer
         self.answers.append(answer)
         self.attempts.raw.append(answer.text)
         return answer
@@ -147,6 +153,12 @@ class Conversation:
         if not call.steady:
             return await call.ask(model, request, batched=scope.batched)
         return await scope.run.memory.ask(call, model, request, lambda: call.ask(model, request))
+
+    def _is_weighed(self) -> bool:
+        """Whether its certainty is asked for. A model that has none is asked where it is needed."""
+        certainty = self.scope.certainty
+        can = self.call.bound.backend.capabilities.logprobs
+        return certainty is not None and (can or certainty.wanted)
 
     def _studied(self) -> bool:
         """Whether this is a training run on an engine whose log-probabilities are free."""
@@ -176,11 +188,9 @@ class Conversation:
         return await self.call.machine.run_plan(self.call.bodies[name], env, place)
 
     def _count_certainty(self, answer: Answer) -> None:
-        if answer.logprobs is None:
+        if self.scope.certainty is not None and not self.scope.certainty.add(answer):
             message = f"`{self.model}` gives no log-probabilities, which `by: certainty` needs"
             raise LmcError.of("no-logprobs", message, self.call.node.span)
-        if self.scope.certainty is not None:
-            self.scope.certainty.add(answer)
 
     def _trace(self) -> CallTrace:
         last = self.answers[-1] if self.answers else None

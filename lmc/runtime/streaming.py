@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.ir.reach import reached_nodes
-from lmc.prompts.partial import ABSENT, Growth, Path
+from lmc.ir.weighed import is_weighed_value
+from lmc.prompts.growth import ABSENT, Growth, Path
 from lmc.prompts.spec import ParseFailure
-from lmc.types import StrType
+from lmc.types import OneOfType, StrType
 
 _LONG = 20_000  # characters; every piece has all of the text read again, so then several at once
 
@@ -29,7 +30,7 @@ class Speaker(Protocol):
 
 
 @frozen
-class Piece:
+class SpokenText:
     """A piece of the text that a call writes, or with an empty text the start of its answer.
 
     The value of the call stands at `path` in the result.
@@ -47,7 +48,9 @@ class Listener:
     The values at the paths `whole` come when they are complete.
     """
 
-    def __init__(self, hear: Callable[[Piece], None], whole: frozenset[Path] = frozenset()) -> None:
+    def __init__(
+        self, hear: Callable[[SpokenText], None], whole: frozenset[Path] = frozenset()
+    ) -> None:
         self.hear, self.whole = hear, whole
         self.spoken: Mapping[int, Path] = {}
 
@@ -59,11 +62,11 @@ class Listener:
         growth = Growth(self.whole)
         for name in path:
             growth = growth.of(name)
-        self.hear(Piece(path, call, growth))
-        return lambda text: self.hear(Piece(path, call, growth, text))
+        self.hear(SpokenText(path, call, growth))
+        return lambda text: self.hear(SpokenText(path, call, growth, text))
 
 
-Start = Callable[[Callable[[Piece], None]], Awaitable[Any]]  # runs with a listener
+Start = Callable[[Callable[[SpokenText], None]], Awaitable[Any]]  # runs with a listener
 
 
 def spoken_calls(program: ProgramGraph, graph: Graph) -> dict[int, Path]:
@@ -92,10 +95,13 @@ def _sources(
         for name, place in zip(node.attrs["names"], node.inputs):
             if place in nodes and node.inputs.count(place) == 1:
                 yield from _sources(graphs, once, graph, nodes[place], (*path, name))
+    elif is_weighed_value(node, nodes):
+        (within,) = nodes[node.inputs[0]].bodies.values()
+        yield from _sources(graphs, once, within, within.nodes[-1], path)
     elif node.op == "model" and node.attrs["role"] == "generate":
         slots = node.attrs["slots"]
         unsure = slots.requirements or slots.settings.get("reason")
-        if path or not (isinstance(node.type, StrType) and unsure):
+        if path or not (isinstance(node.type, StrType | OneOfType) and unsure):
             yield node, path
 
 
@@ -106,9 +112,9 @@ async def snapshots(start: Start) -> AsyncGenerator[Any, None]:
     ends, so white space is held back until text follows it. If the model copies a disarmed special
     token, the text after it comes at the end. Leaving the loop early cancels the run.
     """
-    loop, queue = asyncio.get_running_loop(), asyncio.Queue[Piece | None]()
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue[SpokenText | None]()
 
-    def hear(piece: Piece) -> None:
+    def hear(piece: SpokenText) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, piece)
 
     run = asyncio.ensure_future(start(hear))
@@ -137,13 +143,13 @@ class _State:
     """What the calls have written so far, by their place in the result."""
 
     def __init__(self) -> None:
-        self.last: dict[Path, Piece] = {}
+        self.last: dict[Path, SpokenText] = {}
         self.texts: dict[Path, str] = {}
         self.values: dict[Path, Any] = {}
         self.changed: set[Path] = set()
         self.long = False
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: SpokenText) -> None:
         """Add a piece, or forget a text that is written anew."""
         text = self.texts.get(piece.path, "") + piece.text if piece.text else ""
         self.last[piece.path], self.texts[piece.path] = piece, text

@@ -30,6 +30,20 @@ WRONG_TOKENS = {
     "QUOTED": _wrong("single-quotes", "strings need double quotes", 'write `"…"`'),
     "OPEN_STRING": _wrong("unterminated-string", 'this string has no closing `"` on its line'),
     "OPEN_LONG_STRING": _wrong("unterminated-docstring", 'this text has no closing `"""`'),
+    "OPEN_VALUE": _wrong(
+        "open-value", "the `{` before this has no `}` on its line", "write `{{` for a brace itself"
+    ),
+    "OPEN_FSTRING": _wrong("unterminated-string", 'this f-string has no closing `"`'),
+    "LONE_BRACE": _wrong("lone-brace", "a `}` in this f-string closes no value", "write `}}`"),
+    "BRACE_BEHIND": _wrong("lone-brace", "a `}` in this f-string closes no value", "write `}}`"),
+    "empty-value": _wrong(
+        "empty-value", "there is no value between these braces", "write `{{}}` for the braces"
+    ),
+    "value-format": _wrong(
+        "value-format",
+        "a value in an f-string has no format",
+        "write `{round(x, 2)}`, or let a tool write it",
+    ),
     "BAD_NUMBER": _wrong("bad-number", "{token} is neither a number nor a name"),
     "BAD_NAME": _wrong(
         "bad-name",
@@ -39,7 +53,7 @@ WRONG_TOKENS = {
     "STRAY": _wrong("unexpected-character", "{token} has no meaning here"),
     "WRONG_SIGN": _wrong("unexpected-character", "{token} has no meaning here"),
     "string-prefix": _wrong(
-        "string-prefix", "{previous} is not a string prefix", 'the only one is `r`, as in `r"…"`'
+        "string-prefix", "{previous} is not a string prefix", 'there are `r"…"` and `f"…"`'
     ),
     "angle-brackets": _wrong(
         "angle-brackets",
@@ -123,7 +137,7 @@ _SIGNATURES = (
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
     "vote (", "search (", "agent (", "route (", "pipeline (", "metric (", "example (", "dataset :",
-    "optimize {", "stub",
+    "store :",    "optimize {", "stub",
 )  # fmt: skip
 
 MISTAKES = (
@@ -131,7 +145,7 @@ MISTAKES = (
     Mistake(
         "statement-outside-block",
         "{token} is allowed only in the block of a pipeline, a metric or a test",
-        tuple(f"{word} x" for word in ("let", "return", "if", "yield", "assert", "stub", "loop")),
+        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop", "keep")),
     ),
     Mistake(
         "setting-outside-body",
@@ -172,7 +186,6 @@ MISTAKES = (
             _LET + "y.1",
             _LET + "y?.1",
             _LET + ".1",
-            _LET + "[y for 1",
             _LET + "[y for a, 1",
         ),
         any_token=True,
@@ -217,6 +230,7 @@ MISTAKES = (
             "model m",
             "default",
             "dataset d: Row",
+            "store s: Row",
             "optimize p",
             'test "t"',
             _BLOCK + "if x return",
@@ -237,6 +251,18 @@ MISTAKES = (
         "missing-row-type",
         "a dataset needs the type of its rows: `dataset name: Row { … }`",
         ("dataset d {",),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-row-type",
+        "a store needs the type of what it keeps: `store name: Record { … }`",
+        ("store s {",),
+        any_token=True,
+    ),
+    Mistake(
+        "keep-form",
+        "write `keep value in store`; a value with an operator goes in parentheses",
+        (_BLOCK + "keep x }", _BLOCK + "keep x return", _BLOCK + "keep x in 1"),
         any_token=True,
     ),
     Mistake(
@@ -308,6 +334,12 @@ MISTAKES = (
     ),
     Mistake(
         "misplaced-docstring",
+        "an instruction is a text without values, not {token}",
+        tuple(_BODY + text for text in ('f"a"', 'f"a {x}"')),
+        "the model sees the inputs anyway; a `template` says where they stand",
+    ),
+    Mistake(
+        "misplaced-docstring",
         "a docstring must come first in the braces",
         (
             *_after(_BODY_ITEMS[1:], '"x"', '"""x"""'),
@@ -332,7 +364,9 @@ MISTAKES = (
     Mistake(
         "statement-in-body",
         "this declaration contains settings, `name: value`, not statements",
-        _after(_SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x"),
+        _after(
+            _SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x", "keep x"
+        ),
         "statements belong in a `pipeline`",
     ),
     Mistake(
@@ -372,8 +406,8 @@ MISTAKES = (
             ("type A = int(", "type A = list[str]("),
             "5)",
             "1 2",
-            "a",
-            "0, a",
+            "a b",
+            "0, a b",
             "0..a",
             "-a",
             "0.. ..",
@@ -415,7 +449,7 @@ MISTAKES = (
         "unknown-statement",
         "a statement is expected here, not {token}",
         _after(_BLOCK_ITEMS, "1"),
-        "statements start with let, if, return, yield, assert or stub",
+        "statements start with let, keep, if, return, yield, assert or stub",
         any_token=True,
     ),
     Mistake(
@@ -477,10 +511,17 @@ MISTAKES = (
     ),
     Mistake(
         "comprehension-form",
-        "write a comprehension as `[value for name in list]`",
-        _after(
-            (_LET + "[a for b", _LET + "[a for b, c"), "]", " in d e", " in d if e f", " in d, e"
+        "write a comprehension as `[value for name in list]`, and samples as `[value for 8]`",
+        (
+            *_after((_LET + "[a for b", _LET + "[a for b, c"), " in d e", " in d if e f"),
+            *_after((_LET + "[a for b", _LET + "[a for b, c"), " in d, e", " of d"),
+            _LET + "[a for b, c]",
         ),
         any_token=True,
+    ),
+    Mistake(
+        "reserved-word",
+        "{token} is a keyword inside expressions, so it cannot name a value",
+        tuple(f"{_LET}[a for {word}" for word in ("then", "else", "and", "or", "in", "for")),
     ),
 )

@@ -284,7 +284,7 @@ def _outvoted(region: RegionTrace) -> list[int]:
 
 
 def _judged(call: CallTrace, ok: bool) -> bool:
-    said = (call.outputs or {}).get("ok")
+    said = call.result if isinstance(call.result, bool) else (call.outputs or {}).get("ok")
     return call.role != "critique" or not isinstance(said, bool) or said == ok
 
 

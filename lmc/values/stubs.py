@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from keyword import iskeyword
+from typing import TypeGuard
 
 from lmc.ir.graph import Graph, Port, ProgramGraph
 from lmc.types import (
@@ -18,11 +19,13 @@ from lmc.types import (
     ListType,
     LiteralType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
     parts,
 )
 from lmc.values.names import (
@@ -33,6 +36,7 @@ from lmc.values.names import (
     python_names,
     variant_names,
 )
+from lmc.written import CLASSES
 
 HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 
@@ -46,11 +50,14 @@ HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 IMPORTS = {
     "builtins": ("bool", "dict", "float", "int", "list", "str"),
     "collections.abc": ("Iterable",),
+    "datetime": ("date", "datetime", "time"),
+    "decimal": ("Decimal",),
     "enum": ("StrEnum",),
     "typing": ("Any", "Literal"),
     "lmc": ("Program", "Stream"),
     "pydantic": ("BaseModel",),
 }
+SELDOM = ("datetime", "decimal")  # imported only by stubs that need them
 METHODS = ("acall", "batch", "stream", "whole", "prompt")  # of a callable
 # A field or a variant may have the name of a method of its base class.
 MYPY, PYRIGHT = "  # type: ignore[assignment]", "  # pyright: ignore"
@@ -78,20 +85,19 @@ class _Stubs:
 
     def __init__(self, graphs: list[Graph], members: Mapping[str, str]) -> None:
         self.graphs, self.members = graphs, members
-        self.types = _named_types(graphs)
-        self.partial = [
-            key
-            for key, t in _named_types(graphs, results_only=True).items()
-            if isinstance(t, RecordType)
-        ]
+        found = _named_types(graphs)
+        self.types = _one_of_each_family(found)
+        results = _one_of_each_family(_named_types(graphs, results_only=True))
+        self.partial = {k: type for k, type in results.items() if isinstance(type, RecordType)}
         own = [t.name for t in self.types.values()]
-        unfinished = [f"{self.types[key].name}Partial" for key in self.partial]
+        unfinished = [f"{type.name}Partial" for type in self.partial.values()]
         names = distinct_names([*own, *unfinished], _no_class)
-        self.classes = dict(zip(self.types, names))
-        self.unfinished = dict(zip(self.partial, names[len(own) :]))
+        self.classes = _with_all_levels(dict(zip(self.types, names)), found)
+        self.unfinished = _with_all_levels(dict(zip(self.partial, names[len(own) :])), found)
         records = [t for t in self.types.values() if isinstance(t, RecordType)]
         self.inner = {*METHODS, *(n for t in records for n in field_names(t).values())}
         self.outer = {*names, "Program"}
+        self.written: set[str] = set()  # classes of dates and the like that callers meet
 
     def text(self, source: str, module: str) -> str:
         """The whole file."""
@@ -100,7 +106,7 @@ class _Stubs:
         body += [self._unfinished(key) for key in self.partial]
         body += [self._callable(g) for g in self.graphs]
         body.append(self._program())
-        classes = (*self.classes.values(), *self.unfinished.values())
+        classes = dict.fromkeys((*self.classes.values(), *self.unfinished.values()))
         aliases = [f"_{c}_type = {c}\n" for c in classes if c in self.inner]
         return "\n".join([HEAD.format(source=quoted, module=module), self._imports(), *body]) + (
             "\n" + "".join(aliases) if aliases else ""
@@ -116,7 +122,8 @@ class _Stubs:
             written = [
                 name if self.known(name) == name else f"{name} as {self.known(name)}"
                 for name in names
-                if module != "builtins" or self.known(name) != name
+                if name in self.written
+                or (module not in SELDOM and (module != "builtins" or self.known(name) != name))
             ]
             lines += [f"from {module} import {', '.join(written)}\n"] if written else []
         return "".join(lines)
@@ -135,6 +142,11 @@ class _Stubs:
                 return self.known("float")
             case BoolType():
                 return self.known("bool")
+            case WrittenType(kind):
+                self.written.add(CLASSES[kind].__name__)
+                return self.known(CLASSES[kind].__name__)
+            case OneOfType():
+                return self.known("str")
             case NoneType():
                 return "None"
             case OptionalType(item):
@@ -179,8 +191,7 @@ class _Stubs:
 
     def _unfinished(self, key: str) -> str:
         """The class of a record of which fields may not have come yet."""
-        type = self.types[key]
-        assert isinstance(type, RecordType)
+        type = self.partial[key]
         lines = ""
         for field, name in zip(type.fields, field_names(type).values()):
             shown = self.annotation(OptionalType(_present(field.type)), partial=True)
@@ -234,6 +245,31 @@ def _named_types(graphs: Iterable[Graph], *, results_only: bool = False) -> dict
         for type in (*inputs, graph.result):
             found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
     return found
+
+
+def _is_recursive(type: Named) -> TypeGuard[RecordType]:
+    return isinstance(type, RecordType) and bool(type.family)
+
+
+def _one_of_each_family(found: Mapping[str, Named]) -> dict[str, Named]:
+    """The types without the lower levels of recursive records, which have one class."""
+    highest: dict[str, int] = {}
+    for type in found.values():
+        if _is_recursive(type):
+            highest[type.family] = max(type.height, highest.get(type.family, 0))
+    return {
+        key: type
+        for key, type in found.items()
+        if not _is_recursive(type) or type.height == highest[type.family]
+    }
+
+
+def _with_all_levels(classes: Mapping[str, str], found: Mapping[str, Named]) -> dict[str, str]:
+    """The classes also of the lower levels of recursive records."""
+    recursive = {key: type.family for key, type in found.items() if _is_recursive(type)}
+    families = {recursive[key]: name for key, name in classes.items() if key in recursive}
+    lower = {key: families[family] for key, family in recursive.items() if family in families}
+    return {**lower, **classes}
 
 
 def _positions(ports: Sequence[Port]) -> int:

@@ -170,7 +170,8 @@ def training_rows(call: ModuleCall, lessons: Lessons) -> list[Row]:
         known = all(name in demo.outputs for name in names)
         if known and all(field.name in demo.inputs for field in call.spec.inputs):
             messages = tuple(call.prompt(demo.inputs))
-            answer = call.layout.answer_text(call.spec, demo.outputs)
+            spec = call.spec
+            answer = call.layout.answer_text(spec.seen, spec.seen_outputs(demo.outputs))
             rows.append(TrainingRow(messages, answer, lesson.weight))
     return rows
 

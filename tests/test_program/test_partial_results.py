@@ -144,3 +144,37 @@ def test_leaving_early_stops_the_request(tmp_path: Path) -> None:
             if not server.in_flight:
                 break
         assert server.in_flight == 0
+
+
+UNIONS = """
+record Refund { kind: "refund", order: str }
+record Complaint { kind: "complaint", text: str }
+record Node(depth: 3) { label: str, children: list[Node], cause: (Refund | Complaint)? = none }
+generate decide(x: str) -> list[Refund | Complaint] { "Decide." }
+generate grow(x: str) -> Node { "Grow." }
+"""
+
+
+def test_a_member_of_a_union_comes_whole(tmp_path: Path) -> None:
+    given = '[{"kind": "refund", "order": "A1"}, {"kind": "complaint", "text": "too cold"}]'
+    stream = load(tmp_path, given, text=UNIONS).decide.stream("x")
+    parts = list(stream)
+    assert {len(part) for part in parts} <= {0, 1, 2}
+    assert all(
+        member.kind == "refund" and member.order == "A1" for part in parts for member in part[:1]
+    )
+    assert parts[-1] == stream.result
+
+
+def test_a_recursive_record_grows_at_every_level(tmp_path: Path) -> None:
+    inner = '{"label": "in the middle", "children": [{"label": "a leaf", "children": []}]}'
+    cause = '{"kind": "complaint", "text": "too cold"}'
+    given = f"[[label]] the root\n[[children]] [{inner}]\n[[cause]] {cause}"
+    stream = load(tmp_path, given, text=UNIONS).grow.stream("x")
+    parts = list(stream)
+    texts = {child.label for part in parts for child in part.children or ()}
+    assert {"in", "in the"} <= texts
+    assert [type(part).__name__ for part in parts[-1:]] == ["NodePartial"]
+    assert stream.result.children[0].children[0].label == "a leaf"
+    assert type(stream.result.children[0]) is type(stream.result)
+    assert stream.result.cause.text == "too cold"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import LAYOUTS
-from lmc.prompts.partial import ABSENT, Growth
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
 from lmc.types import (
     BOOL,

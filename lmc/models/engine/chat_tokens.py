@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from lmc.models.base import Message, Request
+from lmc.models.base import Message, Request, continued
 from lmc.special_tokens import without_tokens
 
 _SHARED_PREFIX_TOKENS = 16  # a shorter prefix saves no time
@@ -47,6 +47,34 @@ def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[M
     return [m | {"content": without_tokens(m["content"], tokens)} for m in messages]
 
 
+def joined_messages(messages: Sequence[Message]) -> str:
+    """The prompt for a model without a chat template."""
+    begin = continued(messages)
+    turns = messages[:-1] if begin else messages
+    return "".join(message["content"] + "\n\n" for message in turns) + begin
+
+
+def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """The prompt that a chat template makes. It ends in the beginning that the answer has.
+
+    Where the template opens thoughts, they are closed before the beginning, which is no thought.
+    """
+    begin = continued(messages)
+    turns = messages[:-1] if begin else messages
+    text = templated(tokenizer, turns, add_generation_prompt=True)
+    opened = re.search(r"<(think|thinking)>\s*\Z", text) if begin else None
+    return text + (f"</{opened[1]}>\n\n" if opened else "") + begin
+
+
+def templated(tokenizer: Any, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    """Messages as the chat template of a model lays them out."""
+    return str(
+        tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+        )
+    )
+
+
 def special_tokens(tokenizer: Any) -> tuple[str, ...]:
     """The texts that a tokenizer reads as special tokens."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
@@ -81,9 +109,9 @@ class ChatTokens:
         """
         messages = plain_messages(request.messages, self._special)
         if not self._tokenizer.chat_template:
-            text = "".join(message["content"] + "\n\n" for message in messages)
+            text = joined_messages(messages)
             return tuple(self._tokenizer(text)["input_ids"]), None
-        text = self._chat(messages, add_generation_prompt=True)
+        text = chat_text(self._tokenizer, messages)
         prompt = self._tokens(text)
         return prompt, self._head(messages, text, prompt) if self._wants_heads else None
 
@@ -104,7 +132,7 @@ class ChatTokens:
         if len(messages) < 2:
             return 0
         try:
-            words = self._chat(messages[:-1], add_generation_prompt=False)
+            words = templated(self._tokenizer, messages[:-1], add_generation_prompt=False)
         except Exception:  # a template may refuse such a chat
             return 0
         if not text.startswith(words):
@@ -116,13 +144,6 @@ class ChatTokens:
         self._turns.move_to_end(words)
         ids = self._turns[words]
         return len(ids) if prompt[: len(ids)] == ids else 0
-
-    def _chat(self, messages: Sequence[Any], *, add_generation_prompt: bool) -> str:
-        return str(
-            self._tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-            )
-        )
 
     def _tokens(self, text: str) -> Ids:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
