@@ -45,8 +45,12 @@ class Example:
         return sum(len(row.ids) for row in self.rows)
 
 
-def encode_row(tokenizer: Any, row: TrainingRow) -> EncodedRow:
-    """The tokens of prompt and answer. The answer ends with the end of a turn."""
+def encode_row(tokenizer: Any, row: TrainingRow, *, sampled: bool = False) -> EncodedRow:
+    """The tokens of prompt and answer. The answer ends with the end of a turn.
+
+    An answer that was `sampled` stands as it was, right after the prompt: what the model's template
+    writes before an answer, such as a space, the model has written itself.
+    """
     special = special_tokens(tokenizer)
     messages = plain_messages(row.messages, special)
     said = without_tokens(row.answer, special)
@@ -55,16 +59,17 @@ def encode_row(tokenizer: Any, row: TrainingRow) -> EncodedRow:
         whole = tokenizer.apply_chat_template(
             [*messages, {"role": "assistant", "content": said}], tokenize=False
         )
-        answer = whole[len(prompt) :] if whole.startswith(prompt) else said
+        written = whole.startswith(prompt) and not sampled
+        answer = whole[len(prompt) :] if written else said
         given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     else:
         answer = said
         given = tokenizer("".join(m["content"] + "\n\n" for m in messages))["input_ids"]
     end = tokenizer.eos_token or ""
     answer = answer.partition(end)[0] if end else answer
-    written = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    learnt = tokenizer(answer, add_special_tokens=False)["input_ids"]
     ends = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
-    ids = (*given, *written, *ends)
+    ids = (*given, *learnt, *ends)
     return EncodedRow(ids, max(1, len(given)), row.weight)  # nothing predicts the first token
 
 
@@ -83,13 +88,14 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row], context: int) -> list[Examp
 
 
 def _example(tokenizer: Any, row: Row) -> Example:
-    def encoded(answer: str) -> EncodedRow:
-        return encode_row(tokenizer, TrainingRow(row.messages, answer, row.weight))
+    def encoded(answer: str, sampled: bool) -> EncodedRow:
+        plain = TrainingRow(row.messages, answer, row.weight)
+        return encode_row(tokenizer, plain, sampled=sampled)
 
     match row:
         case TrainingRow():
-            return Example((encoded(row.answer),))
+            return Example((encoded(row.answer, False),))
         case PairRow():
-            return Example((encoded(row.chosen), encoded(row.rejected)))
+            return Example((encoded(row.chosen, not row.gold), encoded(row.rejected, True)))
         case ScoredRow():
-            return Example((encoded(row.answer),), row.score, row.baseline)
+            return Example((encoded(row.answer, True),), row.score, row.baseline)

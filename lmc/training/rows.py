@@ -26,17 +26,21 @@ class TrainingRow:
 
 @frozen
 class PairRow:
-    """A prompt with an answer that is better than another one."""
+    """A prompt with an answer that is better than another one.
+
+    Both are text as it was sampled. The better one of a `gold` pair is not: it is a label.
+    """
 
     messages: tuple[Message, ...]
     chosen: str
     rejected: str
     weight: float = 1.0
+    gold: bool = False
 
 
 @frozen
 class ScoredRow:
-    """A prompt with an answer that was sampled for it, and what the answer is worth.
+    """A prompt with an answer as it was sampled for it, and what the answer is worth.
 
     `score` is a reward, a rate of wins, or 1 for right and 0 for wrong. `baseline` is what the
     answers to this prompt are worth on average.
@@ -65,6 +69,7 @@ def chat_line(row: Row) -> dict[str, Any]:
 
     An answer to learn is the last turn of a chat. A pair has `prompt`, `chosen` and `rejected`. A
     scored answer has `prompt`, `completion` and `label`: whether it is better than the average.
+    Space around sampled answers is left out, because templates write their own.
     """
     prompt = list(row.messages)
 
@@ -77,9 +82,9 @@ def chat_line(row: Row) -> dict[str, Any]:
         case PairRow():
             return {
                 "prompt": prompt,
-                "chosen": [said(row.chosen)],
-                "rejected": [said(row.rejected)],
+                "chosen": [said(row.chosen.strip())],
+                "rejected": [said(row.rejected.strip())],
             }
         case ScoredRow():
             label = row.score > row.baseline
-            return {"prompt": prompt, "completion": [said(row.answer)], "label": label}
+            return {"prompt": prompt, "completion": [said(row.answer.strip())], "label": label}

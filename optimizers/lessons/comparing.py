@@ -183,8 +183,9 @@ def gold_pairs(leader: Parameters, context: Context, runs: Sequence[Run]) -> Les
             if any(field.name not in outputs for field in bound.spec.outputs):
                 continue  # a label says nothing of the reasoning
             gold = bound.layout.answer_text(bound.spec, outputs)
-            if gold != call.raw[-1]:
-                found.append((call, PairRow(tuple(call.messages), gold, call.raw[-1])))
+            if gold.strip() != call.raw[-1].strip():
+                own = call.raw[-1]
+                found.append((call, PairRow(tuple(call.messages), gold, own, gold=True)))
     return by_module(found)
 
 
