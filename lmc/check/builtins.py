@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lmc import types
-from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
+from lmc.check import moments
+from lmc.check.subtyping import (
+    forget,
+    is_number,
+    is_subtype,
+    is_text,
+    is_written,
+    join,
+    optional,
+    required,
+)
 from lmc.frozen import frozen
 from lmc.types import Type
+from lmc.written import KINDS, Kind
 
 # The types of the arguments in order of the parameters; None for one that is left out.
 Given = Sequence[Type | None]
@@ -62,11 +74,15 @@ def _is_int(type: Type) -> bool:
 
 
 def _is_ordered(type: Type) -> bool:
-    return is_number(type) or is_text(type)
+    return is_number(type) or is_text(type) or is_written(type)
+
+
+def _is_amount(type: Type) -> bool:
+    return is_number(type) or is_written(type, "decimal")
 
 
 def _is_numeric_text(type: Type) -> bool:
-    return is_number(type) or is_text(type) or isinstance(type, types.BoolType | types.JsonType)
+    return _is_amount(type) or is_text(type) or isinstance(type, types.BoolType | types.JsonType)
 
 
 def _is_comparable(type: Type) -> bool:
@@ -81,13 +97,17 @@ _TEXT = BuiltinParam("text", "a string", is_text)
 _LIST = BuiltinParam("xs", "a list", _is_list)
 _DICT = BuiltinParam("d", "a dict", lambda type: isinstance(type, types.DictType | types.ErrorType))
 _BOOLS = BuiltinParam("xs", "a list of bools", _is_list_of(_is_bool))
-_NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(is_number))
-_NUMBER = BuiltinParam("x", "a number", is_number)
-_COMPARABLE = BuiltinParam("x", "numbers or strings, or one list of them", _is_comparable)
+_NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(_is_amount))
+_NUMBER = BuiltinParam("x", "a number", _is_amount)
+_COMPARABLE = BuiltinParam("x", "numbers, strings or dates, or one list of them", _is_comparable)
 _PARSED = BuiltinParam("x", "a string, number or bool", _is_numeric_text)
 _FIELD = BuiltinParam("by", "a field, written `.name`", _anything, required=False, selector=True)
 _KEY = BuiltinParam(
-    "by", "a number or string field, written `.name`", _is_ordered, required=False, selector=True
+    "by",
+    "a number, string or date field, written `.name`",
+    _is_ordered,
+    required=False,
+    selector=True,
 )
 _FLAG = BuiltinParam("by", "a bool field, written `.name`", _is_bool, required=False, selector=True)
 
@@ -122,6 +142,8 @@ def _is_unique(type: Type | None) -> bool:
 
 def _sum(given: Given) -> Type:
     item = _item(given[0])
+    if is_written(item):
+        return types.DECIMAL
     return types.FLOAT if isinstance(item, types.FloatType) else types.INT
 
 
@@ -136,7 +158,18 @@ def _abs(given: Given) -> Type:
 
 
 def _round(given: Given) -> Type:
+    if is_written(given[0] or types.INT):
+        return types.INT if given[1] is None else types.DECIMAL
     return types.INT if given[1] is None else types.FLOAT
+
+
+def _made(kind: Kind) -> BuiltinFunction:
+    """The function of a date and the like: `date("2026-01-31")`, `date(text)`."""
+    param = BuiltinParam("x", moments.TAKES[kind], partial(moments.takes, kind))
+    meaning = f"a constant {kind}; the {kind} that a string gives, or none; or that of a value"
+    return BuiltinFunction(
+        kind, (param,), lambda given: moments.made(kind, given[0] or types.STR), meaning
+    )
 
 
 def _filtered(given: Given) -> Type:
@@ -146,17 +179,46 @@ def _filtered(given: Given) -> Type:
     )
 
 
+def _found(given: Given) -> Type:
+    """A list of what was found, with the bound of the list or of a constant count."""
+    xs, count = given[0], given[2]
+    held = xs.max_len if isinstance(xs, types.ListType) else None
+    asked = DEFAULT_FOUND if count is None else None
+    if isinstance(count, types.IntType) and count.high is not None:
+        asked = max(0, count.high)
+    bounds = [bound for bound in (held, asked) if bound is not None]
+    return types.ListType(_item(xs), None, min(bounds, default=None))
+
+
 def _range(given: Given) -> Type:
-    """The ints of a range; as many as constant ends say."""
-    start, stop = (types.IntType(0, 0), given[0]) if given[1] is None else given
+    """The ints of a range; as many as constant ends and a constant step say."""
+    start, stop = (types.IntType(0, 0), given[0]) if given[1] is None else given[:2]
     if not isinstance(start, types.IntType) or not isinstance(stop, types.IntType):
         return types.ListType(types.INT)
-    most = None if stop.high is None or start.low is None else max(0, stop.high - start.low)
-    least = None if stop.low is None or start.high is None else max(0, stop.low - start.high)
+    by = _constant_step(given[2])
+    if by is None:
+        return types.ListType(types.INT)
+    most = None if stop.high is None or start.low is None else _steps(stop.high - start.low, by)
+    least = None if stop.low is None or start.high is None else _steps(stop.low - start.high, by)
     last = None if stop.high is None else stop.high - 1
     if most == 0:
         return types.ListType(types.INT, 0, 0)
     return types.ListType(types.IntType(start.low, last), least, most)
+
+
+def _constant_step(step: Type | None) -> int | None:
+    """The step upwards that a type tells, if it does."""
+    if step is None:
+        return 1
+    match step:
+        case types.IntType(int(low), int(high)) if low == high > 0:
+            return low
+    return None
+
+
+def _steps(length: int, step: int) -> int:
+    """How many steps begin within a length."""
+    return max(0, -(-length // step))
 
 
 def _flattened(given: Given) -> Type:
@@ -178,6 +240,9 @@ def _grouped(given: Given) -> Type:
     return types.ListType(group, None, whole.max_len)
 
 
+DEFAULT_FOUND = 3
+_QUERY = BuiltinParam("query", "a string", is_text)
+_HOW_MANY = BuiltinParam("count", "an int", _is_int, required=False)
 MOST_COUNT = 2**31 - 1  # of items that a type names
 MOST_RANGE = 100_000  # ints of a `range`
 _OLD = BuiltinParam("old", "a string", is_text)
@@ -186,6 +251,7 @@ _PATTERN = BuiltinParam("pattern", "a pattern", is_text)
 _LANGUAGE = BuiltinParam("language", "a string", is_text, required=False)
 _GROUP_KEY = BuiltinParam("by", "a field, written `.name`", _anything, selector=True)
 _STOP = BuiltinParam("stop", "an int", _is_int, required=False)
+_STEP = BuiltinParam("step", "an int", _is_int, required=False)
 _DIGITS = BuiltinParam("digits", "an int", _is_int, required=False)
 _SEPARATOR = BuiltinParam("separator", "a string", is_text, required=False)
 _DESCENDING = BuiltinParam("descending", "a bool", _is_bool, required=False)
@@ -227,9 +293,10 @@ _FUNCTIONS = (
     ),
     BuiltinFunction(
         "range",
-        (BuiltinParam("start", "an int", _is_int), _STOP),
+        (BuiltinParam("start", "an int", _is_int), _STOP, _STEP),
         _range,
-        "the ints from `start` (0 if only one is given) to before `stop`, 100,000 at most",
+        "the ints from `start` (0 if only one is given) to before `stop`, 100,000 at most; "
+        "every `step`-th of them",
     ),
     BuiltinFunction(
         "flatten",
@@ -300,6 +367,13 @@ _FUNCTIONS = (
     BuiltinFunction("keys", (_DICT,), _keys, "the keys of a dict, in their order"),
     BuiltinFunction("values", (_DICT,), _values, "the values of a dict, in the order of its keys"),
     BuiltinFunction(
+        "find",
+        (_LIST, _QUERY, _HOW_MANY),
+        _found,
+        f"the `count` items (default {DEFAULT_FOUND}) most like the query, the most alike first;"
+        " they are compared by words, or as their store says",
+    ),
+    BuiltinFunction(
         "unique",
         (_LIST, _FIELD),
         _unique,
@@ -323,6 +397,7 @@ _FUNCTIONS = (
         _always(types.INT),
         "the number of items equal to the value; without a value, of those that are true",
     ),
+    *map(_made, KINDS),
 )
 FUNCTIONS = {f.name: f for f in _FUNCTIONS}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lmc import types
-from lmc.check import access, builtins, inference
+from lmc.check import access, builtins, inference, moments
 from lmc.check.constants import NotConstant, evaluate
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.samples import infer_certainty
@@ -388,7 +388,14 @@ def _builtin_result(
             _report_builtin(
                 env, wrong, "count", wanted, arg_types[1] or arg_types[0] or types.ERROR
             )
-    elif function.name == "matches":
+    if kind := moments.NAMES.get(function.name):
+        given = arg_types[0] or types.ERROR
+        if problem := moments.bad_constant(kind, given):
+            place = call.args[0].value
+            message = f"`{place.span.text}` is no {kind}: {problem}"
+            env.ctx.report("bad-constant", message, place.span)
+            return types.ERROR
+    if function.name == "matches":
         _check_pattern(env, call)
     elif function.name == "range":
         _check_range(env, call, function.result(arg_types))
@@ -419,7 +426,15 @@ def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Ty
         "type-mismatch",
         f"`{name}` takes {wanted}, but this is `{show(type)}`",
         Label(expr.span, f"`{show(type)}`"),
-        help="give a default with `??`, or test for `!= none` first"
-        if isinstance(type, types.OptionalType)
-        else None,
+        help=_builtin_help(name, wanted, type),
     )
+
+
+def _builtin_help(name: str, wanted: str, type: Type) -> str | None:
+    if isinstance(type, types.OptionalType):
+        return "give a default with `??`, or test for `!= none` first"
+    if wanted == "an int" and isinstance(type, types.FloatType):
+        return "`int(…)` leaves out the fraction, `round(…)` rounds"
+    if name == "join":
+        return 'the list comes first: `join(xs, ", ")`'
+    return None

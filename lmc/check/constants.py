@@ -7,8 +7,8 @@ from typing import Any
 
 from lmc import types
 from lmc.canonical import first_repeated
-from lmc.check.program import CheckedProgram, ConstantDef, Variant
-from lmc.check.subtyping import text_fits
+from lmc.check.program import Builtin, CheckedProgram, ConstantDef, Variant
+from lmc.check.subtyping import text_fits, written_fits
 from lmc.syntax import nodes
 from lmc.types import Type
 
@@ -40,7 +40,10 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
         case nodes.Unary(op="-", operand=nodes.Number() | nodes.Var() as operand):
             return -evaluate(program, operand)
         case nodes.Call(target=target):
-            return _record(program, expr, program.referents.get(id(target)))
+            meaning = program.referents.get(id(target))
+            if isinstance(meaning, Builtin):
+                return _written(program.types.get(id(expr)), expr)
+            return _record(program, expr, meaning)
         case nodes.Attr() if isinstance(variant := program.referents.get(id(expr)), Variant):
             return variant.name
     raise NotConstant(expr)
@@ -64,6 +67,13 @@ def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[s
         raise NotConstant(call)
     given = zip(record.fields, program.bindings[id(call)])
     return {f.name: f.default if e is None else evaluate(program, e) for f, e in given}
+
+
+def _written(type: Type | None, call: nodes.Call) -> str:
+    """A date and the like that its own type tells, as that of `date("2026-01-31")` does."""
+    if not isinstance(type, types.WrittenType) or type.low is None or type.low != type.high:
+        raise NotConstant(call)
+    return type.low
 
 
 def misfit(value: Any, type: Type, path: str = "") -> str | None:
@@ -102,6 +112,8 @@ def _fits(value: Any, type: Type) -> bool:
         case types.FloatType():
             number = _is_int(value) or isinstance(value, float)
             return number and _inside(value, type.low, type.high)
+        case types.WrittenType():
+            return isinstance(value, str) and written_fits(value, type)
         case types.LiteralType():
             return value in type.values
         case types.EnumType():

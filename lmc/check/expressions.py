@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
 from lmc.check.inference import as_expected, describe, infer, join_all, lookup
 from lmc.check.operators import binary, unary
-from lmc.check.program import ConstantDef, Local, ModelDef
+from lmc.check.program import ConstantDef, Local, ModelDef, StoreDef
 from lmc.check.samples import samples
 from lmc.check.scope import Declared, Env
+from lmc.check.stores import entry, read_store, store_of
 from lmc.check.subtyping import join, required
 from lmc.check.tuning import tune
 from lmc.diagnostics import Label
@@ -25,6 +27,8 @@ def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
     found = lookup(env, expr)
     if found is None:
         return types.ERROR
+    if isinstance(found, Declared) and isinstance(found.meaning, StoreDef):
+        return read_store(env, expr, found.meaning)
     if isinstance(found, Declared) and isinstance(found.meaning, ConstantDef):
         env.ctx.refer(expr, found.meaning)
         return found.meaning.type
@@ -62,7 +66,22 @@ def _number(env: Env, expr: nodes.Number, expected: Type | None) -> Type:
 
 
 def _string(env: Env, expr: nodes.String, expected: Type | None) -> Type:
+    if env.kind in _BODIES and not isinstance(expected, types.LiteralType | types.EnumType):
+        _check_braces(env, expr)
     return types.LiteralType((expr.value,))
+
+
+_BODIES = ("pipeline", "loop", "metric")
+_IN_BRACES = re.compile(r"(?<!\{)\$?\{([A-Za-z]\w*)[.\w]*\}(?!\})", re.ASCII)
+
+
+def _check_braces(env: Env, expr: nodes.String) -> None:
+    """Warn of bound names in braces in a text that is not an f-string."""
+    for found in _IN_BRACES.finditer(expr.value):
+        if found[0] != expr.value and env.find(found[1]) is not None:
+            message = f"the text has `{found[0]}` as it stands, not the value of `{found[1]}`"
+            env.ctx.warn("braces-in-text", message, expr.span, help='write `f"…"`')
+            return
 
 
 def _interpolated(env: Env, expr: nodes.Interpolated, expected: Type | None) -> Type:
@@ -127,6 +146,11 @@ def _selector(env: Env, expr: nodes.Selector, expected: Type | None) -> Type:
     return types.ERROR
 
 
+def _index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
+    store = store_of(env, expr.value)
+    return index(env, expr, expected) if store is None else entry(env, expr, store)
+
+
 TABLE: dict[type, Callable[..., Type]] = {
     nodes.Var: _var,
     nodes.Number: _number,
@@ -139,7 +163,7 @@ TABLE: dict[type, Callable[..., Type]] = {
     nodes.Comprehension: comprehension,
     nodes.Attr: attr,
     nodes.Samples: samples,
-    nodes.Index: index,
+    nodes.Index: _index,
     nodes.Slice: slice_,
     nodes.RecordUpdate: update,
     nodes.Call: infer_call,

@@ -28,6 +28,8 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_over_out(env, module, "check")
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
+    if "role" in module.exprs:
+        _check_role(env, module)
     if "begin" in module.settings:
         _check_begin(env, decl, module)
     templates.check_template(env, decl, module)
@@ -38,6 +40,13 @@ def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = key, key
     inference.check_condition(inner, module.exprs[key], f"`{key}`")
+
+
+def _check_role(env: Env, module: ModuleDef) -> None:
+    """Check `role`: a text made of the parameters."""
+    inner = inner_env(env, module)
+    inner.pure = inner.hint = "role"
+    inference.check(inner, module.exprs["role"], types.OptionalType(types.STR), "`role`")
 
 
 def _check_begin(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
@@ -434,6 +443,7 @@ def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         found = named(env, item, (nodes.ToolDecl, nodes.ModuleDecl, nodes.PipelineDecl), "tool")
         if found is not None and isinstance(found.meaning, ToolDef | ModuleDef | PipelineDef):
             env.ctx.refer(item, found.meaning)
+            env.ctx.calls.setdefault(env.owner, []).append((found.meaning, item.span))
     names = [p.name for p in module.signature.params]
     if "transcript" in names:
         report_taken(env, module, module.signature.params[names.index("transcript")])

@@ -21,6 +21,7 @@ from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
 
+MOST_KEPT = 100_000  # records of a store
 Special = Literal["model", "models", "name", "expression", "group"]
 
 
@@ -89,9 +90,17 @@ _MODULE = {
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
+    "role": _EXPRESSION,
     "begin": SettingSpec(types.StrType(1, None)),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
+}
+
+# What a setting of a tool says that one with an effect cannot have.
+TWICE = {
+    "pure": "nothing happens when it is called",
+    "cache": "equal calls are made once",
+    "retry": "a call that failed is made again",
 }
 
 # Rules that end a vote early. `lmc.runtime.votes.stopping` implements them.
@@ -166,6 +175,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(types.FloatType())},
     "tool": {
         "pure": _fixed(types.BOOL),
+        "effect": _fixed(types.BOOL),
+        "episode": _fixed(types.IntType(1, 1000)),
         "cache": _fixed(types.BOOL),
         "timeout": _fixed(_LIMIT_S),
         "retry": _DECODING["retry"],
@@ -175,6 +186,13 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "columns": _EXPRESSION,
         "split": _EXPRESSION,
         "seed": _fixed(types.INT),
+    },
+    "store": {
+        "key": _EXPRESSION,
+        "find": _EXPRESSION,
+        "keep": _fixed(types.IntType(1, MOST_KEPT)),
+        "path": TEXT,
+        "url": TEXT,
     },
     "optimize": {
         "data": _EXPRESSION,

@@ -17,8 +17,10 @@ import click
 from lmc.diagnostics import did_you_mean
 from lmc.ir.graph import Graph, Port
 from lmc.regular import MOST_TEXT_BYTES, read_text
-from lmc.types import StrType
+from lmc.types import StrType, WrittenType
 from lmc.values import InvalidValue, validate
+from lmc.values.aliases import from_seen
+from lmc.written import exact_float
 
 
 class InputsCommand(click.Command):
@@ -107,7 +109,7 @@ def _read_json(given: str) -> dict[str, Any]:
             reason = getattr(problem, "strerror", None) or problem
             raise click.UsageError(f"--input: cannot read {given[1:]}: {reason}") from None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=exact_float)
     except (ValueError, RecursionError) as problem:
         raise click.UsageError(f"--input: not JSON: {problem}") from None
     if not isinstance(value, dict):
@@ -139,7 +141,7 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str]) -> dict[str, Any
 
 def _value(port: Port, text: str) -> Any:
     """A text for a `str`. For other types it is JSON, or else the text itself (a variant)."""
-    if isinstance(port.type, StrType):
+    if isinstance(port.type, StrType | WrittenType):
         return text
     try:
         value = json.loads(text)
@@ -150,7 +152,7 @@ def _value(port: Port, text: str) -> Any:
 
 def _fits(port: Port, value: Any) -> bool:
     try:
-        validate(port.type, value)
+        validate(port.type, from_seen(port.type, value))
     except InvalidValue:
         return False
     return True

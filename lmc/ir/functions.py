@@ -15,15 +15,18 @@ from functools import partial
 from typing import Any
 
 from lmc.canonical import canonical, same
-from lmc.check.builtins import MOST_RANGE
+from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE
 from lmc.check.constants import written
 from lmc.check.width import project
 from lmc.ir.fences import code_of
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.ir.words import index_of, text_of
+from lmc.ir.written_functions import WRITTEN, part, read
 from lmc.patterns import whole_pattern
 from lmc.types import MOST_BITS
 from lmc.unions import belongs
+from lmc.written import KINDS
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -90,8 +93,10 @@ def _slice(attrs: Attrs, value: Any, start: int | None, stop: int | None) -> Any
     return value[start:stop]
 
 
-def _range(attrs: Attrs, start: int, stop: int | None = None) -> list[int]:
-    ints = range(start) if stop is None else range(start, stop)
+def _range(attrs: Attrs, start: int, stop: int | None = None, step: int = 1) -> list[int]:
+    if not step:
+        raise ValueError("the step of a range must not be 0")
+    ints = range(start) if stop is None else range(start, stop, step)
     if ints and len(ints[: MOST_RANGE + 1]) > MOST_RANGE:
         raise ValueError(f"the range is too large: at most {MOST_RANGE:,} ints")
     return list(ints)
@@ -207,6 +212,15 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
     return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
 
 
+def _find(attrs: Attrs, items: list[Any], query: str, count: int = DEFAULT_FOUND) -> list[Any]:
+    found = index_of(tuple(map(text_of, items))).nearest(query, count) if items else []
+    return [items[i] for i in found]
+
+
+def _by_key(attrs: Attrs, items: list[Any], key: Any) -> Any:
+    return next((item for item in reversed(items) if same(item[attrs["name"]], key)), None)
+
+
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
     made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
     return made
@@ -218,13 +232,16 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
 
 def function_of(node: Node) -> Callable[..., Any]:
     """The operation of an `op` node, ready to be given the values of its inputs."""
-    return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
+    attrs = {**node.attrs, "type": node.type}
+    if kind := attrs.get("of"):
+        return partial(WRITTEN[attrs["fn"]], attrs, kind)
+    return partial(FUNCTIONS[attrs["fn"]], attrs)
 
 
 # `present` narrows a `T?` that is known not to be none. `narrow` gives a value if it is of a member
 # in the node's type `T?`, else none. `project` drops the fields that the node's type does not have.
-# `attr` takes the field `name`. `record` and `object` build from `names`. `unique`, `sort_by` and
-# `filter` go by the field `by`, or by the items.
+# `by_key` gives the item whose field `name` is the key. `attr` takes the field `name`. `record` and
+# `object` build from `names`. `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _add,
     "sub": _binary(operator.sub),
@@ -279,4 +296,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    "part": lambda attrs, value: part(attrs, attrs["of"], value),
+    **{kind: partial(read, kind) for kind in KINDS},
+    "find": _find,
+    "by_key": _by_key,
 }

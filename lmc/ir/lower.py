@@ -12,12 +12,24 @@ from lmc.check.program import (
     ModuleDef,
     Param,
     PipelineDef,
+    StoreDef,
     TestDef,
     ToolDef,
 )
 from lmc.ir.actions import TURN, action_type
 from lmc.ir.body import Body
-from lmc.ir.graph import OPTION, DeclaredMetric, Graph, Port, ProgramGraph, Role, Slots, Test, Tool
+from lmc.ir.graph import (
+    OPTION,
+    DeclaredMetric,
+    Graph,
+    Port,
+    ProgramGraph,
+    Role,
+    Slots,
+    Store,
+    Test,
+    Tool,
+)
 from lmc.ir.instructions import default_instruction
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
@@ -78,6 +90,7 @@ def lower(program: CheckedProgram) -> ProgramGraph:
         default=program.default,
         main=program.main,
         exports=tuple(program.exports),
+        stores={name: lower_store(store) for name, store in program.stores.items()},
     )
 
 
@@ -99,6 +112,11 @@ def lower_tool(tool: ToolDef) -> Tool:
     """A Python function with its inputs."""
     signature = tool.signature
     return Tool(tool.name, tool.target, ports(signature.params), signature.result, tool.settings)
+
+
+def lower_store(store: StoreDef) -> Store:
+    """A store, with the names of its models as the graph has them."""
+    return Store(store.name, store.record, store.key, store.embedder, store.keep, dict(store.place))
 
 
 def lower_pipeline(program: CheckedProgram, pipeline: PipelineDef) -> Graph:
@@ -133,7 +151,9 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
             target: Any = program.referents[id(stmt.target)]
             stub = Body(program, ())
             value = expression(stub, stmt.value)
-            stubs[target.name] = stub.graph(target.name, target.signature.result, value)
+            stored = isinstance(target, StoreDef)
+            result = ListType(target.record) if stored else target.signature.result
+            stubs[target.name] = stub.graph(target.name, result, value)
     return Test(test.title, _described(graph, "", test), stubs)
 
 
@@ -147,7 +167,8 @@ def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
     result = module.signature.result
     if module.kind == "vote" and module.settings.get("min_agree") is not None:
         result = result if isinstance(result, OptionalType) else OptionalType(result)
-    node = body.add(op, result, ids, {**attrs, "names": names}, bodies, module.span)
+    type = module.signature.asked if op == "model" else result
+    node = body.add(op, type, ids, {**attrs, "names": names}, bodies, module.span)
     return _described(
         body.graph(module.name, result, node, kind=module.kind), module.instruction or "", module
     )
@@ -185,10 +206,16 @@ def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
 def _conditions(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 ) -> dict[str, Graph]:
-    """The bodies of `require`, and of `check`, which is only recorded."""
+    """The bodies of `require`, of `check`, which is only recorded, and of `role`."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
-    return {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    own = {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    return own | _role(program, module, inputs)
+
+
+def _role(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
+    given = "role" in module.exprs
+    return {"role": _body(program, module, "role", inputs)} if given else {}
 
 
 def _body(
@@ -236,7 +263,8 @@ def _revise(
     ids = [*map(body.name, names), *said]
     names += [_free_name("feedback", inputs) for _ in said]
     attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
-    node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
+    asked, conditions = module.signature.asked, _conditions(program, module, inputs)
+    node = body.add("model", asked, ids, attrs, conditions, module.span)
     return body.graph(f"{module.name}.revise", result, node)
 
 
@@ -299,12 +327,13 @@ def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
     assert isinstance(listed, nodes.ListLit)
     tools: list[Any] = [program.referents[id(item)] for item in listed.items]
     bodies = {tool.name: _tool_body(program, tool) for tool in tools}
-    action = action_type(module.signature.result, list(bodies.values()))
+    action = action_type(module.signature.asked, list(bodies.values()))
     body = Body(program, (*inputs, Port("transcript", ListType(TURN))))
     names = (*(p.name for p in inputs), "transcript")
     ids = tuple(body.name(name) for name in names)
     attrs = {"slots": slots(program, module, "act"), "role": "act", "names": names}
-    node = body.add("model", action, ids, attrs, {}, module.span)
+    role = _role(program, module, inputs)
+    node = body.add("model", action, ids, attrs, role, module.span)
     bodies["act"] = body.graph(f"{module.name}.act", action, node)
     return "agent", {"steps": module.settings.get("steps", DEFAULT_STEPS)}, bodies
 

@@ -29,8 +29,9 @@ from lmc.check.program import Choice
 from lmc.diagnostics import LmcError
 from lmc.files import indented_json, write_atomically
 from lmc.frozen import frozen
-from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import MOST_NODES, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
+from lmc.ir.reach import lasting
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
 from lmc.models.adapter_files import NotPlain, require_plain
@@ -40,7 +41,7 @@ from lmc.runtime.parameters import Parameters
 from lmc.source import MOST_SOURCE_BYTES
 from lmc.tasks.garbage import fewer_collections
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 holds graphs of format 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
 MAX_GRAPH_BYTES = 64 << 20
@@ -101,7 +102,7 @@ class Artifact:
         }
         _require_readable(parts)
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
-        manifest = self.manifest.model_copy(update={"parts": hashes})
+        manifest = self.manifest.model_copy(update={"format": FORMAT_VERSION, "parts": hashes})
         return _zip({_MANIFEST: _dump(manifest.model_dump(mode="json")), **parts})
 
     @classmethod
@@ -161,7 +162,7 @@ class Artifact:
             name: module
             for name, module in self.parameters.shortcuts.items()
             if module in kept and name in graph.graphs
-            if can_stand_in(graph.graphs[module], graph.graphs[name])
+            if can_stand_in(graph, module, name)
         }
         stale = [name for name in self.parameters.modules if name not in kept]
         stale += [id for id in self.parameters.choices if id not in choices]
@@ -430,16 +431,21 @@ def _check_choices(graph: ProgramGraph, parameters: Parameters) -> None:
 def _check_shortcuts(graph: ProgramGraph, parameters: Parameters) -> None:
     """Refuse a graph that replaces itself or another kind of call: it could do anything."""
     for name, module in parameters.shortcuts.items():
-        whole, part = graph.graphs.get(name), graph.graphs.get(module)
-        if whole is None or part is None or not can_stand_in(part, whole):
+        if not {name, module} <= graph.graphs.keys() or not can_stand_in(graph, module, name):
             raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot replace `{name}`")
 
 
 # --- the parts of a program that an artifact depends on ---
 
 
-def can_stand_in(module: Graph, whole: Graph) -> bool:
-    """Whether a module can replace a vote or refine: its inputs and result are the same."""
+def can_stand_in(program: ProgramGraph, name: str, replaced: str) -> bool:
+    """Whether a module can replace a vote or refine: its inputs and result are the same.
+
+    One with an effect stays, as does one that keeps something: nobody would do it then.
+    """
+    module, whole = program.graphs[name], program.graphs[replaced]
+    if replaced in lasting(program):
+        return False
     given = {port.name: port.type for port in whole.inputs}
     needed = (port for port in module.inputs if not port.train and not port.has_default)
     return (

@@ -10,13 +10,17 @@ from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requi
 
 def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
     """One system message, two messages per demonstration, and the question."""
-    opening = [{"role": "system", "content": system_text(layout, spec)}]
+    seen = spec.seen
+    opening = [{"role": "system", "content": system_text(layout, seen)}]
     for demo in demos:
-        opening.append({"role": "user", "content": layout.inputs_text(spec, demo.inputs)})
-        opening.append({"role": "assistant", "content": layout.answer_text(spec, demo.outputs)})
+        question = layout.inputs_text(seen, spec.seen_inputs(demo.inputs))
+        answer = layout.answer_text(seen, spec.seen_outputs(demo.outputs))
+        opening.append({"role": "user", "content": question})
+        opening.append({"role": "assistant", "content": answer})
 
     def messages(inputs: Mapping[str, Any]) -> list[Message]:
-        return [*opening, {"role": "user", "content": layout.inputs_text(spec, inputs)}]
+        question = layout.inputs_text(seen, spec.seen_inputs(inputs))
+        return [*opening, {"role": "user", "content": question}]
 
     return messages
 

@@ -36,6 +36,7 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
         return scope.run.stubs[call.slots.module]
     if call.awaits_layout:
         await call.fit()
+    call = call.given(inputs)
     if call.by_meaning is not None:
         messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)
         return await Conversation(call, inputs, scope, messages, answer).result()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
     from lmc.runtime.parameters import Parameters
     from lmc.runtime.plan import Env, Plan, Resolve
+    from lmc.runtime.retrieval import MeaningIndex
     from lmc.runtime.scope import Scope
     from lmc.runtime.speculation import Speculation
 
@@ -30,6 +31,7 @@ class Machine(Protocol):
     resolve: Resolve
     batcher: SampleBatcher
     speculation: Speculation
+    meanings: dict[str, tuple[list[Any], MeaningIndex]]  # by store: a snapshot and its vectors
 
     async def run_plan(self, plan: Plan, env: Env, scope: Scope) -> Any:
         """Run a graph, or the body of a region, and return its value."""

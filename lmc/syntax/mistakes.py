@@ -61,7 +61,7 @@ WRONG_TOKENS = {
         "write `list[T]`, `dict[str, T]`",
     ),
     ";": _wrong("semicolon", "statements and settings do not end with `;`", "remove it"),
-    "//": _wrong("wrong-comment", "comments start with `#`"),
+    "//": _wrong("wrong-comment", "comments start with `#`", "a whole quotient is `int(a / b)`"),
     "/*": _wrong("wrong-comment", "comments start with `#`"),
     "&&": _wrong("wrong-operator", "`&&` is not an operator", "write `and`"),
     "||": _wrong("wrong-operator", "`||` is not an operator", "write `or`"),
@@ -88,7 +88,8 @@ WORDS = {
     "var": "write `let`",
     "const": "write `let`",
     "while": "write `let x = loop state = start for 3 until done { … }`; every loop has a bound",
-    "is": "write `==`",
+    "is": "write `==`; `match value { T => … }` asks for the type",
+    "isinstance": "write `match value { T => … }`",
     "case": "write `match value { pattern => result }`",
     "switch": "write `match value { pattern => result }`",
     "lambda": "there are no anonymous functions",
@@ -137,7 +138,7 @@ _SIGNATURES = (
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
     "vote (", "search (", "agent (", "route (", "pipeline (", "metric (", "example (", "dataset :",
-    "optimize {", "stub",
+    "store :",    "optimize {", "stub",
 )  # fmt: skip
 
 MISTAKES = (
@@ -145,7 +146,7 @@ MISTAKES = (
     Mistake(
         "statement-outside-block",
         "{token} is allowed only in the block of a pipeline, a metric or a test",
-        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop")),
+        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop", "keep")),
     ),
     Mistake(
         "setting-outside-body",
@@ -167,6 +168,12 @@ MISTAKES = (
             'from "x" import a as *',
         ),
         any_token=True,
+    ),
+    Mistake(
+        "misplaced-docstring",
+        "the docstring of a module stands in braces",
+        ('generate g() -> str """text"""', 'agent a() -> str """text"""'),
+        help='write `{ """…""" }`',
     ),
     Mistake(
         "unknown-declaration",
@@ -230,6 +237,7 @@ MISTAKES = (
             "model m",
             "default",
             "dataset d: Row",
+            "store s: Row",
             "optimize p",
             'test "t"',
             _BLOCK + "if x return",
@@ -250,6 +258,18 @@ MISTAKES = (
         "missing-row-type",
         "a dataset needs the type of its rows: `dataset name: Row { … }`",
         ("dataset d {",),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-row-type",
+        "a store needs the type of what it keeps: `store name: Record { … }`",
+        ("store s {",),
+        any_token=True,
+    ),
+    Mistake(
+        "keep-form",
+        "write `keep value in store`; a value with an operator goes in parentheses",
+        (_BLOCK + "keep x }", _BLOCK + "keep x return", _BLOCK + "keep x in 1"),
         any_token=True,
     ),
     Mistake(
@@ -351,7 +371,9 @@ MISTAKES = (
     Mistake(
         "statement-in-body",
         "this declaration contains settings, `name: value`, not statements",
-        _after(_SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x"),
+        _after(
+            _SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x", "keep x"
+        ),
         "statements belong in a `pipeline`",
     ),
     Mistake(
@@ -391,8 +413,8 @@ MISTAKES = (
             ("type A = int(", "type A = list[str]("),
             "5)",
             "1 2",
-            "a",
-            "0, a",
+            "a b",
+            "0, a b",
             "0..a",
             "-a",
             "0.. ..",
@@ -434,7 +456,7 @@ MISTAKES = (
         "unknown-statement",
         "a statement is expected here, not {token}",
         _after(_BLOCK_ITEMS, "1"),
-        "statements start with let, if, return, yield, assert or stub",
+        "statements start with let, keep, if, return, yield, assert or stub",
         any_token=True,
     ),
     Mistake(

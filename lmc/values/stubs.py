@@ -19,11 +19,13 @@ from lmc.types import (
     ListType,
     LiteralType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
     parts,
 )
 from lmc.values.names import (
@@ -34,6 +36,7 @@ from lmc.values.names import (
     python_names,
     variant_names,
 )
+from lmc.written import CLASSES
 
 HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 
@@ -47,11 +50,14 @@ HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 IMPORTS = {
     "builtins": ("bool", "dict", "float", "int", "list", "str"),
     "collections.abc": ("Iterable",),
+    "datetime": ("date", "datetime", "time"),
+    "decimal": ("Decimal",),
     "enum": ("StrEnum",),
     "typing": ("Any", "Literal"),
     "lmc": ("Program", "Stream"),
     "pydantic": ("BaseModel",),
 }
+SELDOM = ("datetime", "decimal")  # imported only by stubs that need them
 METHODS = ("acall", "batch", "stream", "whole", "prompt")  # of a callable
 # A field or a variant may have the name of a method of its base class.
 MYPY, PYRIGHT = "  # type: ignore[assignment]", "  # pyright: ignore"
@@ -91,6 +97,7 @@ class _Stubs:
         records = [t for t in self.types.values() if isinstance(t, RecordType)]
         self.inner = {*METHODS, *(n for t in records for n in field_names(t).values())}
         self.outer = {*names, "Program"}
+        self.written: set[str] = set()  # classes of dates and the like that callers meet
 
     def text(self, source: str, module: str) -> str:
         """The whole file."""
@@ -115,7 +122,8 @@ class _Stubs:
             written = [
                 name if self.known(name) == name else f"{name} as {self.known(name)}"
                 for name in names
-                if module != "builtins" or self.known(name) != name
+                if name in self.written
+                or (module not in SELDOM and (module != "builtins" or self.known(name) != name))
             ]
             lines += [f"from {module} import {', '.join(written)}\n"] if written else []
         return "".join(lines)
@@ -134,6 +142,11 @@ class _Stubs:
                 return self.known("float")
             case BoolType():
                 return self.known("bool")
+            case WrittenType(kind):
+                self.written.add(CLASSES[kind].__name__)
+                return self.known(CLASSES[kind].__name__)
+            case OneOfType():
+                return self.known("str")
             case NoneType():
                 return "None"
             case OptionalType(item):

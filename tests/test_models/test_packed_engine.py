@@ -54,6 +54,14 @@ def request(text: str, schema: Any = LABEL, *, n: int = 1, **sampling: Any) -> R
     return Request("m", messages, settings, n=n, schema=schema, logprobs=True)
 
 
+def shown(demo: str, text: str) -> Request:
+    """A prompt with a demonstration of its own."""
+    asked = request(text)
+    answer = json.dumps({"topic": "returns", "sure": True})
+    turns = ({"role": "user", "content": demo}, {"role": "assistant", "content": answer})
+    return replace(asked, messages=(SYSTEM, *turns, *asked.messages[1:]))
+
+
 ASKED = [
     *(request(text) for text in TEXTS),
     request("five", n=5, temperature=1.2),
@@ -62,6 +70,7 @@ ASKED = [
     request("warm", temperature=1.0, seed=4),
     request("free", None, n=3, temperature=1.0, max_tokens=12),
     request("long " * 12, None, max_tokens=12),
+    *(shown(text, text[::-1]) for text in TEXTS),
 ]
 
 
@@ -239,6 +248,22 @@ def test_prompts_with_other_earlier_turns_do_not_shorten_what_is_shared() -> Non
     assert head.shared_by(ids) == shared > 40
 
 
+def test_prompts_with_demonstrations_of_their_own_share_the_first_turn() -> None:
+    tokens = ChatTokens(byte_tokenizer(), heads=True)
+    first = "Say which number this one is."
+
+    def shared(*texts: str) -> str:
+        ids, head = tokens.prompt(chat(first, *texts))
+        assert head is not None
+        return str(tokens._tokenizer.decode(ids[: head.shared_by(ids)]))
+
+    assert shared("a demonstration", "its answer", "one") == ""
+    other = shared("something else", "with an answer", "two")
+    assert first in other and "something" not in other
+    same = shared("something else", "with an answer", "three")
+    assert "with an answer" in same and "three" not in same
+
+
 def test_equal_prompts_keep_a_token_to_compute() -> None:
     tokens = ChatTokens(byte_tokenizer(), heads=True)
     prompts = [tokens.prompt(chat("one message that is long enough")) for _ in range(2)]
@@ -249,7 +274,7 @@ def test_equal_prompts_keep_a_token_to_compute() -> None:
 def test_a_shorter_prefix_is_cut_from_a_longer_one() -> None:
     import torch
 
-    store, made = PrefixStore(100), []
+    store, made = PrefixStore(200), []
 
     def make(size: int) -> Any:
         made.append(size)
@@ -261,6 +286,7 @@ def test_a_shorter_prefix_is_cut_from_a_longer_one() -> None:
     assert keys.shape == values.shape == (2, 30, 1) and keys[0, -1] == 29
     store.get(("adapter", tuple(range(30))), lambda: make(30))
     store.get((None, (0, 2)), lambda: make(2))
+    store.get((None, tuple(range(40))), lambda: make(40))  # the longer one stays
     assert made == [40, 30, 2]
 
 

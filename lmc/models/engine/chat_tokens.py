@@ -27,8 +27,8 @@ class Head:
     """
 
     ids: Ids
-    times: int = 0
     outer: Head | None = None
+    times: int = 0
 
     def meet(self, prompt: Ids) -> None:
         """Count a further prompt."""
