@@ -210,8 +210,10 @@ def _constant_step(step: Type | None) -> int | None:
     """The step upwards that a type tells, if it does."""
     if step is None:
         return 1
-    told = isinstance(step, types.IntType) and step.low == step.high
-    return step.low if told and (step.low or 0) > 0 else None  # type: ignore[union-attr]
+    match step:
+        case types.IntType(int(low), int(high)) if low == high > 0:
+            return low
+    return None
 
 
 def _steps(length: int, step: int) -> int:
