@@ -25,6 +25,8 @@ INPUTS: dict[str, Any] = {
     "fields": ["name"],
     "passages": ["Ana lives in Rome.", "Cows eat grass."],
     "answer": "95",
+    "task": "Write double(x).",
+    "tests": ["assert double(2) == 4"],
 }
 
 

@@ -1,4 +1,4 @@
-"""Systems of the literature, written in the language: each is laid out, and its tests pass.
+"""Systems of the literature in the language: each is checked and laid out, and its tests pass.
 
 Those of general use are in the library. `endless.lmp` is one that must be refused.
 """
