@@ -112,6 +112,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "name": _fixed(types.STR),
         "base_url": _fixed(types.STR),
         "api_key_env": _fixed(types.STR),
+        "dtype": _fixed(_words("float32", "bfloat16")),
+        "lookup": _fixed(types.BOOL),
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,

@@ -10,6 +10,7 @@ from lmc.frozen import frozen
 from lmc.redaction import redact
 
 Message = dict[str, str]
+_FURTHER_HEAT = 0.7  # temperature of further samples, if none is given
 EMBEDDED = "input"  # role of the only message in an embedding request
 
 
@@ -49,6 +50,13 @@ class Request:
     timeout_s: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
     on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
+
+    def heat(self, index: int) -> float:
+        """The temperature of a sample of a model that runs here. 0 is greedy."""
+        given = self.sampling.temperature
+        if given is None:
+            return 0.0 if index == 0 else _FURTHER_HEAT
+        return given if given > 1e-4 else 0.0
 
 
 def continued(messages: Sequence[Message]) -> str:
@@ -101,7 +109,7 @@ class ModelFailure(Exception):
     `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
     some of a request are complete. `heard`: a listener received a part of the text, so a retry
     would repeat it. `sent` is False if the request was never sent. `retries` counts the requests
-    that were sent again before.
+    that were sent again before. `looped`: the answer repeats itself, so more tokens do not end it.
     """
 
     def __init__(
@@ -122,7 +130,7 @@ class ModelFailure(Exception):
         self.retry_after_s = retry_after_s
         self.paid, self.heard, self.sent = tuple(paid), heard, sent
         self.outcomes: Sequence[Answer | ModelFailure] = ()
-        self.retries = 0
+        self.retries, self.looped = 0, False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _failure_again, (type(self), self.args, self.__dict__)
@@ -150,6 +158,7 @@ class Capabilities:
     cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
+    embeds: bool = False  # answers texts with vectors, and no prompts
     continues: bool = False  # goes on with a last message of the assistant
 
 

@@ -199,8 +199,9 @@ class ModuleCall:
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
+        paid = answer if self.machine.pool.counts(self.embedder) else None
         spec = self._playing(self.role.text(inputs) if self.role else "")
-        return self.layout.prompt(spec, demos)(shown), answer
+        return self.layout.prompt(spec, demos)(shown), paid
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the prompt shows to the model."""
