@@ -63,11 +63,19 @@ def test_the_page_shows_each(name: str) -> None:
 def test_a_mail_becomes_a_case_of_a_union() -> None:
     case = {"kind": "return", "order": "123456", "bought": "Jan 2, 2026", "reason": "too small"}
     with served("triage", json.dumps(case)) as (program, sent):
-        ticket = program.main(mail="I send it back.", today=date(2026, 3, 1))
+        ticket = program.main(mail="I send 123456 back.", today=date(2026, 3, 1))
     assert (ticket.desk, ticket.due, ticket.note) == (
         "returns", date(2026, 3, 3), "123456 is too late"
     )  # fmt: skip
     assert "2026-03-01" in text_of(sent[0])
+
+
+def test_an_order_that_the_mail_does_not_name_is_refused() -> None:
+    case = {"kind": "return", "order": "202603", "bought": None, "reason": "too small"}
+    with served("triage", json.dumps(case)) as (program, sent):
+        with pytest.raises(lmc.LmcError, match="out.order in mail"):
+            program.main(mail="I send 123456 back.", today=date(2026, 3, 1))
+    assert len(sent) == 2
 
 
 def test_an_invoice_that_is_invented_is_asked_for_again() -> None:
