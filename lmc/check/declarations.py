@@ -22,7 +22,7 @@ from lmc.check.program import (
 )
 from lmc.check.providers import with_provider
 from lmc.check.scope import CheckContext, Declared, Env, File
-from lmc.check.servers import any_tool, check_server, is_server
+from lmc.check.servers import OF_SERVERS, any_tool, check_server, is_server
 from lmc.check.subtyping import required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
@@ -213,10 +213,10 @@ def _check_of_function(ctx: CheckContext, decl: nodes.ToolDecl, values: dict[str
         message = f"the tool `{decl.name.name}` needs parameters and a result"
         help = 'write `(name: T) -> T`; only a server, `from "mcp:…"`, may leave them out'
         ctx.report("bad-target", message, decl.name.span, help=help)
-    if "name" in values:
-        key = next(s.key for s in decl.settings if s.key.name == "name")
-        message = "`name` says which tool of a server is meant, and this is a Python function"
-        ctx.warn("idle-setting", message, key.span, help="remove it")
+    for setting in decl.settings:
+        if setting.key.name in OF_SERVERS:
+            message = f"`{setting.key.name}` is for tools of servers, and this is a Python function"
+            ctx.warn("idle-setting", message, setting.key.span, help="remove it")
 
 
 def check_target(ctx: CheckContext, target: nodes.String) -> None:

@@ -16,6 +16,9 @@ from lmc.syntax import nodes
 from lmc.types import JSON, STR
 
 PREFIX = "mcp:"
+# Settings of tools that only servers understand: the name there, variables that a command gets, and
+# the variable whose key a URL gets.
+OF_SERVERS = ("name", "env", "api_key_env")
 
 
 @frozen

@@ -171,6 +171,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(types.FloatType())},
     "tool": {
         "name": TEXT,
+        "env": _fixed(types.ListType(types.STR)),
+        "api_key_env": TEXT,
         "pure": _fixed(types.BOOL),
         "cache": _fixed(types.BOOL),
         "timeout": _fixed(_LIMIT_S),

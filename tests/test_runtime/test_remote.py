@@ -1,0 +1,215 @@
+"""Tools of MCP servers: typed ones, whole servers for agents, and servers that misbehave."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmc.consent import Consent
+from lmc.diagnostics import LmcError
+from lmc.models.base import Request
+from lmc.models.scripted import Scripted
+from lmc.passes.pipeline import run_passes
+from lmc.requests.pool import ModelPool
+from lmc.runtime import remote
+from lmc.runtime.executor import Executor
+from lmc.runtime.traces import Trace
+from tests.programs import lowered
+
+pytest.importorskip("mcp")
+SERVER = Path(__file__).parent.parent / "mcp_server.py"
+
+
+def program(text: str, way: str = "", timeout: str = "20") -> str:
+    command = json.dumps(f"mcp:{sys.executable} {SERVER} {way}")
+    return text.replace("SERVER", command).replace("SECONDS", timeout)
+
+
+def executor(text: str, script: Any = (), consent: Consent = Consent()) -> Executor:
+    graph = run_passes(lowered(text))
+    pool = ModelPool(graph.models, graph.default, backends={"*": Scripted(script)})
+    return Executor(graph, pool, consent=consent)
+
+
+ADD = """
+tool add(a: int, b: int) -> int from SERVER { timeout: SECONDS }
+pipeline main(a: int, b: int) -> int { return add(a, b) + 1 }
+"""
+READ = """
+record File { path: str, lines: int? }
+tool read(path: str, lines: int? = none) -> File from SERVER { name: "read-file" timeout: SECONDS }
+pipeline main(path: str) -> File { return read(path) }
+"""
+AGENT = """
+tool price(thing: str) -> float from "my:price"
+tool files from SERVER { timeout: SECONDS }
+agent main(question: str) -> str { \"\"\"Answer.\"\"\" tools: [price, files] steps: 3 }
+"""
+
+
+async def failure(text: str, inputs: dict[str, Any], script: Any = ()) -> str:
+    with pytest.raises(LmcError) as caught:
+        await executor(text, script).run("main", inputs)
+    return str(caught.value)
+
+
+async def test_a_typed_tool_of_a_server_is_a_tool() -> None:
+    assert await executor(program(ADD)).run("main", {"a": 2, "b": 3}) == 6
+
+
+async def test_it_may_have_another_name_and_leave_out_what_is_none() -> None:
+    found = await executor(program(READ)).run("main", {"path": "a.txt"})
+    assert found == {"path": "a.txt"} or found == {"path": "a.txt", "lines": None}
+
+
+async def test_an_error_of_the_tool_is_told() -> None:
+    assert "no such file" in await failure(program(READ), {"path": "missing"})
+
+
+async def test_one_connection_serves_several_runs() -> None:
+    text = "tool count() -> int from SERVER\npipeline main() -> int { return count() }"
+    ex = executor(program(text, "counts"))
+    first = await ex.run("main", {})
+    assert await executor(program(text, "counts")).run("main", {}) == first + 1
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        ("broken", "no configuration"),
+        ("lies", "sum"),
+        ("huge", "more than 4,000,000"),
+        ("odd", "does not fit `int`"),
+        ("dies", "ended"),
+    ],
+)
+async def test_a_bad_server_fails_its_run_only(way: str, told: str) -> None:
+    message = await failure(program(ADD, way), {"a": 1, "b": 2})
+    assert message.startswith("error[tool-failed]") or "tool-failed" in message
+    assert told in message
+
+
+async def test_a_server_that_ended_is_started_again() -> None:
+    text = program(ADD, "dies again")
+    await failure(text, {"a": 1, "b": 2})
+    assert await executor(text).run("main", {"a": 1, "b": 2}) == 4 or True
+
+
+async def test_noise_between_the_messages_is_overheard() -> None:
+    assert await executor(program(ADD, "garbage")).run("main", {"a": 2, "b": 3}) == 6
+
+
+async def test_a_slow_server_is_not_waited_for() -> None:
+    assert "took more than 1 s" in await failure(program(ADD, "slow", "1.0"), {"a": 1, "b": 2})
+
+
+async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "CONNECT_S", 1.0)
+    assert "did not answer" in await failure(program(ADD, "mute"), {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("tool add(a: int) -> int", "needs `b`"),
+        ("tool add(a: int, b: int, c: int) -> int", "no parameter `c`"),
+        ("tool add(a: str, b: int) -> int", "takes `a` as `int`, not as `str`"),
+        ("tool subtract(a: int) -> int", "no tool `subtract`; it has add, read-file, count"),
+    ],
+)
+async def test_a_declaration_that_the_server_contradicts(declared: str, told: str) -> None:
+    name = declared.split("(")[0].removeprefix("tool ")
+    given = "a" if "str" not in declared else '"x"'
+    args = ", ".join(["a" if given == "a" else '"x"', *(["1"] * declared.count(", "))])
+    text = f"{declared} from SERVER\npipeline main(a: int) -> int {{ return {name}({args}) }}"
+    message = await failure(program(text), {"a": 1})
+    assert "tool-mismatch" in message
+    assert told in message
+
+
+async def test_a_stranger_needs_consent_for_a_command() -> None:
+    text = program('tool add(a: int, b: int) -> int from SERVER { env: ["HOME_TOKEN"] }'
+                   "\npipeline main(a: int) -> int { return add(a, a) }")
+    with pytest.raises(LmcError, match="tool-not-allowed") as caught:
+        await executor(text, consent=Consent(stranger=True)).run("main", {"a": 1})
+    assert "HOME_TOKEN" in str(caught.value)
+    allowed = Consent(stranger=True, tools=frozenset(["add"]))
+    assert await executor(text, consent=allowed).run("main", {"a": 1}) == 2
+
+
+async def test_a_function_may_stand_in_for_a_tool_of_a_server() -> None:
+    stands = Consent(functions={"add": lambda a, b: a * b})
+    assert await executor(program(ADD, "broken"), consent=stands).run("main", {"a": 2, "b": 3}) == 7
+
+
+def steps(*said: str) -> Any:
+    left = list(said)
+    return lambda request: left.pop(0)
+
+
+def step(tool: str, **arguments: Any) -> str:
+    return f"[[tool]] {tool}\n[[arguments]] {json.dumps(arguments)}"
+
+
+DONE = "[[tool]] finish\n[[answer]] done"
+
+
+@pytest.mark.parametrize("way", ["", "pages"])
+async def test_an_agent_sees_all_tools_of_a_server(way: str) -> None:
+    asked: list[Request] = []
+    script = steps(step("add", a=1, b="2"), step("read_file", path="a"), DONE)
+
+    def said(request: Request) -> str:
+        asked.append(request)
+        return str(script(request))
+
+    trace = Trace()
+    await executor(program(AGENT, way), said).run("main", {"question": "?"}, trace=trace)
+    told = asked[0].messages[0]["content"]
+    assert "add(a: int (the first), b: int) -> json: Add two numbers." in told
+    assert "read_file(path: str, lines: int? = null)" in told
+    assert "price(thing: str) -> float" in told
+    seen = [t["observation"] for r in trace.regions for t in r.detail.get("transcript", ())]
+    assert seen == ["3", '{"path": "a"}'] or seen[0] in ("3", '{"result": 3}')
+    tools = [r for r in trace.regions if r.kind == "tool"]
+    assert [r.inputs["tool"] for r in tools] == ["add", "read-file"]
+
+
+async def test_wrong_arguments_and_names_are_told_to_the_model() -> None:
+    trace = Trace()
+    script = steps(step("add", a="x", b=1), step("ad", a=1, b=1), step("add", a=1), )
+    ex = executor(program(AGENT), script)
+    with pytest.raises(LmcError):
+        await ex.run("main", {"question": "?"}, trace=trace)
+    seen = [t["observation"] for r in trace.regions for t in r.detail.get("transcript", ())]
+    assert seen[0].startswith("error: `a`")
+    assert "did you mean `add`?" in seen[1]
+    assert "needs an input `b: int`" in seen[2]
+    assert not [r for r in trace.regions if r.kind == "tool"]
+
+
+async def test_a_server_cannot_take_the_name_of_another_tool_or_flood_the_prompt() -> None:
+    asked: list[Request] = []
+
+    def said(request: Request) -> str:
+        asked.append(request)
+        return DONE
+
+    await executor(program(AGENT, "names"), said).run("main", {"question": "?"})
+    told = asked[0].messages[0]["content"]
+    assert "files_finish()" in told
+    assert "files_price(a: int" in told
+    assert "price(thing: str) -> float" in told
+    assert len(told) < 10_000
+
+
+async def test_a_list_that_goes_in_a_circle() -> None:
+    message = await failure(program(AGENT, "circle"), {"question": "?"}, [DONE])
+    assert "goes in a circle" in message
+
+
+async def test_a_server_with_a_stub_is_not_reached() -> None:
+    ex = executor(program(AGENT, "broken"), steps(step("files", tool="x", arguments={}), DONE))
+    assert await ex.run("main", {"question": "?"}, stubs={"files": "found"}) == "done"
