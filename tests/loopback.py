@@ -212,7 +212,7 @@ class Loopback:
 
 def completion(payload: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     """The body of a good answer; words count as tokens."""
-    prompt = sum(len(message["content"].split()) for message in payload["messages"])
+    prompt = sum(len((message["content"] or "").split()) for message in payload["messages"])
     written = sum(len(text.split()) for text in texts)
     return {
         "id": "loopback",

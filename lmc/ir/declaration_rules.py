@@ -160,7 +160,9 @@ class DeclarationRules:
             return "its hidden inputs and requirements are texts"
         if slots.frozen.__class__ is not bool or not _is_demos(slots.demos):
             return "its slots are frozen or not, with demonstrations of inputs and a result"
-        if slots.notes.__class__ is not dict or not is_strings((*slots.notes, *slots.notes.values())):
+        if slots.notes.__class__ is not dict or not is_strings(
+            (*slots.notes, *slots.notes.values())
+        ):
             return "its notes are texts"
         return self.settings(slots.settings, _SLOTS)
 

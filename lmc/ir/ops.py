@@ -39,7 +39,9 @@ from lmc.types import (
 Effect = Literal["none", "fails", "bodies", "calls"]
 # A number; as many as `names`; as many as `fn`, the graph or tool `target`, or `count` says.
 Arity = int | Literal["names", "function", "target", "count"]
-Special = Literal["names", "slots", "choice", "way", "offers"]  # attributes that are not JSON values
+Special = Literal[
+    "names", "slots", "choice", "way", "offers"
+]  # attributes that are not JSON values
 # What a body gives: the node's value, an item of it, yes or no, a number, a score, anything.
 Gives = Literal["value", "item", "bool", "number", "score", "any"]
 TOOLS = ""  # begins the key of a tool's body, as it begins every key

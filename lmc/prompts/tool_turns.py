@@ -34,7 +34,7 @@ from lmc.prompts.spec import (
     told_requirements,
 )
 from lmc.prompts.thinking import without_thoughts
-from lmc.prompts.tolerant_json import NotJson, read_json
+from lmc.prompts.tolerant_json import NotJson, find_json, read_json
 from lmc.prompts.values import fit_value
 from lmc.special_tokens import escaped, unescaped
 from lmc.types import RecordType, StrType, Type
@@ -161,7 +161,8 @@ class ToolTurns:
                 answer = self._finished(call.arguments)
                 return _step(thought, found, answer)
             id = call.id if _ID.fullmatch(call.id) and call.id not in ids else ""
-            id = id or made_id(number, place)
+            while not id or id in ids:
+                id, number = made_id(number, place), number + 1
             ids.add(id)
             found.append(self._read(id, call))
         if not calls:
@@ -222,11 +223,22 @@ def _step(thought: str, calls: Sequence[dict[str, Any]], answer: Any) -> dict[st
 
 def read_arguments(text: str) -> Any:
     """Arguments as JSON. A text within quotes is read once more. Raises: NotJson."""
-    value = read_json(text) if text.strip() else {}
+    value = _json(text) if text.strip() else {}
     if isinstance(value, str):
         inner = value.strip()
         value = read_json(inner) if inner[:1] == "{" else value
     return {} if value is None else value
+
+
+def _json(text: str) -> Any:
+    """JSON, also with small slips such as a comma before the last brace. Raises: NotJson."""
+    try:
+        return read_json(text)
+    except NotJson:
+        found = list(find_json(text, "{"))
+        if len(found) == 1 and text[: found[0][1]].strip() + text[found[0][2] :].strip() == "":
+            return found[0][0]
+        raise
 
 
 def answer_schema(result: Type) -> Schema:

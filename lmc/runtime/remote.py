@@ -24,6 +24,7 @@ from lmc.check.servers import ServerAddress
 from lmc.frozen import frozen
 from lmc.ir.graph import Port
 from lmc.redaction import redact, remember
+from lmc.tasks.loop import at_close, forget_closer
 from lmc.types import (
     BOOL,
     FLOAT,
@@ -72,12 +73,32 @@ class RemoteTool:
     schema: Mapping[str, Any] | None
 
 
+class _ErrorStream:
+    """What a server writes to its error stream, of which the end is told."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._end = ""
+
+    def close(self) -> None:
+        self._end = self.told()
+        self.file.close()
+
+    def told(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            size = self.file.seek(0, os.SEEK_END)
+            self.file.seek(max(0, size - 2000))
+            text = _shown(self.file.read())
+            self._end = f"; it wrote: {text}" if text else ""
+        return self._end
+
+
 @dataclass(slots=True, eq=False)
 class _Connection:
     """One open connection. `keeper` holds it open until `leave` is set."""
 
     client: Any
-    log: Any
+    log: _ErrorStream
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     keeper: asyncio.Task[None] | None = None
     tools: dict[str, Any] | None = None
@@ -132,7 +153,20 @@ async def require_tool(endpoint: Endpoint, name: str, inputs: tuple[Port, ...]) 
         raise RemoteMismatch(f"the tool `{name}` of the server {problem}")
 
 
-async def close_servers() -> None:
+async def close_all() -> None:
+    """Close all connections of the process."""
+    loops = [loop for loop in list(_open) if not loop.is_closed()]
+    here = asyncio.get_running_loop()
+    closing = (
+        _close_servers()
+        if loop is here
+        else asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close_servers(), loop))
+        for loop in loops
+    )
+    await asyncio.gather(*closing, return_exceptions=True)
+
+
+async def _close_servers() -> None:
     """Close the connections of the running loop."""
     table = _open.pop(asyncio.get_running_loop(), {})
     for opening in table.values():
@@ -145,6 +179,9 @@ async def close_servers() -> None:
 
 async def _connected(endpoint: Endpoint) -> _Connection:
     """The connection to a server, opened where there is none. Raises: RemoteFailure."""
+    if not _open:
+        forget_closer(close_all)
+        at_close(close_all)
     table = _open.setdefault(asyncio.get_running_loop(), {})
     opening = table.get(endpoint)
     if opening is None or _is_over(opening):
@@ -159,7 +196,7 @@ def _is_over(opening: asyncio.Task[_Connection]) -> bool:
 
 
 async def _connect(endpoint: Endpoint) -> _Connection:
-    log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+    log = _ErrorStream()
     ready: asyncio.Future[_Connection] = asyncio.get_running_loop().create_future()
     keeper = asyncio.ensure_future(_keep(endpoint, log, ready))
     try:
@@ -167,22 +204,25 @@ async def _connect(endpoint: Endpoint) -> _Connection:
             await asyncio.wait({ready, keeper}, return_when=asyncio.FIRST_COMPLETED)
     except TimeoutError:
         keeper.cancel()
-        told = _log_end(log)
-        raise RemoteFailure(f"the server did not answer within {CONNECT_S:g} s{told}") from None
+        told = f"the server did not answer within {CONNECT_S:g} s{log.told()}"
+        raise RemoteFailure(told) from None
     if not ready.done():
         problem = keeper.exception() if not keeper.cancelled() else None
-        raise RemoteFailure(f"cannot reach the server: {_reason(problem)}{_log_end(log)}")
+        raise RemoteFailure(f"cannot reach the server: {_reason(problem)}{log.told()}")
     connection = ready.result()
     connection.keeper = keeper
     return connection
 
 
-async def _keep(endpoint: Endpoint, log: Any, ready: asyncio.Future[_Connection]) -> None:
+async def _keep(endpoint: Endpoint, log: _ErrorStream, ready: asyncio.Future[_Connection]) -> None:
     """Hold a connection open. A client must be left by the task that entered it."""
-    async with _client(endpoint, log) as client:
-        connection = _Connection(client, log)
-        ready.set_result(connection)
-        await connection.leave.wait()
+    try:
+        async with _client(endpoint, log.file) as client:
+            connection = _Connection(client, log)
+            ready.set_result(connection)
+            await connection.leave.wait()
+    finally:
+        log.close()
 
 
 @contextlib.asynccontextmanager
@@ -231,7 +271,7 @@ async def _failed(
         table = _open.get(asyncio.get_running_loop(), {})
         table.pop(endpoint, None)
         connection.leave.set()
-        return RemoteFailure(f"the server ended: {reason}{_log_end(connection.log)}")
+        return RemoteFailure(f"the server ended: {reason}{connection.log.told()}")
     return RemoteFailure(reason)
 
 
@@ -256,16 +296,6 @@ def _reason(problem: BaseException | None) -> str:
 def _shown(text: str) -> str:
     line = redact(" ".join(text[: 10 * _TOLD].split()))
     return line if len(line) <= _TOLD else line[: _TOLD - 1] + "…"
-
-
-def _log_end(log: Any) -> str:
-    """The end of what a server wrote to its error stream."""
-    with contextlib.suppress(OSError, ValueError):
-        size = log.seek(0, os.SEEK_END)
-        log.seek(max(0, size - 2000))
-        if text := _shown(log.read()):
-            return f"; it wrote: {text}"
-    return ""
 
 
 # --- tools ---
@@ -371,10 +401,10 @@ def _kind(type: Type) -> str | None:
 def _readings(structured: Any, text: str) -> list[Any]:
     """What a result may mean. Some servers wrap a plain value as `{"result": …}`."""
     found: list[Any] = []
+    if isinstance(structured, dict) and list(structured) == ["result"]:
+        found.append(structured["result"])
     if structured is not None:
         found.append(structured)
-        if isinstance(structured, dict) and list(structured) == ["result"]:
-            found.append(structured["result"])
     with contextlib.suppress(ValueError, RecursionError):
         if text[:1] not in ("", '"'):
             found.append(json.loads(text))

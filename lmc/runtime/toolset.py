@@ -16,7 +16,8 @@ from lmc.ir.reach import acting, acts, pure_tools
 from lmc.prompts.tool_turns import OfferedTool, parameters_schema, wire_names
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.plan import PlannedNode
-from lmc.values import validate
+from lmc.types import Type
+from lmc.values import InvalidValue, validate
 
 if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 MOST_REMOTE = 200  # tools of one server that a model is offered
 _NAME = re.compile(r"\W+")
+
+
+class BadArgument(ValueError):
+    """An argument that does not have the type of its parameter. The message is for the model."""
+
+
+def _checked(type: Type, name: str, value: Any) -> Any:
+    try:
+        return validate(type, value, lenient=True)
+    except InvalidValue as problem:
+        raise BadArgument(f"the argument `{name}`: {problem}") from None
 
 
 @frozen
@@ -41,7 +53,7 @@ class Card:
     def bound(self, arguments: Any) -> dict[str, Any]:
         """The inputs of the body for some arguments, checked by type.
 
-        Raises: InvalidValue, LmcError[missing-input, unknown-input].
+        Raises: BadArgument, LmcError[missing-input, unknown-input].
         """
         ports = self.offer.inputs
         given = arguments if isinstance(arguments, dict) else {}
@@ -49,7 +61,7 @@ class Card:
             given = {ports[0].name: arguments}
         types = {port.name: port.type for port in ports}
         env = bind_inputs(Graph(self.offer.name, ports, self.offer.result, ()), given)
-        checked = {key: validate(types[key], value, lenient=True) for key, value in given.items()}
+        checked = {key: _checked(types[key], key, value) for key, value in given.items()}
         if self.remote is None:
             return env | checked
         told = {key: value for key, value in checked.items() if value is not None}

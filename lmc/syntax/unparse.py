@@ -98,7 +98,9 @@ def _signature(signature: n.SignatureDecl) -> str:
 
 def _param(param: n.ParamDecl) -> str:
     train = "train " if param.train else ""
-    return f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}{_note(param.note)}"
+    return (
+        f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}{_note(param.note)}"
+    )
 
 
 # --- types ---

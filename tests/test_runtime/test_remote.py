@@ -1,7 +1,9 @@
 """Tools of MCP servers: typed ones, whole servers for agents, and servers that misbehave."""
 
+import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ from lmc.runtime.traces import Trace
 from tests.programs import lowered
 
 pytest.importorskip("mcp")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _closed() -> Iterator[None]:
+    yield
+    asyncio.run(remote.close_all())
+
+
 SERVER = Path(__file__).parent.parent / "mcp_server.py"
 
 
@@ -38,7 +48,7 @@ tool add(a: int, b: int) -> int from SERVER { timeout: SECONDS }
 pipeline main(a: int, b: int) -> int { return add(a, b) + 1 }
 """
 READ = """
-record File { path: str, lines: int? }
+record File { path: str, lines: int? = none }
 tool read(path: str, lines: int? = none) -> File from SERVER { name: "read-file" timeout: SECONDS }
 pipeline main(path: str) -> File { return read(path) }
 """
@@ -61,7 +71,7 @@ async def test_a_typed_tool_of_a_server_is_a_tool() -> None:
 
 async def test_it_may_have_another_name_and_leave_out_what_is_none() -> None:
     found = await executor(program(READ)).run("main", {"path": "a.txt"})
-    assert found == {"path": "a.txt"} or found == {"path": "a.txt", "lines": None}
+    assert found == {"path": "a.txt", "lines": None}
 
 
 async def test_an_error_of_the_tool_is_told() -> None:
@@ -94,7 +104,7 @@ async def test_a_bad_server_fails_its_run_only(way: str, told: str) -> None:
 async def test_a_server_that_ended_is_started_again() -> None:
     text = program(ADD, "dies again")
     await failure(text, {"a": 1, "b": 2})
-    assert await executor(text).run("main", {"a": 1, "b": 2}) == 4 or True
+    assert "ended" in await failure(text, {"a": 1, "b": 2})  # a new one, which ends at its call
 
 
 async def test_noise_between_the_messages_is_overheard() -> None:
@@ -130,8 +140,10 @@ async def test_a_declaration_that_the_server_contradicts(declared: str, told: st
 
 
 async def test_a_stranger_needs_consent_for_a_command() -> None:
-    text = program('tool add(a: int, b: int) -> int from SERVER { env: ["HOME_TOKEN"] }'
-                   "\npipeline main(a: int) -> int { return add(a, a) }")
+    text = program(
+        'tool add(a: int, b: int) -> int from SERVER { env: ["HOME_TOKEN"] }'
+        "\npipeline main(a: int) -> int { return add(a, a) }"
+    )
     with pytest.raises(LmcError, match="tool-not-allowed") as caught:
         await executor(text, consent=Consent(stranger=True)).run("main", {"a": 1})
     assert "HOME_TOKEN" in str(caught.value)
@@ -149,7 +161,7 @@ def steps(*said: str) -> Any:
     return lambda request: left.pop(0)
 
 
-def step(tool: str, **arguments: Any) -> str:
+def step(tool: str, /, **arguments: Any) -> str:
     return f"[[tool]] {tool}\n[[arguments]] {json.dumps(arguments)}"
 
 
@@ -172,19 +184,18 @@ async def test_an_agent_sees_all_tools_of_a_server(way: str) -> None:
     assert "read_file(path: str, lines: int? = null)" in told
     assert "price(thing: str) -> float" in told
     seen = [t["observation"] for r in trace.regions for t in r.detail.get("transcript", ())]
-    assert seen == ["3", '{"path": "a"}'] or seen[0] in ("3", '{"result": 3}')
+    assert seen == ["3", '{"path": "a"}']
     tools = [r for r in trace.regions if r.kind == "tool"]
     assert [r.inputs["tool"] for r in tools] == ["add", "read-file"]
 
 
 async def test_wrong_arguments_and_names_are_told_to_the_model() -> None:
     trace = Trace()
-    script = steps(step("add", a="x", b=1), step("ad", a=1, b=1), step("add", a=1), )
+    script = steps(step("add", a="x", b=1), step("ad", a=1, b=1), step("add", a=1), DONE)
     ex = executor(program(AGENT), script)
-    with pytest.raises(LmcError):
-        await ex.run("main", {"question": "?"}, trace=trace)
+    assert await ex.run("main", {"question": "?"}, trace=trace) == "done"
     seen = [t["observation"] for r in trace.regions for t in r.detail.get("transcript", ())]
-    assert seen[0].startswith("error: `a`")
+    assert seen[0].startswith("error: the argument `a`: ")
     assert "did you mean `add`?" in seen[1]
     assert "needs an input `b: int`" in seen[2]
     assert not [r for r in trace.regions if r.kind == "tool"]

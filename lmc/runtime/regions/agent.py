@@ -19,7 +19,7 @@ from lmc.prompts.tool_turns import CALL, CALLS
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import PlannedNode
 from lmc.runtime.scope import Scope
-from lmc.runtime.toolset import Card, Toolset, may_act, toolset_of
+from lmc.runtime.toolset import BadArgument, Card, Toolset, may_act, toolset_of
 from lmc.tasks.together import for_all
 from lmc.values import InvalidValue
 
@@ -126,6 +126,8 @@ class _Run:
     async def _perform(self, card: Card, arguments: Any, scope: Scope) -> Any:
         try:
             env = card.bound(arguments)
+        except BadArgument as wrong:
+            return f"error: {wrong}"
         except LmcError as wrong:
             return f"error: {wrong.diagnostics[0].message}"
         return await self.machine.run_plan(self.planned.bodies[card.body], env, scope)
