@@ -1,4 +1,6 @@
-"""Checks tools of MCP servers: the address of a server, `mcp:URL` or `mcp:command`.
+"""Checks tools from elsewhere: the address of an MCP server, `mcp:URL` or `mcp:command`.
+
+`python:` stands for functions that the caller gives, `lmc.load(…, tools={"name": [f, g]})`.
 
 The check is offline. The tools of a server are compared with the program when it is reached.
 """
@@ -16,6 +18,7 @@ from lmc.syntax import nodes
 from lmc.types import JSON, STR
 
 PREFIX = "mcp:"
+CALLER = "python:"  # functions that the caller gives when it loads the program
 # Settings of tools that only servers understand: the name there, variables that a command gets, and
 # the variable whose key a URL gets.
 OF_SERVERS = ("name", "env", "api_key_env")
@@ -30,8 +33,8 @@ class ServerAddress:
 
 
 def is_server(target: str) -> bool:
-    """Whether a target is a tool of a server, not a Python function."""
-    return target.startswith(PREFIX)
+    """Whether a target is a tool of a server, not a Python function that the program names."""
+    return target.startswith(PREFIX) or target == CALLER
 
 
 def server_address(target: str) -> ServerAddress:
@@ -54,6 +57,8 @@ def server_address(target: str) -> ServerAddress:
 
 def check_server(ctx: CheckContext, target: nodes.String) -> None:
     """Report an address that cannot be one."""
+    if target.value == CALLER:
+        return
     try:
         server_address(target.value)
     except ValueError as problem:

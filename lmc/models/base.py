@@ -105,9 +105,9 @@ class ModelFailure(Exception):
     """A request without a complete answer. Callers read `kind` and `retryable`, not the message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, replay_miss, script_end, broken_stream, no_tools, or one of `SAID`. The kinds of
-    `SAID` mean that the answer is empty, was cut at its limit, was held back by a filter, is a
-    refusal, or calls a tool. `no_tools`: the model cannot be offered tools.
+    not_found, missing_extra, replay_miss, script_end, broken_stream, no_tools (it cannot be offered
+    tools), or one of `SAID`. The kinds of `SAID` mean that the answer is empty, was cut at its
+    limit, was held back by a filter, is a refusal, or calls a tool.
 
     `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
     some of a request are complete. `heard`: a listener received a part of the text, so a retry

@@ -63,22 +63,18 @@ class Recorded:
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
+        given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
+        self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:
         """Read the file now instead of at the first request.
 
+        A recording with calls of tools was made in that form, so it is asked for in that form.
         Raises: LmcError[unknown-model, recording-invalid].
         """
-        _ = self._entries
+        if any(entry.answer.tool_calls for entry in self._entries.values()):
+            self.capabilities = replace(self.capabilities, tools=True, local=False)
         return self
-
-    @cached_property
-    def capabilities(self) -> Capabilities:
-        """Those of the backend that is recorded, else of the ones whose answers are in the file."""
-        if self._inner is not None:
-            return replace(self._inner.capabilities, cacheable=False)
-        called = any(entry.answer.tool_calls for entry in self._entries.values())
-        return Capabilities(True, True, True, True, True, True, cacheable=False, tools=called)
 
     @cached_property
     def _entries(self) -> dict[str, _Entry]:

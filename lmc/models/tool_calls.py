@@ -32,7 +32,7 @@ _NO_TOOLS = re.compile(
 _CHOICE = re.compile(r"tool[_ ]choice", re.IGNORECASE)
 
 
-def message_data(message: Message) -> str:
+def message_data(message: Mapping[str, Any]) -> str:
     """What a message says beside its text, such as calls of tools, as JSON; else empty."""
     if len(message) == 2:
         return ""
@@ -97,7 +97,7 @@ def sound_calls(calls: Any, sound_text: Any) -> tuple[ToolCall, ...]:
     if not isinstance(calls, tuple | list):
         return ()
     return tuple(
-        ToolCall(*(sound_text(text) for text in (c.id, c.name, c.arguments)), dict(c.extra))
+        ToolCall(sound_text(c.id), sound_text(c.name), sound_text(c.arguments), dict(c.extra))
         for c in calls
         if isinstance(c, ToolCall)
         and all(isinstance(text, str) for text in (c.id, c.name, c.arguments))

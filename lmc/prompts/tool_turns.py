@@ -185,24 +185,24 @@ class ToolTurns:
             given = unescaped(read_arguments(arguments))
         except NotJson as problem:
             raise ParseFailure(f"the arguments of `{FINISH}` are not JSON: {problem}") from None
-        names = [f.name for f in self.result.fields] if self._is_record else [ANSWER]
-        if isinstance(given, dict) and not self._is_record:
-            if ANSWER not in given and len(given) != 1:
-                raise ParseFailure(f"`{FINISH}` needs the answer in the field `{ANSWER}`")
-            given = given[ANSWER] if ANSWER in given else next(iter(given.values()))
-        elif isinstance(given, dict) and list(given) == [ANSWER] and ANSWER not in names:
-            given = given[ANSWER]
-        return fit_value(self.result, given)
+        return fit_value(self.result, self._unwrapped(given))
 
-    @property
-    def _is_record(self) -> bool:
-        return isinstance(self.result, RecordType)
+    def _unwrapped(self, given: Any) -> Any:
+        """The answer in an object around it, if there is one."""
+        if not isinstance(given, dict):
+            return given
+        if isinstance(self.result, RecordType):
+            wrapped = list(given) == [ANSWER] and self.result.get(ANSWER) is None
+            return given[ANSWER] if wrapped else given
+        if ANSWER not in given and len(given) != 1:
+            raise ParseFailure(f"`{FINISH}` needs the answer in the field `{ANSWER}`")
+        return given[ANSWER] if ANSWER in given else next(iter(given.values()))
 
     def _said(self, text: str) -> Any:
         """An answer in words, without a call. Raises: ParseFailure."""
         if isinstance(self.result, StrType):
             return unescaped(text)
-        output = (FieldSpec(BARE, self.result),)
+        output: tuple[FieldSpec, ...] = (FieldSpec(BARE, self.result),)
         if isinstance(self.result, RecordType):
             output = tuple(FieldSpec(f.name, f.type, f.note) for f in self.result.fields)
         spec = CallSpec(self.spec.instruction, (), output, self.result)

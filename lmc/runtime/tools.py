@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lmc.check.servers import is_server, server_address
-from lmc.consent import OWN, Consent
+from lmc.check.servers import CALLER, is_server, server_address
+from lmc.consent import OWN, Consent, Given
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool
 from lmc.runtime.failures import is_infrastructure
+from lmc.runtime.given_tools import GivenTools
 from lmc.runtime.loading import load_function
 from lmc.runtime.remote import Endpoint, RemoteFailure, RemoteMismatch, RemoteTool
 from lmc.source import Span
@@ -106,13 +107,21 @@ class Toolbox:
         if name not in self._functions:
             tool, given = self._tools[name], self._consent.functions.get(name)
             self._consent.require_functions({name: told_target(tool)}, span)
-            owner = f"the tool `{name}`"
-            if given is None and is_server(tool.target):
-                given = self._remote(tool, span)
-            self._functions[name] = given or load_function(
-                tool.target, self._base_dir, span, owner=owner
-            )
+            self._functions[name] = self._function(tool, given, span)
         return self._functions[name]
+
+    def _function(self, tool: Tool, given: Given | None, span: Span | None) -> Callable[..., Any]:
+        if isinstance(given, Sequence):
+            tools = GivenTools(given)
+
+            async def call(tool: str, arguments: Any) -> Any:
+                return await tools.call(tool, arguments if isinstance(arguments, dict) else {})
+
+            return call
+        if given is None and is_server(tool.target):
+            return self._remote(tool, span)
+        owner = f"the tool `{tool.name}`"
+        return given or load_function(tool.target, self._base_dir, span, owner=owner)
 
     # --- tools of servers ---
 
@@ -120,9 +129,10 @@ class Toolbox:
         """The tools of a server. Raises: LmcError[tool-failed, tool-not-allowed, missing-extra]."""
         from lmc.runtime.remote import list_tools
 
-        tool = self._tools[name]
-        if name in self._consent.functions:
-            raise _failure(name, "stands for a server, which a function cannot replace", span)
+        tool, given = self._tools[name], self._consent.functions.get(name, [])
+        self._consent.require_functions({name: told_target(tool)}, span)
+        if given or tool.target == CALLER:
+            return _given_listing(name, given, span)
         self.load(name, span)
         ask = partial(list_tools, self._endpoint(tool))
         timeout_s = tool.settings.get("timeout") or DEFAULT_TIMEOUT_S
@@ -133,6 +143,10 @@ class Toolbox:
 
     def _remote(self, tool: Tool, span: Span | None) -> Callable[..., Any]:
         """A function that calls a tool of a server. Raises: LmcError[missing-extra]."""
+        if tool.target == CALLER:
+            message = f"whoever loads the program must give the function of the tool `{tool.name}`"
+            help = f'lmc.load(…, tools={{"{tool.name}": function}})'
+            raise LmcError.of("tool-not-found", message, span, help=help)
         if importlib.util.find_spec("mcp") is None:
             message = f"the tool `{tool.name}` is on an MCP server, which needs the package mcp"
             raise LmcError.of("missing-extra", message, span, help='pip install "lmc-lang[mcp]"')
@@ -171,6 +185,16 @@ async def _run(
         return await call_foreign(
             partial(function, **inputs), partial(to_json, tool.result), timeout_s
         )
+
+
+def _given_listing(name: str, given: Given, span: Span | None) -> Sequence[RemoteTool]:
+    """The functions in the place of a server. Raises: LmcError[tool-failed]."""
+    if not isinstance(given, Sequence):
+        raise _failure(name, "is a server: give a list of functions in its place", span)
+    try:
+        return GivenTools(given).listing()
+    except RemoteFailure as problem:
+        raise _failure(name, f"failed: {problem}", span) from None
 
 
 def told_target(tool: Tool) -> str:

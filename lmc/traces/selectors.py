@@ -205,7 +205,7 @@ def _sample_call(trace: Trace, region: RegionTrace, index: int) -> CallTrace | N
 
 
 def _question(call: CallTrace) -> tuple[object, ...]:
-    return call.module, *((m["role"], m["content"]) for m in call.messages)
+    return call.module, *((m["role"], m["content"], message_data(m)) for m in call.messages)
 
 
 def _outvoted(region: RegionTrace) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lmc.consent import Consent
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.models.base import Request
 from lmc.models.scripted import Scripted
@@ -37,7 +37,7 @@ def program(text: str, way: str = "", timeout: str = "20") -> str:
     return text.replace("SERVER", command).replace("SECONDS", timeout)
 
 
-def executor(text: str, script: Any = (), consent: Consent = Consent()) -> Executor:
+def executor(text: str, script: Any = (), consent: Consent = OWN) -> Executor:
     graph = run_passes(lowered(text))
     pool = ModelPool(graph.models, graph.default, backends={"*": Scripted(script)})
     return Executor(graph, pool, consent=consent)

@@ -1,7 +1,6 @@
 """Agents whose models call tools in the protocol: a real server checks what it is sent."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,8 @@ record Sum {{ amount: float, currency: "EUR" | "USD" = "EUR" }}
 
 
 @pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
+def _no_memory() -> None:
     forget_dialects()
-    yield
 
 
 def call(name: str, arguments: Any, id: Any = "c1", **more: Any) -> dict[str, Any]:
@@ -475,7 +473,8 @@ async def test_a_fallback_that_knows_only_text() -> None:
 
     text_only = Server(said("[[tool]] finish\n[[answer]] other"))
     with Loopback(broken) as first, Loopback(text_only) as second:
-        setting = f'fallback: [n] }} model n {{ name: "openai/y" base_url: "{second.url}" tool_calls: "text"'
+        other = f'name: "openai/y" base_url: "{second.url}" tool_calls: "text"'
+        setting = f"fallback: [n] }} model n {{ {other}"
         assert await run(executor(first.url, setting=setting)) == "other"
     assert "tools" not in second.payloads[0]
 
