@@ -221,6 +221,26 @@ def _step(thought: str, calls: Sequence[dict[str, Any]], answer: Any) -> dict[st
     return {**step, CALLS: list(calls)}
 
 
+def step_message(outputs: Mapping[str, Any]) -> Message:
+    """The turn of the model that decided on a step."""
+    calls = list(outputs.get(CALLS) or ())
+    if (answer := outputs.get(ANSWER)) is not None:
+        given = answer if isinstance(answer, dict) else {ANSWER: answer}
+        calls.append({"tool": FINISH, "arguments": given})
+    made = [
+        {
+            "id": call.get("id") or made_id(0, place),
+            "type": "function",
+            "function": {
+                "name": wire_name(call["tool"]),
+                "arguments": json.dumps(call["arguments"], ensure_ascii=False),
+            },
+        }
+        for place, call in enumerate(calls)
+    ]
+    return {"role": "assistant", "content": outputs.get("thought", ""), "tool_calls": made}
+
+
 def read_arguments(text: str) -> Any:
     """Arguments as JSON. A text within quotes is read once more. Raises: NotJson."""
     value = _json(text) if text.strip() else {}

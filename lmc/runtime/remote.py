@@ -201,7 +201,8 @@ async def _connect(endpoint: Endpoint) -> _Connection:
     keeper = asyncio.ensure_future(_keep(endpoint, log, ready))
     try:
         async with asyncio.timeout(CONNECT_S):
-            await asyncio.wait({ready, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {ready, keeper}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     except TimeoutError:
         keeper.cancel()
         told = f"the server did not answer within {CONNECT_S:g} s{log.told()}"

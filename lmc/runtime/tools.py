@@ -141,6 +141,26 @@ class Toolbox:
         except (RemoteFailure, TooLong) as problem:
             raise _failure(name, str(problem), span) from None
 
+    async def check_server(self, name: str) -> int:
+        """Reach the server of a tool. Returns how many tools it offers under this name.
+
+        Raises: LmcError[tool-mismatch, tool-failed, tool-not-allowed, missing-extra].
+        """
+        tool = self._tools[name]
+        if tool.server:
+            return len(await self.list_tools(name, None))
+        from lmc.runtime.remote import require_tool
+
+        self.load(name)
+        ask = partial(require_tool, self._endpoint(tool), remote_name(tool), tool.inputs)
+        try:
+            await call_foreign(ask, lambda _: None, DEFAULT_TIMEOUT_S)
+        except RemoteMismatch as problem:
+            raise LmcError.of("tool-mismatch", f"the tool `{name}`: {problem}") from None
+        except (RemoteFailure, TooLong) as problem:
+            raise _failure(name, f"failed: {problem}", None) from None
+        return 1
+
     def _remote(self, tool: Tool, span: Span | None) -> Callable[..., Any]:
         """A function that calls a tool of a server. Raises: LmcError[missing-extra]."""
         if tool.target == CALLER:
@@ -159,7 +179,7 @@ class Toolbox:
             if tool.server:
                 arguments = inputs["arguments"] if isinstance(inputs["arguments"], dict) else {}
                 return (await call_tool(endpoint, inputs["tool"], arguments))[0]
-            name = tool.settings.get("name") or tool.name.rpartition(".")[2]
+            name = remote_name(tool)
             if not known:
                 await require_tool(endpoint, name, tool.inputs)
                 known = True
@@ -195,6 +215,11 @@ def _given_listing(name: str, given: Given, span: Span | None) -> Sequence[Remot
         return GivenTools(given).listing()
     except RemoteFailure as problem:
         raise _failure(name, f"failed: {problem}", span) from None
+
+
+def remote_name(tool: Tool) -> str:
+    """The name of a typed tool on its server."""
+    return str(tool.settings.get("name") or tool.name.rpartition(".")[2])
 
 
 def told_target(tool: Tool) -> str:

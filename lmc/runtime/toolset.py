@@ -75,20 +75,19 @@ class Card:
 
 
 class Toolset:
-    """The tools of an agent by the name that its model uses."""
+    """The tools of an agent by the name that its model uses.
 
-    def __init__(self, cards: Iterable[Card]) -> None:
+    With `open_ended`, they are not only those of the source.
+    """
+
+    def __init__(self, cards: Iterable[Card], *, open_ended: bool = False) -> None:
         self.cards = {card.offer.name: card for card in cards}
+        self.open_ended = open_ended
 
     @property
     def offers(self) -> list[Offer]:
         """What the model sees."""
         return [card.offer for card in self.cards.values()]
-
-    @property
-    def open_ended(self) -> bool:
-        """Whether some tools are not those of the source."""
-        return any(card.remote is not None for card in self.cards.values())
 
     @cached_property
     def tools(self) -> list[OfferedTool]:
@@ -112,7 +111,7 @@ async def toolset_of(machine: Machine, planned: PlannedNode, scope: Scope) -> To
         for card in _cards_of(server, listing, taken | twice):
             taken.add(card.offer.name)
             cards.append(card)
-    return Toolset(cards)
+    return Toolset(cards, open_ended=bool(servers))
 
 
 def _offers(planned: PlannedNode) -> Sequence[Offer]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from lmc.frozen import frozen
 from lmc.ir.ops import body_numbers
+from lmc.models.tool_calls import message_data
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.traces.store import Run
