@@ -120,6 +120,8 @@ class LiteLLM:
             "response_format": response_format(request.schema),
             "tools": list(request.tools) or None,
             "tool_choice": "required" if request.tools else None,
+            # litellm's own gateway to MCP servers would want the package `mcp`.
+            "_skip_mcp_handler": True if request.tools else None,
         }
         return {**self._connection(request), **_given(arguments), "drop_params": True}
 
