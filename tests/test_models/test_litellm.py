@@ -182,9 +182,9 @@ async def test_tools_are_offered_and_called(open_at):
 
 
 async def test_a_model_that_takes_no_tools_says_so(open_at):
-    with Loopback(lambda p: Fault(400, "this model does not support tools")) as server:
-        with pytest.raises(ModelFailure) as caught:
-            await open_at(server).generate(Request("m", CALLED, tools=(PRICE,)))
+    fault = Fault(400, "this model does not support tools")
+    with Loopback(lambda p: fault) as server, pytest.raises(ModelFailure) as caught:
+        await open_at(server).generate(Request("m", CALLED, tools=(PRICE,)))
     assert caught.value.kind == "no_tools"
 
 
