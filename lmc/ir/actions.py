@@ -64,7 +64,7 @@ def offered(action: RecordType, offers: Sequence[Offer]) -> RecordType:
 def signature_text(offer: Offer) -> str:
     """A tool on one line: `search(query: str (what to look for), k: int = 5) -> str: Finds …`."""
     parameters = ", ".join(map(_parameter, offer.inputs))
-    doc = f": {' '.join(offer.doc.split())}" if offer.doc else ""
+    doc = f": {' '.join(offer.doc.split()).rstrip('.')}" if offer.doc else ""
     return f"{offer.name}({parameters}) -> {_shape(offer.result)}{doc}"
 
 

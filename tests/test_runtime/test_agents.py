@@ -91,9 +91,9 @@ async def test_texts_notes_defaults_and_shapes_in_every_layout(layout: str) -> N
     told = asked[0].messages[0]["content"].replace('\\"', '"')
     assert (
         'find(query: str (what to look for), k: int(1..20) = 5, unit: "c" | "f" = "c")'
-        " -> list[{name: str (as on the map), at: float?}]: Find places. In the whole world."
+        " -> list[{name: str (as on the map), at: float?}]: Find places. In the whole world"
     ) in told
-    assert "think(problem: str (stated in full)) -> str: Think." in told
+    assert "think(problem: str (stated in full)) -> str: Think" in told
 
 
 @pytest.mark.parametrize("layout", ["chat", "json", "xml"])

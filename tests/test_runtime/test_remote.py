@@ -180,7 +180,7 @@ async def test_an_agent_sees_all_tools_of_a_server(way: str) -> None:
     trace = Trace()
     await executor(program(AGENT, way), said).run("main", {"question": "?"}, trace=trace)
     told = asked[0].messages[0]["content"]
-    assert "add(a: int (the first), b: int) -> json: Add two numbers." in told
+    assert "add(a: int (the first), b: int) -> json: Add two numbers" in told
     assert "read_file(path: str, lines: int? = null)" in told
     assert "price(thing: str) -> float" in told
     seen = [t["observation"] for r in trace.regions for t in r.detail.get("transcript", ())]

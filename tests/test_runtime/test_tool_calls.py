@@ -329,7 +329,7 @@ async def test_a_server_that_ignores_tools_gets_the_text_form_and_no_row_is_lost
         assert await run(ex) == "2.50"
     assert "tools" in server.payloads[0]
     assert all("tools" not in payload for payload in server.payloads[1:])
-    assert "The price in euros." in server.payloads[1]["messages"][0]["content"]
+    assert "The price in euros" in server.payloads[1]["messages"][0]["content"]
     assert len(server.payloads) == 3
 
 
