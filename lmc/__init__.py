@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from lmc.optimizers.compilation.compile import acompile, compile
     from lmc.program.measuring import aevaluate, evaluate
     from lmc.program.program import Program, load
+    from lmc.program.streams import Delta, Stream
 
 __all__ = [
+    "Delta",
     "LmcError",
     "Program",
+    "Stream",
     "__version__",
     "acompile",
     "aevaluate",
@@ -30,8 +33,10 @@ __all__ = [
 
 # Imported at first use, so that `import lmc` stays light.
 _HOMES = {
+    "Delta": "lmc.program.streams",
     "LmcError": "lmc.diagnostics",
     "Program": "lmc.program.program",
+    "Stream": "lmc.program.streams",
     "acompile": "lmc.optimizers.compilation.compile",
     "aevaluate": "lmc.program.measuring",
     "compile": "lmc.optimizers.compilation.compile",

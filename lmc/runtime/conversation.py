@@ -165,10 +165,11 @@ class Conversation:
     def _request(self, model: str | None, index: int, messages: Sequence[Message]) -> Request:
         call, scope = self.call, self.scope
         known, logprobs = call.request, scope.certainty is not None or self._studied()
-        listener = scope.run.listener if call.node is scope.run.spoken else None
+        listener = scope.run.listener
+        ear = listener.ear(call) if listener is not None else None
         return Request(  # `replace` would be far slower
             known.model, tuple(messages), known.sampling, known.schema, known.grammar,
-            known.adapter, known.n, index, logprobs, known.timeout_s, listener,
+            known.adapter, known.n, index, logprobs, known.timeout_s, ear,
         )  # fmt: skip
 
     async def _answer(self, model: str | None, request: Request) -> Answer:
