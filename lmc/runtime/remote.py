@@ -15,10 +15,10 @@ import json
 import os
 import tempfile
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lmc.check.servers import ServerAddress
 from lmc.frozen import frozen
@@ -37,10 +37,12 @@ from lmc.types import (
     Type,
 )
 
+T = TypeVar("T")
 CONNECT_S = 60.0  # for a server to start and to list its tools
 MOST_PAGES, MOST_TOOLS = 100, 1000  # of one list of tools
 MOST_DOC, MOST_SCHEMA = 4000, 20_000  # characters of a tool's description and parameters
 MOST_RESULT = 4_000_000  # characters of a result
+MOST_BYTES = 32 << 20  # of one response over HTTP
 _TOLD = 500  # characters of an error of a server
 _SIMPLE: Mapping[str, Type] = {"string": STR, "integer": INT, "number": FLOAT, "boolean": BOOL}
 
@@ -129,7 +131,7 @@ async def call_tool(endpoint: Endpoint, name: str, arguments: Mapping[str, Any])
     """
     connection = await _connected(endpoint)
     try:
-        result = await connection.client.call_tool(name, dict(arguments))
+        result = await _while_open(connection, connection.client.call_tool(name, dict(arguments)))
     except Exception as problem:
         raise await _failed(endpoint, connection, problem) from None
     text = _text(getattr(result, "content", None) or ())
@@ -199,6 +201,7 @@ async def _connect(endpoint: Endpoint) -> _Connection:
     log = _ErrorStream()
     ready: asyncio.Future[_Connection] = asyncio.get_running_loop().create_future()
     keeper = asyncio.ensure_future(_keep(endpoint, log, ready))
+    keeper.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is told
     try:
         async with asyncio.timeout(CONNECT_S):
             waiting: set[asyncio.Future[Any]] = {ready, keeper}
@@ -249,18 +252,64 @@ async def _client(endpoint: Endpoint, log: Any) -> AsyncIterator[Any]:
     key = os.environ.get(endpoint.key_variable or "")
     remember(endpoint.key_variable or "", key)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers |= {"Accept-Encoding": "identity"}  # a small body may unpack to a huge one
     limits = httpx2.Timeout(30.0, read=300.0)
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=limits) as http,
+        httpx2.AsyncClient(headers=headers, timeout=limits, transport=_bounded()) as http,
         Client(streamable_http_client(address.url, http_client=http)) as client,
     ):
         yield client
+
+
+def _bounded() -> Any:
+    """A transport that refuses packed and endless responses."""
+    import httpx2
+
+    class Bounded(httpx2.AsyncHTTPTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
+            response = await super().handle_async_request(request)
+            if response.headers.get("content-encoding", "identity") != "identity":
+                await response.aclose()
+                raise httpx2.DecodingError("the server packed its response", request=request)
+            response.stream = BoundedStream(response.stream)
+            return response
+
+    class BoundedStream(httpx2.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for data in self.stream:
+                size += len(data)
+                if size > MOST_BYTES:
+                    raise httpx2.ReadError(f"a response of more than {MOST_BYTES >> 20} MiB")
+                yield data
+
+        async def aclose(self) -> None:
+            await self.stream.aclose()
+
+    return Bounded()
 
 
 async def _close(connection: _Connection) -> None:
     connection.leave.set()
     if connection.keeper is not None:
         await asyncio.wait({connection.keeper}, timeout=10)
+
+
+async def _while_open(connection: _Connection, work: Coroutine[Any, Any, T]) -> T:
+    """The result of some work, unless the connection ends before. Raises: what ended it."""
+    task, keeper = asyncio.ensure_future(work), connection.keeper
+    assert keeper is not None
+    try:
+        waiting: set[asyncio.Future[Any]] = {task, keeper}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if task.done() and not task.cancelled():
+            return task.result()
+        raise ConnectionError(_reason(None if keeper.cancelled() else keeper.exception()))
+    finally:
+        task.cancel()
 
 
 async def _failed(
@@ -271,7 +320,10 @@ async def _failed(
     if _has_ended(problem, reason):
         table = _open.get(asyncio.get_running_loop(), {})
         table.pop(endpoint, None)
-        connection.leave.set()
+        await _close(connection)
+        keeper = connection.keeper
+        if keeper is not None and keeper.done() and not keeper.cancelled() and keeper.exception():
+            reason = _reason(keeper.exception())  # says more than that it was closed
         return RemoteFailure(f"the server ended: {reason}{connection.log.told()}")
     return RemoteFailure(reason)
 
@@ -307,7 +359,7 @@ async def _tools(connection: _Connection) -> dict[str, Any]:
     async with connection.listing:
         if connection.tools is None:
             try:
-                connection.tools = await _all_pages(connection.client)
+                connection.tools = await _while_open(connection, _all_pages(connection.client))
             except RemoteFailure:
                 raise
             except Exception as problem:

@@ -1,6 +1,7 @@
 """Tools of MCP servers: typed ones, whole servers for agents, and servers that misbehave."""
 
 import asyncio
+import gzip
 import json
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
@@ -18,6 +20,7 @@ from lmc.requests.pool import ModelPool
 from lmc.runtime import remote
 from lmc.runtime.executor import Executor
 from lmc.runtime.traces import Trace
+from tests.mcp_server import reply
 from tests.programs import lowered
 
 pytest.importorskip("mcp")
@@ -224,3 +227,75 @@ async def test_a_list_that_goes_in_a_circle() -> None:
 async def test_a_server_with_a_stub_is_not_reached() -> None:
     ex = executor(program(AGENT, "broken"), steps(step("files", tool="x", arguments={}), DONE))
     assert await ex.run("main", {"question": "?"}, stubs={"files": "found"}) == "done"
+
+
+# --- over HTTP ---
+
+
+class Web:
+    """A server over HTTP: answers JSON-RPC as `tests/mcp_server.py` does, and notes the headers."""
+
+    def __init__(self, body: bytes | None = None, **headers: str) -> None:
+        self.body, self.headers = body, headers
+        self.keys: list[str | None] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.keys.append(request.headers.get("Authorization"))
+        message = await request.json()
+        if "id" not in message:
+            return web.Response(status=202)
+        if message["method"] == "tools/call" and self.body is not None:
+            kind = {"Content-Type": "application/json"}
+            return web.Response(body=self.body, headers=kind | self.headers)
+        result = reply("", message["method"], message.get("params") or {}, 1)
+        told = {"jsonrpc": "2.0", "id": message["id"]}
+        wrong = {"code": -32601, "message": "no such method"}
+        more = {"error": wrong} if result is None else {"result": result}
+        return web.json_response(told | more)
+
+    async def __aenter__(self) -> str:
+        app = web.Application()
+        app.router.add_post("/mcp", self.answer)
+        self.runner = web.AppRunner(app)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await site.start()
+        assert site._server is not None
+        return f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/mcp"
+
+    async def __aexit__(self, *exc: object) -> None:
+        await remote.close_all()
+        await self.runner.cleanup()
+
+
+def at_url(url: str) -> str:
+    return program(ADD.replace("SERVER {", f'"mcp:{url}" {{ api_key_env: "REMOTE_KEY"'))
+
+
+async def test_a_server_at_a_url_gets_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REMOTE_KEY", "sk-remote")
+    server = Web()
+    async with server as url:
+        assert await executor(at_url(url)).run("main", {"a": 2, "b": 3}) == 6
+    assert set(server.keys) == {"Bearer sk-remote"}
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        (Web(b'{"x": "' + b"y" * (33 << 20) + b'"}'), "MiB"),
+        (Web(gzip.compress(b"{}"), **{"Content-Encoding": "gzip"}), "packed"),
+        (Web(b"no JSON"), ""),
+    ],
+    ids=["huge", "packed", "no JSON"],
+)
+async def test_a_bad_response_fails_the_call(server: Web, told: str) -> None:
+    async with server as url:
+        message = await failure(at_url(url), {"a": 1, "b": 2})
+    assert "tool-failed" in message
+    assert told in message
+
+
+async def test_a_url_that_nobody_listens_at() -> None:
+    message = await failure(at_url("http://127.0.0.1:9/mcp"), {"a": 1, "b": 2})
+    assert "cannot reach the server" in message
