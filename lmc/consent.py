@@ -22,6 +22,7 @@ Given = Function | Sequence[Function]  # several stand for the tools of a server
 Tools = bool | str | Function | Iterable[str | Function] | Mapping[str, Given]
 
 HOSTS_VARIABLE, PATHS_VARIABLE = "LMC_ALLOW_HOSTS", "LMC_ALLOW_PATHS"
+CALLER = "python:"  # stands for functions that the caller gives; without any, nothing runs
 # All that the programs of the standard library call; a test compares.
 LIBRARY_FUNCTIONS = frozenset(
     f"lmc.programs.tools:{name}" for name in ("calculate", "nearest", "run_python")
@@ -57,6 +58,7 @@ class Consent:
             or name in self.tools
             or name in self.functions
             or target in LIBRARY_FUNCTIONS
+            or target == CALLER
         )
 
     def require_functions(self, targets: Mapping[str, str], span: Span | None = None) -> None:

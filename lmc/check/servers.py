@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 from lmc.check.program import MISSING, Param, Signature
 from lmc.check.scope import CheckContext
+from lmc.consent import CALLER
 from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import JSON, STR
 
 PREFIX = "mcp:"
-CALLER = "python:"  # functions that the caller gives when it loads the program
 # Settings of tools that only servers understand: the name there, variables that a command gets, and
 # the variable whose key a URL gets.
 OF_SERVERS = ("name", "env", "api_key_env")

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lmc.check.servers import CALLER, is_server, server_address
-from lmc.consent import OWN, Consent, Given
+from lmc.check.servers import is_server, server_address
+from lmc.consent import CALLER, OWN, Consent, Given
 from lmc.diagnostics import LmcError
 from lmc.ir.functions import canonical
 from lmc.ir.graph import Node, Tool

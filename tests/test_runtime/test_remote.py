@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from click.testing import CliRunner
 
+from lmc.cli.check import command
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError
 from lmc.models.base import Request
@@ -299,3 +301,31 @@ async def test_a_bad_response_fails_the_call(server: Web, told: str) -> None:
 async def test_a_url_that_nobody_listens_at() -> None:
     message = await failure(at_url("http://127.0.0.1:9/mcp"), {"a": 1, "b": 2})
     assert "cannot reach the server" in message
+
+
+def test_check_reaches_the_servers_where_it_is_asked_to(tmp_path: Path) -> None:
+    text = program(
+        "tool add(a: int, b: int) -> int from SERVER\n"
+        'tool read(file: str) -> str from SERVER { name: "read-file" }\n'
+        "tool all from SERVER\n"
+    )
+    path = tmp_path / "a.lmp"
+    path.write_text(text)
+    plain = CliRunner().invoke(command, [str(path)], standalone_mode=False)
+    assert plain.return_value == 0
+    assert "as declared" not in plain.output
+    found = CliRunner().invoke(command, ["--servers", str(path)], standalone_mode=False)
+    assert found.return_value == 1
+    assert "add: as declared" in found.output
+    assert "all: 3 tools" in found.output
+    assert "needs `path`, which the program does not declare" in found.output
+    assert ":2:1" in found.output
+
+
+async def test_an_artifact_may_name_what_its_caller_gives() -> None:
+    text = AGENT.replace("SERVER { timeout: SECONDS }", '"python:"')
+    text = text.replace('tool price(thing: str) -> float from "my:price"\n', "")
+    text = text.replace("[price, files]", "[think, files]")
+    text = "generate think(x: str) -> str\n" + text
+    ex = executor(text, [DONE], Consent(stranger=True))
+    assert await ex.run("main", {"question": "?"}) == "done"
