@@ -32,6 +32,8 @@ _log = logger(__name__)
 
 async def act(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
     """The next step of an agent as a JSON value. Raises: CallFailure, LmcError[budget-exceeded]."""
+    if call.awaits_layout:
+        await call.fit()
     toolset = scope.toolset
     if toolset is not None and toolset.open_ended:
         call = call.offering(toolset.offers)

@@ -36,10 +36,6 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
         return scope.run.stubs[call.slots.module]
     if call.awaits_layout:
         await call.fit()
-    if call.node.attrs["role"] == "act":
-        from lmc.runtime.acting import act
-
-        return await act(call, inputs, scope)
     if call.by_meaning is not None:
         messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)
         return await Conversation(call, inputs, scope, messages, answer).result()

@@ -19,6 +19,7 @@ from lmc.ir.ops import OWN_REGION
 from lmc.ir.reach import pure_tools, reached_slots, reached_tools
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
+from lmc.runtime.acting import act
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import converse
@@ -270,7 +271,8 @@ def perform_model(
 ) -> Awaitable[Any]:
     """One model call of a module."""
     call = executor.module_call(planned)
-    return converse(call, dict(zip(planned.node.attrs["names"], args)), scope)
+    ask = act if planned.node.attrs["role"] == "act" else converse
+    return ask(call, dict(zip(planned.node.attrs["names"], args)), scope)
 
 
 async def perform_call(

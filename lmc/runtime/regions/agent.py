@@ -18,8 +18,9 @@ from lmc.ir.ops import TOOLS, body_numbers
 from lmc.prompts.tool_turns import CALL, CALLS
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import PlannedNode
+from lmc.runtime.regions.agent_tools import may_act, toolset_of
 from lmc.runtime.scope import Scope
-from lmc.runtime.toolset import BadArgument, Card, Toolset, may_act, toolset_of
+from lmc.runtime.toolset import BadArgument, Card, Toolset
 from lmc.tasks.together import for_all
 from lmc.values import InvalidValue
 
