@@ -192,7 +192,7 @@ def test_calls_of_tools_are_stored_with_their_turns(tmp_path: Path) -> None:
     outputs = {"thought": "", "tool": "finish", "arguments": {}, "answer": 5, "calls": []}
     call = replace(run().trace.calls[0], role="act", messages=turns, outputs=outputs)
     told = replace(run(), trace=Trace([call], []))
-    with closing(TraceStore(tmp_path / "t.db")) as store:
+    with closing(TraceStore(f"{tmp_path}/t.db")) as store:
         store.add([told], {})
         (found,) = store.runs()
     assert found.trace.calls[0].messages == turns
