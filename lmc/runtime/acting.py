@@ -18,6 +18,7 @@ from lmc.prompts.spec import Demo, Message, ParseFailure
 from lmc.prompts.tool_turns import ANSWER, CALL, TRANSCRIPT, Called, ToolTurns, wire_name
 from lmc.redaction import logger
 from lmc.requests.bound import BoundModel
+from lmc.requests.budget import ModelBudgetExceeded
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import AsksOtherwise, Conversation
 from lmc.runtime.failures import CallFailure
@@ -111,6 +112,10 @@ class Acting(Conversation):
             self.attempts.count -= not failure.sent
             self._note_text_only(failure.message)
             raise AsksOtherwise from None
+        except ModelBudgetExceeded as spent:
+            if not self._native or model == self.call.models[-1]:
+                raise
+            raise ModelFailure("budget", str(spent), retryable=False, sent=False) from None
 
     def _is_last(self, failure: CallFailure, model: str | None, *, repairing: bool) -> bool:
         more = self._native and model != self.call.models[-1] and not failure.heard

@@ -500,3 +500,23 @@ def test_streamed_calls_are_put_together() -> None:
     found = [(c.id, c.name, c.arguments) for c in read_calls(message)]
     assert found == [("a", "price", '{"thing": "x"}'), ("b", "note", "{}")]
     assert not events.missing()
+
+
+async def test_a_fallback_goes_on_where_a_model_has_used_up_its_budget() -> None:
+    with (
+        Loopback(Server(calling(call("price", {"thing": "a"})))) as first,
+        Loopback(Server(finish("other"))) as second,
+    ):
+        other = f'name: "openai/y" base_url: "{second.url}"'
+        setting = f"budget: {{calls: 1}} fallback: [n] }} model n {{ {other}"
+        assert await run(executor(first.url, setting=setting)) == "other"
+    assert len(first.payloads) == 1
+    assert answers(second.payloads[0]) == ["2.5"]
+
+
+async def test_a_budget_leaves_the_tools_in_the_request() -> None:
+    script = Server(calling(call("price", {"thing": "a"})), finish("ok"))
+    with Loopback(script) as server:
+        assert await run(executor(server.url, budget=Budget(calls=2))) == "ok"
+    assert all(len(payload["tools"]) == 3 for payload in server.payloads)
+    assert len(server.payloads) == 2
