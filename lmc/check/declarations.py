@@ -22,6 +22,7 @@ from lmc.check.program import (
 )
 from lmc.check.providers import with_provider
 from lmc.check.scope import CheckContext, Declared, Env, File
+from lmc.check.servers import OF_SERVERS, any_tool, check_server, is_server
 from lmc.check.subtyping import required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
@@ -113,7 +114,8 @@ def _param(ctx: CheckContext, file: File, param: nodes.ParamDecl, decl: Any, tra
         value = default(ctx, file, param.default, type, param.name, decl.name.name)
     if param.train:
         _check_train(ctx, param, train)
-    return Param(param.name.name, type, value, param.train, param.name.span)
+    note = param.note.value if param.note else ""
+    return Param(param.name.name, type, value, param.train, param.name.span, note)
 
 
 def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> None:
@@ -148,11 +150,32 @@ def _tool(ctx: CheckContext, declared: Declared) -> ToolDef:
     decl: nodes.ToolDecl = declared.decl  # type: ignore[assignment]
     file, name = declared.file, declared.file.prefix + declared.ident.name
     values, _ = settings.read(module_env(ctx, file, decl.name.name), "tool", decl.settings)
-    check_target(ctx, decl.target)
-    made = signature(ctx, file, decl, train=False)
-    tool = ToolDef(name, decl.span, made, decl.target.value, values)
+    if is_server(decl.target.value):
+        check_server(ctx, decl.target)
+    else:
+        check_target(ctx, decl.target)
+        _check_of_function(ctx, decl, values)
+    doc = decl.doc.text if decl.doc else ""
+    if decl.signature is None:
+        made = any_tool(decl.name.span)
+    else:
+        made = signature(ctx, file, decl, train=False)
+    server = decl.signature is None
+    tool = ToolDef(name, decl.span, made, decl.target.value, values, doc, server)
     ctx.program.tools[name] = tool
     return tool
+
+
+def _check_of_function(ctx: CheckContext, decl: nodes.ToolDecl, values: dict[str, Any]) -> None:
+    """Report what only a tool of a server may have or lack."""
+    if decl.signature is None:
+        message = f"the tool `{decl.name.name}` needs parameters and a result"
+        help = 'write `(name: T) -> T`; only a server, `from "mcp:…"`, may leave them out'
+        ctx.report("bad-target", message, decl.name.span, help=help)
+    for setting in decl.settings:
+        if setting.key.name in OF_SERVERS:
+            message = f"`{setting.key.name}` is for tools of servers, and this is a Python function"
+            ctx.warn("idle-setting", message, setting.key.span, help="remove it")
 
 
 def check_target(ctx: CheckContext, target: nodes.String) -> None:

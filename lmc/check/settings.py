@@ -80,6 +80,7 @@ _DECODING = {
     "fallback": SettingSpec("models", tunable=False),
     "layout": SettingSpec(_words("chat", "json", "xml", "auto")),
 }
+_TOOL_CALLS = {"tool_calls": _fixed(_words("auto", "native", "text"))}
 _STOP = {"stop": _fixed(types.ListType(types.STR))}
 _MODULE = {
     "model": SettingSpec("model"),
@@ -106,6 +107,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
+        **_TOOL_CALLS,
         "timeout": _fixed(_LIMIT_S),
         "deadline": _fixed(_LIMIT_S),
         "concurrency": _fixed(_POSITIVE),
@@ -118,6 +120,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "default": {
         "model": SettingSpec("model"),
         **_DECODING,
+        **_TOOL_CALLS,
         "timeout": _fixed(_LIMIT_S),
         "deadline": _fixed(_LIMIT_S),
         "concurrency": _fixed(_POSITIVE),
@@ -160,9 +163,17 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "depth": SettingSpec(types.IntType(1, 64)),
         "rounds": SettingSpec(types.IntType(1, 256)),
     },
-    "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(types.IntType(1, 64))},
+    "agent": {
+        **_MODULE,
+        **_TOOL_CALLS,
+        "tools": _EXPRESSION,
+        "steps": SettingSpec(types.IntType(1, 64)),
+    },
     "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(types.FloatType())},
     "tool": {
+        "name": TEXT,
+        "env": _fixed(types.ListType(types.STR)),
+        "api_key_env": TEXT,
         "pure": _fixed(types.BOOL),
         "cache": _fixed(types.BOOL),
         "timeout": _fixed(_LIMIT_S),

@@ -47,6 +47,7 @@ class Slots:
     demos: tuple[tuple[Mapping[str, Any], Any], ...] = ()  # from `example`: (inputs, result)
     train_only: tuple[str, ...] = ()  # `train` parameters: hidden when deployed
     requirements: tuple[str, ...] = ()  # source text of `require:`
+    notes: Mapping[str, str] = field(default_factory=dict)  # on parameters, by name
 
 
 @frozen
@@ -64,13 +65,17 @@ class Node:
 
 @frozen
 class Port:
-    """A named, typed input of a graph. `default` is a JSON value if `has_default` is True."""
+    """A named, typed input of a graph. `default` is a JSON value if `has_default` is True.
+
+    `note` is for the models that fill the input in or see it.
+    """
 
     name: str
     type: Type
     has_default: bool = False
     default: Any = None
     train: bool = False
+    note: str = ""
 
 
 @frozen
@@ -88,13 +93,30 @@ class Graph:
 
 @frozen
 class Tool:
-    """A Python function that the program calls."""
+    """A Python function, or a tool of an MCP server, that the program calls.
+
+    `doc` is for models. A `server` stands for all tools of a server: it takes the name of one and
+    its arguments.
+    """
 
     name: str
     target: str
     inputs: tuple[Port, ...]
     result: Type
     settings: Mapping[str, Any]
+    doc: str = ""
+    server: bool = False
+
+
+@frozen
+class Offer:
+    """A tool, module or pipeline as the model of an agent sees it."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    result: Type
+    doc: str = ""
+    server: bool = False
 
 
 @frozen

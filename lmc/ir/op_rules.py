@@ -294,7 +294,14 @@ def _agent(site: Site) -> str | None:
     if not site.fits(required(answer.type), site.node.type):
         return "its answer is of its type"
     tools = {*site.node.bodies, FINISH} - {"act"}
-    return None if tools.issuperset(_cases(tool.type) or ("",)) else "its tools are its bodies"
+    acts = [node for node in site.node.bodies["act"].nodes if node.op == "model"]
+    offers = [offer for node in acts for offer in node.attrs.get("offers", ())]
+    listed = [name for names in options_of(site.node.attrs.get("tools", [])) for name in names]
+    open_ended = isinstance(tool.type, StrType) and any(offer.server for offer in offers)
+    named = {*((_cases(tool.type) or ("",)) if not open_ended else ()), *listed}
+    if not tools.issuperset({*named, *(offer.name for offer in offers)}):
+        return "its tools are its bodies"
+    return None
 
 
 def _route(site: Site) -> str | None:

@@ -16,6 +16,7 @@ from lmc.ir.graph import (
     DeclaredMetric,
     Graph,
     Node,
+    Offer,
     Port,
     ProgramGraph,
     Slots,
@@ -32,7 +33,7 @@ _CLASSES: Mapping[str, type] = {
         types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
         types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
         types.DictType, types.LiteralType, types.UnionType, types.RecordType, types.EnumType,
-        Field, Choice, Graph, DeclaredMetric, Node, Port, Slots, Test, Tool,
+        Field, Choice, Graph, DeclaredMetric, Node, Offer, Port, Slots, Test, Tool,
     )
 }  # fmt: skip
 _UNNAMED = frozenset(

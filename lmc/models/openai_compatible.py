@@ -48,8 +48,9 @@ class OpenAICompatible:
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self.endpoint = str(URL(base_url.rstrip("/")).with_user(None).with_query(None))
         self.capabilities = Capabilities(
-            json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True
-        )
+            json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
+            tools=True,
+        )  # fmt: skip
         self.price: Price | None = None
         self.key_env = key_env
         self._session: aiohttp.ClientSession | None = None
@@ -63,6 +64,8 @@ class OpenAICompatible:
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, then again for those that the server left out."""
         dialect = dialect_of(self.endpoint, request.model, official=self.official)
+        if request.tools and "tools" in dialect.refused:
+            raise self._no_tools(sent=False)
         if request.n == 1:
             return await self._ask(request, dialect)
         answers = [] if "n" in dialect.refused else await self._ask(request, dialect)
@@ -91,6 +94,8 @@ class OpenAICompatible:
                 text = raw.decode("utf-8", "replace")
                 if status == 200 and failure.kind == "bad_request":
                     status = 400  # a router sends the error of a provider as its own success
+                if request.tools and not dialect.may_offer(payload, status, text):
+                    raise self._no_tools() from None
                 if not may_refuse(status, text) or not dialect.adapt(payload, text):
                     raise
             if "n" in dialect.refused and request.n > 1:
@@ -202,6 +207,10 @@ class OpenAICompatible:
             raise failure
         # The listener has a part of the text, which a retry would repeat.
         raise ModelFailure("broken_stream", failure.message, retryable=False, heard=True)
+
+    def _no_tools(self, *, sent: bool = True) -> ModelFailure:
+        message = f"{self.endpoint} does not take `tools` for this model"
+        return ModelFailure("no_tools", message, retryable=False, sent=sent)
 
     def _bad_reply(self, what: str) -> ModelFailure:
         return ModelFailure("server", f"{self.endpoint} {self._redact(what)}", retryable=True)

@@ -23,6 +23,7 @@ from lmc.runtime.binding import bind_inputs
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.streaming import Listener, SpokenText, snapshots
+from lmc.runtime.tools import told_target
 from lmc.runtime.traces import Trace
 from lmc.runtime.votes.difficulty import Seat, seats
 from lmc.tasks.garbage import fewer_collections
@@ -90,7 +91,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 def function_targets(graph: ProgramGraph) -> dict[str, str]:
     """The Python functions of a program, by the names of its tools and metrics."""
     metrics = {name: m.target for name, m in graph.metrics.items() if m.target is not None}
-    return {name: tool.target for name, tool in graph.tools.items()} | metrics
+    return {name: told_target(tool) for name, tool in graph.tools.items()} | metrics
 
 
 def open_program(

@@ -10,7 +10,8 @@ from lmc.frozen import frozen
 from lmc.prompts.growth import Growth
 from lmc.types import RecordType, StrType, Type
 
-Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+# {"role": "system" | "user" | "assistant" | "tool", "content": text}, and calls of tools
+Message = dict[str, Any]
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first
 BARE = "result"  # field name of a result that is not a record
 
@@ -136,6 +137,12 @@ class Layout(Protocol):
         `parse` gives the texts back as they were; texts without any stay as they are.
         """
         ...
+
+
+def told_inputs(spec: CallSpec) -> str:
+    """What the notes say about the inputs, in words for the model."""
+    told = [f"{f.name}: {' '.join(f.note.split())}" for f in spec.inputs if f.note]
+    return "The inputs:\n" + "\n".join(told) if told else ""
 
 
 def told_requirements(spec: CallSpec) -> str:

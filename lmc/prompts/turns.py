@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
+from lmc.prompts.spec import (
+    CallSpec,
+    Demo,
+    Layout,
+    Message,
+    Prompt,
+    told_inputs,
+    told_requirements,
+)
 
 
 def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
@@ -22,6 +30,11 @@ def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
 
 
 def system_text(layout: Layout, spec: CallSpec) -> str:
-    """The instruction, then the format of the reply, then the requirements."""
-    parts = (spec.instruction, layout.format_text(spec), told_requirements(spec))
+    """The instruction, notes on the inputs, the format of the reply, and the requirements."""
+    parts = (
+        spec.instruction,
+        told_inputs(spec),
+        layout.format_text(spec),
+        told_requirements(spec),
+    )
     return "\n\n".join(part for part in parts if part)

@@ -74,6 +74,8 @@ class ModelPool:
         # The layouts that models do best, by the names of models that were measured.
         self.layouts: dict[str, str] = {}
         self.fitting = asyncio.Lock()  # held while a model is measured
+        # Whether models call tools that they are offered, by the names of models that were asked.
+        self.calls_tools: dict[str, bool] = {}
 
     def bind(self, name: str | None = None) -> BoundModel:
         """Open a model by its declared or full name. None is the program's default, else lmc/tiny.
@@ -256,6 +258,7 @@ class ModelPool:
         return Request(  # `replace` would double the cost
             bound.model, request.messages, sampling, request.schema, request.grammar,
             request.adapter, request.n, request.index, logprobs, timeout_s, request.on_text,
+            tools=request.tools,
         )  # fmt: skip
 
     def _tell_unset(self, name: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
 from lmc.check.width import project
-from lmc.ir.graph import Slots
+from lmc.ir.actions import offered
+from lmc.ir.graph import Node, Offer, Slots
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.border import as_text, whole_text
 from lmc.prompts.growth import ABSENT, Growth
@@ -62,7 +64,9 @@ class ModuleCall:
         self.begin: str = self.settings.get("begin") or ""
         if self.begin:
             parameters = replace(parameters, steps=())  # the beginning comes first
-        self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
+        self.spec = call_spec(
+            planned, parameters, self.hidden, reason=reasons, result=self._result(node)
+        )
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.awaits_layout = self._awaits_layout()
         self.demos = self._demos(parameters.demos)
@@ -83,6 +87,26 @@ class ModuleCall:
         # replaces all others also replaces the fallbacks.
         others = [] if machine.model else fallbacks(self.setting("fallback"))
         self.models: tuple[str | None, ...] = (self.model, *others)
+
+    def _result(self, node: Node) -> Type:
+        """The type of the answer. That of an agent's step names the tools that it may use."""
+        offers: tuple[Offer, ...] = node.attrs.get("offers", ())
+        chosen = self.machine.resolve(node.attrs.get("tools"))
+        if chosen is None or not isinstance(node.type, RecordType):
+            return node.type
+        return offered(node.type, [offer for offer in offers if offer.name in chosen])
+
+    def offering(self, offers: Sequence[Offer]) -> ModuleCall:
+        """The same call for other tools than the source names."""
+        assert isinstance(self.spec.result, RecordType)
+        call = copy(self)
+        call.__dict__.pop("_same_for_all", None)
+        result = offered(self.spec.result, offers)
+        thoughts = [f for f in self.spec.outputs if f.name in self.spec.thoughts]
+        outputs = (*thoughts, *_output_fields(result))
+        call.spec = replace(self.spec, outputs=outputs, result=result)
+        call.request = call._request(self.request.adapter)
+        return call
 
     def setting(self, name: str) -> Any:
         """A setting of the module; else that of its model; else that of the program."""
@@ -113,11 +137,15 @@ class ModuleCall:
             raise no_continuation(self.slots.module, bound.name, self.node.span)
 
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
-        """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
+        """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure.
+
+        A request with tools is for this model alone: another may need another form.
+        """
         self.require_continuing(model)
+        policy = {**self.policy, "fallback": ()} if request.tools else self.policy
 
         def send(request: Request) -> Awaitable[list[Answer]]:
-            return self.machine.pool.ask(model, request, **self.policy)
+            return self.machine.pool.ask(model, request, **policy)
 
         if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
             return await self.machine.batcher.ask(self, request, send)
@@ -143,17 +171,26 @@ class ModuleCall:
         self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
     ) -> tuple[list[Message], Answer | None]:
         """The messages, and the paid embedding of the inputs that chose the demonstrations."""
-        shown = self.shown(inputs)
+        demos, answer = await self.demos_by_meaning(nearest, inputs)
+        return self.layout.prompt(self.spec, demos)(self.shown(inputs)), answer
+
+    async def demos_by_meaning(
+        self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
+    ) -> tuple[tuple[Demo, ...], Answer | None]:
+        """The demonstrations nearest to some inputs, and the paid embedding that chose them."""
         try:
-            demos, answer = await nearest.pick(shown)
+            return await nearest.pick(self.shown(inputs))
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
-        return self.layout.prompt(self.spec, demos)(shown), answer
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs that the prompt shows to the model."""
-        return {f.name: inputs[f.name] for f in self.spec.inputs}
+        """The inputs that the prompt shows to the model. A step has only what its type says."""
+        shown = {f.name: inputs[f.name] for f in self.spec.inputs}
+        if "offers" in self.node.attrs:
+            types = {f.name: f.type for f in self.spec.inputs}
+            return {name: project(types[name], value) for name, value in shown.items()}
+        return shown
 
     def read(self, text: str) -> dict[str, Any]:
         """Read an answer into validated output values, by field. Raises: ParseFailure.
@@ -263,7 +300,12 @@ class ModuleCall:
 
 
 def call_spec(
-    planned: PlannedNode, parameters: ModuleParameters, hidden: Sequence[str], *, reason: bool
+    planned: PlannedNode,
+    parameters: ModuleParameters,
+    hidden: Sequence[str],
+    *,
+    reason: bool,
+    result: Type,
 ) -> CallSpec:
     """The signature of a model node. A frozen instruction is not replaced."""
     node = planned.node
@@ -275,12 +317,12 @@ def call_spec(
     return CallSpec(
         instruction=slots.instruction if instruction is None or slots.frozen else instruction,
         inputs=tuple(
-            FieldSpec(name, type)
+            FieldSpec(name, type, slots.notes.get(name, ""))
             for name, type in zip(node.attrs["names"], planned.types)
             if name not in hidden
         ),
-        outputs=(*thoughts, *_output_fields(node.type)),
-        result=node.type,
+        outputs=(*thoughts, *_output_fields(result)),
+        result=result,
         requirements=slots.requirements,
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
 from lmc.models.base import SAID, Answer, ModelFailure, Request
+from lmc.models.tool_calls import calls_text
 from lmc.prompts.border import quoted
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
@@ -42,6 +43,10 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
     return await Conversation(call, inputs, scope, call.prompt(inputs)).result()
 
 
+class AsksOtherwise(Exception):
+    """The same model is to be asked once more in another form, since it does not know this one."""
+
+
 class Conversation:
     """One call in progress: what was sent, what came back, what it cost.
 
@@ -58,6 +63,7 @@ class Conversation:
     ) -> None:
         self.call, self.inputs, self.scope, self.before = call, inputs, scope, before
         self.attempts = Attempts(messages)
+        self.first = messages
         self.answers: list[Answer] = []
         self.unusable: list[Answer] = []  # paid for, but not complete
         self.retries = 0
@@ -79,25 +85,41 @@ class Conversation:
     async def _first_usable(self) -> Any:
         """Ask, then repair, then retry, then ask the next model."""
         problem: ParseFailure | CallFailure | None = None
-        first = self.attempts.messages
         for model, index in self._tries():
-            messages = first
-            for _ in range(self.call.repair + 1):
+            messages = first = self._opening(model)
+            left = self.call.repair + 1
+            while left:
+                left -= 1
                 try:
                     answer = await self._ask(model, index, messages)
                     return await self._take(answer)
+                except AsksOtherwise:
+                    messages = first = self._opening(model)
+                    left += 1
                 except ParseFailure as unusable:
                     problem = unusable
-                    messages = _with_problem(messages, answer.text, str(problem))
+                    messages = self._told(messages, answer, str(problem))
                 except CallFailure as failure:
-                    if messages is first or failure.kind not in SAID or failure.heard:
-                        raise  # the request was retried already
-                    problem = failure  # only the repair failed; the next try starts afresh
+                    if self._is_last(failure, model, repairing=messages is not first):
+                        raise
+                    problem = failure  # the next try starts afresh
                     break
         if isinstance(problem, CallFailure):
             raise problem
         module, span = self.call.slots.module, self.call.node.span
         raise unusable_answer(module, self.model, span, str(problem or ""), self.attempts)
+
+    def _opening(self, model: str | None) -> list[Message]:
+        """The prompt for a model."""
+        return self.first
+
+    def _told(self, messages: Sequence[Message], answer: Answer, problem: str) -> list[Message]:
+        """The conversation so far, then an unusable answer and the reason."""
+        return _with_problem(messages, answer.text, problem)
+
+    def _is_last(self, failure: CallFailure, model: str | None, *, repairing: bool) -> bool:
+        """Whether a failure ends the call. A first request was retried already."""
+        return not repairing or failure.kind not in SAID or failure.heard
 
     def _record(self) -> None:
         """Add the call to the trace, and pass it to the observer."""
@@ -118,34 +140,37 @@ class Conversation:
                 yield model, sample + RETRY_STRIDE * retry
 
     async def _ask(self, model: str | None, index: int, messages: list[Message]) -> Answer:
-        call, scope = self.call, self.scope
+        call = self.call
         self.attempts.count += 1
         self.attempts.messages = messages
-        known, logprobs = call.request, self._is_weighed() or self._studied()
-        listener, begin = scope.run.listener, call.begin
-        ear = listener.ear(call) if listener is not None else None
-        if begin and ear is not None:
-            ear(begin)
-        sent = (*messages, {"role": "assistant", "content": begin}) if begin else tuple(messages)
-        request = Request(  # `replace` would be far slower
-            known.model, sent, known.sampling, known.schema, known.grammar,
-            known.adapter, known.n, index, logprobs, known.timeout_s, ear,
-        )  # fmt: skip
+        request = self._request(model, index, messages)
         try:
             answer = await self._answer(model, request)
         except ModelFailure as failure:
             name = model or call.bound.name
             self.unusable += failure.paid
             self.retries += failure.retries
-            self.attempts.raw += [answer.text for answer in failure.paid]
+            self.attempts.raw += map(_raw, failure.paid)
             raise no_answer(
                 call.slots.module, name, call.node.span, failure, self.attempts
             ) from failure
         self.model = model or call.bound.name
-        answer = replace(answer, text=begin + answer.text) if begin else answer
+        answer = replace(answer, text=call.begin + answer.text) if call.begin else answer
         self.answers.append(answer)
-        self.attempts.raw.append(answer.text)
+        self.attempts.raw.append(_raw(answer))
         return answer
+
+    def _request(self, model: str | None, index: int, messages: Sequence[Message]) -> Request:
+        call, listener = self.call, self.scope.run.listener
+        known, logprobs, begin = call.request, self._is_weighed() or self._studied(), call.begin
+        ear = listener.ear(call) if listener is not None else None
+        if begin and ear is not None:
+            ear(begin)
+        sent = (*messages, {"role": "assistant", "content": begin}) if begin else tuple(messages)
+        return Request(  # `replace` would be far slower
+            known.model, sent, known.sampling, known.schema, known.grammar,
+            known.adapter, known.n, index, logprobs, known.timeout_s, ear,
+        )  # fmt: skip
 
     async def _answer(self, model: str | None, request: Request) -> Answer:
         call, scope = self.call, self.scope
@@ -166,7 +191,7 @@ class Conversation:
 
     async def _take(self, answer: Answer) -> Any:
         """The value of an answer. Raises: ParseFailure if type or requirements do not hold."""
-        outputs = self.call.read(answer.text)
+        outputs = self._outputs(answer)
         value = self.call.value(outputs)
         await self._require(value)
         self.outputs = outputs
@@ -175,6 +200,10 @@ class Conversation:
         if "check" in self.call.bodies and self.scope.run.trace is not None:
             self.check = await self._body("check", value)
         return value
+
+    def _outputs(self, answer: Answer) -> dict[str, Any]:
+        """The fields of an answer. Raises: ParseFailure, AsksOtherwise."""
+        return self.call.read(answer.text)
 
     async def _require(self, value: Any) -> None:
         if "require" in self.call.bodies and not await self._body("require", value):
@@ -216,6 +245,13 @@ class Conversation:
             check=self.check,
             adapter=self.call.request.adapter,
         )
+
+
+def _raw(answer: Answer) -> str:
+    """What an answer says, with its calls of tools."""
+    if not answer.tool_calls:
+        return answer.text
+    return "\n".join(filter(None, (answer.text, calls_text(answer.tool_calls))))
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:

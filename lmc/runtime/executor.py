@@ -7,18 +7,19 @@ started only when two effects are ready at the same time, so a straight program 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion, warning
-from lmc.ir.graph import Graph, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.reach import pure_tools, reached_nodes, reached_slots, reached_tools
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
+from lmc.runtime.acting import act
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import converse
@@ -49,12 +50,13 @@ from lmc.runtime.regions.vote import perform_vote
 from lmc.runtime.scope import Observer, RunState, Scope
 from lmc.runtime.speculation import Speculation
 from lmc.runtime.streaming import Listener, spoken_calls
-from lmc.runtime.tools import Toolbox
+from lmc.runtime.tools import Toolbox, told_target
 from lmc.runtime.traces import Trace
 from lmc.tasks.together import first_failure
 
 if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
+    from lmc.runtime.remote import RemoteTool
     from lmc.runtime.votes.difficulty import Seat
 
 Perform = Callable[["Executor", PlannedNode, list[Any], Scope], Awaitable[Any]]
@@ -199,7 +201,7 @@ class Executor:
         Raises: LmcError[tool-not-allowed].
         """
         names = [name for name in reached_tools(self.program, graph) if name not in stubbed]
-        self.consent.require_functions({name: self.program.tools[name].target for name in names})
+        self.consent.require_functions({n: told_target(self.program.tools[n]) for n in names})
 
     def _embedders(self, name: str) -> list[str]:
         """The embedding models that choose demonstrations for a run."""
@@ -211,6 +213,10 @@ class Executor:
     def tools(self) -> Toolbox:
         """The program's Python tools. Each is imported at its first call."""
         return Toolbox(self.program.tools, self.base_dir, self.consent)
+
+    async def list_tools(self, server: str, node: Node) -> Sequence[RemoteTool]:
+        """The tools of a server."""
+        return await self.tools.list_tools(server, node.span)
 
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
         """Run a module or pipeline as one region of the trace."""
@@ -304,7 +310,8 @@ def perform_model(
 ) -> Awaitable[Any]:
     """One model call of a module."""
     call = executor.module_call(planned)
-    return converse(call, dict(zip(planned.node.attrs["names"], args)), scope)
+    ask = act if planned.node.attrs["role"] == "act" else converse
+    return ask(call, dict(zip(planned.node.attrs["names"], args)), scope)
 
 
 async def perform_call(

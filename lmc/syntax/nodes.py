@@ -479,6 +479,7 @@ class ParamDecl(SyntaxNode):
     type: TypeExpr
     default: Expr | None = None
     train: bool = False
+    note: String | None = None
 
 
 @frozen
@@ -584,12 +585,13 @@ class DefaultDecl(Decl):
 
 @frozen
 class ToolDecl(Decl):
-    """`tool f(…) -> T from "pkg.mod:fn" { settings }`."""
+    """`tool f(…) -> T from "pkg.mod:fn" { doc? settings }`; a server of tools has no signature."""
 
     name: Ident
-    signature: SignatureDecl
+    signature: SignatureDecl | None
     target: String
     settings: tuple[Setting, ...] = ()
+    doc: Doc | None = None
 
 
 ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent", "route"]
