@@ -13,12 +13,14 @@ from lmc.version import __version__
 
 if TYPE_CHECKING:
     from lmc.diagnostics import LmcError
+    from lmc.media.content import Media
     from lmc.optimizers.compilation.compile import acompile, compile
     from lmc.program.measuring import aevaluate, evaluate
     from lmc.program.program import Program, load
 
 __all__ = [
     "LmcError",
+    "Media",
     "Program",
     "__version__",
     "acompile",
@@ -31,6 +33,7 @@ __all__ = [
 # Imported at first use, so that `import lmc` stays light.
 _HOMES = {
     "LmcError": "lmc.diagnostics",
+    "Media": "lmc.media.content",
     "Program": "lmc.program.program",
     "acompile": "lmc.optimizers.compilation.compile",
     "aevaluate": "lmc.program.measuring",

@@ -79,7 +79,15 @@ def in_order(*replies: Reply) -> Script:
 
 
 def last_user(payload: dict[str, Any]) -> str:
-    return payload["messages"][-1]["content"]
+    return text_of(payload["messages"][-1])
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message, without its other parts."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 class Loopback:
@@ -212,7 +220,7 @@ class Loopback:
 
 def completion(payload: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     """The body of a good answer; words count as tokens."""
-    prompt = sum(len(message["content"].split()) for message in payload["messages"])
+    prompt = sum(len(text_of(message).split()) for message in payload["messages"])
     written = sum(len(text.split()) for text in texts)
     return {
         "id": "loopback",

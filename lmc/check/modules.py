@@ -9,6 +9,7 @@ from lmc import types
 from lmc.check import inference, templates
 from lmc.check.access import field_type
 from lmc.check.given import inner_env, needs, report_taken
+from lmc.check.media import check_histories, check_tool_of_agent, check_written
 from lmc.check.program import ModuleDef, PipelineDef, ToolDef, options_of
 from lmc.check.routing import check_route
 from lmc.check.scope import Declared, Env
@@ -28,6 +29,8 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_over_out(env, module, "check")
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
+    check_written(env.ctx, decl, module)
+    check_histories(env.ctx, decl, module)
     templates.check_template(env, decl, module)
     templates.check_docstring(env, decl, module)
 
@@ -397,6 +400,7 @@ def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         found = named(env, item, (nodes.ToolDecl, nodes.ModuleDecl, nodes.PipelineDecl), "tool")
         if found is not None and isinstance(found.meaning, ToolDef | ModuleDef | PipelineDef):
             env.ctx.refer(item, found.meaning)
+            check_tool_of_agent(env, item, found.meaning)
     names = [p.name for p in module.signature.params]
     if "transcript" in names:
         report_taken(env, module, module.signature.params[names.index("transcript")])

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from lmc.check.builtins import TURNS, turn
 from lmc.check.width import project
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
@@ -193,6 +194,10 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
     return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
 
 
+def _turn(role: str) -> Function:
+    return lambda attrs, text, files=(): bounded(turn(role, text, files))
+
+
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
     made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
     return made
@@ -252,4 +257,5 @@ FUNCTIONS: Mapping[str, Function] = {
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    **{role: _turn(role) for role in TURNS},
 }

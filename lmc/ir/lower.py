@@ -42,6 +42,7 @@ SLOT_SETTINGS = frozenset(
         "adapter",
         "demos",
         "reason",
+        "keep",
     ]
 )
 DEFAULT_ROUNDS = 1

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lmc.check.builtins import TURNS
 from lmc.check.program import options_of
 from lmc.check.subtyping import forget, required
 from lmc.ir.actions import FINISH
 from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
 from lmc.types import (
+    MEDIA,
+    MESSAGE,
+    STR,
     BoolType,
     DictType,
     EnumType,
@@ -27,6 +31,7 @@ from lmc.types import (
     RecordType,
     StrType,
     Type,
+    has_media,
 )
 
 
@@ -101,6 +106,8 @@ def _function(site: Site) -> str | None:
         return _record(site)
     if fn == "attr" and "name" not in attrs:
         return "names its field"
+    if fn in TURNS:
+        return _turn(site)
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
@@ -108,6 +115,14 @@ def _function(site: Site) -> str | None:
     if not all(keeps(given, to) for given, to in _passed_on(site) if given and to):
         return "what it passes on has the fields of its type: a wider record is projected first"
     return None
+
+
+def _turn(site: Site) -> str | None:
+    text, *files = (value.type for value in site.inputs)
+    held = all(any(site.fits(type, to) for to in (MEDIA, ListType(MEDIA))) for type in files)
+    if not site.fits(text, STR) or not held:
+        return "a turn has a text, and may have media"
+    return None if site.node.type == MESSAGE else "a turn is a `Message`"
 
 
 def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
@@ -146,6 +161,8 @@ def _record(site: Site) -> str | None:
 
 
 def _model(site: Site) -> str | None:
+    if has_media(site.node.type):
+        return "gives what a model can write: neither media nor turns"
     return site.declared.slots(site.node.attrs["slots"])
 
 

@@ -17,6 +17,7 @@ from lmc import types
 from lmc.check.constants import misfit
 from lmc.check.subtyping import forget, is_subtype
 from lmc.check.width import narrows, project
+from lmc.media.content import ARTICLES
 from lmc.types import ErrorType, Field, OptionalType, Type
 
 MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
@@ -275,6 +276,7 @@ _WELL_MADE: Mapping[type, Callable[[Any], bool]] = {
     types.FloatType: lambda t: _number(t.low) and _number(t.high),
     types.ListType: lambda t: _length(t.min_len) and _length(t.max_len),
     types.LiteralType: lambda t: is_strings(t.values),
+    types.MediaType: lambda t: t.kind.__class__ is str and t.kind in ARTICLES,
     types.EnumType: _is_enum,
     types.RecordType: _is_record,
     types.UnionType: lambda t: t.options.__class__ is tuple,

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any, Protocol
 
 from lmc.frozen import frozen
+from lmc.media.content import Media
 from lmc.redaction import redact
 
 Message = dict[str, str]
@@ -28,6 +29,9 @@ class Sampling:
 class Request:
     """One request for `n` samples, numbered from `index`.
 
+    `media` are the files whose marks (`Media.mark`) stand in the contents of messages. A backend
+    sends their bytes in the place of the marks, and no others.
+
     `model` is the backend's own name for the model, without the provider prefix. `schema` is a JSON
     Schema for the answer, and `grammar` is its grammar in llguidance's Lark form; a backend uses
     one of them if it can constrain decoding. `adapter` names LoRA weights. A backend that streams
@@ -48,6 +52,7 @@ class Request:
     timeout_s: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
     on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
+    media: tuple[Media, ...] = ()
 
 
 @frozen
@@ -87,7 +92,7 @@ class ModelFailure(Exception):
     """A request without a complete answer. Callers read `kind` and `retryable`, not the message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, replay_miss, script_end, broken_stream, or one of `SAID`. The kinds of
+    not_found, missing_extra, media, replay_miss, script_end, broken_stream, or one of `SAID`. The kinds of
     `SAID` mean that the answer is empty, was cut at its limit, was held back by a filter, is a
     refusal, or calls a tool.
 
@@ -143,6 +148,7 @@ class Capabilities:
     cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
+    media: tuple[str, ...] = ()  # the kinds that it takes: "image", "audio", "pdf"
 
 
 @frozen

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.models.base import EMBEDDED, Answer, ModelFailure, Request, cut_at_stop
+from lmc.models.media_parts import media_tokens
 
 MOST_TOKENS = 10_000_000  # per request; a larger count is a mistake of the server
 _MOST_DOLLARS = 10_000.0
@@ -270,7 +271,8 @@ def estimated_tokens(text: str) -> int:
 
 def prompt_estimate(request: Request) -> int:
     """An estimate of the tokens in the prompt of a request."""
-    return sum(estimated_tokens(m["content"]) + _MESSAGE_TOKENS for m in request.messages)
+    text = sum(estimated_tokens(m["content"]) + _MESSAGE_TOKENS for m in request.messages)
+    return text + media_tokens(request.media)
 
 
 def with_estimates(answers: Sequence[Answer], request: Request) -> tuple[list[Answer], bool]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lmc.models.base import Message, Request
 from lmc.models.http_failures import refused_parameter, refused_roles
+from lmc.models.media_parts import with_parts
 from lmc.redaction import logger
 
 _log = logger(__name__)
@@ -38,7 +39,7 @@ class Dialect:
         sampling, refused = request.sampling, self.refused
         payload: dict[str, Any] = {
             "model": request.adapter or request.model,
-            "messages": self._messages(request.messages) if self.roles else request.messages,
+            "messages": with_parts(self._messages(request.messages), request.media),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self.limit_name: sampling.max_tokens,
@@ -82,8 +83,8 @@ class Dialect:
         self.roles.add(found)
         return True
 
-    def _messages(self, messages: Sequence[Message]) -> list[Message]:
-        folded = list(messages)
+    def _messages(self, messages: Sequence[Message]) -> Sequence[Message]:
+        folded = messages
         for kind in sorted(self.roles, reverse=True):  # "system" first
             folded = self._folded(folded, kind)
         return folded

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
+from lmc.media.content import KINDS
 from lmc.models.addresses import require_base_url, without_secrets
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
 from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
+from lmc.models.media_parts import with_parts
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
 from lmc.models.redirects import refused_redirects
 from lmc.redaction import redact, remember
@@ -86,7 +88,7 @@ class LiteLLM:
     def _arguments(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
         arguments: dict[str, Any] = {
-            "messages": [dict(message) for message in request.messages],
+            "messages": [dict(message) for message in with_parts(request.messages, request.media)],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
@@ -278,7 +280,17 @@ def _capabilities(litellm: Any, model: str) -> Capabilities:
         logprobs="logprobs" in taken,
         multiple_samples="n" in taken,
         seed="seed" in taken,
+        media=tuple(kind for kind in KINDS if _takes(litellm, model, kind)),
     )
+
+
+def _takes(litellm: Any, model: str, kind: str) -> bool:
+    """Whether litellm's table says that a model takes media of a kind."""
+    ask = {"image": "supports_vision", "audio": "supports_audio_input", "pdf": "supports_pdf_input"}
+    try:
+        return bool(getattr(litellm.utils, ask[kind])(model))
+    except Exception:  # litellm does not know the model
+        return False
 
 
 def _price(litellm: Any, model: str) -> Price | None:

@@ -16,6 +16,7 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.files import cannot_write
 from lmc.frozen import frozen
+from lmc.media.content import KINDS
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
 from lmc.regular import read_text
 
@@ -27,6 +28,8 @@ def request_hash(request: Request) -> str:
     """
     fields = asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None))
     del fields["grammar"]
+    if not fields["media"]:  # which earlier recordings do not know
+        del fields["media"]
     return _hash(fields)
 
 
@@ -38,6 +41,9 @@ def prompt_hash(request: Request) -> str:
 def _hash(fields: Any) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+_ALL = Capabilities(True, True, True, True, True, True, media=KINDS)  # whatever was recorded
 
 
 @frozen
@@ -61,7 +67,7 @@ class Recorded:
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
-        given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
+        given = inner.capabilities if inner else _ALL
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:

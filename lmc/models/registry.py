@@ -11,6 +11,7 @@ from typing import Any
 from lmc.check.providers import with_provider
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
+from lmc.media.content import KINDS
 from lmc.models.base import Backend, Capabilities
 from lmc.models.named_files import named_file
 from lmc.models.recorded import Recorded
@@ -19,8 +20,8 @@ from lmc.models.scripted import Scripted
 Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, settings)
 
 TINY = "lmc/tiny"
-_HTTP = Capabilities(True, True, True, True, True)
-_TINY = replace(_HTTP, local=True, grammar=True)
+_HTTP = Capabilities(True, True, True, True, True, media=KINDS)
+_TINY = replace(_HTTP, local=True, grammar=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
 _SCRIPT = replace(_HTTP, local=True, cacheable=False)
 _ANY = Capabilities(json_schema=True, seed=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.media.content import KINDS
 from lmc.models.base import EMBEDDED, Answer, Capabilities, Request
 from lmc.models.registry import TINY, default_layout
 from lmc.prompts.spec import Message
@@ -34,7 +35,7 @@ class Mirror:
         name = name or self._graph.default.get("model") or TINY
         settings = {**self._graph.default, **self._graph.models.get(name, {})}
         layout = default_layout(str(settings.get("name") or name), settings)
-        can = Capabilities(json_schema=True, default_layout=layout)
+        can = Capabilities(json_schema=True, default_layout=layout, media=KINDS)
         return SimpleNamespace(
             name=name, model="", settings=settings, backend=SimpleNamespace(capabilities=can),
             keeping=lambda cache: False,

@@ -23,6 +23,7 @@ from typing import Any
 from lmc.prompts import turns
 from lmc.prompts.answer_grammars import CHAT, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
+from lmc.prompts.marks import marked
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import render_value
@@ -64,7 +65,7 @@ class ChatLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, each after its mark."""
-        return fields_text(spec.inputs, self.safe(spec, values))
+        return fields_text(spec.fields, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """The answer in the form that the model should write."""
@@ -72,7 +73,7 @@ class ChatLayout:
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Disarm texts in values that would be read as marks or special tokens."""
-        return dict(escaped(dict(values), _disarming(spec)))
+        return marked(spec, dict(escaped(dict(values), _disarming(spec))))
 
 
 def system_text(spec: CallSpec) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lmc.media.content import ARTICLES
 from lmc.prompts.words import bounds
 from lmc.types import (
     BoolType,
@@ -12,6 +13,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    MediaType,
     OptionalType,
     RecordType,
     StrType,
@@ -34,6 +36,8 @@ def describe_type(type: Type) -> str:
             return "true or false"
         case EnumType() | LiteralType():
             return "one of: " + ", ".join(_choices(type)) + _doc(type)
+        case MediaType(kind):
+            return ARTICLES[kind]
         case OptionalType(item):
             return describe_type(item) + ", or null"
         case ListType(item, low, high):

@@ -9,6 +9,7 @@ from typing import Any
 from lmc.diagnostics import Diagnostic, warning
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Price, Request, Sampling
+from lmc.models.media_parts import media_tokens
 from lmc.requests.budget import Budget
 from lmc.requests.pacing import Gate
 from lmc.requests.retry import RetryPolicy
@@ -65,6 +66,7 @@ class BoundModel:
         text = sum(len(m["content"].encode("utf-8", "replace")) + 16 for m in request.messages) + 16
         if request.schema is not None:
             text += len(str(request.schema))
+        text += media_tokens(request.media)
         # A server that gives one sample per request reads the prompt for each.
         prompt = text if self.backend.capabilities.local else text * request.n
         most = request.sampling.max_tokens or BUDGETED_MAX_TOKENS

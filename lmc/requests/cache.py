@@ -64,6 +64,8 @@ def sample_keys(endpoint: str, request: Request) -> list[str]:
     lengths = ",".join([str(len(text)) for text in texts])  # so different lists never collide
     schema = _to_json(request.schema) if request.schema is not None else ""
     bound = [schema] if request.grammar is None else [schema, request.grammar]
+    if request.media:  # their marks, which hold their hashes, stand in the texts
+        digest.update(b"media\0")
     digest.update("\0".join([lengths, *texts, *bound]).encode("utf-8", "surrogatepass"))
     return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
 

@@ -26,7 +26,8 @@ STATEMENTS = (
     "from", "import", "as", "let", "loop", "for", "until", "if", "then", "else", "return", "yield",
     "assert", "stub", "match", "tune", "train", "in",
 )  # fmt: skip
-TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "Verdict", "Score")
+TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "image", "audio", "pdf", "media",
+         "messages", "Verdict", "Score", "Message")  # fmt: skip
 
 
 class LmpLexer(RegexLexer):  # type: ignore[misc]

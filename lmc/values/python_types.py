@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictBool, TypeAdapter, create_model
 from pydantic import Field as ModelField
 
+from lmc.media.content import Media
 from lmc.types import (
     BoolType,
     DictType,
@@ -19,6 +20,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NoneType,
     OptionalType,
     RecordType,
@@ -67,6 +69,8 @@ def python_type(type: Type) -> Any:
             return JsonValue
         case NoneType():
             return None
+        case MediaType():
+            return Media
         case OptionalType(item):
             return python_type(item) | None
         case ListType(item, low, high):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lmc.media.content import ARTICLES
 from lmc.types import (
     MOST_PARTS,
     BoolType,
@@ -15,6 +16,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    MediaType,
     NoneType,
     OptionalType,
     RecordType,
@@ -55,6 +57,9 @@ def _schema(type: Type, named: Named | None) -> Schema:
             return {"type": "boolean"}
         case NoneType():
             return {"type": "null"}
+        case MediaType(kind):
+            about = f"{ARTICLES[kind]}: a file, or a `data:` URL"
+            return {"type": "string", "description": about}
         case OptionalType(item):
             return {"anyOf": [_schema(item, named), {"type": "null"}]}
         case ListType(item, low, high):

@@ -17,12 +17,15 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NoneType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    has_media,
+    is_messages,
     parts,
 )
 from lmc.values.names import (
@@ -44,11 +47,12 @@ HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 '''
 # What the stubs use, by module. A program may have a type or a field of the same name.
 IMPORTS = {
-    "builtins": ("bool", "dict", "float", "int", "list", "str"),
-    "collections.abc": ("AsyncIterator", "Iterable"),
+    "builtins": ("bool", "bytes", "dict", "float", "int", "list", "str"),
+    "collections.abc": ("AsyncIterator", "Iterable", "Sequence"),
     "enum": ("StrEnum",),
     "typing": ("Any", "Literal"),
-    "lmc": ("Program",),
+    "lmc": ("Media", "Program"),
+    "pathlib": ("Path",),
     "pydantic": ("BaseModel",),
 }
 METHODS = ("acall", "batch", "stream", "prompt")  # of a callable
@@ -79,6 +83,7 @@ class _Stubs:
     def __init__(self, graphs: list[Graph], members: Mapping[str, str]) -> None:
         self.graphs, self.members = graphs, members
         self.types = _named_types(graphs)
+        self.media = any(map(has_media, _met(graphs)))
         names = distinct_names([t.name for t in self.types.values()], _no_class)
         self.classes = dict(zip(self.types, names))
         records = [t for t in self.types.values() if isinstance(t, RecordType)]
@@ -107,13 +112,23 @@ class _Stubs:
                 name if self.known(name) == name else f"{name} as {self.known(name)}"
                 for name in names
                 if module != "builtins" or self.known(name) != name
+                if self.media or name not in ("Media", "Path", "Sequence")
             ]
             lines += [f"from {module} import {', '.join(written)}\n"] if written else []
         return "".join(lines)
 
-    def annotation(self, type: Type) -> str:
-        """A type as a Python annotation, without its refinements."""
+    def annotation(self, type: Type, *, taken: bool = False) -> str:
+        """A type as a Python annotation, without its refinements.
+
+        Where values are `taken`, media may be given in more ways, and turns as mappings.
+        """
         match type:
+            case MediaType():
+                more = f" | {self.known('Path')} | {self.known('bytes')} | {self.known('str')}"
+                return self.known("Media") + more * taken
+            case ListType(item) if taken and is_messages(type):
+                turn = f"{self.known('dict')}[{self.known('str')}, {self.known('Any')}]"
+                return f"{self.known('Sequence')}[{self.annotation(item)} | {turn}]"
             case StrType():
                 return self.known("str")
             case IntType():
@@ -125,11 +140,12 @@ class _Stubs:
             case NoneType():
                 return "None"
             case OptionalType(item):
-                return f"{self.annotation(item)} | None"
+                return f"{self.annotation(item, taken=taken)} | None"
             case ListType(item):
-                return f"{self.known('list')}[{self.annotation(item)}]"
+                return f"{self.known('list')}[{self.annotation(item, taken=taken)}]"
             case DictType(item):
-                return f"{self.known('dict')}[{self.known('str')}, {self.annotation(item)}]"
+                inner = self.annotation(item, taken=taken)
+                return f"{self.known('dict')}[{self.known('str')}, {inner}]"
             case LiteralType(values):
                 return f"{self.known('Literal')}[{', '.join(map(repr, values))}]"
             case UnionType(options):
@@ -187,7 +203,8 @@ class _Stubs:
             yield self._parameter(port, names[port.name])
 
     def _parameter(self, port: Port, name: str) -> str:
-        return f"{name}: {self.annotation(port.type)}{' = ...' if port.has_default else ''}"
+        taken = self.annotation(port.type, taken=True)
+        return f"{name}: {taken}{' = ...' if port.has_default else ''}"
 
     def _program(self) -> str:
         lines = "".join(f"    {m}: _{m}_call\n" for m in self.members.values()) or "    ...\n"
@@ -197,10 +214,15 @@ class _Stubs:
 def _named_types(graphs: Iterable[Graph]) -> dict[str, Named]:
     """The records and enums that callers meet. Two of different files may have one name."""
     found: dict[str, Named] = {}
-    for graph in graphs:
-        for type in (*(p.type for p in graph.inputs), graph.result):
-            found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
+    for type in _met(graphs):
+        found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
     return found
+
+
+def _met(graphs: Iterable[Graph]) -> Iterator[Type]:
+    """The types that callers meet."""
+    for graph in graphs:
+        yield from (*(p.type for p in graph.inputs), graph.result)
 
 
 def _positions(ports: Sequence[Port]) -> int:

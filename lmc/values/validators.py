@@ -17,6 +17,7 @@ from pydantic_core import (
 )
 
 from lmc.diagnostics import LmcError, did_you_mean
+from lmc.media.content import ARTICLES, is_media_json
 from lmc.patterns import whole_pattern
 from lmc.types import (
     MOST_PARTS,
@@ -29,6 +30,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OptionalType,
@@ -86,6 +88,8 @@ def _core(type: Type, *, strict: bool, named: Named | None = None) -> CoreSchema
             return core_schema.none_schema()
         case NeverType():
             return core_schema.no_info_plain_validator_function(_refuse)
+        case MediaType(kind):
+            return core_schema.no_info_plain_validator_function(partial(_check_media, kind))
         case OptionalType(item):
             return core_schema.nullable_schema(inner(item))
         case ListType(item, low, high):
@@ -177,6 +181,12 @@ def _check_json(value: Any, depth: int = 0) -> Any:
             return {k: _check_json(v, depth + 1) for k, v in value.items()}
         case _:
             raise PydanticCustomError("json", "must be a JSON value")
+
+
+def _check_media(kind: str, value: Any) -> Any:
+    if not is_media_json(value, kind):
+        raise PydanticCustomError("media", "must be {what}", {"what": ARTICLES[kind]})
+    return value
 
 
 def _refuse(_: Any) -> Any:
