@@ -249,6 +249,7 @@ def turn(role: str, content: str, files: Any = ()) -> dict[str, Any]:
     several = [files] if isinstance(files, dict) else list(files)
     return {"role": role, "content": content, "files": several, "tool": None}
 
+
 # `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest. It is allowed only
 # after the `in` of a comprehension, because the language has no tuples.
 # `image("cat.png")` is a file beside the program.

@@ -33,8 +33,8 @@ def check_program(
 
     Returns the typed program, or None if there are errors, and all findings. The `warnings` of the
     program are these findings too. `read` gives the text of an imported file by its name (see
-    `imports.import_name`), and `media` reads what `image("…")` names. No other file is read. Imported files lie in the folder of this one, or
-    in one that `consent` allows.
+    `imports.import_name`), and `media` reads what `image("…")` names. No other file is read. Both
+    lie in the folder of this one, or in one that `consent` allows.
     """
     ctx = CheckContext(_empty(source), TABLE, optimizers, media=media or media_reader(consent))
     linker = Linker(ctx, read, consent)

@@ -29,7 +29,8 @@ class SettingSpec:
     """The value that a key takes: a constant of a type, or one of the special forms.
 
     `model` and `models` are names of declared models, `name` is a name without quotes, `tokens` is
-    a number of them, and `group` is an object with the keys `keys`. An `expression` is checked by the rules of its declaration.
+    a number of them, and `group` is an object with the keys `keys`. An `expression` is checked by
+    the rules of its declaration.
     """
 
     takes: Type | Special

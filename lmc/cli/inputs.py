@@ -82,12 +82,12 @@ def read_inputs(
     return values
 
 
-def _with_media(
-    ports: dict[str, Port], values: dict[str, Any], access: Access
-) -> dict[str, Any]:
+def _with_media(ports: dict[str, Port], values: dict[str, Any], access: Access) -> dict[str, Any]:
     """The values with their files read. Raises: click.UsageError."""
     try:
-        return {n: taken_in(ports[n].type, v, access) if n in ports else v for n, v in values.items()}
+        return {
+            n: taken_in(ports[n].type, v, access) if n in ports else v for n, v in values.items()
+        }
     except InvalidValue as problem:
         raise click.UsageError(str(problem)) from None
 
@@ -136,9 +136,7 @@ def _read_json(given: str) -> dict[str, Any]:
     return value
 
 
-def _read_options(
-    ports: dict[str, Port], extra: Sequence[str], access: Access
-) -> dict[str, Any]:
+def _read_options(ports: dict[str, Port], extra: Sequence[str], access: Access) -> dict[str, Any]:
     values: dict[str, Any] = {}
     rest = list(extra)
     while rest:

@@ -66,8 +66,8 @@ class RowFile:
     `row` is the type of a row; None accepts any row. `columns` maps a field to its column if the
     names differ. `others` keeps columns that are not fields. Only the text cells of a CSV file are
     converted. `limit` gives only the first rows. A row names images and other media by paths in the
-    folder of the file, or in one that `consent` allows, but never by an address. Iteration and `len` raise LmcError with up to five
-    bad rows, each with file and line.
+    folder of the file, or in one that `consent` allows, but never by an address. Iteration and
+    `len` raise LmcError with up to five bad rows, each with file and line.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ hold the short form that `Media.to_json` gives, or the mark that stands in the t
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lmc.frozen import frozen
+from lmc.media.store import media_store
+from lmc.regular import open_regular
 
 KINDS = ("image", "audio", "pdf")
 MOST_BYTES = {"image": 20 << 20, "audio": 25 << 20, "pdf": 32 << 20}  # as large services take them
@@ -32,9 +35,7 @@ _MAGIC: tuple[tuple[str, str], ...] = (
     ("audio/mpeg", r"ID3|\xff[\xe2-\xe7\xf2-\xff]"),
     ("application/pdf", r"%PDF-"),
 )
-_PATTERNS = tuple(
-    (mime, re.compile(magic.encode("latin-1"), re.DOTALL)) for mime, magic in _MAGIC
-)
+_PATTERNS = tuple((mime, re.compile(magic.encode("latin-1"), re.DOTALL)) for mime, magic in _MAGIC)
 _KIND_OF = {mime: "pdf" if mime == "application/pdf" else mime[:5] for mime, _ in _MAGIC}
 FORMATS = {"audio/mpeg": "mp3", "audio/wav": "wav", "audio/flac": "flac", "audio/ogg": "ogg"}
 ARTICLES = {"image": "an image", "audio": "audio", "pdf": "a PDF", "media": "media"}
@@ -65,9 +66,7 @@ class Media:
     @property
     def data(self) -> bytes:
         """The bytes. Raises: LmcError[media-missing]."""
-        from lmc.media.store import media_store
-
-        return media_store().get(self)
+        return media_store().get(self.sha256)
 
     def to_json(self) -> dict[str, Any]:
         """The form in values, traces and artifacts."""
@@ -83,17 +82,13 @@ class Media:
     @classmethod
     def of_bytes(cls, data: bytes) -> Media:
         """Media with these contents, which are kept. Raises: MediaProblem."""
-        from lmc.media.store import media_store
-
         found = described(bytes(data))
-        media_store().put(found, bytes(data))
+        media_store().put(found.sha256, bytes(data))
         return found
 
     @classmethod
     def of_file(cls, path: str | Path) -> Media:
         """The contents of a file, which are kept. Raises: MediaProblem."""
-        from lmc.media.given import read_file
-
         return cls.of_bytes(read_file(Path(path), str(path)))
 
     @classmethod
@@ -121,9 +116,26 @@ def described(data: bytes) -> Media:
     return Media(mime, hashlib.sha256(data).hexdigest(), len(data))
 
 
+def read_file(path: Path, name: str, kind: str = "media") -> bytes:
+    """The bytes of a file of bounded size. Raises: MediaProblem."""
+    try:
+        with open_regular(path) as file:
+            require_size(kind, file.seek(0, io.SEEK_END))
+            file.seek(0)
+            return file.read(max(MOST_BYTES.values()) + 1)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise MediaProblem(f"names `{short(name)}`, which cannot be read: {reason}") from None
+
+
+def short(text: str) -> str:
+    """A text for a message, cut off where it is long."""
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
 def require_size(kind: str, size: int) -> None:
-    """Refuse what is too large. Raises: MediaProblem."""
-    most = MOST_BYTES[kind]
+    """Refuse what is too large for a kind, or for any. Raises: MediaProblem."""
+    most = MOST_BYTES.get(kind) or max(MOST_BYTES.values())
     if size > most:
         raise MediaProblem(
             f"is too large: it has {size:,} bytes, and {ARTICLES[kind]} may have {most:,}"

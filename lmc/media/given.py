@@ -21,15 +21,19 @@ from lmc.media.content import (
     MOST_BYTES,
     Media,
     MediaProblem,
+    described,
     is_media_json,
     kind_of_mime,
+    read_file,
     require_kind,
     require_size,
+    short,
 )
-from lmc.regular import open_regular
 
 _MOST = max(MOST_BYTES.values())
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*)(;base64)?,", re.IGNORECASE)
+_DATA_URL = re.compile(
+    r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*)(;base64)?,", re.IGNORECASE
+)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -67,7 +71,7 @@ def _media(given: Any, kind: str, access: Access) -> Media:
         case dict() if is_media_json(given):
             return Media.from_json(given)
         case bytes() | bytearray() | memoryview():
-            _require_size(kind, len(given))
+            require_size(kind, len(given))
             return Media.of_bytes(bytes(given))
         case Path():
             return Media.of_bytes(read_file(given, str(given), kind))
@@ -76,31 +80,21 @@ def _media(given: Any, kind: str, access: Access) -> Media:
     if callable(getattr(given, "save", None)) and hasattr(given, "mode"):
         return Media.of_bytes(_png(given))
     found = f"a Python {type(given).__name__}"
-    raise MediaProblem(f"must be a path, bytes, an image of PIL or a `data:` URL, but it is {found}")
-
-
-def read_file(path: Path, name: str, kind: str = "media") -> bytes:
-    """The bytes of a file of bounded size. Raises: MediaProblem."""
-    try:
-        with open_regular(path) as file:
-            _require_size(kind, file.seek(0, io.SEEK_END))
-            file.seek(0)
-            return file.read(_MOST + 1)
-    except OSError as problem:
-        reason = problem.strerror or problem
-        raise MediaProblem(f"names `{_short(name)}`, which cannot be read: {reason}") from None
+    raise MediaProblem(
+        f"must be a path, bytes, an image of PIL or a `data:` URL, but it is {found}"
+    )
 
 
 def _named(text: str, kind: str, access: Access) -> bytes:
     if text[:5].lower() == "data:":
         return _of_data_url(text, kind)
     if _ADDRESS.match(text) and access.folder is not None and not access.anywhere:
-        raise MediaProblem(f"is an address, `{_short(text)}`: {access.owner} may name files only")
+        raise MediaProblem(f"is an address, `{short(text)}`: {access.owner} may name files only")
     if _ADDRESS.match(text):
         from lmc.media.fetching import fetched  # what it imports is slow
 
         data = fetched(text, access.consent.urls, _MOST)
-        _require_size(kind, len(data))
+        require_size(kind, len(data))
         return data
     if "\0" in text or not text:
         raise MediaProblem("names no file")
@@ -109,13 +103,13 @@ def _named(text: str, kind: str, access: Access) -> bytes:
         return read_file((access.folder or Path()) / path, text, kind)
     if access.folder is None:
         raise MediaProblem(
-            f"is the text `{_short(text)}`: a text must be a `data:` URL; "
+            f"is the text `{short(text)}`: a text must be a `data:` URL; "
             "give a file as `pathlib.Path(…)`, or its bytes"
         )
     path = access.folder / path
     if not access.consent.may_read(path, None if is_absolute(text) else access.folder):
         raise MediaProblem(
-            f"names `{_short(text)}`, which is not in the folder of {access.owner}; move it there, or "
+            f"names `{short(text)}`, which is not in the folder of {access.owner}; move it there, or "
             "allow the folder with `--allow-path DIR`, or `paths=[DIR]` in Python"
         )
     return read_file(path.resolve(), text, kind)
@@ -134,13 +128,11 @@ def _of_data_url(text: str, kind: str) -> bytes:
     except (binascii.Error, ValueError):
         raise MediaProblem("is a `data:` URL whose base64 is damaged") from None
     if claimed and kind_of_mime(claimed) is not None:
-        from lmc.media.content import described
-
         if described(data).kind != kind_of_mime(claimed):
-            raise MediaProblem(f"is a `data:` URL that claims `{claimed}`, but holds something else")
+            raise MediaProblem(f"is a `data:` URL that claims `{claimed}`, but it is not")
     elif claimed not in ("", "application/octet-stream"):
         raise MediaProblem(f"is a `data:` URL of `{claimed}`, which is no media")
-    _require_size(kind, len(data))
+    require_size(kind, len(data))
     return data
 
 
@@ -152,14 +144,3 @@ def _png(picture: Any) -> bytes:
     except Exception as problem:  # the library raises anything for a broken picture
         raise MediaProblem(f"is an image that cannot be written as PNG: {problem}") from None
     return buffer.getvalue()
-
-
-def _require_size(kind: str, size: int) -> None:
-    """Refuse what no media of a kind may have, before it is read."""
-    if kind == "media":
-        kind = max(MOST_BYTES, key=lambda name: MOST_BYTES[name])
-    require_size(kind, size)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}…"

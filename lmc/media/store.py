@@ -13,12 +13,12 @@ from pathlib import Path
 
 from lmc.diagnostics import LmcError
 from lmc.files import cache_folder, write_atomically
-from lmc.media.content import MOST_BYTES, Media
 from lmc.redaction import logger
 from lmc.regular import read_regular
 
 _log = logger(__name__)
 MOST_RECENT_BYTES = 32 << 20  # kept in memory for the next request
+MOST_FILE_BYTES = 64 << 20
 MOST_HELD_BYTES = 256 << 20  # kept in memory if the disk takes none
 
 
@@ -31,29 +31,26 @@ class MediaStore:
         self._held: dict[str, bytes] = {}  # could not be written
         self._lock = threading.Lock()
 
-    def put(self, media: Media, data: bytes) -> None:
+    def put(self, digest: str, data: bytes) -> None:
         """Keep some bytes. Raises: LmcError[cannot-write] if neither disk nor memory takes them."""
-        if not self._path(media).is_file():
+        path = self._path(digest)
+        if not path.is_file():
             try:
-                write_atomically(self._path(media), data, private=True)
+                write_atomically(path, data, private=True)
             except LmcError as problem:
-                self._hold(media, data, problem)
-        self._remember(media.sha256, data)
+                self._hold(digest, data, problem)
+        self._remember(digest, data)
 
-    def get(self, media: Media) -> bytes:
-        """The bytes of media. Raises: LmcError[media-missing]."""
+    def get(self, digest: str) -> bytes:
+        """The bytes with a hash. Raises: LmcError[media-missing]."""
         with self._lock:
-            data = self._recent.get(media.sha256) or self._held.get(media.sha256)
-            if media.sha256 in self._recent:
-                self._recent.move_to_end(media.sha256)
+            data = self._recent.get(digest) or self._held.get(digest)
+            if digest in self._recent:
+                self._recent.move_to_end(digest)
         if data is None:
-            data = self._read(media)
-            self._remember(media.sha256, data)
+            data = self._read(digest)
+            self._remember(digest, data)
         return data
-
-    def has(self, media: Media) -> bool:
-        """Whether the bytes are here."""
-        return media.sha256 in self._held or self._path(media).is_file()
 
     def stats(self) -> tuple[int, int]:
         """How many files there are, and how many bytes they have."""
@@ -73,27 +70,32 @@ class MediaStore:
     def _files(self) -> list[Path]:
         return [path for path in self.root.glob("??/*") if len(path.name) == 64]
 
-    def _path(self, media: Media) -> Path:
-        return self.root / media.sha256[:2] / media.sha256
+    def _path(self, digest: str) -> Path:
+        return self.root / digest[:2] / digest
 
-    def _read(self, media: Media) -> bytes:
-        path = self._path(media)
+    def _read(self, digest: str) -> bytes:
+        path = self._path(digest)
         try:
-            data = read_regular(path, max(MOST_BYTES.values()))
+            data = read_regular(path, MOST_FILE_BYTES)
         except OSError:
-            raise _missing(media, "is not in") from None
-        if hashlib.sha256(data).hexdigest() != media.sha256:
+            raise self._missing(digest, "not there") from None
+        if hashlib.sha256(data).hexdigest() != digest:
             path.unlink(missing_ok=True)
-            raise _missing(media, "is damaged in")
+            raise self._missing(digest, "damaged")
         return data
 
-    def _hold(self, media: Media, data: bytes, problem: LmcError) -> None:
+    def _missing(self, digest: str, how: str) -> LmcError:
+        message = f"the media {digest[:12]}… are {how} in {self.root}"
+        help = "give the file again, or load the artifact that holds it"
+        return LmcError.of("media-missing", message, help=help)
+
+    def _hold(self, digest: str, data: bytes, problem: LmcError) -> None:
         with self._lock:
             if len(data) + sum(map(len, self._held.values())) > MOST_HELD_BYTES:
                 raise problem
             if not self._held:
                 _log.warning("media stay in memory: %s", problem.diagnostics[0].message)
-            self._held[media.sha256] = data
+            self._held[digest] = data
 
     def _remember(self, digest: str, data: bytes) -> None:
         with self._lock:
@@ -101,12 +103,6 @@ class MediaStore:
             self._recent.move_to_end(digest)
             while sum(map(len, self._recent.values())) > MOST_RECENT_BYTES:
                 self._recent.popitem(last=False)
-
-
-def _missing(media: Media, what: str) -> LmcError:
-    message = f"the {media.kind} {media.sha256[:12]}… {what} {media_store().root}"
-    help = "give the file again, or load the artifact that holds it"
-    return LmcError.of("media-missing", message, help=help)
 
 
 _stores: dict[Path, MediaStore] = {}

@@ -92,9 +92,9 @@ class ModelFailure(Exception):
     """A request without a complete answer. Callers read `kind` and `retryable`, not the message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, media, replay_miss, script_end, broken_stream, or one of `SAID`. The kinds of
-    `SAID` mean that the answer is empty, was cut at its limit, was held back by a filter, is a
-    refusal, or calls a tool.
+    not_found, missing_extra, media, replay_miss, script_end, broken_stream, or one of `SAID`. The
+    kinds of `SAID` mean that the answer is empty, was cut at its limit, was held back by a filter,
+    is a refusal, or calls a tool. `media` means that the model does not take what it is given.
 
     `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
     some of a request are complete. `heard`: a listener received a part of the text, so a retry

@@ -32,9 +32,9 @@ from lmc.files import indented_json, write_atomically
 from lmc.frozen import frozen
 from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
+from lmc.measure.figures import Comparison, JsonPart
 from lmc.media.content import Media, MediaProblem, described, map_media
 from lmc.media.store import media_store
-from lmc.measure.figures import Comparison, JsonPart
 from lmc.models import adapters
 from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
@@ -384,7 +384,7 @@ def _take_in_media(parts: Mapping[str, bytes]) -> None:
             raise _Damage(f"`{name}` {problem}") from None
         if name != f"media/{media.sha256}":
             raise _Damage(f"the contents of `{name}` do not match its name")
-        media_store().put(media, parts[name])
+        media_store().put(media.sha256, parts[name])
 
 
 def _read_sources(parts: Mapping[str, bytes]) -> dict[str, str]:

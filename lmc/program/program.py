@@ -32,8 +32,8 @@ from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
 from lmc.tasks.together import for_all
 from lmc.types import StrType
 from lmc.values import InvalidValue, to_json, to_python
-from lmc.values.taking import holds_media
 from lmc.values.names import input_names, python_names, renamed
+from lmc.values.taking import holds_media
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram

@@ -60,9 +60,7 @@ class CallSpec:
         history = next((f.name for f in self.inputs if is_messages(f.type)), None)
         object.__setattr__(self, "history", history)
         object.__setattr__(self, "fields", tuple(f for f in self.inputs if f.name != history))
-        object.__setattr__(
-            self, "media_fields", tuple(f for f in self.inputs if has_media(f.type))
-        )
+        object.__setattr__(self, "media_fields", tuple(f for f in self.inputs if has_media(f.type)))
 
 
 @frozen

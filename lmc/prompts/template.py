@@ -44,7 +44,8 @@ class TemplateLayout:
         """Lay out the system message, the demonstrations, and the question.
 
         Without a system template, the system message is left out. If a template shows the
-        demonstrations or the conversation itself, they get no turns. Raises: LmcError[bad-template].
+        demonstrations or the conversation itself, they get no turns.
+        Raises: LmcError[bad-template].
         """
         slots = self._slots(spec, demos)
         shown: list[Message] = []

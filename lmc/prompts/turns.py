@@ -32,7 +32,9 @@ def asked(layout: Layout, spec: CallSpec, inputs: Mapping[str, Any]) -> list[Mes
     question = layout.inputs_text(spec, inputs)
     if spec.history is None:
         return [{"role": "user", "content": question}]
-    return with_question(history_of(spec, layout.safe(spec, inputs)), question if spec.fields else "")
+    return with_question(
+        history_of(spec, layout.safe(spec, inputs)), question if spec.fields else ""
+    )
 
 
 def with_system(system: str, layout: Layout, spec: CallSpec, inputs: Mapping[str, Any]) -> str:

@@ -146,9 +146,7 @@ class ModuleCall:
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
         return self.layout.prompt(self.spec, demos)(shown), answer
 
-    def media(
-        self, messages: Sequence[Message], inputs: Mapping[str, Any]
-    ) -> tuple[Media, ...]:
+    def media(self, messages: Sequence[Message], inputs: Mapping[str, Any]) -> tuple[Media, ...]:
         """The media that messages made from some inputs show."""
         if not self.spec.media_fields:
             return ()

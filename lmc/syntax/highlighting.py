@@ -5,7 +5,7 @@ Used by whatever shows code through Pygments (the docs, rich, Sphinx). lmc itsel
 
 from __future__ import annotations
 
-from pygments.lexer import RegexLexer, words
+from pygments.lexer import RegexLexer, bygroups, words
 from pygments.token import (
     Comment,
     Keyword,
@@ -26,6 +26,7 @@ STATEMENTS = (
     "from", "import", "as", "let", "loop", "for", "until", "if", "then", "else", "return", "yield",
     "assert", "stub", "match", "tune", "train", "in",
 )  # fmt: skip
+UNITS = ("tokens",)  # after a number
 TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "image", "audio", "pdf", "media",
          "messages", "Verdict", "Score", "Message")  # fmt: skip
 
@@ -53,6 +54,7 @@ class LmpLexer(RegexLexer):  # type: ignore[misc]
             (words(TYPES, prefix=r"\b", suffix=r"\b"), Keyword.Type),
             (r"[A-Za-z]\w*(?=\()", Name.Function),
             (r"[A-Za-z]\w*", Name),
+            (rf"(\d[\d_]*)([ \t]+)({'|'.join(UNITS)})\b", bygroups(Number, Whitespace, Keyword)),
             (r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?", Number),
             (r"->|=>|\?\?|\?\.|\.\.|[-+*/%<>=!]=?|>>|[|?]", Operator),
             (r"[{}()\[\],:._]", Punctuation),

@@ -303,7 +303,7 @@ def _make(table: Table, engine: Engine) -> None:
 
 def _add_columns(table: Table, engine: Engine) -> None:
     """Add the columns that an earlier version did not have. They may all be empty."""
-    from sqlalchemy import DDL, inspect
+    from sqlalchemy import inspect, text
     from sqlalchemy.exc import SQLAlchemyError
 
     there = {column["name"] for column in inspect(engine).get_columns(table.name)}
@@ -312,7 +312,7 @@ def _add_columns(table: Table, engine: Engine) -> None:
             kind = column.type.compile(engine.dialect)
             try:
                 with engine.begin() as db:
-                    db.execute(DDL(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+                    db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
             except SQLAlchemyError:  # unless another process added it at this moment
                 if column.name not in {c["name"] for c in inspect(engine).get_columns(table.name)}:
                     raise

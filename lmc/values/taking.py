@@ -30,7 +30,15 @@ from lmc.values.validation import validate
 holds_media = once_by_type(has_media)  # True where anything has to be taken in
 
 # Of a turn in OpenAI's form: what has no meaning here.
-_DROPPED = ("refusal", "annotations", "audio", "function_call", "tool_calls", "tool_call_id", "name")
+_DROPPED = (
+    "refusal",
+    "annotations",
+    "audio",
+    "function_call",
+    "tool_calls",
+    "tool_call_id",
+    "name",
+)
 _ROLES = {"developer": "system", "function": "tool"}
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 
