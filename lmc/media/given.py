@@ -109,8 +109,8 @@ def _named(text: str, kind: str, access: Access) -> bytes:
     path = access.folder / path
     if not access.consent.may_read(path, None if is_absolute(text) else access.folder):
         raise MediaProblem(
-            f"names `{short(text)}`, which is not in the folder of {access.owner}; move it there, or "
-            "allow the folder with `--allow-path DIR`, or `paths=[DIR]` in Python"
+            f"names `{short(text)}`, which is not in the folder of {access.owner}; move it there, "
+            "or allow the folder with `--allow-path DIR`, or `paths=[DIR]` in Python"
         )
     return read_file(path.resolve(), text, kind)
 
