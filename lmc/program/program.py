@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import fields
 from functools import cached_property
 from keyword import iskeyword
@@ -18,13 +17,14 @@ from lmc.media.given import Access
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
 from lmc.program.prompting import Mirror, first_prompt
+from lmc.program.streams import Stream, field_path, partly, text_pieces
 from lmc.prompts.spec import Message
 from lmc.requests.cache import Cache
 from lmc.requests.pool import ANY_MODEL, ModelPool
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
-from lmc.runtime.streaming import pieces
+from lmc.runtime.streaming import Listener, Piece, snapshots
 from lmc.runtime.traces import Trace
 from lmc.runtime.votes.difficulty import Seat, seats
 from lmc.tasks.garbage import fewer_collections
@@ -289,8 +289,10 @@ def attributes(program: Program) -> dict[str, str]:
 class Callee:
     """A module or pipeline of a loaded program: call it with Python values."""
 
-    def __init__(self, program: Program, graph: Graph) -> None:
-        self.program, self.graph = program, graph
+    def __init__(
+        self, program: Program, graph: Graph, whole: frozenset[tuple[str, ...]] = frozenset()
+    ) -> None:
+        self.program, self.graph, self._whole = program, graph, whole
 
     def __call__(self, /, *args: Any, **inputs: Any) -> Any:
         """Run it on inputs by position or name, and return the typed result. Raises: LmcError."""
@@ -314,27 +316,33 @@ class Callee:
         bound = [self._bind_row(row) for row in rows]
         return run_sync(self._all(bound, return_exceptions=return_exceptions))
 
-    async def stream(self, /, *args: Any, **inputs: Any) -> AsyncIterator[str]:
-        """Yield the text of the result as it is written. The result must be a `str`.
+    def stream(self, /, *args: Any, **inputs: Any) -> Stream[Any, Any]:
+        """Run it, and give the result while it is written: to `for`, or to `async for`.
 
-        If the result is not the answer of one model call (such as a vote), it comes in one piece.
-        Leaving the loop early cancels the run.
-        Raises: LmcError[not-supported] for other results.
+        A `str` comes in pieces. Of all other results each item is what is there so far: texts,
+        lists and records grow, and everything else comes when it is complete. What one model call
+        writes grows, as the result or as a field of it. The rest comes at the end.
+        Raises: LmcError, at the first item.
         """
-        if not isinstance(self.graph.result, StrType):
-            message = f"a result of type `{self.graph.result}` cannot be streamed yet, only `str`"
-            raise LmcError.of("not-supported", message, self.graph.span)
-        bound = self._bind(args, inputs)
+        bound, result = self._bind(args, inputs), self.graph.result
 
-        async def start(hear: Callable[[str], None]) -> str:
-            text: str = await run_async(
-                self.program.executor.run(self.graph.name, bound, listener=hear)
+        async def start(hear: Callable[[Piece], None]) -> Any:
+            listener = Listener(hear, self._whole)
+            return await run_async(
+                self.program.executor.run(self.graph.name, bound, listener=listener)
             )
-            return text
 
-        async with aclosing(pieces(start)) as stream:
-            async for piece in stream:
-                yield piece
+        text = isinstance(result, StrType)
+        shown = text_pieces if text else partly(result)
+        return Stream(snapshots(start), shown, lambda value: to_python(result, value))
+
+    def whole(self, *fields: str) -> Callee:
+        """The same, but streams give these fields (`"reply"`, `"items.name"`) only when complete.
+
+        Raises: LmcError[unknown-field].
+        """
+        paths = frozenset(field_path(self.graph.result, field) for field in fields)
+        return Callee(self.program, self.graph, self._whole | paths)
 
     def prompt(self, /, *args: Any, **inputs: Any) -> list[Message]:
         """The messages of the first model call for these inputs. No model is asked.

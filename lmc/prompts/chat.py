@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,10 +25,14 @@ from lmc.prompts import turns
 from lmc.prompts.answer_grammars import CHAT, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
 from lmc.prompts.marks import marked
+from lmc.prompts.partial import Growth, Written, outputs_so_far
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import render_value
 from lmc.special_tokens import disarming, escaped, unescaped
+
+# The last line of an unfinished text, if it may become a mark.
+_BEGUN_MARK = re.compile(r"(?:^|\n)[ \t*#-]*+(?:\[\[?[^\[\]\n]{0,80}\]?)?\Z")
 
 
 class ChatLayout:
@@ -50,6 +55,16 @@ class ChatLayout:
         outside = text[: first.start()] if first else ""
         read = read_fields(spec, parts, text, "[[{}]]", outside=outside)
         return dict(unescaped(read, marks))
+
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The fields whose marks are there. The last one may go on."""
+        growth = replace(growth, marks=_disarming(spec))
+        if spec.bare:
+            return outputs_so_far(spec, {BARE: Written(text, complete=False)}, growth)
+        parts = split_marked(_BEGUN_MARK.sub("", text), [f.name for f in spec.outputs])
+        last = next(reversed(parts), None)
+        written = {name: Written(part, name != last) for name, part in parts.items()}
+        return outputs_so_far(spec, written, growth)
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""

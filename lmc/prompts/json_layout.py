@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lmc.prompts.answer_grammars import object_grammar
 from lmc.prompts.marks import marked, placed_below
+from lmc.prompts.partial import Growth, Written, json_so_far, outputs_so_far
 from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -30,7 +32,7 @@ from lmc.prompts.spec import (
 )
 from lmc.prompts.turns import turns
 from lmc.special_tokens import SPECIAL_TOKENS, escaped, unescaped
-from lmc.types import RecordType
+from lmc.types import Field, RecordType
 from lmc.values.schema import described, json_schema, object_schema
 
 
@@ -49,6 +51,18 @@ class JsonLayout:
             return {BARE: unescaped(text.strip())}
         read: dict[str, Any] = unescaped(read_fields(spec, {}, text, '"{}"', wrapped=True))
         return read
+
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The entries of the unfinished object."""
+        if spec.plain_text:
+            return outputs_so_far(spec, {BARE: Written(text, complete=False)}, growth)
+        if isinstance(spec.result, RecordType):
+            whole = growth
+        else:  # the result has a key of its own
+            whole = replace(growth, whole=frozenset((BARE, *path) for path in growth.whole))
+        outputs = RecordType("answer", tuple(Field(f.name, f.type) for f in spec.outputs))
+        found = json_so_far(outputs, text, whole)
+        return found if isinstance(found, dict) else {}
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The schema of the whole answer, for a backend that can constrain decoding."""

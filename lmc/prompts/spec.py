@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.frozen import frozen
 from lmc.types import RecordType, StrType, Type, has_media, is_messages
+
+if TYPE_CHECKING:
+    from lmc.prompts.partial import Growth
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first
@@ -110,6 +113,10 @@ class Layout(Protocol):
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read the output values by field name, not validated yet. Raises: ParseFailure."""
+        ...
+
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The outputs that an unfinished answer has begun. Raises: ParseFailure."""
         ...
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:

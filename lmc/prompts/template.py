@@ -16,6 +16,7 @@ from jinja2 import Template, TemplateError, Undefined, meta
 from lmc.diagnostics import LmcError
 from lmc.prompts.bounded_jinja import BoundedEnvironment, render
 from lmc.prompts.history import history_of, system_words, with_question
+from lmc.prompts.partial import Growth
 from lmc.prompts.spec import CallSpec, Demo, Layout, Message, Prompt, told_requirements
 from lmc.prompts.values import render_value
 from lmc.types import JSON
@@ -74,6 +75,10 @@ class TemplateLayout:
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read the answer as the layout does."""
         return self.layout.parse(spec, text)
+
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """Read an unfinished answer as the layout does."""
+        return self.layout.so_far(spec, text, growth)
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """Ask for the schema of the layout."""

@@ -13,10 +13,11 @@ from lmc.check.width import project
 from lmc.ir.graph import Slots
 from lmc.media.content import Media
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
-from lmc.prompts.border import as_text
+from lmc.prompts.border import as_text, whole_text
 from lmc.prompts.layouts import layout_for
 from lmc.prompts.marks import shown_media, used_media
 from lmc.prompts.nearest import Nearest
+from lmc.prompts.partial import ABSENT, Growth
 from lmc.prompts.spec import (
     BARE,
     REASONING,
@@ -27,7 +28,7 @@ from lmc.prompts.spec import (
     ParseFailure,
     Prompt,
 )
-from lmc.prompts.thinking import without_thoughts
+from lmc.prompts.thinking import answer_so_far, without_thoughts
 from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, no_answer
@@ -184,6 +185,14 @@ class ModuleCall:
             raise ParseFailure(str(problem)) from None
         typed = value if isinstance(self.spec.result, RecordType) else {BARE: value}
         return {name: outputs[name] for name in self.spec.thoughts if name in outputs} | typed
+
+    def so_far(self, text: str, growth: Growth) -> Any:
+        """The result that an unfinished answer has given, else ABSENT. Raises: ParseFailure."""
+        text = whole_text(answer_so_far(text))
+        outputs = self.layout.so_far(self.spec, text, growth)
+        if not isinstance(self.spec.result, RecordType):
+            return outputs.get(BARE, ABSENT)
+        return {f.name: outputs[f.name] for f in self.spec.result.fields if f.name in outputs}
 
     def value(self, outputs: Mapping[str, Any]) -> Any:
         """The module's result, built from its output fields."""

@@ -129,10 +129,11 @@ class Conversation:
         self.attempts.count += 1
         self.attempts.messages = messages
         known, logprobs = call.request, scope.certainty is not None or self._studied()
-        listener = scope.run.listener if call.node is scope.run.spoken else None
+        listener = scope.run.listener
+        ear = listener.ear(call) if listener is not None else None
         request = Request(  # `replace` would be far slower
             known.model, tuple(messages), known.sampling, known.schema, known.grammar,
-            known.adapter, known.n, index, logprobs, known.timeout_s, listener,
+            known.adapter, known.n, index, logprobs, known.timeout_s, ear,
             media=self.media,
         )  # fmt: skip
         try:

@@ -42,7 +42,7 @@ from lmc.runtime.regions.search import perform_search
 from lmc.runtime.regions.vote import perform_vote
 from lmc.runtime.scope import Observer, RunState, Scope
 from lmc.runtime.speculation import Speculation
-from lmc.runtime.streaming import last_call
+from lmc.runtime.streaming import Listener, spoken_calls
 from lmc.runtime.tools import Toolbox
 from lmc.runtime.traces import Trace
 from lmc.tasks.together import first_failure
@@ -100,14 +100,14 @@ class Executor:
         stubs: Mapping[str, Any] | None = None,
         sample: int = 0,
         observer: Observer | None = None,
-        listener: Callable[[str], None] | None = None,
+        listener: Listener | None = None,
         seat: Seat | None = None,
     ) -> Any:
         """Run a module or pipeline on JSON values and return its JSON result.
 
         `sample` distinguishes repeated runs on the same inputs. `stubs` maps modules and tools to
-        results that replace their calls. `listener` receives the text of the result piece by
-        piece, if a single model call writes it. `seat` is the run's place in a batch.
+        results that replace their calls. `listener` hears the calls that write the result, piece by
+        piece. `seat` is the run's place in a batch.
         """
         graph = self.graph(name)
         if self.consent.stranger and name not in self._allowed:
@@ -118,8 +118,9 @@ class Executor:
             require_media(self, graph, stubs or {})
             if not stubs:
                 self._able.add(name)
-        spoken = last_call(self.program, graph) if listener else None
-        scope = Scope(RunState(trace, stubs or {}, observer, listener, spoken, seat), sample=sample)
+        if listener is not None:
+            listener.spoken = spoken_calls(self.program, graph)
+        scope = Scope(RunState(trace, stubs or {}, observer, listener, seat), sample=sample)
         try:
             return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
         finally:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
-from lmc.ir.graph import Node
 from lmc.runtime.memory import Memory
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
     from lmc.models.base import Answer
+    from lmc.runtime.streaming import Listener
     from lmc.runtime.votes.difficulty import Seat
 
 Observer = Callable[[CallTrace], None]
@@ -49,8 +49,7 @@ class RunState:
     trace: Trace | None = None
     stubs: Mapping[str, Any] = field(default_factory=dict)
     observer: Observer | None = None
-    listener: Callable[[str], None] | None = None  # receives the text of `spoken` as it comes
-    spoken: Node | None = None
+    listener: Listener | None = None  # hears the calls that write the result
     seat: Seat | None = None  # in a batch that divides samples by difficulty
     memory: Memory = field(default_factory=Memory)  # answers of deterministic calls
 

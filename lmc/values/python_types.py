@@ -95,10 +95,7 @@ def adapter(type: Type) -> TypeAdapter[Any]:
 def _model(type: RecordType) -> Any:
     names = field_names(type)
     fields: dict[str, Any] = {names[f.name]: _member(f, names[f.name]) for f in type.fields}
-    with warnings.catch_warnings():  # a field may be called `json` or `copy`
-        warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
-        name = _class_name(type.name)
-        made: Any = create_model(name, __base__=Record, __doc__=type.doc or None, **fields)
+    made = record_class(class_name(type), Record, fields, type.doc)
 
     def reduced(record: Record) -> tuple[Any, ...]:
         values = record.__dict__
@@ -108,8 +105,15 @@ def _model(type: RecordType) -> Any:
     return made
 
 
+def record_class(name: str, base: type[BaseModel], fields: dict[str, Any], doc: str = "") -> Any:
+    """A class with these fields: types and defaults by attribute."""
+    with warnings.catch_warnings():  # a field may be called `json` or `copy`
+        warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
+        return create_model(name, __base__=base, __doc__=doc or None, **fields)
+
+
 def _enum(type: EnumType) -> Any:
-    name, members = _class_name(type.name), {m: v for v, m in variant_names(type).items()}
+    name, members = class_name(type), {m: v for v, m in variant_names(type).items()}
     build: Any = StrEnum
     made = build(name, members)
     # An enum has its own `__reduce_ex__`, which looks for the class in its module.
@@ -132,5 +136,6 @@ def _member(field: Field, name: str) -> tuple[Any, Any]:
     return python_type(field.type), ModelField(**options)
 
 
-def _class_name(name: str) -> str:
-    return name.rpartition(".")[2]
+def class_name(type: RecordType | EnumType) -> str:
+    """The name of a record's or enum's class. One of another file lacks the name of the file."""
+    return type.name.rpartition(".")[2]

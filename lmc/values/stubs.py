@@ -48,14 +48,14 @@ HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 # What the stubs use, by module. A program may have a type or a field of the same name.
 IMPORTS = {
     "builtins": ("bool", "bytes", "dict", "float", "int", "list", "str"),
-    "collections.abc": ("AsyncIterator", "Iterable", "Sequence"),
+    "collections.abc": ("Iterable", "Sequence"),
     "enum": ("StrEnum",),
     "typing": ("Any", "Literal"),
-    "lmc": ("Media", "Program"),
+    "lmc": ("Media", "Program", "Stream"),
     "pathlib": ("Path",),
     "pydantic": ("BaseModel",),
 }
-METHODS = ("acall", "batch", "stream", "prompt")  # of a callable
+METHODS = ("acall", "batch", "stream", "whole", "prompt")  # of a callable
 # A field or a variant may have the name of a method of its base class.
 MYPY, PYRIGHT = "  # type: ignore[assignment]", "  # pyright: ignore"
 OF_ENUMS = {"name", "value", *dir(str)}
@@ -84,8 +84,16 @@ class _Stubs:
         self.graphs, self.members = graphs, members
         self.types = _named_types(graphs)
         self.media = any(map(has_media, _met(graphs)))
-        names = distinct_names([t.name for t in self.types.values()], _no_class)
+        self.partial = [
+            key
+            for key, t in _named_types(graphs, results_only=True).items()
+            if isinstance(t, RecordType)
+        ]
+        own = [t.name for t in self.types.values()]
+        unfinished = [f"{self.types[key].name}Partial" for key in self.partial]
+        names = distinct_names([*own, *unfinished], _no_class)
         self.classes = dict(zip(self.types, names))
+        self.unfinished = dict(zip(self.partial, names[len(own) :]))
         records = [t for t in self.types.values() if isinstance(t, RecordType)]
         self.inner = {*METHODS, *(n for t in records for n in field_names(t).values())}
         self.outer = {*names, "Program"}
@@ -94,9 +102,11 @@ class _Stubs:
         """The whole file."""
         quoted = json.dumps(source, ensure_ascii=False)
         body = [self._class_of(key) for key in self.types]
+        body += [self._unfinished(key) for key in self.partial]
         body += [self._callable(g) for g in self.graphs]
         body.append(self._program())
-        aliases = [f"_{c}_type = {c}\n" for c in self.classes.values() if c in self.inner]
+        classes = (*self.classes.values(), *self.unfinished.values())
+        aliases = [f"_{c}_type = {c}\n" for c in classes if c in self.inner]
         return "\n".join([HEAD.format(source=quoted, module=module), self._imports(), *body]) + (
             "\n" + "".join(aliases) if aliases else ""
         )
@@ -117,10 +127,11 @@ class _Stubs:
             lines += [f"from {module} import {', '.join(written)}\n"] if written else []
         return "".join(lines)
 
-    def annotation(self, type: Type, *, taken: bool = False) -> str:
+    def annotation(self, type: Type, *, partial: bool = False, taken: bool = False) -> str:
         """A type as a Python annotation, without its refinements.
 
-        Where values are `taken`, media may be given in more ways, and turns as mappings.
+        With `partial`, its records are the unfinished ones of a stream. Where values are `taken`,
+        media may be given in more ways, and turns as mappings.
         """
         match type:
             case MediaType():
@@ -140,18 +151,20 @@ class _Stubs:
             case NoneType():
                 return "None"
             case OptionalType(item):
-                return f"{self.annotation(item, taken=taken)} | None"
+                return f"{self.annotation(item, partial=partial, taken=taken)} | None"
             case ListType(item):
-                return f"{self.known('list')}[{self.annotation(item, taken=taken)}]"
+                inner = self.annotation(item, partial=partial, taken=taken)
+                return f"{self.known('list')}[{inner}]"
             case DictType(item):
-                inner = self.annotation(item, taken=taken)
+                inner = self.annotation(item, partial=partial, taken=taken)
                 return f"{self.known('dict')}[{self.known('str')}, {inner}]"
             case LiteralType(values):
                 return f"{self.known('Literal')}[{', '.join(map(repr, values))}]"
             case UnionType(options):
                 return " | ".join(map(self.annotation, options))
             case EnumType() | RecordType():
-                name = self.classes[repr(type)]
+                unfinished = partial and isinstance(type, RecordType)
+                name = (self.unfinished if unfinished else self.classes)[repr(type)]
                 return f"_{name}_type" if name in self.inner else name
             case _:
                 return self.known("Any")
@@ -178,8 +191,20 @@ class _Stubs:
         default = " = ..." if field.has_default else ""
         return f"    {name}: {self.annotation(field.type)}{default}{(MYPY + PYRIGHT) * hides}\n"
 
+    def _unfinished(self, key: str) -> str:
+        """The class of a record of which fields may not have come yet."""
+        type = self.types[key]
+        assert isinstance(type, RecordType)
+        lines = ""
+        for field, name in zip(type.fields, field_names(type).values()):
+            shown = self.annotation(OptionalType(_present(field.type)), partial=True)
+            hides = name in names_of_models()
+            lines += f"    {name}: {shown}{(MYPY + PYRIGHT) * hides}\n"
+        return f"class {self.unfinished[key]}({self.known('BaseModel')}):\n{lines}"
+
     def _callable(self, graph: Graph) -> str:
         result = self.annotation(graph.result)
+        part = self.annotation(graph.result, partial=True)
         shown = ", ".join(self._parameters(graph))
         text, any, dict = self.known("str"), self.known("Any"), self.known("dict")
         rows = f"{self.known('Iterable')}[{dict}[{text}, {any}]]"
@@ -189,7 +214,8 @@ class _Stubs:
             f"    def __call__({shown}) -> {result}: ...\n"
             f"    async def acall({shown}) -> {result}: ...\n"
             f"    def batch(self, rows: {rows}) -> {self.known('list')}[{result}]: ...\n"
-            f"    def stream({shown}) -> {self.known('AsyncIterator')}[{text}]: ...\n"
+            f"    def stream({shown}) -> {self.known('Stream')}[{part}, {result}]: ...\n"
+            f"    def whole(self, *fields: {text}) -> _{self.members[graph.name]}_call: ...\n"
             f"    def prompt({shown}) -> {messages}: ...\n"
         )
 
@@ -211,18 +237,24 @@ class _Stubs:
         return f"class Program({self.known('Program')}):\n{lines}"
 
 
-def _named_types(graphs: Iterable[Graph]) -> dict[str, Named]:
+def _present(type: Type) -> Type:
+    return type.item if isinstance(type, OptionalType) else type
+
+
+def _named_types(graphs: Iterable[Graph], *, results_only: bool = False) -> dict[str, Named]:
     """The records and enums that callers meet. Two of different files may have one name."""
     found: dict[str, Named] = {}
-    for type in _met(graphs):
+    for type in _met(graphs, results_only=results_only):
         found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
     return found
 
 
-def _met(graphs: Iterable[Graph]) -> Iterator[Type]:
+def _met(graphs: Iterable[Graph], *, results_only: bool = False) -> Iterator[Type]:
     """The types that callers meet."""
     for graph in graphs:
-        yield from (*(p.type for p in graph.inputs), graph.result)
+        if not results_only:
+            yield from (p.type for p in graph.inputs)
+        yield graph.result
 
 
 def _positions(ports: Sequence[Port]) -> int:

@@ -98,6 +98,8 @@ def test_run_streams_text_and_nothing_else(folder: Path) -> None:
     assert said == '["a", "b"]\n'
     counted = run("run", "say.lmp", "-t", "count", "--message", "x", "--stream").stdout
     assert json.loads(counted) == ["a", "b"]
+    changes = run("run", "say.lmp", "-t", "count", "--message", "x", "--stream", "--json").stdout
+    assert json.loads(changes.splitlines()[-1]) == {"path": [], "value": ["a", "b"]}
     both = run("run", "say.lmp", "-t", "say", "--message", "x", "--stream", "--trace", code=2)
     assert "leave out --stream" in both.stderr
 

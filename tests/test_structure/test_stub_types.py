@@ -45,6 +45,10 @@ assert_type(whole, small.Any)
 assert_type(whole.list, list[small.Program_])
 assert_type(program.stream("a"), small.Kind)
 assert_type(program.stream.batch([{"Literal": "a"}]), list[small.Kind])
+assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
+assert_type(program.class_.stream("a").result.copy, small.Kind)
+for part in program.graph_.whole("list").stream([], int=3):
+    assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
 program.class_(self=3)  # wrong
@@ -53,6 +57,16 @@ program.graph(batch=[])  # wrong
 program.stream("c")  # wrong
 program.class_(self="a").no  # wrong
 small.Kind.nothing  # wrong
+"""
+STREAM = """
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+P = TypeVar("P")
+R = TypeVar("R")
+class Stream(Generic[P, R]):
+    @property
+    def result(self) -> R: ...
+    def __iter__(self) -> Iterator[P]: ...
 """
 WRONG = [n for n, line in enumerate(USER.split("\n"), 1) if line.endswith("# wrong")]
 
@@ -76,7 +90,7 @@ def write_stubs(text: str, file: Path) -> None:
     own = {name for name in (*vars(program), *dir(Program)) if not name.startswith("_")}
     members = "".join(f"    {name}: object\n" for name in sorted(own))
     (file.parent / "lmc.pyi").write_text(
-        f"class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
+        f"{STREAM}class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
     )
 
 
