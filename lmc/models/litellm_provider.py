@@ -280,17 +280,18 @@ def _capabilities(litellm: Any, model: str) -> Capabilities:
         logprobs="logprobs" in taken,
         multiple_samples="n" in taken,
         seed="seed" in taken,
-        media=tuple(kind for kind in KINDS if _takes(litellm, model, kind)),
+        media=_media(litellm, model),
     )
 
 
-def _takes(litellm: Any, model: str, kind: str) -> bool:
-    """Whether litellm's table says that a model takes media of a kind."""
+def _media(litellm: Any, model: str) -> tuple[str, ...]:
+    """The kinds of media that a model takes by litellm's table; all if it is not in there."""
     ask = {"image": "supports_vision", "audio": "supports_audio_input", "pdf": "supports_pdf_input"}
     try:
-        return bool(getattr(litellm.utils, ask[kind])(model))
-    except Exception:  # litellm does not know the model
-        return False
+        litellm.get_model_info(model)
+    except Exception:  # not in the table: the provider decides
+        return KINDS
+    return tuple(kind for kind in KINDS if getattr(litellm.utils, ask[kind])(model))
 
 
 def _price(litellm: Any, model: str) -> Price | None:

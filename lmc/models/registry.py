@@ -24,7 +24,7 @@ _HTTP = Capabilities(True, True, True, True, True, media=KINDS)
 _TINY = replace(_HTTP, local=True, grammar=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
 _SCRIPT = replace(_HTTP, local=True, cacheable=False)
-_ANY = Capabilities(json_schema=True, seed=True)
+_ANY = Capabilities(json_schema=True, seed=True, media=KINDS)
 
 
 @frozen
