@@ -37,7 +37,8 @@ class Consent:
     for all. `functions` run in the place of the ones that the program names, a list of them in the
     place of a server. `hosts` are hosts to
     which the program may send keys, `paths` folders that it may read beside its own. `models` are
-    the names that the user gave himself, and `base_url` is the server that he gave.
+    the names that the user gave himself, and `base_url` is the server that he gave. `urls` are the
+    hosts from which media may be fetched.
     """
 
     stranger: bool = False
@@ -47,6 +48,7 @@ class Consent:
     paths: tuple[Path, ...] = ()
     models: frozenset[str] = frozenset()
     base_url: str | None = None
+    urls: tuple[str, ...] = ()
 
     # --- functions ---
 

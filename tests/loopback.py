@@ -79,7 +79,15 @@ def in_order(*replies: Reply) -> Script:
 
 
 def last_user(payload: dict[str, Any]) -> str:
-    return payload["messages"][-1]["content"]
+    return text_of(payload["messages"][-1])
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message, without its other parts."""
+    content = message["content"]
+    if not isinstance(content, list):  # none beside calls of tools
+        return content or ""
+    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 class Loopback:
@@ -221,7 +229,7 @@ class Loopback:
 
 def completion(payload: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     """The body of a good answer; words count as tokens."""
-    prompt = sum(len((message["content"] or "").split()) for message in payload["messages"])
+    prompt = sum(len(text_of(message).split()) for message in payload["messages"])
     written = sum(len(text.split()) for text in texts)
     return {
         "id": "loopback",

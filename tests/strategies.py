@@ -84,6 +84,7 @@ types = st.recursive(
 _atoms = (
     _node(n.Var, names)
     | _node(n.Number, _ints | _floats)
+    | _node(n.Tokens, _ints)
     | strings
     | _node(n.Bool, st.booleans())
     | _node(n.NoneLit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lmc.check.given import needs, report_taken
+from lmc.check.media import check_tool_of_agent
 from lmc.check.program import ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Env
 from lmc.check.settings import named
@@ -66,5 +67,6 @@ def _tools(env: Env, listed: nodes.Expr) -> list[str] | None:
         if name in names:
             first = Label(names[name].span, "first here")
             env.ctx.report("bad-agent", f"the tool `{name}` is listed twice", item.span, first)
+        check_tool_of_agent(env, item, found.meaning)
         names[name] = item
     return None if wrong else list(names)

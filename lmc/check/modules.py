@@ -10,6 +10,7 @@ from lmc.check import inference, templates
 from lmc.check.access import field_type
 from lmc.check.agents import check_agent
 from lmc.check.given import inner_env, needs
+from lmc.check.media import check_histories, check_written
 from lmc.check.program import ModuleDef, options_of
 from lmc.check.routing import check_route
 from lmc.check.scope import Declared, Env
@@ -31,6 +32,8 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_over_out(env, module, "require")
     if "begin" in module.settings:
         _check_begin(env, decl, module)
+    check_written(env.ctx, decl, module)
+    check_histories(env.ctx, decl, module)
     templates.check_template(env, decl, module)
     templates.check_docstring(env, decl, module)
 

@@ -269,6 +269,7 @@ class CheckedProgram:
     exports: list[str] = field(
         default_factory=list
     )  # modules and pipelines of the entry file, in order
+    media: dict[int, dict[str, Any]] = field(default_factory=dict)  # by id(call): `image("…")`
 
     @property
     def main(self) -> str | None:

@@ -21,15 +21,16 @@ from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
 
-Special = Literal["model", "models", "name", "expression", "group"]
+Special = Literal["model", "models", "name", "expression", "group", "tokens"]
 
 
 @frozen
 class SettingSpec:
     """The value that a key takes: a constant of a type, or one of the special forms.
 
-    `model` and `models` are names of declared models, `name` is a name without quotes, and `group`
-    is an object with the keys `keys`. An `expression` is checked by the rules of its declaration.
+    `model` and `models` are names of declared models, `name` is a name without quotes, `tokens` is
+    a number of them, and `group` is an object with the keys `keys`. An `expression` is checked by
+    the rules of its declaration.
     """
 
     takes: Type | Special
@@ -91,6 +92,7 @@ _MODULE = {
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
     "begin": SettingSpec(types.StrType(1, None)),
+    "keep": SettingSpec("tokens"),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
 }
@@ -372,9 +374,21 @@ def _group_value(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any
     return types.ERROR if any(v is types.ERROR for v in values.values()) else values
 
 
+def _tokens(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
+    value = expr.value if isinstance(expr, nodes.Tokens) else None
+    if type(value) is int and 0 < value < 2**31:
+        return value
+    number = expr.value if isinstance(expr, nodes.Number | nodes.Tokens) else 4000
+    help = f"write `{key}: {max(1, round(number))} tokens`" if number < 2**31 else None
+    message = f"`{key}` must be a whole number of tokens"
+    env.ctx.report("tokens-needed", message, expr.span, help=help)
+    return types.ERROR
+
+
 _SPECIAL: Mapping[str, Callable[[Env, nodes.Expr, SettingSpec, str], Any]] = {
     "model": _model,
     "models": _models,
     "name": _name,
     "group": _group_value,
+    "tokens": _tokens,
 }

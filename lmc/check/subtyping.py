@@ -6,6 +6,7 @@ from lmc.patterns import whole_pattern
 from lmc.types import (
     FLOAT,
     INT,
+    MEDIA,
     NONE,
     STR,
     DictType,
@@ -15,6 +16,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OptionalType,
@@ -62,6 +64,8 @@ def _is_plain_subtype(a: Type, b: Type, known: Known) -> bool:
             return _within(a.low, a.high, b.low, b.high)
         case FloatType(), FloatType():
             return _within(a.low, a.high, b.low, b.high)
+        case MediaType(), MediaType():
+            return b.kind in (a.kind, "media")
         case ListType(), ListType():
             return _is_sublist(a, b, known)
         case DictType(), DictType():
@@ -178,6 +182,8 @@ def _join_plain(a: Type, b: Type) -> Type | None:
             return IntType(*_hull(a.low, a.high, b.low, b.high))  # type: ignore[arg-type]
         case IntType() | FloatType(), IntType() | FloatType():
             return FloatType(*_hull(a.low, a.high, b.low, b.high))
+        case MediaType(), MediaType():
+            return MEDIA
         case ListType(), ListType():
             item = join(a.item, b.item)
             lengths = _hull(a.min_len, a.max_len, b.min_len, b.max_len)

@@ -23,6 +23,7 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    is_messages,
 )
 
 # Of Jinja's filters, those that make texts or lists of any size out of little.
@@ -51,7 +52,11 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     if "template" not in module.settings or env.ctx.has_error_in(setting.span):
         return
     shown = {*seen, *TAKEN}
-    hidden = [p.name for p in module.signature.params if p.name not in shown and not p.train]
+    hidden = [
+        p.name
+        for p in module.signature.params
+        if p.name not in shown and not p.train and not is_messages(p.type)  # they are turns
+    ]
     if hidden and "user" in texts:  # else the layout shows the inputs
         names = ", ".join(f"`{name}`" for name in hidden)
         message = f"the template never shows {names} to the model"

@@ -129,6 +129,8 @@ class DeclarationRules:
                 return self.types.holds(value, type)
             case "name":
                 return value.__class__ is str
+            case "tokens":
+                return value.__class__ is int and 0 < value < 2**31
             case "model":
                 return value.__class__ is str and value in self.program.models
             case "models":
@@ -206,6 +208,7 @@ _FORMS = {
     "model": "the name of a declared model",
     "models": "names of declared models",
     "name": "a name",
+    "tokens": "a number of tokens",
     "group": "settings of its own",
     "expression": "left to the graph",
 }

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from lmc.canonical import canonical, same
-from lmc.check.builtins import MOST_RANGE
+from lmc.check.builtins import MOST_RANGE, TURNS, turn
 from lmc.check.constants import written
 from lmc.check.width import project
 from lmc.ir.fences import code_of
@@ -207,6 +207,10 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
     return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
 
 
+def _turn(role: str) -> Function:
+    return lambda attrs, text, files=(): bounded(turn(role, text, files))
+
+
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
     made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
     return made
@@ -279,4 +283,5 @@ FUNCTIONS: Mapping[str, Function] = {
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    **{role: _turn(role) for role in TURNS},
 }

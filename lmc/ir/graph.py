@@ -37,7 +37,7 @@ class Slots:
 
     `settings` are the module's own settings merged over the program's defaults (values or Choices):
     model, temperature, top_p, max_tokens, stop, seed, cache, retry, fallback, repair, template,
-    layout, adapter, demos (how many, from a `demos:` setting), reason, begin.
+    layout, adapter, demos (how many, from a `demos:` setting), reason, begin, keep (in tokens).
     """
 
     module: str

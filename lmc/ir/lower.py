@@ -57,6 +57,7 @@ SLOT_SETTINGS = frozenset(
         "demos",
         "reason",
         "begin",
+        "keep",
     ]
 )
 DEFAULT_ROUNDS = 1

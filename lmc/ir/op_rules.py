@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lmc.check.builtins import TURNS
 from lmc.check.program import options_of
 from lmc.check.subtyping import forget, required
 from lmc.ir.actions import FINISH
@@ -16,6 +17,9 @@ from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
 from lmc.ir.weighed import weighed_type
 from lmc.types import (
+    MEDIA,
+    MESSAGE,
+    STR,
     BoolType,
     DictType,
     EnumType,
@@ -29,6 +33,7 @@ from lmc.types import (
     RecordType,
     StrType,
     Type,
+    has_media,
 )
 from lmc.unions import apart, members
 
@@ -112,6 +117,8 @@ def _function(site: Site) -> str | None:
         return "names its field"
     if fn == "narrow" and not _narrows_to_members(site):
         return "narrows a value to members of its type, or none"
+    if fn in TURNS:
+        return _turn(site)
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
@@ -129,6 +136,14 @@ def _narrows_to_members(site: Site) -> bool:
     into = members(type.item)
     pairs = ((one, to) for one in members(required(given)) for to in into)
     return all(site.fits(one, to) or apart(one, to) for one, to in pairs)
+
+
+def _turn(site: Site) -> str | None:
+    text, *files = (value.type for value in site.inputs)
+    held = all(any(site.fits(type, to) for to in (MEDIA, ListType(MEDIA))) for type in files)
+    if not site.fits(text, STR) or not held:
+        return "a turn has a text, and may have media"
+    return None if site.node.type == MESSAGE else "a turn is a `Message`"
 
 
 def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
@@ -175,6 +190,8 @@ def _record(site: Site) -> str | None:
 
 
 def _model(site: Site) -> str | None:
+    if has_media(site.node.type):
+        return "gives what a model can write: neither media nor turns"
     return site.declared.slots(site.node.attrs["slots"])
 
 

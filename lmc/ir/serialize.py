@@ -32,7 +32,8 @@ _CLASSES: Mapping[str, type] = {
     for cls in (
         types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
         types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
-        types.DictType, types.LiteralType, types.UnionType, types.RecordType, types.EnumType,
+        types.DictType, types.MediaType, types.LiteralType, types.UnionType, types.RecordType,
+        types.EnumType,
         Field, Choice, Graph, DeclaredMetric, Node, Offer, Port, Slots, Test, Tool,
     )
 }  # fmt: skip

@@ -17,6 +17,7 @@ from lmc import types
 from lmc.check.constants import misfit
 from lmc.check.subtyping import Known, forget, is_subtype, narrows
 from lmc.check.width import project
+from lmc.media.content import ARTICLES
 from lmc.types import ErrorType, Field, OptionalType, Type
 from lmc.unions import MOST_MEMBERS, clash, kind_of
 
@@ -309,6 +310,7 @@ _WELL_MADE: Mapping[type, Callable[[Any], bool]] = {
         _length(t.min_len) and _length(t.max_len) and t.unique.__class__ is bool
     ),
     types.LiteralType: lambda t: is_strings(t.values),
+    types.MediaType: lambda t: t.kind.__class__ is str and t.kind in ARTICLES,
     types.EnumType: _is_enum,
     types.RecordType: _is_record,
     types.UnionType: _is_union,

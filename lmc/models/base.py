@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any, Protocol
 
 from lmc.frozen import frozen
+from lmc.media.content import Media
 from lmc.redaction import redact
 
 Message = dict[str, Any]  # role and content, and calls of tools in the form of the protocol
@@ -27,6 +28,9 @@ class Sampling:
 @frozen
 class Request:
     """One request for `n` samples, numbered from `index`.
+
+    `media` are the files whose marks (`Media.mark`) stand in the contents of messages. A backend
+    sends their bytes in the place of the marks, and no others.
 
     `model` is the backend's own name for the model, without the provider prefix. `schema` is a JSON
     Schema for the answer, and `grammar` is its grammar in llguidance's Lark form; a backend uses
@@ -52,6 +56,7 @@ class Request:
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
     on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
     tools: tuple[Mapping[str, Any], ...] = ()
+    media: tuple[Media, ...] = ()
 
 
 @frozen
@@ -112,9 +117,10 @@ class ModelFailure(Exception):
     """A request without a complete answer. Callers read `kind` and `retryable`, not the message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, replay_miss, script_end, broken_stream, no_tools (it cannot be offered
-    tools), or one of `SAID`. The kinds of `SAID` mean that the answer is empty, was cut at its
-    limit, was held back by a filter, is a refusal, or calls a tool.
+    not_found, missing_extra, media, replay_miss, script_end, broken_stream, no_tools (it cannot be
+    offered tools), or one of `SAID`. The kinds of `SAID` mean that the answer is empty, was cut at
+    its limit, was held back by a filter, is a refusal, or calls a tool. `media` means that the
+    model does not take what it is given.
 
     `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
     some of a request are complete. `heard`: a listener received a part of the text, so a retry
@@ -170,6 +176,7 @@ class Capabilities:
     tools: bool = False  # may be offered tools, and its answers call them
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
     continues: bool = False  # goes on with a last message of the assistant
+    media: tuple[str, ...] = ()  # the kinds that it takes: "image", "audio", "pdf"
 
 
 @frozen

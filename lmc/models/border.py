@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.models.base import EMBEDDED, Answer, ModelFailure, Request, cut_at_stop
+from lmc.models.media_parts import media_tokens
 from lmc.models.tool_calls import calls_text, message_data, read_calls, sound_calls
 
 MOST_TOKENS = 10_000_000  # per request; a larger count is a mistake of the server
@@ -280,7 +281,8 @@ def prompt_estimate(request: Request) -> int:
     """An estimate of the tokens in the prompt of a request."""
     texts = (m["content"] + message_data(m) for m in request.messages)
     told = sum(estimated_tokens(text) + _MESSAGE_TOKENS for text in texts)
-    return told + (estimated_tokens(json.dumps(request.tools)) if request.tools else 0)
+    offered = estimated_tokens(json.dumps(request.tools)) if request.tools else 0
+    return told + offered + media_tokens(request.media)
 
 
 def with_estimates(answers: Sequence[Answer], request: Request) -> tuple[list[Answer], bool]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lmc.models.base import Message, Request, continued
 from lmc.models.http_failures import error_message, refused_parameter, refused_roles
+from lmc.models.media_parts import with_parts
 from lmc.models.tool_calls import refuses_choice, refuses_tools, wire_message
 from lmc.redaction import logger
 
@@ -100,16 +101,12 @@ class Dialect:
         self.roles.add(found)
         return True
 
-    def _messages(self, request: Request) -> Sequence[Message]:
-        messages: Sequence[Message] = request.messages
-        if request.tools:
-            messages = [wire_message(message) for message in messages]
-        if not self.roles:
-            return messages
-        folded = list(messages)
+    def _messages(self, request: Request) -> Sequence[Mapping[str, Any]]:
+        folded: Sequence[Message] = request.messages
         for kind in sorted(self.roles, reverse=True):  # "system" first
             folded = self._folded(folded, kind)
-        return folded
+        messages = with_parts(folded, request.media)
+        return [wire_message(message) for message in messages] if request.tools else messages
 
     @staticmethod
     def _folded(messages: Sequence[Message], kind: str) -> list[Message]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
+from lmc.media.content import KINDS
 from lmc.models.addresses import require_base_url, without_secrets
 from lmc.models.base import (
     Answer,
@@ -24,6 +25,7 @@ from lmc.models.base import (
 from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
+from lmc.models.media_parts import with_parts
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
 from lmc.models.redirects import refused_redirects
 from lmc.models.tool_calls import read_calls, refuses_choice, refuses_tools, wire_message
@@ -109,7 +111,10 @@ class LiteLLM:
     def _arguments(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
         arguments: dict[str, Any] = {
-            "messages": [dict(wire_message(message)) for message in request.messages],
+            "messages": [
+                dict(wire_message(message))
+                for message in with_parts(request.messages, request.media)
+            ],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
@@ -308,6 +313,7 @@ def _capabilities(litellm: Any, model: str) -> Capabilities:
         seed="seed" in taken,
         continues=_continues(litellm, model),
         tools="tools" in taken,
+        media=_media(litellm, model),
     )
 
 
@@ -317,6 +323,16 @@ def _continues(litellm: Any, model: str) -> bool:
         return bool(litellm.get_model_info(model).get("supports_assistant_prefill"))
     except Exception:  # litellm does not know the model
         return False
+
+
+def _media(litellm: Any, model: str) -> tuple[str, ...]:
+    """The kinds of media that a model takes by litellm's table; all if it is not in there."""
+    ask = {"image": "supports_vision", "audio": "supports_audio_input", "pdf": "supports_pdf_input"}
+    try:
+        litellm.get_model_info(model)
+    except Exception:  # not in the table: the provider decides
+        return KINDS
+    return tuple(kind for kind in KINDS if getattr(litellm.utils, ask[kind])(model))
 
 
 def _price(litellm: Any, model: str) -> Price | None:

@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from lmc.diagnostics import LmcError
+from lmc.media.content import KINDS
 from lmc.models import border, quick_json
 from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
@@ -31,6 +32,8 @@ from lmc.redaction import redact, remember
 
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_URL = "http://localhost:11434/v1"
+# What the protocol of each kind of server has parts for. A model may still refuse them.
+MEDIA = {"OPENAI": KINDS, "OLLAMA": ("image",), "HOSTED_VLLM": ("image", "audio")}
 MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0
@@ -44,12 +47,18 @@ class OpenAICompatible:
     session. Messages, cache keys and the `repr` of this object never contain it.
     """
 
-    def __init__(self, base_url: str, *, key_env: str | None = "OPENAI_API_KEY") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key_env: str | None = "OPENAI_API_KEY",
+        media: Sequence[str] = KINDS,
+    ) -> None:
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self.endpoint = str(URL(base_url.rstrip("/")).with_user(None).with_query(None))
         self.capabilities = Capabilities(
             json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
-            tools=True,
+            tools=True, media=tuple(media),
         )  # fmt: skip
         self.price: Price | None = None
         self.key_env = key_env
@@ -302,7 +311,7 @@ def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -
     assert address is not None
     require_base_url(address.url)
     key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)
-    backend = OpenAICompatible(address.url, key_env=key_env)
+    backend = OpenAICompatible(address.url, key_env=key_env, media=MEDIA[provider])
     needed = backend.official or settings.get("api_key_env")
     if key_env and needed and not os.environ.get(key_env):
         raise LmcError.of(

@@ -16,6 +16,7 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.files import cannot_write
 from lmc.frozen import frozen
+from lmc.media.content import KINDS
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request, ToolCall
 from lmc.regular import read_text
 
@@ -29,6 +30,8 @@ def request_hash(request: Request) -> str:
     del fields["grammar"]
     if not request.tools:
         del fields["tools"]
+    if not fields["media"]:  # which earlier recordings do not know
+        del fields["media"]
     return _hash(fields)
 
 
@@ -40,6 +43,10 @@ def prompt_hash(request: Request) -> str:
 def _hash(fields: Any) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+# Whatever was recorded.
+_ALL = Capabilities(True, True, True, True, True, True, continues=True, media=KINDS)
 
 
 @frozen
@@ -63,8 +70,7 @@ class Recorded:
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
-        anything = Capabilities(True, True, True, True, True, True, continues=True)
-        given = inner.capabilities if inner else anything
+        given = inner.capabilities if inner else _ALL
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:

@@ -11,6 +11,7 @@ from typing import Any
 from lmc.check.providers import with_provider
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
+from lmc.media.content import KINDS
 from lmc.models.base import Backend, Capabilities
 from lmc.models.named_files import named_file
 from lmc.models.recorded import Recorded
@@ -19,12 +20,12 @@ from lmc.models.scripted import Scripted
 Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, settings)
 
 TINY = "lmc/tiny"
-_HTTP = Capabilities(True, True, True, True, True, tools=True)
+_HTTP = Capabilities(True, True, True, True, True, tools=True, media=KINDS)
 _VLLM_SERVER = replace(_HTTP, continues=True)
-_TINY = replace(_HTTP, local=True, grammar=True, tools=False, continues=True)
+_TINY = replace(_HTTP, local=True, grammar=True, tools=False, continues=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
 _SCRIPT = replace(_HTTP, local=True, cacheable=False, tools=False, continues=True)
-_ANY = Capabilities(json_schema=True, seed=True)
+_ANY = Capabilities(json_schema=True, seed=True, media=KINDS)
 
 
 @frozen

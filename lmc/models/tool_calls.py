@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lmc.models.base import Message, ToolCall
+from lmc.models.base import ToolCall
 
 MOST_CALLS = 64  # of one answer; a larger number is a fault of the model
 MOST_ARGUMENTS = 1_000_000  # characters
@@ -40,7 +40,7 @@ def message_data(message: Mapping[str, Any]) -> str:
     return json.dumps(more, sort_keys=True) if more else ""
 
 
-def wire_message(message: Message) -> Message:
+def wire_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """A message as servers take it: beside calls of tools, no text is null."""
     if message.get("tool_calls") and not message["content"]:
         return {**message, "content": None}

@@ -32,7 +32,8 @@ class ModelOptions:
 
     `tools` allows an artifact to run Python functions. It is a list of their names, a list or
     mapping of functions that replace them, or True for all. `hosts` are the hosts to which the
-    program may send keys. `paths` are the folders that it may read besides its own.
+    program may send keys. `paths` are the folders that it may read besides its own. `urls` are the
+    hosts from which an input may fetch images, audio and PDFs.
     """
 
     model: str | None = None
@@ -43,6 +44,7 @@ class ModelOptions:
     tools: Tools | None = None
     hosts: str | Sequence[str] = ()
     paths: str | Path | Sequence[str | Path] = ()
+    urls: str | Sequence[str] = ()
 
     def consent(self, *, stranger: bool) -> Consent:
         """What a program may do; one that is a stranger's runs no function without consent."""
@@ -55,6 +57,7 @@ class ModelOptions:
             paths=tuple(Path(path).absolute() for path in _several(self.paths)),
             models=frozenset([self.model] if self.model else []),
             base_url=self.base_url,
+            urls=_several(self.urls),
         )
 
 

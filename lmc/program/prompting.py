@@ -9,6 +9,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.media.content import KINDS
 from lmc.models.base import EMBEDDED, Answer, Capabilities, Request
 from lmc.models.registry import TINY, calls_tools, default_layout
 from lmc.prompts.spec import Message
@@ -37,7 +38,7 @@ class Mirror:
         settings = {**self._graph.default, **self._graph.models.get(name, {})}
         layout = default_layout(str(settings.get("name") or name), settings)
         tools = calls_tools(str(settings.get("name") or name), settings)
-        can = Capabilities(json_schema=True, default_layout=layout, tools=tools)
+        can = Capabilities(json_schema=True, default_layout=layout, tools=tools, media=KINDS)
         return SimpleNamespace(
             name=name, model="", settings=settings, backend=SimpleNamespace(capabilities=can),
             keeping=lambda cache: False,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from lmc.frozen import frozen
 from lmc.prompts.growth import Growth
-from lmc.types import RecordType, StrType, Type
+from lmc.types import RecordType, StrType, Type, has_media, is_messages
 
 # {"role": "system" | "user" | "assistant" | "tool", "content": text}, and calls of tools
 Message = dict[str, Any]
@@ -45,6 +45,9 @@ class CallSpec:
     needed: tuple[FieldSpec, ...] = field(init=False, compare=False)
     bare: bool = field(init=False, compare=False)  # one value without marks around it
     plain_text: bool = field(init=False, compare=False)  # a bare string, taken unchanged
+    history: str | None = field(init=False, compare=False)  # the input that is a conversation
+    fields: tuple[FieldSpec, ...] = field(init=False, compare=False)  # the other inputs
+    media_fields: tuple[FieldSpec, ...] = field(init=False, compare=False)  # that hold media
 
     def __post_init__(self) -> None:
         fields = self.result.fields if isinstance(self.result, RecordType) else None
@@ -56,6 +59,10 @@ class CallSpec:
         object.__setattr__(self, "needed", tuple(f for f in self.outputs if f.name not in optional))
         object.__setattr__(self, "bare", bare)
         object.__setattr__(self, "plain_text", bare and isinstance(self.result, StrType))
+        history = next((f.name for f in self.inputs if is_messages(f.type)), None)
+        object.__setattr__(self, "history", history)
+        object.__setattr__(self, "fields", tuple(f for f in self.inputs if f.name != history))
+        object.__setattr__(self, "media_fields", tuple(f for f in self.inputs if has_media(f.type)))
 
 
 @frozen

@@ -35,6 +35,7 @@ from lmc.prompts.spec import (
 )
 from lmc.prompts.thinking import without_thoughts
 from lmc.prompts.tolerant_json import NotJson, find_json, read_json
+from lmc.prompts.turns import asked, with_system
 from lmc.prompts.values import fit_value
 from lmc.special_tokens import escaped, unescaped
 from lmc.types import RecordType, StrType, Type
@@ -90,7 +91,8 @@ class ToolTurns:
         """The instruction, the demonstrations, and the steps so far."""
         system = (self.spec.instruction, told_inputs(self.spec), TOLD, told_requirements(self.spec))
         text = "\n\n".join(part for part in system if part)
-        messages: list[Message] = [{"role": "system", "content": text}]
+        words = with_system(text, self.layout, self.spec, inputs)
+        messages: list[Message] = [{"role": "system", "content": words}]
         for demo in _longest(demos):
             messages += self._run(demo.inputs)
             messages += self._last(demo)
@@ -98,8 +100,7 @@ class ToolTurns:
 
     def _run(self, inputs: Mapping[str, Any]) -> list[Message]:
         """The inputs and the steps of a run."""
-        question = self.layout.inputs_text(self.spec, inputs)
-        messages: list[Message] = [{"role": "user", "content": question}]
+        messages = asked(self.layout, self.spec, inputs)
         for number, steps in enumerate(_turns(inputs.get(TRANSCRIPT) or ())):
             messages += self._turn(number, steps)
         return messages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lmc.prompts.history import history_of, system_words, with_question
 from lmc.prompts.spec import (
     CallSpec,
     Demo,
@@ -17,16 +18,39 @@ from lmc.prompts.spec import (
 
 
 def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
-    """One system message, two messages per demonstration, and the question."""
-    opening = [{"role": "system", "content": system_text(layout, spec)}]
+    """One system message, the turns of each demonstration, and the question.
+
+    A conversation among the inputs stands right before their question, as turns of its own.
+    """
+    system = system_text(layout, spec)
+    shown: list[Message] = []
     for demo in demos:
-        opening.append({"role": "user", "content": layout.inputs_text(spec, demo.inputs)})
-        opening.append({"role": "assistant", "content": layout.answer_text(spec, demo.outputs)})
+        shown += asked(layout, spec, demo.inputs)
+        shown.append({"role": "assistant", "content": layout.answer_text(spec, demo.outputs)})
 
     def messages(inputs: Mapping[str, Any]) -> list[Message]:
-        return [*opening, {"role": "user", "content": layout.inputs_text(spec, inputs)}]
+        words = with_system(system, layout, spec, inputs)
+        return [{"role": "system", "content": words}, *shown, *asked(layout, spec, inputs)]
 
     return messages
+
+
+def asked(layout: Layout, spec: CallSpec, inputs: Mapping[str, Any]) -> list[Message]:
+    """The conversation among some inputs, then what is asked about them."""
+    question = layout.inputs_text(spec, inputs)
+    if spec.history is None:
+        return [{"role": "user", "content": question}]
+    return with_question(
+        history_of(spec, layout.safe(spec, inputs)), question if spec.fields else ""
+    )
+
+
+def with_system(system: str, layout: Layout, spec: CallSpec, inputs: Mapping[str, Any]) -> str:
+    """The system message, with what the conversation itself says as `system`."""
+    if not system_words(history_of(spec, inputs)):
+        return system
+    words = system_words(history_of(spec, layout.safe(spec, inputs)))
+    return "\n\n".join(filter(None, (system, words)))
 
 
 def system_text(layout: Layout, spec: CallSpec) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from lmc.diagnostics import Diagnostic, warning
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Price, Request, Sampling
+from lmc.models.media_parts import media_tokens
 from lmc.models.tool_calls import message_data
 from lmc.requests.budget import Budget
 from lmc.requests.pacing import Gate
@@ -69,6 +70,7 @@ class BoundModel:
             text += len(str(request.schema))
         if request.tools:
             text += len(str(request.tools).encode("utf-8", "replace"))
+        text += media_tokens(request.media)
         # A server that gives one sample per request reads the prompt for each.
         prompt = text if self.backend.capabilities.local else text * request.n
         most = request.sampling.max_tokens or BUDGETED_MAX_TOKENS

@@ -67,6 +67,8 @@ def sample_keys(endpoint: str, request: Request) -> list[str]:
     bound = [schema] if request.grammar is None else [schema, request.grammar]
     if request.tools:
         bound.append("tools" + _to_json(request.tools))
+    if request.media:  # their marks, which hold their hashes, stand in the texts
+        digest.update(b"media\0")
     digest.update("\0".join([lengths, *texts, *bound]).encode("utf-8", "surrogatepass"))
     return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
 

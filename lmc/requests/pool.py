@@ -13,6 +13,7 @@ from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.models import border
 from lmc.models.base import Answer, Backend, ModelFailure, Request
 from lmc.models.border import Outcome
+from lmc.models.media_parts import lacking
 from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
 from lmc.redaction import logger
@@ -163,6 +164,8 @@ class ModelPool:
     async def _ask(
         self, bound: BoundModel, request: Request, retry: Any, cache: bool | str | None
     ) -> list[Answer]:
+        if request.media and (failure := lacking_media(bound, request)):
+            raise failure
         request = self._complete(bound, request)
         policy = bound.retry if retry is None else RetryPolicy.from_settings(retry)
         keep = bound.keeping(cache)
@@ -258,7 +261,7 @@ class ModelPool:
         return Request(  # `replace` would double the cost
             bound.model, request.messages, sampling, request.schema, request.grammar,
             request.adapter, request.n, request.index, logprobs, timeout_s, request.on_text,
-            tools=request.tools,
+            tools=request.tools, media=request.media,
         )  # fmt: skip
 
     def _tell_unset(self, name: str) -> None:
@@ -311,6 +314,11 @@ class ModelPool:
                 seen[name] = None
                 todo += fallbacks({**self.default, **self.models.get(name, {})}.get("fallback"))
         return list(seen)
+
+
+def lacking_media(bound: BoundModel, request: Request) -> ModelFailure | None:
+    """The failure if a model does not take the media of a request."""
+    return lacking(request, bound.backend.capabilities.media, bound.name)
 
 
 def _counts_tokens(*budgets: Budget | None) -> bool:

@@ -22,6 +22,7 @@ from lmc.requests.budget import ModelBudgetExceeded
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import AsksOtherwise, Conversation
 from lmc.runtime.failures import CallFailure
+from lmc.runtime.history import shortened
 from lmc.runtime.scope import Scope
 from lmc.runtime.toolset import Toolset
 from lmc.special_tokens import escaped
@@ -38,6 +39,7 @@ async def act(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
     toolset = scope.toolset
     if toolset is not None and toolset.open_ended:
         call = call.offering(toolset.offers)
+    inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)
     before: Answer | None = None
     if call.by_meaning is not None:
         demos, before = await call.demos_by_meaning(call.by_meaning, inputs)
@@ -45,7 +47,7 @@ async def act(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
     else:
         demos = call.nearest.pick(call.shown(inputs)) if call.nearest else call.demos
         messages = call.prompt(inputs)
-    acting = Acting(call, inputs, scope, messages, before)
+    acting = Acting(call, inputs, scope, messages, before, dropped)
     acting.demos, acting.toolset = demos, toolset
     return await acting.result()
 
@@ -101,6 +103,7 @@ class Acting(Conversation):
         return Request(
             request.model, request.messages, request.sampling, None, None, request.adapter,
             request.n, index, request.logprobs, request.timeout_s, tools=self.turns.tools,
+            media=request.media,
         )  # fmt: skip
 
     async def _answer(self, model: str | None, request: Request) -> Answer:
@@ -113,13 +116,16 @@ class Acting(Conversation):
             self._note_text_only(failure.message)
             raise AsksOtherwise from None
         except ModelBudgetExceeded as spent:
-            if not self._native or model == self.call.models[-1]:
+            if self._is_last_model(model):
                 raise
             raise ModelFailure("budget", str(spent), retryable=False, sent=False) from None
 
     def _is_last(self, failure: CallFailure, model: str | None, *, repairing: bool) -> bool:
-        more = self._native and model != self.call.models[-1] and not failure.heard
+        more = not self._is_last_model(model) and not failure.heard
         return not more and super()._is_last(failure, model, repairing=repairing)
+
+    def _is_last_model(self, model: str | None) -> bool:
+        return not self._native or model == self.call.models[-1]
 
     def _note_text_only(self, why: str) -> None:
         known = self.call.machine.pool.calls_tools

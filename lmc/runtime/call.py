@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
+from logging import INFO, WARNING
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
 from lmc.check.width import project
 from lmc.ir.actions import offered
 from lmc.ir.graph import Node, Offer, Slots
+from lmc.media.content import Media
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.border import as_text, whole_text
 from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import layout_for
+from lmc.prompts.marks import shown_media, used_media
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
     BARE,
@@ -70,6 +73,9 @@ class ModuleCall:
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.awaits_layout = self._awaits_layout()
         self.demos = self._demos(parameters.demos)
+        self.keep: int | None = self.settings.get("keep")
+        self._demo_media = _known(m for d in self.demos for m in shown_media(self.spec, d.inputs))
+        self._told = False  # whether it was said that turns are left out
         count = parameters.nearest
         self.nearest = None if count is None else Nearest(self.demos, count)
         self.embedder = parameters.embedder
@@ -184,6 +190,19 @@ class ModuleCall:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
 
+    def media(self, messages: Sequence[Message], inputs: Mapping[str, Any]) -> tuple[Media, ...]:
+        """The media that messages made from some inputs show."""
+        if not self.spec.media_fields:
+            return ()
+        known = self._demo_media | _known(shown_media(self.spec, inputs))
+        return used_media(messages, known) if known else ()
+
+    def first_time(self, message: str) -> tuple[int, str]:
+        """A message with its level in the log: a warning the first time, then only information."""
+        level = INFO if self._told else WARNING
+        self._told = True
+        return level, message
+
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the prompt shows to the model. A step has only what its type says."""
         shown = {f.name: inputs[f.name] for f in self.spec.inputs}
@@ -297,6 +316,10 @@ class ModuleCall:
         if self.machine.temperature is not None and self.node.attrs["role"] == "generate":
             own["temperature"] = self.machine.temperature
         return own
+
+
+def _known(media: Iterable[Media]) -> dict[str, Media]:
+    return {item.mark: item for item in media}
 
 
 def call_spec(

@@ -20,6 +20,7 @@ from lmc.runtime.failures import (
     no_answer,
     unusable_answer,
 )
+from lmc.runtime.history import shortened
 from lmc.runtime.scope import Scope
 from lmc.runtime.traces import CallTrace
 from lmc.special_tokens import escaped
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 RETRY_STRIDE = 1 << 20  # retries use sample indices beyond those of any vote
 _NUMBERS = body_numbers("model")
+KEEP = "write `keep: 4000 tokens` to leave out the oldest turns of `{history}`"
 
 
 async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
@@ -37,10 +39,13 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
         return scope.run.stubs[call.slots.module]
     if call.awaits_layout:
         await call.fit()
+    inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)
+    answer = None
     if call.by_meaning is not None:
         messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)
-        return await Conversation(call, inputs, scope, messages, answer).result()
-    return await Conversation(call, inputs, scope, call.prompt(inputs)).result()
+    else:
+        messages = call.prompt(inputs)
+    return await Conversation(call, inputs, scope, messages, answer, dropped).result()
 
 
 class AsksOtherwise(Exception):
@@ -50,7 +55,8 @@ class AsksOtherwise(Exception):
 class Conversation:
     """One call in progress: what was sent, what came back, what it cost.
 
-    `before` is an answer that was paid for while the prompt was made.
+    `before` is an answer that was paid for while the prompt was made. `dropped` is how many turns
+    of a conversation were left out of the inputs.
     """
 
     def __init__(
@@ -60,7 +66,9 @@ class Conversation:
         scope: Scope,
         messages: list[Message],
         before: Answer | None = None,
+        dropped: int = 0,
     ) -> None:
+        self.dropped, self.media = dropped, call.media(messages, inputs)
         self.call, self.inputs, self.scope, self.before = call, inputs, scope, before
         self.attempts = Attempts(messages)
         self.first = messages
@@ -121,6 +129,10 @@ class Conversation:
         """Whether a failure ends the call. A first request was retried already."""
         return not repairing or failure.kind not in SAID or failure.heard
 
+    def _is_last_model(self, model: str | None) -> bool:
+        """Whether no other model is asked here; the pool has asked the fallbacks already."""
+        return True
+
     def _record(self) -> None:
         """Add the call to the trace, and pass it to the observer."""
         run = self.scope.run
@@ -151,6 +163,11 @@ class Conversation:
             self.unusable += failure.paid
             self.retries += failure.retries
             self.attempts.raw += map(_raw, failure.paid)
+            if failure.kind == "media" and self._is_last_model(model):
+                code, message = "media-not-supported", f"`{call.slots.module}`: {failure.message}"
+                raise LmcError.of(code, message, call.node.span, help=failure.hint) from failure
+            if failure.kind == "context_length" and call.spec.history and not call.keep:
+                failure.hint = KEEP.format(history=call.spec.history)
             raise no_answer(
                 call.slots.module, name, call.node.span, failure, self.attempts
             ) from failure
@@ -170,6 +187,7 @@ class Conversation:
         return Request(  # `replace` would be far slower
             known.model, sent, known.sampling, known.schema, known.grammar,
             known.adapter, known.n, index, logprobs, known.timeout_s, ear,
+            media=self.media,
         )  # fmt: skip
 
     async def _answer(self, model: str | None, request: Request) -> Answer:
@@ -244,6 +262,7 @@ class Conversation:
             infrastructure=failed is not None and is_infrastructure(failed),
             check=self.check,
             adapter=self.call.request.adapter,
+            dropped=self.dropped,
         )
 
 

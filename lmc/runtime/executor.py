@@ -24,6 +24,7 @@ from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import converse
 from lmc.runtime.failures import no_continuation
+from lmc.runtime.media import require_media
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import (
     Env,
@@ -94,6 +95,7 @@ class Executor:
         self.batcher = SampleBatcher()
         self.speculation = Speculation(speculate, program, pool)
         self._allowed: set[str] = set()  # graphs whose tools may all run
+        self._able: set[str] = set()  # graphs whose models take the media that they are given
         self._plans: dict[int, Plan] = {}
         self._acting = frozenset(program.tools) - pure_tools(program)
         self._calls: dict[int, ModuleCall] = {}
@@ -121,6 +123,10 @@ class Executor:
             self._require_tools(graph, stubs or {})
             if not stubs:
                 self._allowed.add(name)
+        if name not in self._able:
+            require_media(self, graph, stubs or {})
+            if not stubs:
+                self._able.add(name)
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
         scope = Scope(RunState(trace, stubs or {}, observer, listener, seat), sample=sample)
@@ -157,6 +163,7 @@ class Executor:
         asked = [*self.models(name), *self._embedders(name)]
         warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
         self._require_continuing(self.graph(name))
+        require_media(self, self.graph(name), ())
         warnings += self._without_certainty(self.graph(name))
         self._require_tools(self.graph(name), ())
         for tool in reached_tools(self.program, self.graph(name)):

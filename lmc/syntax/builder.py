@@ -347,6 +347,9 @@ class TreeBuilder:
     def number(self, span: Span, digits: Token) -> n.Number:
         return n.Number(self._number(digits), digits.text, span=span)
 
+    def tokens(self, span: Span, digits: Token) -> n.Tokens:
+        return n.Tokens(self._number(digits), span=span)
+
     def string(self, span: Span, text: Token) -> n.String:
         return self._string(text)
 

@@ -140,6 +140,13 @@ class Number(Expr):
 
 
 @frozen
+class Tokens(Expr):
+    """A number of tokens, such as `4000 tokens`."""
+
+    value: int | float
+
+
+@frozen
 class String(Expr):
     """A string literal; a triple-quoted one is dedented like a docstring."""
 

@@ -232,6 +232,8 @@ def _atom(expr: n.Expr) -> str:
             return name
         case n.Number(value):
             return repr(value)
+        case n.Tokens(value):
+            return f"{value!r} tokens"
         case n.String(text):
             return quote(text)
         case n.Bool(value):

@@ -280,6 +280,7 @@ def _open(url: str) -> Engine:
             event.listen(engine, "connect", _configure_sqlite)
         for table in t.metadata.sorted_tables:
             _make(table, engine)
+            _add_columns(table, engine)
     except (ImportError, NoSuchModuleError) as missing:
         message = f"there is no driver for {shown}: {missing}"
         raise LmcError.of("missing-extra", message, help="install the driver") from None
@@ -300,6 +301,23 @@ def _make(table: Table, engine: Engine) -> None:
     except SQLAlchemyError:
         if not inspect(engine).has_table(table.name):
             raise
+
+
+def _add_columns(table: Table, engine: Engine) -> None:
+    """Add the columns that an earlier version did not have. They may all be empty."""
+    from sqlalchemy import inspect, text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    there = {column["name"] for column in inspect(engine).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in there:
+            kind = column.type.compile(engine.dialect)
+            try:
+                with engine.begin() as db:
+                    db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+            except SQLAlchemyError:  # unless another process added it at this moment
+                if column.name not in {c["name"] for c in inspect(engine).get_columns(table.name)}:
+                    raise
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
@@ -414,7 +432,7 @@ def _region(row: Mapping[str, Any]) -> RegionTrace:
 
 _CALL = (
     *("parent", "module", "role", "sample", "model", "adapter", "inputs", "outputs", "result"),
-    *("check", "raw", "attempts", "latency_ms", "error", "infrastructure"),
+    *("check", "raw", "attempts", "latency_ms", "error", "infrastructure", "dropped"),
 )
 _USAGE = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd")
 
@@ -439,7 +457,7 @@ def _call(row: Mapping[str, Any], texts: Mapping[str, str]) -> CallTrace:
         messages=[_message(role, *(texts[d] for d in said)) for role, *said in row["messages"]],
         logprobs=tuple(row["logprobs"]) if row["logprobs"] is not None else None,
         usage=Usage(**{name: row[name] for name in _USAGE}),
-        **{name: row[name] for name in _CALL},
+        **{name: row[name] for name in _CALL} | {"dropped": row["dropped"] or 0},
     )
 
 

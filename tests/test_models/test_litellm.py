@@ -5,9 +5,11 @@ import pytest
 
 from lmc.consent import Consent
 from lmc.diagnostics import LmcError
+from lmc.media import KINDS, Media
 from lmc.models import litellm_provider, registry
 from lmc.models.base import ModelFailure, Request, Sampling
 from lmc.models.embedding import decoded, embedding_request
+from lmc.models.litellm_provider import open_litellm
 from lmc.models.registry import open_backend
 from tests.loopback import Fault, Loopback, said
 
@@ -224,3 +226,22 @@ async def test_the_protocol_of_anthropic(open_at):
     assert sent["tool_choice"] == {"type": "any"}
     kinds = [part["type"] for message in sent["messages"] for part in message["content"]]
     assert kinds == ["text", "tool_use", "tool_result"]
+
+
+async def test_media_are_parts_of_openais_form(open_at, tmp_path, monkeypatch):
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path))
+    files = (Media.of_bytes(b"\x89PNG\r\n\x1a\n.."), Media.of_bytes(b"%PDF-1.7\n"))
+    with Loopback("a cat") as server:
+        backend = open_at(server)
+        assert backend.capabilities.media == KINDS  # the table does not know the model
+        text = f"See {files[0].mark} and {files[1].mark}."
+        (answer,) = await backend.generate(ask_for(text, media=files))
+    assert answer.text == "a cat"
+    kinds = [part["type"] for part in server.payloads[0]["messages"][0]["content"]]
+    assert kinds == ["text", "image_url", "text", "file", "text"]
+
+
+def test_the_table_says_which_media_a_model_takes(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert "image" in open_litellm("openai/gpt-4o", {}).capabilities.media
+    assert open_litellm("openai/gpt-3.5-turbo", {}).capabilities.media == ()
