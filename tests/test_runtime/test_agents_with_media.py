@@ -152,7 +152,7 @@ def test_a_file_is_a_member_of_a_union_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ('generate look(seen: image | pdf) -> str { """Look.""" }', "unclear-union", "both are a file"),
+        ('generate look(seen: image | pdf) -> str { """Look.""" }', "unclear-union", "are a file"),
         (
             "pipeline main(seen: image | str) -> str "
             '{ return match seen { pdf => "pdf", image => "image", str => seen } }',
