@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import field
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import field, replace
 from hashlib import blake2b
 
 from lmc.frozen import frozen
+from lmc.written import Kind
 
 FEW_VALUES = 16  # of a literal that is written out wherever it stands
 
@@ -55,6 +57,25 @@ class FloatType(Type):
 
     def __str__(self) -> str:
         return "float" + _parens(self.low, self.high)
+
+
+@frozen
+class WrittenType(Type):
+    """`date`, `time`, `datetime`, `decimal`: JSON has no form for them, so a text holds the value.
+
+    `lmc.written` says which text; the bounds are such texts, and inclusive: `decimal(0..)`.
+    """
+
+    kind: Kind
+    low: str | None = None
+    high: str | None = None
+
+    def __str__(self) -> str:
+        if self.low is None and self.high is None:
+            return self.kind
+        plain = self.kind == "decimal"
+        ends = ("" if e is None else e if plain else f'"{e}"' for e in (self.low, self.high))
+        return f"{self.kind}({'..'.join(ends)})"
 
 
 @frozen
@@ -172,17 +193,34 @@ class LiteralType(Type):
 
 
 @frozen
+class OneOfType(Type):
+    """`one_of(options)`: one of the strings in a parameter of the module, known when it runs.
+
+    It stands only in the result of a model's call. Everywhere else such a value is a `str`.
+    """
+
+    options: str  # the name of the parameter
+
+    def __str__(self) -> str:
+        return f"one_of({self.options})"
+
+
+@frozen
 class EnumType(Type):
-    """A declared enum; `notes` go into the schema that the model sees."""
+    """A declared enum; `notes` go into the schema that the model sees.
+
+    `aliases` are the variants as the model sees and writes them: empty, or one for each.
+    """
 
     name: str
     variants: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
     doc: str = field(default="", compare=False)
+    aliases: tuple[str, ...] = field(default=(), compare=False)
     digest: str = field(init=False, compare=False)  # equal where notes are equal too
 
     def __post_init__(self) -> None:
-        digest = _digest(self.name, self.variants, self.notes, self.doc)
+        digest = _digest(self.name, self.variants, self.notes, self.doc, self.aliases)
         object.__setattr__(self, "digest", digest)
 
     def __repr__(self) -> str:
@@ -194,13 +232,17 @@ class EnumType(Type):
 
 @frozen
 class Field:
-    """One field of a record. With `has_default`, it may be left out when the record is built."""
+    """One field of a record. With `has_default`, it may be left out when the record is built.
+
+    `alias` is its name as the model sees and writes it; empty where that is its own name.
+    """
 
     name: str
     type: Type
     note: str = field(default="", compare=False)
     has_default: bool = False
     default: object = None  # a plain JSON value, valid only with has_default
+    alias: str = field(default="", compare=False)
 
 
 @frozen
@@ -210,7 +252,7 @@ class RecordType(Type):
     A record may mention others many times over, so what is asked of the whole is found once, from
     what its parts know: `key` is equal for equal records, `digest` for those with equal notes too.
     `size` counts the parts of the type written out in full, `depth` how far records nest, and
-    `levels` how far types of any kind nest.
+    `levels` how far types of any kind nest. With `aliased`, a model sees other names than programs.
 
     A recursive record is unrolled: one type for each level, all of one `family`. The lowest level
     has height 1, and nothing of the family in it. The highest has the declared bound as its height.
@@ -227,10 +269,11 @@ class RecordType(Type):
     size: int = field(init=False, compare=False)
     depth: int = field(init=False, compare=False)
     levels: int = field(init=False, compare=False)
+    aliased: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         parts = [(f.name, _written(f.type, "key"), f.has_default, f.default) for f in self.fields]
-        told = [(_written(f.type, "digest"), f.note) for f in self.fields]
+        told = [(_written(f.type, "digest"), f.note, f.alias) for f in self.fields]
         key = _digest(self.name, parts)
         found = {
             "key": key,
@@ -238,6 +281,7 @@ class RecordType(Type):
             "size": 1 + sum(expanded_size(f.type) for f in self.fields),
             "depth": 1 + max((nesting(f.type) for f in self.fields), default=0),
             "levels": 1 + max((levels(f.type) for f in self.fields), default=0),
+            "aliased": any(bool(f.alias) or has_aliases(f.type) for f in self.fields),
         }
         for name, value in found.items():
             object.__setattr__(self, name, value)
@@ -336,6 +380,20 @@ def levels(type: Type) -> int:
     return 1
 
 
+def has_aliases(type: Type) -> bool:
+    """Whether a model sees other names in values of a type than programs do."""
+    match type:
+        case RecordType():
+            return type.aliased
+        case EnumType():
+            return bool(type.aliases)
+        case OptionalType(item) | ListType(item) | DictType(item):
+            return has_aliases(item)
+        case UnionType(options):
+            return any(map(has_aliases, options))
+    return False
+
+
 def parts(type: Type) -> Iterator[Type]:
     """The types that stand in a type, each record once, and the type itself last."""
     seen: set[str] = set()
@@ -356,6 +414,51 @@ def parts(type: Type) -> Iterator[Type]:
         yield type
 
     return walk(type)
+
+
+def rebuilt(type: Type, change: Callable[[Type], Type]) -> Type:
+    """A type with each of its parts changed, the inner ones first. What does not change is kept."""
+    known: dict[str, Type] = {}
+
+    def inner(type: Type) -> Type:
+        match type:
+            case RecordType():
+                if type.digest not in known:
+                    fields = tuple(_with_type(f, inner(f.type)) for f in type.fields)
+                    same = all(map(operator.is_, fields, type.fields))
+                    known[type.digest] = change(type if same else replace(type, fields=fields))
+                return known[type.digest]
+            case OptionalType(item) | ListType(item) | DictType(item):
+                made = inner(item)
+                return change(type if made is item else replace(type, item=made))
+            case UnionType(options):
+                made_options = tuple(map(inner, options))
+                same = all(map(operator.is_, made_options, options))
+                return change(type if same else UnionType(made_options))
+        return change(type)
+
+    return inner(type)
+
+
+def _with_type(field: Field, type: Type) -> Field:
+    return field if type is field.type else replace(field, type=type)
+
+
+def holds_labels(type: Type) -> bool:
+    """Whether a type has labels that are known at run time. No record has them in a field."""
+    match type:
+        case OneOfType():
+            return True
+        case OptionalType(item) | ListType(item) | DictType(item):
+            return holds_labels(item)
+        case UnionType(options):
+            return any(map(holds_labels, options))
+    return False
+
+
+def without_labels(type: Type) -> Type:
+    """The type of a value outside of the call that gave it: `str` for `one_of(options)`."""
+    return rebuilt(type, lambda part: STR if isinstance(part, OneOfType) else part)
 
 
 def _written(type: Type, by: str) -> str:
@@ -380,6 +483,8 @@ def _digest(*parts: object) -> str:
 
 STR, INT, FLOAT, BOOL = StrType(), IntType(), FloatType(), BoolType()
 JSON, NONE, NEVER, ERROR = JsonType(), NoneType(), NeverType(), ErrorType()
+DATE, TIME, DATETIME = WrittenType("date"), WrittenType("time"), WrittenType("datetime")
+DECIMAL = WrittenType("decimal")
 UNIT_FLOAT = FloatType(0.0, 1.0)
 VERDICT = RecordType(
     "Verdict",
@@ -423,6 +528,20 @@ def is_messages(type: Type) -> bool:
     """Whether the type is that of a conversation, or of one that may be missing."""
     inner = type.item if isinstance(type, OptionalType) else type
     return isinstance(inner, ListType) and inner.item == MESSAGE
+
+
+def told_bounds(type: WrittenType) -> str:
+    """A date and the like with its bounds, in words."""
+    number = type.kind == "decimal"
+    match type.low, type.high:
+        case None, None:
+            return type.kind
+        case low, None:
+            return f"{type.kind} {'of at least' if number else 'not before'} {low}"
+        case None, high:
+            return f"{type.kind} {'of at most' if number else 'not after'} {high}"
+        case low, high:
+            return f"{type.kind} from {low} to {high}"
 
 
 def score_type(type: Type) -> Type | None:

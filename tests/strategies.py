@@ -59,9 +59,11 @@ plain_docs = _maybe(_node(n.Doc, texts.map(str.strip)))
 # --- types ---
 
 _signed = st.integers(-999, 999) | _floats
+_bounds = _maybe(_signed | texts)
 _refinements = (
-    _node(n.RangeRefinement, _maybe(_signed), _maybe(_signed))
+    _node(n.RangeRefinement, _bounds, _bounds)
     | _node(n.PatternRefinement, texts)
+    | _node(n.LabelsRefinement, key_idents)
     | _node(n.UniqueRefinement)
 )
 
@@ -136,6 +138,7 @@ exprs = st.recursive(_atoms, _larger_exprs, max_leaves=8)
 
 _plain_stmts = (
     _node(n.Let, idents, _maybe(types), exprs)
+    | _node(n.Keep, exprs, idents)
     | _node(n.Return, exprs)
     | _node(n.Yield, exprs)
     | _node(n.Assert, exprs, _maybe(texts))
@@ -165,9 +168,11 @@ blocks = _blocks(st.recursive(_plain_stmts, _larger_stmts, max_leaves=4))
 _settings = _some(_node(n.Setting, key_idents, exprs))
 _params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans(), _maybe(strings)))
 _signatures = _node(n.SignatureDecl, _params, types)
-_fields = _some(_node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings)), 1)
+_fields = _some(
+    _node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings), _maybe(strings)), 1
+)
 _depths = _node(n.Depth, key_idents, _ints | _floats)
-_variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings)), 1)
+_variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings), _maybe(strings)), 1)
 _bodiless = ("generate", "critique", "vote")
 
 decls = st.one_of(
@@ -188,6 +193,7 @@ decls = st.one_of(
     _node(n.MetricDecl, idents, _signatures, st.none(), strings),
     _node(n.ExampleDecl, key_idents, _args(exprs), exprs),
     _node(n.DatasetDecl, idents, types, _settings),
+    _node(n.StoreDecl, idents, types, _settings),
     _node(n.OptimizeDecl, key_idents, _settings),
     _node(n.TestDecl, strings, blocks),
 )
@@ -206,7 +212,7 @@ def untidy_programs(draw: st.DrawFn) -> str:
     parts, inside = [], 0
     for token, after in pairwise(found):
         inside += {"FSTRING_START": 1, "FSTRING_END": -1}.get(token.kind, 0)
-        whole = after.kind in ("COLON", "EQUAL") or token.kind == "FROZEN"  # these look ahead
+        whole = after.kind in ("COLON", "EQUAL") or token.kind in ("FROZEN", "ALIAS")  # look ahead
         whole |= inside > 0  # the values of an f-string are on one line
         parts += [token.text, " " if whole else draw(filler)]
     return "".join(parts)

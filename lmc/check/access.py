@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lmc import types
+from lmc.check import moments
 from lmc.check.constants import NotConstant, evaluate
 from lmc.check.inference import check, check_distinct, infer
 from lmc.check.narrowing import path_of
@@ -101,6 +102,13 @@ def _declaration(env: Env, type: Type) -> Label | None:
 def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
     if has_fields(whole):
         return field_type(env, whole, expr.name)
+    if isinstance(whole, types.WrittenType) and (parts := moments.FIELDS[whole.kind]):
+        if expr.name.name in parts:
+            return parts[expr.name.name]
+        message = f"a `{whole.kind}` has no field `{expr.name.name}`"
+        help = suggestion(expr.name.name, parts, f"it has {listed(parts)}")
+        env.ctx.report("unknown-field", message, Label(expr.name.span), help=help)
+        return types.ERROR
     if not isinstance(whole, types.ErrorType):
         keyed = isinstance(whole, types.DictType | types.JsonType)
         env.ctx.report(

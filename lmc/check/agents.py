@@ -60,6 +60,7 @@ def _tools(env: Env, listed: nodes.Expr) -> list[str] | None:
             wrong = True
             continue
         env.ctx.refer(item, found.meaning)
+        env.ctx.calls.setdefault(env.owner, []).append((found.meaning, item.span))
         name = found.meaning.name
         if name in _OWN:
             message = f"an agent uses the name `{name}` itself"

@@ -8,6 +8,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check import inference
+from lmc.check.aliases import check_aliases
 from lmc.check.circles import bound_of, circles, unroll
 from lmc.check.constants import NotConstant, evaluate, misfit
 from lmc.check.foreign_types import is_no_value, written_here
@@ -22,6 +23,7 @@ from lmc.syntax import nodes
 from lmc.syntax.nodes import children
 from lmc.types import Type
 from lmc.unions import MOST_MEMBERS, clash, kind_of, united
+from lmc.written import EXAMPLES, Kind, decimal_text, normal, order
 
 PRIMITIVES: dict[str, Type] = {
     "str": types.STR,
@@ -29,31 +31,47 @@ PRIMITIVES: dict[str, Type] = {
     "float": types.FLOAT,
     "bool": types.BOOL,
     "json": types.JSON,
+    "date": types.DATE,
+    "time": types.TIME,
+    "datetime": types.DATETIME,
+    "decimal": types.DECIMAL,
 }
+ONE_OF = "one_of"
 Mentions = Iterator[tuple[Declared, nodes.Ident | nodes.Var]]
 TYPE_DECLS = (nodes.RecordDecl, nodes.EnumDecl, nodes.TypeDecl)
 _DEFINED = (*TYPE_DECLS, nodes.ConstantDecl)  # what types and constants may mention
 MOST = 2**31 - 1  # of a length: no text or list is longer, and schemas hold no larger one
 MOST_NESTED = 64  # records in records: a value that nests deeper is refused wherever it comes in
 _REFINABLE = (
-    "`int`, `float`, `str` and `list[…]` take a range; `str` also takes a pattern,"
-    " and `list[…]` takes `unique`"
+    "numbers, `str`, `list[…]`, `date`, `time` and `datetime` take a range; `str` also takes a"
+    " pattern, and `list[…]` takes `unique`"
 )
 
 
 def resolve(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
     """The type of a type expression. ERROR if a part is wrong; that has been reported."""
+    type = resolve_result(ctx, file, expr)
+    if not types.holds_labels(type):
+        return type
+    message = "`one_of(…)` is only for what a model answers"
+    help = "it stands in the result of a `generate`, a `refine` or an `agent`; here, write `str`"
+    ctx.report("misplaced-one-of", message, expr.span, help=help)
+    return types.ERROR
+
+
+def resolve_result(ctx: CheckContext, file: File, expr: nodes.TypeExpr) -> Type:
+    """The same, where the type may have labels that are known at run time."""
     match expr:
         case nodes.NamedType():
             return _named(ctx, file, expr)
         case nodes.OptionalTypeExpr(item=item):
-            return united((resolve(ctx, file, item), types.NONE))
+            return united((resolve_result(ctx, file, item), types.NONE))
         case nodes.LiteralTypeExpr(value=value):
             return types.LiteralType((value,))
         case nodes.UnionTypeExpr(options=options):
             if any(is_no_value(option, file.names) for option in options):
                 return _optional_union(ctx, file, expr)
-            return _union(ctx, expr, [resolve(ctx, file, option) for option in options])
+            return _union(ctx, expr, [resolve_result(ctx, file, option) for option in options])
     raise AssertionError(expr)
 
 
@@ -106,8 +124,10 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
     if len(args) != wanted:
         _report_arguments(ctx, expr, wanted)
         return types.ERROR
+    if name == ONE_OF and name not in file.names:
+        return _one_of(ctx, expr)
     if name == "list":
-        base: Type = types.ListType(resolve(ctx, file, args[0]))
+        base: Type = types.ListType(resolve_result(ctx, file, args[0]))
         return _without_beyond(_refined(ctx, base, expr))
     elif name == "dict":
         base = _dict(ctx, file, args[0], args[1])
@@ -122,9 +142,10 @@ def _refined(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
 
 
 def _builtin(file: File, name: str) -> Type | None:
-    """The built-in type of a name, unless the file itself declares a softer one."""
-    soft = None if name in file.names else types.SOFT_TYPES.get(name)
-    return PRIMITIVES.get(name) or soft
+    """The built-in type of a name, unless the file itself declares one."""
+    if name in file.names:
+        return None
+    return PRIMITIVES.get(name) or types.SOFT_TYPES.get(name)
 
 
 def _without_beyond(type: Type) -> Type:
@@ -135,6 +156,15 @@ def _without_beyond(type: Type) -> Type:
     return type
 
 
+def _one_of(ctx: CheckContext, expr: nodes.NamedType) -> Type:
+    match expr.refinements:
+        case (nodes.LabelsRefinement(name=ident),):
+            return types.OneOfType(ident.name)
+    message = "`one_of` takes the name of one parameter: a list of strings"
+    ctx.report("bad-one-of", message, expr.span, help="write `one_of(options)`")
+    return types.ERROR
+
+
 def _dict(ctx: CheckContext, file: File, key: nodes.TypeExpr, item: nodes.TypeExpr) -> Type:
     if resolve(ctx, file, key) not in (types.STR, types.ERROR):
         ctx.report(
@@ -143,7 +173,7 @@ def _dict(ctx: CheckContext, file: File, key: nodes.TypeExpr, item: nodes.TypeEx
             key.span,
             help="write `dict[str, …]`",
         )
-    return types.DictType(resolve(ctx, file, item))
+    return types.DictType(resolve_result(ctx, file, item))
 
 
 def _report_arguments(ctx: CheckContext, expr: nodes.NamedType, wanted: int) -> None:
@@ -171,7 +201,7 @@ def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
         return types.ERROR
     declared_types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
     soft = (*types.SOFT_TYPES, *types.BUILTIN_RECORDS)
-    known = [*PRIMITIVES, "list", "dict", *soft, *declared_types]
+    known = [*PRIMITIVES, ONE_OF, "list", "dict", *soft, *declared_types]
     message, help = f"unknown type `{ident.name}`", suggestion(ident.name, known)
     ctx.report("unknown-type", message, ident.span, help=help)
     return types.ERROR
@@ -200,12 +230,17 @@ def _recursion_help(declared: Declared) -> str:
 
 def _refine(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
     for refinement in expr.refinements:
-        if isinstance(refinement, nodes.PatternRefinement):
-            base = _with_pattern(ctx, base, refinement)
-        elif isinstance(refinement, nodes.UniqueRefinement):
-            base = _with_unique(ctx, base, refinement)
-        else:
-            base = _with_range(ctx, base, refinement, expr)
+        match refinement:
+            case nodes.PatternRefinement():
+                base = _with_pattern(ctx, base, refinement)
+            case nodes.UniqueRefinement():
+                base = _with_unique(ctx, base, refinement)
+            case nodes.RangeRefinement() if isinstance(base, types.WrittenType):
+                base = _with_written_range(ctx, base, refinement)
+            case nodes.RangeRefinement():
+                base = _with_range(ctx, base, refinement, expr)
+            case _:
+                base = _bad_refinement(ctx, base, refinement)
     return base
 
 
@@ -230,6 +265,8 @@ def _with_range(
     ctx: CheckContext, base: Type, refinement: nodes.RangeRefinement, expr: nodes.NamedType
 ) -> Type:
     low, high = refinement.low, refinement.high
+    if isinstance(low, str) or isinstance(high, str):
+        return _bad_refinement(ctx, base, refinement)
     if (low is None and high is None) or (low is not None and high is not None and low > high):
         ctx.report("empty-range", f"`{refinement.span.text}` is an empty range", refinement.span)
         return base
@@ -254,6 +291,41 @@ def _with_range(
         case types.ListType(item, None, None) if expr.name.name == "list":
             return types.ListType(item, low, high, base.unique)  # type: ignore[arg-type]
     return _bad_refinement(ctx, base, refinement)
+
+
+def _with_written_range(
+    ctx: CheckContext, base: types.WrittenType, refinement: nodes.RangeRefinement
+) -> Type:
+    """A date and the like with bounds, which are strings; those of a decimal are numbers."""
+    if (base.low, base.high) != (None, None):
+        return _bad_refinement(ctx, base, refinement)
+    ends: list[str | None] = []
+    for bound in (refinement.low, refinement.high):
+        try:
+            ends.append(None if bound is None else _written_bound(base.kind, bound))
+        except ValueError as problem:
+            message = f"`{bound}` is not a bound of `{base}`: {problem}"
+            help = f"for example `{_example(base.kind)}`"
+            ctx.report("bad-refinement", message, refinement.span, help=help)
+            return base
+    low, high = ends
+    ordered = None in ends or order(base.kind, str(low)) <= order(base.kind, str(high))
+    if ends == [None, None] or not ordered:
+        ctx.report("empty-range", f"`{refinement.span.text}` is an empty range", refinement.span)
+        return base
+    return types.WrittenType(base.kind, low, high)
+
+
+def _written_bound(kind: Kind, bound: float | str) -> str:
+    if isinstance(bound, str):
+        return normal(kind, bound)
+    if kind != "decimal":
+        raise ValueError("it is a number")
+    return decimal_text(bound)
+
+
+def _example(kind: Kind) -> str:
+    return "decimal(0..99.5)" if kind == "decimal" else f'{kind}("{EXAMPLES[kind]}"..)'
 
 
 def _whole(*bounds: float | None) -> bool:
@@ -437,6 +509,7 @@ def _know(ctx: CheckContext, declared: Declared) -> None:
 
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:
+    check_aliases(ctx, decl.fields, "field")
     fields = [_field(ctx, file, f, decl) for f in _distinct(ctx, decl.fields, "field")]
     type = types.RecordType(decl.name.name, tuple(fields), decl.doc.text if decl.doc else "")
     if type.depth > MOST_NESTED:
@@ -451,17 +524,21 @@ def _field(
 ) -> types.Field:
     type = resolve(ctx, file, field.type)
     note = field.note.value if field.note else ""
+    alias = field.alias.value if field.alias else ""
     if field.default is None:
-        return types.Field(field.name.name, type, note)
+        return types.Field(field.name.name, type, note, alias=alias)
     value = default(ctx, file, field.default, type, field.name, record.name.name)
-    return types.Field(field.name.name, type, note, True, value)
+    return types.Field(field.name.name, type, note, True, value, alias)
 
 
 def _enum(ctx: CheckContext, decl: nodes.EnumDecl) -> Type:
     variants = list(_distinct(ctx, decl.variants, "variant"))
     notes = tuple(v.note.value if v.note else "" for v in variants)
     names = tuple(v.name.name for v in variants)
-    return types.EnumType(decl.name.name, names, notes, decl.doc.text if decl.doc else "")
+    check_aliases(ctx, decl.variants, "variant")
+    seen = tuple(v.alias.value if v.alias else v.name.name for v in variants)
+    doc = decl.doc.text if decl.doc else ""
+    return types.EnumType(decl.name.name, names, notes, doc, () if seen == names else seen)
 
 
 def _distinct(ctx: CheckContext, parts: Any, what: str) -> Iterator[Any]:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lmc import types
-from lmc.check.subtyping import forget, is_number, is_subtype, is_text, join, optional, required
+from lmc.check import moments
+from lmc.check.subtyping import (
+    forget,
+    is_number,
+    is_subtype,
+    is_text,
+    is_written,
+    join,
+    optional,
+    required,
+)
 from lmc.frozen import frozen
-from lmc.media.content import KINDS
+from lmc.media.content import KINDS as KINDS_OF_FILES
 from lmc.types import Type
+from lmc.written import KINDS, Kind
 
 # The types of the arguments in order of the parameters; None for one that is left out.
 Given = Sequence[Type | None]
@@ -68,11 +80,15 @@ def _is_files(type: Type) -> bool:
 
 
 def _is_ordered(type: Type) -> bool:
-    return is_number(type) or is_text(type)
+    return is_number(type) or is_text(type) or is_written(type)
+
+
+def _is_amount(type: Type) -> bool:
+    return is_number(type) or is_written(type, "decimal")
 
 
 def _is_numeric_text(type: Type) -> bool:
-    return is_number(type) or is_text(type) or isinstance(type, types.BoolType | types.JsonType)
+    return _is_amount(type) or is_text(type) or isinstance(type, types.BoolType | types.JsonType)
 
 
 def _is_comparable(type: Type) -> bool:
@@ -87,13 +103,17 @@ _TEXT = BuiltinParam("text", "a string", is_text)
 _LIST = BuiltinParam("xs", "a list", _is_list)
 _DICT = BuiltinParam("d", "a dict", lambda type: isinstance(type, types.DictType | types.ErrorType))
 _BOOLS = BuiltinParam("xs", "a list of bools", _is_list_of(_is_bool))
-_NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(is_number))
-_NUMBER = BuiltinParam("x", "a number", is_number)
-_COMPARABLE = BuiltinParam("x", "numbers or strings, or one list of them", _is_comparable)
+_NUMBERS = BuiltinParam("xs", "a list of numbers", _is_list_of(_is_amount))
+_NUMBER = BuiltinParam("x", "a number", _is_amount)
+_COMPARABLE = BuiltinParam("x", "numbers, strings or dates, or one list of them", _is_comparable)
 _PARSED = BuiltinParam("x", "a string, number or bool", _is_numeric_text)
 _FIELD = BuiltinParam("by", "a field, written `.name`", _anything, required=False, selector=True)
 _KEY = BuiltinParam(
-    "by", "a number or string field, written `.name`", _is_ordered, required=False, selector=True
+    "by",
+    "a number, string or date field, written `.name`",
+    _is_ordered,
+    required=False,
+    selector=True,
 )
 _FLAG = BuiltinParam("by", "a bool field, written `.name`", _is_bool, required=False, selector=True)
 
@@ -128,6 +148,8 @@ def _is_unique(type: Type | None) -> bool:
 
 def _sum(given: Given) -> Type:
     item = _item(given[0])
+    if is_written(item):
+        return types.DECIMAL
     return types.FLOAT if isinstance(item, types.FloatType) else types.INT
 
 
@@ -142,7 +164,18 @@ def _abs(given: Given) -> Type:
 
 
 def _round(given: Given) -> Type:
+    if is_written(given[0] or types.INT):
+        return types.INT if given[1] is None else types.DECIMAL
     return types.INT if given[1] is None else types.FLOAT
+
+
+def _made(kind: Kind) -> BuiltinFunction:
+    """The function of a date and the like: `date("2026-01-31")`, `date(text)`."""
+    param = BuiltinParam("x", moments.TAKES[kind], partial(moments.takes, kind))
+    meaning = f"a constant {kind}; the {kind} that a string gives, or none; or that of a value"
+    return BuiltinFunction(
+        kind, (param,), lambda given: moments.made(kind, given[0] or types.STR), meaning
+    )
 
 
 def _filtered(given: Given) -> Type:
@@ -150,6 +183,17 @@ def _filtered(given: Given) -> Type:
     return types.ListType(
         item if given[1] is not None else required(item), unique=_is_unique(given[0])
     )
+
+
+def _found(given: Given) -> Type:
+    """A list of what was found, with the bound of the list or of a constant count."""
+    xs, count = given[0], given[2]
+    held = xs.max_len if isinstance(xs, types.ListType) else None
+    asked = DEFAULT_FOUND if count is None else None
+    if isinstance(count, types.IntType) and count.high is not None:
+        asked = max(0, count.high)
+    bounds = [bound for bound in (held, asked) if bound is not None]
+    return types.ListType(_item(xs), None, min(bounds, default=None))
 
 
 def _range(given: Given) -> Type:
@@ -184,6 +228,9 @@ def _grouped(given: Given) -> Type:
     return types.ListType(group, None, whole.max_len)
 
 
+DEFAULT_FOUND = 3
+_QUERY = BuiltinParam("query", "a string", is_text)
+_HOW_MANY = BuiltinParam("count", "an int", _is_int, required=False)
 MOST_COUNT = 2**31 - 1  # of items that a type names
 MOST_RANGE = 100_000  # ints of a `range`
 _OLD = BuiltinParam("old", "a string", is_text)
@@ -306,6 +353,13 @@ _FUNCTIONS = (
     BuiltinFunction("keys", (_DICT,), _keys, "the keys of a dict, in their order"),
     BuiltinFunction("values", (_DICT,), _values, "the values of a dict, in the order of its keys"),
     BuiltinFunction(
+        "find",
+        (_LIST, _QUERY, _HOW_MANY),
+        _found,
+        f"the `count` items (default {DEFAULT_FOUND}) most like the query, the most alike first;"
+        " they are compared by words, or as their store says",
+    ),
+    BuiltinFunction(
         "unique",
         (_LIST, _FIELD),
         _unique,
@@ -329,6 +383,7 @@ _FUNCTIONS = (
         _always(types.INT),
         "the number of items equal to the value; without a value, of those that are true",
     ),
+    *map(_made, KINDS),
 )
 TURNS = ("user", "assistant", "system")  # functions that make a turn of a conversation
 _TURNS = tuple(
@@ -355,7 +410,7 @@ def turn(role: str, content: str, files: Any = ()) -> dict[str, Any]:
 WALKS = ("zip", "enumerate")
 CERTAINTIES = ("certainty", "logprob")  # of the answer that a module gave
 # `image("cat.png")` is a file beside the program.
-NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *KINDS, *types.BUILTIN_RECORDS)
+NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *KINDS_OF_FILES, *types.BUILTIN_RECORDS)
 
 
 def named(name: str) -> str | types.RecordType | None:

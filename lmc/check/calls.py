@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lmc import types
-from lmc.check import access, builtins, inference
+from lmc.check import access, builtins, inference, moments
 from lmc.check.constants import NotConstant, evaluate
 from lmc.check.media import infer_media, is_media_name
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
@@ -391,7 +391,14 @@ def _builtin_result(
             _report_builtin(
                 env, wrong, "count", wanted, arg_types[1] or arg_types[0] or types.ERROR
             )
-    elif function.name == "matches":
+    if kind := moments.NAMES.get(function.name):
+        given = arg_types[0] or types.ERROR
+        if problem := moments.bad_constant(kind, given):
+            place = call.args[0].value
+            message = f"`{place.span.text}` is no {kind}: {problem}"
+            env.ctx.report("bad-constant", message, place.span)
+            return types.ERROR
+    if function.name == "matches":
         _check_pattern(env, call)
     elif function.name == "range":
         _check_range(env, call, function.result(arg_types))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from lmc.check import modules, optimize, settings
 from lmc.check.cycles import check_calls
 from lmc.check.declarations import define_all, module_env
+from lmc.check.effects import check_effects
 from lmc.check.equal_calls import warn_of_equal_calls
 from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Reader, read_source, unused_imports
@@ -46,6 +47,7 @@ def check_program(
         check_file(ctx, file)
     check_calls(ctx)
     if not any(d.severity == "error" for d in (*ctx.syntax, *ctx.diagnostics)):
+        check_effects(ctx)
         warn_of_equal_calls(ctx)
     found = sorted(_telling(ctx), key=sort_key)
     if any(d.severity == "error" for d in found):

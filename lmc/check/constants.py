@@ -9,7 +9,7 @@ from lmc import types
 from lmc.canonical import first_repeated
 from lmc.check.builtins import TURNS, turn
 from lmc.check.program import Builtin, CheckedProgram, ConstantDef, Variant
-from lmc.check.subtyping import text_fits
+from lmc.check.subtyping import text_fits, written_fits
 from lmc.media.content import is_media_json
 from lmc.syntax import nodes
 from lmc.types import Type
@@ -44,9 +44,12 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
         case nodes.Call(target=target):
             if id(expr) in program.media:
                 return program.media[id(expr)]
-            if isinstance(called := program.referents.get(id(target)), Builtin):
-                return _turn(program, expr, called.name)
-            return _record(program, expr, program.referents.get(id(target)))
+            meaning = program.referents.get(id(target))
+            if isinstance(meaning, Builtin) and meaning.name in TURNS:
+                return _turn(program, expr, meaning.name)
+            if isinstance(meaning, Builtin):
+                return _written(program.types.get(id(expr)), expr)
+            return _record(program, expr, meaning)
         case nodes.Attr() if isinstance(variant := program.referents.get(id(expr)), Variant):
             return variant.name
     raise NotConstant(expr)
@@ -73,10 +76,15 @@ def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[s
 
 
 def _turn(program: CheckedProgram, call: nodes.Call, name: str) -> dict[str, Any]:
-    if name not in TURNS:
-        raise NotConstant(call)
     given = [evaluate(program, e) for e in program.bindings[id(call)] if e is not None]
     return turn(name, *given)
+
+
+def _written(type: Type | None, call: nodes.Call) -> str:
+    """A date and the like that its own type tells, as that of `date("2026-01-31")` does."""
+    if not isinstance(type, types.WrittenType) or type.low is None or type.low != type.high:
+        raise NotConstant(call)
+    return type.low
 
 
 def misfit(value: Any, type: Type, path: str = "") -> str | None:
@@ -115,6 +123,8 @@ def _fits(value: Any, type: Type) -> bool:
         case types.FloatType():
             number = _is_int(value) or isinstance(value, float)
             return number and _inside(value, type.low, type.high)
+        case types.WrittenType():
+            return isinstance(value, str) and written_fits(value, type)
         case types.LiteralType():
             return value in type.values
         case types.EnumType():

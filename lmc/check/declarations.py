@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lmc import types
 from lmc.check import settings
-from lmc.check.annotations import default, define_types, resolve
+from lmc.check.annotations import default, define_types, resolve, resolve_result
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -23,10 +23,13 @@ from lmc.check.program import (
 from lmc.check.providers import with_provider
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.servers import OF_SERVERS, any_tool, check_server, is_server
-from lmc.check.subtyping import required
+from lmc.check.stores import define_store
+from lmc.check.subtyping import is_text, required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import MOST_PARTS, written_size
+from lmc.types import MOST_PARTS, Type, parts, written_size
+
+ASKING = ("generate", "refine", "agent")  # kinds whose models write the result itself
 
 
 def define_all(ctx: CheckContext, file: File) -> None:
@@ -93,7 +96,34 @@ def _report_missing(
 def signature(ctx: CheckContext, file: File, decl: Any, *, train: bool = True) -> Signature:
     """The signature of a declaration."""
     params = tuple(_params(ctx, file, decl, train))
-    return Signature(params, resolve(ctx, file, decl.signature.result))
+    asked = _result(ctx, file, decl, params)
+    return Signature(params, types.without_labels(asked), asked)
+
+
+def _result(ctx: CheckContext, file: File, decl: Any, params: Sequence[Param]) -> Type:
+    """The result of a signature; that of a call of a model may have labels from a parameter."""
+    expr: nodes.TypeExpr = decl.signature.result
+    if getattr(decl, "kind", "") not in ASKING:
+        return resolve(ctx, file, expr)
+    result = resolve_result(ctx, file, expr)
+    sources = {part.options for part in parts(result) if isinstance(part, types.OneOfType)}
+    if wrong := [problem for name in sources if (problem := _bad_source(name, params))]:
+        help = "write a parameter with the labels: `options: list[str]`"
+        ctx.report("bad-one-of", wrong[0], expr.span, help=help)
+        return types.ERROR
+    return result
+
+
+def _bad_source(name: str, params: Sequence[Param]) -> str | None:
+    """Why a parameter cannot hold the labels of a `one_of`."""
+    param = next((p for p in params if p.name == name), None)
+    if param is None:
+        return f"`{name}` of `one_of({name})` is not a parameter"
+    if isinstance(param.type, types.ErrorType):
+        return None
+    if not isinstance(param.type, types.ListType) or not is_text(param.type.item):
+        return f"the labels of `one_of` are a `list[str]`, but `{name}` is `{param.type}`"
+    return f"`{name}` holds the labels, so that it cannot be hidden" if param.train else None
 
 
 def _params(ctx: CheckContext, file: File, decl: Any, train: bool) -> Iterator[Param]:
@@ -153,13 +183,15 @@ def _tool(ctx: CheckContext, declared: Declared) -> ToolDef:
     if is_server(decl.target.value):
         check_server(ctx, decl.target)
     else:
-        check_target(ctx, decl.target)
+        check_target(ctx, decl.target, methods=True)
         _check_of_function(ctx, decl, values)
+    _check_effect(ctx, decl, values)
     doc = decl.doc.text if decl.doc else ""
     if decl.signature is None:
         made = any_tool(decl.name.span)
     else:
         made = signature(ctx, file, decl, train=False)
+    _check_episode(ctx, decl, values, made)
     server = decl.signature is None
     tool = ToolDef(name, decl.span, made, decl.target.value, values, doc, server)
     ctx.program.tools[name] = tool
@@ -178,10 +210,51 @@ def _check_of_function(ctx: CheckContext, decl: nodes.ToolDecl, values: dict[str
             ctx.warn("idle-setting", message, setting.key.span, help="remove it")
 
 
-def check_target(ctx: CheckContext, target: nodes.String) -> None:
-    """Check that a target has the form `pkg.mod:fn`. It is imported at run time, not here."""
+def _check_effect(ctx: CheckContext, decl: nodes.ToolDecl, values: Mapping[str, Any]) -> None:
+    """Report settings that contradict `effect: true`: each call is made exactly once."""
+    if not values.get("effect"):
+        return
+    for setting in decl.settings:
+        if (key := setting.key.name) in settings.TWICE and values.get(key):
+            message = (
+                f"`{key}` says that {settings.TWICE[key]}, but a call with an effect is made once"
+            )
+            help = f"remove `{key}`, or `effect`"
+            ctx.report("contradicts-effect", message, setting.span, help=help)
+
+
+def _check_episode(
+    ctx: CheckContext, decl: nodes.ToolDecl, values: Mapping[str, Any], made: Signature
+) -> None:
+    """Check that the last parameter of an episode is the list of its actions."""
+    if "episode" not in values:
+        return
+    for setting in decl.settings:
+        if (key := setting.key.name) in ("effect", *settings.TWICE) and values.get(key):
+            message = f"an episode takes no `{key}`: it is what its actions make of it"
+            ctx.report("bad-episode", message, setting.span, help=f"remove `{key}`")
+    if is_server(decl.target.value):
+        message = "an episode is made by a Python class, not by a server"
+        ctx.report("bad-episode", message, decl.target.span, help='`from "package.module:Class"`')
+    elif "." in decl.target.value.partition(":")[2]:
+        message = "an episode is made by a class, not by a method of it"
+        ctx.report("bad-episode", message, decl.target.span, help='`from "package.module:Class"`')
+    params = made.params
+    last = params[-1].type if params else None
+    if not isinstance(last, types.ListType | types.ErrorType):
+        message = "the last parameter of an episode is the list of the actions so far"
+        place = params[-1].span if params else decl.name.span
+        ctx.report("bad-episode", message, place, help="such as `actions: list[str]`")
+
+
+def check_target(ctx: CheckContext, target: nodes.String, *, methods: bool = False) -> None:
+    """Check that a target has the form `pkg.mod:fn`, or `pkg.mod:Class.method` where it may.
+
+    It is imported at run time, not here.
+    """
     module, colon, function = target.value.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), function]):
+    parts = function.split(".") if methods else [function]
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), *parts]):
         message = f'"{target.value}" does not name a Python function'
         ctx.report(
             "bad-target", message, target.span, help='write `from "package.module:function"`'
@@ -328,6 +401,13 @@ def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> No
     values["split"] = parts
 
 
+def _store(ctx: CheckContext, declared: Declared) -> Any:
+    decl: nodes.StoreDecl = declared.decl  # type: ignore[assignment]
+    record = resolve(ctx, declared.file, decl.record)
+    env = module_env(ctx, declared.file, decl.name.name)
+    return define_store(ctx, declared, record, env)
+
+
 _BUILDERS: dict[type, Callable[[CheckContext, Declared], Any]] = {
     nodes.ModelDecl: _model,
     nodes.ToolDecl: _tool,
@@ -335,4 +415,5 @@ _BUILDERS: dict[type, Callable[[CheckContext, Declared], Any]] = {
     nodes.PipelineDecl: _pipeline,
     nodes.MetricDecl: _metric,
     nodes.DatasetDecl: _dataset,
+    nodes.StoreDecl: _store,
 }

@@ -11,9 +11,10 @@ from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
 from lmc.check.inference import as_expected, describe, infer, join_all, lookup
 from lmc.check.operators import binary, unary
-from lmc.check.program import ConstantDef, Local, ModelDef
+from lmc.check.program import ConstantDef, Local, ModelDef, StoreDef
 from lmc.check.samples import samples
 from lmc.check.scope import Declared, Env
+from lmc.check.stores import entry, read_store, store_of
 from lmc.check.subtyping import join, required
 from lmc.check.tuning import tune
 from lmc.diagnostics import Label
@@ -25,6 +26,8 @@ def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
     found = lookup(env, expr)
     if found is None:
         return types.ERROR
+    if isinstance(found, Declared) and isinstance(found.meaning, StoreDef):
+        return read_store(env, expr, found.meaning)
     if isinstance(found, Declared) and isinstance(found.meaning, ConstantDef):
         env.ctx.refer(expr, found.meaning)
         return found.meaning.type
@@ -133,6 +136,11 @@ def _selector(env: Env, expr: nodes.Selector, expected: Type | None) -> Type:
     return types.ERROR
 
 
+def _index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
+    store = store_of(env, expr.value)
+    return index(env, expr, expected) if store is None else entry(env, expr, store)
+
+
 TABLE: dict[type, Callable[..., Type]] = {
     nodes.Var: _var,
     nodes.Number: _number,
@@ -146,7 +154,7 @@ TABLE: dict[type, Callable[..., Type]] = {
     nodes.Comprehension: comprehension,
     nodes.Attr: attr,
     nodes.Samples: samples,
-    nodes.Index: index,
+    nodes.Index: _index,
     nodes.Slice: slice_,
     nodes.RecordUpdate: update,
     nodes.Call: infer_call,

@@ -19,6 +19,7 @@ from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
 from lmc.unions import clash, united
+from lmc.written import Kind, normal
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
@@ -127,6 +128,12 @@ def _mismatch_help(actual: Type, expected: Type) -> str | None:
             return f"write `{expected.name}.{actual.values[0]}`"
         case types.IntType(), types.FloatType():
             return "`round(…)` gives an int"
+        case types.WrittenType(kind), types.LiteralType(values=(text,)) if _is_one(kind, text):
+            return f'write `{kind}("{text}")`'
+        case types.WrittenType("decimal"), types.IntType() | types.FloatType():
+            return "`decimal(…)` turns a number into a decimal"
+        case types.WrittenType(kind), _ if is_text(actual):
+            return f"`{kind}(…)` reads a text; it is none if the text is no {kind}"
         case _ if is_text(expected) and is_number(actual):
             return "`str(…)` turns a number into text"
     return None
@@ -138,6 +145,13 @@ def _only_repeats(actual: Type, expected: Type) -> bool:
     if not (isinstance(own, types.ListType) and isinstance(wanted, types.ListType)):
         return False
     return wanted.unique and not own.unique and is_subtype(replace(own, unique=True), wanted)
+
+
+def _is_one(kind: Kind, text: str) -> bool:
+    try:
+        return bool(normal(kind, text))
+    except ValueError:
+        return False
 
 
 def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:

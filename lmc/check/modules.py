@@ -30,6 +30,8 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_over_out(env, module, "check")
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
+    if "role" in module.exprs:
+        _check_role(env, module)
     if "begin" in module.settings:
         _check_begin(env, decl, module)
     check_written(env.ctx, decl, module)
@@ -42,6 +44,13 @@ def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = key, key
     inference.check_condition(inner, module.exprs[key], f"`{key}`")
+
+
+def _check_role(env: Env, module: ModuleDef) -> None:
+    """Check `role`: a text made of the parameters."""
+    inner = inner_env(env, module)
+    inner.pure = inner.hint = "role"
+    inference.check(inner, module.exprs["role"], types.OptionalType(types.STR), "`role`")
 
 
 def _check_begin(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:

@@ -58,10 +58,15 @@ class Param:
 
 @frozen
 class Signature:
-    """Parameters and result of anything that can be called."""
+    """Parameters and result of anything that can be called.
+
+    `asked` is the result as a model must write it: with the labels of a `one_of(options)`, which
+    is a `str` in `result`.
+    """
 
     params: tuple[Param, ...]
     result: Type
+    asked: Type
 
 
 # A setting is a JSON value (a model is named by its qualified name) or a Choice.
@@ -174,6 +179,21 @@ class DatasetDef(Def):
     settings: Settings
 
 
+@frozen_identity
+class StoreDef(Def):
+    """A store: the records that a program keeps between its runs.
+
+    `key` is the field that names a record. `embedder` is the model by whose vectors `find`
+    compares, None for words. `keep` is the most records. `place` has `path` or `url`, or neither.
+    """
+
+    record: RecordType
+    key: str | None
+    embedder: str | None
+    keep: int
+    place: Settings
+
+
 @frozen
 class Step:
     """One optimizer step: `bootstrap(demos=4)`."""
@@ -233,7 +253,9 @@ class Variant:
 
 
 Callable = ModuleDef | PipelineDef | ToolDef | MetricDef
-Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | ConstantDef | Callable
+Referent = (
+    Local | Builtin | Variant | RecordType | EnumType | ModelDef | ConstantDef | StoreDef | Callable
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -264,6 +286,7 @@ class CheckedProgram:
     optimizes: list[OptimizeDef]
     tests: list[TestDef]
     named_types: dict[str, Type]
+    stores: dict[str, StoreDef] = field(default_factory=dict)
     warnings: list[Any] = field(default_factory=list)  # Diagnostic
     weighed: dict[int, nodes.Call] = field(default_factory=dict)
     exports: list[str] = field(

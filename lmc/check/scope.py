@@ -21,7 +21,7 @@ BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
 _DECLARING = (
     *("record", "enum", "type", "model", "tool", "generate", "critique", "refine", "vote"),
     *("search", "agent", "route"),
-    *("pipeline", "dataset", "metric", "let", "import"),
+    *("pipeline", "dataset", "store", "metric", "let", "import"),
 )
 
 
@@ -71,6 +71,7 @@ class CheckContext:
     syntax: list[Diagnostic] = field(default_factory=list)
     damaged: list[Span] = field(default_factory=list)  # declarations with syntax errors
     calls: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)
+    keeps: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)  # stores, by who keeps
     choice_ids: set[str] = field(default_factory=set)
     homes: dict[int, Declared] = field(default_factory=dict)  # of records and enums, by id(type)
     media: Callable[[str, str, FolderPath], dict[str, Any]] = field(

@@ -71,4 +71,4 @@ def any_tool(span: Span) -> Signature:
     """The signature of a whole server: the name of one of its tools, and the arguments."""
     tool = Param("tool", STR, MISSING, False, span, "the name of a tool of the server")
     arguments = Param("arguments", JSON, {}, False, span, "by name, as a JSON object")
-    return Signature((tool, arguments), JSON)
+    return Signature((tool, arguments), JSON, JSON)

@@ -21,6 +21,7 @@ from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
 
+MOST_KEPT = 100_000  # records of a store
 Special = Literal["model", "models", "name", "expression", "group", "tokens"]
 
 
@@ -91,10 +92,18 @@ _MODULE = {
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
+    "role": _EXPRESSION,
     "begin": SettingSpec(types.StrType(1, None)),
     "keep": SettingSpec("tokens"),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
+}
+
+# What a setting of a tool says that one with an effect cannot have.
+TWICE = {
+    "pure": "nothing happens when it is called",
+    "cache": "equal calls are made once",
+    "retry": "a call that failed is made again",
 }
 
 # Rules that end a vote early. `lmc.runtime.votes.stopping` implements them.
@@ -106,6 +115,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "name": _fixed(types.STR),
         "base_url": _fixed(types.STR),
         "api_key_env": _fixed(types.STR),
+        "dtype": _fixed(_words("float32", "bfloat16")),
+        "lookup": _fixed(types.BOOL),
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
@@ -177,6 +188,8 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "env": _fixed(types.ListType(types.STR)),
         "api_key_env": TEXT,
         "pure": _fixed(types.BOOL),
+        "effect": _fixed(types.BOOL),
+        "episode": _fixed(types.IntType(1, 1000)),
         "cache": _fixed(types.BOOL),
         "timeout": _fixed(_LIMIT_S),
         "retry": _DECODING["retry"],
@@ -186,6 +199,13 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "columns": _EXPRESSION,
         "split": _EXPRESSION,
         "seed": _fixed(types.INT),
+    },
+    "store": {
+        "key": _EXPRESSION,
+        "find": _EXPRESSION,
+        "keep": _fixed(types.IntType(1, MOST_KEPT)),
+        "path": TEXT,
+        "url": TEXT,
     },
     "optimize": {
         "data": _EXPRESSION,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from lmc.patterns import whole_pattern
 from lmc.types import (
     FLOAT,
@@ -19,13 +22,16 @@ from lmc.types import (
     MediaType,
     NeverType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
     parts,
 )
+from lmc.written import KINDS, Kind, normal, order
 
 Bound = float | None
 Known = dict[tuple[str, str], bool]  # by the keys of two records: a type may mention one often
@@ -66,6 +72,10 @@ def _is_plain_subtype(a: Type, b: Type, known: Known) -> bool:
             return _within(a.low, a.high, b.low, b.high)
         case MediaType(), MediaType():
             return b.kind in (a.kind, "media")
+        case WrittenType(), WrittenType():
+            return a.kind == b.kind and _within(*_ends(a), *_ends(b))
+        case OneOfType(), StrType():
+            return b == STR
         case ListType(), ListType():
             return _is_sublist(a, b, known)
         case DictType(), DictType():
@@ -140,6 +150,18 @@ def text_fits(value: str, type: StrType) -> bool:
     return type.pattern is None or whole_pattern(type.pattern).matches(value)
 
 
+def written_fits(value: str, type: WrittenType) -> bool:
+    """Whether a text is the one of a date and the like, within the bounds of its type."""
+    try:
+        if normal(type.kind, value) != value:
+            return False
+    except ValueError:
+        return False
+    low, high = _ends(type)
+    place = order(type.kind, value)
+    return (low is None or low <= place) and (high is None or place <= high)
+
+
 def required(type: Type) -> Type:
     """`T` of `T?`, else the type itself."""
     return type.item if isinstance(type, OptionalType) else type
@@ -184,6 +206,8 @@ def _join_plain(a: Type, b: Type) -> Type | None:
             return FloatType(*_hull(a.low, a.high, b.low, b.high))
         case MediaType(), MediaType():
             return MEDIA
+        case WrittenType(), WrittenType() if a.kind == b.kind:
+            return _written_hull(a, b)
         case ListType(), ListType():
             item = join(a.item, b.item)
             lengths = _hull(a.min_len, a.max_len, b.min_len, b.max_len)
@@ -205,6 +229,8 @@ def forget(type: Type) -> Type:
             return INT
         case FloatType():
             return FLOAT
+        case WrittenType():
+            return WrittenType(type.kind)
         case ListType():
             return ListType(forget(type.item))
         case DictType():
@@ -233,6 +259,9 @@ def disjoint(a: Type, b: Type) -> bool:
     match a, b:
         case IntType() | FloatType(), IntType() | FloatType():
             return _apart(a.high, b.low) or _apart(b.high, a.low)
+        case WrittenType(), WrittenType() if a.kind == b.kind:
+            (low, high), (other_low, other_high) = _ends(a), _ends(b)
+            return _apart(high, other_low) or _apart(other_high, low)
         case LiteralType(), StrType():
             return not any(text_fits(value, b) for value in a.values)
         case LiteralType(), LiteralType():
@@ -270,6 +299,11 @@ def is_number(type: Type) -> bool:
     return isinstance(type, IntType | FloatType | ErrorType)
 
 
+def is_written(type: Type, *kinds: Kind) -> bool:
+    """Whether the type is a date, time, datetime or decimal, or of one of these kinds only."""
+    return isinstance(type, WrittenType) and type.kind in (kinds or KINDS)
+
+
 def is_text(type: Type) -> bool:
     """Whether the type is a string."""
     return isinstance(type, StrType | LiteralType | ErrorType)
@@ -280,6 +314,8 @@ def show(type: Type) -> str:
     match type:
         case IntType(low, high) | FloatType(low, high) if low is not None and low == high:
             return str(low)
+        case WrittenType(kind, low, high) if low is not None and low == high:
+            return f'{kind}("{low}")'
         case ListType(NeverType()):
             return "[]"
         case ListType(item, low, high) if low is not None and low == high:
@@ -287,9 +323,21 @@ def show(type: Type) -> str:
     return str(type)
 
 
-def _within(
-    low: Bound, high: Bound, outer_low: Bound, outer_high: Bound, floor: Bound = None
-) -> bool:
+def _ends(type: WrittenType) -> tuple[Any, Any]:
+    """What orders the bounds of a date and the like."""
+    low, high = (None if e is None else order(type.kind, e) for e in (type.low, type.high))
+    return low, high
+
+
+def _written_hull(a: WrittenType, b: WrittenType) -> WrittenType:
+    lows, highs = (a.low, b.low), (a.high, b.high)
+    by = partial(order, a.kind)
+    low = None if None in lows else min(lows, key=by)
+    high = None if None in highs else max(highs, key=by)
+    return WrittenType(a.kind, low, high)
+
+
+def _within(low: Any, high: Any, outer_low: Any, outer_high: Any, floor: Bound = None) -> bool:
     low = floor if low is None else low
     return (outer_low is None or (low is not None and low >= outer_low)) and (
         outer_high is None or (high is not None and high <= outer_high)
@@ -303,5 +351,5 @@ def _hull(low: Bound, high: Bound, other_low: Bound, other_high: Bound) -> tuple
     )
 
 
-def _apart(high: Bound, low: Bound) -> bool:
+def _apart(high: Any, low: Any) -> bool:
     return high is not None and low is not None and high < low

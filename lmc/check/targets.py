@@ -41,7 +41,7 @@ def constraints(
         if module.kind in ("search", "route") or votes:
             continue  # makes no model call itself
         schema = json_schema and _layout(program, module, default_layout) == "json"
-        for path, type in _parts(module.signature.result, ""):
+        for path, type in _parts(module.signature.asked, ""):
             decoded = (grammar or schema) and _decodable(type)
             yield ResultConstraint(module.name, path, str(type), decoded)
         if "require" in module.exprs:
@@ -57,6 +57,8 @@ def _layout(program: CheckedProgram, module: ModuleDef, default: str) -> str:
 def _decodable(type: Type) -> bool:
     if isinstance(type, types.ListType) and type.unique:
         return False
+    if isinstance(type, types.WrittenType):  # its form is forced, its bounds are validated
+        return type.low is None and type.high is None
     pattern = type.pattern if isinstance(type, types.StrType) else None
     return pattern is None or decodable(pattern)
 
@@ -94,6 +96,8 @@ def _parts(
             | types.BoolType()
             | types.IntType()
             | types.FloatType()
+            | types.WrittenType()
+            | types.OneOfType()
         ):
             yield path, type
         case types.StrType() if type != types.StrType():

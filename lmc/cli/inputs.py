@@ -20,9 +20,11 @@ from lmc.diagnostics import did_you_mean
 from lmc.ir.graph import Graph, Port
 from lmc.media.given import Access
 from lmc.regular import MOST_TEXT_BYTES, read_text
-from lmc.types import ListType, MediaType, StrType
+from lmc.types import ListType, MediaType, StrType, WrittenType
 from lmc.values import InvalidValue, taken_in, validate
+from lmc.values.aliases import from_seen
 from lmc.values.taking import holds_media
+from lmc.written import exact_float
 
 
 class InputsCommand(click.Command):
@@ -128,7 +130,7 @@ def _read_json(given: str) -> dict[str, Any]:
             reason = getattr(problem, "strerror", None) or problem
             raise click.UsageError(f"--input: cannot read {given[1:]}: {reason}") from None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=exact_float)
     except (ValueError, RecursionError) as problem:
         raise click.UsageError(f"--input: not JSON: {problem}") from None
     if not isinstance(value, dict):
@@ -160,7 +162,7 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str], access: Access) 
 
 def _value(port: Port, text: str, access: Access) -> Any:
     """A text for a `str`, a path for media. For other types it is JSON, or else the text itself."""
-    if isinstance(port.type, StrType):
+    if isinstance(port.type, StrType | WrittenType):
         return text
     if holds_media(port.type):
         value = text if isinstance(required(port.type), MediaType) else _json_or_text(text)
@@ -185,7 +187,7 @@ def _json_or_text(text: str) -> Any:
 
 def _fits(port: Port, value: Any) -> bool:
     try:
-        validate(port.type, value)
+        validate(port.type, from_seen(port.type, value))
     except InvalidValue:
         return False
     return True

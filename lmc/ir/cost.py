@@ -100,6 +100,8 @@ class _Counter:
             case "model":
                 module = node.attrs["slots"].module
                 return _Term(module + _ROLES.get(node.attrs["role"], ""), 1, {module: 1})
+            case "find":
+                return self.found(node)
             case "call":
                 return self.graph(self.program.graphs[node.attrs["target"]])
             case "cond":
@@ -140,6 +142,12 @@ class _Counter:
                 acted = _times((str(steps + 1), steps + 1), bodies["act"])
                 return _sum([acted, _times((str(steps), steps), tool)])
         return _NOTHING
+
+    def found(self, node: Node) -> _Term:
+        """The vectors of a query and, if none is known yet, of all that the store holds."""
+        store = self.program.stores[node.attrs["store"]]
+        name = f"{store.name}.find"
+        return _Term(f"(1 + {store.keep}) × {name}", 1 + store.keep, {name: 1 + store.keep})
 
     def refine(self, node: Node, bodies: Mapping[str, _Term]) -> _Term:
         """A draft, a judgement and a revision in each round, and a judgement of the last draft."""

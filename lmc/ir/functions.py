@@ -15,15 +15,18 @@ from functools import partial
 from typing import Any
 
 from lmc.canonical import canonical, same
-from lmc.check.builtins import MOST_RANGE, TURNS, turn
+from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE, TURNS, turn
 from lmc.check.constants import written
 from lmc.check.width import project
 from lmc.ir.fences import code_of
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.ir.words import index_of, text_of
+from lmc.ir.written_functions import WRITTEN, part, read
 from lmc.patterns import whole_pattern
 from lmc.types import MOST_BITS
 from lmc.unions import belongs
+from lmc.written import KINDS
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -211,6 +214,15 @@ def _turn(role: str) -> Function:
     return lambda attrs, text, files=(): bounded(turn(role, text, files))
 
 
+def _find(attrs: Attrs, items: list[Any], query: str, count: int = DEFAULT_FOUND) -> list[Any]:
+    found = index_of(tuple(map(text_of, items))).nearest(query, count) if items else []
+    return [items[i] for i in found]
+
+
+def _by_key(attrs: Attrs, items: list[Any], key: Any) -> Any:
+    return next((item for item in reversed(items) if same(item[attrs["name"]], key)), None)
+
+
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
     made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
     return made
@@ -222,13 +234,16 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
 
 def function_of(node: Node) -> Callable[..., Any]:
     """The operation of an `op` node, ready to be given the values of its inputs."""
-    return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
+    attrs = {**node.attrs, "type": node.type}
+    if kind := attrs.get("of"):
+        return partial(WRITTEN[attrs["fn"]], attrs, kind)
+    return partial(FUNCTIONS[attrs["fn"]], attrs)
 
 
 # `present` narrows a `T?` that is known not to be none. `narrow` gives a value if it is of a member
 # in the node's type `T?`, else none. `project` drops the fields that the node's type does not have.
-# `attr` takes the field `name`. `record` and `object` build from `names`. `unique`, `sort_by` and
-# `filter` go by the field `by`, or by the items.
+# `by_key` gives the item whose field `name` is the key. `attr` takes the field `name`. `record` and
+# `object` build from `names`. `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _add,
     "sub": _binary(operator.sub),
@@ -284,4 +299,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "filter": _filter,
     "count": _count,
     **{role: _turn(role) for role in TURNS},
+    "part": lambda attrs, value: part(attrs, attrs["of"], value),
+    **{kind: partial(read, kind) for kind in KINDS},
+    "find": _find,
+    "by_key": _by_key,
 }

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from lmc.frozen import frozen
 from lmc.source import Span
-from lmc.types import Type
+from lmc.types import RecordType, Type
 
 FORMAT_VERSION = 1
 MOST_NODES = 100_000  # most nodes of a program, including bodies
@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 Op = Literal[
     "input", "const", "choice", "op", "model", "call", "tool", "map", "samples", "weigh", "loop",
-    "cond",    "refine", "vote", "search", "agent", "route", "assert", "return",
+    "cond", "refine", "vote", "search", "agent", "route", "store", "find", "keep", "assert",
+    "return",
 ]  # fmt: skip
 OPTION = "to."  # prefix of the keys of a route's options
 Role = Literal["generate", "critique", "revise", "adjudicate", "act"]
@@ -120,6 +121,22 @@ class Offer:
 
 
 @frozen
+class Store:
+    """What a program keeps between its runs: records, the newest `keep` of them.
+
+    `key` is the field that names a record. `embedder` is the model by whose vectors `find`
+    compares, None for words. `place` has `path` or `url`, or neither.
+    """
+
+    name: str
+    record: RecordType
+    key: str | None
+    embedder: str | None
+    keep: int
+    place: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
 class Test:
     """A test: its graph (only asserts) and the stubbed result of each stubbed module."""
 
@@ -153,6 +170,7 @@ class ProgramGraph:
     default: Mapping[str, Any]
     main: str | None
     exports: tuple[str, ...]
+    stores: Mapping[str, Store] = field(default_factory=dict)
     version: int = FORMAT_VERSION
 
 

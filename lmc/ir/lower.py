@@ -13,6 +13,7 @@ from lmc.check.program import (
     ModuleDef,
     Param,
     PipelineDef,
+    StoreDef,
     TestDef,
     ToolDef,
 )
@@ -27,6 +28,7 @@ from lmc.ir.graph import (
     ProgramGraph,
     Role,
     Slots,
+    Store,
     Test,
     Tool,
 )
@@ -92,6 +94,7 @@ def lower(program: CheckedProgram) -> ProgramGraph:
         default=program.default,
         main=program.main,
         exports=tuple(program.exports),
+        stores={name: lower_store(store) for name, store in program.stores.items()},
     )
 
 
@@ -114,6 +117,11 @@ def lower_tool(tool: ToolDef) -> Tool:
     """A function with its inputs."""
     inputs, result = ports(tool.signature.params), tool.signature.result
     return Tool(tool.name, tool.target, inputs, result, tool.settings, tool.doc, tool.server)
+
+
+def lower_store(store: StoreDef) -> Store:
+    """A store, with the names of its models as the graph has them."""
+    return Store(store.name, store.record, store.key, store.embedder, store.keep, dict(store.place))
 
 
 def lower_pipeline(program: CheckedProgram, pipeline: PipelineDef) -> Graph:
@@ -148,7 +156,9 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
             target: Any = program.referents[id(stmt.target)]
             stub = Body(program, ())
             value = expression(stub, stmt.value)
-            stubs[target.name] = stub.graph(target.name, target.signature.result, value)
+            stored = isinstance(target, StoreDef)
+            result = ListType(target.record) if stored else target.signature.result
+            stubs[target.name] = stub.graph(target.name, result, value)
     return Test(test.title, _described(graph, "", test), stubs)
 
 
@@ -162,7 +172,8 @@ def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
     result = module.signature.result
     if module.kind == "vote" and module.settings.get("min_agree") is not None:
         result = result if isinstance(result, OptionalType) else OptionalType(result)
-    node = body.add(op, result, ids, {**attrs, "names": names}, bodies, module.span)
+    type = module.signature.asked if op == "model" else result
+    node = body.add(op, type, ids, {**attrs, "names": names}, bodies, module.span)
     return _described(
         body.graph(module.name, result, node, kind=module.kind), module.instruction or "", module
     )
@@ -201,10 +212,16 @@ def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
 def _conditions(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 ) -> dict[str, Graph]:
-    """The bodies of `require`, and of `check`, which is only recorded."""
+    """The bodies of `require`, of `check`, which is only recorded, and of `role`."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
-    return {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    own = {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    return own | _role(program, module, inputs)
+
+
+def _role(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
+    given = "role" in module.exprs
+    return {"role": _body(program, module, "role", inputs)} if given else {}
 
 
 def _body(
@@ -252,7 +269,8 @@ def _revise(
     ids = [*map(body.name, names), *said]
     names += [_free_name("feedback", inputs) for _ in said]
     attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
-    node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
+    asked, conditions = module.signature.asked, _conditions(program, module, inputs)
+    node = body.add("model", asked, ids, attrs, conditions, module.span)
     return body.graph(f"{module.name}.revise", result, node)
 
 
@@ -317,7 +335,7 @@ def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
     tools = list({tool.name: tool for tool in tools}.values())
     bodies = {tool.name: _tool_body(program, tool) for tool in tools}
     offers = tuple(map(_offer, tools))
-    action = action_type(module.signature.result, offers)
+    action = action_type(module.signature.asked, offers)
     body = Body(program, (*inputs, Port("transcript", ListType(TURN))))
     names = (*(p.name for p in inputs), "transcript")
     ids = tuple(body.name(name) for name in names)
@@ -326,7 +344,8 @@ def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
     own: dict[str, Any] = {"steps": module.settings.get("steps", DEFAULT_STEPS)}
     if isinstance(expr, nodes.Tune):
         own["tools"] = attrs["tools"] = program.choices[id(expr)]
-    node = body.add("model", action, ids, attrs, {}, module.span)
+    role = _role(program, module, inputs)
+    node = body.add("model", action, ids, attrs, role, module.span)
     bodies["act"] = body.graph(f"{module.name}.act", action, node)
     return "agent", own, bodies
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from lmc.check.builtins import CERTAINTIES, WALKS
+from lmc.check.builtins import CERTAINTIES, DEFAULT_FOUND, WALKS
 from lmc.check.constants import evaluate
 from lmc.check.matching import is_member_wise
+from lmc.check.moments import is_decimal_and_int, kind_of
 from lmc.check.program import (
     Builtin,
     ConstantDef,
@@ -16,6 +17,7 @@ from lmc.check.program import (
     ModuleDef,
     Param,
     PipelineDef,
+    StoreDef,
     ToolDef,
     Variant,
 )
@@ -24,12 +26,14 @@ from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_branches import Arm, Case, choose, match
 from lmc.ir.weighed import weighed_type
+from lmc.ir.written_functions import WRITTEN
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import (
     BOOL,
     ERROR,
     FLOAT,
+    INT,
     NONE,
     STR,
     DictType,
@@ -41,12 +45,17 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
+from lmc.written import Kind
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
     "<=": "le", ">": "gt", ">=": "ge", "in": "in",
 }  # fmt: skip
+
+
+_OF_LISTS = ("sum", "min", "max")  # functions of the items of a list
 
 
 def expression(body: Body, expr: nodes.Expr) -> str:
@@ -57,6 +66,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return body.constant(expr.value, type, span)
         case nodes.NoneLit():
             return body.constant(None, type, span)
+        case nodes.Var() if isinstance(store := _store_of(body, expr), StoreDef):
+            return body.add("store", type, attrs={"store": store.name}, span=span)
         case nodes.Interpolated():
             return _interpolated(body, expr)
         case nodes.Var() if isinstance(named := body.program.referents.get(id(expr)), ConstantDef):
@@ -74,6 +85,8 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return _attribute(body, expr, type)
         case nodes.Index():
             ids = [expression(body, expr.value), expression(body, expr.index)]
+            if (store := _store_of(body, expr.value)) is not None:
+                return body.operation("by_key", type, ids, span, name=store.key)
             return body.operation("index", type, ids, span)
         case nodes.Slice():
             ends = (_end(body, end, span) for end in (expr.start, expr.stop))
@@ -82,7 +95,7 @@ def expression(body: Body, expr: nodes.Expr) -> str:
             return _update(body, expr, type)
         case nodes.Unary():
             fn = "neg" if expr.op == "-" else "not"
-            return body.operation(fn, type, (expression(body, expr.operand),), span)
+            return _operation(body, fn, type, (expression(body, expr.operand),), span)
         case nodes.Binary():
             return _chain(body, expr.chain())
         case nodes.IfExpr():
@@ -106,6 +119,12 @@ def expression(body: Body, expr: nodes.Expr) -> str:
         case nodes.Call():
             return _call(body, expr, type)
     raise AssertionError(f"no lowering for {expr}")
+
+
+def _store_of(body: Body, expr: nodes.Expr) -> StoreDef | None:
+    """The store that an expression names, if it names one."""
+    found = body.program.referents.get(id(expr))
+    return found if isinstance(found, StoreDef) else None
 
 
 def _interpolated(body: Body, expr: nodes.Interpolated) -> str:
@@ -191,6 +210,8 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
         return body.constant(referent.name, type, expr.span)
     value = expression(body, expr.value)
     if not expr.optional:
+        if isinstance(body.types[value], WrittenType):
+            return _part(body, value, expr, type)
         declared = _declared(body.types[value], expr.name.name, type)
         field = body.operation("attr", declared, (value,), expr.span, name=expr.name.name)
         return body.known(field, type, expr.span)
@@ -198,7 +219,7 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
         value,
         type,
         expr.span,
-        lambda body, item: body.operation("attr", type, (item,), expr.span, name=expr.name.name),
+        lambda body, item: _part(body, item, expr, type),
         lambda body: body.constant(None, type, expr.span),
     )
 
@@ -228,6 +249,24 @@ def _is_of(name: str, type: Type, span: Span, body: Body) -> str:
     return body.is_of(body.name(name), type, span)
 
 
+def _part(body: Body, value: str, expr: nodes.Attr, type: Type) -> str:
+    """A field of a record, or of a date and the like."""
+    fn = "part" if isinstance(body.types[value], WrittenType) else "attr"
+    return _operation(body, fn, type, (value,), expr.span, name=expr.name.name)
+
+
+def _operation(
+    body: Body, fn: str, type: Type, ids: Sequence[str], span: Span, **attrs: Any
+) -> str:
+    """An operation, which is told if its operands are dates and the like."""
+    operands = [body.types[id] for id in ids]
+    if fn not in _OF_LISTS:
+        operands = [type for type in operands if not isinstance(type, ListType)]
+    kind = kind_of(*operands) if fn in WRITTEN else None
+    told = attrs if kind is None else {**attrs, "of": kind}
+    return body.operation(fn, type, ids, span, **told)
+
+
 def _chain(body: Body, links: Sequence[nodes.Binary]) -> str:
     """Lower `a op b op c` in a loop, since a chain may be longer than Python's recursion limit."""
     value = expression(body, links[0].left)
@@ -252,7 +291,10 @@ def _binary(body: Body, left: str, expr: nodes.Binary, type: Type) -> str:
         case "??":
             return body.unless_none(left, type, expr.span, lambda body, item: item, right)
     ids = _operands(body, expr.op, left, expression(body, expr.right), type)
-    return body.operation(OPERATORS[expr.op], type, ids, expr.span)
+    one, other = (body.types[id] for id in ids)
+    if expr.op in ("==", "!=") and not is_decimal_and_int(one, other):
+        return body.operation(OPERATORS[expr.op], type, ids, expr.span)  # of equal texts
+    return _operation(body, OPERATORS[expr.op], type, ids, expr.span)
 
 
 def _operands(body: Body, op: str, left: str, right: str, type: Type) -> tuple[str, str]:
@@ -360,10 +402,28 @@ def _builtin(
     given = [e for e in bound if e is not None]
     by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
     ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]
+    store = _store_of(body, given[0]) if name == "find" else None
+    if store is not None and store.embedder is not None:
+        more = ids[1:] if len(ids) > 2 else [ids[1], body.constant(DEFAULT_FOUND, INT, expr.span)]
+        return body.add("find", type, more, {"store": store.name}, span=expr.span)
     if name == "count" and len(ids) > 1:
         ids = [*_operands(body, "in", ids[1], ids[0], type)][::-1]
     attrs = {} if by is None else {"by": by}
-    return body.operation(name, type, ids, expr.span, **attrs)
+    if isinstance(type, WrittenType) and name == type.kind and type.low is not None:
+        return body.constant(type.low, type, expr.span)
+    if name == "sort_by" and (kind := _kind_of_key(body.types[ids[0]], by)):
+        attrs["of"] = kind
+        return body.operation(name, type, ids, expr.span, **attrs)
+    return _operation(body, name, type, ids, expr.span, **attrs)
+
+
+def _kind_of_key(items: Type, by: str | None) -> Kind | None:
+    """What a list is sorted by, if that is a date and the like."""
+    item = _item(items)
+    if by is None:
+        return kind_of(item)
+    field = item.get(by) if isinstance(item, RecordType) else None
+    return kind_of(field.type) if field else None
 
 
 def _item(type: Type) -> Type:

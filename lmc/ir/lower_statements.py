@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lmc import types
 from lmc.check.constants import evaluate
+from lmc.check.program import StoreDef
 from lmc.check.subtyping import optional
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
@@ -42,6 +43,11 @@ def _step(body: Body, stmt: nodes.Stmt) -> None:
         case nodes.Assert():
             condition = expression(body, stmt.condition)
             body.add("assert", NONE, (condition,), {"message": stmt.message}, span=stmt.span)
+        case nodes.Keep():
+            store = body.program.referents[id(stmt.store)]
+            assert isinstance(store, StoreDef)
+            value = body.fit(expression(body, stmt.value), store.record)
+            body.add("keep", NONE, (value,), {"store": store.name}, span=stmt.span)
         case nodes.If():
             _effects(body, stmt)
 
@@ -280,7 +286,7 @@ def _has_returned(body: Body, early: str, span: Span) -> str:
 
 
 def _effects(body: Body, stmt: nodes.If) -> None:
-    """Lower an `if` that never returns. Only its asserts matter."""
+    """Lower an `if` that never returns. Only its asserts, and what it keeps, matter."""
     condition = expression(body, stmt.condition)
 
     def branch(stmts: Sequence[nodes.Stmt]) -> Lowering:

@@ -16,6 +16,7 @@ from lmc.ir.actions import FINISH
 from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
 from lmc.ir.weighed import weighed_type
+from lmc.ir.written_functions import WRITTEN
 from lmc.types import (
     MEDIA,
     MESSAGE,
@@ -29,11 +30,14 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    NeverType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     has_media,
+    parts,
 )
 from lmc.unions import apart, members
 
@@ -98,7 +102,8 @@ _RESULTS: Mapping[str, tuple[type[Type], ...]] = {
     **dict.fromkeys(("len", "count", "int"), (IntType, FloatType, ErrorType)),
     **dict.fromkeys(("str", "join", "lower", "strip"), (StrType, ErrorType)),
     **dict.fromkeys(
-        ("list", "split", "unique", "sort_by", "filter", "keys", "values"), (ListType, ErrorType)
+        ("list", "split", "unique", "sort_by", "filter", "find", "keys", "values"),
+        (ListType, ErrorType),
     ),
     **dict.fromkeys(("range", "flatten", "group_by", "enumerate"), (ListType, ErrorType)),
     **dict.fromkeys(("upper", "replace", "code"), (StrType, ErrorType)),
@@ -113,12 +118,14 @@ def _function(site: Site) -> str | None:
         if len(attrs.get("names", ())) != len(site.inputs):
             return "names its fields"
         return _record(site)
-    if fn == "attr" and "name" not in attrs:
+    if fn in ("attr", "part", "by_key") and "name" not in attrs:
         return "names its field"
     if fn == "narrow" and not _narrows_to_members(site):
         return "narrows a value to members of its type, or none"
     if fn in TURNS:
         return _turn(site)
+    if ("of" in attrs and fn not in WRITTEN) or (fn == "part" and "of" not in attrs):
+        return "tells what its operands are where its function asks for that"
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
@@ -160,9 +167,9 @@ def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
             group = item_of(node.type)
             items = group.get("items") if isinstance(group, RecordType) else None
             yield given[0], items.type if items else None
-        case "unique" | "sort_by" | "filter":
+        case "unique" | "sort_by" | "filter" | "find":
             yield given[0], node.type
-        case "index" | "first":
+        case "index" | "first" | "by_key":
             whole = required(given[0])
             yield whole.item if isinstance(whole, ListType | DictType) else None, node.type
         case "list":
@@ -192,7 +199,15 @@ def _record(site: Site) -> str | None:
 def _model(site: Site) -> str | None:
     if has_media(site.node.type):
         return "gives what a model can write: neither media nor turns"
+    given = dict(zip(site.node.attrs["names"], (value.type for value in site.inputs)))
+    for part in parts(site.node.type):
+        if isinstance(part, OneOfType) and not _are_labels(given.get(part.options)):
+            return f"`{part}` names an input that is a list of strings"
     return site.declared.slots(site.node.attrs["slots"])
+
+
+def _are_labels(type: Type | None) -> bool:
+    return isinstance(type, ListType) and isinstance(type.item, StrType | LiteralType | NeverType)
 
 
 def _call(site: Site) -> str | None:
@@ -336,6 +351,25 @@ def _route(site: Site) -> str | None:
     return None
 
 
+def _store(site: Site) -> str | None:
+    """A read of a store gives a list of its records."""
+    store = site.declared.program.stores.get(site.node.attrs["store"])
+    if store is None:
+        return "names a store of the program"
+    if site.node.op == "find" and store.embedder is None:
+        return "compares by the vectors of a model"
+    fits = site.fits(ListType(store.record), forget(site.node.type))
+    return None if fits else "gives a list of what the store keeps"
+
+
+def _keep(site: Site) -> str | None:
+    store = site.declared.program.stores.get(site.node.attrs["store"])
+    if store is None:
+        return "names a store of the program"
+    fits = site.declared.types.fits(site.inputs[0].type, store.record)
+    return None if fits else "keeps what its store keeps"
+
+
 def _return(site: Site) -> str | None:
     if site.node is not site.graph.nodes[-1]:
         return "is the last node"
@@ -361,6 +395,9 @@ OWN_RULES: Mapping[str, Rule] = {
     "search": _search,
     "agent": _agent,
     "route": _route,
+    "store": _store,
+    "find": _store,
+    "keep": _keep,
     "assert": _condition,
     "return": _return,
 }

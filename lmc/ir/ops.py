@@ -33,17 +33,19 @@ from lmc.types import (
     OptionalType,
     Type,
 )
+from lmc.written import KINDS
 
 # none: its value follows from its inputs. fails: it may end the run. bodies: what its bodies do.
-# calls: it asks a model, runs a tool or another graph.
+# calls: it asks a model, runs a tool or another graph, reads or writes a store.
 Effect = Literal["none", "fails", "bodies", "calls"]
 # A number; as many as `names`; as many as `fn`, the graph or tool `target`, or `count` says.
 Arity = int | Literal["names", "function", "target", "count"]
 Special = Literal[
     "names", "slots", "choice", "way", "offers"
 ]  # attributes that are not JSON values
-# What a body gives: the node's value, an item of it, yes or no, a number, a score, anything.
-Gives = Literal["value", "item", "bool", "number", "score", "any"]
+# What a body gives: the node's value, an item of it, yes or no, a number, a score, a text or none,
+# anything.
+Gives = Literal["value", "item", "bool", "number", "score", "text", "any"]
 TOOLS = ""  # begins the key of a tool's body, as it begins every key
 
 
@@ -128,6 +130,7 @@ OPS: Mapping[Op, OpSpec] = {
             "names": AttrSpec("names", needed=False),
             "by": _maybe(STR),
             "default": _maybe(JSON),
+            "of": _maybe(LiteralType(KINDS)),  # what its operands are: dates and the like
         },
     ),
     "model": OpSpec(
@@ -144,6 +147,7 @@ OPS: Mapping[Op, OpSpec] = {
         (
             BodySpec("require", "bool", ("out",), needed=False, repeats=True, pure=True),
             BodySpec("check", "any", ("out",), needed=False, repeats=True, pure=True),
+            BodySpec("role", "text", needed=False, repeats=True, pure=True),
         ),
     ),
     "call": OpSpec("calls", "target", {"target": _text()}),
@@ -272,6 +276,9 @@ OPS: Mapping[Op, OpSpec] = {
         ),
         own_region=True,
     ),
+    "store": OpSpec("calls", 0, {"store": _text()}),  # what it held when the run began
+    "find": OpSpec("calls", 2, {"store": _text()}),  # by vectors: a query, and how many
+    "keep": OpSpec("calls", 1, {"store": _text()}),  # when the run ends
     "assert": OpSpec("fails", 1, {"message": _maybe(OptionalType(STR))}),
     "return": OpSpec("none", 1),
 }

@@ -20,6 +20,7 @@ from lmc.ir.graph import (
     Port,
     ProgramGraph,
     Slots,
+    Store,
     Test,
     Tool,
 )
@@ -32,9 +33,9 @@ _CLASSES: Mapping[str, type] = {
     for cls in (
         types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
         types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
-        types.DictType, types.MediaType, types.LiteralType, types.UnionType, types.RecordType,
-        types.EnumType,
-        Field, Choice, Graph, DeclaredMetric, Node, Offer, Port, Slots, Test, Tool,
+        types.DictType, types.MediaType, types.WrittenType, types.OneOfType, types.LiteralType,
+        types.UnionType, types.RecordType, types.EnumType,
+        Field, Choice, Graph, DeclaredMetric, Node, Offer, Port, Slots, Store, Test, Tool,
     )
 }  # fmt: skip
 _UNNAMED = frozenset(
@@ -125,6 +126,11 @@ class _Writer:
         return self.sources.index(source)
 
 
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
 class _Reader:
     """Reads what a `_Writer` wrote."""
 
@@ -138,8 +144,9 @@ class _Reader:
             self.named.append(self.read(written))
 
     def program(self) -> ProgramGraph:
-        names = [f.name for f in dataclasses.fields(ProgramGraph) if f.name != "version"]
-        return ProgramGraph(**{name: self.read(self.data[name]) for name in names})
+        fields = [f for f in dataclasses.fields(ProgramGraph) if f.name != "version"]
+        given = [f.name for f in fields if _is_needed(f) or f.name in self.data]
+        return ProgramGraph(**{name: self.read(self.data[name]) for name in given})
 
     def read(self, value: Any) -> Any:
         if isinstance(value, list):

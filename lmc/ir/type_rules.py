@@ -15,11 +15,12 @@ from typing import Any
 
 from lmc import types
 from lmc.check.constants import misfit
-from lmc.check.subtyping import Known, forget, is_subtype, narrows
+from lmc.check.subtyping import Known, forget, is_subtype, narrows, written_fits
 from lmc.check.width import project
 from lmc.media.content import ARTICLES
 from lmc.types import ErrorType, Field, OptionalType, Type
 from lmc.unions import MOST_MEMBERS, clash, kind_of
+from lmc.written import KINDS
 
 MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
 MOST_TYPES = 200  # of types in types
@@ -267,10 +268,31 @@ def _is_pattern(value: Any) -> bool:
     return True
 
 
+def _is_written(type: types.WrittenType) -> bool:
+    """Whether a date and the like is of a known kind, and its bounds are values of it."""
+    if type.kind not in KINDS:
+        return False
+    plain = types.WrittenType(type.kind)
+    ends = (end for end in (type.low, type.high) if end is not None)
+    return all(end.__class__ is str and written_fits(end, plain) for end in ends)
+
+
 def _is_enum(type: types.EnumType) -> bool:
     texts = (type.name, type.doc)
-    notes = is_strings(type.notes) and len(type.notes) in (0, len(type.variants))
-    return is_strings(texts) and is_strings(type.variants) and notes
+    if not (is_strings(texts) and is_strings(type.variants)):
+        return False
+    lengths = (0, len(type.variants))
+    told = is_strings(type.notes) and len(type.notes) in lengths
+    return told and _are_aliases(type.aliases, type.variants) and len(type.aliases) in lengths
+
+
+def _are_aliases(aliases: Any, names: tuple[str, ...]) -> bool:
+    """Whether aliases are texts, and none is the name or the alias of another part."""
+    if not is_strings(aliases):
+        return False
+    taken = set(names)
+    others = [alias for name, alias in zip(names, aliases) if alias != name]
+    return len(set(others)) == len(others) and not taken & set(others)
 
 
 def _is_record(type: types.RecordType) -> bool:
@@ -280,7 +302,9 @@ def _is_record(type: types.RecordType) -> bool:
         return False
     if not all(map(_is_field, type.fields)):
         return False
-    return len({field.name for field in type.fields}) == len(type.fields)
+    names = tuple(field.name for field in type.fields)
+    aliases = tuple(field.alias or field.name for field in type.fields)
+    return len(set(names)) == len(names) and _are_aliases(aliases, names)
 
 
 def _is_union(type: types.UnionType) -> bool:
@@ -293,7 +317,7 @@ def _is_clear(type: types.UnionType) -> bool:
 
 
 def _is_field(field: Any) -> bool:
-    if field.__class__ is not Field or not is_strings((field.name, field.note)):
+    if field.__class__ is not Field or not is_strings((field.name, field.note, field.alias)):
         return False
     return field.has_default.__class__ is bool
 
@@ -309,6 +333,8 @@ _WELL_MADE: Mapping[type, Callable[[Any], bool]] = {
     types.ListType: lambda t: (
         _length(t.min_len) and _length(t.max_len) and t.unique.__class__ is bool
     ),
+    types.WrittenType: lambda t: _is_written(t),
+    types.OneOfType: lambda t: t.options.__class__ is str,
     types.LiteralType: lambda t: is_strings(t.values),
     types.MediaType: lambda t: t.kind.__class__ is str and t.kind in ARTICLES,
     types.EnumType: _is_enum,

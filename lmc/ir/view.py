@@ -113,6 +113,11 @@ class _Painter:
                 box = self.box(into, node.attrs["target"], "tool")
                 names = [p.name for p in self.program.tools[node.attrs["target"]].inputs]
                 return self.fed(box, names, args)
+            case "store":
+                return NONE
+            case "find" | "keep":
+                box = self.box(into, f"{node.op} in {node.attrs['store']}", "tool")
+                return self.fed(box, ("query", "count") if node.op == "find" else ("",), args)
             case "call":
                 return self.call(self.program.graphs[node.attrs["target"]], args, into)
         if node.op in _PAINTERS and (node.op not in OF_BODIES or _calls(node)):

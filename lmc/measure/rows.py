@@ -21,9 +21,11 @@ from lmc.ir.graph import Graph
 from lmc.media.given import Access
 from lmc.regular import open_regular, read_text
 from lmc.source import Source, Span
-from lmc.types import Field, OptionalType, RecordType, StrType, Type
+from lmc.types import Field, OptionalType, RecordType, StrType, Type, WrittenType
 from lmc.unions import kind_of, kind_of_value, members
 from lmc.values import InvalidValue, taken_in, validate
+from lmc.values.aliases import from_seen
+from lmc.written import exact_float
 
 DEFAULT_SPLIT: Mapping[str, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
 MAX_REPORTED = 5  # bad rows shown of one file
@@ -293,7 +295,7 @@ def _read_csv(path: Path) -> Iterator[NumberedRow]:
 
 def _decoded(text: str, line: int) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=exact_float)
     except json.JSONDecodeError as problem:
         place = line + problem.lineno - 1
         message = f"the row is not JSON: {problem.msg} at column {problem.colno}"
@@ -326,18 +328,24 @@ def _row_values(
         return {k: str(v) if isinstance(v, _Text) else v for k, v in raw.items()}
     values = {}
     for field in row.fields:
-        column = columns.get(field.name, field.name)
+        column = _column(field, columns, raw)
         if column in raw:
-            values[field.name] = _cell(field.type, raw[column])
+            values[field.name] = from_seen(field.type, _cell(field.type, raw[column]))
         elif not field.has_default:
             raise _missing_column(field, column, raw)
     try:
         typed = validate(row, taken_in(row, values, access))
     except InvalidValue as problem:
         raise _BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
-    used = {columns.get(f.name, f.name) for f in row.fields}
+    used = {_column(field, columns, raw) for field in row.fields}
     rest = {k: v for k, v in raw.items() if k not in used} if others else {}
     return {**rest, **typed}
+
+
+def _column(field: Field, columns: Mapping[str, str], raw: Mapping[str, Any]) -> str:
+    """The column of a field: the declared one, else its name or the alias that models see."""
+    alone = field.alias and field.alias in raw and field.name not in raw
+    return columns.get(field.name, field.alias if alone else field.name)
 
 
 def _missing_column(field: Field, column: str, raw: Mapping[str, Any]) -> _BadRow:
@@ -354,7 +362,7 @@ def _cell(type: Type, value: Any) -> Any:
     text = str(value)
     if isinstance(type, OptionalType):
         return _cell(type.item, value) if text.strip() else None
-    if isinstance(type, StrType):
+    if isinstance(type, StrType | WrittenType):
         return text
     try:
         found = json.loads(text.lower() if text.lower() in ("true", "false") else text)

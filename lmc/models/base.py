@@ -11,6 +11,7 @@ from lmc.media.content import Media
 from lmc.redaction import redact
 
 Message = dict[str, Any]  # role and content, and calls of tools in the form of the protocol
+_FURTHER_HEAT = 0.7  # temperature of further samples, if none is given
 EMBEDDED = "input"  # role of the only message in an embedding request
 
 
@@ -57,6 +58,13 @@ class Request:
     on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
     tools: tuple[Mapping[str, Any], ...] = ()
     media: tuple[Media, ...] = ()
+
+    def heat(self, index: int) -> float:
+        """The temperature of a sample of a model that runs here. 0 is greedy."""
+        given = self.sampling.temperature
+        if given is None:
+            return 0.0 if index == 0 else _FURTHER_HEAT
+        return given if given > 1e-4 else 0.0
 
 
 @frozen
@@ -125,7 +133,7 @@ class ModelFailure(Exception):
     `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
     some of a request are complete. `heard`: a listener received a part of the text, so a retry
     would repeat it. `sent` is False if the request was never sent. `retries` counts the requests
-    that were sent again before.
+    that were sent again before. `looped`: the answer repeats itself, so more tokens do not end it.
     """
 
     def __init__(
@@ -146,7 +154,7 @@ class ModelFailure(Exception):
         self.retry_after_s = retry_after_s
         self.paid, self.heard, self.sent = tuple(paid), heard, sent
         self.outcomes: Sequence[Answer | ModelFailure] = ()
-        self.retries = 0
+        self.retries, self.looped = 0, False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _failure_again, (type(self), self.args, self.__dict__)
@@ -175,6 +183,7 @@ class Capabilities:
     default_layout: str = "chat"  # of calls whose result is not a plain string
     tools: bool = False  # may be offered tools, and its answers call them
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
+    embeds: bool = False  # answers texts with vectors, and no prompts
     continues: bool = False  # goes on with a last message of the assistant
     media: tuple[str, ...] = ()  # the kinds that it takes: "image", "audio", "pdf"
 

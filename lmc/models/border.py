@@ -59,6 +59,10 @@ _HINTS = {
 }
 
 
+_LOOP_HINT = "bound its texts, as in `str(..80)`, or raise the `temperature`"
+_LEAST_LOOP, _LEAST_TURNS, _LONGEST_TURN = 160, 4, 400  # characters, times, characters
+
+
 class WrongReply(ValueError):
     """A reply that does not have the types of the protocol. The message says what is wrong."""
 
@@ -203,8 +207,25 @@ def judge(answer: Answer, name: str) -> Outcome:
     kind = kind or "empty"
     words = _WORDS[kind].format(tokens=f"{answer.completion_tokens:,}")
     said = f", and says {answer.text[:200]!r}" if kind == "refusal" and answer.text else ""
-    message, hint = f"`{name}` gave no complete answer: {words}{said}", _HINTS.get(kind, "")
-    return ModelFailure(kind, message, retryable=True, hint=hint, paid=(answer,))
+    looped = kind == "length" and loops(answer.text)
+    if looped:
+        words = f"it repeats itself, and {words}"
+    message = f"`{name}` gave no complete answer: {words}{said}"
+    hint = _LOOP_HINT if looped else _HINTS.get(kind, "")
+    failure = ModelFailure(kind, message, retryable=True, hint=hint, paid=(answer,))
+    failure.looped = looped
+    return failure
+
+
+def loops(text: str) -> bool:
+    """Whether a text ends with the same words over and over, as small models write them."""
+    for period in range(1, len(text) // _LEAST_TURNS + 1):
+        tail = text[-max(_LEAST_TURNS * period, _LEAST_LOOP) :]
+        if len(tail) >= _LEAST_LOOP and tail[period:] == tail[:-period]:
+            return True
+        if period >= _LONGEST_TURN:
+            break
+    return False
 
 
 def kept(answer: Answer) -> Answer | None:

@@ -47,6 +47,8 @@ class OpenAICompatible:
     session. Messages, cache keys and the `repr` of this object never contain it.
     """
 
+    through_proxy = True  # if the environment names one
+
     def __init__(
         self,
         base_url: str,
@@ -235,15 +237,12 @@ class OpenAICompatible:
         return self._session
 
     def _new_session(self) -> aiohttp.ClientSession:
-        key = os.environ.get(self.key_env) if self.key_env else None
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "lmc",
             "Accept-Encoding": "identity",  # a small body may unpack to a huge one
         }
-        if self.key_env:
-            remember(self.key_env, key)
-        if key:
+        if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
             # The caller limits the requests in flight, so there is no second limit here.
@@ -253,13 +252,19 @@ class OpenAICompatible:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
-            trust_env=_behind_proxy(),
+            trust_env=self.through_proxy and _behind_proxy(),
             auto_decompress=False,
         )
 
+    def _key(self) -> str | None:
+        if not self.key_env:
+            return None
+        key = os.environ.get(self.key_env)
+        remember(self.key_env, key)
+        return key
+
     def _redact(self, text: str) -> str:
-        if self.key_env:
-            remember(self.key_env, os.environ.get(self.key_env))
+        self._key()  # what the environment has now is known from here on
         return redact(text)
 
     def _redacted(self, found: Any) -> Any:
@@ -304,6 +309,11 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     backend = _open(address, settings, "HOSTED_VLLM")
     backend.capabilities = replace(backend.capabilities, continues=True)
     return backend
+
+
+def open_llamacpp(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
+    """`llama.cpp/…` with a `base_url`: a llama-server."""
+    return _open(Address.of(settings, None), settings, "LLAMA")
 
 
 def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:

@@ -112,6 +112,8 @@ def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
 
     Raises: LmcError[unknown-model].
     """
+    if name.startswith("llama.cpp/") and _has_address(settings):
+        return _HTTP
     served = name.startswith("vllm/") and _vllm_server(settings)
     return _VLLM_SERVER if served else provider_of(name).capabilities
 
@@ -163,13 +165,13 @@ def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
 
 
 def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
-    from lmc.models.transformers_local import Transformers
+    from lmc.models.transformers_local import Transformers, computing
     from lmc.tiny import MODEL_DIR
 
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
         raise LmcError.of("unknown-model", f"model `lmc/{model}` does not exist", help=help)
-    return Transformers(str(MODEL_DIR.resolve()), knows_marks=True)
+    return Transformers(str(MODEL_DIR.resolve()), knows_marks=True, **computing(settings))
 
 
 def _open_smollm2(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -198,6 +200,21 @@ def _vllm_server(settings: Mapping[str, Any]) -> bool:
 
     served = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
     return served is not None or find_spec("vllm") is None
+
+
+def _open_llamacpp(model: str, settings: Mapping[str, Any]) -> Backend:
+    """A server if there is a base URL, else llama.cpp beside this process."""
+    if _has_address(settings):
+        return _open_http("llamacpp")(model, settings)
+    from lmc.models.llamacpp_local import open_llamacpp  # it imports aiohttp
+
+    return open_llamacpp(model, settings)
+
+
+def _has_address(settings: Mapping[str, Any]) -> bool:
+    from lmc.models.origins import Address
+
+    return Address.of(settings, None) is not None
 
 
 def _open_litellm(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -245,6 +262,10 @@ _providers = _known(
     Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
     Provider(
         "gguf/", "a GGUF file, run here", _open_gguf, _LOCAL, "local", (*_TORCH, "gguf")
+    ),
+    Provider(
+        "llama.cpp/", "a GGUF file, run here by llama.cpp (or base_url)", _open_llamacpp,
+        replace(_LOCAL, adapters=False, grammar=False, continues=False),
     ),
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
     Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),

@@ -30,8 +30,9 @@ from lmc.check.program import Choice
 from lmc.diagnostics import LmcError
 from lmc.files import indented_json, write_atomically
 from lmc.frozen import frozen
-from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import MOST_NODES, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
+from lmc.ir.reach import lasting
 from lmc.measure.figures import Comparison, JsonPart
 from lmc.media.content import Media, MediaProblem, described, map_media
 from lmc.media.store import media_store
@@ -166,7 +167,7 @@ class Artifact:
             name: module
             for name, module in self.parameters.shortcuts.items()
             if module in kept and name in graph.graphs
-            if can_stand_in(graph.graphs[module], graph.graphs[name])
+            if can_stand_in(graph, module, name)
         }
         stale = [name for name in self.parameters.modules if name not in kept]
         stale += [id for id in self.parameters.choices if id not in choices]
@@ -466,16 +467,21 @@ def _check_choices(graph: ProgramGraph, parameters: Parameters) -> None:
 def _check_shortcuts(graph: ProgramGraph, parameters: Parameters) -> None:
     """Refuse a graph that replaces itself or another kind of call: it could do anything."""
     for name, module in parameters.shortcuts.items():
-        whole, part = graph.graphs.get(name), graph.graphs.get(module)
-        if whole is None or part is None or not can_stand_in(part, whole):
+        if not {name, module} <= graph.graphs.keys() or not can_stand_in(graph, module, name):
             raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot replace `{name}`")
 
 
 # --- the parts of a program that an artifact depends on ---
 
 
-def can_stand_in(module: Graph, whole: Graph) -> bool:
-    """Whether a module can replace a vote or refine: its inputs and result are the same."""
+def can_stand_in(program: ProgramGraph, name: str, replaced: str) -> bool:
+    """Whether a module can replace a vote or refine: its inputs and result are the same.
+
+    One with an effect stays, as does one that keeps something: nobody would do it then.
+    """
+    module, whole = program.graphs[name], program.graphs[replaced]
+    if replaced in lasting(program):
+        return False
     given = {port.name: port.type for port in whole.inputs}
     needed = (port for port in module.inputs if not port.train and not port.has_default)
     return (

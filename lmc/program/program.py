@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import fields
 from functools import cached_property
@@ -17,6 +18,7 @@ from lmc.media.given import Access
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
 from lmc.program.prompting import Mirror, first_prompt
+from lmc.program.remembering import VARIABLE, open_stores
 from lmc.program.streams import Stream, field_path, partly, text_pieces
 from lmc.prompts.spec import Message
 from lmc.requests.cache import Cache
@@ -24,6 +26,7 @@ from lmc.requests.pool import ANY_MODEL, ModelPool
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
+from lmc.runtime.stores import FrozenStores, KeptStores, Stores
 from lmc.runtime.streaming import Listener, SpokenText, snapshots
 from lmc.runtime.tools import told_target
 from lmc.runtime.traces import Trace
@@ -58,6 +61,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `tools`, `hosts`, `paths` and `urls` allow what needs consent: the Python functions of an
       artifact, hosts that keys may go to, folders to read besides the program's own, and hosts
       from which inputs may fetch media.
+    - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
 
     Raises: LmcError with all errors in the program.
@@ -234,6 +238,8 @@ class Program:
         """Close connections and engines. The end of the process does this too."""
         pool = self.__dict__.pop("pool", None)
         self.__dict__.pop("executor", None)
+        if isinstance(stores := self.__dict__.get("stores"), KeptStores):
+            stores.close()
         if pool is not None:
             forget_closer(pool.close)
             run_sync(pool.close())
@@ -249,8 +255,19 @@ class Program:
         """The executor that runs the program with its parameters."""
         return self.open_executor(self.pool)
 
-    def open_executor(self, pool: ModelPool) -> Executor:
-        """An executor over another pool, such as one with a budget."""
+    @cached_property
+    def stores(self) -> Stores:
+        """Where the program remembers things between its runs."""
+        where = self.options.stores or os.environ.get(VARIABLE)
+        return open_stores(self.graph, where, self.base_dir, self.consent)
+
+    @property
+    def frozen_stores(self) -> FrozenStores:
+        """The stores as the first of some runs finds them, where none keeps anything."""
+        return FrozenStores(self.stores)
+
+    def open_executor(self, pool: ModelPool, stores: Stores | None = None) -> Executor:
+        """An executor over another pool, such as one with a budget, and over other stores."""
         return Executor(
             self.graph,
             pool,
@@ -259,6 +276,7 @@ class Program:
             base_dir=self.base_dir,
             speculate=self.options.speculate,
             consent=self.consent,
+            stores=stores or self.stores,
         )
 
     def open_pool(self, **more: Any) -> ModelPool:

@@ -13,7 +13,8 @@ from typing import Any
 from lmc.check.program import DatasetDef, OptimizeDef
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph
+from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.reach import reached_tools
 from lmc.measure.metrics import Metric, resolve_metric
 from lmc.measure.rows import (
     Row,
@@ -114,8 +115,23 @@ class Task:
 def find_task(program: Program, options: TaskOptions) -> Task:
     """Make a task from the options, and from the `optimize` block for others. Raises: LmcError."""
     target = find_target(program, options.target)
+    require_effects(program.graph, target.graph, allowed=options.effects)
     data = find_data(target, options.data, options.seed)
     return Task(target, data, find_metric(target, data, options.metric), options.seed)
+
+
+def require_effects(program: ProgramGraph, graph: Graph, *, allowed: bool) -> None:
+    """See that what a target does in the world may be done on every row.
+
+    Raises: LmcError[effects-not-allowed].
+    """
+    reached = reached_tools(program, graph)
+    acting = [name for name in reached if program.tools[name].settings.get("effect")]
+    if acting and not allowed:
+        told = ", ".join(f"`{name}`" for name in acting)
+        message = f"each row would have the effect of {told}, as often as `{graph.name}` runs on it"
+        help = "if that is meant: `--allow-effects`, or `effects=True` in Python"
+        raise LmcError.of("effects-not-allowed", message, graph.span, help=help)
 
 
 def find_target(program: Program, name: str | None) -> Target:

@@ -19,11 +19,14 @@ from lmc.types import (
     MediaType,
     NeverType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
+    told_bounds,
 )
 from lmc.unions import kind_of
 
@@ -48,6 +51,10 @@ def describe_type(type: Type, inside: Families = frozenset()) -> str:
             return "true or false"
         case LiteralType((only,)):
             return json.dumps(only, ensure_ascii=False)
+        case WrittenType(kind):
+            return f"{told_bounds(type)} ({_FORMS[kind]})"
+        case OneOfType(options):
+            return f"one of the texts in {options}"
         case EnumType() | LiteralType():
             return "one of: " + ", ".join(_choices(type)) + _doc(type)
         case MediaType(kind):
@@ -73,6 +80,14 @@ def describe_type(type: Type, inside: Families = frozenset()) -> str:
             return "null"
         case _:
             return "JSON value"
+
+
+_FORMS = {
+    "date": "as YYYY-MM-DD",
+    "time": "as HH:MM:SS, in 24 hours",
+    "datetime": "as YYYY-MM-DDTHH:MM:SS",
+    "decimal": "digits and a point, without a currency",
+}
 
 
 def _record(type: RecordType, inside: Families) -> str:

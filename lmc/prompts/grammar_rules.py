@@ -8,7 +8,7 @@ Source: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lmc.patterns import decodable
@@ -27,8 +27,10 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
 from lmc.unions import choices, needed_fields
+from lmc.written import Kind
 
 Member = tuple[str, Type, bool]  # name, type, and whether it may be left out
 
@@ -42,6 +44,19 @@ _JSON_CHAR = (
 # The digits are bounded so that every number can be read, and a fraction has an end.
 _INT = "/-?(?:0|[1-9][0-9]{0,199})/"
 _FLOAT = r"/-?(?:0|[1-9][0-9]{0,199})(?:\.[0-9]{1,25})?(?:[eE][+-]?[0-9]{1,2})?/"
+_YEAR = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DATE = (
+    rf"(?:{_YEAR}-(?:02-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    rf"|(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01]))|{_LEAP}-02-29)"
+)
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+_FORMS: Mapping[Kind, str] = {
+    "date": f"/{_DATE}/",
+    "time": f"/{_TIME}/",
+    "datetime": rf"/{_DATE}T{_TIME}(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?/",
+    "decimal": r"/-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?/",
+}
 _NO_JSON = r"/(?s:[^\s\x1c-\x1f`{\[].*)/ & ~/(?s:.*```.*)/"
 _MOST_CHARS = 2000  # of a text whose length is enforced; counting costs a state per character
 
@@ -82,6 +97,8 @@ class Rules:
         match type:
             case StrType():
                 return (self.terminal(self._written(type)),)
+            case WrittenType(kind):
+                return (self.terminal(_FORMS[kind]),)
             case EnumType(variants=names) | LiteralType(values=names):
                 return (self.terminal(" | ".join(map(literal, names))),)
             case OptionalType(StrType(None, None, None) as item):
@@ -141,6 +158,8 @@ class Rules:
                 return self._bounded("number", low, high)
             case BoolType():
                 return self.terminal('"true" | "false"')
+            case WrittenType(kind):
+                return self._json_written(kind)
             case EnumType(variants=names) | LiteralType(values=names):
                 quoted = (literal(json.dumps(name, ensure_ascii=False)) for name in names)
                 return self.terminal(" | ".join(quoted))
@@ -174,6 +193,12 @@ class Rules:
             schema |= {k: v for k, v in bounds.items() if v is not None}
             return self.rule(f"%json {json.dumps(schema)}")
         return self.terminal(rf'/"(?:{_JSON_CHAR}){_count(type)}"/' + self._string)
+
+    def _json_written(self, kind: Kind) -> str:
+        """A date and the like in quotes; a decimal may stand without."""
+        quote, form = literal('"'), self.terminal(_FORMS[kind])
+        quoted = f"{quote} {form} {quote}"
+        return self.rule(f"{quoted} | {form}" if kind == "decimal" else quoted)
 
     def _bounded(self, kind: str, low: float | None, high: float | None) -> str:
         bounds = {"minimum": low, "maximum": high}

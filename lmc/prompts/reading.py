@@ -26,11 +26,12 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
 from lmc.unions import members
 
 _HOLDS_OBJECTS = (RecordType, DictType, JsonType)
-_PLAIN = (IntType, FloatType, BoolType, EnumType, LiteralType)  # a value holds no text
+_PLAIN = (IntType, FloatType, BoolType, EnumType, LiteralType, WrittenType)  # a value holds no text
 _ANY_MARK = re.compile(r"^[ \t*#-]*+(\[\[[ \t]*+\w{1,80}[ \t]*+\]\])", re.MULTILINE)
 
 

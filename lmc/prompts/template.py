@@ -3,7 +3,8 @@
 `instructions` is the instruction with the requirements. `format` is the layout's request for the
 outputs. `demos` are the demonstrations. A template can print them as a block or loop over them:
 `demo.input` and `demo.output` are texts, `demo.inputs` and `demo.outputs` are values. If no
-template mentions `demos`, demonstrations are earlier turns, laid out by the same template.
+template mentions `demos`, demonstrations are earlier turns, laid out by the same template. Values
+have the names of the program; aliases stand in the texts only.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class TemplateLayout:
         shown: list[Message] = []
         for demo in () if "demos" in self._names else demos:
             shown += self._asked(spec, slots | self.safe(spec, demo.inputs), demo.inputs)
-            answer = self.layout.answer_text(spec, demo.outputs)
+            answer = self.layout.answer_text(spec.seen, spec.seen_outputs(demo.outputs))
             shown.append({"role": "assistant", "content": answer})
 
         def messages(inputs: Mapping[str, Any]) -> list[Message]:
@@ -117,21 +118,21 @@ class TemplateLayout:
 
     def _user(self, spec: CallSpec, names: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         if "user" not in self._templates:
-            return self.layout.inputs_text(spec, inputs)
+            return self.layout.inputs_text(spec.seen, spec.seen_inputs(inputs))
         return _fill(self._templates["user"], names)
 
     def _slots(self, spec: CallSpec, demos: tuple[Demo, ...]) -> dict[str, Any]:
         instructions = (spec.instruction, told_requirements(spec))
         return {
             "instructions": "\n\n".join(p for p in instructions if p),
-            "format": self.layout.format_text(spec),
+            "format": self.layout.format_text(spec.seen),
             "demos": _Demos(self._shown(spec, demo) for demo in demos),
         }
 
     def _shown(self, spec: CallSpec, demo: Demo) -> dict[str, Any]:
         return {
-            "input": self.layout.inputs_text(spec, demo.inputs),
-            "output": self.layout.answer_text(spec, demo.outputs),
+            "input": self.layout.inputs_text(spec.seen, spec.seen_inputs(demo.inputs)),
+            "output": self.layout.answer_text(spec.seen, spec.seen_outputs(demo.outputs)),
             "inputs": self.safe(spec, demo.inputs),
             "outputs": self.safe(spec, demo.outputs),
         }

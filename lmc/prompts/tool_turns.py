@@ -72,7 +72,7 @@ class OfferedTool:
 class ToolTurns:
     """Lays an agent's steps out as turns with calls of tools, and reads the next step.
 
-    `result` is the type of the agent's answer.
+    `result` is the type of the agent's answer, with the names that the model writes.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class ToolTurns:
 
     def _last(self, demo: Demo) -> list[Message]:
         """The step that a demonstration shows."""
-        done = demo.outputs
+        done = self.spec.seen_outputs(demo.outputs)
         calls = list(done.get(CALLS) or ())
         if done.get(ANSWER) is not None:
             calls.append({"tool": FINISH, "arguments": self._answer(done[ANSWER])})

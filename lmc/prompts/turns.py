@@ -22,11 +22,12 @@ def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
 
     A conversation among the inputs stands right before their question, as turns of its own.
     """
-    system = system_text(layout, spec)
+    system = system_text(layout, spec.seen)
     shown: list[Message] = []
     for demo in demos:
         shown += asked(layout, spec, demo.inputs)
-        shown.append({"role": "assistant", "content": layout.answer_text(spec, demo.outputs)})
+        answer = layout.answer_text(spec.seen, spec.seen_outputs(demo.outputs))
+        shown.append({"role": "assistant", "content": answer})
 
     def messages(inputs: Mapping[str, Any]) -> list[Message]:
         words = with_system(system, layout, spec, inputs)
@@ -37,19 +38,20 @@ def turns(layout: Layout, spec: CallSpec, demos: tuple[Demo, ...]) -> Prompt:
 
 def asked(layout: Layout, spec: CallSpec, inputs: Mapping[str, Any]) -> list[Message]:
     """The conversation among some inputs, then what is asked about them."""
-    question = layout.inputs_text(spec, inputs)
+    seen, values = spec.seen, spec.seen_inputs(inputs)
+    question = layout.inputs_text(seen, values)
     if spec.history is None:
         return [{"role": "user", "content": question}]
-    return with_question(
-        history_of(spec, layout.safe(spec, inputs)), question if spec.fields else ""
-    )
+    history = history_of(seen, layout.safe(seen, values))
+    return with_question(history, question if spec.fields else "")
 
 
 def with_system(system: str, layout: Layout, spec: CallSpec, inputs: Mapping[str, Any]) -> str:
     """The system message, with what the conversation itself says as `system`."""
     if not system_words(history_of(spec, inputs)):
         return system
-    words = system_words(history_of(spec, layout.safe(spec, inputs)))
+    safe = layout.safe(spec.seen, spec.seen_inputs(inputs))
+    words = system_words(history_of(spec.seen, safe))
     return "\n\n".join(filter(None, (system, words)))
 
 

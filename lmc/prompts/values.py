@@ -13,6 +13,7 @@ from lmc.diagnostics import did_you_mean
 from lmc.prompts.describing import describe_type
 from lmc.prompts.labels import read_bool, read_choice
 from lmc.prompts.members import fit_member, holds_texts, read_member
+from lmc.prompts.moments import from_number, read_written
 from lmc.prompts.numbers import read_number
 from lmc.prompts.object_texts import (
     around,
@@ -39,11 +40,13 @@ from lmc.types import (
     ListType,
     LiteralType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
 from lmc.unions import choices, members
 
@@ -73,7 +76,7 @@ def parse_value(type: Type, text: str) -> Any:
     text. Raises: ParseFailure, with the field that cannot be read.
     """
     match type:
-        case StrType():
+        case StrType() | OneOfType():
             return text.strip()
         case OptionalType(item):
             return _read_optional(item, text)
@@ -81,6 +84,8 @@ def parse_value(type: Type, text: str) -> Any:
             return read_number(type, text)
         case BoolType():
             return read_bool(text)
+        case WrittenType():
+            return read_written(type, text)
         case EnumType() | LiteralType():
             return read_choice(type, text)
         case ListType():
@@ -110,6 +115,8 @@ def fit_value(type: Type, value: Any) -> Any:
             return json.dumps(value)
         case StrType() | JsonType() | ErrorType(), _:
             return value
+        case WrittenType(), int() | float() if not isinstance(value, bool):
+            return from_number(type, value)
         case IntType(), float() if value.is_integer():
             return int(value)
         case UnionType(), _:

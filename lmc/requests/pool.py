@@ -145,6 +145,14 @@ class ModelPool:
         """The full name of a model, from its declared or full name."""
         return str(self.models.get(name, {}).get("name") or name)
 
+    def counts(self, name: str | None) -> bool:
+        """Whether requests to a model count. Vectors that are computed here do not.
+
+        A search among hundreds of demonstrations needs as many of them, and all of them take less
+        time than one answer.
+        """
+        return _counts(self.bind(name))
+
     def idle(self) -> bool:
         """Whether every opened model could take another request now."""
         return not any(bound.gate.full for bound in self._bound.values())
@@ -187,7 +195,8 @@ class ModelPool:
             used += Usage(retries=sending.retries)
         sending.held.settle(used)
         answers = sending.answered(answers)
-        self.usage += used + sending.lost
+        if _counts(sending.bound):
+            self.usage += used + sending.lost
         return answers
 
     def _store(self, keep: bool | str) -> Cache | None:
@@ -247,6 +256,8 @@ class ModelPool:
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Held:
         if bound.budget is None and self.budget is None:  # no estimate needed
+            return UNLIMITED
+        if not _counts(bound):
             return UNLIMITED
         return await reserve(bound, self.budget, bound.worst_case(request))
 
@@ -319,6 +330,11 @@ class ModelPool:
 def lacking_media(bound: BoundModel, request: Request) -> ModelFailure | None:
     """The failure if a model does not take the media of a request."""
     return lacking(request, bound.backend.capabilities.media, bound.name)
+
+
+def _counts(bound: BoundModel) -> bool:
+    can = bound.backend.capabilities
+    return not (can.local and can.embeds)
 
 
 def _counts_tokens(*budgets: Budget | None) -> bool:

@@ -39,11 +39,12 @@ async def act(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
     toolset = scope.toolset
     if toolset is not None and toolset.open_ended:
         call = call.offering(toolset.offers)
+    call = call.given(inputs)
     inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)
     before: Answer | None = None
     if call.by_meaning is not None:
         demos, before = await call.demos_by_meaning(call.by_meaning, inputs)
-        messages = call.layout.prompt(call.spec, demos)(call.shown(inputs))
+        messages = call.layout.prompt(call.spec_for(inputs), demos)(call.shown(inputs))
     else:
         demos = call.nearest.pick(call.shown(inputs)) if call.nearest else call.demos
         messages = call.prompt(inputs)
@@ -87,11 +88,11 @@ class Acting(Conversation):
     def turns(self) -> ToolTurns:
         """The turns with calls of tools."""
         if self._turns is None:
-            call, result = self.call, self.call.spec.result
+            call, result = self.call, self.call.read_as.result
             assert isinstance(result, RecordType)
             assert self.toolset is not None
-            tools = self.toolset.tools
-            self._turns = ToolTurns(call.layout, call.spec, answer_type(result), tools)
+            spec, tools = call.spec_for(self.inputs), self.toolset.tools
+            self._turns = ToolTurns(call.layout, spec, answer_type(result), tools)
         return self._turns
 
     # --- asking ---
@@ -156,7 +157,7 @@ class Acting(Conversation):
             value = validate(self.turns.result, step[ANSWER], lenient=True)
         except InvalidValue as problem:
             raise ParseFailure(f"the answer in `{FINISH}`: {problem}") from None
-        return {**step, ANSWER: value}
+        return self.call.spec.named_outputs({**step, ANSWER: value})
 
     def _told(self, messages: Sequence[Message], answer: Answer, problem: str) -> list[Message]:
         if not self._native or not answer.tool_calls:

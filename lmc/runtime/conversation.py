@@ -40,6 +40,7 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
     if call.awaits_layout:
         await call.fit()
     inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)
+    call = call.given(inputs)
     answer = None
     if call.by_meaning is not None:
         messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)

@@ -16,7 +16,14 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion, warning
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
 from lmc.ir.ops import OWN_REGION
-from lmc.ir.reach import pure_tools, reached_nodes, reached_slots, reached_tools
+from lmc.ir.reach import (
+    pure_tools,
+    reached_nodes,
+    reached_slots,
+    reached_stores,
+    reached_tools,
+    sequenced,
+)
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.acting import act
@@ -44,20 +51,24 @@ from lmc.runtime.regions.branches import (
     perform_samples,
     perform_weigh,
 )
+from lmc.runtime.regions.find import perform_find
 from lmc.runtime.regions.refine import perform_refine
 from lmc.runtime.regions.route import perform_route
 from lmc.runtime.regions.search import perform_search
 from lmc.runtime.regions.vote import perform_vote
 from lmc.runtime.scope import Observer, RunState, Scope
 from lmc.runtime.speculation import Speculation
+from lmc.runtime.stores import NoStores, RunStores, Stores
 from lmc.runtime.streaming import Listener, spoken_calls
 from lmc.runtime.tools import Toolbox, told_target
 from lmc.runtime.traces import Trace
+from lmc.stores.snapshot import require_fit
 from lmc.tasks.together import first_failure
 
 if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
     from lmc.runtime.remote import RemoteTool
+    from lmc.runtime.retrieval import MeaningIndex
     from lmc.runtime.votes.difficulty import Seat
 
 Perform = Callable[["Executor", PlannedNode, list[Any], Scope], Awaitable[Any]]
@@ -84,6 +95,7 @@ class Executor:
         base_dir: Path | None = None,
         speculate: int = 0,
         consent: Consent = OWN,
+        stores: Stores | None = None,
     ) -> None:
         self.program = program
         self.pool = pool
@@ -91,6 +103,7 @@ class Executor:
         self.training = training
         self.model, self.temperature = model, temperature
         self.base_dir, self.consent = base_dir, consent
+        self.stores = stores or NoStores()
         self.resolve = resolver(self.parameters.choices)
         self.batcher = SampleBatcher()
         self.speculation = Speculation(speculate, program, pool)
@@ -98,7 +111,10 @@ class Executor:
         self._able: set[str] = set()  # graphs whose models take the media that they are given
         self._plans: dict[int, Plan] = {}
         self._acting = frozenset(program.tools) - pure_tools(program)
+        self._sequenced = sequenced(program)
         self._calls: dict[int, ModuleCall] = {}
+        self.meanings: dict[str, tuple[list[Any], MeaningIndex]] = {}
+        self._stores_of: dict[str, tuple[str, ...]] = {}
 
     async def run(
         self,
@@ -129,15 +145,36 @@ class Executor:
                 self._able.add(name)
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
-        scope = Scope(RunState(trace, stubs or {}, observer, listener, seat), sample=sample)
+        run = RunState(trace, stubs or {}, observer, listener, seat)
         try:
-            return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
+            bound = bind_inputs(graph, inputs)
+            run.stores = await self._snapshots(graph, run)
+            result = await self.run_graph(graph, bound, Scope(run, sample=sample))
+            if kept := run.stores.kept():
+                await asyncio.shield(asyncio.to_thread(self.stores.commit, kept))
+            return result
         finally:
             forget_sizes()
             if seat is not None:
                 seat.leave()
             if trace is not None:
                 trace.sort()
+            await run.close()
+
+    async def _snapshots(self, graph: Graph, run: RunState) -> RunStores:
+        """What the stores that a run may reach hold now."""
+        names = self._reached_stores(graph) if self.program.stores else ()
+        if not names:
+            return run.stores
+        snapshots = await asyncio.to_thread(self.stores.read, names)
+        if run.trace is not None:
+            run.trace.stores = {name: snapshots[name].digest for name in names}
+        return RunStores(snapshots)
+
+    def _reached_stores(self, graph: Graph) -> tuple[str, ...]:
+        if graph.name not in self._stores_of:
+            self._stores_of[graph.name] = reached_stores(self.program, graph)
+        return self._stores_of[graph.name]
 
     def graph(self, name: str) -> Graph:
         """The graph of a module or pipeline. Raises: LmcError[unknown-target]."""
@@ -211,10 +248,13 @@ class Executor:
         self.consent.require_functions({n: told_target(self.program.tools[n]) for n in names})
 
     def _embedders(self, name: str) -> list[str]:
-        """The embedding models that choose demonstrations for a run."""
+        """The embedding models that choose demonstrations, and records of stores, for a run."""
         reached = reached_slots(self.program, self.graph(name))
         own = (self.parameters.modules.get(module) for module in reached)
-        return [found.embedder for found in own if found and found.embedder]
+        names = [found.embedder for found in own if found and found.embedder]
+        stores = (self.program.stores[s] for s in self._reached_stores(self.graph(name)))
+        found = [store.embedder for store in stores if store.embedder]
+        return names + ([] if self.model else found)
 
     @cached_property
     def tools(self) -> Toolbox:
@@ -268,7 +308,8 @@ class Executor:
         """The plan of a graph, built once."""
         plan = self._plans.get(id(graph))
         if plan is None:
-            plan = self._plans[id(graph)] = plan_graph(graph, self.resolve, self._acting)
+            plan = plan_graph(graph, self.resolve, self._acting, self._sequenced)
+            self._plans[id(graph)] = plan
         return plan
 
     def module_call(self, planned: PlannedNode) -> ModuleCall:
@@ -341,8 +382,33 @@ async def perform_tool(
         return scope.run.stubs[name]
     inputs = executor.tools.bind(name, args)
     return await scope.region(
-        "tool", name, inputs, lambda within: executor.tools.call(name, inputs, planned.node)
+        "tool",
+        name,
+        inputs,
+        lambda within: executor.tools.call(name, inputs, planned.node, within.run),
     )
+
+
+async def perform_store(
+    executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
+) -> list[Any]:
+    """A read of a store: what it held when the run began."""
+    name = planned.node.attrs["store"]
+    held: list[Any] = scope.run.stubs.get(name, scope.run.stores[name].records)
+    return held
+
+
+async def perform_keep(
+    executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
+) -> None:
+    """Note a record for the end of the run."""
+    name = planned.node.attrs["store"]
+    require_fit(executor.program.stores[name], args[0], planned.node.span)
+
+    async def note(_: Scope) -> None:
+        scope.run.stores.keep(scope.place, name, args[0])
+
+    await scope.region("keep", name, {"record": args[0]}, note)
 
 
 PERFORM: Mapping[str, Perform] = {
@@ -359,4 +425,7 @@ PERFORM: Mapping[str, Perform] = {
     "search": perform_search,
     "agent": perform_agent,
     "route": perform_route,
+    "store": perform_store,
+    "find": perform_find,
+    "keep": perform_keep,
 }

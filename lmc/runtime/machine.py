@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lmc.runtime.parameters import Parameters
     from lmc.runtime.plan import Env, Plan, Resolve
     from lmc.runtime.remote import RemoteTool
+    from lmc.runtime.retrieval import MeaningIndex
     from lmc.runtime.scope import Scope
     from lmc.runtime.speculation import Speculation
 
@@ -33,6 +34,7 @@ class Machine(Protocol):
     resolve: Resolve
     batcher: SampleBatcher
     speculation: Speculation
+    meanings: dict[str, tuple[list[Any], MeaningIndex]]  # by store: a snapshot and its vectors
 
     async def list_tools(self, server: str, node: Node) -> Sequence[RemoteTool]:
         """The tools of a server. Raises: LmcError[tool-failed, tool-not-allowed]."""

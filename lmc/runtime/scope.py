@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
+from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
+from lmc.runtime.objects import Objects
+from lmc.runtime.stores import RunStores
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -70,6 +73,14 @@ class RunState:
     listener: Listener | None = None  # hears the calls that write the result
     seat: Seat | None = None  # in a batch that divides samples by difficulty
     memory: Memory = field(default_factory=Memory)  # answers of deterministic calls
+    objects: Objects = field(default_factory=Objects)  # of tools that are methods
+    episodes: Episodes = field(default_factory=Episodes)
+    stores: RunStores = field(default_factory=RunStores)
+
+    async def close(self) -> None:
+        """Close the objects of the run."""
+        await self.objects.close()
+        await self.episodes.close()
 
 
 @dataclass(slots=True)
@@ -114,10 +125,11 @@ class Scope:
     def for_sample(
         self, index: int, n: int, certainty: Certainty | None, *, batched: bool
     ) -> Scope:
-        """The scope of one of n samples, of a vote or in a list."""
+        """The scope of one of n samples, of a vote or in a list. It has objects of its own."""
         sample = self.sample * n + index
         place = (*self.place, index)
-        return Scope(self.run, place, self.region_trace, sample, certainty, batched)
+        run = replace(self.run, objects=self.run.objects.fresh())
+        return Scope(run, place, self.region_trace, sample, certainty, batched)
 
     def weighing(self) -> Scope:
         """The same scope with a certainty of its own, which counts for the one around it too."""

@@ -14,7 +14,7 @@ from lmc.ir.reach import reached_nodes
 from lmc.ir.weighed import is_weighed_value
 from lmc.prompts.growth import ABSENT, Growth, Path
 from lmc.prompts.spec import ParseFailure
-from lmc.types import StrType
+from lmc.types import OneOfType, StrType
 
 _LONG = 20_000  # characters; every piece has all of the text read again, so then several at once
 
@@ -101,7 +101,7 @@ def _sources(
     elif node.op == "model" and node.attrs["role"] == "generate":
         slots = node.attrs["slots"]
         unsure = slots.requirements or slots.settings.get("reason")
-        if path or not (isinstance(node.type, StrType) and unsure):
+        if path or not (isinstance(node.type, StrType | OneOfType) and unsure):
             yield node, path
 
 

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lmc.canonical import canonical
 from lmc.check.servers import is_server, server_address
 from lmc.consent import CALLER, OWN, Consent, Given
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Node, Tool
+from lmc.ir.reach import is_method
+from lmc.runtime.episodes import Episodes
 from lmc.runtime.failures import is_infrastructure
 from lmc.runtime.given_tools import GivenTools
 from lmc.runtime.loading import load_function
+from lmc.runtime.objects import Objects
 from lmc.runtime.remote import Endpoint, RemoteFailure, RemoteMismatch, RemoteTool
 from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
@@ -32,6 +36,13 @@ DEFAULT_TIMEOUT_S = 600.0
 DEFAULT_RETRIES, DEFAULT_BACKOFF_S = 3, 1.0  # if `retry:` does not set them
 
 
+class Holding(Protocol):
+    """What a run holds for its tools."""
+
+    objects: Objects
+    episodes: Episodes
+
+
 class Toolbox:
     """The tools of one program."""
 
@@ -40,6 +51,7 @@ class Toolbox:
     ) -> None:
         self._tools, self._base_dir, self._consent = tools, base_dir, consent
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._owners: dict[str, type | None] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._results: dict[str, asyncio.Future[Any]] = {}
 
@@ -49,45 +61,60 @@ class Toolbox:
         given = {port.name: value for port, value in zip(ports, args)}
         return {port.name: port.default for port in ports} | given
 
-    async def call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
+    async def call(self, name: str, inputs: Mapping[str, Any], node: Node, run: Holding) -> Any:
         """Call a tool and return its JSON result. With `cache`, a program makes equal calls once.
 
+        A method is called on the run's own object, so `cache` has no effect on it.
         Raises: LmcError[tool-failed, tool-not-found].
         """
-        if not self._tools[name].settings.get("cache"):
-            return await self._call(name, inputs, node)
+        if not self._tools[name].settings.get("cache") or is_method(self._tools[name]):
+            return await self._call(name, inputs, node, run)
         key = f"{name} {canonical(dict(inputs))}"
         found = self._results.get(key)
         if found is None or found.cancelled():
-            found = self._results[key] = asyncio.ensure_future(self._call(name, inputs, node))
+            found = self._results[key] = asyncio.ensure_future(self._call(name, inputs, node, run))
         try:
             return await asyncio.shield(found)
         except LmcError:
             self._results.pop(key, None)
             raise
 
-    async def _call(self, name: str, inputs: Mapping[str, Any], node: Node) -> Any:
+    async def _call(self, name: str, inputs: Mapping[str, Any], node: Node, run: Holding) -> Any:
         tool = self._tools[name]
-        function = self.load(name, node.span)
+        if tool.settings.get("episode"):
+            return await self._observe(tool, inputs, node, run)
+        function, owner = self.load(name, node.span), self._owner(name, node.span)
         names = input_names(tool.inputs)
         typed = {names[p.name]: to_python(p.type, inputs[p.name]) for p in tool.inputs}
         if is_server(tool.target) and name not in self._consent.functions:
             typed = dict(inputs)  # a server takes JSON
-        try:
-            return await self._try(tool, function, typed)
-        except RemoteMismatch as problem:
-            raise LmcError.of("tool-mismatch", f"the tool `{name}`: {problem}", node.span) from None
-        except RemoteFailure as problem:
-            raise _failure(name, f"failed: {problem}", node.span) from None
-        except TooLong as problem:
-            raise _failure(name, str(problem), node.span) from None
-        except InvalidValue as problem:
-            what = f"gave a value that does not fit `{tool.result}`: {problem}"
-            raise _failure(name, what, node.span) from None
-        except Exception as problem:
-            if isinstance(problem, LmcError) and is_infrastructure(problem):
-                raise  # of a program that the tool runs: it says nothing about this one
-            raise _failure(name, f"raised {said(problem)}", node.span) from problem
+
+        async def work() -> Any:
+            if owner is None:
+                return await self._try(tool, function, typed)
+            method = tool.target.rpartition(".")[2]
+            return await run.objects.call(
+                owner, lambda made: self._try(tool, getattr(made, method), typed), _timeout(tool)
+            )
+
+        return await _guarded(tool, node, work)
+
+    async def _observe(
+        self, tool: Tool, inputs: Mapping[str, Any], node: Node, run: Holding
+    ) -> Any:
+        """What an environment shows after some actions. A function of the user replaces it all."""
+        name, make = tool.name, self.load(tool.name, node.span)
+        actions = inputs[tool.inputs[-1].name]
+        if name in self._consent.functions:
+            names = input_names(tool.inputs)
+            typed = {names[p.name]: to_python(p.type, inputs[p.name]) for p in tool.inputs}
+            return await _guarded(tool, node, lambda: self._try(tool, make, typed))
+        missing = [part for part in ("reset", "act") if not callable(getattr(make, part, None))]
+        if not isinstance(make, type) or missing:
+            what = f"needs a class with `reset` and `act`, and `{tool.target}` is none"
+            raise _failure(name, what, node.span)
+        episode = run.episodes.of(tool, make, inputs, _timeout(tool), node.span)
+        return await _guarded(tool, node, lambda: episode.after(actions))
 
     async def _try(
         self, tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any]
@@ -101,6 +128,19 @@ class Toolbox:
             except Exception:
                 await asyncio.sleep(retry.get("backoff", DEFAULT_BACKOFF_S) * 2**attempt)
         return await _run(tool, function, inputs, slots)
+
+    def _owner(self, name: str, span: Span | None) -> type | None:
+        """The class whose objects a tool is called on; None for a plain function."""
+        if name not in self._owners:
+            target, _, method = self._tools[name].target.rpartition(".")
+            owner: Any = None
+            if is_method(self._tools[name]) and name not in self._consent.functions:
+                owner = load_function(target, self._base_dir, span, owner=f"the tool `{name}`")
+                found = inspect.getattr_static(owner, method, None)
+                unbound = not isinstance(found, staticmethod | classmethod | type)
+                owner = owner if isinstance(owner, type) and unbound else None
+            self._owners[name] = owner
+        return self._owners[name]
 
     def load(self, name: str, span: Span | None = None) -> Callable[..., Any]:
         """The function of a tool. Raises: LmcError[tool-not-found, tool-not-allowed]."""
@@ -197,13 +237,36 @@ class Toolbox:
         return Endpoint(address, folder_of(self._base_dir), variables, key)
 
 
+async def _guarded(tool: Tool, node: Node, work: Callable[[], Awaitable[Any]]) -> Any:
+    """Do the work of a tool. Whatever it raises becomes a failure that names the tool."""
+    name = tool.name
+    try:
+        return await work()
+    except RemoteMismatch as problem:
+        raise LmcError.of("tool-mismatch", f"the tool `{name}`: {problem}", node.span) from None
+    except RemoteFailure as problem:
+        raise _failure(name, f"failed: {problem}", node.span) from None
+    except TooLong as problem:
+        raise _failure(name, str(problem), node.span) from None
+    except InvalidValue as problem:
+        what = f"gave a value that does not fit `{tool.result}`: {problem}"
+        raise _failure(name, what, node.span) from None
+    except Exception as problem:
+        if isinstance(problem, LmcError) and (is_infrastructure(problem) or _is_told(problem)):
+            raise  # of a program that the tool runs, which says nothing about this one; or ours
+        raise _failure(name, f"raised {said(problem)}", node.span) from problem
+
+
+def _is_told(problem: LmcError) -> bool:
+    return problem.code in ("episode-too-long", "episode-differs")
+
+
 async def _run(
     tool: Tool, function: Callable[..., Any], inputs: Mapping[str, Any], slots: asyncio.Semaphore
 ) -> Any:
-    timeout_s = tool.settings.get("timeout") or DEFAULT_TIMEOUT_S
     async with slots:
         return await call_foreign(
-            partial(function, **inputs), partial(to_json, tool.result), timeout_s
+            partial(function, **inputs), partial(to_json, tool.result), _timeout(tool)
         )
 
 
@@ -237,6 +300,10 @@ def _fitting(tool: Tool, readings: Sequence[Any]) -> Any:
         except InvalidValue as problem:
             problems.append(problem)
     raise problems[0]
+
+
+def _timeout(tool: Tool) -> float:
+    return float(tool.settings.get("timeout") or DEFAULT_TIMEOUT_S)
 
 
 def _failure(name: str, what: str, span: Span | None) -> LmcError:

@@ -12,6 +12,7 @@ from lmc.prompts.tool_turns import OfferedTool, parameters_schema, wire_names
 from lmc.runtime.binding import bind_inputs
 from lmc.types import Type
 from lmc.values import InvalidValue, validate
+from lmc.values.aliases import from_seen, seen_type, to_seen
 
 if TYPE_CHECKING:
     pass
@@ -23,7 +24,7 @@ class BadArgument(ValueError):
 
 def _checked(type: Type, name: str, value: Any) -> Any:
     try:
-        return validate(type, value, lenient=True)
+        return validate(type, from_seen(type, value), lenient=True)
     except InvalidValue as problem:
         raise BadArgument(f"the argument `{name}`: {problem}") from None
 
@@ -59,7 +60,10 @@ class Card:
 
     def tool(self, wire: str) -> OfferedTool:
         """The tool for the protocol of a provider."""
-        ports = ((p.name, p.type, p.note, p.has_default, p.default) for p in self.offer.inputs)
+        ports = (
+            (p.name, seen_type(p.type), p.note, p.has_default, to_seen(p.type, p.default))
+            for p in self.offer.inputs
+        )
         schema = dict(self.schema) if self.schema is not None else parameters_schema(ports)
         return OfferedTool(wire, self.offer.name, self.offer.doc, schema)
 

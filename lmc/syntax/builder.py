@@ -13,6 +13,7 @@ from lmc.syntax import nodes as n
 from lmc.syntax.literals import MOST_INT, interpolated_texts, number_value, string_value
 from lmc.syntax.tokens import RESERVED, Token
 
+Bound = int | float | Token | None
 _PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
 
 
@@ -98,20 +99,31 @@ class TreeBuilder:
         return n.Depth(self._ident(key), self._number(bound), span=span)
 
     def field(
-        self, span: Span, name: Token, type: n.TypeExpr, default: n.Expr | None, note: Token | None
+        self,
+        span: Span,
+        name: Token,
+        type: n.TypeExpr,
+        default: n.Expr | None,
+        note: Token | None,
+        _: Token | None,
+        alias: Token | None,
     ) -> n.FieldDecl:
-        last = (note and self._string(note)) or default or type
+        told, seen = self._optional_string(note), self._optional_string(alias)
+        last = seen or told or default or type
         span = Span(self.source, span.start, last.span.end)
-        return n.FieldDecl(self._ident(name), type, default, self._optional_string(note), span=span)
+        return n.FieldDecl(self._ident(name), type, default, told, seen, span=span)
 
     def enum(
         self, span: Span, name: Token, doc: n.Doc | None, *variants: n.VariantDecl
     ) -> n.EnumDecl:
         return n.EnumDecl(self._new_name(name), doc, variants, span=span)
 
-    def variant(self, span: Span, name: Token, note: Token | None) -> n.VariantDecl:
-        span = Span(self.source, span.start, (note or name).end)
-        return n.VariantDecl(self._ident(name), self._optional_string(note), span=span)
+    def variant(
+        self, span: Span, name: Token, note: Token | None, _: Token | None, alias: Token | None
+    ) -> n.VariantDecl:
+        span = Span(self.source, span.start, (alias or note or name).end)
+        told, seen = self._optional_string(note), self._optional_string(alias)
+        return n.VariantDecl(self._ident(name), told, seen, span=span)
 
     def alias(self, span: Span, name: Token, type: n.TypeExpr) -> n.TypeDecl:
         return n.TypeDecl(self._new_name(name), type, span=span)
@@ -194,6 +206,11 @@ class TreeBuilder:
     ) -> n.DatasetDecl:
         return n.DatasetDecl(self._new_name(name), row, settings, span=span)
 
+    def store(
+        self, span: Span, name: Token, record: n.TypeExpr, *settings: n.Setting
+    ) -> n.StoreDecl:
+        return n.StoreDecl(self._new_name(name), record, settings, span=span)
+
     def optimize(self, span: Span, target: Token, *settings: n.Setting) -> n.OptimizeDecl:
         return n.OptimizeDecl(self._ident(target), settings, span=span)
 
@@ -249,10 +266,14 @@ class TreeBuilder:
     def unique(self, span: Span) -> n.UniqueRefinement:
         return n.UniqueRefinement(span=span)
 
-    def range(
-        self, span: Span, low: int | float | None, high: int | float | None
-    ) -> n.RangeRefinement:
-        return n.RangeRefinement(low, high, span=span)
+    def range(self, span: Span, low: Bound, high: Bound) -> n.RangeRefinement:
+        return n.RangeRefinement(self._bound(low), self._bound(high), span=span)
+
+    def _bound(self, bound: Bound) -> int | float | str | None:
+        return self._text(bound) if isinstance(bound, Token) else bound
+
+    def labels(self, span: Span, name: Token) -> n.LabelsRefinement:
+        return n.LabelsRefinement(self._ident(name), span=span)
 
     def regex(self, span: Span, text: Token) -> n.PatternRefinement:
         return n.PatternRefinement(self._text(text), text.text, span=span)
@@ -268,6 +289,9 @@ class TreeBuilder:
 
     def let(self, span: Span, name: Token, type: n.TypeExpr | None, value: n.Expr) -> n.Let:
         return n.Let(self._new_name(name), type, value, span=span)
+
+    def keep(self, span: Span, value: n.Expr, _: Token, store: Token) -> n.Keep:
+        return n.Keep(value, self._ident(store), span=span)
 
     def loop(
         self,

@@ -20,16 +20,19 @@ from pygments.token import (
 
 DECLARATIONS = (
     "record", "enum", "type", "model", "default", "tool", "generate", "critique", "refine", "vote",
-    "search", "agent", "route", "pipeline", "metric", "example", "dataset", "optimize", "test",
+    "search", "agent", "route", "pipeline", "metric", "example", "dataset", "store", "optimize",
+    "test",
 )  # fmt: skip
 STATEMENTS = (
-    "from", "import", "as", "let", "loop", "for", "until", "if", "then", "else", "return", "yield",
-    "assert", "stub", "match", "tune", "train", "in",
-    "with",
+    "from", "import", "as", "let", "keep", "loop", "for", "until", "if", "then", "else", "return",
+    "yield", "assert", "stub", "match", "tune", "train", "in", "with",
 )  # fmt: skip
 UNITS = ("tokens",)  # after a number
-TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "image", "audio", "pdf", "media",
-         "messages", "Verdict", "Score", "Message")  # fmt: skip
+TYPES = (
+    *("str", "int", "float", "bool", "json", "list", "dict", "date", "time", "datetime"),
+    *("decimal", "one_of", "image", "audio", "pdf", "media", "messages"),
+    *("Verdict", "Score", "Message"),
+)
 
 
 class LmpLexer(RegexLexer):  # type: ignore[misc]

@@ -139,7 +139,7 @@ _SIGNATURES = (
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
     "vote (", "search (", "agent (", "route (", "pipeline (", "metric (", "example (", "dataset :",
-    "optimize {", "stub",
+    "store :",    "optimize {", "stub",
 )  # fmt: skip
 
 MISTAKES = (
@@ -147,7 +147,7 @@ MISTAKES = (
     Mistake(
         "statement-outside-block",
         "{token} is allowed only in the block of a pipeline, a metric or a test",
-        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop")),
+        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop", "keep")),
     ),
     Mistake(
         "setting-outside-body",
@@ -232,6 +232,7 @@ MISTAKES = (
             "model m",
             "default",
             "dataset d: Row",
+            "store s: Row",
             "optimize p",
             'test "t"',
             _BLOCK + "if x return",
@@ -252,6 +253,18 @@ MISTAKES = (
         "missing-row-type",
         "a dataset needs the type of its rows: `dataset name: Row { … }`",
         ("dataset d {",),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-row-type",
+        "a store needs the type of what it keeps: `store name: Record { … }`",
+        ("store s {",),
+        any_token=True,
+    ),
+    Mistake(
+        "keep-form",
+        "write `keep value in store`; a value with an operator goes in parentheses",
+        (_BLOCK + "keep x }", _BLOCK + "keep x return", _BLOCK + "keep x in 1"),
         any_token=True,
     ),
     Mistake(
@@ -354,7 +367,9 @@ MISTAKES = (
     Mistake(
         "statement-in-body",
         "this declaration contains settings, `name: value`, not statements",
-        _after(_SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x"),
+        _after(
+            _SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x", "keep x"
+        ),
         "statements belong in a `pipeline`",
     ),
     Mistake(
@@ -394,8 +409,8 @@ MISTAKES = (
             ("type A = int(", "type A = list[str]("),
             "5)",
             "1 2",
-            "a",
-            "0, a",
+            "a b",
+            "0, a b",
             "0..a",
             "-a",
             "0.. ..",
@@ -437,7 +452,7 @@ MISTAKES = (
         "unknown-statement",
         "a statement is expected here, not {token}",
         _after(_BLOCK_ITEMS, "1"),
-        "statements start with let, if, return, yield, assert or stub",
+        "statements start with let, keep, if, return, yield, assert or stub",
         any_token=True,
     ),
     Mistake(

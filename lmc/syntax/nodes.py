@@ -63,10 +63,17 @@ class TypeExpr(SyntaxNode):
 
 @frozen
 class RangeRefinement(SyntaxNode):
-    """`lo..hi`, either end may be missing."""
+    """`lo..hi`, either end may be missing. Those of a date and the like are strings."""
 
-    low: int | float | None
-    high: int | float | None
+    low: int | float | str | None
+    high: int | float | str | None
+
+
+@frozen
+class LabelsRefinement(SyntaxNode):
+    """`options` of `one_of(options)`: the parameter whose strings are the labels."""
+
+    name: Ident
 
 
 @frozen
@@ -82,7 +89,7 @@ class UniqueRefinement(SyntaxNode):
     """`unique`: each item of a list once."""
 
 
-Refinement = RangeRefinement | PatternRefinement | UniqueRefinement
+Refinement = RangeRefinement | PatternRefinement | LabelsRefinement | UniqueRefinement
 
 
 @frozen
@@ -411,6 +418,14 @@ class Let(Stmt):
 
 
 @frozen
+class Keep(Stmt):
+    """`keep value in store`."""
+
+    value: Expr
+    store: Ident
+
+
+@frozen
 class If(Stmt):
     """`if c { … } else { … }`; an `else if` is an If in `otherwise`."""
 
@@ -515,12 +530,13 @@ class Import(Decl):
 
 @frozen
 class FieldDecl(SyntaxNode):
-    """`name: T = default "note"`."""
+    """`name: T = default "note" as "alias"`."""
 
     name: Ident
     type: TypeExpr
     default: Expr | None = None
     note: String | None = None
+    alias: String | None = None
 
 
 @frozen
@@ -543,10 +559,11 @@ class RecordDecl(Decl):
 
 @frozen
 class VariantDecl(SyntaxNode):
-    """`name "note"`."""
+    """`name "note" as "alias"`."""
 
     name: Ident
     note: String | None = None
+    alias: String | None = None
 
 
 @frozen
@@ -650,6 +667,15 @@ class DatasetDecl(Decl):
 
     name: Ident
     row: TypeExpr
+    settings: tuple[Setting, ...]
+
+
+@frozen
+class StoreDecl(Decl):
+    """`store s: Record { settings }`."""
+
+    name: Ident
+    record: TypeExpr
     settings: tuple[Setting, ...]
 
 

@@ -231,6 +231,7 @@ _KIND_NAMES = {
     **dict.fromkeys(("FSTRING_MIDDLE", "FSTRING_END"), "`}`"),
     "COMPARE": "a comparison",
     "FROZEN": "`frozen`",
+    "ALIAS": "`as`",
     END: "the end of the text",
 }
 

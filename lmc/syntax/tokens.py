@@ -162,7 +162,7 @@ def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
 
 def other_kinds(kind: str, text: str) -> tuple[str, ...]:
     """The other kinds that a word may have, in order of preference."""
-    if kind in ("KEY", "ARG", "FROZEN"):
+    if kind in ("KEY", "ARG", "FROZEN", "ALIAS"):
         word = tables().words.get(text)
         return (word, "NAME") if word else ("NAME",)
     return ("NAME",) if kind in _keywords() else ()
@@ -189,7 +189,7 @@ def starts_line(source: Source, token: Token) -> bool:
     return statement is not None and statement.start(1) == token.start
 
 
-_STATEMENT_LINE = re.compile(r'[ \t]*(let|return|yield|assert|stub)[ \t]+["\w]')
+_STATEMENT_LINE = re.compile(r'[ \t]*(let|keep|return|yield|assert|stub)[ \t]+["\w]')
 
 
 @cache

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from lmc.syntax import nodes as n
 from lmc.syntax.literals import quote, quote_inside
 
-_IF, _NOT, _COMPARE, _SUM, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 6, 8, 9, 10
+_IF, _NOT, _COMPARE, _COALESCE, _SUM, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 5, 6, 8, 9, 10
 _BINARY = {
     **{"or": 1, "and": 2},
     **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), _COMPARE),
-    **{"??": 5, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7},
+    **{"??": _COALESCE, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7},
 }
 
 
@@ -32,9 +32,7 @@ def _decl(decl: n.Decl) -> str:
             bound = f"({depth.key.name}: {depth.bound!r})" if depth else ""
             return f"record {name.name}{bound} {_braces(doc, map(_field, fields))}"
         case n.EnumDecl(name, doc, variants):
-            return (
-                f"enum {name.name} {_braces(doc, (v.name.name + _note(v.note) for v in variants))}"
-            )
+            return f"enum {name.name} {_braces(doc, map(_variant, variants))}"
         case n.TypeDecl(name, type):
             return f"type {name.name} = {_type(type)}"
         case n.ConstantDecl(name, type, value):
@@ -45,6 +43,8 @@ def _decl(decl: n.Decl) -> str:
             return f"default {_settings(settings)}"
         case n.DatasetDecl(name, row, settings):
             return f"dataset {name.name}: {_type(row)} {_settings(settings)}"
+        case n.StoreDecl(name, record, settings):
+            return f"store {name.name}: {_type(record)} {_settings(settings)}"
         case n.OptimizeDecl(target, settings):
             return f"optimize {target.name} {_settings(settings)}"
         case n.ExampleDecl(target, args, result):
@@ -84,11 +84,21 @@ def _settings(settings: Sequence[n.Setting], doc: n.Doc | None = None) -> str:
 
 
 def _field(field: n.FieldDecl) -> str:
-    return f"{field.name.name}: {_type(field.type)}{_default(field.default)}{_note(field.note)}"
+    told = _default(field.default) + _note(field.note) + _alias(field.alias)
+    return f"{field.name.name}: {_type(field.type)}{told}"
+
+
+def _variant(variant: n.VariantDecl) -> str:
+    """A variant with a comma, since the next one may be called `as`."""
+    return f"{variant.name.name}{_note(variant.note)}{_alias(variant.alias)},"
 
 
 def _note(note: n.String | None) -> str:
     return f" {quote(note.value)}" if note else ""
+
+
+def _alias(alias: n.String | None) -> str:
+    return f" as {quote(alias.value)}" if alias else ""
 
 
 def _default(value: n.Expr | None) -> str:
@@ -134,11 +144,24 @@ def _alone(type: n.TypeExpr) -> str:
 def _refinement(refinement: n.Refinement) -> str:
     match refinement:
         case n.RangeRefinement(low, high):
-            return "..".join("" if end is None else str(end) for end in (low, high))
+            return "..".join(map(_bound, (low, high)))
+        case n.LabelsRefinement(name):
+            return name.name
         case n.PatternRefinement(pattern):
-            return quote(pattern)
+            return _pattern_text(pattern)
         case n.UniqueRefinement():
             return "unique"
+    raise TypeError(refinement)
+
+
+def _pattern_text(pattern: str) -> str:
+    """A pattern without escapes, if it can be written so."""
+    plain = "\\" in pattern and '"' not in pattern and not pattern.endswith("\\")
+    return f'r"{pattern}"' if plain and pattern.isprintable() else quote(pattern)
+
+
+def _bound(end: float | str | None) -> str:
+    return "" if end is None else quote(end) if isinstance(end, str) else str(end)
 
 
 # --- statements ---
@@ -152,6 +175,8 @@ def _stmt(stmt: n.Stmt) -> str:
     match stmt:
         case n.Let(name, type, value):
             return f"let {_typed(name, type)} = {_rhs(value)}"
+        case n.Keep(value, store):
+            return f"keep {_expr(value, _COALESCE)} in {store.name}"
         case n.If():
             links = [f"if {_expr(i.condition)} {_block(i.then)}" for i in stmt.chain()]
             return " else ".join([*links, *([_block(stmt.last)] if stmt.last else [])])

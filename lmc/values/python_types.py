@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, ForwardRef, Literal, Union
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     JsonValue,
@@ -33,15 +35,18 @@ from lmc.types import (
     LiteralType,
     MediaType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
 from lmc.unions import Members, belongs
 from lmc.values.by_type import once_by_type
 from lmc.values.names import field_names, variant_names
+from lmc.written import CLASSES, Kind, value_of
 
 
 class Record(BaseModel):
@@ -115,6 +120,10 @@ def _annotation(type: Type, circle: Circle | None) -> Any:
             return Annotated[float, ModelField(ge=low, le=high)]
         case BoolType():
             return StrictBool
+        case WrittenType(kind):  # `validate` has checked the bounds
+            return Annotated[CLASSES[kind], BeforeValidator(partial(_object, kind))]
+        case OneOfType():
+            return str
         case JsonType():
             return JsonValue
         case NoneType():
@@ -172,6 +181,11 @@ def _as_json(value: Any) -> Any:
 def adapter(type: Type) -> TypeAdapter[Any]:
     """The adapter that converts JSON values of a type to Python objects."""
     return TypeAdapter(python_type(type))
+
+
+def _object(kind: Kind, value: Any) -> Any:
+    """The object of a JSON value, which holds a date and the like as a text."""
+    return value_of(kind, value) if isinstance(value, str) else value
 
 
 def _model(type: RecordType, circle: Circle | None) -> Any:

@@ -20,11 +20,13 @@ from lmc.types import (
     LiteralType,
     MediaType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
     has_media,
     is_messages,
     parts,
@@ -37,6 +39,7 @@ from lmc.values.names import (
     python_names,
     variant_names,
 )
+from lmc.written import CLASSES
 
 HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 
@@ -50,12 +53,15 @@ HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 IMPORTS = {
     "builtins": ("bool", "bytes", "dict", "float", "int", "list", "str"),
     "collections.abc": ("Iterable", "Sequence"),
+    "datetime": ("date", "datetime", "time"),
+    "decimal": ("Decimal",),
     "enum": ("StrEnum",),
     "typing": ("Any", "Literal"),
     "lmc": ("Media", "Program", "Stream"),
     "pathlib": ("Path",),
     "pydantic": ("BaseModel",),
 }
+SELDOM = ("datetime", "decimal")  # imported only by stubs that need them
 METHODS = ("acall", "batch", "stream", "whole", "prompt")  # of a callable
 # A field or a variant may have the name of a method of its base class.
 MYPY, PYRIGHT = "  # type: ignore[assignment]", "  # pyright: ignore"
@@ -96,6 +102,7 @@ class _Stubs:
         records = [t for t in self.types.values() if isinstance(t, RecordType)]
         self.inner = {*METHODS, *(n for t in records for n in field_names(t).values())}
         self.outer = {*names, "Program"}
+        self.written: set[str] = set()  # classes of dates and the like that callers meet
 
     def text(self, source: str, module: str) -> str:
         """The whole file."""
@@ -120,7 +127,8 @@ class _Stubs:
             written = [
                 name if self.known(name) == name else f"{name} as {self.known(name)}"
                 for name in names
-                if module != "builtins" or self.known(name) != name
+                if name in self.written
+                or (module not in SELDOM and (module != "builtins" or self.known(name) != name))
                 if self.media or name not in ("Media", "Path", "Sequence")
             ]
             lines += [f"from {module} import {', '.join(written)}\n"] if written else []
@@ -147,6 +155,11 @@ class _Stubs:
                 return self.known("float")
             case BoolType():
                 return self.known("bool")
+            case WrittenType(kind):
+                self.written.add(CLASSES[kind].__name__)
+                return self.known(CLASSES[kind].__name__)
+            case OneOfType():
+                return self.known("str")
             case NoneType():
                 return "None"
             case OptionalType(item):

@@ -17,6 +17,7 @@ from pydantic_core import (
 )
 
 from lmc.canonical import first_repeated
+from lmc.check.subtyping import written_fits
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.media.content import ARTICLES, is_media_json
 from lmc.patterns import whole_pattern
@@ -34,17 +35,22 @@ from lmc.types import (
     MediaType,
     NeverType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
     expanded_size,
+    told_bounds,
 )
 from lmc.unions import Members, needed_fields
 from lmc.values.problems import InvalidValue, Problem
+from lmc.written import EXAMPLES, decimal_text, normal
 
 MAX_JSON_DEPTH = 100
+MOST_TOLD = 100  # choices that a message lists
 
 Named = dict[str, CoreSchema | None]  # schemas of records by digest
 
@@ -84,6 +90,10 @@ def _core(type: Type, *, strict: bool, named: Named | None = None) -> CoreSchema
             return _number(schema, strict)
         case BoolType():
             return core_schema.bool_schema(strict=strict)
+        case WrittenType():
+            return core_schema.no_info_plain_validator_function(partial(_written, type))
+        case OneOfType():
+            return core_schema.str_schema(strict=True)
         case JsonType():
             return core_schema.no_info_plain_validator_function(_check_json)
         case NoneType():
@@ -209,6 +219,24 @@ def _match(pattern: str, matches: Callable[[str], bool], text: str) -> str:
     return text
 
 
+def _written(type: WrittenType, value: Any) -> str:
+    """The one text of a date and the like. A decimal may be a number too."""
+    try:
+        if type.kind == "decimal" and isinstance(value, int | float) and value is not True:
+            value = decimal_text(value)
+        found = normal(type.kind, value if isinstance(value, str) else "")
+    except ValueError:
+        example = EXAMPLES[type.kind]
+        raise PydanticCustomError(
+            "written",
+            "must be a {kind}, such as {example}",
+            {"kind": type.kind, "example": example},
+        ) from None
+    if not written_fits(found, type):
+        raise PydanticCustomError("written", "must be {bounds}", {"bounds": told_bounds(type)})
+    return found
+
+
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("number", "must be a number")
@@ -284,8 +312,11 @@ def _problem(type: Type, found: Mapping[str, Any]) -> Problem:
     if words is None:
         return Problem(_path(place), found["msg"] + got)
     choices = inner.variants if isinstance(inner, EnumType) else getattr(inner, "values", ())
+    shown = ", ".join(choices[:MOST_TOLD])
+    if len(choices) > MOST_TOLD:
+        shown += f", … ({len(choices):,} in all)"
     numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
-    return Problem(_path(place), words.format(choices=", ".join(choices), **numbers) + got)
+    return Problem(_path(place), words.format(choices=shown, **numbers) + got)
 
 
 def _unknown_field(type: Type | None, name: str) -> str:

@@ -159,7 +159,8 @@ def training_rows(call: ModuleCall, lessons: Lessons) -> list[TrainingRow]:
         known = all(name in demo.outputs for name in names)
         if known and all(field.name in demo.inputs for field in call.spec.inputs):
             messages = tuple(call.prompt(demo.inputs))
-            answer = call.layout.answer_text(call.spec, demo.outputs)
+            spec = call.spec
+            answer = call.layout.answer_text(spec.seen, spec.seen_outputs(demo.outputs))
             rows.append(TrainingRow(messages, answer, lesson.weight))
     return rows
 
@@ -228,6 +229,7 @@ async def train_group(
         rows=tuple(rows),
         settings=replace(update.settings, seed=context.seed),
         start=_adapter_of(group, store) if update.resume else None,
+        dtype=getattr(backend, "dtype", None),
     )
 
     def tell(now: TrainingProgress) -> None:

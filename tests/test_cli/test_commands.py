@@ -297,6 +297,50 @@ def test_stubs_are_python_that_type_checkers_read(folder: Path) -> None:
     assert "def __call__(self, message: str) -> Desk" in text
 
 
+SHAPES = """
+enum Lang { cpp "compiled" as "C++", py }
+record Item { price: decimal(0..) lang: Lang = Lang.cpp }
+record Order { kind: str as "@type" due: date? = none items: list[Item](1..) }
+generate read_order(mail: str) -> Order { "Read it." }
+"""
+
+
+def test_records_go_out_as_a_schema_and_come_back(folder: Path) -> None:
+    (folder / "shapes.lmp").write_text(SHAPES)
+    schema = json.loads(run("export", "shapes.lmp", "--record", "Order").stdout)
+    assert list(schema["properties"]) == ["@type", "due", "items"]
+    assert schema["$defs"]["Lang"]["oneOf"][0] == {"const": "C++", "description": "compiled"}
+    assert set(json.loads(run("export", "shapes.lmp").stdout)["$defs"]) == {"Lang", "Item", "Order"}
+    run("export", "shapes.lmp", "--record", "Order", "-o", "order.json")
+    run("import", "order.json", "-o", "order.lmp")
+    text = (folder / "order.lmp").read_text()
+    assert 'type: str as "@type"' in text
+    assert "items: list[Item](1..)" in text
+    run("check", "order.lmp")
+    run("fmt", "--check", "order.lmp")
+    assert "did you mean `Order`?" in run("export", "shapes.lmp", "--record", "Oder", code=1).stderr
+
+
+def test_a_class_of_python_is_imported(folder: Path) -> None:
+    (folder / "shapes_in_python.py").write_text(
+        "from pydantic import BaseModel\nclass Point(BaseModel):\n  x: int\n  label: str = 'a'\n"
+    )
+    assert 'label: str = "a"' in run("import", "shapes_in_python:Point").stdout
+    for wrong in ("shapes_in_python:Nothing", "no_such_module:X", "shapes_in_python:BaseModel.x"):
+        run("import", wrong, code=1)
+
+
+def test_what_is_no_schema_is_refused(folder: Path) -> None:
+    for text in ("[]", "{", "{}", "5"):
+        (folder / "wrong.json").write_text(text)
+        assert "bad-schema" in run("import", "wrong.json", code=1).stderr
+    assert "cannot-read" in run("import", "nothing.json", code=1).stderr
+    (folder / "odd.json").write_text('{"properties": {"a": {"not": {}}}}')
+    told = run("import", "odd.json")
+    assert "note: #/properties/a/not: `not` cannot be said" in told.stderr
+    assert "# #/properties/a/not: `not` cannot be said" in told.stdout
+
+
 def test_models() -> None:
     assert "lmc/" in run("models").stdout
 

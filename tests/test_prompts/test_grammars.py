@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext, suppress
+from datetime import UTC
 from functools import cache
 from random import Random
 from typing import Any
@@ -19,11 +20,15 @@ from lmc.prompts.spec import BARE, REASONING, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.thinking import without_thoughts
 from lmc.types import (
     BOOL,
+    DATE,
+    DATETIME,
+    DECIMAL,
     FLOAT,
     INT,
     JSON,
     NONE,
     STR,
+    TIME,
     UNIT_FLOAT,
     BoolType,
     DictType,
@@ -40,8 +45,11 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
 from lmc.values import validate
+from lmc.values.aliases import seen_type
+from lmc.written import text_of
 
 pytest.importorskip("llguidance")
 np = pytest.importorskip("numpy")
@@ -66,6 +74,15 @@ WEATHER = RecordType(
     ),
 )
 NAMED = RecordType("Named", (Field("think", STR), Field("n", BOOL)))
+LANGUAGE = EnumType("Language", ("cpp", "py"), ("compiled", ""), "", ("C++", "Python"))
+ALIASED = RecordType(
+    "Aliased",
+    (
+        Field("type", STR, "", alias="@type"),
+        Field("on", DATE, "the day", alias="$on"),
+        Field("language", LANGUAGE, "", True, "cpp", "the language"),
+    ),
+)
 LAX = RecordType("Lax", (Field("a", STR, "", True, ""), Field("b", INT, "", True, 0)))
 REFUND = RecordType(
     "Refund",
@@ -118,6 +135,12 @@ TYPES: dict[str, Type] = {
     "set": ListType(KIND, unique=True),
     "recursive": TREE,
     "recursive_list": ListType(TREE),
+    "date": DATE,
+    "time": OptionalType(TIME),
+    "datetime": DATETIME,
+    "decimal": DECIMAL,
+    "decimals": ListType(DECIMAL, 1, 2),
+    "aliases": seen_type(ALIASED),
     "none": NONE,
     "json": JSON,
 }
@@ -291,6 +314,14 @@ def values_of(type: Type) -> st.SearchStrategy[Any]:
             return st.decimals(str(low), str(high), places=3).map(float)
         case BoolType():
             return st.booleans()
+        case WrittenType("decimal"):
+            return st.decimals(-(10**9), 10**9, places=3).map(text_of)
+        case WrittenType("date"):
+            return st.dates().map(text_of)
+        case WrittenType("time"):
+            return st.times().map(text_of)
+        case WrittenType("datetime"):
+            return st.datetimes(timezones=st.none() | st.just(UTC)).map(text_of)
         case EnumType(variants=names) | LiteralType(values=names):
             return st.sampled_from(names)
         case OptionalType(item):
@@ -341,6 +372,12 @@ def test_what_a_layout_writes_is_a_sentence(layout: str, type: Type, reason: boo
         ("chat", INT, "The answer is 7"),
         ("chat", IntType(1, 5), "6"),
         ("chat", KIND, "eggs"),
+        ("chat", DATE, "2026-02-29"),
+        ("chat", DATE, "Jan 31, 2026"),
+        ("chat", DATE, "2026-04-31"),
+        ("chat", TIME, "24:00:00"),
+        ("chat", DATETIME, "2026-01-31"),
+        ("chat", DECIMAL, "$5"),
         ("chat", ListType(INT, 1, 2), "[]"),
         ("chat", ListType(INT, 1, 2), "[1, 2, 3]"),
         ("chat", StrType(2, 4), "x"),

@@ -165,3 +165,49 @@ def test_kinds_of_files(text: str, code: str, words: str) -> None:
     _, found = check_program(Source("t.lmp", text))
     assert found[0].code == code, found
     assert words in render(found)
+
+
+LABELLED = '''
+model m { name: "openai/x" temperature: 0.0 }
+default { model: m }
+record Part { kind: str as "@kind", size: int = 1 }
+tool build(part: Part) -> str from "python:" { """Build it.""" }
+record Done { part: Part as "@part", says: str }
+agent main(who: str, order: str) -> Done {
+  """Fill the order."""
+  role: "You are " + who + "."
+  tools: [build]
+}
+agent pick(order: str, options: list[str]) -> one_of(options) { """Choose.""" tools: [build] }
+'''
+
+
+def test_aliases_roles_and_labels_in_calls_of_tools(tmp_path: Path) -> None:
+    file = tmp_path / "labelled.lmp"
+    file.write_text(LABELLED)
+    built: list[Any] = []
+    done = {"@part": {"@kind": "leg", "size": 2}, "says": "ok"}
+    replies = [
+        reply("build", {"part": {"@kind": "leg"}}),
+        reply("finish", done),
+        reply("finish", {"answer": "blue"}),
+        reply("finish", {"answer": "red"}),
+    ]
+    with Loopback(lambda payload: replies[len(server.payloads) - 1]) as server:
+        options = {"base_url": server.url, "hosts": ["127.0.0.1"], "cache": False}
+        tools = {"build": lambda part: built.append(part) or "built"}
+        with load(file, tools=tools, **options) as program:
+            result = program.main(who="Ann", order="a table")
+            assert program.pick(order="a table", options=["red", "green"]) == "red"
+    assert (result.part.kind, result.part.size, result.says) == ("leg", 2, "ok")
+    assert (built[0].kind, built[0].size) == ("leg", 1)
+    first, _, third, fourth = server.payloads
+    assert first["messages"][0]["content"].startswith("You are Ann.\n\nFill the order.")
+    build, finish = (tool["function"]["parameters"] for tool in first["tools"])
+    assert "@kind" in build["properties"]["part"]["properties"]
+    assert "@part" in finish["properties"]
+    assert third["tools"][1]["function"]["parameters"]["properties"]["answer"]["enum"] == [
+        "red",
+        "green",
+    ]
+    assert len(fourth["messages"]) > len(third["messages"])  # `blue` is no label

@@ -27,7 +27,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     # As where vLLM is installed; nothing here loads a model.
     monkeypatch.setattr("lmc.models.registry._vllm_server", lambda settings: False)
-    monkeypatch.setattr("lmc.models.gguf.open_file", lambda file: Transformers(str(file)))
+    monkeypatch.setattr("lmc.models.gguf.open_file", lambda file, **_: Transformers(str(file)))
     Path("model").mkdir()
     Path("model/config.json").write_text("{}")
     Path("model/m.gguf").write_bytes(b"GGUF")

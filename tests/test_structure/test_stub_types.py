@@ -25,12 +25,20 @@ record Node(depth: 3) { label: str, children: list[Node], either: (Node | Leaf |
 record Leaf { value: int }
 record Program { class: str, str: int, copy: Kind, Kind: Kind? }
 record Any { list: list[Program], BaseModel: json, json: json }
+record Visit {
+  date: date, time: time?, decimal: list[decimal], kind: str as "@kind"
+  datetime: datetime = datetime("2026-01-31T10:00:00")
+}
+generate visit(day: date, labels: list[str]) -> Visit { "Do." }
+generate pick(labels: list[str]) -> list[one_of(labels)] { "Do." }
 generate class(self: str, if_: int = 3, from: str = "") -> Program { "Do." }
 generate graph(batch: list[Program], last: str = "", int: int) -> Any { "Do." }
 generate stream(Literal: "a" | "b") -> Kind { "Do." }
 generate grow(node: Node | Leaf, seen: dict[str, int | bool] = {}) -> list[Node](unique) { "Do." }
 """
 USER = """
+import datetime as dt
+from decimal import Decimal
 from typing import assert_type, cast
 
 import lmc
@@ -63,6 +71,15 @@ for part in program.graph_.whole("list").stream([], int=3):
     assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
+visit = program.visit(dt.date(2026, 1, 31), ["a"])
+assert_type(visit.date, dt.date)
+assert_type(visit.time, dt.time | None)
+assert_type(visit.decimal, list[Decimal])
+assert_type(visit.datetime, dt.datetime)
+assert_type(visit.kind, str)
+assert_type(program.pick(["a"]), list[str])
+
+program.visit("2026-01-31", ["a"])  # wrong
 program.class_(self=3)  # wrong
 program.grow("a")  # wrong
 grown[0].either.value  # wrong

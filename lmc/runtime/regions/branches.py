@@ -29,7 +29,10 @@ async def perform_cond(
 async def perform_map(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> list[Any]:
-    """Run the body on all items in parallel. Each item passes the filter first."""
+    """Run the body on all items in parallel. Each item passes the filter first.
+
+    Items that do something in the world follow one another.
+    """
     count = planned.node.attrs["count"]
     free, names = free_values(planned.node, args, count), variable_names(planned.node)
     keep, item = planned.bodies.get("filter"), planned.bodies["item"]
@@ -42,7 +45,7 @@ async def perform_map(
             return _DROPPED
         return await machine.run_plan(item, env, scope.at(index, _MAP["item"]))
 
-    in_flight = planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
+    in_flight = 1 if planned.in_turn else planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
     results = await for_all(list(zip(*args[:count])), work, in_flight=in_flight)
     return bounded_list(planned.node, [value for value in results if value is not _DROPPED])
 
@@ -50,16 +53,19 @@ async def perform_map(
 async def perform_samples(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> list[Any]:
-    """Draw the samples at once. Each has an index of its own, as in a vote."""
+    """Draw the samples at once. Each has an index of its own, as in a vote.
+
+    Samples that do something in the world follow one another.
+    """
     node, body = planned.node, planned.bodies["sample"]
     n, free = machine.resolve(node.attrs["n"]), free_values(node, args, 0)
-    batched = "fused" in node.attrs
+    batched, in_flight = "fused" in node.attrs, 1 if planned.in_turn else n
 
     async def draw(_: int, index: int) -> Any:
         within = scope.for_sample(index, n, scope.certainty, batched=batched)
         return await machine.run_plan(body, free, within)
 
-    return bounded_list(node, await for_all(range(n), draw, in_flight=n))
+    return bounded_list(node, await for_all(range(n), draw, in_flight=in_flight))
 
 
 async def perform_weigh(
