@@ -60,6 +60,15 @@ def tasks(count: int) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
             [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
             None,
         ),
+        "knowledge_graph": ([{"question": f"What did {r['customer']} do?"} for r in letters], None),
+        "glass_box": (
+            word_problems(count),
+            lambda row, found: number_is_right(row, found.answer),
+        ),
+        "verified_claims": (
+            [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
+            None,
+        ),
         "multi_hop": (
             [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
             None,
@@ -76,7 +85,7 @@ def measure(
     file: Path, rows: Sequence[Row], right: Right | None, cache: Path, backend: Backend
 ) -> str:
     """One line of the table."""
-    program = lmc.load(file, backend=backend, cache=cache)
+    program = lmc.load(file, backend=backend, cache=cache, stores="memory")
     graph = program.main.graph
     inputs = [{p.name: row[p.name] for p in graph.inputs if p.name in row} for row in rows]
     results = program.main.batch(inputs, return_exceptions=True)

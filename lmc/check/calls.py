@@ -429,7 +429,15 @@ def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Ty
         "type-mismatch",
         f"`{name}` takes {wanted}, but this is `{show(type)}`",
         Label(expr.span, f"`{show(type)}`"),
-        help="give a default with `??`, or test for `!= none` first"
-        if isinstance(type, types.OptionalType)
-        else None,
+        help=_builtin_help(name, wanted, type),
     )
+
+
+def _builtin_help(name: str, wanted: str, type: Type) -> str | None:
+    if isinstance(type, types.OptionalType):
+        return "give a default with `??`, or test for `!= none` first"
+    if wanted == "an int" and isinstance(type, types.FloatType):
+        return "`int(…)` leaves out the fraction, `round(…)` rounds"
+    if name == "join":
+        return 'the list comes first: `join(xs, ", ")`'
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -71,7 +72,22 @@ def _tokens(env: Env, expr: nodes.Tokens, expected: Type | None) -> Type:
 
 
 def _string(env: Env, expr: nodes.String, expected: Type | None) -> Type:
+    if env.kind in _BODIES and not isinstance(expected, types.LiteralType | types.EnumType):
+        _check_braces(env, expr)
     return types.LiteralType((expr.value,))
+
+
+_BODIES = ("pipeline", "loop", "metric")
+_IN_BRACES = re.compile(r"(?<!\{)\$?\{([A-Za-z]\w*)[.\w]*\}(?!\})", re.ASCII)
+
+
+def _check_braces(env: Env, expr: nodes.String) -> None:
+    """Warn of bound names in braces in a text that is not an f-string."""
+    for found in _IN_BRACES.finditer(expr.value):
+        if found[0] != expr.value and env.find(found[1]) is not None:
+            message = f"the text has `{found[0]}` as it stands, not the value of `{found[1]}`"
+            env.ctx.warn("braces-in-text", message, expr.span, help='write `f"…"`')
+            return
 
 
 def _interpolated(env: Env, expr: nodes.Interpolated, expected: Type | None) -> Type:

@@ -93,8 +93,10 @@ def _slice(attrs: Attrs, value: Any, start: int | None, stop: int | None) -> Any
     return value[start:stop]
 
 
-def _range(attrs: Attrs, start: int, stop: int | None = None) -> list[int]:
-    ints = range(start) if stop is None else range(start, stop)
+def _range(attrs: Attrs, start: int, stop: int | None = None, step: int = 1) -> list[int]:
+    if not step:
+        raise ValueError("the step of a range must not be 0")
+    ints = range(start) if stop is None else range(start, stop, step)
     if ints and len(ints[: MOST_RANGE + 1]) > MOST_RANGE:
         raise ValueError(f"the range is too large: at most {MOST_RANGE:,} ints")
     return list(ints)

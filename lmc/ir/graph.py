@@ -19,7 +19,7 @@ from lmc.frozen import frozen
 from lmc.source import Span
 from lmc.types import RecordType, Type
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 is before unions, recursive records, dates, samples, stores and effects
 MOST_NODES = 100_000  # most nodes of a program, including bodies
 T = TypeVar("T")
 

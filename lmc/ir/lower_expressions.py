@@ -406,6 +406,10 @@ def _builtin(
     if store is not None and store.embedder is not None:
         more = ids[1:] if len(ids) > 2 else [ids[1], body.constant(DEFAULT_FOUND, INT, expr.span)]
         return body.add("find", type, more, {"store": store.name}, span=expr.span)
+    if (
+        name == "range" and bound[1] is None and bound[2] is not None
+    ):  # a step may stand without a start
+        ids = [body.constant(0, INT, expr.span), *ids]
     if name == "count" and len(ids) > 1:
         ids = [*_operands(body, "in", ids[1], ids[0], type)][::-1]
     attrs = {} if by is None else {"by": by}

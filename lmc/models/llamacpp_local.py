@@ -239,10 +239,10 @@ def open_llamacpp(model: str, settings: Mapping[str, Any]) -> LlamaCpp:
 
     Raises: LmcError[missing-extra, not-a-gguf], else as `lmc.models.gguf.find_gguf`.
     """
+    file = find_gguf(model, settings, prefix="llama.cpp/")
+    tensor_count(file)  # it is none if this fails
     if find_spec("xllamacpp") is None:
         message = f"model `llama.cpp/{model}` needs xllamacpp"
         help = 'pip install "lmc-lang[llamacpp]", or give a running llama-server as `base_url`'
         raise LmcError.of("missing-extra", message, help=help)
-    file = find_gguf(model, settings, prefix="llama.cpp/")
-    tensor_count(file)  # it is none if this fails
     return LlamaCpp(file.resolve(), slots=int(settings.get("concurrency") or SLOTS))

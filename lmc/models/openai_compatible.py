@@ -33,7 +33,12 @@ from lmc.redaction import redact, remember
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_URL = "http://localhost:11434/v1"
 # What the protocol of each kind of server has parts for. A model may still refuse them.
-MEDIA = {"OPENAI": KINDS, "OLLAMA": ("image",), "HOSTED_VLLM": ("image", "audio")}
+MEDIA = {
+    "OPENAI": KINDS,
+    "OLLAMA": ("image",),
+    "HOSTED_VLLM": ("image", "audio"),
+    "LLAMA": ("image", "audio"),
+}
 MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0

@@ -44,7 +44,7 @@ from lmc.runtime.parameters import Parameters
 from lmc.source import MOST_SOURCE_BYTES
 from lmc.tasks.garbage import fewer_collections
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 holds graphs of format 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
 MAX_GRAPH_BYTES = 64 << 20
@@ -106,7 +106,7 @@ class Artifact:
         parts |= _media_parts(parts)
         _require_readable(parts)
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
-        manifest = self.manifest.model_copy(update={"parts": hashes})
+        manifest = self.manifest.model_copy(update={"format": FORMAT_VERSION, "parts": hashes})
         return _zip({_MANIFEST: _dump(manifest.model_dump(mode="json")), **parts})
 
     @classmethod

@@ -258,7 +258,7 @@ async def _guarded(tool: Tool, node: Node, work: Callable[[], Awaitable[Any]]) -
 
 
 def _is_told(problem: LmcError) -> bool:
-    return problem.code in ("episode-too-long", "episode-differs")
+    return any(d.code in ("episode-too-long", "episode-differs") for d in problem.diagnostics)
 
 
 async def _run(

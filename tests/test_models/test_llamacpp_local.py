@@ -205,6 +205,7 @@ def test_what_is_no_gguf_is_refused_before_anything_starts(stand_in):
 
 def test_without_the_package_the_command_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(llamacpp_local, "find_spec", lambda name: None)
+    (tmp_path / "model.gguf").write_bytes(HEADER)
     with pytest.raises(LmcError) as failure:
         open_backend(f"llama.cpp/{tmp_path}", {"users": True})
     assert failure.value.code == "missing-extra"
