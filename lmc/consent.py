@@ -25,7 +25,8 @@ HOSTS_VARIABLE, PATHS_VARIABLE = "LMC_ALLOW_HOSTS", "LMC_ALLOW_PATHS"
 CALLER = "python:"  # stands for functions that the caller gives; without any, nothing runs
 # All that the programs of the standard library call; a test compares.
 LIBRARY_FUNCTIONS = frozenset(
-    f"lmc.programs.tools:{name}" for name in ("calculate", "failing_tests", "nearest", "run_python")
+    f"lmc.programs.tools:{name}"
+    for name in ("calculate", "failing_tests", "nearest", "run_python", "try_python")
 )
 
 
