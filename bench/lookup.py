@@ -1,8 +1,8 @@
 """What prompt look-up brings in the local engine: passes and processor time, with equal answers.
 
-`python bench/lookup.py DATA [--rows 24] [--dtype bfloat16]`: the last sentence of word problems of
-GSM8K, corrected copies of them, and slots of restaurant8k, asked of lmc/smollm2 one by one and all
-at once. DATA has the folders gsm8k and restaurant8k.
+`python bench/lookup.py DATA [--rows 24] [--at-once 8] [--dtype bfloat16]`: the last sentence of
+word problems of GSM8K, copies of them, and slots of restaurant8k, asked of lmc/smollm2 one by one
+and in batches. DATA has the folders gsm8k and restaurant8k.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _object(**fields: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tasks(data: Path, count: int) -> Iterator[tuple[str, list[Request]]]:
+def tasks(data: Path, count: int, tokens: int) -> Iterator[tuple[str, list[Request]]]:
     """The requests of each task."""
     problems = _lines(data / "gsm8k" / "dev.jsonl", count)
     words = {"type": "string", "maxLength": 60}
@@ -40,17 +40,23 @@ def tasks(data: Path, count: int) -> Iterator[tuple[str, list[Request]]]:
     quote = _object(quote={"type": "string", "maxLength": 200})
     yield (
         "quote the question",
-        [_asked("Copy the last sentence of the text.", p["question"], quote) for p in problems],
+        [
+            _asked("Copy the last sentence of the text.", p["question"], quote, tokens)
+            for p in problems
+        ],
     )
     yield (
         "copy a text",
-        [_asked("Repeat the text word by word.", p["question"][:240], None) for p in problems],
+        [
+            _asked("Repeat the text word by word.", p["question"][:240], None, tokens)
+            for p in problems
+        ],
     )
     yield (
         "slots",
         [
             _asked("Copy what the guest says about each slot.", r["text"],
-                   _object(**dict.fromkeys(SLOTS, slot)))
+                   _object(**dict.fromkeys(SLOTS, slot)), tokens)
             for r in _lines(data / "restaurant8k" / "train.jsonl", count)
         ],
     )  # fmt: skip
@@ -61,9 +67,9 @@ def _lines(path: Path, count: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def _asked(task: str, text: str, schema: dict[str, Any] | None) -> Request:
+def _asked(task: str, text: str, schema: dict[str, Any] | None, tokens: int) -> Request:
     messages = ({"role": "system", "content": task}, {"role": "user", "content": text})
-    return Request("m", messages, Sampling(temperature=0.0, max_tokens=80), schema=schema)
+    return Request("m", messages, Sampling(temperature=0.0, max_tokens=tokens), schema=schema)
 
 
 def run(engine: Any, batches: Sequence[Sequence[Request]]) -> tuple[list[str], int, float]:
@@ -84,16 +90,20 @@ def run(engine: Any, batches: Sequence[Sequence[Request]]) -> tuple[list[str], i
 @click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--rows", default=24, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
+@click.option("--at-once", "sizes", multiple=True, type=int, default=(1, 8), show_default=True)
+@click.option("--tokens", default=80, show_default=True, help="At most, of an answer.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
-def main(data: Path, rows: int, rounds: int, dtype: str) -> None:
+def main(
+    data: Path, rows: int, rounds: int, sizes: tuple[int, ...], tokens: int, dtype: str
+) -> None:
     """Print the table."""
     backend, _ = open_backend(SMOLLM2_NAME, {"users": True})
     assert isinstance(backend, Transformers)
     engine: Any = Transformers.load(backend.source, dtype, lookup=True)
     click.echo("| task | at once | passes | with look-up | time with look-up | equal answers |")
     click.echo("|---|---|---|---|---|---|")
-    for name, asked in tasks(data, rows):
-        for size in (1, rows):
+    for name, asked in tasks(data, rows, tokens):
+        for size in sizes:
             batches = [asked[i : i + size] for i in range(0, rows, size)]
             ratios = []
             for _ in range(rounds):

@@ -109,6 +109,9 @@ def _apart_help(one: Type, other: Type) -> str:
     if isinstance(one, types.RecordType) and isinstance(other, types.RecordType):
         kinds = f'`kind: "{one.name.lower()}"` and `kind: "{other.name.lower()}"`'
         return f"give both a literal field, as in {kinds}, or one a field that the other lacks"
+    for type in (one, other):
+        if kind_of(type) is None:
+            return f"a `{type}` is no member of a union; write `str`, or a record that has it"
     return f"both are {kind_of(one)}; members differ in their kind of value, or are records"
 
 

@@ -10,6 +10,7 @@ from lmc import types
 from lmc.check.access import attr, index, slice_, update
 from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
+from lmc.check.constants import NotConstant, evaluate
 from lmc.check.inference import as_expected, describe, infer, join_all, lookup
 from lmc.check.operators import binary, unary
 from lmc.check.program import ConstantDef, Local, ModelDef, StoreDef
@@ -85,9 +86,13 @@ def _check_braces(env: Env, expr: nodes.String) -> None:
 
 
 def _interpolated(env: Env, expr: nodes.Interpolated, expected: Type | None) -> Type:
-    for value in expr.values:
-        infer(env, value)
-    return types.STR if expr.values else types.LiteralType(expr.texts)
+    found = [infer(env, value) for value in expr.values]
+    if any(isinstance(type, types.ErrorType) for type in found):
+        return types.STR
+    try:
+        return types.LiteralType((evaluate(env.ctx.program, expr),))
+    except NotConstant:
+        return types.STR
 
 
 def _bool(env: Env, expr: nodes.Bool, expected: Type | None) -> Type:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check import inference, templates
-from lmc.check.access import field_type
+from lmc.check.access import field_type, has_fields
 from lmc.check.given import inner_env, needs, report_taken
 from lmc.check.program import ModuleDef, PipelineDef, ToolDef, options_of
 from lmc.check.routing import check_route
@@ -361,7 +361,7 @@ def _check_by_expression(env: Env, module: ModuleDef) -> None:
 
 
 def _check_by_field(env: Env, module: ModuleDef, result: Type, name: str, place: Span) -> None:
-    if not isinstance(result, types.RecordType):
+    if not has_fields(result):
         if not isinstance(result, types.ErrorType):
             env.ctx.report(
                 "bad-vote", f"`by` names a field, but `{show(result)}` has no fields", place

@@ -30,7 +30,7 @@ from lmc.ir.graph import (
     Test,
     Tool,
 )
-from lmc.ir.instructions import default_instruction
+from lmc.ir.instructions import default_instruction, told_condition
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
 from lmc.source import Span
@@ -187,7 +187,7 @@ def slots(program: CheckedProgram, module: ModuleDef, role: Role) -> Slots:
         settings=settings,
         demos=tuple((example.inputs, example.result) for example in module.examples),
         train_only=tuple(p.name for p in module.signature.params if p.train),
-        requirements=(require.span.text,) if require is not None else (),
+        requirements=(told_condition(program, require),) if require is not None else (),
     )
 
 

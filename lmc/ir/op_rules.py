@@ -276,10 +276,12 @@ def _vote(site: Site) -> str | None:
 
 
 def _has_fields(type: Type, names: Iterable[str]) -> bool:
-    record = required(type)
-    if not isinstance(record, RecordType):
-        return not list(names) or isinstance(record, ErrorType)
-    return all(record.get(name) is not None for name in names)
+    wanted = list(names)
+    return not wanted or all(
+        isinstance(one, ErrorType)
+        or (isinstance(one, RecordType) and all(one.get(name) is not None for name in wanted))
+        for one in members(required(type))
+    )
 
 
 def _is_verdict(type: Type) -> bool:
