@@ -206,7 +206,8 @@ class _Evolution:
             {r.id: r.value for r in self.context.trials.known(p, self.context.select)}
             for p in (start, found)
         )
-        gaps = [new[id] - old[id] for id in new if None not in (old.get(id), new[id])]
+        pairs = ((old.get(id), value) for id, value in new.items())
+        gaps = [b - a for a, b in pairs if a is not None and b is not None]
         gain = sum(gaps)
         return found if gain > 0 and gain**2 > sum(gap**2 for gap in gaps) else start
 

@@ -66,6 +66,12 @@ def _number(env: Env, expr: nodes.Number, expected: Type | None) -> Type:
     return types.IntType(value, value) if isinstance(value, int) else types.FloatType(value, value)
 
 
+def _tokens(env: Env, expr: nodes.Tokens, expected: Type | None) -> Type:
+    message = "a number of tokens is not a value; only `keep:` takes one"
+    env.ctx.report("misplaced-tokens", message, expr.span)
+    return types.ERROR
+
+
 def _string(env: Env, expr: nodes.String, expected: Type | None) -> Type:
     if env.kind in _BODIES and not isinstance(expected, types.LiteralType | types.EnumType):
         _check_braces(env, expr)
@@ -159,6 +165,7 @@ def _index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
 TABLE: dict[type, Callable[..., Type]] = {
     nodes.Var: _var,
     nodes.Number: _number,
+    nodes.Tokens: _tokens,
     nodes.String: _string,
     nodes.Interpolated: _interpolated,
     nodes.Bool: _bool,

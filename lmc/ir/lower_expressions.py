@@ -354,7 +354,7 @@ def _map(body: Body, expr: nodes.Comprehension, type: Type) -> str:
 
 def _call(body: Body, expr: nodes.Call, type: Type) -> str:
     target = body.program.referents[id(expr.target)]
-    bound = body.program.bindings[id(expr)]
+    bound = body.program.bindings.get(id(expr), ())
     match target:
         case Builtin(name=name) if name in CERTAINTIES:
             return _certainty(body, name, expr)
@@ -398,6 +398,8 @@ def _record(
 def _builtin(
     body: Body, name: str, bound: Sequence[nodes.Expr | None], expr: nodes.Call, type: Type
 ) -> str:
+    if id(expr) in body.program.media:
+        return body.constant(body.program.media[id(expr)], type, expr.span)
     given = [e for e in bound if e is not None]
     by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
     ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]
