@@ -72,9 +72,11 @@ def test_a_mail_becomes_a_case_of_a_union() -> None:
 
 def test_an_order_that_the_mail_does_not_name_is_refused() -> None:
     case = {"kind": "return", "order": "202603", "bought": None, "reason": "too small"}
-    with served("triage", json.dumps(case)) as (program, sent):
-        with pytest.raises(lmc.LmcError, match="out.order in mail"):
-            program.main(mail="I send 123456 back.", today=date(2026, 3, 1))
+    with (
+        served("triage", json.dumps(case)) as (program, sent),
+        pytest.raises(lmc.LmcError, match=r"out\.order in mail"),
+    ):
+        program.main(mail="I send 123456 back.", today=date(2026, 3, 1))
     assert len(sent) == 2
 
 
