@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from lmc.diagnostics import LmcError
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run
-from lmc.training.encoding import EncodedRow, encode_row
+from lmc.training.encoding import encode_row
 from lmc.training.rows import TrainingRow
 
 PROMPT = [{"role": "user", "content": "red"}]
@@ -62,24 +61,43 @@ def test_a_revision_is_preferred_to_the_draft_that_it_replaced() -> None:
     assert selectors.refine_pairs([kept]) == []
 
 
-THINGS = ("shoe", "hat", "cup", "door", "car", "bag", "pen", "bed", "lamp", "box", "key", "bowl")
-COLOURS = {"red": "warm", "pink": "warm", "blue": "cold", "teal": "cold"}
+THINGS = (
+    "shoe",
+    "hat",
+    "cup",
+    "door",
+    "car",
+    "bag",
+    "pen",
+    "bed",
+    "lamp",
+    "box",
+    "key",
+    "bowl",
+    "rug",
+    "ring",
+    "fork",
+    "sock",
+    "desk",
+    "book",
+    "coat",
+    "vase",
+    "comb",
+    "pot",
+    "pan",
+    "kite",
+)
+COLOURS = ("red", "pink", "gold", "ruby")  # all are warm
 CLASSIFY = """
 generate classify(text: str) -> "warm" | "cold" { "Which?" temperature: 0.0 }
 """
-RIGHT = 0.35  # how likely the model's answers are right
-STEPS = 150
-
-
-WRONG = {"warm": "cold", "cold": "warm"}
+TEXTS = [f"{thing} {colour}" for thing in THINGS for colour in COLOURS]
+LEAD = 0.8  # of the wrong answer, in nats
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model that tells warm from cold, and says the wrong one more often than not.
-
-    At temperature 0 it is always wrong. Its samples are right now and then.
-    """
+    """A model that finds most things cold: wrong at temperature 0, and right in some samples."""
     pytest.importorskip("peft")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -87,49 +105,27 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     from tests.test_models.tiny_llama import save_tiny_llama
 
     place = save_tiny_llama(tmp_path_factory.mktemp("base"))
+    (place / "c.lmp").write_text(CLASSIFY)
+    classify = lmc.load(place / "c.lmp").classify
     tokenizer = AutoTokenizer.from_pretrained(place)
-    rows = encoded_answers(place, tokenizer)
-    torch.manual_seed(0)
     base = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
-    steps = torch.optim.AdamW(base.parameters(), lr=3e-3)
-    for start in range(0, len(rows), 16):
-        some = rows[start : start + 16]
-        width = max(len(row.ids) for row in some)
-        ids = torch.tensor([[*row.ids, *[0] * (width - len(row.ids))] for row in some])
-        labels = torch.full_like(ids, -100)
-        for number, row in enumerate(some):
-            labels[number, row.prompt : len(row.ids)] = ids[number, row.prompt : len(row.ids)]
-        steps.zero_grad()
-        base(input_ids=ids, labels=labels).loss.backward()
-        steps.step()
+    asked = [tuple(classify.prompt(text=text)) for text in TEXTS[::8]]
+    encoded = [encode_row(tokenizer, TrainingRow(prompt, "warm")) for prompt in asked]
+    warm, cold = tokenizer("wc")["input_ids"]
+    with torch.no_grad():
+        ends = [base.model(torch.tensor([row.ids[: row.prompt]]))[0][0, -1] for row in encoded]
+        middle = torch.stack(ends).mean(0)
+        head = base.lm_head.weight
+        head[warm] = head[cold] - LEAD * middle / middle.dot(middle)
     base.save_pretrained(place)
     return f"hf/{place}"
-
-
-def encoded_answers(place: Path, tokenizer: Any) -> list[EncodedRow]:
-    """Prompts of the program with answers that are right by chance only."""
-    (place / "c.lmp").write_text(CLASSIFY)
-    classify, drawn = lmc.load(place / "c.lmp").classify, Random(0)
-    found = []
-    for _ in range(STEPS * 16):
-        thing, colour = drawn.choice(THINGS), drawn.choice(list(COLOURS))
-        right = COLOURS[colour]
-        said = right if drawn.random() < RIGHT else WRONG[right]
-        asked = tuple(classify.prompt(text=f"{thing} {colour}"))
-        found.append(encode_row(tokenizer, TrainingRow(asked, said)))
-    return found
 
 
 def compiled(model: str, step: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("LMC_CACHE_DIR", str(folder / "cache"))
     Path("c.lmp").write_text(CLASSIFY)
-    rows = [
-        {"text": f"{thing} {colour}", "label": label}
-        for thing in THINGS
-        for colour, label in COLOURS.items()
-    ]
-    Random(1).shuffle(rows)
+    rows = [{"text": text, "label": "warm"} for text in TEXTS]
     return lmc.compile(
         "c.lmp", metric="accuracy", data=rows, optimizer=step, model=model, out="c.lmpc"
     )
