@@ -66,13 +66,13 @@ async def rest_em(
         groups = selectors.by_row(runs)
         weights = selectors.entropy_weights(groups, entropy) if entropy else None
         kept = at_most(selectors.threshold(runs, threshold), keep, diverse=diverse)
-        lessons = lessons_of(turn, kept, weights)
-        if hints:
-            solved = DemoPool()
-            for name, some in lessons.items():
-                for lesson in some:
-                    solved.add(name, lesson.demo)
-            lessons = both(lessons, as_lessons(await rationalised(leader, turn, solved)))
-        return lessons
+        own = lessons_of(turn, kept, weights)
+        if not hints:
+            return own
+        solved = DemoPool()
+        for name, some in own.items():
+            for lesson in some:
+                solved.add(name, lesson.demo)
+        return both(own, as_lessons(await rationalised(leader, turn, solved)))
 
     return await improve_in_rounds(start, context, rounds, gather, update)
