@@ -6,6 +6,8 @@ in the same layout, and the same budget of calls; what they really used is print
 optimizers take no limit of calls: their options are set so that they come close to it. As they
 prove nothing, lmc's gate is set to let pass what is seen to be better (`accept="better"`).
 `--out` writes every run as a line of JSON; `bench/plot.py` draws score and regret from those.
+
+`--real DATA` does it with a real model and real data, see `bench/real_peers.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import tempfile
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from statistics import fmean, stdev
@@ -30,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import lmc  # noqa: E402
-from bench import landscapes  # noqa: E402
+from bench import landscapes, real_peers  # noqa: E402
 from examples.tiny.labels import ATTRIBUTES  # noqa: E402
 from examples.tiny.words import draw_labels  # noqa: E402
 
@@ -126,6 +128,11 @@ def with_dspy(
 @click.command()
 @click.option("--dspy", help="A Python that has DSPy; without it lmc runs alone.")
 @click.option("--tiny", "on_tiny", is_flag=True, help="The tasks of lmc/tiny.")
+@click.option(
+    "--real", type=click.Path(path_type=Path, exists=True), help="Data, see bench/real.py."
+)
+@click.option("--tasks", default="intents,time,formulas", show_default=True, help="With --real.")
+@click.option("--url", help="With --real: a server that runs (`bench/serving.py model …`).")
 @click.option("--landscapes", "count", default=0, help="So many simulated models.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--budgets", default="150,400,1000", show_default=True)
@@ -135,6 +142,9 @@ def with_dspy(
 def main(
     dspy: str | None,
     on_tiny: bool,
+    real: Path | None,
+    tasks: str,
+    url: str | None,
     count: int,
     seeds: int,
     budgets: str,
@@ -144,6 +154,10 @@ def main(
 ) -> None:
     """Run all, and print a table for each task."""
     limits = [int(budget) for budget in budgets.split(",")]
+    if real is not None:
+        chosen = [name for name in optimizers.split(";") if name], peers.split(",") if dspy else []
+        runs = real_peers.plan(tasks.split(","), *chosen, limits, seeds)
+        return on_real(real.resolve(), url, dspy, out or Path("peers.jsonl").resolve(), list(runs))
     found: dict[tuple[str, str, int], list[tuple[float, int]]] = defaultdict(list)
 
     def run(url: str, task: str, rows: dict[str, Any], seed: int, **more: Any) -> None:
@@ -173,6 +187,21 @@ def main(
             for seed in range(seeds):
                 run(url, "landscapes", rows, seed, landscape=number, best=best)
     print_table(found, limits)
+
+
+def on_real(data: Path, url: str | None, dspy: str | None, out: Path, runs: Sequence[Any]) -> None:
+    """Make the runs on the real model that are missing, and print the tables."""
+    with ExitStack() as open_:
+        if url is None:
+            memo = str(out.with_suffix(".memo.jsonl"))
+            url = open_.enter_context(serving("model", real_peers.MODEL, memo))
+        side = open_.enter_context(real_peers.dspy_at(dspy)) if dspy else None
+        try:
+            real_peers.measure(data, real_peers.Sides(url, side), out, runs)
+        finally:
+            if side is not None:
+                side.kill()
+    click.echo(real_peers.table(real_peers.read(out)))
 
 
 def print_table(found: Any, limits: Sequence[int]) -> None:

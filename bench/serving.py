@@ -1,16 +1,24 @@
 """A model behind an OpenAI-compatible server on loopback, which counts what it is asked.
 
 `python bench/serving.py tiny` serves lmc/tiny, `python bench/serving.py landscape SEED` a simulated
-model. The first line on standard output is the URL; `GET /calls` says how many samples were asked
-for since the last `GET /calls`.
+model, `python bench/serving.py model NAME MEMO [TEXTS]` any model of the local engine. The first
+line on standard output is the URL; `GET /calls` says how many samples were asked for since the last
+`GET /calls`.
+
+Served by name, a model obeys JSON Schemas, and what it said stands in the file MEMO: an equal
+request without chance gets the same answer at no cost. `GET /spent` says what the requests since
+the last one cost, those from the file included. TEXTS is the URL of another server of the same
+weights, which writes what no schema binds: llama.cpp writes one long text in a sixth of the time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +28,10 @@ from aiohttp import web
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.landscapes import Landscape, item_of
-from lmc.models.base import Request, Sampling
+from lmc.models.base import ModelFailure, Request, Sampling
+from lmc.models.openai_compatible import OpenAICompatible
 
+MOST_TOKENS = 96  # of one answer, whoever asks
 Answer = Callable[[dict[str, Any]], Awaitable[list[str]]]
 
 
@@ -61,6 +71,139 @@ def tiny() -> Answer:
     return answer
 
 
+class SharedClock:
+    """Divides the time in which requests are answered among those that run at once."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._last_s, self._share_s, self._running = now(), 0.0, 0
+        self.busy_s = 0.0
+
+    def enter(self) -> float:
+        """What `leave` needs to say the share."""
+        self._advance()
+        self._running += 1
+        return self._share_s
+
+    def leave(self, entered: float) -> float:
+        """The seconds that fall to a request."""
+        self._advance()
+        self._running -= 1
+        return self._share_s - entered
+
+    def _advance(self) -> None:
+        now = self._now()
+        if self._running:
+            self._share_s += (now - self._last_s) / self._running
+            self.busy_s += now - self._last_s
+        self._last_s = now
+
+
+class Memo:
+    """A model by its name, with a file of what it has said."""
+
+    def __init__(self, name: str, file: Path, texts: str = "") -> None:
+        from lmc.models.registry import open_backend
+
+        in_bfloat16()
+        self._backend, self._name = open_backend(name, {})
+        self._file, self._clock, self._texts = file, SharedClock(), texts
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self._known: dict[str, dict[str, Any]] = dict(map(json.loads, lines))
+        self._reset()
+
+    def _reset(self) -> None:
+        self._spent = dict.fromkeys(("calls", "known", "tokens_in", "tokens_out", "seconds"), 0)
+        self._first: dict[str, Any] | None = None
+        self._busy_s = self._clock.busy_s
+
+    def spent(self) -> dict[str, Any]:
+        """What was spent since the last time, and the first request since then."""
+        busy_s = self._clock.busy_s - self._busy_s
+        found = {**self._spent, "busy": busy_s, "first": self._first}
+        self._reset()
+        return found
+
+    async def answer(self, payload: dict[str, Any]) -> list[str]:
+        """The texts of all samples. Raises: ModelFailure."""
+        self._first = self._first or payload
+        key, chance = key_of(payload)
+        said = None if chance else self._known.get(key)
+        if said is None:
+            said = await self._asked(payload)
+            if not chance and key not in self._known:
+                self._known[key] = said
+                with self._file.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([key, said]) + "\n")
+        else:
+            self._spent["known"] += len(said["texts"])
+        self._spent["calls"] += len(said["texts"])
+        for name in ("tokens_in", "tokens_out", "seconds"):
+            self._spent[name] += said[name]
+        return list(said["texts"])
+
+    async def _asked(self, payload: dict[str, Any]) -> dict[str, Any]:
+        entered = self._clock.enter()
+        request = request_of(self._name, payload)
+        try:
+            if request.schema is None and self._texts:
+                answers = await OpenAICompatible(self._texts, key_env=None).generate(request)
+            else:
+                answers = await self._backend.generate(request)
+        except ModelFailure as failure:
+            if not failure.paid:
+                raise
+            answers = failure.paid
+        finally:
+            seconds = self._clock.leave(entered)
+        return {
+            "texts": [answer.text for answer in answers],
+            "tokens_in": sum(answer.prompt_tokens for answer in answers),
+            "tokens_out": sum(answer.completion_tokens for answer in answers),
+            "seconds": round(seconds, 4),
+        }
+
+
+def in_bfloat16() -> None:
+    """Let the engine load models in bfloat16, which is quicker where the processor has it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from lmc.models.engine import loading
+
+    class Halved:
+        @staticmethod
+        def from_pretrained(source: str, *, dtype: Any, **more: Any) -> Any:
+            return AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **more)
+
+    loading.AutoModelForCausalLM = Halved
+
+
+def key_of(payload: dict[str, Any]) -> tuple[str, bool]:
+    """A key of all that decides an answer, and whether chance does too."""
+    chance = float(payload.get("temperature") or 0) > 0 and payload.get("seed") is None
+    told = {k: v for k, v in payload.items() if k not in ("model", "stream", "stream_options")}
+    if not float(payload.get("temperature") or 0):
+        told.pop("seed", None)
+    text = json.dumps(told, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32], chance
+
+
+def request_of(name: str, payload: dict[str, Any]) -> Request:
+    """A request for the engine. Whoever asks gets the same limit of tokens."""
+    limit = payload.get("max_tokens") or payload.get("max_completion_tokens") or MOST_TOKENS
+    sampling = Sampling(
+        temperature=payload.get("temperature"),
+        top_p=payload.get("top_p"),
+        max_tokens=min(int(limit), MOST_TOKENS),
+        stop=tuple(payload.get("stop") or ()),
+        seed=payload.get("seed"),
+    )
+    messages = tuple({k: m[k] for k in ("role", "content")} for m in payload["messages"])
+    schema = (payload.get("response_format") or {}).get("json_schema", {}).get("schema")
+    return Request(name, messages, sampling, schema=schema, n=payload.get("n") or 1)
+
+
 def landscape(seed: int) -> Answer:
     """A simulated model: answers rows, and writes instructions whoever asks for one."""
     known = Landscape(seed)
@@ -90,14 +233,18 @@ def landscape(seed: int) -> Answer:
     return answer
 
 
-async def serve(answer: Answer) -> None:
+async def serve(answer: Answer, spent: Callable[[], Any] = dict) -> None:
     """Serve until killed."""
     calls = 0
 
     async def complete(request: web.Request) -> web.Response:
         nonlocal calls
         payload = await request.json()
-        texts = await answer(payload)
+        try:
+            texts = await answer(payload)
+        except ModelFailure as failure:
+            error = {"message": str(failure), "type": failure.kind, "code": failure.kind}
+            return web.json_response({"error": error}, status=400)
         calls += len(texts)
         choices = [
             {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
@@ -112,9 +259,13 @@ async def serve(answer: Answer) -> None:
         seen, calls = calls, 0
         return web.json_response(seen)
 
+    async def cost(_: web.Request) -> web.Response:
+        return web.json_response(spent())
+
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/v1/chat/completions", complete)
     app.router.add_get("/calls", count)
+    app.router.add_get("/spent", cost)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -126,10 +277,14 @@ async def serve(answer: Answer) -> None:
 
 if __name__ == "__main__":
     kind, *rest = sys.argv[1:]
-    if kind == "tiny":
+    if kind != "landscape":
         from lmc.tasks.loop import run_sync
 
-        chosen = tiny()
-        run_sync(serve(chosen))  # the engine answers on lmc's own loop
+        # The engine answers on lmc's own loop.
+        if kind == "tiny":
+            run_sync(serve(tiny()))
+        else:
+            memo = Memo(rest[0], Path(rest[1]), *rest[2:])
+            run_sync(serve(memo.answer, memo.spent))
     else:
         asyncio.run(serve(landscape(int(rest[0]))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from lmc import types
 from lmc.check import moments
@@ -18,6 +19,7 @@ from lmc.check.subtyping import (
     required,
 )
 from lmc.frozen import frozen
+from lmc.media.content import KINDS as KINDS_OF_FILES
 from lmc.types import Type
 from lmc.written import KINDS, Kind
 
@@ -71,6 +73,10 @@ def _is_bool(type: Type) -> bool:
 
 def _is_int(type: Type) -> bool:
     return isinstance(type, types.IntType | types.ErrorType)
+
+
+def _is_files(type: Type) -> bool:
+    return is_subtype(type, types.MEDIA) or is_subtype(type, types.ListType(types.MEDIA))
 
 
 def _is_ordered(type: Type) -> bool:
@@ -191,16 +197,34 @@ def _found(given: Given) -> Type:
 
 
 def _range(given: Given) -> Type:
-    """The ints of a range; as many as constant ends say."""
-    start, stop = (types.IntType(0, 0), given[0]) if given[1] is None else given
+    """The ints of a range; as many as constant ends and a constant step say."""
+    start, stop = (types.IntType(0, 0), given[0]) if given[1] is None else given[:2]
     if not isinstance(start, types.IntType) or not isinstance(stop, types.IntType):
         return types.ListType(types.INT)
-    most = None if stop.high is None or start.low is None else max(0, stop.high - start.low)
-    least = None if stop.low is None or start.high is None else max(0, stop.low - start.high)
+    by = _constant_step(given[2])
+    if by is None:
+        return types.ListType(types.INT)
+    most = None if stop.high is None or start.low is None else _steps(stop.high - start.low, by)
+    least = None if stop.low is None or start.high is None else _steps(stop.low - start.high, by)
     last = None if stop.high is None else stop.high - 1
     if most == 0:
         return types.ListType(types.INT, 0, 0)
     return types.ListType(types.IntType(start.low, last), least, most)
+
+
+def _constant_step(step: Type | None) -> int | None:
+    """The step upwards that a type tells, if it does."""
+    if step is None:
+        return 1
+    match step:
+        case types.IntType(int(low), int(high)) if low == high > 0:
+            return low
+    return None
+
+
+def _steps(length: int, step: int) -> int:
+    """How many steps begin within a length."""
+    return max(0, -(-length // step))
 
 
 def _flattened(given: Given) -> Type:
@@ -233,6 +257,7 @@ _PATTERN = BuiltinParam("pattern", "a pattern", is_text)
 _LANGUAGE = BuiltinParam("language", "a string", is_text, required=False)
 _GROUP_KEY = BuiltinParam("by", "a field, written `.name`", _anything, selector=True)
 _STOP = BuiltinParam("stop", "an int", _is_int, required=False)
+_STEP = BuiltinParam("step", "an int", _is_int, required=False)
 _DIGITS = BuiltinParam("digits", "an int", _is_int, required=False)
 _SEPARATOR = BuiltinParam("separator", "a string", is_text, required=False)
 _DESCENDING = BuiltinParam("descending", "a bool", _is_bool, required=False)
@@ -274,9 +299,10 @@ _FUNCTIONS = (
     ),
     BuiltinFunction(
         "range",
-        (BuiltinParam("start", "an int", _is_int), _STOP),
+        (BuiltinParam("start", "an int", _is_int), _STOP, _STEP),
         _range,
-        "the ints from `start` (0 if only one is given) to before `stop`, 100,000 at most",
+        "the ints from `start` (0 if only one is given) to before `stop`, 100,000 at most; "
+        "every `step`-th of them",
     ),
     BuiltinFunction(
         "flatten",
@@ -379,14 +405,32 @@ _FUNCTIONS = (
     ),
     *map(_made, KINDS),
 )
-FUNCTIONS = {f.name: f for f in _FUNCTIONS}
+TURNS = ("user", "assistant", "system")  # functions that make a turn of a conversation
+_TURNS = tuple(
+    BuiltinFunction(
+        role,
+        (_TEXT, BuiltinParam("files", "media, or a list of them", _is_files, required=False)),
+        _always(types.MESSAGE),
+        f"a turn of the {role}" if role != "system" else "an instruction inside a conversation",
+    )
+    for role in TURNS
+)
+FUNCTIONS = {f.name: f for f in (*_FUNCTIONS, *_TURNS)}
+
+
+def turn(role: str, content: str, files: Any = ()) -> dict[str, Any]:
+    """The value of a turn; `files` may be a single one."""
+    several = [files] if isinstance(files, dict) else list(files)
+    return {"role": role, "content": content, "files": several, "tool": None}
+
 
 # `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest, and `enumerate(xs)`
 # through a list with the number of each item. They are allowed only after the `in` of a
 # comprehension, because the language has no tuples.
 WALKS = ("zip", "enumerate")
 CERTAINTIES = ("certainty", "logprob")  # of the answer that a module gave
-NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *types.BUILTIN_RECORDS)
+# `image("cat.png")` is a file beside the program.
+NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *KINDS_OF_FILES, *types.BUILTIN_RECORDS)
 
 
 def named(name: str) -> str | types.RecordType | None:

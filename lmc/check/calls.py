@@ -8,6 +8,7 @@ from typing import Any
 from lmc import types
 from lmc.check import access, builtins, inference, moments
 from lmc.check.constants import NotConstant, evaluate
+from lmc.check.media import infer_media, is_media_name
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.samples import infer_certainty
 from lmc.check.scope import Declared, Env
@@ -306,6 +307,8 @@ def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
             call.target.span,
         )
         return _infer_args(env, call)
+    if is_media_name(name):
+        return infer_media(env, call, name)
     function = builtins.FUNCTIONS[name]
     params = _spread(function, len(call.args))
     slots = [Slot(p.name, types.ERROR, p.required) for p in params]
@@ -426,7 +429,15 @@ def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Ty
         "type-mismatch",
         f"`{name}` takes {wanted}, but this is `{show(type)}`",
         Label(expr.span, f"`{show(type)}`"),
-        help="give a default with `??`, or test for `!= none` first"
-        if isinstance(type, types.OptionalType)
-        else None,
+        help=_builtin_help(name, wanted, type),
     )
+
+
+def _builtin_help(name: str, wanted: str, type: Type) -> str | None:
+    if isinstance(type, types.OptionalType):
+        return "give a default with `??`, or test for `!= none` first"
+    if wanted == "an int" and isinstance(type, types.FloatType):
+        return "`int(…)` leaves out the fraction, `round(…)` rounds"
+    if name == "join":
+        return 'the list comes first: `join(xs, ", ")`'
+    return None

@@ -128,6 +128,12 @@ def _mismatch_help(actual: Type, expected: Type) -> str | None:
             return f"write `{expected.name}.{actual.values[0]}`"
         case types.IntType(), types.FloatType():
             return "`round(…)` gives an int"
+        case types.RecordType(name=name), types.DictType():
+            return f"write `{name}(…)` with the values of its fields"
+        case types.ListType(item=wanted), types.ListType(item=types.OptionalType(item)) if (
+            is_subtype(item, wanted)
+        ):
+            return "`filter(…)` leaves out what is `none`"
         case types.WrittenType(kind), types.LiteralType(values=(text,)) if _is_one(kind, text):
             return f'write `{kind}("{text}")`'
         case types.WrittenType("decimal"), types.IntType() | types.FloatType():
@@ -226,6 +232,16 @@ def lookup(env: Env, var: nodes.Var) -> Any:
     return found
 
 
+_OF_OTHER_LANGUAGES = {
+    "map": "write `[f(x) for x in xs]`",
+    "reduce": "write `loop state = start for 10 { yield … }`",
+    "format": 'write `f"… {value} …"`',
+    "isinstance": "write `match value { T => … }`",
+    "set": "write `unique(xs)`",
+    "sorted": "write `sort_by(xs)`, or `sort_by(xs, .field)`",
+}
+
+
 def report_unknown(
     env: Env, name: str, span: Span, known: Iterable[str], what: str = "name"
 ) -> None:
@@ -237,6 +253,7 @@ def report_unknown(
         help = "the value that is not there is `none`"
     if name == "tune":
         help = "write the options in square brackets: `tune[a, b]`"
+    help = _OF_OTHER_LANGUAGES.get(name, help)
     env.ctx.report(
         "unknown-name",
         f"unknown {what} `{name}`",
@@ -269,4 +286,8 @@ def describe(declared: Declared) -> str:
 
 def report_not_constant(env: Env, node: nodes.SyntaxNode, what: str) -> None:
     """Report a part of an expression that is not constant."""
-    env.ctx.report("not-constant", f"{what} must be a constant", node.span)
+    help = _BOUND_HELP if what == "`for`" else None
+    env.ctx.report("not-constant", f"{what} must be a constant", node.span, help=help)
+
+
+_BOUND_HELP = "write a number, a constant of the file, or `tune[…]`, so that every program ends"

@@ -11,11 +11,11 @@ from lmc.check.program import ModuleDef, PipelineDef, StoreDef, ToolDef
 from lmc.check.scope import Env
 from lmc.check.settings import SettingSpec, named, value_of
 from lmc.check.stores import check_keep
-from lmc.check.subtyping import is_subtype, show, widen
+from lmc.check.subtyping import forget, is_subtype, show, widen
 from lmc.diagnostics import Label
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import ERROR, INT, IntType, ListType, Type
+from lmc.types import ERROR, INT, IntType, ListType, NeverType, Type
 
 MAX_ROUNDS = 1000
 _STUBBED = (nodes.ModuleDecl, nodes.ToolDecl, nodes.PipelineDecl, nodes.StoreDecl)
@@ -64,7 +64,9 @@ def _let(env: Env, stmt: nodes.Let) -> bool:
 
 
 def _acts(env: Env, value: nodes.Expr) -> bool:
-    """Whether a value is the result of a tool with an effect, which is called for its effect."""
+    """Whether a value is made by a tool with an effect, or a list of such values."""
+    while isinstance(value, nodes.Comprehension | nodes.Samples):
+        value = value.item
     target = env.ctx.program.referents.get(id(value.target)) if isinstance(value, nodes.Call) else 0
     return isinstance(target, ToolDef) and bool(target.settings.get("effect"))
 
@@ -143,9 +145,15 @@ def _yield(env: Env, stmt: nodes.Yield) -> bool:
             "type-mismatch",
             f"the state of the loop must be `{show(env.result)}`, but this yields `{show(actual)}`",
             Label(stmt.value.span, f"`{show(actual)}`"),
-            help="declare the type of the state: `loop name: T = …`",
+            help=f"declare the type of the state: `loop name: {_state(env.result, actual)} = …`",
         )
     return True
+
+
+def _state(start: Type, next: Type) -> str:
+    """What to write for the type of a state: what is yielded, if it begins with an empty list."""
+    empty = isinstance(start, ListType) and isinstance(start.item, NeverType)
+    return show(forget(next)) if empty else "T"
 
 
 def _assert(env: Env, stmt: nodes.Assert) -> bool:

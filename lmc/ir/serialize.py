@@ -16,6 +16,7 @@ from lmc.ir.graph import (
     DeclaredMetric,
     Graph,
     Node,
+    Offer,
     Port,
     ProgramGraph,
     Slots,
@@ -32,9 +33,9 @@ _CLASSES: Mapping[str, type] = {
     for cls in (
         types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
         types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
-        types.DictType, types.WrittenType, types.OneOfType, types.LiteralType, types.UnionType,
-        types.RecordType, types.EnumType,
-        Field, Choice, Graph, DeclaredMetric, Node, Port, Slots, Store, Test, Tool,
+        types.DictType, types.MediaType, types.WrittenType, types.OneOfType, types.LiteralType,
+        types.UnionType, types.RecordType, types.EnumType,
+        Field, Choice, Graph, DeclaredMetric, Node, Offer, Port, Slots, Store, Test, Tool,
     )
 }  # fmt: skip
 _UNNAMED = frozenset(
@@ -57,14 +58,13 @@ def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
 
 
 def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
-    """Read what `graph_to_json` wrote. It does not check the graph; `verify` does.
+    """Read what `graph_to_json` wrote, now or in an older format. `verify` checks the graph.
 
     Raises: LmcError[unreadable-graph].
     """
-    if data.get("version") != FORMAT_VERSION:
-        what = (
-            f"the graph is of format {data.get('version')!r}, and this lmc reads {FORMAT_VERSION}"
-        )
+    version = data.get("version")
+    if version.__class__ is not int or not 1 <= version <= FORMAT_VERSION:
+        what = f"the graph is of format {version!r}, and this lmc reads 1 to {FORMAT_VERSION}"
         raise LmcError.of("unreadable-graph", what, help="compile the program again")
     try:
         return _Reader(data).program()

@@ -36,7 +36,8 @@ _CPU_CACHE_GIB = "1"
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
     """Open a folder, looked up as for `hf/`, or a hub name. Raises: as `open_transformers`."""
-    return Vllm(open_transformers(model, settings, prefix="vllm/").source)
+    found = open_transformers(model, settings, prefix="vllm/")
+    return Vllm(found.source, dtype=found.dtype)
 
 
 class Vllm(Transformers):
@@ -44,8 +45,8 @@ class Vllm(Transformers):
 
     kind = "vllm"
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
+    def __init__(self, source: str, *, dtype: str | None = None) -> None:
+        super().__init__(source, dtype=dtype)
         self.capabilities = Capabilities(
             json_schema=True,
             logprobs=True,
@@ -59,9 +60,9 @@ class Vllm(Transformers):
         )
 
     @staticmethod
-    def load(source: str) -> VllmEngine:
-        """Load the model. vLLM takes seconds for this."""
-        return VllmEngine(source)
+    def load(source: str, dtype: str | None = None, *, lookup: bool = False) -> VllmEngine:
+        """Load the model. vLLM takes seconds for this, and guesses nothing here."""
+        return VllmEngine(source, dtype)
 
 
 @dataclass(eq=False, slots=True)
@@ -76,8 +77,9 @@ class _Asked:
 class VllmEngine:
     """vLLM's engine, stepped by one thread. Adapters slow it down, so it starts without them."""
 
-    def __init__(self, source: str) -> None:
-        self.source, self._ids, self._loras = source, count(), dict[str, int]()
+    def __init__(self, source: str, dtype: str | None = None) -> None:
+        self.source, self._dtype = source, dtype
+        self._ids, self._loras = count(), dict[str, int]()
         self._asked: dict[str, tuple[_Asked, int]] = {}  # by vLLM's request id, with the sample
         self._held: list[Job] = []  # wait for an idle engine, to reload it with adapters
         self._with_lora = False
@@ -140,6 +142,8 @@ class VllmEngine:
             # Chunked prefill with seeds crashes the engine on a CPU (vLLM 0.32).
             options |= {"dtype": "float32", "block_size": _CPU_BLOCK}
             options |= {"enable_chunked_prefill": False, "enforce_eager": True}
+        if self._dtype:
+            options["dtype"] = self._dtype
         if self._with_lora:
             options |= {"enable_lora": True, "max_loras": _MOST_LORAS}
             options |= {"max_lora_rank": _MOST_LORA_RANK}
@@ -221,7 +225,7 @@ def _parameters(request: Request, tokenizer: Any, prompt: list[int], index: int)
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
-    given, heat = request.sampling, sampling.temperature(request, index)
+    given, heat = request.sampling, request.heat(index)
     grammar = grammar_of(request, tokenizer, prompt)
     bound = None if grammar is None else StructuredOutputsParams(grammar=grammar)
     return SamplingParams(

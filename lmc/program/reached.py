@@ -27,6 +27,7 @@ _PLACES: Mapping[str, str] = {  # by prefix, if the program names no address
     "vllm/": "here, from a folder or the hub",
     "hf/": "here, from a folder or the hub",
     "gguf/": "here, from a file",
+    "llama.cpp/": "here, from a file",
     "embed/local": "here",
     "ollama/": "at localhost:11434",
     "scripted/": "from a file",

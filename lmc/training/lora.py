@@ -47,7 +47,8 @@ class LoraSettings:
     alpha: int | None = None  # default: twice the rank
     dropout: float = 0.0
     epochs: int | None = None  # default: 12 for models under 50 million parameters, else 3
-    rate: float | None = None  # default: from 5e-3 at a million parameters down to 2e-4
+    # default: from 5e-3 at a million parameters down to 2e-4 at hundreds of billions
+    rate: float | None = None
     # Losses other than `sft` have defaults of their own: 3 epochs and a fifth of the rate.
     batch_rows: int = 16
     seed: int = 0
@@ -58,7 +59,8 @@ class TrainingJob:
     """Everything that determines the trained adapter: the base model, rows, settings and loss.
 
     `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
-    adapter to continue from.
+    adapter to continue from. `dtype` is what matrices are multiplied in; by default it is float32
+    on a CPU and bfloat16 on a GPU.
     """
 
     source: str
@@ -66,13 +68,14 @@ class TrainingJob:
     rows: tuple[Row, ...]
     settings: LoraSettings = LoraSettings()
     start: Adapter | None = None
+    dtype: str | None = None
     loss: LossSettings = SUPERVISED
 
     @property
     def key(self) -> str:
         """A digest that is equal for equal jobs, whatever folder the model is in."""
         start = self.start.id if self.start else None
-        parts = [self.base, digest(self.rows), asdict(self.settings), start]
+        parts = [self.base, digest(self.rows), asdict(self.settings), start]  # `base` has the type
         if self.loss != SUPERVISED:
             parts.append(asdict(self.loss))
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
@@ -125,8 +128,13 @@ def train_adapter(
 
 
 def default_rate(parameters: int) -> float:
-    """The learning rate for a number of parameters: 5e-3 at 1 million, 2e-3 at 4 million."""
-    return float(min(5e-3, max(2e-4, 5e-3 * (1e6 / parameters) ** 0.66)))
+    """The learning rate for a number of parameters.
+
+    It is 5e-3 at 1 million, 2e-3 at 4 million, 1e-3 at 135 million and 4.5e-4 at 7 billion: a run
+    has tens of steps, and adapters take ten times the rate of whole models.
+    """
+    of_small, of_large = 5e-3 * (1e6 / parameters) ** 0.66, 2e-3 * (4e6 / parameters) ** 0.2
+    return float(min(5e-3, max(2e-4, of_small, of_large)))
 
 
 def _require_packages() -> None:
@@ -171,7 +179,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         lr_scheduler_type="linear",
         warmup_steps=max(1, steps // 20),
         max_grad_norm=1.0,
-        bf16=on_gpu,
+        bf16=on_gpu if job.dtype is None else job.dtype == "bfloat16",
         use_cpu=not on_gpu,
         gradient_checkpointing=size > 1_000_000_000,
         seed=settings.seed,

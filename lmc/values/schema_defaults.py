@@ -27,12 +27,20 @@ def default_expr(type: n.TypeExpr, value: Any, decls: Decls) -> n.Expr:
             return n.NoneLit(span=_SPAN) if value is None else default_expr(item, value, decls)
         case n.LiteralTypeExpr(text) if value == text:
             return _string(value)
-        case n.UnionTypeExpr(options) if any(
-            isinstance(o, n.LiteralTypeExpr) and o.value == value for o in options
-        ):
-            return _string(value)
+        case n.UnionTypeExpr(options):
+            return _of_some(options, value, decls)
         case n.NamedType(name=name, args=args):
             return _named(name.name, args, value, decls)
+    raise _unfit(value)
+
+
+def _of_some(options: tuple[n.TypeExpr, ...], value: Any, decls: Decls) -> n.Expr:
+    """The constant of the first member of a union that has it."""
+    for option in options:
+        try:
+            return default_expr(option, value, decls)
+        except Unfit:
+            continue
     raise _unfit(value)
 
 

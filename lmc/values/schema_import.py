@@ -6,7 +6,6 @@ type stands there. References go to places of the same document only; nothing is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,13 +19,41 @@ from lmc.syntax.literals import MOST_INT
 from lmc.syntax.tokens import RESERVED
 from lmc.types import BUILTIN_RECORDS
 from lmc.values.schema_defaults import Unfit, default_expr
-from lmc.values.schema_scalars import Notes, at, integer, lengths, named, number, optional, string
+from lmc.values.schema_names import free_names, pascal, singular
+from lmc.values.schema_parts import (
+    LEAST_OR_MOST,
+    are_numbers,
+    definitions_of,
+    has_properties,
+    implied,
+    is_choice,
+    is_decimal,
+    is_null,
+    labels_of,
+    only_ref,
+    pointed,
+    unescaped,
+)
+from lmc.values.schema_scalars import (
+    Notes,
+    Schema,
+    at,
+    integer,
+    lengths,
+    named,
+    number,
+    optional,
+    string,
+)
+from lmc.values.schema_settled import Place, settled
 
-Schema = Mapping[str, Any]
+DEPTH = 4  # of records that contain themselves: no schema says how deep they nest
 MOST_DECLARED = 2000  # records and enums of one document
+MOST_LEVELS = 150  # schemas in one another
 MOST_MERGED = 100  # schemas of one `allOf`
 _SPAN = Span(Source("schema", ""), 0, 0)
 _TAKEN = {*RESERVED, *PRIMITIVES, *BUILTIN_RECORDS, "list", "dict", "one_of"}
+_KINDS = frozenset(["string", "integer", "number", "boolean", "array", "object"])
 # What says nothing about values, or is read together with something else.
 _SILENT = frozenset(
     [
@@ -59,7 +86,8 @@ def import_schema(schema: Any, name: str = "Imported") -> Imported:
         raise LmcError.of("bad-schema", "a JSON Schema is an object")
     reader = _Importer(schema)
     reader.root(str(schema.get("title") or name))
-    return Imported(tuple(reader.decls.values()), tuple(dict.fromkeys(reader.notes)))
+    decls, notes = settled(tuple(reader.decls.values()), reader.places)
+    return Imported(decls, tuple(dict.fromkeys([*reader.notes, *notes])))
 
 
 class _Importer:
@@ -70,18 +98,25 @@ class _Importer:
         self.decls: dict[str, n.Decl] = {}
         self.notes: Notes = []
         self.names: dict[str, str] = {}  # of declarations by the pointers of their schemas
-        self.open: list[str] = []  # the pointers of the records that are being read
+        self.root_hint = ""
+        self.level = 0  # of schemas in one another
+        self.places: dict[tuple[str, str], Place] = {}
+        self.open: list[str] = []  # the pointers of what is being read
+        self.inlined: list[str] = []  # the targets in the `allOf`s that are being read
+        self.records: set[str] = set()  # the pointers of the records among them
+        self.deep: set[str] = set()  # the pointers of records that get a depth
+        self.circled: set[str] = set()  # the pointers of what mentions itself
 
     def root(self, name: str) -> None:
         """Read the document, or all its definitions if it says nothing else."""
         keys = ("type", "properties", "anyOf", "oneOf", "allOf", "enum", "const", "$ref", "items")
         if any(key in self.document for key in keys):
+            self.root_hint, self.open = name, ["#"]
             type = self.type(self.document, "#", name)
             if not (isinstance(type, n.NamedType) and type.name.name in self.decls):
-                free = self.free(name)
-                self.decls[free] = n.TypeDecl(_ident(free), type, span=_SPAN)
+                self.alias(type, self.names.get("#") or self.free(name), "#")
             return
-        found = list(_definitions(self.document))
+        found = list(definitions_of(self.document))
         if not found:
             raise LmcError.of("bad-schema", "the schema says nothing about any value")
         for pointer, part in found:
@@ -96,15 +131,27 @@ class _Importer:
                 self.note(pointer, "it is no schema that a value can have" if schema is False else
                           "it is no schema")  # fmt: skip
             return named("json")
+        self.level += 1
+        if self.level > MOST_LEVELS:
+            raise LmcError.of("bad-schema", f"the schema nests more than {MOST_LEVELS} times")
+        type = self.said(schema, pointer, hint)
+        self.level -= 1
+        return type
+
+    def said(self, schema: Schema, pointer: str, hint: str) -> n.TypeExpr:
+        """The type that a schema says, by the first keyword that says one."""
         for key in schema:
             if key not in _SILENT and not key.startswith("x-"):
                 self.note(at(pointer, key), f"`{key}` cannot be said")
         if "$ref" in schema:
             return self.ref(schema, pointer, hint)
         if "allOf" in schema:
-            if target := _only_ref(schema):
+            if target := only_ref(schema):
                 return self.ref({**schema, "$ref": target}, pointer, hint)
-            return self.type(self.merged(schema, pointer), pointer, hint)
+            before = len(self.inlined)
+            type = self.type(self.merged(schema, pointer), pointer, hint)
+            del self.inlined[before:]
+            return type
         if "const" in schema:
             return self.choices([schema["const"]], pointer, hint, schema)
         if "enum" in schema:
@@ -112,14 +159,14 @@ class _Importer:
         if options := schema.get("anyOf", schema.get("oneOf")):
             return self.union(schema, options, pointer, hint)
         type = self.of_kind(schema, pointer, hint)
-        return self.maybe(type, hint) if schema.get("nullable") is True else type
+        return optional(type) if schema.get("nullable") is True else type
 
     def of_kind(self, schema: Schema, pointer: str, hint: str) -> n.TypeExpr:
-        kinds = schema.get("type", _implied(schema))
+        kinds = schema.get("type", implied(schema))
         kinds = list(map(str, kinds)) if isinstance(kinds, list) else [str(kinds)] * bool(kinds)
         left = [kind for kind in kinds if kind != "null"]
         if len(left) < len(kinds) and left:
-            return self.maybe(self.of_kind({**schema, "type": left}, pointer, hint), hint)
+            return optional(self.of_kind({**schema, "type": left}, pointer, hint))
         if set(left) == {"integer", "number"}:
             left = ["number"]
         match left:
@@ -137,8 +184,15 @@ class _Importer:
                 return self.object(schema, pointer, hint)
             case [] if not kinds:
                 return named("json")
-        what = "no value but null" if not left else f"values of the types {', '.join(left)}"
-        self.note(at(pointer, "type"), f"{what}: `json` stands for it")
+        if left and not set(left) <= _KINDS:
+            unknown = ", ".join(sorted(set(left) - _KINDS))
+            self.note(at(pointer, "type"), f"there is no type {unknown}: `json` stands for it")
+            return named("json")
+        if left:
+            parts = [{**schema, "type": kind} for kind in dict.fromkeys(left)]
+            types = [self.of_kind(part, pointer, hint) for part in parts]
+            return self.united(types, at(pointer, "type"))
+        self.note(at(pointer, "type"), "no value but null: `json` stands for it")
         return named("json")
 
     def array(self, schema: Schema, pointer: str, hint: str) -> n.TypeExpr:
@@ -146,14 +200,14 @@ class _Importer:
         if isinstance(items, list):
             self.note(pointer, "its items have types of their own: `list[json]` stands for it")
             schema, items = {**schema, "minItems": len(items), "maxItems": len(items)}, True
+        refinements = lengths(schema, "Items", pointer, self.notes)
         if schema.get("uniqueItems") is True:
-            self.note(at(pointer, "uniqueItems"), "items that may not repeat cannot be said")
-        bounds = tuple(lengths(schema, "Items", pointer, self.notes))
+            refinements.append(n.UniqueRefinement(span=_SPAN))
         item = self.type(items, at(pointer, "items"), singular(hint))
-        return n.NamedType(_ident("list"), (item,), bounds, span=_SPAN)  # type: ignore[arg-type]
+        return n.NamedType(_ident("list"), (item,), tuple(refinements), span=_SPAN)  # type: ignore[arg-type]
 
     def object(self, schema: Schema, pointer: str, hint: str) -> n.TypeExpr:
-        if _has_properties(schema):
+        if has_properties(schema):
             return self.record(schema, pointer, hint)
         others = schema.get("additionalProperties", True)
         if isinstance(others, Mapping):
@@ -171,16 +225,16 @@ class _Importer:
         shared = {
             k: v for k, v in schema.items() if k not in (key, "description", "title", "default")
         }
-        left = [(i, o) for i, o in enumerate(options) if not _is_null(o)]
-        if left and (labels := _labels([o for _, o in left])):
+        left = [(i, o) for i, o in enumerate(options) if not is_null(o)]
+        if left and (labels := labels_of([o for _, o in left])):
             type = self.enum(labels, pointer, hint, schema)
-        elif _is_decimal([o for _, o in left]):
+        elif is_decimal([o for _, o in left]):
             if "pattern" not in left[1][1]:
                 self.note(at(pointer, key), "a number or a string is a decimal here")
             type = number(left[0][1], pointer, self.notes, kind="decimal")
         else:
             type = self.options(left, shared, at(pointer, key), hint)
-        return self.maybe(type, hint) if len(left) < len(options) else type
+        return optional(type) if len(left) < len(options) else type
 
     def options(
         self, left: Sequence[tuple[int, Any]], shared: Schema, pointer: str, hint: str
@@ -192,43 +246,59 @@ class _Importer:
             name = hint if len(left) == 1 else f"{hint}{i + 1}"
             type = self.type(whole, at(pointer, str(i)), name)
             found += type.options if isinstance(type, n.UnionTypeExpr) else [type]
-        distinct = list({repr(t): t for t in found}.values())
-        if len(distinct) == 1:
-            return distinct[0]
-        if all(isinstance(t, n.LiteralTypeExpr) for t in distinct):
-            return n.UnionTypeExpr(tuple(distinct), span=_SPAN)
-        if distinct and all(self.is_record(t) for t in distinct):
-            return self.alias(n.UnionTypeExpr(tuple(distinct), span=_SPAN), hint)
-        self.note(pointer, "a value of several types: `json` stands for it")
-        return named("json")
+        return self.united(found, pointer)
 
-    def alias(self, type: n.TypeExpr, hint: str) -> n.TypeExpr:
-        """A name for a union, so that it may stand anywhere."""
-        name = self.free(hint)
+    def united(self, options: Sequence[n.TypeExpr], pointer: str) -> n.TypeExpr:
+        """The union of some types; a wider one of the same kind of value holds what it can."""
+        absent = any(isinstance(o, n.OptionalTypeExpr) for o in options)
+        flat = [o.item if isinstance(o, n.OptionalTypeExpr) else o for o in options]
+        distinct = list({repr(t): t for t in flat}.values())
+        if any(_is(t, "json") for t in distinct) and len(distinct) > 1:
+            self.note(pointer, "a value of several types: `json` stands for it")
+            return named("json")
+        for wide, narrow in (("str", self.is_text), ("float", lambda t: _is_a(t, "float", "int"))):
+            wider = next((t for t in distinct if _is(t, wide)), None)
+            left = [t for t in distinct if t is wider or not narrow(t)]
+            if wider is not None and len(left) < len(distinct):
+                if wide == "str":
+                    self.note(pointer, "a text of several forms: `str` stands for it")
+                distinct = left
+        whole = (
+            n.UnionTypeExpr(tuple(distinct), span=_SPAN) if len(distinct) > 1
+            else distinct[0] if distinct else named("json")
+        )  # fmt: skip
+        return optional(whole) if absent else whole
+
+    def is_text(self, type: n.TypeExpr) -> bool:
+        """Whether all values of a type are texts."""
+        declared = isinstance(type, n.NamedType) and self.decls.get(type.name.name)
+        texts = isinstance(type, n.LiteralTypeExpr) or isinstance(declared, n.EnumDecl)
+        return texts or _is_a(type, "str", "date", "time", "datetime")
+
+    def alias(self, type: n.TypeExpr, name: str, pointer: str) -> n.TypeExpr:
+        """A name for a type."""
         self.decls[name] = n.TypeDecl(_ident(name), type, span=_SPAN)
+        self.names[pointer] = name
+        self.places[name, ""] = Place(pointer)
         return named(name)
-
-    def maybe(self, type: n.TypeExpr, hint: str) -> n.TypeExpr:
-        """`T?`; a union gets a name first, since `?` binds more closely than `|`."""
-        return optional(self.alias(type, hint) if isinstance(type, n.UnionTypeExpr) else type)
-
-    def is_record(self, type: n.TypeExpr) -> bool:
-        return isinstance(type, n.NamedType) and isinstance(
-            self.decls.get(type.name.name), n.RecordDecl
-        )
 
     def choices(self, values: Any, pointer: str, hint: str, schema: Schema) -> n.TypeExpr:
         """The type of some constant values."""
         values = list(values) if isinstance(values, list) else []
         left = [v for v in values if v is not None]
         if len(left) < len(values) and left:
-            return self.maybe(self.choices(left, pointer, hint, schema), hint)
+            return optional(self.choices(left, pointer, hint, schema))
         if left and all(isinstance(v, str) for v in left):
             if self.names.get(pointer) or pointer == "#":
                 return self.enum([(v, "") for v in left], pointer, hint, schema)
             literals = [n.LiteralTypeExpr(v, span=_SPAN) for v in dict.fromkeys(left)]
             one = len(literals) == 1
             return literals[0] if one else n.UnionTypeExpr(tuple(literals), span=_SPAN)
+        texts = [v for v in left if isinstance(v, str)]
+        others = [v for v in left if not isinstance(v, str)]
+        if texts and others:
+            types = [self.choices(texts, f"{pointer}/enum", hint, schema)]
+            return self.united([*types, self.constants(others, pointer)], pointer)
         return self.constants(left, pointer)
 
     def constants(self, values: Sequence[Any], pointer: str) -> n.TypeExpr:
@@ -273,6 +343,7 @@ class _Importer:
             raise LmcError.of("bad-schema", message)
         name = self.declare(pointer, schema, hint)
         self.open.append(pointer)
+        self.records.add(pointer)
         properties = schema["properties"]
         required = schema.get("required")
         needed = set(map(str, required)) if isinstance(required, list) else set()
@@ -289,7 +360,10 @@ class _Importer:
         if not fields:
             self.note(pointer, "no field is left: `json` stands for it")
             return named("json")
-        self.decls[name] = n.RecordDecl(_ident(name), _doc(schema), tuple(fields), span=_SPAN)
+        depth = n.Depth(_ident("depth"), DEPTH, span=_SPAN) if pointer in self.deep else None
+        doc = _doc(schema)
+        self.decls[name] = n.RecordDecl(_ident(name), doc, tuple(fields), depth, span=_SPAN)
+        self.places[name, ""] = Place(pointer)
         return named(name)
 
     def field(
@@ -309,7 +383,8 @@ class _Importer:
         if value is None and not needed and isinstance(type, n.LiteralTypeExpr):
             value = _string(type.value)  # the only value that it can have; it tells members apart
         if value is None and not needed:
-            type, value = self.maybe(type, f"{owner}{pascal(key)}"), n.NoneLit(span=_SPAN)
+            type, value = optional(type), n.NoneLit(span=_SPAN)
+        self.places[owner, name] = Place(pointer, needed)
         note = _string(" ".join(str(told).split())) if told else None
         alias = None if name == key else _string(key)
         return n.FieldDecl(_ident(name), type, value, note, alias, span=_SPAN)
@@ -337,7 +412,7 @@ class _Importer:
 
     def ref(self, schema: Schema, pointer: str, hint: str) -> n.TypeExpr:
         target = schema["$ref"]
-        found = _pointed(self.document, target) if isinstance(target, str) else None
+        found = pointed(self.document, target) if isinstance(target, str) else None
         if found is None:
             self.note(pointer, f"`{target}` is not in this document: `json` stands for it")
             return named("json")
@@ -352,25 +427,45 @@ class _Importer:
 
     def reference(self, target: str, schema: Any, pointer: str) -> n.TypeExpr:
         """What a reference stands for: a declaration for each place, made once."""
+        hint = pascal(unescaped(target.rpartition("/")[2])) or "Record"
         if target in self.open:
-            self.note(pointer, f"`{target}` contains itself: `json` stands for it here")
-            return named("json")
+            return self.circle(target, pointer, self.root_hint if target == "#" else hint)
         known = self.names.get(target)
         if known in self.decls:
             return named(str(known))
-        hint = pascal(_unescaped(target.rpartition("/")[2])) or "Record"
-        if isinstance(schema, Mapping) and (_is_choice(schema) or _has_properties(schema)):
+        if isinstance(schema, Mapping) and (is_choice(schema) or has_properties(schema)):
             self.names.setdefault(target, self.free(hint))
         if len(self.open) >= MOST_NESTED:
             raise LmcError.of("bad-schema", f"references nest more than {MOST_NESTED} times")
-        own = isinstance(schema, Mapping) and not _has_properties(schema)
-        if own:
-            self.open.append(target)
-        try:
+        inlined, self.inlined = self.inlined, []
+        type = self.target(schema, target, hint)
+        self.inlined = inlined
+        return type
+
+    def target(self, schema: Any, target: str, hint: str) -> n.TypeExpr:
+        """The type of what a reference points to, with a name for what needs one."""
+        if not isinstance(schema, Mapping) or has_properties(schema):
             return self.type(schema, target, hint)
-        finally:
-            if own:
-                self.open.pop()
+        self.open.append(target)
+        type = self.type(schema, target, hint)
+        self.open.pop()
+        known = isinstance(type, n.NamedType) and type.name.name == self.names.get(target)
+        if target in self.circled and not known:
+            return self.alias(type, self.names[target], target)
+        union = isinstance(type, n.UnionTypeExpr)
+        return self.alias(type, self.free(hint), target) if union else type
+
+    def circle(self, target: str, pointer: str, hint: str) -> n.TypeExpr:
+        """A mention of what is being read: some record of the circle gets a depth."""
+        records = [p for p in self.open[self.open.index(target) :] if p in self.records]
+        if not records:
+            self.note(pointer, f"`{target}` contains itself: `json` stands for it here")
+            return named("json")
+        self.deep.add(records[0])
+        self.circled.add(target)
+        if target not in self.names:
+            self.names[target] = self.free(hint)
+        return named(self.names[target])
 
     def merged(self, schema: Schema, pointer: str) -> Schema:
         """The parts of an `allOf` as one schema. What two of them say otherwise is told."""
@@ -383,8 +478,8 @@ class _Importer:
                     whole[key] = list(dict.fromkeys([*whole.get(key, ()), *value]))
                 elif key in ("title", "description", "$defs", "definitions", "default"):
                     whole.setdefault(key, value)
-                elif key in _LEAST_OR_MOST and _are_numbers(whole.get(key), value):
-                    whole[key] = _LEAST_OR_MOST[key](whole[key], value)
+                elif key in LEAST_OR_MOST and are_numbers(whole.get(key), value):
+                    whole[key] = LEAST_OR_MOST[key](whole[key], value)
                 elif whole.setdefault(key, value) != value and key != "additionalProperties":
                     self.note(at(place, key), "another part of the `allOf` says otherwise")
         return whole
@@ -398,6 +493,7 @@ class _Importer:
         """A schema itself and the parts of its `allOf`, with references followed."""
         todo: list[tuple[str, Any]] = [(pointer, schema)]
         seen: set[str] = set()
+        found_here: list[str] = []
         count = 0
         while todo:
             place, part = todo.pop(0)
@@ -410,59 +506,38 @@ class _Importer:
             if isinstance(inner, list):
                 todo += [(at(at(place, "allOf"), str(i)), p) for i, p in enumerate(inner)]
             target = part.get("$ref")
-            if isinstance(target, str) and target not in seen and target not in self.open:
+            if isinstance(target, str) and target not in seen:
                 seen.add(target)
-                found = _pointed(self.document, target)
-                if found is None:
+                found = pointed(self.document, target)
+                open_ = target in self.open and not self.is_named(pointer)
+                if open_ or target in self.inlined:
+                    self.note(place, f"`{target}` contains itself: its parts are left out here")
+                elif found is None:
                     self.note(place, f"`{target}` is not in this document")
                 else:
                     todo.append((target, found))
+                    found_here.append(target)
             yield place, {k: v for k, v in part.items() if k not in ("allOf", "$ref")}
+        self.inlined += found_here
+
+    def is_named(self, pointer: str) -> bool:
+        """Whether a schema has a name, so that it is read once."""
+        return pointer in self.names or self.open[-1:] == [pointer]
 
     def note(self, pointer: str, text: str) -> None:
         self.notes.append((pointer, text))
 
 
-# --- names ---
+# --- nodes ---
 
 
-def pascal(text: str) -> str:
-    """`line_item` as `LineItem`: a name for a declaration."""
-    words = re.findall(r"[A-Za-z0-9]+", text)
-    name = "".join(word[:1].upper() + word[1:] for word in words)
-    return name if not name[:1].isdigit() else f"N{name}"
+def _is(type: n.TypeExpr, name: str) -> bool:
+    """Whether a type is a named one without bounds."""
+    return _is_a(type, name) and not type.refinements  # type: ignore[attr-defined]
 
 
-def singular(hint: str) -> str:
-    """The name of an item from that of its list."""
-    if len(hint) > 3 and hint.endswith("ies"):
-        return hint[:-3] + "y"
-    return hint[:-1] if len(hint) > 2 and hint[-1] == "s" and hint[-2] != "s" else f"{hint}Item"
-
-
-def free_names(texts: Sequence[str]) -> list[str]:
-    """Names of fields or variants, all distinct, and no text of another one."""
-    used = {text for text in texts if _NAME.fullmatch(text)}
-    found = []
-    for text in texts:
-        name = text
-        if not _NAME.fullmatch(text):
-            base = name = _plain(text)
-            number = 1
-            while name in used or name in texts:
-                number += 1
-                name = f"{base}_{number}"
-            used.add(name)
-        found.append(name)
-    return found
-
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-
-
-def _plain(text: str) -> str:
-    word = re.sub(r"[^A-Za-z0-9_]+", "_", text.replace("+", "p").replace("#", "sharp")).strip("_")
-    return word if word[:1].isalpha() else f"n{word}" if word else "value"
+def _is_a(type: n.TypeExpr, *names: str) -> bool:
+    return isinstance(type, n.NamedType) and type.name.name in names
 
 
 def _ident(name: str) -> n.Ident:
@@ -477,105 +552,3 @@ def _doc(schema: Schema) -> n.Doc | None:
     told = schema.get("description")
     text = " ".join(told.split()) if isinstance(told, str) else ""
     return n.Doc(text, False, span=_SPAN) if text else None
-
-
-# --- parts of schemas ---
-
-_LEAST_OR_MOST = {
-    **dict.fromkeys(("minimum", "minLength", "minItems", "exclusiveMinimum"), max),
-    **dict.fromkeys(("maximum", "maxLength", "maxItems", "exclusiveMaximum"), min),
-}
-
-
-def _are_numbers(*values: Any) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-
-
-def _has_properties(schema: Schema) -> bool:
-    return bool(schema.get("properties")) and isinstance(schema["properties"], Mapping)
-
-
-def _implied(schema: Schema) -> str | None:
-    """The type of a schema that does not say it."""
-    if "properties" in schema or isinstance(schema.get("additionalProperties"), Mapping):
-        return "object"
-    if "items" in schema or "prefixItems" in schema:
-        return "array"
-    if any(key in schema for key in ("pattern", "minLength", "maxLength", "format")):
-        return "string"
-    return "number" if any(key in schema for key in ("minimum", "maximum")) else None
-
-
-def _only_ref(schema: Schema) -> str | None:
-    """The reference of an `allOf` that has nothing else, as older schemas annotate one."""
-    inner = schema["allOf"]
-    others = set(schema) - {"allOf", "description", "title", "default"}
-    if not others and isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], Mapping):
-        target = inner[0].get("$ref") if len(inner[0]) == 1 else None
-        return target if isinstance(target, str) else None
-    return None
-
-
-def _is_null(schema: Any) -> bool:
-    if not isinstance(schema, Mapping):
-        return False
-    return schema.get("type") == "null" or schema.get("const", 0) is None
-
-
-def _is_choice(schema: Schema) -> bool:
-    values = schema.get("enum")
-    texts = isinstance(values, list) and all(isinstance(v, str) for v in values)
-    return bool(texts or _labels(schema.get("oneOf") or ()))
-
-
-def _labels(options: Sequence[Any]) -> list[tuple[str, str]]:
-    """The labels and notes of `oneOf: [{const, description}, …]`; empty for other options."""
-    found = []
-    for option in options:
-        constant = option.get("const") if isinstance(option, Mapping) else None
-        if not isinstance(constant, str):
-            return []
-        told = option.get("description", option.get("title", ""))
-        found.append((constant, "" if told == constant else " ".join(str(told).split())))
-    return found if len({label for label, _ in found}) == len(found) else []
-
-
-def _is_decimal(options: Sequence[Any]) -> bool:
-    """Whether options are those of a decimal: a number, or its digits as a string."""
-    if len(options) != 2 or not all(isinstance(o, Mapping) for o in options):
-        return False
-    kinds = [o.get("type") for o in options]
-    digits = str(options[1].get("pattern", r"\d"))
-    only_digits = r"\d" in digits and not re.search("[a-ce-zA-Z]", digits)
-    return kinds == ["number", "string"] and only_digits
-
-
-def _definitions(document: Schema) -> Iterator[tuple[str, Any]]:
-    for place in ("$defs", "definitions", "components/schemas"):
-        found = _pointed(document, f"#/{place}")
-        if isinstance(found, Mapping):
-            yield from ((at(f"#/{place}", str(name)), part) for name, part in found.items())
-
-
-def _pointed(document: Schema, target: str) -> Any:
-    """What a reference of a document points to; None if it points elsewhere."""
-    if target == "#":
-        return document
-    if not target.startswith("#/"):
-        return None
-    found: Any = document
-    for step in target[2:].split("/"):
-        key = _unescaped(step)
-        if isinstance(found, Mapping) and key in found:
-            found = found[key]
-        elif isinstance(found, list) and key.isdigit() and int(key) < len(found):
-            found = found[int(key)]
-        else:
-            return None
-    return found
-
-
-def _unescaped(step: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(step).replace("~1", "/").replace("~0", "~")

@@ -240,6 +240,7 @@ async def train_group(
         rows=tuple(rows),
         settings=replace(update.settings, seed=context.seed),
         start=_adapter_of(group, store) if update.resume else None,
+        dtype=getattr(backend, "dtype", None),
         loss=update.loss,
     )
 

@@ -247,7 +247,7 @@ def test_graph_formats(folder: Path) -> None:
     assert "vote n=3" in run("graph", "desk.lmp").stdout
     assert run("graph", "desk.lmp", "--format", "mermaid").stdout.startswith("flowchart TD")
     run("graph", "desk.lmp", "-o", "graph.json")
-    assert json.loads((folder / "graph.json").read_text())["version"] == 1
+    assert json.loads((folder / "graph.json").read_text())["version"] == 2
 
 
 def test_a_graph_is_verified(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

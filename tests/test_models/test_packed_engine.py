@@ -54,6 +54,14 @@ def request(text: str, schema: Any = LABEL, *, n: int = 1, **sampling: Any) -> R
     return Request("m", messages, settings, n=n, schema=schema, logprobs=True)
 
 
+def shown(demo: str, text: str) -> Request:
+    """A prompt with a demonstration of its own."""
+    asked = request(text)
+    answer = json.dumps({"topic": "returns", "sure": True})
+    turns = ({"role": "user", "content": demo}, {"role": "assistant", "content": answer})
+    return replace(asked, messages=(SYSTEM, *turns, *asked.messages[1:]))
+
+
 ASKED = [
     *(request(text) for text in TEXTS),
     request("five", n=5, temperature=1.2),
@@ -62,6 +70,7 @@ ASKED = [
     request("warm", temperature=1.0, seed=4),
     request("free", None, n=3, temperature=1.0, max_tokens=12),
     request("long " * 12, None, max_tokens=12),
+    *(shown(text, text[::-1]) for text in TEXTS),
 ]
 
 
@@ -126,6 +135,35 @@ def test_forced_tokens_are_as_if_they_were_drawn(
     assert steps < more_steps / 2
     assert json.loads(forced[0].text)["topic"] in TOPICS
     assert forced[10].text == '{"to' and forced[10].finish_reason == "stop"
+
+
+WORDS = "The red lamp of the second order arrived broken on Monday."
+COPIES = [
+    *(request(text) for text in TEXTS),
+    request(WORDS, {"type": "string", "maxLength": 60}, max_tokens=50),
+    request(WORDS * 3, None, max_tokens=30),
+    request("stops " * 9, None, stop=("s ", "e"), max_tokens=20),
+    request("cut", max_tokens=9),
+    request("warm", temperature=1.0, seed=4, n=3),
+]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_guessed_tokens_are_those_that_are_written_without_guesses(
+    folder: str, together: bool
+) -> None:
+    asked = [replace(one, logprobs=False) for one in COPIES]
+    plain, guessing = (load_engine(folder, lookup=lookup) for lookup in (False, True))
+    batches = [asked] if together else [[one] for one in asked]
+    steps = [0, 0]
+    for batch in batches:
+        (expected, before), (found, after) = answers(plain, batch), answers(guessing, batch)
+        assert [a.text for a in found] == [a.text for a in expected]
+        assert [a.completion_tokens for a in found] == [a.completion_tokens for a in expected]
+        assert [a.finish_reason for a in found] == [a.finish_reason for a in expected]
+        steps[0] += before
+        steps[1] += after
+    assert steps[1] < steps[0] + together  # together, the drawn ones take as long as before
 
 
 def test_a_batch_answers_as_one_by_one(folder: str) -> None:
@@ -210,6 +248,22 @@ def test_prompts_with_other_earlier_turns_do_not_shorten_what_is_shared() -> Non
     assert head.shared_by(ids) == shared > 40
 
 
+def test_prompts_with_demonstrations_of_their_own_share_the_first_turn() -> None:
+    tokens = ChatTokens(byte_tokenizer(), heads=True)
+    first = "Say which number this one is."
+
+    def shared(*texts: str) -> str:
+        ids, head = tokens.prompt(chat(first, *texts))
+        assert head is not None
+        return str(tokens._tokenizer.decode(ids[: head.shared_by(ids)]))
+
+    assert shared("a demonstration", "its answer", "one") == ""
+    other = shared("something else", "with an answer", "two")
+    assert first in other and "something" not in other
+    same = shared("something else", "with an answer", "three")
+    assert "with an answer" in same and "three" not in same
+
+
 def test_equal_prompts_keep_a_token_to_compute() -> None:
     tokens = ChatTokens(byte_tokenizer(), heads=True)
     prompts = [tokens.prompt(chat("one message that is long enough")) for _ in range(2)]
@@ -220,7 +274,7 @@ def test_equal_prompts_keep_a_token_to_compute() -> None:
 def test_a_shorter_prefix_is_cut_from_a_longer_one() -> None:
     import torch
 
-    store, made = PrefixStore(100), []
+    store, made = PrefixStore(200), []
 
     def make(size: int) -> Any:
         made.append(size)
@@ -232,6 +286,7 @@ def test_a_shorter_prefix_is_cut_from_a_longer_one() -> None:
     assert keys.shape == values.shape == (2, 30, 1) and keys[0, -1] == 29
     store.get(("adapter", tuple(range(30))), lambda: make(30))
     store.get((None, (0, 2)), lambda: make(2))
+    store.get((None, tuple(range(40))), lambda: make(40))  # the longer one stays
     assert made == [40, 30, 2]
 
 

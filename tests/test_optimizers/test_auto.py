@@ -143,5 +143,8 @@ def test_the_nearest_are_shown_where_outputs_are_of_many_kinds(kinds: int) -> No
     if kinds == 6:
         assert plan_of(result).startswith("auto: knn(demos=6")
         assert "6 kinds" in plan_of(result)
+        assert f"pool={len(result.artifact.parameters.modules['main'].demos or ())}" in plan_of(
+            result
+        )
     assert result.test is not None
     assert result.test.after.mean == 1.0

@@ -93,6 +93,15 @@ def field_of(schema: Any) -> tuple[Type, list[str]]:
         ({"const": "x"}, LiteralType(("x",))),
         ({"anyOf": [{"const": "a"}, {"enum": ["b", "c"]}]}, LiteralType(("a", "b", "c"))),
         ({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+$"}]}, DECIMAL),
+        ({"items": {"type": "integer"}, "uniqueItems": True}, ListType(INT, unique=True)),
+        ({"type": ["string", "integer"]}, UnionType((STR, INT))),
+        ({"type": ["string", "boolean", "null"]}, OptionalType(UnionType((STR, BOOL)))),
+        ({"anyOf": [{"type": "integer"}, {"type": "number"}]}, FLOAT),
+        ({"anyOf": [{"type": "string"}, {"type": "array"}]}, UnionType((STR, ListType(JSON)))),
+        ({"anyOf": [{"type": "integer"}, {"type": ["null", "string"]}]},
+         OptionalType(UnionType((INT, STR)))),
+        ({"enum": [1, "a"]}, UnionType((LiteralType(("a",)), IntType(1, 1)))),
+        ({"items": {"type": ["string", "integer"]}}, ListType(UnionType((STR, INT)))),
         ({"oneOf": [{"const": "C++"}, {"const": "py"}]}, EnumType("RootX", ("Cpp", "py"))),
         ({}, JSON),
         (True, JSON),
@@ -114,19 +123,22 @@ def test_what_the_language_says(schema: Any, type: Type) -> None:
         ({"type": "number", "exclusiveMinimum": 0}, FloatType(0, None), "exclusiveMinimum"),
         ({"type": "integer", "multipleOf": 5}, INT, "x/multipleOf"),
         ({"type": "integer", "minimum": 5, "maximum": 1}, INT, "x: its bounds leave no value"),
-        ({"items": {"type": "integer"}, "uniqueItems": True}, ListType(INT), "uniqueItems"),
         ({"prefixItems": [{}, {"type": "integer"}]}, ListType(JSON, 2, 2), "types of their own"),
         ({"enum": [1, 5]}, INT, "these values alone"),
-        ({"enum": [1, "a"]}, JSON, "`json` stands for them"),
+        ({"enum": [1, "a", True]}, JSON, "`json` stands for them"),
         ({"const": None}, JSON, "`json` stands for them"),
-        ({"type": ["string", "integer"]}, JSON, "values of the types string, integer"),
+        ({"type": ["string", "thing"]}, JSON, "no type thing"),
         ({"type": "null"}, JSON, "no value but null"),
         ({"not": {"type": "string"}}, JSON, "#/properties/x/not: `not` cannot be said"),
         ({"if": {}, "then": {}, "type": "string"}, STR, "x/if: `if` cannot be said"),
         ({"$ref": "other.json#/a"}, JSON, "`other.json#/a` is not in this document"),
         ({"$ref": "#/nowhere"}, JSON, "`#/nowhere` is not in this document"),
         (False, JSON, "no schema that a value can have"),
-        ({"anyOf": [{"type": "string"}, {"type": "array"}]}, JSON, "a value of several types"),
+        ({"anyOf": [{"items": {"type": "integer"}}, {"type": "array"}]}, JSON, "several types"),
+        ({"anyOf": [{"type": "string"}, {}]}, JSON, "a value of several types"),
+        ({"anyOf": [{"format": "date"}, {"type": "string"}]}, STR, "a text of several forms"),
+        ({"anyOf": [{"format": "date"}, {"format": "time"}]}, JSON, "a value of several types"),
+        ({"type": "integer", "minimum": 5, "default": 1}, IntType(5), "x/default"),
         ({"allOf": [{"type": "string"}, {"type": "integer"}]}, STR, "says otherwise"),
         ({"type": "object", "additionalProperties": False}, JSON, "an object without fields"),
         ({"type": "string", "enum": [""], "title": "t"}, LiteralType(("",)), ""),
@@ -203,7 +215,7 @@ def test_a_schema_of_the_kind_that_people_have() -> None:
     assert order.get("ship").note == "where to"  # type: ignore[union-attr]
     told = {note.partition(": ")[0] for note in notes}
     assert told == {
-        "#/$defs/tree/properties/kids/items",
+        "#/$defs/tree",
         "#/properties/price/anyOf",
         "#/properties/wrong/default",
         "#/properties/",
@@ -213,16 +225,98 @@ def test_a_schema_of_the_kind_that_people_have() -> None:
     assert all(note in text for note in notes)
 
 
-def test_a_union_of_records_has_a_name() -> None:
+def test_a_union_of_records() -> None:
     options = [
         {"type": "object", "title": title, "properties": {"kind": {"const": title}}}
         for title in ("Card", "Cash")
     ]
-    types, notes, _ = imported({"properties": {"pay": {"anyOf": [*options, {"type": "null"}]}}})
-    pay = types["RootPay"]
-    assert isinstance(pay, UnionType)
-    assert [str(option) for option in pay.options] == ["Card", "Cash"]
+    types, notes, text = imported({"properties": {"pay": {"anyOf": [*options, {"type": "null"}]}}})
+    pay = types["Root"].fields[0].type  # type: ignore[attr-defined]
+    assert isinstance(pay, OptionalType) and isinstance(pay.item, UnionType)
+    assert "pay: (Card | Cash)? = none" in text
     assert notes == []
+
+
+def test_a_union_that_is_defined_has_one_name() -> None:
+    pay = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+    ref = {"$ref": "#/$defs/pay"}
+    document = {"$defs": {"pay": pay}, "properties": {"a": ref, "b": {"items": ref}}}
+    text = imported(document)[2]
+    assert text.count("type Pay = int | str") == 1
+    assert "a: Pay? = none" in text and "b: list[Pay]? = none" in text
+
+
+def test_records_that_cannot_be_told_apart_are_json() -> None:
+    options = [
+        {"type": "object", "title": title, "properties": {"a": {"type": kind}}}
+        for title, kind in (("One", "string"), ("Two", "integer"))
+    ]
+    _, notes, text = imported({"properties": {"pay": {"anyOf": options}, "n": {}}})
+    assert "pay: json = none" in text
+    assert notes == ["#/properties/pay: a value of several types: `json` stands for it"]
+
+
+# --- schemas that contain themselves ---
+
+NODE = {"properties": {"label": {"type": "string"}, "kids": {"items": {"$ref": "#"}}}}
+EXPR = {
+    "$defs": {
+        "expr": {"anyOf": [{"type": "number"}, {"$ref": "#/$defs/add"}]},
+        "add": {
+            "properties": {"left": {"$ref": "#/$defs/expr"}, "right": {"$ref": "#/$defs/expr"}},
+            "required": ["left", "right"],
+        },
+    },
+}
+HOUSE = {
+    "$defs": {
+        "house": {"properties": {"rooms": {"items": {"$ref": "#/$defs/room"}}}},
+        "room": {"properties": {"n": {"type": "integer"}, "of": {"$ref": "#/$defs/house"}}},
+    },
+    "$ref": "#/$defs/room",
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "parts", "note"),
+    [
+        (NODE, ["record Root(depth: 4) {", "kids: list[Root]? = none"], "#: it contains itself"),
+        (
+            {"$defs": EXPR["$defs"], "$ref": "#/$defs/expr"},
+            ["record Add(depth: 4) {", "left: Expr", "type Expr = float | Add"],
+            "#/$defs/add: it contains itself: at most 4",
+        ),
+        (HOUSE, ["record House", "of: House? = none", "(depth: 4)"], "it contains itself"),
+        (
+            {"properties": {"a": {"$ref": "#"}, "n": {}}, "required": ["a"]},
+            ["record Root {", "a: json"],
+            "#/properties/a: each value would need another in it",
+        ),
+        (
+            {"properties": {"kids": {"type": "array", "items": {"$ref": "#"}, "minItems": 1}},
+             "required": ["kids"]},
+            ["kids: json"],
+            "each value would need another",
+        ),
+        (
+            {"$defs": {"t": {"items": {"$ref": "#/$defs/t"}}},
+             "properties": {"a": {"$ref": "#/$defs/t"}}},
+            ["a: list[json]? = none"],
+            "contains itself: `json`",
+        ),
+        (
+            {"$defs": {"base": {"properties": {"kids": {"items": {"$ref": "#/$defs/kid"}}}},
+                       "kid": {"allOf": [{"$ref": "#/$defs/base"}, {"properties": {"n": {}}}]}},
+             "$ref": "#/$defs/base"},
+            ["record Kid(depth: 4) {", "kids: list[Kid]? = none", "n: json = none"],
+            "it contains itself",
+        ),
+    ],
+)  # fmt: skip
+def test_schemas_that_contain_themselves(schema: Any, parts: list[str], note: str) -> None:
+    _, notes, text = imported(schema)
+    assert [part for part in parts if part not in text] == [], text
+    assert any(note in told for told in notes), notes
 
 
 def test_definitions_alone() -> None:
@@ -273,6 +367,11 @@ def test_deep_schemas_are_refused() -> None:
         schema = {"properties": {"a": schema}}
     with pytest.raises(LmcError, match="nests more than"):
         import_schema(schema)
+    schema = {"type": "string"}
+    for _ in range(300):
+        schema = {"items": schema}
+    with pytest.raises(LmcError, match="nests more than"):
+        import_schema(schema)
     chain = {f"d{i}": {"items": {"$ref": f"#/$defs/d{i + 1}"}} for i in range(200)}
     with pytest.raises(LmcError, match="nest more than"):
         import_schema({"$defs": chain, "$ref": "#/$defs/d0"})
@@ -307,6 +406,42 @@ def test_any_json_is_read_or_refused(schema: Any) -> None:
     test_strange_schemas_are_refused_or_read(schema)
 
 
+_REFS = st.sampled_from([{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}, {"$ref": "#"}])
+_PARTS = st.sampled_from(
+    [{"type": "string"}, {"type": "integer"}, {"type": "number", "minimum": 1}, {"const": "x"},
+     {"format": "date"}, {"enum": ["u", "v"]}, {"enum": [1, "y", None]}, {"type": "boolean"}, {},
+     {"oneOf": [{"const": "p"}, {"const": "C++"}]}]
+)  # fmt: skip
+
+
+def _with_parts(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    unique = st.fixed_dictionaries({"items": inner}, optional={"uniqueItems": st.just(True)})
+    fields = st.dictionaries(st.sampled_from(["k", "m", "@t"]), inner, min_size=1, max_size=3)
+    needed = st.lists(st.sampled_from(["k", "m", "@t"]), max_size=2, unique=True)
+    default = st.fixed_dictionaries({"default": st.sampled_from([1, "x", None, [], {"k": "x"}])})
+    return st.one_of(
+        unique,
+        st.builds(lambda i: {"items": i, "minItems": 1}, inner),
+        st.builds(lambda f, r: {"properties": f, "required": r}, fields, needed),
+        st.builds(lambda o: {"anyOf": o}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda o: {"allOf": o}, st.lists(inner, min_size=1, max_size=2)),
+        st.builds(lambda a, b: {**a, **b}, inner, default),
+        st.builds(lambda i: {"additionalProperties": i, "type": "object"}, inner),
+    )
+
+
+_SCHEMAS = st.recursive(_PARTS | _REFS, _with_parts, max_leaves=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_SCHEMAS, _SCHEMAS, _SCHEMAS)
+def test_any_schema_becomes_a_program(root: Any, a: Any, b: Any) -> None:
+    found = import_schema({**root, "$defs": {"a": a, "b": b}}, "Root")
+    text = program_text(found, "a test")
+    program, diagnostics = check_program(Source("imported.lmp", text))
+    assert program is not None, render(diagnostics) + "\n" + text
+
+
 # --- there and back ---
 
 NAMES = st.sampled_from(["a", "b2", "class", "Long_name", "type"])
@@ -331,6 +466,8 @@ def _larger(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
         inner.filter(lambda t: not isinstance(t, OptionalType) and t != JSON).map(OptionalType),
         st.builds(ListType, inner, st.none() | st.just(1), st.none() | st.just(4)),
         inner.map(DictType),
+        st.builds(ListType, inner, unique=st.just(True)),
+        st.sampled_from([UnionType((STR, INT)), UnionType((ListType(STR), BOOL, DictType(INT)))]),
         st.builds(
             RecordType, st.sampled_from(["Item", "Thing"]), record, st.sampled_from(["", "Doc."])
         ),
@@ -359,10 +496,12 @@ def shape(type: Type) -> str:
                 return f"record {inner} {part.doc}"
             case EnumType():
                 return f"enum {part.variants} {part.notes} {part.doc}"
+            case UnionType(options):
+                return f"union({', '.join(map(written, options))})"
             case OptionalType(item) | DictType(item):
                 return f"{part.__class__.__name__}({written(item)})"
             case ListType(item, low, high):
-                return f"list({written(item)}, {low}, {high})"
+                return f"list({written(item)}, {low}, {high}, {part.unique})"
         return repr(part)
 
     return written(rebuilt(seen_type(type), unnamed))

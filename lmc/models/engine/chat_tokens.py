@@ -21,9 +21,13 @@ Ids = tuple[int, ...]
 
 @dataclass(slots=True)
 class Head:
-    """The common beginning of prompts, which each further one may shorten, and how many have it."""
+    """The common beginning of prompts, which each further one may shorten, and how many have it.
+
+    `outer` is that of prompts with the same first turn but other demonstrations.
+    """
 
     ids: Ids
+    outer: Head | None = None
     times: int = 0
 
     def meet(self, prompt: Ids) -> None:
@@ -35,7 +39,9 @@ class Head:
 
     def shared_by(self, prompt: Ids) -> int:
         """How many tokens of a prompt others begin with. The last one is never among them."""
-        return min(len(self.ids), len(prompt) - 1) if self.times > 1 else 0
+        if self.times > 1:
+            return min(len(self.ids), len(prompt) - 1)
+        return self.outer.shared_by(prompt) if self.outer else 0
 
 
 def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[Message]:
@@ -105,7 +111,8 @@ class ChatTokens:
     def prompt(self, request: Request) -> tuple[Ids, Head | None]:
         """The tokens of a prompt, and its head, which it may share with others.
 
-        Prompts of one module have all turns but the last in common, and often some tokens more.
+        Prompts of one module have all turns but the last in common, and often some tokens more. If
+        each input has its own demonstrations, they have the first turn in common.
         """
         messages = plain_messages(request.messages, self._special)
         if not self._tokenizer.chat_template:
@@ -116,23 +123,31 @@ class ChatTokens:
         return prompt, self._head(messages, text, prompt) if self._wants_heads else None
 
     def _head(self, messages: Sequence[Message], text: str, prompt: Ids) -> Head | None:
-        size = max(_SHARED_PREFIX_TOKENS, self._earlier_turns(messages, text, prompt))
+        outer = None
+        if len(messages) > 2 and (size := self._turns_tokens(messages[:1], text, prompt)):
+            outer = self._head_behind(size, prompt)
+        return self._head_behind(self._turns_tokens(messages[:-1], text, prompt), prompt, outer)
+
+    def _head_behind(self, size: int, prompt: Ids, outer: Head | None = None) -> Head | None:
+        """The head of the prompts with the same first tokens, which this one has met."""
+        size = max(_SHARED_PREFIX_TOKENS, size)
         if len(prompt) <= size:
-            return None
+            return outer
         start = prompt[:size]
-        head = self._heads.setdefault(start, Head(prompt))
+        head = self._heads.setdefault(start, Head(prompt, outer=outer))
         self._heads.move_to_end(start)
         if len(self._heads) > _KNOWN_HEADS:
             self._heads.popitem(last=False)
-        head.meet(prompt)
+        if head is not outer:
+            head.meet(prompt)
         return head
 
-    def _earlier_turns(self, messages: Sequence[Message], text: str, prompt: Ids) -> int:
-        """How many tokens all turns but the last are; 0 if the prompt does not begin with them."""
-        if len(messages) < 2:
+    def _turns_tokens(self, turns: Sequence[Message], text: str, prompt: Ids) -> int:
+        """How many tokens the first turns are; 0 if the prompt does not begin with them."""
+        if not turns:
             return 0
         try:
-            words = templated(self._tokenizer, messages[:-1], add_generation_prompt=False)
+            words = templated(self._tokenizer, turns, add_generation_prompt=False)
         except Exception:  # a template may refuse such a chat
             return 0
         if not text.startswith(words):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -28,6 +28,7 @@ Lane = tuple[str | None, tuple[int, ...]]  # adapter, and tokens of the shared p
 Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D) of each layer
 
 _MOST_SCORES = 1 << 24  # computed at once
+_LONG = 48  # with more new tokens a row, a fused product over copies of the prefix is faster
 _current = threading.local()
 
 
@@ -66,13 +67,11 @@ class PrefixStore:
             self._tokens -= _length(self._kept.popitem(last=False)[1])
 
     def _cut(self, lane: Lane) -> Prefix | None:
-        """The beginning of a longer prefix, which then has no further use."""
+        """The beginning of a longer prefix, which may have further use."""
         adapter, ids = lane
         size = len(ids)
-        for longer in self._kept:
+        for longer, prefix in self._kept.items():
             if longer[0] == adapter and longer[1][:size] == ids:
-                prefix = self._kept.pop(longer)
-                self._tokens -= _length(prefix)
                 return [(k[:, :size].contiguous(), v[:, :size].contiguous()) for k, v in prefix]
         return None
 
@@ -161,6 +160,11 @@ def _by_parts(
         yield _attend(query[i:j], key[i:j], value[i:j], some, shared)
 
 
+def _joined(prefix: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """The keys or values of a prefix before those of each row: (B, K, P + S, D)."""
+    return torch.cat([prefix.expand(own.shape[0], *prefix.shape), own], 2)
+
+
 def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -170,6 +174,10 @@ def _attend(
 ) -> torch.Tensor:
     rows, heads, length, depth = query.shape
     key_heads, own = key.shape[1], key.shape[2]
+    if shared is not None and length > _LONG:
+        key, value = (_joined(far, near) for far, near in zip(shared, (key, value)))
+        mask = None if mask is None else pad(mask, (key.shape[2] - own, 0), value=True)
+        shared = None
     if shared is None:
         group = heads // key_heads
         key, value = (x.repeat_interleave(group, 1) if group > 1 else x for x in (key, value))
@@ -183,7 +191,7 @@ def _attend(
         split = near.view(rows, key_heads, -1, length, own)
         near = split.masked_fill(~mask[:, :, None], float("-inf")).view(near.shape)
     scores = torch.cat([far.transpose(0, 1), near], -1)  # (B, K, GQ, P + S)
-    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
+    weights = scores.softmax(-1)  # which sums in float32, whatever the type
     far, near = weights.split([prefix_key.shape[1], own], -1)
     by_head = far.transpose(0, 1).reshape(key_heads, -1, prefix_key.shape[1]) @ prefix_value
     out = near @ value + by_head.view(key_heads, rows, -1, depth).transpose(0, 1)
