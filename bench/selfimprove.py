@@ -41,15 +41,15 @@ optimize main {{ data: task, metric: accuracy }}
 '''
 RECIPES = {
     "lora": "lora()",
-    "rest_em": "rest_em(samples=6, temperature=1.0, rounds=2)",
-    "lmsi": "lmsi(samples=6, temperature=1.0, rounds=2)",
-    "scpo": "scpo(samples=6, rounds=2)",
+    "rest_em": "rest_em(samples=4, temperature=1.0, rounds=2)",
+    "lmsi": "lmsi(samples=4, temperature=1.0, rounds=2)",
+    "scpo": "scpo(samples=4, rounds=2)",
     "spin": "spin(samples=2, rounds=2)",
-    "nft": "nft(samples=6, rounds=2)",
-    "grpo": "grpo(samples=6, rounds=2)",
-    "kto": "kto(samples=6, rounds=2)",
-    "dpo": "dpo(samples=6, rounds=2)",
-    "lora, then dpo": "lora() >> dpo(samples=6, rounds=2)",
+    "nft": "nft(samples=4, rounds=2)",
+    "grpo": "grpo(samples=4, rounds=2)",
+    "kto": "kto(samples=4, rounds=2)",
+    "dpo": "dpo(samples=4, rounds=2)",
+    "lora, then dpo": "lora() >> dpo(samples=4, rounds=2)",
 }
 Row = dict[str, Any]
 
@@ -141,15 +141,19 @@ def table(lines: Sequence[Row]) -> str:
     order = [(t, r) for t in TASKS for r in RECIPES if (t, r) in groups]
     for task, recipe in order:
         runs = groups[task, recipe]
-        length = max(len(run["rounds"]) for run in runs)
         rounds = [
-            _mean([r["rounds"][i] for r in runs if i < len(r["rounds"])]) for i in range(length)
+            _mean([run["rounds"][i] for run in runs if i < len(run["rounds"])])
+            for i in range(max(len(run["rounds"]) for run in runs))
         ]
         cells = [
-            task, recipe, str(len(runs)), _mean([r["start"] for r in runs]),
-            ", ".join(rounds) or "–", _mean([r["end"] for r in runs]), _mean([r["end"] - r["start"] for r in runs]),
-            f"{fmean(r['calls'] for r in runs):,.0f}", f"{fmean(r['seconds'] for r in runs):.0f}",
-        ]  # fmt: skip
+            *(task, recipe, str(len(runs))),
+            _mean([run["start"] for run in runs]),
+            ", ".join(rounds) or "–",
+            _mean([run["end"] for run in runs]),
+            _mean([run["end"] - run["start"] for run in runs]),
+            f"{fmean(run['calls'] for run in runs):,.0f}",
+            f"{fmean(run['seconds'] for run in runs):.0f}",
+        ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

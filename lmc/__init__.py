@@ -13,6 +13,7 @@ from lmc.version import __version__
 
 if TYPE_CHECKING:
     from lmc.diagnostics import LmcError
+    from lmc.media.content import Media
     from lmc.optimizers.compilation.compile import acompile, compile
     from lmc.program.measuring import aevaluate, evaluate
     from lmc.program.program import Program, load
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Delta",
     "LmcError",
+    "Media",
     "Program",
     "Stream",
     "__version__",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "Delta": "lmc.program.streams",
     "LmcError": "lmc.diagnostics",
+    "Media": "lmc.media.content",
     "Program": "lmc.program.program",
     "Stream": "lmc.program.streams",
     "acompile": "lmc.optimizers.compilation.compile",

@@ -135,6 +135,16 @@ class OptionalType(Type):
 
 
 @frozen
+class MediaType(Type):
+    """`image`, `audio`, `pdf`, or `media` for any of them. Models take them and give none."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+@frozen
 class ListType(Type):
     """`list[T]`, `list[T](1..5)` (number of items), `list[T](unique)` (each item once)."""
 
@@ -144,6 +154,8 @@ class ListType(Type):
     unique: bool = False
 
     def __str__(self) -> str:
+        if self == MESSAGES:
+            return "messages"
         bounded = (self.min_len, self.max_len) != (None, None)
         parts = [_range(self.min_len, self.max_len)] if bounded else []
         parts += ["unique"] * self.unique
@@ -483,10 +495,39 @@ VERDICT = RecordType(
     ),
 )
 SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", True, "")))
+MEDIA = MediaType("media")
+ROLES = ("system", "user", "assistant", "tool")
+MESSAGE = RecordType(
+    "Message",
+    (
+        Field("role", LiteralType(ROLES)),
+        Field("content", STR, "", True, ""),
+        Field("files", ListType(MEDIA), "", True, []),
+        Field("tool", OptionalType(STR), "the tool that gave the result", True, None),
+    ),
+    "One turn of a conversation.",
+)
+MESSAGES = ListType(MESSAGE)
+# Words for types that a program may also declare itself.
+SOFT_TYPES: dict[str, Type] = {
+    **{kind: MediaType(kind) for kind in ("image", "audio", "pdf", "media")},
+    "messages": MESSAGES,
+}
 MOST_LEVELS = 150  # of types in types
 MOST_PARTS = 10_000  # of a type whose records are written out in full wherever they stand
 MOST_BITS = 8192  # of a whole number
-BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
+BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE, MESSAGE)}
+
+
+def has_media(type: Type) -> bool:
+    """Whether values of the type hold images, audio or PDFs, at any depth."""
+    return any(isinstance(part, MediaType) for part in parts(type))
+
+
+def is_messages(type: Type) -> bool:
+    """Whether the type is that of a conversation, or of one that may be missing."""
+    inner = type.item if isinstance(type, OptionalType) else type
+    return isinstance(inner, ListType) and inner.item == MESSAGE
 
 
 def told_bounds(type: WrittenType) -> str:

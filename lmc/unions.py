@@ -1,6 +1,7 @@
 """Unions: how their members are told apart, and which member a JSON value is of.
 
-Members differ in their kind of JSON value: text, a number, true or false, a list, an object.
+Members differ in their kind of JSON value: text, a number, true or false, a list, an object, a file
+(`lmc.media`).
 Several records are told apart by a field of literals (a tag), or by a field that one needs and the
 other one does not have. A tag is needed, even if it has a default.
 """
@@ -11,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
+from lmc.media.content import is_media_json
 from lmc.types import (
     BoolType,
     DictType,
@@ -20,6 +22,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OptionalType,
@@ -29,7 +32,7 @@ from lmc.types import (
     UnionType,
 )
 
-Kind = Literal["text", "a number", "true or false", "a list", "an object"]
+Kind = Literal["text", "a number", "true or false", "a list", "an object", "a file"]
 MOST_MEMBERS = 64
 _KINDS: Mapping[type, Kind] = {
     StrType: "text",
@@ -41,6 +44,7 @@ _KINDS: Mapping[type, Kind] = {
     ListType: "a list",
     RecordType: "an object",
     DictType: "an object",
+    MediaType: "a file",
 }
 
 
@@ -61,7 +65,7 @@ def kind_of_value(value: Any) -> Kind | None:
         case list():
             return "a list"
         case dict():
-            return "an object"
+            return "a file" if is_media_json(value) else "an object"
     return None
 
 

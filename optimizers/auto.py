@@ -75,6 +75,9 @@ async def auto(start: Parameters, context: Context, *, weights: bool | None) -> 
 
 async def _taken(step: Chosen, start: Parameters, context: Context) -> Parameters:
     """The result of a step. Raises: BudgetExceeded."""
+    if step.optimizer is bootstrap and _shows_nearest(start):
+        # Few fixed demonstrations seldom beat the nearest. One race tells.
+        return await bootstrap.run(start, context, **{**step.options, "rounds": 1})
     if step.optimizer is not reflect:
         return await step.optimizer.run(start, context, **step.options)
     found = start
@@ -83,7 +86,13 @@ async def _taken(step: Chosen, start: Parameters, context: Context) -> Parameter
     if found != start or context.trials.runs_left() in (0, float("inf")):
         return found
     context.tell("auto: reflection found nothing; what is left of its share seeks demonstrations")
+    if _shows_nearest(start):  # on more rows, other numbers of them may be better
+        return await knn.run(start, context, **_knn_options(len(context.train)))
     return await bootstrap.run(start, context, **_bootstrap_options(context))
+
+
+def _shows_nearest(parameters: Parameters) -> bool:
+    return any(module.nearest is not None for module in parameters.modules.values())
 
 
 async def _can_reflect(start: Parameters, context: Context) -> bool:
@@ -126,7 +135,7 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
         kinds = varied(harvest.labeled)
         if kinds > SHOWN / 2 and len(context.train) >= VARIED_ROWS:
             why = f"the outputs are of {kinds} kinds, so those nearest to the input help most"
-            found.append(Chosen(knn, why, 2, _knn_options(len(context.train))))
+            found.append(Chosen(knn, why, 4, _knn_options(len(context.train))))
         labels = "the rows have labels" if harvest.labeled else "accepted runs serve as examples"
         found.append(Chosen(bootstrap, labels, 2, _bootstrap_options(context)))
         if not small and not all(module.slots.frozen for module in modules.values()):

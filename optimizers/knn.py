@@ -57,15 +57,14 @@ async def knn(
             rows, mode = shuffled(context, "knn"), Mode(teacher, training=True)
             await harvest.gather(start, rows, pool, mode, "accepted runs")
         pools = {"traced": harvest.traced, "mixed": harvest.mixed(), "labeled": harvest.labeled}
-        counts = dict.fromkeys((demos, max(1, demos // 2), 1))
-        rivals: dict[str, Candidate] = {}
-        for count in counts:
-            for name, model in product(pools, dict.fromkeys((embedder, None))):
-                changed = _with_nearest(start, pools[name], pool, count, model)
-                if changed != start:
-                    by = "by meaning" if model else "nearest"
-                    rival = Candidate(f"{name}, {count} {by}", changed, count)
-                    rivals.setdefault(parameters_key(changed), rival)
+        counts = dict.fromkeys((demos, 1, max(1, demos // 2)))
+        rivals: dict[str, Candidate] = {}  # a small budget drops the last
+        for model, count, name in product(dict.fromkeys((embedder, None)), counts, pools):
+            changed = _with_nearest(start, pools[name], pool, count, model)
+            if changed != start:
+                by = "by meaning" if model else "nearest"
+                rival = Candidate(f"{name}, {count} {by}", changed, count)
+                rivals.setdefault(parameters_key(changed), rival)
         if not rivals:
             context.tell(NO_DEMOS)
             return start

@@ -25,6 +25,7 @@ from lmc.runtime.parameters import Parameters
 
 PATIENCE = 12  # rounds without a new member after which a search without a budget ends
 FRUITLESS = 24  # rewritten instructions, none better than its parent, after which any search ends
+LEAST_FRUITLESS = 6  # the same where the budget pays for few: half of those, but so many at least
 MOST_ROWS = 40  # most select rows on which the front is measured
 FINALISTS = 4
 _FRONT_SHARE = 8  # the front has at most 1/8 as many rows as runs are left
@@ -54,20 +55,23 @@ async def reflect(
         context.tell("reflect needs train rows and an instruction that may be changed")
         return start
     search = _Evolution(context, modules, width, minibatch, proposer)
-    patience = PATIENCE if context.trials.runs_left() == float("inf") else rounds
+    runs = context.trials.runs_left()
+    patience = PATIENCE if runs == float("inf") else rounds
+    fruitless = min(FRUITLESS, max(LEAST_FRUITLESS, int(min(runs, 1e6) / 2 / search.each)))
     with context.until_spent():
         await search.begin(start)
         for number in range(rounds):
             if search.idle >= patience or not await search.breed(number):
                 break
-            if search.tried >= FRUITLESS and len(search.members) == 1:
+            if search.tried >= fruitless and len(search.members) == 1:
                 context.tell(f"reflect: none of {search.tried} rewritten instructions was better")
                 break
             if merge and len(modules) > 1:
                 await search.merge(number)
         finalists = search.finalists()
-        return await best_of(Candidate("start", start), finalists, context)
-    return search.best(start)
+        found = await best_of(Candidate("start", start), finalists, context)
+        return search.beyond_chance(start, found)
+    return search.beyond_chance(start, search.best(start))
 
 
 @frozen
@@ -100,6 +104,11 @@ class _Evolution:
     idle: int = 0  # rounds since a child joined
     tried: int = 0  # rewritten instructions that were asked for
 
+    @property
+    def each(self) -> int:
+        """The runs of a parent and its child, and one question."""
+        return 2 * self.minibatch + 1
+
     async def begin(self, start: Parameters) -> None:
         """Start the population with the program as it is now."""
         left = self.context.trials.runs_left()
@@ -110,8 +119,7 @@ class _Evolution:
     async def breed(self, number: int) -> bool:
         """One round: draw parents, reflect on their runs, keep the children that score better."""
         trials, context = self.context.trials, self.context
-        each = 2 * self.minibatch + 1  # the runs of a parent and its child, and one question
-        width = min(self.width, int(min(1e6, trials.runs_left() - len(self.rows)) // each))
+        width = min(self.width, int(min(1e6, trials.runs_left() - len(self.rows)) // self.each))
         if width < 1:
             return False
         couples = [self._draw(number, i) for i in range(width)]
@@ -187,6 +195,21 @@ class _Evolution:
     def best(self, start: Parameters) -> Parameters:
         """The best member so far."""
         return max(self.members, key=lambda m: m.mean).parameters if self.members else start
+
+    def beyond_chance(self, start: Parameters, found: Parameters) -> Parameters:
+        """What was found, if its gain is more than a standard error, else the start.
+
+        Of many instructions some do better on few rows by luck. A sign test needs no more than the
+        rows on which the two differ.
+        """
+        old, new = (
+            {r.id: r.value for r in self.context.trials.known(p, self.context.select)}
+            for p in (start, found)
+        )
+        pairs = ((old.get(id), value) for id, value in new.items())
+        gaps = [b - a for a, b in pairs if a is not None and b is not None]
+        gain = sum(gaps)
+        return found if gain > 0 and gain**2 > sum(gap**2 for gap in gaps) else start
 
     async def _join(self, new: Sequence[tuple[str, Parameters, tuple[int, ...]]]) -> None:
         parameters = [p for _, p, _ in new]

@@ -120,6 +120,17 @@ def run_python(code: str) -> str:
     return _printed(code).strip()[:MOST_OUTPUT]
 
 
+def try_python(code: str) -> dict[str, bool | str]:
+    """Run a program as `run_python` does: what it prints, or as `feedback` what went wrong.
+
+    Raises: RuntimeError where this system cannot confine a program.
+    """
+    try:
+        return {"ok": True, "printed": run_python(code), "feedback": ""}
+    except _ProgramFailed as problem:
+        return {"ok": False, "printed": "", "feedback": str(problem)}
+
+
 def failing_tests(code: str, tests: list[str]) -> list[str]:
     """The tests that fail after some Python code, each with the last line of what went wrong.
 
@@ -144,7 +155,7 @@ def _failure(code: str, test: str) -> str:
 
 
 class _ProgramFailed(RuntimeError):
-    """A program was run, and did not come to its end."""
+    """A program did not come to its end, or is too long to be run."""
 
 
 def _printed(code: str) -> str:
@@ -153,7 +164,7 @@ def _printed(code: str) -> str:
         raise RuntimeError(f"{_UNCONFINED}: it takes Linux, and this is {sys.platform}. {_REMEDY}")
     lines = code.strip().removeprefix("```python").removeprefix("```").removesuffix("```")
     if len(lines) > MOST_PROGRAM:
-        raise RuntimeError(f"the program has more than {MOST_PROGRAM:,} characters")
+        raise _ProgramFailed(f"the program has more than {MOST_PROGRAM:,} characters")
     printed, failure, ended = _run_confined(lines.encode("utf-8", "replace"))
     told = (failure.decode("utf-8", "replace").strip().splitlines() or [""])[-1][:200]
     if not printed.startswith(CONFINED):
@@ -162,16 +173,6 @@ def _printed(code: str) -> str:
         problem = told or _ENDED.get(ended) or f"exit {ended}"
         raise _ProgramFailed(f"the program failed: {problem}")
     return printed.removeprefix(CONFINED).decode("utf-8", "replace")
-
-
-def try_python(code: str) -> dict[str, bool | str]:
-    """What `run_python` prints, or as `feedback` what went wrong, where programs may fail."""
-    try:
-        return {"ok": True, "printed": run_python(code), "feedback": ""}
-    except RuntimeError as problem:
-        if _UNCONFINED in str(problem):
-            raise
-        return {"ok": False, "printed": "", "feedback": str(problem)}
 
 
 def _run_confined(program: bytes) -> tuple[bytes, bytes, int]:

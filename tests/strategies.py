@@ -86,6 +86,7 @@ types = st.recursive(
 _atoms = (
     _node(n.Var, names)
     | _node(n.Number, _ints | _floats)
+    | _node(n.Tokens, _ints)
     | strings
     | _node(n.Bool, st.booleans())
     | _node(n.NoneLit)
@@ -165,7 +166,7 @@ blocks = _blocks(st.recursive(_plain_stmts, _larger_stmts, max_leaves=4))
 # --- declarations ---
 
 _settings = _some(_node(n.Setting, key_idents, exprs))
-_params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans()))
+_params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans(), _maybe(strings)))
 _signatures = _node(n.SignatureDecl, _params, types)
 _fields = _some(
     _node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings), _maybe(strings)), 1
@@ -182,7 +183,7 @@ decls = st.one_of(
     _node(n.ConstantDecl, idents, _maybe(types), exprs),
     _node(n.ModelDecl, idents, _settings),
     _node(n.DefaultDecl, _settings),
-    _node(n.ToolDecl, idents, _signatures, strings, _settings),
+    _node(n.ToolDecl, idents, _maybe(_signatures), strings, _settings, plain_docs),
     _node(n.ModuleDecl, st.sampled_from(_bodiless), idents, _signatures),
     _node(
         n.ModuleDecl, st.sampled_from((*_bodiless, "refine")), idents, _signatures, docs, _settings

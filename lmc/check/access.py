@@ -205,7 +205,8 @@ def slice_(env: Env, expr: nodes.Slice, expected: Type | None) -> Type:
     if isinstance(whole, types.JsonType):
         return types.JSON
     if isinstance(whole, types.ListType):
-        return types.ListType(whole.item, None, _most_items(env, expr, whole.max_len))
+        most = _most_items(env, expr, whole.max_len)
+        return types.ListType(whole.item, None, most, whole.unique)
     if is_text(whole):
         return types.STR
     env.ctx.report(

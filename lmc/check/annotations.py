@@ -109,6 +109,9 @@ def _apart_help(one: Type, other: Type) -> str:
     if isinstance(one, types.RecordType) and isinstance(other, types.RecordType):
         kinds = f'`kind: "{one.name.lower()}"` and `kind: "{other.name.lower()}"`'
         return f"give both a literal field, as in {kinds}, or one a field that the other lacks"
+    for type in (one, other):
+        if kind_of(type) is None:
+            return f"a `{type}` is no member of a union; write `str`, or a record that has it"
     return f"both are {kind_of(one)}; members differ in their kind of value, or are records"
 
 
@@ -132,14 +135,20 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
     elif name == "dict":
         base = _dict(ctx, file, args[0], args[1])
     else:
-        built_in = None if name in file.names else PRIMITIVES.get(name)
-        base = built_in or _declared(ctx, file, expr.name)
+        base = _builtin(file, name) or _declared(ctx, file, expr.name)
     return _refined(ctx, base, expr)
 
 
 def _refined(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
     base = inference.within_levels(ctx, base, expr.span)
     return _refine(ctx, base, expr) if expr.refinements else base
+
+
+def _builtin(file: File, name: str) -> Type | None:
+    """The built-in type of a name, unless the file itself declares one."""
+    if name in file.names:
+        return None
+    return PRIMITIVES.get(name) or types.SOFT_TYPES.get(name)
 
 
 def _without_beyond(type: Type) -> Type:
@@ -194,7 +203,8 @@ def _unknown(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
     if file.may_have_lost(ident.name):
         return types.ERROR
     declared_types = [name for name, d in file.names.items() if isinstance(d.decl, TYPE_DECLS)]
-    known = [*PRIMITIVES, ONE_OF, "list", "dict", *types.BUILTIN_RECORDS, *declared_types]
+    soft = (*types.SOFT_TYPES, *types.BUILTIN_RECORDS)
+    known = [*PRIMITIVES, ONE_OF, "list", "dict", *soft, *declared_types]
     message, help = f"unknown type `{ident.name}`", suggestion(ident.name, known)
     ctx.report("unknown-type", message, ident.span, help=help)
     return types.ERROR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from lmc import types
 from lmc.check import moments
@@ -18,6 +19,7 @@ from lmc.check.subtyping import (
     required,
 )
 from lmc.frozen import frozen
+from lmc.media.content import KINDS as KINDS_OF_FILES
 from lmc.types import Type
 from lmc.written import KINDS, Kind
 
@@ -71,6 +73,10 @@ def _is_bool(type: Type) -> bool:
 
 def _is_int(type: Type) -> bool:
     return isinstance(type, types.IntType | types.ErrorType)
+
+
+def _is_files(type: Type) -> bool:
+    return is_subtype(type, types.MEDIA) or is_subtype(type, types.ListType(types.MEDIA))
 
 
 def _is_ordered(type: Type) -> bool:
@@ -174,9 +180,9 @@ def _made(kind: Kind) -> BuiltinFunction:
 
 def _filtered(given: Given) -> Type:
     item = _item(given[0])
-    return types.ListType(
-        item if given[1] is not None else required(item), unique=_is_unique(given[0])
-    )
+    if given[1] is None:
+        item = types.NEVER if isinstance(item, types.NoneType) else required(item)
+    return types.ListType(item, unique=_is_unique(given[0]))
 
 
 def _found(given: Given) -> Type:
@@ -399,14 +405,32 @@ _FUNCTIONS = (
     ),
     *map(_made, KINDS),
 )
-FUNCTIONS = {f.name: f for f in _FUNCTIONS}
+TURNS = ("user", "assistant", "system")  # functions that make a turn of a conversation
+_TURNS = tuple(
+    BuiltinFunction(
+        role,
+        (_TEXT, BuiltinParam("files", "media, or a list of them", _is_files, required=False)),
+        _always(types.MESSAGE),
+        f"a turn of the {role}" if role != "system" else "an instruction inside a conversation",
+    )
+    for role in TURNS
+)
+FUNCTIONS = {f.name: f for f in (*_FUNCTIONS, *_TURNS)}
+
+
+def turn(role: str, content: str, files: Any = ()) -> dict[str, Any]:
+    """The value of a turn; `files` may be a single one."""
+    several = [files] if isinstance(files, dict) else list(files)
+    return {"role": role, "content": content, "files": several, "tool": None}
+
 
 # `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest, and `enumerate(xs)`
 # through a list with the number of each item. They are allowed only after the `in` of a
 # comprehension, because the language has no tuples.
 WALKS = ("zip", "enumerate")
 CERTAINTIES = ("certainty", "logprob")  # of the answer that a module gave
-NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *types.BUILTIN_RECORDS)
+# `image("cat.png")` is a file beside the program.
+NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *KINDS_OF_FILES, *types.BUILTIN_RECORDS)
 
 
 def named(name: str) -> str | types.RecordType | None:

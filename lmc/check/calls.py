@@ -8,6 +8,7 @@ from typing import Any
 from lmc import types
 from lmc.check import access, builtins, inference, moments
 from lmc.check.constants import NotConstant, evaluate
+from lmc.check.media import infer_media, is_media_name
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
 from lmc.check.samples import infer_certainty
 from lmc.check.scope import Declared, Env
@@ -306,6 +307,8 @@ def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
             call.target.span,
         )
         return _infer_args(env, call)
+    if is_media_name(name):
+        return infer_media(env, call, name)
     function = builtins.FUNCTIONS[name]
     params = _spread(function, len(call.args))
     slots = [Slot(p.name, types.ERROR, p.required) for p in params]

@@ -7,8 +7,10 @@ from typing import Any
 
 from lmc import types
 from lmc.canonical import first_repeated
+from lmc.check.builtins import TURNS, turn
 from lmc.check.program import Builtin, CheckedProgram, ConstantDef, Variant
 from lmc.check.subtyping import text_fits, written_fits
+from lmc.media.content import is_media_json
 from lmc.syntax import nodes
 from lmc.types import Type
 
@@ -40,7 +42,11 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
         case nodes.Unary(op="-", operand=nodes.Number() | nodes.Var() as operand):
             return -evaluate(program, operand)
         case nodes.Call(target=target):
+            if id(expr) in program.media:
+                return program.media[id(expr)]
             meaning = program.referents.get(id(target))
+            if isinstance(meaning, Builtin) and meaning.name in TURNS:
+                return _turn(program, expr, meaning.name)
             if isinstance(meaning, Builtin):
                 return _written(program.types.get(id(expr)), expr)
             return _record(program, expr, meaning)
@@ -67,6 +73,11 @@ def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[s
         raise NotConstant(call)
     given = zip(record.fields, program.bindings[id(call)])
     return {f.name: f.default if e is None else evaluate(program, e) for f, e in given}
+
+
+def _turn(program: CheckedProgram, call: nodes.Call, name: str) -> dict[str, Any]:
+    given = [evaluate(program, e) for e in program.bindings[id(call)] if e is not None]
+    return turn(name, *given)
 
 
 def _written(type: Type | None, call: nodes.Call) -> str:
@@ -120,6 +131,8 @@ def _fits(value: Any, type: Type) -> bool:
             return value in type.variants
         case types.NoneType():
             return value is None
+        case types.MediaType(kind):
+            return is_media_json(value, kind)
         case types.UnionType():
             return any(misfit(value, option) is None for option in type.options)
     return isinstance(type, types.JsonType | types.ErrorType)

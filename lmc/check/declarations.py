@@ -22,6 +22,7 @@ from lmc.check.program import (
 )
 from lmc.check.providers import with_provider
 from lmc.check.scope import CheckContext, Declared, Env, File
+from lmc.check.servers import OF_SERVERS, any_tool, check_server, is_server
 from lmc.check.stores import define_store
 from lmc.check.subtyping import is_text, required
 from lmc.diagnostics import Label
@@ -143,7 +144,8 @@ def _param(ctx: CheckContext, file: File, param: nodes.ParamDecl, decl: Any, tra
         value = default(ctx, file, param.default, type, param.name, decl.name.name)
     if param.train:
         _check_train(ctx, param, train)
-    return Param(param.name.name, type, value, param.train, param.name.span)
+    note = param.note.value if param.note else ""
+    return Param(param.name.name, type, value, param.train, param.name.span, note)
 
 
 def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> None:
@@ -178,13 +180,34 @@ def _tool(ctx: CheckContext, declared: Declared) -> ToolDef:
     decl: nodes.ToolDecl = declared.decl  # type: ignore[assignment]
     file, name = declared.file, declared.file.prefix + declared.ident.name
     values, _ = settings.read(module_env(ctx, file, decl.name.name), "tool", decl.settings)
-    check_target(ctx, decl.target, methods=True)
+    if is_server(decl.target.value):
+        check_server(ctx, decl.target)
+    else:
+        check_target(ctx, decl.target, methods=True)
+        _check_of_function(ctx, decl, values)
     _check_effect(ctx, decl, values)
-    made = signature(ctx, file, decl, train=False)
+    doc = decl.doc.text if decl.doc else ""
+    if decl.signature is None:
+        made = any_tool(decl.name.span)
+    else:
+        made = signature(ctx, file, decl, train=False)
     _check_episode(ctx, decl, values, made)
-    tool = ToolDef(name, decl.span, made, decl.target.value, values)
+    server = decl.signature is None
+    tool = ToolDef(name, decl.span, made, decl.target.value, values, doc, server)
     ctx.program.tools[name] = tool
     return tool
+
+
+def _check_of_function(ctx: CheckContext, decl: nodes.ToolDecl, values: dict[str, Any]) -> None:
+    """Report what only a tool of a server may have or lack."""
+    if decl.signature is None:
+        message = f"the tool `{decl.name.name}` needs parameters and a result"
+        help = 'write `(name: T) -> T`; only a server, `from "mcp:…"`, may leave them out'
+        ctx.report("bad-target", message, decl.name.span, help=help)
+    for setting in decl.settings:
+        if setting.key.name in OF_SERVERS:
+            message = f"`{setting.key.name}` is for tools of servers, and this is a Python function"
+            ctx.warn("idle-setting", message, setting.key.span, help="remove it")
 
 
 def _check_effect(ctx: CheckContext, decl: nodes.ToolDecl, values: Mapping[str, Any]) -> None:
@@ -210,7 +233,10 @@ def _check_episode(
         if (key := setting.key.name) in ("effect", *settings.TWICE) and values.get(key):
             message = f"an episode takes no `{key}`: it is what its actions make of it"
             ctx.report("bad-episode", message, setting.span, help=f"remove `{key}`")
-    if "." in decl.target.value.partition(":")[2]:
+    if is_server(decl.target.value):
+        message = "an episode is made by a Python class, not by a server"
+        ctx.report("bad-episode", message, decl.target.span, help='`from "package.module:Class"`')
+    elif "." in decl.target.value.partition(":")[2]:
         message = "an episode is made by a class, not by a method of it"
         ctx.report("bad-episode", message, decl.target.span, help='`from "package.module:Class"`')
     params = made.params

@@ -10,6 +10,7 @@ from lmc import types
 from lmc.check.access import attr, index, slice_, update
 from lmc.check.branches import comprehension, conditional, match
 from lmc.check.calls import infer_call
+from lmc.check.constants import NotConstant, evaluate
 from lmc.check.inference import as_expected, describe, infer, join_all, lookup
 from lmc.check.operators import binary, unary
 from lmc.check.program import ConstantDef, Local, ModelDef, StoreDef
@@ -65,6 +66,12 @@ def _number(env: Env, expr: nodes.Number, expected: Type | None) -> Type:
     return types.IntType(value, value) if isinstance(value, int) else types.FloatType(value, value)
 
 
+def _tokens(env: Env, expr: nodes.Tokens, expected: Type | None) -> Type:
+    message = "a number of tokens is not a value; only `keep:` takes one"
+    env.ctx.report("misplaced-tokens", message, expr.span)
+    return types.ERROR
+
+
 def _string(env: Env, expr: nodes.String, expected: Type | None) -> Type:
     if env.kind in _BODIES and not isinstance(expected, types.LiteralType | types.EnumType):
         _check_braces(env, expr)
@@ -85,9 +92,13 @@ def _check_braces(env: Env, expr: nodes.String) -> None:
 
 
 def _interpolated(env: Env, expr: nodes.Interpolated, expected: Type | None) -> Type:
-    for value in expr.values:
-        infer(env, value)
-    return types.STR if expr.values else types.LiteralType(expr.texts)
+    found = [infer(env, value) for value in expr.values]
+    if any(isinstance(type, types.ErrorType) for type in found):
+        return types.STR
+    try:
+        return types.LiteralType((evaluate(env.ctx.program, expr),))
+    except NotConstant:
+        return types.STR
 
 
 def _bool(env: Env, expr: nodes.Bool, expected: Type | None) -> Type:
@@ -154,6 +165,7 @@ def _index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
 TABLE: dict[type, Callable[..., Type]] = {
     nodes.Var: _var,
     nodes.Number: _number,
+    nodes.Tokens: _tokens,
     nodes.String: _string,
     nodes.Interpolated: _interpolated,
     nodes.Bool: _bool,

@@ -212,7 +212,7 @@ def _meaning(env: Env, ident: nodes.Ident) -> Type | None:
         return plain
     declared = env.file.find(ident.name)
     if declared is None:
-        return types.BUILTIN_RECORDS.get(ident.name)
+        return types.BUILTIN_RECORDS.get(ident.name) or types.SOFT_TYPES.get(ident.name)
     meaning = declared.meaning
     return required(meaning) if isinstance(meaning, Type) else None
 
@@ -226,6 +226,8 @@ def _is_it(case: Type, wanted: Type) -> bool:
         return True
     if isinstance(case, types.RecordType) and isinstance(wanted, types.RecordType):
         return bool(case.family) and case.family == wanted.family
+    if isinstance(wanted, types.MediaType):
+        return is_subtype(case, wanted)
     kinds = kind_of(case), kind_of(wanted)
     named = types.RecordType | types.EnumType | types.LiteralType
     if isinstance(wanted, named) or isinstance(case, types.EnumType):

@@ -7,12 +7,14 @@ from typing import Any
 
 from lmc import types
 from lmc.check import inference, templates
-from lmc.check.access import field_type
-from lmc.check.given import inner_env, needs, report_taken
-from lmc.check.program import ModuleDef, PipelineDef, ToolDef, options_of
+from lmc.check.access import field_type, has_fields
+from lmc.check.agents import check_agent
+from lmc.check.given import inner_env, needs
+from lmc.check.media import check_histories, check_written
+from lmc.check.program import ModuleDef, options_of
 from lmc.check.routing import check_route
 from lmc.check.scope import Declared, Env
-from lmc.check.settings import TABLE, named
+from lmc.check.settings import TABLE
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
 from lmc.diagnostics import Label
 from lmc.source import Span
@@ -32,6 +34,8 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_role(env, module)
     if "begin" in module.settings:
         _check_begin(env, decl, module)
+    check_written(env.ctx, decl, module)
+    check_histories(env.ctx, decl, module)
     templates.check_template(env, decl, module)
     templates.check_docstring(env, decl, module)
 
@@ -361,7 +365,7 @@ def _check_by_expression(env: Env, module: ModuleDef) -> None:
 
 
 def _check_by_field(env: Env, module: ModuleDef, result: Type, name: str, place: Span) -> None:
-    if not isinstance(result, types.RecordType):
+    if not has_fields(result):
         if not isinstance(result, types.ErrorType):
             env.ctx.report(
                 "bad-vote", f"`by` names a field, but `{show(result)}` has no fields", place
@@ -425,36 +429,12 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         inference.check_condition(until, module.exprs["until"], "`until`")
 
 
-# --- agent ---
-
-
-def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    """Check an agent. `tools` names the tools, modules and pipelines that it may call."""
-    if not needs(env, decl, module, "tools", "[search]"):
-        return
-    expr = module.exprs["tools"]
-    items = expr.items if isinstance(expr, nodes.ListLit) else ()
-    if not items or not all(isinstance(item, nodes.Var) for item in items):
-        message = "`tools` must be a list of names of tools, modules or pipelines"
-        env.ctx.report("bad-agent", message, expr.span, help="write `tools: [search, calculate]`")
-        return
-    for item in items:
-        assert isinstance(item, nodes.Var)
-        found = named(env, item, (nodes.ToolDecl, nodes.ModuleDecl, nodes.PipelineDecl), "tool")
-        if found is not None and isinstance(found.meaning, ToolDef | ModuleDef | PipelineDef):
-            env.ctx.refer(item, found.meaning)
-            env.ctx.calls.setdefault(env.owner, []).append((found.meaning, item.span))
-    names = [p.name for p in module.signature.params]
-    if "transcript" in names:
-        report_taken(env, module, module.signature.params[names.index("transcript")])
-
-
 _RULES: dict[str, Callable[[Env, nodes.ModuleDecl, ModuleDef], None]] = {
     "generate": _generate,
     "critique": _critique,
     "refine": _refine,
     "vote": _vote,
     "search": _search,
-    "agent": _agent,
+    "agent": check_agent,
     "route": check_route,
 }

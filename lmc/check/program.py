@@ -46,13 +46,14 @@ def options_of(value: Any) -> tuple[Any, ...]:
 
 @frozen
 class Param:
-    """A parameter; `default` is a JSON value or MISSING."""
+    """A parameter; `default` is a JSON value or MISSING, and `note` is for models."""
 
     name: str
     type: Type
     default: Any
     train: bool
     span: Span = field(compare=False, repr=False)
+    note: str = ""
 
 
 @frozen
@@ -97,11 +98,17 @@ class ModelDef(Def):
 
 @frozen_identity
 class ToolDef(Def):
-    """A Python function behind a typed signature; `target` is `pkg.mod:fn`."""
+    """A function behind a typed signature; `target` is `pkg.mod:fn` or `mcp:…`.
+
+    `doc` is for models. A `server` stands for all tools of an MCP server: its parameters are the
+    name of one and the arguments.
+    """
 
     signature: Signature
     target: str
     settings: Settings
+    doc: str = ""
+    server: bool = False
 
 
 @frozen_identity
@@ -285,6 +292,7 @@ class CheckedProgram:
     exports: list[str] = field(
         default_factory=list
     )  # modules and pipelines of the entry file, in order
+    media: dict[int, dict[str, Any]] = field(default_factory=dict)  # by id(call): `image("…")`
 
     @property
     def main(self) -> str | None:

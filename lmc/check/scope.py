@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path as FolderPath
 from typing import Any, Literal
 
 from lmc.check.optimizers import OptimizerSignature
@@ -73,6 +74,9 @@ class CheckContext:
     keeps: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)  # stores, by who keeps
     choice_ids: set[str] = field(default_factory=set)
     homes: dict[int, Declared] = field(default_factory=dict)  # of records and enums, by id(type)
+    media: Callable[[str, str, FolderPath], dict[str, Any]] = field(
+        default=lambda kind, name, folder: {}
+    )  # reads a file that the program names
 
     def report(
         self, code: str, message: str, *places: Span | Label | None, help: str | None = None

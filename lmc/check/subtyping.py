@@ -9,6 +9,7 @@ from lmc.patterns import whole_pattern
 from lmc.types import (
     FLOAT,
     INT,
+    MEDIA,
     NONE,
     STR,
     DictType,
@@ -18,6 +19,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OneOfType,
@@ -68,6 +70,8 @@ def _is_plain_subtype(a: Type, b: Type, known: Known) -> bool:
             return _within(a.low, a.high, b.low, b.high)
         case FloatType(), FloatType():
             return _within(a.low, a.high, b.low, b.high)
+        case MediaType(), MediaType():
+            return b.kind in (a.kind, "media")
         case WrittenType(), WrittenType():
             return a.kind == b.kind and _within(*_ends(a), *_ends(b))
         case OneOfType(), StrType():
@@ -200,6 +204,8 @@ def _join_plain(a: Type, b: Type) -> Type | None:
             return IntType(*_hull(a.low, a.high, b.low, b.high))  # type: ignore[arg-type]
         case IntType() | FloatType(), IntType() | FloatType():
             return FloatType(*_hull(a.low, a.high, b.low, b.high))
+        case MediaType(), MediaType():
+            return MEDIA
         case WrittenType(), WrittenType() if a.kind == b.kind:
             return _written_hull(a, b)
         case ListType(), ListType():

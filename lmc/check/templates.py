@@ -25,6 +25,7 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    is_messages,
     parts,
 )
 
@@ -54,7 +55,11 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     if "template" not in module.settings or env.ctx.has_error_in(setting.span):
         return
     shown = {*seen, *TAKEN}
-    hidden = [p.name for p in module.signature.params if p.name not in shown and not p.train]
+    hidden = [
+        p.name
+        for p in module.signature.params
+        if p.name not in shown and not p.train and not is_messages(p.type)  # they are turns
+    ]
     if "user" in texts:  # else the layout shows the inputs
         hidden = _without_labels(env, module, hidden, setting.key.span)
     if hidden and "user" in texts:

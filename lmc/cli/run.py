@@ -72,7 +72,7 @@ def command(
 
     loaded = load(program, model=model, cache=cache, speculate=speculate, **allowed)
     callee = loaded.target(target)
-    inputs = read_inputs(callee.graph, given, values)
+    inputs = read_inputs(callee.graph, given, values, loaded.consent)
     if prompt_only:
         _print_messages(callee.prompt(**inputs))
         return

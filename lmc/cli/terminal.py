@@ -76,6 +76,10 @@ CONSENT_OPTIONS = (
         "--allow-path", "paths", metavar="DIR", multiple=True, type=click.Path(),
         help="Folder that the program may read besides its own. Repeatable.",
     ),
+    click.option(
+        "--allow-url", "urls", metavar="HOST", multiple=True,
+        help="Host from which inputs may fetch images, audio and PDFs. Repeatable.",
+    ),
     stores_option,
     click.option("--base-url", metavar="URL", help="Server of all models over HTTP."),
     click.option(

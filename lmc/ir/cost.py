@@ -138,7 +138,7 @@ class _Counter:
                 return _sum([*options, _times((str(judged), judged), by)])
             case "agent":
                 steps = self.bound(node.attrs["steps"])
-                tool = _dearest_of([body for name, body in bodies.items() if name != "act"])
+                tool = _dearest_of([bodies[name] for name in self.tools(node)])
                 acted = _times((str(steps + 1), steps + 1), bodies["act"])
                 return _sum([acted, _times((str(steps), steps), tool)])
         return _NOTHING
@@ -165,6 +165,15 @@ class _Counter:
         beam = 1 + (self.bound(attrs["depth"]) - 1) * self.bound(attrs["keep"])
         rounds = self.bound(attrs["rounds"])
         return max(beam if method == "beam" else rounds for method in options_of(method))
+
+    def tools(self, node: Node) -> list[str]:
+        """The tools that an agent may call: all of them in the worst case, else the chosen ones."""
+        names = [name for name in node.bodies if name != "act"]
+        choice = node.attrs.get("tools")
+        if self.worst or not isinstance(choice, Choice):
+            return names
+        chosen = self.choices.get(choice.id, choice.baseline)
+        return [name for name in names if name in chosen]
 
     def bound(self, value: Any) -> int:
         """A constant bound. For a choice, its largest option or its baseline."""

@@ -10,7 +10,17 @@ from lmc.check.settings import MOST_KEPT, TABLE, TWICE, SettingSpec
 from lmc.check.subtyping import is_text
 from lmc.check.tuning import MAX_OPTIONS
 from lmc.frozen import frozen
-from lmc.ir.graph import DeclaredMetric, Graph, Port, ProgramGraph, Slots, Store, Test, Tool
+from lmc.ir.graph import (
+    DeclaredMetric,
+    Graph,
+    Offer,
+    Port,
+    ProgramGraph,
+    Slots,
+    Store,
+    Test,
+    Tool,
+)
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.type_rules import TypeRules, is_strings, json_parts
 from lmc.source import Span
@@ -89,9 +99,22 @@ class DeclarationRules:
             return False
         if port.has_default.__class__ is not bool or port.train.__class__ is not bool:
             return False
-        if not self.types.is_type(port.type):
+        if port.note.__class__ is not str or not self.types.is_type(port.type):
             return False
         return not port.has_default or self.types.holds(port.default, port.type)
+
+    def is_offers(self, offers: Any) -> bool:
+        """Whether a value is the list of tools of an agent."""
+        if offers.__class__ is not tuple or not all(map(self._is_offer, offers)):
+            return False
+        return len({offer.name for offer in offers}) == len(offers)
+
+    def _is_offer(self, offer: Any) -> bool:
+        if offer.__class__ is not Offer or not is_strings((offer.name, offer.doc)):
+            return False
+        if offer.server.__class__ is not bool or not self.is_ports(offer.inputs):
+            return False
+        return self.types.is_type(offer.result)
 
     # --- settings ---
 
@@ -120,6 +143,8 @@ class DeclarationRules:
                 return self.types.holds(value, type)
             case "name":
                 return value.__class__ is str
+            case "tokens":
+                return value.__class__ is int and 0 < value < 2**31
             case "model":
                 return value.__class__ is str and value in self.program.models
             case "models":
@@ -151,6 +176,10 @@ class DeclarationRules:
             return "its hidden inputs and requirements are texts"
         if slots.frozen.__class__ is not bool or not _is_demos(slots.demos):
             return "its slots are frozen or not, with demonstrations of inputs and a result"
+        if slots.notes.__class__ is not dict or not is_strings(
+            (*slots.notes, *slots.notes.values())
+        ):
+            return "its notes are texts"
         return self.settings(slots.settings, _SLOTS)
 
     # --- tools, metrics, tests ---
@@ -159,6 +188,8 @@ class DeclarationRules:
         if tool.__class__ is not Tool or tool.name != name or tool.target.__class__ is not str:
             return False
         if not self.is_ports(tool.inputs) or not self.types.is_type(tool.result):
+            return False
+        if tool.doc.__class__ is not str or tool.server.__class__ is not bool:
             return False
         settings: Mapping[str, Any] = tool.settings
         if self.settings(settings, TABLE["tool"]) is not None:
@@ -213,6 +244,7 @@ _FORMS = {
     "model": "the name of a declared model",
     "models": "names of declared models",
     "name": "a name",
+    "tokens": "a number of tokens",
     "group": "settings of its own",
     "expression": "left to the graph",
 }

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from lmc.canonical import canonical, same
-from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE
+from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE, TURNS, turn
 from lmc.check.constants import written
 from lmc.check.width import project
 from lmc.ir.fences import code_of
@@ -212,6 +212,10 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
     return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
 
 
+def _turn(role: str) -> Function:
+    return lambda attrs, text, files=(): bounded(turn(role, text, files))
+
+
 def _find(attrs: Attrs, items: list[Any], query: str, count: int = DEFAULT_FOUND) -> list[Any]:
     found = index_of(tuple(map(text_of, items))).nearest(query, count) if items else []
     return [items[i] for i in found]
@@ -296,6 +300,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    **{role: _turn(role) for role in TURNS},
     "part": lambda attrs, value: part(attrs, attrs["of"], value),
     **{kind: partial(read, kind) for kind in KINDS},
     "find": _find,

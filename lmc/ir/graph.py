@@ -38,7 +38,7 @@ class Slots:
 
     `settings` are the module's own settings merged over the program's defaults (values or Choices):
     model, temperature, top_p, max_tokens, stop, seed, cache, retry, fallback, repair, template,
-    layout, adapter, demos (how many, from a `demos:` setting), reason, begin.
+    layout, adapter, demos (how many, from a `demos:` setting), reason, begin, keep (in tokens).
     """
 
     module: str
@@ -48,6 +48,7 @@ class Slots:
     demos: tuple[tuple[Mapping[str, Any], Any], ...] = ()  # from `example`: (inputs, result)
     train_only: tuple[str, ...] = ()  # `train` parameters: hidden when deployed
     requirements: tuple[str, ...] = ()  # source text of `require:`
+    notes: Mapping[str, str] = field(default_factory=dict)  # on parameters, by name
 
 
 @frozen
@@ -65,13 +66,17 @@ class Node:
 
 @frozen
 class Port:
-    """A named, typed input of a graph. `default` is a JSON value if `has_default` is True."""
+    """A named, typed input of a graph. `default` is a JSON value if `has_default` is True.
+
+    `note` is for the models that fill the input in or see it.
+    """
 
     name: str
     type: Type
     has_default: bool = False
     default: Any = None
     train: bool = False
+    note: str = ""
 
 
 @frozen
@@ -89,13 +94,30 @@ class Graph:
 
 @frozen
 class Tool:
-    """A Python function that the program calls."""
+    """A Python function, or a tool of an MCP server, that the program calls.
+
+    `doc` is for models. A `server` stands for all tools of a server: it takes the name of one and
+    its arguments.
+    """
 
     name: str
     target: str
     inputs: tuple[Port, ...]
     result: Type
     settings: Mapping[str, Any]
+    doc: str = ""
+    server: bool = False
+
+
+@frozen
+class Offer:
+    """A tool, module or pipeline as the model of an agent sees it."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    result: Type
+    doc: str = ""
+    server: bool = False
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lmc.check.agents import tool_lists
 from lmc.check.program import (
     MISSING,
     CheckedProgram,
@@ -22,6 +23,7 @@ from lmc.ir.graph import (
     OPTION,
     DeclaredMetric,
     Graph,
+    Offer,
     Port,
     ProgramGraph,
     Role,
@@ -30,7 +32,7 @@ from lmc.ir.graph import (
     Test,
     Tool,
 )
-from lmc.ir.instructions import default_instruction
+from lmc.ir.instructions import default_instruction, told_condition
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
 from lmc.source import Span
@@ -52,10 +54,12 @@ SLOT_SETTINGS = frozenset(
         "timeout",
         "template",
         "layout",
+        "tool_calls",
         "adapter",
         "demos",
         "reason",
         "begin",
+        "keep",
     ]
 )
 DEFAULT_ROUNDS = 1
@@ -103,15 +107,16 @@ def ports(params: Iterable[Param]) -> tuple[Port, ...]:
             p.default is not MISSING,
             None if p.default is MISSING else p.default,
             p.train,
+            p.note,
         )
         for p in params
     )
 
 
 def lower_tool(tool: ToolDef) -> Tool:
-    """A Python function with its inputs."""
-    signature = tool.signature
-    return Tool(tool.name, tool.target, ports(signature.params), signature.result, tool.settings)
+    """A function with its inputs."""
+    inputs, result = ports(tool.signature.params), tool.signature.result
+    return Tool(tool.name, tool.target, inputs, result, tool.settings, tool.doc, tool.server)
 
 
 def lower_store(store: StoreDef) -> Store:
@@ -187,7 +192,8 @@ def slots(program: CheckedProgram, module: ModuleDef, role: Role) -> Slots:
         settings=settings,
         demos=tuple((example.inputs, example.result) for example in module.examples),
         train_only=tuple(p.name for p in module.signature.params if p.train),
-        requirements=(require.span.text,) if require is not None else (),
+        requirements=(told_condition(program, require),) if require is not None else (),
+        notes={p.name: p.note for p in module.signature.params if p.note},
     )
 
 
@@ -323,19 +329,33 @@ def _item(type: Type) -> Type:
 
 def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     """A model call that chooses the next action, and a body for each tool."""
-    listed = module.exprs["tools"]
-    assert isinstance(listed, nodes.ListLit)
-    tools: list[Any] = [program.referents[id(item)] for item in listed.items]
+    expr = module.exprs["tools"]
+    lists: list[Any] = tool_lists(expr)
+    tools: list[Any] = [program.referents[id(item)] for listed in lists for item in listed.items]
+    tools = list({tool.name: tool for tool in tools}.values())
     bodies = {tool.name: _tool_body(program, tool) for tool in tools}
-    action = action_type(module.signature.asked, list(bodies.values()))
+    offers = tuple(map(_offer, tools))
+    action = action_type(module.signature.asked, offers)
     body = Body(program, (*inputs, Port("transcript", ListType(TURN))))
     names = (*(p.name for p in inputs), "transcript")
     ids = tuple(body.name(name) for name in names)
     attrs = {"slots": slots(program, module, "act"), "role": "act", "names": names}
+    attrs["offers"] = offers
+    own: dict[str, Any] = {"steps": module.settings.get("steps", DEFAULT_STEPS)}
+    if isinstance(expr, nodes.Tune):
+        own["tools"] = attrs["tools"] = program.choices[id(expr)]
     role = _role(program, module, inputs)
     node = body.add("model", action, ids, attrs, role, module.span)
     bodies["act"] = body.graph(f"{module.name}.act", action, node)
-    return "agent", {"steps": module.settings.get("steps", DEFAULT_STEPS)}, bodies
+    return "agent", own, bodies
+
+
+def _offer(tool: Any) -> Offer:
+    """A tool, module or pipeline for the model of an agent."""
+    signature = tool.signature
+    doc = tool.instruction or "" if isinstance(tool, ModuleDef) else tool.doc
+    server = isinstance(tool, ToolDef) and tool.server
+    return Offer(tool.name, ports(signature.params), signature.result, doc, server)
 
 
 def _tool_body(program: CheckedProgram, tool: Any) -> Graph:

@@ -129,7 +129,10 @@ def _store_of(body: Body, expr: nodes.Expr) -> StoreDef | None:
 
 def _interpolated(body: Body, expr: nodes.Interpolated) -> str:
     """Lower an f-string to a join of its texts, and of its values as `str(…)` writes them."""
-    span, ids = expr.span, []
+    span, type = expr.span, body.type_of(expr)
+    if isinstance(type, LiteralType):
+        return body.constant(type.values[0], type, span)
+    ids = []
     for i, text in enumerate(expr.texts):
         if i:
             value = expr.values[i - 1]
@@ -138,8 +141,6 @@ def _interpolated(body: Body, expr: nodes.Interpolated) -> str:
             ids.append(id if plain else body.operation("str", STR, (id,), value.span))
         if text:
             ids.append(body.constant(text, LiteralType((text,)), span))
-    if not expr.values:
-        return body.constant(expr.texts[0], LiteralType(expr.texts), span)
     if len(ids) == 1 and isinstance(body.types[ids[0]], StrType):
         return ids[0]
     parts = body.operation("list", ListType(STR, len(ids), len(ids)), ids, span)
@@ -353,7 +354,7 @@ def _map(body: Body, expr: nodes.Comprehension, type: Type) -> str:
 
 def _call(body: Body, expr: nodes.Call, type: Type) -> str:
     target = body.program.referents[id(expr.target)]
-    bound = body.program.bindings[id(expr)]
+    bound = body.program.bindings.get(id(expr), ())
     match target:
         case Builtin(name=name) if name in CERTAINTIES:
             return _certainty(body, name, expr)
@@ -397,6 +398,8 @@ def _record(
 def _builtin(
     body: Body, name: str, bound: Sequence[nodes.Expr | None], expr: nodes.Call, type: Type
 ) -> str:
+    if id(expr) in body.program.media:
+        return body.constant(body.program.media[id(expr)], type, expr.span)
     given = [e for e in bound if e is not None]
     by = next((e.name.name for e in given if isinstance(e, nodes.Selector)), None)
     ids = [expression(body, e) for e in given if not isinstance(e, nodes.Selector)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lmc.check.builtins import TURNS
 from lmc.check.program import options_of
 from lmc.check.subtyping import forget, required
 from lmc.ir.actions import FINISH
@@ -17,6 +18,9 @@ from lmc.ir.graph import Graph, Node, Port, route_options
 from lmc.ir.weighed import weighed_type
 from lmc.ir.written_functions import WRITTEN
 from lmc.types import (
+    MEDIA,
+    MESSAGE,
+    STR,
     BoolType,
     DictType,
     EnumType,
@@ -32,6 +36,7 @@ from lmc.types import (
     RecordType,
     StrType,
     Type,
+    has_media,
     parts,
 )
 from lmc.unions import apart, members
@@ -117,6 +122,8 @@ def _function(site: Site) -> str | None:
         return "names its field"
     if fn == "narrow" and not _narrows_to_members(site):
         return "narrows a value to members of its type, or none"
+    if fn in TURNS:
+        return _turn(site)
     if ("of" in attrs and fn not in WRITTEN) or (fn == "part" and "of" not in attrs):
         return "tells what its operands are where its function asks for that"
     wanted = _RESULTS.get(fn)
@@ -136,6 +143,14 @@ def _narrows_to_members(site: Site) -> bool:
     into = members(type.item)
     pairs = ((one, to) for one in members(required(given)) for to in into)
     return all(site.fits(one, to) or apart(one, to) for one, to in pairs)
+
+
+def _turn(site: Site) -> str | None:
+    text, *files = (value.type for value in site.inputs)
+    held = all(any(site.fits(type, to) for to in (MEDIA, ListType(MEDIA))) for type in files)
+    if not site.fits(text, STR) or not held:
+        return "a turn has a text, and may have media"
+    return None if site.node.type == MESSAGE else "a turn is a `Message`"
 
 
 def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
@@ -182,6 +197,8 @@ def _record(site: Site) -> str | None:
 
 
 def _model(site: Site) -> str | None:
+    if has_media(site.node.type):
+        return "gives what a model can write: neither media nor turns"
     given = dict(zip(site.node.attrs["names"], (value.type for value in site.inputs)))
     for part in parts(site.node.type):
         if isinstance(part, OneOfType) and not _are_labels(given.get(part.options)):
@@ -276,10 +293,12 @@ def _vote(site: Site) -> str | None:
 
 
 def _has_fields(type: Type, names: Iterable[str]) -> bool:
-    record = required(type)
-    if not isinstance(record, RecordType):
-        return not list(names) or isinstance(record, ErrorType)
-    return all(record.get(name) is not None for name in names)
+    wanted = list(names)
+    return not wanted or all(
+        isinstance(one, ErrorType)
+        or (isinstance(one, RecordType) and all(one.get(name) is not None for name in wanted))
+        for one in members(required(type))
+    )
 
 
 def _is_verdict(type: Type) -> bool:
@@ -309,7 +328,14 @@ def _agent(site: Site) -> str | None:
     if not site.fits(required(answer.type), site.node.type):
         return "its answer is of its type"
     tools = {*site.node.bodies, FINISH} - {"act"}
-    return None if tools.issuperset(_cases(tool.type) or ("",)) else "its tools are its bodies"
+    acts = [node for node in site.node.bodies["act"].nodes if node.op == "model"]
+    offers = [offer for node in acts for offer in node.attrs.get("offers", ())]
+    listed = [name for names in options_of(site.node.attrs.get("tools", [])) for name in names]
+    open_ended = isinstance(tool.type, StrType) and any(offer.server for offer in offers)
+    named = {*((_cases(tool.type) or ("",)) if not open_ended else ()), *listed}
+    if not tools.issuperset({*named, *(offer.name for offer in offers)}):
+        return "its tools are its bodies"
+    return None
 
 
 def _route(site: Site) -> str | None:

@@ -28,6 +28,7 @@ from lmc.types import (
     JSON,
     STR,
     IntType,
+    ListType,
     LiteralType,
     OptionalType,
     Type,
@@ -39,7 +40,9 @@ from lmc.written import KINDS
 Effect = Literal["none", "fails", "bodies", "calls"]
 # A number; as many as `names`; as many as `fn`, the graph or tool `target`, or `count` says.
 Arity = int | Literal["names", "function", "target", "count"]
-Special = Literal["names", "slots", "choice", "way"]  # attributes that are not JSON values
+Special = Literal[
+    "names", "slots", "choice", "way", "offers"
+]  # attributes that are not JSON values
 # What a body gives: the node's value, an item of it, yes or no, a number, a score, a text or none,
 # anything.
 Gives = Literal["value", "item", "bool", "number", "score", "text", "any"]
@@ -111,6 +114,8 @@ def _or_none(kind: str, key: str) -> AttrSpec:
 
 
 _NAMES, _FREE = AttrSpec("names"), AttrSpec("names")
+# The names of the tools that an agent may use, if not all: a choice of an optimizer.
+_TOOL_LISTS = AttrSpec(ListType(STR, 1, None), needed=False, tunable=True)
 
 OPS: Mapping[Op, OpSpec] = {
     "input": OpSpec("none", 0, {"name": _text()}),
@@ -136,6 +141,8 @@ OPS: Mapping[Op, OpSpec] = {
             "slots": AttrSpec("slots"),
             "role": AttrSpec(LiteralType(("generate", "critique", "revise", "adjudicate", "act"))),
             "steady": _maybe(BOOL),
+            "offers": AttrSpec("offers", needed=False),  # the tools of an agent
+            "tools": _TOOL_LISTS,
         },
         (
             BodySpec("require", "bool", ("out",), needed=False, repeats=True, pure=True),
@@ -248,7 +255,7 @@ OPS: Mapping[Op, OpSpec] = {
     "agent": OpSpec(
         "calls",
         "names",
-        {"names": _NAMES, "steps": _setting("agent", "steps")},
+        {"names": _NAMES, "steps": _setting("agent", "steps"), "tools": _TOOL_LISTS},
         (
             BodySpec("act", "any", ("transcript",), repeats=True),
             BodySpec(TOOLS, "any", needed=False, repeats=True, many=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from lmc.check.servers import is_server
 from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, Tool, all_nodes
 
 
@@ -30,7 +31,7 @@ def pure_tools(program: ProgramGraph) -> frozenset[str]:
 
 def is_method(tool: Tool) -> bool:
     """Whether a tool is a method, `pkg.mod:Class.method`: each run makes an object of its own."""
-    return "." in tool.target.partition(":")[2]
+    return not is_server(tool.target) and "." in tool.target.partition(":")[2]
 
 
 def sequenced(program: ProgramGraph) -> frozenset[str]:

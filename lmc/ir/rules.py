@@ -66,6 +66,7 @@ _FORMS = {
     "way": "a way to vote",
     "choice": "a choice, with one list of options wherever it stands",
     "slots": "the slots of a module",
+    "offers": "tools with names, inputs, a result and a text, each once",
 }
 
 
@@ -99,6 +100,7 @@ _SPECIAL: Mapping[str, Callable[[Site, Any], bool]] = {
     "way": _is_way,
     "choice": lambda site, value: site.declared.is_choice(value),
     "slots": lambda site, value: value.__class__ is Slots,
+    "offers": lambda site, value: site.declared.is_offers(value),
 }
 
 

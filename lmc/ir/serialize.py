@@ -16,6 +16,7 @@ from lmc.ir.graph import (
     DeclaredMetric,
     Graph,
     Node,
+    Offer,
     Port,
     ProgramGraph,
     Slots,
@@ -32,9 +33,9 @@ _CLASSES: Mapping[str, type] = {
     for cls in (
         types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
         types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
-        types.DictType, types.WrittenType, types.OneOfType, types.LiteralType, types.UnionType,
-        types.RecordType, types.EnumType,
-        Field, Choice, Graph, DeclaredMetric, Node, Port, Slots, Store, Test, Tool,
+        types.DictType, types.MediaType, types.WrittenType, types.OneOfType, types.LiteralType,
+        types.UnionType, types.RecordType, types.EnumType,
+        Field, Choice, Graph, DeclaredMetric, Node, Offer, Port, Slots, Store, Test, Tool,
     )
 }  # fmt: skip
 _UNNAMED = frozenset(

@@ -17,6 +17,7 @@ from lmc import types
 from lmc.check.constants import misfit
 from lmc.check.subtyping import Known, forget, is_subtype, narrows, written_fits
 from lmc.check.width import project
+from lmc.media.content import ARTICLES
 from lmc.types import ErrorType, Field, OptionalType, Type
 from lmc.unions import MOST_MEMBERS, clash, kind_of
 from lmc.written import KINDS
@@ -335,6 +336,7 @@ _WELL_MADE: Mapping[type, Callable[[Any], bool]] = {
     types.WrittenType: lambda t: _is_written(t),
     types.OneOfType: lambda t: t.options.__class__ is str,
     types.LiteralType: lambda t: is_strings(t.values),
+    types.MediaType: lambda t: t.kind.__class__ is str and t.kind in ARTICLES,
     types.EnumType: _is_enum,
     types.RecordType: _is_record,
     types.UnionType: _is_union,

@@ -18,11 +18,12 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
+from lmc.media.given import Access
 from lmc.regular import open_regular, read_text
 from lmc.source import Source, Span
 from lmc.types import Field, OptionalType, RecordType, StrType, Type, WrittenType
 from lmc.unions import kind_of, kind_of_value, members
-from lmc.values import InvalidValue, validate
+from lmc.values import InvalidValue, taken_in, validate
 from lmc.values.aliases import from_seen
 from lmc.written import exact_float
 
@@ -67,8 +68,9 @@ class RowFile:
 
     `row` is the type of a row; None accepts any row. `columns` maps a field to its column if the
     names differ. `others` keeps columns that are not fields. Only the text cells of a CSV file are
-    converted. `limit` gives only the first rows. Iteration and `len` raise LmcError with up to five
-    bad rows, each with file and line.
+    converted. `limit` gives only the first rows. A row names images and other media by paths in the
+    folder of the file, or in one that `consent` allows, but never by an address. Iteration and
+    `len` raise LmcError with up to five bad rows, each with file and line.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class RowFile:
         *,
         others: bool = False,
         limit: int | None = None,
+        consent: Consent = OWN,
     ) -> None:
         self.path, self.row, self.columns, self.others = path, row, columns or {}, others
+        self.consent = consent
         self.limit = limit
         self._reader = _READERS.get(path.suffix.lower())
         if self._reader is None:
@@ -92,7 +96,8 @@ class RowFile:
         """Only the first rows, or all without a limit."""
         if limit is None:
             return self
-        return RowFile(self.path, self.row, self.columns, others=self.others, limit=limit)
+        more: dict[str, Any] = {"others": self.others, "consent": self.consent}
+        return RowFile(self.path, self.row, self.columns, limit=limit, **more)
 
     def __len__(self) -> int:
         return self._count
@@ -106,10 +111,11 @@ class RowFile:
 
     def _rows(self) -> Iterator[Row]:
         problems: list[Diagnostic] = []
+        access = Access(self.path.absolute().parent, consent=self.consent)
         number = 0
         for number, (line, raw) in enumerate(_reading(self.path, self._reader), start=1):
             try:
-                values = _row_values(raw, self.row, self.columns, others=self.others)
+                values = _row_values(raw, self.row, self.columns, access, others=self.others)
             except _BadRow as bad:
                 place = line_span(self.path, line)
                 problems.append(error(bad.code, bad.message, place, help=bad.help))
@@ -129,9 +135,10 @@ def load_rows(
     columns: Mapping[str, str] | None = None,
     *,
     others: bool = False,
+    consent: Consent = OWN,
 ) -> list[Row]:
     """Read all rows of a file with `RowFile`. Raises: LmcError."""
-    return list(RowFile(path, row, columns, others=others))
+    return list(RowFile(path, row, columns, others=others, consent=consent))
 
 
 def dataset_file(
@@ -146,7 +153,7 @@ def dataset_file(
     settings = dataset.settings
     source, root = settings["source"], base_dir or folder
     path = consent.place(folder, source, "the source of the dataset", dataset.span, root)
-    return RowFile(path, dataset.row, settings.get("columns"))
+    return RowFile(path, dataset.row, settings.get("columns"), consent=consent)
 
 
 def load_dataset(
@@ -308,7 +315,12 @@ _READERS = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv}
 
 
 def _row_values(
-    raw: Any, row: RecordType | None, columns: Mapping[str, str], *, others: bool
+    raw: Any,
+    row: RecordType | None,
+    columns: Mapping[str, str],
+    access: Access,
+    *,
+    others: bool,
 ) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise _BadRow("bad-row", "a row must be an object with a value for each column")
@@ -322,7 +334,7 @@ def _row_values(
         elif not field.has_default:
             raise _missing_column(field, column, raw)
     try:
-        typed = validate(row, values)
+        typed = validate(row, taken_in(row, values, access))
     except InvalidValue as problem:
         raise _BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
     used = {_column(field, columns, raw) for field in row.fields}

@@ -11,6 +11,7 @@ from typing import Any
 from lmc.check.providers import with_provider
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
+from lmc.media.content import KINDS
 from lmc.models.base import Backend, Capabilities
 from lmc.models.named_files import named_file
 from lmc.models.recorded import Recorded
@@ -19,12 +20,12 @@ from lmc.models.scripted import Scripted
 Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, settings)
 
 TINY = "lmc/tiny"
-_HTTP = Capabilities(True, True, True, True, True)
+_HTTP = Capabilities(True, True, True, True, True, tools=True, media=KINDS)
 _VLLM_SERVER = replace(_HTTP, continues=True)
-_TINY = replace(_HTTP, local=True, grammar=True, continues=True)
+_TINY = replace(_HTTP, local=True, grammar=True, tools=False, continues=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
-_SCRIPT = replace(_HTTP, local=True, cacheable=False, continues=True)
-_ANY = Capabilities(json_schema=True, seed=True)
+_SCRIPT = replace(_HTTP, local=True, cacheable=False, tools=False, continues=True)
+_ANY = Capabilities(json_schema=True, seed=True, media=KINDS)
 
 
 @frozen
@@ -123,6 +124,14 @@ def default_layout(name: str, settings: Mapping[str, Any]) -> str:
         return capabilities_of(name, settings).default_layout
     except LmcError:  # not a model, which whoever asks it is told
         return _ANY.default_layout
+
+
+def calls_tools(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a model may be offered tools; opens nothing."""
+    try:
+        return capabilities_of(name, settings).tools
+    except LmcError:
+        return False
 
 
 def _open_http(kind: str) -> Factory:

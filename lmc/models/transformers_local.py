@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,10 @@ class Transformers:
         self._worker.submit(job)
         return await asyncio.wrap_future(job.done)
 
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, by the model's own tokenizer."""
+        return await asyncio.to_thread(_counts, self.source, tuple(texts))
+
     @staticmethod
     def load(source: str, dtype: str | None = None, *, lookup: bool = False) -> SteppedEngine:
         """Load the engine, in its own thread."""
@@ -135,6 +139,32 @@ def open_transformers(
 def computing(settings: Mapping[str, Any]) -> dict[str, Any]:
     """How a model computes, by its settings."""
     return {"dtype": settings.get("dtype"), "lookup": bool(settings.get("lookup"))}
+
+
+def _counts(source: str, texts: Sequence[str]) -> list[int]:
+    count = _counter(source)
+    return [count(text) for text in texts]
+
+
+@lru_cache(maxsize=4)
+def _counter(source: str) -> Callable[[str], int]:
+    """What counts the tokens of a text; torch is not needed for it."""
+    file = Path(source) / "tokenizer.json"
+    if file.is_file():
+        from tokenizers import Tokenizer
+
+        fast = Tokenizer.from_file(str(file))
+        fast.no_truncation()
+        fast.no_padding()
+        return lru_cache(maxsize=1024)(
+            lambda text: len(fast.encode(text, add_special_tokens=False).ids)
+        )
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    return lru_cache(maxsize=1024)(
+        lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    )
 
 
 def _fingerprint(source: str) -> str:

@@ -5,6 +5,7 @@
     graph.json         the execution graph, so that loading needs no parser and no source files
     parameters.json    instructions, demonstrations with their origin, choices
     adapters/<id>/…    LoRA weights as safetensors, named by their contents
+    media/<sha256>     images, audio and PDFs of the program and its demonstrations
 
 Parts are stored uncompressed, sorted by name and without a time. So equal contents give equal bytes
 on every machine.
@@ -33,6 +34,8 @@ from lmc.ir.graph import MOST_NODES, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
 from lmc.ir.reach import lasting
 from lmc.measure.figures import Comparison, JsonPart
+from lmc.media.content import Media, MediaProblem, described, map_media
+from lmc.media.store import media_store
 from lmc.models import adapters
 from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
@@ -49,7 +52,7 @@ MAX_GRAPH_VALUES = 3_000_000  # lists, objects and their values
 MAX_ADAPTER_BYTES = 2 << 30  # per part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
-_FOLDERS = ("sources", "adapters")
+_FOLDERS = ("sources", "adapters", "media")
 
 
 class Manifest(JsonPart):
@@ -100,10 +103,12 @@ class Artifact:
             **{f"sources/{name}": text.encode() for name, text in self.sources.items()},
             **_adapter_parts(self.parameters),
         }
+        parts |= _media_parts(parts)
         _require_readable(parts)
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
         manifest = self.manifest.model_copy(update={"format": FORMAT_VERSION, "parts": hashes})
-        return _zip({_MANIFEST: _dump(manifest.model_dump(mode="json")), **parts})
+        told = _dump(manifest.model_dump(mode="json"), sort_keys=True)
+        return _zip({_MANIFEST: told, **parts})
 
     @classmethod
     def read(cls, path: Path) -> Artifact:
@@ -133,6 +138,7 @@ class Artifact:
         _check_choices(graph, parameters)
         _check_shortcuts(graph, parameters)
         _take_in_adapters(parameters, parts)
+        _take_in_media(parts)
         return cls(manifest, graph, parameters, _read_sources(parts))
 
     @property
@@ -224,8 +230,9 @@ def _too_large(graph: bytes) -> str | None:
 _SEPARATORS = (b"{", b"[", b",")
 
 
-def _dump(value: Any) -> bytes:
-    return indented_json(value).encode() + b"\n"
+def _dump(value: Any, *, sort_keys: bool = False) -> bytes:
+    """JSON with its keys in their order: prompts show a dict so, and `keys(…)` gives it."""
+    return indented_json(value, sort_keys=sort_keys).encode() + b"\n"
 
 
 def _zip(parts: Mapping[str, bytes]) -> bytes:
@@ -350,6 +357,37 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         except NotPlain as problem:
             raise _Damage(f"`adapters/{id}`: {problem}") from None
         adapter_store().add_files(files)
+
+
+def _media_parts(parts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The contents of the media that the graph and the parameters hold, each once.
+
+    Raises: LmcError[media-missing].
+    """
+    found: dict[str, bytes] = {}
+
+    def take(value: dict[str, Any]) -> None:
+        media = Media.from_json(value)
+        found[f"media/{media.sha256}"] = media.data
+
+    for name in (_GRAPH, _PARAMETERS):
+        if b'"sha256"' in parts[name]:
+            map_media(_read_json(parts[name]), take)
+    return found
+
+
+def _take_in_media(parts: Mapping[str, bytes]) -> None:
+    """Keep the media, from where requests take them. They are named by their contents."""
+    for name in parts:
+        if not name.startswith("media/"):
+            continue
+        try:
+            media = described(parts[name])
+        except MediaProblem as problem:
+            raise _Damage(f"`{name}` {problem}") from None
+        if name != f"media/{media.sha256}":
+            raise _Damage(f"the contents of `{name}` do not match its name")
+        media_store().put(media.sha256, parts[name])
 
 
 def _read_sources(parts: Mapping[str, bytes]) -> dict[str, str]:

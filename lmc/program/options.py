@@ -32,7 +32,8 @@ class ModelOptions:
 
     `tools` allows an artifact to run Python functions. It is a list of their names, a list or
     mapping of functions that replace them, or True for all. `hosts` are the hosts to which the
-    program may send keys. `paths` are the folders that it may read besides its own.
+    program may send keys. `paths` are the folders that it may read besides its own. `urls` are the
+    hosts from which an input may fetch images, audio and PDFs.
 
     `stores` is where all stores of the program are: a file, the URL of a database, or "memory". The
     environment variable LMC_STORES says the same.
@@ -46,6 +47,7 @@ class ModelOptions:
     tools: Tools | None = None
     hosts: str | Sequence[str] = ()
     paths: str | Path | Sequence[str | Path] = ()
+    urls: str | Sequence[str] = ()
     stores: str | Path | None = None
 
     def consent(self, *, stranger: bool) -> Consent:
@@ -59,6 +61,7 @@ class ModelOptions:
             paths=tuple(Path(path).absolute() for path in _several(self.paths)),
             models=frozenset([self.model] if self.model else []),
             base_url=self.base_url,
+            urls=_several(self.urls),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import fields
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.media.given import Access
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
 from lmc.program.prompting import Mirror, first_prompt
@@ -26,6 +28,7 @@ from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.stores import FrozenStores, KeptStores, Stores
 from lmc.runtime.streaming import Listener, SpokenText, snapshots
+from lmc.runtime.tools import told_target
 from lmc.runtime.traces import Trace
 from lmc.runtime.votes.difficulty import Seat, seats
 from lmc.tasks.garbage import fewer_collections
@@ -34,6 +37,7 @@ from lmc.tasks.together import for_all
 from lmc.types import StrType
 from lmc.values import InvalidValue, to_json, to_python
 from lmc.values.names import input_names, python_names, renamed
+from lmc.values.taking import holds_media
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
@@ -54,8 +58,9 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `backend` answers instead of the models: one for all, or a mapping by name.
     - `base_url` is the server address of all models that are asked over HTTP.
     - `record` is a file that keeps all answers; the model `recorded/FILE` replays them.
-    - `tools`, `hosts` and `paths` allow what needs consent: the Python functions of an artifact,
-      hosts that keys may go to, and folders to read besides the program's own.
+    - `tools`, `hosts`, `paths` and `urls` allow what needs consent: the Python functions of an
+      artifact, hosts that keys may go to, folders to read besides the program's own, and hosts
+      from which inputs may fetch media.
     - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
 
@@ -94,7 +99,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 def function_targets(graph: ProgramGraph) -> dict[str, str]:
     """The Python functions of a program, by the names of its tools and metrics."""
     metrics = {name: m.target for name, m in graph.metrics.items() if m.target is not None}
-    return {name: tool.target for name, tool in graph.tools.items()} | metrics
+    return {name: told_target(tool) for name, tool in graph.tools.items()} | metrics
 
 
 def open_program(
@@ -314,7 +319,11 @@ class Callee:
 
     async def acall(self, /, *args: Any, **inputs: Any) -> Any:
         """The same as a call, for coroutines on any event loop. Raises: LmcError."""
-        return await run_async(self._typed(self._bind(args, inputs)))
+        if any(holds_media(port.type) for port in self.graph.inputs):  # files have to be read
+            bound = await asyncio.to_thread(self._bind, args, inputs)
+        else:
+            bound = self._bind(args, inputs)
+        return await run_async(self._typed(bound))
 
     def batch(self, rows: Iterable[Any], *, return_exceptions: bool = False) -> list[Any]:
         """Run it on many rows concurrently, and return the results in row order.
@@ -417,7 +426,7 @@ class Callee:
 
     def _value(self, port: Any, value: Any) -> Any:
         try:
-            return to_json(port.type, value)
+            return to_json(port.type, value, Access(consent=self.program.consent))
         except InvalidValue as problem:
             what = f"the input `{port.name}` does not have the type `{port.type}`"
             message = f"`{self.graph.name}`: {what}: {problem}"

@@ -5,7 +5,7 @@ Everything is found and checked before the first model call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,12 @@ from lmc.measure.rows import (
     split_rows,
     target_row,
 )
+from lmc.media.given import Access
 from lmc.program.options import Part, TaskOptions
 from lmc.program.program import Program
 from lmc.types import RecordType
+from lmc.values import InvalidValue, to_json
+from lmc.values.taking import holds_media
 
 
 @frozen
@@ -164,10 +167,26 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
         return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
     rows: Rows
     if isinstance(given, str | Path):
-        rows = RowFile(Path(given), target_row(graph), others=True)
+        rows = RowFile(Path(given), target_row(graph), others=True, consent=program.consent)
     else:
-        rows = tuple(Row(f"{number}", dict(values)) for number, values in enumerate(given, start=1))
+        rows = tuple(_given_rows(program, graph, given))
     return Data(rows, lambda: split_rows(list(rows), seed=seed, inputs=inputs))
+
+
+def _given_rows(program: Program, graph: Graph, given: Any) -> Iterator[Row]:
+    """Rows that a caller gives, with their media taken in. Raises: LmcError[bad-row]."""
+    media = [port for port in graph.inputs if holds_media(port.type)]
+    for number, row in enumerate(given, start=1):
+        values = dict(row)
+        for port in media:
+            if port.name in values:
+                try:
+                    access = Access(consent=program.consent)
+                    values[port.name] = to_json(port.type, values[port.name], access)
+                except InvalidValue as problem:
+                    message = f"row {number}: `{port.name}`: {problem}"
+                    raise LmcError.of("bad-row", message) from None
+        yield Row(f"{number}", values)
 
 
 def _no_data(target: Target) -> LmcError:

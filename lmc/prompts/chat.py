@@ -25,6 +25,7 @@ from lmc.prompts import turns
 from lmc.prompts.answer_grammars import CHAT, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
 from lmc.prompts.growth import Growth
+from lmc.prompts.marks import marked
 from lmc.prompts.partial import OpenText, outputs_so_far
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
@@ -80,7 +81,7 @@ class ChatLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, each after its mark."""
-        return fields_text(spec.inputs, self.safe(spec, values))
+        return fields_text(spec.fields, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """The answer in the form that the model should write."""
@@ -88,7 +89,7 @@ class ChatLayout:
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Disarm texts in values that would be read as marks or special tokens."""
-        return dict(escaped(dict(values), _disarming(spec)))
+        return marked(spec, dict(escaped(dict(values), _disarming(spec))))
 
 
 def system_text(spec: CallSpec) -> str:

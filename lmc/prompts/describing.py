@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 
+from lmc.media.content import ARTICLES
 from lmc.prompts.words import bounds
 from lmc.types import (
     BoolType,
@@ -15,6 +16,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OneOfType,
@@ -55,6 +57,8 @@ def describe_type(type: Type, inside: Families = frozenset()) -> str:
             return f"one of the texts in {options}"
         case EnumType() | LiteralType():
             return "one of: " + ", ".join(_choices(type)) + _doc(type)
+        case MediaType(kind):
+            return ARTICLES[kind]
         case OptionalType(item):
             return inner(item) + ", or null"
         case ListType(NeverType()):

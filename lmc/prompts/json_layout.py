@@ -20,6 +20,7 @@ from typing import Any
 
 from lmc.prompts.answer_grammars import object_grammar
 from lmc.prompts.growth import Growth
+from lmc.prompts.marks import marked, placed_below
 from lmc.prompts.partial import OpenText, json_so_far, outputs_so_far
 from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
@@ -87,7 +88,8 @@ class JsonLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs as one JSON object."""
-        return _object(spec.inputs, self.safe(spec, values))
+        shown = _object(spec.fields, self.safe(spec, values))
+        return placed_below(shown) if spec.media_fields else shown
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """The answer in the form that the model should write."""
@@ -96,7 +98,7 @@ class JsonLayout:
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Disarm special tokens in values."""
-        return dict(escaped(dict(values), SPECIAL_TOKENS))
+        return marked(spec, dict(escaped(dict(values), SPECIAL_TOKENS)))
 
 
 def _object(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The part of a value that an unfinished answer has given so far.
 
 Texts grow, and so do lists, dicts and the fields of records. Everything else, such as a number or a
-label, is there when it is complete: half of it would be a wrong value. A value that has not begun
-is `ABSENT`.
+label, is there when it is complete: half of it would be a wrong value. So is each item of a set,
+which may turn out to be there already. A value that has not begun is `ABSENT`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
+from lmc.canonical import distinct
 from lmc.frozen import frozen
 from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.spec import CallSpec, ParseFailure
@@ -119,7 +120,9 @@ def _grown(type: Type, begun: _Begun, growth: Growth) -> Any:
         case ListType(item), list():
             last = len(maybe) - 1
             items = (begun.at(at, last=at == last) for at in range(len(maybe)))
-            return list(takewhile(_is_there, (_grown(item, i, growth) for i in items)))
+            read = _settled if type.unique else _grown
+            there = takewhile(_is_there, (read(item, i, growth) for i in items))
+            return distinct(there) if type.unique else list(there)
     return _settled(type, begun, growth)
 
 

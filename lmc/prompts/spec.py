@@ -8,10 +8,21 @@ from typing import Any, Protocol
 
 from lmc.frozen import frozen
 from lmc.prompts.growth import Growth
-from lmc.types import DictType, ListType, OptionalType, RecordType, StrType, Type, has_aliases
+from lmc.types import (
+    DictType,
+    ListType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    has_aliases,
+    has_media,
+    is_messages,
+)
 from lmc.values.aliases import from_seen, seen_type, to_seen
 
-Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+# {"role": "system" | "user" | "assistant" | "tool", "content": text}, and calls of tools
+Message = dict[str, Any]
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first
 BARE = "result"  # field name of a result that is not a record
 
@@ -45,6 +56,9 @@ class CallSpec:
     needed: tuple[FieldSpec, ...] = field(init=False, compare=False)
     bare: bool = field(init=False, compare=False)  # one value without marks around it
     plain_text: bool = field(init=False, compare=False)  # a bare string, taken unchanged
+    history: str | None = field(init=False, compare=False)  # the input that is a conversation
+    fields: tuple[FieldSpec, ...] = field(init=False, compare=False)  # the other inputs
+    media_fields: tuple[FieldSpec, ...] = field(init=False, compare=False)  # that hold media
     # The same as the model sees it: where fields and variants have aliases, layouts use those.
     seen: CallSpec = field(init=False, compare=False, repr=False)
 
@@ -58,6 +72,10 @@ class CallSpec:
         object.__setattr__(self, "needed", tuple(f for f in self.outputs if f.name not in optional))
         object.__setattr__(self, "bare", bare)
         object.__setattr__(self, "plain_text", bare and isinstance(self.result, StrType))
+        history = next((f.name for f in self.inputs if is_messages(f.type)), None)
+        object.__setattr__(self, "history", history)
+        object.__setattr__(self, "fields", tuple(f for f in self.inputs if f.name != history))
+        object.__setattr__(self, "media_fields", tuple(f for f in self.inputs if has_media(f.type)))
         object.__setattr__(self, "seen", self._seen())
 
     def _seen(self) -> CallSpec:
@@ -198,6 +216,12 @@ class Layout(Protocol):
         `parse` gives the texts back as they were; texts without any stay as they are.
         """
         ...
+
+
+def told_inputs(spec: CallSpec) -> str:
+    """What the notes say about the inputs, in words for the model."""
+    told = [f"{f.name}: {' '.join(f.note.split())}" for f in spec.inputs if f.note]
+    return "The inputs:\n" + "\n".join(told) if told else ""
 
 
 def told_requirements(spec: CallSpec) -> str:

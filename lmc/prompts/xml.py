@@ -24,6 +24,7 @@ from lmc.prompts.answer_grammars import XML, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
 from lmc.prompts.field_names import quotes
 from lmc.prompts.growth import Growth
+from lmc.prompts.marks import marked
 from lmc.prompts.partial import OpenText, outputs_so_far
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import (
@@ -92,7 +93,7 @@ class XmlLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, one after another."""
-        return _tagged(spec.inputs, self.safe(spec, values))
+        return _tagged(spec.fields, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """The answer in the form that the model should write."""
@@ -101,7 +102,7 @@ class XmlLayout:
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Disarm texts in values that would be read as tags or special tokens."""
-        return dict(escaped(dict(values), _disarming(spec)))
+        return marked(spec, dict(escaped(dict(values), _disarming(spec))))
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lmc.models.base import Answer, ModelFailure, Request
+from lmc.models.tool_calls import message_data
 
 MOST_SAMPLES = 64  # of a request; servers refuse more than 128
 Send = Callable[[Request], Awaitable[list[Answer]]]
@@ -100,7 +101,7 @@ def _batches(waiting: list[_Waiter]) -> list[list[_Waiter]]:
     """Samples of one prompt with neighbouring indices."""
     by_prompt: dict[tuple[object, ...], list[_Waiter]] = {}
     for waiter in waiting:
-        texts = (message["content"] for message in waiter.request.messages)
+        texts = (m["content"] + message_data(m) for m in waiter.request.messages)
         by_prompt.setdefault((id(waiter.kind), waiter.request.logprobs, *texts), []).append(waiter)
     return [run for group in by_prompt.values() for run in _runs(group)]
 

@@ -335,7 +335,7 @@ def _watched(sending: Sending, request: Request) -> Request:
     r = request
     return Request(  # `replace` would be slower
         r.model, r.messages, r.sampling, r.schema, r.grammar, r.adapter, r.n, r.index,
-        r.logprobs, r.timeout_s, hear if listen is not None else None, resend,
+        r.logprobs, r.timeout_s, hear if listen is not None else None, resend, r.tools, r.media,
     )  # fmt: skip
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
+from logging import INFO, WARNING
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
 from lmc.check.width import project
-from lmc.ir.graph import Slots
+from lmc.ir.actions import offered
+from lmc.ir.graph import Node, Offer, Slots
+from lmc.media.content import Media
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.prompts.border import as_text, whole_text
 from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import layout_for
+from lmc.prompts.marks import shown_media, used_media
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
     BARE,
@@ -72,7 +76,9 @@ class ModuleCall:
         self.begin: str = self.settings.get("begin") or ""
         if self.begin:
             parameters = replace(parameters, steps=())  # the beginning comes first
-        self.spec = call_spec(planned, parameters, self.unseen, reason=reasons)
+        self.spec = call_spec(
+            planned, parameters, self.unseen, reason=reasons, result=self._result(node)
+        )
         self.read_as = self.spec.seen  # with the labels of a `one_of` only in a call for inputs
         self.validate: Callable[[Type, Any], Any] = partial(validate, lenient=True)
         self.labels = sources_of_labels(self.spec.result)
@@ -80,12 +86,15 @@ class ModuleCall:
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.awaits_layout = self._awaits_layout()
         self.demos = self._demos(parameters.demos)
+        self.keep: int | None = self.settings.get("keep")
+        self._demo_media = _known(m for d in self.demos for m in shown_media(self.spec, d.inputs))
+        self._told = False  # whether it was said that turns are left out
         count = parameters.nearest
         self.nearest = None if count is None else Nearest(self.demos, count)
         self.embedder = parameters.embedder
         self.by_meaning = self._by_meaning(count)
         self.request = self._request(parameters.adapter)
-        self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
+        self.repair = _count(self.setting("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
             "fallback": () if machine.model else self.own.get("fallback"),
@@ -97,6 +106,27 @@ class ModuleCall:
         # replaces all others also replaces the fallbacks.
         others = [] if machine.model else fallbacks(self.setting("fallback"))
         self.models: tuple[str | None, ...] = (self.model, *others)
+
+    def _result(self, node: Node) -> Type:
+        """The type of the answer. That of an agent's step names the tools that it may use."""
+        offers: tuple[Offer, ...] = node.attrs.get("offers", ())
+        chosen = self.machine.resolve(node.attrs.get("tools"))
+        if chosen is None or not isinstance(node.type, RecordType):
+            return node.type
+        return offered(node.type, [offer for offer in offers if offer.name in chosen])
+
+    def offering(self, offers: Sequence[Offer]) -> ModuleCall:
+        """The same call for other tools than the source names."""
+        assert isinstance(self.spec.result, RecordType)
+        call = copy(self)
+        call.__dict__.pop("_same_for_all", None)
+        result = offered(self.spec.result, offers)
+        thoughts = [f for f in self.spec.outputs if f.name in self.spec.thoughts]
+        outputs = (*thoughts, *_output_fields(result))
+        call.spec = replace(self.spec, outputs=outputs, result=result)
+        call.read_as, call._given = call.spec.seen, LastUsed()
+        call.request = call._request(self.request.adapter)
+        return call
 
     def setting(self, name: str) -> Any:
         """A setting of the module; else that of its model; else that of the program."""
@@ -142,7 +172,7 @@ class ModuleCall:
         return self._given.get(tuple(labels.values()), lambda: self._with_labels(labels))
 
     def _with_labels(self, labels: Mapping[str, tuple[str, ...]]) -> ModuleCall:
-        made, can = copy.copy(self), self.bound.backend.capabilities
+        made, can = copy(self), self.bound.backend.capabilities
         made.read_as = spec = with_labels(self.spec, labels).seen
         made.validate = validator_of(spec.result)
         schema = self.request.schema
@@ -153,11 +183,15 @@ class ModuleCall:
         return made
 
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
-        """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
+        """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure.
+
+        A request with tools is for this model alone: another may need another form.
+        """
         self.require_continuing(model)
+        policy = {**self.policy, "fallback": ()} if request.tools else self.policy
 
         def send(request: Request) -> Awaitable[list[Answer]]:
-            return self.machine.pool.ask(model, request, **self.policy)
+            return self.machine.pool.ask(model, request, **policy)
 
         if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
             return await self.machine.batcher.ask(self, request, send)
@@ -170,14 +204,15 @@ class ModuleCall:
         No model is asked, so `nearest` demonstrations are chosen by shared words.
         """
         shown = self.shown(inputs)
-        role = self.role.text(inputs) if self.role else ""
-        if self.nearest is None and not role:
+        spec = self.spec_for(inputs)
+        if self.nearest is None and spec is self.spec:
             return self._same_for_all(shown)
         demos = self.demos if self.nearest is None else self.nearest.pick(shown)
-        return self.layout.prompt(self._playing(role), demos)(shown)
+        return self.layout.prompt(spec, demos)(shown)
 
-    def _playing(self, role: str) -> CallSpec:
+    def spec_for(self, inputs: Mapping[str, Any]) -> CallSpec:
         """The signature with a role before its instruction, no word of which can be a mark."""
+        role = self.role.text(inputs) if self.role else ""
         if not role:
             return self.spec
         safe = self.layout.safe(self.spec, {"role": role})["role"]
@@ -193,19 +228,40 @@ class ModuleCall:
         self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
     ) -> tuple[list[Message], Answer | None]:
         """The messages, and the paid embedding of the inputs that chose the demonstrations."""
-        shown = self.shown(inputs)
+        demos, paid = await self.demos_by_meaning(nearest, inputs)
+        return self.layout.prompt(self.spec_for(inputs), demos)(self.shown(inputs)), paid
+
+    async def demos_by_meaning(
+        self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
+    ) -> tuple[tuple[Demo, ...], Answer | None]:
+        """The demonstrations nearest to some inputs, and the paid embedding that chose them."""
         try:
-            demos, answer = await nearest.pick(shown)
+            demos, answer = await nearest.pick(self.shown(inputs))
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
-        paid = answer if self.machine.pool.counts(self.embedder) else None
-        spec = self._playing(self.role.text(inputs) if self.role else "")
-        return self.layout.prompt(spec, demos)(shown), paid
+        return demos, answer if self.machine.pool.counts(self.embedder) else None
+
+    def media(self, messages: Sequence[Message], inputs: Mapping[str, Any]) -> tuple[Media, ...]:
+        """The media that messages made from some inputs show."""
+        if not self.spec.media_fields:
+            return ()
+        known = self._demo_media | _known(shown_media(self.spec, inputs))
+        return used_media(messages, known) if known else ()
+
+    def first_time(self, message: str) -> tuple[int, str]:
+        """A message with its level in the log: a warning the first time, then only information."""
+        level = INFO if self._told else WARNING
+        self._told = True
+        return level, message
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs that the prompt shows to the model."""
-        return {f.name: inputs[f.name] for f in self.spec.inputs}
+        """The inputs that the prompt shows to the model. A step has only what its type says."""
+        shown = {f.name: inputs[f.name] for f in self.spec.inputs}
+        if "offers" in self.node.attrs:
+            types = {f.name: f.type for f in self.spec.inputs}
+            return {name: project(types[name], value) for name, value in shown.items()}
+        return shown
 
     def read(self, text: str) -> dict[str, Any]:
         """Read an answer into validated output values, by field. Raises: ParseFailure.
@@ -318,6 +374,10 @@ class ModuleCall:
         return own
 
 
+def _known(media: Iterable[Media]) -> dict[str, Media]:
+    return {item.mark: item for item in media}
+
+
 class Role:
     """A text before the instruction that the inputs of a call make, such as a persona's.
 
@@ -344,7 +404,12 @@ class Role:
 
 
 def call_spec(
-    planned: PlannedNode, parameters: ModuleParameters, hidden: Sequence[str], *, reason: bool
+    planned: PlannedNode,
+    parameters: ModuleParameters,
+    hidden: Sequence[str],
+    *,
+    reason: bool,
+    result: Type,
 ) -> CallSpec:
     """The signature of a model node. A frozen instruction is not replaced."""
     node = planned.node
@@ -356,12 +421,12 @@ def call_spec(
     return CallSpec(
         instruction=slots.instruction if instruction is None or slots.frozen else instruction,
         inputs=tuple(
-            FieldSpec(name, type)
+            FieldSpec(name, type, slots.notes.get(name, ""))
             for name, type in zip(node.attrs["names"], planned.types)
             if name not in hidden
         ),
-        outputs=(*thoughts, *_output_fields(node.type)),
-        result=node.type,
+        outputs=(*thoughts, *_output_fields(result)),
+        result=result,
         requirements=slots.requirements,
     )
 

@@ -7,14 +7,14 @@ started only when two effects are ready at the same time, so a straight program 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion, warning
-from lmc.ir.graph import Graph, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.reach import (
     pure_tools,
@@ -26,10 +26,12 @@ from lmc.ir.reach import (
 )
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
+from lmc.runtime.acting import act
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import converse
 from lmc.runtime.failures import no_continuation
+from lmc.runtime.media import require_media
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import (
     Env,
@@ -58,13 +60,14 @@ from lmc.runtime.scope import Observer, RunState, Scope
 from lmc.runtime.speculation import Speculation
 from lmc.runtime.stores import NoStores, RunStores, Stores
 from lmc.runtime.streaming import Listener, spoken_calls
-from lmc.runtime.tools import Toolbox
+from lmc.runtime.tools import Toolbox, told_target
 from lmc.runtime.traces import Trace
 from lmc.stores.snapshot import require_fit
 from lmc.tasks.together import first_failure
 
 if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
+    from lmc.runtime.remote import RemoteTool
     from lmc.runtime.retrieval import MeaningIndex
     from lmc.runtime.votes.difficulty import Seat
 
@@ -105,6 +108,7 @@ class Executor:
         self.batcher = SampleBatcher()
         self.speculation = Speculation(speculate, program, pool)
         self._allowed: set[str] = set()  # graphs whose tools may all run
+        self._able: set[str] = set()  # graphs whose models take the media that they are given
         self._plans: dict[int, Plan] = {}
         self._acting = frozenset(program.tools) - pure_tools(program)
         self._sequenced = sequenced(program)
@@ -135,6 +139,10 @@ class Executor:
             self._require_tools(graph, stubs or {})
             if not stubs:
                 self._allowed.add(name)
+        if name not in self._able:
+            require_media(self, graph, stubs or {})
+            if not stubs:
+                self._able.add(name)
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
         run = RunState(trace, stubs or {}, observer, listener, seat)
@@ -192,6 +200,7 @@ class Executor:
         asked = [*self.models(name), *self._embedders(name)]
         warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
         self._require_continuing(self.graph(name))
+        require_media(self, self.graph(name), ())
         warnings += self._without_certainty(self.graph(name))
         self._require_tools(self.graph(name), ())
         for tool in reached_tools(self.program, self.graph(name)):
@@ -236,7 +245,7 @@ class Executor:
         Raises: LmcError[tool-not-allowed].
         """
         names = [name for name in reached_tools(self.program, graph) if name not in stubbed]
-        self.consent.require_functions({name: self.program.tools[name].target for name in names})
+        self.consent.require_functions({n: told_target(self.program.tools[n]) for n in names})
 
     def _embedders(self, name: str) -> list[str]:
         """The embedding models that choose demonstrations, and records of stores, for a run."""
@@ -251,6 +260,10 @@ class Executor:
     def tools(self) -> Toolbox:
         """The program's Python tools. Each is imported at its first call."""
         return Toolbox(self.program.tools, self.base_dir, self.consent)
+
+    async def list_tools(self, server: str, node: Node) -> Sequence[RemoteTool]:
+        """The tools of a server."""
+        return await self.tools.list_tools(server, node.span)
 
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
         """Run a module or pipeline as one region of the trace."""
@@ -345,7 +358,8 @@ def perform_model(
 ) -> Awaitable[Any]:
     """One model call of a module."""
     call = executor.module_call(planned)
-    return converse(call, dict(zip(planned.node.attrs["names"], args)), scope)
+    ask = act if planned.node.attrs["role"] == "act" else converse
+    return ask(call, dict(zip(planned.node.attrs["names"], args)), scope)
 
 
 async def perform_call(

@@ -16,6 +16,7 @@ from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 if TYPE_CHECKING:
     from lmc.models.base import Answer
     from lmc.runtime.streaming import Listener
+    from lmc.runtime.toolset import Toolset
     from lmc.runtime.votes.difficulty import Seat
 
 Observer = Callable[[CallTrace], None]
@@ -97,11 +98,19 @@ class Scope:
     sample: int = 0
     certainty: Certainty | None = None
     batched: bool = False
+    toolset: Toolset | None = None  # what the model of an agent may call next
 
     def at(self, *numbers: int) -> Scope:
         """The scope of a part, by its numbers."""
         place = self.place + numbers
-        return Scope(self.run, place, self.region_trace, self.sample, self.certainty, self.batched)
+        return Scope(
+            self.run, place, self.region_trace, self.sample, self.certainty, self.batched,
+            self.toolset,
+        )  # fmt: skip
+
+    def offering(self, toolset: Toolset) -> Scope:
+        """The scope of an agent's next step."""
+        return replace(self, toolset=toolset)
 
     @property
     def parent(self) -> str | None:

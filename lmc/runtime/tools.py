@@ -7,6 +7,7 @@ with a message that names the tool, and lmc goes on.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -14,17 +15,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lmc.canonical import canonical
-from lmc.consent import OWN, Consent
+from lmc.check.servers import is_server, server_address
+from lmc.consent import CALLER, OWN, Consent, Given
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Node, Tool
 from lmc.ir.reach import is_method
 from lmc.runtime.episodes import Episodes
 from lmc.runtime.failures import is_infrastructure
+from lmc.runtime.given_tools import GivenTools
 from lmc.runtime.loading import load_function
 from lmc.runtime.objects import Objects
+from lmc.runtime.remote import Endpoint, RemoteFailure, RemoteMismatch, RemoteTool
 from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
-from lmc.values import InvalidValue, to_json, to_python
+from lmc.values import InvalidValue, to_json, to_python, validate
 from lmc.values.names import input_names
 
 MAX_THREADS = 32  # for one tool
@@ -82,6 +86,8 @@ class Toolbox:
         function, owner = self.load(name, node.span), self._owner(name, node.span)
         names = input_names(tool.inputs)
         typed = {names[p.name]: to_python(p.type, inputs[p.name]) for p in tool.inputs}
+        if is_server(tool.target) and name not in self._consent.functions:
+            typed = dict(inputs)  # a server takes JSON
 
         async def work() -> Any:
             if owner is None:
@@ -139,13 +145,96 @@ class Toolbox:
     def load(self, name: str, span: Span | None = None) -> Callable[..., Any]:
         """The function of a tool. Raises: LmcError[tool-not-found, tool-not-allowed]."""
         if name not in self._functions:
-            target, given = self._tools[name].target, self._consent.functions.get(name)
-            self._consent.require_functions({name: target}, span)
-            owner = f"the tool `{name}`"
-            self._functions[name] = given or load_function(
-                target, self._base_dir, span, owner=owner
-            )
+            tool, given = self._tools[name], self._consent.functions.get(name)
+            self._consent.require_functions({name: told_target(tool)}, span)
+            self._functions[name] = self._function(tool, given, span)
         return self._functions[name]
+
+    def _function(self, tool: Tool, given: Given | None, span: Span | None) -> Callable[..., Any]:
+        if isinstance(given, Sequence):
+            tools = GivenTools(given)
+
+            async def call(tool: str, arguments: Any) -> Any:
+                return await tools.call(tool, arguments if isinstance(arguments, dict) else {})
+
+            return call
+        if given is None and is_server(tool.target):
+            return self._remote(tool, span)
+        owner = f"the tool `{tool.name}`"
+        return given or load_function(tool.target, self._base_dir, span, owner=owner)
+
+    # --- tools of servers ---
+
+    async def list_tools(self, name: str, span: Span | None) -> Sequence[RemoteTool]:
+        """The tools of a server. Raises: LmcError[tool-failed, tool-not-allowed, missing-extra]."""
+        from lmc.runtime.remote import list_tools
+
+        tool, given = self._tools[name], self._consent.functions.get(name, [])
+        self._consent.require_functions({name: told_target(tool)}, span)
+        if given or tool.target == CALLER:
+            return _given_listing(name, given, span)
+        self.load(name, span)
+        ask = partial(list_tools, self._endpoint(tool))
+        timeout_s = tool.settings.get("timeout") or DEFAULT_TIMEOUT_S
+        try:
+            return await call_foreign(ask, list, timeout_s)
+        except (RemoteFailure, TooLong) as problem:
+            raise _failure(name, str(problem), span) from None
+
+    async def check_server(self, name: str) -> int:
+        """Reach the server of a tool. Returns how many tools it offers under this name.
+
+        Raises: LmcError[tool-mismatch, tool-failed, tool-not-allowed, missing-extra].
+        """
+        tool = self._tools[name]
+        if tool.server:
+            return len(await self.list_tools(name, None))
+        from lmc.runtime.remote import require_tool
+
+        self.load(name)
+        ask = partial(require_tool, self._endpoint(tool), remote_name(tool), tool.inputs)
+        try:
+            await call_foreign(ask, lambda _: None, DEFAULT_TIMEOUT_S)
+        except RemoteMismatch as problem:
+            raise LmcError.of("tool-mismatch", f"the tool `{name}`: {problem}") from None
+        except (RemoteFailure, TooLong) as problem:
+            raise _failure(name, f"failed: {problem}", None) from None
+        return 1
+
+    def _remote(self, tool: Tool, span: Span | None) -> Callable[..., Any]:
+        """A function that calls a tool of a server. Raises: LmcError[missing-extra]."""
+        if tool.target == CALLER:
+            message = f"whoever loads the program must give the function of the tool `{tool.name}`"
+            help = f'lmc.load(…, tools={{"{tool.name}": function}})'
+            raise LmcError.of("tool-not-found", message, span, help=help)
+        if importlib.util.find_spec("mcp") is None:
+            message = f"the tool `{tool.name}` is on an MCP server, which needs the package mcp"
+            raise LmcError.of("missing-extra", message, span, help='pip install "lmc-lang[mcp]"')
+        from lmc.runtime.remote import call_tool, require_tool
+
+        endpoint, known = self._endpoint(tool), False
+
+        async def call(**inputs: Any) -> Any:
+            nonlocal known
+            if tool.server:
+                arguments = inputs["arguments"] if isinstance(inputs["arguments"], dict) else {}
+                return (await call_tool(endpoint, inputs["tool"], arguments))[0]
+            name = remote_name(tool)
+            if not known:
+                await require_tool(endpoint, name, tool.inputs)
+                known = True
+            given = {key: value for key, value in inputs.items() if value is not None}
+            return _fitting(tool, await call_tool(endpoint, name, given))
+
+        return call
+
+    def _endpoint(self, tool: Tool) -> Endpoint:
+        from lmc.runtime.remote import folder_of
+
+        settings = tool.settings
+        variables, key = tuple(settings.get("env") or ()), settings.get("api_key_env")
+        address = server_address(tool.target)
+        return Endpoint(address, folder_of(self._base_dir), variables, key)
 
 
 async def _guarded(tool: Tool, node: Node, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -153,6 +242,10 @@ async def _guarded(tool: Tool, node: Node, work: Callable[[], Awaitable[Any]]) -
     name = tool.name
     try:
         return await work()
+    except RemoteMismatch as problem:
+        raise LmcError.of("tool-mismatch", f"the tool `{name}`: {problem}", node.span) from None
+    except RemoteFailure as problem:
+        raise _failure(name, f"failed: {problem}", node.span) from None
     except TooLong as problem:
         raise _failure(name, str(problem), node.span) from None
     except InvalidValue as problem:
@@ -175,6 +268,38 @@ async def _run(
         return await call_foreign(
             partial(function, **inputs), partial(to_json, tool.result), _timeout(tool)
         )
+
+
+def _given_listing(name: str, given: Given, span: Span | None) -> Sequence[RemoteTool]:
+    """The functions in the place of a server. Raises: LmcError[tool-failed]."""
+    if not isinstance(given, Sequence):
+        raise _failure(name, "is a server: give a list of functions in its place", span)
+    try:
+        return GivenTools(given).listing()
+    except RemoteFailure as problem:
+        raise _failure(name, f"failed: {problem}", span) from None
+
+
+def remote_name(tool: Tool) -> str:
+    """The name of a typed tool on its server."""
+    return str(tool.settings.get("name") or tool.name.rpartition(".")[2])
+
+
+def told_target(tool: Tool) -> str:
+    """What runs behind a tool, for whoever allows it."""
+    given = [*(tool.settings.get("env") or ()), *filter(None, [tool.settings.get("api_key_env")])]
+    return tool.target + (f", which gets {', '.join(given)}" if given else "")
+
+
+def _fitting(tool: Tool, readings: Sequence[Any]) -> Any:
+    """The first reading of a result that has the tool's type. Raises: InvalidValue of the first."""
+    problems = []
+    for value in readings:
+        try:
+            return validate(tool.result, value, lenient=True)
+        except InvalidValue as problem:
+            problems.append(problem)
+    raise problems[0]
 
 
 def _timeout(tool: Tool) -> float:

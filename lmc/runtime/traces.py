@@ -45,6 +45,7 @@ class CallTrace:
     infrastructure: bool = False  # the model did not cause the error
     check: Any = None  # the result of `check:`, which changes nothing
     adapter: str | None = None  # the LoRA weights that answered
+    dropped: int = 0  # turns of a conversation that `keep:` left out of `inputs`
 
     @property
     def id(self) -> str:

@@ -143,13 +143,19 @@ class TreeBuilder:
         self,
         span: Span,
         name: Token,
-        signature: n.SignatureDecl,
+        signature: n.SignatureDecl | None,
         target: Token,
-        *settings: n.Setting,
+        body: tuple[n.Doc | None, tuple[n.Setting, ...]] | None,
     ) -> n.ToolDecl:
+        doc, settings = body or (None, ())
         return n.ToolDecl(
-            self._new_name(name), signature, self._string(target), settings, span=span
+            self._new_name(name), signature, self._string(target), settings, doc, span=span
         )
+
+    def tool_body(
+        self, span: Span, doc: n.Doc | None, *settings: n.Setting
+    ) -> tuple[n.Doc | None, tuple[n.Setting, ...]]:
+        return doc, settings
 
     def module(
         self,
@@ -224,8 +230,10 @@ class TreeBuilder:
         name: Token,
         type: n.TypeExpr,
         default: n.Expr | None,
+        note: Token | None,
     ) -> n.ParamDecl:
-        return n.ParamDecl(self._new_name(name), type, default, train is not None, span=span)
+        own, told = self._new_name(name), self._optional_string(note)
+        return n.ParamDecl(own, type, default, train is not None, told, span=span)
 
     def setting(self, span: Span, key: Token, value: n.Expr) -> n.Setting:
         span = Span(self.source, span.start, value.span.end)
@@ -362,6 +370,9 @@ class TreeBuilder:
 
     def number(self, span: Span, digits: Token) -> n.Number:
         return n.Number(self._number(digits), digits.text, span=span)
+
+    def tokens(self, span: Span, digits: Token) -> n.Tokens:
+        return n.Tokens(self._number(digits), span=span)
 
     def string(self, span: Span, text: Token) -> n.String:
         return self._string(text)

@@ -5,7 +5,7 @@ Used by whatever shows code through Pygments (the docs, rich, Sphinx). lmc itsel
 
 from __future__ import annotations
 
-from pygments.lexer import RegexLexer, include, words
+from pygments.lexer import RegexLexer, bygroups, include, words
 from pygments.token import (
     Comment,
     Keyword,
@@ -27,9 +27,11 @@ STATEMENTS = (
     "from", "import", "as", "let", "keep", "loop", "for", "until", "if", "then", "else", "return",
     "yield", "assert", "stub", "match", "tune", "train", "in", "with",
 )  # fmt: skip
+UNITS = ("tokens",)  # after a number
 TYPES = (
     *("str", "int", "float", "bool", "json", "list", "dict", "date", "time", "datetime"),
-    *("decimal", "one_of", "Verdict", "Score"),
+    *("decimal", "one_of", "image", "audio", "pdf", "media", "messages"),
+    *("Verdict", "Score", "Message"),
 )
 
 
@@ -59,6 +61,7 @@ class LmpLexer(RegexLexer):  # type: ignore[misc]
             (words(TYPES, prefix=r"\b", suffix=r"\b"), Keyword.Type),
             (r"[A-Za-z]\w*(?=\()", Name.Function),
             (r"[A-Za-z]\w*", Name),
+            (rf"(\d[\d_]*)([ \t]+)({'|'.join(UNITS)})\b", bygroups(Number, Whitespace, Keyword)),
             (r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?", Number),
             (r"->|=>|\?\?|\?\.|\.\.|[-+*/%<>=!]=?|>>|[|?]", Operator),
             (r"[{}()\[\],:._]", Punctuation),

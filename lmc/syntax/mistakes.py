@@ -114,8 +114,10 @@ _EXPRESSION_STARTS = (
 # Beginnings of texts after which an item in braces may follow.
 _BLOCK_ITEMS = (_BLOCK, _BLOCK + '"doc" ', _BLOCK + "return 1 ", _BLOCK + '"doc" return 1 ')
 _BODY_ITEMS = (_BODY, _BODY + '"doc" ', _BODY + "a: 1 ", _BODY + '"doc" a: 1 ')
+_TOOL = 'tool f() -> str from "m:f" { '
+_TOOL_ITEMS = (_TOOL, _TOOL + '"doc" ', _TOOL + "a: 1 ", _TOOL + '"doc" a: 1 ')
 _MODEL_ITEMS = ("model m { ", "model m { a: 1 ")
-_SETTING_ITEMS = (*_BODY_ITEMS, *_MODEL_ITEMS)
+_SETTING_ITEMS = (*_BODY_ITEMS, *_TOOL_ITEMS, *_MODEL_ITEMS)
 _OBJECT_ITEMS = ("default { a: {", "default { a: {b: 1, ")
 _FIELD_ITEMS = (
     "record R { ",
@@ -218,7 +220,7 @@ MISTAKES = (
     Mistake(
         "missing-from",
         'a tool needs its Python function: `from "package.module:function"`',
-        ("tool f() -> str {", "tool f() -> str from x"),
+        ("tool f() -> str {", "tool f() -> str from x", "tool f from x"),
         any_token=True,
     ),
     Mistake(
@@ -349,7 +351,7 @@ MISTAKES = (
         "misplaced-docstring",
         "a docstring must come first in the braces",
         (
-            *_after(_BODY_ITEMS[1:], '"x"', '"""x"""'),
+            *_after((*_BODY_ITEMS[1:], *_TOOL_ITEMS[1:]), '"x"', '"""x"""'),
             *_after(_BLOCK_ITEMS[1:], '"x"', '"""x"""'),
             *_after(_FIELD_ITEMS[1:], '"""x"""'),
             *_after(_VARIANT_ITEMS[1:], '"""x"""'),
@@ -365,7 +367,8 @@ MISTAKES = (
         "misplaced-frozen",
         "`frozen` is allowed only before a docstring, at the start of the braces",
         _after(
-            (*_BODY_ITEMS[1:], *_FIELD_ITEMS[1:], *_BLOCK_ITEMS[1:], *_MODEL_ITEMS), 'frozen "x"'
+            (*_BODY_ITEMS[1:], *_TOOL_ITEMS, *_FIELD_ITEMS[1:], *_BLOCK_ITEMS[1:], *_MODEL_ITEMS),
+            'frozen "x"',
         ),
     ),
     Mistake(

@@ -147,6 +147,13 @@ class Number(Expr):
 
 
 @frozen
+class Tokens(Expr):
+    """A number of tokens, such as `4000 tokens`."""
+
+    value: int | float
+
+
+@frozen
 class String(Expr):
     """A string literal; a triple-quoted one is dedented like a docstring."""
 
@@ -494,6 +501,7 @@ class ParamDecl(SyntaxNode):
     type: TypeExpr
     default: Expr | None = None
     train: bool = False
+    note: String | None = None
 
 
 @frozen
@@ -601,12 +609,13 @@ class DefaultDecl(Decl):
 
 @frozen
 class ToolDecl(Decl):
-    """`tool f(…) -> T from "pkg.mod:fn" { settings }`."""
+    """`tool f(…) -> T from "pkg.mod:fn" { doc? settings }`; a server of tools has no signature."""
 
     name: Ident
-    signature: SignatureDecl
+    signature: SignatureDecl | None
     target: String
     settings: tuple[Setting, ...] = ()
+    doc: Doc | None = None
 
 
 ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent", "route"]

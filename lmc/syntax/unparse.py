@@ -57,9 +57,10 @@ def _decl(decl: n.Decl) -> str:
 
 def _callable(decl: n.Decl) -> str:
     match decl:
-        case n.ToolDecl(name, signature, target, settings):
-            body = f" {_settings(settings)}" if settings else ""
-            return f"tool {name.name}{_signature(signature)} from {quote(target.value)}{body}"
+        case n.ToolDecl(name, signature, target, settings, doc):
+            body = f" {_settings(settings, doc)}" if settings or doc else ""
+            head = _signature(signature) if signature else ""
+            return f"tool {name.name}{head} from {quote(target.value)}{body}"
         case n.ModuleDecl(kind, name, signature, doc, settings):
             bare = not decl.has_body and doc is None and not settings
             return f"{kind} {name.name}{_signature(signature)}" + (
@@ -110,7 +111,9 @@ def _signature(signature: n.SignatureDecl) -> str:
 
 def _param(param: n.ParamDecl) -> str:
     train = "train " if param.train else ""
-    return f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}"
+    return (
+        f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}{_note(param.note)}"
+    )
 
 
 # --- types ---
@@ -254,6 +257,8 @@ def _atom(expr: n.Expr) -> str:
             return name
         case n.Number(value):
             return repr(value)
+        case n.Tokens(value):
+            return f"{value!r} tokens"
         case n.String(text):
             return quote(text)
         case n.Bool(value):

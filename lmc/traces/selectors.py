@@ -15,6 +15,7 @@ from typing import Any
 
 from lmc.frozen import frozen
 from lmc.ir.ops import body_numbers
+from lmc.models.tool_calls import message_data
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.traces.store import Run
@@ -271,7 +272,7 @@ def _sample_call(trace: Trace, region: RegionTrace, index: int) -> CallTrace | N
 
 
 def _question(call: CallTrace) -> tuple[object, ...]:
-    return call.module, *((m["role"], m["content"]) for m in call.messages)
+    return call.module, *((m["role"], m["content"], message_data(m)) for m in call.messages)
 
 
 def _outvoted(region: RegionTrace) -> list[int]:

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic import Field as ModelField
 
 from lmc.frozen import frozen_identity
+from lmc.media.content import Media
 from lmc.types import (
     BoolType,
     DictType,
@@ -32,6 +33,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NoneType,
     OneOfType,
     OptionalType,
@@ -126,6 +128,8 @@ def _annotation(type: Type, circle: Circle | None) -> Any:
             return JsonValue
         case NoneType():
             return None
+        case MediaType():
+            return Media
         case OptionalType(item):
             return Union[_annotation(item, circle), None]  # noqa: UP007 - it may be a name
         case ListType(item, low, high):
@@ -168,6 +172,8 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, Record):
         fields = value.__class__.model_fields
         return {f.alias or name: _as_json(value.__dict__[name]) for name, f in fields.items()}
+    if isinstance(value, Media):
+        return value.to_json()
     return str(value) if isinstance(value, str) else value
 
 

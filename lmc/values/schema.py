@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lmc.media.content import ARTICLES
 from lmc.types import (
     MOST_PARTS,
     BoolType,
@@ -15,6 +16,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OneOfType,
@@ -131,6 +133,9 @@ class _Schemas:
                 return {"type": "null"}
             case NeverType():
                 return {"not": {}}
+            case MediaType(kind):
+                about = f"{ARTICLES[kind]}: a file, or a `data:` URL"
+                return {"type": "string", "description": about}
             case OptionalType(UnionType(options) as union):
                 return {"anyOf": [*self.of(union)["anyOf"], {"type": "null"}]}
             case OptionalType(item):

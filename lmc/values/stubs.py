@@ -18,6 +18,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NoneType,
     OneOfType,
     OptionalType,
@@ -26,6 +27,8 @@ from lmc.types import (
     Type,
     UnionType,
     WrittenType,
+    has_media,
+    is_messages,
     parts,
 )
 from lmc.values.names import (
@@ -48,13 +51,14 @@ HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 '''
 # What the stubs use, by module. A program may have a type or a field of the same name.
 IMPORTS = {
-    "builtins": ("bool", "dict", "float", "int", "list", "str"),
-    "collections.abc": ("Iterable",),
+    "builtins": ("bool", "bytes", "dict", "float", "int", "list", "str"),
+    "collections.abc": ("Iterable", "Sequence"),
     "datetime": ("date", "datetime", "time"),
     "decimal": ("Decimal",),
     "enum": ("StrEnum",),
     "typing": ("Any", "Literal"),
-    "lmc": ("Program", "Stream"),
+    "lmc": ("Media", "Program", "Stream"),
+    "pathlib": ("Path",),
     "pydantic": ("BaseModel",),
 }
 SELDOM = ("datetime", "decimal")  # imported only by stubs that need them
@@ -87,6 +91,7 @@ class _Stubs:
         self.graphs, self.members = graphs, members
         found = _named_types(graphs)
         self.types = _one_of_each_family(found)
+        self.media = any(map(has_media, _met(graphs)))
         results = _one_of_each_family(_named_types(graphs, results_only=True))
         self.partial = {k: type for k, type in results.items() if isinstance(type, RecordType)}
         own = [t.name for t in self.types.values()]
@@ -124,16 +129,24 @@ class _Stubs:
                 for name in names
                 if name in self.written
                 or (module not in SELDOM and (module != "builtins" or self.known(name) != name))
+                if self.media or name not in ("Media", "Path", "Sequence")
             ]
             lines += [f"from {module} import {', '.join(written)}\n"] if written else []
         return "".join(lines)
 
-    def annotation(self, type: Type, *, partial: bool = False) -> str:
+    def annotation(self, type: Type, *, partial: bool = False, taken: bool = False) -> str:
         """A type as a Python annotation, without its refinements.
 
-        With `partial`, its records are the unfinished ones of a stream.
+        With `partial`, its records are the unfinished ones of a stream. Where values are `taken`,
+        media may be given in more ways, and turns as mappings.
         """
         match type:
+            case MediaType():
+                more = f" | {self.known('Path')} | {self.known('bytes')} | {self.known('str')}"
+                return self.known("Media") + more * taken
+            case ListType(item) if taken and is_messages(type):
+                turn = f"{self.known('dict')}[{self.known('str')}, {self.known('Any')}]"
+                return f"{self.known('Sequence')}[{self.annotation(item)} | {turn}]"
             case StrType():
                 return self.known("str")
             case IntType():
@@ -150,16 +163,17 @@ class _Stubs:
             case NoneType():
                 return "None"
             case OptionalType(item):
-                return f"{self.annotation(item, partial=partial)} | None"
+                return f"{self.annotation(item, partial=partial, taken=taken)} | None"
             case ListType(item):
-                return f"{self.known('list')}[{self.annotation(item, partial=partial)}]"
+                inner = self.annotation(item, partial=partial, taken=taken)
+                return f"{self.known('list')}[{inner}]"
             case DictType(item):
-                inner = self.annotation(item, partial=partial)
+                inner = self.annotation(item, partial=partial, taken=taken)
                 return f"{self.known('dict')}[{self.known('str')}, {inner}]"
             case LiteralType(values):
                 return f"{self.known('Literal')}[{', '.join(map(repr, values))}]"
             case UnionType(options):
-                return " | ".join(map(self.annotation, options))
+                return " | ".join(self.annotation(option, taken=taken) for option in options)
             case EnumType() | RecordType():
                 unfinished = partial and isinstance(type, RecordType)
                 name = (self.unfinished if unfinished else self.classes)[repr(type)]
@@ -226,7 +240,8 @@ class _Stubs:
             yield self._parameter(port, names[port.name])
 
     def _parameter(self, port: Port, name: str) -> str:
-        return f"{name}: {self.annotation(port.type)}{' = ...' if port.has_default else ''}"
+        taken = self.annotation(port.type, taken=True)
+        return f"{name}: {taken}{' = ...' if port.has_default else ''}"
 
     def _program(self) -> str:
         lines = "".join(f"    {m}: _{m}_call\n" for m in self.members.values()) or "    ...\n"
@@ -240,11 +255,17 @@ def _present(type: Type) -> Type:
 def _named_types(graphs: Iterable[Graph], *, results_only: bool = False) -> dict[str, Named]:
     """The records and enums that callers meet. Two of different files may have one name."""
     found: dict[str, Named] = {}
-    for graph in graphs:
-        inputs = () if results_only else (p.type for p in graph.inputs)
-        for type in (*inputs, graph.result):
-            found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
+    for type in _met(graphs, results_only=results_only):
+        found |= {repr(t): t for t in parts(type) if isinstance(t, RecordType | EnumType)}
     return found
+
+
+def _met(graphs: Iterable[Graph], *, results_only: bool = False) -> Iterator[Type]:
+    """The types that callers meet."""
+    for graph in graphs:
+        if not results_only:
+            yield from (p.type for p in graph.inputs)
+        yield graph.result
 
 
 def _is_recursive(type: Named) -> TypeGuard[RecordType]:

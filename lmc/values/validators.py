@@ -19,6 +19,7 @@ from pydantic_core import (
 from lmc.canonical import first_repeated
 from lmc.check.subtyping import written_fits
 from lmc.diagnostics import LmcError, did_you_mean
+from lmc.media.content import ARTICLES, is_media_json
 from lmc.patterns import whole_pattern
 from lmc.types import (
     MOST_PARTS,
@@ -31,6 +32,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OneOfType,
@@ -98,6 +100,8 @@ def _core(type: Type, *, strict: bool, named: Named | None = None) -> CoreSchema
             return core_schema.none_schema()
         case NeverType():
             return core_schema.no_info_plain_validator_function(_refuse)
+        case MediaType(kind):
+            return core_schema.no_info_plain_validator_function(partial(_check_media, kind))
         case OptionalType(item):
             return core_schema.nullable_schema(inner(item))
         case ListType(item, low, high, unique):
@@ -251,6 +255,12 @@ def _check_json(value: Any, depth: int = 0) -> Any:
             return {k: _check_json(v, depth + 1) for k, v in value.items()}
         case _:
             raise PydanticCustomError("json", "must be a JSON value")
+
+
+def _check_media(kind: str, value: Any) -> Any:
+    if not is_media_json(value, kind):
+        raise PydanticCustomError("media", "must be {what}", {"what": ARTICLES[kind]})
+    return value
 
 
 def _refuse(_: Any) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.consent import Given
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.cost import cost
@@ -175,7 +176,7 @@ class CompileJob:
         """What the user put in the place of what the program names, where he did."""
         options, functions = self.program.options, self.program.consent.functions
         base_url = {"base_url": options.base_url} if options.base_url else {}
-        names = {name: f"{f.__module__}:{f.__qualname__}" for name, f in functions.items()}
+        names = {name: _named(given) for name, given in functions.items()}
         return base_url | ({"functions": names} if names else {}) | self._remembered()
 
     def _remembered(self) -> dict[str, Any]:
@@ -193,6 +194,13 @@ class CompileJob:
     def default_folder(self) -> Path:
         """The folder of the run unless the user names another."""
         return RUNS_DIR / self.id
+
+
+def _named(given: Given) -> str | list[str]:
+    """The names of functions that a user gave."""
+    if isinstance(given, Sequence):
+        return [f"{f.__module__}:{f.__qualname__}" for f in given]
+    return f"{given.__module__}:{given.__qualname__}"
 
 
 def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob:

@@ -59,6 +59,15 @@ async def test_the_incumbent_stays_where_nothing_is_better() -> None:
     assert best.candidate is START
 
 
+async def test_the_first_rows_do_not_decide_against_the_only_candidate() -> None:
+    some = rows(32)
+    late = {row.id for row in some[12:]}
+    trials = FakeTrials(lambda mark, row: float(mark == "slow" and row.id in late))
+    best, first = await race(START, rivals("slow"), some, trials)
+    assert best.candidate.name == "slow"
+    assert first.rows > 12
+
+
 async def test_of_equals_the_smaller_wins() -> None:
     trials = FakeTrials(lambda mark, row: float(mark != ""))
     many, few = Candidate("many", marked("many", 4), 4), Candidate("few", marked("few", 1), 1)

@@ -104,6 +104,16 @@ def test_fields_can_be_asked_to_come_whole(tmp_path: Path) -> None:
     assert [p.reply for p in program.both.whole("reply").stream("x")] == [ANSWER]
 
 
+def test_a_set_never_loses_an_item(tmp_path: Path) -> None:
+    text = 'record Tags { tags: list[str](unique) }\ngenerate read(x: str) -> Tags { "Read." }'
+    program = load(tmp_path, '[[tags]] ["a b", "a b", "a", "c"]', text=text)
+    parts = [part.tags for part in program.read.stream("x") if part.tags is not None]
+    assert parts[-1] == ["a b", "a", "c"]
+    assert {tuple(part) for part in parts} == {
+        tuple(parts[-1][:i]) for i in range(len(parts[0]), 4)
+    }
+
+
 def test_an_unknown_field_is_an_error(tmp_path: Path) -> None:
     program = load(tmp_path, ANSWER)
     with pytest.raises(LmcError, match="did you mean `reply`"):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lmc.programs.tools import calculate, failing_tests, nearest, run_python
+from lmc.programs.tools import calculate, failing_tests, nearest, run_python, try_python
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,12 @@ def test_the_nearest_passages_come_first() -> None:
     assert nearest("Where is the tower?", passages, 1) == ["The tower stands in Paris."]
     assert set(nearest("Paris", passages, 2)) == set(passages[1:])
     assert nearest("x", passages, 5) == passages
+
+
+@on_linux
+def test_what_went_wrong_in_a_program_is_a_value() -> None:
+    assert try_python("print(2 + 2)") == {"ok": True, "printed": "4", "feedback": ""}
+    failed = try_python("assert 2 + 2 == 5, 'run_python cannot confine a program'")
+    assert not failed["ok"]
+    assert "AssertionError" in str(failed["feedback"])
+    assert "100,000 characters" in str(try_python("#" * 100_001)["feedback"])

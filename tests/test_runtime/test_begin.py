@@ -32,6 +32,12 @@ def test_the_answer_has_its_beginning(tmp_path: Path) -> None:
     assert call.messages[-1]["role"] == "user"
 
 
+@pytest.mark.parametrize("begin", ['f"SEL{HEAD}"', "WHOLE"])
+def test_a_text_of_constants_is_a_beginning(begin: str, tmp_path: Path) -> None:
+    text = 'let HEAD = "ECT"\nlet WHOLE = f"SEL{HEAD}"\n' + QUERY.replace('"SELECT"', begin) % ""
+    assert load(tmp_path, text, Scripted(lambda request: " 1")).main("x") == "SELECT 1"
+
+
 def test_a_repair_begins_alike(tmp_path: Path) -> None:
     replies = iter([" nothing", " 1 FROM t"])
     backend = Scripted(lambda request: next(replies))

@@ -55,6 +55,7 @@ def value_of(expression: str, type: str, inputs: dict[str, Any] = INPUTS) -> Any
         ("xs[K:]", "list[int]", [2]),
         ("xs[LOW:]", "list[int]", [1, 2]),
         ("none_of[1:5]", "list[int]", []),
+        ("unique(xs)[:1]", "list[int](unique)", [3]),
         ("[1, 2, 3][1:]", "list[int]", [2, 3]),
         ('j["a"][:1]', "json", [1]),
         ("[x[1:] for x in [q, q][:1]]", "list[str]", ["ñb😀c"]),

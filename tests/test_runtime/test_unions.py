@@ -138,6 +138,17 @@ async def test_an_answer_that_stays_wrong_fails_with_its_place() -> None:
         await ex.run("decide", {"mail": "?"})
 
 
+@pytest.mark.parametrize("by", [".kind", "[.kind]"])
+async def test_a_vote_counts_a_field_that_all_members_have(by: str) -> None:
+    complaint = {"kind": "complaint", "text": "cold", "about": None}
+    vote = f"vote most(mail: str) -> Refund | Complaint {{ sample: decide(mail) n: 3 by: {by} }}"
+    made = lowered(TEXT + vote)
+    verify(made)
+    answers = [json.dumps(x) for x in (complaint, REFUND, REFUND | {"order": "B"})]
+    ex, _ = executor(run_passes(made), *answers)
+    assert await ex.run("most", {"mail": "?"}) == REFUND
+
+
 def test_a_graph_comes_back_from_its_file_as_it_was() -> None:
     made = program()
     again = graph_from_json(json.loads(json.dumps(graph_to_json(made))))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pygments.token import Keyword, Name, Text
 
-from lmc.syntax.highlighting import DECLARATIONS, STATEMENTS, LmpLexer
+from lmc.syntax.highlighting import DECLARATIONS, STATEMENTS, UNITS, LmpLexer
 
 ROOT = Path(__file__).parents[2]
 OTHER = {"and", "or", "not", "true", "false", "none", "unique"}
@@ -17,7 +17,7 @@ OTHER = {"and", "or", "not", "true", "false", "none", "unique"}
 def test_every_keyword_of_the_grammar_has_a_colour() -> None:
     grammar = resources.files("lmc.grammars").joinpath("lmp.lark").read_text("utf-8")
     keywords = set(re.findall(r'"([a-z]+)"', grammar))
-    assert keywords == {*DECLARATIONS, *STATEMENTS, *OTHER}
+    assert keywords == {*DECLARATIONS, *STATEMENTS, *UNITS, *OTHER}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "programs").glob("*.lmp")), ids=lambda p: p.stem)

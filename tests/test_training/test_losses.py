@@ -17,13 +17,13 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from lmc.models.adapters import AdapterStore
-from lmc.training.encoding import EncodedRow, Example
+from lmc.training.encoding import EncodedRow, Example, encode_rows
 from lmc.training.lora import LoraSettings, TrainingJob, train_adapter
 from lmc.training.losses import LossSettings, StepBatch, step_loss
 from lmc.training.packing import Costs, plan_packs
 from lmc.training.rows import PairRow, ScoredRow, TrainingRow, chat_line
 from lmc.training.steps import packed_trainer, reference_logps
-from tests.test_models.tiny_llama import save_tiny_llama
+from tests.test_models.tiny_llama import TEMPLATE, byte_tokenizer, save_tiny_llama
 
 LENGTHS = (2, 3, 1, 4)
 NAMES = ("dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg")
@@ -214,8 +214,6 @@ def margin(base: Path, adapter: Path | None) -> float:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from lmc.training.encoding import encode_rows
-
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if adapter is not None:
@@ -227,6 +225,19 @@ def margin(base: Path, adapter: Path | None) -> float:
     return sum(sum(e.reference[0]) - sum(e.reference[1]) for e in found) / len(found)
 
 
+def test_sampled_answers_are_learnt_as_they_were_sampled() -> None:
+    """The template writes a space before an answer, which a sample has and a label has not."""
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATE.replace("|>{{", "|> {{")
+    sampled = PairRow((ASKED[0],), " warm", " cold")
+    labelled = PairRow((ASKED[0],), "warm", " cold", gold=True)
+    scored = ScoredRow((ASKED[0],), " cold", 1.0)
+    (one, other, third) = encode_rows(tokenizer, [sampled, labelled, scored], 512)
+    assert [tokenizer.decode(row.answer) for row in one.rows] == [" warm<|end|>", " cold<|end|>"]
+    assert one.rows == other.rows
+    assert third.rows == one.rows[1:]
+
+
 def test_rows_export_in_the_formats_of_trl() -> None:
     (turn, *_), said = ASKED, {"role": "assistant", "content": "warm"}
     assert chat_line(TrainingRow((turn,), "warm")) == {"messages": [turn, said]}
@@ -235,5 +246,5 @@ def test_rows_export_in_the_formats_of_trl() -> None:
         "chosen": [said],
         "rejected": [{"role": "assistant", "content": "cold"}],
     }
-    scored = chat_line(ScoredRow((turn,), "warm", 1.0, 0.5))
+    scored = chat_line(ScoredRow((turn,), " warm", 1.0, 0.5))
     assert scored == {"prompt": [turn], "completion": [said], "label": True}
