@@ -200,6 +200,8 @@ class Sides:
         for line in stdout:
             if line.startswith("RESULT "):
                 found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+                if "error" in found:
+                    raise click.ClickException(f"{job[1]}: {found['error']}")
                 return found
         raise click.ClickException(f"DSPy ended in {job[1]}")
 
@@ -294,11 +296,15 @@ def measure(data: Path, sides: Sides, out: Path, runs: Sequence[tuple[int, int, 
         task = by_name[name]
         if name not in like:
             like[name] = sides.with_lmc(task, seed, WRITTEN, 0)["first"]
-        if system.startswith("dspy "):
-            peer = system.removeprefix("dspy ")
-            found = sides.with_dspy(task, seed, peer, budget, like[name])
-        else:
-            found = sides.with_lmc(task, seed, system, budget)
+        try:
+            if system.startswith("dspy "):
+                peer = system.removeprefix("dspy ")
+                found = sides.with_dspy(task, seed, peer, budget, like[name])
+            else:
+                found = sides.with_lmc(task, seed, system, budget)
+        except click.ClickException as failure:
+            click.echo(f"{seed} {budget} {name} {system}: {failure.message}", err=True)
+            continue
         gold = [row["answer"] for row in task.parts(seed)["test"]]
         right = [int(same(g, a)) for g, a in zip(gold, found["answers"], strict=True)]
         line = {"seed": seed, "budget": budget, "task": name, "system": system, "right": right}
