@@ -1,8 +1,8 @@
-"""What each program of the standard library costs and gains on lmc/tiny, as a Markdown table.
+"""What each program of the standard library costs and gains on a small model, as a Markdown table.
 
-`python bench/library.py [--rows 60] [--only NAME]`. Programs that take a question solve word
-problems; the others have a small task of their own. The model is small: the table shows what the
-programs cost, and which of them a weak model gains from.
+`python bench/library.py [--rows 60] [--only NAME] [--model lmc/smollm2 --dtype bfloat16]`.
+Programs that take a question solve word problems; the others have a small task of their own. The
+models are small: the table shows what the programs cost, and which of them a weak model gains from.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import click
 
 import lmc
 from examples.tiny.rows import problems, tickets, triage
+from lmc.measure.statistics import mean_interval
+from lmc.models.base import Backend
+from lmc.models.registry import TINY, open_backend
 
 LIBRARY = Path(__file__).resolve().parents[1] / "programs"
 TOPICS = ["billing", "delivery", "login", "return"]
@@ -57,6 +60,15 @@ def tasks(count: int) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
             [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
             None,
         ),
+        "knowledge_graph": ([{"question": f"What did {r['customer']} do?"} for r in letters], None),
+        "glass_box": (
+            word_problems(count),
+            lambda row, found: number_is_right(row, found.answer),
+        ),
+        "verified_claims": (
+            [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
+            None,
+        ),
         "multi_hop": (
             [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
             None,
@@ -69,16 +81,23 @@ def tasks(count: int) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
         yield file, rows, right
 
 
-def measure(file: Path, rows: Sequence[Row], right: Right | None, cache: Path) -> str:
+def measure(
+    file: Path, rows: Sequence[Row], right: Right | None, cache: Path, backend: Backend
+) -> str:
     """One line of the table."""
-    program = lmc.load(file, model="lmc/tiny", cache=cache)
+    program = lmc.load(file, backend=backend, cache=cache, stores="memory")
     graph = program.main.graph
     inputs = [{p.name: row[p.name] for p in graph.inputs if p.name in row} for row in rows]
     results = program.main.batch(inputs, return_exceptions=True)
     used = program.pool.usage
     program.close()
     done = [(row, r) for row, r in zip(rows, results) if not isinstance(r, lmc.LmcError)]
-    score = f"{100 * sum(right(row, r) for row, r in done) / len(rows):.0f} %" if right else ""
+    score = ""
+    if right:
+        scores = [right(row, r) for row, r in done] + [0.0] * (len(rows) - len(done))
+        low, high = mean_interval(scores)
+        mean = sum(scores) / len(rows)
+        score = f"{100 * mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
     calls, tokens = used.calls / len(rows), used.tokens / len(rows)
     return f"| `{file.stem}` | {score} | {calls:.1f} | {tokens:,.0f} | {len(rows) - len(done)} |"
 
@@ -86,15 +105,18 @@ def measure(file: Path, rows: Sequence[Row], right: Right | None, cache: Path) -
 @click.command()
 @click.option("--rows", "count", default=60, show_default=True)
 @click.option("--only", help="Of these programs only, with commas.")
-def main(count: int, only: str | None) -> None:
+@click.option("--model", default=TINY, show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
+def main(count: int, only: str | None, model: str, dtype: str) -> None:
     """Print the table."""
+    backend, _ = open_backend(model, {"users": True, "dtype": dtype})
     click.echo("| program | right | calls a row | tokens a row | rows without an answer |")
     click.echo("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         for file, rows, right in tasks(count):
             if only is None or file.stem in only.split(","):
-                click.echo(measure(file, rows, right, Path("cache.sqlite")))
+                click.echo(measure(file, rows, right, Path("cache.sqlite"), backend))
 
 
 if __name__ == "__main__":

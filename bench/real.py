@@ -3,13 +3,17 @@
 `python bench/real.py DATA [--task banking] [--way "knn(demos=6)"] [--out real.jsonl]`. `DATA` has
 the folders banking77, restaurant8k, bbh and gsm8k as JSON lines (see `ROWS`). Intents of 10 kinds
 need no data beside the project: they are in examples/real. The model is SmolLM2-135M-Instruct at
-four bits (`lmc/smollm2`). Each result is written at once, so that a stopped run goes on.
+four bits (`lmc/smollm2`). Each way runs in a process with a response cache of its own, so that none
+profits from another. Its result is written at once, and a stopped run goes on.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,19 +23,38 @@ from typing import Any
 
 import click
 
+from lmc.files import cache_folder
 from lmc.optimizers.compilation.compare import Way, compare
 
 REAL = Path(__file__).resolve().parents[1] / "examples" / "real"
 HERE = Path(__file__).resolve().parent / "real"
 EMBEDDER = 'embedder="embed/local"'
-WAYS = (
-    "bootstrap(demos=4, candidates=8)",
-    f"knn(demos=6, {EMBEDDER})",
-    "instructions",
-    "lora(epochs=2)",
-    f"knn(demos=6, {EMBEDDER}) >> lora(epochs=2)",
-    "auto",
-)
+BOOTSTRAP = "bootstrap(demos=4, candidates=6)"
+LORA = "lora(epochs=3)"
+
+
+def _knn(pool: int) -> str:
+    return f"knn(demos=6, pool={pool}, {EMBEDDER})"
+
+
+def _ways(pool: int, *more: str) -> tuple[str, ...]:
+    return (
+        BOOTSTRAP,
+        _knn(pool),
+        "instructions(demos=0, trials=10)",
+        LORA,
+        f"{LORA} >> {_knn(pool)}",
+        *more,
+    )
+
+
+WAYS = {
+    "banking": _ways(120, f"{_knn(120)} >> distill(epochs=3)"),
+    "intents77": (_knn(462), "lora(epochs=2)", f"lora(epochs=2) >> {_knn(462)}"),
+    "slots": _ways(120),
+    "boolean": _ways(64),
+    "sums": _ways(64),
+}
 Rows = Iterator[Mapping[str, Any]]
 
 
@@ -78,21 +101,49 @@ def _shuffled(path: Path) -> list[dict[str, Any]]:
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--task", "tasks", multiple=True, type=click.Choice(["banking", *ROWS]))
+@click.option("--task", "tasks", multiple=True, type=click.Choice(list(WAYS)))
 @click.option("--way", "ways", multiple=True, help="Optimizer, as for `lmc compare`. Repeatable.")
 @click.option("--out", default="real.jsonl", type=click.Path(path_type=Path), show_default=True)
-def main(data: Path, tasks: tuple[str, ...], ways: tuple[str, ...], out: Path) -> None:
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
+@click.option("--only", hidden=True, help="Improve this program in one way, in this process.")
+def main(
+    data: Path, tasks: tuple[str, ...], ways: tuple[str, ...], out: Path, dtype: str,
+    only: str | None,
+) -> None:  # fmt: skip
     """Improve each task in each way, and print the scores on the test rows."""
+    if only is not None:
+        _one(tasks[0], Path(only), ways[0], out)
+        return
     known = {(r["task"], r["way"]) for r in _results(out)}
     with tempfile.TemporaryDirectory() as folder:
-        for task in tasks or ("banking", *ROWS):
+        for task in tasks or WAYS:
             program = _prepared(task, data, Path(folder))
-            for way in ways or WAYS:
+            _compute_in(dtype, program)
+            for way in ways or WAYS[task]:
                 if (task, way) not in known:
-                    for found in compare(program, [way], progress=_silent):
-                        _write(out, task, way, found)
+                    _apart(program, ["--task", task, "--way", way, "--out", str(out)], data)
                     print(f"{task}: {way}", file=sys.stderr)
     print(_table(_results(out)))
+
+
+def _compute_in(dtype: str, program: Path) -> None:
+    text = program.read_text(encoding="utf-8")
+    changed = text.replace("temperature: 0.0 }", f'temperature: 0.0, dtype: "{dtype}" }}', 1)
+    program.write_text(changed, encoding="utf-8")
+
+
+def _apart(program: Path, arguments: list[str], data: Path) -> None:
+    """One way in a process of its own, with an empty cache but for converted models."""
+    with tempfile.TemporaryDirectory() as cache:
+        if (known := cache_folder() / "gguf").is_dir():
+            Path(cache, "gguf").symlink_to(known)
+        command = [sys.executable, __file__, str(data), *arguments, "--only", str(program)]
+        subprocess.run(command, env={**os.environ, "LMC_CACHE_DIR": cache}, check=True)
+
+
+def _one(task: str, program: Path, way: str, out: Path) -> None:
+    for found in compare(program, [way], progress=_silent):
+        _write(out, task, way, found)
 
 
 def _silent(event: Any) -> None:
@@ -116,6 +167,7 @@ def _write(out: Path, task: str, way: str, found: Way) -> None:
         "task": task, "way": "as written" if written else way, "mean": figure.mean,
         "low": figure.low, "high": figure.high, "rows": figure.rows, "calls": found.calls,
         "seconds": round(found.seconds),
+        "cpu_s": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime),
         "kept": found.result.improved if found.result else True,
     }  # fmt: skip
     with out.open("a", encoding="utf-8") as file:
@@ -129,12 +181,16 @@ def _results(out: Path) -> list[dict[str, Any]]:
 
 
 def _table(results: list[dict[str, Any]]) -> str:
-    lines = ["| task | way | test score [95 %] | calls | seconds |", "|---|---|---|---|---|"]
+    lines = [
+        "| task | way | test score [95 %] | calls | seconds | processor seconds |",
+        "|---|---|---|---|---|---|",
+    ]
     unique = {(r["task"], r["way"]): r for r in results}
     for r in sorted(unique.values(), key=lambda r: r["task"]):
         score = f"{r['mean']:.2f} [{r['low']:.2f}, {r['high']:.2f}]"
         score += "" if r["kept"] else " (nothing accepted)"
-        lines.append(f"| {r['task']} | `{r['way']}` | {score} | {r['calls']:,} | {r['seconds']} |")
+        cost = f"{r['calls']:,} | {r['seconds']} | {r['cpu_s']}"
+        lines.append(f"| {r['task']} | `{r['way']}` | {score} | {cost} |")
     return "\n".join(lines)
 
 

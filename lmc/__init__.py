@@ -13,13 +13,18 @@ from lmc.version import __version__
 
 if TYPE_CHECKING:
     from lmc.diagnostics import LmcError
+    from lmc.media.content import Media
     from lmc.optimizers.compilation.compile import acompile, compile
     from lmc.program.measuring import aevaluate, evaluate
     from lmc.program.program import Program, load
+    from lmc.program.streams import Delta, Stream
 
 __all__ = [
+    "Delta",
     "LmcError",
+    "Media",
     "Program",
+    "Stream",
     "__version__",
     "acompile",
     "aevaluate",
@@ -30,8 +35,11 @@ __all__ = [
 
 # Imported at first use, so that `import lmc` stays light.
 _HOMES = {
+    "Delta": "lmc.program.streams",
     "LmcError": "lmc.diagnostics",
+    "Media": "lmc.media.content",
     "Program": "lmc.program.program",
+    "Stream": "lmc.program.streams",
     "acompile": "lmc.optimizers.compilation.compile",
     "aevaluate": "lmc.program.measuring",
     "compile": "lmc.optimizers.compilation.compile",

@@ -8,7 +8,7 @@ folder, nor sends a key to a host that the key does not belong to, unless the us
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from lmc.frozen import frozen
 from lmc.source import Span
 
 Function = Callable[..., Any]
-Tools = bool | str | Function | Iterable[str | Function] | Mapping[str, Function]
+Given = Function | Sequence[Function]  # several stand for the tools of a server
+Tools = bool | str | Function | Iterable[str | Function] | Mapping[str, Given]
 
 HOSTS_VARIABLE, PATHS_VARIABLE = "LMC_ALLOW_HOSTS", "LMC_ALLOW_PATHS"
+CALLER = "python:"  # stands for functions that the caller gives; without any, nothing runs
 # All that the programs of the standard library call; a test compares.
 LIBRARY_FUNCTIONS = frozenset(
-    f"lmc.programs.tools:{name}" for name in ("calculate", "nearest", "run_python")
+    f"lmc.programs.tools:{name}"
+    for name in ("calculate", "failing_tests", "nearest", "run_python", "try_python")
 )
 
 
@@ -32,18 +35,21 @@ class Consent:
     """What a program may do.
 
     `stranger` says that its functions need consent: `tools` are the names that have it, None stands
-    for all. `functions` run in the place of the ones that the program names. `hosts` are hosts to
+    for all. `functions` run in the place of the ones that the program names, a list of them in the
+    place of a server. `hosts` are hosts to
     which the program may send keys, `paths` folders that it may read beside its own. `models` are
-    the names that the user gave himself, and `base_url` is the server that he gave.
+    the names that the user gave himself, and `base_url` is the server that he gave. `urls` are the
+    hosts from which media may be fetched.
     """
 
     stranger: bool = False
     tools: frozenset[str] | None = frozenset()
-    functions: Mapping[str, Function] = field(default_factory=dict)
+    functions: Mapping[str, Given] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
     models: frozenset[str] = frozenset()
     base_url: str | None = None
+    urls: tuple[str, ...] = ()
 
     # --- functions ---
 
@@ -55,6 +61,7 @@ class Consent:
             or name in self.tools
             or name in self.functions
             or target in LIBRARY_FUNCTIONS
+            or target == CALLER
         )
 
     def require_functions(self, targets: Mapping[str, str], span: Span | None = None) -> None:
@@ -122,7 +129,7 @@ def outside(what: str, name: str) -> str:
     return f"{what} is `{name}`, which is not in the folder of the program"
 
 
-def read_tools(given: Tools | None) -> tuple[frozenset[str] | None, dict[str, Function]]:
+def read_tools(given: Tools | None) -> tuple[frozenset[str] | None, dict[str, Given]]:
     """The names that are allowed (None: all), and functions by the names that they stand for."""
     match given:
         case None | False:

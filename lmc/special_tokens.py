@@ -24,6 +24,7 @@ _AFTER = {
         r"/?(?:think|thinking|tool_call|tool_response)>",
         r"seed:[a-z_:]{1,40}>",
         r"(?:extra_id|unused|reserved|SPECIAL)_?\d{1,6}>",
+        r"\|media:[a-z]{1,20}/[a-z0-9.+-]{1,40}:[0-9a-f]{64}\|>",  # of lmc: `lmc.media`
     ),
     r"\[": (
         r"/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_[A-Z]{1,20}|PREFIX|SUFFIX|MIDDLE)\]",

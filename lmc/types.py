@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import field
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import field, replace
 from hashlib import blake2b
 
 from lmc.frozen import frozen
+from lmc.written import Kind
 
 FEW_VALUES = 16  # of a literal that is written out wherever it stands
 
@@ -58,6 +60,25 @@ class FloatType(Type):
 
 
 @frozen
+class WrittenType(Type):
+    """`date`, `time`, `datetime`, `decimal`: JSON has no form for them, so a text holds the value.
+
+    `lmc.written` says which text; the bounds are such texts, and inclusive: `decimal(0..)`.
+    """
+
+    kind: Kind
+    low: str | None = None
+    high: str | None = None
+
+    def __str__(self) -> str:
+        if self.low is None and self.high is None:
+            return self.kind
+        plain = self.kind == "decimal"
+        ends = ("" if e is None else e if plain else f'"{e}"' for e in (self.low, self.high))
+        return f"{self.kind}({'..'.join(ends)})"
+
+
+@frozen
 class BoolType(Type):
     """`bool`."""
 
@@ -83,7 +104,12 @@ class NoneType(Type):
 
 @frozen
 class NeverType(Type):
-    """The item type of `[]`: a subtype of every type."""
+    """The type without values, a subtype of every type: the item of `[]`.
+
+    It is also what stands beyond the bound of a recursive record, which is then `within`.
+    """
+
+    within: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return "never"
@@ -104,19 +130,36 @@ class OptionalType(Type):
     item: Type
 
     def __str__(self) -> str:
-        return f"{self.item}?"
+        several = len(alternatives(self.item)) > 1
+        return f"({self.item})?" if several else f"{self.item}?"
+
+
+@frozen
+class MediaType(Type):
+    """`image`, `audio`, `pdf`, or `media` for any of them. Models take them and give none."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return self.kind
 
 
 @frozen
 class ListType(Type):
-    """`list[T]`, `list[T](1..5)` (number of items)."""
+    """`list[T]`, `list[T](1..5)` (number of items), `list[T](unique)` (each item once)."""
 
     item: Type
     min_len: int | None = None
     max_len: int | None = None
+    unique: bool = False
 
     def __str__(self) -> str:
-        return f"list[{self.item}]" + _parens(self.min_len, self.max_len)
+        if self == MESSAGES:
+            return "messages"
+        bounded = (self.min_len, self.max_len) != (None, None)
+        parts = [_range(self.min_len, self.max_len)] if bounded else []
+        parts += ["unique"] * self.unique
+        return f"list[{self.item}]" + (f"({', '.join(parts)})" if parts else "")
 
 
 @frozen
@@ -150,17 +193,34 @@ class LiteralType(Type):
 
 
 @frozen
+class OneOfType(Type):
+    """`one_of(options)`: one of the strings in a parameter of the module, known when it runs.
+
+    It stands only in the result of a model's call. Everywhere else such a value is a `str`.
+    """
+
+    options: str  # the name of the parameter
+
+    def __str__(self) -> str:
+        return f"one_of({self.options})"
+
+
+@frozen
 class EnumType(Type):
-    """A declared enum; `notes` go into the schema that the model sees."""
+    """A declared enum; `notes` go into the schema that the model sees.
+
+    `aliases` are the variants as the model sees and writes them: empty, or one for each.
+    """
 
     name: str
     variants: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
     doc: str = field(default="", compare=False)
+    aliases: tuple[str, ...] = field(default=(), compare=False)
     digest: str = field(init=False, compare=False)  # equal where notes are equal too
 
     def __post_init__(self) -> None:
-        digest = _digest(self.name, self.variants, self.notes, self.doc)
+        digest = _digest(self.name, self.variants, self.notes, self.doc, self.aliases)
         object.__setattr__(self, "digest", digest)
 
     def __repr__(self) -> str:
@@ -172,13 +232,17 @@ class EnumType(Type):
 
 @frozen
 class Field:
-    """One field of a record. With `has_default`, it may be left out when the record is built."""
+    """One field of a record. With `has_default`, it may be left out when the record is built.
+
+    `alias` is its name as the model sees and writes it; empty where that is its own name.
+    """
 
     name: str
     type: Type
     note: str = field(default="", compare=False)
     has_default: bool = False
     default: object = None  # a plain JSON value, valid only with has_default
+    alias: str = field(default="", compare=False)
 
 
 @frozen
@@ -188,28 +252,36 @@ class RecordType(Type):
     A record may mention others many times over, so what is asked of the whole is found once, from
     what its parts know: `key` is equal for equal records, `digest` for those with equal notes too.
     `size` counts the parts of the type written out in full, `depth` how far records nest, and
-    `levels` how far types of any kind nest.
+    `levels` how far types of any kind nest. With `aliased`, a model sees other names than programs.
+
+    A recursive record is unrolled: one type for each level, all of one `family`. The lowest level
+    has height 1, and nothing of the family in it. The highest has the declared bound as its height.
     """
 
     name: str = field(compare=False)
     fields: tuple[Field, ...] = field(compare=False)
     doc: str = field(default="", compare=False)
+    family: str = field(default="", compare=False)  # empty: it is not recursive
+    height: int = field(default=0, compare=False)
+    bound: int = field(default=0, compare=False)
     key: str = field(init=False)
     digest: str = field(init=False, compare=False)
     size: int = field(init=False, compare=False)
     depth: int = field(init=False, compare=False)
     levels: int = field(init=False, compare=False)
+    aliased: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         parts = [(f.name, _written(f.type, "key"), f.has_default, f.default) for f in self.fields]
-        told = [(_written(f.type, "digest"), f.note) for f in self.fields]
+        told = [(_written(f.type, "digest"), f.note, f.alias) for f in self.fields]
         key = _digest(self.name, parts)
         found = {
             "key": key,
-            "digest": _digest(key, told, self.doc),
+            "digest": _digest(key, told, self.doc, self.family, self.height, self.bound),
             "size": 1 + sum(expanded_size(f.type) for f in self.fields),
             "depth": 1 + max((nesting(f.type) for f in self.fields), default=0),
             "levels": 1 + max((levels(f.type) for f in self.fields), default=0),
+            "aliased": any(bool(f.alias) or has_aliases(f.type) for f in self.fields),
         }
         for name, value in found.items():
             object.__setattr__(self, name, value)
@@ -223,17 +295,28 @@ class RecordType(Type):
         return next((f for f in self.fields if f.name == name), None)
 
     def __str__(self) -> str:
-        return self.name
+        whole = self.height == self.bound
+        return self.name if whole else f"{self.name}(depth: {self.height})"
 
 
 @frozen
 class UnionType(Type):
-    """A union of records and other types. It can be checked, but not run yet."""
+    """A union of types that are told apart: see `lmc.unions`."""
 
     options: tuple[Type, ...]
 
     def __str__(self) -> str:
         return " | ".join(map(str, self.options))
+
+
+def alternatives(type: Type) -> tuple[Type | str, ...]:
+    """What a type written with `|` says one by one; for other types the type itself."""
+    match type:
+        case UnionType(options):
+            return tuple(part for option in options for part in alternatives(option))
+        case LiteralType(values):
+            return values
+    return (type,)
 
 
 def expanded_size(type: Type) -> int:
@@ -246,6 +329,31 @@ def expanded_size(type: Type) -> int:
         case UnionType(options):
             return 1 + sum(map(expanded_size, options))
     return 1
+
+
+def written_size(type: Type) -> int:
+    """How many parts a type has, where a recursive record is written once for each of its levels.
+
+    Other records are written out wherever they stand.
+    """
+    seen: set[str] = set()
+
+    def size(type: Type) -> int:
+        match type:
+            case RecordType(digest=digest):
+                if not any(isinstance(p, RecordType) and p.family for p in parts(type)):
+                    return type.size
+                if digest in seen:
+                    return 1
+                seen.add(digest)
+                return 1 + sum(size(field.type) for field in type.fields)
+            case OptionalType(item) | ListType(item) | DictType(item):
+                return 1 + size(item)
+            case UnionType(options):
+                return 1 + sum(map(size, options))
+        return 1
+
+    return size(type)
 
 
 def nesting(type: Type) -> int:
@@ -272,6 +380,20 @@ def levels(type: Type) -> int:
     return 1
 
 
+def has_aliases(type: Type) -> bool:
+    """Whether a model sees other names in values of a type than programs do."""
+    match type:
+        case RecordType():
+            return type.aliased
+        case EnumType():
+            return bool(type.aliases)
+        case OptionalType(item) | ListType(item) | DictType(item):
+            return has_aliases(item)
+        case UnionType(options):
+            return any(map(has_aliases, options))
+    return False
+
+
 def parts(type: Type) -> Iterator[Type]:
     """The types that stand in a type, each record once, and the type itself last."""
     seen: set[str] = set()
@@ -294,6 +416,51 @@ def parts(type: Type) -> Iterator[Type]:
     return walk(type)
 
 
+def rebuilt(type: Type, change: Callable[[Type], Type]) -> Type:
+    """A type with each of its parts changed, the inner ones first. What does not change is kept."""
+    known: dict[str, Type] = {}
+
+    def inner(type: Type) -> Type:
+        match type:
+            case RecordType():
+                if type.digest not in known:
+                    fields = tuple(_with_type(f, inner(f.type)) for f in type.fields)
+                    same = all(map(operator.is_, fields, type.fields))
+                    known[type.digest] = change(type if same else replace(type, fields=fields))
+                return known[type.digest]
+            case OptionalType(item) | ListType(item) | DictType(item):
+                made = inner(item)
+                return change(type if made is item else replace(type, item=made))
+            case UnionType(options):
+                made_options = tuple(map(inner, options))
+                same = all(map(operator.is_, made_options, options))
+                return change(type if same else UnionType(made_options))
+        return change(type)
+
+    return inner(type)
+
+
+def _with_type(field: Field, type: Type) -> Field:
+    return field if type is field.type else replace(field, type=type)
+
+
+def holds_labels(type: Type) -> bool:
+    """Whether a type has labels that are known at run time. No record has them in a field."""
+    match type:
+        case OneOfType():
+            return True
+        case OptionalType(item) | ListType(item) | DictType(item):
+            return holds_labels(item)
+        case UnionType(options):
+            return any(map(holds_labels, options))
+    return False
+
+
+def without_labels(type: Type) -> Type:
+    """The type of a value outside of the call that gave it: `str` for `one_of(options)`."""
+    return rebuilt(type, lambda part: STR if isinstance(part, OneOfType) else part)
+
+
 def _written(type: Type, by: str) -> str:
     """A type in full, its records by their `key` or `digest`."""
     match type:
@@ -303,8 +470,8 @@ def _written(type: Type, by: str) -> str:
             return repr((name, variants)) if by == "key" else type.digest
         case OptionalType(item) | DictType(item):
             return f"{type.__class__.__name__}({_written(item, by)})"
-        case ListType(item, low, high):
-            return f"list({_written(item, by)}, {low}, {high})"
+        case ListType(item, low, high, unique):
+            return f"list({_written(item, by)}, {low}, {high}{', unique' * unique})"
         case UnionType(options):
             return " | ".join(_written(option, by) for option in options)
     return repr(type)
@@ -316,6 +483,8 @@ def _digest(*parts: object) -> str:
 
 STR, INT, FLOAT, BOOL = StrType(), IntType(), FloatType(), BoolType()
 JSON, NONE, NEVER, ERROR = JsonType(), NoneType(), NeverType(), ErrorType()
+DATE, TIME, DATETIME = WrittenType("date"), WrittenType("time"), WrittenType("datetime")
+DECIMAL = WrittenType("decimal")
 UNIT_FLOAT = FloatType(0.0, 1.0)
 VERDICT = RecordType(
     "Verdict",
@@ -326,10 +495,53 @@ VERDICT = RecordType(
     ),
 )
 SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", True, "")))
+MEDIA = MediaType("media")
+ROLES = ("system", "user", "assistant", "tool")
+MESSAGE = RecordType(
+    "Message",
+    (
+        Field("role", LiteralType(ROLES)),
+        Field("content", STR, "", True, ""),
+        Field("files", ListType(MEDIA), "", True, []),
+        Field("tool", OptionalType(STR), "the tool that gave the result", True, None),
+    ),
+    "One turn of a conversation.",
+)
+MESSAGES = ListType(MESSAGE)
+# Words for types that a program may also declare itself.
+SOFT_TYPES: dict[str, Type] = {
+    **{kind: MediaType(kind) for kind in ("image", "audio", "pdf", "media")},
+    "messages": MESSAGES,
+}
 MOST_LEVELS = 150  # of types in types
 MOST_PARTS = 10_000  # of a type whose records are written out in full wherever they stand
 MOST_BITS = 8192  # of a whole number
-BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE)}
+BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE, MESSAGE)}
+
+
+def has_media(type: Type) -> bool:
+    """Whether values of the type hold images, audio or PDFs, at any depth."""
+    return any(isinstance(part, MediaType) for part in parts(type))
+
+
+def is_messages(type: Type) -> bool:
+    """Whether the type is that of a conversation, or of one that may be missing."""
+    inner = type.item if isinstance(type, OptionalType) else type
+    return isinstance(inner, ListType) and inner.item == MESSAGE
+
+
+def told_bounds(type: WrittenType) -> str:
+    """A date and the like with its bounds, in words."""
+    number = type.kind == "decimal"
+    match type.low, type.high:
+        case None, None:
+            return type.kind
+        case low, None:
+            return f"{type.kind} {'of at least' if number else 'not before'} {low}"
+        case None, high:
+            return f"{type.kind} {'of at most' if number else 'not after'} {high}"
+        case low, high:
+            return f"{type.kind} from {low} to {high}"
 
 
 def score_type(type: Type) -> Type | None:

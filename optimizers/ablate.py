@@ -94,7 +94,7 @@ def _parts(start: Parameters, context: Context) -> Iterator[_Part]:
         if graph.kind not in ATTEMPTS or name in start.shortcuts:
             continue
         called = [n.attrs["target"] for n in reached_nodes(program, name) if n.op == "call"]
-        fit = [c for c in called if can_stand_in(program.graphs[c], graph)]
+        fit = [c for c in called if can_stand_in(program, c, name)]
         if fit:
             cut = start.with_shortcut(name, fit[0])
             yield _Part(f"the {graph.kind} `{name}`", cut, loop=(name, fit[0]))

@@ -122,7 +122,7 @@ def outline(program: ProgramGraph, target: str) -> Outline:
         seen.add(name)
         graph = program.graphs[name]
         called = (n.attrs["target"] for n in reached_nodes(program, graph) if n.op == "call")
-        fit = [c for c in called if c in modules and can_stand_in(program.graphs[c], graph)]
+        fit = [c for c in called if c in modules and can_stand_in(program, c, graph.name)]
         if fit:
             found.loops[name] = modules[fit[0]]
             return

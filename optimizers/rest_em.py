@@ -21,7 +21,7 @@ from lmc.optimizers.lessons.rounds import (
     lessons_of,
     sample_runs,
 )
-from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
+from lmc.optimizers.lessons.weights import Lesson, Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
 
@@ -71,7 +71,8 @@ async def rest_em(
             solved = DemoPool()
             for name, some in lessons.items():
                 for lesson in some:
-                    solved.add(name, lesson.demo)
+                    if isinstance(lesson, Lesson):
+                        solved.add(name, lesson.demo)
             lessons = both(lessons, as_lessons(await rationalised(leader, turn, solved)))
         return lessons
 

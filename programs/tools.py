@@ -7,6 +7,7 @@ import contextlib
 import math
 import operator
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from importlib import resources
 
+from lmc.ir.fences import code_of
 from lmc.programs.sandboxed import CONFINED
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import Demo
@@ -24,6 +26,7 @@ MOST_POWER = 64
 MOST_BITS = 4096  # of a whole number
 MOST_PROGRAM = 100_000  # characters
 MOST_BYTES = 65_536  # that a program may write on one output
+MOST_TESTS = 20
 MOST_OUTPUT = 4000  # characters of what a program prints that are handed on
 WALL_SECONDS = 10  # a program ends itself after eight; this is for one that cannot start
 
@@ -114,19 +117,62 @@ def run_python(code: str) -> str:
     Raises: RuntimeError with the last line of what went wrong, or with what is missing where this
     system cannot confine the program; the program is not run then.
     """
+    return _printed(code).strip()[:MOST_OUTPUT]
+
+
+def try_python(code: str) -> dict[str, bool | str]:
+    """Run a program as `run_python` does: what it prints, or as `feedback` what went wrong.
+
+    Raises: RuntimeError where this system cannot confine a program.
+    """
+    try:
+        return {"ok": True, "printed": run_python(code), "feedback": ""}
+    except _ProgramFailed as problem:
+        return {"ok": False, "printed": "", "feedback": str(problem)}
+
+
+def failing_tests(code: str, tests: list[str]) -> list[str]:
+    """The tests that fail after some Python code, each with the last line of what went wrong.
+
+    Each test is a statement, such as `assert double(2) == 4`. It runs after the code in a process
+    of its own, confined as in `run_python`, and passes if it comes to its end. Code that is written
+    to deceive its tests can do so. Raises: RuntimeError where this system cannot confine a program.
+    """
+    if len(tests) > MOST_TESTS:
+        raise ValueError(f"there are more than {MOST_TESTS} tests")
+    told = ((test, _failure(code, test)) for test in tests)
+    return [f"{test}: {problem}" for test, problem in told if problem]
+
+
+def _failure(code: str, test: str) -> str:
+    """What goes wrong with a test, or nothing."""
+    end = secrets.token_hex(8)
+    try:
+        printed = _printed(f"{code_of(code)}\n{test}\nprint('', {end!r}, sep='\\n')")
+    except _ProgramFailed as problem:
+        return str(problem).removeprefix("the program failed: ")
+    return "" if printed.rstrip().endswith(end) else "the program ended before the test"
+
+
+class _ProgramFailed(RuntimeError):
+    """A program did not come to its end, or is too long to be run."""
+
+
+def _printed(code: str) -> str:
+    """What a program prints, run in a confined process. Raises: RuntimeError."""
     if sys.platform != "linux":
         raise RuntimeError(f"{_UNCONFINED}: it takes Linux, and this is {sys.platform}. {_REMEDY}")
     lines = code.strip().removeprefix("```python").removeprefix("```").removesuffix("```")
     if len(lines) > MOST_PROGRAM:
-        raise RuntimeError(f"the program has more than {MOST_PROGRAM:,} characters")
+        raise _ProgramFailed(f"the program has more than {MOST_PROGRAM:,} characters")
     printed, failure, ended = _run_confined(lines.encode("utf-8", "replace"))
     told = (failure.decode("utf-8", "replace").strip().splitlines() or [""])[-1][:200]
     if not printed.startswith(CONFINED):
         raise RuntimeError(f"{_UNCONFINED}: {told or f'it ended with {ended}'}. {_REMEDY}")
     if ended:
-        raise RuntimeError(f"the program failed: {told or _ENDED.get(ended) or f'exit {ended}'}")
-    text = printed.removeprefix(CONFINED).decode("utf-8", "replace")
-    return text.strip()[:MOST_OUTPUT]
+        problem = told or _ENDED.get(ended) or f"exit {ended}"
+        raise _ProgramFailed(f"the program failed: {problem}")
+    return printed.removeprefix(CONFINED).decode("utf-8", "replace")
 
 
 def _run_confined(program: bytes) -> tuple[bytes, bytes, int]:
@@ -148,7 +194,7 @@ def _run_confined(program: bytes) -> tuple[bytes, bytes, int]:
             printed, failure = _outputs(process, until)
             process.wait(max(0.0, until - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
-            raise RuntimeError(f"the program took more than {WALL_SECONDS} seconds") from None
+            raise _ProgramFailed(f"the program took more than {WALL_SECONDS} seconds") from None
         finally:
             process.kill()
     return printed, failure, process.returncode
@@ -177,7 +223,7 @@ def _outputs(process: subprocess.Popen[bytes], until: float) -> list[bytes]:
                 if not piece:
                     open_streams.unregister(key.fileobj)
                 if len(got[key.data]) > MOST_BYTES:
-                    raise RuntimeError(f"the program printed more than {MOST_BYTES:,} bytes")
+                    raise _ProgramFailed(f"the program printed more than {MOST_BYTES:,} bytes")
     return got
 
 

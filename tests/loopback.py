@@ -79,7 +79,15 @@ def in_order(*replies: Reply) -> Script:
 
 
 def last_user(payload: dict[str, Any]) -> str:
-    return payload["messages"][-1]["content"]
+    return text_of(payload["messages"][-1])
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message, without its other parts."""
+    content = message["content"]
+    if not isinstance(content, list):  # none beside calls of tools
+        return content or ""
+    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 class Loopback:
@@ -121,6 +129,7 @@ class Loopback:
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_post("/v1/embeddings", self._embed)
+        app.router.add_post("/{path:.*}/messages", self._message)
         runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=2048)
@@ -150,6 +159,14 @@ class Loopback:
             return self._respond(request, payload, reply)
         finally:
             self.in_flight -= 1
+
+    async def _message(self, request: web.Request) -> web.StreamResponse:
+        """The protocol of Anthropic; the script gives the body of the reply."""
+        payload = await request.json()
+        self.payloads.append(payload)
+        self.keys.append(request.headers.get("x-api-key"))
+        reply = self.script(payload)
+        return _fail(request, reply) if isinstance(reply, Fault) else web.json_response(reply)
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         """Vectors of texts; the script is asked with the payload and gives one for each text."""
@@ -212,7 +229,7 @@ class Loopback:
 
 def completion(payload: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     """The body of a good answer; words count as tokens."""
-    prompt = sum(len(message["content"].split()) for message in payload["messages"])
+    prompt = sum(len(text_of(message).split()) for message in payload["messages"])
     written = sum(len(text.split()) for text in texts)
     return {
         "id": "loopback",

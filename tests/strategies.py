@@ -59,21 +59,21 @@ plain_docs = _maybe(_node(n.Doc, texts.map(str.strip)))
 # --- types ---
 
 _signed = st.integers(-999, 999) | _floats
-_refinements = _node(n.RangeRefinement, _maybe(_signed), _maybe(_signed)) | _node(
-    n.PatternRefinement, texts
+_bounds = _maybe(_signed | texts)
+_refinements = (
+    _node(n.RangeRefinement, _bounds, _bounds)
+    | _node(n.PatternRefinement, texts)
+    | _node(n.LabelsRefinement, key_idents)
+    | _node(n.UniqueRefinement)
 )
 
 
 def _larger_types(inner: st.SearchStrategy) -> st.SearchStrategy:
     named = _node(n.NamedType, key_idents, _some(inner), _some(_refinements))
-    single = inner.filter(lambda t: not isinstance(t, n.UnionTypeExpr))
-    optional = _node(
-        n.OptionalTypeExpr, single.filter(lambda t: not isinstance(t, n.OptionalTypeExpr))
-    )
     return (
         named
-        | optional
-        | _node(n.UnionTypeExpr, st.lists(single, min_size=2, max_size=3).map(tuple))
+        | _node(n.OptionalTypeExpr, inner)
+        | _node(n.UnionTypeExpr, st.lists(inner, min_size=2, max_size=3).map(tuple))
     )
 
 
@@ -86,6 +86,7 @@ types = st.recursive(
 _atoms = (
     _node(n.Var, names)
     | _node(n.Number, _ints | _floats)
+    | _node(n.Tokens, _ints)
     | strings
     | _node(n.Bool, st.booleans())
     | _node(n.NoneLit)
@@ -105,6 +106,11 @@ def _args(value: st.SearchStrategy) -> st.SearchStrategy:
     return _some(_node(n.Arg, _maybe(key_idents), value))
 
 
+def _interpolated(values: list[n.Expr]) -> st.SearchStrategy:
+    pieces = st.lists(texts, min_size=len(values) + 1, max_size=len(values) + 1)
+    return _node(n.Interpolated, pieces.map(tuple), st.just(tuple(values)))
+
+
 def _larger_exprs(inner: st.SearchStrategy) -> st.SearchStrategy:
     pairs = _some(_node(n.KeyValue, _node(n.Ident, keys | texts.filter(bool)), inner))
     return st.one_of(
@@ -113,6 +119,10 @@ def _larger_exprs(inner: st.SearchStrategy) -> st.SearchStrategy:
         _node(n.Comprehension, inner, _some(idents, 1), inner, _maybe(inner)),
         _node(n.Attr, inner, key_idents, st.booleans()),
         _node(n.Index, inner, inner),
+        _node(n.Slice, inner, _maybe(inner), _maybe(inner)),
+        _node(n.RecordUpdate, inner, pairs),
+        _node(n.Samples, inner, inner),
+        st.lists(inner, max_size=2).flatmap(_interpolated),
         _node(n.Call, inner, _args(inner)),
         _node(n.Unary, st.sampled_from(["-", "not"]), inner),
         _node(n.Binary, _operators, inner, inner),
@@ -128,6 +138,7 @@ exprs = st.recursive(_atoms, _larger_exprs, max_leaves=8)
 
 _plain_stmts = (
     _node(n.Let, idents, _maybe(types), exprs)
+    | _node(n.Keep, exprs, idents)
     | _node(n.Return, exprs)
     | _node(n.Yield, exprs)
     | _node(n.Assert, exprs, _maybe(texts))
@@ -155,20 +166,24 @@ blocks = _blocks(st.recursive(_plain_stmts, _larger_stmts, max_leaves=4))
 # --- declarations ---
 
 _settings = _some(_node(n.Setting, key_idents, exprs))
-_params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans()))
+_params = _some(_node(n.ParamDecl, idents, types, _maybe(exprs), st.booleans(), _maybe(strings)))
 _signatures = _node(n.SignatureDecl, _params, types)
-_fields = _some(_node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings)), 1)
-_variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings)), 1)
+_fields = _some(
+    _node(n.FieldDecl, key_idents, types, _maybe(exprs), _maybe(strings), _maybe(strings)), 1
+)
+_depths = _node(n.Depth, key_idents, _ints | _floats)
+_variants = _some(_node(n.VariantDecl, key_idents, _maybe(strings), _maybe(strings)), 1)
 _bodiless = ("generate", "critique", "vote")
 
 decls = st.one_of(
     _node(n.Import, strings, _some(_node(n.ImportItem, key_idents, _maybe(idents)), 1)),
-    _node(n.RecordDecl, idents, docs, _fields),
+    _node(n.RecordDecl, idents, docs, _fields, _maybe(_depths)),
     _node(n.EnumDecl, idents, plain_docs, _variants),
     _node(n.TypeDecl, idents, types),
+    _node(n.ConstantDecl, idents, _maybe(types), exprs),
     _node(n.ModelDecl, idents, _settings),
     _node(n.DefaultDecl, _settings),
-    _node(n.ToolDecl, idents, _signatures, strings, _settings),
+    _node(n.ToolDecl, idents, _maybe(_signatures), strings, _settings, plain_docs),
     _node(n.ModuleDecl, st.sampled_from(_bodiless), idents, _signatures),
     _node(
         n.ModuleDecl, st.sampled_from((*_bodiless, "refine")), idents, _signatures, docs, _settings
@@ -178,6 +193,7 @@ decls = st.one_of(
     _node(n.MetricDecl, idents, _signatures, st.none(), strings),
     _node(n.ExampleDecl, key_idents, _args(exprs), exprs),
     _node(n.DatasetDecl, idents, types, _settings),
+    _node(n.StoreDecl, idents, types, _settings),
     _node(n.OptimizeDecl, key_idents, _settings),
     _node(n.TestDecl, strings, blocks),
 )
@@ -193,8 +209,10 @@ def untidy_programs(draw: st.DrawFn) -> str:
     text = print_tree(draw(modules))
     filler = st.sampled_from([" "] * 8 + ["\n  ", "\n\n\n  ", "   ", "  # note\n  ", "\n# own\n  "])
     found = tokens(Source("", text))
-    parts = []
+    parts, inside = [], 0
     for token, after in pairwise(found):
-        whole = after.kind in ("COLON", "EQUAL") or token.kind == "FROZEN"  # these look ahead
+        inside += {"FSTRING_START": 1, "FSTRING_END": -1}.get(token.kind, 0)
+        whole = after.kind in ("COLON", "EQUAL") or token.kind in ("FROZEN", "ALIAS")  # look ahead
+        whole |= inside > 0  # the values of an f-string are on one line
         parts += [token.text, " " if whole else draw(filler)]
     return "".join(parts)

@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lmc import types
-from lmc.check.inference import check, infer
+from lmc.check import moments
+from lmc.check.constants import NotConstant, evaluate
+from lmc.check.inference import check, check_distinct, infer
 from lmc.check.narrowing import path_of
 from lmc.check.program import Variant
 from lmc.check.scope import Env
-from lmc.check.subtyping import is_text, optional, required, show, widen
+from lmc.check.subtyping import (
+    disjoint,
+    forget,
+    is_subtype,
+    is_text,
+    join,
+    narrows,
+    optional,
+    required,
+    show,
+    widen,
+)
 from lmc.diagnostics import Label, did_you_mean, suggestion
+from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
+from lmc.unions import members
 
 
 def attr(env: Env, expr: nodes.Attr, expected: Type | None) -> Type:
@@ -85,8 +100,15 @@ def _declaration(env: Env, type: Type) -> Label | None:
 
 
 def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
-    if isinstance(whole, types.RecordType):
+    if has_fields(whole):
         return field_type(env, whole, expr.name)
+    if isinstance(whole, types.WrittenType) and (parts := moments.FIELDS[whole.kind]):
+        if expr.name.name in parts:
+            return parts[expr.name.name]
+        message = f"a `{whole.kind}` has no field `{expr.name.name}`"
+        help = suggestion(expr.name.name, parts, f"it has {listed(parts)}")
+        env.ctx.report("unknown-field", message, Label(expr.name.span), help=help)
+        return types.ERROR
     if not isinstance(whole, types.ErrorType):
         keyed = isinstance(whole, types.DictType | types.JsonType)
         env.ctx.report(
@@ -98,20 +120,49 @@ def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
     return types.ERROR
 
 
-def field_type(env: Env, record: types.RecordType, ident: nodes.Ident) -> Type:
-    """The type of a record's field. Reports a field that the record does not have."""
-    field = record.get(ident.name)
-    if field is not None:
-        return field.type
+def has_fields(type: Type) -> bool:
+    """Whether a type is a record, or a union of records only."""
+    return all(isinstance(member, types.RecordType) for member in members(type))
+
+
+def field_type(env: Env, type: Type, ident: nodes.Ident) -> Type:
+    """The type of a field of a record, or of all records of a union.
+
+    Reports a field that the record, or one of them, does not have.
+    """
+    records = [member for member in members(type) if isinstance(member, types.RecordType)]
+    found = [record.get(ident.name) for record in records]
+    lacking = next((r for r, field in zip(records, found) if field is None), None)
+    if lacking is not None:
+        _report_field(env, type, lacking, ident)
+        return types.ERROR
+    given = [field.type for field in found if field is not None]
+    joined: Type | None = types.NEVER
+    for part in given:
+        joined = join(joined, part) if joined is not None else None
+    if joined is None or any(narrows(part, joined) for part in given):
+        return _no_common(env, ident, type)
+    return joined
+
+
+def _report_field(env: Env, type: Type, record: types.RecordType, ident: nodes.Ident) -> None:
     near = did_you_mean(ident.name, [f.name for f in record.fields])
-    place = _declaration(env, record)
+    help = f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
+    if type is not record:
+        arms = ", ".join(f"{member} => …" for member in members(type))
+        help = f"find out which it is: `match … {{ {arms} }}`"
     env.ctx.report(
         "unknown-field",
         f"`{record.name}` has no field `{ident.name}`",
         Label(ident.span, f"not a field of `{record.name}`"),
-        place,
-        help=f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}",
+        _declaration(env, record),
+        help=help,
     )
+
+
+def _no_common(env: Env, ident: nodes.Ident, type: Type) -> Type:
+    message = f"the field `{ident.name}` has no common type in `{type}`"
+    env.ctx.report("no-common-type", message, ident.span, help="find out which it is by a `match`")
     return types.ERROR
 
 
@@ -143,3 +194,89 @@ def index(env: Env, expr: nodes.Index, expected: Type | None) -> Type:
         help="test for `!= none` first" if isinstance(whole, types.OptionalType) else None,
     )
     return types.ERROR
+
+
+def slice_(env: Env, expr: nodes.Slice, expected: Type | None) -> Type:
+    """Infer `e[a:b]`: a part of a list or of a text."""
+    whole = infer(env, expr.value, expected)
+    for end in (expr.start, expr.stop):
+        if end is not None:
+            check(env, end, types.INT, "the end of a slice")
+    if isinstance(whole, types.JsonType):
+        return types.JSON
+    if isinstance(whole, types.ListType):
+        most = _most_items(env, expr, whole.max_len)
+        return types.ListType(whole.item, None, most, whole.unique)
+    if is_text(whole):
+        return types.STR
+    env.ctx.report(
+        "not-indexable",
+        f"`{show(widen(whole))}` cannot be sliced",
+        Label(expr.value.span, f"`{show(widen(whole))}`"),
+        help="test for `!= none` first" if isinstance(whole, types.OptionalType) else None,
+    )
+    return types.ERROR
+
+
+def _most_items(env: Env, expr: nodes.Slice, most: int | None) -> int | None:
+    """The most items of a slice of a list with at most `most` items, from its constant ends."""
+    start = _constant_end(env, expr.start) if expr.start else 0
+    stop = _constant_end(env, expr.stop) if expr.stop else None
+    bounds = [] if most is None else [most]
+    if stop is not None and stop >= 0:
+        bounds.append(max(0, stop - max(0, start or 0)))
+    if start is not None and start < 0 and (stop is None or stop < 0):
+        bounds.append(max(0, (stop or 0) - start))
+    return min(bounds, default=None)
+
+
+def _constant_end(env: Env, expr: nodes.Expr) -> int | None:
+    try:
+        value = evaluate(env.ctx.program, expr)
+    except NotConstant:
+        return None
+    return value if isinstance(value, int) else None
+
+
+def update(env: Env, expr: nodes.RecordUpdate, expected: Type | None) -> Type:
+    """Infer `e with {f: new}`: the same record with some other fields."""
+    whole = infer(env, expr.value)
+    record = whole if isinstance(whole, types.RecordType) else None
+    shown = f"`{show(widen(whole))}`"
+    place = Label(expr.value.span, shown)
+    if isinstance(whole, types.OptionalType):
+        message = f"`with` changes fields of a record, but this is {shown}, which may be none"
+        help = "test for `!= none` first, or give a default: `(x ?? y) with {…}`"
+        env.ctx.report("optional-access", message, place, help=help)
+    elif record is None and not isinstance(whole, types.ErrorType):
+        message = f"`with` changes fields of a record, but this is {shown}"
+        env.ctx.report("not-a-record", message, place)
+    seen: set[str] = set()
+    for pair in expr.pairs:
+        if pair.key.name in seen:
+            message = f"the field `{pair.key.name}` is given twice"
+            env.ctx.report("duplicate-argument", message, pair.key.span)
+        seen.add(pair.key.name)
+        if record is None:
+            infer(env, pair.value)
+            continue
+        type = field_type(env, record, pair.key)
+        why = f"`{pair.key.name}` of `{record.name}`"
+        check_field(env.hinted(pair.key.name), pair.value, type, why, None)
+    return record or types.ERROR
+
+
+def check_field(env: Env, expr: nodes.Expr, type: Type, why: str, place: Span | None) -> None:
+    """Check a field without refinements. Those apply to values from models, tools and rows.
+
+    A number or string that can never meet them is still an error.
+    """
+    actual = check(env, expr, forget(type), why, place)
+    check_distinct(env, expr, type, why)
+    if is_subtype(actual, forget(type)) and disjoint(actual, type):
+        env.ctx.report(
+            "out-of-range",
+            f"{why} must be `{type}`, but this is `{show(actual)}`",
+            Label(expr.span, f"not in `{type}`"),
+            place and Label(place, "declared here"),
+        )

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lmc import types
-from lmc.check import access, builtins, inference
+from lmc.check import access, builtins, inference, moments
+from lmc.check.constants import NotConstant, evaluate
+from lmc.check.media import infer_media, is_media_name
 from lmc.check.program import MISSING, Builtin, MetricDef, ModuleDef, PipelineDef, ToolDef
+from lmc.check.samples import infer_certainty
 from lmc.check.scope import Declared, Env
-from lmc.check.subtyping import disjoint, forget, is_subtype, join, show, widen
+from lmc.check.subtyping import forget, is_subtype, join, show, widen
 from lmc.diagnostics import Label, suggestion
 from lmc.frozen import frozen
+from lmc.patterns import whole_pattern
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
@@ -47,6 +51,9 @@ def infer_call(env: Env, call: nodes.Call, expected: Type | None = None) -> Type
             return _module_call(env, call, meaning, place)
         case types.ErrorType():
             return _infer_args(env, call)
+    if isinstance(found, Declared) and meaning is None and env.kind == "constant":
+        env.ctx.report("not-constant", "a constant can call only records", call.span)
+        return _infer_args(env, call)
     if isinstance(found, Declared):
         return _not_callable(env, call, f"it is {inference.describe(found)}", place)
     return _not_callable(env, call, f"it is a {found.kind}", found.span)
@@ -231,60 +238,77 @@ def _construct(env: Env, call: nodes.Call, record: types.RecordType, place: Span
     bound = bind(env, call.args, slots, record.name, call.target.span, place)
     for slot, expr in zip(slots, bound):
         if expr is not None:
-            _check_field(env.hinted(slot.name), expr, slot, record, place)
+            why = f"`{slot.name}` of `{record.name}`"
+            access.check_field(env.hinted(slot.name), expr, slot.type, why, place)
     env.ctx.program.bindings[id(call)] = tuple(bound)
+    return _level(env, record, bound)
+
+
+def _level(
+    env: Env, record: types.RecordType, bound: Sequence[nodes.Expr | None]
+) -> types.RecordType:
+    """The lowest level of a recursive record that holds what it is built of."""
+    if not record.family:
+        return record
+    levels = [
+        part
+        for part in types.parts(record)
+        if isinstance(part, types.RecordType) and part.family == record.family
+    ]
+    for level in sorted(levels, key=lambda part: part.height):
+        pairs = zip(level.fields, bound)
+        given = [(f.type, env.ctx.program.types.get(id(e))) for f, e in pairs if e is not None]
+        if all(actual and is_subtype(actual, forget(type)) for type, actual in given):
+            return level
     return record
-
-
-def _check_field(
-    env: Env, expr: nodes.Expr, slot: Slot, record: types.RecordType, place: Span | None
-) -> None:
-    """Check a field without refinements. Those apply to values from models, tools and rows.
-
-    A number or string that can never meet them is still an error.
-    """
-    why = f"`{slot.name}` of `{record.name}`"
-    actual = inference.check(env, expr, forget(slot.type), why, place)
-    if is_subtype(actual, forget(slot.type)) and disjoint(actual, slot.type):
-        env.ctx.report(
-            "out-of-range",
-            f"{why} must be `{slot.type}`, but this is `{show(actual)}`",
-            Label(expr.span, f"not in `{slot.type}`"),
-            place and Label(place, "declared here"),
-        )
 
 
 # --- built-in functions ---
 
 
-def is_zip(env: Env, expr: nodes.Expr) -> bool:
-    """Whether an expression is a call of the built-in `zip`."""
+def is_walk(env: Env, expr: nodes.Expr) -> bool:
+    """Whether an expression is a call of the built-in `zip` or `enumerate`."""
     match expr:
-        case nodes.Call(target=nodes.Var(name="zip")):
-            return env.find("zip") is None and "zip" not in env.file.names
+        case nodes.Call(target=nodes.Var(name=name)) if name in builtins.WALKS:
+            return env.find(name) is None and name not in env.file.names
     return False
 
 
-def infer_zip(env: Env, expr: nodes.Expr) -> list[Type]:
-    """The item type of each list of a `zip`."""
+def infer_walk(env: Env, expr: nodes.Expr) -> list[Type]:
+    """The type of each variable that walks through a `zip` or `enumerate`."""
     assert isinstance(expr, nodes.Call)
-    env.ctx.refer(expr.target, Builtin("zip"))
+    assert isinstance(expr.target, nodes.Var)
+    name = expr.target.name
+    env.ctx.refer(expr.target, Builtin(name))
     env.ctx.program.bindings[id(expr)] = tuple(arg.value for arg in expr.args)
     arg_types = [inference.infer(env, arg.value) for arg in expr.args]
     for arg, type in zip(expr.args, arg_types):
         if not isinstance(type, types.ListType | types.ErrorType):
-            _report_builtin(env, arg.value, "zip", "lists", type)
-    return [type.item if isinstance(type, types.ListType) else types.ERROR for type in arg_types]
+            wanted = "lists" if name == "zip" else "a list"
+            _report_builtin(env, arg.value, name, wanted, type)
+    items = [type.item if isinstance(type, types.ListType) else types.ERROR for type in arg_types]
+    if name == "zip":
+        return items
+    if len(items) != 1:
+        message = "`enumerate` takes one list"
+        help = "`for a, b in zip(xs, ys)` walks through two lists"
+        env.ctx.report("too-many-arguments", message, expr.span, help=help)
+        return [types.INT, types.ERROR]
+    return [types.IntType(0, None), items[0]]
 
 
 def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
-    if name == "zip":
+    if name in builtins.CERTAINTIES:
+        return infer_certainty(env, call, name)
+    if name in builtins.WALKS:
         env.ctx.report(
             "misplaced-zip",
-            "`zip` is allowed only after the `in` of a comprehension",
+            f"`{name}` is allowed only after the `in` of a comprehension",
             call.target.span,
         )
         return _infer_args(env, call)
+    if is_media_name(name):
+        return infer_media(env, call, name)
     function = builtins.FUNCTIONS[name]
     params = _spread(function, len(call.args))
     slots = [Slot(p.name, types.ERROR, p.required) for p in params]
@@ -328,7 +352,7 @@ def _selected(env: Env, name: str, expr: nodes.Expr, list_type: Type | None) -> 
         )
         return types.ERROR
     item = list_type.item if isinstance(list_type, types.ListType) else types.ERROR
-    if isinstance(item, types.RecordType):
+    if access.has_fields(item):
         return access.field_type(env, item, expr.name)
     if not isinstance(item, types.ErrorType):
         env.ctx.report(
@@ -367,7 +391,37 @@ def _builtin_result(
             _report_builtin(
                 env, wrong, "count", wanted, arg_types[1] or arg_types[0] or types.ERROR
             )
+    if kind := moments.NAMES.get(function.name):
+        given = arg_types[0] or types.ERROR
+        if problem := moments.bad_constant(kind, given):
+            place = call.args[0].value
+            message = f"`{place.span.text}` is no {kind}: {problem}"
+            env.ctx.report("bad-constant", message, place.span)
+            return types.ERROR
+    if function.name == "matches":
+        _check_pattern(env, call)
+    elif function.name == "range":
+        _check_range(env, call, function.result(arg_types))
     return function.result(arg_types)
+
+
+def _check_pattern(env: Env, call: nodes.Call) -> None:
+    """Check that a pattern is a constant that the engine of patterns takes."""
+    expr = env.ctx.program.bindings[id(call)][1]
+    assert expr is not None
+    try:
+        whole_pattern(evaluate(env.ctx.program, expr))
+    except NotConstant as stop:
+        inference.report_not_constant(env, stop.node, "the pattern of `matches`")
+    except ValueError as problem:
+        env.ctx.report("bad-pattern", f"the pattern cannot be used: {problem}", expr.span)
+
+
+def _check_range(env: Env, call: nodes.Call, type: Type) -> None:
+    least = type.min_len if isinstance(type, types.ListType) else None
+    if least is not None and least > builtins.MOST_RANGE:
+        message = f"this range has {least:,} ints, but at most {builtins.MOST_RANGE:,} are allowed"
+        env.ctx.report("range-too-large", message, call.span)
 
 
 def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Type) -> None:
@@ -375,7 +429,15 @@ def _report_builtin(env: Env, expr: nodes.Expr, name: str, wanted: str, type: Ty
         "type-mismatch",
         f"`{name}` takes {wanted}, but this is `{show(type)}`",
         Label(expr.span, f"`{show(type)}`"),
-        help="give a default with `??`, or test for `!= none` first"
-        if isinstance(type, types.OptionalType)
-        else None,
+        help=_builtin_help(name, wanted, type),
     )
+
+
+def _builtin_help(name: str, wanted: str, type: Type) -> str | None:
+    if isinstance(type, types.OptionalType):
+        return "give a default with `??`, or test for `!= none` first"
+    if wanted == "an int" and isinstance(type, types.FloatType):
+        return "`int(…)` leaves out the fraction, `round(…)` rounds"
+    if name == "join":
+        return 'the list comes first: `join(xs, ", ")`'
+    return None

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from lmc.check import modules, optimize, settings
 from lmc.check.cycles import check_calls
 from lmc.check.declarations import define_all, module_env
+from lmc.check.effects import check_effects
 from lmc.check.equal_calls import warn_of_equal_calls
 from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Reader, read_source, unused_imports
+from lmc.check.media import MediaReader, media_reader
 from lmc.check.optimizers import SIGNATURES, OptimizerSignature
 from lmc.check.program import CheckedProgram, MetricDef, ModuleDef, PipelineDef, TestDef
 from lmc.check.scope import CheckContext, Declared, Env, File
@@ -26,15 +28,16 @@ def check_program(
     read: Reader = read_source,
     optimizers: Mapping[str, OptimizerSignature] = SIGNATURES,
     consent: Consent = OWN,
+    media: MediaReader | None = None,
 ) -> tuple[CheckedProgram | None, list[Diagnostic]]:
     """Check a file and everything it imports.
 
     Returns the typed program, or None if there are errors, and all findings. The `warnings` of the
     program are these findings too. `read` gives the text of an imported file by its name (see
-    `imports.import_name`). No other file is read. Imported files lie in the folder of this one, or
-    in one that `consent` allows.
+    `imports.import_name`), and `media` reads what `image("…")` names. No other file is read. Both
+    lie in the folder of this one, or in one that `consent` allows.
     """
-    ctx = CheckContext(_empty(source), TABLE, optimizers)
+    ctx = CheckContext(_empty(source), TABLE, optimizers, media=media or media_reader(consent))
     linker = Linker(ctx, read, consent)
     entry = linker.begin(source)
     for file in linker.files:
@@ -44,6 +47,7 @@ def check_program(
         check_file(ctx, file)
     check_calls(ctx)
     if not any(d.severity == "error" for d in (*ctx.syntax, *ctx.diagnostics)):
+        check_effects(ctx)
         warn_of_equal_calls(ctx)
     found = sorted(_telling(ctx), key=sort_key)
     if any(d.severity == "error" for d in found):

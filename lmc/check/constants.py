@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from lmc import types
-from lmc.check.program import CheckedProgram, Variant
-from lmc.check.subtyping import text_fits
+from lmc.canonical import first_repeated
+from lmc.check.builtins import TURNS, turn
+from lmc.check.program import Builtin, CheckedProgram, ConstantDef, Variant
+from lmc.check.subtyping import text_fits, written_fits
+from lmc.media.content import is_media_json
 from lmc.syntax import nodes
 from lmc.types import Type
 
@@ -26,17 +30,42 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
             return value
         case nodes.NoneLit():
             return None
+        case nodes.Interpolated(texts=texts, values=values):
+            shown = (written(evaluate(program, value)) for value in values)
+            return texts[0] + "".join(f"{v}{text}" for v, text in zip(shown, texts[1:]))
+        case nodes.Var() if isinstance(named := program.referents.get(id(expr)), ConstantDef):
+            return named.value
         case nodes.ListLit(items=items):
             return [evaluate(program, item) for item in items]
         case nodes.ObjectLit(pairs=pairs):
             return {pair.key.name: evaluate(program, pair.value) for pair in pairs}
-        case nodes.Unary(op="-", operand=nodes.Number(value=value)):
-            return -value
+        case nodes.Unary(op="-", operand=nodes.Number() | nodes.Var() as operand):
+            return -evaluate(program, operand)
         case nodes.Call(target=target):
-            return _record(program, expr, program.referents.get(id(target)))
+            if id(expr) in program.media:
+                return program.media[id(expr)]
+            meaning = program.referents.get(id(target))
+            if isinstance(meaning, Builtin) and meaning.name in TURNS:
+                return _turn(program, expr, meaning.name)
+            if isinstance(meaning, Builtin):
+                return _written(program.types.get(id(expr)), expr)
+            return _record(program, expr, meaning)
         case nodes.Attr() if isinstance(variant := program.referents.get(id(expr)), Variant):
             return variant.name
     raise NotConstant(expr)
+
+
+def written(value: Any) -> str:
+    """A JSON value as `str(…)` writes it, and f-strings do."""
+    match value:
+        case str():
+            return value
+        case float() if value.is_integer() and abs(value) < 1e16:
+            return f"{value:.1f}"
+        case float():
+            return repr(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
 def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[str, Any]:
@@ -44,6 +73,18 @@ def _record(program: CheckedProgram, call: nodes.Call, record: object) -> dict[s
         raise NotConstant(call)
     given = zip(record.fields, program.bindings[id(call)])
     return {f.name: f.default if e is None else evaluate(program, e) for f, e in given}
+
+
+def _turn(program: CheckedProgram, call: nodes.Call, name: str) -> dict[str, Any]:
+    given = [evaluate(program, e) for e in program.bindings[id(call)] if e is not None]
+    return turn(name, *given)
+
+
+def _written(type: Type | None, call: nodes.Call) -> str:
+    """A date and the like that its own type tells, as that of `date("2026-01-31")` does."""
+    if not isinstance(type, types.WrittenType) or type.low is None or type.low != type.high:
+        raise NotConstant(call)
+    return type.low
 
 
 def misfit(value: Any, type: Type, path: str = "") -> str | None:
@@ -55,6 +96,8 @@ def misfit(value: Any, type: Type, path: str = "") -> str | None:
         case types.ListType() if isinstance(value, list):
             if not _inside(len(value), type.min_len, type.max_len):
                 return f"{here} has {len(value)} items, but `{type}` is required"
+            if type.unique and (place := first_repeated(value)) is not None:
+                return f"{here} has `{_short(value[place])}` twice, but `{type}` is required"
             parts = (misfit(v, type.item, f"{path}[{i}]") for i, v in enumerate(value))
         case types.DictType() if isinstance(value, dict):
             parts = (misfit(v, type.item, f"{path}[{k!r}]") for k, v in value.items())
@@ -80,12 +123,16 @@ def _fits(value: Any, type: Type) -> bool:
         case types.FloatType():
             number = _is_int(value) or isinstance(value, float)
             return number and _inside(value, type.low, type.high)
+        case types.WrittenType():
+            return isinstance(value, str) and written_fits(value, type)
         case types.LiteralType():
             return value in type.values
         case types.EnumType():
             return value in type.variants
         case types.NoneType():
             return value is None
+        case types.MediaType(kind):
+            return is_media_json(value, kind)
         case types.UnionType():
             return any(misfit(value, option) is None for option in type.options)
     return isinstance(type, types.JsonType | types.ErrorType)

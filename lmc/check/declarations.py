@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lmc import types
 from lmc.check import settings
-from lmc.check.annotations import default, define_types, resolve
+from lmc.check.annotations import default, define_types, resolve, resolve_result
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -22,10 +22,14 @@ from lmc.check.program import (
 )
 from lmc.check.providers import with_provider
 from lmc.check.scope import CheckContext, Declared, Env, File
-from lmc.check.subtyping import required
+from lmc.check.servers import OF_SERVERS, any_tool, check_server, is_server
+from lmc.check.stores import define_store
+from lmc.check.subtyping import is_text, required
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
-from lmc.types import MOST_PARTS, Type, expanded_size, parts
+from lmc.types import MOST_PARTS, Type, parts, written_size
+
+ASKING = ("generate", "refine", "agent")  # kinds whose models write the result itself
 
 
 def define_all(ctx: CheckContext, file: File) -> None:
@@ -89,18 +93,40 @@ def _report_missing(
 # --- signatures ---
 
 
-def signature(
-    ctx: CheckContext, file: File, decl: Any, *, runs: bool = True, train: bool = True
-) -> Signature:
-    """The signature of a declaration. If it `runs`, it does not support every type yet."""
-    params = tuple(_params(ctx, file, decl, runs, train))
-    result = resolve(ctx, file, decl.signature.result)
-    if runs:
-        _check_supported(ctx, result, decl.signature.result)
-    return Signature(params, result)
+def signature(ctx: CheckContext, file: File, decl: Any, *, train: bool = True) -> Signature:
+    """The signature of a declaration."""
+    params = tuple(_params(ctx, file, decl, train))
+    asked = _result(ctx, file, decl, params)
+    return Signature(params, types.without_labels(asked), asked)
 
 
-def _params(ctx: CheckContext, file: File, decl: Any, runs: bool, train: bool) -> Iterator[Param]:
+def _result(ctx: CheckContext, file: File, decl: Any, params: Sequence[Param]) -> Type:
+    """The result of a signature; that of a call of a model may have labels from a parameter."""
+    expr: nodes.TypeExpr = decl.signature.result
+    if getattr(decl, "kind", "") not in ASKING:
+        return resolve(ctx, file, expr)
+    result = resolve_result(ctx, file, expr)
+    sources = {part.options for part in parts(result) if isinstance(part, types.OneOfType)}
+    if wrong := [problem for name in sources if (problem := _bad_source(name, params))]:
+        help = "write a parameter with the labels: `options: list[str]`"
+        ctx.report("bad-one-of", wrong[0], expr.span, help=help)
+        return types.ERROR
+    return result
+
+
+def _bad_source(name: str, params: Sequence[Param]) -> str | None:
+    """Why a parameter cannot hold the labels of a `one_of`."""
+    param = next((p for p in params if p.name == name), None)
+    if param is None:
+        return f"`{name}` of `one_of({name})` is not a parameter"
+    if isinstance(param.type, types.ErrorType):
+        return None
+    if not isinstance(param.type, types.ListType) or not is_text(param.type.item):
+        return f"the labels of `one_of` are a `list[str]`, but `{name}` is `{param.type}`"
+    return f"`{name}` holds the labels, so that it cannot be hidden" if param.train else None
+
+
+def _params(ctx: CheckContext, file: File, decl: Any, train: bool) -> Iterator[Param]:
     seen: dict[str, nodes.Ident] = {}
     for param in decl.signature.params:
         first = seen.setdefault(param.name.name, param.name)
@@ -108,21 +134,18 @@ def _params(ctx: CheckContext, file: File, decl: Any, runs: bool, train: bool) -
             message = f"the parameter `{param.name.name}` is declared twice"
             ctx.report("duplicate-name", message, param.name.span, Label(first.span, "first here"))
             continue
-        yield _param(ctx, file, param, decl, runs, train)
+        yield _param(ctx, file, param, decl, train)
 
 
-def _param(
-    ctx: CheckContext, file: File, param: nodes.ParamDecl, decl: Any, runs: bool, train: bool
-) -> Param:
+def _param(ctx: CheckContext, file: File, param: nodes.ParamDecl, decl: Any, train: bool) -> Param:
     type = resolve(ctx, file, param.type)
-    if runs:
-        _check_supported(ctx, type, param.type)
     value: Any = MISSING
     if param.default is not None:
         value = default(ctx, file, param.default, type, param.name, decl.name.name)
     if param.train:
         _check_train(ctx, param, train)
-    return Param(param.name.name, type, value, param.train, param.name.span)
+    note = param.note.value if param.note else ""
+    return Param(param.name.name, type, value, param.train, param.name.span, note)
 
 
 def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> None:
@@ -138,45 +161,13 @@ def _check_train(ctx: CheckContext, param: nodes.ParamDecl, allowed: bool) -> No
         )
 
 
-def unsupported_part(type: Type) -> Type | None:
-    """The first part of a type that passes the checker but cannot be run yet."""
-    unsupported = types.DictType | types.UnionType
-    return next((part for part in parts(type) if isinstance(part, unsupported)), None)
-
-
-def _check_supported(ctx: CheckContext, type: Type, expr: nodes.TypeExpr) -> None:
-    part = unsupported_part(type)
-    if part is not None:
-        where, place = _place_of(ctx, type, part)
-        message = f"modules and tools cannot take or return `{part}` yet{where}"
-        help = "use a record, a list or `json`"
-        ctx.report("not-supported-yet", message, expr.span, place, help=help)
-
-
-def _place_of(ctx: CheckContext, type: Type, part: Type) -> tuple[str, Label | None]:
-    """Where a part stands in a type: in words, and the field of the record that has it."""
-    if part == type:
-        return "", None
-    for record in parts(type):
-        fields = record.fields if isinstance(record, types.RecordType) else ()
-        field = next((f for f in fields if any(p is part for p in parts(f.type))), None)
-        if field is not None:
-            home = ctx.homes.get(id(record))
-            given: Any = home.decl.fields if home else ()  # type: ignore[attr-defined]
-            place = next((f.name.span for f in given if f.name.name == field.name), None)
-            owner = "" if record is type else f" of `{record}`"
-            within = f", which `{type}` has in the field `{field.name}`{owner}"
-            return within, place and Label(place, f"`{field.type}`")
-    return f", which is a part of `{type}`", None
-
-
 def _check_described(ctx: CheckContext, decl: nodes.ModuleDecl, made: Signature) -> None:
     """A prompt writes a record out wherever its type mentions it, which has a limit."""
     exprs = [param.type for param in decl.signature.params]
     for type, expr in zip(
         [*(p.type for p in made.params), made.result], [*exprs, decl.signature.result]
     ):
-        if expanded_size(type) > MOST_PARTS:
+        if written_size(type) > MOST_PARTS:
             message = f"`{type}` written out has more than {MOST_PARTS:,} parts"
             help = "no prompt can describe it: keep large parts apart, or as `json`"
             ctx.report("type-too-large", message, expr.span, help=help)
@@ -189,17 +180,81 @@ def _tool(ctx: CheckContext, declared: Declared) -> ToolDef:
     decl: nodes.ToolDecl = declared.decl  # type: ignore[assignment]
     file, name = declared.file, declared.file.prefix + declared.ident.name
     values, _ = settings.read(module_env(ctx, file, decl.name.name), "tool", decl.settings)
-    check_target(ctx, decl.target)
-    made = signature(ctx, file, decl, train=False)
-    tool = ToolDef(name, decl.span, made, decl.target.value, values)
+    if is_server(decl.target.value):
+        check_server(ctx, decl.target)
+    else:
+        check_target(ctx, decl.target, methods=True)
+        _check_of_function(ctx, decl, values)
+    _check_effect(ctx, decl, values)
+    doc = decl.doc.text if decl.doc else ""
+    if decl.signature is None:
+        made = any_tool(decl.name.span)
+    else:
+        made = signature(ctx, file, decl, train=False)
+    _check_episode(ctx, decl, values, made)
+    server = decl.signature is None
+    tool = ToolDef(name, decl.span, made, decl.target.value, values, doc, server)
     ctx.program.tools[name] = tool
     return tool
 
 
-def check_target(ctx: CheckContext, target: nodes.String) -> None:
-    """Check that a target has the form `pkg.mod:fn`. It is imported at run time, not here."""
+def _check_of_function(ctx: CheckContext, decl: nodes.ToolDecl, values: dict[str, Any]) -> None:
+    """Report what only a tool of a server may have or lack."""
+    if decl.signature is None:
+        message = f"the tool `{decl.name.name}` needs parameters and a result"
+        help = 'write `(name: T) -> T`; only a server, `from "mcp:…"`, may leave them out'
+        ctx.report("bad-target", message, decl.name.span, help=help)
+    for setting in decl.settings:
+        if setting.key.name in OF_SERVERS:
+            message = f"`{setting.key.name}` is for tools of servers, and this is a Python function"
+            ctx.warn("idle-setting", message, setting.key.span, help="remove it")
+
+
+def _check_effect(ctx: CheckContext, decl: nodes.ToolDecl, values: Mapping[str, Any]) -> None:
+    """Report settings that contradict `effect: true`: each call is made exactly once."""
+    if not values.get("effect"):
+        return
+    for setting in decl.settings:
+        if (key := setting.key.name) in settings.TWICE and values.get(key):
+            message = (
+                f"`{key}` says that {settings.TWICE[key]}, but a call with an effect is made once"
+            )
+            help = f"remove `{key}`, or `effect`"
+            ctx.report("contradicts-effect", message, setting.span, help=help)
+
+
+def _check_episode(
+    ctx: CheckContext, decl: nodes.ToolDecl, values: Mapping[str, Any], made: Signature
+) -> None:
+    """Check that the last parameter of an episode is the list of its actions."""
+    if "episode" not in values:
+        return
+    for setting in decl.settings:
+        if (key := setting.key.name) in ("effect", *settings.TWICE) and values.get(key):
+            message = f"an episode takes no `{key}`: it is what its actions make of it"
+            ctx.report("bad-episode", message, setting.span, help=f"remove `{key}`")
+    if is_server(decl.target.value):
+        message = "an episode is made by a Python class, not by a server"
+        ctx.report("bad-episode", message, decl.target.span, help='`from "package.module:Class"`')
+    elif "." in decl.target.value.partition(":")[2]:
+        message = "an episode is made by a class, not by a method of it"
+        ctx.report("bad-episode", message, decl.target.span, help='`from "package.module:Class"`')
+    params = made.params
+    last = params[-1].type if params else None
+    if not isinstance(last, types.ListType | types.ErrorType):
+        message = "the last parameter of an episode is the list of the actions so far"
+        place = params[-1].span if params else decl.name.span
+        ctx.report("bad-episode", message, place, help="such as `actions: list[str]`")
+
+
+def check_target(ctx: CheckContext, target: nodes.String, *, methods: bool = False) -> None:
+    """Check that a target has the form `pkg.mod:fn`, or `pkg.mod:Class.method` where it may.
+
+    It is imported at run time, not here.
+    """
     module, colon, function = target.value.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), function]):
+    parts = function.split(".") if methods else [function]
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), *parts]):
         message = f'"{target.value}" does not name a Python function'
         ctx.report(
             "bad-target", message, target.span, help='write `from "package.module:function"`'
@@ -318,7 +373,6 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
                 decl.row.span,
             )
         return types.ERROR
-    _check_supported(ctx, row, decl.row)
     _read_columns(env, row, exprs.get("columns"), values)
     _read_split(env, exprs.get("split"), values)
     dataset = DatasetDef(name, decl.span, row, values)
@@ -347,6 +401,13 @@ def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> No
     values["split"] = parts
 
 
+def _store(ctx: CheckContext, declared: Declared) -> Any:
+    decl: nodes.StoreDecl = declared.decl  # type: ignore[assignment]
+    record = resolve(ctx, declared.file, decl.record)
+    env = module_env(ctx, declared.file, decl.name.name)
+    return define_store(ctx, declared, record, env)
+
+
 _BUILDERS: dict[type, Callable[[CheckContext, Declared], Any]] = {
     nodes.ModelDecl: _model,
     nodes.ToolDecl: _tool,
@@ -354,4 +415,5 @@ _BUILDERS: dict[type, Callable[[CheckContext, Declared], Any]] = {
     nodes.PipelineDecl: _pipeline,
     nodes.MetricDecl: _metric,
     nodes.DatasetDecl: _dataset,
+    nodes.StoreDecl: _store,
 }

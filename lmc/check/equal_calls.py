@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 
 from lmc.check.program import Def, ModuleDef, PipelineDef, ToolDef, options_of
 from lmc.check.scope import CheckContext
 from lmc.syntax import nodes
 
 _HELP = (
-    "equal calls have one answer, at any temperature: let a `vote` draw several samples, or {};"
+    "equal calls have one answer, at any temperature: `[f(x) for 3]` draws several samples, or {};"
     " if one answer is meant, bind it with `let` before the list"
 )
 
@@ -26,6 +25,8 @@ def warn_of_equal_calls(ctx: CheckContext) -> None:
             for node, _ in _walk(decl):
                 if isinstance(node, nodes.Comprehension):
                     _check_comprehension(ctx, node, asking)
+                elif isinstance(node, nodes.Samples):
+                    _check_samples(ctx, node, asking)
                 elif isinstance(node, nodes.ListLit):
                     _check_list(ctx, node, asking)
 
@@ -54,6 +55,14 @@ def _same_for_each_item(expr: nodes.Comprehension, asking: _Asking) -> Iterator[
                 yield node
             inside[i] = True
         inside[i] |= isinstance(node, nodes.Comprehension)
+
+
+def _check_samples(ctx: CheckContext, expr: nodes.Samples, asking: _Asking) -> None:
+    calls = [node for node, _ in _walk(expr.item) if isinstance(node, nodes.Call)]
+    if not any(asking.asks(call) or not asking.is_steady(call) for call in calls):
+        message = "these samples are all the same: nothing in them asks a model"
+        help = "draw samples of a call of a module: `[f(x) for 3]`"
+        ctx.warn("idle-samples", message, expr.item.span, help=help)
 
 
 def _check_list(ctx: CheckContext, expr: nodes.ListLit, asking: _Asking) -> None:
@@ -103,6 +112,8 @@ class _Asking:
     def _targets(self, call: nodes.Call) -> Sequence[Def]:
         """All that a call reaches, itself first."""
         target = self._ctx.program.referents.get(id(call.target))
+        if isinstance(target, ToolDef):
+            return (target,)
         if not isinstance(target, ModuleDef | PipelineDef):
             return ()
         if target.name not in self._reached:
@@ -130,8 +141,5 @@ def _walk(root: nodes.SyntaxNode) -> Iterator[tuple[nodes.SyntaxNode, int]]:
     while todo:
         node, parent = todo.pop()
         yield node, parent
-        inner = (getattr(node, field.name) for field in fields(node) if field.name != "span")
-        for value in inner:
-            parts = value if isinstance(value, tuple) else (value,)
-            todo += [(part, count) for part in parts if isinstance(part, nodes.SyntaxNode)]
+        todo += [(child, count) for child in nodes.children(node)]
         count += 1

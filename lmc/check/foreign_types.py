@@ -15,7 +15,8 @@ _PLAIN: Mapping[str, str] = {
     **dict.fromkeys(("boolean", "Boolean", "Bool"), "bool"),
     **dict.fromkeys(("any", "Any", "object", "Object", "JSON", "Json"), "json"),
 }
-_LISTS = (*("List", "Array", "array", "Sequence", "Iterable", "Set", "set", "vector", "Vec"),)
+_LISTS = ("List", "Array", "array", "Sequence", "Iterable", "vector", "Vec")
+_SETS = ("Set", "set", "frozenset", "FrozenSet", "HashSet")
 _DICTS = ("Dict", "Map", "map", "Mapping")
 
 
@@ -38,8 +39,8 @@ def is_no_value(expr: nodes.TypeExpr, own: Collection[str]) -> bool:
 
 
 def _optional(item: str) -> str:
-    """`T?` for a `T`. A union needs a name of its own for that."""
-    return item if item.endswith("?") else "T?" if " | " in item else f"{item}?"
+    """`T?` for a `T`."""
+    return item if item.endswith("?") else f"({item})?" if " | " in item else f"{item}?"
 
 
 def _union(options: Collection[nodes.TypeExpr], own: Collection[str]) -> str:
@@ -53,6 +54,8 @@ def _named(expr: nodes.NamedType, own: Collection[str]) -> str | None:
     inner = partial(written_here, own=own)
     if name in _LISTS or (name == "list" and args):
         return f"list[{inner(args[0]) if args else 'T'}]"
+    if name in _SETS:
+        return f"list[{inner(args[0]) if args else 'T'}](unique)"
     if name in _DICTS or (name == "dict" and len(args) > 1):
         return f"dict[str, {inner(args[-1]) if args else 'T'}]"
     if name in ("Tuple", "tuple"):

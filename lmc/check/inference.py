@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from lmc import types
+from lmc.canonical import first_repeated
 from lmc.check import builtins
+from lmc.check.constants import NotConstant, evaluate
 from lmc.check.mismatch import difference, told_apart
+from lmc.check.program import ModuleDef, PipelineDef
 from lmc.check.scope import CheckContext, Declared, Env
 from lmc.check.subtyping import is_number, is_subtype, is_text, join, required, show, widen
 from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
+from lmc.unions import clash, united
+from lmc.written import Kind, normal
 
 
 def infer(env: Env, expr: nodes.Expr, expected: Type | None = None) -> Type:
@@ -52,13 +58,44 @@ def _check_list(
 ) -> Type:
     wanted = required(expected)
     assert isinstance(wanted, types.ListType)
-    for item in expr.items:
-        check(env, item, wanted.item, why and f"an item of {why}", place)
-    actual = types.ListType(wanted.item, len(expr.items), len(expr.items))
+    found = [check(env, e, wanted.item, why and f"an item of {why}", place) for e in expr.items]
+    item = _lowest(found, wanted.item)
+    distinct = wanted.unique and check_distinct(env, expr, wanted, why)
+    actual = types.ListType(item, len(expr.items), len(expr.items), distinct)
     env.ctx.program.types[id(expr)] = actual
     if not is_subtype(actual, wanted):
         report_mismatch(env, expr, actual, expected, why, place)
     return actual
+
+
+def _lowest(found: Iterable[Type], wanted: Type) -> Type:
+    """The type of the items of a list: as wanted, or a lower level of a recursive record."""
+    if not any(isinstance(part, types.RecordType) and part.family for part in types.parts(wanted)):
+        return wanted
+    item: Type | None = types.NEVER
+    for type in found:
+        item = item and join(item, type)
+    return item if item is not None and is_subtype(item, wanted) else wanted
+
+
+def check_distinct(env: Env, expr: nodes.Expr, wanted: Type, why: str) -> bool:
+    """Whether the items of a list literal are constants, no two of them equal.
+
+    Reports a constant that is there twice where the wanted type has each item once.
+    """
+    wanted = required(wanted)
+    unique = isinstance(wanted, types.ListType) and wanted.unique
+    if not unique or not isinstance(expr, nodes.ListLit):
+        return False
+    try:
+        values = [evaluate(env.ctx.program, item) for item in expr.items]
+    except NotConstant:
+        return len(expr.items) == 1
+    place = first_repeated(values)
+    if place is not None:
+        message = f"{why or 'this list'} has an item twice, but must be `{wanted}`"
+        env.ctx.report("out-of-range", message, expr.items[place].span, help="leave one out")
+    return True
 
 
 def report_mismatch(
@@ -84,14 +121,43 @@ def report_mismatch(
 def _mismatch_help(actual: Type, expected: Type) -> str | None:
     if isinstance(actual, types.OptionalType) and is_subtype(actual.item, expected):
         return "give a default with `??`, or test for `!= none` first"
+    if _only_repeats(actual, expected):
+        return "`unique(…)` leaves out repetitions"
     match expected, actual:
         case types.EnumType(), types.LiteralType() if set(actual.values) <= set(expected.variants):
             return f"write `{expected.name}.{actual.values[0]}`"
         case types.IntType(), types.FloatType():
             return "`round(…)` gives an int"
+        case types.RecordType(name=name), types.DictType():
+            return f"write `{name}(…)` with the values of its fields"
+        case types.ListType(item=wanted), types.ListType(item=types.OptionalType(item)) if (
+            is_subtype(item, wanted)
+        ):
+            return "`filter(…)` leaves out what is `none`"
+        case types.WrittenType(kind), types.LiteralType(values=(text,)) if _is_one(kind, text):
+            return f'write `{kind}("{text}")`'
+        case types.WrittenType("decimal"), types.IntType() | types.FloatType():
+            return "`decimal(…)` turns a number into a decimal"
+        case types.WrittenType(kind), _ if is_text(actual):
+            return f"`{kind}(…)` reads a text; it is none if the text is no {kind}"
         case _ if is_text(expected) and is_number(actual):
             return "`str(…)` turns a number into text"
     return None
+
+
+def _only_repeats(actual: Type, expected: Type) -> bool:
+    """Whether a list fits but for items that may be there twice."""
+    own, wanted = required(actual), required(expected)
+    if not (isinstance(own, types.ListType) and isinstance(wanted, types.ListType)):
+        return False
+    return wanted.unique and not own.unique and is_subtype(replace(own, unique=True), wanted)
+
+
+def _is_one(kind: Kind, text: str) -> bool:
+    try:
+        return bool(normal(kind, text))
+    except ValueError:
+        return False
 
 
 def check_condition(env: Env, expr: nodes.Expr, why: str) -> None:
@@ -110,6 +176,20 @@ def require_bool(env: Env, expr: nodes.Expr, actual: Type, why: str) -> None:
         )
 
 
+def as_expected(found: Iterable[Type], expected: Type | None) -> Type | None:
+    """The expected type, if it has a union and all types fit it; their join might not.
+
+    One member of a union may be wider than another, and is not to lose its fields.
+    """
+    if expected is None or not _has_union(expected):
+        return None
+    return expected if all(is_subtype(type, expected) for type in found) else None
+
+
+def _has_union(type: Type) -> bool:
+    return any(isinstance(part, types.UnionType) for part in types.parts(type))
+
+
 def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
     """The common type of all parts. Reports the first part that has none with those before."""
     result: Type = types.NEVER
@@ -123,10 +203,20 @@ def join_all(env: Env, parts: list[tuple[nodes.Expr, Type]], what: str) -> Type:
                 f"{what} have no common type: {before} and {found}",
                 Label(expr.span, found),
                 Label(parts[0][0].span, first),
+                help=_union_help(result, type),
             )
             return types.ERROR
         result = wider
     return result
+
+
+def _union_help(one: Type, other: Type) -> str | None:
+    """How to let a value be of either of two types, if it would be clear of which it is."""
+    records = isinstance(one, types.RecordType) and isinstance(other, types.RecordType)
+    union = united((one, other)) if records else types.ERROR
+    if not isinstance(union, types.UnionType) or clash(union) or str(one) == str(other):
+        return None
+    return f"declare the type: a `{union}` may be either"
 
 
 def lookup(env: Env, var: nodes.Var) -> Any:
@@ -142,6 +232,16 @@ def lookup(env: Env, var: nodes.Var) -> Any:
     return found
 
 
+_OF_OTHER_LANGUAGES = {
+    "map": "write `[f(x) for x in xs]`",
+    "reduce": "write `loop state = start for 10 { yield … }`",
+    "format": 'write `f"… {value} …"`',
+    "isinstance": "write `match value { T => … }`",
+    "set": "write `unique(xs)`",
+    "sorted": "write `sort_by(xs)`, or `sort_by(xs, .field)`",
+}
+
+
 def report_unknown(
     env: Env, name: str, span: Span, known: Iterable[str], what: str = "name"
 ) -> None:
@@ -153,12 +253,25 @@ def report_unknown(
         help = "the value that is not there is `none`"
     if name == "tune":
         help = "write the options in square brackets: `tune[a, b]`"
+    help = _OF_OTHER_LANGUAGES.get(name, help)
     env.ctx.report(
         "unknown-name",
         f"unknown {what} `{name}`",
         span,
         help=help,
     )
+
+
+def call_behind(env: Env, expr: nodes.Expr) -> nodes.Call | None:
+    """The call of a module or pipeline that gives a value, also through the names of `let`s."""
+    match expr:
+        case nodes.Var(name=name):
+            binding = env.find(name)
+            return binding.source if binding else None
+        case nodes.Call(target=target):
+            referent = env.ctx.program.referents.get(id(target))
+            return expr if isinstance(referent, ModuleDef | PipelineDef) else None
+    return None
 
 
 def describe(declared: Declared) -> str:
@@ -173,4 +286,8 @@ def describe(declared: Declared) -> str:
 
 def report_not_constant(env: Env, node: nodes.SyntaxNode, what: str) -> None:
     """Report a part of an expression that is not constant."""
-    env.ctx.report("not-constant", f"{what} must be a constant", node.span)
+    help = _BOUND_HELP if what == "`for`" else None
+    env.ctx.report("not-constant", f"{what} must be a constant", node.span, help=help)
+
+
+_BOUND_HELP = "write a number, a constant of the file, or `tune[…]`, so that every program ends"

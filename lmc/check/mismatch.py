@@ -44,6 +44,8 @@ def difference(ctx: CheckContext, actual: Type, expected: Type, path: str = "") 
     match own, wanted:
         case types.ListType(item), types.ListType(other) if not is_subtype(item, other):
             return difference(ctx, item, other, f"{path}[…]")
+        case types.RecordType(family=family), types.RecordType() if family == wanted.family != "":
+            return f"`{own.name}` nests at most {own.bound} deep, and here {wanted.height}"
         case types.RecordType(), types.RecordType() if field := _first_unfit(own, wanted):
             path = f"{path}.{field.name}"
             given = own.get(field.name)

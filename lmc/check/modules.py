@@ -7,12 +7,14 @@ from typing import Any
 
 from lmc import types
 from lmc.check import inference, templates
-from lmc.check.access import field_type
-from lmc.check.given import inner_env, needs, report_taken
-from lmc.check.program import ModuleDef, PipelineDef, ToolDef, options_of
+from lmc.check.access import field_type, has_fields
+from lmc.check.agents import check_agent
+from lmc.check.given import inner_env, needs
+from lmc.check.media import check_histories, check_written
+from lmc.check.program import ModuleDef, options_of
 from lmc.check.routing import check_route
 from lmc.check.scope import Declared, Env
-from lmc.check.settings import TABLE, named
+from lmc.check.settings import TABLE
 from lmc.check.subtyping import has_equality, is_number, is_subtype, required, show
 from lmc.diagnostics import Label
 from lmc.source import Span
@@ -28,6 +30,12 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
         _check_over_out(env, module, "check")
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
+    if "role" in module.exprs:
+        _check_role(env, module)
+    if "begin" in module.settings:
+        _check_begin(env, decl, module)
+    check_written(env.ctx, decl, module)
+    check_histories(env.ctx, decl, module)
     templates.check_template(env, decl, module)
     templates.check_docstring(env, decl, module)
 
@@ -36,6 +44,32 @@ def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inner = inner_env(env, module, out=module.signature.result)
     inner.pure, inner.hint = key, key
     inference.check_condition(inner, module.exprs[key], f"`{key}`")
+
+
+def _check_role(env: Env, module: ModuleDef) -> None:
+    """Check `role`: a text made of the parameters."""
+    inner = inner_env(env, module)
+    inner.pure = inner.hint = "role"
+    inference.check(inner, module.exprs["role"], types.OptionalType(types.STR), "`role`")
+
+
+def _check_begin(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
+    """Check that the answer of a module is a text, which a given beginning can begin."""
+    place = next(s.value.span for s in decl.settings if s.key.name == "begin")
+    result = module.signature.result
+    problem = None
+    if decl.kind == "agent":
+        problem = "`begin` is not for agents, whose answers are actions"
+    elif not isinstance(result, types.StrType | types.ErrorType):
+        problem = f"`begin` needs a result of type `str`, but this is `{show(result)}`"
+    elif isinstance(result, types.StrType) and result.pattern is not None:
+        problem = "`begin` needs a result without a pattern"
+    elif any(map(bool, options_of(module.settings.get("reason", False)))):
+        problem = "`begin` and `reason` exclude each other: the answer begins with the reasoning"
+    elif any(text != text.rstrip() for text in options_of(module.settings["begin"])):
+        problem = "`begin` must not end in white space: a model continues words, not spaces"
+    if problem:
+        env.ctx.report("bad-begin", problem, place)
 
 
 # --- generate and critique ---
@@ -52,8 +86,19 @@ def _critique(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
             field = result.get(name)
             if field is None or not is_subtype(field.type, type):
                 _report_verdict(env, decl, f"has no field `{name}: {type}`")
-    elif not isinstance(result, types.IntType | types.FloatType | types.StrType | types.ErrorType):
-        _report_verdict(env, decl, "is not a verdict, score, text or index of the first wrong step")
+    elif not isinstance(result, _PLAIN_VERDICTS):
+        _report_verdict(env, decl, "is not a verdict, yes or no, a choice, a number or a text")
+
+
+_PLAIN_VERDICTS = (
+    types.BoolType,
+    types.EnumType,
+    types.LiteralType,
+    types.IntType,
+    types.FloatType,
+    types.StrType,
+    types.ErrorType,
+)
 
 
 def _report_verdict(env: Env, decl: nodes.ModuleDecl, problem: str) -> None:
@@ -75,6 +120,7 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     verdict: Type = types.ERROR
     if needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)
+        _check_decides(env, decl, module, verdict)
     _check_gain(env, decl, module, verdict)
     if "until" in module.exprs:
         until = inner_env(env, module, draft=draft, check=verdict)
@@ -88,7 +134,7 @@ def _check_gain(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Ty
     rules = options_of(stop)
     if (
         "no_gain" in rules
-        and types.score_type(verdict) is None
+        and not is_number(types.score_type(verdict) or verdict)
         and not isinstance(verdict, types.ErrorType)
     ):
         place = next(s.value.span for s in decl.settings if s.key.name == "stop_early")
@@ -97,26 +143,32 @@ def _check_gain(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Ty
 
 
 def _check_critique(env: Env, module: ModuleDef) -> Type:
-    call = module.exprs["check"]
+    """The verdict on a draft: what a critique, a tool, a pipeline or an expression says of it."""
+    expr = module.exprs["check"]
     env.hint = "check"
-    verdict = inference.infer(env, call)
+    verdict = inference.infer(env, expr)
     referent = (
-        env.ctx.program.referents.get(id(call.target)) if isinstance(call, nodes.Call) else None
+        env.ctx.program.referents.get(id(expr.target)) if isinstance(expr, nodes.Call) else None
     )
-    if not isinstance(referent, ModuleDef) or referent.kind != "critique":
-        if not isinstance(verdict, types.ErrorType):
-            message = "`check` of a refine must call a critique"
-            env.ctx.report("check-not-critique", message, call.span)
-        return types.ERROR
-    if not isinstance(verdict, types.RecordType | types.ErrorType):
-        message = (
-            f"`check` needs a critique with `ok` and `feedback`, but this returns `{show(verdict)}`"
-        )
-        env.ctx.report("check-not-critique", message, call.span)
-        return types.ERROR
-    assert isinstance(call, nodes.Call)
-    _check_judges_draft(env, call, referent)
+    if isinstance(verdict, types.ErrorType):
+        return verdict
+    if isinstance(referent, ModuleDef) and referent.kind == "critique":
+        assert isinstance(expr, nodes.Call)
+        _check_judges_draft(env, expr, referent)
+    elif not env.locals["draft"].used:
+        message = "`check` does not look at `draft`, so it says the same of every draft"
+        env.ctx.report("draft-not-checked", message, expr.span)
     return verdict
+
+
+def _check_decides(env: Env, decl: nodes.ModuleDecl, module: ModuleDef, verdict: Type) -> None:
+    """Check that a refine knows when a draft passes: by `until`, a bool, or the field `ok`."""
+    ok = verdict.get("ok") if isinstance(verdict, types.RecordType) else None
+    decides = is_subtype(ok.type if ok else verdict, types.BOOL)
+    if "until" not in module.exprs and not decides:
+        message = f"`{show(verdict)}` does not say whether a draft passes"
+        help = "write `until:` with a condition over `check`"
+        env.ctx.report("missing-setting", message, module.exprs["check"].span, help=help)
 
 
 def _check_judges_draft(env: Env, call: nodes.Call, critique: ModuleDef) -> None:
@@ -129,16 +181,12 @@ def _check_judges_draft(env: Env, call: nodes.Call, critique: ModuleDef) -> None
 
 
 def _mentions(expr: nodes.Expr | None, name: str) -> bool:
-    match expr:
-        case nodes.Var():
-            return expr.name == name
-        case nodes.Attr(value=value) | nodes.Index(value=value):
-            return _mentions(value, name)
-        case nodes.Call(args=args):
-            return any(_mentions(arg.value, name) for arg in args)
-        case nodes.Binary():
-            chain = expr.chain()
-            return any(_mentions(e, name) for e in (chain[0].left, *(b.right for b in chain)))
+    todo: list[nodes.SyntaxNode] = [expr] if expr is not None else []
+    while todo:  # a chain of operators may be longer than Python recurses
+        node = todo.pop()
+        if isinstance(node, nodes.Var) and node.name == name:
+            return True
+        todo += nodes.children(node)
     return False
 
 
@@ -179,7 +227,8 @@ def _warn_idle(env: Env, decl: nodes.ModuleDecl) -> None:
 
 def _report_plain_sample(env: Env, sample: nodes.Expr) -> None:
     if not isinstance(
-        sample, nodes.Call | nodes.Comprehension | nodes.IfExpr | nodes.Match | nodes.Attr
+        sample,
+        nodes.Call | nodes.Comprehension | nodes.Samples | nodes.IfExpr | nodes.Match | nodes.Attr,
     ):
         env.ctx.report(
             "sample-not-call",
@@ -316,7 +365,7 @@ def _check_by_expression(env: Env, module: ModuleDef) -> None:
 
 
 def _check_by_field(env: Env, module: ModuleDef, result: Type, name: str, place: Span) -> None:
-    if not isinstance(result, types.RecordType):
+    if not has_fields(result):
         if not isinstance(result, types.ErrorType):
             env.ctx.report(
                 "bad-vote", f"`by` names a field, but `{show(result)}` has no fields", place
@@ -368,38 +417,16 @@ def _search(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         inner.hint = "value"
         expr = module.exprs["value"]
         type = inference.infer(inner, expr)
-        if not is_number(types.score_type(type) or type):
+        if not is_number(types.score_type(type) or type) and not is_subtype(type, types.BOOL):
             message = (
-                f"`value` must be a number or a verdict with a score, but this is `{show(type)}`"
+                "`value` must be a number, a bool or a verdict with a score, but this is"
+                f" `{show(type)}`"
             )
             env.ctx.report("bad-search", message, expr.span)
     if "until" in module.exprs:
         until = inner_env(env, module, path=path)
-        until.pure, until.hint = "until", "until"
+        until.hint = "until"
         inference.check_condition(until, module.exprs["until"], "`until`")
-
-
-# --- agent ---
-
-
-def _agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
-    """Check an agent. `tools` names the tools, modules and pipelines that it may call."""
-    if not needs(env, decl, module, "tools", "[search]"):
-        return
-    expr = module.exprs["tools"]
-    items = expr.items if isinstance(expr, nodes.ListLit) else ()
-    if not items or not all(isinstance(item, nodes.Var) for item in items):
-        message = "`tools` must be a list of names of tools, modules or pipelines"
-        env.ctx.report("bad-agent", message, expr.span, help="write `tools: [search, calculate]`")
-        return
-    for item in items:
-        assert isinstance(item, nodes.Var)
-        found = named(env, item, (nodes.ToolDecl, nodes.ModuleDecl, nodes.PipelineDecl), "tool")
-        if found is not None and isinstance(found.meaning, ToolDef | ModuleDef | PipelineDef):
-            env.ctx.refer(item, found.meaning)
-    names = [p.name for p in module.signature.params]
-    if "transcript" in names:
-        report_taken(env, module, module.signature.params[names.index("transcript")])
 
 
 _RULES: dict[str, Callable[[Env, nodes.ModuleDecl, ModuleDef], None]] = {
@@ -408,6 +435,6 @@ _RULES: dict[str, Callable[[Env, nodes.ModuleDecl, ModuleDef], None]] = {
     "refine": _refine,
     "vote": _vote,
     "search": _search,
-    "agent": _agent,
+    "agent": check_agent,
     "route": check_route,
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lmc import types
+from lmc.check import moments
 from lmc.check.inference import (
     _mismatch_help,
     check_condition,
@@ -16,7 +17,16 @@ from lmc.check.inference import (
 from lmc.check.mismatch import told_apart
 from lmc.check.narrowing import facts
 from lmc.check.scope import Env, Path
-from lmc.check.subtyping import comparable, is_number, is_text, join, required, show, widen
+from lmc.check.subtyping import (
+    comparable,
+    is_number,
+    is_text,
+    is_written,
+    join,
+    required,
+    show,
+    widen,
+)
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
 from lmc.types import Type
@@ -33,6 +43,8 @@ def unary(env: Env, expr: nodes.Unary, expected: Type | None) -> Type:
             return types.IntType(_minus(high), _minus(low))
         case types.FloatType(low, high):
             return types.FloatType(_minus(high), _minus(low))
+        case types.WrittenType("decimal"):
+            return types.DECIMAL
     return _no_operator(env, expr, "-", type)
 
 
@@ -56,6 +68,10 @@ def _no_operator(env: Env, expr: nodes.Expr, op: str, *operands: Type) -> Type:
 
 
 def _text_help(op: str, operands: tuple[Type, ...]) -> str | None:
+    if any(is_written(t, "decimal") for t in operands) and any(map(is_number, operands)):
+        return "`decimal(x)` and `float(x)` turn one into the other"
+    if any(map(is_written, operands)) and any(map(is_text, operands)):
+        return "`str(x)` gives its text; `date(text)` and the like read one"
     mixed = any(map(is_text, operands)) and any(map(is_number, operands))
     return "`str(…)` turns a number into text" if op == "+" and mixed else None
 
@@ -127,6 +143,9 @@ def _plus(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
 
 
 def _arithmetic(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if is_written(left) or is_written(right):
+        made = moments.operation(expr.op, left, right)
+        return made or _no_operator(env, expr, expr.op, left, right)
     if not (is_number(left) and is_number(right)):
         return _no_operator(env, expr, expr.op, left, right)
     if isinstance(left, types.ErrorType) or isinstance(right, types.ErrorType):
@@ -136,12 +155,16 @@ def _arithmetic(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
 
 
 def _modulo(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if is_written(left) or is_written(right):
+        return _arithmetic(env, expr, left, right)
     if not all(isinstance(t, types.IntType | types.ErrorType) for t in (left, right)):
         return _no_operator(env, expr, "%", left, right)
     return types.INT
 
 
 def _equal(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
+    if moments.is_decimal_and_int(left, right):
+        return types.BOOL
     if not comparable(left, right) and not comparable(right, left):
         one, other = told_apart(env.ctx, left, right)
         env.ctx.report(
@@ -158,7 +181,7 @@ def _equal(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
 
 def _order(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
     numbers, texts = is_number(left) and is_number(right), is_text(left) and is_text(right)
-    if not numbers and not texts:
+    if not numbers and not texts and not moments.ordered(left, right):
         _no_operator(env, expr, expr.op, left, right)
     return types.BOOL
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lmc.frozen import frozen
 from lmc.syntax.literals import quote
-from lmc.types import BOOL, STR, FloatType, IntType, OptionalType, Type
+from lmc.types import BOOL, STR, FloatType, IntType, LiteralType, OptionalType, Type
 
 
 @frozen
@@ -105,6 +105,28 @@ _ENTROPY = Option(
     "weigh each row by the entropy of its samples to this power; 0 weighs all alike",
 )
 _DIVERSE = Option(BOOL, False, "keep the runs of a row that differ most from each other")
+
+_COMPARING = {
+    "rounds": replace(_ROUNDS, default=1),
+    "samples": replace(_SAMPLES, type=IntType(2, 64), default=6),
+    "temperature": replace(_TEMPERATURE, default=1.0),
+    "threshold": replace(_THRESHOLD, about="minimum score of an answer that counts as right"),
+}
+_BETA = Option(FloatType(0.0, 100.0), 0.1, "strength of the pull towards the weights at the start")
+_SFT = Option(
+    FloatType(0.0, 10.0), 0.2, "weight of the likelihood of better answers, added to the loss"
+)
+_JUDGE = Option(_NAME, None, "model that compares results; default: the program's own")
+_KL = Option(FloatType(0.0, 10.0), 0.0, "weight of the divergence from the weights at the start")
+_SELECT = LiteralType(("right", "votes", "gold", "refine", "judge"))
+_LOSS = LiteralType(("dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
+
+_LAST = {**_TRAINING, "module": _MODULE}
+
+
+def _without(name: str) -> dict[str, Option]:
+    return {key: option for key, option in _COMPARING.items() if key != name}
+
 
 _TABLE = (
     OptimizerSignature(
@@ -266,6 +288,63 @@ _TABLE = (
             "diverse": _DIVERSE,
             **_TRAINING,
             "module": _MODULE,
+        },
+    ),
+    OptimizerSignature(
+        "train",
+        {
+            "select": Option(_SELECT, "right", "how it is known which of two answers is better"),
+            "loss": Option(_LOSS, "dpo", "what training minimises"),
+            **_COMPARING,
+            "judge": _JUDGE,
+            "beta": _BETA,
+            "sft": _SFT,
+            "kl": _KL,
+            **_TRAINING,
+            "module": _MODULE,
+        },
+    ),
+    OptimizerSignature("dpo", {**_COMPARING, "beta": _BETA, "sft": _SFT, **_LAST}),
+    OptimizerSignature(
+        "scpo", {**_without("threshold"), "beta": _BETA, "sft": replace(_SFT, default=1.0), **_LAST}
+    ),
+    OptimizerSignature("spin", {**_without("threshold"), "beta": _BETA, "sft": _SFT, **_LAST}),
+    OptimizerSignature("spar", {**_COMPARING, "beta": _BETA, "sft": _SFT, **_LAST}),
+    OptimizerSignature(
+        "self_rewarding",
+        {**_without("threshold"), "judge": _JUDGE, "beta": _BETA, "sft": _SFT, **_LAST},
+    ),
+    OptimizerSignature(
+        "sppo",
+        {
+            **_without("threshold"),
+            "judge": _JUDGE,
+            "beta": replace(_BETA, default=1.0),
+            **_LAST,
+        },
+    ),
+    OptimizerSignature(
+        "kto", {**_COMPARING, "beta": _BETA, "sft": replace(_SFT, default=0.0), **_LAST}
+    ),
+    OptimizerSignature("nft", {**_COMPARING, **_LAST}),
+    OptimizerSignature(
+        "grpo",
+        {
+            **_without("threshold"),
+            "scaled": Option(
+                BOOL, True, "divide the advantages of a row by their spread; Dr. GRPO does not"
+            ),
+            "average": Option(
+                LiteralType(("sequence", "tokens", "constant")),
+                "sequence",
+                "mean over answers (GRPO), over all tokens (DAPO), or by a constant (Dr. GRPO)",
+            ),
+            "clip": Option(FloatType(0.0, 1.0), 0.2, "bound on how far a ratio may fall"),
+            "clip_high": Option(
+                OptionalType(FloatType(0.0, 10.0)), None, "bound on how far it may rise, as in DAPO"
+            ),
+            "kl": _KL,
+            **_LAST,
         },
     ),
     OptimizerSignature(

@@ -46,21 +46,27 @@ def options_of(value: Any) -> tuple[Any, ...]:
 
 @frozen
 class Param:
-    """A parameter; `default` is a JSON value or MISSING."""
+    """A parameter; `default` is a JSON value or MISSING, and `note` is for models."""
 
     name: str
     type: Type
     default: Any
     train: bool
     span: Span = field(compare=False, repr=False)
+    note: str = ""
 
 
 @frozen
 class Signature:
-    """Parameters and result of anything that can be called."""
+    """Parameters and result of anything that can be called.
+
+    `asked` is the result as a model must write it: with the labels of a `one_of(options)`, which
+    is a `str` in `result`.
+    """
 
     params: tuple[Param, ...]
     result: Type
+    asked: Type
 
 
 # A setting is a JSON value (a model is named by its qualified name) or a Choice.
@@ -76,6 +82,14 @@ class Def:
 
 
 @frozen_identity
+class ConstantDef(Def):
+    """`let NAME = value` outside of bodies: its type and its JSON value."""
+
+    type: Type
+    value: Any
+
+
+@frozen_identity
 class ModelDef(Def):
     """`model m { … }`: settings as constants."""
 
@@ -84,11 +98,17 @@ class ModelDef(Def):
 
 @frozen_identity
 class ToolDef(Def):
-    """A Python function behind a typed signature; `target` is `pkg.mod:fn`."""
+    """A function behind a typed signature; `target` is `pkg.mod:fn` or `mcp:…`.
+
+    `doc` is for models. A `server` stands for all tools of an MCP server: its parameters are the
+    name of one and the arguments.
+    """
 
     signature: Signature
     target: str
     settings: Settings
+    doc: str = ""
+    server: bool = False
 
 
 @frozen_identity
@@ -159,6 +179,21 @@ class DatasetDef(Def):
     settings: Settings
 
 
+@frozen_identity
+class StoreDef(Def):
+    """A store: the records that a program keeps between its runs.
+
+    `key` is the field that names a record. `embedder` is the model by whose vectors `find`
+    compares, None for words. `keep` is the most records. `place` has `path` or `url`, or neither.
+    """
+
+    record: RecordType
+    key: str | None
+    embedder: str | None
+    keep: int
+    place: Settings
+
+
 @frozen
 class Step:
     """One optimizer step: `bootstrap(demos=4)`."""
@@ -218,7 +253,9 @@ class Variant:
 
 
 Callable = ModuleDef | PipelineDef | ToolDef | MetricDef
-Referent = Local | Builtin | Variant | RecordType | EnumType | ModelDef | Callable
+Referent = (
+    Local | Builtin | Variant | RecordType | EnumType | ModelDef | ConstantDef | StoreDef | Callable
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -228,8 +265,9 @@ class CheckedProgram:
     `types[id(expr)]` is the type of an expression. `referents[id(node)]` is what a `Var`, a
     `Call.target`, an enum `Attr` or the target of a stub refers to. `bindings[id(call)]` gives the
     arguments of a call in the order of its parameters or fields, None if the default applies.
-    `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound. `default` has
-    the settings of the entry file's `default` block.
+    `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound.
+    `weighed[id(call)]` of a call of `certainty` or `logprob` is the call whose answer it is about,
+    and of that call, itself. `default` has the settings of the entry file's `default` block.
     """
 
     source: Source
@@ -248,10 +286,13 @@ class CheckedProgram:
     optimizes: list[OptimizeDef]
     tests: list[TestDef]
     named_types: dict[str, Type]
+    stores: dict[str, StoreDef] = field(default_factory=dict)
     warnings: list[Any] = field(default_factory=list)  # Diagnostic
+    weighed: dict[int, nodes.Call] = field(default_factory=dict)
     exports: list[str] = field(
         default_factory=list
     )  # modules and pipelines of the entry file, in order
+    media: dict[int, dict[str, Any]] = field(default_factory=dict)  # by id(call): `image("…")`
 
     @property
     def main(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path as FolderPath
 from typing import Any, Literal
 
 from lmc.check.optimizers import OptimizerSignature
@@ -20,7 +21,7 @@ BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
 _DECLARING = (
     *("record", "enum", "type", "model", "tool", "generate", "critique", "refine", "vote"),
     *("search", "agent", "route"),
-    *("pipeline", "dataset", "metric", "let", "import"),
+    *("pipeline", "dataset", "store", "metric", "let", "import"),
 )
 
 
@@ -70,8 +71,12 @@ class CheckContext:
     syntax: list[Diagnostic] = field(default_factory=list)
     damaged: list[Span] = field(default_factory=list)  # declarations with syntax errors
     calls: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)
+    keeps: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)  # stores, by who keeps
     choice_ids: set[str] = field(default_factory=set)
     homes: dict[int, Declared] = field(default_factory=dict)  # of records and enums, by id(type)
+    media: Callable[[str, str, FolderPath], dict[str, Any]] = field(
+        default=lambda kind, name, folder: {}
+    )  # reads a file that the program names
 
     def report(
         self, code: str, message: str, *places: Span | Label | None, help: str | None = None
@@ -109,7 +114,10 @@ class CheckContext:
 
 @dataclass(slots=True, eq=False)
 class Binding:
-    """A local name. `kind` names what bound it. With `must_use`, an unused one gives a warning."""
+    """A local name. `kind` names what bound it. With `must_use`, an unused one gives a warning.
+
+    `source` is the call of a module or pipeline whose result it is.
+    """
 
     name: str
     type: Type
@@ -117,6 +125,7 @@ class Binding:
     kind: str
     must_use: bool = False
     used: bool = False
+    source: nodes.Call | None = None
 
 
 @dataclass(slots=True, eq=False)

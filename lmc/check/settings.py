@@ -21,15 +21,17 @@ from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import Type
 
-Special = Literal["model", "models", "name", "expression", "group"]
+MOST_KEPT = 100_000  # records of a store
+Special = Literal["model", "models", "name", "expression", "group", "tokens"]
 
 
 @frozen
 class SettingSpec:
     """The value that a key takes: a constant of a type, or one of the special forms.
 
-    `model` and `models` are names of declared models, `name` is a name without quotes, and `group`
-    is an object with the keys `keys`. An `expression` is checked by the rules of its declaration.
+    `model` and `models` are names of declared models, `name` is a name without quotes, `tokens` is
+    a number of them, and `group` is an object with the keys `keys`. An `expression` is checked by
+    the rules of its declaration.
     """
 
     takes: Type | Special
@@ -80,6 +82,7 @@ _DECODING = {
     "fallback": SettingSpec("models", tunable=False),
     "layout": SettingSpec(_words("chat", "json", "xml", "auto")),
 }
+_TOOL_CALLS = {"tool_calls": _fixed(_words("auto", "native", "text"))}
 _STOP = {"stop": _fixed(types.ListType(types.STR))}
 _MODULE = {
     "model": SettingSpec("model"),
@@ -89,8 +92,18 @@ _MODULE = {
     "adapter": SettingSpec("name", tunable=False),
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
+    "role": _EXPRESSION,
+    "begin": SettingSpec(types.StrType(1, None)),
+    "keep": SettingSpec("tokens"),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
+}
+
+# What a setting of a tool says that one with an effect cannot have.
+TWICE = {
+    "pure": "nothing happens when it is called",
+    "cache": "equal calls are made once",
+    "retry": "a call that failed is made again",
 }
 
 # Rules that end a vote early. `lmc.runtime.votes.stopping` implements them.
@@ -102,9 +115,12 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "name": _fixed(types.STR),
         "base_url": _fixed(types.STR),
         "api_key_env": _fixed(types.STR),
+        "dtype": _fixed(_words("float32", "bfloat16")),
+        "lookup": _fixed(types.BOOL),
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
+        **_TOOL_CALLS,
         "timeout": _fixed(_LIMIT_S),
         "deadline": _fixed(_LIMIT_S),
         "concurrency": _fixed(_POSITIVE),
@@ -117,6 +133,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "default": {
         "model": SettingSpec("model"),
         **_DECODING,
+        **_TOOL_CALLS,
         "timeout": _fixed(_LIMIT_S),
         "deadline": _fixed(_LIMIT_S),
         "concurrency": _fixed(_POSITIVE),
@@ -159,10 +176,20 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "depth": SettingSpec(types.IntType(1, 64)),
         "rounds": SettingSpec(types.IntType(1, 256)),
     },
-    "agent": {**_MODULE, "tools": _EXPRESSION, "steps": SettingSpec(types.IntType(1, 64))},
+    "agent": {
+        **_MODULE,
+        **_TOOL_CALLS,
+        "tools": _EXPRESSION,
+        "steps": SettingSpec(types.IntType(1, 64)),
+    },
     "route": {"by": _EXPRESSION, "to": _EXPRESSION, "threshold": SettingSpec(types.FloatType())},
     "tool": {
+        "name": TEXT,
+        "env": _fixed(types.ListType(types.STR)),
+        "api_key_env": TEXT,
         "pure": _fixed(types.BOOL),
+        "effect": _fixed(types.BOOL),
+        "episode": _fixed(types.IntType(1, 1000)),
         "cache": _fixed(types.BOOL),
         "timeout": _fixed(_LIMIT_S),
         "retry": _DECODING["retry"],
@@ -172,6 +199,13 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "columns": _EXPRESSION,
         "split": _EXPRESSION,
         "seed": _fixed(types.INT),
+    },
+    "store": {
+        "key": _EXPRESSION,
+        "find": _EXPRESSION,
+        "keep": _fixed(types.IntType(1, MOST_KEPT)),
+        "path": TEXT,
+        "url": TEXT,
     },
     "optimize": {
         "data": _EXPRESSION,
@@ -360,9 +394,21 @@ def _group_value(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any
     return types.ERROR if any(v is types.ERROR for v in values.values()) else values
 
 
+def _tokens(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
+    value = expr.value if isinstance(expr, nodes.Tokens) else None
+    if type(value) is int and 0 < value < 2**31:
+        return value
+    number = expr.value if isinstance(expr, nodes.Number | nodes.Tokens) else 4000
+    help = f"write `{key}: {max(1, round(number))} tokens`" if number < 2**31 else None
+    message = f"`{key}` must be a whole number of tokens"
+    env.ctx.report("tokens-needed", message, expr.span, help=help)
+    return types.ERROR
+
+
 _SPECIAL: Mapping[str, Callable[[Env, nodes.Expr, SettingSpec, str], Any]] = {
     "model": _model,
     "models": _models,
     "name": _name,
     "group": _group_value,
+    "tokens": _tokens,
 }

@@ -7,18 +7,19 @@ from collections.abc import Callable
 from lmc.check import inference
 from lmc.check.annotations import constant, resolve
 from lmc.check.narrowing import facts
-from lmc.check.program import ModuleDef, PipelineDef, ToolDef
+from lmc.check.program import ModuleDef, PipelineDef, StoreDef, ToolDef
 from lmc.check.scope import Env
 from lmc.check.settings import SettingSpec, named, value_of
-from lmc.check.subtyping import is_subtype, show, widen
+from lmc.check.stores import check_keep
+from lmc.check.subtyping import forget, is_subtype, show, widen
 from lmc.diagnostics import Label
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import ERROR, INT, IntType, Type
+from lmc.types import ERROR, INT, IntType, ListType, NeverType, Type
 
 MAX_ROUNDS = 1000
-_STUBBED = (nodes.ModuleDecl, nodes.ToolDecl, nodes.PipelineDecl)
-_BOUND = SettingSpec(IntType(1, MAX_ROUNDS))
+_STUBBED = (nodes.ModuleDecl, nodes.ToolDecl, nodes.PipelineDecl, nodes.StoreDecl)
+BOUND = SettingSpec(IntType(1, MAX_ROUNDS))
 
 
 def check_body(env: Env, block: nodes.Block, name: nodes.Ident, result: nodes.TypeExpr) -> None:
@@ -56,8 +57,18 @@ def _let(env: Env, stmt: nodes.Let) -> bool:
         type = resolve(env.ctx, env.file, stmt.type)
         _value(hinted, stmt.value, type, f"`{stmt.name.name}`", stmt.type.span)
         env.ctx.program.types[id(stmt)] = type
-    env.bind(stmt.name, type, "let", must_use=True)
+    env.bind(stmt.name, type, "let", must_use=not _acts(env, stmt.value))
+    if stmt.name.name in env.locals:
+        env.locals[stmt.name.name].source = inference.call_behind(env, stmt.value)
     return False
+
+
+def _acts(env: Env, value: nodes.Expr) -> bool:
+    """Whether a value is made by a tool with an effect, or a list of such values."""
+    while isinstance(value, nodes.Comprehension | nodes.Samples):
+        value = value.item
+    target = env.ctx.program.referents.get(id(value.target)) if isinstance(value, nodes.Call) else 0
+    return isinstance(target, ToolDef) and bool(target.settings.get("effect"))
 
 
 def _value(
@@ -81,7 +92,7 @@ def _loop(env: Env, loop: nodes.Loop) -> Type:
         if not is_subtype(start, state):
             why = f"the start of `{loop.name.name}`"
             inference.report_mismatch(env, loop.start, start, state, why, loop.type.span)
-    value_of(env, loop.bound, _BOUND, "for")
+    value_of(env, loop.bound, BOUND, "for")
     env.ctx.program.types.setdefault(id(loop.bound), INT)
     inner = env.nested(kind="loop", result=state)
     inner.bind(loop.name, state, "loop state")
@@ -134,9 +145,15 @@ def _yield(env: Env, stmt: nodes.Yield) -> bool:
             "type-mismatch",
             f"the state of the loop must be `{show(env.result)}`, but this yields `{show(actual)}`",
             Label(stmt.value.span, f"`{show(actual)}`"),
-            help="declare the type of the state: `loop name: T = …`",
+            help=f"declare the type of the state: `loop name: {_state(env.result, actual)} = …`",
         )
     return True
+
+
+def _state(start: Type, next: Type) -> str:
+    """What to write for the type of a state: what is yielded, if it begins with an empty list."""
+    empty = isinstance(start, ListType) and isinstance(start.item, NeverType)
+    return show(forget(next)) if empty else "T"
 
 
 def _assert(env: Env, stmt: nodes.Assert) -> bool:
@@ -150,10 +167,20 @@ def _only_in_tests(env: Env, stmt: nodes.Stmt, code: str) -> None:
         env.ctx.report(code, f"`{code.partition('-')[2]}` is allowed only in tests", stmt.span)
 
 
+def _keep(env: Env, stmt: nodes.Keep) -> bool:
+    check_keep(env, stmt)
+    return False
+
+
 def _stub(env: Env, stmt: nodes.Stub) -> bool:
     _only_in_tests(env, stmt, "misplaced-stub")
-    target = named(env, stmt.target, _STUBBED, "module, pipeline or tool")
+    target = named(env, stmt.target, _STUBBED, "module, pipeline, tool or store")
     meaning = target.meaning if target else ERROR
+    if isinstance(meaning, StoreDef):
+        env.ctx.refer(stmt.target, meaning)
+        held = ListType(meaning.record, None, meaning.keep)
+        constant(env, stmt.value, held, f"what `{stmt.target.name}` holds")
+        return False
     if not isinstance(meaning, ModuleDef | PipelineDef | ToolDef):
         inference.infer(env, stmt.value)
         return False
@@ -165,6 +192,7 @@ def _stub(env: Env, stmt: nodes.Stub) -> bool:
 
 _STATEMENTS: dict[type, Callable[..., bool]] = {
     nodes.Let: _let,
+    nodes.Keep: _keep,
     nodes.If: _if,
     nodes.Return: _return,
     nodes.Yield: _yield,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from lmc import types
 from lmc.check.program import CheckedProgram, Choice, ModuleDef
@@ -40,7 +41,7 @@ def constraints(
         if module.kind in ("search", "route") or votes:
             continue  # makes no model call itself
         schema = json_schema and _layout(program, module, default_layout) == "json"
-        for path, type in _parts(module.signature.result, ""):
+        for path, type in _parts(module.signature.asked, ""):
             decoded = (grammar or schema) and _decodable(type)
             yield ResultConstraint(module.name, path, str(type), decoded)
         if "require" in module.exprs:
@@ -54,28 +55,49 @@ def _layout(program: CheckedProgram, module: ModuleDef, default: str) -> str:
 
 
 def _decodable(type: Type) -> bool:
+    if isinstance(type, types.ListType) and type.unique:
+        return False
+    if isinstance(type, types.WrittenType):  # its form is forced, its bounds are validated
+        return type.low is None and type.high is None
     pattern = type.pattern if isinstance(type, types.StrType) else None
     return pattern is None or decodable(pattern)
 
 
-def _parts(type: Type, path: str) -> Iterator[tuple[str, Type]]:
-    """The parts of a type that not every text fits."""
+def _parts(
+    type: Type, path: str, inside: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, Type]]:
+    """The parts of a type that not every text fits; of a recursive record those of one level."""
+    inner = partial(_parts, inside=inside)
     match type:
         case types.OptionalType(item):
-            yield from _parts(item, path)
-        case types.ListType(item, low, high):
-            if (low, high) != (None, None):
+            yield from inner(item, path)
+        case types.ListType(item, low, high, unique):
+            if (low, high, unique) != (None, None, False):
                 yield path, type
-            yield from _parts(item, f"{path}[]")
+            yield from inner(item, f"{path}[]")
+        case types.DictType(item):
+            yield from inner(item, f"{path}[]")
+        case types.UnionType(options):
+            yield path, type
+            for option in options:
+                yield from inner(option, path)
+        case types.RecordType(family=family) if family and family in inside:
+            return
         case types.RecordType(fields=fields):
+            if type.family:
+                yield path, type
+                inside = inside | {type.family}
             for field in fields:
-                yield from _parts(field.type, f"{path}.{field.name}" if path else field.name)
+                place = f"{path}.{field.name}" if path else field.name
+                yield from _parts(field.type, place, inside)
         case (
             types.EnumType()
             | types.LiteralType()
             | types.BoolType()
             | types.IntType()
             | types.FloatType()
+            | types.WrittenType()
+            | types.OneOfType()
         ):
             yield path, type
         case types.StrType() if type != types.StrType():

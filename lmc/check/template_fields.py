@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lmc.check.access import field_type
+from lmc.check.access import field_type, has_fields
 from lmc.check.scope import Env
 from lmc.check.subtyping import required
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import ERROR, ListType, RecordType, Type
+from lmc.unions import members
 
 Types = Mapping[str, Type]
 Locate = Callable[[str], Span]
@@ -60,9 +61,8 @@ class _Fields:
                 return required(types.get(name, ERROR))
             case jinja.Getattr(attr=str(name)) | jinja.Getitem(arg=jinja.Const(value=str(name))):
                 whole = self.type_of(node.node, types)
-                if isinstance(whole, RecordType):
-                    ident = nodes.Ident(name, span=self.place(name))
-                    return required(field_type(self.env, whole, ident))
+                if has_fields(whole):
+                    return self.field(whole, name)
             case jinja.Getitem():
                 whole = self.type_of(node.node, types)
                 if isinstance(whole, ListType) and not isinstance(node.arg, jinja.Slice):
@@ -70,6 +70,15 @@ class _Fields:
             case _:
                 self.visit(node, types)
         return ERROR
+
+    def field(self, whole: Type, name: str) -> Type:
+        """The type of a field of a record. In a union, one record has it if any does."""
+        records = [part for part in members(whole) if isinstance(part, RecordType)]
+        having = [record for record in records if record.get(name)]
+        if len(having) < len(records) and having:
+            return ERROR if len(having) > 1 else self.field(having[0], name)
+        ident = nodes.Ident(name, span=self.place(name))
+        return required(field_type(self.env, whole, ident))
 
 
 def _parts(loop: Any, outer: Types, inner: Types) -> Iterator[tuple[Any, Types]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,10 +20,13 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    OneOfType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    is_messages,
+    parts,
 )
 
 # Of Jinja's filters, those that make texts or lists of any size out of little.
@@ -51,14 +55,31 @@ def check_template(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
     if "template" not in module.settings or env.ctx.has_error_in(setting.span):
         return
     shown = {*seen, *TAKEN}
-    hidden = [p.name for p in module.signature.params if p.name not in shown and not p.train]
-    if hidden and "user" in texts:  # else the layout shows the inputs
+    hidden = [
+        p.name
+        for p in module.signature.params
+        if p.name not in shown and not p.train and not is_messages(p.type)  # they are turns
+    ]
+    if "user" in texts:  # else the layout shows the inputs
+        hidden = _without_labels(env, module, hidden, setting.key.span)
+    if hidden and "user" in texts:
         names = ", ".join(f"`{name}`" for name in hidden)
         message = f"the template never shows {names} to the model"
         env.ctx.warn("hidden-input", message, setting.key.span)
     if texts:
         words = _CODE.sub(" ", "\n".join(text.value for text in texts.values()))
         _check_dropped(env, module, setting.key.span, seen, words)
+
+
+def _without_labels(env: Env, module: ModuleDef, hidden: Sequence[str], span: Span) -> list[str]:
+    """The hidden inputs but labels that a model must choose from; those are reported here."""
+    sources = {p.options for p in parts(module.signature.asked) if isinstance(p, OneOfType)}
+    for name in hidden:
+        if name in sources:
+            message = f"the template never tells the model the labels in `{name}`"
+            help = f"show `{{{{ {name} }}}}`"
+            env.ctx.report("dropped-format", message, span, help=help)
+    return [name for name in hidden if name not in sources]
 
 
 def _check_taken(env: Env, module: ModuleDef) -> None:
@@ -108,12 +129,12 @@ def _check_dropped(env: Env, module: ModuleDef, span: Span, seen: set[str], text
 
 def _is_structured(module: ModuleDef) -> bool:
     """Whether answers have fields or parts that only the format tells of."""
-    result = required(module.signature.result)
+    result = required(module.signature.asked)
     own_fields = module.kind in ("agent", "vote", "search", "route") or module.settings.get(
         "reason"
     )
-    parts = RecordType | EnumType | LiteralType | ListType | DictType | JsonType | UnionType
-    return bool(own_fields) or isinstance(result, parts)
+    told = RecordType | EnumType | LiteralType | ListType | DictType | JsonType | UnionType
+    return bool(own_fields) or isinstance(result, told)
 
 
 def _told_names(result: Type) -> list[str]:

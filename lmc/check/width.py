@@ -8,51 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmc.check.constants import misfit
-from lmc.check.subtyping import Known, is_subtype, optional, required
-from lmc.types import (
-    DictType,
-    JsonType,
-    ListType,
-    NoneType,
-    OptionalType,
-    RecordType,
-    Type,
-    UnionType,
-)
-
-
-def narrows(actual: Type, wanted: Type) -> bool:
-    """Whether values of a subtype lose fields where the wanted type is asked for."""
-    return actual is not wanted and _narrows(actual, wanted, {})
-
-
-def _narrows(actual: Type, wanted: Type, known: Known) -> bool:
-    if actual is wanted or isinstance(wanted, JsonType) or isinstance(actual, NoneType):
-        return False
-    if isinstance(actual, OptionalType) or isinstance(wanted, OptionalType):
-        return _narrows(required(actual), required(wanted), known)
-    match actual, wanted:
-        case UnionType(options), _:
-            return any(_narrows(option, wanted, known) for option in options)
-        case _, UnionType(options):
-            fitting = (option for option in options if is_subtype(actual, option))
-            return all(_narrows(actual, option, known) for option in fitting)
-        case (ListType(item), ListType(other)) | (DictType(item), DictType(other)):
-            return _narrows(item, other, known)
-        case RecordType(), RecordType():
-            key = actual.key, wanted.key
-            if key not in known:
-                known[key] = _narrows_record(actual, wanted, known)
-            return known[key]
-    return False
-
-
-def _narrows_record(actual: RecordType, wanted: RecordType, known: Known) -> bool:
-    if [f.name for f in actual.fields] != [f.name for f in wanted.fields]:
-        return True
-    pairs = zip(actual.fields, wanted.fields)
-    return any(_narrows(own.type, other.type, known) for own, other in pairs)
+from lmc.check.subtyping import narrows, optional, required
+from lmc.types import DictType, ListType, OptionalType, RecordType, Type, UnionType
+from lmc.unions import belongs, choices, kind_of, kind_of_value
 
 
 def narrowed(actual: Type, wanted: Type) -> Type:
@@ -62,8 +20,8 @@ def narrowed(actual: Type, wanted: Type) -> Type:
             return optional(narrowed(item, required(wanted)))
         case _, OptionalType(item):
             return narrowed(actual, item)
-        case ListType(item, low, high), ListType(other):
-            return ListType(narrowed(item, other), low, high)
+        case ListType(item, low, high, unique), ListType(other):
+            return ListType(narrowed(item, other), low, high, unique and not narrows(item, other))
         case DictType(item), DictType(other):
             return DictType(narrowed(item, other))
         case (UnionType(), _) | (_, UnionType()):
@@ -93,6 +51,16 @@ def project(type: Type, value: Any) -> Any:
 
 
 def _project_to_option(options: tuple[Type, ...], value: Any) -> Any:
-    """What is left of a value in a union: all of it where an option has it, else the first's."""
-    left = [part for o in options if misfit(part := project(o, value), o) is None]
-    return value if not left or value in left else left[0]
+    """What is left of a value in a union: of the option that it is of, else of the first wider."""
+    fitting = next((o for o in options if belongs(o, value)), None)
+    wider = fitting or next((o for o in options if _has_all(o, value)), None)
+    return value if wider is None else project(wider, value)
+
+
+def _has_all(option: Type, value: Any) -> bool:
+    """Whether a value has the fields of an option, and perhaps others."""
+    if kind_of(option) != kind_of_value(value):
+        return False
+    fields = option.fields if isinstance(option, RecordType) else ()
+    texts = ((field.name, choices(field.type)) for field in fields)
+    return all(n in value and (some is None or value[n] in some) for n, some in texts)

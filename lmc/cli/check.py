@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 @click.option(
     "--target", metavar="MODEL", help="Also print which types MODEL enforces while it decodes."
 )
+@click.option(
+    "--servers", is_flag=True, help="Also start or reach the MCP servers and compare their tools."
+)
 @path_option
 @format_option
 def command(
     files: tuple[Path, ...],
     cost: bool,
     target: str | None,
+    servers: bool,
     paths: tuple[str, ...],
     style: Format,
 ) -> int:
@@ -53,6 +57,8 @@ def command(
             _print_cost(program)
         if program is not None and target:
             _print_target(program, target)
+        if program is not None and servers:
+            found += _reached(program, file)
     print_diagnostics(found, style)
     if style == "text":
         _print_summary(len(files), found)
@@ -73,6 +79,21 @@ def _too_deep(program: CheckedProgram | None) -> Sequence[Diagnostic]:
     except LmcError as refused:
         return refused.diagnostics
     return ()
+
+
+def _reached(program: CheckedProgram, file: Path) -> list[Diagnostic]:
+    """What is wrong with the servers of a program. Prints what is right."""
+    from lmc.program.program import Program, lower_checked
+    from lmc.program.servers import check_servers
+
+    wrong: list[Diagnostic] = []
+    graph = lower_checked(program, passes=False)  # with the tools that nothing calls
+    for told in check_servers(program, Program(graph, base_dir=file.parent)):
+        if isinstance(told, str):
+            say(told)
+        else:
+            wrong.append(told)
+    return wrong
 
 
 def _print_summary(files: int, found: list[Diagnostic]) -> None:

@@ -23,6 +23,11 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Use only the first N rows."
 )
 
+effects_option = click.option(
+    "--allow-effects", "effects", is_flag=True,
+    help="Let tools with `effect: true` run on every row.",
+)  # fmt: skip
+
 OPTIONS = (
     target_option,
     data_option,
@@ -33,6 +38,7 @@ OPTIONS = (
         metavar="LIMITS",
         help="Hard limits, such as calls=4000,tokens=1e6,usd=2,minutes=30.",
     ),
+    effects_option,
 )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.data_options import data_option, limit_option, metric_option
+from lmc.cli.data_options import data_option, effects_option, limit_option, metric_option
 from lmc.cli.terminal import FILE, cache_option, consent_options, model_option, paint, say
 from lmc.diagnostics import LmcError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @data_option
 @metric_option
 @limit_option
+@effects_option
 @model_option
 @cache_option
 @consent_options
@@ -34,6 +35,7 @@ def command(
     data: str | None,
     metric: str | None,
     limit: int | None,
+    effects: bool,
     **options: Any,
 ) -> None:
     """Show how the artifacts FIRST and SECOND (.lmpc) differ.
@@ -51,7 +53,7 @@ def command(
         say("sources, instructions, demonstrations, weights and choices are the same")
     if data is not None:
         chosen = metric or _metric_of(pair[0])
-        say(measured(first, second, data, chosen, limit, options))
+        say(measured(first, second, data, chosen, limit, options, effects=effects))
 
 
 def _metric_of(artifact: Artifact) -> str:
@@ -140,7 +142,14 @@ def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
 
 
 def measured(
-    first: Path, second: Path, data: str, metric: str, limit: int | None, options: dict[str, Any]
+    first: Path,
+    second: Path,
+    data: str,
+    metric: str,
+    limit: int | None,
+    options: dict[str, Any],
+    *,
+    effects: bool = False,
 ) -> str:
     """A sentence with the difference on rows and its interval. Raises: LmcError."""
     import lmc
@@ -149,7 +158,8 @@ def measured(
     found = []
     for path in (first, second):
         program = lmc.load(path, **options)
-        found.append(lmc.evaluate(program, data, metric, part="all", limit=limit).results)
+        run = lmc.evaluate(program, data, metric, part="all", limit=limit, effects=effects)
+        found.append(run.results)
     both = compare(*found)
     if both is None:
         return "no row has a score from both artifacts"

@@ -61,6 +61,7 @@ def command(
     tools: list[str] | bool | None,
     hosts: tuple[str, ...],
     paths: tuple[str, ...],
+    stores: str | None,
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
@@ -82,6 +83,7 @@ def command(
         tools=tools,
         hosts=hosts,
         paths=paths,
+        stores=stores,
     )
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])

@@ -14,11 +14,17 @@ from typing import Any
 
 import click
 
+from lmc.check.subtyping import required
+from lmc.consent import OWN, Consent
 from lmc.diagnostics import did_you_mean
 from lmc.ir.graph import Graph, Port
+from lmc.media.given import Access
 from lmc.regular import MOST_TEXT_BYTES, read_text
-from lmc.types import StrType
-from lmc.values import InvalidValue, validate
+from lmc.types import ListType, MediaType, StrType, WrittenType
+from lmc.values import InvalidValue, taken_in, validate
+from lmc.values.aliases import from_seen
+from lmc.values.taking import holds_media
+from lmc.written import exact_float
 
 
 class InputsCommand(click.Command):
@@ -57,11 +63,18 @@ def _takes_next(word: str) -> bool:
     return word.startswith("--") and "=" not in word
 
 
-def read_inputs(graph: Graph, given: str | None, extra: Sequence[str]) -> dict[str, Any]:
-    """Values by parameter name, not yet validated. Raises: click.UsageError."""
+def read_inputs(
+    graph: Graph, given: str | None, extra: Sequence[str], consent: Consent = OWN
+) -> dict[str, Any]:
+    """Values by parameter name, not yet validated. Raises: click.UsageError.
+
+    An option names images and other media by paths from here; JSON by paths in its own folder.
+    """
     ports = {p.name: p for p in graph.inputs}
     values = _read_json(given) if given is not None else {}
-    values |= _read_options(ports, extra)
+    folder = Path(given[1:]).absolute().parent if given and given[0] == "@" else Path.cwd()
+    values = _with_media(ports, values, Access(folder, consent=consent, owner="the input"))
+    values |= _read_options(ports, extra, Access(anywhere=True, consent=consent))
     missing = [
         p.name for p in graph.inputs if not p.has_default and not p.train and p.name not in values
     ]
@@ -69,6 +82,16 @@ def read_inputs(graph: Graph, given: str | None, extra: Sequence[str]) -> dict[s
         message = f"`{graph.name}` needs {_options(missing)}; {signature(graph)}"
         raise click.UsageError(message + _clashes(missing))
     return values
+
+
+def _with_media(ports: dict[str, Port], values: dict[str, Any], access: Access) -> dict[str, Any]:
+    """The values with their files read. Raises: click.UsageError."""
+    try:
+        return {
+            n: taken_in(ports[n].type, v, access) if n in ports else v for n, v in values.items()
+        }
+    except InvalidValue as problem:
+        raise click.UsageError(str(problem)) from None
 
 
 def signature(graph: Graph) -> str:
@@ -107,7 +130,7 @@ def _read_json(given: str) -> dict[str, Any]:
             reason = getattr(problem, "strerror", None) or problem
             raise click.UsageError(f"--input: cannot read {given[1:]}: {reason}") from None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=exact_float)
     except (ValueError, RecursionError) as problem:
         raise click.UsageError(f"--input: not JSON: {problem}") from None
     if not isinstance(value, dict):
@@ -115,7 +138,7 @@ def _read_json(given: str) -> dict[str, Any]:
     return value
 
 
-def _read_options(ports: dict[str, Port], extra: Sequence[str]) -> dict[str, Any]:
+def _read_options(ports: dict[str, Port], extra: Sequence[str], access: Access) -> dict[str, Any]:
     values: dict[str, Any] = {}
     rest = list(extra)
     while rest:
@@ -133,14 +156,21 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str]) -> dict[str, Any
             if not rest:
                 raise click.UsageError(f"--{name} needs a value")
             text = rest.pop(0)
-        values[name] = _value(ports[name], text)
+        values[name] = _value(ports[name], text, access)
     return values
 
 
-def _value(port: Port, text: str) -> Any:
-    """A text for a `str`. For other types it is JSON, or else the text itself (a variant)."""
-    if isinstance(port.type, StrType):
+def _value(port: Port, text: str, access: Access) -> Any:
+    """A text for a `str`, a path for media. For other types it is JSON, or else the text itself."""
+    if isinstance(port.type, StrType | WrittenType):
         return text
+    if holds_media(port.type):
+        value = text if isinstance(required(port.type), MediaType) else _json_or_text(text)
+        value = [value] if isinstance(port.type, ListType) and isinstance(value, str) else value
+        try:
+            return taken_in(port.type, value, access)
+        except InvalidValue as problem:
+            raise click.UsageError(f"--{port.name}: {problem}") from None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -148,9 +178,16 @@ def _value(port: Port, text: str) -> Any:
     return value if _fits(port, value) or not _fits(port, text) else text
 
 
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _fits(port: Port, value: Any) -> bool:
     try:
-        validate(port.type, value)
+        validate(port.type, from_seen(port.type, value))
     except InvalidValue:
         return False
     return True

@@ -38,9 +38,12 @@ COMMANDS = {
     "set": ("set", "Put weights or a model from elsewhere into an artifact."),
     "traces": ("traces", "List, show and export the traces of compilation runs."),
     "stubs": ("stubs", "Write type stubs (.pyi) for a program's Python callers."),
+    "import": ("import_", "Write records for a JSON Schema or a pydantic class."),
+    "export": ("export", "Write the records of a program as JSON Schema."),
     "models": ("models", "List the model providers and what each one needs."),
     "optimizers": ("optimizers", "List the optimizers with their options and papers."),
     "cache": ("cache", "Show or clear the cache of model answers."),
+    "store": ("store", "Show or clear what a program remembers between its runs."),
     "explain": ("explain", "Explain a diagnostic by its slug."),
 }
 

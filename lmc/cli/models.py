@@ -46,5 +46,6 @@ def abilities(provider: Provider) -> str:
         "logprobs": can.logprobs,
         "seed": can.seed,
         "adapters": can.adapters,
+        "begin": can.continues,
     }
     return ", ".join(word for word, able in words.items() if able)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from lmc.cli.inputs import InputsCommand, read_inputs
 from lmc.cli.terminal import (
     cache_option,
     consent_options,
+    console,
     count,
     model_option,
     paint,
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, also if it is a string."
 )
-@click.option("--stream", is_flag=True, help="Print the text while the model generates it.")
+@click.option(
+    "--stream", is_flag=True,
+    help="Show the result while the model writes it; with --json as lines, each with a change.",
+)  # fmt: skip
 @click.option("--trace", is_flag=True, help="Print every model call on standard error.")
 @click.option("--prompt", "prompt_only", is_flag=True, help="Print the prompt and call no model.")
 @model_option
@@ -64,36 +69,62 @@ def command(
     """
     from lmc.program.program import load
     from lmc.runtime.traces import Trace
-    from lmc.tasks.loop import run_sync
-    from lmc.types import StrType
 
     loaded = load(program, model=model, cache=cache, speculate=speculate, **allowed)
     callee = loaded.target(target)
-    inputs = read_inputs(callee.graph, given, values)
+    inputs = read_inputs(callee.graph, given, values, loaded.consent)
     if prompt_only:
         _print_messages(callee.prompt(**inputs))
         return
     if stream:
         if trace:
             raise click.UsageError("--trace shows finished calls only; leave out --stream")
-        if isinstance(callee.graph.result, StrType) and not as_json:
-            run_sync(_print_pieces(callee, inputs))
-            return
+        _print_stream(callee, inputs, as_json=as_json)
+        return
     calls = Trace()
     try:
         result, _ = callee.run_traced(inputs, calls)
     finally:
         if trace:
             _print_trace(calls)
+    _print_result(result, as_json=as_json)
+
+
+def _print_result(result: Any, *, as_json: bool) -> None:
     say(result if isinstance(result, str) and not as_json else _json(result), raw=True)
 
 
-async def _print_pieces(callee: Callee, inputs: dict[str, Any]) -> None:
-    try:
-        async for piece in callee.stream(**inputs):
-            say(piece, nl=False, raw=True)
-    finally:
-        say()
+def _print_stream(callee: Callee, inputs: dict[str, Any], *, as_json: bool) -> None:
+    """Print a text piece by piece; redraw any other result on a terminal, else print it whole."""
+    from lmc.types import StrType
+    from lmc.values import to_json
+
+    stream, result = callee.stream(**inputs), callee.graph.result
+    if as_json:
+        for delta in stream.deltas():
+            say(json.dumps(delta.as_json(), ensure_ascii=False), raw=True)
+    elif isinstance(result, StrType):
+        try:
+            for piece in stream:
+                say(piece, nl=False, raw=True)
+        finally:
+            say()
+    else:
+        _redraw(stream)
+        _print_result(to_json(result, stream.result), as_json=False)
+
+
+def _redraw(stream: Iterable[Any]) -> None:
+    """Show what is there so far. The picture goes when the result is complete."""
+    from pydantic_core import to_json
+    from rich.live import Live
+    from rich.text import Text
+
+    screen = console(stderr=True)
+    with Live(console=screen, refresh_per_second=12, transient=True) as live:
+        for part in stream:
+            if screen.is_terminal:
+                live.update(Text(to_json(part, indent=2, exclude_none=True).decode()))
 
 
 def _json(value: Any) -> str:

@@ -58,6 +58,11 @@ def _allowed_tools(
     return True if "all" in names else list(names) or None
 
 
+stores_option = click.option(
+    "--stores", metavar="PLACE",
+    help="File or URL where all stores of the program are, or `memory`.",
+)  # fmt: skip
+
 CONSENT_OPTIONS = (
     click.option(
         "--allow-tool", "tools", metavar="NAME", multiple=True, callback=_allowed_tools,
@@ -71,6 +76,11 @@ CONSENT_OPTIONS = (
         "--allow-path", "paths", metavar="DIR", multiple=True, type=click.Path(),
         help="Folder that the program may read besides its own. Repeatable.",
     ),
+    click.option(
+        "--allow-url", "urls", metavar="HOST", multiple=True,
+        help="Host from which inputs may fetch images, audio and PDFs. Repeatable.",
+    ),
+    stores_option,
     click.option("--base-url", metavar="URL", help="Server of all models over HTTP."),
     click.option(
         "--record", type=FILE, metavar="FILE",

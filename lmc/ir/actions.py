@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 
-from lmc.ir.graph import Graph
+from lmc.ir.graph import Offer, Port
 from lmc.types import (
     JSON,
     STR,
+    EnumType,
     Field,
+    ListType,
     LiteralType,
     OptionalType,
     RecordType,
@@ -17,31 +21,74 @@ from lmc.types import (
 
 FINISH = "finish"
 TURN = RecordType("Turn", (Field("tool", STR), Field("arguments", JSON), Field("observation", STR)))
+_SHAPE_DEPTH = 3  # of records in one another that a signature writes out
 
 
-def action_type(result: Type, tools: Sequence[Graph]) -> RecordType:
+def action_type(result: Type, offers: Sequence[Offer]) -> RecordType:
     """The type of an agent's step: a thought, a tool with its arguments, or the answer.
 
-    The notes contain the names of the tools and their parameters. Every layout shows them.
+    The notes contain the tools with their parameters. Every layout shows them. The names of the
+    tools of a server are known only when it is reached, so with one any name is allowed.
     """
-    told = "; ".join(_signature(tool) for tool in tools)
+    told = "; ".join(map(signature_text, offers))
+    names: Type = LiteralType((*(offer.name for offer in offers), FINISH))
+    if any(offer.server for offer in offers):
+        names = STR
     return RecordType(
         "Action",
         (
             Field("thought", STR, "what to do next, and why", True, ""),
-            Field(
-                "tool",
-                LiteralType((*(tool.name for tool in tools), FINISH)),
-                f"{told}; {FINISH}: when you know the answer",
-                True,
-                FINISH,
-            ),
+            Field("tool", names, f"{told}; {FINISH}: when you know the answer", True, FINISH),
             Field("arguments", JSON, "of the tool, as a JSON object", True, {}),
             Field("answer", OptionalType(result), f"the answer, with {FINISH} only", True, None),
         ),
     )
 
 
-def _signature(tool: Graph) -> str:
-    parameters = ", ".join(f"{p.name}: {p.type}" for p in tool.inputs)
-    return f"{tool.name}({parameters}) -> {tool.result}"
+def answer_type(action: RecordType) -> Type:
+    """The type of the answer in the type of an action."""
+    answer = action.get("answer")
+    assert answer is not None
+    return answer.type.item if isinstance(answer.type, OptionalType) else answer.type
+
+
+def offered(action: RecordType, offers: Sequence[Offer]) -> RecordType:
+    """The type of an action that may use these tools instead of its own ones."""
+    own = action.get("answer")
+    made = action_type(answer_type(action), offers)
+    if own is None:
+        return made
+    return replace(made, fields=tuple(own if f.name == "answer" else f for f in made.fields))
+
+
+def signature_text(offer: Offer) -> str:
+    """A tool on one line: `search(query: str (what to look for), k: int = 5) -> str: Finds …`."""
+    parameters = ", ".join(map(_parameter, offer.inputs))
+    doc = f": {' '.join(offer.doc.split()).rstrip('.')}" if offer.doc else ""
+    return f"{offer.name}({parameters}) -> {_shape(offer.result)}{doc}"
+
+
+def _parameter(port: Port) -> str:
+    note = f" ({' '.join(port.note.split())})" if port.note else ""
+    default = f" = {json.dumps(port.default, ensure_ascii=False)}" if port.has_default else ""
+    return f"{port.name}: {_shape(port.type)}{default}{note}"
+
+
+def _shape(type: Type, depth: int = _SHAPE_DEPTH) -> str:
+    """A type with the fields of its records and the variants of its enums."""
+    match type:
+        case RecordType(fields=fields) if depth:
+            inner = ", ".join(f"{f.name}: {_shape(f.type, depth - 1)}{_note(f)}" for f in fields)
+            return f"{{{inner}}}"
+        case EnumType(variants=variants):
+            return " | ".join(json.dumps(variant, ensure_ascii=False) for variant in variants)
+        case OptionalType(item):
+            return f"{_shape(item, depth)}?"
+        case ListType(item, None, None):
+            return f"list[{_shape(item, depth)}]"
+        case _:
+            return str(type)
+
+
+def _note(field: Field) -> str:
+    return f" ({field.note})" if field.note else ""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lmc.check.program import CheckedProgram
-from lmc.check.width import narrowed, narrows
+from lmc.check.subtyping import is_subtype, narrows, required
+from lmc.check.width import narrowed
 from lmc.ir.graph import Graph, Node, Op, Port
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, NONE, OptionalType, RecordType, Type
+from lmc.types import BOOL, ERROR, NONE, NoneType, OptionalType, RecordType, Type, UnionType
+from lmc.unions import apart
 
 Lowering = Callable[["Body"], str]
 
@@ -161,3 +163,28 @@ class Body:
         if not isinstance(type, OptionalType):
             return value
         return self.operation("present", type.item, (value,), span)
+
+    def known(self, value: str, type: Type, span: Span) -> str:
+        """A value with the type that it is known to have here: `T` of `T?`, a member of a union."""
+        actual = self.types[value]
+        if actual is type or isinstance(type, NoneType):
+            return value if actual is type else self.constant(None, NONE, span)
+        own, wanted = required(actual), required(type)
+        member = isinstance(own, UnionType) and not is_subtype(own, wanted)
+        if member or (own != wanted and apart(own, wanted)):
+            value = self.operation("narrow", OptionalType(wanted), (value,), span)
+        return value if isinstance(type, OptionalType) else self.present(value, span)
+
+    def is_of(self, value: str, type: Type, span: Span) -> str:
+        """Whether a value is of a member of its union, or of one of several, or none."""
+        none = self.constant(None, NONE, span)
+        if isinstance(type, NoneType):
+            return self.operation("eq", BOOL, (value, none), span)
+        narrowed = self.operation("narrow", OptionalType(required(type)), (value,), span)
+        found = self.operation("ne", BOOL, (narrowed, none), span)
+        if not isinstance(type, OptionalType):
+            return found
+        absent, name = self.operation("eq", BOOL, (value, none), span), self.hide(found)
+        return self.either(
+            BOOL, absent, lambda b: b.constant(True, BOOL, span), lambda b: b.name(name), span
+        )

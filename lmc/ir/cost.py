@@ -100,12 +100,19 @@ class _Counter:
             case "model":
                 module = node.attrs["slots"].module
                 return _Term(module + _ROLES.get(node.attrs["role"], ""), 1, {module: 1})
+            case "find":
+                return self.found(node)
             case "call":
                 return self.graph(self.program.graphs[node.attrs["target"]])
             case "cond":
                 return _sum([_dearest(bodies["then"], bodies["otherwise"])])
             case "map":
                 return _times(_length(graph, node), _sum(list(bodies.values())))
+            case "samples":
+                n = self.bound(node.attrs["n"])
+                return _times((str(n), n), bodies["sample"])
+            case "weigh":
+                return bodies["value"]
             case "loop":
                 bound = self.bound(node.attrs["bound"])
                 return _times((str(bound), bound), _sum(list(bodies.values())))
@@ -119,7 +126,7 @@ class _Counter:
             case "refine":
                 return self.refine(node, bodies)
             case "search":
-                step = _sum([bodies["expand"], bodies["value"]])
+                step = _sum([bodies["expand"], bodies["value"], bodies.get("until", _NOTHING)])
                 width, count = self.bound(node.attrs["width"]), self.expansions(node)
                 return _times((f"{count} × {width}", count * width), step)
             case "route":
@@ -131,10 +138,16 @@ class _Counter:
                 return _sum([*options, _times((str(judged), judged), by)])
             case "agent":
                 steps = self.bound(node.attrs["steps"])
-                tool = _dearest_of([body for name, body in bodies.items() if name != "act"])
+                tool = _dearest_of([bodies[name] for name in self.tools(node)])
                 acted = _times((str(steps + 1), steps + 1), bodies["act"])
                 return _sum([acted, _times((str(steps), steps), tool)])
         return _NOTHING
+
+    def found(self, node: Node) -> _Term:
+        """The vectors of a query and, if none is known yet, of all that the store holds."""
+        store = self.program.stores[node.attrs["store"]]
+        name = f"{store.name}.find"
+        return _Term(f"(1 + {store.keep}) × {name}", 1 + store.keep, {name: 1 + store.keep})
 
     def refine(self, node: Node, bodies: Mapping[str, _Term]) -> _Term:
         """A draft, a judgement and a revision in each round, and a judgement of the last draft."""
@@ -152,6 +165,15 @@ class _Counter:
         beam = 1 + (self.bound(attrs["depth"]) - 1) * self.bound(attrs["keep"])
         rounds = self.bound(attrs["rounds"])
         return max(beam if method == "beam" else rounds for method in options_of(method))
+
+    def tools(self, node: Node) -> list[str]:
+        """The tools that an agent may call: all of them in the worst case, else the chosen ones."""
+        names = [name for name in node.bodies if name != "act"]
+        choice = node.attrs.get("tools")
+        if self.worst or not isinstance(choice, Choice):
+            return names
+        chosen = self.choices.get(choice.id, choice.baseline)
+        return [name for name in names if name in chosen]
 
     def bound(self, value: Any) -> int:
         """A constant bound. For a choice, its largest option or its baseline."""

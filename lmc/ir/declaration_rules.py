@@ -6,14 +6,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmc.check.program import Choice
-from lmc.check.settings import TABLE, SettingSpec
+from lmc.check.settings import MOST_KEPT, TABLE, TWICE, SettingSpec
+from lmc.check.subtyping import is_text
 from lmc.check.tuning import MAX_OPTIONS
 from lmc.frozen import frozen
-from lmc.ir.graph import DeclaredMetric, Graph, Port, ProgramGraph, Slots, Test, Tool
+from lmc.ir.graph import (
+    DeclaredMetric,
+    Graph,
+    Offer,
+    Port,
+    ProgramGraph,
+    Slots,
+    Store,
+    Test,
+    Tool,
+)
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.type_rules import TypeRules, is_strings, json_parts
 from lmc.source import Span
-from lmc.types import Type
+from lmc.types import ErrorType, IntType, ListType, RecordType, Type
 
 MODULES = frozenset(OWN_REGION) | {"generate", "critique"}
 CALLABLE = MODULES | {"pipeline", "metric"}  # the kinds of graphs that a call may name
@@ -34,8 +45,8 @@ class DeclarationRules:
         """The broken rules of a program, except those of its graphs."""
         program = self.program
         maps = (program.graphs, program.tools, program.models, program.metrics, program.default)
-        if not all(isinstance(part, Mapping) for part in maps):
-            yield "its graphs, tools, models, metrics and defaults have names"
+        if not all(isinstance(part, Mapping) for part in (*maps, program.stores)):
+            yield "its graphs, tools, models, metrics, stores and defaults have names"
             return
         if program.tests.__class__ is not tuple or not is_strings(program.exports):
             yield "its tests and exports are in order"
@@ -55,6 +66,9 @@ class DeclarationRules:
         for name, tool in program.tools.items():
             if not self._is_tool(name, tool):
                 yield f"tool {name}: has a name, a target, inputs, a result and settings"
+        for name, store in program.stores.items():
+            if not self._is_store(name, store):
+                yield f"store {name}: has a name, a record, a key of it, a bound and a place"
         for name, metric in program.metrics.items():
             if not self._is_metric(name, metric):
                 yield f"metric {name}: has a name, inputs, a result, and a graph or a target"
@@ -85,9 +99,22 @@ class DeclarationRules:
             return False
         if port.has_default.__class__ is not bool or port.train.__class__ is not bool:
             return False
-        if not self.types.is_type(port.type):
+        if port.note.__class__ is not str or not self.types.is_type(port.type):
             return False
         return not port.has_default or self.types.holds(port.default, port.type)
+
+    def is_offers(self, offers: Any) -> bool:
+        """Whether a value is the list of tools of an agent."""
+        if offers.__class__ is not tuple or not all(map(self._is_offer, offers)):
+            return False
+        return len({offer.name for offer in offers}) == len(offers)
+
+    def _is_offer(self, offer: Any) -> bool:
+        if offer.__class__ is not Offer or not is_strings((offer.name, offer.doc)):
+            return False
+        if offer.server.__class__ is not bool or not self.is_ports(offer.inputs):
+            return False
+        return self.types.is_type(offer.result)
 
     # --- settings ---
 
@@ -116,6 +143,8 @@ class DeclarationRules:
                 return self.types.holds(value, type)
             case "name":
                 return value.__class__ is str
+            case "tokens":
+                return value.__class__ is int and 0 < value < 2**31
             case "model":
                 return value.__class__ is str and value in self.program.models
             case "models":
@@ -147,6 +176,10 @@ class DeclarationRules:
             return "its hidden inputs and requirements are texts"
         if slots.frozen.__class__ is not bool or not _is_demos(slots.demos):
             return "its slots are frozen or not, with demonstrations of inputs and a result"
+        if slots.notes.__class__ is not dict or not is_strings(
+            (*slots.notes, *slots.notes.values())
+        ):
+            return "its notes are texts"
         return self.settings(slots.settings, _SLOTS)
 
     # --- tools, metrics, tests ---
@@ -156,7 +189,30 @@ class DeclarationRules:
             return False
         if not self.is_ports(tool.inputs) or not self.types.is_type(tool.result):
             return False
-        return self.settings(tool.settings, TABLE["tool"]) is None
+        if tool.doc.__class__ is not str or tool.server.__class__ is not bool:
+            return False
+        settings: Mapping[str, Any] = tool.settings
+        if self.settings(settings, TABLE["tool"]) is not None:
+            return False
+        if "episode" in settings and not _is_episode(tool):
+            return False
+        return not (settings.get("effect") and any(settings.get(key) for key in TWICE))
+
+    def _is_store(self, name: str, store: Any) -> bool:
+        if store.__class__ is not Store or store.name != name or name.__class__ is not str:
+            return False
+        if not isinstance(store.record, RecordType) or not self.types.is_type(store.record):
+            return False
+        if store.key is not None and not _is_key(store.record, store.key):
+            return False
+        if store.embedder is not None and store.embedder not in self.program.models:
+            return False
+        if store.keep.__class__ is not int or not 1 <= store.keep <= MOST_KEPT:
+            return False
+        place = store.place
+        return isinstance(place, Mapping) and all(
+            key in ("path", "url") and value.__class__ is str for key, value in place.items()
+        )
 
     def _is_metric(self, name: str, metric: Any) -> bool:
         if metric.__class__ is not DeclaredMetric or metric.name != name:
@@ -175,7 +231,8 @@ class DeclarationRules:
         return all(self._is_known(n) and s.__class__ is Graph for n, s in test.stubs.items())
 
     def _is_known(self, name: str) -> bool:
-        return name in self.program.graphs or name in self.program.tools
+        program = self.program
+        return name in program.graphs or name in program.tools or name in program.stores
 
 
 def _asked(spec: SettingSpec) -> str:
@@ -187,9 +244,21 @@ _FORMS = {
     "model": "the name of a declared model",
     "models": "names of declared models",
     "name": "a name",
+    "tokens": "a number of tokens",
     "group": "settings of its own",
     "expression": "left to the graph",
 }
+
+
+def _is_episode(tool: Tool) -> bool:
+    """Whether a tool takes a list of actions last, and does nothing else."""
+    last = tool.inputs[-1].type if tool.inputs else None
+    return isinstance(last, ListType | ErrorType) and not tool.settings.get("effect")
+
+
+def _is_key(record: RecordType, key: Any) -> bool:
+    field = record.get(key) if key.__class__ is str else None
+    return field is not None and (is_text(field.type) or isinstance(field.type, IntType))
 
 
 def _is_span(span: Any) -> bool:

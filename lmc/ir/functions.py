@@ -7,7 +7,6 @@ for the user.
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 import re
@@ -15,10 +14,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from lmc.canonical import canonical, same
+from lmc.check.builtins import DEFAULT_FOUND, MOST_RANGE, TURNS, turn
+from lmc.check.constants import written
 from lmc.check.width import project
+from lmc.ir.fences import code_of
 from lmc.ir.graph import Node
 from lmc.ir.size import MOST_SIZE, bounded, joined
+from lmc.ir.words import index_of, text_of
+from lmc.ir.written_functions import WRITTEN, part, read
+from lmc.patterns import whole_pattern
 from lmc.types import MOST_BITS
+from lmc.unions import belongs
+from lmc.written import KINDS
 
 Attrs = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -26,45 +34,6 @@ Function = Callable[..., Any]
 # What one operation may give, so that no program fills the memory by a loop that doubles a value;
 # `MOST_SIZE` bounds texts, lists and objects.
 MOST_DIGITS = 400
-
-
-def canonical(value: Any) -> str:
-    """A text that is equal for equal JSON values. 1 and 1.0 are equal; true and 1 are not."""
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
-
-
-def same(left: Any, right: Any) -> bool:
-    """The equality of the language: by content. A bool never equals a number."""
-    if isinstance(left, bool) != isinstance(right, bool):
-        return False
-    if isinstance(left, dict | list) and isinstance(right, dict | list):
-        return canonical(left) == canonical(right)
-    return bool(left == right)
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case list():
-            return [_plain(item) for item in value]
-        case dict():
-            return {key: _plain(item) for key, item in value.items()}
-        case _:
-            return value
-
-
-def text(value: Any) -> str:
-    """A value as `str(…)` writes it."""
-    match value:
-        case str():
-            return value
-        case float() if value.is_integer() and abs(value) < 1e16:
-            return f"{value:.1f}"
-        case float():
-            return repr(value)
-        case _:
-            return json.dumps(value, ensure_ascii=False)
 
 
 def _numeral(value: Any) -> float | int:
@@ -102,6 +71,12 @@ def _attr(attrs: Attrs, value: Any) -> Any:
     return value[attrs["name"]] if attrs["name"] in value else attrs.get("default")
 
 
+def _present(attrs: Attrs, value: Any) -> Any:
+    if value is None:
+        raise ValueError("there is no value")
+    return value
+
+
 def _index(attrs: Attrs, value: Any, key: Any) -> Any:
     if isinstance(value, dict):
         if key not in value:
@@ -110,6 +85,50 @@ def _index(attrs: Attrs, value: Any, key: Any) -> Any:
     if not -len(value) <= key < len(value):
         raise LookupError(f"index {key} is outside of {len(value)} items")
     return value[key]
+
+
+def _slice(attrs: Attrs, value: Any, start: int | None, stop: int | None) -> Any:
+    if not isinstance(value, list | str):
+        raise TypeError("only lists and texts are sliced")
+    return value[start:stop]
+
+
+def _range(attrs: Attrs, start: int, stop: int | None = None, step: int = 1) -> list[int]:
+    if not step:
+        raise ValueError("the step of a range must not be 0")
+    ints = range(start) if stop is None else range(start, stop, step)
+    if ints and len(ints[: MOST_RANGE + 1]) > MOST_RANGE:
+        raise ValueError(f"the range is too large: at most {MOST_RANGE:,} ints")
+    return list(ints)
+
+
+def _flatten(attrs: Attrs, lists: list[list[Any]]) -> list[Any]:
+    return [item for items in lists for item in items]  # together they are no larger than `lists`
+
+
+def _group_by(attrs: Attrs, items: list[Any]) -> list[dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for item in items:
+        key = _key(attrs, item)
+        groups.setdefault(canonical(key), {"key": key, "items": []})["items"].append(item)
+    made: list[dict[str, Any]] = bounded(list(groups.values()))
+    return made
+
+
+def _replace(attrs: Attrs, value: str, old: str, new: str) -> str:
+    if not old:
+        return value
+    _require_small(len(value) + value.count(old) * (len(new) - len(old)))
+    return value.replace(old, new)
+
+
+def _upper(attrs: Attrs, value: str) -> str:
+    _require_small(len(value))
+    return value.upper()  # three times as long at most
+
+
+def _matches(attrs: Attrs, value: str, pattern: str) -> bool:
+    return whole_pattern(pattern).matches(value)
 
 
 def _contains(attrs: Attrs, item: Any, container: Any) -> bool:
@@ -193,6 +212,19 @@ def _count(attrs: Attrs, items: list[Any], *wanted: Any) -> int:
     return sum(same(i, wanted[0]) for i in items) if wanted else sum(bool(i) for i in items)
 
 
+def _turn(role: str) -> Function:
+    return lambda attrs, text, files=(): bounded(turn(role, text, files))
+
+
+def _find(attrs: Attrs, items: list[Any], query: str, count: int = DEFAULT_FOUND) -> list[Any]:
+    found = index_of(tuple(map(text_of, items))).nearest(query, count) if items else []
+    return [items[i] for i in found]
+
+
+def _by_key(attrs: Attrs, items: list[Any], key: Any) -> Any:
+    return next((item for item in reversed(items) if same(item[attrs["name"]], key)), None)
+
+
 def _record(attrs: Attrs, *values: Any) -> dict[str, Any]:
     made: dict[str, Any] = bounded(dict(zip(attrs["names"], values)))
     return made
@@ -204,12 +236,16 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
 
 def function_of(node: Node) -> Callable[..., Any]:
     """The operation of an `op` node, ready to be given the values of its inputs."""
-    return partial(FUNCTIONS[node.attrs["fn"]], {**node.attrs, "type": node.type})
+    attrs = {**node.attrs, "type": node.type}
+    if kind := attrs.get("of"):
+        return partial(WRITTEN[attrs["fn"]], attrs, kind)
+    return partial(FUNCTIONS[attrs["fn"]], attrs)
 
 
-# `present` narrows a `T?` that is known not to be none; `project` drops the fields that the node's
-# type does not have; `attr` takes the field `name`; `record` and
-# `object` build from `names`; `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
+# `present` narrows a `T?` that is known not to be none. `narrow` gives a value if it is of a member
+# in the node's type `T?`, else none. `project` drops the fields that the node's type does not have.
+# `by_key` gives the item whose field `name` is the key. `attr` takes the field `name`. `record` and
+# `object` build from `names`. `unique`, `sort_by`, `filter` go by the field `by`, or by the items.
 FUNCTIONS: Mapping[str, Function] = {
     "add": _add,
     "sub": _binary(operator.sub),
@@ -225,15 +261,25 @@ FUNCTIONS: Mapping[str, Function] = {
     "gt": _binary(operator.gt),
     "ge": _binary(operator.ge),
     "in": _contains,
-    "present": lambda attrs, value: value,
+    "present": _present,
+    "narrow": lambda attrs, value: value if belongs(attrs["type"].item, value) else None,
     "project": lambda attrs, value: project(attrs["type"], value),
     "attr": _attr,
     "index": _index,
+    "slice": _slice,
+    "range": _range,
+    "flatten": _flatten,
+    "group_by": _group_by,
+    "enumerate": lambda attrs, items: list(range(len(items))),  # the numbers of the items
+    "upper": _upper,
+    "replace": _replace,
+    "matches": _matches,
+    "code": lambda attrs, value, language="": code_of(value, language),
     "list": lambda attrs, *values: bounded(list(values)),
     "record": _record,
     "object": _record,
     "len": lambda attrs, value: len(value),
-    "str": lambda attrs, value: text(value),
+    "str": lambda attrs, value: written(value),
     "int": _int,
     "float": lambda attrs, value: float(_numeral(value)),
     "join": _join,
@@ -248,8 +294,15 @@ FUNCTIONS: Mapping[str, Function] = {
     "max": _extreme(max),
     "abs": lambda attrs, value: abs(value),
     "round": _round,
+    "keys": lambda attrs, value: list(value),
+    "values": lambda attrs, value: list(value.values()),
     "unique": _unique,
     "sort_by": _sort_by,
     "filter": _filter,
     "count": _count,
+    **{role: _turn(role) for role in TURNS},
+    "part": lambda attrs, value: part(attrs, attrs["of"], value),
+    **{kind: partial(read, kind) for kind in KINDS},
+    "find": _find,
+    "by_key": _by_key,
 }

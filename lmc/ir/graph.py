@@ -17,15 +17,16 @@ from typing import Any, Literal, TypeVar
 
 from lmc.frozen import frozen
 from lmc.source import Span
-from lmc.types import Type
+from lmc.types import RecordType, Type
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 is before unions, recursive records, dates, samples, stores and effects
 MOST_NODES = 100_000  # most nodes of a program, including bodies
 T = TypeVar("T")
 
 Op = Literal[
-    "input", "const", "choice", "op", "model", "call", "tool", "map", "loop", "cond",
-    "refine", "vote", "search", "agent", "route", "assert", "return",
+    "input", "const", "choice", "op", "model", "call", "tool", "map", "samples", "weigh", "loop",
+    "cond", "refine", "vote", "search", "agent", "route", "store", "find", "keep", "assert",
+    "return",
 ]  # fmt: skip
 OPTION = "to."  # prefix of the keys of a route's options
 Role = Literal["generate", "critique", "revise", "adjudicate", "act"]
@@ -37,7 +38,7 @@ class Slots:
 
     `settings` are the module's own settings merged over the program's defaults (values or Choices):
     model, temperature, top_p, max_tokens, stop, seed, cache, retry, fallback, repair, template,
-    layout, adapter, demos (how many, from a `demos:` setting), reason.
+    layout, adapter, demos (how many, from a `demos:` setting), reason, begin, keep (in tokens).
     """
 
     module: str
@@ -47,6 +48,7 @@ class Slots:
     demos: tuple[tuple[Mapping[str, Any], Any], ...] = ()  # from `example`: (inputs, result)
     train_only: tuple[str, ...] = ()  # `train` parameters: hidden when deployed
     requirements: tuple[str, ...] = ()  # source text of `require:`
+    notes: Mapping[str, str] = field(default_factory=dict)  # on parameters, by name
 
 
 @frozen
@@ -64,13 +66,17 @@ class Node:
 
 @frozen
 class Port:
-    """A named, typed input of a graph. `default` is a JSON value if `has_default` is True."""
+    """A named, typed input of a graph. `default` is a JSON value if `has_default` is True.
+
+    `note` is for the models that fill the input in or see it.
+    """
 
     name: str
     type: Type
     has_default: bool = False
     default: Any = None
     train: bool = False
+    note: str = ""
 
 
 @frozen
@@ -88,13 +94,46 @@ class Graph:
 
 @frozen
 class Tool:
-    """A Python function that the program calls."""
+    """A Python function, or a tool of an MCP server, that the program calls.
+
+    `doc` is for models. A `server` stands for all tools of a server: it takes the name of one and
+    its arguments.
+    """
 
     name: str
     target: str
     inputs: tuple[Port, ...]
     result: Type
     settings: Mapping[str, Any]
+    doc: str = ""
+    server: bool = False
+
+
+@frozen
+class Offer:
+    """A tool, module or pipeline as the model of an agent sees it."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    result: Type
+    doc: str = ""
+    server: bool = False
+
+
+@frozen
+class Store:
+    """What a program keeps between its runs: records, the newest `keep` of them.
+
+    `key` is the field that names a record. `embedder` is the model by whose vectors `find`
+    compares, None for words. `place` has `path` or `url`, or neither.
+    """
+
+    name: str
+    record: RecordType
+    key: str | None
+    embedder: str | None
+    keep: int
+    place: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
@@ -131,6 +170,7 @@ class ProgramGraph:
     default: Mapping[str, Any]
     main: str | None
     exports: tuple[str, ...]
+    stores: Mapping[str, Store] = field(default_factory=dict)
     version: int = FORMAT_VERSION
 
 

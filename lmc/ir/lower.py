@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lmc.check.agents import tool_lists
 from lmc.check.program import (
     MISSING,
     CheckedProgram,
@@ -12,17 +13,31 @@ from lmc.check.program import (
     ModuleDef,
     Param,
     PipelineDef,
+    StoreDef,
     TestDef,
     ToolDef,
 )
 from lmc.ir.actions import TURN, action_type
 from lmc.ir.body import Body
-from lmc.ir.graph import OPTION, DeclaredMetric, Graph, Port, ProgramGraph, Role, Slots, Test, Tool
-from lmc.ir.instructions import default_instruction
+from lmc.ir.graph import (
+    OPTION,
+    DeclaredMetric,
+    Graph,
+    Offer,
+    Port,
+    ProgramGraph,
+    Role,
+    Slots,
+    Store,
+    Test,
+    Tool,
+)
+from lmc.ir.instructions import default_instruction, told_condition
 from lmc.ir.lower_expressions import expression
 from lmc.ir.lower_statements import statements
+from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import ERROR, NONE, ListType, OptionalType, RecordType, Type
+from lmc.types import ERROR, NONE, BoolType, ListType, OptionalType, RecordType, Type
 
 SLOT_SETTINGS = frozenset(
     [
@@ -39,9 +54,12 @@ SLOT_SETTINGS = frozenset(
         "timeout",
         "template",
         "layout",
+        "tool_calls",
         "adapter",
         "demos",
         "reason",
+        "begin",
+        "keep",
     ]
 )
 DEFAULT_ROUNDS = 1
@@ -76,6 +94,7 @@ def lower(program: CheckedProgram) -> ProgramGraph:
         default=program.default,
         main=program.main,
         exports=tuple(program.exports),
+        stores={name: lower_store(store) for name, store in program.stores.items()},
     )
 
 
@@ -88,15 +107,21 @@ def ports(params: Iterable[Param]) -> tuple[Port, ...]:
             p.default is not MISSING,
             None if p.default is MISSING else p.default,
             p.train,
+            p.note,
         )
         for p in params
     )
 
 
 def lower_tool(tool: ToolDef) -> Tool:
-    """A Python function with its inputs."""
-    signature = tool.signature
-    return Tool(tool.name, tool.target, ports(signature.params), signature.result, tool.settings)
+    """A function with its inputs."""
+    inputs, result = ports(tool.signature.params), tool.signature.result
+    return Tool(tool.name, tool.target, inputs, result, tool.settings, tool.doc, tool.server)
+
+
+def lower_store(store: StoreDef) -> Store:
+    """A store, with the names of its models as the graph has them."""
+    return Store(store.name, store.record, store.key, store.embedder, store.keep, dict(store.place))
 
 
 def lower_pipeline(program: CheckedProgram, pipeline: PipelineDef) -> Graph:
@@ -131,7 +156,9 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
             target: Any = program.referents[id(stmt.target)]
             stub = Body(program, ())
             value = expression(stub, stmt.value)
-            stubs[target.name] = stub.graph(target.name, target.signature.result, value)
+            stored = isinstance(target, StoreDef)
+            result = ListType(target.record) if stored else target.signature.result
+            stubs[target.name] = stub.graph(target.name, result, value)
     return Test(test.title, _described(graph, "", test), stubs)
 
 
@@ -145,7 +172,8 @@ def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
     result = module.signature.result
     if module.kind == "vote" and module.settings.get("min_agree") is not None:
         result = result if isinstance(result, OptionalType) else OptionalType(result)
-    node = body.add(op, result, ids, {**attrs, "names": names}, bodies, module.span)
+    type = module.signature.asked if op == "model" else result
+    node = body.add(op, type, ids, {**attrs, "names": names}, bodies, module.span)
     return _described(
         body.graph(module.name, result, node, kind=module.kind), module.instruction or "", module
     )
@@ -164,7 +192,8 @@ def slots(program: CheckedProgram, module: ModuleDef, role: Role) -> Slots:
         settings=settings,
         demos=tuple((example.inputs, example.result) for example in module.examples),
         train_only=tuple(p.name for p in module.signature.params if p.train),
-        requirements=(require.span.text,) if require is not None else (),
+        requirements=(told_condition(program, require),) if require is not None else (),
+        notes={p.name: p.note for p in module.signature.params if p.note},
     )
 
 
@@ -183,10 +212,16 @@ def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
 def _conditions(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 ) -> dict[str, Graph]:
-    """The bodies of `require`, and of `check`, which is only recorded."""
+    """The bodies of `require`, of `check`, which is only recorded, and of `role`."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
-    return {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    own = {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
+    return own | _role(program, module, inputs)
+
+
+def _role(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
+    given = "role" in module.exprs
+    return {"role": _body(program, module, "role", inputs)} if given else {}
 
 
 def _body(
@@ -228,17 +263,24 @@ def _revise(
     """One model call over the module's inputs, the draft, and the critique's feedback."""
     result = module.signature.result
     body = Body(program, (*inputs, Port("draft", result), check))
-    assert isinstance(check.type, RecordType)
-    field = check.type.get("feedback")
-    assert field is not None
-    said = body.add(
-        "op", field.type, (body.name("check"),), {"fn": "attr", "name": "feedback"}, {}, module.span
-    )
-    names = (*(p.name for p in inputs), "draft", _free_name("feedback", inputs))
-    ids = (*(body.name(p.name) for p in inputs), body.name("draft"), said)
-    attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": names}
-    node = body.add("model", result, ids, attrs, _conditions(program, module, inputs), module.span)
+    names = [*(p.name for p in inputs), "draft"]
+    # That a draft did not pass is all that a bool says.
+    said = [] if isinstance(check.type, BoolType) else [_feedback(body, check, module.span)]
+    ids = [*map(body.name, names), *said]
+    names += [_free_name("feedback", inputs) for _ in said]
+    attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
+    asked, conditions = module.signature.asked, _conditions(program, module, inputs)
+    node = body.add("model", asked, ids, attrs, conditions, module.span)
     return body.graph(f"{module.name}.revise", result, node)
+
+
+def _feedback(body: Body, check: Port, span: Span) -> str:
+    """What a verdict tells who revises: its field `feedback`, or all of it."""
+    verdict = body.name(check.name)
+    field = check.type.get("feedback") if isinstance(check.type, RecordType) else None
+    if field is None:
+        return verdict
+    return body.operation("attr", field.type, (verdict,), span, name="feedback")
 
 
 def _vote(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
@@ -287,18 +329,33 @@ def _item(type: Type) -> Type:
 
 def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Made:
     """A model call that chooses the next action, and a body for each tool."""
-    listed = module.exprs["tools"]
-    assert isinstance(listed, nodes.ListLit)
-    tools: list[Any] = [program.referents[id(item)] for item in listed.items]
+    expr = module.exprs["tools"]
+    lists: list[Any] = tool_lists(expr)
+    tools: list[Any] = [program.referents[id(item)] for listed in lists for item in listed.items]
+    tools = list({tool.name: tool for tool in tools}.values())
     bodies = {tool.name: _tool_body(program, tool) for tool in tools}
-    action = action_type(module.signature.result, list(bodies.values()))
+    offers = tuple(map(_offer, tools))
+    action = action_type(module.signature.asked, offers)
     body = Body(program, (*inputs, Port("transcript", ListType(TURN))))
     names = (*(p.name for p in inputs), "transcript")
     ids = tuple(body.name(name) for name in names)
     attrs = {"slots": slots(program, module, "act"), "role": "act", "names": names}
-    node = body.add("model", action, ids, attrs, {}, module.span)
+    attrs["offers"] = offers
+    own: dict[str, Any] = {"steps": module.settings.get("steps", DEFAULT_STEPS)}
+    if isinstance(expr, nodes.Tune):
+        own["tools"] = attrs["tools"] = program.choices[id(expr)]
+    role = _role(program, module, inputs)
+    node = body.add("model", action, ids, attrs, role, module.span)
     bodies["act"] = body.graph(f"{module.name}.act", action, node)
-    return "agent", {"steps": module.settings.get("steps", DEFAULT_STEPS)}, bodies
+    return "agent", own, bodies
+
+
+def _offer(tool: Any) -> Offer:
+    """A tool, module or pipeline for the model of an agent."""
+    signature = tool.signature
+    doc = tool.instruction or "" if isinstance(tool, ModuleDef) else tool.doc
+    server = isinstance(tool, ToolDef) and tool.server
+    return Offer(tool.name, ports(signature.params), signature.result, doc, server)
 
 
 def _tool_body(program: CheckedProgram, tool: Any) -> Graph:

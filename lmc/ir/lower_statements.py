@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lmc import types
+from lmc.check.constants import evaluate
+from lmc.check.program import StoreDef
 from lmc.check.subtyping import optional
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_branches import MOST_NESTED, Case, choose
-from lmc.ir.lower_expressions import expression
+from lmc.ir.lower_expressions import expression, weighed_name
+from lmc.ir.weighed import weighed_type
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import BOOL, INT, NONE, ListType, Type
@@ -40,6 +43,11 @@ def _step(body: Body, stmt: nodes.Stmt) -> None:
         case nodes.Assert():
             condition = expression(body, stmt.condition)
             body.add("assert", NONE, (condition,), {"message": stmt.message}, span=stmt.span)
+        case nodes.Keep():
+            store = body.program.referents[id(stmt.store)]
+            assert isinstance(store, StoreDef)
+            value = body.fit(expression(body, stmt.value), store.record)
+            body.add("keep", NONE, (value,), {"store": store.name}, span=stmt.span)
         case nodes.If():
             _effects(body, stmt)
 
@@ -111,6 +119,11 @@ def _early_of_parts(body: Body, parts: Sequence[Sequence[nodes.Stmt]], span: Spa
         lets = [stmt for stmt in part if isinstance(stmt, nodes.Let)]
         fields = [types.Field(RETURNED, ListType(body.result))]
         fields += [types.Field(let.name.name, _later_type(body, let)) for let in lets]
+        fields += [
+            types.Field(weighed_name(call), optional(weighed_type(body.type_of(call))))
+            for let in lets
+            for call in _weighed(body, let)
+        ]
         state = types.RecordType("Part", tuple(fields))
         value = _after(body, early, state, part, span) if early else _part(body, state, part, span)
         early = body.operation("attr", fields[0].type, (value,), span, name=RETURNED)
@@ -119,6 +132,12 @@ def _early_of_parts(body: Body, parts: Sequence[Sequence[nodes.Stmt]], span: Spa
                 "attr", field.type, (value,), span, name=field.name
             )
     return early
+
+
+def _weighed(body: Body, let: nodes.Let) -> Iterator[nodes.Call]:
+    """The call of a `let` if its certainty is asked for."""
+    if isinstance(let.value, nodes.Call) and id(let.value) in body.program.weighed:
+        yield let.value
 
 
 def _later_type(body: Body, let: nodes.Let) -> Type:
@@ -267,7 +286,7 @@ def _has_returned(body: Body, early: str, span: Span) -> str:
 
 
 def _effects(body: Body, stmt: nodes.If) -> None:
-    """Lower an `if` that never returns. Only its asserts matter."""
+    """Lower an `if` that never returns. Only its asserts, and what it keeps, matter."""
     condition = expression(body, stmt.condition)
 
     def branch(stmts: Sequence[nodes.Stmt]) -> Lowering:
@@ -289,7 +308,7 @@ def _loop(body: Body, expr: nodes.Loop) -> str:
     if (until := expr.until) is not None:
         bodies["until"] = (state, BOOL, lambda body: expression(body, until))
     start = body.fit(expression(body, expr.start), type)
-    bound = body.program.choices.get(id(expr.bound)) or _constant_of(expr.bound)
+    bound = body.program.choices.get(id(expr.bound)) or evaluate(body.program, expr.bound)
     return body.region("loop", type, (start,), bodies, expr.span, name=expr.name.name, bound=bound)
 
 
@@ -333,8 +352,3 @@ def _otherwise(stmt: nodes.If) -> tuple[nodes.Stmt, ...]:
 def _value(body: Body, stmts: Sequence[nodes.Stmt]) -> str:
     value = statements(body, stmts)
     return body.constant(None, NONE, None) if value is None else value
-
-
-def _constant_of(expr: nodes.Expr) -> int:
-    assert isinstance(expr, nodes.Number)
-    return int(expr.value)

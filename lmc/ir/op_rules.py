@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lmc.check.builtins import TURNS
 from lmc.check.program import options_of
 from lmc.check.subtyping import forget, required
 from lmc.ir.actions import FINISH
 from lmc.ir.declaration_rules import DeclarationRules
 from lmc.ir.graph import Graph, Node, Port, route_options
+from lmc.ir.weighed import weighed_type
+from lmc.ir.written_functions import WRITTEN
 from lmc.types import (
+    MEDIA,
+    MESSAGE,
+    STR,
     BoolType,
     DictType,
     EnumType,
@@ -24,10 +30,16 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    NeverType,
+    OneOfType,
+    OptionalType,
     RecordType,
     StrType,
     Type,
+    has_media,
+    parts,
 )
+from lmc.unions import apart, members
 
 
 @dataclass(slots=True)
@@ -89,7 +101,14 @@ _RESULTS: Mapping[str, tuple[type[Type], ...]] = {
     ),
     **dict.fromkeys(("len", "count", "int"), (IntType, FloatType, ErrorType)),
     **dict.fromkeys(("str", "join", "lower", "strip"), (StrType, ErrorType)),
-    **dict.fromkeys(("list", "split", "unique", "sort_by", "filter"), (ListType, ErrorType)),
+    **dict.fromkeys(
+        ("list", "split", "unique", "sort_by", "filter", "find", "keys", "values"),
+        (ListType, ErrorType),
+    ),
+    **dict.fromkeys(("range", "flatten", "group_by", "enumerate"), (ListType, ErrorType)),
+    **dict.fromkeys(("upper", "replace", "code"), (StrType, ErrorType)),
+    "matches": (BoolType, ErrorType),
+    "slice": (ListType, StrType, ErrorType),
 }
 
 
@@ -99,8 +118,14 @@ def _function(site: Site) -> str | None:
         if len(attrs.get("names", ())) != len(site.inputs):
             return "names its fields"
         return _record(site)
-    if fn == "attr" and "name" not in attrs:
+    if fn in ("attr", "part", "by_key") and "name" not in attrs:
         return "names its field"
+    if fn == "narrow" and not _narrows_to_members(site):
+        return "narrows a value to members of its type, or none"
+    if fn in TURNS:
+        return _turn(site)
+    if ("of" in attrs and fn not in WRITTEN) or (fn == "part" and "of" not in attrs):
+        return "tells what its operands are where its function asks for that"
     wanted = _RESULTS.get(fn)
     if wanted is not None and not isinstance(site.node.type, (*wanted, JsonType)):
         return f"is of the type that `{fn}` gives"
@@ -110,15 +135,41 @@ def _function(site: Site) -> str | None:
     return None
 
 
+def _narrows_to_members(site: Site) -> bool:
+    """Whether each value that goes on is of the node's type: what may be, fits it."""
+    type, given = site.node.type, site.inputs[0].type
+    if not isinstance(type, OptionalType):
+        return False
+    into = members(type.item)
+    pairs = ((one, to) for one in members(required(given)) for to in into)
+    return all(site.fits(one, to) or apart(one, to) for one, to in pairs)
+
+
+def _turn(site: Site) -> str | None:
+    text, *files = (value.type for value in site.inputs)
+    held = all(any(site.fits(type, to) for to in (MEDIA, ListType(MEDIA))) for type in files)
+    if not site.fits(text, STR) or not held:
+        return "a turn has a text, and may have media"
+    return None if site.node.type == MESSAGE else "a turn is a `Message`"
+
+
 def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
     """The types of the values that an operation gives on as they are, and of where they go."""
     node, given = site.node, [value.type for value in site.inputs]
     match node.attrs["fn"]:
         case "present" | "add":
             yield from ((type, node.type) for type in given)
-        case "unique" | "sort_by" | "filter":
+        case "slice" if isinstance(given[0], ListType):
             yield given[0], node.type
-        case "index" | "first":
+        case "flatten":
+            yield item_of(given[0]), node.type
+        case "group_by":
+            group = item_of(node.type)
+            items = group.get("items") if isinstance(group, RecordType) else None
+            yield given[0], items.type if items else None
+        case "unique" | "sort_by" | "filter" | "find":
+            yield given[0], node.type
+        case "index" | "first" | "by_key":
             whole = required(given[0])
             yield whole.item if isinstance(whole, ListType | DictType) else None, node.type
         case "list":
@@ -126,9 +177,9 @@ def _passed_on(site: Site) -> Iterator[tuple[Type | None, Type | None]]:
         case "object" if isinstance(node.type, DictType):
             yield from ((type, node.type.item) for type in given)
         case "attr":
-            record = required(given[0])
-            field = record.get(node.attrs["name"]) if isinstance(record, RecordType) else None
-            yield field.type if field else None, node.type
+            for record in members(required(given[0])):
+                field = record.get(node.attrs["name"]) if isinstance(record, RecordType) else None
+                yield field.type if field else None, node.type
 
 
 def _record(site: Site) -> str | None:
@@ -146,7 +197,17 @@ def _record(site: Site) -> str | None:
 
 
 def _model(site: Site) -> str | None:
+    if has_media(site.node.type):
+        return "gives what a model can write: neither media nor turns"
+    given = dict(zip(site.node.attrs["names"], (value.type for value in site.inputs)))
+    for part in parts(site.node.type):
+        if isinstance(part, OneOfType) and not _are_labels(given.get(part.options)):
+            return f"`{part}` names an input that is a list of strings"
     return site.declared.slots(site.node.attrs["slots"])
+
+
+def _are_labels(type: Type | None) -> bool:
+    return isinstance(type, ListType) and isinstance(type.item, StrType | LiteralType | NeverType)
 
 
 def _call(site: Site) -> str | None:
@@ -184,6 +245,15 @@ def _map(site: Site) -> str | None:
     return None
 
 
+def _samples(site: Site) -> str | None:
+    return None if isinstance(site.node.type, ListType | ErrorType) else "gives a list"
+
+
+def _weigh(site: Site) -> str | None:
+    given = weighed_type(site.node.bodies["value"].result)
+    return None if site.fits(given, site.node.type) else "gives a value with its certainty"
+
+
 def _loop(site: Site) -> str | None:
     return None if site.fits(site.inputs[0].type, site.node.type) else "its start is of its type"
 
@@ -196,9 +266,10 @@ def _condition(site: Site) -> str | None:
 def _refine(site: Site) -> str | None:
     bodies = site.node.bodies
     verdict = bodies["check"].result
-    if "until" not in bodies and isinstance(verdict, RecordType) and verdict.get("ok") is None:
-        return "its verdict says `ok`, or it has `until`"
-    return None
+    ok = verdict.get("ok") if isinstance(verdict, RecordType) else None
+    if "until" in bodies or isinstance(ok.type if ok else verdict, BoolType | ErrorType):
+        return None
+    return "its verdict is a bool or says `ok`, or it has `until`"
 
 
 def _vote(site: Site) -> str | None:
@@ -222,10 +293,12 @@ def _vote(site: Site) -> str | None:
 
 
 def _has_fields(type: Type, names: Iterable[str]) -> bool:
-    record = required(type)
-    if not isinstance(record, RecordType):
-        return not list(names) or isinstance(record, ErrorType)
-    return all(record.get(name) is not None for name in names)
+    wanted = list(names)
+    return not wanted or all(
+        isinstance(one, ErrorType)
+        or (isinstance(one, RecordType) and all(one.get(name) is not None for name in wanted))
+        for one in members(required(type))
+    )
 
 
 def _is_verdict(type: Type) -> bool:
@@ -255,7 +328,14 @@ def _agent(site: Site) -> str | None:
     if not site.fits(required(answer.type), site.node.type):
         return "its answer is of its type"
     tools = {*site.node.bodies, FINISH} - {"act"}
-    return None if tools.issuperset(_cases(tool.type) or ("",)) else "its tools are its bodies"
+    acts = [node for node in site.node.bodies["act"].nodes if node.op == "model"]
+    offers = [offer for node in acts for offer in node.attrs.get("offers", ())]
+    listed = [name for names in options_of(site.node.attrs.get("tools", [])) for name in names]
+    open_ended = isinstance(tool.type, StrType) and any(offer.server for offer in offers)
+    named = {*((_cases(tool.type) or ("",)) if not open_ended else ()), *listed}
+    if not tools.issuperset({*named, *(offer.name for offer in offers)}):
+        return "its tools are its bodies"
+    return None
 
 
 def _route(site: Site) -> str | None:
@@ -271,6 +351,25 @@ def _route(site: Site) -> str | None:
     if by == "score" and not all(_has_fields(o.result, ["score"]) for o in options.values()):
         return "its options have a score"
     return None
+
+
+def _store(site: Site) -> str | None:
+    """A read of a store gives a list of its records."""
+    store = site.declared.program.stores.get(site.node.attrs["store"])
+    if store is None:
+        return "names a store of the program"
+    if site.node.op == "find" and store.embedder is None:
+        return "compares by the vectors of a model"
+    fits = site.fits(ListType(store.record), forget(site.node.type))
+    return None if fits else "gives a list of what the store keeps"
+
+
+def _keep(site: Site) -> str | None:
+    store = site.declared.program.stores.get(site.node.attrs["store"])
+    if store is None:
+        return "names a store of the program"
+    fits = site.declared.types.fits(site.inputs[0].type, store.record)
+    return None if fits else "keeps what its store keeps"
 
 
 def _return(site: Site) -> str | None:
@@ -289,6 +388,8 @@ OWN_RULES: Mapping[str, Rule] = {
     "call": _call,
     "tool": _tool,
     "map": _map,
+    "samples": _samples,
+    "weigh": _weigh,
     "loop": _loop,
     "cond": _condition,
     "refine": _refine,
@@ -296,6 +397,9 @@ OWN_RULES: Mapping[str, Rule] = {
     "search": _search,
     "agent": _agent,
     "route": _route,
+    "store": _store,
+    "find": _store,
+    "keep": _keep,
     "assert": _condition,
     "return": _return,
 }

@@ -28,19 +28,24 @@ from lmc.types import (
     JSON,
     STR,
     IntType,
+    ListType,
     LiteralType,
     OptionalType,
     Type,
 )
+from lmc.written import KINDS
 
 # none: its value follows from its inputs. fails: it may end the run. bodies: what its bodies do.
-# calls: it asks a model, runs a tool or another graph.
+# calls: it asks a model, runs a tool or another graph, reads or writes a store.
 Effect = Literal["none", "fails", "bodies", "calls"]
 # A number; as many as `names`; as many as `fn`, the graph or tool `target`, or `count` says.
 Arity = int | Literal["names", "function", "target", "count"]
-Special = Literal["names", "slots", "choice", "way"]  # attributes that are not JSON values
-# What a body gives: the node's value, an item of it, yes or no, a number, a score, anything.
-Gives = Literal["value", "item", "bool", "number", "score", "any"]
+Special = Literal[
+    "names", "slots", "choice", "way", "offers"
+]  # attributes that are not JSON values
+# What a body gives: the node's value, an item of it, yes or no, a number, a score, a text or none,
+# anything.
+Gives = Literal["value", "item", "bool", "number", "score", "text", "any"]
 TOOLS = ""  # begins the key of a tool's body, as it begins every key
 
 
@@ -109,6 +114,8 @@ def _or_none(kind: str, key: str) -> AttrSpec:
 
 
 _NAMES, _FREE = AttrSpec("names"), AttrSpec("names")
+# The names of the tools that an agent may use, if not all: a choice of an optimizer.
+_TOOL_LISTS = AttrSpec(ListType(STR, 1, None), needed=False, tunable=True)
 
 OPS: Mapping[Op, OpSpec] = {
     "input": OpSpec("none", 0, {"name": _text()}),
@@ -123,6 +130,7 @@ OPS: Mapping[Op, OpSpec] = {
             "names": AttrSpec("names", needed=False),
             "by": _maybe(STR),
             "default": _maybe(JSON),
+            "of": _maybe(LiteralType(KINDS)),  # what its operands are: dates and the like
         },
     ),
     "model": OpSpec(
@@ -133,10 +141,13 @@ OPS: Mapping[Op, OpSpec] = {
             "slots": AttrSpec("slots"),
             "role": AttrSpec(LiteralType(("generate", "critique", "revise", "adjudicate", "act"))),
             "steady": _maybe(BOOL),
+            "offers": AttrSpec("offers", needed=False),  # the tools of an agent
+            "tools": _TOOL_LISTS,
         },
         (
             BodySpec("require", "bool", ("out",), needed=False, repeats=True, pure=True),
             BodySpec("check", "any", ("out",), needed=False, repeats=True, pure=True),
+            BodySpec("role", "text", needed=False, repeats=True, pure=True),
         ),
     ),
     "call": OpSpec("calls", "target", {"target": _text()}),
@@ -154,6 +165,17 @@ OPS: Mapping[Op, OpSpec] = {
             BodySpec("item", "item", repeats=True),
         ),
     ),
+    "samples": OpSpec(
+        "bodies",
+        0,
+        {
+            "n": AttrSpec(IntType(1, MAX_ROUNDS), tunable=True),
+            "free": _FREE,
+            "fused": AttrSpec("names", needed=False),  # modules that all samples ask the same
+        },
+        (BodySpec("sample", "item", repeats=True),),
+    ),
+    "weigh": OpSpec("bodies", 0, {"free": _FREE}, (BodySpec("value", "any"),)),
     "loop": OpSpec(
         "bodies",
         1,
@@ -226,14 +248,14 @@ OPS: Mapping[Op, OpSpec] = {
         (
             BodySpec("expand", "item", ("path",), repeats=True),
             BodySpec("value", "score", ("path",), repeats=True),
-            BodySpec("until", "bool", ("path",), needed=False, repeats=True, pure=True),
+            BodySpec("until", "bool", ("path",), needed=False, repeats=True),
         ),
         own_region=True,
     ),
     "agent": OpSpec(
         "calls",
         "names",
-        {"names": _NAMES, "steps": _setting("agent", "steps")},
+        {"names": _NAMES, "steps": _setting("agent", "steps"), "tools": _TOOL_LISTS},
         (
             BodySpec("act", "any", ("transcript",), repeats=True),
             BodySpec(TOOLS, "any", needed=False, repeats=True, many=True),
@@ -254,6 +276,9 @@ OPS: Mapping[Op, OpSpec] = {
         ),
         own_region=True,
     ),
+    "store": OpSpec("calls", 0, {"store": _text()}),  # what it held when the run began
+    "find": OpSpec("calls", 2, {"store": _text()}),  # by vectors: a query, and how many
+    "keep": OpSpec("calls", 1, {"store": _text()}),  # when the run ends
     "assert": OpSpec("fails", 1, {"message": _maybe(OptionalType(STR))}),
     "return": OpSpec("none", 1),
 }

@@ -20,5 +20,6 @@ CLUSTERS: dict[str, tuple[str, str]] = {
     "route": ("#f0fdf4", "#86efac"),
     "agent": ("#eff6ff", "#93c5fd"),
     "map": ("#fffdf0", "#e3c96b"),
+    "samples": ("#faf5ff", "#d8b9ff"),
     "loop": ("#f5f8ff", "#a5b8f5"),
 }

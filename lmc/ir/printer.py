@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lmc.check.program import Choice
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
+from lmc.ir.graph import Graph, Node, Offer, ProgramGraph, Slots
 
 # Attributes that are not printed if they have these values.
 _PLAIN = {
@@ -82,6 +82,8 @@ def _shown(value: Any) -> str:
             return f"tune[{', '.join(_shown(option) for option in value.options)}]"
         case tuple() | list():
             return f"[{','.join(_shown(item) for item in value)}]"
+        case Offer():
+            return value.name
         case str():
             return value
         case _:

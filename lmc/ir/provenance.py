@@ -10,6 +10,7 @@ from lmc.check.program import Choice
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Node, ProgramGraph, Role, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
+from lmc.ir.weighed import is_weighed_value
 from lmc.types import Type
 
 Origins = Mapping[str, str | None]  # input of a graph: the unchanged input of the target
@@ -153,6 +154,10 @@ class _Finder:
                 free = dict(zip(node.attrs.get("free", ()), sources[1:]))
                 for body in node.bodies.values():
                     self.follow(body, free, name)
+            case "op" if is_weighed_value(node, nodes):
+                weighed = nodes[node.inputs[0]]
+                given = [_origin(nodes[source], origins) for source in weighed.inputs]
+                self.follow(weighed.bodies["value"], dict(zip(weighed.attrs["free"], given)), name)
             case "op" if node.attrs["fn"] == "record" and name is None:
                 for field_name, source in zip(node.attrs["names"], node.inputs):
                     self._node(nodes, source, origins, field_name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.check.servers import is_server
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, Tool, all_nodes
 
 
 def reached_slots(
@@ -23,22 +24,61 @@ def reached_tools(program: ProgramGraph, graph: Graph) -> list[str]:
 
 
 def pure_tools(program: ProgramGraph) -> frozenset[str]:
-    """The tools that are declared `pure: true`: all that they do is give a value."""
-    return frozenset(name for name, tool in program.tools.items() if tool.settings.get("pure"))
+    """The tools whose calls only give a value: `pure: true`, and episodes."""
+    tools = program.tools.items()
+    return frozenset(n for n, t in tools if t.settings.get("pure") or t.settings.get("episode"))
+
+
+def is_method(tool: Tool) -> bool:
+    """Whether a tool is a method, `pkg.mod:Class.method`: each run makes an object of its own."""
+    return not is_server(tool.target) and "." in tool.target.partition(":")[2]
+
+
+def sequenced(program: ProgramGraph) -> frozenset[str]:
+    """The tools whose calls follow one another, and the graphs whose run may call one of them.
+
+    These are tools with `effect: true`, and methods: calls of one object change its state.
+    """
+    tools = {n for n, t in program.tools.items() if t.settings.get("effect") or is_method(t)}
+    if not tools:
+        return frozenset()
+    graphs = (n for n, g in program.graphs.items() if tools.intersection(reached_tools(program, g)))
+    return frozenset(tools.union(graphs))
 
 
 def acting(program: ProgramGraph, harmless: Collection[str]) -> frozenset[str]:
-    """The tools that are not in `harmless`, and the graphs whose run may call one of them."""
+    """The tools that are not in `harmless`, and the graphs that may call one, or keep something."""
     graphs = {
         name
         for name, graph in program.graphs.items()
-        if set(reached_tools(program, graph)) - set(harmless)
+        if set(reached_tools(program, graph)) - set(harmless) or keeps(program, graph)
     }
     return frozenset(graphs | set(program.tools) - set(harmless))
 
 
+def keeps(program: ProgramGraph, graph: Graph) -> bool:
+    """Whether a run of a graph may keep something in a store."""
+    return any(node.op == "keep" for node in reached_nodes(program, graph))
+
+
+def reached_stores(program: ProgramGraph, graph: Graph) -> tuple[str, ...]:
+    """The stores that a run of a graph may read or write."""
+    nodes = reached_nodes(program, graph) if program.stores else ()
+    return tuple(sorted({n.attrs["store"] for n in nodes if n.op in ("store", "find", "keep")}))
+
+
+def lasting(program: ProgramGraph) -> frozenset[str]:
+    """The tools with an effect, and the graphs whose run may have one, or keep something."""
+    acting_tools = {n for n, tool in program.tools.items() if tool.settings.get("effect")}
+    if not acting_tools and not program.stores:
+        return frozenset()
+    return acting(program, program.tools.keys() - acting_tools)
+
+
 def acts(node: Node, acting: Collection[str]) -> bool:
-    """Whether a node may call one of the tools and graphs in `acting`, itself or in its bodies."""
+    """Whether a node may keep something, or call a tool or graph in `acting`, at any depth."""
+    if node.op == "keep":
+        return True
     if node.op in ("tool", "call") and node.attrs["target"] in acting:
         return True
     return any(acts(inner, acting) for body in node.bodies.values() for inner in body.nodes)

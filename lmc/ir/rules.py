@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from lmc.check.program import Choice, options_of
+from lmc.check.subtyping import is_text, required
 from lmc.ir.functions import FUNCTIONS
 from lmc.ir.graph import Graph, Node, Slots
 from lmc.ir.op_rules import OWN_RULES, Rule, Site, is_number, item_of, variables_of
@@ -19,6 +20,7 @@ from lmc.ir.ops import OPS, WAYS, AttrSpec, BodySpec, OpSpec, body_spec
 from lmc.ir.type_rules import is_strings, json_parts
 from lmc.types import (
     JSON,
+    NONE,
     STR,
     BoolType,
     ErrorType,
@@ -64,6 +66,7 @@ _FORMS = {
     "way": "a way to vote",
     "choice": "a choice, with one list of options wherever it stands",
     "slots": "the slots of a module",
+    "offers": "tools with names, inputs, a result and a text, each once",
 }
 
 
@@ -97,6 +100,7 @@ _SPECIAL: Mapping[str, Callable[[Site, Any], bool]] = {
     "way": _is_way,
     "choice": lambda site, value: site.declared.is_choice(value),
     "slots": lambda site, value: value.__class__ is Slots,
+    "offers": lambda site, value: site.declared.is_offers(value),
 }
 
 
@@ -120,6 +124,7 @@ def _inputs(spec: OpSpec) -> Rule:
 _NUMBERS = {
     0: "takes 0 inputs",
     1: "takes 1 inputs",
+    2: "takes 2 inputs",
     "names": "names its inputs",
     "function": "its function is known, and takes as many inputs",
     "target": "calls a graph with as many inputs",
@@ -216,6 +221,7 @@ _GIVES = {
     "bool": "yes or no",
     "number": "a number",
     "score": "a number, or a record with one as its score",
+    "text": "a text, or none",
 }
 
 
@@ -233,6 +239,8 @@ def _gives(site: Site, row: BodySpec, result: Type) -> bool:
             return is_number(result)
         case "score":
             return is_number(score_type(result) or result)
+        case "text":
+            return result == NONE or is_text(required(result))
     return True
 
 

@@ -16,9 +16,11 @@ from lmc.ir.graph import (
     DeclaredMetric,
     Graph,
     Node,
+    Offer,
     Port,
     ProgramGraph,
     Slots,
+    Store,
     Test,
     Tool,
 )
@@ -31,8 +33,9 @@ _CLASSES: Mapping[str, type] = {
     for cls in (
         types.StrType, types.IntType, types.FloatType, types.BoolType, types.JsonType,
         types.NoneType, types.NeverType, types.ErrorType, types.OptionalType, types.ListType,
-        types.DictType, types.LiteralType, types.UnionType, types.RecordType, types.EnumType,
-        Field, Choice, Graph, DeclaredMetric, Node, Port, Slots, Test, Tool,
+        types.DictType, types.MediaType, types.WrittenType, types.OneOfType, types.LiteralType,
+        types.UnionType, types.RecordType, types.EnumType,
+        Field, Choice, Graph, DeclaredMetric, Node, Offer, Port, Slots, Store, Test, Tool,
     )
 }  # fmt: skip
 _UNNAMED = frozenset(
@@ -55,14 +58,13 @@ def graph_to_json(program: ProgramGraph) -> dict[str, Any]:
 
 
 def graph_from_json(data: Mapping[str, Any]) -> ProgramGraph:
-    """Read what `graph_to_json` wrote. It does not check the graph; `verify` does.
+    """Read what `graph_to_json` wrote, now or in an older format. `verify` checks the graph.
 
     Raises: LmcError[unreadable-graph].
     """
-    if data.get("version") != FORMAT_VERSION:
-        what = (
-            f"the graph is of format {data.get('version')!r}, and this lmc reads {FORMAT_VERSION}"
-        )
+    version = data.get("version")
+    if version.__class__ is not int or not 1 <= version <= FORMAT_VERSION:
+        what = f"the graph is of format {version!r}, and this lmc reads 1 to {FORMAT_VERSION}"
         raise LmcError.of("unreadable-graph", what, help="compile the program again")
     try:
         return _Reader(data).program()
@@ -123,6 +125,11 @@ class _Writer:
         return self.sources.index(source)
 
 
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
 class _Reader:
     """Reads what a `_Writer` wrote."""
 
@@ -136,8 +143,9 @@ class _Reader:
             self.named.append(self.read(written))
 
     def program(self) -> ProgramGraph:
-        names = [f.name for f in dataclasses.fields(ProgramGraph) if f.name != "version"]
-        return ProgramGraph(**{name: self.read(self.data[name]) for name in names})
+        fields = [f for f in dataclasses.fields(ProgramGraph) if f.name != "version"]
+        given = [f.name for f in fields if _is_needed(f) or f.name in self.data]
+        return ProgramGraph(**{name: self.read(self.data[name]) for name in given})
 
     def read(self, value: Any) -> Any:
         if isinstance(value, list):

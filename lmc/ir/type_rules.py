@@ -15,9 +15,12 @@ from typing import Any
 
 from lmc import types
 from lmc.check.constants import misfit
-from lmc.check.subtyping import forget, is_subtype
-from lmc.check.width import narrows, project
+from lmc.check.subtyping import Known, forget, is_subtype, narrows, written_fits
+from lmc.check.width import project
+from lmc.media.content import ARTICLES
 from lmc.types import ErrorType, Field, OptionalType, Type
+from lmc.unions import MOST_MEMBERS, clash, kind_of
+from lmc.written import KINDS
 
 MOST_PARTS = 10_000  # of one type, a part counted once however often it stands there
 MOST_TYPES = 200  # of types in types
@@ -34,6 +37,8 @@ class TypeRules:
         self._pairs: dict[tuple[int, int], bool] = {}
         self._plain: dict[int, Type] = {}
         self._loose: dict[int, Type] = {}
+        self._lower: Known = {}  # whether one level of a recursive record fits where another does
+        self._narrower: Known = {}
         self._patterns = False
         self._kept: list[Type] = []  # keeps the types alive, so that Python reuses no id
         self.steps = 0
@@ -131,10 +136,28 @@ class TypeRules:
             return None
         if isinstance(type, types.RecordType) and not all(map(self._default_holds, type.fields)):
             return None
+        if isinstance(type, types.RecordType) and not self._levels_fit(type, parts):
+            return None
+        if isinstance(type, types.UnionType) and not _is_clear(type):
+            return None
         self._patterns |= isinstance(type, types.StrType) and type.pattern is not None
         self._kept.append(type)
         self._sizes[id(type)] = found = (parts, levels + 1)
         return found
+
+    def _levels_fit(self, record: types.RecordType, parts: int) -> bool:
+        """Whether the lower levels of a recursive record have its fields and fit where it does."""
+        if not record.family:
+            return not record.height and not record.bound
+        inner = [t for t in types.parts(record) if isinstance(t, types.RecordType)]
+        lower = [t for t in inner if t.family == record.family and t is not record]
+        return (
+            0 < record.height <= record.bound
+            and self._spend(len(lower) * parts)
+            and all(t.height < record.height and t.bound == record.bound for t in lower)
+            and all(is_subtype(t, record, self._lower) for t in lower)
+            and not any(narrows(t, record, (self._narrower, self._lower)) for t in lower)
+        )
 
     def _default_holds(self, field: Field) -> bool:
         return not field.has_default or self.holds(field.default, field.type)
@@ -245,22 +268,56 @@ def _is_pattern(value: Any) -> bool:
     return True
 
 
+def _is_written(type: types.WrittenType) -> bool:
+    """Whether a date and the like is of a known kind, and its bounds are values of it."""
+    if type.kind not in KINDS:
+        return False
+    plain = types.WrittenType(type.kind)
+    ends = (end for end in (type.low, type.high) if end is not None)
+    return all(end.__class__ is str and written_fits(end, plain) for end in ends)
+
+
 def _is_enum(type: types.EnumType) -> bool:
     texts = (type.name, type.doc)
-    notes = is_strings(type.notes) and len(type.notes) in (0, len(type.variants))
-    return is_strings(texts) and is_strings(type.variants) and notes
+    if not (is_strings(texts) and is_strings(type.variants)):
+        return False
+    lengths = (0, len(type.variants))
+    told = is_strings(type.notes) and len(type.notes) in lengths
+    return told and _are_aliases(type.aliases, type.variants) and len(type.aliases) in lengths
+
+
+def _are_aliases(aliases: Any, names: tuple[str, ...]) -> bool:
+    """Whether aliases are texts, and none is the name or the alias of another part."""
+    if not is_strings(aliases):
+        return False
+    taken = set(names)
+    others = [alias for name, alias in zip(names, aliases) if alias != name]
+    return len(set(others)) == len(others) and not taken & set(others)
 
 
 def _is_record(type: types.RecordType) -> bool:
-    if not is_strings((type.name, type.doc)) or type.fields.__class__ is not tuple:
+    if not is_strings((type.name, type.doc, type.family)) or type.fields.__class__ is not tuple:
+        return False
+    if not all(number.__class__ is int for number in (type.height, type.bound)):
         return False
     if not all(map(_is_field, type.fields)):
         return False
-    return len({field.name for field in type.fields}) == len(type.fields)
+    names = tuple(field.name for field in type.fields)
+    aliases = tuple(field.alias or field.name for field in type.fields)
+    return len(set(names)) == len(names) and _are_aliases(aliases, names)
+
+
+def _is_union(type: types.UnionType) -> bool:
+    return type.options.__class__ is tuple and 2 <= len(type.options) <= MOST_MEMBERS
+
+
+def _is_clear(type: types.UnionType) -> bool:
+    """Whether the members of a union can be told apart, or are numbers, as in some settings."""
+    return clash(type) is None or all(kind_of(option) == "a number" for option in type.options)
 
 
 def _is_field(field: Any) -> bool:
-    if field.__class__ is not Field or not is_strings((field.name, field.note)):
+    if field.__class__ is not Field or not is_strings((field.name, field.note, field.alias)):
         return False
     return field.has_default.__class__ is bool
 
@@ -273,17 +330,22 @@ _WELL_MADE: Mapping[type, Callable[[Any], bool]] = {
     types.StrType: lambda t: _length(t.min_len) and _length(t.max_len) and _is_pattern(t.pattern),
     types.IntType: lambda t: _whole(t.low) and _whole(t.high),
     types.FloatType: lambda t: _number(t.low) and _number(t.high),
-    types.ListType: lambda t: _length(t.min_len) and _length(t.max_len),
+    types.ListType: lambda t: (
+        _length(t.min_len) and _length(t.max_len) and t.unique.__class__ is bool
+    ),
+    types.WrittenType: lambda t: _is_written(t),
+    types.OneOfType: lambda t: t.options.__class__ is str,
     types.LiteralType: lambda t: is_strings(t.values),
+    types.MediaType: lambda t: t.kind.__class__ is str and t.kind in ARTICLES,
     types.EnumType: _is_enum,
     types.RecordType: _is_record,
-    types.UnionType: lambda t: t.options.__class__ is tuple,
+    types.UnionType: _is_union,
+    types.NeverType: lambda t: is_strings((t.within,)),
     **dict.fromkeys(
         (
             types.BoolType,
             types.JsonType,
             types.NoneType,
-            types.NeverType,
             types.ErrorType,
             types.OptionalType,
             types.DictType,

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from lmc.ir.declaration_rules import CALLABLE, DeclarationRules
-from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph
+from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, all_nodes
 from lmc.ir.op_rules import Site
 from lmc.ir.ops import CALLS, OPS, body_spec
+from lmc.ir.reach import acts, lasting
 from lmc.ir.rules import RULES
 from lmc.ir.type_rules import TypeRules, is_strings
 from lmc.source import Span
@@ -60,6 +61,15 @@ class _Verifier:
             self.called = {}
             yield from self._graph(graph)
         yield from _told_depth(levels, calls)
+        yield from self._lasting()
+
+    def _lasting(self) -> Iterator[str]:
+        """The samples of votes and searches that have effects, or keep something."""
+        effects = lasting(self.program)
+        for name, graph in self.program.graphs.items() if effects else ():
+            for node in all_nodes(graph):
+                if node.op in ("vote", "search") and acts(node, effects):
+                    yield f"{name} breaks the rule: what is drawn to be chosen from has no effects"
 
     def _headers(self) -> Iterator[str]:
         for name, graph in self.program.graphs.items():

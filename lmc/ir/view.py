@@ -17,7 +17,7 @@ from lmc.ir.ops import CALLS, OF_BODIES, OPS
 
 Kind = Literal[
     "input", "output", "generate", "critique", "revise", "adjudicate", "act", "tool", "decide",
-    "pipeline", "refine", "vote", "search", "agent", "route", "map", "loop", "if",
+    "pipeline", "refine", "vote", "search", "agent", "route", "map", "samples", "loop", "if",
 ]  # fmt: skip
 Sources = frozenset[str]
 NONE: Sources = frozenset()
@@ -113,6 +113,11 @@ class _Painter:
                 box = self.box(into, node.attrs["target"], "tool")
                 names = [p.name for p in self.program.tools[node.attrs["target"]].inputs]
                 return self.fed(box, names, args)
+            case "store":
+                return NONE
+            case "find" | "keep":
+                box = self.box(into, f"{node.op} in {node.attrs['store']}", "tool")
+                return self.fed(box, ("query", "count") if node.op == "find" else ("",), args)
             case "call":
                 return self.call(self.program.graphs[node.attrs["target"]], args, into)
         if node.op in _PAINTERS and (node.op not in OF_BODIES or _calls(node)):
@@ -227,6 +232,8 @@ def _search(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -
     env = dict(zip(node.attrs["names"], args))
     step = painter.graph(node.bodies["expand"], env, inner)
     value = painter.graph(node.bodies["value"], {**env, "path": step}, inner)
+    if "until" in node.bodies:
+        value |= painter.graph(node.bodies["until"], {**env, "path": step}, inner)
     for box in sorted(step):
         painter.connect(value, box, "again", dashed=True)
     return value
@@ -281,6 +288,16 @@ def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> S
     return frozenset().union(*kept)
 
 
+def _samples(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    words = f"{_words(node.attrs['n'])} samples"
+    inner = painter.cluster(into, words, "samples")
+    return painter.graph(node.bodies["sample"], dict(zip(node.attrs["free"], args)), inner)
+
+
+def _weigh(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
+    return painter.graph(node.bodies["value"], dict(zip(node.attrs["free"], args)), into)
+
+
 def _loop(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
     inner = painter.cluster(into, f"loop, at most {_words(node.attrs['bound'])} rounds", "loop")
     env = {node.attrs["name"]: args[0], **dict(zip(node.attrs.get("free", ()), args[1:]))}
@@ -316,6 +333,8 @@ def _entered(
 
 _PAINTERS: Mapping[str, Callable[[_Painter, Node, list[Sources], Cluster], Sources]] = {
     "map": _map,
+    "samples": _samples,
+    "weigh": _weigh,
     "loop": _loop,
     "cond": _cond,
     "refine": _refine,

@@ -179,6 +179,9 @@ def _declared(
     consent.require_functions({metric.name: metric.target})
     row, result = (port.type for port in metric.inputs)
     given = consent.functions.get(metric.name)
+    if isinstance(given, Sequence):
+        message = f"the metric `{metric.name}` is one function, not a list of them"
+        raise LmcError.of("bad-metric", message)
     gives = metric.result
     return function_metric(metric.name, metric.target, row, result, base_dir, gives, given)
 

@@ -18,10 +18,14 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
+from lmc.media.given import Access
 from lmc.regular import open_regular, read_text
 from lmc.source import Source, Span
-from lmc.types import Field, OptionalType, RecordType, StrType, Type
-from lmc.values import InvalidValue, validate
+from lmc.types import Field, OptionalType, RecordType, StrType, Type, WrittenType
+from lmc.unions import kind_of, kind_of_value, members
+from lmc.values import InvalidValue, taken_in, validate
+from lmc.values.aliases import from_seen
+from lmc.written import exact_float
 
 DEFAULT_SPLIT: Mapping[str, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
 MAX_REPORTED = 5  # bad rows shown of one file
@@ -64,8 +68,9 @@ class RowFile:
 
     `row` is the type of a row; None accepts any row. `columns` maps a field to its column if the
     names differ. `others` keeps columns that are not fields. Only the text cells of a CSV file are
-    converted. `limit` gives only the first rows. Iteration and `len` raise LmcError with up to five
-    bad rows, each with file and line.
+    converted. `limit` gives only the first rows. A row names images and other media by paths in the
+    folder of the file, or in one that `consent` allows, but never by an address. Iteration and
+    `len` raise LmcError with up to five bad rows, each with file and line.
     """
 
     def __init__(
@@ -76,8 +81,10 @@ class RowFile:
         *,
         others: bool = False,
         limit: int | None = None,
+        consent: Consent = OWN,
     ) -> None:
         self.path, self.row, self.columns, self.others = path, row, columns or {}, others
+        self.consent = consent
         self.limit = limit
         self._reader = _READERS.get(path.suffix.lower())
         if self._reader is None:
@@ -89,7 +96,8 @@ class RowFile:
         """Only the first rows, or all without a limit."""
         if limit is None:
             return self
-        return RowFile(self.path, self.row, self.columns, others=self.others, limit=limit)
+        more: dict[str, Any] = {"others": self.others, "consent": self.consent}
+        return RowFile(self.path, self.row, self.columns, limit=limit, **more)
 
     def __len__(self) -> int:
         return self._count
@@ -103,10 +111,11 @@ class RowFile:
 
     def _rows(self) -> Iterator[Row]:
         problems: list[Diagnostic] = []
+        access = Access(self.path.absolute().parent, consent=self.consent)
         number = 0
         for number, (line, raw) in enumerate(_reading(self.path, self._reader), start=1):
             try:
-                values = _row_values(raw, self.row, self.columns, others=self.others)
+                values = _row_values(raw, self.row, self.columns, access, others=self.others)
             except _BadRow as bad:
                 place = line_span(self.path, line)
                 problems.append(error(bad.code, bad.message, place, help=bad.help))
@@ -126,9 +135,10 @@ def load_rows(
     columns: Mapping[str, str] | None = None,
     *,
     others: bool = False,
+    consent: Consent = OWN,
 ) -> list[Row]:
     """Read all rows of a file with `RowFile`. Raises: LmcError."""
-    return list(RowFile(path, row, columns, others=others))
+    return list(RowFile(path, row, columns, others=others, consent=consent))
 
 
 def dataset_file(
@@ -143,7 +153,7 @@ def dataset_file(
     settings = dataset.settings
     source, root = settings["source"], base_dir or folder
     path = consent.place(folder, source, "the source of the dataset", dataset.span, root)
-    return RowFile(path, dataset.row, settings.get("columns"))
+    return RowFile(path, dataset.row, settings.get("columns"), consent=consent)
 
 
 def load_dataset(
@@ -285,7 +295,7 @@ def _read_csv(path: Path) -> Iterator[NumberedRow]:
 
 def _decoded(text: str, line: int) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=exact_float)
     except json.JSONDecodeError as problem:
         place = line + problem.lineno - 1
         message = f"the row is not JSON: {problem.msg} at column {problem.colno}"
@@ -305,7 +315,12 @@ _READERS = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv}
 
 
 def _row_values(
-    raw: Any, row: RecordType | None, columns: Mapping[str, str], *, others: bool
+    raw: Any,
+    row: RecordType | None,
+    columns: Mapping[str, str],
+    access: Access,
+    *,
+    others: bool,
 ) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise _BadRow("bad-row", "a row must be an object with a value for each column")
@@ -313,18 +328,24 @@ def _row_values(
         return {k: str(v) if isinstance(v, _Text) else v for k, v in raw.items()}
     values = {}
     for field in row.fields:
-        column = columns.get(field.name, field.name)
+        column = _column(field, columns, raw)
         if column in raw:
-            values[field.name] = _cell(field.type, raw[column])
+            values[field.name] = from_seen(field.type, _cell(field.type, raw[column]))
         elif not field.has_default:
             raise _missing_column(field, column, raw)
     try:
-        typed = validate(row, values)
+        typed = validate(row, taken_in(row, values, access))
     except InvalidValue as problem:
         raise _BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
-    used = {columns.get(f.name, f.name) for f in row.fields}
+    used = {_column(field, columns, raw) for field in row.fields}
     rest = {k: v for k, v in raw.items() if k not in used} if others else {}
     return {**rest, **typed}
+
+
+def _column(field: Field, columns: Mapping[str, str], raw: Mapping[str, Any]) -> str:
+    """The column of a field: the declared one, else its name or the alias that models see."""
+    alone = field.alias and field.alias in raw and field.name not in raw
+    return columns.get(field.name, field.alias if alone else field.name)
 
 
 def _missing_column(field: Field, column: str, raw: Mapping[str, Any]) -> _BadRow:
@@ -341,12 +362,14 @@ def _cell(type: Type, value: Any) -> Any:
     text = str(value)
     if isinstance(type, OptionalType):
         return _cell(type.item, value) if text.strip() else None
-    if isinstance(type, StrType):
+    if isinstance(type, StrType | WrittenType):
         return text
     try:
-        return json.loads(text.lower() if text.lower() in ("true", "false") else text)
+        found = json.loads(text.lower() if text.lower() in ("true", "false") else text)
     except (ValueError, RecursionError):
         return text
+    kinds = {kind_of(option) for option in members(type)}
+    return text if "text" in kinds and kind_of_value(found) not in kinds else found
 
 
 def _row_id(number: int, values: Mapping[str, Any]) -> str:

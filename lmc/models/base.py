@@ -7,9 +7,11 @@ from dataclasses import field
 from typing import Any, Protocol
 
 from lmc.frozen import frozen
+from lmc.media.content import Media
 from lmc.redaction import redact
 
-Message = dict[str, str]
+Message = dict[str, Any]  # role and content, and calls of tools in the form of the protocol
+_FURTHER_HEAT = 0.7  # temperature of further samples, if none is given
 EMBEDDED = "input"  # role of the only message in an embedding request
 
 
@@ -28,12 +30,18 @@ class Sampling:
 class Request:
     """One request for `n` samples, numbered from `index`.
 
+    `media` are the files whose marks (`Media.mark`) stand in the contents of messages. A backend
+    sends their bytes in the place of the marks, and no others.
+
     `model` is the backend's own name for the model, without the provider prefix. `schema` is a JSON
     Schema for the answer, and `grammar` is its grammar in llguidance's Lark form; a backend uses
     one of them if it can constrain decoding. `adapter` names LoRA weights. A backend that streams
     calls `on_text`, in any thread, with each piece of a single sample; it still returns the
-    complete answer. A backend that sends further requests for the same samples awaits `on_resend`
-    before each one. `on_resend` raises if a budget has no room.
+    complete answer. If the last message is the assistant's, the answer goes on where it ends, and
+    is what follows it only. A backend that sends further requests for the same samples awaits
+    `on_resend` before each one. `on_resend` raises if a budget has no room. `tools` are offered to
+    the model, in the form of the protocol, and it must call one or more of them. A backend without
+    the ability `tools` leaves them out.
     """
 
     model: str
@@ -48,6 +56,34 @@ class Request:
     timeout_s: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
     on_resend: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
+    tools: tuple[Mapping[str, Any], ...] = ()
+    media: tuple[Media, ...] = ()
+
+    def heat(self, index: int) -> float:
+        """The temperature of a sample of a model that runs here. 0 is greedy."""
+        given = self.sampling.temperature
+        if given is None:
+            return 0.0 if index == 0 else _FURTHER_HEAT
+        return given if given > 1e-4 else 0.0
+
+
+@frozen
+class ToolCall:
+    """A call of a tool that a model asks for. `arguments` is text, which should be a JSON object.
+
+    `extra` is what the provider wants back with the call.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def continued(messages: Sequence[Message]) -> str:
+    """The beginning that an answer goes on with; empty if it starts anew."""
+    last = messages[-1] if messages else {"role": ""}
+    return last["content"] if last["role"] == "assistant" else ""
 
 
 @frozen
@@ -57,7 +93,8 @@ class Answer:
     `certainty` is the mean divergence of the tokens' distributions from the uniform one, in nats
     (self-certainty, Kang et al. 2025, arXiv 2502.18581). `finish_reason` is "stop" for a complete
     answer; `lmc.models.border` defines the others. `retries` counts the requests that were sent
-    again for it. `wait_s` is how many seconds the server asks to pause.
+    again for it. `wait_s` is how many seconds the server asks to pause. `tool_calls` are those that
+    the model asks for, where tools were offered.
     """
 
     text: str
@@ -71,6 +108,7 @@ class Answer:
     certainty: float | None = None
     retries: int = field(default=0, compare=False)
     wait_s: float = field(default=0.0, compare=False)
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
@@ -87,14 +125,15 @@ class ModelFailure(Exception):
     """A request without a complete answer. Callers read `kind` and `retryable`, not the message.
 
     `kind` is one of auth, rate_limit, timeout, connection, server, bad_request, context_length,
-    not_found, missing_extra, replay_miss, script_end, broken_stream, or one of `SAID`. The kinds of
-    `SAID` mean that the answer is empty, was cut at its limit, was held back by a filter, is a
-    refusal, or calls a tool.
+    not_found, missing_extra, media, replay_miss, script_end, broken_stream, no_tools (it cannot be
+    offered tools), or one of `SAID`. The kinds of `SAID` mean that the answer is empty, was cut at
+    its limit, was held back by a filter, is a refusal, or calls a tool. `media` means that the
+    model does not take what it is given.
 
     `paid` are unusable answers that were paid for. `outcomes` has the outcome of each sample, if
     some of a request are complete. `heard`: a listener received a part of the text, so a retry
     would repeat it. `sent` is False if the request was never sent. `retries` counts the requests
-    that were sent again before.
+    that were sent again before. `looped`: the answer repeats itself, so more tokens do not end it.
     """
 
     def __init__(
@@ -115,7 +154,7 @@ class ModelFailure(Exception):
         self.retry_after_s = retry_after_s
         self.paid, self.heard, self.sent = tuple(paid), heard, sent
         self.outcomes: Sequence[Answer | ModelFailure] = ()
-        self.retries = 0
+        self.retries, self.looped = 0, False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _failure_again, (type(self), self.args, self.__dict__)
@@ -142,8 +181,11 @@ class Capabilities:
     local: bool = False  # runs in this process: batches itself, needs no key or network
     cacheable: bool = True  # False if equal requests may get different answers
     default_layout: str = "chat"  # of calls whose result is not a plain string
+    tools: bool = False  # may be offered tools, and its answers call them
     grammar: bool = False  # enforces `Request.grammar`, so types in every layout
-    counted: bool = True  # False if answers cost next to nothing, and so are no calls in a budget
+    embeds: bool = False  # answers texts with vectors, and no prompts
+    continues: bool = False  # goes on with a last message of the assistant
+    media: tuple[str, ...] = ()  # the kinds that it takes: "image", "audio", "pdf"
 
 
 @frozen

@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from lmc.models.base import EMBEDDED, Answer, ModelFailure, Request, cut_at_stop
+from lmc.models.media_parts import media_tokens
+from lmc.models.tool_calls import calls_text, message_data, read_calls, sound_calls
 
 MOST_TOKENS = 10_000_000  # per request; a larger count is a mistake of the server
 _MOST_DOLLARS = 10_000.0
@@ -55,6 +57,10 @@ _HINTS = {
     "content_filter": "change the prompt, or name another model in `fallback:`",
     "refusal": "change the prompt, or name another model in `fallback:`",
 }
+
+
+_LOOP_HINT = "bound its texts, as in `str(..80)`, or raise the `temperature`"
+_LEAST_LOOP, _LEAST_TURNS, _LONGEST_TURN = 160, 4, 400  # characters, times, characters
 
 
 class WrongReply(ValueError):
@@ -126,13 +132,16 @@ def _answer(
     finish = _optional(choice.get("finish_reason"), str, "`finish_reason`") or "stop"
     refusal = _optional(message.get("refusal"), str, "`refusal`")
     text = content_text(message.get("content"))
+    calls = read_calls(message) if request.tools and not refusal else ()
     if refusal:
         text, finish = text or refusal, "refusal"
-    elif not text and message.get("tool_calls") and finish not in _CUT:
+    elif not text and not calls and message.get("tool_calls") and finish not in _CUT:
         finish = "tool_calls"
     logprobs = _logprobs(choice.get("logprobs")) if request.logprobs else None
     text = cut_at_stop(text, request.sampling.stop)
-    return Answer(text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms)
+    return Answer(
+        text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms, tool_calls=calls
+    )
 
 
 def content_text(content: Any) -> str:
@@ -191,13 +200,32 @@ def judge(answer: Answer, name: str) -> Outcome:
     if finish == "stop" and answer.text and not answer.text.isspace():
         return answer
     kind = _KIND.get(finish.lower())
+    if answer.tool_calls and kind in (None, "tool_calls"):
+        return answer
     if kind is None and answer.text.strip():
         return answer
     kind = kind or "empty"
     words = _WORDS[kind].format(tokens=f"{answer.completion_tokens:,}")
     said = f", and says {answer.text[:200]!r}" if kind == "refusal" and answer.text else ""
-    message, hint = f"`{name}` gave no complete answer: {words}{said}", _HINTS.get(kind, "")
-    return ModelFailure(kind, message, retryable=True, hint=hint, paid=(answer,))
+    looped = kind == "length" and loops(answer.text)
+    if looped:
+        words = f"it repeats itself, and {words}"
+    message = f"`{name}` gave no complete answer: {words}{said}"
+    hint = _LOOP_HINT if looped else _HINTS.get(kind, "")
+    failure = ModelFailure(kind, message, retryable=True, hint=hint, paid=(answer,))
+    failure.looped = looped
+    return failure
+
+
+def loops(text: str) -> bool:
+    """Whether a text ends with the same words over and over, as small models write them."""
+    for period in range(1, len(text) // _LEAST_TURNS + 1):
+        tail = text[-max(_LEAST_TURNS * period, _LEAST_LOOP) :]
+        if len(tail) >= _LEAST_LOOP and tail[period:] == tail[:-period]:
+            return True
+        if period >= _LONGEST_TURN:
+            break
+    return False
 
 
 def kept(answer: Answer) -> Answer | None:
@@ -211,6 +239,8 @@ def sound(answer: Answer) -> Answer:
     prompt, completion = answer.prompt_tokens, answer.completion_tokens
     if type(answer.text) is not str or type(answer.finish_reason) is not str:
         answer = replace(answer, text="", finish_reason="error")
+    if answer.tool_calls:
+        answer = replace(answer, tool_calls=sound_calls(answer.tool_calls, sound_text))
     if (
         answer.text.isascii()
         and "\0" not in answer.text
@@ -270,7 +300,10 @@ def estimated_tokens(text: str) -> int:
 
 def prompt_estimate(request: Request) -> int:
     """An estimate of the tokens in the prompt of a request."""
-    return sum(estimated_tokens(m["content"]) + _MESSAGE_TOKENS for m in request.messages)
+    texts = (m["content"] + message_data(m) for m in request.messages)
+    told = sum(estimated_tokens(text) + _MESSAGE_TOKENS for text in texts)
+    offered = estimated_tokens(json.dumps(request.tools)) if request.tools else 0
+    return told + offered + media_tokens(request.media)
 
 
 def with_estimates(answers: Sequence[Answer], request: Request) -> tuple[list[Answer], bool]:
@@ -281,6 +314,7 @@ def with_estimates(answers: Sequence[Answer], request: Request) -> tuple[list[An
     if told and not any(answer.prompt_tokens for answer in told):
         told[0] = replace(told[0], prompt_tokens=prompt_estimate(request))
     for place, answer in enumerate(told):
-        if not answer.completion_tokens and answer.text:
-            told[place] = replace(answer, completion_tokens=estimated_tokens(answer.text))
+        said = answer.text + calls_text(answer.tool_calls)
+        if not answer.completion_tokens and said:
+            told[place] = replace(answer, completion_tokens=estimated_tokens(said))
     return told, any(new is not old for new, old in zip(told, answers))

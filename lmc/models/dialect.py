@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmc.models.base import Message, Request
-from lmc.models.http_failures import refused_parameter, refused_roles
+from lmc.models.base import Message, Request, continued
+from lmc.models.http_failures import error_message, refused_parameter, refused_roles
+from lmc.models.media_parts import with_parts
+from lmc.models.tool_calls import refuses_choice, refuses_tools, wire_message
 from lmc.redaction import logger
 
 _log = logger(__name__)
@@ -17,7 +19,7 @@ _log = logger(__name__)
 # Parameters that are left out once the server refuses them. Other refusals are errors.
 _OPTIONAL = (
     *("temperature", "top_p", "seed", "stop", "logprobs", "response_format", "n"),
-    *("stream", "stream_options"),
+    *("stream", "stream_options", "tool_choice"),
 )
 # Newer models of OpenAI need the second name; other servers know only the first.
 _OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
@@ -38,7 +40,7 @@ class Dialect:
         sampling, refused = request.sampling, self.refused
         payload: dict[str, Any] = {
             "model": request.adapter or request.model,
-            "messages": self._messages(request.messages) if self.roles else request.messages,
+            "messages": self._messages(request),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self.limit_name: sampling.max_tokens,
@@ -47,7 +49,11 @@ class Dialect:
             "logprobs": request.logprobs or None,
             "response_format": response_format(request.schema),
             "n": request.n if request.n > 1 else None,
+            "tools": request.tools or None,
+            "tool_choice": "required" if request.tools else None,
         }
+        if continued(request.messages):  # as vLLM and SGLang name it
+            payload |= {"continue_final_message": True, "add_generation_prompt": False}
         if request.on_text is not None and request.n == 1:
             payload |= {"stream": True, "stream_options": {"include_usage": True}}
         return {k: v for k, v in payload.items() if v is not None and k not in refused}
@@ -55,6 +61,8 @@ class Dialect:
     def adapt(self, payload: Mapping[str, Any], error_text: str) -> bool:
         """Learn from a refusal. False if the next request would be the same."""
         refused = refused_parameter(error_text, payload)
+        if "tool_choice" in payload and refuses_choice(400, error_message(error_text)):
+            refused = "tool_choice"
         if refused in _OTHER_LIMIT:
             return self._rename_limit(refused, error_text)
         if refused is None or refused not in _OPTIONAL:
@@ -63,6 +71,17 @@ class Dialect:
             _log.warning("%s refuses `%s`; it is no longer sent", self.endpoint, refused)
         self.refused |= {refused, "stream_options"} if refused == "stream" else {refused}
         return True
+
+    def may_offer(self, payload: Mapping[str, Any], status: int, error_text: str) -> bool:
+        """Whether the endpoint may still take tools after an error, as far as its text tells."""
+        text = error_message(error_text)
+        if "tool_choice" in payload and refuses_choice(status, text):
+            return True  # tried again without the demand
+        if "tools" not in payload or not refuses_tools(status, text):
+            return True
+        _log.warning("%s takes no `tools`; they are described in the prompt", self.endpoint)
+        self.refused.add("tools")
+        return False
 
     def _rename_limit(self, refused: str, error_text: str) -> bool:
         if refused != self.limit_name:  # another request learnt it in the meantime
@@ -82,11 +101,12 @@ class Dialect:
         self.roles.add(found)
         return True
 
-    def _messages(self, messages: Sequence[Message]) -> list[Message]:
-        folded = list(messages)
+    def _messages(self, request: Request) -> Sequence[Mapping[str, Any]]:
+        folded: Sequence[Message] = request.messages
         for kind in sorted(self.roles, reverse=True):  # "system" first
             folded = self._folded(folded, kind)
-        return folded
+        messages = with_parts(folded, request.media)
+        return [wire_message(message) for message in messages] if request.tools else messages
 
     @staticmethod
     def _folded(messages: Sequence[Message], kind: str) -> list[Message]:
@@ -96,7 +116,9 @@ class Dialect:
             role = message["role"]
             if kind == "system" and role == "system":
                 role = "user"
-            if folded and folded[-1]["role"] == role:
+            if len(message) > 2 or (folded and len(folded[-1]) > 2):  # calls of tools
+                folded.append({**message, "role": role})
+            elif folded and folded[-1]["role"] == role:
                 text = f"{folded[-1]['content']}\n\n{message['content']}"
                 folded[-1] = {"role": role, "content": text}
             else:

@@ -24,7 +24,7 @@ def text_to_embed(request: Request, model: str) -> str:
     if [message["role"] for message in request.messages] != [EMBEDDED]:
         text = f"`{PREFIX}{model}` gives embeddings; it cannot answer a prompt"
         raise ModelFailure("bad_request", text, retryable=False)
-    return request.messages[0]["content"]
+    return str(request.messages[0]["content"])
 
 
 def encoded(vector: Iterable[float]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmc.models import quick_json
 from lmc.models.border import content_text, error_in, sound_text, split_pair
+from lmc.models.tool_calls import MOST_CALLS
 
 Listener = Callable[[str], None]
 
@@ -25,7 +26,7 @@ class EventStream:
         self._half = ""  # of a surrogate pair, until the other half comes
         self._refusals: list[str] = []
         self._logprobs: list[Any] = []
-        self._tools = False
+        self._calls: dict[Any, dict[str, Any]] = {}  # of tools, by index
         self._finish: Any = None
         self._usage: Any = None
         self._done = False
@@ -68,7 +69,7 @@ class EventStream:
         message = {
             "content": "".join([*self._texts, self._half]),
             "refusal": "".join(self._refusals) or None,
-            "tool_calls": self._tools,
+            "tool_calls": list(self._calls.values()),
         }
         choice = {
             "index": 0,
@@ -102,13 +103,29 @@ class EventStream:
                 continue  # another sample, which was not requested
             delta = choice.get("delta") or {}
             self._logprobs += (choice.get("logprobs") or {}).get("content") or []
-            self._tools = self._tools or bool(delta.get("tool_calls"))
+            for piece in delta.get("tool_calls") or ():
+                self._call(piece)
             if refusal := delta.get("refusal"):
                 self._refusals.append(content_text(refusal))
             if piece := content_text(delta.get("content")):
                 self._say(piece)
             # Last: an event that cannot be read leaves the answer without its end.
             self._finish = choice.get("finish_reason") or self._finish
+
+    def _call(self, piece: dict[str, Any]) -> None:
+        """Add a piece of a call. Gemini gives no index; then each piece with a name is a call."""
+        function = piece.get("function") or {}
+        index = piece.get("index")
+        if index is None:
+            index = len(self._calls) - (not function.get("name"))
+        call = self._calls.setdefault(index, {"id": "", "function": {"name": "", "arguments": ""}})
+        if len(self._calls) > MOST_CALLS:
+            raise ValueError(f"more than {MOST_CALLS} calls of tools")
+        call |= {k: v for k, v in piece.items() if k not in ("index", "function") and v}
+        told = call["function"]
+        told["name"] = told["name"] or function.get("name") or ""
+        more = function.get("arguments")
+        told["arguments"] = told["arguments"] + more if isinstance(more, str) else more or ""
 
     def _say(self, piece: str) -> None:
         piece, self._half = split_pair(self._half + piece)

@@ -21,7 +21,7 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.files import cache_folder, make_folder_once
 from lmc.models.named_files import named_file, require_weights
-from lmc.models.transformers_local import Transformers
+from lmc.models.transformers_local import Transformers, computing
 from lmc.redaction import logger
 from lmc.regular import open_regular
 
@@ -44,28 +44,38 @@ def open_gguf(model: str, settings: Mapping[str, Any]) -> Transformers:
     takes a minute for 100 million weights on a busy machine. Raises: LmcError[unknown-model,
     outside-folder, weights-not-allowed, not-a-gguf, cannot-convert, cannot-write].
     """
+    return open_file(find_gguf(model, settings), **computing(settings))
+
+
+def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/") -> Path:
+    """A GGUF file, or the only one in a folder, that a model's name behind a prefix means.
+
+    Raises: LmcError[unknown-model, outside-folder, weights-not-allowed].
+    """
     given = Path(model).expanduser()
     for place in (named_file(_FILE, model, settings), given):
         if place.exists():
             if place is given:  # beside the user
                 named_file(_FILE, str(given.resolve()), settings)
-            require_weights(f"gguf/{model}", settings, place)
-            return open_file(_file_at(place))
+            require_weights(f"{prefix}{model}", settings, place)
+            return _file_at(place)
     raise LmcError.of("unknown-model", f"there is no file {model}", help=_HELP)
 
 
-def open_file(file: Path, *, sha256: str | None = None) -> Transformers:
+def open_file(file: Path, *, sha256: str | None = None, **computing: Any) -> Transformers:
     """Open the model in a GGUF file; with `sha256` only if that is what the file is.
+
+    `computing` are further options of `Transformers`.
 
     Raises: LmcError[not-a-gguf, cannot-convert, cannot-write].
     """
-    tensors, content = _tensor_count(file), _content(file)
+    tensors, content = tensor_count(file), _content(file)
     if sha256 not in (None, content):
         message = f"{file} is another file than the one that lmc knows by this name"
         raise LmcError.of("not-a-gguf", message, help=f"to use it, name the model `gguf/{file}`")
     folder = cache_folder() / "gguf" / f"{content[:32]}-{_CONVERTER}"
     make_folder_once(folder, partial(_convert, file.resolve(), tensors))
-    return Transformers(str(folder), identity=f"gguf-{content[:32]}-{_CONVERTER}")
+    return Transformers(str(folder), identity=f"gguf-{content[:32]}-{_CONVERTER}", **computing)
 
 
 def _file_at(place: Path) -> Path:
@@ -81,7 +91,7 @@ def _file_at(place: Path) -> Path:
     raise LmcError.of("unknown-model", message, help=_HELP)
 
 
-def _tensor_count(file: Path) -> int:
+def tensor_count(file: Path) -> int:
     """How many tensors the file says it has. Raises: LmcError[not-a-gguf]."""
     try:
         with open_regular(file) as opened:

@@ -11,13 +11,24 @@ from typing import Any, TypeVar
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
+from lmc.media.content import KINDS
 from lmc.models.addresses import require_base_url, without_secrets
-from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request, cut_at_stop
+from lmc.models.base import (
+    Answer,
+    Capabilities,
+    ModelFailure,
+    Price,
+    Request,
+    ToolCall,
+    cut_at_stop,
+)
 from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
+from lmc.models.media_parts import with_parts
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
 from lmc.models.redirects import refused_redirects
+from lmc.models.tool_calls import read_calls, refuses_choice, refuses_tools, wire_message
 from lmc.redaction import redact, remember
 
 # Two releases on PyPI were malicious. Releases below the minimum have known vulnerabilities.
@@ -59,9 +70,23 @@ class LiteLLM:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
         arguments = self._arguments(request)
         start_s = time.perf_counter()
-        response = await self._asked(self._litellm.acompletion, arguments)
+        response = await self._completed(arguments)
         latency_ms = (time.perf_counter() - start_s) * 1000
         return self._answers(response, request, latency_ms)
+
+    async def _completed(self, arguments: dict[str, Any]) -> Any:
+        """The reply. Where the model may not be made to call a tool, it is only offered them."""
+        try:
+            return await self._asked(self._litellm.acompletion, arguments)
+        except ModelFailure as failure:
+            if failure.kind != "bad_request" or "tools" not in arguments:
+                raise
+            told = failure.message
+        if refuses_choice(400, told):
+            del arguments["tool_choice"]
+            return await self._asked(self._litellm.acompletion, arguments)
+        kind = "no_tools" if refuses_tools(400, told) else "bad_request"
+        raise ModelFailure(kind, told, retryable=False)
 
     async def _asked(self, ask: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
         """Ask without following redirects. Raises: ModelFailure."""
@@ -86,7 +111,10 @@ class LiteLLM:
     def _arguments(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
         arguments: dict[str, Any] = {
-            "messages": [dict(message) for message in request.messages],
+            "messages": [
+                dict(wire_message(message))
+                for message in with_parts(request.messages, request.media)
+            ],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
@@ -95,6 +123,10 @@ class LiteLLM:
             "logprobs": request.logprobs or None,
             "n": request.n if request.n > 1 else None,
             "response_format": response_format(request.schema),
+            "tools": list(request.tools) or None,
+            "tool_choice": "required" if request.tools else None,
+            # litellm's own gateway to MCP servers would want the package `mcp`.
+            "_skip_mcp_handler": True if request.tools else None,
         }
         return {**self._connection(request), **_given(arguments), "drop_params": True}
 
@@ -142,8 +174,9 @@ class LiteLLM:
                 finish,
                 logprobs,
                 latency_ms,
+                tool_calls=calls,
             )
-            for i, (text, finish, logprobs) in enumerate(said)
+            for i, (text, finish, logprobs, calls) in enumerate(said)
         ]
 
     def _cost_usd(self, response: Any) -> float:
@@ -278,7 +311,28 @@ def _capabilities(litellm: Any, model: str) -> Capabilities:
         logprobs="logprobs" in taken,
         multiple_samples="n" in taken,
         seed="seed" in taken,
+        continues=_continues(litellm, model),
+        tools="tools" in taken,
+        media=_media(litellm, model),
     )
+
+
+def _continues(litellm: Any, model: str) -> bool:
+    """Whether a model goes on with a last message of the assistant, as far as litellm knows."""
+    try:
+        return bool(litellm.get_model_info(model).get("supports_assistant_prefill"))
+    except Exception:  # litellm does not know the model
+        return False
+
+
+def _media(litellm: Any, model: str) -> tuple[str, ...]:
+    """The kinds of media that a model takes by litellm's table; all if it is not in there."""
+    ask = {"image": "supports_vision", "audio": "supports_audio_input", "pdf": "supports_pdf_input"}
+    try:
+        litellm.get_model_info(model)
+    except Exception:  # not in the table: the provider decides
+        return KINDS
+    return tuple(kind for kind in KINDS if getattr(litellm.utils, ask[kind])(model))
 
 
 def _price(litellm: Any, model: str) -> Price | None:
@@ -294,8 +348,11 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _said(choice: Any, request: Request) -> tuple[str, str, tuple[float, ...] | None]:
-    """Text, finish reason and log-probabilities of one choice. Raises: WrongReply."""
+_Said = tuple[str, str, tuple[float, ...] | None, tuple[ToolCall, ...]]
+
+
+def _said(choice: Any, request: Request) -> _Said:
+    """Text, finish reason, log-probabilities and calls of one choice. Raises: WrongReply."""
     message = choice.message
     text = content_text(message.content)
     finish = choice.finish_reason or "stop"
@@ -304,7 +361,14 @@ def _said(choice: Any, request: Request) -> tuple[str, str, tuple[float, ...] | 
     elif not text and getattr(message, "tool_calls", None) and finish != "length":
         finish = "tool_calls"
     text = cut_at_stop(text, request.sampling.stop)
-    return text, str(finish), _logprobs(choice) if request.logprobs else None
+    logprobs = _logprobs(choice) if request.logprobs else None
+    return text, str(finish), logprobs, _calls(message) if request.tools and not refusal else ()
+
+
+def _calls(message: Any) -> tuple[ToolCall, ...]:
+    """The calls of a message. litellm makes them pydantic models, whatever the provider sent."""
+    found = message.model_dump() if hasattr(message, "model_dump") else vars(message)
+    return read_calls(found)
 
 
 def _logprobs(choice: Any) -> tuple[float, ...] | None:

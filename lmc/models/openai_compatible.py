@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from lmc.diagnostics import LmcError
+from lmc.media.content import KINDS
 from lmc.models import border, quick_json
 from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
@@ -31,6 +32,13 @@ from lmc.redaction import redact, remember
 
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_URL = "http://localhost:11434/v1"
+# What the protocol of each kind of server has parts for. A model may still refuse them.
+MEDIA = {
+    "OPENAI": KINDS,
+    "OLLAMA": ("image",),
+    "HOSTED_VLLM": ("image", "audio"),
+    "LLAMA": ("image", "audio"),
+}
 MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0
@@ -44,12 +52,21 @@ class OpenAICompatible:
     session. Messages, cache keys and the `repr` of this object never contain it.
     """
 
-    def __init__(self, base_url: str, *, key_env: str | None = "OPENAI_API_KEY") -> None:
+    through_proxy = True  # if the environment names one
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key_env: str | None = "OPENAI_API_KEY",
+        media: Sequence[str] = KINDS,
+    ) -> None:
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self.endpoint = str(URL(base_url.rstrip("/")).with_user(None).with_query(None))
         self.capabilities = Capabilities(
-            json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True
-        )
+            json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
+            tools=True, media=tuple(media),
+        )  # fmt: skip
         self.price: Price | None = None
         self.key_env = key_env
         self._session: aiohttp.ClientSession | None = None
@@ -63,6 +80,8 @@ class OpenAICompatible:
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, then again for those that the server left out."""
         dialect = dialect_of(self.endpoint, request.model, official=self.official)
+        if request.tools and "tools" in dialect.refused:
+            raise self._no_tools(sent=False)
         if request.n == 1:
             return await self._ask(request, dialect)
         answers = [] if "n" in dialect.refused else await self._ask(request, dialect)
@@ -91,6 +110,8 @@ class OpenAICompatible:
                 text = raw.decode("utf-8", "replace")
                 if status == 200 and failure.kind == "bad_request":
                     status = 400  # a router sends the error of a provider as its own success
+                if request.tools and not dialect.may_offer(payload, status, text):
+                    raise self._no_tools() from None
                 if not may_refuse(status, text) or not dialect.adapt(payload, text):
                     raise
             if "n" in dialect.refused and request.n > 1:
@@ -203,6 +224,10 @@ class OpenAICompatible:
         # The listener has a part of the text, which a retry would repeat.
         raise ModelFailure("broken_stream", failure.message, retryable=False, heard=True)
 
+    def _no_tools(self, *, sent: bool = True) -> ModelFailure:
+        message = f"{self.endpoint} does not take `tools` for this model"
+        return ModelFailure("no_tools", message, retryable=False, sent=sent)
+
     def _bad_reply(self, what: str) -> ModelFailure:
         return ModelFailure("server", f"{self.endpoint} {self._redact(what)}", retryable=True)
 
@@ -217,15 +242,12 @@ class OpenAICompatible:
         return self._session
 
     def _new_session(self) -> aiohttp.ClientSession:
-        key = os.environ.get(self.key_env) if self.key_env else None
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "lmc",
             "Accept-Encoding": "identity",  # a small body may unpack to a huge one
         }
-        if self.key_env:
-            remember(self.key_env, key)
-        if key:
+        if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
             # The caller limits the requests in flight, so there is no second limit here.
@@ -235,13 +257,19 @@ class OpenAICompatible:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
-            trust_env=_behind_proxy(),
+            trust_env=self.through_proxy and _behind_proxy(),
             auto_decompress=False,
         )
 
+    def _key(self) -> str | None:
+        if not self.key_env:
+            return None
+        key = os.environ.get(self.key_env)
+        remember(self.key_env, key)
+        return key
+
     def _redact(self, text: str) -> str:
-        if self.key_env:
-            remember(self.key_env, os.environ.get(self.key_env))
+        self._key()  # what the environment has now is known from here on
         return redact(text)
 
     def _redacted(self, found: Any) -> Any:
@@ -283,7 +311,14 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
             f"the address of the server for model `{model}` is not known",
             help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
-    return _open(address, settings, "HOSTED_VLLM")
+    backend = _open(address, settings, "HOSTED_VLLM")
+    backend.capabilities = replace(backend.capabilities, continues=True)
+    return backend
+
+
+def open_llamacpp(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
+    """`llama.cpp/…` with a `base_url`: a llama-server."""
+    return _open(Address.of(settings, None), settings, "LLAMA")
 
 
 def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:
@@ -291,7 +326,7 @@ def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -
     assert address is not None
     require_base_url(address.url)
     key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)
-    backend = OpenAICompatible(address.url, key_env=key_env)
+    backend = OpenAICompatible(address.url, key_env=key_env, media=MEDIA[provider])
     needed = backend.official or settings.get("api_key_env")
     if key_env and needed and not os.environ.get(key_env):
         raise LmcError.of(

@@ -9,7 +9,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
-from lmc.models.transformers_local import Transformers
+from lmc.models.transformers_local import Transformers, computing
 
 SMOLLM2_NAME = "lmc/smollm2"
 
@@ -64,4 +64,4 @@ def open_smollm2(model: str, settings: Mapping[str, Any]) -> Transformers:
     """
     from lmc.models.gguf import open_file
 
-    return open_file(packaged_file(SMOLLM2), sha256=_SMOLLM2_SHA256)
+    return open_file(packaged_file(SMOLLM2), sha256=_SMOLLM2_SHA256, **computing(settings))

@@ -16,7 +16,8 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.files import cannot_write
 from lmc.frozen import frozen
-from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
+from lmc.media.content import KINDS
+from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request, ToolCall
 from lmc.regular import read_text
 
 
@@ -27,6 +28,10 @@ def request_hash(request: Request) -> str:
     """
     fields = asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None))
     del fields["grammar"]
+    if not request.tools:
+        del fields["tools"]
+    if not fields["media"]:  # which earlier recordings do not know
+        del fields["media"]
     return _hash(fields)
 
 
@@ -38,6 +43,10 @@ def prompt_hash(request: Request) -> str:
 def _hash(fields: Any) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+# Whatever was recorded.
+_ALL = Capabilities(True, True, True, True, True, True, continues=True, media=KINDS)
 
 
 @frozen
@@ -61,15 +70,17 @@ class Recorded:
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
-        given = inner.capabilities if inner else Capabilities(True, True, True, True, True, True)
+        given = inner.capabilities if inner else _ALL
         self.capabilities = replace(given, cacheable=False)
 
     def open(self) -> Recorded:
         """Read the file now instead of at the first request.
 
+        A recording with calls of tools was made in that form, so it is asked for in that form.
         Raises: LmcError[unknown-model, recording-invalid].
         """
-        _ = self._entries
+        if any(entry.answer.tool_calls for entry in self._entries.values()):
+            self.capabilities = replace(self.capabilities, tools=True, local=False)
         return self
 
     @cached_property
@@ -106,7 +117,9 @@ class Recorded:
     def _append(self, key: str, entry: _Entry) -> None:
         self._entries[key] = entry
         answer = {
-            k: v for k, v in asdict(entry.answer).items() if k not in ("cached", "latency_ms")
+            k: v
+            for k, v in asdict(entry.answer).items()
+            if k not in ("cached", "latency_ms") and not (k == "tool_calls" and not v)
         }
         line = {"request": key, "anyone": entry.anyone, "prompt": entry.prompt, "answer": answer}
         try:
@@ -190,6 +203,8 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
         answer = data["answer"]
         if answer.get("logprobs") is not None:
             answer["logprobs"] = tuple(answer["logprobs"])
+        if answer.get("tool_calls"):
+            answer["tool_calls"] = tuple(ToolCall(**call) for call in answer["tool_calls"])
         texts = [data["request"], data["prompt"], data.get("anyone", "")]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("`request`, `prompt` and `anyone` are texts")

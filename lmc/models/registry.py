@@ -11,6 +11,7 @@ from typing import Any
 from lmc.check.providers import with_provider
 from lmc.diagnostics import LmcError, did_you_mean
 from lmc.frozen import frozen
+from lmc.media.content import KINDS
 from lmc.models.base import Backend, Capabilities
 from lmc.models.named_files import named_file
 from lmc.models.recorded import Recorded
@@ -19,11 +20,12 @@ from lmc.models.scripted import Scripted
 Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, settings)
 
 TINY = "lmc/tiny"
-_HTTP = Capabilities(True, True, True, True, True)
-_TINY = replace(_HTTP, local=True, grammar=True)
+_HTTP = Capabilities(True, True, True, True, True, tools=True, media=KINDS)
+_VLLM_SERVER = replace(_HTTP, continues=True)
+_TINY = replace(_HTTP, local=True, grammar=True, tools=False, continues=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
-_SCRIPT = replace(_HTTP, local=True, cacheable=False)
-_ANY = Capabilities(json_schema=True, seed=True)
+_SCRIPT = replace(_HTTP, local=True, cacheable=False, tools=False, continues=True)
+_ANY = Capabilities(json_schema=True, seed=True, media=KINDS)
 
 
 @frozen
@@ -110,8 +112,10 @@ def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
 
     Raises: LmcError[unknown-model].
     """
+    if name.startswith("llama.cpp/") and _has_address(settings):
+        return _HTTP
     served = name.startswith("vllm/") and _vllm_server(settings)
-    return _HTTP if served else provider_of(name).capabilities
+    return _VLLM_SERVER if served else provider_of(name).capabilities
 
 
 def default_layout(name: str, settings: Mapping[str, Any]) -> str:
@@ -120,6 +124,14 @@ def default_layout(name: str, settings: Mapping[str, Any]) -> str:
         return capabilities_of(name, settings).default_layout
     except LmcError:  # not a model, which whoever asks it is told
         return _ANY.default_layout
+
+
+def calls_tools(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a model may be offered tools; opens nothing."""
+    try:
+        return capabilities_of(name, settings).tools
+    except LmcError:
+        return False
 
 
 def _open_http(kind: str) -> Factory:
@@ -153,13 +165,13 @@ def _open_transformers(model: str, settings: Mapping[str, Any]) -> Backend:
 
 
 def _open_tiny(model: str, settings: Mapping[str, Any]) -> Backend:
-    from lmc.models.transformers_local import Transformers
+    from lmc.models.transformers_local import Transformers, computing
     from lmc.tiny import MODEL_DIR
 
     if model != TINY.partition("/")[2]:
         help = f"did you mean `{TINY}`?"
         raise LmcError.of("unknown-model", f"model `lmc/{model}` does not exist", help=help)
-    return Transformers(str(MODEL_DIR.resolve()), knows_marks=True)
+    return Transformers(str(MODEL_DIR.resolve()), knows_marks=True, **computing(settings))
 
 
 def _open_smollm2(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -188,6 +200,21 @@ def _vllm_server(settings: Mapping[str, Any]) -> bool:
 
     served = Address.of(settings, os.environ.get("HOSTED_VLLM_API_BASE"))
     return served is not None or find_spec("vllm") is None
+
+
+def _open_llamacpp(model: str, settings: Mapping[str, Any]) -> Backend:
+    """A server if there is a base URL, else llama.cpp beside this process."""
+    if _has_address(settings):
+        return _open_http("llamacpp")(model, settings)
+    from lmc.models.llamacpp_local import open_llamacpp  # it imports aiohttp
+
+    return open_llamacpp(model, settings)
+
+
+def _has_address(settings: Mapping[str, Any]) -> bool:
+    from lmc.models.origins import Address
+
+    return Address.of(settings, None) is not None
 
 
 def _open_litellm(model: str, settings: Mapping[str, Any]) -> Backend:
@@ -229,12 +256,16 @@ _providers = _known(
         _open_http("openai"), _HTTP,
         key_env="OPENAI_API_KEY", key_needed=True,
     ),
-    Provider("hosted_vllm/", "a vLLM server (base_url)", _open_http("vllm"), _HTTP),
+    Provider("hosted_vllm/", "a vLLM server (base_url)", _open_http("vllm"), _VLLM_SERVER),
     Provider("vllm/", "a folder or hub name, run here by vLLM (or base_url)", _open_vllm, _LOCAL),
     Provider("ollama/", "Ollama on this machine (or base_url)", _open_http("ollama"), _HTTP),
     Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
     Provider(
         "gguf/", "a GGUF file, run here", _open_gguf, _LOCAL, "local", (*_TORCH, "gguf")
+    ),
+    Provider(
+        "llama.cpp/", "a GGUF file, run here by llama.cpp (or base_url)", _open_llamacpp,
+        replace(_LOCAL, adapters=False, grammar=False, continues=False),
     ),
     Provider("scripted/", "answers from a file, by rule or order", _open_scripted, _SCRIPT),
     Provider("recorded/", "answers recorded once, then replayed", _open_recorded, _SCRIPT),

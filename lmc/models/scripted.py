@@ -13,6 +13,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
+from lmc.media.content import KINDS
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.patterns import Pattern
 from lmc.regular import read_text
@@ -44,7 +45,7 @@ class Scripted:
         self.endpoint = f"scripted:{name or 'anonymous'}"
         self.capabilities = Capabilities(
             json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
-            local=True, cacheable=name is not None,
+            local=True, cacheable=name is not None, continues=True, media=KINDS,
         )  # fmt: skip
         self.requests: MutableSequence[Request] = []
         self._respond = script if callable(script) else _respond_from(script)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from lmc.models.named_files import named_file, require_weights
 _HASHED_IN_FULL_BYTES = 64 << 20
 _FOLDER = "the folder of a model"
 
-_workers: dict[str, Worker] = {}  # by endpoint; touched on the event loop only
+_workers: dict[
+    tuple[str, bool], Worker
+] = {}  # by endpoint and look-up; touched on the event loop only
 if hasattr(os, "register_at_fork"):  # a child process lacks the threads
     os.register_at_fork(after_in_child=_workers.clear)
 
@@ -35,16 +37,24 @@ class Transformers:
     of the batch. This holds in float32 on a CPU; on a GPU, bfloat16 may round differently. Without
     a temperature, sample 0 is greedy and further samples are drawn at 0.7. Without a seed, it is 0.
     `knows_marks` says that it was trained on the marks of lmc's layout `chat`. Without an
-    `identity`, the contents of the folder identify the weights.
+    `identity`, the contents of the folder identify the weights. `dtype` is the type to compute in:
+    "float32", "bfloat16", or None for bfloat16 on a GPU and float32 on a CPU. `lookup` guesses what
+    greedy answers copy from their prompts; it changes the time only.
     """
 
     price: Price | None = Price(0.0, 0.0)
     kind = "transformers"
 
     def __init__(
-        self, source: str, *, knows_marks: bool = False, identity: str | None = None
+        self,
+        source: str,
+        *,
+        knows_marks: bool = False,
+        identity: str | None = None,
+        dtype: str | None = None,
+        lookup: bool = False,
     ) -> None:
-        self.source, self._identity = source, identity
+        self.source, self.dtype, self.lookup, self._identity = source, dtype, lookup, identity
         constrains = find_spec("llguidance") is not None
         self.capabilities = Capabilities(
             json_schema=constrains,
@@ -55,30 +65,41 @@ class Transformers:
             local=True,
             default_layout="json" if constrains and not knows_marks else "chat",
             grammar=constrains,
+            continues=True,
         )
         self._worker: Worker | None = None
 
     @cached_property
     def endpoint(self) -> str:
         """Identifies the weights. The files are read at the first access."""
-        return f"{self.kind}:{self._identity or _fingerprint(self.source)}"
+        weights = f"{self.kind}:{self._identity or _fingerprint(self.source)}"
+        return f"{weights}:{self.dtype}" if self.dtype else weights
+
+    @property
+    def _engine(self) -> tuple[str, bool]:
+        return self.endpoint, self.lookup
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer in one batch with other current requests. Raises: ModelFailure."""
         if self._worker is None:
-            self._worker = _workers.get(self.endpoint) or Worker(partial(self.load, self.source))
-            _workers[self.endpoint] = self._worker
+            load = partial(self.load, self.source, self.dtype, lookup=self.lookup)
+            self._worker = _workers.get(self._engine) or Worker(load)
+            _workers[self._engine] = self._worker
             self._worker.users += 1
         job = Job(request)
         self._worker.submit(job)
         return await asyncio.wrap_future(job.done)
 
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, by the model's own tokenizer."""
+        return await asyncio.to_thread(_counts, self.source, tuple(texts))
+
     @staticmethod
-    def load(source: str) -> SteppedEngine:
+    def load(source: str, dtype: str | None = None, *, lookup: bool = False) -> SteppedEngine:
         """Load the engine, in its own thread."""
         from lmc.models.engine.loading import load_engine
 
-        return load_engine(source)
+        return load_engine(source, dtype, lookup=lookup)
 
     async def close(self) -> None:
         """Release the weights if nobody else uses them."""
@@ -87,7 +108,7 @@ class Transformers:
             return
         worker.users -= 1
         if worker.users == 0:
-            _workers.pop(self.endpoint, None)
+            _workers.pop(self._engine, None)
             await asyncio.to_thread(worker.stop)
 
 
@@ -106,13 +127,44 @@ def open_transformers(
             if folder is given:  # beside the user, and no name on the hub
                 named_file(_FOLDER, str(given.resolve()), settings)
             require_weights(prefix + model, settings, folder)
-            return Transformers(str(folder.resolve()))
+            return Transformers(str(folder.resolve()), **computing(settings))
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
         message = f"the folder {model} has no model"
         help = "a model is a folder with config.json, safetensors and a tokenizer"
         raise LmcError.of("unknown-model", message, help=help)
     require_weights(prefix + model, settings)
-    return Transformers(model)
+    return Transformers(model, **computing(settings))
+
+
+def computing(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model computes, by its settings."""
+    return {"dtype": settings.get("dtype"), "lookup": bool(settings.get("lookup"))}
+
+
+def _counts(source: str, texts: Sequence[str]) -> list[int]:
+    count = _counter(source)
+    return [count(text) for text in texts]
+
+
+@lru_cache(maxsize=4)
+def _counter(source: str) -> Callable[[str], int]:
+    """What counts the tokens of a text; torch is not needed for it."""
+    file = Path(source) / "tokenizer.json"
+    if file.is_file():
+        from tokenizers import Tokenizer
+
+        fast = Tokenizer.from_file(str(file))
+        fast.no_truncation()
+        fast.no_padding()
+        return lru_cache(maxsize=1024)(
+            lambda text: len(fast.encode(text, add_special_tokens=False).ids)
+        )
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    return lru_cache(maxsize=1024)(
+        lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    )
 
 
 def _fingerprint(source: str) -> str:

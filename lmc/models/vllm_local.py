@@ -18,7 +18,12 @@ from lmc.diagnostics import LmcError
 from lmc.models.adapter_files import plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
-from lmc.models.engine.chat_tokens import plain_messages, special_tokens
+from lmc.models.engine.chat_tokens import (
+    chat_text,
+    joined_messages,
+    plain_messages,
+    special_tokens,
+)
 from lmc.models.engine.constraints import grammar_of
 from lmc.models.engine.worker import Job
 from lmc.models.transformers_local import Transformers, open_transformers
@@ -31,7 +36,8 @@ _CPU_CACHE_GIB = "1"
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> Vllm:
     """Open a folder, looked up as for `hf/`, or a hub name. Raises: as `open_transformers`."""
-    return Vllm(open_transformers(model, settings, prefix="vllm/").source)
+    found = open_transformers(model, settings, prefix="vllm/")
+    return Vllm(found.source, dtype=found.dtype)
 
 
 class Vllm(Transformers):
@@ -39,8 +45,8 @@ class Vllm(Transformers):
 
     kind = "vllm"
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
+    def __init__(self, source: str, *, dtype: str | None = None) -> None:
+        super().__init__(source, dtype=dtype)
         self.capabilities = Capabilities(
             json_schema=True,
             logprobs=True,
@@ -50,12 +56,13 @@ class Vllm(Transformers):
             local=True,
             default_layout="json",
             grammar=True,
+            continues=True,
         )
 
     @staticmethod
-    def load(source: str) -> VllmEngine:
-        """Load the model. vLLM takes seconds for this."""
-        return VllmEngine(source)
+    def load(source: str, dtype: str | None = None, *, lookup: bool = False) -> VllmEngine:
+        """Load the model. vLLM takes seconds for this, and guesses nothing here."""
+        return VllmEngine(source, dtype)
 
 
 @dataclass(eq=False, slots=True)
@@ -70,8 +77,9 @@ class _Asked:
 class VllmEngine:
     """vLLM's engine, stepped by one thread. Adapters slow it down, so it starts without them."""
 
-    def __init__(self, source: str) -> None:
-        self.source, self._ids, self._loras = source, count(), dict[str, int]()
+    def __init__(self, source: str, dtype: str | None = None) -> None:
+        self.source, self._dtype = source, dtype
+        self._ids, self._loras = count(), dict[str, int]()
         self._asked: dict[str, tuple[_Asked, int]] = {}  # by vLLM's request id, with the sample
         self._held: list[Job] = []  # wait for an idle engine, to reload it with adapters
         self._with_lora = False
@@ -134,6 +142,8 @@ class VllmEngine:
             # Chunked prefill with seeds crashes the engine on a CPU (vLLM 0.32).
             options |= {"dtype": "float32", "block_size": _CPU_BLOCK}
             options |= {"enable_chunked_prefill": False, "enforce_eager": True}
+        if self._dtype:
+            options["dtype"] = self._dtype
         if self._with_lora:
             options |= {"enable_lora": True, "max_loras": _MOST_LORAS}
             options |= {"max_lora_rank": _MOST_LORA_RANK}
@@ -172,12 +182,10 @@ class VllmEngine:
     def _prompt(self, request: Request) -> list[int]:
         messages = plain_messages(request.messages, special_tokens(self._tokenizer))
         if self._tokenizer.chat_template:
-            text = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
-            )
+            text = chat_text(self._tokenizer, messages)
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         else:
-            text = "".join(message["content"] + "\n\n" for message in messages)
+            text = joined_messages(messages)
             ids = self._tokenizer(text)["input_ids"]
         room = self._engine.model_config.max_model_len
         if len(ids) >= room:
@@ -217,7 +225,7 @@ def _parameters(request: Request, tokenizer: Any, prompt: list[int], index: int)
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
-    given, heat = request.sampling, sampling.temperature(request, index)
+    given, heat = request.sampling, request.heat(index)
     grammar = grammar_of(request, tokenizer, prompt)
     bound = None if grammar is None else StructuredOutputsParams(grammar=grammar)
     return SamplingParams(

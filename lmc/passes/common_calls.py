@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 
-from lmc.ir.functions import canonical
+from lmc.canonical import canonical
 from lmc.ir.graph import Graph, Node, Port, ProgramGraph
 from lmc.ir.ops import OF_BODIES, STEPS
 from lmc.ir.reach import acting, acts, pure_tools

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lmc.ir.functions import canonical, function_of
+from lmc.canonical import canonical
+from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph, splice

@@ -1,7 +1,7 @@
 """Dead code: removes nodes whose value is not used, and graphs that nothing calls.
 
 The language is pure, so an unread call can go like any unread value. Asserts stay, and so does what
-calls a tool that is not declared `pure`: it may do something in the world.
+calls a tool that is not declared `pure`: it may do something in the world. So does what is kept.
 """
 
 from __future__ import annotations

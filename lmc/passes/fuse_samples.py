@@ -1,4 +1,4 @@
-"""Fuse samples: draws the samples of a vote in one request if they share a prompt.
+"""Fuse samples: draws the samples of a vote or a list in one request if they share a prompt.
 
 An engine then processes the prompt once for all samples, and a provider bills it once. The local
 engine also generates a common beginning of the answers once. If the backend cannot return several
@@ -17,12 +17,12 @@ from lmc.passes.rewrite import every_node
 
 
 def fuse_samples(program: ProgramGraph, context: PassContext) -> ProgramGraph:
-    """Mark each vote with the modules that all of its samples call with the same prompt."""
+    """Mark votes and lists of samples with the modules that all samples ask the same prompt."""
     return every_node(program, lambda graph, node: _fused(program, graph, node, context))
 
 
 def _fused(program: ProgramGraph, graph: Graph, node: Node, context: PassContext) -> Node:
-    if node.op != "vote" or "fused" in node.attrs:
+    if node.op not in ("vote", "samples") or "fused" in node.attrs:
         return node
     names = tuple(dict.fromkeys(_first_asked(program, node.bodies["sample"], set())))
     if not names:
@@ -54,5 +54,8 @@ def _first_asked(program: ProgramGraph, graph: Graph, seen: set[str]) -> Iterato
             case "call" if (target := node.attrs["target"]) not in seen:
                 seen.add(target)
                 yield from _first_asked(program, program.graphs[target], seen)
+            case "samples" | "weigh":
+                (body,) = node.bodies.values()
+                yield from _first_asked(program, body, seen)
             case op if op in ATTEMPTS:
                 yield from _first_asked(program, node.bodies[ATTEMPTS[op]], seen)

@@ -5,6 +5,7 @@
     graph.json         the execution graph, so that loading needs no parser and no source files
     parameters.json    instructions, demonstrations with their origin, choices
     adapters/<id>/…    LoRA weights as safetensors, named by their contents
+    media/<sha256>     images, audio and PDFs of the program and its demonstrations
 
 Parts are stored uncompressed, sorted by name and without a time. So equal contents give equal bytes
 on every machine.
@@ -29,9 +30,12 @@ from lmc.check.program import Choice
 from lmc.diagnostics import LmcError
 from lmc.files import indented_json, write_atomically
 from lmc.frozen import frozen
-from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
+from lmc.ir.graph import MOST_NODES, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import ATTEMPTS
+from lmc.ir.reach import lasting
 from lmc.measure.figures import Comparison, JsonPart
+from lmc.media.content import Media, MediaProblem, described, map_media
+from lmc.media.store import media_store
 from lmc.models import adapters
 from lmc.models.adapter_files import NotPlain, require_plain
 from lmc.models.adapters import adapter_store, is_adapter_id
@@ -40,7 +44,7 @@ from lmc.runtime.parameters import Parameters
 from lmc.source import MOST_SOURCE_BYTES
 from lmc.tasks.garbage import fewer_collections
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 holds graphs of format 1
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
 MAX_GRAPH_BYTES = 64 << 20
@@ -48,7 +52,7 @@ MAX_GRAPH_VALUES = 3_000_000  # lists, objects and their values
 MAX_ADAPTER_BYTES = 2 << 30  # per part of an adapter
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
-_FOLDERS = ("sources", "adapters")
+_FOLDERS = ("sources", "adapters", "media")
 
 
 class Manifest(JsonPart):
@@ -99,9 +103,10 @@ class Artifact:
             **{f"sources/{name}": text.encode() for name, text in self.sources.items()},
             **_adapter_parts(self.parameters),
         }
+        parts |= _media_parts(parts)
         _require_readable(parts)
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
-        manifest = self.manifest.model_copy(update={"parts": hashes})
+        manifest = self.manifest.model_copy(update={"format": FORMAT_VERSION, "parts": hashes})
         return _zip({_MANIFEST: _dump(manifest.model_dump(mode="json")), **parts})
 
     @classmethod
@@ -132,6 +137,7 @@ class Artifact:
         _check_choices(graph, parameters)
         _check_shortcuts(graph, parameters)
         _take_in_adapters(parameters, parts)
+        _take_in_media(parts)
         return cls(manifest, graph, parameters, _read_sources(parts))
 
     @property
@@ -161,7 +167,7 @@ class Artifact:
             name: module
             for name, module in self.parameters.shortcuts.items()
             if module in kept and name in graph.graphs
-            if can_stand_in(graph.graphs[module], graph.graphs[name])
+            if can_stand_in(graph, module, name)
         }
         stale = [name for name in self.parameters.modules if name not in kept]
         stale += [id for id in self.parameters.choices if id not in choices]
@@ -351,6 +357,37 @@ def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> Non
         adapter_store().add_files(files)
 
 
+def _media_parts(parts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The contents of the media that the graph and the parameters hold, each once.
+
+    Raises: LmcError[media-missing].
+    """
+    found: dict[str, bytes] = {}
+
+    def take(value: dict[str, Any]) -> None:
+        media = Media.from_json(value)
+        found[f"media/{media.sha256}"] = media.data
+
+    for name in (_GRAPH, _PARAMETERS):
+        if b'"sha256"' in parts[name]:
+            map_media(_read_json(parts[name]), take)
+    return found
+
+
+def _take_in_media(parts: Mapping[str, bytes]) -> None:
+    """Keep the media, from where requests take them. They are named by their contents."""
+    for name in parts:
+        if not name.startswith("media/"):
+            continue
+        try:
+            media = described(parts[name])
+        except MediaProblem as problem:
+            raise _Damage(f"`{name}` {problem}") from None
+        if name != f"media/{media.sha256}":
+            raise _Damage(f"the contents of `{name}` do not match its name")
+        media_store().put(media.sha256, parts[name])
+
+
 def _read_sources(parts: Mapping[str, bytes]) -> dict[str, str]:
     found = {name: data for name, data in parts.items() if name.startswith("sources/")}
     if large := [name for name, data in found.items() if len(data) > MOST_SOURCE_BYTES]:
@@ -430,16 +467,21 @@ def _check_choices(graph: ProgramGraph, parameters: Parameters) -> None:
 def _check_shortcuts(graph: ProgramGraph, parameters: Parameters) -> None:
     """Refuse a graph that replaces itself or another kind of call: it could do anything."""
     for name, module in parameters.shortcuts.items():
-        whole, part = graph.graphs.get(name), graph.graphs.get(module)
-        if whole is None or part is None or not can_stand_in(part, whole):
+        if not {name, module} <= graph.graphs.keys() or not can_stand_in(graph, module, name):
             raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot replace `{name}`")
 
 
 # --- the parts of a program that an artifact depends on ---
 
 
-def can_stand_in(module: Graph, whole: Graph) -> bool:
-    """Whether a module can replace a vote or refine: its inputs and result are the same."""
+def can_stand_in(program: ProgramGraph, name: str, replaced: str) -> bool:
+    """Whether a module can replace a vote or refine: its inputs and result are the same.
+
+    One with an effect stays, as does one that keeps something: nobody would do it then.
+    """
+    module, whole = program.graphs[name], program.graphs[replaced]
+    if replaced in lasting(program):
+        return False
     given = {port.name: port.type for port in whole.inputs}
     needed = (port for port in module.inputs if not port.train and not port.has_default)
     return (

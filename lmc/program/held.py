@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lmc.check import check_program, read_source
 from lmc.check.imports import STANDARD
+from lmc.check.media import held_media
 from lmc.check.optimize import METRICS
 from lmc.check.program import CheckedProgram, DatasetDef, OptimizeDef
 from lmc.consent import Consent
@@ -87,7 +88,7 @@ def check_held(entry: str, sources: Mapping[str, str], folder: Path = Path()) ->
 
     source = Source(entry, sources.get(entry, ""), folder / entry)
     anywhere = Consent(paths=(Path("/"),))  # no file is read
-    program, found = check_program(source, read=read, consent=anywhere)
+    program, found = check_program(source, read=read, consent=anywhere, media=held_media)
     errors = [d for d in found if d.severity == "error"]
     if program is None or errors:
         raise LmcError(*errors)

@@ -92,7 +92,7 @@ async def _within_budget(
     program, budget = measurement.task.program, measurement.options.budget
     pool = program.open_pool(budget=Budget.within(budget)) if budget else program.pool
     try:
-        executor = program.open_executor(pool)
+        executor = program.open_executor(pool, program.frozen_stores)
         for told in executor.preflight(measurement.task.graph.name):
             _log.warning("%s (%s)", told.message, told.help)
         return await measure(executor)

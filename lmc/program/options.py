@@ -32,7 +32,11 @@ class ModelOptions:
 
     `tools` allows an artifact to run Python functions. It is a list of their names, a list or
     mapping of functions that replace them, or True for all. `hosts` are the hosts to which the
-    program may send keys. `paths` are the folders that it may read besides its own.
+    program may send keys. `paths` are the folders that it may read besides its own. `urls` are the
+    hosts from which an input may fetch images, audio and PDFs.
+
+    `stores` is where all stores of the program are: a file, the URL of a database, or "memory". The
+    environment variable LMC_STORES says the same.
     """
 
     model: str | None = None
@@ -43,6 +47,8 @@ class ModelOptions:
     tools: Tools | None = None
     hosts: str | Sequence[str] = ()
     paths: str | Path | Sequence[str | Path] = ()
+    urls: str | Sequence[str] = ()
+    stores: str | Path | None = None
 
     def consent(self, *, stranger: bool) -> Consent:
         """What a program may do; one that is a stranger's runs no function without consent."""
@@ -55,6 +61,7 @@ class ModelOptions:
             paths=tuple(Path(path).absolute() for path in _several(self.paths)),
             models=frozenset([self.model] if self.model else []),
             base_url=self.base_url,
+            urls=_several(self.urls),
         )
 
 
@@ -82,6 +89,9 @@ class TaskOptions(ModelOptions):
     `data` is a dataset of the program, a file, or rows as mappings. `metric` is a name,
     `pkg.mod:fn`, or an object with `score`. `seed` fixes every random choice. `budget` limits
     calls, tokens, usd and minutes.
+
+    `effects` says that the tools with `effect: true` may run: on every row, and when compiling, in
+    every trial of every row.
     """
 
     target: str | None = None
@@ -89,6 +99,7 @@ class TaskOptions(ModelOptions):
     metric: str | Metric | None = None
     seed: int = 0
     budget: Mapping[str, float] | None = None
+    effects: bool = False
 
     def __post_init__(self) -> None:
         """Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number."""

@@ -22,6 +22,7 @@ from lmc.types import (
     RecordType,
     Type,
     UnionType,
+    WrittenType,
 )
 
 CHARS_A_TOKEN = 4  # about, in English
@@ -70,6 +71,14 @@ def _inputs(planned: PlannedNode, letter: str) -> dict[str, Any]:
     return {n: _some(t, letter) for n, t in zip(planned.node.attrs["names"], planned.types)}
 
 
+_SOME = {
+    "date": ("1985-12-24", "2026-01-31"),
+    "time": ("01:10:00", "14:30:00"),
+    "datetime": ("1985-12-24T01:10:00", "2026-01-31T14:30:00"),
+    "decimal": ("9.5", "12.25"),
+}
+
+
 def _some(type: Type, letter: str) -> Any:
     """A sample value of a type. Values of two letters differ from their first character."""
     match type:
@@ -77,8 +86,14 @@ def _some(type: Type, letter: str) -> Any:
             return ord(letter) - ord("a")
         case BoolType():
             return letter == "a"
+        case WrittenType(kind):
+            return _SOME[kind][letter == "a"]
         case LiteralType(values=(first, *_)) | EnumType(variants=(first, *_)):
             return first
+        case OptionalType(RecordType(family=family)) | ListType(RecordType(family=family)) if (
+            family
+        ):
+            return None if isinstance(type, OptionalType) else []
         case OptionalType(item=item) | UnionType(options=(item, *_)):
             return _some(item, letter)
         case ListType(item=item):

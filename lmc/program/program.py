@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import aclosing
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import fields
 from functools import cached_property
 from keyword import iskeyword
@@ -13,16 +14,21 @@ from typing import TYPE_CHECKING, Any
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.media.given import Access
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
 from lmc.program.prompting import Mirror, first_prompt
+from lmc.program.remembering import VARIABLE, open_stores
+from lmc.program.streams import Stream, field_path, partly, text_pieces
 from lmc.prompts.spec import Message
 from lmc.requests.cache import Cache
 from lmc.requests.pool import ANY_MODEL, ModelPool
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
-from lmc.runtime.streaming import pieces
+from lmc.runtime.stores import FrozenStores, KeptStores, Stores
+from lmc.runtime.streaming import Listener, SpokenText, snapshots
+from lmc.runtime.tools import told_target
 from lmc.runtime.traces import Trace
 from lmc.runtime.votes.difficulty import Seat, seats
 from lmc.tasks.garbage import fewer_collections
@@ -31,6 +37,7 @@ from lmc.tasks.together import for_all
 from lmc.types import StrType
 from lmc.values import InvalidValue, to_json, to_python
 from lmc.values.names import input_names, python_names, renamed
+from lmc.values.taking import holds_media
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
@@ -51,8 +58,10 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `backend` answers instead of the models: one for all, or a mapping by name.
     - `base_url` is the server address of all models that are asked over HTTP.
     - `record` is a file that keeps all answers; the model `recorded/FILE` replays them.
-    - `tools`, `hosts` and `paths` allow what needs consent: the Python functions of an artifact,
-      hosts that keys may go to, and folders to read besides the program's own.
+    - `tools`, `hosts`, `paths` and `urls` allow what needs consent: the Python functions of an
+      artifact, hosts that keys may go to, folders to read besides the program's own, and hosts
+      from which inputs may fetch media.
+    - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
 
     Raises: LmcError with all errors in the program.
@@ -90,7 +99,7 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 def function_targets(graph: ProgramGraph) -> dict[str, str]:
     """The Python functions of a program, by the names of its tools and metrics."""
     metrics = {name: m.target for name, m in graph.metrics.items() if m.target is not None}
-    return {name: tool.target for name, tool in graph.tools.items()} | metrics
+    return {name: told_target(tool) for name, tool in graph.tools.items()} | metrics
 
 
 def open_program(
@@ -229,6 +238,8 @@ class Program:
         """Close connections and engines. The end of the process does this too."""
         pool = self.__dict__.pop("pool", None)
         self.__dict__.pop("executor", None)
+        if isinstance(stores := self.__dict__.get("stores"), KeptStores):
+            stores.close()
         if pool is not None:
             forget_closer(pool.close)
             run_sync(pool.close())
@@ -244,8 +255,19 @@ class Program:
         """The executor that runs the program with its parameters."""
         return self.open_executor(self.pool)
 
-    def open_executor(self, pool: ModelPool) -> Executor:
-        """An executor over another pool, such as one with a budget."""
+    @cached_property
+    def stores(self) -> Stores:
+        """Where the program remembers things between its runs."""
+        where = self.options.stores or os.environ.get(VARIABLE)
+        return open_stores(self.graph, where, self.base_dir, self.consent)
+
+    @property
+    def frozen_stores(self) -> FrozenStores:
+        """The stores as the first of some runs finds them, where none keeps anything."""
+        return FrozenStores(self.stores)
+
+    def open_executor(self, pool: ModelPool, stores: Stores | None = None) -> Executor:
+        """An executor over another pool, such as one with a budget, and over other stores."""
         return Executor(
             self.graph,
             pool,
@@ -254,6 +276,7 @@ class Program:
             base_dir=self.base_dir,
             speculate=self.options.speculate,
             consent=self.consent,
+            stores=stores or self.stores,
         )
 
     def open_pool(self, **more: Any) -> ModelPool:
@@ -285,8 +308,10 @@ def attributes(program: Program) -> dict[str, str]:
 class Callee:
     """A module or pipeline of a loaded program: call it with Python values."""
 
-    def __init__(self, program: Program, graph: Graph) -> None:
-        self.program, self.graph = program, graph
+    def __init__(
+        self, program: Program, graph: Graph, whole: frozenset[tuple[str, ...]] = frozenset()
+    ) -> None:
+        self.program, self.graph, self._whole = program, graph, whole
 
     def __call__(self, /, *args: Any, **inputs: Any) -> Any:
         """Run it on inputs by position or name, and return the typed result. Raises: LmcError."""
@@ -294,7 +319,11 @@ class Callee:
 
     async def acall(self, /, *args: Any, **inputs: Any) -> Any:
         """The same as a call, for coroutines on any event loop. Raises: LmcError."""
-        return await run_async(self._typed(self._bind(args, inputs)))
+        if any(holds_media(port.type) for port in self.graph.inputs):  # files have to be read
+            bound = await asyncio.to_thread(self._bind, args, inputs)
+        else:
+            bound = self._bind(args, inputs)
+        return await run_async(self._typed(bound))
 
     def batch(self, rows: Iterable[Any], *, return_exceptions: bool = False) -> list[Any]:
         """Run it on many rows concurrently, and return the results in row order.
@@ -306,27 +335,33 @@ class Callee:
         bound = [self._bind_row(row) for row in rows]
         return run_sync(self._all(bound, return_exceptions=return_exceptions))
 
-    async def stream(self, /, *args: Any, **inputs: Any) -> AsyncIterator[str]:
-        """Yield the text of the result as it is written. The result must be a `str`.
+    def stream(self, /, *args: Any, **inputs: Any) -> Stream[Any, Any]:
+        """Run it, and give the result while it is written: to `for`, or to `async for`.
 
-        If the result is not the answer of one model call (such as a vote), it comes in one piece.
-        Leaving the loop early cancels the run.
-        Raises: LmcError[not-supported] for other results.
+        A `str` comes in pieces. Of all other results each item is what is there so far: texts,
+        lists and records grow, and everything else comes when it is complete. What one model call
+        writes grows, as the result or as a field of it. The rest comes at the end.
+        Raises: LmcError, at the first item.
         """
-        if not isinstance(self.graph.result, StrType):
-            message = f"a result of type `{self.graph.result}` cannot be streamed yet, only `str`"
-            raise LmcError.of("not-supported", message, self.graph.span)
-        bound = self._bind(args, inputs)
+        bound, result = self._bind(args, inputs), self.graph.result
 
-        async def start(hear: Callable[[str], None]) -> str:
-            text: str = await run_async(
-                self.program.executor.run(self.graph.name, bound, listener=hear)
+        async def start(hear: Callable[[SpokenText], None]) -> Any:
+            listener = Listener(hear, self._whole)
+            return await run_async(
+                self.program.executor.run(self.graph.name, bound, listener=listener)
             )
-            return text
 
-        async with aclosing(pieces(start)) as stream:
-            async for piece in stream:
-                yield piece
+        text = isinstance(result, StrType)
+        shown = text_pieces if text else partly(result)
+        return Stream(snapshots(start), shown, lambda value: to_python(result, value))
+
+    def whole(self, *fields: str) -> Callee:
+        """The same, but streams give these fields (`"reply"`, `"items.name"`) only when complete.
+
+        Raises: LmcError[unknown-field].
+        """
+        paths = frozenset(field_path(self.graph.result, field) for field in fields)
+        return Callee(self.program, self.graph, self._whole | paths)
 
     def prompt(self, /, *args: Any, **inputs: Any) -> list[Message]:
         """The messages of the first model call for these inputs. No model is asked.
@@ -391,7 +426,7 @@ class Callee:
 
     def _value(self, port: Any, value: Any) -> Any:
         try:
-            return to_json(port.type, value)
+            return to_json(port.type, value, Access(consent=self.program.consent))
         except InvalidValue as problem:
             what = f"the input `{port.name}` does not have the type `{port.type}`"
             message = f"`{self.graph.name}`: {what}: {problem}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.media.content import KINDS
 from lmc.models.base import EMBEDDED, Answer, Capabilities, Request
-from lmc.models.registry import TINY, default_layout
+from lmc.models.registry import TINY, calls_tools, default_layout
 from lmc.prompts.spec import Message
 from lmc.runtime.executor import Executor
 
@@ -28,13 +30,15 @@ class Mirror:
     def __init__(self, graph: ProgramGraph) -> None:
         self._graph = graph
         self.layouts: dict[str, str] = {}  # no model is measured for a preview
+        self.calls_tools: dict[str, bool] = {}
 
     def bind(self, name: str | None) -> Any:
         """The stand-in for a model, which prepares a module call."""
         name = name or self._graph.default.get("model") or TINY
         settings = {**self._graph.default, **self._graph.models.get(name, {})}
         layout = default_layout(str(settings.get("name") or name), settings)
-        can = Capabilities(json_schema=True, default_layout=layout)
+        tools = calls_tools(str(settings.get("name") or name), settings)
+        can = Capabilities(json_schema=True, default_layout=layout, tools=tools, media=KINDS)
         return SimpleNamespace(
             name=name, model="", settings=settings, backend=SimpleNamespace(capabilities=can),
             keeping=lambda cache: False,
@@ -58,6 +62,9 @@ async def first_prompt(
     try:
         await executor.run(graph.name, inputs)
     except _Asked as asked:
-        return list(asked.request.messages)
+        messages = list(asked.request.messages)
+        if tools := asked.request.tools:
+            messages.append({"role": "tools", "content": json.dumps(tools, indent=2)})
+        return messages
     message = f"`{graph.name}` gives its result for these inputs without asking a model"
     raise LmcError.of("no-prompt", message, graph.span)

@@ -27,6 +27,7 @@ _PLACES: Mapping[str, str] = {  # by prefix, if the program names no address
     "vllm/": "here, from a folder or the hub",
     "hf/": "here, from a folder or the hub",
     "gguf/": "here, from a file",
+    "llama.cpp/": "here, from a file",
     "embed/local": "here",
     "ollama/": "at localhost:11434",
     "scripted/": "from a file",
@@ -47,7 +48,7 @@ _LOCAL = (
 class Reached:
     """Something outside: Python to run, a model to ask, weights to load."""
 
-    kind: str  # "python", "model" or "weights"
+    kind: str  # "python", "model", "weights" or "store"
     name: str
     what: str
 
@@ -66,6 +67,7 @@ def reached(
         *_functions(graph, consent),
         *_models(graph, parameters),
         *_weights(parameters),
+        *_stores(graph, consent),
     )
 
 
@@ -120,6 +122,14 @@ def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:
         value = settings.get(key)
         for option in value.options if isinstance(value, Choice) else (value,):
             yield from fallbacks(option)
+
+
+def _stores(graph: ProgramGraph, consent: Consent | None) -> Iterator[Reached]:
+    stranger = consent is not None and consent.stranger
+    flag = "; only where `--stores` says" if stranger else ""
+    for name, store in graph.stores.items():
+        place = store.place.get("url") or store.place.get("path") or "its usual file"
+        yield Reached("store", name, f"remembers up to {store.keep:,} records in {place}{flag}")
 
 
 def _weights(parameters: Parameters) -> Iterator[Reached]:

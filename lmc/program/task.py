@@ -5,7 +5,7 @@ Everything is found and checked before the first model call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from lmc.check.program import DatasetDef, OptimizeDef
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph
+from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.reach import reached_tools
 from lmc.measure.metrics import Metric, resolve_metric
 from lmc.measure.rows import (
     Row,
@@ -25,9 +26,12 @@ from lmc.measure.rows import (
     split_rows,
     target_row,
 )
+from lmc.media.given import Access
 from lmc.program.options import Part, TaskOptions
 from lmc.program.program import Program
 from lmc.types import RecordType
+from lmc.values import InvalidValue, to_json
+from lmc.values.taking import holds_media
 
 
 @frozen
@@ -111,8 +115,23 @@ class Task:
 def find_task(program: Program, options: TaskOptions) -> Task:
     """Make a task from the options, and from the `optimize` block for others. Raises: LmcError."""
     target = find_target(program, options.target)
+    require_effects(program.graph, target.graph, allowed=options.effects)
     data = find_data(target, options.data, options.seed)
     return Task(target, data, find_metric(target, data, options.metric), options.seed)
+
+
+def require_effects(program: ProgramGraph, graph: Graph, *, allowed: bool) -> None:
+    """See that what a target does in the world may be done on every row.
+
+    Raises: LmcError[effects-not-allowed].
+    """
+    reached = reached_tools(program, graph)
+    acting = [name for name in reached if program.tools[name].settings.get("effect")]
+    if acting and not allowed:
+        told = ", ".join(f"`{name}`" for name in acting)
+        message = f"each row would have the effect of {told}, as often as `{graph.name}` runs on it"
+        help = "if that is meant: `--allow-effects`, or `effects=True` in Python"
+        raise LmcError.of("effects-not-allowed", message, graph.span, help=help)
 
 
 def find_target(program: Program, name: str | None) -> Target:
@@ -148,10 +167,26 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
         return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
     rows: Rows
     if isinstance(given, str | Path):
-        rows = RowFile(Path(given), target_row(graph), others=True)
+        rows = RowFile(Path(given), target_row(graph), others=True, consent=program.consent)
     else:
-        rows = tuple(Row(f"{number}", dict(values)) for number, values in enumerate(given, start=1))
+        rows = tuple(_given_rows(program, graph, given))
     return Data(rows, lambda: split_rows(list(rows), seed=seed, inputs=inputs))
+
+
+def _given_rows(program: Program, graph: Graph, given: Any) -> Iterator[Row]:
+    """Rows that a caller gives, with their media taken in. Raises: LmcError[bad-row]."""
+    media = [port for port in graph.inputs if holds_media(port.type)]
+    for number, row in enumerate(given, start=1):
+        values = dict(row)
+        for port in media:
+            if port.name in values:
+                try:
+                    access = Access(consent=program.consent)
+                    values[port.name] = to_json(port.type, values[port.name], access)
+                except InvalidValue as problem:
+                    message = f"row {number}: `{port.name}`: {problem}"
+                    raise LmcError.of("bad-row", message) from None
+        yield Row(f"{number}", values)
 
 
 def _no_data(target: Target) -> LmcError:

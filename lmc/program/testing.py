@@ -43,7 +43,10 @@ async def run_test(executor: Executor, test: Test) -> TestResult:
     try:
         stubs = {name: await _value(executor, graph) for name, graph in test.stubs.items()}
         run = RunState(stubs=stubs, observer=lambda call: asked.setdefault(call.module))
-        await executor.run_plan(executor.plan(test.graph), {}, Scope(run))
+        try:
+            await executor.run_plan(executor.plan(test.graph), {}, Scope(run))
+        finally:
+            await run.close()
     except LmcError as failure:
         found = (*failure.diagnostics, *_advice(failure, test))
         return TestResult(test.title, False, found, tuple(asked))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from lmc.frozen import frozen
 from lmc.prompts.grammar_rules import Rules, literal
 from lmc.prompts.spec import CallSpec
-from lmc.types import RecordType, StrType, expanded_size
+from lmc.types import RecordType, StrType, written_size
 
 MOST_PARTS = 2_000  # of the outputs; larger ones are validated only
 _THOUGHTS = r"<\/?(?i:think|thinking)>"  # see `lmc.prompts.thinking`
@@ -80,7 +80,7 @@ def _plain_grammar(spec: CallSpec) -> str | None:
 
 
 def _size(spec: CallSpec) -> int:
-    return sum(expanded_size(f.type) for f in spec.outputs)
+    return sum(written_size(f.type) for f in spec.outputs)
 
 
 def _left_out(spec: CallSpec) -> set[str]:

@@ -17,16 +17,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from lmc.prompts import turns
 from lmc.prompts.answer_grammars import CHAT, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
+from lmc.prompts.growth import Growth
+from lmc.prompts.marks import marked
+from lmc.prompts.partial import OpenText, outputs_so_far
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import BARE, CallSpec, Demo, FieldSpec, Prompt
 from lmc.prompts.values import render_value
 from lmc.special_tokens import disarming, escaped, unescaped
+
+# The last line of an unfinished text, if it may become a mark.
+_BEGUN_MARK = re.compile(r"(?:^|\n)[ \t*#-]*+(?:\[\[?[^\[\]\n]{0,80}\]?)?\Z")
 
 
 class ChatLayout:
@@ -50,6 +57,16 @@ class ChatLayout:
         read = read_fields(spec, parts, text, "[[{}]]", outside=outside)
         return dict(unescaped(read, marks))
 
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The fields whose marks are there. The last one may go on."""
+        growth = replace(growth, marks=_disarming(spec))
+        if spec.bare:
+            return outputs_so_far(spec, {BARE: OpenText(text, complete=False)}, growth)
+        parts = split_marked(_BEGUN_MARK.sub("", text), [f.name for f in spec.outputs])
+        last = next(reversed(parts), None)
+        written = {name: OpenText(part, name != last) for name, part in parts.items()}
+        return outputs_so_far(spec, written, growth)
+
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The chat layout asks for marked text, not for JSON."""
         return None
@@ -64,7 +81,7 @@ class ChatLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, each after its mark."""
-        return fields_text(spec.inputs, self.safe(spec, values))
+        return fields_text(spec.fields, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """The answer in the form that the model should write."""
@@ -72,7 +89,7 @@ class ChatLayout:
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Disarm texts in values that would be read as marks or special tokens."""
-        return dict(escaped(dict(values), _disarming(spec)))
+        return marked(spec, dict(escaped(dict(values), _disarming(spec))))
 
 
 def system_text(spec: CallSpec) -> str:

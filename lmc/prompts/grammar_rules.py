@@ -8,7 +8,7 @@ Source: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lmc.patterns import decodable
@@ -27,7 +27,10 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
+from lmc.unions import choices, needed_fields
+from lmc.written import Kind
 
 Member = tuple[str, Type, bool]  # name, type, and whether it may be left out
 
@@ -41,6 +44,19 @@ _JSON_CHAR = (
 # The digits are bounded so that every number can be read, and a fraction has an end.
 _INT = "/-?(?:0|[1-9][0-9]{0,199})/"
 _FLOAT = r"/-?(?:0|[1-9][0-9]{0,199})(?:\.[0-9]{1,25})?(?:[eE][+-]?[0-9]{1,2})?/"
+_YEAR = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DATE = (
+    rf"(?:{_YEAR}-(?:02-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    rf"|(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01]))|{_LEAP}-02-29)"
+)
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+_FORMS: Mapping[Kind, str] = {
+    "date": f"/{_DATE}/",
+    "time": f"/{_TIME}/",
+    "datetime": rf"/{_DATE}T{_TIME}(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?/",
+    "decimal": r"/-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?/",
+}
 _NO_JSON = r"/(?s:[^\s\x1c-\x1f`{\[].*)/ & ~/(?s:.*```.*)/"
 _MOST_CHARS = 2000  # of a text whose length is enforced; counting costs a state per character
 
@@ -81,14 +97,16 @@ class Rules:
         match type:
             case StrType():
                 return (self.terminal(self._written(type)),)
+            case WrittenType(kind):
+                return (self.terminal(_FORMS[kind]),)
             case EnumType(variants=names) | LiteralType(values=names):
                 return (self.terminal(" | ".join(map(literal, names))),)
             case OptionalType(StrType(None, None, None) as item):
                 return self.text(item)
             case OptionalType(item):
                 return (*self.text(item), self.terminal(literal("null")))
-            case UnionType(options):
-                return tuple(dict.fromkeys(name for o in options for name in self.text(o)))
+            case UnionType(options):  # texts have quotes, to be told from other members
+                return tuple(dict.fromkeys(map(self._option, options, needed_fields(type))))
             case JsonType():
                 plain = self.terminal(_NO_JSON + self._excluded)
                 return (self._json_list(type, None, None), self._json_dict(type), plain)
@@ -140,23 +158,33 @@ class Rules:
                 return self._bounded("number", low, high)
             case BoolType():
                 return self.terminal('"true" | "false"')
+            case WrittenType(kind):
+                return self._json_written(kind)
             case EnumType(variants=names) | LiteralType(values=names):
                 quoted = (literal(json.dumps(name, ensure_ascii=False)) for name in names)
                 return self.terminal(" | ".join(quoted))
             case OptionalType(item):
                 return self._either(self.json(item), literal("null"))
-            case ListType(item, low, high):
-                return self._json_list(item, low, high)
+            case ListType(item, low, high, unique):
+                return self._json_list(item, low, _most(item, high) if unique else high)
+            case DictType(NeverType()):
+                return self.rule('"{}"')
             case DictType(item):
                 return self._json_dict(item)
             case RecordType(fields=fields):
                 return self.members([(f.name, f.type, f.has_default) for f in fields])
             case UnionType(options):
-                return self._either(*map(self.json, options))
+                return self._either(*map(self._option, options, needed_fields(type)))
             case JsonType():
                 return self._any_json()
             case _:
                 return self.rule('"null"')
+
+    def _option(self, type: Type, needed: Collection[str]) -> str:
+        """The name for a member of a union, which needs its tags even if they have a default."""
+        if not isinstance(type, RecordType):
+            return self.json(type)
+        return self.members([(f.name, f.type, f.name not in needed) for f in type.fields])
 
     def _json_string(self, type: StrType) -> str:
         if type.pattern is not None and decodable(type.pattern):
@@ -165,6 +193,12 @@ class Rules:
             schema |= {k: v for k, v in bounds.items() if v is not None}
             return self.rule(f"%json {json.dumps(schema)}")
         return self.terminal(rf'/"(?:{_JSON_CHAR}){_count(type)}"/' + self._string)
+
+    def _json_written(self, kind: Kind) -> str:
+        """A date and the like in quotes; a decimal may stand without."""
+        quote, form = literal('"'), self.terminal(_FORMS[kind])
+        quoted = f"{quote} {form} {quote}"
+        return self.rule(f"{quoted} | {form}" if kind == "decimal" else quoted)
 
     def _bounded(self, kind: str, low: float | None, high: float | None) -> str:
         bounds = {"minimum": low, "maximum": high}
@@ -191,6 +225,12 @@ class Rules:
         nested = [self._json_list(JsonType(), None, None), self._json_dict(JsonType())]
         self._bodies[name] = " | ".join([*flat, literal("null"), *nested])
         return name
+
+
+def _most(item: Type, high: int | None) -> int | None:
+    """How many items a list can have that are all different."""
+    texts = choices(item)
+    return high if texts is None else min(len(texts), len(texts) if high is None else high)
 
 
 def literal(text: str) -> str:

@@ -15,9 +15,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lmc.prompts.answer_grammars import object_grammar
+from lmc.prompts.growth import Growth
+from lmc.prompts.marks import marked, placed_below
+from lmc.prompts.partial import OpenText, json_so_far, outputs_so_far
 from lmc.prompts.reading import read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -29,8 +33,8 @@ from lmc.prompts.spec import (
 )
 from lmc.prompts.turns import turns
 from lmc.special_tokens import SPECIAL_TOKENS, escaped, unescaped
-from lmc.types import RecordType
-from lmc.values.schema import described, json_schema, object_schema
+from lmc.types import Field, RecordType
+from lmc.values.schema import fields_schema
 
 
 class JsonLayout:
@@ -49,13 +53,25 @@ class JsonLayout:
         read: dict[str, Any] = unescaped(read_fields(spec, {}, text, '"{}"', wrapped=True))
         return read
 
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The entries of the unfinished object."""
+        if spec.plain_text:
+            return outputs_so_far(spec, {BARE: OpenText(text, complete=False)}, growth)
+        if isinstance(spec.result, RecordType):
+            whole = growth
+        else:  # the result has a key of its own
+            whole = replace(growth, whole=frozenset((BARE, *path) for path in growth.whole))
+        outputs = RecordType("answer", tuple(Field(f.name, f.type) for f in spec.outputs))
+        found = json_so_far(outputs, text, whole)
+        return found if isinstance(found, dict) else {}
+
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The schema of the whole answer, for a backend that can constrain decoding."""
         if spec.plain_text:
             return None
-        properties = {f.name: described(json_schema(f.type), f.note) for f in spec.outputs}
+        fields = {f.name: (f.type, f.note) for f in spec.outputs}
         optional = _left_out(spec)
-        schema = object_schema(properties, [name for name in properties if name not in optional])
+        schema = fields_schema(fields, [name for name in fields if name not in optional])
         doc = spec.result.doc if isinstance(spec.result, RecordType) else ""
         return {"description": doc, **schema} if doc else schema
 
@@ -72,7 +88,8 @@ class JsonLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs as one JSON object."""
-        return _object(spec.inputs, self.safe(spec, values))
+        shown = _object(spec.fields, self.safe(spec, values))
+        return placed_below(shown) if spec.media_fields else shown
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """The answer in the form that the model should write."""
@@ -81,7 +98,7 @@ class JsonLayout:
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Disarm special tokens in values."""
-        return dict(escaped(dict(values), SPECIAL_TOKENS))
+        return marked(spec, dict(escaped(dict(values), SPECIAL_TOKENS)))
 
 
 def _object(fields: Iterable[FieldSpec], values: Mapping[str, Any]) -> str:

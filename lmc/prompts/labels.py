@@ -6,6 +6,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from heapq import nlargest
+from operator import itemgetter
 
 from lmc.prompts.assertions import SECOND_THOUGHTS, framed, standing, without_denials_of_doubt
 from lmc.prompts.spec import ParseFailure
@@ -25,6 +27,9 @@ _NO_THING = re.compile(
     r"no[ \t]+(?!(?:it|that|this|there|they|he|she|we|i|you|because|since|as|for)\b)\w", re.I
 )
 MAX_MENTIONS = 500
+MOST_TOLD = 100  # choices that a message lists, and that are searched without a choice among them
+_LIKE = 8
+_WORD = re.compile(r"[^\W_]+")
 _TRUTHS = dict.fromkeys(_TRUE, "true") | dict.fromkeys(_FALSE, "false")
 _PLAIN_NOT = re.compile(r"(?:\bnot|n['’]t)\s+\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.;\n(—]|\b(?:because|since|although)\b", re.IGNORECASE)
@@ -102,8 +107,8 @@ def read_choice(type: EnumType | LiteralType, text: str) -> str:
     said = by_words.get(_bare(text)) if _fits(text) else None
     if said is not None and not _SIGNED.fullmatch(text.strip()):
         return said
-    expected = f"expected one of: {', '.join(choices)}"
-    found = _mentions(choices).finditer(text) if _fits(text) else ()
+    expected = _expected(choices, text)
+    found = _mentions(_possible(choices, text)).finditer(text) if _fits(text) else ()
     whole = [
         (m, _named(choices, m[0]))
         for m in found
@@ -124,7 +129,40 @@ def _bare(text: str) -> str:
     return plain_words(text.strip(WRAPPING + "[]{}<>#|~")).strip("[]{}<>#|~")
 
 
-def _by_words(choices: Sequence[str]) -> dict[str, str]:
+def _expected(choices: tuple[str, ...], text: str) -> str:
+    """What is asked for, in words. Of many choices, those that are like the text."""
+    if len(choices) <= MOST_TOLD:
+        return f"expected one of: {', '.join(choices)}"
+    said = _words(text[:1000])
+    shared = [(len(said & words), choice) for choice, words in _words_of(choices)]
+    like = [choice for count, choice in nlargest(_LIKE, shared, key=itemgetter(0)) if count]
+    more = f", such as {', '.join(like)}" if like else ""
+    return f"expected one of the {len(choices):,} labels, exactly as they are given{more}"
+
+
+def _possible(choices: tuple[str, ...], text: str) -> tuple[str, ...]:
+    """The choices that a text may mention: of many, those whose words are all in it.
+
+    A text that may mention very many gives none of them.
+    """
+    if len(choices) <= MOST_TOLD:
+        return choices
+    said = _words(text)
+    found = tuple(choice for choice, words in _words_of(choices) if words <= said)
+    return found if len(found) <= MOST_TOLD else ()
+
+
+@lru_cache(maxsize=16)
+def _words_of(choices: tuple[str, ...]) -> list[tuple[str, frozenset[str]]]:
+    return [(choice, _words(choice)) for choice in choices]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.lower()))
+
+
+@lru_cache(maxsize=16)
+def _by_words(choices: tuple[str, ...]) -> dict[str, str]:
     """Choices by their plain words. Choices with equal plain words must be written exactly."""
     found: dict[str, str] = {}
     for choice in choices:
@@ -133,9 +171,8 @@ def _by_words(choices: Sequence[str]) -> dict[str, str]:
     return {words: choice for words, choice in found.items() if words and choice}
 
 
-def _named(choices: Sequence[str], text: str) -> str:
-    exact = [c for c in choices if c == text]
-    return exact[0] if exact else _by_words(choices).get(plain_words(text), "")
+def _named(choices: tuple[str, ...], text: str) -> str:
+    return text if text in choices else _by_words(choices).get(plain_words(text), "")
 
 
 @lru_cache(maxsize=256)

@@ -29,12 +29,12 @@ _RATIO_ENDS = re.compile(
 
 
 class NumberValues:
-    """Turns the numbers of one text into values of one type."""
+    """Turns the numbers of one text into values of one type; with `exact`, floats into decimals."""
 
-    def __init__(self, type: NumberType, text: str) -> None:
-        self.type, self.text = type, text
+    def __init__(self, type: NumberType, text: str, *, exact: bool = False) -> None:
+        self.type, self.text, self.exact = type, text, exact
 
-    def value(self, quantity: Quantity) -> int | float:
+    def value(self, quantity: Quantity) -> int | float | Decimal:
         """The number as a value of the type. Raises: ParseFailure if that needs a guess."""
         said = self.text[quantity.start : quantity.end].strip()
         if not quantity.readings or (quantity.dash and self._may_be_negative()):
@@ -90,7 +90,7 @@ class NumberValues:
 
     def _number(
         self, readings: Sequence[Decimal], said: str, *, dot_may_group: bool = False
-    ) -> int | float:
+    ) -> int | float | Decimal:
         if isinstance(self.type, IntType):
             return self._integer(readings, said)
         if len(readings) > 1:
@@ -98,6 +98,8 @@ class NumberValues:
                 readings = readings[1:]  # a point before three digits is a decimal point
             else:
                 raise ParseFailure(f"{shown(said)} may be {readings[0]} or {readings[1]}")
+        if self.exact:
+            return readings[0]
         value = float(readings[0])
         if not math.isfinite(value):
             raise ParseFailure(f"{said[:40]} is too large")

@@ -19,13 +19,15 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, DecimalException, localcontext
+from typing import Any
 
 from lmc.prompts.assertions import Standing, standing
 from lmc.prompts.number_values import REASON, NumberType, NumberValues
 from lmc.prompts.quantities import Quantity, quantities
 from lmc.prompts.spec import ParseFailure
 from lmc.prompts.words import bounds, shown, without_struck
-from lmc.types import IntType
+from lmc.types import FloatType, IntType, WrittenType
+from lmc.written import normal, text_of
 
 MAX_LEN = 100_000  # characters; longer texts are not a number with reasons
 _DIGITS_AT_ONCE = 16
@@ -121,11 +123,34 @@ def read_number(type: NumberType, text: str) -> int | float:
         raise _refusal(type, f"the answer has {len(text)} characters")
     try:
         with localcontext(_EXACT):
-            return _Answer(type, text).number()
+            value: int | float = _Answer(type, text).number()
+            return value
     except DecimalException:
         raise _refusal(type, f"{shown(text)} is too large") from None
     except ParseFailure as problem:
         raise _refusal(type, str(problem).removeprefix("expected a number, but ")) from None
+
+
+def read_decimal(type: WrittenType, text: str) -> str:
+    """Read the number that a text gives as its answer, with all of its digits.
+
+    Raises: ParseFailure, ValueError for more digits than a decimal may have.
+    """
+    low, high = (None if end is None else float(end) for end in (type.low, type.high))
+    bounded = FloatType(low, high)
+    try:
+        return normal("decimal", text.strip(" \t\r\n\"'`*"))  # most answers, and all their digits
+    except ValueError:
+        pass
+    if len(text) > MAX_LEN:
+        raise _refusal(bounded, f"the answer has {len(text)} characters")
+    try:
+        with localcontext(_EXACT):
+            return text_of(_Answer(bounded, text, exact=True).number())
+    except DecimalException:
+        raise _refusal(bounded, f"{shown(text)} is too large") from None
+    except ParseFailure as problem:
+        raise _refusal(bounded, str(problem).removeprefix("expected a number, but ")) from None
 
 
 def _refusal(type: NumberType, why: str) -> ParseFailure:
@@ -136,11 +161,11 @@ def _refusal(type: NumberType, why: str) -> ParseFailure:
 class _Answer:
     """One text with its numbers and their places."""
 
-    def __init__(self, type: NumberType, text: str) -> None:
+    def __init__(self, type: NumberType, text: str, *, exact: bool = False) -> None:
         self.type = type
         self.text = self._without_scale(without_struck(text).replace("**", "  ").replace("`", " "))
         self.all = quantities(self.text)
-        self.value = NumberValues(type, self.text).value
+        self.value = NumberValues(type, self.text, exact=exact).value
         self._starts = [q.start for q in self.all]
 
     def _without_scale(self, text: str) -> str:
@@ -155,8 +180,8 @@ class _Answer:
     def _another_scale(self, text: str) -> ParseFailure:
         return ParseFailure(f"the scale in {shown(text)} is another one")
 
-    def number(self) -> int | float:
-        """The number that is the answer. Raises: ParseFailure."""
+    def number(self) -> Any:
+        """The number that is the answer, a Decimal if it is `exact`. Raises: ParseFailure."""
         if not self.all:
             raise ParseFailure(f"no number was found in {shown(self.text)}")
         if any(map(self._is_other_scale, self.all)):

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lmc.prompts.field_names import broken_mark, marked_field, named_field, strange_mark
+from lmc.prompts.object_texts import holds_object, json_values
 from lmc.prompts.spec import BARE, CallSpec, FieldSpec, ParseFailure
-from lmc.prompts.values import find_object, holds_object, parse_value
+from lmc.prompts.values import find_object, parse_value
+from lmc.prompts.words import plain_words
 from lmc.types import (
     BoolType,
     DictType,
@@ -24,10 +26,12 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
+from lmc.unions import members
 
-_HOLDS_OBJECTS = (RecordType, DictType, JsonType, UnionType)
-_PLAIN = (IntType, FloatType, BoolType, EnumType, LiteralType)  # a value holds no text
+_HOLDS_OBJECTS = (RecordType, DictType, JsonType)
+_PLAIN = (IntType, FloatType, BoolType, EnumType, LiteralType, WrittenType)  # a value holds no text
 _ANY_MARK = re.compile(r"^[ \t*#-]*+(\[\[[ \t]*+\w{1,80}[ \t]*+\]\])", re.MULTILINE)
 
 
@@ -105,7 +109,7 @@ def _read_field(field: FieldSpec, text: str) -> Any:
 def _read_alone(spec: CallSpec, text: str, *, wrapped: bool) -> Any:
     """Read a value without a mark. If no object is asked for, a given one has it under its name."""
     (field,) = spec.outputs
-    wrapped = wrapped and not _is_list(field.type, text)
+    wrapped = wrapped and not _is_list(field.type, text) and not _is_object(field.type, text)
     if holds_object(text) and (wrapped or not _may_hold_objects(field.type)):
         found = read_object(spec, text) or {}
         _require(spec, [field], found, '"{}"')
@@ -124,9 +128,21 @@ def _item_of(type: Type) -> Type | None:
     return type.item if isinstance(type, ListType) else None
 
 
+def _is_object(type: Type, text: str) -> bool:
+    """Whether an object is asked for, and the only one that is given is it, without its name."""
+    inner = members(type.item if isinstance(type, OptionalType) else type)
+    found = [v for v, _, _ in json_values(text, "{") if isinstance(v, dict)]
+    if len(found) != 1 or not any(isinstance(option, RecordType | DictType) for option in inner):
+        return False
+    keys = {plain_words(key) for key in found[0]}
+    return BARE not in keys or len(keys) > 1
+
+
 def _may_hold_objects(type: Type) -> bool:
-    while not isinstance(type, _HOLDS_OBJECTS) and hasattr(type, "item"):
-        type = type.item
+    if isinstance(type, UnionType):
+        return any(map(_may_hold_objects, type.options))
+    if hasattr(type, "item") and not isinstance(type, _HOLDS_OBJECTS):
+        return _may_hold_objects(type.item)
     return isinstance(type, (*_HOLDS_OBJECTS, StrType))
 
 

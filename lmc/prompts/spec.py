@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 from lmc.frozen import frozen
-from lmc.types import RecordType, StrType, Type
+from lmc.prompts.growth import Growth
+from lmc.types import (
+    DictType,
+    ListType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    has_aliases,
+    has_media,
+    is_messages,
+)
+from lmc.values.aliases import from_seen, seen_type, to_seen
 
-Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+# {"role": "system" | "user" | "assistant" | "tool", "content": text}, and calls of tools
+Message = dict[str, Any]
 REASONING = "reasoning"  # name of the hidden field that `reason: true` puts first
 BARE = "result"  # field name of a result that is not a record
 
@@ -43,6 +56,11 @@ class CallSpec:
     needed: tuple[FieldSpec, ...] = field(init=False, compare=False)
     bare: bool = field(init=False, compare=False)  # one value without marks around it
     plain_text: bool = field(init=False, compare=False)  # a bare string, taken unchanged
+    history: str | None = field(init=False, compare=False)  # the input that is a conversation
+    fields: tuple[FieldSpec, ...] = field(init=False, compare=False)  # the other inputs
+    media_fields: tuple[FieldSpec, ...] = field(init=False, compare=False)  # that hold media
+    # The same as the model sees it: where fields and variants have aliases, layouts use those.
+    seen: CallSpec = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         fields = self.result.fields if isinstance(self.result, RecordType) else None
@@ -54,6 +72,65 @@ class CallSpec:
         object.__setattr__(self, "needed", tuple(f for f in self.outputs if f.name not in optional))
         object.__setattr__(self, "bare", bare)
         object.__setattr__(self, "plain_text", bare and isinstance(self.result, StrType))
+        history = next((f.name for f in self.inputs if is_messages(f.type)), None)
+        object.__setattr__(self, "history", history)
+        object.__setattr__(self, "fields", tuple(f for f in self.inputs if f.name != history))
+        object.__setattr__(self, "media_fields", tuple(f for f in self.inputs if has_media(f.type)))
+        object.__setattr__(self, "seen", self._seen())
+
+    def _seen(self) -> CallSpec:
+        types = [self.result, *(f.type for f in (*self.inputs, *self.outputs))]
+        if not any(map(has_aliases, types)):
+            return self
+        aliases = self._aliases()
+        inputs = (replace(f, type=seen_type(f.type)) for f in self.inputs)
+        outputs = (
+            FieldSpec(aliases.get(f.name, f.name), seen_type(f.type), f.note) for f in self.outputs
+        )
+        result = seen_type(self.result)
+        return replace(self, inputs=tuple(inputs), outputs=tuple(outputs), result=result)
+
+    def _aliases(self) -> dict[str, str]:
+        """The aliases of the outputs that are fields of the result, by name."""
+        fields = self.result.fields if isinstance(self.result, RecordType) else ()
+        return {f.name: f.alias for f in fields if f.alias and f.name not in self.thoughts}
+
+    def seen_path(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The path of a value in the result, by the names that the model writes."""
+        at: Type | None = self.result if self.seen is not self else None
+        found = []
+        for name in path:
+            while isinstance(at, OptionalType | ListType):
+                at = at.item
+            field = at.get(name) if isinstance(at, RecordType) else None
+            found.append((field.alias if field else "") or name)
+            at = field.type if field else at.item if isinstance(at, DictType) else None
+        return tuple(found)
+
+    def seen_inputs(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Inputs as the model sees them."""
+        if self.seen is self:
+            return values
+        types = {f.name: f.type for f in self.inputs}
+        return {k: to_seen(types[k], v) if k in types else v for k, v in values.items()}
+
+    def seen_outputs(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Outputs as the model writes them."""
+        if self.seen is self:
+            return values
+        types, aliases = {f.name: f.type for f in self.outputs}, self._aliases()
+        return {
+            aliases.get(k, k): to_seen(types[k], v) if k in types else v for k, v in values.items()
+        }
+
+    def named_outputs(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Outputs by the names of the program, from those that the model wrote."""
+        if self.seen is self:
+            return dict(values)
+        types = {f.name: f.type for f in self.outputs}
+        names = {alias: name for name, alias in self._aliases().items()}
+        named = {names.get(k, k): v for k, v in values.items()}
+        return {k: from_seen(types[k], v) if k in types else v for k, v in named.items()}
 
 
 @frozen
@@ -93,7 +170,11 @@ class ParseFailure(Exception):
 
 
 class Layout(Protocol):
-    """Lays a call out as messages and reads the answer back."""
+    """Lays a call out as messages and reads the answer back.
+
+    `prompt` is given the signature of the program. All else is given that which the model sees
+    (`CallSpec.seen`), and values with its names.
+    """
 
     name: str
 
@@ -103,6 +184,10 @@ class Layout(Protocol):
 
     def parse(self, spec: CallSpec, text: str) -> dict[str, Any]:
         """Read the output values by field name, not validated yet. Raises: ParseFailure."""
+        ...
+
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The outputs that an unfinished answer has begun. Raises: ParseFailure."""
         ...
 
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
@@ -131,6 +216,12 @@ class Layout(Protocol):
         `parse` gives the texts back as they were; texts without any stay as they are.
         """
         ...
+
+
+def told_inputs(spec: CallSpec) -> str:
+    """What the notes say about the inputs, in words for the model."""
+    told = [f"{f.name}: {' '.join(f.note.split())}" for f in spec.inputs if f.note]
+    return "The inputs:\n" + "\n".join(told) if told else ""
 
 
 def told_requirements(spec: CallSpec) -> str:

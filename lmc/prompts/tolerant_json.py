@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lmc.prompts.spec import ParseFailure
+from lmc.written import exact_float
 
 MAX_DEPTH = 64
 MAX_VALUES = 10_000
@@ -218,7 +219,7 @@ def _unescape_one(match: re.Match[str]) -> str:
 
 
 def _finite(text: str) -> float:
-    value = float(text)
+    value = exact_float(text)
     if not math.isfinite(value):
         raise NotJson(f"{text} is not a finite number")
     return value

@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from lmc.canonical import distinct
 from lmc.diagnostics import did_you_mean
 from lmc.prompts.describing import describe_type
-from lmc.prompts.field_names import named_field, quotes
 from lmc.prompts.labels import read_bool, read_choice
+from lmc.prompts.members import fit_member, holds_texts, read_member
+from lmc.prompts.moments import from_number, read_written
 from lmc.prompts.numbers import read_number
+from lmc.prompts.object_texts import (
+    around,
+    entry_lines,
+    holds_object,
+    json_values,
+    labelled,
+    refuse_again,
+    refuse_quoted,
+    unfenced,
+    unreadable,
+)
 from lmc.prompts.spec import ParseFailure
 from lmc.prompts.tolerant_json import NotJson, find_json, read_json, why_unreadable
 from lmc.prompts.words import WRAPPING, plain_words, shown
@@ -27,23 +40,29 @@ from lmc.types import (
     ListType,
     LiteralType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
+from lmc.unions import choices, members
 
 _KEYS_COMPARED = 20
-_OBJECT = re.compile(r"\{\s*(?:[\"'“]?[\w ]{1,60}+[\"'”]?\s*:|\Z)")  # probably meant as JSON
 _TIGHT_COMMA = re.compile(r"\d[,;]\d")
 _NOTHING = {"", "null", "none", "n/a", "nothing", "[]", "-"}
 _BULLET = re.compile(r"(?:[-*•+]|\(?\d{1,4}[.):])\s+(\S.*)")
 
 
 def render_value(type: Type, value: Any) -> str:
-    """A JSON value as prompt text. Strings, names and numbers are plain, others compact JSON."""
-    if isinstance(value, str):
+    """A JSON value as prompt text. Strings, names and numbers are plain, others compact JSON.
+
+    In a union a string has quotes, so that it is told from a value of another type.
+    """
+    inner = type.item if isinstance(type, OptionalType) else type
+    if isinstance(value, str) and not isinstance(inner, UnionType):
         return value
     return json.dumps(value, ensure_ascii=False)
 
@@ -57,7 +76,7 @@ def parse_value(type: Type, text: str) -> Any:
     text. Raises: ParseFailure, with the field that cannot be read.
     """
     match type:
-        case StrType():
+        case StrType() | OneOfType():
             return text.strip()
         case OptionalType(item):
             return _read_optional(item, text)
@@ -65,14 +84,16 @@ def parse_value(type: Type, text: str) -> Any:
             return read_number(type, text)
         case BoolType():
             return read_bool(text)
+        case WrittenType():
+            return read_written(type, text)
         case EnumType() | LiteralType():
             return read_choice(type, text)
         case ListType():
             return _read_list(type, text)
         case RecordType() | DictType():
             return _read_object(type, text)
-        case UnionType(options):
-            return _read_union(options, text)
+        case UnionType():
+            return read_member(type, text, parse_value, fit_value)
         case NoneType():
             return None
         case _:
@@ -94,10 +115,14 @@ def fit_value(type: Type, value: Any) -> Any:
             return json.dumps(value)
         case StrType() | JsonType() | ErrorType(), _:
             return value
+        case WrittenType(), int() | float() if not isinstance(value, bool):
+            return from_number(type, value)
         case IntType(), float() if value.is_integer():
             return int(value)
-        case ListType(item), list():
-            return _fit_items(item, value)
+        case UnionType(), _:
+            return fit_member(type, value, parse_value, fit_value)
+        case ListType(), list():
+            return _fit_items(type, value)
         case DictType(item), dict():
             return {k: _inside(k, fit_value, item, v) for k, v in value.items()}
         case RecordType(), dict():
@@ -111,11 +136,10 @@ def fit_value(type: Type, value: Any) -> Any:
 
 
 def _read_optional(item: Type, text: str) -> Any:
-    if not _says_nothing(text):
+    if not _says_nothing(text) or (holds_texts(item) and text.strip()[:1] == '"'):
         return parse_value(item, text)
-    choices = item.variants if isinstance(item, EnumType) else ()
-    choices = item.values if isinstance(item, LiteralType) else choices
-    return text.strip() if text.strip() in choices else None
+    texts = [word for member in members(item) for word in choices(member) or ()]
+    return text.strip() if text.strip() in texts else None
 
 
 def _says_nothing(text: str) -> bool:
@@ -124,7 +148,7 @@ def _says_nothing(text: str) -> bool:
 
 def _quietly(item: Type, value: Any) -> Any:
     """Read an optional value. A text that says "nothing" is None."""
-    if not isinstance(value, str) or isinstance(item, StrType):
+    if not isinstance(value, str) or any(isinstance(m, StrType) for m in members(item)):
         return fit_value(item, value)
     return _read_optional(item, value)
 
@@ -137,8 +161,13 @@ def _inside(step: str | int, read: Callable[[Type, Any], Any], type: Type, given
         raise problem.within(step) from None
 
 
-def _fit_items(item: Type, values: Sequence[Any]) -> list[Any]:
-    return [_inside(i, fit_value, item, v) for i, v in enumerate(values)]
+def _fit_items(type: ListType, values: Sequence[Any]) -> list[Any]:
+    return _items(type, (_inside(i, fit_value, type.item, v) for i, v in enumerate(values)))
+
+
+def _items(type: ListType, items: Iterable[Any]) -> list[Any]:
+    """The items, each once where the type wants that: to say one again adds nothing to a set."""
+    return distinct(items) if type.unique else list(items)
 
 
 def _read_json(text: str) -> Any:
@@ -158,6 +187,8 @@ def _read_json(text: str) -> Any:
 def _read_object(type: RecordType | DictType, text: str) -> Any:
     if (found := find_object(type, text)) is not None:
         return found
+    if isinstance(type, DictType) and (parts := entry_lines(text)) is not None:
+        return {key: _inside(key, parse_value, type.item, part) for key, part in parts.items()}
     raise ParseFailure(f"expected {describe_type(type)}, but found no JSON object in {shown(text)}")
 
 
@@ -172,51 +203,19 @@ def find_object(type: RecordType | DictType, text: str) -> dict[str, Any] | None
     if len(found) > 1:
         raise ParseFailure(f"there are {len(found)} JSON objects, and which one counts is not said")
     if not found and holds_object(text):
-        raise _unreadable(type, text, values)
+        raise unreadable(type, text, values)
     if found:
         value, start, _ = found[0]
-        _refuse_again(type, value, _around(text, values))
-        _refuse_quoted(text[:start])
+        names = [f.name for f in type.fields] if isinstance(type, RecordType) else []
+        refuse_again(names, value, around(text, values))
+        refuse_quoted(text[:start])
         fitted: dict[str, Any] = fit_value(type, value)
         return fitted
     if isinstance(type, DictType):
         return None
-    parts = _labelled(type, text)
+    parts = labelled([f.name for f in type.fields], text)
     read = {f.name: (f.type, parts[f.name]) for f in type.fields if f.name in parts}
     return {k: _inside(k, parse_value, *v) for k, v in read.items()} or None
-
-
-def _unreadable(type: Type, text: str, values: Sequence[tuple[Any, int, int]]) -> ParseFailure:
-    expected = f"expected {describe_type(type)}, but found"
-    if not values:
-        why = why_unreadable(unfenced(text))
-        return ParseFailure(f"{expected} no JSON object that can be read ({why}) in {shown(text)}")
-    keys = ", ".join(f"`{k[:40]}`" for k in list(values[-1][0])[:6]) or "no key"
-    return ParseFailure(f"{expected} a JSON object with {keys}")
-
-
-def _around(text: str, values: Sequence[tuple[Any, int, int]]) -> str:
-    """The text around JSON values."""
-    starts = [0, *(end for _, _, end in values)]
-    ends = [*(start for _, start, _ in values), len(text)]
-    return "\n".join(text[start:end] for start, end in zip(starts, ends))
-
-
-def _refuse_again(type: RecordType | DictType, value: Mapping[str, Any], around: str) -> None:
-    """Refuse an object beside another one that cannot be read, or beside one of its fields."""
-    if holds_object(around):
-        raise ParseFailure("beside the JSON object is another one that cannot be read")
-    names = [f.name for f in type.fields] if isinstance(type, RecordType) else []
-    keys = {plain_words(k) for k in value}
-    name = named_field([name for name in names if plain_words(name) in keys], around)
-    if name:
-        raise ParseFailure("it is given twice: in the JSON object and outside of it", name)
-
-
-def _refuse_quoted(before: str) -> None:
-    """Refuse an object that the text before it quotes: "the draft has {…}"."""
-    if quotes(before):
-        raise ParseFailure("the JSON object is a quotation; give the answer itself")
 
 
 def _fit_record(type: RecordType, value: dict[str, Any]) -> dict[str, Any]:
@@ -243,51 +242,22 @@ def _refuse_near(left: Sequence[str], type: RecordType, fitted: Mapping[str, Any
             raise ParseFailure(f"there is no field `{key[:80]}`; it is called `{near}`", near)
 
 
-def _labelled(type: RecordType, text: str) -> dict[str, str]:
-    """`name: value` lines, for a model that leaves out the braces. Raises: ParseFailure."""
-    names = "|".join(re.escape(f.name) for f in type.fields)
-    if not names:
-        return {}
-    label = re.compile(
-        rf"^[ \t*#-]*+([\"'`]?)({names})[\"'`]?[*]*[ \t]*+[:=]", re.MULTILINE | re.IGNORECASE
-    )
-    found = list(label.finditer(text))
-    ends = [*(m.start() for m in found[1:]), len(text)]
-    parts: dict[str, str] = {}
-    for m, end in zip(found, ends):
-        name = next(f.name for f in type.fields if f.name.lower() == m[2].lower())
-        if name in parts:
-            raise ParseFailure("it is given twice", name)
-        parts[name] = _of_label(text[m.end() : end].strip(" \t\r\n,*"), name, quoted=m[1] == '"')
-    return parts
-
-
-def _of_label(text: str, name: str, *, quoted: bool) -> str:
-    """The value after a label. Labels in quotes are those of JSON without its braces."""
-    if not (quoted and text.startswith('"')):
-        return text
-    try:
-        return str(read_json(text))
-    except NotJson:
-        raise ParseFailure(f"{shown(text)} is no whole JSON string", name) from None
-
-
 def _read_list(type: ListType, text: str) -> list[Any]:
     if _says_nothing(text):
         return []
     values = [v for v, _, _ in json_values(text, "[{") if isinstance(v, list | dict)]
     lists = [v for v in values if isinstance(v, list)]
     if len(lists) == 1 and len(values) == 1:
-        return _fit_items(type.item, lists[0])
+        return _fit_items(type, lists[0])
     if values and not lists and isinstance(type.item, RecordType | DictType | JsonType):
-        return _fit_items(type.item, values)
+        return _fit_items(type, values)
     if "[" in text or values or isinstance(type.item, RecordType | DictType):
         why = (
             f"there are {len(lists)}" if len(lists) > 1 else f"found no JSON list in {shown(text)}"
         )
         raise ParseFailure(f"expected {describe_type(type)}, but {why}")
     parts = _split_items(text, numbers=isinstance(type.item, IntType | FloatType))
-    return [_inside(i, parse_value, type.item, part) for i, part in enumerate(parts)]
+    return _items(type, (_inside(i, parse_value, type.item, p) for i, p in enumerate(parts)))
 
 
 def _split_items(text: str, *, numbers: bool) -> list[str]:
@@ -305,36 +275,3 @@ def _split_items(text: str, *, numbers: bool) -> list[str]:
         )
     parts = (re.sub(r"^and\s", "", p.strip()).strip(" \t\"'") for p in re.split(r"[,;]", lines[0]))
     return [p for p in parts if p]
-
-
-def _read_union(options: tuple[Type, ...], text: str) -> Any:
-    failures = []
-    for option in options:
-        try:
-            return parse_value(option, text)
-        except ParseFailure as e:
-            failures.append(str(e))
-    raise ParseFailure("; or ".join(failures))
-
-
-def json_values(text: str, openers: str = "{[") -> list[tuple[Any, int, int]]:
-    """The JSON values of a text with their places: the whole text, else those in its prose."""
-    start = len(text) - len(text.lstrip())
-    try:
-        return [(read_json(text), start, len(text.rstrip()))]
-    except NotJson:
-        return list(find_json(text, openers))
-
-
-def holds_object(text: str) -> bool:
-    """Whether a text contains something meant as a JSON object, complete or not."""
-    return _OBJECT.search(text) is not None
-
-
-def unfenced(text: str) -> str:
-    """The contents of the only ``` fence, else the whole text."""
-    parts = text.split("```")
-    if len(parts) != 3 or text.strip()[:1] in ("[", "{"):
-        return text.strip().strip("`").strip()
-    language, newline, rest = parts[1].partition("\n")
-    return (rest if newline and re.fullmatch(r"\s*\w*\s*", language[:40]) else parts[1]).strip()

@@ -16,12 +16,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from lmc.prompts.answer_grammars import XML, marked_grammar
 from lmc.prompts.describing import describe_type, told_doc
 from lmc.prompts.field_names import quotes
+from lmc.prompts.growth import Growth
+from lmc.prompts.marks import marked
+from lmc.prompts.partial import OpenText, outputs_so_far
 from lmc.prompts.reading import once, read_fields
 from lmc.prompts.spec import (
     BARE,
@@ -34,6 +38,8 @@ from lmc.prompts.spec import (
 from lmc.prompts.turns import turns
 from lmc.prompts.values import render_value
 from lmc.special_tokens import disarming, escaped, unescaped
+
+_BEGUN_TAG = re.compile(r"<[^<>\n]{0,80}\Z")  # at the end of an unfinished text
 
 
 class XmlLayout:
@@ -55,6 +61,19 @@ class XmlLayout:
         read = read_fields(spec, parts, text, "<{}>", outside=_outside(text, names))
         return dict(unescaped(read, marks))
 
+    def so_far(self, spec: CallSpec, text: str, growth: Growth) -> dict[str, Any]:
+        """The fields whose tags are there. The last one may go on."""
+        growth = replace(growth, marks=_disarming(spec))
+        if spec.plain_text:
+            return outputs_so_far(spec, {BARE: OpenText(text, complete=False)}, growth)
+        names, text = [f.name for f in spec.outputs], _BEGUN_TAG.sub("", text)
+        parts = split_tagged(text, names)
+        closed = len(list(_tags(tuple(names)).finditer(text))) // 2
+        written = {
+            name: OpenText(part, place < closed) for place, (name, part) in enumerate(parts.items())
+        }
+        return outputs_so_far(spec, written, growth)
+
     def response_schema(self, spec: CallSpec) -> dict[str, Any] | None:
         """The XML layout asks for tagged text, not for JSON."""
         return None
@@ -74,7 +93,7 @@ class XmlLayout:
 
     def inputs_text(self, spec: CallSpec, values: Mapping[str, Any]) -> str:
         """Write the inputs that have a value, one after another."""
-        return _tagged(spec.inputs, self.safe(spec, values))
+        return _tagged(spec.fields, self.safe(spec, values))
 
     def answer_text(self, spec: CallSpec, outputs: Mapping[str, Any]) -> str:
         """The answer in the form that the model should write."""
@@ -83,7 +102,7 @@ class XmlLayout:
 
     def safe(self, spec: CallSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Disarm texts in values that would be read as tags or special tokens."""
-        return dict(escaped(dict(values), _disarming(spec)))
+        return marked(spec, dict(escaped(dict(values), _disarming(spec))))
 
 
 @lru_cache(maxsize=256)

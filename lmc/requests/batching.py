@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lmc.models.base import Answer, ModelFailure, Request
+from lmc.models.tool_calls import message_data
 
+MOST_SAMPLES = 64  # of a request; servers refuse more than 128
 Send = Callable[[Request], Awaitable[list[Answer]]]
 
 
@@ -33,7 +35,9 @@ class SampleBatcher:
         self._waiting: list[_Waiter] = []
 
     async def ask(self, kind: object, request: Request, send: Send) -> Answer:
-        """The answer to one sample. Requests of one `kind` differ in messages and index only.
+        """The answer to one sample.
+
+        Requests of one `kind` differ in messages, index and `logprobs` only.
 
         One sample of each batch sends for all. If it is cancelled, the others send for themselves.
         Raises: ModelFailure, that of the sample if it has one, else that of the batch.
@@ -97,16 +101,18 @@ def _batches(waiting: list[_Waiter]) -> list[list[_Waiter]]:
     """Samples of one prompt with neighbouring indices."""
     by_prompt: dict[tuple[object, ...], list[_Waiter]] = {}
     for waiter in waiting:
-        texts = (message["content"] for message in waiter.request.messages)
-        by_prompt.setdefault((id(waiter.kind), *texts), []).append(waiter)
+        texts = (m["content"] + message_data(m) for m in waiter.request.messages)
+        by_prompt.setdefault((id(waiter.kind), waiter.request.logprobs, *texts), []).append(waiter)
     return [run for group in by_prompt.values() for run in _runs(group)]
 
 
 def _runs(group: list[_Waiter]) -> list[list[_Waiter]]:
-    """Split at a missing or repeated index."""
+    """Split at a missing or repeated index, and where a request has enough samples."""
     runs: list[list[_Waiter]] = []
     for waiter in sorted(group, key=lambda w: w.request.index):
-        if runs and runs[-1][-1].request.index + 1 == waiter.request.index:
+        last = runs[-1] if runs else []
+        next_one = bool(last) and last[-1].request.index + 1 == waiter.request.index
+        if next_one and len(last) < MOST_SAMPLES:
             runs[-1].append(waiter)
         else:
             runs.append([waiter])

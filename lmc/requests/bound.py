@@ -9,6 +9,8 @@ from typing import Any
 from lmc.diagnostics import Diagnostic, warning
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Price, Request, Sampling
+from lmc.models.media_parts import media_tokens
+from lmc.models.tool_calls import message_data
 from lmc.requests.budget import Budget
 from lmc.requests.pacing import Gate
 from lmc.requests.retry import RetryPolicy
@@ -62,9 +64,13 @@ class BoundModel:
 
     def worst_case(self, request: Request) -> Usage:
         """An upper bound for the usage of a request. No token is shorter than a byte."""
-        text = sum(len(m["content"].encode("utf-8", "replace")) + 16 for m in request.messages) + 16
+        said = (m["content"] + message_data(m) for m in request.messages)
+        text = sum(len(words.encode("utf-8", "replace")) + 16 for words in said) + 16
         if request.schema is not None:
             text += len(str(request.schema))
+        if request.tools:
+            text += len(str(request.tools).encode("utf-8", "replace"))
+        text += media_tokens(request.media)
         # A server that gives one sample per request reads the prompt for each.
         prompt = text if self.backend.capabilities.local else text * request.n
         most = request.sampling.max_tokens or BUDGETED_MAX_TOKENS

@@ -20,7 +20,8 @@ from lmc.diagnostics import Diagnostic, LmcError, error, warning
 from lmc.files import cache_folder, make_private_file
 from lmc.frozen import frozen
 from lmc.models import quick_json
-from lmc.models.base import Answer, Request, Sampling
+from lmc.models.base import Answer, Request, Sampling, ToolCall
+from lmc.models.tool_calls import message_data
 from lmc.redaction import logger
 
 _log = logger(__name__)
@@ -60,12 +61,22 @@ def sample_keys(endpoint: str, request: Request) -> list[str]:
     digest = _setting(
         endpoint, request.model, request.sampling, request.adapter, request.logprobs
     ).copy()
-    texts = [text for m in request.messages for text in (m["role"], m["content"])]
+    texts = [text for m in request.messages for text in _texts(m)]
     lengths = ",".join([str(len(text)) for text in texts])  # so different lists never collide
     schema = _to_json(request.schema) if request.schema is not None else ""
     bound = [schema] if request.grammar is None else [schema, request.grammar]
+    if request.tools:
+        bound.append("tools" + _to_json(request.tools))
+    if request.media:  # their marks, which hold their hashes, stand in the texts
+        digest.update(b"media\0")
     digest.update("\0".join([lengths, *texts, *bound]).encode("utf-8", "surrogatepass"))
     return [_extend(digest, i) for i in range(request.index, request.index + request.n)]
+
+
+def _texts(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a message says; its calls of tools follow its text."""
+    role, content = message["role"], message["content"]
+    return (role, content, more) if (more := message_data(message)) else (role, content)
 
 
 @lru_cache(1024)
@@ -351,13 +362,15 @@ def _answer_to_json(answer: Answer) -> str:
         answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
         answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
     ]  # fmt: skip
+    if answer.tool_calls:
+        values.append([[c.id, c.name, c.arguments, c.extra] for c in answer.tool_calls])
     return quick_json.encode(values).decode()
 
 
 def _answer_from_json(text: Any) -> Answer | None:
     """The answer in a row; None if the row is damaged."""
     try:
-        words, prompt, completion, cost_usd, finish, logprobs, latency_ms, certainty = (
+        words, prompt, completion, cost_usd, finish, logprobs, latency_ms, certainty, *more = (
             quick_json.decode(text)
         )
         answer = Answer(
@@ -366,6 +379,7 @@ def _answer_from_json(text: Any) -> Answer | None:
             float(latency_ms),
             cached=True,
             certainty=None if certainty is None else float(certainty),
+            tool_calls=tuple(ToolCall(*call) for call in more[0]) if more else (),
         )  # fmt: skip
         return answer if type(words) is str and type(finish) is str else None
     except (ValueError, TypeError, AttributeError, OverflowError):

@@ -13,6 +13,7 @@ from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.models import border
 from lmc.models.base import Answer, Backend, ModelFailure, Request
 from lmc.models.border import Outcome
+from lmc.models.media_parts import lacking
 from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
 from lmc.redaction import logger
@@ -74,6 +75,8 @@ class ModelPool:
         # The layouts that models do best, by the names of models that were measured.
         self.layouts: dict[str, str] = {}
         self.fitting = asyncio.Lock()  # held while a model is measured
+        # Whether models call tools that they are offered, by the names of models that were asked.
+        self.calls_tools: dict[str, bool] = {}
 
     def bind(self, name: str | None = None) -> BoundModel:
         """Open a model by its declared or full name. None is the program's default, else lmc/tiny.
@@ -142,6 +145,14 @@ class ModelPool:
         """The full name of a model, from its declared or full name."""
         return str(self.models.get(name, {}).get("name") or name)
 
+    def counts(self, name: str | None) -> bool:
+        """Whether requests to a model count. Vectors that are computed here do not.
+
+        A search among hundreds of demonstrations needs as many of them, and all of them take less
+        time than one answer.
+        """
+        return _counts(self.bind(name))
+
     def idle(self) -> bool:
         """Whether every opened model could take another request now."""
         return not any(bound.gate.full for bound in self._bound.values())
@@ -161,6 +172,8 @@ class ModelPool:
     async def _ask(
         self, bound: BoundModel, request: Request, retry: Any, cache: bool | str | None
     ) -> list[Answer]:
+        if request.media and (failure := lacking_media(bound, request)):
+            raise failure
         request = self._complete(bound, request)
         policy = bound.retry if retry is None else RetryPolicy.from_settings(retry)
         keep = bound.keeping(cache)
@@ -182,7 +195,7 @@ class ModelPool:
             used += Usage(retries=sending.retries)
         sending.held.settle(used)
         answers = sending.answered(answers)
-        if sending.bound.backend.capabilities.counted:
+        if _counts(sending.bound):
             self.usage += used + sending.lost
         return answers
 
@@ -244,7 +257,7 @@ class ModelPool:
     async def _reserve(self, bound: BoundModel, request: Request) -> Held:
         if bound.budget is None and self.budget is None:  # no estimate needed
             return UNLIMITED
-        if not bound.backend.capabilities.counted:
+        if not _counts(bound):
             return UNLIMITED
         return await reserve(bound, self.budget, bound.worst_case(request))
 
@@ -259,6 +272,7 @@ class ModelPool:
         return Request(  # `replace` would double the cost
             bound.model, request.messages, sampling, request.schema, request.grammar,
             request.adapter, request.n, request.index, logprobs, timeout_s, request.on_text,
+            tools=request.tools, media=request.media,
         )  # fmt: skip
 
     def _tell_unset(self, name: str) -> None:
@@ -311,6 +325,16 @@ class ModelPool:
                 seen[name] = None
                 todo += fallbacks({**self.default, **self.models.get(name, {})}.get("fallback"))
         return list(seen)
+
+
+def lacking_media(bound: BoundModel, request: Request) -> ModelFailure | None:
+    """The failure if a model does not take the media of a request."""
+    return lacking(request, bound.backend.capabilities.media, bound.name)
+
+
+def _counts(bound: BoundModel) -> bool:
+    can = bound.backend.capabilities
+    return not (can.local and can.embeds)
 
 
 def _counts_tokens(*budgets: Budget | None) -> bool:

@@ -69,7 +69,7 @@ class Retries:
         attempt began. Then a busy server makes progress, and this request waits for its turn.
         """
         kind = failure.kind
-        if not self.policy.allows(failure):
+        if not self.policy.allows(failure) or (failure.looped and self._local):
             return None
         if kind == "rate_limit":
             lively = moved

@@ -335,19 +335,19 @@ def _watched(sending: Sending, request: Request) -> Request:
     r = request
     return Request(  # `replace` would be slower
         r.model, r.messages, r.sampling, r.schema, r.grammar, r.adapter, r.n, r.index,
-        r.logprobs, r.timeout_s, hear if listen is not None else None, resend,
+        r.logprobs, r.timeout_s, hear if listen is not None else None, resend, r.tools, r.media,
     )  # fmt: skip
 
 
 def _following(first: Request, asked: Request, failure: ModelFailure, count: int) -> Request:
     """The next request: the same one, or another sample if the model answered.
 
-    After a cut answer, the next one may be longer.
+    After a cut answer, the next one may be longer, unless the answer repeated itself.
     """
     if failure.kind not in SAID or first.n > 1:
         return asked
     following = replace(asked, index=first.index + RESEND_STRIDE * count)
-    if failure.kind != "length":
+    if failure.kind != "length" or failure.looped:
         return following
     written = max((answer.completion_tokens for answer in failure.paid), default=0)
     most = asked.sampling.max_tokens or written or _CUT_AT

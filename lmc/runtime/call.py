@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from logging import INFO, WARNING
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.program import Choice
 from lmc.check.width import project
-from lmc.ir.graph import Slots
+from lmc.ir.actions import offered
+from lmc.ir.graph import Node, Offer, Slots
+from lmc.media.content import Media
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
-from lmc.prompts.border import as_text
+from lmc.prompts.border import as_text, whole_text
+from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import layout_for
+from lmc.prompts.marks import shown_media, used_media
 from lmc.prompts.nearest import Nearest
 from lmc.prompts.spec import (
     BARE,
@@ -24,13 +30,20 @@ from lmc.prompts.spec import (
     ParseFailure,
     Prompt,
 )
-from lmc.prompts.thinking import without_thoughts
+from lmc.prompts.thinking import answer_so_far, without_thoughts
 from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
-from lmc.runtime.failures import Attempts, no_answer
+from lmc.runtime.failures import Attempts, CallFailure, no_answer, no_continuation
 from lmc.runtime.fitting import AUTO, fit_layout
+from lmc.runtime.labels import (
+    LastUsed,
+    fit_schema,
+    sources_of_labels,
+    validator_of,
+    with_labels,
+)
 from lmc.runtime.parameters import ModuleParameters
-from lmc.runtime.plan import PlannedNode
+from lmc.runtime.plan import Plan, PlannedNode, compute_plan
 from lmc.types import ERROR, STR, RecordType, Type
 from lmc.values import InvalidValue, validate
 
@@ -57,11 +70,25 @@ class ModuleCall:
         self.model = machine.model or parameters.model or self.settings.get("model")
         self.bound = machine.pool.bind(self.model)
         self.hidden = () if machine.training else slots.train_only
+        self.role = Role.of(planned.bodies.get("role"), templated="template" in self.settings)
+        self.unseen = (*self.hidden, *(self.role.names if self.role else ()))
         reasons = bool(self.settings.get("reason"))
-        self.spec = call_spec(planned, parameters, self.hidden, reason=reasons)
+        self.begin: str = self.settings.get("begin") or ""
+        if self.begin:
+            parameters = replace(parameters, steps=())  # the beginning comes first
+        self.spec = call_spec(
+            planned, parameters, self.unseen, reason=reasons, result=self._result(node)
+        )
+        self.read_as = self.spec.seen  # with the labels of a `one_of` only in a call for inputs
+        self.validate: Callable[[Type, Any], Any] = partial(validate, lenient=True)
+        self.labels = sources_of_labels(self.spec.result)
+        self._given: LastUsed[ModuleCall] = LastUsed()
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.awaits_layout = self._awaits_layout()
         self.demos = self._demos(parameters.demos)
+        self.keep: int | None = self.settings.get("keep")
+        self._demo_media = _known(m for d in self.demos for m in shown_media(self.spec, d.inputs))
+        self._told = False  # whether it was said that turns are left out
         count = parameters.nearest
         self.nearest = None if count is None else Nearest(self.demos, count)
         self.embedder = parameters.embedder
@@ -79,6 +106,27 @@ class ModuleCall:
         # replaces all others also replaces the fallbacks.
         others = [] if machine.model else fallbacks(self.setting("fallback"))
         self.models: tuple[str | None, ...] = (self.model, *others)
+
+    def _result(self, node: Node) -> Type:
+        """The type of the answer. That of an agent's step names the tools that it may use."""
+        offers: tuple[Offer, ...] = node.attrs.get("offers", ())
+        chosen = self.machine.resolve(node.attrs.get("tools"))
+        if chosen is None or not isinstance(node.type, RecordType):
+            return node.type
+        return offered(node.type, [offer for offer in offers if offer.name in chosen])
+
+    def offering(self, offers: Sequence[Offer]) -> ModuleCall:
+        """The same call for other tools than the source names."""
+        assert isinstance(self.spec.result, RecordType)
+        call = copy(self)
+        call.__dict__.pop("_same_for_all", None)
+        result = offered(self.spec.result, offers)
+        thoughts = [f for f in self.spec.outputs if f.name in self.spec.thoughts]
+        outputs = (*thoughts, *_output_fields(result))
+        call.spec = replace(self.spec, outputs=outputs, result=result)
+        call.read_as, call._given = call.spec.seen, LastUsed()
+        call.request = call._request(self.request.adapter)
+        return call
 
     def setting(self, name: str) -> Any:
         """A setting of the module; else that of its model; else that of the program."""
@@ -99,14 +147,51 @@ class ModuleCall:
         await fit_layout(self.machine.pool, self.model)
         self.layout = layout_for(self._layout(), self.settings.get("template"))
         self.request = self._request(self.request.adapter)
+        self._given.clear()
         self.__dict__.pop("_same_for_all", None)
         self.awaits_layout = False
 
+    def require_continuing(self, model: str | None) -> None:
+        """Raises: LmcError[no-continuation] if a model cannot go on with the given beginning."""
+        bound = self.bound if model == self.model else self.machine.pool.bind(model)
+        if self.begin and not bound.backend.capabilities.continues:
+            raise no_continuation(self.slots.module, bound.name, self.node.span)
+
+    def given(self, inputs: Mapping[str, Any]) -> ModuleCall:
+        """The call for some inputs, whose labels the answer must be one of.
+
+        Raises: CallFailure if there is no label.
+        """
+        if not self.labels:
+            return self
+        labels = {name: tuple(dict.fromkeys(inputs[name])) for name in self.labels}
+        if empty := next((name for name, values in labels.items() if not values), None):
+            message = f"`{self.slots.module}` must answer with one of `{empty}`, which is empty"
+            help = "give at least one, or test `len(…) > 0` before the call"
+            raise CallFailure(self.slots.module, self.node.span, message, Attempts(), help=help)
+        return self._given.get(tuple(labels.values()), lambda: self._with_labels(labels))
+
+    def _with_labels(self, labels: Mapping[str, tuple[str, ...]]) -> ModuleCall:
+        made, can = copy(self), self.bound.backend.capabilities
+        made.read_as = spec = with_labels(self.spec, labels).seen
+        made.validate = validator_of(spec.result)
+        schema = self.request.schema
+        if schema is not None and fit_schema(labels.values()):
+            schema = self.layout.response_schema(spec)
+        grammar = self.layout.grammar(spec) if can.grammar else None
+        made.request = replace(self.request, schema=schema, grammar=grammar)
+        return made
+
     async def ask(self, model: str | None, request: Request, *, batched: bool = False) -> Answer:
-        """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure."""
+        """Draw one sample, alone or batched with others of its prompt. Raises: ModelFailure.
+
+        A request with tools is for this model alone: another may need another form.
+        """
+        self.require_continuing(model)
+        policy = {**self.policy, "fallback": ()} if request.tools else self.policy
 
         def send(request: Request) -> Awaitable[list[Answer]]:
-            return self.machine.pool.ask(model, request, **self.policy)
+            return self.machine.pool.ask(model, request, **policy)
 
         if batched and self.bound.backend.capabilities.multiple_samples and model == self.model:
             return await self.machine.batcher.ask(self, request, send)
@@ -119,9 +204,20 @@ class ModuleCall:
         No model is asked, so `nearest` demonstrations are chosen by shared words.
         """
         shown = self.shown(inputs)
-        if self.nearest is None:
+        spec = self.spec_for(inputs)
+        if self.nearest is None and spec is self.spec:
             return self._same_for_all(shown)
-        return self.layout.prompt(self.spec, self.nearest.pick(shown))(shown)
+        demos = self.demos if self.nearest is None else self.nearest.pick(shown)
+        return self.layout.prompt(spec, demos)(shown)
+
+    def spec_for(self, inputs: Mapping[str, Any]) -> CallSpec:
+        """The signature with a role before its instruction, no word of which can be a mark."""
+        role = self.role.text(inputs) if self.role else ""
+        if not role:
+            return self.spec
+        safe = self.layout.safe(self.spec, {"role": role})["role"]
+        instruction = "\n\n".join(text for text in (safe, self.spec.instruction) if text)
+        return replace(self.spec, instruction=instruction)
 
     @cached_property
     def _same_for_all(self) -> Prompt:
@@ -132,18 +228,40 @@ class ModuleCall:
         self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
     ) -> tuple[list[Message], Answer | None]:
         """The messages, and the paid embedding of the inputs that chose the demonstrations."""
-        shown = self.shown(inputs)
+        demos, paid = await self.demos_by_meaning(nearest, inputs)
+        return self.layout.prompt(self.spec_for(inputs), demos)(self.shown(inputs)), paid
+
+    async def demos_by_meaning(
+        self, nearest: NearestByMeaning, inputs: Mapping[str, Any]
+    ) -> tuple[tuple[Demo, ...], Answer | None]:
+        """The demonstrations nearest to some inputs, and the paid embedding that chose them."""
         try:
-            demos, answer = await nearest.pick(shown)
+            demos, answer = await nearest.pick(self.shown(inputs))
         except ModelFailure as failure:
             name, module = str(self.embedder), self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
-        counted = self.machine.pool.bind(self.embedder).backend.capabilities.counted
-        return self.layout.prompt(self.spec, demos)(shown), answer if counted else None
+        return demos, answer if self.machine.pool.counts(self.embedder) else None
+
+    def media(self, messages: Sequence[Message], inputs: Mapping[str, Any]) -> tuple[Media, ...]:
+        """The media that messages made from some inputs show."""
+        if not self.spec.media_fields:
+            return ()
+        known = self._demo_media | _known(shown_media(self.spec, inputs))
+        return used_media(messages, known) if known else ()
+
+    def first_time(self, message: str) -> tuple[int, str]:
+        """A message with its level in the log: a warning the first time, then only information."""
+        level = INFO if self._told else WARNING
+        self._told = True
+        return level, message
 
     def shown(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs that the prompt shows to the model."""
-        return {f.name: inputs[f.name] for f in self.spec.inputs}
+        """The inputs that the prompt shows to the model. A step has only what its type says."""
+        shown = {f.name: inputs[f.name] for f in self.spec.inputs}
+        if "offers" in self.node.attrs:
+            types = {f.name: f.type for f in self.spec.inputs}
+            return {name: project(types[name], value) for name, value in shown.items()}
+        return shown
 
     def read(self, text: str) -> dict[str, Any]:
         """Read an answer into validated output values, by field. Raises: ParseFailure.
@@ -159,13 +277,25 @@ class ModuleCall:
             raise ParseFailure(f"it cannot be read ({type(fault).__name__})") from None
 
     def _validated(self, text: str) -> dict[str, Any]:
-        outputs = self.layout.parse(self.spec, without_thoughts(self.spec, as_text(text)))
+        spec = self.read_as
+        outputs = self.layout.parse(spec, without_thoughts(spec, as_text(text)))
         try:
-            value = validate(self.spec.result, self.value(outputs), lenient=True)
+            value = self.validate(spec.result, self.value(outputs))
         except InvalidValue as problem:
             raise ParseFailure(str(problem)) from None
-        typed = value if isinstance(self.spec.result, RecordType) else {BARE: value}
-        return {name: outputs[name] for name in self.spec.thoughts if name in outputs} | typed
+        typed = value if isinstance(spec.result, RecordType) else {BARE: value}
+        thoughts = {name: outputs[name] for name in spec.thoughts if name in outputs}
+        return self.spec.named_outputs(thoughts | typed)
+
+    def so_far(self, text: str, growth: Growth) -> Any:
+        """The result that an unfinished answer has given, else ABSENT. Raises: ParseFailure."""
+        text = whole_text(answer_so_far(text))
+        paths = (self.spec.seen_path(path) for path in growth.whole)
+        growth = replace(growth, whole=frozenset(paths))
+        outputs = self.spec.named_outputs(self.layout.so_far(self.read_as, text, growth))
+        if not isinstance(self.spec.result, RecordType):
+            return outputs.get(BARE, ABSENT)
+        return {f.name: outputs[f.name] for f in self.spec.result.fields if f.name in outputs}
 
     def value(self, outputs: Mapping[str, Any]) -> Any:
         """The module's result, built from its output fields."""
@@ -223,8 +353,8 @@ class ModuleCall:
             sampling=Sampling(
                 **self._decoding(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
             ),
-            schema=self.layout.response_schema(self.spec) if can.json_schema else None,
-            grammar=self.layout.grammar(self.spec) if can.grammar else None,
+            schema=self.layout.response_schema(self.spec.seen) if can.json_schema else None,
+            grammar=None if self.labels or not can.grammar else self.layout.grammar(self.spec.seen),
             # The source may name an adapter that exists on a server only. A local one is trained.
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),
@@ -244,8 +374,42 @@ class ModuleCall:
         return own
 
 
+def _known(media: Iterable[Media]) -> dict[str, Media]:
+    return {item.mark: item for item in media}
+
+
+class Role:
+    """A text before the instruction that the inputs of a call make, such as a persona's.
+
+    The inputs that it is made of are shown there only, unless a template shows them.
+    """
+
+    def __init__(self, plan: Plan, names: tuple[str, ...], *, templated: bool) -> None:
+        self._plan, self._needs = plan, names
+        self.names = () if templated else names
+
+    @classmethod
+    def of(cls, plan: Plan | None, *, templated: bool) -> Role | None:
+        """The role of a module, if it has one."""
+        if plan is None:
+            return None
+        used = [p.node.attrs["name"] for p in plan.nodes if p.node.op == "input"]
+        return cls(plan, tuple(used), templated=templated)
+
+    def text(self, inputs: Mapping[str, Any]) -> str:
+        """The role for some inputs; empty where they do not have what makes it."""
+        if not all(name in inputs for name in self._needs):
+            return ""
+        return (compute_plan(self._plan, inputs) or "").strip()
+
+
 def call_spec(
-    planned: PlannedNode, parameters: ModuleParameters, hidden: Sequence[str], *, reason: bool
+    planned: PlannedNode,
+    parameters: ModuleParameters,
+    hidden: Sequence[str],
+    *,
+    reason: bool,
+    result: Type,
 ) -> CallSpec:
     """The signature of a model node. A frozen instruction is not replaced."""
     node = planned.node
@@ -257,12 +421,12 @@ def call_spec(
     return CallSpec(
         instruction=slots.instruction if instruction is None or slots.frozen else instruction,
         inputs=tuple(
-            FieldSpec(name, type)
+            FieldSpec(name, type, slots.notes.get(name, ""))
             for name, type in zip(node.attrs["names"], planned.types)
             if name not in hidden
         ),
-        outputs=(*thoughts, *_output_fields(node.type)),
-        result=node.type,
+        outputs=(*thoughts, *_output_fields(result)),
+        result=result,
         requirements=slots.requirements,
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
 from lmc.models.base import SAID, Answer, ModelFailure, Request
+from lmc.models.tool_calls import calls_text
 from lmc.prompts.border import quoted
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
@@ -18,6 +20,7 @@ from lmc.runtime.failures import (
     no_answer,
     unusable_answer,
 )
+from lmc.runtime.history import shortened
 from lmc.runtime.scope import Scope
 from lmc.runtime.traces import CallTrace
 from lmc.special_tokens import escaped
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 RETRY_STRIDE = 1 << 20  # retries use sample indices beyond those of any vote
 _NUMBERS = body_numbers("model")
+KEEP = "write `keep: 4000 tokens` to leave out the oldest turns of `{history}`"
 
 
 async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
@@ -35,16 +39,25 @@ async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) ->
         return scope.run.stubs[call.slots.module]
     if call.awaits_layout:
         await call.fit()
+    inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)
+    call = call.given(inputs)
+    answer = None
     if call.by_meaning is not None:
         messages, answer = await call.prompt_by_meaning(call.by_meaning, inputs)
-        return await Conversation(call, inputs, scope, messages, answer).result()
-    return await Conversation(call, inputs, scope, call.prompt(inputs)).result()
+    else:
+        messages = call.prompt(inputs)
+    return await Conversation(call, inputs, scope, messages, answer, dropped).result()
+
+
+class AsksOtherwise(Exception):
+    """The same model is to be asked once more in another form, since it does not know this one."""
 
 
 class Conversation:
     """One call in progress: what was sent, what came back, what it cost.
 
-    `before` is an answer that was paid for while the prompt was made.
+    `before` is an answer that was paid for while the prompt was made. `dropped` is how many turns
+    of a conversation were left out of the inputs.
     """
 
     def __init__(
@@ -54,9 +67,12 @@ class Conversation:
         scope: Scope,
         messages: list[Message],
         before: Answer | None = None,
+        dropped: int = 0,
     ) -> None:
+        self.dropped, self.media = dropped, call.media(messages, inputs)
         self.call, self.inputs, self.scope, self.before = call, inputs, scope, before
         self.attempts = Attempts(messages)
+        self.first = messages
         self.answers: list[Answer] = []
         self.unusable: list[Answer] = []  # paid for, but not complete
         self.retries = 0
@@ -78,25 +94,45 @@ class Conversation:
     async def _first_usable(self) -> Any:
         """Ask, then repair, then retry, then ask the next model."""
         problem: ParseFailure | CallFailure | None = None
-        first = self.attempts.messages
         for model, index in self._tries():
-            messages = first
-            for _ in range(self.call.repair + 1):
+            messages = first = self._opening(model)
+            left = self.call.repair + 1
+            while left:
+                left -= 1
                 try:
                     answer = await self._ask(model, index, messages)
                     return await self._take(answer)
+                except AsksOtherwise:
+                    messages = first = self._opening(model)
+                    left += 1
                 except ParseFailure as unusable:
                     problem = unusable
-                    messages = _with_problem(messages, answer.text, str(problem))
+                    messages = self._told(messages, answer, str(problem))
                 except CallFailure as failure:
-                    if messages is first or failure.kind not in SAID or failure.heard:
-                        raise  # the request was retried already
-                    problem = failure  # only the repair failed; the next try starts afresh
+                    if self._is_last(failure, model, repairing=messages is not first):
+                        raise
+                    problem = failure  # the next try starts afresh
                     break
         if isinstance(problem, CallFailure):
             raise problem
         module, span = self.call.slots.module, self.call.node.span
         raise unusable_answer(module, self.model, span, str(problem or ""), self.attempts)
+
+    def _opening(self, model: str | None) -> list[Message]:
+        """The prompt for a model."""
+        return self.first
+
+    def _told(self, messages: Sequence[Message], answer: Answer, problem: str) -> list[Message]:
+        """The conversation so far, then an unusable answer and the reason."""
+        return _with_problem(messages, answer.text, problem)
+
+    def _is_last(self, failure: CallFailure, model: str | None, *, repairing: bool) -> bool:
+        """Whether a failure ends the call. A first request was retried already."""
+        return not repairing or failure.kind not in SAID or failure.heard
+
+    def _is_last_model(self, model: str | None) -> bool:
+        """Whether no other model is asked here; the pool has asked the fallbacks already."""
+        return True
 
     def _record(self) -> None:
         """Add the call to the trace, and pass it to the observer."""
@@ -117,35 +153,55 @@ class Conversation:
                 yield model, sample + RETRY_STRIDE * retry
 
     async def _ask(self, model: str | None, index: int, messages: list[Message]) -> Answer:
-        call, scope = self.call, self.scope
+        call = self.call
         self.attempts.count += 1
         self.attempts.messages = messages
-        known, logprobs = call.request, scope.certainty is not None or self._studied()
-        listener = scope.run.listener if call.node is scope.run.spoken else None
-        request = Request(  # `replace` would be far slower
-            known.model, tuple(messages), known.sampling, known.schema, known.grammar,
-            known.adapter, known.n, index, logprobs, known.timeout_s, listener,
-        )  # fmt: skip
+        request = self._request(model, index, messages)
         try:
             answer = await self._answer(model, request)
         except ModelFailure as failure:
             name = model or call.bound.name
             self.unusable += failure.paid
             self.retries += failure.retries
-            self.attempts.raw += [answer.text for answer in failure.paid]
+            self.attempts.raw += map(_raw, failure.paid)
+            if failure.kind == "media" and self._is_last_model(model):
+                code, message = "media-not-supported", f"`{call.slots.module}`: {failure.message}"
+                raise LmcError.of(code, message, call.node.span, help=failure.hint) from failure
+            if failure.kind == "context_length" and call.spec.history and not call.keep:
+                failure.hint = KEEP.format(history=call.spec.history)
             raise no_answer(
                 call.slots.module, name, call.node.span, failure, self.attempts
             ) from failure
         self.model = model or call.bound.name
+        answer = replace(answer, text=call.begin + answer.text) if call.begin else answer
         self.answers.append(answer)
-        self.attempts.raw.append(answer.text)
+        self.attempts.raw.append(_raw(answer))
         return answer
+
+    def _request(self, model: str | None, index: int, messages: Sequence[Message]) -> Request:
+        call, listener = self.call, self.scope.run.listener
+        known, logprobs, begin = call.request, self._is_weighed() or self._studied(), call.begin
+        ear = listener.ear(call) if listener is not None else None
+        if begin and ear is not None:
+            ear(begin)
+        sent = (*messages, {"role": "assistant", "content": begin}) if begin else tuple(messages)
+        return Request(  # `replace` would be far slower
+            known.model, sent, known.sampling, known.schema, known.grammar,
+            known.adapter, known.n, index, logprobs, known.timeout_s, ear,
+            media=self.media,
+        )  # fmt: skip
 
     async def _answer(self, model: str | None, request: Request) -> Answer:
         call, scope = self.call, self.scope
         if not call.steady:
             return await call.ask(model, request, batched=scope.batched)
         return await scope.run.memory.ask(call, model, request, lambda: call.ask(model, request))
+
+    def _is_weighed(self) -> bool:
+        """Whether its certainty is asked for. A model that has none is asked where it is needed."""
+        certainty = self.scope.certainty
+        can = self.call.bound.backend.capabilities.logprobs
+        return certainty is not None and (can or certainty.wanted)
 
     def _studied(self) -> bool:
         """Whether this is a training run on an engine whose log-probabilities are free."""
@@ -154,7 +210,7 @@ class Conversation:
 
     async def _take(self, answer: Answer) -> Any:
         """The value of an answer. Raises: ParseFailure if type or requirements do not hold."""
-        outputs = self.call.read(answer.text)
+        outputs = self._outputs(answer)
         value = self.call.value(outputs)
         await self._require(value)
         self.outputs = outputs
@@ -163,6 +219,10 @@ class Conversation:
         if "check" in self.call.bodies and self.scope.run.trace is not None:
             self.check = await self._body("check", value)
         return value
+
+    def _outputs(self, answer: Answer) -> dict[str, Any]:
+        """The fields of an answer. Raises: ParseFailure, AsksOtherwise."""
+        return self.call.read(answer.text)
 
     async def _require(self, value: Any) -> None:
         if "require" in self.call.bodies and not await self._body("require", value):
@@ -175,11 +235,9 @@ class Conversation:
         return await self.call.machine.run_plan(self.call.bodies[name], env, place)
 
     def _count_certainty(self, answer: Answer) -> None:
-        if answer.logprobs is None:
+        if self.scope.certainty is not None and not self.scope.certainty.add(answer):
             message = f"`{self.model}` gives no log-probabilities, which `by: certainty` needs"
             raise LmcError.of("no-logprobs", message, self.call.node.span)
-        if self.scope.certainty is not None:
-            self.scope.certainty.add(answer)
 
     def _trace(self) -> CallTrace:
         last = self.answers[-1] if self.answers else None
@@ -205,7 +263,15 @@ class Conversation:
             infrastructure=failed is not None and is_infrastructure(failed),
             check=self.check,
             adapter=self.call.request.adapter,
+            dropped=self.dropped,
         )
+
+
+def _raw(answer: Answer) -> str:
+    """What an answer says, with its calls of tools."""
+    if not answer.tool_calls:
+        return answer.text
+    return "\n".join(filter(None, (answer.text, calls_text(answer.tool_calls))))
 
 
 def _with_problem(messages: Sequence[Message], text: str, problem: str) -> list[Message]:

@@ -7,21 +7,31 @@ started only when two effects are ready at the same time, so a straight program 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
-from lmc.diagnostics import Diagnostic, LmcError, suggestion
-from lmc.ir.graph import Graph, ProgramGraph
+from lmc.diagnostics import Diagnostic, LmcError, suggestion, warning
+from lmc.ir.graph import Graph, Node, ProgramGraph, Slots
 from lmc.ir.ops import OWN_REGION
-from lmc.ir.reach import pure_tools, reached_slots, reached_tools
+from lmc.ir.reach import (
+    pure_tools,
+    reached_nodes,
+    reached_slots,
+    reached_stores,
+    reached_tools,
+    sequenced,
+)
 from lmc.ir.size import forget_sizes
 from lmc.requests.batching import SampleBatcher
+from lmc.runtime.acting import act
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.conversation import converse
+from lmc.runtime.failures import no_continuation
+from lmc.runtime.media import require_media
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.plan import (
     Env,
@@ -34,20 +44,31 @@ from lmc.runtime.plan import (
     resolver,
 )
 from lmc.runtime.regions.agent import perform_agent
-from lmc.runtime.regions.branches import perform_cond, perform_loop, perform_map
+from lmc.runtime.regions.branches import (
+    perform_cond,
+    perform_loop,
+    perform_map,
+    perform_samples,
+    perform_weigh,
+)
+from lmc.runtime.regions.find import perform_find
 from lmc.runtime.regions.refine import perform_refine
 from lmc.runtime.regions.route import perform_route
 from lmc.runtime.regions.search import perform_search
 from lmc.runtime.regions.vote import perform_vote
 from lmc.runtime.scope import Observer, RunState, Scope
 from lmc.runtime.speculation import Speculation
-from lmc.runtime.streaming import last_call
-from lmc.runtime.tools import Toolbox
+from lmc.runtime.stores import NoStores, RunStores, Stores
+from lmc.runtime.streaming import Listener, spoken_calls
+from lmc.runtime.tools import Toolbox, told_target
 from lmc.runtime.traces import Trace
+from lmc.stores.snapshot import require_fit
 from lmc.tasks.together import first_failure
 
 if TYPE_CHECKING:
     from lmc.requests.pool import ModelPool
+    from lmc.runtime.remote import RemoteTool
+    from lmc.runtime.retrieval import MeaningIndex
     from lmc.runtime.votes.difficulty import Seat
 
 Perform = Callable[["Executor", PlannedNode, list[Any], Scope], Awaitable[Any]]
@@ -74,6 +95,7 @@ class Executor:
         base_dir: Path | None = None,
         speculate: int = 0,
         consent: Consent = OWN,
+        stores: Stores | None = None,
     ) -> None:
         self.program = program
         self.pool = pool
@@ -81,13 +103,18 @@ class Executor:
         self.training = training
         self.model, self.temperature = model, temperature
         self.base_dir, self.consent = base_dir, consent
+        self.stores = stores or NoStores()
         self.resolve = resolver(self.parameters.choices)
         self.batcher = SampleBatcher()
         self.speculation = Speculation(speculate, program, pool)
         self._allowed: set[str] = set()  # graphs whose tools may all run
+        self._able: set[str] = set()  # graphs whose models take the media that they are given
         self._plans: dict[int, Plan] = {}
         self._acting = frozenset(program.tools) - pure_tools(program)
+        self._sequenced = sequenced(program)
         self._calls: dict[int, ModuleCall] = {}
+        self.meanings: dict[str, tuple[list[Any], MeaningIndex]] = {}
+        self._stores_of: dict[str, tuple[str, ...]] = {}
 
     async def run(
         self,
@@ -98,30 +125,56 @@ class Executor:
         stubs: Mapping[str, Any] | None = None,
         sample: int = 0,
         observer: Observer | None = None,
-        listener: Callable[[str], None] | None = None,
+        listener: Listener | None = None,
         seat: Seat | None = None,
     ) -> Any:
         """Run a module or pipeline on JSON values and return its JSON result.
 
         `sample` distinguishes repeated runs on the same inputs. `stubs` maps modules and tools to
-        results that replace their calls. `listener` receives the text of the result piece by
-        piece, if a single model call writes it. `seat` is the run's place in a batch.
+        results that replace their calls. `listener` hears the calls that write the result, piece by
+        piece. `seat` is the run's place in a batch.
         """
         graph = self.graph(name)
         if self.consent.stranger and name not in self._allowed:
             self._require_tools(graph, stubs or {})
             if not stubs:
                 self._allowed.add(name)
-        spoken = last_call(self.program, graph) if listener else None
-        scope = Scope(RunState(trace, stubs or {}, observer, listener, spoken, seat), sample=sample)
+        if name not in self._able:
+            require_media(self, graph, stubs or {})
+            if not stubs:
+                self._able.add(name)
+        if listener is not None:
+            listener.spoken = spoken_calls(self.program, graph)
+        run = RunState(trace, stubs or {}, observer, listener, seat)
         try:
-            return await self.run_graph(graph, bind_inputs(graph, inputs), scope)
+            bound = bind_inputs(graph, inputs)
+            run.stores = await self._snapshots(graph, run)
+            result = await self.run_graph(graph, bound, Scope(run, sample=sample))
+            if kept := run.stores.kept():
+                await asyncio.shield(asyncio.to_thread(self.stores.commit, kept))
+            return result
         finally:
             forget_sizes()
             if seat is not None:
                 seat.leave()
             if trace is not None:
                 trace.sort()
+            await run.close()
+
+    async def _snapshots(self, graph: Graph, run: RunState) -> RunStores:
+        """What the stores that a run may reach hold now."""
+        names = self._reached_stores(graph) if self.program.stores else ()
+        if not names:
+            return run.stores
+        snapshots = await asyncio.to_thread(self.stores.read, names)
+        if run.trace is not None:
+            run.trace.stores = {name: snapshots[name].digest for name in names}
+        return RunStores(snapshots)
+
+    def _reached_stores(self, graph: Graph) -> tuple[str, ...]:
+        if graph.name not in self._stores_of:
+            self._stores_of[graph.name] = reached_stores(self.program, graph)
+        return self._stores_of[graph.name]
 
     def graph(self, name: str) -> Graph:
         """The graph of a module or pipeline. Raises: LmcError[unknown-target]."""
@@ -135,10 +188,8 @@ class Executor:
     def models(self, name: str) -> list[str | None]:
         """The models that a run may ask; None stands for the program's default."""
         names: dict[str | None, None] = {}
-        for module, slots in reached_slots(self.program, self.graph(name)).items():
-            own = self.parameters.modules.get(module)
-            chosen = own.model if own else None
-            names[self.model or chosen or self.resolve(slots.settings.get("model"))] = None
+        for slots in reached_slots(self.program, self.graph(name)).values():
+            names[self._model_of(slots)] = None
         return list(names)
 
     def preflight(self, name: str) -> list[Diagnostic]:
@@ -148,10 +199,45 @@ class Executor:
         """
         asked = [*self.models(name), *self._embedders(name)]
         warnings = self.pool.preflight(asked, with_fallbacks=self.model is None)
+        self._require_continuing(self.graph(name))
+        require_media(self, self.graph(name), ())
+        warnings += self._without_certainty(self.graph(name))
         self._require_tools(self.graph(name), ())
         for tool in reached_tools(self.program, self.graph(name)):
             self.tools.load(tool)
         return warnings
+
+    def _require_continuing(self, graph: Graph) -> None:
+        """Check that each model goes on with the beginning that a module gives its answer.
+
+        Raises: LmcError[no-continuation].
+        """
+        for node in reached_nodes(self.program, graph):
+            if node.op != "model" or not node.attrs["slots"].settings.get("begin"):
+                continue
+            slots = node.attrs["slots"]
+            bound = self.pool.bind(self._model_of(slots))
+            if not bound.backend.capabilities.continues:
+                raise no_continuation(slots.module, bound.name, node.span)
+
+    def _without_certainty(self, graph: Graph) -> list[Diagnostic]:
+        """A warning for each answer whose certainty will be none, as its model tells none."""
+        found: dict[Diagnostic, None] = {}
+        for node in reached_nodes(self.program, graph):
+            inside = node.bodies.values() if node.op == "weigh" else ()
+            for slots in (s for body in inside for s in reached_slots(self.program, body).values()):
+                bound = self.pool.bind(self._model_of(slots))
+                if not bound.backend.capabilities.logprobs:
+                    message = f"the certainty of `{slots.module}` is none: `{bound.name}` gives no"
+                    words = f"{message} log-probabilities"
+                    found[warning("no-logprobs", words, node.span)] = None
+        return list(found)
+
+    def _model_of(self, slots: Slots) -> str | None:
+        """The model that a module asks; None stands for the program's default."""
+        own = self.parameters.modules.get(slots.module)
+        chosen = own.model if own else None
+        return self.model or chosen or self.resolve(slots.settings.get("model"))
 
     def _require_tools(self, graph: Graph, stubbed: Collection[str]) -> None:
         """Check before the first model call that all tools of a run are allowed.
@@ -159,18 +245,25 @@ class Executor:
         Raises: LmcError[tool-not-allowed].
         """
         names = [name for name in reached_tools(self.program, graph) if name not in stubbed]
-        self.consent.require_functions({name: self.program.tools[name].target for name in names})
+        self.consent.require_functions({n: told_target(self.program.tools[n]) for n in names})
 
     def _embedders(self, name: str) -> list[str]:
-        """The embedding models that choose demonstrations for a run."""
+        """The embedding models that choose demonstrations, and records of stores, for a run."""
         reached = reached_slots(self.program, self.graph(name))
         own = (self.parameters.modules.get(module) for module in reached)
-        return [found.embedder for found in own if found and found.embedder]
+        names = [found.embedder for found in own if found and found.embedder]
+        stores = (self.program.stores[s] for s in self._reached_stores(self.graph(name)))
+        found = [store.embedder for store in stores if store.embedder]
+        return names + ([] if self.model else found)
 
     @cached_property
     def tools(self) -> Toolbox:
         """The program's Python tools. Each is imported at its first call."""
         return Toolbox(self.program.tools, self.base_dir, self.consent)
+
+    async def list_tools(self, server: str, node: Node) -> Sequence[RemoteTool]:
+        """The tools of a server."""
+        return await self.tools.list_tools(server, node.span)
 
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
         """Run a module or pipeline as one region of the trace."""
@@ -215,7 +308,8 @@ class Executor:
         """The plan of a graph, built once."""
         plan = self._plans.get(id(graph))
         if plan is None:
-            plan = self._plans[id(graph)] = plan_graph(graph, self.resolve, self._acting)
+            plan = plan_graph(graph, self.resolve, self._acting, self._sequenced)
+            self._plans[id(graph)] = plan
         return plan
 
     def module_call(self, planned: PlannedNode) -> ModuleCall:
@@ -264,7 +358,8 @@ def perform_model(
 ) -> Awaitable[Any]:
     """One model call of a module."""
     call = executor.module_call(planned)
-    return converse(call, dict(zip(planned.node.attrs["names"], args)), scope)
+    ask = act if planned.node.attrs["role"] == "act" else converse
+    return ask(call, dict(zip(planned.node.attrs["names"], args)), scope)
 
 
 async def perform_call(
@@ -287,8 +382,33 @@ async def perform_tool(
         return scope.run.stubs[name]
     inputs = executor.tools.bind(name, args)
     return await scope.region(
-        "tool", name, inputs, lambda within: executor.tools.call(name, inputs, planned.node)
+        "tool",
+        name,
+        inputs,
+        lambda within: executor.tools.call(name, inputs, planned.node, within.run),
     )
+
+
+async def perform_store(
+    executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
+) -> list[Any]:
+    """A read of a store: what it held when the run began."""
+    name = planned.node.attrs["store"]
+    held: list[Any] = scope.run.stubs.get(name, scope.run.stores[name].records)
+    return held
+
+
+async def perform_keep(
+    executor: Executor, planned: PlannedNode, args: list[Any], scope: Scope
+) -> None:
+    """Note a record for the end of the run."""
+    name = planned.node.attrs["store"]
+    require_fit(executor.program.stores[name], args[0], planned.node.span)
+
+    async def note(_: Scope) -> None:
+        scope.run.stores.keep(scope.place, name, args[0])
+
+    await scope.region("keep", name, {"record": args[0]}, note)
 
 
 PERFORM: Mapping[str, Perform] = {
@@ -297,10 +417,15 @@ PERFORM: Mapping[str, Perform] = {
     "tool": perform_tool,
     "cond": perform_cond,
     "map": perform_map,
+    "samples": perform_samples,
+    "weigh": perform_weigh,
     "loop": perform_loop,
     "refine": perform_refine,
     "vote": perform_vote,
     "search": perform_search,
     "agent": perform_agent,
     "route": perform_route,
+    "store": perform_store,
+    "find": perform_find,
+    "keep": perform_keep,
 }

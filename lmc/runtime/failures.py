@@ -11,7 +11,14 @@ from lmc.source import Span
 
 EXCERPT_CHARS = 160
 # Failures of the program itself. All others come from its surroundings, such as a missing key.
-OWN_CODES = ("call-failed", "tool-failed", "evaluation-failed")
+OWN_CODES = ("call-failed", "tool-failed", "evaluation-failed", "kept-misfit", "episode-too-long")
+
+
+def no_continuation(module: str, model: str, span: Span | None) -> LmcError:
+    """A model cannot go on with the beginning that a module gives its answer."""
+    message = f"`{model}` cannot go on with the `begin` of `{module}`"
+    help = "ask for the beginning in the instruction, or use a model run here or by vLLM"
+    return LmcError.of("no-continuation", message, span, help=help)
 
 
 @dataclass(slots=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from lmc.ir.graph import ProgramGraph
+    from collections.abc import Sequence
+
+    from lmc.ir.graph import Node, ProgramGraph
     from lmc.requests.batching import SampleBatcher
     from lmc.requests.pool import ModelPool
     from lmc.runtime.parameters import Parameters
     from lmc.runtime.plan import Env, Plan, Resolve
+    from lmc.runtime.remote import RemoteTool
+    from lmc.runtime.retrieval import MeaningIndex
     from lmc.runtime.scope import Scope
     from lmc.runtime.speculation import Speculation
 
@@ -30,6 +34,11 @@ class Machine(Protocol):
     resolve: Resolve
     batcher: SampleBatcher
     speculation: Speculation
+    meanings: dict[str, tuple[list[Any], MeaningIndex]]  # by store: a snapshot and its vectors
+
+    async def list_tools(self, server: str, node: Node) -> Sequence[RemoteTool]:
+        """The tools of a server. Raises: LmcError[tool-failed, tool-not-allowed]."""
+        ...
 
     async def run_plan(self, plan: Plan, env: Env, scope: Scope) -> Any:
         """Run a graph, or the body of a region, and return its value."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from lmc.models.base import Answer, Request
+from lmc.models.tool_calls import message_data
 from lmc.requests.flights import Flights
 
 Fetch = Callable[[], Awaitable[Answer]]
@@ -23,7 +24,7 @@ class Memory:
 
         Raises: what `fetch` raises. All callers that wait for an answer get its ModelFailure.
         """
-        texts = [message["content"] for message in request.messages]
+        texts = [(message["content"], message_data(message)) for message in request.messages]
         key = repr((id(kind), model, request.index, request.logprobs, texts))
         if key in self._answers:
             return self._answers[key]

@@ -19,6 +19,7 @@ from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node
 from lmc.ir.ops import OF_BODIES
 from lmc.ir.size import bounded
+from lmc.ir.weighed import CERTAINTY, LOGPROB, VALUE
 from lmc.types import Type
 
 Values = list[Any]  # by node index
@@ -40,6 +41,7 @@ class PlannedNode:
     followers: list[int]  # a follower that waits for this node twice is listed twice
     compute: Compute | None
     bodies: Mapping[str, Plan]
+    in_turn: bool  # what it does in the world must follow the order of the source
 
 
 @dataclass(slots=True)
@@ -55,26 +57,36 @@ class Plan:
     takes: tuple[str, ...]  # names of the inputs of `lone`
 
 
-def plan_graph(graph: Graph, resolve: Resolve, ordered: Collection[str] = ()) -> Plan:
+def plan_graph(
+    graph: Graph,
+    resolve: Resolve,
+    ordered: Collection[str] = (),
+    sequenced: Collection[str] = (),
+) -> Plan:
     """Plan a graph and its bodies. Nodes come after their inputs.
 
     A call of a tool in `ordered` also comes after the call of such a tool before it in the graph.
+    So does any node that may call a tool or a graph in `sequenced`, at any depth.
     """
     places = {node.id: i for i, node in enumerate(graph.nodes)}
     nodes: list[PlannedNode] = []
     for i, node in enumerate(graph.nodes):
         inputs = tuple(places[id] for id in node.inputs)
-        bodies = {name: plan_graph(body, resolve, ordered) for name, body in node.bodies.items()}
+        bodies = {
+            name: plan_graph(body, resolve, ordered, sequenced)
+            for name, body in node.bodies.items()
+        }
+        in_turn = _in_turn(node, bodies, sequenced)
         types = tuple(graph.nodes[source].type for source in inputs)
         compute = (
             _assertion(node, nodes[inputs[0]])
             if node.op == "assert"
             else _compute(node, inputs, bodies, resolve)
         )
-        nodes.append(PlannedNode(i, node, inputs, types, [], compute, bodies))
+        nodes.append(PlannedNode(i, node, inputs, types, [], compute, bodies, in_turn))
         for source in inputs:
             nodes[source].followers.append(i)
-    acting = [n.index for n in nodes if n.node.op == "tool" and n.node.attrs["target"] in ordered]
+    acting = [n.index for n in nodes if n.in_turn or _calls_one(n.node, ordered)]
     for earlier, later in pairwise(acting):
         nodes[earlier].followers.append(later)
     later_ones = set(acting[1:])
@@ -84,6 +96,19 @@ def plan_graph(graph: Graph, resolve: Resolve, ordered: Collection[str] = ()) ->
     lone = _lone(nodes)
     takes = tuple(graph.nodes[i].attrs["name"] for i in lone.inputs) if lone else ()
     return Plan(graph, tuple(nodes), waits, pure, branches, lone, takes)
+
+
+def _calls_one(node: Node, tools: Collection[str]) -> bool:
+    return node.op == "tool" and node.attrs["target"] in tools
+
+
+def _in_turn(node: Node, bodies: Mapping[str, Plan], sequenced: Collection[str]) -> bool:
+    """Whether a node may call something that is in `sequenced`, itself or in its bodies."""
+    if not sequenced:
+        return False
+    if node.op in ("tool", "call") and node.attrs["target"] in sequenced:
+        return True
+    return any(planned.in_turn for body in bodies.values() for planned in body.nodes)
 
 
 def _lone(nodes: Sequence[PlannedNode]) -> PlannedNode | None:
@@ -187,6 +212,10 @@ def _compute(
             return _cond(node, inputs, bodies)
         case "map":
             return _map(node, inputs, bodies)
+        case "samples":
+            return _samples(node, inputs, bodies, resolve)
+        case "weigh":
+            return _weigh(node, inputs, bodies)
         case "loop":
             return _loop(node, inputs, bodies, resolve)
         case _:
@@ -280,6 +309,28 @@ def bounded_list(node: Node, results: list[Any]) -> list[Any]:
     except ValueError as problem:
         raise LmcError.of("evaluation-failed", f"{problem}", node.span) from None
     return results
+
+
+def _samples(
+    node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan], resolve: Resolve
+) -> Compute:
+    n, body = resolve(node.attrs["n"]), bodies["sample"]
+    free = tuple(zip(node.attrs["free"], inputs))
+
+    def compute(values: Values, env: Env) -> list[Any]:
+        return bounded_list(node, [compute_plan(body, {k: values[i] for k, i in free})] * n)
+
+    return compute
+
+
+def _weigh(node: Node, inputs: tuple[int, ...], bodies: Mapping[str, Plan]) -> Compute:
+    free = tuple(zip(node.attrs["free"], inputs))
+
+    def compute(values: Values, env: Env) -> dict[str, Any]:
+        value = compute_plan(bodies["value"], {k: values[i] for k, i in free})
+        return {VALUE: value, CERTAINTY: None, LOGPROB: None}
+
+    return compute
 
 
 def _loop(

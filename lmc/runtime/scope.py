@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
-from lmc.ir.graph import Node
+from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
+from lmc.runtime.objects import Objects
+from lmc.runtime.stores import RunStores
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
     from lmc.models.base import Answer
+    from lmc.runtime.streaming import Listener
+    from lmc.runtime.toolset import Toolset
     from lmc.runtime.votes.difficulty import Seat
 
 Observer = Callable[[CallTrace], None]
@@ -28,13 +32,30 @@ class Certainty:
 
     total: float = 0.0
     tokens: int = 0
+    logprob: float = 0.0  # of all tokens together
+    needed: bool = True  # whether a model that gives none is an error
+    missing: bool = False  # whether an answer had none
+    outer: Certainty | None = None  # of a larger part of the run
 
-    def add(self, answer: Answer) -> None:
-        """Add an answer that has log-probabilities."""
-        logprobs = answer.logprobs or ()
-        known = answer.certainty
+    def add(self, answer: Answer) -> bool:
+        """Add an answer. Returns whether it has what is needed."""
+        logprobs, known = answer.logprobs or (), answer.certainty
+        self.missing |= answer.logprobs is None
         self.total += sum(logprobs) if known is None else known * len(logprobs)
         self.tokens += len(logprobs)
+        self.logprob += sum(logprobs)
+        enough = self.outer is None or self.outer.add(answer)
+        return enough and not (self.needed and answer.logprobs is None)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether this or a larger part of the run needs log-probabilities."""
+        return self.needed or (self.outer is not None and self.outer.wanted)
+
+    @property
+    def known(self) -> bool:
+        """Whether a model was asked, and every answer has log-probabilities."""
+        return self.tokens > 0 and not self.missing
 
     @property
     def mean(self) -> float:
@@ -49,10 +70,17 @@ class RunState:
     trace: Trace | None = None
     stubs: Mapping[str, Any] = field(default_factory=dict)
     observer: Observer | None = None
-    listener: Callable[[str], None] | None = None  # receives the text of `spoken` as it comes
-    spoken: Node | None = None
+    listener: Listener | None = None  # hears the calls that write the result
     seat: Seat | None = None  # in a batch that divides samples by difficulty
     memory: Memory = field(default_factory=Memory)  # answers of deterministic calls
+    objects: Objects = field(default_factory=Objects)  # of tools that are methods
+    episodes: Episodes = field(default_factory=Episodes)
+    stores: RunStores = field(default_factory=RunStores)
+
+    async def close(self) -> None:
+        """Close the objects of the run."""
+        await self.objects.close()
+        await self.episodes.close()
 
 
 @dataclass(slots=True)
@@ -70,11 +98,19 @@ class Scope:
     sample: int = 0
     certainty: Certainty | None = None
     batched: bool = False
+    toolset: Toolset | None = None  # what the model of an agent may call next
 
     def at(self, *numbers: int) -> Scope:
         """The scope of a part, by its numbers."""
         place = self.place + numbers
-        return Scope(self.run, place, self.region_trace, self.sample, self.certainty, self.batched)
+        return Scope(
+            self.run, place, self.region_trace, self.sample, self.certainty, self.batched,
+            self.toolset,
+        )  # fmt: skip
+
+    def offering(self, toolset: Toolset) -> Scope:
+        """The scope of an agent's next step."""
+        return replace(self, toolset=toolset)
 
     @property
     def parent(self) -> str | None:
@@ -89,10 +125,16 @@ class Scope:
     def for_sample(
         self, index: int, n: int, certainty: Certainty | None, *, batched: bool
     ) -> Scope:
-        """The scope of one of the n samples of a vote."""
+        """The scope of one of n samples, of a vote or in a list. It has objects of its own."""
         sample = self.sample * n + index
         place = (*self.place, index)
-        return Scope(self.run, place, self.region_trace, sample, certainty, batched)
+        run = replace(self.run, objects=self.run.objects.fresh())
+        return Scope(run, place, self.region_trace, sample, certainty, batched)
+
+    def weighing(self) -> Scope:
+        """The same scope with a certainty of its own, which counts for the one around it too."""
+        certainty = Certainty(needed=False, outer=self.certainty)
+        return replace(self, certainty=certainty)
 
     def region(
         self,

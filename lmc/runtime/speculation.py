@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lmc.ir.reach import pure_tools, reached_tools
+from lmc.ir.reach import keeps, pure_tools, reached_tools
 
 if TYPE_CHECKING:
     from lmc.ir.graph import ProgramGraph
@@ -36,7 +36,9 @@ class Speculation:
         """Whether a body may run before it is known to be needed."""
         if not self.limit:
             return False
-        return not set(reached_tools(self.program, plan.graph)) - pure_tools(self.program)
+        if set(reached_tools(self.program, plan.graph)) - pure_tools(self.program):
+            return False
+        return not self.program.stores or not keeps(self.program, plan.graph)
 
     @asynccontextmanager
     async def branches(self, flow: Flow, run: RunBranch) -> AsyncIterator[Callable[[], None]]:

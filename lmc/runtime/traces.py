@@ -45,6 +45,7 @@ class CallTrace:
     infrastructure: bool = False  # the model did not cause the error
     check: Any = None  # the result of `check:`, which changes nothing
     adapter: str | None = None  # the LoRA weights that answered
+    dropped: int = 0  # turns of a conversation that `keep:` left out of `inputs`
 
     @property
     def id(self) -> str:
@@ -82,11 +83,13 @@ class Trace:
 
     calls: list[CallTrace] = field(default_factory=list)
     regions: list[RegionTrace] = field(default_factory=list)
+    stores: dict[str, str] = field(default_factory=dict)  # hashes of the snapshots that it read
+    found: Usage = field(default_factory=Usage)  # of looking into stores by meaning
 
     @property
     def usage(self) -> Usage:
         """Calls, tokens and cost of the whole run."""
-        return sum((call.usage for call in self.calls), Usage())
+        return sum((call.usage for call in self.calls), self.found)
 
     def group_of(self, call: CallTrace) -> str | None:
         """Id of the innermost vote around a call. Its samples answer the same question."""

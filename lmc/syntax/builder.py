@@ -10,9 +10,10 @@ from typing import Any, cast
 from lmc.diagnostics import Diagnostic, error
 from lmc.source import Source, Span
 from lmc.syntax import nodes as n
-from lmc.syntax.literals import MOST_INT, number_value, string_value
+from lmc.syntax.literals import MOST_INT, interpolated_texts, number_value, string_value
 from lmc.syntax.tokens import RESERVED, Token
 
+Bound = int | float | Token | None
 _PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
 
 
@@ -44,13 +45,13 @@ class TreeBuilder:
         return tuple(map(self._ident, tokens))
 
     def _text(self, token: Token) -> str:
-        def bad_escape(start: int, end: int) -> None:
-            span = Span(self.source, token.start + start, token.start + end)
-            help = r'the escapes are \n \t \r \\ \" \uXXXX \u{X…}; r"…" has no escapes'
-            message = f"`{span.text}` is not an escape"
-            self.diagnostics.append(error("bad-escape", message, span, help=help))
+        return string_value(token.text, lambda start, end: self._bad_escape(token, start, end))
 
-        return string_value(token.text, bad_escape)
+    def _bad_escape(self, token: Token, start: int, end: int) -> None:
+        span = Span(self.source, token.start + start, token.start + end)
+        help = r'the escapes are \n \t \r \\ \" \uXXXX \u{X…}; r"…" has no escapes'
+        message = f"`{span.text}` is not an escape"
+        self.diagnostics.append(error("bad-escape", message, span, help=help))
 
     def _string(self, token: Token) -> n.String:
         return n.String(self._text(token), token.text, span=self._span(token))
@@ -85,28 +86,52 @@ class TreeBuilder:
         return n.ImportItem(self._ident(name), alias and self._new_name(alias), span=span)
 
     def record(
-        self, span: Span, name: Token, doc: n.Doc | None, *fields: n.FieldDecl
+        self,
+        span: Span,
+        name: Token,
+        depth: n.Depth | None,
+        doc: n.Doc | None,
+        *fields: n.FieldDecl,
     ) -> n.RecordDecl:
-        return n.RecordDecl(self._new_name(name), doc, fields, span=span)
+        return n.RecordDecl(self._new_name(name), doc, fields, depth, span=span)
+
+    def depth(self, span: Span, key: Token, bound: Token) -> n.Depth:
+        return n.Depth(self._ident(key), self._number(bound), span=span)
 
     def field(
-        self, span: Span, name: Token, type: n.TypeExpr, default: n.Expr | None, note: Token | None
+        self,
+        span: Span,
+        name: Token,
+        type: n.TypeExpr,
+        default: n.Expr | None,
+        note: Token | None,
+        _: Token | None,
+        alias: Token | None,
     ) -> n.FieldDecl:
-        last = (note and self._string(note)) or default or type
+        told, seen = self._optional_string(note), self._optional_string(alias)
+        last = seen or told or default or type
         span = Span(self.source, span.start, last.span.end)
-        return n.FieldDecl(self._ident(name), type, default, self._optional_string(note), span=span)
+        return n.FieldDecl(self._ident(name), type, default, told, seen, span=span)
 
     def enum(
         self, span: Span, name: Token, doc: n.Doc | None, *variants: n.VariantDecl
     ) -> n.EnumDecl:
         return n.EnumDecl(self._new_name(name), doc, variants, span=span)
 
-    def variant(self, span: Span, name: Token, note: Token | None) -> n.VariantDecl:
-        span = Span(self.source, span.start, (note or name).end)
-        return n.VariantDecl(self._ident(name), self._optional_string(note), span=span)
+    def variant(
+        self, span: Span, name: Token, note: Token | None, _: Token | None, alias: Token | None
+    ) -> n.VariantDecl:
+        span = Span(self.source, span.start, (alias or note or name).end)
+        told, seen = self._optional_string(note), self._optional_string(alias)
+        return n.VariantDecl(self._ident(name), told, seen, span=span)
 
     def alias(self, span: Span, name: Token, type: n.TypeExpr) -> n.TypeDecl:
         return n.TypeDecl(self._new_name(name), type, span=span)
+
+    def constant(
+        self, span: Span, name: Token, type: n.TypeExpr | None, value: n.Expr
+    ) -> n.ConstantDecl:
+        return n.ConstantDecl(self._new_name(name), type, value, span=span)
 
     def model(self, span: Span, name: Token, *settings: n.Setting) -> n.ModelDecl:
         return n.ModelDecl(self._new_name(name), settings, span=span)
@@ -118,13 +143,19 @@ class TreeBuilder:
         self,
         span: Span,
         name: Token,
-        signature: n.SignatureDecl,
+        signature: n.SignatureDecl | None,
         target: Token,
-        *settings: n.Setting,
+        body: tuple[n.Doc | None, tuple[n.Setting, ...]] | None,
     ) -> n.ToolDecl:
+        doc, settings = body or (None, ())
         return n.ToolDecl(
-            self._new_name(name), signature, self._string(target), settings, span=span
+            self._new_name(name), signature, self._string(target), settings, doc, span=span
         )
+
+    def tool_body(
+        self, span: Span, doc: n.Doc | None, *settings: n.Setting
+    ) -> tuple[n.Doc | None, tuple[n.Setting, ...]]:
+        return doc, settings
 
     def module(
         self,
@@ -175,6 +206,11 @@ class TreeBuilder:
     ) -> n.DatasetDecl:
         return n.DatasetDecl(self._new_name(name), row, settings, span=span)
 
+    def store(
+        self, span: Span, name: Token, record: n.TypeExpr, *settings: n.Setting
+    ) -> n.StoreDecl:
+        return n.StoreDecl(self._new_name(name), record, settings, span=span)
+
     def optimize(self, span: Span, target: Token, *settings: n.Setting) -> n.OptimizeDecl:
         return n.OptimizeDecl(self._ident(target), settings, span=span)
 
@@ -194,8 +230,10 @@ class TreeBuilder:
         name: Token,
         type: n.TypeExpr,
         default: n.Expr | None,
+        note: Token | None,
     ) -> n.ParamDecl:
-        return n.ParamDecl(self._new_name(name), type, default, train is not None, span=span)
+        own, told = self._new_name(name), self._optional_string(note)
+        return n.ParamDecl(own, type, default, train is not None, told, span=span)
 
     def setting(self, span: Span, key: Token, value: n.Expr) -> n.Setting:
         span = Span(self.source, span.start, value.span.end)
@@ -222,10 +260,20 @@ class TreeBuilder:
     def literal_type(self, span: Span, text: Token) -> n.LiteralTypeExpr:
         return n.LiteralTypeExpr(self._text(text), text.text, span=span)
 
-    def range(
-        self, span: Span, low: int | float | None, high: int | float | None
-    ) -> n.RangeRefinement:
-        return n.RangeRefinement(low, high, span=span)
+    def group_type(self, span: Span, inner: n.TypeExpr) -> n.TypeExpr:
+        return replace(inner, span=span)
+
+    def unique(self, span: Span) -> n.UniqueRefinement:
+        return n.UniqueRefinement(span=span)
+
+    def range(self, span: Span, low: Bound, high: Bound) -> n.RangeRefinement:
+        return n.RangeRefinement(self._bound(low), self._bound(high), span=span)
+
+    def _bound(self, bound: Bound) -> int | float | str | None:
+        return self._text(bound) if isinstance(bound, Token) else bound
+
+    def labels(self, span: Span, name: Token) -> n.LabelsRefinement:
+        return n.LabelsRefinement(self._ident(name), span=span)
 
     def regex(self, span: Span, text: Token) -> n.PatternRefinement:
         return n.PatternRefinement(self._text(text), text.text, span=span)
@@ -241,6 +289,9 @@ class TreeBuilder:
 
     def let(self, span: Span, name: Token, type: n.TypeExpr | None, value: n.Expr) -> n.Let:
         return n.Let(self._new_name(name), type, value, span=span)
+
+    def keep(self, span: Span, value: n.Expr, _: Token, store: Token) -> n.Keep:
+        return n.Keep(value, self._ident(store), span=span)
 
     def loop(
         self,
@@ -291,6 +342,14 @@ class TreeBuilder:
     def index(self, span: Span, value: n.Expr, index: n.Expr) -> n.Index:
         return n.Index(value, index, span=span)
 
+    def slice(
+        self, span: Span, value: n.Expr, start: n.Expr | None, stop: n.Expr | None
+    ) -> n.Slice:
+        return n.Slice(value, start, stop, span=span)
+
+    def update(self, span: Span, value: n.Expr, *pairs: n.KeyValue) -> n.RecordUpdate:
+        return n.RecordUpdate(value, pairs, span=span)
+
     def call(self, span: Span, target: n.Expr, *args: n.Arg) -> n.Call:
         return n.Call(target, args, span=span)
 
@@ -312,8 +371,21 @@ class TreeBuilder:
     def number(self, span: Span, digits: Token) -> n.Number:
         return n.Number(self._number(digits), digits.text, span=span)
 
+    def tokens(self, span: Span, digits: Token) -> n.Tokens:
+        return n.Tokens(self._number(digits), span=span)
+
     def string(self, span: Span, text: Token) -> n.String:
         return self._string(text)
+
+    def interpolated(self, span: Span, *parts: Token | n.Expr) -> n.Interpolated:
+        pieces = [part for part in parts if isinstance(part, Token)]
+        values = tuple(part for part in parts if isinstance(part, n.Expr))
+
+        def bad_escape(piece: int, start: int, end: int) -> None:
+            self._bad_escape(pieces[piece], start, end)
+
+        texts = interpolated_texts([piece.text for piece in pieces], bad_escape)
+        return n.Interpolated(texts, values, span=span)
 
     def true(self, span: Span) -> n.Bool:
         return n.Bool(True, span=span)
@@ -335,6 +407,9 @@ class TreeBuilder:
         return n.Comprehension(
             item, tuple(map(self._new_name, names)), iterable, condition, span=span
         )
+
+    def samples(self, span: Span, item: n.Expr, count: n.Expr) -> n.Samples:
+        return n.Samples(item, count, span=span)
 
     def object(self, span: Span, *pairs: n.KeyValue) -> n.ObjectLit:
         return n.ObjectLit(pairs, span=span)

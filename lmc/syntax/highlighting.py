@@ -5,7 +5,7 @@ Used by whatever shows code through Pygments (the docs, rich, Sphinx). lmc itsel
 
 from __future__ import annotations
 
-from pygments.lexer import RegexLexer, words
+from pygments.lexer import RegexLexer, bygroups, include, words
 from pygments.token import (
     Comment,
     Keyword,
@@ -20,13 +20,19 @@ from pygments.token import (
 
 DECLARATIONS = (
     "record", "enum", "type", "model", "default", "tool", "generate", "critique", "refine", "vote",
-    "search", "agent", "route", "pipeline", "metric", "example", "dataset", "optimize", "test",
+    "search", "agent", "route", "pipeline", "metric", "example", "dataset", "store", "optimize",
+    "test",
 )  # fmt: skip
 STATEMENTS = (
-    "from", "import", "as", "let", "loop", "for", "until", "if", "then", "else", "return", "yield",
-    "assert", "stub", "match", "tune", "train", "in",
+    "from", "import", "as", "let", "keep", "loop", "for", "until", "if", "then", "else", "return",
+    "yield", "assert", "stub", "match", "tune", "train", "in", "with",
 )  # fmt: skip
-TYPES = ("str", "int", "float", "bool", "json", "list", "dict", "Verdict", "Score")
+UNITS = ("tokens",)  # after a number
+TYPES = (
+    *("str", "int", "float", "bool", "json", "list", "dict", "date", "time", "datetime"),
+    *("decimal", "one_of", "image", "audio", "pdf", "media", "messages"),
+    *("Verdict", "Score", "Message"),
+)
 
 
 class LmpLexer(RegexLexer):  # type: ignore[misc]
@@ -41,10 +47,13 @@ class LmpLexer(RegexLexer):  # type: ignore[misc]
             (r"\s+", Whitespace),
             (r"#[^\n]*", Comment.Single),
             (r'"""[\s\S]*?"""', String.Doc),
+            (r'f"""', String.Doc, "long"),
+            (r'f"', String.Double, "short"),
             (r'r"(?:\\.|[^"\\\n])*"', String.Regex),
             (r'"(?:\\.|[^"\\\n])*"', String),
             (r"[A-Za-z]\w*(?=[ \t]*:)", Name.Attribute),
             (r'frozen(?=[ \t]*r?")', Keyword),
+            (r"unique(?=\s*[,)])", Keyword),
             (words(DECLARATIONS, suffix=r"(?=\s+[A-Za-z\"{])"), Keyword.Declaration),
             (words(STATEMENTS, prefix=r"\b", suffix=r"\b"), Keyword),
             (words(("and", "or", "not"), prefix=r"\b", suffix=r"\b"), Operator.Word),
@@ -52,9 +61,30 @@ class LmpLexer(RegexLexer):  # type: ignore[misc]
             (words(TYPES, prefix=r"\b", suffix=r"\b"), Keyword.Type),
             (r"[A-Za-z]\w*(?=\()", Name.Function),
             (r"[A-Za-z]\w*", Name),
+            (rf"(\d[\d_]*)([ \t]+)({'|'.join(UNITS)})\b", bygroups(Number, Whitespace, Keyword)),
             (r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?", Number),
             (r"->|=>|\?\?|\?\.|\.\.|[-+*/%<>=!]=?|>>|[|?]", Operator),
             (r"[{}()\[\],:._]", Punctuation),
             (r".", Text),
-        ]
+        ],
+        # the texts and values of f-strings
+        "short": [
+            (r'(?:\\u\{\w+\}|\\.|\{\{|\}\}|[^"\\\n{}])+', String.Double),
+            (r'["\n]', String.Double, "#pop"),
+            (r"\{", String.Interpol, "value"),
+            (r"\}", String.Double),
+        ],
+        "long": [
+            (r'(?:\{\{|\}\}|(?!""")[^{}])+', String.Doc),
+            (r'"""', String.Doc, "#pop"),
+            (r"\{", String.Interpol, "value"),
+            (r"\}", String.Doc),
+        ],
+        "value": [
+            (r"\}", String.Interpol, "#pop"),
+            (r"\n", Whitespace, "#pop"),
+            (r"\{", Punctuation, "braces"),
+            include("root"),
+        ],
+        "braces": [(r"\}", Punctuation, "#pop"), include("root")],
     }

@@ -63,6 +63,7 @@ def pieces_of(source: Source) -> list[Piece]:
     pieces: list[Piece] = []
     opens: list[int] = []
     end = 0
+    inside = 0  # f-strings around the token: with all that is in it, one is a single piece
     for token in tokens(source):
         if token.kind == END:
             break
@@ -70,6 +71,12 @@ def pieces_of(source: Source) -> list[Piece]:
         if token.kind != COMMENT:
             stack.feed(token)
             kind = stack.symbol(len(stack.states) - 1)
+            inside += {"FSTRING_START": 1, "FSTRING_END": -1}.get(kind, 0)
+            if inside > (kind == "FSTRING_START") or kind == "FSTRING_END":
+                pieces[-1].text += source.text[end : token.end].replace("\r\n", "\n")
+                end = token.end
+                continue
+            kind = "SLICE" if kind == "COLON" and _in_index(pieces, opens) else kind
             item = kind not in CLOSING and _any_of(_ITEMS, stack.rows[stack.states[-2]])
             block = kind == "LBRACE" and _any_of(_ITEMS, stack.rows[stack.states[-1]])
         line_start = source.text.rfind("\n", 0, token.start) + 1
@@ -93,6 +100,10 @@ def pieces_of(source: Source) -> list[Piece]:
         pieces.append(piece)
         end = token.end
     return pieces
+
+
+def _in_index(pieces: list[Piece], opens: list[int]) -> bool:
+    return bool(opens) and pieces[opens[-1]].kind == "LSQB"
 
 
 def _any_of(names: tuple[str, ...], row: Mapping[str, int]) -> bool:
@@ -147,9 +158,9 @@ def _indent(pieces: list[Piece], i: int, around: _Bracket) -> int:
 
 
 _OPERANDS = frozenset(("NAME", "NUMBER", "STRING", "LONG_STRING", "TRUE", "FALSE", "NONE",
-                       "RPAR", "RSQB", "RBRACE"))  # fmt: skip
-_NO_GAP_BEFORE = frozenset(("RPAR", "RSQB", "COMMA", "COLON", "QMARK", "OPTIONAL_DOT"))
-_NO_GAP_AFTER = frozenset(("LPAR", "LSQB", "DOT", "OPTIONAL_DOT", "RANGE"))
+                       "FSTRING", "FSTRING_START", "RPAR", "RSQB", "RBRACE"))  # fmt: skip
+_NO_GAP_BEFORE = frozenset(("RPAR", "RSQB", "COMMA", "COLON", "SLICE", "QMARK", "OPTIONAL_DOT"))
+_NO_GAP_AFTER = frozenset(("LPAR", "LSQB", "DOT", "OPTIONAL_DOT", "RANGE", "SLICE"))
 
 
 def natural_gaps(pieces: list[Piece]) -> list[int]:

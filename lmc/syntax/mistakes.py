@@ -30,6 +30,20 @@ WRONG_TOKENS = {
     "QUOTED": _wrong("single-quotes", "strings need double quotes", 'write `"…"`'),
     "OPEN_STRING": _wrong("unterminated-string", 'this string has no closing `"` on its line'),
     "OPEN_LONG_STRING": _wrong("unterminated-docstring", 'this text has no closing `"""`'),
+    "OPEN_VALUE": _wrong(
+        "open-value", "the `{` before this has no `}` on its line", "write `{{` for a brace itself"
+    ),
+    "OPEN_FSTRING": _wrong("unterminated-string", 'this f-string has no closing `"`'),
+    "LONE_BRACE": _wrong("lone-brace", "a `}` in this f-string closes no value", "write `}}`"),
+    "BRACE_BEHIND": _wrong("lone-brace", "a `}` in this f-string closes no value", "write `}}`"),
+    "empty-value": _wrong(
+        "empty-value", "there is no value between these braces", "write `{{}}` for the braces"
+    ),
+    "value-format": _wrong(
+        "value-format",
+        "a value in an f-string has no format",
+        "write `{round(x, 2)}`, or let a tool write it",
+    ),
     "BAD_NUMBER": _wrong("bad-number", "{token} is neither a number nor a name"),
     "BAD_NAME": _wrong(
         "bad-name",
@@ -39,7 +53,7 @@ WRONG_TOKENS = {
     "STRAY": _wrong("unexpected-character", "{token} has no meaning here"),
     "WRONG_SIGN": _wrong("unexpected-character", "{token} has no meaning here"),
     "string-prefix": _wrong(
-        "string-prefix", "{previous} is not a string prefix", 'the only one is `r`, as in `r"…"`'
+        "string-prefix", "{previous} is not a string prefix", 'there are `r"…"` and `f"…"`'
     ),
     "angle-brackets": _wrong(
         "angle-brackets",
@@ -47,7 +61,7 @@ WRONG_TOKENS = {
         "write `list[T]`, `dict[str, T]`",
     ),
     ";": _wrong("semicolon", "statements and settings do not end with `;`", "remove it"),
-    "//": _wrong("wrong-comment", "comments start with `#`"),
+    "//": _wrong("wrong-comment", "comments start with `#`", "a whole quotient is `int(a / b)`"),
     "/*": _wrong("wrong-comment", "comments start with `#`"),
     "&&": _wrong("wrong-operator", "`&&` is not an operator", "write `and`"),
     "||": _wrong("wrong-operator", "`||` is not an operator", "write `or`"),
@@ -74,7 +88,8 @@ WORDS = {
     "var": "write `let`",
     "const": "write `let`",
     "while": "write `let x = loop state = start for 3 until done { … }`; every loop has a bound",
-    "is": "write `==`",
+    "is": "write `==`; `match value { T => … }` asks for the type",
+    "isinstance": "write `match value { T => … }`",
     "case": "write `match value { pattern => result }`",
     "switch": "write `match value { pattern => result }`",
     "lambda": "there are no anonymous functions",
@@ -99,8 +114,10 @@ _EXPRESSION_STARTS = (
 # Beginnings of texts after which an item in braces may follow.
 _BLOCK_ITEMS = (_BLOCK, _BLOCK + '"doc" ', _BLOCK + "return 1 ", _BLOCK + '"doc" return 1 ')
 _BODY_ITEMS = (_BODY, _BODY + '"doc" ', _BODY + "a: 1 ", _BODY + '"doc" a: 1 ')
+_TOOL = 'tool f() -> str from "m:f" { '
+_TOOL_ITEMS = (_TOOL, _TOOL + '"doc" ', _TOOL + "a: 1 ", _TOOL + '"doc" a: 1 ')
 _MODEL_ITEMS = ("model m { ", "model m { a: 1 ")
-_SETTING_ITEMS = (*_BODY_ITEMS, *_MODEL_ITEMS)
+_SETTING_ITEMS = (*_BODY_ITEMS, *_TOOL_ITEMS, *_MODEL_ITEMS)
 _OBJECT_ITEMS = ("default { a: {", "default { a: {b: 1, ")
 _FIELD_ITEMS = (
     "record R { ",
@@ -123,7 +140,7 @@ _SIGNATURES = (
 _NAMELESS = (
     "record {", "enum {", "type =", "model {", "tool (", "generate (", "critique (", "refine (",
     "vote (", "search (", "agent (", "route (", "pipeline (", "metric (", "example (", "dataset :",
-    "optimize {", "stub",
+    "store :",    "optimize {", "stub",
 )  # fmt: skip
 
 MISTAKES = (
@@ -131,7 +148,7 @@ MISTAKES = (
     Mistake(
         "statement-outside-block",
         "{token} is allowed only in the block of a pipeline, a metric or a test",
-        tuple(f"{word} x" for word in ("let", "return", "if", "yield", "assert", "stub", "loop")),
+        tuple(f"{word} x" for word in ("return", "if", "yield", "assert", "stub", "loop", "keep")),
     ),
     Mistake(
         "setting-outside-body",
@@ -155,6 +172,12 @@ MISTAKES = (
         any_token=True,
     ),
     Mistake(
+        "misplaced-docstring",
+        "the docstring of a module stands in braces",
+        ('generate g() -> str """text"""', 'agent a() -> str """text"""'),
+        help='write `{ """…""" }`',
+    ),
+    Mistake(
         "unknown-declaration",
         "a declaration is expected here, not {token}",
         ('"text"', "x = 1", "generate g() -> str x = 1"),
@@ -172,7 +195,6 @@ MISTAKES = (
             _LET + "y.1",
             _LET + "y?.1",
             _LET + ".1",
-            _LET + "[y for 1",
             _LET + "[y for a, 1",
         ),
         any_token=True,
@@ -198,7 +220,7 @@ MISTAKES = (
     Mistake(
         "missing-from",
         'a tool needs its Python function: `from "package.module:function"`',
-        ("tool f() -> str {", "tool f() -> str from x"),
+        ("tool f() -> str {", "tool f() -> str from x", "tool f from x"),
         any_token=True,
     ),
     Mistake(
@@ -217,6 +239,7 @@ MISTAKES = (
             "model m",
             "default",
             "dataset d: Row",
+            "store s: Row",
             "optimize p",
             'test "t"',
             _BLOCK + "if x return",
@@ -237,6 +260,18 @@ MISTAKES = (
         "missing-row-type",
         "a dataset needs the type of its rows: `dataset name: Row { … }`",
         ("dataset d {",),
+        any_token=True,
+    ),
+    Mistake(
+        "missing-row-type",
+        "a store needs the type of what it keeps: `store name: Record { … }`",
+        ("store s {",),
+        any_token=True,
+    ),
+    Mistake(
+        "keep-form",
+        "write `keep value in store`; a value with an operator goes in parentheses",
+        (_BLOCK + "keep x }", _BLOCK + "keep x return", _BLOCK + "keep x in 1"),
         any_token=True,
     ),
     Mistake(
@@ -308,9 +343,15 @@ MISTAKES = (
     ),
     Mistake(
         "misplaced-docstring",
+        "an instruction is a text without values, not {token}",
+        tuple(_BODY + text for text in ('f"a"', 'f"a {x}"')),
+        "the model sees the inputs anyway; a `template` says where they stand",
+    ),
+    Mistake(
+        "misplaced-docstring",
         "a docstring must come first in the braces",
         (
-            *_after(_BODY_ITEMS[1:], '"x"', '"""x"""'),
+            *_after((*_BODY_ITEMS[1:], *_TOOL_ITEMS[1:]), '"x"', '"""x"""'),
             *_after(_BLOCK_ITEMS[1:], '"x"', '"""x"""'),
             *_after(_FIELD_ITEMS[1:], '"""x"""'),
             *_after(_VARIANT_ITEMS[1:], '"""x"""'),
@@ -326,13 +367,16 @@ MISTAKES = (
         "misplaced-frozen",
         "`frozen` is allowed only before a docstring, at the start of the braces",
         _after(
-            (*_BODY_ITEMS[1:], *_FIELD_ITEMS[1:], *_BLOCK_ITEMS[1:], *_MODEL_ITEMS), 'frozen "x"'
+            (*_BODY_ITEMS[1:], *_TOOL_ITEMS, *_FIELD_ITEMS[1:], *_BLOCK_ITEMS[1:], *_MODEL_ITEMS),
+            'frozen "x"',
         ),
     ),
     Mistake(
         "statement-in-body",
         "this declaration contains settings, `name: value`, not statements",
-        _after(_SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x"),
+        _after(
+            _SETTING_ITEMS, "let x", "return x", "if x", "yield x", "assert x", "stub x", "keep x"
+        ),
         "statements belong in a `pipeline`",
     ),
     Mistake(
@@ -372,8 +416,8 @@ MISTAKES = (
             ("type A = int(", "type A = list[str]("),
             "5)",
             "1 2",
-            "a",
-            "0, a",
+            "a b",
+            "0, a b",
             "0..a",
             "-a",
             "0.. ..",
@@ -415,7 +459,7 @@ MISTAKES = (
         "unknown-statement",
         "a statement is expected here, not {token}",
         _after(_BLOCK_ITEMS, "1"),
-        "statements start with let, if, return, yield, assert or stub",
+        "statements start with let, keep, if, return, yield, assert or stub",
         any_token=True,
     ),
     Mistake(
@@ -477,10 +521,17 @@ MISTAKES = (
     ),
     Mistake(
         "comprehension-form",
-        "write a comprehension as `[value for name in list]`",
-        _after(
-            (_LET + "[a for b", _LET + "[a for b, c"), "]", " in d e", " in d if e f", " in d, e"
+        "write a comprehension as `[value for name in list]`, and samples as `[value for 8]`",
+        (
+            *_after((_LET + "[a for b", _LET + "[a for b, c"), " in d e", " in d if e f"),
+            *_after((_LET + "[a for b", _LET + "[a for b, c"), " in d, e", " of d"),
+            _LET + "[a for b, c]",
         ),
         any_token=True,
+    ),
+    Mistake(
+        "reserved-word",
+        "{token} is a keyword inside expressions, so it cannot name a value",
+        tuple(f"{_LET}[a for {word}" for word in ("then", "else", "and", "or", "in", "for")),
     ),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Iterator
+from dataclasses import field, fields
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -17,6 +18,15 @@ class SyntaxNode:
     """A node with a place in the source."""
 
     span: Span = field(kw_only=True, compare=False, repr=False)
+
+
+def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
+    """The nodes right under one, in the order of the source."""
+    for part in fields(node):
+        value = getattr(node, part.name) if part.name != "span" else None
+        for child in value if isinstance(value, tuple) else (value,):
+            if isinstance(child, SyntaxNode):
+                yield child
 
 
 @frozen
@@ -53,10 +63,17 @@ class TypeExpr(SyntaxNode):
 
 @frozen
 class RangeRefinement(SyntaxNode):
-    """`lo..hi`, either end may be missing."""
+    """`lo..hi`, either end may be missing. Those of a date and the like are strings."""
 
-    low: int | float | None
-    high: int | float | None
+    low: int | float | str | None
+    high: int | float | str | None
+
+
+@frozen
+class LabelsRefinement(SyntaxNode):
+    """`options` of `one_of(options)`: the parameter whose strings are the labels."""
+
+    name: Ident
 
 
 @frozen
@@ -68,12 +85,20 @@ class PatternRefinement(SyntaxNode):
 
 
 @frozen
+class UniqueRefinement(SyntaxNode):
+    """`unique`: each item of a list once."""
+
+
+Refinement = RangeRefinement | PatternRefinement | LabelsRefinement | UniqueRefinement
+
+
+@frozen
 class NamedType(TypeExpr):
     """`name`, `name[args]`, `name[args](refinements)`."""
 
     name: Ident
     args: tuple[TypeExpr, ...] = ()
-    refinements: tuple[RangeRefinement | PatternRefinement, ...] = ()
+    refinements: tuple[Refinement, ...] = ()
 
 
 @frozen
@@ -122,11 +147,26 @@ class Number(Expr):
 
 
 @frozen
+class Tokens(Expr):
+    """A number of tokens, such as `4000 tokens`."""
+
+    value: int | float
+
+
+@frozen
 class String(Expr):
     """A string literal; a triple-quoted one is dedented like a docstring."""
 
     value: str
     raw: str = field(default="", compare=False)
+
+
+@frozen
+class Interpolated(Expr):
+    """`f"text {value} text"`: one text more than values. `{{` and `}}` are braces in the texts."""
+
+    texts: tuple[str, ...]
+    values: tuple[Expr, ...] = ()
 
 
 @frozen
@@ -174,6 +214,14 @@ class Comprehension(Expr):
 
 
 @frozen
+class Samples(Expr):
+    """`[item for 8]`: independent samples of an expression, as a list."""
+
+    item: Expr
+    count: Expr
+
+
+@frozen
 class Attr(Expr):
     """`value.name`, or `value?.name` when optional."""
 
@@ -188,6 +236,23 @@ class Index(Expr):
 
     value: Expr
     index: Expr
+
+
+@frozen
+class Slice(Expr):
+    """`value[start:stop]`, either end may be missing."""
+
+    value: Expr
+    start: Expr | None = None
+    stop: Expr | None = None
+
+
+@frozen
+class RecordUpdate(Expr):
+    """`value with {field: new}`: a record with some other fields."""
+
+    value: Expr
+    pairs: tuple[KeyValue, ...] = ()
 
 
 @frozen
@@ -353,6 +418,14 @@ class Let(Stmt):
 
 
 @frozen
+class Keep(Stmt):
+    """`keep value in store`."""
+
+    value: Expr
+    store: Ident
+
+
+@frozen
 class If(Stmt):
     """`if c { … } else { … }`; an `else if` is an If in `otherwise`."""
 
@@ -428,6 +501,7 @@ class ParamDecl(SyntaxNode):
     type: TypeExpr
     default: Expr | None = None
     train: bool = False
+    note: String | None = None
 
 
 @frozen
@@ -456,29 +530,40 @@ class Import(Decl):
 
 @frozen
 class FieldDecl(SyntaxNode):
-    """`name: T = default "note"`."""
+    """`name: T = default "note" as "alias"`."""
 
     name: Ident
     type: TypeExpr
     default: Expr | None = None
     note: String | None = None
+    alias: String | None = None
+
+
+@frozen
+class Depth(SyntaxNode):
+    """`depth: 3` of a record that may contain itself."""
+
+    key: Ident
+    bound: int | float
 
 
 @frozen
 class RecordDecl(Decl):
-    """`record R { doc? fields }`."""
+    """`record R { doc? fields }`, `record R(depth: 3) { … }`."""
 
     name: Ident
     doc: Doc | None
     fields: tuple[FieldDecl, ...]
+    depth: Depth | None = None
 
 
 @frozen
 class VariantDecl(SyntaxNode):
-    """`name "note"`."""
+    """`name "note" as "alias"`."""
 
     name: Ident
     note: String | None = None
+    alias: String | None = None
 
 
 @frozen
@@ -499,6 +584,15 @@ class TypeDecl(Decl):
 
 
 @frozen
+class ConstantDecl(Decl):
+    """`let name: T = value` outside of bodies: a constant."""
+
+    name: Ident
+    type: TypeExpr | None
+    value: Expr
+
+
+@frozen
 class ModelDecl(Decl):
     """`model m { settings }`."""
 
@@ -515,12 +609,13 @@ class DefaultDecl(Decl):
 
 @frozen
 class ToolDecl(Decl):
-    """`tool f(…) -> T from "pkg.mod:fn" { settings }`."""
+    """`tool f(…) -> T from "pkg.mod:fn" { doc? settings }`; a server of tools has no signature."""
 
     name: Ident
-    signature: SignatureDecl
+    signature: SignatureDecl | None
     target: String
     settings: tuple[Setting, ...] = ()
+    doc: Doc | None = None
 
 
 ModuleKind = Literal["generate", "critique", "refine", "vote", "search", "agent", "route"]
@@ -572,6 +667,15 @@ class DatasetDecl(Decl):
 
     name: Ident
     row: TypeExpr
+    settings: tuple[Setting, ...]
+
+
+@frozen
+class StoreDecl(Decl):
+    """`store s: Record { settings }`."""
+
+    name: Ident
+    record: TypeExpr
     settings: tuple[Setting, ...]
 
 

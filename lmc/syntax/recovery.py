@@ -18,6 +18,8 @@ _MEANT = {
     "QUOTED": ("STRING", '""'),
     "OPEN_STRING": ("STRING", '""'),
     "OPEN_LONG_STRING": ("LONG_STRING", '""""""'),
+    "LONE_BRACE": ("FSTRING", 'f""'),
+    **dict.fromkeys(("OPEN_VALUE", "OPEN_FSTRING", "BRACE_BEHIND"), ("FSTRING_END", '}"')),
     "BAD_NUMBER": ("NUMBER", "0"),
     "BAD_NAME": ("NAME", "name"),
     "&&": ("AND", "and"),

@@ -14,7 +14,7 @@ MAX_DEPTH = 100  # nodes within nodes: later stages walk the tree recursively
 
 # Tokens that may close or follow a complete part, in the order in which `settle` tries them.
 CLOSERS = ("RPAR", "RSQB", "RBRACE", END, "LBRACE", "THEN", "ELSE", "FOR", "IN", "FAT_ARROW",
-           "RANGE", "FROM", "EQUAL")  # fmt: skip
+           "RANGE", "FROM", "EQUAL", "FSTRING_END")  # fmt: skip
 
 
 CHAINED = ("if_", "if_expr")

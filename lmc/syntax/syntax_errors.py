@@ -21,7 +21,8 @@ from lmc.syntax.tokens import COMMENT, END, Token, declaration_kinds, tokens
 ANY = "*"
 
 _VALUE_KINDS = ("NAME", "NUMBER", "STRING", "LONG_STRING", "TRUE", "FALSE", "NONE", "LBRACE",
-                "LSQB", "DOT", "TUNE", "MATCH", "KEY", "ARG", "TRAIN")  # fmt: skip
+                "LSQB", "DOT", "FSTRING", "FSTRING_START", "TUNE", "MATCH", "KEY", "ARG",
+                "TRAIN")  # fmt: skip
 _AFTER_BRACKETS = ("ARROW", "FROM", "FOR", "THEN", "ELSE", "LET", "RETURN", "YIELD", "ASSERT",
                    "STUB")  # fmt: skip
 
@@ -56,7 +57,7 @@ class Scene:
 def describe(source: Source, stack: Stack, found: list[Token], index: int) -> Diagnostic:
     """Say why the stack does not accept a token. The stack must be settled before."""
     scene = Scene(source, stack, found, index)
-    for look in (_wrong_token, _bracket, _word, _comma, _known_mistake):
+    for look in (_in_value, _wrong_token, _bracket, _word, _comma, _known_mistake):
         if (diagnostic := look(scene)) is not None:
             return diagnostic
     return _by_expectation(scene)
@@ -67,6 +68,25 @@ def too_deep(source: Source, token: Token) -> Diagnostic:
     message = f"this nests more than {MAX_DEPTH} levels deep"
     help = "give parts of it names with `let`"
     return error("too-deep", message, Span(source, token.start, token.end), help=help)
+
+
+def _in_value(scene: Scene) -> Diagnostic | None:
+    """Report what is wrong with a value of an f-string."""
+    token, previous, stack = scene.token, scene.previous, scene.stack
+    if token.kind in ("FSTRING_MIDDLE", "FSTRING_END", "OPEN_VALUE"):
+        if previous and previous.kind in ("FSTRING_START", "FSTRING_MIDDLE"):
+            return _diagnose(scene, WRONG_TOKENS["empty-value"])
+        return None
+    if token.kind in WRONG_TOKENS or "FSTRING_END" not in stack.expected():
+        return None
+    if token.kind == "COLON" or token.text == "!":
+        return _diagnose(scene, WRONG_TOKENS["value-format"])
+    starts = ("FSTRING_START", "FSTRING_MIDDLE")
+    heights = (h for h in range(len(stack.states) - 1, 0, -1) if stack.symbol(h) in starts)
+    opened = stack.values[next(heights) - 1]
+    brace = Span(scene.source, opened.end - 1, opened.end)
+    message = "the `{` of this value is not closed"
+    return error("open-value", message, Label(brace, "needs a `}`"), Label(scene.span()))
 
 
 def _wrong_token(scene: Scene) -> Diagnostic | None:
@@ -193,6 +213,8 @@ def _by_expectation(scene: Scene) -> Diagnostic:
 def _shown(token: Token) -> str:
     if token.kind == END:
         return "the end of the text"
+    if token.kind.startswith("FSTRING"):
+        return "`}`" if token.text.startswith("}") else "an f-string"
     if token.kind in ("LONG_STRING", "STRING"):
         return "a docstring" if token.kind == "LONG_STRING" else "a string"
     return f"`{token.text}`"
@@ -205,8 +227,11 @@ _KIND_NAMES = {
     "NUMBER": "a number",
     "STRING": "a string",
     "LONG_STRING": "a docstring",
+    **dict.fromkeys(("FSTRING", "FSTRING_START"), "an f-string"),
+    **dict.fromkeys(("FSTRING_MIDDLE", "FSTRING_END"), "`}`"),
     "COMPARE": "a comparison",
     "FROZEN": "`frozen`",
+    "ALIAS": "`as`",
     END: "the end of the text",
 }
 

@@ -6,6 +6,7 @@ It accepts any text. A piece that is not a token of the language gets a kind tha
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -15,9 +16,15 @@ from lmc.syntax.tables import tables
 END = "$END"
 COMMENT = "COMMENT"
 
+# The pieces of an f-string: the first up to a value or the end, and what is behind a value.
+_SHORT_TEXT = r'(?:\\u\{[0-9A-Fa-f]{1,6}\}|\\.|\{\{|\}\}|[^"\\\n{}])*+'
+_LONG_TEXT = r'(?:\{\{|\}\}|(?!""")[^{}])*+'
+_SHORT_START, _LONG_START = rf'f"(?!""){_SHORT_TEXT}', rf'f"""{_LONG_TEXT}'
+
 # Kinds that no rule accepts. These patterns are tried before the language's own terminals ...
 _WRONG_FIRST = {
     "WRONG_SIGN": r"&&|\|\||===|!==|:=|<>|//|/\*|\*\*|\+=|-=|!(?!=)|[;$@^~`&\\]",
+    "LONE_BRACE": rf'{_SHORT_START}\}}[^"\n]*"?|{_LONG_START}\}}[^\n]*',
     "BAD_NUMBER": r"(?!\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?(?!\w|\.\d))\d\w*(?:\.\w+)*",
 }
 # ... and these after them.
@@ -74,14 +81,70 @@ def tokens(source: Source) -> list[Token]:
 
 def _scan(text: str, start: int) -> list[Token]:
     fixed = _fixed()
-    found = []
-    for match in _scanner().finditer(text, start):
+    found: list[Token] = []
+    scanning = _scanner().finditer(text, start)
+    while (match := next(scanning, None)) is not None:
         kind = match.lastgroup or ""
         word = match[kind]
         if kind in _BY_TEXT:
             kind = fixed.get(word, kind)
         found.append(Token(kind, word, *match.span(match.lastgroup or 0)))
+        if kind == "FSTRING_START":
+            scanning = _scanner().finditer(text, _scan_values(text, found))
     return found
+
+
+def _scan_values(text: str, found: list[Token]) -> int:
+    """Scan the rest of an f-string, whose first piece was found. Returns where it ends.
+
+    A `}` that no `{` of the value opened goes on with the text around the value. A value is on one
+    line, so that a missing `}` or quote is no more than the mistake of its line.
+    """
+    opens = [_Opened(found[-1].text.startswith('f"""'))]  # f-strings in one another
+    at = found[-1].end
+    while opens:
+        match = _scanner().match(text, at)
+        kind = (match.lastgroup or "") if match else END
+        start, end = match.span(kind) if match else (len(text), len(text))
+        if kind in ("OPEN_STRING", END) or "\n" in text[at:start]:
+            quote = kind == "OPEN_STRING" and "\n" not in text[at:start]
+            end = start + 1 if quote else at  # the quote was meant to end the f-string
+            found.append(Token("OPEN_VALUE", text[at:end], at, end))
+            return end
+        if text[start] == "}" and not opens[-1].braces:
+            piece = _BEHIND[opens[-1].long].match(text, start)
+            assert piece is not None
+            assert piece.lastgroup is not None
+            found.append(Token(piece.lastgroup, piece[0], *piece.span()))
+            at = piece.end()
+            if piece.lastgroup != "FSTRING_MIDDLE":
+                opens = opens[:-1] if piece.lastgroup == "FSTRING_END" else []
+            continue
+        kind = _fixed().get(text[start:end], kind) if kind in _BY_TEXT else kind
+        found.append(Token(kind, text[start:end], start, end))
+        opens[-1].braces += {"LBRACE": 1, "RBRACE": -1}.get(kind, 0)
+        if kind == "FSTRING_START":
+            opens.append(_Opened(text.startswith('f"""', start)))
+        at = end
+    return at
+
+
+@dataclass(slots=True)
+class _Opened:
+    """An f-string that is being scanned: its quotes, and the open braces of a value in it."""
+
+    long: bool
+    braces: int = 0
+
+
+# The piece of an f-string behind a value, by whether its quotes are triple ones.
+_BEHIND = {
+    long: re.compile(
+        rf"(?P<FSTRING_MIDDLE>\}}{text}\{{)|(?P<FSTRING_END>\}}{text}{quotes})"
+        rf'|(?P<BRACE_BEHIND>\}}{text}\}}[^"\n]*"?)|(?P<OPEN_FSTRING>\}}[^\n]*)'
+    )
+    for long, text, quotes in ((False, _SHORT_TEXT, '"(?!")'), (True, _LONG_TEXT, '"""'))
+}
 
 
 def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
@@ -99,7 +162,7 @@ def _scan_past_open_string(text: str, found: list[Token]) -> list[Token]:
 
 def other_kinds(kind: str, text: str) -> tuple[str, ...]:
     """The other kinds that a word may have, in order of preference."""
-    if kind in ("KEY", "ARG", "FROZEN"):
+    if kind in ("KEY", "ARG", "FROZEN", "ALIAS"):
         word = tables().words.get(text)
         return (word, "NAME") if word else ("NAME",)
     return ("NAME",) if kind in _keywords() else ()
@@ -126,7 +189,7 @@ def starts_line(source: Source, token: Token) -> bool:
     return statement is not None and statement.start(1) == token.start
 
 
-_STATEMENT_LINE = re.compile(r'[ \t]*(let|return|yield|assert|stub)[ \t]+["\w]')
+_STATEMENT_LINE = re.compile(r'[ \t]*(let|keep|return|yield|assert|stub)[ \t]+["\w]')
 
 
 @cache

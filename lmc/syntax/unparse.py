@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lmc.syntax import nodes as n
-from lmc.syntax.literals import quote
+from lmc.syntax.literals import quote, quote_inside
 
-_IF, _NOT, _COMPARE, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 8, 9, 10
+_IF, _NOT, _COMPARE, _COALESCE, _SUM, _MINUS, _POSTFIX, _ATOM = 0, 3, 4, 5, 6, 8, 9, 10
 _BINARY = {
     **{"or": 1, "and": 2},
     **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), _COMPARE),
-    **{"??": 5, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7},
+    **{"??": _COALESCE, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7},
 }
 
 
@@ -28,20 +28,23 @@ def _decl(decl: n.Decl) -> str:
         case n.Import(path, items):
             names = (i.name.name + (f" as {i.alias.name}" if i.alias else "") for i in items)
             return f"from {quote(path.value)} import {', '.join(names)}"
-        case n.RecordDecl(name, doc, fields):
-            return f"record {name.name} {_braces(doc, map(_field, fields))}"
+        case n.RecordDecl(name, doc, fields, depth):
+            bound = f"({depth.key.name}: {depth.bound!r})" if depth else ""
+            return f"record {name.name}{bound} {_braces(doc, map(_field, fields))}"
         case n.EnumDecl(name, doc, variants):
-            return (
-                f"enum {name.name} {_braces(doc, (v.name.name + _note(v.note) for v in variants))}"
-            )
+            return f"enum {name.name} {_braces(doc, map(_variant, variants))}"
         case n.TypeDecl(name, type):
             return f"type {name.name} = {_type(type)}"
+        case n.ConstantDecl(name, type, value):
+            return f"let {_typed(name, type)} = {_expr(value)}"
         case n.ModelDecl(name, settings):
             return f"model {name.name} {_settings(settings)}"
         case n.DefaultDecl(settings):
             return f"default {_settings(settings)}"
         case n.DatasetDecl(name, row, settings):
             return f"dataset {name.name}: {_type(row)} {_settings(settings)}"
+        case n.StoreDecl(name, record, settings):
+            return f"store {name.name}: {_type(record)} {_settings(settings)}"
         case n.OptimizeDecl(target, settings):
             return f"optimize {target.name} {_settings(settings)}"
         case n.ExampleDecl(target, args, result):
@@ -54,9 +57,10 @@ def _decl(decl: n.Decl) -> str:
 
 def _callable(decl: n.Decl) -> str:
     match decl:
-        case n.ToolDecl(name, signature, target, settings):
-            body = f" {_settings(settings)}" if settings else ""
-            return f"tool {name.name}{_signature(signature)} from {quote(target.value)}{body}"
+        case n.ToolDecl(name, signature, target, settings, doc):
+            body = f" {_settings(settings, doc)}" if settings or doc else ""
+            head = _signature(signature) if signature else ""
+            return f"tool {name.name}{head} from {quote(target.value)}{body}"
         case n.ModuleDecl(kind, name, signature, doc, settings):
             bare = not decl.has_body and doc is None and not settings
             return f"{kind} {name.name}{_signature(signature)}" + (
@@ -80,11 +84,21 @@ def _settings(settings: Sequence[n.Setting], doc: n.Doc | None = None) -> str:
 
 
 def _field(field: n.FieldDecl) -> str:
-    return f"{field.name.name}: {_type(field.type)}{_default(field.default)}{_note(field.note)}"
+    told = _default(field.default) + _note(field.note) + _alias(field.alias)
+    return f"{field.name.name}: {_type(field.type)}{told}"
+
+
+def _variant(variant: n.VariantDecl) -> str:
+    """A variant with a comma, since the next one may be called `as`."""
+    return f"{variant.name.name}{_note(variant.note)}{_alias(variant.alias)},"
 
 
 def _note(note: n.String | None) -> str:
     return f" {quote(note.value)}" if note else ""
+
+
+def _alias(alias: n.String | None) -> str:
+    return f" as {quote(alias.value)}" if alias else ""
 
 
 def _default(value: n.Expr | None) -> str:
@@ -97,7 +111,9 @@ def _signature(signature: n.SignatureDecl) -> str:
 
 def _param(param: n.ParamDecl) -> str:
     train = "train " if param.train else ""
-    return f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}"
+    return (
+        f"{train}{param.name.name}: {_type(param.type)}{_default(param.default)}{_note(param.note)}"
+    )
 
 
 # --- types ---
@@ -109,21 +125,43 @@ def _type(type: n.TypeExpr) -> str:
             inner = f"[{', '.join(map(_type, args))}]" if args else ""
             limits = f"({', '.join(map(_refinement, refinements))})" if refinements else ""
             return name.name + inner + limits
+        case n.OptionalTypeExpr(n.OptionalTypeExpr() as item):
+            return f"({_type(item)})?"
         case n.OptionalTypeExpr(item):
-            return f"{_type(item)}?"
+            return f"{_alone(item)}?"
         case n.LiteralTypeExpr(value):
             return quote(value)
         case n.UnionTypeExpr(options):
-            return " | ".join(map(_type, options))
+            return " | ".join(map(_alone, options))
     raise TypeError(type)
 
 
-def _refinement(refinement: n.RangeRefinement | n.PatternRefinement) -> str:
+def _alone(type: n.TypeExpr) -> str:
+    """A type where a `|` or `?` stands beside it."""
+    return f"({_type(type)})" if isinstance(type, n.UnionTypeExpr) else _type(type)
+
+
+def _refinement(refinement: n.Refinement) -> str:
     match refinement:
         case n.RangeRefinement(low, high):
-            return "..".join("" if end is None else str(end) for end in (low, high))
+            return "..".join(map(_bound, (low, high)))
+        case n.LabelsRefinement(name):
+            return name.name
         case n.PatternRefinement(pattern):
-            return quote(pattern)
+            return _pattern_text(pattern)
+        case n.UniqueRefinement():
+            return "unique"
+    raise TypeError(refinement)
+
+
+def _pattern_text(pattern: str) -> str:
+    """A pattern without escapes, if it can be written so."""
+    plain = "\\" in pattern and '"' not in pattern and not pattern.endswith("\\")
+    return f'r"{pattern}"' if plain and pattern.isprintable() else quote(pattern)
+
+
+def _bound(end: float | str | None) -> str:
+    return "" if end is None else quote(end) if isinstance(end, str) else str(end)
 
 
 # --- statements ---
@@ -137,6 +175,8 @@ def _stmt(stmt: n.Stmt) -> str:
     match stmt:
         case n.Let(name, type, value):
             return f"let {_typed(name, type)} = {_rhs(value)}"
+        case n.Keep(value, store):
+            return f"keep {_expr(value, _COALESCE)} in {store.name}"
         case n.If():
             links = [f"if {_expr(i.condition)} {_block(i.then)}" for i in stmt.chain()]
             return " else ".join([*links, *([_block(stmt.last)] if stmt.last else [])])
@@ -191,6 +231,11 @@ def _operation(expr: n.Expr) -> tuple[int, str]:
             return _POSTFIX, f"{_expr(value, _POSTFIX)}{'?.' if optional else '.'}{name.name}"
         case n.Index(value, index):
             return _POSTFIX, f"{_expr(value, _POSTFIX)}[{_expr(index)}]"
+        case n.Slice(value, start, stop):
+            ends = ":".join(_expr(end) if end else "" for end in (start, stop))
+            return _POSTFIX, f"{_expr(value, _POSTFIX)}[{ends}]"
+        case n.RecordUpdate(value, pairs):
+            return _POSTFIX, f"{_expr(value, _POSTFIX)} with {_object(pairs)}"
         case n.Call(target, args):
             return _POSTFIX, f"{_expr(target, _POSTFIX)}({_args(args)})"
     return _ATOM, _atom(expr)
@@ -212,6 +257,8 @@ def _atom(expr: n.Expr) -> str:
             return name
         case n.Number(value):
             return repr(value)
+        case n.Tokens(value):
+            return f"{value!r} tokens"
         case n.String(text):
             return quote(text)
         case n.Bool(value):
@@ -221,7 +268,9 @@ def _atom(expr: n.Expr) -> str:
         case n.ListLit(items):
             return f"[{', '.join(map(_expr, items))}]"
         case n.ObjectLit(pairs):
-            return "{" + ", ".join(f"{_key(p.key.name)}: {_expr(p.value)}" for p in pairs) + "}"
+            return _object(pairs)
+        case n.Interpolated(texts, values):
+            return _interpolated(texts, values)
         case n.Selector(name):
             return f".{name.name}"
         case n.Tune(options):
@@ -235,10 +284,24 @@ def _compound(expr: n.Expr) -> str:
             test = f" if {_expr(condition)}" if condition else ""
             bound = ", ".join(name.name for name in names)
             return f"[{_expr(item)} for {bound} in {_expr(iterable)}{test}]"
+        case n.Samples(item, count):
+            return f"[{_expr(item)} for {_expr(count, _SUM)}]"
         case n.Match(subject, arms):
             inner = (f"{_pattern(arm.pattern)} => {_expr(arm.value)}" for arm in arms)
             return f"match {_expr(subject)} {{ {', '.join(inner)} }}"
     raise TypeError(type(expr))
+
+
+def _object(pairs: Sequence[n.KeyValue]) -> str:
+    return "{" + ", ".join(f"{_key(p.key.name)}: {_expr(p.value)}" for p in pairs) + "}"
+
+
+def _interpolated(texts: Sequence[str], values: Sequence[n.Expr]) -> str:
+    """An f-string on one line. A value that starts with `{` has a space before it."""
+    first, *rest = map(quote_inside, texts)
+    shown = (f" {v} " if v.startswith("{") else v for v in map(_expr, values))
+    inner = (f"{{{value}}}{text}" for value, text in zip(shown, rest))
+    return f'f"{first}{"".join(inner)}"'
 
 
 def _args(args: Sequence[n.Arg]) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from lmc.prompts.tool_turns import CALLS, step_message
 from lmc.runtime.traces import CallTrace
 from lmc.traces.selectors import Pair, consistent_calls
 from lmc.traces.store import Run
-from lmc.training.rows import TrainingRow, chat_line
 
 
 def run_line(run: Run) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def chat_lines(runs: Iterable[Run], module: str | None = None) -> Iterator[dict[
     for run in runs:
         for call in consistent_calls(run.trace):
             if call.raw and module in (None, call.module):
-                yield chat_line(TrainingRow(tuple(call.messages), call.raw[-1]))
+                yield {"messages": [*call.messages, _reply(call)]}
 
 
 def pair_lines(pairs: Iterable[Pair], module: str | None = None) -> Iterator[dict[str, Any]]:
@@ -61,7 +61,10 @@ def pair_lines(pairs: Iterable[Pair], module: str | None = None) -> Iterator[dic
             }
 
 
-def _reply(call: CallTrace) -> dict[str, str]:
+def _reply(call: CallTrace) -> dict[str, Any]:
+    """The last answer: its text, or its calls of tools."""
+    if call.outputs is not None and CALLS in call.outputs:
+        return step_message(call.outputs)
     return {"role": "assistant", "content": call.raw[-1]}
 
 

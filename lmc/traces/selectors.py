@@ -15,6 +15,7 @@ from typing import Any
 
 from lmc.frozen import frozen
 from lmc.ir.ops import body_numbers
+from lmc.models.tool_calls import message_data
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.traces.store import Run
@@ -171,6 +172,54 @@ def right_wrong_pairs(runs: Iterable[Run], at_least: float = 1.0) -> list[Pair]:
     return [pair for question in good for pair in _pairs(good[question], bad.get(question, []))]
 
 
+def agreement_pairs(runs: Iterable[Run]) -> list[Pair]:
+    """Calls of a row's majority, paired with calls of its rarest result that had the same prompt.
+
+    No labels are needed. The weight is the margin between both. Source: ScPO, Prasad et al. 2024,
+    arXiv 2411.04109, section 2.2 and equation 2. It differs in that whole programs are sampled.
+    """
+    found = []
+    for group in by_row(runs).values():
+        keys = [result_key(run) for run in group]
+        counts = Counter(key for key in keys if key is not None)
+        if len(counts) < 2:
+            continue
+        (most, votes), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+        good = [r for r, key in zip(group, keys) if key == most]
+        bad = [r for r, key in zip(group, keys) if key == least]
+        pairs = _paired_runs(good, bad)
+        found += [replace(pair, weight=(votes - few) / len(group)) for pair in pairs if votes > few]
+    return found
+
+
+def best_worst_pairs(groups: Iterable[Sequence[tuple[Run, float]]]) -> list[Pair]:
+    """Calls of the run with the highest value of each row, paired with those of the lowest."""
+    found = []
+    for group in groups:
+        ranked = sorted(group, key=lambda pair: pair[1])
+        if ranked and ranked[-1][1] > ranked[0][1]:
+            found += _paired_runs([ranked[-1][0]], [ranked[0][0]])
+    return found
+
+
+def refine_pairs(runs: Iterable[Run]) -> list[Pair]:
+    """Drafts, paired with the revision that a refine returned in their place.
+
+    Only runs that count as right are read. Source: the pairs of SPaR, Cheng et al. 2024, arXiv
+    2412.11605, section 2.3: a refined answer is better than the one it refines.
+    """
+    found = []
+    for run in runs:
+        for region in run.trace.regions:
+            chosen = region.detail.get("chosen") if region.kind == "refine" else None
+            if chosen:
+                draft = _body_call(run.trace, region, 0, "draft")
+                revised = _body_call(run.trace, region, chosen, "revise")
+                if draft and revised:
+                    found += _pairs([replace(draft, raw=revised.raw)], [draft])
+    return found
+
+
 def vote_pairs(runs: Iterable[Run]) -> list[Pair]:
     """In each vote, samples of the majority paired with those of the smallest minority.
 
@@ -193,6 +242,24 @@ def vote_pairs(runs: Iterable[Run]) -> list[Pair]:
     return found
 
 
+def _paired_runs(good: Sequence[Run], bad: Sequence[Run]) -> list[Pair]:
+    """Calls of good runs that led to their results, paired with the bad runs' on equal prompts."""
+    better: dict[tuple[object, ...], list[CallTrace]] = {}
+    worse: dict[tuple[object, ...], list[CallTrace]] = {}
+    for runs, found in ((good, better), (bad, worse)):
+        for run in runs:
+            for call in consistent_calls(run.trace) if found is better else run.trace.calls:
+                if call.raw and not call.infrastructure:
+                    found.setdefault(_question(call), []).append(call)
+    return [pair for key in better for pair in _pairs(better[key], worse.get(key, []))]
+
+
+def _body_call(trace: Trace, region: RegionTrace, turn: int, body: str) -> CallTrace | None:
+    """The last call of a body of a refine, in one of its turns."""
+    place = (*region.place, turn, _NUMBERS[body])
+    return next((c for c in reversed(trace.calls) if _within(c.place, place) and c.raw), None)
+
+
 def _pairs(good: Sequence[CallTrace], bad: Sequence[CallTrace]) -> list[Pair]:
     """Pair two lists item by item, up to the shorter one. Equal answers are left out."""
     return [Pair(g, b) for g, b in zip(good, bad) if g.raw and b.raw and g.raw[-1] != b.raw[-1]]
@@ -205,7 +272,7 @@ def _sample_call(trace: Trace, region: RegionTrace, index: int) -> CallTrace | N
 
 
 def _question(call: CallTrace) -> tuple[object, ...]:
-    return call.module, *((m["role"], m["content"]) for m in call.messages)
+    return call.module, *((m["role"], m["content"], message_data(m)) for m in call.messages)
 
 
 def _outvoted(region: RegionTrace) -> list[int]:
@@ -218,7 +285,7 @@ def _outvoted(region: RegionTrace) -> list[int]:
 
 
 def _judged(call: CallTrace, ok: bool) -> bool:
-    said = (call.outputs or {}).get("ok")
+    said = call.result if isinstance(call.result, bool) else (call.outputs or {}).get("ok")
     return call.role != "critique" or not isinstance(said, bool) or said == ok
 
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.files import MAKE_ROOM, is_full, make_private_file
 from lmc.frozen import frozen
+from lmc.models.tool_calls import message_data
+from lmc.prompts.spec import Message
 from lmc.redaction import logger
 from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
@@ -278,6 +280,7 @@ def _open(url: str) -> Engine:
             event.listen(engine, "connect", _configure_sqlite)
         for table in t.metadata.sorted_tables:
             _make(table, engine)
+            _add_columns(table, engine)
     except (ImportError, NoSuchModuleError) as missing:
         message = f"there is no driver for {shown}: {missing}"
         raise LmcError.of("missing-extra", message, help="install the driver") from None
@@ -298,6 +301,23 @@ def _make(table: Table, engine: Engine) -> None:
     except SQLAlchemyError:
         if not inspect(engine).has_table(table.name):
             raise
+
+
+def _add_columns(table: Table, engine: Engine) -> None:
+    """Add the columns that an earlier version did not have. They may all be empty."""
+    from sqlalchemy import inspect, text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    there = {column["name"] for column in inspect(engine).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in there:
+            kind = column.type.compile(engine.dialect)
+            try:
+                with engine.begin() as db:
+                    db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+            except SQLAlchemyError:  # unless another process added it at this moment
+                if column.name not in {c["name"] for c in inspect(engine).get_columns(table.name)}:
+                    raise
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
@@ -367,7 +387,7 @@ def _whole(db: Connection, ids: Sequence[str]) -> list[Run]:
     for region in regions:
         traces[region["run"]].regions.append(_region(dict(region)))
     calls = db.execute(select(t.calls).where(t.calls.c.run.in_(ids))).mappings().all()
-    digests = list({digest for call in calls for _, digest in call["messages"]})
+    digests = list({d for call in calls for _, *said in call["messages"] for d in said})
     texts: dict[str, str] = {}
     for some in _chunks(digests):
         stored = db.execute(select(t.texts).where(t.texts.c.digest.in_(some)))
@@ -412,7 +432,7 @@ def _region(row: Mapping[str, Any]) -> RegionTrace:
 
 _CALL = (
     *("parent", "module", "role", "sample", "model", "adapter", "inputs", "outputs", "result"),
-    *("check", "raw", "attempts", "latency_ms", "error", "infrastructure"),
+    *("check", "raw", "attempts", "latency_ms", "error", "infrastructure", "dropped"),
 )
 _USAGE = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd")
 
@@ -420,9 +440,9 @@ _USAGE = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_u
 def _call_row(run: Run, call: CallTrace, texts: dict[str, str]) -> dict[str, Any]:
     messages = []
     for message in call.messages:
-        digest = _digest(message["content"])
-        texts[digest] = message["content"]
-        messages.append([message["role"], digest])
+        said = [message["content"], *filter(None, [message_data(message)])]
+        texts |= {_digest(text): text for text in said}
+        messages.append([message["role"], *map(_digest, said)])
     given = {name: getattr(call, name) for name in _CALL}
     used = {name: getattr(call.usage, name) for name in _USAGE}
     group = run.trace.group_of(call)
@@ -434,11 +454,16 @@ def _call_row(run: Run, call: CallTrace, texts: dict[str, str]) -> dict[str, Any
 def _call(row: Mapping[str, Any], texts: Mapping[str, str]) -> CallTrace:
     return CallTrace(
         place=_place(row["place"]),
-        messages=[{"role": role, "content": texts[digest]} for role, digest in row["messages"]],
+        messages=[_message(role, *(texts[d] for d in said)) for role, *said in row["messages"]],
         logprobs=tuple(row["logprobs"]) if row["logprobs"] is not None else None,
         usage=Usage(**{name: row[name] for name in _USAGE}),
-        **{name: row[name] for name in _CALL},
+        **{name: row[name] for name in _CALL} | {"dropped": row["dropped"] or 0},
     )
+
+
+def _message(role: str, content: str, more: str = "{}") -> Message:
+    """A message, with its calls of tools if it has any."""
+    return {"role": role, "content": content, **json.loads(more)}
 
 
 def _place(id: str) -> tuple[int, ...]:

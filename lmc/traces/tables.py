@@ -92,6 +92,7 @@ calls = Table(
     Column("latency_ms", Float, nullable=False),
     Column("error", Text),
     Column("infrastructure", Boolean, nullable=False),
+    Column("dropped", Integer),  # turns of a conversation; None in stores of earlier versions
 )
 
 texts = Table(

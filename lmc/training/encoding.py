@@ -9,7 +9,7 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.engine.chat_tokens import plain_messages, special_tokens
 from lmc.special_tokens import without_tokens
-from lmc.training.rows import TrainingRow
+from lmc.training.rows import PairRow, Row, ScoredRow, TrainingRow
 
 
 @frozen
@@ -26,8 +26,31 @@ class EncodedRow:
         return self.ids[self.prompt :]
 
 
-def encode_row(tokenizer: Any, row: TrainingRow) -> EncodedRow:
-    """The tokens of prompt and answer. The answer ends with the end of a turn."""
+@frozen
+class Example:
+    """What one row of the training material is learnt from, as tokens.
+
+    `rows` is one row, or the better and the worse of a pair. `reference` has the log-probabilities
+    of their answers' tokens before the first step, where the loss asks for them.
+    """
+
+    rows: tuple[EncodedRow, ...]
+    score: float = 0.0
+    baseline: float = 0.0
+    reference: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all its rows."""
+        return sum(len(row.ids) for row in self.rows)
+
+
+def encode_row(tokenizer: Any, row: TrainingRow, *, sampled: bool = False) -> EncodedRow:
+    """The tokens of prompt and answer. The answer ends with the end of a turn.
+
+    An answer that was `sampled` stands as it was, right after the prompt: what the model's template
+    writes before an answer, such as a space, the model has written itself.
+    """
     special = special_tokens(tokenizer)
     messages = plain_messages(row.messages, special)
     said = without_tokens(row.answer, special)
@@ -36,28 +59,43 @@ def encode_row(tokenizer: Any, row: TrainingRow) -> EncodedRow:
         whole = tokenizer.apply_chat_template(
             [*messages, {"role": "assistant", "content": said}], tokenize=False
         )
-        answer = whole[len(prompt) :] if whole.startswith(prompt) else said
+        written = whole.startswith(prompt) and not sampled
+        answer = whole[len(prompt) :] if written else said
         given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     else:
         answer = said
         given = tokenizer("".join(m["content"] + "\n\n" for m in messages))["input_ids"]
     end = tokenizer.eos_token or ""
     answer = answer.partition(end)[0] if end else answer
-    written = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    learnt = tokenizer(answer, add_special_tokens=False)["input_ids"]
     ends = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
-    ids = (*given, *written, *ends)
+    ids = (*given, *learnt, *ends)
     return EncodedRow(ids, max(1, len(given)), row.weight)  # nothing predicts the first token
 
 
-def encode_rows(tokenizer: Any, rows: Sequence[TrainingRow], context: int) -> list[EncodedRow]:
+def encode_rows(tokenizer: Any, rows: Sequence[Row], context: int) -> list[Example]:
     """Rows as tokens. Rows that do not fit into the model's context are left out.
 
     Raises: LmcError[cannot-train] if no row fits.
     """
-    encoded = [encode_row(tokenizer, row) for row in rows]
-    fitting = [row for row in encoded if len(row.ids) <= context]
+    encoded = [_example(tokenizer, row) for row in rows]
+    fitting = [e for e in encoded if all(len(row.ids) <= context for row in e.rows)]
     if not fitting:
         message = f"all {len(rows)} training rows are longer than the model's context"
         help = f"the context has {context} tokens; shorten the prompts"
         raise LmcError.of("cannot-train", message, help=help)
     return fitting
+
+
+def _example(tokenizer: Any, row: Row) -> Example:
+    def encoded(answer: str, sampled: bool) -> EncodedRow:
+        plain = TrainingRow(row.messages, answer, row.weight)
+        return encode_row(tokenizer, plain, sampled=sampled)
+
+    match row:
+        case TrainingRow():
+            return Example((encoded(row.answer, False),))
+        case PairRow():
+            return Example((encoded(row.chosen, not row.gold), encoded(row.rejected, True)))
+        case ScoredRow():
+            return Example((encoded(row.answer, True),), row.score, row.baseline)

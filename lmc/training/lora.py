@@ -1,4 +1,4 @@
-"""LoRA by supervised fine-tuning: trains an adapter on rows, with checkpoints.
+"""LoRA: trains an adapter on rows under a loss, with checkpoints.
 
 Source: LoRA, Hu et al. 2021, arXiv 2106.09685. It targets every linear layer inside the blocks, as
 in QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 4. It uses the Trainer of transformers
@@ -24,12 +24,14 @@ from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.models.engine.openmp import wait_without_spinning
-from lmc.training.encoding import EncodedRow, encode_rows
-from lmc.training.rows import TrainingRow, digest
-from lmc.training.steps import costs_for, packed_trainer
+from lmc.training.encoding import Example, encode_rows
+from lmc.training.losses import SUPERVISED, LossSettings
+from lmc.training.rows import Row, digest
+from lmc.training.steps import costs_for, packed_trainer, reference_logps
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 CHECKPOINTS = 10  # in a run
+GENTLER = 5  # so many times lower is the rate of losses that push answers away
 # What safetensors and torch say when they cannot write a file.
 _NOT_WRITTEN = ("No space left", "File too large", "inline_container", "PytorchStreamWriter")
 
@@ -45,30 +47,37 @@ class LoraSettings:
     alpha: int | None = None  # default: twice the rank
     dropout: float = 0.0
     epochs: int | None = None  # default: 12 for models under 50 million parameters, else 3
-    rate: float | None = None  # default: from 5e-3 at a million parameters down to 2e-4
+    # default: from 5e-3 at a million parameters down to 2e-4 at hundreds of billions
+    rate: float | None = None
+    # Losses other than `sft` have defaults of their own: 3 epochs and a fifth of the rate.
     batch_rows: int = 16
     seed: int = 0
 
 
 @frozen
 class TrainingJob:
-    """Everything that determines the trained adapter: the base model, the rows, the settings.
+    """Everything that determines the trained adapter: the base model, rows, settings and loss.
 
     `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
-    adapter to continue from.
+    adapter to continue from. `dtype` is what matrices are multiplied in; by default it is float32
+    on a CPU and bfloat16 on a GPU.
     """
 
     source: str
     base: str
-    rows: tuple[TrainingRow, ...]
+    rows: tuple[Row, ...]
     settings: LoraSettings = LoraSettings()
     start: Adapter | None = None
+    dtype: str | None = None
+    loss: LossSettings = SUPERVISED
 
     @property
     def key(self) -> str:
         """A digest that is equal for equal jobs, whatever folder the model is in."""
         start = self.start.id if self.start else None
-        parts = [self.base, digest(self.rows), asdict(self.settings), start]
+        parts = [self.base, digest(self.rows), asdict(self.settings), start]  # `base` has the type
+        if self.loss != SUPERVISED:
+            parts.append(asdict(self.loss))
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -119,8 +128,13 @@ def train_adapter(
 
 
 def default_rate(parameters: int) -> float:
-    """The learning rate for a number of parameters: 5e-3 at 1 million, 2e-3 at 4 million."""
-    return float(min(5e-3, max(2e-4, 5e-3 * (1e6 / parameters) ** 0.66)))
+    """The learning rate for a number of parameters.
+
+    It is 5e-3 at 1 million, 2e-3 at 4 million, 1e-3 at 135 million and 4.5e-4 at 7 billion: a run
+    has tens of steps, and adapters take ten times the rate of whole models.
+    """
+    of_small, of_large = 5e-3 * (1e6 / parameters) ** 0.66, 2e-3 * (4e6 / parameters) ** 0.2
+    return float(min(5e-3, max(2e-4, of_small, of_large)))
 
 
 def _require_packages() -> None:
@@ -151,7 +165,9 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     if on_gpu:
         model.to("cuda")
     size = model.num_parameters()
-    epochs = settings.epochs or (12 if size < SMALL_MODEL_PARAMETERS else 3)
+    small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name == "sft"
+    epochs = settings.epochs or (12 if small and supervised else 3)
+    rate = settings.rate or default_rate(size) / (1 if supervised else GENTLER)
     context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
     data = encode_rows(tokenizer, job.rows, context)
     steps = epochs * -(-len(data) // settings.batch_rows)
@@ -159,11 +175,11 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         output_dir=str(place),
         num_train_epochs=epochs,
         per_device_train_batch_size=settings.batch_rows,
-        learning_rate=settings.rate or default_rate(size),
+        learning_rate=rate,
         lr_scheduler_type="linear",
         warmup_steps=max(1, steps // 20),
         max_grad_norm=1.0,
-        bf16=on_gpu,
+        bf16=on_gpu if job.dtype is None else job.dtype == "bfloat16",
         use_cpu=not on_gpu,
         gradient_checkpointing=size > 1_000_000_000,
         seed=settings.seed,
@@ -175,8 +191,12 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         remove_unused_columns=False,
     )
     pad = tokenizer.pad_token_id or 0
-    trainer = packed_trainer(costs_for(model, data, pad), pad)(
-        model=_with_lora(model, job),
+    costs = costs_for(model, [row for example in data for row in example.rows], pad)
+    learner = _with_lora(model, job)
+    if not supervised:
+        data = reference_logps(learner, data, costs, pad)
+    trainer = packed_trainer(costs, pad, job.loss)(
+        model=learner,
         args=arguments,
         train_dataset=data,
         callbacks=[_callback(report, stop, data, epochs)],
@@ -208,10 +228,10 @@ def _with_lora(model: Any, job: TrainingJob) -> Any:
     )
 
 
-def _callback(report: Report, stop: Stop, data: Sequence[EncodedRow], epochs: int) -> Any:
+def _callback(report: Report, stop: Stop, data: Sequence[Example], epochs: int) -> Any:
     from transformers import TrainerCallback
 
-    tokens = sum(len(row.ids) for row in data) * epochs
+    tokens = sum(example.tokens for example in data) * epochs
     began = time.monotonic()
     first: list[int] = []
 

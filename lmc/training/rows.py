@@ -25,16 +25,38 @@ class TrainingRow:
 
 
 @frozen
-class PreferencePair:
-    """A prompt with an answer that is better than another one."""
+class PairRow:
+    """A prompt with an answer that is better than another one.
+
+    Both are text as it was sampled. The better one of a `gold` pair is not: it is a label.
+    """
 
     messages: tuple[Message, ...]
     chosen: str
     rejected: str
     weight: float = 1.0
+    gold: bool = False
 
 
-def digest(rows: Iterable[TrainingRow | PreferencePair]) -> str:
+@frozen
+class ScoredRow:
+    """A prompt with an answer as it was sampled for it, and what the answer is worth.
+
+    `score` is a reward, a rate of wins, or 1 for right and 0 for wrong. `baseline` is what the
+    answers to this prompt are worth on average.
+    """
+
+    messages: tuple[Message, ...]
+    answer: str
+    score: float
+    baseline: float = 0.0
+    weight: float = 1.0
+
+
+Row = TrainingRow | PairRow | ScoredRow
+
+
+def digest(rows: Iterable[Row]) -> str:
     """A digest of the rows: equal rows in equal order have equal digests."""
     sha = hashlib.sha256()
     for row in rows:
@@ -42,6 +64,27 @@ def digest(rows: Iterable[TrainingRow | PreferencePair]) -> str:
     return sha.hexdigest()
 
 
-def chat_line(row: TrainingRow) -> dict[str, Any]:
-    """A row in the format of fine-tuning services: one chat, with the answer as its last turn."""
-    return {"messages": [*row.messages, {"role": "assistant", "content": row.answer}]}
+def chat_line(row: Row) -> dict[str, Any]:
+    """A row in the format of fine-tuning services and of TRL.
+
+    An answer to learn is the last turn of a chat. A pair has `prompt`, `chosen` and `rejected`. A
+    scored answer has `prompt`, `completion` and `label`: whether it is better than the average.
+    Space around sampled answers is left out, because templates write their own.
+    """
+    prompt = list(row.messages)
+
+    def said(text: str) -> dict[str, str]:
+        return {"role": "assistant", "content": text}
+
+    match row:
+        case TrainingRow():
+            return {"messages": [*prompt, said(row.answer)]}
+        case PairRow():
+            return {
+                "prompt": prompt,
+                "chosen": [said(row.chosen.strip())],
+                "rejected": [said(row.rejected.strip())],
+            }
+        case ScoredRow():
+            label = row.score > row.baseline
+            return {"prompt": prompt, "completion": [said(row.answer.strip())], "label": label}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lmc.training.encoding import EncodedRow
+from lmc.training.encoding import EncodedRow, Example
+from lmc.training.losses import SUPERVISED, LossSettings, StepBatch, step_loss
 from lmc.training.packing import IGNORED, Costs, Pack, plan_packs, shared_tokens
 
 if TYPE_CHECKING:
@@ -17,17 +19,20 @@ TOLERANCE = 1e-4  # between the logits of packed and of separate rows, relative 
 GPU_TOKENS = 8192  # in a pack; a CPU is busy with fewer
 
 
-def answer_losses(
+def answer_logps(
     model: Any, inputs: Mapping[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of each answer token of a pack (N,), and the weight of its row (N,)."""
+    """The log-probability of each answer token of a pack (N,), and the weight of its row (N,).
+
+    The tokens are in the order of the pack's rows.
+    """
     import torch
 
     labels = inputs["labels"]
     counted = labels != IGNORED  # (B, K)
     logits = _logits(model, inputs)[counted].float()  # (N, V)
     losses = torch.nn.functional.cross_entropy(logits, labels[counted], reduction="none")
-    return losses, inputs["weight"][counted]
+    return -losses, inputs["weight"][counted]
 
 
 def _logits(model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -91,15 +96,66 @@ def _longest_pair(rows: Sequence[EncodedRow]) -> Pack | None:
 
 def _answers(model: Any, pack: Pack, pad: int) -> torch.Tensor:
     """The logits of all answer tokens of a pack, (N, V)."""
-    inputs = {name: value.to(model.device) for name, value in pack.tensors(pad).items()}
+    inputs = _on_device(model, pack.tensors(pad))
     return _logits(model, inputs)[inputs["labels"] != IGNORED]
 
 
-def packed_trainer(costs: Costs, pad: int) -> type:
+def reference_logps(
+    model: Any, examples: Sequence[Example], costs: Costs, pad: int
+) -> list[Example]:
+    """The examples with the log-probabilities that the model gives to their answers now."""
+    import torch
+
+    rows = [row for example in examples for row in example.rows]
+    known: dict[int, tuple[float, ...]] = {}
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        for pack in plan_packs(rows, costs):
+            logps, _ = answer_logps(model, _on_device(model, pack.tensors(pad)))
+            for row, own in zip(pack.rows, logps.split([len(r.answer) for r in pack.rows])):
+                known[id(row)] = tuple(own.tolist())
+    model.train(training)
+    return [replace(e, reference=tuple(known[id(row)] for row in e.rows)) for e in examples]
+
+
+def step_batch(
+    examples: Sequence[Example], packs: Sequence[Pack], logps: torch.Tensor
+) -> StepBatch:
+    """The step as its loss sees it. `logps` (N,) are those of the packs' rows, in their order."""
+    import torch
+
+    def tensor(values: Sequence[float]) -> torch.Tensor:
+        return torch.tensor(values, dtype=logps.dtype, device=logps.device)
+
+    number = {id(row): n for n, row in enumerate(row for e in examples for row in e.rows)}
+    owner = [(row, e) for e in examples for row in e.rows]
+    reference = {
+        id(row): ref for e in examples for row, ref in zip(e.rows, e.reference, strict=True)
+    }
+    order = [row for pack in packs for row in pack.rows]
+    pairs = [[number[id(row)] for row in e.rows] for e in examples if len(e.rows) == 2]
+    return StepBatch(
+        logps=logps,
+        reference=tensor([value for row in order for value in reference[id(row)]]),
+        row=torch.tensor(
+            [number[id(row)] for row in order for _ in row.answer], device=logps.device
+        ),
+        tokens=tensor([len(row.answer) for row, _ in owner]).clamp(min=1),
+        weight=tensor([row.weight for row, _ in owner]),
+        score=tensor([e.score for _, e in owner]),
+        baseline=tensor([e.baseline for _, e in owner]),
+        pairs=torch.tensor(pairs, dtype=torch.long, device=logps.device).reshape(-1, 2),
+    )
+
+
+def packed_trainer(costs: Costs, pad: int, loss: LossSettings = SUPERVISED) -> type:
     """The Trainer of transformers, with steps over packs.
 
-    The loss is the mean over the step's answer tokens, each with the weight of its row. Gradients
-    of packs add up to those of the whole step. Dropout is drawn once for what rows share.
+    `sft` is the mean over the step's answer tokens, each with the weight of its row. The other
+    losses join rows. Where these do not fit in one pack, all are read twice: first the loss is
+    found with its gradient by log-probability, and then that is carried on pack by pack.
+    Gradients are those of the whole step. Dropout is drawn once for what rows share.
     """
     import torch
     from transformers import Trainer
@@ -109,17 +165,51 @@ def packed_trainer(costs: Costs, pad: int) -> type:
             super().__init__(**options, data_collator=list)
 
         def training_step(self, _: Any, inputs: Any, *__: Any, **___: Any) -> torch.Tensor:
-            model = self.model  # not spread over devices: a pack cannot be split
-            model.train()
-            packs = [self._prepare_inputs(pack.tensors(pad)) for pack in plan_packs(inputs, costs)]
-            total = sum(float((p["weight"] * (p["labels"] != IGNORED)).sum()) for p in packs)
+            self.model.train()  # not spread over devices: a pack cannot be split
+            rows = [row for example in inputs for row in example.rows]
+            packs = plan_packs(rows, costs)
+            tensors = [self._prepare_inputs(pack.tensors(pad)) for pack in packs]
+            return (
+                self._learn(tensors) if loss.name == "sft" else self._join(inputs, packs, tensors)
+            )
+
+        def _learn(self, tensors: Any) -> torch.Tensor:
+            total = sum(float((t["weight"] * (t["labels"] != IGNORED)).sum()) for t in tensors)
             step = torch.zeros((), device=self.args.device)
-            for pack in packs:
-                with self.compute_loss_context_manager():
-                    losses, weight = answer_losses(model, pack)
-                    loss = (losses * weight).sum() / max(total, 1e-6)
-                self.accelerator.backward(loss)
-                step += loss.detach()
+            for pack in tensors:
+                logps, weight = self._logps(pack)
+                own = -(logps * weight).sum() / max(total, 1e-6)
+                self.accelerator.backward(own)
+                step += own.detach()
             return step
 
+        def _join(self, examples: Any, packs: Any, tensors: Any) -> torch.Tensor:
+            if len(packs) == 1:
+                logps, _ = self._logps(tensors[0])
+                whole = step_loss(loss, step_batch(examples, packs, logps))
+                self.accelerator.backward(whole)
+                return whole.detach()
+            drawn = []  # the states that dropout is drawn from, once for both readings
+            found = []
+            with torch.no_grad():
+                for pack in tensors:
+                    drawn.append(torch.get_rng_state())
+                    found.append(self._logps(pack)[0])
+            leaves = torch.cat(found).requires_grad_()
+            whole = step_loss(loss, step_batch(examples, packs, leaves))
+            (gradient,) = torch.autograd.grad(whole, leaves)
+            parts = gradient.split([len(own) for own in found])
+            for pack, state, part in zip(tensors, drawn, parts, strict=True):
+                torch.set_rng_state(state)
+                self.accelerator.backward((self._logps(pack)[0] * part).sum())
+            return whole.detach()
+
+        def _logps(self, pack: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            with self.compute_loss_context_manager():
+                return answer_logps(self.model, pack)
+
     return PackedTrainer
+
+
+def _on_device(model: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.to(model.device) for name, value in inputs.items()}

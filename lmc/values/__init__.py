@@ -3,6 +3,7 @@
 from lmc.values.border import python_type, to_json, to_python
 from lmc.values.problems import InvalidValue, Problem
 from lmc.values.schema import json_schema
+from lmc.values.taking import taken_in
 from lmc.values.validation import validate
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Problem",
     "json_schema",
     "python_type",
+    "taken_in",
     "to_json",
     "to_python",
     "validate",

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from lmc.media.content import Media
+from lmc.media.given import VALUES_ONLY, Access
 from lmc.types import MOST_BITS, BoolType, IntType, StrType, Type
+from lmc.values.aliases import from_seen
 from lmc.values.problems import InvalidValue, Problem
+from lmc.values.taking import taken_in
 from lmc.values.validation import validate
+from lmc.written import Value, text_of
 
 _MAX_DEPTH = 100
 
@@ -30,12 +37,14 @@ def to_python(type: Type, value: Any) -> Any:
     return adapter(type).validate_python(value)
 
 
-def to_json(type: Type, value: Any) -> Any:
+def to_json(type: Type, value: Any, access: Access = VALUES_ONLY) -> Any:
     """Convert a Python object to JSON: a model, dataclass, mapping, enum or plain value.
 
+    Keys and variants may be those of the program, or those that its models see. Media are a `Path`,
+    bytes, an image of PIL or a `Media`; `access` says what a text may name.
     Raises: InvalidValue if it does not have the type.
     """
-    return validate(type, _plain(value))
+    return validate(type, taken_in(type, from_seen(type, _plain(value)), access))
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
@@ -48,6 +57,10 @@ def _plain(value: Any, depth: int = 0) -> Any:
             raise InvalidValue(Problem("", f"must be a number of at most {MOST_BITS:,} bits"))
         case None | str() | int() | float():
             return value
+        case Media():
+            return value.to_json()
+        case dt.date() | dt.time() | Decimal():
+            return _written(value)
         case Mapping():
             return {k: _plain(v, depth + 1) for k, v in value.items()}
         case list() | tuple() | set() | frozenset():
@@ -61,6 +74,13 @@ def _plain(value: Any, depth: int = 0) -> Any:
             return value if names is None else {
                 key: _plain(getattr(value, name), depth + 1) for name, key in names.items()
             }  # fmt: skip
+
+
+def _written(value: Value) -> str:
+    try:
+        return text_of(value)
+    except ValueError as problem:
+        raise InvalidValue(Problem("", f"cannot be used: {problem}")) from None
 
 
 def _field_names(value: Any) -> dict[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lmc.types import STR, StrType, Type
+from lmc.types import FEW_VALUES, STR, LiteralType, StrType, Type
 from lmc.values.by_type import once_by_type
 
 
@@ -17,7 +17,16 @@ def validate(type: Type, raw: Any, *, lenient: bool = False) -> Any:
     """
     if raw.__class__ is str and type.__class__ is StrType and raw.isascii() and type == STR:
         return raw  # other text may contain half a surrogate pair
+    if type.__class__ is LiteralType and len(type.values) > FEW_VALUES:
+        return _one_of_many(type, raw)
     return (_lenient if lenient else _strict)(type)(raw)
+
+
+def _one_of_many(type: Type, raw: Any) -> Any:
+    """One of many strings, which may be known at run time only, so that nothing is kept of them."""
+    from lmc.values.validators import validator
+
+    return validator(type, strict=True)(raw)
 
 
 @once_by_type

@@ -16,7 +16,10 @@ from pydantic_core import (
     core_schema,
 )
 
+from lmc.canonical import first_repeated
+from lmc.check.subtyping import written_fits
 from lmc.diagnostics import LmcError, did_you_mean
+from lmc.media.content import ARTICLES, is_media_json
 from lmc.patterns import whole_pattern
 from lmc.types import (
     MOST_PARTS,
@@ -29,18 +32,25 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
+    OneOfType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
     expanded_size,
+    told_bounds,
 )
+from lmc.unions import Members, needed_fields
 from lmc.values.problems import InvalidValue, Problem
+from lmc.written import EXAMPLES, decimal_text, normal
 
 MAX_JSON_DEPTH = 100
+MOST_TOLD = 100  # choices that a message lists
 
 Named = dict[str, CoreSchema | None]  # schemas of records by digest
 
@@ -80,54 +90,104 @@ def _core(type: Type, *, strict: bool, named: Named | None = None) -> CoreSchema
             return _number(schema, strict)
         case BoolType():
             return core_schema.bool_schema(strict=strict)
+        case WrittenType():
+            return core_schema.no_info_plain_validator_function(partial(_written, type))
+        case OneOfType():
+            return core_schema.str_schema(strict=True)
         case JsonType():
             return core_schema.no_info_plain_validator_function(_check_json)
         case NoneType():
             return core_schema.none_schema()
         case NeverType():
             return core_schema.no_info_plain_validator_function(_refuse)
+        case MediaType(kind):
+            return core_schema.no_info_plain_validator_function(partial(_check_media, kind))
         case OptionalType(item):
             return core_schema.nullable_schema(inner(item))
-        case ListType(item, low, high):
-            return core_schema.list_schema(
+        case ListType(item, low, high, unique):
+            items = core_schema.list_schema(
                 inner(item), min_length=low, max_length=high, strict=True
             )
+            check = core_schema.no_info_after_validator_function
+            return check(_check_unique, items) if unique else items
         case DictType(item):
             keys = core_schema.str_schema(strict=True)
             return core_schema.dict_schema(keys, inner(item), strict=True)
         case EnumType(variants=names) | LiteralType(values=names):
             return core_schema.literal_schema(list(names))
         case RecordType():
-            return _record(type, strict) if named is None else _reference(type, strict, named)
-        case UnionType(options):
-            return core_schema.union_schema([inner(o) for o in options], mode="left_to_right")
+            return _reference(type, _needed(type), strict, named)
+        case UnionType():
+            return _union(type, strict, named)
         case _:
             return core_schema.any_schema()
 
 
-def _reference(type: RecordType, strict: bool, named: Named) -> CoreSchema:
-    if type.digest not in named:
-        named[type.digest] = None  # types are finite, so it is not asked for while it is made
-        named[type.digest] = _record(type, strict, named)
-    return core_schema.definition_reference_schema(type.digest)
+def _union(type: UnionType, strict: bool, named: Named | None) -> CoreSchema:
+    """The member that a value is meant as, so that problems are those of this member only."""
+    find = Members(type).find
+    options = zip(type.options, needed_fields(type))
+    choices = {
+        str(place): _reference(option, needed, strict, named)
+        if isinstance(option, RecordType)
+        else _core(option, strict=strict, named=named)
+        for place, (option, needed) in enumerate(options)
+    }
+
+    def member(value: Any) -> str | None:
+        found = find(value)
+        return None if isinstance(found, str) else str(found)
+
+    return core_schema.tagged_union_schema(choices, discriminator=member)
 
 
-def _record(type: RecordType, strict: bool, named: Named | None = None) -> CoreSchema:
+def _needed(type: RecordType) -> frozenset[str]:
+    return frozenset(f.name for f in type.fields if not f.has_default)
+
+
+def _reference(
+    type: RecordType, needed: frozenset[str], strict: bool, named: Named | None
+) -> CoreSchema:
+    """The schema of a record that must give some fields: as it is, or by its name."""
+    if named is None:
+        return _record(type, needed, strict, None, None)
+    ref = " ".join([type.digest, *sorted(needed - _needed(type))])
+    if ref not in named:
+        named[ref] = None  # types are finite, so it is not asked for while it is made
+        named[ref] = _record(type, needed, strict, named, ref)
+    return core_schema.definition_reference_schema(ref)
+
+
+def _record(
+    type: RecordType, needed: frozenset[str], strict: bool, named: Named | None, ref: str | None
+) -> CoreSchema:
     return core_schema.typed_dict_schema(
-        {f.name: _field(f, strict, named) for f in type.fields},
+        {f.name: _field(f, f.name in needed, strict, named) for f in type.fields},
         extra_behavior="forbid" if strict else "ignore",
         strict=True,
-        ref=None if named is None else type.digest,
+        ref=ref,
     )
 
 
-def _field(field: Field, strict: bool, named: Named | None) -> core_schema.TypedDictField:
+def _field(
+    field: Field, needed: bool, strict: bool, named: Named | None
+) -> core_schema.TypedDictField:
     schema = _core(field.type, strict=strict, named=named)
-    if not field.has_default:
+    if needed or not field.has_default:
         return core_schema.typed_dict_field(schema, required=True)
     make = partial(copy.deepcopy, field.default)
     with_default = core_schema.with_default_schema(schema, default_factory=make)
     return core_schema.typed_dict_field(with_default, required=False)
+
+
+def _check_unique(items: list[Any]) -> list[Any]:
+    place = first_repeated(items)
+    if place is not None:
+        item = _shown(items[place])
+        raise PydanticCustomError(
+            "repeated", "must have each item once, but has {item} twice", {"item": item}
+        )
+    return items
 
 
 def _number(schema: CoreSchema, strict: bool) -> CoreSchema:
@@ -159,6 +219,24 @@ def _match(pattern: str, matches: Callable[[str], bool], text: str) -> str:
     return text
 
 
+def _written(type: WrittenType, value: Any) -> str:
+    """The one text of a date and the like. A decimal may be a number too."""
+    try:
+        if type.kind == "decimal" and isinstance(value, int | float) and value is not True:
+            value = decimal_text(value)
+        found = normal(type.kind, value if isinstance(value, str) else "")
+    except ValueError:
+        example = EXAMPLES[type.kind]
+        raise PydanticCustomError(
+            "written",
+            "must be a {kind}, such as {example}",
+            {"kind": type.kind, "example": example},
+        ) from None
+    if not written_fits(found, type):
+        raise PydanticCustomError("written", "must be {bounds}", {"bounds": told_bounds(type)})
+    return found
+
+
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("number", "must be a number")
@@ -177,6 +255,12 @@ def _check_json(value: Any, depth: int = 0) -> Any:
             return {k: _check_json(v, depth + 1) for k, v in value.items()}
         case _:
             raise PydanticCustomError("json", "must be a JSON value")
+
+
+def _check_media(kind: str, value: Any) -> Any:
+    if not is_media_json(value, kind):
+        raise PydanticCustomError("media", "must be {what}", {"what": ARTICLES[kind]})
+    return value
 
 
 def _refuse(_: Any) -> Any:
@@ -210,17 +294,29 @@ def _problems(type: Type, failure: ValidationError) -> list[Problem]:
 
 
 def _problem(type: Type, found: Mapping[str, Any]) -> Problem:
-    place, kind, context = found["loc"], found["type"], found.get("ctx", {})
+    kind, context = found["type"], found.get("ctx", {})
+    inner, place = _located(type, found["loc"])
     got = "" if kind == "missing" else f", got {_shown(found['input'])}"
     if kind == "extra_forbidden":
-        return Problem(_path(place[:-1]), _unknown_field(_at(type, place[:-1]), str(place[-1])))
+        return Problem(
+            _path(place[:-1]), _unknown_field(_at(type, found["loc"][:-1]), str(place[-1]))
+        )
+    if kind.startswith("union_tag") and isinstance(inner, UnionType):
+        return Problem(_path(place), f"{Members(inner).find(found['input'])}{got}")
+    if kind == "repeated":
+        return Problem(_path(place), found["msg"])
+    if isinstance(inner, ListType) and isinstance(inner.item, NeverType) and inner.item.within:
+        beyond = f"must be empty, as `{inner.item.within}` may not nest deeper"
+        return Problem(_path(place), beyond + got)
     words = _WORDS.get(kind) or _WORDS.get(kind.partition("_")[0])
     if words is None:
         return Problem(_path(place), found["msg"] + got)
-    inner = _at(type, place)
     choices = inner.variants if isinstance(inner, EnumType) else getattr(inner, "values", ())
+    shown = ", ".join(choices[:MOST_TOLD])
+    if len(choices) > MOST_TOLD:
+        shown += f", … ({len(choices):,} in all)"
     numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
-    return Problem(_path(place), words.format(choices=", ".join(choices), **numbers) + got)
+    return Problem(_path(place), words.format(choices=shown, **numbers) + got)
 
 
 def _unknown_field(type: Type | None, name: str) -> str:
@@ -229,16 +325,32 @@ def _unknown_field(type: Type | None, name: str) -> str:
     return f"has no field `{name}`" + (f"; did you mean `{near}`?" if near else "")
 
 
-def _at(type: Type | None, place: tuple[int | str, ...]) -> Type | None:
-    """The type at a place inside a type."""
+Place = tuple[int | str, ...]
+
+
+def _at(type: Type, place: Place) -> Type | None:
+    return _located(type, place)[0]
+
+
+def _located(type: Type | None, place: Place) -> tuple[Type | None, Place]:
+    """The type at a place inside a type, and the place without the numbers of members."""
+    shown: list[int | str] = []
     for step in place:
-        if isinstance(type, OptionalType):
-            type = type.item
+        type = _required(type)
+        if isinstance(type, UnionType):
+            type = type.options[int(step)]
+            continue
+        shown.append(step)
         if isinstance(type, RecordType):
             field = type.get(str(step))
             type = field.type if field else None
         else:
             type = type.item if isinstance(type, ListType | DictType) else None
+    return _required(type), tuple(shown)
+
+
+def _required(type: Type | None) -> Type | None:
+    """`T` of `T?`, else the type itself."""
     return type.item if isinstance(type, OptionalType) else type
 
 

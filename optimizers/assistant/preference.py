@@ -41,6 +41,7 @@ def against_as_written(program: Program, graph: Graph) -> Preference:
         model=program.options.model,
         base_dir=program.base_dir,
         consent=program.consent,
+        stores=program.frozen_stores,
     )
     models = [name for name in before.models(graph.name) if name is not None]
     assistant = Assistant(program.pool, models[0] if models else None, _keep_nothing)

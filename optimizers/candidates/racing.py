@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FIRST_ROWS = 8  # rows of the first rung
 GROWTH = 1.25  # growth of the number of rows from rung to rung
 ALPHA = 1.0  # divided among the candidates; a loose bound, measured 0 to 3 % (bench/racing.py)
+LEAST_SHARES = 4  # into so many parts at least, or any first row would decide against one candidate
 TWIN_ROWS = 24  # from here on, on most of all rows, candidates with equal scores are merged
 PERFECT_ROWS = 32  # from here on, one of the candidates that are right on all rows is enough
 
@@ -118,7 +119,7 @@ async def race(
     first = Standing(incumbent, 0.0, 0.0, 0)
     ranked: list[Standing] = []
     alive, done = list(candidates), 0
-    limit = math.log(max(1, len(candidates)) / ALPHA)
+    limit = math.log(max(LEAST_SHARES, len(candidates)) / ALPHA)
     for rung in rungs(total):
         known = _known([incumbent, *alive], rows, trials)
         count = affordable(known, total, trials.runs_left(), done)

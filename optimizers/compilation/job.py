@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.consent import Given
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.cost import cost
+from lmc.ir.reach import reached_stores
 from lmc.measure.metric_functions import code_digest
 from lmc.measure.objective import Objective
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
@@ -34,7 +36,9 @@ from lmc.program.task import (
     find_metric,
     find_target,
     metric_name,
+    require_effects,
 )
+from lmc.runtime.stores import FrozenStores
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
@@ -128,6 +132,7 @@ class CompileJob:
     accept: Accept
     budget: Mapping[str, float]
     calls_per_run: int
+    stores: FrozenStores
 
     @property
     def program(self) -> Program:
@@ -171,8 +176,14 @@ class CompileJob:
         """What the user put in the place of what the program names, where he did."""
         options, functions = self.program.options, self.program.consent.functions
         base_url = {"base_url": options.base_url} if options.base_url else {}
-        names = {name: f"{f.__module__}:{f.__qualname__}" for name, f in functions.items()}
-        return base_url | ({"functions": names} if names else {})
+        names = {name: _named(given) for name, given in functions.items()}
+        return base_url | ({"functions": names} if names else {}) | self._remembered()
+
+    def _remembered(self) -> dict[str, Any]:
+        """Hashes of what the stores hold, if the target reads any."""
+        names = reached_stores(self.program.graph, self.task.graph)
+        read = self.stores.read(names) if names else {}
+        return {"stores": {name: read[name].digest for name in names}} if names else {}
 
     @property
     def id(self) -> str:
@@ -185,6 +196,13 @@ class CompileJob:
         return RUNS_DIR / self.id
 
 
+def _named(given: Given) -> str | list[str]:
+    """The names of functions that a user gave."""
+    if isinstance(given, Sequence):
+        return [f"{f.__module__}:{f.__qualname__}" for f in given]
+    return f"{given.__module__}:{given.__qualname__}"
+
+
 def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob:
     """Make the job from the options and the program's `optimize` block.
 
@@ -192,6 +210,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     """
     target = find_target(open_program(program, options), options.target)
     graph_part(target.program.graph)  # an artifact can hold it
+    require_effects(target.program.graph, target.graph, allowed=options.effects)
     steps = _steps(options, target)
     check_steps(steps)
     data = _data(target, options, steps)
@@ -213,6 +232,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
         accept=options.accept,
         budget=_budget(target, options),
         calls_per_run=_calls_per_run(task),
+        stores=FrozenStores(task.program.stores),
     )
 
 

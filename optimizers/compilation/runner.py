@@ -36,7 +36,7 @@ class Runner:
         self.store = RunStore(journal.folder.responses, ordinary.cache)
         self.pool = JournaledPool.like(ordinary, self.store, self.budget)
         self._teachers: dict[str, tuple[Program, JournaledPool]] = {}
-        judge = job.program.open_executor(self.pool)
+        judge = job.program.open_executor(self.pool, stores=job.stores)
         metric = self._preference(judge) if job.task.metric.name == PREFERENCE else job.task.metric
         self.metric = FixedMetric(metric, judge)
 
@@ -55,6 +55,7 @@ class Runner:
             temperature=mode.temperature,
             base_dir=program.base_dir,
             consent=program.consent,
+            stores=self.job.stores if program is self.job.program else program.frozen_stores,
         )
 
     def assistant(self) -> Assistant:

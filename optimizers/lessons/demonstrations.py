@@ -110,9 +110,12 @@ def gold_outputs(
 
     The label of a field of the target's result has the field's name. If the result is not a record,
     its label is the field that metrics use as the answer, or the only field that is not an input.
+    The latter may hold the whole record too.
     """
-    gold = {name: value for name, value in values.items() if name not in target_inputs}
     module = labelled.module
+    gold = _unfolded(
+        {name: value for name, value in values.items() if name not in target_inputs}, labelled
+    )
     if labelled.field is not None:
         found: Any = gold.get(labelled.field)
     elif isinstance(module.result, RecordType):
@@ -128,6 +131,16 @@ def gold_outputs(
         return None if found is None else as_outputs(module, validate(module.result, wanted))
     except InvalidValue:
         return None
+
+
+def _unfolded(gold: Mapping[str, Any], labelled: Provenance) -> Mapping[str, Any]:
+    """The labels of a row. A row may have the result's record as one value instead of as fields."""
+    result, name = labelled.module.result, labelled.field
+    names = {f.name for f in result.fields} if isinstance(result, RecordType) else set[str]()
+    whole = next(iter(gold.values())) if len(gold) == 1 else None
+    if not isinstance(whole, Mapping) or gold.keys() & (names if name is None else {name}):
+        return gold
+    return whole if name is not None or names else gold
 
 
 def pick_demos(demos: Sequence[Demo], count: int, rng: random.Random) -> tuple[Demo, ...]:

@@ -69,6 +69,7 @@ def _unsolved(
 
 async def _reason(call: ModuleCall, gold: Demo) -> dict[str, Any] | None:
     """Outputs with reasoning, if the model reaches the right result with the hint."""
+    call = call.given(gold.inputs)
     messages = call.prompt(gold.inputs)
     wanted = ", ".join(str(value) for value in gold.outputs.values())
     told = {**messages[-1], "content": messages[-1]["content"] + HINT.format(wanted)}

@@ -21,7 +21,8 @@ from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
-from lmc.training.rows import TrainingRow
+from lmc.training.losses import SUPERVISED, LossSettings
+from lmc.training.rows import Row, TrainingRow
 
 if TYPE_CHECKING:
     from lmc.optimizers.base import Context
@@ -53,7 +54,8 @@ class Lesson:
     weight: float = 1.0
 
 
-Lessons = Mapping[str, Sequence[Lesson]]  # by module
+# By module: right outputs, or prompts and answers as they were sampled.
+Lessons = Mapping[str, Sequence[Lesson | Row]]
 
 
 def as_lessons(pool: DemoPool) -> Lessons:
@@ -73,6 +75,7 @@ class Update:
     demos: bool = False
     resume: bool = False  # continue from the current adapter
     modules: tuple[str, ...] | None = None  # None: train all modules
+    loss: LossSettings = SUPERVISED
 
     @classmethod
     def of(
@@ -83,10 +86,15 @@ class Update:
         module: str | None = None,
         *,
         demos: bool = False,
+        loss: LossSettings = SUPERVISED,
     ) -> Update:
-        """Make an update from the options of an optimizer."""
+        """Make an update from the options of an optimizer.
+
+        What is not supervised goes on from the current adapter, which is its reference.
+        """
         settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
-        return cls(settings, demos=demos, modules=None if module is None else (module,))
+        modules = None if module is None else (module,)
+        return cls(settings, demos, loss != SUPERVISED, modules, loss)
 
 
 def require_trainable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
@@ -147,19 +155,23 @@ def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
     yield from enter(executor.program.graphs[target])
 
 
-def training_rows(call: ModuleCall, lessons: Lessons) -> list[TrainingRow]:
-    """The prompt and the right answer for each lesson of a module.
+def training_rows(call: ModuleCall, lessons: Lessons) -> list[Row]:
+    """The prompt and what is learnt of its answers, for each lesson of a module.
 
     Lessons that lack an output are left out, such as a bare label for a module that reasons first.
     """
-    rows = []
+    rows: list[Row] = []
     names = [field.name for field in call.spec.outputs]
     for lesson in lessons.get(call.slots.module, ()):
+        if not isinstance(lesson, Lesson):
+            rows.append(lesson)
+            continue
         demo = lesson.demo
         known = all(name in demo.outputs for name in names)
         if known and all(field.name in demo.inputs for field in call.spec.inputs):
             messages = tuple(call.prompt(demo.inputs))
-            answer = call.layout.answer_text(call.spec, demo.outputs)
+            spec = call.spec
+            answer = call.layout.answer_text(spec.seen, spec.seen_outputs(demo.outputs))
             rows.append(TrainingRow(messages, answer, lesson.weight))
     return rows
 
@@ -228,6 +240,8 @@ async def train_group(
         rows=tuple(rows),
         settings=replace(update.settings, seed=context.seed),
         start=_adapter_of(group, store) if update.resume else None,
+        dtype=getattr(backend, "dtype", None),
+        loss=update.loss,
     )
 
     def tell(now: TrainingProgress) -> None:

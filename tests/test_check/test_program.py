@@ -220,3 +220,17 @@ def test_optimizers_can_be_given():
 )
 def test_what_runs_when_nothing_is_named(text, main):
     assert checked(text).main == main
+
+
+def test_a_program_may_have_names_of_built_in_types():
+    text = """
+record media { id: str }
+type messages = list[str]
+enum image { small, large }
+generate user(messages: messages, image: image, media: media) -> str
+pipeline main(tokens: int, system: messages) -> str {
+  return user(system, image.small, media(id=str(tokens)))
+}
+"""
+    _, found = check_program(Source("soft.lmp", text))
+    assert not found, render(found)

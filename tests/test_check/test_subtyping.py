@@ -24,6 +24,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    NeverType,
     OptionalType,
     RecordType,
     StrType,
@@ -97,6 +98,16 @@ def test_not_subtypes(a, b):
     assert not is_subtype(a, b)
 
 
+REFUND = RecordType("Refund", (Field("kind", LiteralType(("r",))), Field("n", INT)))
+COMPLAINT = RecordType("Complaint", (Field("kind", LiteralType(("c",))), Field("n", INT)))
+WIDER = RecordType("Wider", (*COMPLAINT.fields, Field("m", INT)))
+
+
+def tree(height: int) -> RecordType:
+    below = ListType(tree(height - 1)) if height > 1 else ListType(NeverType("Tree"), None, 0)
+    return RecordType("Tree", (Field("of", below),), family="Tree", height=height, bound=3)
+
+
 scalars = st.sampled_from(
     [
         STR,
@@ -113,13 +124,20 @@ scalars = st.sampled_from(
         StrType(1, 4),
         StrType(pattern="a+"),
         LiteralType(("a", "yes")),
+        REFUND,
+        WIDER,
+        UnionType((INT, STR)),
+        UnionType((REFUND, COMPLAINT)),
+        UnionType((REFUND, COMPLAINT, LiteralType(("a",)), ListType(INT))),
+        tree(1),
+        tree(3),
     ]
 )
 types = st.recursive(
     scalars,
     lambda inner: st.one_of(
         inner.map(optional),
-        st.builds(ListType, inner, st.none() | st.just(1), st.none() | st.just(4)),
+        st.builds(ListType, inner, st.none() | st.just(1), st.none() | st.just(4), st.booleans()),
         inner.map(DictType),
     ),
     max_leaves=4,
@@ -152,11 +170,34 @@ def test_subtypes_are_comparable(a, b):
         assert comparable(a, b)
 
 
-def test_only_json_and_dicts_cannot_be_counted():
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (REFUND, UnionType((REFUND, COMPLAINT))),
+        (WIDER, UnionType((REFUND, COMPLAINT))),
+        (UnionType((REFUND, WIDER)), UnionType((COMPLAINT, REFUND, INT))),
+        (ListType(INT, unique=True), ListType(FLOAT)),
+        (ListType(STR, None, 1), ListType(STR, unique=True)),
+        (ListType(STR, 0, 0), ListType(INT, unique=True)),
+        (tree(2), tree(3)),
+        (ListType(tree(1), unique=True), ListType(tree(3), unique=True)),
+    ],
+)
+def test_a_member_a_set_and_a_lower_level_fit(a, b):
+    assert is_subtype(a, b) and not is_subtype(b, a)
+
+
+def test_items_of_a_set_that_lose_fields_may_become_equal():
+    assert is_subtype(ListType(WIDER), ListType(COMPLAINT))
+    assert not is_subtype(ListType(WIDER, unique=True), ListType(COMPLAINT, unique=True))
+
+
+def test_only_json_cannot_be_counted():
     assert has_equality(POINT)
     assert has_equality(ListType(OptionalType(FLOAT)))
     assert not has_equality(RecordType("R", (Field("data", JSON),)))
-    assert not has_equality(DictType(STR))
+    assert has_equality(DictType(STR))
+    assert not has_equality(DictType(JSON))
 
 
 @pytest.mark.parametrize(

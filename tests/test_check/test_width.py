@@ -2,7 +2,8 @@
 
 import pytest
 
-from lmc.check.width import narrowed, narrows, project
+from lmc.check.subtyping import narrows
+from lmc.check.width import narrowed, project
 from lmc.types import (
     INT,
     JSON,
@@ -72,7 +73,8 @@ def test_bounds_of_a_narrowed_list_stay():
         (UnionType((A, STR)), WIDE, {"x": 1}),
         (UnionType((A, STR)), "text", "text"),
         (UnionType((RecordType("N", (Field("n", OptionalType(INT)),)), A)), WIDE, {"x": 1}),
-        (UnionType((C, A)), {"x": 9, "y": 2}, {"x": 9}),
+        (UnionType((C, A)), {"x": 9, "y": 2}, {"x": 9, "y": 2}),  # of C, as its fields say
+        (UnionType((A, RecordType("D", (X, Field("z", STR))))), WIDE, {"x": 1}),
         (A, "no record", "no record"),  # for the validator to refuse
     ],
 )

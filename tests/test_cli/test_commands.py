@@ -98,6 +98,8 @@ def test_run_streams_text_and_nothing_else(folder: Path) -> None:
     assert said == '["a", "b"]\n'
     counted = run("run", "say.lmp", "-t", "count", "--message", "x", "--stream").stdout
     assert json.loads(counted) == ["a", "b"]
+    changes = run("run", "say.lmp", "-t", "count", "--message", "x", "--stream", "--json").stdout
+    assert json.loads(changes.splitlines()[-1]) == {"path": [], "value": ["a", "b"]}
     both = run("run", "say.lmp", "-t", "say", "--message", "x", "--stream", "--trace", code=2)
     assert "leave out --stream" in both.stderr
 
@@ -245,7 +247,7 @@ def test_graph_formats(folder: Path) -> None:
     assert "vote n=3" in run("graph", "desk.lmp").stdout
     assert run("graph", "desk.lmp", "--format", "mermaid").stdout.startswith("flowchart TD")
     run("graph", "desk.lmp", "-o", "graph.json")
-    assert json.loads((folder / "graph.json").read_text())["version"] == 1
+    assert json.loads((folder / "graph.json").read_text())["version"] == 2
 
 
 def test_a_graph_is_verified(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,6 +295,50 @@ def test_stubs_are_python_that_type_checkers_read(folder: Path) -> None:
     compile(text, "desk.pyi", "exec")
     assert "class Desk(StrEnum)" in text
     assert "def __call__(self, message: str) -> Desk" in text
+
+
+SHAPES = """
+enum Lang { cpp "compiled" as "C++", py }
+record Item { price: decimal(0..) lang: Lang = Lang.cpp }
+record Order { kind: str as "@type" due: date? = none items: list[Item](1..) }
+generate read_order(mail: str) -> Order { "Read it." }
+"""
+
+
+def test_records_go_out_as_a_schema_and_come_back(folder: Path) -> None:
+    (folder / "shapes.lmp").write_text(SHAPES)
+    schema = json.loads(run("export", "shapes.lmp", "--record", "Order").stdout)
+    assert list(schema["properties"]) == ["@type", "due", "items"]
+    assert schema["$defs"]["Lang"]["oneOf"][0] == {"const": "C++", "description": "compiled"}
+    assert set(json.loads(run("export", "shapes.lmp").stdout)["$defs"]) == {"Lang", "Item", "Order"}
+    run("export", "shapes.lmp", "--record", "Order", "-o", "order.json")
+    run("import", "order.json", "-o", "order.lmp")
+    text = (folder / "order.lmp").read_text()
+    assert 'type: str as "@type"' in text
+    assert "items: list[Item](1..)" in text
+    run("check", "order.lmp")
+    run("fmt", "--check", "order.lmp")
+    assert "did you mean `Order`?" in run("export", "shapes.lmp", "--record", "Oder", code=1).stderr
+
+
+def test_a_class_of_python_is_imported(folder: Path) -> None:
+    (folder / "shapes_in_python.py").write_text(
+        "from pydantic import BaseModel\nclass Point(BaseModel):\n  x: int\n  label: str = 'a'\n"
+    )
+    assert 'label: str = "a"' in run("import", "shapes_in_python:Point").stdout
+    for wrong in ("shapes_in_python:Nothing", "no_such_module:X", "shapes_in_python:BaseModel.x"):
+        run("import", wrong, code=1)
+
+
+def test_what_is_no_schema_is_refused(folder: Path) -> None:
+    for text in ("[]", "{", "{}", "5"):
+        (folder / "wrong.json").write_text(text)
+        assert "bad-schema" in run("import", "wrong.json", code=1).stderr
+    assert "cannot-read" in run("import", "nothing.json", code=1).stderr
+    (folder / "odd.json").write_text('{"properties": {"a": {"not": {}}}}')
+    told = run("import", "odd.json")
+    assert "note: #/properties/a/not: `not` cannot be said" in told.stderr
+    assert "# #/properties/a/not: `not` cannot be said" in told.stdout
 
 
 def test_models() -> None:

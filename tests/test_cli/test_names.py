@@ -202,6 +202,15 @@ def test_a_value_may_start_with_a_dash(value: str, between: str, folder: Path) -
         ("Odd", "NaN", "NaN"),
         ("Odd", "True", "True"),
         ("list[Odd]", '["NaN"]', '["NaN"]'),
+        ("int | str", "5", "5"),
+        ("int | str", '"5"', '"5"'),
+        ("int | str", "five", '"five"'),
+        ("(int | str)?", "true", '"true"'),
+        ("A | B", '{"kind": "b"}', '{"kind": "b", "y": 1}'),
+        ("list[A | B]", '[{"kind": "a"}]', '[{"kind": "a"}]'),
+        ("dict[str, int]", '{"a": 1}', '{"a": 1}'),
+        ("list[int](unique)", "[1, 2]", "[1, 2]"),
+        ("Tree", '{"of": [{"of": []}]}', '{"of": [{"of": []}]}'),
     ],
 )
 def test_a_value_is_read_by_the_type_of_its_parameter(
@@ -209,7 +218,11 @@ def test_a_value_is_read_by_the_type_of_its_parameter(
 ) -> None:
     file = _script(folder, f"x: {type}")
     with (folder / "main.lmp").open("a") as program:
-        program.write("enum Odd { null NaN True }\n")
+        program.write(
+            "enum Odd { null NaN True }\n"
+            'record A { kind: "a" }\nrecord B { kind: "b" y: int = 1 }\n'
+            "record Tree(depth: 2) { of: list[Tree] }\n"
+        )
     assert f"[[x]] {value}\n" in run("run", file, "--x", text, "--prompt").stdout
 
 

@@ -286,7 +286,7 @@ def test_records_that_mention_the_one_before_twice_are_read_once():
     assert run(after, {"s": value, "t": value}) == value
     assert len(json.dumps(json_schema(type))) < 50_000
     assert python_type(type)
-    assert stub_text(after, "p.lmp", "p").count("class R") == n + 1
+    assert stub_text(after, "p.lmp", "p").count("class R") == 2 * (n + 1)  # and unfinished ones
 
 
 @pytest.mark.parametrize(

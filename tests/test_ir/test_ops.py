@@ -170,7 +170,7 @@ def test_each_operation_has_a_row_a_rule_and_someone_who_runs_it() -> None:
     assert set(op_rules.OWN_RULES) == set(OPS)
     assert set(executor.PERFORM) == ops.CALLS | ops.OF_BODIES
     assert set(view._PAINTERS) == ops.OWN_REGION | ops.OF_BODIES
-    assert set(CLUSTERS) - {"pipeline"} == ops.OWN_REGION | ops.OF_BODIES - {"cond"}
+    assert set(CLUSTERS) - {"pipeline"} == ops.OWN_REGION | ops.OF_BODIES - {"cond", "weigh"}
     assert "if" in COLOURS
 
 

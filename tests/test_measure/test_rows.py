@@ -15,7 +15,18 @@ from lmc.diagnostics import LmcError
 from lmc.ir.graph import Graph, Port
 from lmc.measure.rows import Row, fingerprint, load_dataset, load_rows, split_rows, target_row
 from lmc.source import Source, Span
-from lmc.types import BOOL, INT, STR, Field, ListType, OptionalType, RecordType
+from lmc.types import (
+    BOOL,
+    INT,
+    STR,
+    DictType,
+    Field,
+    ListType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    UnionType,
+)
 
 ROW = RecordType(
     "Row",
@@ -205,3 +216,43 @@ def test_a_dataset_is_found_beside_its_program(tmp_path: Path) -> None:
     del settings["seed"]
     assert split == load_dataset(dataset, seed=3) != load_dataset(dataset, seed=4)
     assert len(fingerprint(split.all)) == 64
+
+
+def test_cells_of_a_csv_may_be_of_unions_and_sets(tmp_path: Path) -> None:
+    a = RecordType("A", (Field("kind", LiteralType(("a",))), Field("x", INT, "", True, 1)))
+    b = RecordType("B", (Field("kind", LiteralType(("b",))),))
+    fields = (
+        Field("label", UnionType((a, b))),
+        Field("n", OptionalType(UnionType((INT, STR)))),
+        Field("tags", ListType(STR, unique=True)),
+        Field("counts", DictType(INT)),
+    )
+    row = RecordType("Row", fields)
+    table = (
+        "label,n,tags,counts\n"
+        '"{""kind"": ""a""}",5,"[""u""]",{}\n'
+        '"{""kind"": ""b""}",true,[],"{""k"": 2}"\n'
+        '"{""kind"": ""b""}",,[],{}\n'
+    )
+    found = [r.values for r in load_rows(written(tmp_path, "a.csv", table), row)]
+    assert found == [
+        {"label": {"kind": "a", "x": 1}, "n": 5, "tags": ["u"], "counts": {}},
+        {"label": {"kind": "b"}, "n": "true", "tags": [], "counts": {"k": 2}},
+        {"label": {"kind": "b"}, "n": None, "tags": [], "counts": {}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ({"label": {"kind": "c"}, "tags": []}, "must have a `kind` that is one of: a, b"),
+        ({"label": {"kind": "a"}, "tags": ["u", "u"]}, "`tags` must have each item once"),
+    ],
+)
+def test_a_row_of_no_member_is_refused(tmp_path: Path, line: Any, problem: str) -> None:
+    a, b = (RecordType(n, (Field("kind", LiteralType((n.lower(),))),)) for n in "AB")
+    row = RecordType(
+        "R", (Field("label", UnionType((a, b))), Field("tags", ListType(STR, unique=True)))
+    )
+    with pytest.raises(LmcError, match=problem):
+        list(load_rows(written(tmp_path, "a.jsonl", json.dumps(line)), row))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmc.models import border
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
 from lmc.models.border import (
     MOST_TOKENS,
@@ -180,6 +181,26 @@ def test_text_is_cut_at_stop_before_it_is_judged():
     (answer,) = read_completion(said("END of it"), request)
     outcome = judge(answer, "m")
     assert isinstance(outcome, ModelFailure) and outcome.kind == "empty"
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("I do. " * 40, True),
+        ('{"people": "' + "of the world, the people " * 20 + "of the wor", True),
+        ("x" * 159, False),
+        ("x" * 160, True),
+        ("".join(f"{n} and {n + 1}, " for n in range(60)), False),
+        ("one line of a poem\n" * 20 + "and its end", False),
+        ("", False),
+    ],
+)
+def test_a_text_that_repeats_itself_is_told_from_a_long_one(text, loops):
+    assert border.loops(text) is loops
+    failure = judge(Answer(text, completion_tokens=9, finish_reason="length"), "m")
+    assert isinstance(failure, ModelFailure) and failure.looped is loops
+    assert ("repeats itself" in failure.message) is loops
+    assert isinstance(judge(Answer(text or "a"), "m"), Answer)  # it ended by itself
 
 
 def test_failures_travel_between_processes():

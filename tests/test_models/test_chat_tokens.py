@@ -62,3 +62,23 @@ def test_a_row_to_train_on_has_no_turns_of_its_own() -> None:
         return special(tokenizer, tuple(ids))
 
     assert row(HOSTILE) == row(HARMLESS)
+
+
+def test_prompts_with_demonstrations_of_their_own_share_the_first_turn() -> None:
+    tokenizer = byte_tokenizer()
+    chat = ChatTokens(tokenizer, heads=True)
+    system = {"role": "system", "content": "Name the intent of the message."}
+
+    def asked(demo: str, text: str) -> Request:
+        turns = [{"role": "user", "content": demo}, {"role": "assistant", "content": f"is {demo}"}]
+        return Request("m", (system, *turns, {"role": "user", "content": text}))
+
+    texts = (("one", "a question"), ("two", "b question"), ("two", "c question"))
+    prompts = [chat.prompt(asked(*text)) for text in texts]
+    shared = [head.shared_by(prompt) if head else 0 for prompt, head in prompts]
+    common = [
+        next(i for i, pair in enumerate(zip(one, other)) if pair[0] != pair[1])
+        for (one, _), (other, _) in ((prompts[0], prompts[1]), (prompts[1], prompts[2]))
+    ]
+    assert len(tokenizer.encode(system["content"])) < common[0] < common[1]
+    assert shared == [common[0], common[1], common[1]]

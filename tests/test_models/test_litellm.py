@@ -1,14 +1,17 @@
+import json
 import logging
 
 import pytest
 
 from lmc.consent import Consent
 from lmc.diagnostics import LmcError
+from lmc.media import KINDS, Media
 from lmc.models import litellm_provider, registry
 from lmc.models.base import ModelFailure, Request, Sampling
 from lmc.models.embedding import decoded, embedding_request
+from lmc.models.litellm_provider import open_litellm
 from lmc.models.registry import open_backend
-from tests.loopback import Fault, Loopback
+from tests.loopback import Fault, Loopback, said
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -142,3 +145,103 @@ async def test_an_embedding_that_fails_says_so_without_the_key(open_at):
         await open_at(server, "embed/openai/some-embedder").generate(embedding_request("x"))
     assert failure.value.kind == "auth"
     assert "sk-secret" not in failure.value.message
+
+
+PRICE = {
+    "type": "function",
+    "function": {
+        "name": "price",
+        "description": "The price.",
+        "parameters": {"type": "object", "properties": {"thing": {"type": "string"}}},
+    },
+}
+CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "price", "arguments": '{"thing": "a"}'},
+}
+CALLED = (
+    {"role": "user", "content": "How much?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "5"},
+)
+
+
+async def test_tools_are_offered_and_called(open_at):
+    made = [CALL, {**CALL, "id": "c2"}]
+    with Loopback(lambda p: said(None, "tool_calls", tool_calls=made)) as server:
+        backend = open_at(server)
+        assert backend.capabilities.tools
+        (answer,) = await backend.generate(Request("m", CALLED, tools=(PRICE,)))
+    found = [(c.id, c.name, c.arguments) for c in answer.tool_calls]
+    assert found == [("c1", "price", '{"thing": "a"}'), ("c2", "price", '{"thing": "a"}')]
+    (sent,) = server.payloads
+    assert sent["tools"] == [PRICE]
+    assert "_skip_mcp_handler" not in sent
+    assert sent["tool_choice"] == "required"
+    assert sent["messages"][1]["tool_calls"] == [CALL]
+    assert sent["messages"][2] == CALLED[2]
+
+
+async def test_a_model_that_takes_no_tools_says_so(open_at):
+    fault = Fault(400, "this model does not support tools")
+    with Loopback(lambda p: fault) as server, pytest.raises(ModelFailure) as caught:
+        await open_at(server).generate(Request("m", CALLED, tools=(PRICE,)))
+    assert caught.value.kind == "no_tools"
+
+
+async def test_a_call_that_cannot_be_demanded_is_only_offered(open_at):
+    def script(payload):
+        if "tool_choice" in payload:
+            return Fault(400, "tool_choice is not supported with thinking")
+        return said(None, "tool_calls", tool_calls=[CALL])
+
+    with Loopback(script) as server:
+        (answer,) = await open_at(server).generate(Request("m", CALLED, tools=(PRICE,)))
+    assert answer.tool_calls[0].name == "price"
+
+
+async def test_the_protocol_of_anthropic(open_at):
+    reply = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [
+            {"type": "text", "text": "Let me look."},
+            {"type": "tool_use", "id": "toolu_1", "name": "price", "input": {"thing": "b"}},
+            {"type": "tool_use", "id": "toolu_2", "name": "price", "input": {}},
+        ],
+        "stop_reason": "tool_use",
+        "usage": {"input_tokens": 5, "output_tokens": 3},
+    }
+    with Loopback(lambda p: reply) as server:
+        backend = open_at(server, "litellm/anthropic/claude-sonnet-4-5")
+        assert backend.capabilities.tools
+        (answer,) = await backend.generate(Request("claude-sonnet-4-5", CALLED, tools=(PRICE,)))
+    assert answer.text == "Let me look."
+    found = [(c.id, c.name, json.loads(c.arguments)) for c in answer.tool_calls]
+    assert found == [("toolu_1", "price", {"thing": "b"}), ("toolu_2", "price", {})]
+    (sent,) = server.payloads
+    assert sent["tool_choice"] == {"type": "any"}
+    kinds = [part["type"] for message in sent["messages"] for part in message["content"]]
+    assert kinds == ["text", "tool_use", "tool_result"]
+
+
+async def test_media_are_parts_of_openais_form(open_at, tmp_path, monkeypatch):
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path))
+    files = (Media.of_bytes(b"\x89PNG\r\n\x1a\n.."), Media.of_bytes(b"%PDF-1.7\n"))
+    with Loopback("a cat") as server:
+        backend = open_at(server)
+        assert backend.capabilities.media == KINDS  # the table does not know the model
+        text = f"See {files[0].mark} and {files[1].mark}."
+        (answer,) = await backend.generate(ask_for(text, media=files))
+    assert answer.text == "a cat"
+    kinds = [part["type"] for part in server.payloads[0]["messages"][0]["content"]]
+    assert kinds == ["text", "image_url", "text", "file", "text"]
+
+
+def test_the_table_says_which_media_a_model_takes(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert "image" in open_litellm("openai/gpt-4o", {}).capabilities.media
+    assert open_litellm("openai/gpt-3.5-turbo", {}).capabilities.media == ()

@@ -6,6 +6,7 @@ import pytest
 
 from lmc.consent import Consent
 from lmc.diagnostics import LmcError
+from lmc.media import Media
 from lmc.models.base import ModelFailure, Request, Sampling, cut_at_stop
 from lmc.models.http_failures import refused_parameter, retry_after_s
 from lmc.models.openai_compatible import OpenAICompatible
@@ -287,3 +288,41 @@ def test_error_about_a_value_is_no_refusal():
 def test_cut_at_stop():
     assert cut_at_stop("one END two STOP", ("STOP", "END")) == "one "
     assert cut_at_stop("one", ("STOP",)) == cut_at_stop("one", ()) == "one"
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("openai/m", ("image", "audio", "pdf")),
+        ("hosted_vllm/m", ("image", "audio")),
+        ("ollama/m", ("image",)),
+        ("lmc/tiny", ()),
+    ],
+)
+def test_which_media_a_kind_of_server_takes(model, takes):
+    backend, _ = open_backend(model, {"base_url": "http://127.0.0.1:1/v1"})
+    assert backend.capabilities.media == takes
+
+
+async def test_joined_turns_keep_their_media(tmp_path, monkeypatch):
+    """A server that refuses the role system gets one turn, with the image in its place."""
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path))
+    image = Media.of_bytes(b"\x89PNG\r\n\x1a\n..")
+    messages = (
+        {"role": "system", "content": "Look."},
+        {"role": "user", "content": f"Here: {image.mark}"},
+    )
+
+    def script(payload):
+        if payload["messages"][0]["role"] == "system":
+            return Fault(400, "System role not supported")
+        return "a cat"
+
+    with Loopback(script) as server:
+        backend = OpenAICompatible(server.url, key_env=None)
+        (answer,) = await backend.generate(Request("m", messages, media=(image,)))
+        await backend.close()
+    assert answer.text == "a cat"
+    (turn,) = server.payloads[-1]["messages"]
+    assert [part["type"] for part in turn["content"]] == ["text", "image_url"]
+    assert turn["content"][0]["text"] == "Look.\n\nHere: "

@@ -137,6 +137,35 @@ def test_forced_tokens_are_as_if_they_were_drawn(
     assert forced[10].text == '{"to' and forced[10].finish_reason == "stop"
 
 
+WORDS = "The red lamp of the second order arrived broken on Monday."
+COPIES = [
+    *(request(text) for text in TEXTS),
+    request(WORDS, {"type": "string", "maxLength": 60}, max_tokens=50),
+    request(WORDS * 3, None, max_tokens=30),
+    request("stops " * 9, None, stop=("s ", "e"), max_tokens=20),
+    request("cut", max_tokens=9),
+    request("warm", temperature=1.0, seed=4, n=3),
+]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_guessed_tokens_are_those_that_are_written_without_guesses(
+    folder: str, together: bool
+) -> None:
+    asked = [replace(one, logprobs=False) for one in COPIES]
+    plain, guessing = (load_engine(folder, lookup=lookup) for lookup in (False, True))
+    batches = [asked] if together else [[one] for one in asked]
+    steps = [0, 0]
+    for batch in batches:
+        (expected, before), (found, after) = answers(plain, batch), answers(guessing, batch)
+        assert [a.text for a in found] == [a.text for a in expected]
+        assert [a.completion_tokens for a in found] == [a.completion_tokens for a in expected]
+        assert [a.finish_reason for a in found] == [a.finish_reason for a in expected]
+        steps[0] += before
+        steps[1] += after
+    assert steps[1] < steps[0] + together  # together, the drawn ones take as long as before
+
+
 def test_a_batch_answers_as_one_by_one(folder: str) -> None:
     together, _ = answers(load_engine(folder), ASKED)
     engine = load_engine(folder)

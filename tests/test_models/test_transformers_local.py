@@ -419,6 +419,21 @@ def test_endpoint_follows_the_weights(folder, tmp_path):
     assert Transformers(str(folder)).endpoint != Transformers(str(other)).endpoint
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+async def test_a_program_says_what_to_compute_in(folder, dtype):
+    backend, _ = open_backend(f"hf/{folder}", {"dtype": dtype, "users": True})
+    plain, _ = open_backend(f"hf/{folder}", {"users": True})
+    assert backend.endpoint != plain.endpoint
+    weights = Transformers.load(str(folder), dtype)._forward.lora.model.parameters()
+    assert {str(weight.dtype) for weight in weights} == {f"torch.{dtype}"}
+    request = ask_for("q", temperature=1.0, n=3, logprobs=True)
+    answers, usual = await asyncio.gather(backend.generate(request), plain.generate(request))
+    # float32 is the usual one on a CPU; the other is as exact as it can be
+    exact = 1e-5 if dtype == "float32" else 0.1
+    assert answers[0].logprobs[0] == pytest.approx(usual[0].logprobs[0], rel=exact)
+    await asyncio.gather(backend.close(), plain.close())
+
+
 def test_paths_are_checked_before_the_first_request(folder):
     backend, _ = open_backend(f"hf/{folder.name}", {"base_dir": folder.parent})
     assert backend.source == str(folder)

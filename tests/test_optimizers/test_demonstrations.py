@@ -84,6 +84,26 @@ def test_a_record_labels_the_modules_that_give_its_fields() -> None:
     assert pool.of("urgent") == [Demo({"text": "x"}, {"result": True})]
 
 
+def test_a_row_may_hold_the_record_of_the_result_as_one_value() -> None:
+    text = """
+    record Ticket { desk: "a" | "b", urgent: bool, note: str? }
+    generate read(text: str) -> Ticket { \"\"\"Read it.\"\"\" }
+    pipeline main(text: str) -> Ticket { return read(text) }
+    generate desk(text: str) -> "a" | "b"
+    pipeline built(text: str) -> Ticket {
+      return Ticket(desk=desk(text), urgent=false, note=none)
+    }
+    """
+    ticket = {"desk": "b", "urgent": True, "note": None}
+    row = FakeRow("1", {"text": "x", "ticket": ticket})
+    assert labeled_pool(graph_of(text), "main", [row]).of("read") == [Demo({"text": "x"}, ticket)]
+    assert labeled_pool(graph_of(text), "built", [row]).of("desk") == [
+        Demo({"text": "x"}, {"result": "b"})
+    ]
+    other = FakeRow("1", {"text": "x", "ticket": {"desk": "c"}})
+    assert not labeled_pool(graph_of(text), "main", [other])
+
+
 def test_a_label_of_another_type_is_no_label() -> None:
     count = graph_of('generate count(text: str) -> int { """Count.""" }')
     assert not labeled_pool(count, "count", rows(2))

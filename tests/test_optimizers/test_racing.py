@@ -12,6 +12,7 @@ from lmc.optimizers.candidates.racing import (
     Candidate,
     affordable,
     affordable_rows,
+    beyond_chance,
     halving_runs,
     race,
     rungs,
@@ -57,6 +58,15 @@ async def test_the_incumbent_stays_where_nothing_is_better() -> None:
     trials = FakeTrials(lambda mark, row: 0.5)
     best, _ = await race(START, rivals("a", "b", "c"), rows(40), trials)
     assert best.candidate is START
+
+
+async def test_the_first_rows_do_not_decide_against_the_only_candidate() -> None:
+    some = rows(32)
+    late = {row.id for row in some[12:]}
+    trials = FakeTrials(lambda mark, row: float(mark == "slow" and row.id in late))
+    best, first = await race(START, rivals("slow"), some, trials)
+    assert best.candidate.name == "slow"
+    assert first.rows > 12
 
 
 async def test_of_equals_the_smaller_wins() -> None:
@@ -134,3 +144,23 @@ def test_evidence_finds_what_is_worse() -> None:
     gaps = [rng.choice([-1, -1, 0, 0, 1]) for _ in range(200)]
     assert evidence_of_loss(gaps, 200) >= math.log(1 / ALPHA)
     assert evidence_of_loss([1.0] * 50, 200) == 0
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "equal", "sure"),
+    [
+        (0, 0, 9, False),
+        (1, 0, 9, False),
+        (2, 0, 0, True),
+        (3, 1, 5, False),
+        (4, 1, 0, True),
+        (1, 4, 0, False),
+    ],
+)
+def test_a_gain_is_beyond_chance_by_the_rows_that_differ(
+    better: int, worse: int, equal: int, sure: bool
+) -> None:
+    pairs = [(0.0, 1.0)] * better + [(1.0, 0.0)] * worse + [(1.0, 1.0)] * equal
+    before = {str(i): first for i, (first, _) in enumerate(pairs)} | {"lost": 0.0}
+    after = {str(i): second for i, (_, second) in enumerate(pairs)}
+    assert beyond_chance(before, after) is sure

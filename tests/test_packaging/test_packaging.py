@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-HEAVY = ("torch", "transformers", "peft", "litellm", "vllm", "ray")
+HEAVY = ("torch", "transformers", "peft", "litellm", "vllm", "ray", "mcp", "xllamacpp")
 
 
 def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -102,7 +102,7 @@ def test_models_behind_a_server_need_no_heavy_library() -> None:
     """They are there with the light install, which has no torch."""
     code = (
         "import sys\nfrom lmc.models.registry import open_backend\n"
-        "for kind in ('openai', 'hosted_vllm', 'vllm', 'ollama'):\n"
+        "for kind in ('openai', 'hosted_vllm', 'vllm', 'ollama', 'llama.cpp'):\n"
         "    open_backend(kind + '/x', {'base_url': 'http://localhost:1/v1'})\n"
         f"print([m for m in {HEAVY} if m in sys.modules])"
     )

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+import lmc
 from lmc.check import check_program
 from lmc.diagnostics import LmcError
 from lmc.files import write_atomically
 from lmc.ir.graph import ProgramGraph
 from lmc.ir.lower import lower
+from lmc.ir.serialize import graph_from_json, graph_to_json
 from lmc.measure.figures import Comparison, Difference, Figure
+from lmc.models.base import Request
+from lmc.models.scripted import Scripted
 from lmc.program.artifact import Artifact, Manifest
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
@@ -124,6 +128,38 @@ def test_a_newer_format_says_to_update(tmp_path: Path) -> None:
         Artifact.read(path)
     assert caught.value.code == "artifact-too-new"
     assert "7.0.0" in (caught.value.diagnostics[0].help or "")
+
+
+def test_what_an_older_lmc_wrote_is_read(tmp_path: Path) -> None:
+    old = Path(__file__).parent / "artifacts" / "format_1.lmpc"
+    read = Artifact.read(old)
+    assert (read.manifest.format, read.graph.version) == (1, 2)
+    assert read.graph.graphs.keys() == graph_of(read.sources["desk.lmp"]).graphs.keys()
+    assert read.parameters.choices == {"desk_of.n": 5}
+    read.write(tmp_path / "again.lmpc")
+    again = Artifact.read(tmp_path / "again.lmpc")
+    assert (again.manifest.format, again.graph) == (2, read.graph)
+
+
+def test_what_an_older_lmc_wrote_runs() -> None:
+    def answer(request: Request) -> str:
+        said = request.messages[0]["content"]
+        if "Is it right?" in said:
+            return '{"ok": true, "score": 1, "feedback": ""}'
+        ticket = '{"title": "t", "tags": ["x", "x"], "desk": "support"}'
+        return ticket if "Fill in the ticket." in said else "billing"
+
+    old = Path(__file__).parent / "artifacts" / "format_1.lmpc"
+    program = lmc.load(old, backend=Scripted(answer))
+    assert program.main(mails=["a"]) == ["x"]
+    assert program.desk_of(mail="q") == "billing"
+
+
+@pytest.mark.parametrize("version", [0, 3, True, "2", None, 1.0])
+def test_graphs_of_other_formats_are_refused(version: Any) -> None:
+    with pytest.raises(LmcError) as caught:
+        graph_from_json({**graph_to_json(graph_of(TEXT)), "version": version})
+    assert caught.value.code == "unreadable-graph"
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no zip", b"generate x(a: str) -> str"])

@@ -48,6 +48,18 @@ test "a stub" {
   assert len(main(["a"], "b")) == 1
 }
 """
+UNIONS = """
+record A { kind: "a", x: int }
+record B { kind: "b", y: int }
+record Tree(depth: 3) { label: str, of: list[Tree] }
+generate pick(q: str) -> A | B
+generate grow(q: str) -> Tree
+generate tags(q: str) -> list[str](unique)
+pipeline main(q: str) -> int {
+  let x = pick(q)
+  return match x { A => x.x, B => x.y } + len(grow(q).of) + len(tags(q))
+}
+"""
 Json = Any
 Change = Callable[[Json], Any]
 
@@ -55,7 +67,8 @@ Change = Callable[[Json], Any]
 @cache
 def graph_of(name: str) -> ProgramGraph:
     """The program above, or one of the library, after the passes."""
-    return run_passes(lowered(TEXT)) if name == "text" else lower_file(FOLDER / f"{name}.lmp")
+    texts = {"text": TEXT, "unions": UNIONS}
+    return run_passes(lowered(texts[name])) if name in texts else lower_file(FOLDER / f"{name}.lmp")
 
 
 @cache
@@ -354,6 +367,79 @@ OF_LIBRARY: dict[str, tuple[str, Change]] = {
     "a threshold that is a text": ("cascade", attrs("route", threshold="high")),
     "no threshold": ("cascade", without("route", "threshold")),
 }  # fmt: skip
+
+
+def named(data: Json, name: str, height: int = 0) -> Json:
+    """A record among the types."""
+    found = (t for t in data["types"] if t.get("name") == name and t.get("height", 0) == height)
+    return next(found)
+
+
+def field_of(record: Json, name: str) -> Json:
+    return next(f for f in record["fields"]["of"] if f["name"] == name)
+
+
+def narrowed(data: Json) -> Json:
+    return next(
+        n for n in inside(data) if n.get("op") == "op" and n["attrs"]["of"]["fn"] == "narrow"
+    )
+
+
+OF_UNIONS: dict[str, Change] = {
+    "members that are alike": lambda d: (
+        field_of(named(d, "B"), "kind").update(
+            type={"$": "LiteralType", "values": {"$": "tuple", "of": ["a"]}}
+        ),
+        field_of(named(d, "B"), "y").update(name="x"),
+    ),
+    "members that are no types": lambda d: first(d, "UnionType").update(
+        options={"$": "tuple", "of": [1, 2]}
+    ),
+    "one member": lambda d: first(d, "UnionType")["options"]["of"].pop(),
+    "a union in a union": lambda d: first(d, "UnionType").update(
+        options={"$": "tuple", "of": [{"$": "StrType"}, dict(first(d, "UnionType"))]}
+    ),
+    "json as a member": lambda d: first(d, "UnionType").update(
+        options={"$": "tuple", "of": [{"$": "StrType"}, {"$": "JsonType"}]}
+    ),
+    "narrowed to what is no option": lambda d: narrowed(d).update(type={"$": "StrType"}),
+    "narrowed to another record of that shape": lambda d: (
+        d["types"].append(
+            {
+                **named(d, "A"),
+                "fields": {
+                    "$": "tuple",
+                    "of": [
+                        field_of(named(d, "A"), "kind"),
+                        {"$": "Field", "name": "x", "type": {"$": "StrType"}},
+                    ],
+                },
+            }
+        ),
+        narrowed(d).update(
+            type={"$": "OptionalType", "item": {"$": "type", "index": len(d["types"]) - 1}}
+        ),
+    ),
+    "a level that is as high as the one above": lambda d: named(d, "Tree", 2).update(height=3),
+    "a level with another field": lambda d: field_of(named(d, "Tree", 1), "label").update(name="x"),
+    "a level of another type": lambda d: field_of(named(d, "Tree", 1), "label").update(
+        type={"$": "IntType"}
+    ),
+    "a height that is a text": lambda d: named(d, "Tree", 2).update(height="2"),
+    "a height above the bound": lambda d: named(d, "Tree", 3).update(height=9),
+    "a height without a family": lambda d: named(d, "A").update(height=2),
+    "a family that is a list": lambda d: named(d, "Tree", 2).update(family=["Tree"]),
+    "unique that is a text": lambda d: first(d, "ListType", unique=True).update(unique="yes"),
+}
+
+
+@pytest.mark.parametrize("name", OF_UNIONS)
+def test_a_forged_graph_with_unions_is_refused(name: str, tmp_path: Path) -> None:
+    assert refusal(forged(tmp_path / "t.lmpc", changed("unions", OF_UNIONS[name]), "unions"))
+
+
+def test_a_graph_with_unions_is_read(tmp_path: Path) -> None:
+    Artifact.read(forged(tmp_path / "t.lmpc", changed("unions", lambda data: None), "unions"))
 
 
 @pytest.mark.parametrize("name", OF_LIBRARY)

@@ -130,14 +130,6 @@ def test_a_row_that_fails_stops_the_batch_or_stands_in_it(path: Path) -> None:
     assert isinstance(second, LmcError)
 
 
-async def test_text_streams_and_records_say_that_they_do_not(path: Path) -> None:
-    program = load(path, ["some text"])
-    assert "".join([piece async for piece in program.say.stream("a")]) == "some text"
-    with pytest.raises(LmcError, match="not-supported"):
-        async for _ in program.describe.stream("a"):
-            pass
-
-
 def test_prompts_are_shown_without_a_call_and_without_a_key(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,11 +25,13 @@ INPUTS: dict[str, Any] = {
     "fields": ["name"],
     "passages": ["Ana lives in Rome.", "Cows eat grass."],
     "answer": "95",
+    "task": "Write double(x).",
+    "tests": ["assert double(2) == 4"],
 }
 
 
 def test_the_library_is_whole() -> None:
-    assert len(PROGRAMS) >= 30
+    assert len(PROGRAMS) >= 48
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
@@ -52,7 +54,7 @@ def test_each_can_be_drawn(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
 def test_each_runs_on_the_model_in_the_box(path: Path) -> None:
-    with lmc.load(path, model="lmc/tiny", cache=False) as program:
+    with lmc.load(path, model="lmc/tiny", cache=False, stores="memory") as program:
         ports = program.main.graph.inputs
         given = {port.name: INPUTS[port.name] for port in ports if port.name in INPUTS}
         (result,) = program.main.batch([given], return_exceptions=True)

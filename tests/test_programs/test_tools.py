@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lmc.programs.tools import calculate, nearest, run_python
+from lmc.programs.tools import calculate, failing_tests, nearest, run_python, try_python
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,47 @@ def test_secrets_of_the_environment_are_not_there(monkeypatch: pytest.MonkeyPatc
     assert "secret" not in run_python("import os; print(dict(os.environ))")
 
 
+@on_linux
+def test_tests_of_code_say_what_fails() -> None:
+    code = "```python\ndef double(x):\n    return x + x\n```"
+    tests = ["assert double(2) == 4", "assert double(3) == 5, 'not five'", "assert half(2)"]
+    assert failing_tests(code, tests) == [
+        "assert double(3) == 5, 'not five': AssertionError: not five",
+        "assert half(2): NameError: name 'half' is not defined",
+    ]
+    assert failing_tests("def double(x): return", ["pass"]) == []
+    assert "SyntaxError" in failing_tests("def double(", ["pass"])[0]
+
+
+@on_linux
+@pytest.mark.parametrize("code", ["raise SystemExit(0)", "import os; os._exit(0)"])
+def test_code_that_ends_before_its_tests_passes_none(code: str) -> None:
+    assert failing_tests(code, ["assert False"]) != []
+
+
+@on_linux
+def test_each_test_runs_alone() -> None:
+    assert failing_tests("seen = []", ["seen.append(1)", "assert seen == []"]) == []
+    told = failing_tests("", ["while True: pass", "print('x' * 10**6)"])
+    assert len(told) == 2
+
+
+def test_tests_of_code_are_few() -> None:
+    with pytest.raises(ValueError, match="more than 20"):
+        failing_tests("", ["pass"] * 21)
+
+
 def test_the_nearest_passages_come_first() -> None:
     passages = ["Cows eat grass.", "The tower stands in Paris.", "Paris is in France."]
     assert nearest("Where is the tower?", passages, 1) == ["The tower stands in Paris."]
     assert set(nearest("Paris", passages, 2)) == set(passages[1:])
     assert nearest("x", passages, 5) == passages
+
+
+@on_linux
+def test_what_went_wrong_in_a_program_is_a_value() -> None:
+    assert try_python("print(2 + 2)") == {"ok": True, "printed": "4", "feedback": ""}
+    failed = try_python("assert 2 + 2 == 5, 'run_python cannot confine a program'")
+    assert not failed["ok"]
+    assert "AssertionError" in str(failed["feedback"])
+    assert "100,000 characters" in str(try_python("#" * 100_001)["feedback"])

@@ -11,6 +11,7 @@ from lmc.types import (
     BOOL,
     FLOAT,
     INT,
+    JSON,
     STR,
     DictType,
     EnumType,
@@ -78,7 +79,10 @@ PLAIN: list[tuple[Type, str]] = [
     (EnumType("E", ("a", "b"), ("", "note")), "one of: a, b (note)"),
     (ListType(BOOL, 1, 3), "JSON list of 1 to 3 items of true or false"),
     (RecordType("R", (Field("a", OptionalType(STR)),)), 'JSON object {"a": text, or null}'),
-    (UnionType((INT, STR)), "JSON value"),
+    (UnionType((INT, STR)), "either integer, or text (in quotes)"),
+    (LiteralType(("refund",)), '"refund"'),
+    (ListType(STR, 1, 3, unique=True), "JSON list without repetitions of 1 to 3 items of text"),
+    (JSON, "JSON value"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext, suppress
+from datetime import UTC
 from functools import cache
 from random import Random
 from typing import Any
@@ -19,11 +20,15 @@ from lmc.prompts.spec import BARE, REASONING, CallSpec, FieldSpec, ParseFailure
 from lmc.prompts.thinking import without_thoughts
 from lmc.types import (
     BOOL,
+    DATE,
+    DATETIME,
+    DECIMAL,
     FLOAT,
     INT,
     JSON,
     NONE,
     STR,
+    TIME,
     UNIT_FLOAT,
     BoolType,
     DictType,
@@ -34,13 +39,17 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    NeverType,
     OptionalType,
     RecordType,
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
 from lmc.values import validate
+from lmc.values.aliases import seen_type
+from lmc.written import text_of
 
 pytest.importorskip("llguidance")
 np = pytest.importorskip("numpy")
@@ -65,7 +74,32 @@ WEATHER = RecordType(
     ),
 )
 NAMED = RecordType("Named", (Field("think", STR), Field("n", BOOL)))
+LANGUAGE = EnumType("Language", ("cpp", "py"), ("compiled", ""), "", ("C++", "Python"))
+ALIASED = RecordType(
+    "Aliased",
+    (
+        Field("type", STR, "", alias="@type"),
+        Field("on", DATE, "the day", alias="$on"),
+        Field("language", LANGUAGE, "", True, "cpp", "the language"),
+    ),
+)
 LAX = RecordType("Lax", (Field("a", STR, "", True, ""), Field("b", INT, "", True, 0)))
+REFUND = RecordType(
+    "Refund",
+    (Field("kind", LiteralType(("refund",)), "", True, "refund"), Field("order", STR)),
+)
+COMPLAINT = RecordType(
+    "Complaint", (Field("kind", LiteralType(("complaint", "praise"))), Field("text", STR))
+)
+
+
+def tree(height: int) -> RecordType:
+    lower = ListType(tree(height - 1)) if height > 1 else ListType(NeverType("Tree"), None, 0)
+    fields = (Field("label", STR), Field("children", lower))
+    return RecordType("Tree", fields, family="Tree", height=height, bound=3)
+
+
+TREE = tree(3)
 TYPES: dict[str, Type] = {
     "int": INT,
     "int_range": IntType(-3, 120),
@@ -88,6 +122,25 @@ TYPES: dict[str, Type] = {
     "named": NAMED,
     "lax": LAX,
     "union": UnionType((BOOL, SMALL)),
+    "union_of_records": UnionType((REFUND, COMPLAINT)),
+    "mixed_union": UnionType((INT, STR, ListType(STR), REFUND)),
+    "optional_union": OptionalType(UnionType((KIND, FLOAT))),
+    "unions_inside": RecordType(
+        "Inside",
+        (
+            Field("either", OptionalType(UnionType((REFUND, COMPLAINT)))),
+            Field("all", ListType(UnionType((STR, IntType(0, 9))))),
+        ),
+    ),
+    "set": ListType(KIND, unique=True),
+    "recursive": TREE,
+    "recursive_list": ListType(TREE),
+    "date": DATE,
+    "time": OptionalType(TIME),
+    "datetime": DATETIME,
+    "decimal": DECIMAL,
+    "decimals": ListType(DECIMAL, 1, 2),
+    "aliases": seen_type(ALIASED),
     "none": NONE,
     "json": JSON,
 }
@@ -261,10 +314,22 @@ def values_of(type: Type) -> st.SearchStrategy[Any]:
             return st.decimals(str(low), str(high), places=3).map(float)
         case BoolType():
             return st.booleans()
+        case WrittenType("decimal"):
+            return st.decimals(-(10**9), 10**9, places=3).map(text_of)
+        case WrittenType("date"):
+            return st.dates().map(text_of)
+        case WrittenType("time"):
+            return st.times().map(text_of)
+        case WrittenType("datetime"):
+            return st.datetimes(timezones=st.none() | st.just(UTC)).map(text_of)
         case EnumType(variants=names) | LiteralType(values=names):
             return st.sampled_from(names)
         case OptionalType(item):
             return st.none() | values_of(item)
+        case ListType(NeverType()):
+            return st.just([])
+        case ListType(EnumType(variants=names), unique=True):
+            return st.lists(st.sampled_from(names), unique=True)
         case ListType(item, low, high):
             return st.lists(
                 values_of(item), min_size=low or 0, max_size=3 if high is None else high
@@ -307,6 +372,12 @@ def test_what_a_layout_writes_is_a_sentence(layout: str, type: Type, reason: boo
         ("chat", INT, "The answer is 7"),
         ("chat", IntType(1, 5), "6"),
         ("chat", KIND, "eggs"),
+        ("chat", DATE, "2026-02-29"),
+        ("chat", DATE, "Jan 31, 2026"),
+        ("chat", DATE, "2026-04-31"),
+        ("chat", TIME, "24:00:00"),
+        ("chat", DATETIME, "2026-01-31"),
+        ("chat", DECIMAL, "$5"),
         ("chat", ListType(INT, 1, 2), "[]"),
         ("chat", ListType(INT, 1, 2), "[1, 2, 3]"),
         ("chat", StrType(2, 4), "x"),

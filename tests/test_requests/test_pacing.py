@@ -215,6 +215,15 @@ def test_how_often_a_request_is_sent_again(kind, alone, lively):
     assert attempts(Retries(none), kind, lively=True, moved=True) == 0
 
 
+def test_a_model_that_runs_here_repeats_itself_again():
+    looped = failed("length")
+    looped.looped = True
+    for local, again in ((True, False), (False, True)):
+        retries = Retries(RetryPolicy(), local=local)
+        wait_s = retries.wait_s(looped, lively=True, moved=True)
+        assert (wait_s is not None) is again
+
+
 def test_waits_grow_only_where_nobody_is_answered():
     def waits(**how):
         retries = Retries(RetryPolicy())

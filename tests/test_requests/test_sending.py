@@ -194,6 +194,15 @@ async def test_an_answer_that_was_cut_may_be_longer_the_next_time(pool_at):
         assert [p["max_tokens"] for p in server.payloads[2:]] == [1, 4]
 
 
+async def test_an_answer_that_repeats_itself_gets_no_more_room(pool_at):
+    with Loopback(lambda payload: said("I do. " * 40, "length")) as server:
+        request = ask_for(sampling=Sampling(max_tokens=9, seed=5))
+        with pytest.raises(ModelFailure, match="repeats itself"):
+            await pool_at(server).ask("m", request, retry=1)
+        assert [p["max_tokens"] for p in server.payloads] == [9, 9]
+        assert server.payloads[0]["seed"] != server.payloads[1]["seed"]
+
+
 async def test_a_server_that_allows_no_longer_answer_fails_with_the_cut_one(pool_at):
     def script(payload):
         long = payload["max_tokens"] > 3

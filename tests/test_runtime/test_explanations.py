@@ -11,7 +11,7 @@ STAGES = ("runtime", "models", "prompts", "values")
 
 
 def explained() -> set[str]:
-    files = (ROOT / stage / "explanations.md" for stage in ("check", "runtime"))
+    files = (ROOT / stage / "explanations.md" for stage in ("check", "runtime", "cli"))
     return {s for f in files for s in re.findall(r"^## (.+)$", f.read_text("utf-8"), re.MULTILINE)}
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc.check.width import narrows, project
+from lmc.check.subtyping import narrows
+from lmc.check.width import project
 from lmc.ir.graph import ProgramGraph
 from lmc.passes.pipeline import run_passes
 from lmc.requests.pool import ModelPool
@@ -155,7 +156,33 @@ def containers(inner):
     maybe = inner.filter(lambda s: not s.narrow.endswith("?")).map(
         lambda s: Shape(f"{s.narrow}?", f"{s.wide}?", st.none() | s.values, s.declared)
     )
-    return record_shapes(inner) | lists | maybe
+    sets = inner.map(
+        lambda s: Shape(
+            f"dict[str, {s.narrow}]",
+            f"dict[str, {s.wide}]",
+            st.dictionaries(st.text("ab", max_size=2), s.values, max_size=2),
+            s.declared,
+        )
+    )
+    return record_shapes(inner) | lists | maybe | sets | union_shapes(inner)
+
+
+@st.composite
+def union_shapes(draw, inner):
+    """A union of a number and two records, and a wider one, whose records have other fields too."""
+    part, name = draw(inner), draw(st.uuids()).hex
+    declared = (
+        *part.declared,
+        f'record A{name} {{ kind: "a", of: {part.narrow} }}',
+        f'record B{name} {{ kind: "b", n: int }}',
+        f'record V{name} {{ of: {part.wide}, kind: "a" }}',
+        f'record W{name} {{ kind: "b", n: int, more: int }}',
+    )
+    values = st.integers(-9, 9)
+    values |= st.fixed_dictionaries({"kind": st.just("a"), "of": part.values})
+    values |= st.fixed_dictionaries({"kind": st.just("b"), "n": st.just(1), "more": st.just(2)})
+    narrow, wide = f"(int | A{name} | B{name})", f"(W{name} | V{name} | int)"
+    return Shape(narrow, wide, values, declared)
 
 
 shapes = record_shapes(st.recursive(st.sampled_from(ATOMS), containers, max_leaves=6))

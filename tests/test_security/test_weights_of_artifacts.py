@@ -15,7 +15,7 @@ from lmc.program.program import check_file, lower_checked
 from lmc.runtime.parameters import ModuleParameters, Parameters
 
 HUB = ("hf/someone/huge", "vllm/someone/huge")
-PLACES = ("hf/model", "vllm/model", "gguf/model/m.gguf", "gguf/model")
+PLACES = ("hf/model", "vllm/model", "gguf/model/m.gguf", "gguf/model", "llama.cpp/model/m.gguf")
 TEXT = 'model m {{ name: "{name}" }}\ngenerate main(q: str) -> str {{ """A.""" model: m }}\n'
 
 
@@ -25,12 +25,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("LMC_ALLOW_HOSTS", "LMC_ALLOW_PATHS", "HOSTED_VLLM_API_BASE"):
         monkeypatch.delenv(name, raising=False)
-    # As where vLLM is installed; nothing here loads a model.
+    # As where vLLM and llama.cpp are installed; nothing here loads a model.
+    monkeypatch.setattr("lmc.models.llamacpp_local.find_spec", lambda name: name)
     monkeypatch.setattr("lmc.models.registry._vllm_server", lambda settings: False)
-    monkeypatch.setattr("lmc.models.gguf.open_file", lambda file: Transformers(str(file)))
+    monkeypatch.setattr("lmc.models.gguf.open_file", lambda file, **_: Transformers(str(file)))
     Path("model").mkdir()
     Path("model/config.json").write_text("{}")
-    Path("model/m.gguf").write_bytes(b"GGUF")
+    Path("model/m.gguf").write_bytes(b"GGUF" + bytes(20))
 
 
 def pack(name: str, parameters: Parameters | None = None) -> Path:

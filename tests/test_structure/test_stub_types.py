@@ -21,13 +21,24 @@ from tests.test_structure.test_public_types import lines_of_pyright
 
 SMALL = """
 enum Kind { None mro title name }
+record Node(depth: 3) { label: str, children: list[Node], either: (Node | Leaf | str)? }
+record Leaf { value: int }
 record Program { class: str, str: int, copy: Kind, Kind: Kind? }
 record Any { list: list[Program], BaseModel: json, json: json }
+record Visit {
+  date: date, time: time?, decimal: list[decimal], kind: str as "@kind"
+  datetime: datetime = datetime("2026-01-31T10:00:00")
+}
+generate visit(day: date, labels: list[str]) -> Visit { "Do." }
+generate pick(labels: list[str]) -> list[one_of(labels)] { "Do." }
 generate class(self: str, if_: int = 3, from: str = "") -> Program { "Do." }
 generate graph(batch: list[Program], last: str = "", int: int) -> Any { "Do." }
 generate stream(Literal: "a" | "b") -> Kind { "Do." }
+generate grow(node: Node | Leaf, seen: dict[str, int | bool] = {}) -> list[Node](unique) { "Do." }
 """
 USER = """
+import datetime as dt
+from decimal import Decimal
 from typing import assert_type, cast
 
 import lmc
@@ -45,14 +56,48 @@ assert_type(whole, small.Any)
 assert_type(whole.list, list[small.Program_])
 assert_type(program.stream("a"), small.Kind)
 assert_type(program.stream.batch([{"Literal": "a"}]), list[small.Kind])
+grown = program.grow(small.Leaf(value=1), {"a": 1, "b": True})
+assert_type(grown, list[small.Node])
+assert_type(grown[0].children[0], small.Node)
+assert_type(grown[0].either, small.Node | small.Leaf | str | None)
+for grows in program.grow.stream(small.Leaf(value=1)):
+    assert_type(grows[0].children, list[small.NodePartial] | None)
+    assert_type(grows[0].either, small.Node | small.Leaf | str | None)
+if isinstance(grown[0].either, small.Leaf):
+    assert_type(grown[0].either.value, int)
+assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
+assert_type(program.class_.stream("a").result.copy, small.Kind)
+for part in program.graph_.whole("list").stream([], int=3):
+    assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
+visit = program.visit(dt.date(2026, 1, 31), ["a"])
+assert_type(visit.date, dt.date)
+assert_type(visit.time, dt.time | None)
+assert_type(visit.decimal, list[Decimal])
+assert_type(visit.datetime, dt.datetime)
+assert_type(visit.kind, str)
+assert_type(program.pick(["a"]), list[str])
+
+program.visit("2026-01-31", ["a"])  # wrong
 program.class_(self=3)  # wrong
+program.grow("a")  # wrong
+grown[0].either.value  # wrong
 program.graph_([], "", 3)  # wrong
 program.graph(batch=[])  # wrong
 program.stream("c")  # wrong
 program.class_(self="a").no  # wrong
 small.Kind.nothing  # wrong
+"""
+STREAM = """
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+P = TypeVar("P")
+R = TypeVar("R")
+class Stream(Generic[P, R]):
+    @property
+    def result(self) -> R: ...
+    def __iter__(self) -> Iterator[P]: ...
 """
 WRONG = [n for n, line in enumerate(USER.split("\n"), 1) if line.endswith("# wrong")]
 
@@ -76,7 +121,7 @@ def write_stubs(text: str, file: Path) -> None:
     own = {name for name in (*vars(program), *dir(Program)) if not name.startswith("_")}
     members = "".join(f"    {name}: object\n" for name in sorted(own))
     (file.parent / "lmc.pyi").write_text(
-        f"class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
+        f"{STREAM}class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
     )
 
 

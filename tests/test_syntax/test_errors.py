@@ -51,7 +51,7 @@ def test_each_example_of_the_table_is_told_as_its_mistake(mistake):
         ("_x", "bad-name"),
         ("3px", "bad-number"),
         ("1.2.3", "bad-number"),
-        ('f"a"', "string-prefix"),
+        ('b"a"', "string-prefix"),
         ("\x00", "unexpected-character"),
         ("\ud800", "unexpected-character"),
         ('"\\q"', "bad-escape"),

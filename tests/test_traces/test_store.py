@@ -180,3 +180,22 @@ def test_a_store_that_is_dropped_closes_its_database(tmp_path: Path) -> None:
     gc.collect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         db.execute("SELECT 1")
+
+
+def test_calls_of_tools_are_stored_with_their_turns(tmp_path: Path) -> None:
+    made = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        *ASKED,
+        {"role": "assistant", "content": "", "tool_calls": [made]},
+        {"role": "tool", "tool_call_id": "a", "content": "5"},
+    ]
+    outputs = {"thought": "", "tool": "finish", "arguments": {}, "answer": 5, "calls": []}
+    call = replace(run().trace.calls[0], role="act", messages=turns, outputs=outputs)
+    told = replace(run(), trace=Trace([call], []))
+    with closing(TraceStore(f"{tmp_path}/t.db")) as store:
+        store.add([told], {})
+        (found,) = store.runs()
+    assert found.trace.calls[0].messages == turns
+    (chat,) = chat_lines([found])
+    (finish,) = chat["messages"][-1]["tool_calls"]
+    assert finish["function"] == {"name": "finish", "arguments": '{"answer": 5}'}

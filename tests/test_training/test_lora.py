@@ -20,6 +20,7 @@ from lmc.training.encoding import encode_row
 from lmc.training.lora import (
     LoraSettings,
     TrainingJob,
+    TrainingProgress,
     TrainingStopped,
     default_rate,
     train_adapter,
@@ -67,6 +68,17 @@ def test_a_finished_job_is_not_done_again(base: Path, tmp_path: Path) -> None:
     other = train_adapter(job_of(base, seed=1), tmp_path / "jobs", store, told.append)
     assert other != first
     assert told
+
+
+def test_matrices_can_be_multiplied_in_bfloat16(base: Path, tmp_path: Path) -> None:
+    told: dict[str, list[TrainingProgress]] = {"float32": [], "bfloat16": []}
+    for dtype, losses in told.items():
+        job = replace(job_of(base, epochs=20), dtype=dtype, base=dtype)
+        train_adapter(job, tmp_path / dtype, AdapterStore(tmp_path / "store"), losses.append)
+    exact, rounded = ([now.loss for now in losses] for losses in told.values())
+    assert exact != rounded
+    assert rounded == pytest.approx(exact, abs=0.2)
+    assert rounded[-1] < 0.5 * rounded[0]
 
 
 def test_rows_without_weight_teach_nothing(base: Path, tmp_path: Path) -> None:
@@ -225,4 +237,6 @@ def test_what_cannot_be_trained_is_said(base: Path, tmp_path: Path) -> None:
 def test_smaller_models_learn_faster() -> None:
     assert default_rate(500_000) == default_rate(1_000_000) == pytest.approx(5e-3)
     assert default_rate(4_000_000) == pytest.approx(2e-3, rel=0.05)
-    assert default_rate(7_000_000_000) == 2e-4
+    assert default_rate(135_000_000) == pytest.approx(1e-3, rel=0.05)
+    assert 4e-4 < default_rate(7_000_000_000) < 5e-4
+    assert default_rate(10**12) == 2e-4

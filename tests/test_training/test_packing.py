@@ -16,7 +16,7 @@ import torch
 from lmc.tiny import MODEL_DIR
 from lmc.training.encoding import EncodedRow
 from lmc.training.packing import Costs, Pack, plan_packs
-from lmc.training.steps import answer_losses, costs_for, shares_beginnings
+from lmc.training.steps import answer_logps, costs_for, shares_beginnings
 from tests.test_models.tiny_llama import save_tiny_llama
 
 SHARING = Costs(attention=1e-4, start=1.0)
@@ -146,8 +146,8 @@ def test_gradients_are_those_of_separate_rows(
     loss, expected = _one_by_one(model, rows)
     total, ours = sum(row.weight * len(row.answer) for row in rows), 0.0
     for pack in packs:
-        losses, weights = answer_losses(model, pack.tensors(pad=0))
-        part = (losses * weights).sum() / total
+        logps, weights = answer_logps(model, pack.tensors(pad=0))
+        part = -(logps * weights).sum() / total
         part.backward()
         ours += float(part.detach())
     assert ours == pytest.approx(loss, rel=1e-5)
@@ -189,8 +189,8 @@ def test_other_models_train_on_plain_rows(kind: str) -> None:
     packs = plan_packs(rows, costs_for(model, rows, pad=0))
     assert not any(pack.shared for pack in packs)
     for pack in packs:
-        together = answer_losses(model, pack.tensors(0))[0]
-        alone = torch.cat([answer_losses(model, Pack((row,)).tensors(0))[0] for row in pack.rows])
+        together = answer_logps(model, pack.tensors(0))[0]
+        alone = torch.cat([answer_logps(model, Pack((row,)).tensors(0))[0] for row in pack.rows])
         assert torch.allclose(together, alone, atol=1e-5)
 
 
@@ -201,8 +201,7 @@ def test_packed_rows_do_not_see_each_other(llama: Path) -> None:
     other = EncodedRow((*begin, 3, 50), 21)
     with torch.no_grad():
         one, another = (
-            answer_losses(model, Pack((row, second), 20).tensors(0))[0][-1]
-            for row in (first, other)
+            answer_logps(model, Pack((row, second), 20).tensors(0))[0][-1] for row in (first, other)
         )
     assert float(one) == pytest.approx(float(another), abs=1e-6)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
+from lmc.canonical import canonical
 from lmc.types import (
     BOOL,
     FLOAT,
@@ -29,10 +30,12 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    NeverType,
     OptionalType,
     RecordType,
     StrType,
     Type,
+    UnionType,
 )
 from lmc.values import InvalidValue, json_schema, python_type, to_json, to_python, validate
 
@@ -55,15 +58,21 @@ def values_of(type: Type) -> st.SearchStrategy[Any]:
     match type:
         case OptionalType(item):
             return st.none() | values_of(item)
+        case ListType(NeverType()):
+            return st.just([])
+        case ListType(item, unique=True):
+            return st.lists(values_of(item), max_size=3, unique_by=canonical)
         case ListType(item):
             return st.lists(values_of(item), max_size=3)
+        case UnionType(options):
+            return st.one_of(*map(values_of, options))
         case DictType(item):
             return st.dictionaries(st.text(max_size=3), values_of(item), max_size=3)
         case RecordType():
             return st.fixed_dictionaries({f.name: values_of(f.type) for f in type.fields})
         case EnumType(variants=names) | LiteralType(values=names):
             return st.sampled_from(names)
-    simple = {
+    simple: dict[Type, st.SearchStrategy[Any]] = {
         STR: st.text(max_size=5),
         INT: st.integers(),
         FLOAT: st.floats(allow_nan=False, allow_infinity=False),
@@ -74,7 +83,40 @@ def values_of(type: Type) -> st.SearchStrategy[Any]:
     return simple[type]
 
 
-SIMPLE = st.sampled_from([STR, INT, FLOAT, BOOL, JSON, COLOUR, LiteralType(("yes", "no"))])
+REFUND = RecordType(
+    "Refund", (Field("kind", LiteralType(("a", "b")), "", True, "a"), Field("n", INT))
+)
+COMPLAINT = RecordType("Complaint", (Field("kind", LiteralType(("c",))), Field("n", INT)))
+WIDER = RecordType("Wider", (Field("n", INT), Field("m", INT, "", True, 1)))
+NARROWER = RecordType("Narrower", (Field("n", INT), Field("k", COLOUR)))
+
+
+def tree(height: int) -> RecordType:
+    """A record that contains itself in a list, in a union, and in a record that contains it."""
+    if height == 0:
+        beyond = NeverType("Tree")
+        branches: Type = ListType(beyond, None, 0)
+        either: Type = INT
+        inner: Type = NONE
+    else:
+        lower = tree(height - 1)
+        branches, either = ListType(lower), UnionType((lower, INT))
+        inner = OptionalType(
+            RecordType("Hull", (Field("of", lower),), family="Hull", height=height, bound=4)
+        )
+    fields = (Field("branches", branches), Field("either", either), Field("inner", inner))
+    return RecordType("Tree", fields, family="Tree", height=height + 1, bound=4)
+
+
+TREE = tree(3)
+SIMPLE = st.sampled_from(
+    [
+        *(STR, INT, FLOAT, BOOL, JSON, COLOUR, LiteralType(("yes", "no")), tree(2)),
+        UnionType((REFUND, COMPLAINT)),
+        UnionType((WIDER, NARROWER, STR, ListType(FLOAT))),
+        ListType(FLOAT, unique=True),
+    ]
+)
 TYPES = st.recursive(
     SIMPLE,
     lambda inner: st.one_of(
@@ -186,3 +228,55 @@ def test_schema_says_it_all() -> None:
         "maxLength": 5,
         "pattern": r"^(?:\d+)$",
     }
+
+
+def test_all_levels_of_a_recursive_record_have_one_class() -> None:
+    leaf = {"branches": [], "either": 1, "inner": None}
+    value = leaf | {"branches": [leaf], "either": leaf, "inner": {"of": leaf}}
+    found = to_python(TREE, validate(TREE, value))
+    classes = {found.__class__, found.branches[0].__class__, found.either.__class__}
+    assert classes == {found.__class__, found.inner.of.__class__} == {python_type(TREE)}
+    again = pickle.loads(pickle.dumps(found))
+    assert again == found and again.inner.__class__ is found.inner.__class__
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ({"kind": "b", "n": 1}, "Refund"),
+        ({"kind": "c", "n": 1}, "Complaint"),
+    ],
+)
+def test_a_member_of_a_union_has_its_own_class(value: Any, name: str) -> None:
+    union = UnionType((REFUND, COMPLAINT))
+    found = to_python(union, validate(union, value))
+    assert type(found).__name__ == name and to_json(union, found) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({"n": 1}, "must have a `kind` that is one of: a, b, c"),  # a tag has no default here
+        ({"kind": "a", "n": "x"}, "`n` must be an integer"),
+        ({"kind": "a", "n": 1, "m": 2}, "has no field `m`"),
+        (3, "must be an object"),
+    ],
+)
+def test_problems_are_those_of_the_member(value: Any, problem: str) -> None:
+    with pytest.raises(InvalidValue, match=problem):
+        validate(UnionType((REFUND, COMPLAINT)), value)
+
+
+def test_places_inside_of_unions_are_those_of_the_value() -> None:
+    whole = DictType(ListType(UnionType((WIDER, NARROWER, STR, ListType(FLOAT)))))
+    with pytest.raises(InvalidValue) as caught:
+        validate(whole, {"k": ["s", {"n": 1, "k": "blue"}, [1, "x"]]})
+    assert str(caught.value) == (
+        '`k[1].k` must be one of: red, none_, got "blue"; `k[2][1]` must be a number, got "x"'
+    )
+
+
+def test_numbers_that_are_equal_are_one_item_of_a_set() -> None:
+    with pytest.raises(InvalidValue, match=r"must have each item once, but has 1\.0 twice"):
+        validate(ListType(FLOAT, unique=True), [1, 2.5, 1.0])
+    assert validate(ListType(JSON, unique=True), [1, True]) == [1, True]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from lmc.models.base import Message, Request
+from lmc.models.base import Message, Request, continued
 from lmc.special_tokens import without_tokens
 
 _SHARED_PREFIX_TOKENS = 16  # a shorter prefix saves no time
@@ -23,7 +23,7 @@ Ids = tuple[int, ...]
 class Head:
     """The common beginning of prompts, which each further one may shorten, and how many have it.
 
-    `outer` is the head of more prompts, which is shorter. It counts while this one has one prompt.
+    `outer` is that of prompts with the same first turn but other demonstrations.
     """
 
     ids: Ids
@@ -51,6 +51,34 @@ def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[M
     are disarmed already, but the tokenizer may have others.
     """
     return [m | {"content": without_tokens(m["content"], tokens)} for m in messages]
+
+
+def joined_messages(messages: Sequence[Message]) -> str:
+    """The prompt for a model without a chat template."""
+    begin = continued(messages)
+    turns = messages[:-1] if begin else messages
+    return "".join(message["content"] + "\n\n" for message in turns) + begin
+
+
+def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """The prompt that a chat template makes. It ends in the beginning that the answer has.
+
+    Where the template opens thoughts, they are closed before the beginning, which is no thought.
+    """
+    begin = continued(messages)
+    turns = messages[:-1] if begin else messages
+    text = templated(tokenizer, turns, add_generation_prompt=True)
+    opened = re.search(r"<(think|thinking)>\s*\Z", text) if begin else None
+    return text + (f"</{opened[1]}>\n\n" if opened else "") + begin
+
+
+def templated(tokenizer: Any, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    """Messages as the chat template of a model lays them out."""
+    return str(
+        tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+        )
+    )
 
 
 def special_tokens(tokenizer: Any) -> tuple[str, ...]:
@@ -83,44 +111,43 @@ class ChatTokens:
     def prompt(self, request: Request) -> tuple[Ids, Head | None]:
         """The tokens of a prompt, and its head, which it may share with others.
 
-        Prompts of one module have all turns but the last in common, and often some tokens more.
+        Prompts of one module have all turns but the last in common, and often some tokens more. If
+        each input has its own demonstrations, they have the first turn in common.
         """
         messages = plain_messages(request.messages, self._special)
         if not self._tokenizer.chat_template:
-            text = "".join(message["content"] + "\n\n" for message in messages)
+            text = joined_messages(messages)
             return tuple(self._tokenizer(text)["input_ids"]), None
-        text = self._chat(messages, add_generation_prompt=True)
+        text = chat_text(self._tokenizer, messages)
         prompt = self._tokens(text)
         return prompt, self._head(messages, text, prompt) if self._wants_heads else None
 
     def _head(self, messages: Sequence[Message], text: str, prompt: Ids) -> Head | None:
-        """The head of all turns but the last; outside of it, that of the first turn.
+        outer = None
+        if len(messages) > 2 and (size := self._turns_tokens(messages[:1], text, prompt)):
+            outer = self._head_behind(size, prompt)
+        return self._head_behind(self._turns_tokens(messages[:-1], text, prompt), prompt, outer)
 
-        Demonstrations that are chosen by input differ from prompt to prompt, but the first turn,
-        which has the instruction and the type, does not.
-        """
-        head, earlier = None, len(messages) - 1
-        for count in (1, earlier) if earlier > 1 else (earlier,):
-            size = max(_SHARED_PREFIX_TOKENS, self._turn_tokens(messages[:count], text, prompt))
-            if size < len(prompt):
-                head = self._met(prompt, size, head)
-        return head
-
-    def _met(self, prompt: Ids, size: int, outer: Head | None) -> Head:
+    def _head_behind(self, size: int, prompt: Ids, outer: Head | None = None) -> Head | None:
+        """The head of the prompts with the same first tokens, which this one has met."""
+        size = max(_SHARED_PREFIX_TOKENS, size)
+        if len(prompt) <= size:
+            return outer
         start = prompt[:size]
-        head = self._heads.setdefault(start, Head(prompt, outer))
+        head = self._heads.setdefault(start, Head(prompt, outer=outer))
         self._heads.move_to_end(start)
         if len(self._heads) > _KNOWN_HEADS:
             self._heads.popitem(last=False)
-        head.meet(prompt)
+        if head is not outer:
+            head.meet(prompt)
         return head
 
-    def _turn_tokens(self, turns: Sequence[Message], text: str, prompt: Ids) -> int:
-        """How many tokens some turns are; 0 if the prompt does not begin with them."""
+    def _turns_tokens(self, turns: Sequence[Message], text: str, prompt: Ids) -> int:
+        """How many tokens the first turns are; 0 if the prompt does not begin with them."""
         if not turns:
             return 0
         try:
-            words = self._chat(turns, add_generation_prompt=False)
+            words = templated(self._tokenizer, turns, add_generation_prompt=False)
         except Exception:  # a template may refuse such a chat
             return 0
         if not text.startswith(words):
@@ -132,13 +159,6 @@ class ChatTokens:
         self._turns.move_to_end(words)
         ids = self._turns[words]
         return len(ids) if prompt[: len(ids)] == ids else 0
-
-    def _chat(self, messages: Sequence[Any], *, add_generation_prompt: bool) -> str:
-        return str(
-            self._tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-            )
-        )
 
     def _tokens(self, text: str) -> Ids:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -71,6 +71,10 @@ class Constraint:
         """A copy for another answer at the same position."""
         return Constraint(self._matcher.deep_copy())
 
+    def allows(self, token: int) -> bool:
+        """Whether a token may be next."""
+        return bool(self._matcher.validate_tokens([token]))
+
     def accept(self, token: int) -> None:
         """Advance by one token."""
         self._matcher.consume_token(token)

@@ -24,6 +24,7 @@ from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import constraints, sampling
 from lmc.models.engine.chat_tokens import ChatTokens, Ids
 from lmc.models.engine.forward import Forward, PackedForward, PaddedForward
+from lmc.models.engine.lookup import MOST_GUESSED, Lookup, within_grammar
 from lmc.models.engine.sample_rows import BatchRow, Draw
 from lmc.models.engine.shared_prefix import Lane, Prefix, PrefixStore, install
 from lmc.models.engine.worker import Job
@@ -33,6 +34,7 @@ _MOST_ROWS = 192
 _CACHE_BYTES = 1 << 30  # of keys and values on a CPU
 _PREFIX_SHARE = 4  # one in so many of the kept tokens may belong to prefixes
 _COMPACT_BELOW = 0.75  # below this share of live rows, dead rows are dropped
+_MOST_TRIED = 32  # guessed tokens of all rows in a pass; more would take time of their own
 _JOIN_SHARE, _JOIN_STEPS = 0.25, 8  # rows join if they are so many, or after so many tokens
 
 
@@ -45,9 +47,13 @@ class Written(NamedTuple):
 
 
 class Engine:
-    """A loaded model and tokenizer with a running batch. One thread uses it."""
+    """A loaded model and tokenizer with a running batch. One thread uses it.
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    With `lookup`, the next tokens of greedy rows are guessed from their texts, and several that are
+    right are computed in one pass.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, lookup: bool = False) -> None:
         config = model.config
         self.tokenizer = tokenizer
         self.context = int(getattr(config, "max_position_embeddings", None) or 4096)
@@ -66,6 +72,7 @@ class Engine:
         self._rows: list[BatchRow] = []
         self._state: Any = None  # of self._rows
         self._since_join = 0
+        self._lookup = lookup and self._continuous
 
     @property
     def idle(self) -> bool:
@@ -101,7 +108,10 @@ class Engine:
                 self._keep([part.row for part in written], [part.place for part in written])
             if self._state is not None:
                 tokens = [row.take_pending() for row in self._rows]
-                if any(tokens):  # else all of them were cancelled just now
+                guesses = self._guesses(tokens)
+                if any(guesses):
+                    self._try_out(tokens, guesses)
+                elif any(tokens):  # else all of them were cancelled just now
                     self._forward.advance(self._state, self._rows, tokens, self._lanes)
                 self._since_join += 1
 
@@ -273,6 +283,59 @@ class Engine:
             if not row.live:
                 return
 
+    # --- guesses ---
+
+    def _guesses(self, tokens: Sequence[Sequence[int]]) -> list[list[int]]:
+        """What each row may go on with after its new tokens. Large batches guess nothing."""
+        each = min(MOST_GUESSED, _MOST_TRIED // max(1, sum(map(bool, tokens))))
+        if not self._lookup or not each:
+            return []
+        return [self._guess(row, each) if some else [] for row, some in zip(self._rows, tokens)]
+
+    def _guess(self, row: BatchRow, most: int) -> list[int]:
+        most = min(most, row.max_new - len(row.ids) - 1)
+        if row.lookup is None or not row.lookup.pays or most < 1:
+            return []
+        return within_grammar(row.lookup.guess(most), row.constraint, self.eos_ids)
+
+    def _try_out(self, tokens: list[list[int]], guesses: list[list[int]]) -> None:
+        """Compute the new tokens and the guesses, and accept the guesses that are right."""
+        assert isinstance(self._forward, PackedForward)
+        found = self._forward.try_out(self._state, self._rows, tokens, guesses, self._lanes)
+        used = [
+            self._accept_guess(row, guess, logits) if guess else 0
+            for row, guess, logits in zip(self._rows, guesses, found)
+        ]
+        empty = self._state.logits[0]
+        wrong = [len(guess) - count for guess, count in zip(guesses, used)]
+        ends = [logits[count] if len(logits) else empty for logits, count in zip(found, used)]
+        self._forward.keep(self._state, wrong, ends)
+
+    def _accept_guess(self, row: BatchRow, guess: list[int], logits: torch.Tensor) -> int:
+        """Accept what the model says too. Returns how many of the guessed tokens that are."""
+        assert row.lookup is not None
+        said, used = logits.argmax(-1).tolist(), 0
+        while used < len(guess) and row.live:
+            if said[used] != guess[used] and self._best(row, logits[used]) != guess[used]:
+                break
+            before = len(row.ids)
+            self._accept(row, guess[used])
+            self._accept_forced(row)  # the guess has the same tokens
+            used += max(1, len(row.ids) - before)
+        row.pending = []
+        row.lookup.guessed += len(guess)
+        row.lookup.right += used
+        return used
+
+    def _best(self, row: BatchRow, logits: torch.Tensor) -> int:
+        """The most probable token that the row's grammar allows."""
+        if row.constraint is None:
+            return int(logits.argmax())
+        assert self._grammars is not None
+        return int(self._grammars.mask(logits.float()[None].clone(), {0: row.constraint}).argmax())
+
+    # --- answers ---
+
     def _say(self, row: BatchRow) -> None:
         """Pass new text to the listener. With stop strings, all text comes at the end."""
         listen = row.request.on_text
@@ -316,11 +379,13 @@ class Engine:
             raise _failure("context_length", message, hint)
         max_new = min(request.sampling.max_tokens or _DEFAULT_MAX_TOKENS, room)
         draws = [
-            Draw(i, sampling.temperature(request, i), sampling.noise(request, prompt, i))
+            Draw(i, request.heat(i), sampling.noise(request, prompt, i))
             for i in range(request.index, request.index + request.n)
         ]
         bound = self._constraint(request, prompt)
-        row = BatchRow(job, {}, draws, prompt, head, max_new, bound)
+        greedy = not request.logprobs and all(draw.temperature == 0 for draw in draws)
+        known = Lookup([*prompt]) if self._lookup and greedy else None
+        row = BatchRow(job, {}, draws, prompt, head, max_new, bound, known)
         self._accept_forced(row)
         return row
 

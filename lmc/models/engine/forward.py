@@ -89,7 +89,51 @@ class PackedForward(Forward[State]):
     def advance(self, state: State, rows: Sequence[BatchRow], tokens: Tokens, lanes: Lanes) -> None:
         """Compute further tokens of the rows, packed into one sequence."""
         counts = [len(some) for some in tokens]
-        packing = Packing(counts, state.lengths, [row.shared for row in rows])
+        logits = self._advance(state, rows, tokens, lanes, ())
+        if all(counts):
+            state.logits = logits
+        else:
+            run = [row for row, count in enumerate(counts) if count]
+            state.logits = logits.new_zeros(len(rows), logits.shape[-1])
+            state.logits[run] = logits
+
+    def try_out(
+        self,
+        state: State,
+        rows: Sequence[BatchRow],
+        tokens: Tokens,
+        guesses: Tokens,
+        lanes: Lanes,
+    ) -> list[torch.Tensor]:
+        """Compute further tokens of the rows and then guessed ones.
+
+        Returns the logits (1 + guesses, V) of each row: behind its tokens, then behind each guess.
+        The state has all of them until `keep` says how many were right.
+        """
+        both = [[*some, *more] for some, more in zip(tokens, guesses)]
+        guessed = [len(more) for more in guesses]
+        found = self._advance(state, rows, both, lanes, guessed)
+        sizes = [1 + more if some else 0 for some, more in zip(tokens, guessed)]
+        return list(found.split(sizes))
+
+    @staticmethod
+    def keep(state: State, wrong: Sequence[int], logits: Sequence[torch.Tensor]) -> None:
+        """Forget so many last tokens of each row, and go on with the logits (V) of each."""
+        # Their keys stay in the columns behind the row, which nothing sees until they are replaced.
+        state.lengths = [length - less for length, less in zip(state.lengths, wrong)]
+        state.logits = torch.stack(list(logits))
+
+    def _advance(
+        self,
+        state: State,
+        rows: Sequence[BatchRow],
+        tokens: Tokens,
+        lanes: Lanes,
+        guessed: Sequence[int],
+    ) -> torch.Tensor:
+        """The logits of the last token of each row with new tokens, and of its guesses."""
+        counts = [len(some) for some in tokens]
+        packing = Packing(counts, state.lengths, [row.shared for row in rows], guessed)
         stretches = [
             Stretch(sum(1 for _ in group), lanes[lane])
             for lane, group in groupby(rows, key=lambda row: row.lane)
@@ -102,17 +146,12 @@ class PackedForward(Forward[State]):
         with in_use(packing.blocks(stretches, self.device)):
             logits = self._run(state, ids, packing, adapters)
         state.lengths = after
-        if all(counts):
-            state.logits = logits
-        else:
-            run = [row for row, count in enumerate(counts) if count]
-            state.logits = logits.new_zeros(len(rows), logits.shape[-1])
-            state.logits[run] = logits
+        return logits
 
     def _run(
         self, state: State, ids: Sequence[int], packing: Packing, adapters: Sequence[str | None]
     ) -> torch.Tensor:
-        """The logits of the last token of each row with new tokens."""
+        """The logits at the ends of the packing."""
         alike = len(set(adapters)) == 1
         # One sequence of N tokens, or N sequences of one token, since peft switches by sequence.
         shape = (1, -1) if alike else (-1, 1)

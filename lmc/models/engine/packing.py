@@ -33,6 +33,7 @@ class Packing:
     counts: Sequence[int]  # of new tokens of each row
     lengths: Sequence[int]  # of the tokens that each row has already, behind its prefix
     ahead: Sequence[int]  # tokens of the prefix of each row
+    guessed: Sequence[int] = ()  # so many of the new tokens are guesses; none if empty
 
     @property
     def after(self) -> list[int]:
@@ -56,8 +57,15 @@ class Packing:
 
     @property
     def ends(self) -> list[int]:
-        """The place of the last token of each row that has new tokens."""
-        return [end - 1 for end, count in zip(accumulate(self.counts), self.counts) if count]
+        """The places of the last token of each row that has new tokens, and of its guesses."""
+        guessed = self.guessed or [0] * len(self.counts)
+        ends = accumulate(self.counts)
+        return [
+            place
+            for end, count, more in zip(ends, self.counts, guessed)
+            if count
+            for place in range(end - 1 - more, end)
+        ]
 
     def blocks(self, stretches: Sequence[Stretch], device: torch.device) -> list[RowBlock]:
         """The rows in blocks for attention. A block has one prefix and little padding."""

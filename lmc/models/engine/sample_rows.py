@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from lmc.models.base import Answer, Request
 from lmc.models.engine.chat_tokens import Head, Ids
 from lmc.models.engine.constraints import Constraint
+from lmc.models.engine.lookup import Lookup
 from lmc.models.engine.shared_prefix import Lane
 from lmc.models.engine.worker import Job
 
@@ -37,6 +38,7 @@ class BatchRow:
     head: Head | None
     max_new: int
     constraint: Constraint | None = None
+    lookup: Lookup | None = None  # of rows whose next tokens may be guessed
     shared: int = 0  # tokens of the prompt whose keys are shared with other rows
     ids: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)  # the last ids, not yet run by the model
@@ -85,6 +87,8 @@ class BatchRow:
         """Write a token, which then waits for the model."""
         self.ids.append(token)
         self.pending.append(token)
+        if self.lookup is not None:
+            self.lookup.tokens.append(token)
 
     def skip_draw(self) -> None:
         """Pass over the random numbers, probability and certainty of a token without a choice."""
@@ -110,7 +114,8 @@ class BatchRow:
 
     def _branch(self, draws: list[Draw]) -> BatchRow:
         bound = self.constraint and self.constraint.copy()
-        branch = replace(self, draws=draws, constraint=bound)
+        known = self.lookup and self.lookup.copy()
+        branch = replace(self, draws=draws, constraint=bound, lookup=known)
         branch.ids, branch.pending = [*self.ids], [*self.pending]
         branch.logprobs = [*self.logprobs]
         return branch

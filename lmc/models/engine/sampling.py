@@ -15,21 +15,12 @@ from torch.nn.functional import pad
 from lmc.models.base import Request
 
 _BLOCK = 256
-_DEFAULT_TEMPERATURE = 0.7  # of further samples without a given temperature
 
 
 def noise(request: Request, prompt: Sequence[int], index: int) -> random.Random:
     """Random numbers that depend on seed, prompt and sample index only."""
     text = f"{request.sampling.seed or 0} {index} {tuple(prompt)}"
     return random.Random(hashlib.sha256(text.encode()).digest())
-
-
-def temperature(request: Request, index: int) -> float:
-    """The temperature of one sample. 0 is greedy."""
-    given = request.sampling.temperature
-    if given is None:
-        return 0.0 if index == 0 else _DEFAULT_TEMPERATURE
-    return given if given > 1e-4 else 0.0
 
 
 def draw(

@@ -191,7 +191,7 @@ def _attend(
         split = near.view(rows, key_heads, -1, length, own)
         near = split.masked_fill(~mask[:, :, None], float("-inf")).view(near.shape)
     scores = torch.cat([far.transpose(0, 1), near], -1)  # (B, K, GQ, P + S)
-    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
+    weights = scores.softmax(-1)  # which sums in float32, whatever the type
     far, near = weights.split([prefix_key.shape[1], own], -1)
     by_head = far.transpose(0, 1).reshape(key_heads, -1, prefix_key.shape[1]) @ prefix_value
     out = near @ value + by_head.view(key_heads, rows, -1, depth).transpose(0, 1)

@@ -1,31 +1,37 @@
 """An agent: a model calls tools and observes their results until it knows the answer.
 
 Source: ReAct, Yao et al. 2022, arXiv 2210.03629, section 2. Here the loop is bounded and tools are
-typed. The model observes a type error in its arguments as it observes a tool's failure.
+typed. The model observes a type error in its arguments as it observes a tool's failure. It may ask
+for several calls at once. Each of them counts as a step, so the bound holds for any model.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import LmcError
+from lmc.diagnostics import LmcError, did_you_mean
 from lmc.ir.actions import FINISH
 from lmc.ir.ops import TOOLS, body_numbers
-from lmc.runtime.binding import bind_inputs
+from lmc.prompts.tool_turns import CALL, CALLS
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import PlannedNode
+from lmc.runtime.regions.agent_tools import may_act, toolset_of
 from lmc.runtime.scope import Scope
-from lmc.values import InvalidValue, validate
+from lmc.runtime.toolset import BadArgument, Card, Toolset
+from lmc.tasks.together import for_all
+from lmc.values import InvalidValue
 
 if TYPE_CHECKING:
-    from lmc.ir.graph import Graph
     from lmc.runtime.machine import Machine
 
 _NUMBERS = body_numbers("agent")
 SHOWN_CHARS = 2000  # of a tool's result
 NO_ANSWER = "error: `finish` needs the answer in the field `answer`"
 LAST = "There are no steps left: finish now, with your answer."
+NOT_RUN = "error: not run, since there are no steps left"
 
 
 async def perform_agent(
@@ -33,51 +39,129 @@ async def perform_agent(
 ) -> Any:
     """Take steps until the agent finishes. Raises: LmcError[agent-unfinished] after the last."""
     env = dict(zip(planned.node.attrs["names"], args))
-    transcript: list[dict[str, Any]] = []
-    scope.note(transcript=transcript)
     steps = machine.resolve(planned.node.attrs["steps"])
-    for i in range(steps + 1):
-        given = {**env, "transcript": list(transcript)}
-        action = await machine.run_plan(planned.bodies["act"], given, scope.at(i, _NUMBERS["act"]))
-        tool, answer = action["tool"], action.get("answer")
-        if tool == FINISH and answer is not None:
+    toolset = await toolset_of(machine, planned, scope)
+    run = _Run(machine, planned, scope, toolset, left=steps)
+    scope.note(transcript=run.transcript)
+    while True:
+        given = {**env, "transcript": list(run.transcript)}
+        place = run.place("act").offering(toolset)
+        action = await machine.run_plan(planned.bodies["act"], given, place)
+        answer, over = action.get("answer"), not run.left
+        if over and (answer is None or action["tool"] != FINISH):
+            message = f"the agent gave no answer within {steps} steps"
+            raise LmcError.of("agent-unfinished", message, planned.node.span)
+        await run.take(action)
+        if action["tool"] == FINISH and answer is not None:
             return answer
-        seen = NO_ANSWER
-        if tool != FINISH:
-            place = scope.at(i, _NUMBERS[TOOLS])
-            seen = await _observe(machine, planned, tool, action.get("arguments"), place)
-        if i == steps - 1:
-            seen = f"{seen}\n{LAST}"
-        transcript.append({"tool": tool, "arguments": action.get("arguments"), "observation": seen})
-    message = f"the agent gave no answer within {steps} steps"
-    raise LmcError.of("agent-unfinished", message, planned.node.span)
 
 
-async def _observe(
-    machine: Machine, planned: PlannedNode, tool: str, arguments: Any, scope: Scope
-) -> str:
-    """The result of a tool call as text, or the error message if the call fails."""
-    plan = planned.bodies[tool]
-    try:
-        value = await machine.run_plan(plan, _bound(plan.graph, arguments), scope)
-    except (InvalidValue, ValueError) as problem:
-        return f"error: {problem}"
-    except LmcError as failure:
-        if not is_own(failure):
-            raise
-        return f"error: {failure.diagnostics[0].message}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+@dataclass(slots=True)
+class _Run:
+    """An agent at work. `left` is how many calls it may still make, and `turn` counts its steps."""
+
+    machine: Machine
+    planned: PlannedNode
+    scope: Scope
+    toolset: Toolset
+    left: int
+    turn: int = 0
+    transcript: list[dict[str, Any]] = field(default_factory=list)
+
+    def place(self, body: str, number: int = 0) -> Scope:
+        """The scope of a part of this turn."""
+        return self.scope.at(self.turn, _NUMBERS[body] + number)
+
+    async def take(self, action: Mapping[str, Any]) -> None:
+        """Do what the model decided, and note what it gets to see."""
+        asked = _asked(action)
+        seen = await self._observe(asked[: self.left])
+        seen += [NOT_RUN] * (len(asked) - len(seen))
+        self.left -= min(len(asked), self.left)
+        if not self.left and seen:
+            seen[-1] = f"{seen[-1]}\n{LAST}"
+        for call, text in zip(asked, seen):
+            self.transcript.append(_entry(call, text, action, self.turn))
+        self.turn += 1
+
+    async def _observe(self, calls: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The results of some calls in order. Those that may act wait for the ones before."""
+        seen: list[str] = []
+        while len(seen) < len(calls):
+            first = len(seen)
+            group = [calls[first]]
+            if len(calls) - first > 1 and not self._acts(calls[first]):
+                rest = calls[first + 1 :]
+                more = next((i for i, call in enumerate(rest) if self._acts(call)), len(rest))
+                group += rest[:more]
+
+            async def one(i: int, call: Mapping[str, Any], first: int = first) -> str:
+                return await self._call(call, self.place(TOOLS, first + i))
+
+            seen += await for_all(group, one)
+        return seen
+
+    def _acts(self, call: Mapping[str, Any]) -> bool:
+        card = self.toolset.cards.get(call["tool"])
+        return card is not None and may_act(self.machine, self.planned, card)
+
+    async def _call(self, call: Mapping[str, Any], scope: Scope) -> str:
+        """The result of a call as text, or the error message if it fails."""
+        if call["tool"] == FINISH:
+            return NO_ANSWER
+        card = self.toolset.cards.get(call["tool"])
+        if card is None:
+            return f"error: {_unknown(call['tool'], self.toolset)}"
+        if "problem" in call:
+            return f"error: {call['problem']}"
+        try:
+            value = await self._perform(card, call.get("arguments"), scope)
+        except InvalidValue as problem:
+            return shortened(f"error: {problem}")
+        except LmcError as failure:
+            if not is_own(failure):
+                raise
+            return shortened(f"error: {failure.diagnostics[0].message}")
+        return shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+    async def _perform(self, card: Card, arguments: Any, scope: Scope) -> Any:
+        try:
+            env = card.bound(arguments)
+        except BadArgument as wrong:
+            return f"error: {wrong}"
+        except LmcError as wrong:
+            return f"error: {wrong.diagnostics[0].message}"
+        return await self.machine.run_plan(self.planned.bodies[card.body], env, scope)
+
+
+def _asked(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The calls of an action: the list of a model that calls tools, else the one of the fields."""
+    if CALLS in action:
+        calls: list[Mapping[str, Any]] = action[CALLS]
+        return calls
+    if action["tool"] == FINISH and action.get("answer") is not None:
+        return []
+    return [{"tool": action["tool"], "arguments": action.get("arguments")}]
+
+
+def _entry(
+    call: Mapping[str, Any], text: str, action: Mapping[str, Any], turn: int
+) -> dict[str, Any]:
+    """A step in the transcript, with what a provider wants back."""
+    entry = {"tool": call["tool"], "arguments": call.get("arguments"), "observation": text}
+    if CALLS not in action:
+        return entry
+    told = {"turn": turn, "id": call["id"], "said": action.get("thought", "")}
+    return {**entry, CALL: told | ({"extra": call["extra"]} if call.get("extra") else {})}
+
+
+def _unknown(name: str, toolset: Toolset) -> str:
+    names = list(toolset.cards)
+    near = did_you_mean(name[:80], names)
+    told = f"did you mean `{near}`?" if near else f"the tools are {', '.join(names)}"
+    return f"no tool is called `{name[:80]}`; {told}"
+
+
+def shortened(text: str) -> str:
+    """What a model sees of a text."""
     return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
-
-
-def _bound(graph: Graph, arguments: Any) -> dict[str, Any]:
-    """The arguments by name, checked by type. Raises: InvalidValue, ValueError."""
-    given = arguments if isinstance(arguments, dict) else {}
-    if not isinstance(arguments, dict) and len(graph.inputs) == 1:
-        given = {graph.inputs[0].name: arguments}
-    types = {port.name: port.type for port in graph.inputs}
-    try:
-        env = bind_inputs(graph, given)
-    except LmcError as wrong:
-        raise ValueError(wrong.diagnostics[0].message) from None
-    return env | {key: validate(types[key], value, lenient=True) for key, value in given.items()}

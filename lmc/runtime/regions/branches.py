@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmc.ir.ops import body_numbers
+from lmc.ir.weighed import CERTAINTY, LOGPROB, VALUE
 from lmc.runtime.plan import PlannedNode, bounded_list, free_values, variable_names
-from lmc.runtime.scope import Scope
+from lmc.runtime.scope import Certainty, Scope
 from lmc.tasks.together import MAX_IN_FLIGHT, for_all
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ async def perform_cond(
 async def perform_map(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> list[Any]:
-    """Run the body on all items in parallel. Each item passes the filter first."""
+    """Run the body on all items in parallel. Each item passes the filter first.
+
+    Items that do something in the world follow one another.
+    """
     count = planned.node.attrs["count"]
     free, names = free_values(planned.node, args, count), variable_names(planned.node)
     keep, item = planned.bodies.get("filter"), planned.bodies["item"]
@@ -41,9 +45,48 @@ async def perform_map(
             return _DROPPED
         return await machine.run_plan(item, env, scope.at(index, _MAP["item"]))
 
-    in_flight = planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
+    in_flight = 1 if planned.in_turn else planned.node.attrs.get("in_flight", MAX_IN_FLIGHT)
     results = await for_all(list(zip(*args[:count])), work, in_flight=in_flight)
     return bounded_list(planned.node, [value for value in results if value is not _DROPPED])
+
+
+async def perform_samples(
+    machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
+) -> list[Any]:
+    """Draw the samples at once. Each has an index of its own, as in a vote.
+
+    Samples that do something in the world follow one another.
+    """
+    node, body = planned.node, planned.bodies["sample"]
+    n, free = machine.resolve(node.attrs["n"]), free_values(node, args, 0)
+    batched, in_flight = "fused" in node.attrs, 1 if planned.in_turn else n
+
+    async def draw(_: int, index: int) -> Any:
+        within = scope.for_sample(index, n, scope.certainty, batched=batched)
+        return await machine.run_plan(body, free, within)
+
+    return bounded_list(node, await for_all(range(n), draw, in_flight=in_flight))
+
+
+async def perform_weigh(
+    machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
+) -> dict[str, Any]:
+    """Run the body, and note how certain the models were of their answers in it."""
+    within = scope.weighing()
+    free = free_values(planned.node, args, 0)
+    value = await machine.run_plan(planned.bodies["value"], free, within)
+    assert within.certainty is not None
+    return weighed(value, within.certainty)
+
+
+def weighed(value: Any, certainty: Certainty) -> dict[str, Any]:
+    """A value with its certainty and log-probability, which are none if they are not known."""
+    known = certainty.known
+    return {
+        VALUE: value,
+        CERTAINTY: certainty.mean if known else None,
+        LOGPROB: certainty.logprob if known else None,
+    }
 
 
 async def perform_loop(

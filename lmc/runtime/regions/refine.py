@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lmc.canonical import canonical
 from lmc.diagnostics import LmcError
-from lmc.ir.functions import canonical
 from lmc.ir.ops import body_numbers
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import Plan, PlannedNode
 from lmc.runtime.scope import Scope
-from lmc.types import score_type
+from lmc.types import FloatType, IntType, score_type
 
 if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
@@ -89,10 +89,11 @@ class _Refinement:
         self.checks.append(await self._body("check", i, {"draft": self.drafts[i]}))
 
     async def _passes(self, i: int) -> bool:
-        """Whether a draft passes `until`. Without `until`, the verdict's `ok` decides."""
+        """Whether a draft passes `until`. Without it, the verdict or its `ok` decides."""
         if "until" in self.bodies:
             return bool(await self._body("until", i, self._said(i)))
-        return bool(_field(self.checks[i], "ok"))
+        verdict = self.checks[i]
+        return verdict if isinstance(verdict, bool) else bool(_field(verdict, "ok"))
 
     def _is_idle(self) -> bool:
         """Whether the last revision changed nothing or did not raise the score."""
@@ -100,7 +101,7 @@ class _Refinement:
             case "fixed_point":
                 return canonical(self.drafts[-1]) == canonical(self.drafts[-2])
             case "no_gain":
-                before, after = (_field(check, "score") for check in self.checks[-2:])
+                before, after = map(_score, self.checks[-2:])
                 return bool(after <= before)
         return False
 
@@ -110,11 +111,12 @@ class _Refinement:
     @property
     def _scored(self) -> bool:
         """Whether a verdict on the last draft can still change the choice."""
-        return score_type(self.bodies["check"].graph.result) is not None
+        verdict = self.bodies["check"].graph.result
+        return isinstance(score_type(verdict) or verdict, IntType | FloatType)
 
     def _best(self) -> int:
         """The best-scored draft, the latest on a tie. Without scores, the last draft."""
-        scores = [_field(check, "score") for check in self.checks]
+        scores = list(map(_score, self.checks))
         if len(scores) < len(self.drafts) or any(score is None for score in scores):
             return len(self.drafts) - 1
         return max(range(len(scores)), key=lambda i: (scores[i], i))
@@ -123,6 +125,11 @@ class _Refinement:
         body = self.bodies[name]
         place = self.scope.at(round, _NUMBERS[name])
         return await self.machine.run_plan(body, {**self.env, **more}, place)
+
+
+def _score(verdict: Any) -> Any:
+    """How good a draft is by its verdict: a number, or the field `score`; None if it has none."""
+    return verdict if isinstance(verdict, int | float) else _field(verdict, "score")
 
 
 def _field(value: Any, name: str) -> Any:

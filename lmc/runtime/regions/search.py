@@ -148,8 +148,17 @@ class Search:
     async def _judge(self, node: TreeNode) -> None:
         node.value = await self._value(node)
         if "until" in self.bodies:
-            node.complete = await self._run("until", node.path, self.scope.at(node.number, -2))
+            node.complete = await self._ends(node)
         node.done = node.complete or len(node.path) >= self.depth
+
+    async def _ends(self, node: TreeNode) -> bool:
+        """Whether a path is complete. It is not where `until` gave no usable answer."""
+        try:
+            return bool(await self._run("until", node.path, self.scope.at(node.number, -2)))
+        except LmcError as failure:
+            if not is_own(failure):
+                raise
+            return False
 
     async def _value(self, node: TreeNode) -> float:
         """The critic's value for a path, or 0 if the critic gave no usable one."""

@@ -207,6 +207,7 @@ class Vote:
 
     async def _sample(self, index: int) -> Sample:
         sample = Sample(index)
+        sample.certainty.outer = self.scope.certainty
         certain = "certainty" in (self.by, self.settings.get("weight"))
         certainty = sample.certainty if certain else self.scope.certainty
         batched = "fused" in self.settings

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lmc.ir.functions import canonical
+from lmc.canonical import canonical
 
 Ties = Literal["first", "random"]
 _ROUNDING = 1e-9  # tolerance for sums of weights

@@ -1,0 +1,191 @@
+"""What models learn from their own runs: recipes by tasks on lmc/tiny, round by round.
+
+`python bench/selfimprove.py --out runs.jsonl`: a run is one recipe on one task with one seed, which
+draws its rows, its samples and its training. Test rows are seen by no step. Each line of the file
+is a run: the test score of the start, of each leader after it, and of the end, with the calls and
+the seconds. A run whose line is in the file is not repeated, so that a stopped benchmark goes on.
+`--table` prints the file as a table. Gains count when they are seen (`accept="better"`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from statistics import fmean, stdev
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import lmc  # noqa: E402
+from examples.tiny.logic import booleans, orders  # noqa: E402
+from lmc.optimizers import events  # noqa: E402
+from lmc.optimizers.compilation.result import CompileResult  # noqa: E402
+from lmc.runtime.parameters import Parameters  # noqa: E402
+
+TRAIN, DEV, TEST = 96, 64, 160
+PROGRAM = '''
+record Row {{ question: str, answer: {type} }}
+generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 max_tokens: 12 }}
+dataset task: Row {{ source: "rows.jsonl", split: {{train: {train}, dev: {dev}, test: 2}} }}
+optimize main {{ data: task, metric: accuracy }}
+'''
+RECIPES = {
+    "lora": "lora()",
+    "rest_em": "rest_em(samples=4, temperature=1.0, rounds=2)",
+    "lmsi": "lmsi(samples=4, temperature=1.0, rounds=2)",
+    "scpo": "scpo(samples=4, rounds=2)",
+    "spin": "spin(samples=2, rounds=2)",
+    "nft": "nft(samples=4, rounds=2)",
+    "grpo": "grpo(samples=4, rounds=2)",
+    "kto": "kto(samples=4, rounds=2)",
+    "dpo": "dpo(samples=4, rounds=2)",
+    "lora, then dpo": "lora() >> dpo(samples=4, rounds=2)",
+}
+Row = dict[str, Any]
+
+
+def _sum(rng: Random) -> Row:
+    a, b = rng.randrange(10, 100), rng.randrange(10, 100)
+    return {"question": f"{a} + {b}", "answer": a + b}
+
+
+def _order(rng: Random) -> Row:
+    text, _, answer = orders(rng)
+    return {"question": text, "answer": answer}
+
+
+def _truth(rng: Random) -> Row:
+    text, _, answer = booleans(rng)
+    return {"question": text, "answer": answer == "True"}
+
+
+# By name: a row, the type of the answer, and the instruction. The model answers without steps.
+TASKS: dict[str, tuple[Callable[[Random], Row], str, str]] = {
+    "sums": (_sum, "int", "Compute the answer."),
+    "orders": (_order, "str", "Answer the question."),
+    "booleans": (_truth, "bool", "Evaluate it."),
+}
+
+
+def drawn(task: str, seed: int) -> list[Row]:
+    """Rows with different questions."""
+    rng, found = Random(f"selfimprove/{task}/{seed}"), {}
+    while len(found) < TRAIN + DEV + 2 + TEST:  # two are what a dataset needs as its own test rows
+        row = TASKS[task][0](rng)
+        found.setdefault(row["question"], row)
+    return list(found.values())
+
+
+def measured(result: CompileResult, parameters: Parameters, rows: Sequence[Row]) -> float:
+    """The accuracy of the program with some parameters, at temperature 0."""
+    with tempfile.NamedTemporaryFile(suffix=".lmpc") as file:
+        replace(result.artifact, parameters=parameters).write(Path(file.name))
+        program = lmc.load(file.name, model="lmc/tiny", cache=False)
+        return lmc.evaluate(program, list(rows), "accuracy").mean
+
+
+def run(task: str, recipe: str, seed: int, folder: Path) -> Row:
+    """One run, in a folder of its own."""
+    rows = drawn(task, seed)
+    test = rows[-TEST:]
+    _, type, instruction = TASKS[task]
+    os.chdir(folder)
+    os.environ["LMC_CACHE_DIR"] = str(folder / "cache")
+    text = PROGRAM.format(type=type, instruction=instruction, train=TRAIN, dev=DEV)
+    Path("it.lmp").write_text(text)
+    some = rows[: TRAIN + DEV + 2]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    known: dict[str, Parameters] = {}
+    leaders: list[Parameters] = []
+
+    def watch(event: events.Event) -> None:
+        if isinstance(event, events.CandidateScored):
+            known[event.name] = event.parameters
+        elif isinstance(event, events.LeaderChanged):
+            leaders.append(known[event.name])
+
+    began = time.monotonic()
+    result = lmc.compile(
+        "it.lmp", optimizer=RECIPES[recipe], model="lmc/tiny", cache=False, seed=seed,
+        accept="better", out="it.lmpc", progress=watch,
+    )  # fmt: skip
+    seconds = time.monotonic() - began
+    end = result.artifact.parameters
+    scores = [measured(result, parameters, test) for parameters in (Parameters(), *leaders, end)]
+    return {
+        "task": task, "recipe": recipe, "seed": seed, "start": scores[0], "rounds": scores[1:-1],
+        "end": scores[-1], "calls": result.used.calls, "seconds": round(seconds, 1),
+        "notes": list(result.notes),
+    }  # fmt: skip
+
+
+def table(lines: Sequence[Row]) -> str:
+    """Means over the seeds with their standard errors, in %, as a table of Markdown."""
+    rows = [
+        "| task | recipe | seeds | start | rounds | end | gain | calls | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for line in lines:
+        groups.setdefault((line["task"], line["recipe"]), []).append(line)
+    order = [(t, r) for t in TASKS for r in RECIPES if (t, r) in groups]
+    for task, recipe in order:
+        runs = groups[task, recipe]
+        rounds = [
+            _mean([run["rounds"][i] for run in runs if i < len(run["rounds"])])
+            for i in range(max(len(run["rounds"]) for run in runs))
+        ]
+        cells = [
+            *(task, recipe, str(len(runs))),
+            _mean([run["start"] for run in runs]),
+            ", ".join(rounds) or "–",
+            _mean([run["end"] for run in runs]),
+            _mean([run["end"] - run["start"] for run in runs]),
+            f"{fmean(run['calls'] for run in runs):,.0f}",
+            f"{fmean(run['seconds'] for run in runs):.0f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _mean(values: Sequence[float]) -> str:
+    shown = f"{100 * fmean(values):.0f}"
+    return f"{shown} ± {100 * stdev(values) / len(values) ** 0.5:.0f}" if len(values) > 1 else shown
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path, resolve_path=True), required=True)
+@click.option("--tasks", default=",".join(TASKS), show_default=True)
+@click.option("--recipes", default=";".join(RECIPES), show_default=True, help="`;` between.")
+@click.option("--seeds", default=5, show_default=True)
+@click.option("--table", "only_table", is_flag=True, help="Print what the file has.")
+def main(out: Path, tasks: str, recipes: str, seeds: int, only_table: bool) -> None:
+    """Run what the file lacks, and print the table."""
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    done = {(line["task"], line["recipe"], line["seed"]) for line in lines}
+    for seed in range(0 if only_table else seeds):
+        for task in tasks.split(","):
+            for recipe in recipes.split(";"):
+                if (task, recipe, seed) in done:
+                    continue
+                with tempfile.TemporaryDirectory() as place:
+                    lines.append(run(task, recipe, seed, Path(place)))
+                    os.chdir(ROOT)
+                with out.open("a") as file:
+                    file.write(json.dumps(lines[-1]) + "\n")
+                click.echo(json.dumps(lines[-1]), err=True)
+    click.echo(table(lines))
+
+
+if __name__ == "__main__":
+    main()

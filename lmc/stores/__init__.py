@@ -1,0 +1,1 @@
+"""What programs keep between their runs: databases of records, and snapshots of them."""

@@ -1,0 +1,190 @@
+"""The losses that training can minimise, over the log-probabilities of the answers' tokens.
+
+Each is a function of `StepBatch` that gives the loss of every row or pair; the step's loss is their
+mean by weight. The reference is the model before the first step, so no second model is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from lmc.frozen import frozen
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LossName = Literal["sft", "dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"]
+Average = Literal["sequence", "tokens", "constant"]
+_SMALLEST = 1e-3  # of what a logarithm is taken of, as in the code of NFT
+
+
+@frozen
+class LossSettings:
+    """Which loss, and its numbers. Most losses use some of them only.
+
+    `beta` is the strength of the pull towards the reference (of SimPO: the scale of the margin).
+    `sft` adds so many times the mean loss of the better answers. `margin` is SimPO's gamma. `clip`
+    and `clip_high` bound the ratio of policy gradients. `kl` weighs the divergence from the
+    reference. `average` says what policy gradients are the mean over: the means of the answers
+    (GRPO), all tokens (DAPO), or a constant number of tokens for each answer (Dr. GRPO).
+    """
+
+    name: LossName = "sft"
+    beta: float = 0.1
+    sft: float = 0.0
+    margin: float = 0.5
+    clip: float = 0.2
+    clip_high: float | None = None  # default: `clip`
+    kl: float = 0.0
+    average: Average = "sequence"
+    constant: int = 256  # tokens, for the average of that name
+
+
+SUPERVISED = LossSettings()
+
+
+@frozen
+class StepBatch:
+    """What a step's loss is computed from.
+
+    For N answer tokens of R rows: `logps` and `reference` (N,) are log-probabilities in nats, and
+    `row` (N,) is the number of the row of each token. `tokens`, `weight`, `score` and `baseline`
+    (R,) belong to the rows. `pairs` (P, 2) has the numbers of better and worse rows.
+    """
+
+    logps: Tensor
+    reference: Tensor
+    row: Tensor
+    tokens: Tensor
+    weight: Tensor
+    score: Tensor
+    baseline: Tensor
+    pairs: Tensor
+
+    def sums(self, values: Tensor) -> Tensor:
+        """The sums of a value (N,) over the tokens of each row, (R,)."""
+        return values.new_zeros(len(self.tokens)).index_add(0, self.row, values)
+
+    @property
+    def gains(self) -> Tensor:
+        """How much more likely each answer is than under the reference, in nats, (R,)."""
+        return self.sums(self.logps - self.reference)
+
+
+def step_loss(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """The loss of a step: the mean over its pairs, or its rows, by weight."""
+    if settings.name == "pg":
+        return _policy_gradient(settings, batch)
+    losses = _LOSSES[settings.name](settings, batch)
+    paired = len(batch.pairs) > 0
+    weight = batch.weight[batch.pairs[:, 0]] if paired else batch.weight
+    loss = _mean(losses, weight)
+    if settings.sft:
+        better = batch.pairs[:, 0] if paired else (batch.score > batch.baseline).nonzero()[:, 0]
+        if len(better):
+            own = (-batch.sums(batch.logps) / batch.tokens)[better]
+            loss = loss + settings.sft * _mean(own, batch.weight[better])
+    return loss
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def _dpo(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """Source: DPO, Rafailov et al. 2023, arXiv 2305.18290, equation 7."""
+    from torch.nn.functional import logsigmoid
+
+    better, worse = batch.gains[batch.pairs].unbind(1)
+    return -logsigmoid(settings.beta * (better - worse))
+
+
+def _ipo(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """Source: IPO, Azar et al. 2023, arXiv 2310.12036, equation 17, on the mean over tokens.
+
+    The authors' own results are of this form, as TRL says.
+    """
+    better, worse = (batch.gains / batch.tokens)[batch.pairs].unbind(1)
+    return (better - worse - 1 / (2 * settings.beta)) ** 2
+
+
+def _simpo(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """Source: SimPO, Meng et al. 2024, arXiv 2405.14734, equation 6. It has no reference."""
+    from torch.nn.functional import logsigmoid
+
+    means = batch.sums(batch.logps) / batch.tokens
+    better, worse = means[batch.pairs].unbind(1)
+    return -logsigmoid(settings.beta * (better - worse) - settings.margin)
+
+
+def _kto(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """A row is desirable if its score is above its baseline.
+
+    Source: KTO, Ethayarajh et al. 2024, arXiv 2402.01306, equation 8. It differs in the reference
+    point: the mean gain of the step's own answers, at least 0, in place of mismatched answers.
+    """
+    gains = batch.gains
+    middle = gains.detach().mean().clamp(min=0)
+    sign = (batch.score > batch.baseline).to(gains.dtype) * 2 - 1
+    return 1 - (settings.beta * sign * (gains - middle)).sigmoid()
+
+
+def _sppo(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """The score is the rate at which an answer wins against the model's others.
+
+    Source: SPPO, Wu et al. 2024, arXiv 2405.00675, equation 4.4, with eta = 1 / `beta`.
+    """
+    return (batch.gains - (batch.score - 0.5) / settings.beta) ** 2
+
+
+def _nft(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """The score is 1 for right and 0 for wrong answers; the baseline is the share of right ones.
+
+    Source: NFT, Chen et al. 2025, arXiv 2505.18116, section 3: right answers are learnt, and wrong
+    ones through the policy that right ones imply. Questions weigh by their share of wrong answers,
+    which the paper's section 4 shows to be the weight of Dr. GRPO.
+    """
+    import torch
+
+    ratio = (batch.logps - batch.reference).exp()
+    rate, right = batch.baseline[batch.row], batch.score[batch.row] > 0.5
+    implied = (1 - rate * ratio) / (1 - rate).clamp(min=_SMALLEST)
+    # Below the smallest value the gradient goes through, as if the value were not clamped.
+    implied = implied + (implied.clamp(min=_SMALLEST) - implied).detach()
+    losses = -torch.where(right, ratio, implied).log()
+    return batch.sums(losses) / batch.tokens * (1 - batch.baseline).clamp(min=0)
+
+
+def _policy_gradient(settings: LossSettings, batch: StepBatch) -> Tensor:
+    """The score is a reward or an advantage, from which the baseline is taken.
+
+    Source: GRPO, Shao et al. 2024, arXiv 2402.03300, equation 3; `clip_high` and the mean over
+    tokens: DAPO, Yu et al. 2025, arXiv 2503.14476; the constant: Dr. GRPO, Liu et al. 2025, arXiv
+    2503.20783. The answers were sampled from the reference, so it is the old policy as well.
+    """
+    import torch
+
+    difference = batch.logps - batch.reference
+    ratio, advantage = difference.exp(), (batch.score - batch.baseline)[batch.row]
+    high = settings.clip if settings.clip_high is None else settings.clip_high
+    clipped = ratio.clamp(1 - settings.clip, 1 + high)
+    losses = -torch.minimum(ratio * advantage, clipped * advantage)
+    if settings.kl:
+        losses = losses + settings.kl * ((-difference).exp() + difference - 1)
+    weight = batch.weight[batch.row]
+    if settings.average == "tokens":
+        return _mean(losses, weight)
+    if settings.average == "constant":
+        return (losses * weight).sum() / (len(batch.tokens) * settings.constant)
+    return _mean(batch.sums(losses) / batch.tokens, batch.weight)
+
+
+_LOSSES: Mapping[LossName, Callable[[LossSettings, StepBatch], Tensor]] = {
+    "dpo": _dpo,
+    "ipo": _ipo,
+    "simpo": _simpo,
+    "kto": _kto,
+    "sppo": _sppo,
+    "nft": _nft,
+}
