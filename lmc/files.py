@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -152,31 +152,33 @@ def _umask() -> int:
     return mask
 
 
-def indented_json(value: Any) -> str:
-    """The text of `json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)`.
+def indented_json(value: Any, *, sort_keys: bool = True) -> str:
+    """The text of `json.dumps(value, indent=1, ensure_ascii=False)`, with its keys sorted or not.
 
     It takes time linear in the length. Python's own encoder takes as much again for each level.
     Raises: ValueError for a number that is not finite.
     """
     out: list[str] = []
-    _write_json(value, "\n", out)
+    _write_json(value, "\n", out, sorted if sort_keys else iter)
     return "".join(out)
 
 
-def _write_json(value: Any, line: str, out: list[str]) -> None:
+def _write_json(
+    value: Any, line: str, out: list[str], keys: Callable[[dict[str, Any]], Iterable[str]]
+) -> None:
     match value:
         case dict() if value:
             start = "{"
-            for key in sorted(value):
+            for key in keys(value):
                 out.append(f"{start}{line} {json.dumps(key, ensure_ascii=False)}: ")
-                _write_json(value[key], line + " ", out)
+                _write_json(value[key], line + " ", out, keys)
                 start = ","
             out.append(line + "}")
         case list() | tuple() if value:
             start = "["
             for item in value:
                 out.append(f"{start}{line} ")
-                _write_json(item, line + " ", out)
+                _write_json(item, line + " ", out, keys)
                 start = ","
             out.append(line + "]")
         case _:

@@ -21,7 +21,7 @@ from lmc.optimizers.lessons.rounds import (
     lessons_of,
     sample_runs,
 )
-from lmc.optimizers.lessons.weights import Lesson, Lessons, Update, as_lessons, require_trainable
+from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
 
@@ -66,14 +66,13 @@ async def rest_em(
         groups = selectors.by_row(runs)
         weights = selectors.entropy_weights(groups, entropy) if entropy else None
         kept = at_most(selectors.threshold(runs, threshold), keep, diverse=diverse)
-        lessons = lessons_of(turn, kept, weights)
-        if hints:
-            solved = DemoPool()
-            for name, some in lessons.items():
-                for lesson in some:
-                    if isinstance(lesson, Lesson):
-                        solved.add(name, lesson.demo)
-            lessons = both(lessons, as_lessons(await rationalised(leader, turn, solved)))
-        return lessons
+        own = lessons_of(turn, kept, weights)
+        if not hints:
+            return own
+        solved = DemoPool()
+        for name, some in own.items():
+            for lesson in some:
+                solved.add(name, lesson.demo)
+        return both(own, as_lessons(await rationalised(leader, turn, solved)))
 
     return await improve_in_rounds(start, context, rounds, gather, update)

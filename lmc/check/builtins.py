@@ -180,9 +180,9 @@ def _made(kind: Kind) -> BuiltinFunction:
 
 def _filtered(given: Given) -> Type:
     item = _item(given[0])
-    return types.ListType(
-        item if given[1] is not None else required(item), unique=_is_unique(given[0])
-    )
+    if given[1] is None:
+        item = types.NEVER if isinstance(item, types.NoneType) else required(item)
+    return types.ListType(item, unique=_is_unique(given[0]))
 
 
 def _found(given: Given) -> Type:

@@ -189,7 +189,11 @@ def _order(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
 def _contains(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
     match right:
         case types.ListType(item):
-            if not comparable(left, item) and not isinstance(item, type(types.NEVER)):
+            if comparable(left, item) or isinstance(item, types.NeverType):
+                pass
+            elif comparable(widen(left), widen(item)):  # `"a" in ["b"]`
+                _equal(env, expr, left, item)
+            else:
                 _no_operator(env, expr, "in", left, right)
         case types.DictType() | types.JsonType() | types.ErrorType():
             pass

@@ -80,6 +80,7 @@ _DECODING = {
     "cache": _fixed(types.UnionType((types.BOOL, _words("disk", "memory", "off")))),
     "retry": _group(max=types.IntType(0, 100), backoff=_SECONDS, on=types.ListType(_FAILURES)),
     "fallback": SettingSpec("models", tunable=False),
+    "repair": _fixed(types.IntType(0, 8)),
     "layout": SettingSpec(_words("chat", "json", "xml", "auto")),
 }
 _TOOL_CALLS = {"tool_calls": _fixed(_words("auto", "native", "text"))}
@@ -137,7 +138,6 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "timeout": _fixed(_LIMIT_S),
         "deadline": _fixed(_LIMIT_S),
         "concurrency": _fixed(_POSITIVE),
-        "repair": _fixed(types.IntType(0, 8)),
         "shared_first": _fixed(types.BOOL),
     },
     "generate": _MODULE,

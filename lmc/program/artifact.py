@@ -107,7 +107,8 @@ class Artifact:
         _require_readable(parts)
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
         manifest = self.manifest.model_copy(update={"format": FORMAT_VERSION, "parts": hashes})
-        return _zip({_MANIFEST: _dump(manifest.model_dump(mode="json")), **parts})
+        told = _dump(manifest.model_dump(mode="json"), sort_keys=True)
+        return _zip({_MANIFEST: told, **parts})
 
     @classmethod
     def read(cls, path: Path) -> Artifact:
@@ -229,8 +230,9 @@ def _too_large(graph: bytes) -> str | None:
 _SEPARATORS = (b"{", b"[", b",")
 
 
-def _dump(value: Any) -> bytes:
-    return indented_json(value).encode() + b"\n"
+def _dump(value: Any, *, sort_keys: bool = False) -> bytes:
+    """JSON with its keys in their order: prompts show a dict so, and `keys(…)` gives it."""
+    return indented_json(value, sort_keys=sort_keys).encode() + b"\n"
 
 
 def _zip(parts: Mapping[str, bytes]) -> bytes:

@@ -94,7 +94,7 @@ class ModuleCall:
         self.embedder = parameters.embedder
         self.by_meaning = self._by_meaning(count)
         self.request = self._request(parameters.adapter)
-        self.repair = _count(self.settings.get("repair"), DEFAULT_REPAIR)
+        self.repair = _count(self.setting("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
             "retry": self.own.get("retry"),
             "fallback": () if machine.model else self.own.get("fallback"),

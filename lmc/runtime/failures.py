@@ -11,7 +11,10 @@ from lmc.source import Span
 
 EXCERPT_CHARS = 160
 # Failures of the program itself. All others come from its surroundings, such as a missing key.
-OWN_CODES = ("call-failed", "tool-failed", "evaluation-failed", "kept-misfit", "episode-too-long")
+OWN_CODES = (
+    *("call-failed", "tool-failed", "evaluation-failed", "kept-misfit", "episode-too-long"),
+    "agent-unfinished",
+)
 
 
 def no_continuation(module: str, model: str, span: Span | None) -> LmcError:

@@ -109,7 +109,7 @@ async def adapted(
 
 def lessons_of(
     context: Context, runs: Sequence[Run], weights: Mapping[str, float] | None = None
-) -> Lessons:
+) -> dict[str, list[Lesson]]:
     """The calls that led to the results of chosen runs, with the weights of their rows."""
     modules = context.modules()
     found: dict[str, list[Lesson]] = {}

@@ -70,6 +70,33 @@ def test_the_same_contents_are_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.lmpc").read_bytes() == artifact().to_bytes()
 
 
+ORDERED = """
+let SIZES = {small: 1, large: 2, middle: 3}
+generate ask(q: str) -> float { "Go on." }
+pipeline main(q: str) -> list[str] { return keys({z: q, a: q}) + keys(SIZES) }
+route cheapest(q: str) -> float {
+  to: [OPTIONS]
+  by: out
+  threshold: 0.5
+}
+""".replace("OPTIONS", ", ".join(["ask(q)"] * 12))
+
+
+def test_the_order_of_keys_is_kept(tmp_path: Path) -> None:
+    demo = Demo({"q": {"z": 1, "a": 2}}, {"result": 0.5})
+    tuned = Parameters({"ask": ModuleParameters(demos=(demo,))})
+    made = Artifact(Manifest(lmc="0.1.0", entry="t.lmp"), graph_of(ORDERED), tuned, {})
+    made.write(tmp_path / "a.lmpc")
+    read = Artifact.read(tmp_path / "a.lmpc")
+    (shown,) = read.parameters.modules["ask"].demos or ()
+    assert list(shown.inputs["q"]) == ["z", "a"]
+    options = next(n for n in read.graph.graphs["cheapest"].nodes if n.op == "route").bodies
+    assert list(options) == [*(f"to.{i}" for i in range(12)), "by"]
+    consts = [n.attrs["value"] for n in read.graph.graphs["main"].nodes if n.op == "const"]
+    assert ["small", "large", "middle"] in [list(v) for v in consts if isinstance(v, dict)]
+    assert read.to_bytes() == made.to_bytes()
+
+
 def parts_of(data: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}

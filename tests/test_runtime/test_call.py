@@ -14,7 +14,7 @@ from lmc.models.scripted import Scripted
 from lmc.prompts.border import as_text
 from lmc.prompts.chat import ChatLayout
 from lmc.prompts.spec import BARE, Demo, ParseFailure
-from lmc.requests.pool import ModelPool
+from lmc.requests.pool import ANY_MODEL, ModelPool
 from lmc.runtime.conversation import RETRY_STRIDE
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
@@ -22,6 +22,7 @@ from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.runtime.traces import Trace
 from lmc.source import Source, Span
 from lmc.types import INT, STR, Field, IntType, LiteralType, RecordType
+from tests.programs import lowered
 from tests.test_runtime.graphs import (
     Build,
     applying,
@@ -254,6 +255,20 @@ async def test_no_repairs_if_so_set() -> None:
     with pytest.raises(CallFailure):
         await ask(ex)
     assert len(requests(ex)) == 1
+
+
+@pytest.mark.parametrize(
+    "place", ['model m { name: "x/y" repair: 0 }', "default { repair: 0 }", ""]
+)
+async def test_repairs_are_set_by_module_model_or_program(place: str) -> None:
+    own = "model: m" if place.startswith("model") else "repair: 0" if not place else ""
+    text = f'{place}\ngenerate g(x: str) -> int {{ "Count." {own} }}'
+    program = lowered(text)
+    backend = Scripted(["x", "7"])
+    pool = ModelPool(program.models, program.default, backends={ANY_MODEL: backend})
+    with pytest.raises(CallFailure):
+        await Executor(program, pool).run("g", {"x": "?"})
+    assert len(backend.requests) == 1
 
 
 async def test_retries_meant_for_the_network_do_not_repeat_answers() -> None:

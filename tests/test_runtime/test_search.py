@@ -133,3 +133,32 @@ async def test_no_tool_but_those_named_can_be_called() -> None:
     script, _ = acting(*[{"tool": "main", "arguments": {}}] * 8)
     with pytest.raises(LmcError, match="call-failed"):
         await executor(ACTING, script).run("main", {"question": "?"})
+
+
+VOTED = ACTING + "vote voted(question: str) -> int { sample: main(question) n: 2 }"
+
+
+async def test_an_agent_that_does_not_end_is_one_failed_sample() -> None:
+    never = json.dumps({"tool": "double", "arguments": {"number": 1}})
+    ends = json.dumps({"tool": "finish", "answer": 3})
+
+    def script(request: Request) -> list[str]:
+        return [ends if i == 1 else never for i in range(request.index, request.index + request.n)]
+
+    assert await executor(VOTED, script).run("voted", {"question": "?"}) == 3
+
+
+MAYBE = """
+generate step(goal: str, path: list[str?]) -> str? { "Next." }
+search main(goal: str) -> list[str?] {
+  expand: step(goal, path)
+  value: float(len(path))
+  width: 1
+  depth: 2
+}
+"""
+
+
+async def test_a_step_may_be_none() -> None:
+    found = await executor(MAYBE, lambda request: "none").run("main", {"goal": "?"})
+    assert found == [None, None]

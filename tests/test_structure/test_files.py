@@ -14,6 +14,7 @@ values = st.recursive(
 )  # fmt: skip
 
 
-@given(values)
-def test_it_is_the_text_that_python_writes(value):
-    assert indented_json(value) == json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+@given(values, st.booleans())
+def test_it_is_the_text_that_python_writes(value, sort_keys):
+    expected = json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False)
+    assert indented_json(value, sort_keys=sort_keys) == expected

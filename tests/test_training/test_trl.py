@@ -102,6 +102,7 @@ def test_policy_gradients(models: Any, tmp_path: Path, theirs: str, average: Any
         output_dir=str(tmp_path), loss_type=theirs, beta=0.05, epsilon=0.2, epsilon_high=0.28,
         num_generations=4, per_device_train_batch_size=4, max_completion_length=256,
         use_cpu=True, bf16=False, report_to=[], gradient_checkpointing=False,
+        use_bias_correction_kl=False,  # as in the paper; TRL's default is DeepSeek-V3.2's
     )  # fmt: skip
     prompt = tokenizer("Which?")["input_ids"]
     answers = [tokenizer(text)["input_ids"] for text in ("warm", "cold!!", "hot", "very cold")]

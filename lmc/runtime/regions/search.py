@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
 
 EXPLORE = math.sqrt(2)  # the constant of UCT, for values between 0 and 1
+_FAILED: Any = object()  # stands for a step that could not be sampled; a step may be none
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +105,7 @@ class Search:
         """Sample next steps, merge equal ones, and judge each new path."""
         node.expanded = True
         steps = await for_all(range(self.width), lambda _, i: self._sample(node, i))
-        distinct = {ballot_key(s, normalize=False): s for s in steps if s is not None}
+        distinct = {ballot_key(s, normalize=False): s for s in steps if s is not _FAILED}
         children = []
         for step in distinct.values():
             child = TreeNode(len(self.nodes), [*node.path, step], parent=node)
@@ -134,7 +135,7 @@ class Search:
         ]
 
     async def _sample(self, node: TreeNode, index: int) -> Any:
-        """One next step, or None if the model gave no usable one."""
+        """One next step, or `_FAILED` if the model gave no usable one."""
         place = self.scope.at(node.number)
         scope = place.for_sample(index, self.width, self.scope.certainty, batched=True)
         try:
@@ -143,7 +144,7 @@ class Search:
             if not is_own(failure):
                 raise
             self.failure = self.failure or failure
-            return None
+            return _FAILED
 
     async def _judge(self, node: TreeNode) -> None:
         node.value = await self._value(node)

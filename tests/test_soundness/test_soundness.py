@@ -1,0 +1,36 @@
+"""Soundness by search: random programs on random answers keep the promises of the language.
+
+`LMC_PROGRAMS=20000` tries more programs, and `LMC_FUZZ=1` others.
+"""
+
+import logging
+import os
+from random import Random
+
+import pytest
+
+from tests.programs import lowered
+from tests.test_soundness.runs import Tally, try_program
+
+PROGRAMS = int(os.environ.get("LMC_PROGRAMS", "2000"))
+PARTS = 20
+FIRST = Random().randrange(10**9) if "LMC_FUZZ" in os.environ else 0
+MOST_REFUSED = 0.12  # the generator does not know how literals narrow a type
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_programs_keep_their_promises(part: int) -> None:
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    tally, count = Tally(), PROGRAMS // PARTS
+    for number in range(part * count, (part + 1) * count):
+        seed = FIRST + number
+        try:
+            try_program(seed, tally, whole=number % 20 == 0)
+        except Exception as fault:
+            raise AssertionError(f"the program of seed {seed}: {fault}") from fault
+    assert sum(tally.refused.values()) <= MOST_REFUSED * tally.programs + 3, tally.refused
+    assert tally.ended["value"] >= sum(tally.ended.values()) / 2, tally.ended
+
+
+def test_a_list_of_nones_without_them_is_empty() -> None:
+    lowered("pipeline main() -> list[str] { return filter([none, none]) }")
