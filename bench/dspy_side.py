@@ -19,6 +19,7 @@ from typing import Literal
 
 warnings.filterwarnings("ignore")
 import dspy  # noqa: E402
+from dspy.utils.exceptions import AdapterParseError  # noqa: E402
 
 logging.disable(logging.CRITICAL)
 
@@ -85,7 +86,9 @@ class TypedChat(PlainChat):
         try:
             return {"result": json.loads(completion)["result"]}
         except (ValueError, KeyError, TypeError):
-            raise dspy.utils.AdapterParseError("TypedChat", signature, completion) from None
+            raise AdapterParseError(
+                adapter_name="TypedChat", signature=signature, lm_response=completion
+            ) from None
 
     @staticmethod
     def _object(names, values):
@@ -114,7 +117,13 @@ def main():
         task = json.loads(Path(path).read_text())
         run = typed if "format" in task else tiny
         mark = "" if sys.argv[1:] else "\nRESULT "
-        print(mark + json.dumps(run(url, name, int(budget), int(seed), task)), flush=True)
+        try:
+            found = run(url, name, int(budget), int(seed), task)
+        except Exception as e:
+            if sys.argv[1:]:
+                raise
+            found = {"error": f"{type(e).__name__}: {e}"}
+        print(mark + json.dumps(found), flush=True)
 
 
 def asked(url, what):
@@ -151,6 +160,7 @@ def typed(url, name, budget, seed, task):
     given, kind = task["given"], task["kind"]
     lm = dspy.LM("openai/bench", api_base=f"{url}/v1", api_key="x", cache=False, temperature=0.0)
     own = task["adapter"] == "own"
+    dspy.configure(max_errors=10**6)  # an answer that is cut counts as wrong
     dspy.configure(lm=lm, adapter=dspy.JSONAdapter() if own else TypedChat(task["format"]))
     types = {"bool": bool, "str?": str | None}
     type_ = Literal[tuple(kind)] if isinstance(kind, list) else types[kind]

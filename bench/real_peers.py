@@ -200,6 +200,8 @@ class Sides:
         for line in stdout:
             if line.startswith("RESULT "):
                 found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+                if "error" in found:
+                    raise click.ClickException(f"{job[1]}: {found['error']}")
                 return found
         raise click.ClickException(f"DSPy ended in {job[1]}")
 
@@ -294,11 +296,15 @@ def measure(data: Path, sides: Sides, out: Path, runs: Sequence[tuple[int, int, 
         task = by_name[name]
         if name not in like:
             like[name] = sides.with_lmc(task, seed, WRITTEN, 0)["first"]
-        if system.startswith("dspy "):
-            peer = system.removeprefix("dspy ")
-            found = sides.with_dspy(task, seed, peer, budget, like[name])
-        else:
-            found = sides.with_lmc(task, seed, system, budget)
+        try:
+            if system.startswith("dspy "):
+                peer = system.removeprefix("dspy ")
+                found = sides.with_dspy(task, seed, peer, budget, like[name])
+            else:
+                found = sides.with_lmc(task, seed, system, budget)
+        except click.ClickException as failure:
+            click.echo(f"{seed} {budget} {name} {system}: {failure.message}", err=True)
+            continue
         gold = [row["answer"] for row in task.parts(seed)["test"]]
         right = [int(same(g, a)) for g, a in zip(gold, found["answers"], strict=True)]
         line = {"seed": seed, "budget": budget, "task": name, "system": system, "right": right}
@@ -356,22 +362,27 @@ def _cell(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def differences(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How much better lmc's systems are than each of DSPy's, on equal rows and seeds."""
-    by_key = {tuple(r[k] for k in ("seed", "budget", "task", "system")): r for r in results}
-    systems = list(dict.fromkeys(r["system"] for r in results))
-    ours = [name for name in systems if not name.startswith("dspy ") and name != WRITTEN]
-    for our, their in ((a, b) for a in ours for b in systems if b.startswith("dspy ")):
-        for budget in sorted({r["budget"] for r in results}):
-            gains = []
-            for (seed, limit, task, system), run in by_key.items():
-                other = by_key.get((seed, limit, task, their))
-                if system == our and limit == budget and other:
-                    gains.append([a - b for a, b in zip(run["right"], other["right"])])
-            if gains:
-                low, high = interval(gains)
-                mean = fmean(fmean(gain) for gain in gains)
-                figure = f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points"
-                yield f"- {our} − {their}, budget {budget}: {figure} ({len(gains)} pairs)"
+    """How much better lmc's systems are than each of DSPy's by task, on equal rows and seeds.
+
+    A system that does not search is compared at every budget.
+    """
+    ours = [r for r in results if not r["system"].startswith("dspy ") and r["system"] != WRITTEN]
+    theirs = [r for r in results if r["system"].startswith("dspy ")]
+    gains: dict[tuple[str, str, str, int], list[list[int]]] = {}
+    for our, other in ((a, b) for a in ours for b in theirs):
+        free = other["system"].split()[-1] in FREE
+        if our["task"] != other["task"] or our["seed"] != other["seed"]:
+            continue
+        if free or our["budget"] == other["budget"]:
+            key = our["task"], our["system"], other["system"], our["budget"]
+            gap = [a - b for a, b in zip(our["right"], other["right"], strict=True)]
+            gains.setdefault(key, []).append(gap)
+    for (task, system, peer, budget), gaps in gains.items():
+        low, high = interval(gaps)
+        mean = fmean(fmean(gap) for gap in gaps)
+        figure = f"{100 * mean:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}] points"
+        seeds = f", {len(gaps)} seeds" if gaps[1:] else ""
+        yield f"- {task}: {system} − {peer}, budget {budget}: {figure}{seeds}"
 
 
 def reached(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -383,7 +394,7 @@ def reached(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         mean = fmean(fmean(run["right"]) for run in runs)
         means.setdefault(task, {})[system, budget] = mean, fmean(run["calls"] for run in runs)
     for task, found in sorted(means.items()):
-        theirs = {k: v for k, v in found.items() if k[0].startswith("dspy ") and v[1]}
+        theirs = {k: v for k, v in found.items() if k[0].startswith("dspy ")}
         ours = {k: v for k, v in found.items() if not k[0].startswith("dspy ") and v[1]}
         if not theirs or not ours:
             continue

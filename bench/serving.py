@@ -107,7 +107,8 @@ class Memo:
 
         in_bfloat16()
         self._backend, self._name = open_backend(name, {})
-        self._file, self._clock, self._texts = file, SharedClock(), texts
+        self._file, self._clock = file, SharedClock()
+        self._texts = OpenAICompatible(texts, key_env=None) if texts else None
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         self._known: dict[str, dict[str, Any]] = dict(map(json.loads, lines))
         self._reset()
@@ -147,7 +148,7 @@ class Memo:
         request = request_of(self._name, payload)
         try:
             if request.schema is None and self._texts:
-                answers = await OpenAICompatible(self._texts, key_env=None).generate(request)
+                answers = await self._texts.generate(request)
             else:
                 answers = await self._backend.generate(request)
         except ModelFailure as failure:

@@ -16,7 +16,7 @@ from lmc.measure.rows import Row
 from lmc.optimizers.assistant.ask import clean
 from lmc.optimizers.assistant.describing import current_instruction
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.candidates.racing import Candidate, Scores, best_of
+from lmc.optimizers.candidates.racing import Candidate, Scores, best_of, beyond_chance
 from lmc.optimizers.candidates.trials import PLAIN, parameters_key
 from lmc.optimizers.events import CandidateScored
 from lmc.optimizers.lessons.acquiring import make_runs
@@ -70,8 +70,8 @@ async def reflect(
                 await search.merge(number)
         finalists = search.finalists()
         found = await best_of(Candidate("start", start), finalists, context)
-        return search.beyond_chance(start, found)
-    return search.beyond_chance(start, search.best(start))
+        return search.unless_chance(start, found)
+    return search.unless_chance(start, search.best(start))
 
 
 @frozen
@@ -196,20 +196,17 @@ class _Evolution:
         """The best member so far."""
         return max(self.members, key=lambda m: m.mean).parameters if self.members else start
 
-    def beyond_chance(self, start: Parameters, found: Parameters) -> Parameters:
-        """What was found, if its gain is more than a standard error, else the start.
+    def unless_chance(self, start: Parameters, found: Parameters) -> Parameters:
+        """What was found if it is better beyond chance, else the start.
 
-        Of many instructions some do better on few rows by luck. A sign test needs no more than the
-        rows on which the two differ.
+        Of many instructions, some do better on few rows by luck.
         """
+        trials, select = self.context.trials, self.context.select
         old, new = (
-            {r.id: r.value for r in self.context.trials.known(p, self.context.select)}
+            {r.id: r.value for r in trials.known(p, select) if r.value is not None}
             for p in (start, found)
         )
-        pairs = ((old.get(id), value) for id, value in new.items())
-        gaps = [b - a for a, b in pairs if a is not None and b is not None]
-        gain = sum(gaps)
-        return found if gain > 0 and gain**2 > sum(gap**2 for gap in gaps) else start
+        return found if beyond_chance(old, new) else start
 
     async def _join(self, new: Sequence[tuple[str, Parameters, tuple[int, ...]]]) -> None:
         parameters = [p for _, p, _ in new]

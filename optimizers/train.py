@@ -15,7 +15,7 @@ from lmc.training.losses import LossName, LossSettings
 
 
 @optimizer(
-    paper="LMC's recipe; its presets name the papers",
+    paper="the presets of this recipe have papers of their own; DPO, arXiv 2305.18290",
     check=require_trainable,
 )
 async def train(

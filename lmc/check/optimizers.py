@@ -23,6 +23,11 @@ class Option:
     default: Any
     about: str  # one line, with units
 
+    @property
+    def shown(self) -> str:
+        """The type in a table. What a choice is among stands in `about`."""
+        return "str" if isinstance(self.type, LiteralType) else str(self.type)
+
 
 @frozen
 class OptimizerSignature:
@@ -118,6 +123,12 @@ _SFT = Option(
 )
 _JUDGE = Option(_NAME, None, "model that compares results; default: the program's own")
 _KL = Option(FloatType(0.0, 10.0), 0.0, "weight of the divergence from the weights at the start")
+
+
+def _among(type: LiteralType) -> str:
+    return ", ".join(type.values)
+
+
 _SELECT = LiteralType(("right", "votes", "gold", "refine", "judge"))
 _LOSS = LiteralType(("dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
 
@@ -293,8 +304,8 @@ _TABLE = (
     OptimizerSignature(
         "train",
         {
-            "select": Option(_SELECT, "right", "how it is known which of two answers is better"),
-            "loss": Option(_LOSS, "dpo", "what training minimises"),
+            "select": Option(_SELECT, "right", f"how better answers are known: {_among(_SELECT)}"),
+            "loss": Option(_LOSS, "dpo", f"what training minimises: {_among(_LOSS)}"),
             **_COMPARING,
             "judge": _JUDGE,
             "beta": _BETA,
@@ -337,7 +348,7 @@ _TABLE = (
             "average": Option(
                 LiteralType(("sequence", "tokens", "constant")),
                 "sequence",
-                "mean over answers (GRPO), over all tokens (DAPO), or by a constant (Dr. GRPO)",
+                "mean over answers (sequence), all tokens (DAPO) or a constant (Dr. GRPO)",
             ),
             "clip": Option(FloatType(0.0, 1.0), 0.2, "bound on how far a ratio may fall"),
             "clip_high": Option(

@@ -76,7 +76,7 @@ def _print(optimizer: Optimizer) -> None:
         say(f"  Also called {', '.join(signature.aliases)}.")
     say()
     for name, option in signature.options.items():
-        columns = zip((name, str(option.type), _default(option)), _column_widths())
+        columns = zip((name, option.shown, _default(option)), _column_widths())
         head = "".join(f"{text:{wide}}  " for text, wide in columns)
         say(_wrapped(option.about, f"  {head}", width))
     say()
@@ -92,7 +92,7 @@ def _wrapped(text: str, head: str, width: int) -> str:
 def _column_widths() -> tuple[int, ...]:
     """The widths of names, types and defaults, the same for every optimizer."""
     options = [pair for s in SIGNATURES.values() for pair in s.options.items()]
-    rows = ((name, str(option.type), _default(option)) for name, option in options)
+    rows = ((name, option.shown, _default(option)) for name, option in options)
     return tuple(max(map(len, column)) for column in zip(*rows))
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.files import cache_folder, make_folder_once
+from lmc.models.engine.pretrained import pretrained
 from lmc.models.named_files import named_file, require_weights
 from lmc.models.transformers_local import Transformers, computing
 from lmc.redaction import logger
@@ -146,7 +147,7 @@ def _write(alone: Path, tensors: int, size: int, folder: Path) -> None:
     _find_room(folder, weights * _WEIGHT_BYTES)
     AutoTokenizer.from_pretrained(alone, **given).save_pretrained(folder)
     # The object that was read from a GGUF refuses to be saved: its weights go into a plain one.
-    read = AutoModelForCausalLM.from_pretrained(alone, dtype=torch.float32, **given)
+    read = pretrained(AutoModelForCausalLM, alone, dtype=torch.float32, **given)
     empty.load_state_dict(read.state_dict(), assign=True)
     empty.tie_weights()
     empty.config.dtype = torch.float32

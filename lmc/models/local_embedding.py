@@ -25,6 +25,7 @@ from lmc.files import cache_folder, make_folder_once
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.embedding import encoded, text_to_embed
 from lmc.models.engine.openmp import wait_without_spinning
+from lmc.models.engine.pretrained import pretrained
 from lmc.models.packaged import Package, packaged_file
 
 NAME = "embed/local"
@@ -101,7 +102,7 @@ class LocalEmbedder:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        model = AutoModel.from_pretrained(self._folder, use_safetensors=True)
+        model = pretrained(AutoModel, self._folder)
         self._loaded = AutoTokenizer.from_pretrained(self._folder), model.eval()
         return self._loaded
 

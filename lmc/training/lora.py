@@ -24,6 +24,7 @@ from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.models.engine.openmp import wait_without_spinning
+from lmc.models.engine.pretrained import pretrained
 from lmc.training.encoding import Example, encode_rows
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.rows import Row, digest
@@ -159,9 +160,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     settings, on_gpu = job.settings, torch.cuda.is_available()
     torch.manual_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(job.source)
-    model = AutoModelForCausalLM.from_pretrained(
-        job.source, dtype=torch.float32, use_safetensors=True
-    )
+    model = pretrained(AutoModelForCausalLM, job.source, dtype=torch.float32)
     if on_gpu:
         model.to("cuda")
     size = model.num_parameters()

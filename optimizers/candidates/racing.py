@@ -52,6 +52,15 @@ class Standing:
 Scores = Mapping[str, float]  # by row
 
 
+def beyond_chance(before: Scores, after: Scores) -> bool:
+    """Whether the gain on the rows that both have is more than one standard error.
+
+    Only the rows on which the two differ count, as in a sign test.
+    """
+    gaps = [after[id] - score for id, score in before.items() if id in after]
+    return sum(gaps) > 0 and sum(gaps) ** 2 > sum(gap**2 for gap in gaps)
+
+
 def rungs(rows: int, done: int = 0) -> list[int]:
     """The number of rows after each remaining rung. The last rung has all rows."""
     found = []

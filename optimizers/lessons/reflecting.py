@@ -8,6 +8,7 @@ from lmc.ir.provenance import Module
 from lmc.optimizers.assistant.ask import Question
 from lmc.optimizers.assistant.describing import current_instruction, runs_text, signature_text
 from lmc.optimizers.base import Context
+from lmc.optimizers.candidates.racing import beyond_chance
 from lmc.optimizers.candidates.trials import PLAIN
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
 from lmc.optimizers.lessons.demonstrations import input_names
@@ -36,14 +37,16 @@ def reflection(
 async def writes_instructions(
     start: Parameters, context: Context, module: Module
 ) -> tuple[bool, str]:
-    """Whether one of three rewritten instructions of a module scores as high as the current one.
+    """Whether one of three rewritten instructions of a module is not clearly worse than its own.
 
-    The text has the figures. Unusable answers count as failures of the model. Raises:
+    The text has the figures. Unusable answers count as failures of the model. The questions show
+    the runs in different orders, since a server may give equal answers to equal questions. Raises:
     BudgetExceeded.
     """
     rows = shuffled(context, "ability")[:SHOWN_ROWS]
     runs = await make_runs(start, context, rows, PLAIN, "runs to reflect on")
-    questions = [reflection(start, context, module, runs, number) for number in range(ASKED)]
+    orders = [[*runs[i:], *runs[:i]] for i in range(ASKED)]
+    questions = [reflection(start, context, module, o, i) for i, o in enumerate(orders)]
     texts = await context.assistant.texts(questions)
     if not texts:
         return False, f"none of {ASKED} answers is an instruction"
@@ -51,5 +54,6 @@ async def writes_instructions(
     select = context.select[:TRIED_ROWS]
     before, *after = await context.trials.scores("trying the model", [start, *written], select)
     old, best = sum(before.values()), max(sum(scores.values()) for scores in after)
+    worse = all(beyond_chance(scores, before) for scores in after)
     rewritten = f"the best of {len(texts)} rewritten instructions scores {best:.3g}"
-    return best >= old, f"{rewritten} on {len(select)} rows, the current one {old:.3g}"
+    return not worse, f"{rewritten} on {len(select)} rows, the current one {old:.3g}"

@@ -90,8 +90,22 @@ def test_the_table_says_with_how_many_calls_the_best_is_reached() -> None:
     ]
     table = real_peers.table(results)
     assert "DSPy's best is 75 % (dspy mipro, budget 400, 390 calls); lmc: with 300 calls" in table
-    assert "- auto() − dspy mipro, budget 150: +0.0 [" in table
+    assert "- a: auto() − dspy mipro, budget 150: +0 [" in table
     assert "| a | auto() | **50** [0, 100], 90 calls, 1 s | **100** [100, 100], 300" in table
+
+
+def test_what_does_not_search_is_among_the_best_and_compared_at_every_budget() -> None:
+    results = [
+        result("auto()", [1, 1, 0, 0], calls=90),
+        result("auto()", [1, 1, 1, 0], 400, 300),
+        result("dspy knn-few-shot", [1, 1, 1, 1], calls=0),
+    ]
+    table = real_peers.table(results)
+    assert (
+        "DSPy's best is 100 % (dspy knn-few-shot, budget 150, 0 calls); lmc: not reached" in table
+    )
+    assert "auto() − dspy knn-few-shot, budget 150: -50" in table
+    assert "auto() − dspy knn-few-shot, budget 400: -25" in table
 
 
 def test_seeds_draw_train_and_dev_but_not_test() -> None:

@@ -31,7 +31,7 @@ def pages() -> list[Path]:
 
 def _row(name: str, option: Option) -> str:
     default = "–" if option.default is None else f"`{literal(option.default)}`"
-    return f"| `{name}` | `{option.type}` | {default} | {option.about} |"
+    return f"| `{name}` | `{option.shown}` | {default} | {option.about} |"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from lmc.optimizers.candidates.racing import (
     Candidate,
     affordable,
     affordable_rows,
+    beyond_chance,
     halving_runs,
     race,
     rungs,
@@ -143,3 +144,23 @@ def test_evidence_finds_what_is_worse() -> None:
     gaps = [rng.choice([-1, -1, 0, 0, 1]) for _ in range(200)]
     assert evidence_of_loss(gaps, 200) >= math.log(1 / ALPHA)
     assert evidence_of_loss([1.0] * 50, 200) == 0
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "equal", "sure"),
+    [
+        (0, 0, 9, False),
+        (1, 0, 9, False),
+        (2, 0, 0, True),
+        (3, 1, 5, False),
+        (4, 1, 0, True),
+        (1, 4, 0, False),
+    ],
+)
+def test_a_gain_is_beyond_chance_by_the_rows_that_differ(
+    better: int, worse: int, equal: int, sure: bool
+) -> None:
+    pairs = [(0.0, 1.0)] * better + [(1.0, 0.0)] * worse + [(1.0, 1.0)] * equal
+    before = {str(i): first for i, (first, _) in enumerate(pairs)} | {"lost": 0.0}
+    after = {str(i): second for i, (_, second) in enumerate(pairs)}
+    assert beyond_chance(before, after) is sure

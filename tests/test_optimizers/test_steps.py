@@ -1,8 +1,9 @@
 """Steps as text, read by the language's own parser and checker."""
 
 import inspect
+import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from lmc.diagnostics import LmcError
 from lmc.optimizers.base import Optimizer
 from lmc.optimizers.compilation.catalog import BY_NAME, OPTIMIZERS
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
-from lmc.types import BOOL, FloatType, IntType, OptionalType, Type
+from lmc.types import BOOL, FloatType, IntType, LiteralType, OptionalType, Type
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,8 @@ def values_of(type: Type) -> st.SearchStrategy[Any]:
             return st.integers(type.low, type.high)
         case FloatType():
             return st.floats(type.low, type.high)
+        case LiteralType():
+            return st.sampled_from(type.values)
         case _:
             return st.booleans() if type == BOOL else st.text() | st.just('a\\" >> "b')
 
@@ -106,9 +109,14 @@ def test_all_of_the_table_is_listed_in_its_order() -> None:
 def test_functions_take_what_the_table_says_and_repeat_no_default(optimizer: Optimizer) -> None:
     _, _, *taken = inspect.signature(optimizer.function).parameters.values()
     options = optimizer.signature.options
-    assert {p.name: p.annotation for p in taken} == {
-        name: python_type(option.type) for name, option in options.items()
-    }
+    module = sys.modules[optimizer.function.__module__]
+    assert [p.name for p in taken] == list(options)
+    for parameter, option in zip(taken, options.values(), strict=True):
+        if isinstance(option.type, LiteralType):
+            choices = get_args(getattr(module, parameter.annotation))
+            assert set(option.type.values) <= set(choices)
+        else:
+            assert parameter.annotation == python_type(option.type)
     for parameter in taken:
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert parameter.default is parameter.empty

@@ -8,6 +8,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from lmc.models.engine.decoding import Engine
 from lmc.models.engine.linear import use_fast_linear
+from lmc.models.engine.pretrained import pretrained
 
 _SMALL_MODEL_PARAMETERS = 20_000_000
 
@@ -20,11 +21,8 @@ def load_engine(source: str, dtype: str | None = None, *, lookup: bool = False) 
     on_gpu = torch.cuda.is_available()
     disable_progress_bar()  # loading is short, and the bar would spoil the output
     tokenizer = AutoTokenizer.from_pretrained(source)
-    model = AutoModelForCausalLM.from_pretrained(
-        source,
-        dtype=getattr(torch, dtype or ("bfloat16" if on_gpu else "float32")),
-        use_safetensors=True,
-    )
+    kind = getattr(torch, dtype or ("bfloat16" if on_gpu else "float32"))
+    model = pretrained(AutoModelForCausalLM, source, dtype=kind)
     if not on_gpu and model.num_parameters() < _SMALL_MODEL_PARAMETERS:
         # Threads gain little on small matrices; on a busy machine, their barriers cost much.
         torch.set_num_threads(1)

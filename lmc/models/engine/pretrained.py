@@ -1,0 +1,21 @@
+"""Load models of transformers, one at a time.
+
+While transformers loads a model, torch's default type is that of the model, for all threads of the
+process. Two threads that load at once may restore it in the wrong order. Then every tensor that is
+made later has the wrong type.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+_LOADING = threading.Lock()
+
+
+def pretrained(kind: Any, source: Any, **options: Any) -> Any:
+    """`kind.from_pretrained(source, …)`, never from pickle."""
+    if "gguf_file" not in options:
+        options["use_safetensors"] = True
+    with _LOADING:
+        return kind.from_pretrained(source, **options)
