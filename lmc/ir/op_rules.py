@@ -259,7 +259,8 @@ def _loop(site: Site) -> str | None:
 
 
 def _condition(site: Site) -> str | None:
-    is_bool = isinstance(site.inputs[0].type, BoolType | ErrorType)
+    # An item of an empty list is of no type: it is never there.
+    is_bool = isinstance(site.inputs[0].type, BoolType | ErrorType | NeverType)
     return None if is_bool else "its condition is a bool"
 
 

@@ -122,7 +122,9 @@ def prepare(
     pool = ModelPool(program.models, program.default, backends={ANY_MODEL: model})
     stores = HeldStores(
         {
-            name: _distinct(str(store.key), [a_value(rng, store.record) for _ in range(2)])
+            name: _distinct(str(store.key), [a_value(rng, store.record) for _ in range(2)])[
+                -store.keep :
+            ]
             for name, store in program.stores.items()
         }
     )

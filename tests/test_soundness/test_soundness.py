@@ -34,3 +34,7 @@ def test_programs_keep_their_promises(part: int) -> None:
 
 def test_a_list_of_nones_without_them_is_empty() -> None:
     lowered("pipeline main() -> list[str] { return filter([none, none]) }")
+
+
+def test_an_item_of_no_list_may_be_a_condition() -> None:
+    lowered("pipeline main() -> list[int] { return [(if x then 0 else 5) for x in flatten([])] }")
