@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from lmc.ir.verify import verify
 from tests.programs import lowered
 from tests.test_soundness.runs import Tally, try_program
 
@@ -37,4 +38,8 @@ def test_a_list_of_nones_without_them_is_empty() -> None:
 
 
 def test_an_item_of_no_list_may_be_a_condition() -> None:
-    lowered("pipeline main() -> list[int] { return [(if x then 0 else 5) for x in flatten([])] }")
+    verify(
+        lowered(
+            "pipeline main() -> list[int] { return [(if x then 0 else 5) for x in flatten([])] }"
+        )
+    )
