@@ -6,17 +6,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from lmc.optimizers.base import Context, optimizer
-from lmc.optimizers.lessons.comparing import Recipe, Select, learn_by_comparing
+from lmc.optimizers.lessons.comparing import Recipe, Select, learn_by_comparing, require_agreement
 from lmc.optimizers.lessons.rounds import RoundSampling
 from lmc.optimizers.lessons.weights import Update, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.training.losses import LossName, LossSettings
 
+if TYPE_CHECKING:
+    from lmc.runtime.executor import Executor
+
+
+def _require_teachable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
+    require_trainable(executor, target, options)
+    complete = train.signature.complete(options)
+    require_agreement(complete["select"], complete["loss"])
+
 
 @optimizer(
     paper="the presets of this recipe have papers of their own; DPO, arXiv 2305.18290",
-    check=require_trainable,
+    check=_require_teachable,
 )
 async def train(
     start: Parameters,

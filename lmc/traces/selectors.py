@@ -159,17 +159,9 @@ def consistent_calls(trace: Trace) -> list[CallTrace]:
 
 def right_wrong_pairs(runs: Iterable[Run], at_least: float = 1.0) -> list[Pair]:
     """Calls of accepted runs, paired with calls of other runs that had the same prompt."""
-    good: dict[tuple[object, ...], list[CallTrace]] = {}
-    bad: dict[tuple[object, ...], list[CallTrace]] = {}
-    for run in runs:
-        if run.score is None:
-            continue
-        accepted = run.score >= at_least
-        calls = consistent_calls(run.trace) if accepted else run.trace.calls
-        for call in calls:
-            if call.raw and not call.infrastructure:
-                (good if accepted else bad).setdefault(_question(call), []).append(call)
-    return [pair for question in good for pair in _pairs(good[question], bad.get(question, []))]
+    scored = [(run, run.score) for run in runs if run.score is not None]
+    good = [run for run, score in scored if score >= at_least]
+    return _paired_runs(good, [run for run, score in scored if score < at_least])
 
 
 def agreement_pairs(runs: Iterable[Run]) -> list[Pair]:

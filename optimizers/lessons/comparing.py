@@ -67,11 +67,7 @@ def require_agreement(select: str, loss: str) -> None:
 async def learn_by_comparing(
     start: Parameters, context: Context, recipe: Recipe, update: Update
 ) -> Parameters:
-    """Sample with the leader, compare, train the leader's weights on it, and repeat while it helps.
-
-    Raises: LmcError[bad-option].
-    """
-    require_agreement(recipe.select, update.loss.name)
+    """Sample with the leader, compare, train its weights on that, and repeat while it helps."""
 
     async def gather(leader: Parameters, turn: Context) -> Lessons:
         sampler = leader if update.demos else without_demos(leader, update.modules)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+import lmc
+from lmc.diagnostics import LmcError
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.traces import selectors
-from lmc.traces.store import Run
+from lmc.traces.store import Run, TraceStore
 
 PROMPT = [{"role": "user", "content": "red"}]
 
@@ -52,3 +57,18 @@ def test_a_revision_is_preferred_to_the_draft_that_it_replaced() -> None:
     assert pair.chosen.messages == PROMPT  # as the draft was asked for
     detail["chosen"] = 0
     assert selectors.refine_pairs([kept]) == []
+
+
+def test_a_loss_that_needs_scores_is_refused_before_a_model_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft")
+    monkeypatch.chdir(tmp_path)
+    Path("c.lmp").write_text('generate classify(text: str) -> "warm" | "cold" { "Which?" }\n')
+    rows = [{"text": f"word {i}", "label": ("warm", "cold")[i % 2]} for i in range(120)]
+    step = 'train(select="votes", loss="nft")'
+    with pytest.raises(LmcError, match="bad-option"):
+        lmc.compile(
+            "c.lmp", metric="accuracy", data=rows, optimizer=step, model="lmc/tiny", cache=False
+        )
+    assert TraceStore().jobs() == []
