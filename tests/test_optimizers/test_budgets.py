@@ -9,13 +9,13 @@ import lmc
 from bench.landscapes import Landscape, reply, rows
 from lmc.models.scripted import Scripted
 from lmc.optimizers.compilation.catalog import BY_NAME
-from lmc.optimizers.lessons.weights import require_trainable
 
 PROGRAM = '''
 generate guess(text: str) -> str { """Give the label of the text.""" temperature: tune[0.0, 0.7] }
 vote main(text: str) -> str { sample: guess(text), n: tune[1, 3] }
 '''
-TRAINERS = {name for name, entry in BY_NAME.items() if entry.check is require_trainable}
+# Optimizers of weights are those with a rank.
+TRAINERS = {name for name, entry in BY_NAME.items() if "rank" in entry.signature.options}
 PROMPTERS = sorted(set(BY_NAME) - TRAINERS)
 
 
