@@ -28,6 +28,7 @@ def run_line(run: Run) -> dict[str, Any]:
         "variant": run.variant,
         "score": run.score,
         "pred": run.pred,
+        **({"rewards": dict(run.rewards)} if run.rewards else {}),
         "feedback": run.feedback,
         "failed": run.failed or None,
         "error": run.error,

@@ -16,7 +16,7 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.cost import cost
 from lmc.ir.reach import reached_stores
-from lmc.measure.metric_functions import code_digest
+from lmc.measure.metric_functions import Score, code_digest
 from lmc.measure.objective import Objective
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
 from lmc.optimizers.candidates.gate import MIN_CONFIRM_ROWS
@@ -42,7 +42,6 @@ from lmc.runtime.stores import FrozenStores
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
-    from lmc.measure.metric_functions import Score
     from lmc.measure.metrics import Metric
     from lmc.measure.rows import Row, Split
     from lmc.runtime.executor import Executor
@@ -249,21 +248,21 @@ def _data(target: Target, options: CompileOptions, steps: Sequence[Step]) -> Dat
 def _metric(target: Target, data: Data, given: Any) -> Metric:
     """The metric. The compilation replaces `preference`, since only it can run the start."""
     if data is NO_DATA:
-        return _Unscored("no metric")
+        return Unscored("no metric")
     if metric_name(target, given) == PREFERENCE:
-        return _Unscored(PREFERENCE)
+        return Unscored(PREFERENCE)
     return find_metric(target, data, given)
 
 
 @frozen
-class _Unscored:
-    """A placeholder for a metric: there are no rows, or the compilation replaces it."""
+class Unscored:
+    """Scores nothing: there are no rows, the compilation replaces it, or runs need no score."""
 
     name: str
 
     async def score(self, gold: Any, pred: Any, executor: Any = None) -> Score:
-        """Never called."""
-        raise NotImplementedError
+        """A run that came to its end."""
+        return Score(1.0)
 
 
 def _steps(options: CompileOptions, target: Target) -> tuple[Step, ...]:
