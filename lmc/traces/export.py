@@ -8,7 +8,8 @@ from typing import Any
 
 from lmc.prompts.tool_turns import CALLS, step_message
 from lmc.runtime.traces import CallTrace
-from lmc.traces.selectors import Pair, consistent_calls
+from lmc.traces.led import consistent_calls
+from lmc.traces.selectors import Pair
 from lmc.traces.store import Run
 
 

@@ -24,6 +24,7 @@ from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import Guard, find_guards
 from lmc.optimizers.compilation.options import Accept, CompileOptions
 from lmc.optimizers.compilation.run_folder import RUNS_DIR
+from lmc.optimizers.compilation.seeds import find_making, seed_rows
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
 from lmc.program.artifact import graph_part
 from lmc.program.program import Program, open_program
@@ -168,8 +169,18 @@ class CompileJob:
             "budget": dict(self.budget),
             "seed": self.task.seed,
             "model": self.model,
+            **self._made(),
             **self._given(),
         }
+
+    def _made(self) -> dict[str, Any]:
+        """Digests of the rows of which steps make others."""
+        names = {name for step in self.steps if (name := step.kwargs.get("rows"))}
+        target, found = self.task.target, {}
+        for name in sorted(names):
+            seeds = seed_rows(target, find_making(target, name), self.rows.train, self.task.seed)
+            found[name] = _digest([seeds])
+        return {"made_of": found} if found else {}
 
     def _given(self) -> dict[str, Any]:
         """What the user put in the place of what the program names, where he did."""

@@ -10,13 +10,14 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmc.check.made_rows import MADE, Making
+from lmc.check.made_rows import Making
 from lmc.diagnostics import LmcError, suggestion
-from lmc.measure.rows import Row, load_dataset
+from lmc.measure.rows import Row
 from lmc.optimizers.base import MadeRow
 from lmc.optimizers.candidates.trials import UNSCORED, Mode, Trials
 from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.job import CompileJob
+from lmc.optimizers.compilation.seeds import find_making, seed_rows
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
 
@@ -27,19 +28,6 @@ ReadRuns = Callable[[Parameters, Sequence[Row], Mode], Awaitable[list[Run]]]
 _BATCH_ROWS = 32
 _PASSES = 4  # times that a row is asked for others, while new ones come
 _RUNS_SHARE = 0.25  # largest share of the remaining runs
-
-
-def find_making(job: CompileJob, name: str) -> Making:
-    """How the rows of a dataset are made. Raises: LmcError[unknown-dataset, bad-made-rows]."""
-    datasets = job.task.target.datasets
-    if name not in datasets:
-        help = suggestion(name, datasets)
-        raise LmcError.of("unknown-dataset", f"there is no dataset `{name}`", help=help)
-    making = datasets[name].settings.get(MADE)
-    if not isinstance(making, Making):
-        message = f"`{name}` is read from a file; `rows` takes a dataset that a program makes"
-        raise LmcError.of("bad-made-rows", message, datasets[name].span)
-    return making
 
 
 def require_rows(job: CompileJob, step: Step) -> None:
@@ -57,7 +45,9 @@ def require_rows(job: CompileJob, step: Step) -> None:
         raise LmcError.of("unknown-target", message, help=suggestion(source, graphs))
     graph = graphs[source or job.target]
     if name is not None:
-        find_making(job, name)
+        seed_rows(
+            job.task.target, find_making(job.task.target, name), job.rows.train, job.task.seed
+        )
         known = {field.name for field in job.task.target.datasets[name].row.fields}
     else:
         known = {name for row in job.rows.train[:1] for name in row.values}
@@ -69,16 +59,6 @@ def require_rows(job: CompileJob, step: Step) -> None:
         raise LmcError.of("missing-column", message, graph.span)
 
 
-def seed_rows(job: CompileJob, making: Making) -> tuple[Row, ...]:
-    """The rows that others are made of: never rows that choose, confirm or test."""
-    declared = job.task.target.declared
-    if making.over is None or (declared is not None and declared.data == making.over):
-        return job.rows.train
-    dataset, program = job.task.target.datasets[making.over], job.program
-    split = load_dataset(dataset, program.base_dir, seed=job.task.seed, consent=program.consent)
-    return split.train if "split" in dataset.settings else split.all
-
-
 class RowMaker:
     """Makes rows within the budget of a compilation."""
 
@@ -87,7 +67,7 @@ class RowMaker:
 
     def target(self, name: str) -> str:
         """What makes the rows. Raises: LmcError[unknown-dataset, bad-made-rows]."""
-        return find_making(self.job, name).target
+        return find_making(self.job.task.target, name).target
 
     async def rows(self, name: str, parameters: Parameters, first: int) -> list[MadeRow]:
         """Up to `n` different rows that no row of the data equals, made by some parameters.
@@ -95,8 +75,10 @@ class RowMaker:
         `first` is the number of the first sample, so that each round makes others.
         Raises: LmcError[unknown-dataset, bad-made-rows], BudgetExceeded.
         """
-        making = find_making(self.job, name)
-        seeds, found = seed_rows(self.job, making), dict[str, MadeRow]()
+        task, train = self.job.task, self.job.rows.train
+        making = find_making(task.target, name)
+        seeds = seed_rows(task.target, making, train, task.seed)
+        found: dict[str, MadeRow] = {}
         taken = self._taken()
         for sample in range(first, first + _PASSES):
             before = len(found)

@@ -21,7 +21,7 @@ from lmc.optimizers.lessons.demonstrations import (
 )
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
-from lmc.traces.selectors import Among
+from lmc.traces.led import Among
 from lmc.traces.selectors import threshold as accepted_runs
 from lmc.traces.store import Run
 

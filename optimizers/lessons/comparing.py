@@ -19,7 +19,8 @@ from lmc.optimizers.lessons.rounds import at_most, lessons_of
 from lmc.optimizers.lessons.weights import Lessons, module_calls
 from lmc.runtime.traces import CallTrace
 from lmc.traces import selectors
-from lmc.traces.selectors import Pair, led_calls
+from lmc.traces.led import led_calls
+from lmc.traces.selectors import Pair
 from lmc.traces.store import Run
 from lmc.training.losses import LossName
 from lmc.training.rows import PairRow, Row, ScoredRow, TrainingRow

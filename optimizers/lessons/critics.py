@@ -28,6 +28,7 @@ from lmc.runtime.traces import CallTrace
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.tasks.together import for_all
 from lmc.traces import selectors
+from lmc.traces.led import within
 from lmc.traces.store import Run
 
 _NUMBERS = body_numbers("refine")
@@ -140,7 +141,7 @@ def verdicts_of(run: Run, modules: Mapping[str, Module]) -> Iterator[Verdict]:
         said = said_of(call)
         if call.role != "critique" or said is None or call.module not in modules:
             continue
-        place = next((p for p in drafts if selectors.within(call.place, p)), None)
+        place = next((p for p in drafts if within(call.place, p)), None)
         name = modules[call.module].slots.settings.get("subject")
         if place is not None:
             subject, following = drafts[place]

@@ -14,7 +14,7 @@ from lmc.ir.provenance import Module, Provenance, result_provenance
 from lmc.measure.evaluate import row_inputs
 from lmc.measure.metrics import GOLD_NAMES
 from lmc.prompts.spec import BARE, REASONING, Demo
-from lmc.traces.selectors import Among, led_calls
+from lmc.traces.led import Among, led_calls
 from lmc.traces.store import Run
 from lmc.types import RecordType
 from lmc.values import InvalidValue, validate

@@ -14,7 +14,7 @@ from lmc.optimizers.lessons.recipe import PAIRED, Round
 from lmc.optimizers.lessons.weights import Lessons
 from lmc.runtime.traces import CallTrace
 from lmc.traces import selectors
-from lmc.traces.selectors import led_calls
+from lmc.traces.led import led_calls
 from lmc.traces.store import Run
 from lmc.training.rows import PairRow, Row, TrainingRow
 

@@ -20,7 +20,7 @@ from lmc.prompts.spec import ParseFailure
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.traces import CallTrace
 from lmc.traces import selectors
-from lmc.traces.selectors import led_calls
+from lmc.traces.led import led_calls
 from lmc.training.rows import PairRow, Row, TrainingRow
 
 PRINCIPLES = (

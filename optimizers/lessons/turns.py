@@ -17,7 +17,7 @@ from lmc.optimizers.lessons.recipe import Round
 from lmc.optimizers.lessons.weights import Lessons
 from lmc.runtime.traces import CallTrace, RegionTrace
 from lmc.tasks.together import for_all
-from lmc.traces import selectors
+from lmc.traces.led import within
 from lmc.traces.store import Run
 from lmc.training.rows import Row, ScoredRow
 
@@ -109,7 +109,7 @@ def _calls(one: TwoTurns, body: str) -> list[CallTrace]:
     turns = [0] if body == "draft" else [len(one.region.detail["drafts"]) - 1]
     places = [(*one.region.place, number, _NUMBERS[body]) for number in turns]
     calls = (c for c in one.run.trace.calls if c.raw and not c.infrastructure)
-    return [c for c in calls if any(selectors.within(c.place, place) for place in places)]
+    return [c for c in calls if any(within(c.place, place) for place in places)]
 
 
 def _row(call: CallTrace, advantage: float, pull: float = 0.0) -> ScoredRow:

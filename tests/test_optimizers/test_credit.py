@@ -19,7 +19,8 @@ from lmc.optimizers.lessons.recipe import Recipe, Round
 from lmc.runtime.executor import Executor
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.source import Source
-from lmc.traces.selectors import consistent_calls, right_wrong_pairs
+from lmc.traces.led import consistent_calls
+from lmc.traces.selectors import right_wrong_pairs
 from lmc.traces.store import Run, TraceStore
 from lmc.types import FLOAT, Field, OptionalType, RecordType
 from tests.test_optimizers.doubles import graph_of
