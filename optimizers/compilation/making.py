@@ -45,9 +45,7 @@ def require_rows(job: CompileJob, step: Step) -> None:
         raise LmcError.of("unknown-target", message, help=suggestion(source, graphs))
     graph = graphs[source or job.target]
     if name is not None:
-        seed_rows(
-            job.task.target, find_making(job.task.target, name), job.rows.train, job.task.seed
-        )
+        find_making(job.task.target, name)
         known = {field.name for field in job.task.target.datasets[name].row.fields}
     else:
         known = {name for row in job.rows.train[:1] for name in row.values}
