@@ -77,7 +77,11 @@ def _rule(code: str, text: str | None) -> dict[str, Any]:
     if not text:
         return {"id": code}
     first = text.partition("\n")[0]
-    return {"id": code, "shortDescription": {"text": first}, "help": {"text": text, "markdown": text}}
+    return {
+        "id": code,
+        "shortDescription": {"text": first},
+        "help": {"text": text, "markdown": text},
+    }
 
 
 def _result(found: Diagnostic, codes: Sequence[str]) -> dict[str, Any]:

@@ -46,16 +46,18 @@ if TYPE_CHECKING:
     "-o", "--out", type=FILE,
     help="File for the result of each row.  [default: PROGRAM with .results.jsonl]",
 )  # fmt: skip
+@click.option("--fail-under", type=float, metavar="SCORE", help="Fail if the score is below SCORE.")
 @click.option(
-    "--fail-under", type=float, metavar="SCORE", help="Fail if the score is below SCORE."
-)
-@click.option(
-    "--against", type=FILE, metavar="BASE",
+    "--against",
+    type=FILE,
+    metavar="BASE",
     help="Fail if the score is significantly worse than that of BASE on the same rows: a program, "
     "an artifact, or a file of results.",
 )
 @click.option(
-    "--margin", type=click.FloatRange(0), metavar="M",
+    "--margin",
+    type=click.FloatRange(0),
+    metavar="M",
     help="With --against: fail too if the score is lower by more than M.",
 )
 @click.option("--junit", type=FILE, metavar="FILE", help="Write what passed and failed as JUnit.")
