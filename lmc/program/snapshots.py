@@ -61,7 +61,8 @@ def snapshot(
 
     Equal programs and inputs give equal texts. Raises: LmcError for inputs that do not fit.
     """
-    head = f"# Prompts of {name}\n\nWritten by `lmc prompts --update`. Inputs in ‹› are placeholders.\n"
+    told = "Written by `lmc prompts --update`. Inputs in ‹› are placeholders."
+    head = f"# Prompts of {name}\n\n{told}\n"
     shown = [*module_prompts(program)]
     for title, values in inputs:
         shown.append(PromptShown(f"{target.graph.name}: {title}", _first(target, values), {}))
@@ -111,8 +112,7 @@ def _first(target: Callee, values: Mapping[str, Any]) -> list[Message]:
 def _section(shown: PromptShown) -> str:
     sent = ", ".join(f"{key} {_json(value)}" for key, value in shown.sent.items())
     parts = [f"## {shown.title}\n", f"{sent}\n" if sent else ""]
-    for message in shown.messages:
-        parts.append(f"### {message['role']}\n\n{_fenced(_whole(message), 'text')}")
+    parts += [f"### {m['role']}\n\n{_fenced(_whole(m), 'text')}" for m in shown.messages]
     if shown.schema is not None:
         schema = json.dumps(shown.schema, indent=2, ensure_ascii=False)
         parts.append(f"### schema of the answer\n\n{_fenced(schema, 'json')}")
