@@ -71,7 +71,7 @@ class Verified:
             self._nodes[id(node)] = (graph, node, inputs)
 
 
-_LOOKED_AT_AGAIN = ("call", "tool", "store", "find", "keep", "return")
+_LOOKED_AT_AGAIN = ("call", "tool", "agent", "store", "find", "keep", "return")
 
 
 class _Verifier:
