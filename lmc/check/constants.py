@@ -16,7 +16,6 @@ from lmc.media.content import is_media_json
 from lmc.syntax import nodes
 from lmc.types import Type
 
-
 MOST_CONSTANT = 1_000_000  # characters or items of a constant that is calculated
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lmc.check.agents import tool_lists
@@ -150,16 +151,30 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
     stmts = [s for s in test.body.stmts if not isinstance(s, nodes.Stub)]
     value = statements(body, stmts)
     graph = body.graph(test.title, NONE, value, kind="test")
-    stubs = {}
+    given: dict[str, list[nodes.Stub]] = {}
     for stmt in test.body.stmts:
         if isinstance(stmt, nodes.Stub):
             target: Any = program.referents[id(stmt.target)]
-            stub = Body(program, ())
-            value = expression(stub, stmt.value)
-            stored = isinstance(target, StoreDef)
-            result = ListType(target.record) if stored else target.signature.result
-            stubs[target.name] = stub.graph(target.name, result, value)
-    return Test(test.title, _described(graph, "", test), stubs)
+            known = [] if isinstance(target, StoreDef) else given.get(target.name, [])
+            given[target.name] = [*known, stmt]
+    stubs = {name: _stub(program, name, stmts) for name, stmts in given.items()}
+    several = tuple(name for name, stmts in given.items() if len(stmts) > 1)
+    return Test(test.title, _described(graph, "", test), stubs, several)
+
+
+def _stub(program: CheckedProgram, name: str, stmts: Sequence[nodes.Stub]) -> Graph:
+    """The graph of what one stub gives, or of the list of what several ones give in turn."""
+    body = Body(program, ())
+    target: Any = program.referents[id(stmts[0].target)]
+    stored = isinstance(target, StoreDef)
+    result: Type = ListType(target.record) if stored else target.signature.result
+    ids = [expression(body, stmt.value) for stmt in stmts]
+    if len(ids) == 1:
+        return body.graph(name, result, ids[0])
+    whole = ListType(result, len(ids), len(ids))
+    ids = [body.fit(id, result) for id in ids]
+    listed = body.operation("list", whole, ids, stmts[-1].span)
+    return replace(body.graph(name, whole, listed), span=stmts[-1].span)
 
 
 def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
@@ -212,16 +227,19 @@ def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
 def _conditions(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 ) -> dict[str, Graph]:
-    """The bodies of `require`, of `check`, which is only recorded, and of `role`."""
+    """The bodies of `require`, of `check`, which is only recorded, and of the texts."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
     own = {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
-    return own | _role(program, module, inputs)
+    return own | _texts(program, module, inputs)
 
 
-def _role(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
-    given = "role" in module.exprs
-    return {"role": _body(program, module, "role", inputs)} if given else {}
+def _texts(
+    program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
+) -> dict[str, Graph]:
+    """The bodies of the texts that a call makes of its inputs: `role` and `begin`."""
+    keys = [key for key in ("role", "begin") if key in module.exprs]
+    return {key: _body(program, module, key, inputs) for key in keys}
 
 
 def _body(
@@ -344,8 +362,8 @@ def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
     own: dict[str, Any] = {"steps": module.settings.get("steps", DEFAULT_STEPS)}
     if isinstance(expr, nodes.Tune):
         own["tools"] = attrs["tools"] = program.choices[id(expr)]
-    role = _role(program, module, inputs)
-    node = body.add("model", action, ids, attrs, role, module.span)
+    texts = _texts(program, module, inputs)
+    node = body.add("model", action, ids, attrs, texts, module.span)
     bodies["act"] = body.graph(f"{module.name}.act", action, node)
     return "agent", own, bodies
 
