@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from lmc.check.builtins import TURNS
 from lmc.check.program import options_of
 from lmc.check.subtyping import forget, required
-from lmc.ir.actions import FINISH
+from lmc.ir.actions import FINISH, is_environment
 from lmc.ir.declaration_rules import DeclarationRules
-from lmc.ir.graph import Graph, Node, Port, route_options
+from lmc.ir.graph import Graph, Node, Offer, Port, route_options
 from lmc.ir.weighed import weighed_type
 from lmc.ir.written_functions import WRITTEN
 from lmc.types import (
@@ -344,7 +344,20 @@ def _agent(site: Site) -> str | None:
     named = {*((_cases(tool.type) or ("",)) if not open_ended else ()), *listed}
     if not tools.issuperset({*named, *(offer.name for offer in offers)}):
         return "its tools are its bodies"
-    return None
+    return None if all(_can_reset(site, offer) for offer in offers) else "can reset what it acts in"
+
+
+def _can_reset(site: Site, offer: Offer) -> bool:
+    """Whether an agent has the inputs of an environment, if the tool is one."""
+    tool = site.declared.program.tools.get(offer.name)
+    if tool is None or not is_environment(offer, tool):
+        return True
+    given = dict(zip(site.node.attrs["names"], (value.type for value in site.inputs)))
+    body = site.node.bodies[offer.name]
+    return [p.name for p in body.inputs] == [p.name for p in tool.inputs] and all(
+        site.fits(given[port.name], port.type) if port.name in given else port.has_default
+        for port in tool.inputs[:-1]
+    )
 
 
 def _route(site: Site) -> str | None:
