@@ -119,6 +119,11 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         place = decl.signature.result.span
         inner.hint = "draft"
         inference.check(inner, module.exprs["draft"], draft, "`draft`", place)
+    if "clean" in module.exprs:
+        inner = inner_env(env, module, out=draft)
+        inner.pure = inner.hint = "clean"
+        place = decl.signature.result.span
+        inference.check(inner, module.exprs["clean"], draft, "`clean`", place)
     verdict: Type = types.ERROR
     if needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)

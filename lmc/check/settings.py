@@ -146,6 +146,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "refine": {
         **_MODULE,
         "draft": _EXPRESSION,
+        "clean": _EXPRESSION,
         "until": _EXPRESSION,
         "rounds": SettingSpec(types.IntType(0, 8)),
         "stop_early": SettingSpec(_words("fixed_point", "no_gain")),

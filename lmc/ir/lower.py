@@ -262,7 +262,7 @@ def _refine(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
     draft = Port("draft", result)
     check = Port("check", program.types[id(module.exprs["check"])])
     bodies = {
-        "draft": _body(program, module, "draft", inputs, result=result),
+        "draft": _draft(program, module, inputs),
         "check": _body(program, module, "check", (*inputs, draft)),
         "revise": _revise(program, module, inputs, check),
     }
@@ -289,7 +289,22 @@ def _revise(
     attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
     asked, conditions = module.signature.asked, _conditions(program, module, inputs)
     node = body.add("model", asked, ids, attrs, conditions, module.span)
-    return body.graph(f"{module.name}.revise", result, node)
+    return body.graph(f"{module.name}.revise", result, _cleaned(body, module, node))
+
+
+def _draft(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Graph:
+    """The first draft."""
+    body = Body(program, inputs)
+    value = _cleaned(body, module, expression(body, module.exprs["draft"]))
+    return body.graph(f"{module.name}.draft", module.signature.result, value)
+
+
+def _cleaned(body: Body, module: ModuleDef, value: str) -> str:
+    """A draft or a revision as `clean` makes it, before it is checked."""
+    if "clean" not in module.exprs:
+        return value
+    body.bound["out"] = value
+    return expression(body, module.exprs["clean"])
 
 
 def _feedback(body: Body, check: Port, span: Span) -> str:

@@ -23,7 +23,8 @@ class SyntaxNode:
 
 def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
     """The nodes right under one, in the order of the source."""
-    for name in _parts(node.__class__):
+    form: type = node.__class__
+    for name in _parts(form):
         value = getattr(node, name)
         for child in value if isinstance(value, tuple) else (value,):
             if isinstance(child, SyntaxNode):
@@ -31,7 +32,7 @@ def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
 
 
 @cache
-def _parts(form: type[SyntaxNode]) -> tuple[str, ...]:
+def _parts(form: type) -> tuple[str, ...]:
     return tuple(part.name for part in fields(form) if part.name != "span")
 
 
