@@ -199,7 +199,7 @@ async def evaluate_each(
 ) -> None:
     """Like `evaluate`, but pass each result to `take` when it is done, and keep none."""
     graph, count = executor.graph(target), len(rows)
-    _require_columns(graph, rows)
+    require_columns(graph, rows)
     in_batch = seats(executor.program, graph, count, in_flight)
 
     async def one(number: int, row: Row) -> None:
@@ -252,7 +252,8 @@ async def _run_row(
     return RowResult(row.id, float(score.value), pred, score.feedback)
 
 
-def _require_columns(graph: Graph, rows: Rows) -> None:
+def require_columns(graph: Graph, rows: Rows) -> None:
+    """See that the rows have what a target takes. Raises: LmcError[missing-column]."""
     first = next(iter(rows), None)
     needed = [p for p in graph.inputs if not p.has_default and not p.train]
     missing = [p.name for p in needed if first and p.name not in first.values]

@@ -31,7 +31,7 @@ def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
 
 
 @cache
-def _parts(form: type[SyntaxNode]) -> tuple[str, ...]:
+def _parts(form: Any) -> tuple[str, ...]:
     return tuple(part.name for part in fields(form) if part.name != "span")
 
 

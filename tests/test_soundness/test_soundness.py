@@ -11,6 +11,7 @@ import pytest
 
 from lmc.ir.verify import verify
 from lmc.passes.pipeline import run_passes
+from lmc.values.partials import to_partial
 from tests.programs import lowered
 from tests.test_soundness.runs import Tally, try_program
 
@@ -53,3 +54,20 @@ def test_an_item_of_no_list_may_be_a_condition() -> None:
             "pipeline main() -> list[int] { return [(if x then 0 else 5) for x in flatten([])] }"
         )
     )
+
+
+def test_a_record_of_a_union_grows_too() -> None:
+    """`{"kind": "y"}` is no whole member yet, but the beginning of the second one."""
+    text = """
+    record A { kind: "x", n: int }
+    record B { kind: "y", n: int }
+    pipeline main() -> list[A | B] { return [A("x", 1)] }
+    """
+    type = lowered(text).graphs["main"].result
+    [first, second] = to_partial(type, [{"kind": "x", "n": 1}, {"kind": "y"}])
+    assert (first.n, second.kind, second.n) == (1, "y", None)
+    assert type_name(second) == "BPartial"
+
+
+def type_name(value: object) -> str:
+    return value.__class__.__name__
