@@ -291,7 +291,8 @@ def _with_unique(ctx: CheckContext, base: Type, refinement: nodes.UniqueRefineme
 def _with_range(
     ctx: CheckContext, base: Type, refinement: nodes.RangeRefinement, expr: nodes.NamedType
 ) -> Type:
-    low, high = refinement.low, refinement.high
+    low: Any = refinement.low  # the ends are values: `_refine` looked up the names
+    high: Any = refinement.high
     if isinstance(low, str) or isinstance(high, str):
         return _bad_refinement(ctx, base, refinement)
     if (low is None and high is None) or (low is not None and high is not None and low > high):
@@ -310,13 +311,13 @@ def _with_range(
         return base
     match base:
         case types.IntType(None, None) if expr.name.name == "int":
-            return types.IntType(low, high)  # type: ignore[arg-type]
+            return types.IntType(low, high)
         case types.FloatType(None, None) if expr.name.name == "float":
             return types.FloatType(_float(low), _float(high))
         case types.StrType(None, None, pattern) if expr.name.name == "str":
-            return types.StrType(low, high, pattern)  # type: ignore[arg-type]
+            return types.StrType(low, high, pattern)
         case types.ListType(item, None, None) if expr.name.name == "list":
-            return types.ListType(item, low, high, base.unique)  # type: ignore[arg-type]
+            return types.ListType(item, low, high, base.unique)
     return _bad_refinement(ctx, base, refinement)
 
 
@@ -327,7 +328,8 @@ def _with_written_range(
     if (base.low, base.high) != (None, None):
         return _bad_refinement(ctx, base, refinement)
     ends: list[str | None] = []
-    for bound in (refinement.low, refinement.high):
+    given: tuple[Any, Any] = (refinement.low, refinement.high)
+    for bound in given:
         try:
             ends.append(None if bound is None else _written_bound(base.kind, bound))
         except ValueError as problem:

@@ -67,8 +67,9 @@ def comprehension(env: Env, expr: nodes.Comprehension, expected: Type | None) ->
 def _rows(env: Env, expr: nodes.Comprehension) -> tuple[int | None, int | None]:
     """How many rows a comprehension walks through, at least and at most."""
     source = expr.iterable
-    walked = isinstance(source, nodes.Call) and calls.is_walk(env, source)
-    exprs = [arg.value for arg in source.args] if walked else [source]
+    exprs = [source]
+    if isinstance(source, nodes.Call) and calls.is_walk(env, source):
+        exprs = [arg.value for arg in source.args]
     found = [env.ctx.program.types.get(id(e)) for e in exprs]
     lists = [type for type in found if isinstance(type, types.ListType)]
     if not lists or len(lists) < len(found):

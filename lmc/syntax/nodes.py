@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, fields
-from functools import cache
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -23,17 +22,20 @@ class SyntaxNode:
 
 def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
     """The nodes right under one, in the order of the source."""
-    form: type = node.__class__
-    for name in _parts(form):
+    for name in _parts(node.__class__):
         value = getattr(node, name)
         for child in value if isinstance(value, tuple) else (value,):
             if isinstance(child, SyntaxNode):
                 yield child
 
 
-@cache
-def _parts(form: type) -> tuple[str, ...]:
-    return tuple(part.name for part in fields(form) if part.name != "span")
+def _parts(form: type[SyntaxNode]) -> tuple[str, ...]:
+    if form not in _PARTS:
+        _PARTS[form] = tuple(part.name for part in fields(form) if part.name != "span")
+    return _PARTS[form]
+
+
+_PARTS: dict[type, tuple[str, ...]] = {}  # the names of the fields of each form
 
 
 @frozen
