@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 data_option = click.option(
     "-d", "--data",
-    help="Rows: files (.jsonl, .json, .csv, .tsv, .parquet, .arrow), a folder or a pattern, a query "
+    help="Rows: files (.jsonl, .csv, .parquet, …), a folder or a pattern, a query "
     "(URL#SELECT …), hf:NAME#SPLIT, or a dataset of the program.",
 )  # fmt: skip
 metric_option = click.option(

@@ -256,6 +256,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [dict(row.values) for row in load_rows(path, row_type())]
 
 
+@pytest.mark.filterwarnings("ignore:Cannot locate reference")  # of dill, for `datasets`
 @pytest.mark.parametrize("name", SOURCES)
 def test_rows_are_equal_whatever_their_source(
     name: str, tmp_path: Path, wanted: list[dict[str, Any]]
@@ -326,8 +327,8 @@ def test_rows_are_streamed(tmp_path: Path) -> None:
         for number in range(40):
             file.write(json.dumps({"x": f"{number}" + "y" * 250_000}) + "\n")
     with pq.ParquetWriter(tmp_path / "a.parquet", pa.schema([("x", pa.string())])) as writer:
-        for _ in range(4):
-            writer.write_table(pa.table({"x": [f"{n}" + "z" * 10_000 for n in range(250)]}))
+        for _ in range(40):
+            writer.write_table(pa.table({"x": [f"{n}" + "z" * 10_000 for n in range(25)]}))
     for path in (packed, tmp_path / "a.parquet"):
         before = pa.total_allocated_bytes()
         tracemalloc.start()
