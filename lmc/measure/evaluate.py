@@ -50,6 +50,7 @@ class RowResult:
     failed: Failed = ""
     usage: Usage = field(default_factory=Usage)
     trace: Trace | None = None
+    kept: tuple[tuple[str, Any], ...] = ()  # what the run would keep in which store
 
     def line(self) -> bytes:
         """One line of a results file, as JSON."""
@@ -207,7 +208,8 @@ async def evaluate_each(
         trace = Trace()
         seat = in_batch(number)
         result = await _run_row(executor, graph, row, metric, trace, sample, seat)
-        result = replace(result, usage=trace.usage, trace=trace if keep_traces else None)
+        held = trace if keep_traces else None
+        result = replace(result, usage=trace.usage, trace=held, kept=tuple(trace.kept))
         take(number, result)
         if progress is not None:
             progress(result)

@@ -32,6 +32,7 @@ from lmc.runtime.streaming import Listener, SpokenText, snapshots
 from lmc.runtime.tools import told_target
 from lmc.runtime.traces import Trace
 from lmc.runtime.votes.difficulty import Seat, seats
+from lmc.stores.brought import snapshots_of
 from lmc.tasks.garbage import fewer_collections
 from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
 from lmc.tasks.together import for_all
@@ -272,7 +273,8 @@ class Program:
     def stores(self) -> Stores:
         """Where the program remembers things between its runs."""
         where = self.options.stores or os.environ.get(VARIABLE)
-        return open_stores(self.graph, where, self.base_dir, self.consent)
+        brought = snapshots_of(self.parameters.stores)
+        return open_stores(self.graph, where, self.base_dir, self.consent, brought)
 
     @property
     def frozen_stores(self) -> FrozenStores:

@@ -169,6 +169,8 @@ class Executor:
             run.stores = await self._snapshots(graph, run)
             result = await self.run_graph(graph, bound, Scope(run, sample=sample))
             if kept := run.stores.kept():
+                if trace is not None:
+                    trace.kept = kept
                 await asyncio.shield(asyncio.to_thread(self.stores.commit, kept))
             return result
         finally:

@@ -87,6 +87,7 @@ class Trace:
     regions: list[RegionTrace] = field(default_factory=list)
     stores: dict[str, str] = field(default_factory=dict)  # hashes of the snapshots that it read
     found: Usage = field(default_factory=Usage)  # of looking into stores by meaning
+    kept: list[tuple[str, Any]] = field(default_factory=list)  # by a run that ended, by store
 
     @property
     def usage(self) -> Usage:
