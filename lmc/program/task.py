@@ -176,9 +176,8 @@ def _given_rows(program: Program, graph: Graph, given: Any) -> Rows:
     if isinstance(given, str | Path):
         source = given_source(given) if isinstance(given, str) else file_source(given)
         return SourceRows(source, target_row(graph), **options)
-    source = object_source(given)
-    if source is not None:
-        return SourceRows(source, target_row(graph), **options)
+    if (table := object_source(given)) is not None:
+        return SourceRows(table, target_row(graph), **options)
     if not (held := list(given)):
         return ()
     rows = SourceRows(TableRows("the data", lambda: held), target_row(graph), **options)
