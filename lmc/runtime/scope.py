@@ -11,6 +11,7 @@ from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
 from lmc.runtime.objects import Objects
 from lmc.runtime.stores import RunStores
+from lmc.runtime.stubs import AnswersInOrder
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class RunState:
         if self.varied is None or self.varied[0] != module:
             return sample
         return self.varied[1] * SAMPLES_OF_A_RUN + sample
+
+    def stubbed(self, name: str) -> Any:
+        """The answer of a stub to the next call."""
+        value = self.stubs[name]
+        return value.take() if isinstance(value, AnswersInOrder) else value
 
     async def close(self) -> None:
         """Close the objects of the run."""
