@@ -27,6 +27,7 @@ COMMANDS = {
     "fmt": ("fmt", "Format programs in place."),
     "graph": ("graph", "Show the execution graph as text, JSON, Mermaid, DOT or SVG."),
     "run": ("run", "Run a program or a compiled artifact on one input."),
+    "serve": ("serve", "Serve programs over HTTP, by OpenAI's API and as MCP tools."),
     "test": ("test", "Run the `test` blocks of programs."),
     "eval": ("eval", "Measure a program on rows against a metric."),
     "compile": ("compile", "Improve a program against a metric and write an artifact."),
