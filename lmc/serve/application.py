@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.options import takes
 from lmc.redaction import logger
-from lmc.serve.gate import AsgiApp, Gate, Receive, Scope, Send
+from lmc.serve.gate import AsgiApp, Gatekeeper, Receive, Scope, Send
 from lmc.serve.hosted import Given, HostedProgram, Loading, Programs, hosted_programs
 from lmc.serve.jobs import Jobs
 from lmc.serve.keys import ApiKeys
 from lmc.serve.metrics import Metrics
 from lmc.serve.openapi import document
 from lmc.serve.options import ServeOptions
-from lmc.serve.runner import Runner
+from lmc.serve.runner import RequestRunner
 from lmc.serve.tracing import RunLog
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class ServeApp:
         self.metrics = Metrics()
         self.programs = Programs(hosted, loading)
         self.log = RunLog(str(options.traces)) if options.traces else None
-        self.runner = Runner(self.programs, options, self.metrics, self.log)
+        self.runner = RequestRunner(self.programs, options, self.metrics, self.log)
         self.jobs = Jobs(self.runner, Path(options.jobs)) if options.jobs else None
-        self.gate = Gate(self._routes(), options, ApiKeys(options.keys), self.metrics)
+        self.gate = Gatekeeper(self._routes(), options, ApiKeys(options.keys), self.metrics)
         self.programs.changed.append(self._forget)
         self._stack: AsyncExitStack | None = None
         self._mcp: McpTools | None = None

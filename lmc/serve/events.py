@@ -13,12 +13,12 @@ from lmc.prompts.growth import ABSENT
 from lmc.runtime.streaming import Listener, snapshots
 from lmc.serve.gate import Receive, Scope, Send, while_there
 from lmc.serve.problems import ClientLeft, internal, json_bytes, problem_json
-from lmc.serve.runner import Runner, RunRequest, RunResult
+from lmc.serve.runner import RequestRunner, RunRequest, RunResult
 
 Say = Callable[[bytes], Awaitable[None]]
 
 
-class EventStream:
+class EventResponse:
     """A response whose body is written by a function, while the client is there.
 
     The function gets what sends a piece of the body. It has to answer failures by itself.
@@ -58,7 +58,7 @@ def event(name: str, data: Any) -> bytes:
 
 
 def run_events(
-    runner: Runner, request: RunRequest, root: str, *, whole: bool
+    runner: RequestRunner, request: RunRequest, root: str, *, whole: bool
 ) -> Callable[[Say], Awaitable[None]]:
     """What writes the events of a run: `delta` or `partial`, then `result` or `error`."""
 
@@ -85,7 +85,7 @@ def run_events(
     return write
 
 
-async def growing(runner: Runner, request: RunRequest) -> AsyncGenerator[Any, None]:
+async def growing(runner: RequestRunner, request: RunRequest) -> AsyncGenerator[Any, None]:
     """The JSON value of a result as it grows, each time whole, and at last the RunResult.
 
     Raises: LmcError.

@@ -39,7 +39,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
-class Gate:
+class Gatekeeper:
     """Lets requests through to an application, or answers them with a problem.
 
     The scope of a request gets `lmc.id` and `lmc.owner`; the application may set `lmc.route`.

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError
 from lmc.redaction import logger
-from lmc.serve.journal import FAILED, OK, WAITING, Job, JobRow, Journal, RowAnswer
+from lmc.serve.journal import FAILED, OK, WAITING, AcceptedJob, JobJournal, JobRow, RowAnswer
 from lmc.serve.problems import internal, of_row, problem_json
-from lmc.serve.runner import Runner
+from lmc.serve.runner import RequestRunner
 
 T = TypeVar("T")
 _log = logger(__name__)
@@ -28,9 +28,9 @@ MOST_KEY = 255  # characters of an Idempotency-Key
 class Jobs:
     """Accepts jobs, and runs their rows. Belongs to one event loop."""
 
-    def __init__(self, runner: Runner, path: Path) -> None:
+    def __init__(self, runner: RequestRunner, path: Path) -> None:
         self._runner, self._options = runner, runner.options
-        self._journal = Journal(path)
+        self._journal = JobJournal(path)
         self._journal.open()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lmc-jobs")
         self._news = asyncio.Event()  # rows were added
@@ -45,10 +45,10 @@ class Jobs:
 
     async def submit(
         self, id: str, owner: str, key: str | None, target: tuple[str, str], rows: Sequence[Any]
-    ) -> tuple[Job, bool]:
+    ) -> tuple[AcceptedJob, bool]:
         """Check all rows and accept them. Returns the job, and whether it is new.
 
-        Raises: LmcError[too-many-rows, key-reused, too-busy], and those of `Runner.prepare`.
+        Raises: LmcError[too-many-rows, key-reused, too-busy], and those of `RequestRunner.prepare`.
         """
         if not 0 < len(rows) <= self._options.job_rows:
             message = f"a job has 1 to {self._options.job_rows:,} rows, not {len(rows):,}"
@@ -68,11 +68,11 @@ class Jobs:
         self._news.set()
         return job, new
 
-    async def job(self, id: str, owner: str) -> Job:
+    async def job(self, id: str, owner: str) -> AcceptedJob:
         """A job of its owner. Raises: LmcError[unknown-job]."""
         return await self._do(self._journal.job, id, owner)
 
-    async def cancel(self, id: str, owner: str) -> Job:
+    async def cancel(self, id: str, owner: str) -> AcceptedJob:
         """Take the waiting rows of a job back, and stop those that run.
 
         Raises: LmcError[unknown-job].

@@ -27,7 +27,7 @@ _DAY_S = 86_400.0
 
 
 @frozen
-class Job:
+class AcceptedJob:
     """An accepted job. `counts` has how many rows are in each state."""
 
     id: str
@@ -71,7 +71,7 @@ class RowAnswer:
     answer: dict[str, Any]
 
 
-class Journal:
+class JobJournal:
     """The database of a server's jobs. Use it in one thread at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +98,7 @@ class Journal:
         target: tuple[str, str],
         rows: Sequence[dict[str, Any]],
         most_waiting: int,
-    ) -> tuple[Job, bool]:
+    ) -> tuple[AcceptedJob, bool]:
         """Add a job, unless one has the owner's key. Returns it, and whether it is new.
 
         Raises: LmcError[key-reused, too-busy, cannot-write].
@@ -120,9 +120,9 @@ class Journal:
                 raise LmcError.of("too-busy", message, help="try again later")
             id = secrets.token_hex(16)
             program, name = target
-            job = {"id": id, "owner": owner, "key": key, "digest": digest, "program": program}
-            job |= {"target": name, "created": time.time(), "rows": len(rows)}
-            db.execute(insert(t.jobs), [job])
+            values = (id, owner, key, digest, program, name, time.time(), len(rows))
+            names = [column.name for column in t.jobs.columns]
+            db.execute(insert(t.jobs), [dict(zip(names, values))])
             new = [
                 {"job": id, "number": i, "state": WAITING, "inputs": json.dumps(row)}
                 for i, row in enumerate(rows)
@@ -130,7 +130,7 @@ class Journal:
             db.execute(insert(t.rows), new)
             return self._job(db, id), True
 
-    def job(self, id: str, owner: str) -> Job:
+    def job(self, id: str, owner: str) -> AcceptedJob:
         """A job of its owner. Raises: LmcError[unknown-job]."""
         with self._use() as db:
             found = self._job(db, id, owner)
@@ -182,7 +182,7 @@ class Journal:
             open_ = select(r.job).where(r.job.in_(touched), r.state == WAITING)
             return touched - set(db.scalars(open_.group_by(r.job).having(func.count() > 0)))
 
-    def cancel(self, id: str, owner: str) -> Job:
+    def cancel(self, id: str, owner: str) -> AcceptedJob:
         """Take the waiting rows of a job back. Raises: LmcError[unknown-job]."""
         from sqlalchemy import update
 
@@ -211,7 +211,7 @@ class Journal:
                 db.execute(delete(t.jobs).where(j.id.in_(some)))
         return len(ids)
 
-    def _job(self, db: Connection, id: str, owner: str | None = None) -> Job:
+    def _job(self, db: Connection, id: str, owner: str | None = None) -> AcceptedJob:
         from sqlalchemy import func, select
 
         from lmc.serve import tables as t
@@ -221,7 +221,8 @@ class Journal:
             raise LmcError.of("unknown-job", f"there is no job `{id[:40]}`")
         counted = select(t.rows.c.state, func.count().label("n")).where(t.rows.c.job == id)
         by_state = db.execute(counted.group_by(t.rows.c.state))
-        return Job(*found, {row.state: row.n for row in by_state})
+        counts = {row.state: row.n for row in by_state}
+        return AcceptedJob(**found._mapping, counts=counts)
 
     def _use(self) -> _Transaction:
         return _Transaction(self._engine, self.path)

@@ -29,7 +29,7 @@ from lmc.serve.gate import Receive, Scope, Send
 from lmc.serve.hosted import HostedProgram
 from lmc.serve.openapi import inputs_schema
 from lmc.serve.problems import internal, json_bytes, problem_json
-from lmc.serve.runner import Runner, RunResult
+from lmc.serve.runner import RequestRunner, RunResult
 from lmc.types import RecordType
 from lmc.values import json_schema
 from lmc.version import __version__
@@ -38,7 +38,7 @@ from lmc.version import __version__
 class McpTools:
     """The MCP application of a server. `serve` must run beside its requests."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: RequestRunner) -> None:
         self._runner = runner
         self.ready = asyncio.Event()
         self.server: Any = Server(

@@ -25,7 +25,7 @@ from lmc.requests.usage import Usage
 from lmc.serve.bodies import parsed, read_object
 from lmc.serve.engine_chat import engine_chunks, engine_completion
 from lmc.serve.engines import MOST_TEXTS, embed
-from lmc.serve.events import EventStream, Say, growing
+from lmc.serve.events import EventResponse, Say, growing
 from lmc.serve.gate import while_there
 from lmc.serve.hosted import HostedProgram
 from lmc.serve.openai_forms import (
@@ -62,7 +62,7 @@ async def model(serving: ServeApp, request: HttpRequest) -> Response:
     """One of them."""
     name = request.path_params["name"]
     if name not in program_models(serving) and serving.engines.find(name) is None:
-        raise serving.engines.require(name, program_models(serving))
+        raise serving.engines.require(name, list(program_models(serving)))
     return _json(_model_json(name))
 
 
@@ -214,7 +214,7 @@ def _stream(
     asked: ChatRequest,
     completion: Completion,
     chunks: Callable[[Say], Awaitable[Usage]],
-) -> EventStream:
+) -> EventResponse:
     async def write(say: Say) -> None:
         for index in range(asked.n or 1):
             await say(completion.chunk(index, {"role": "assistant", "content": ""}))
@@ -230,7 +230,7 @@ def _stream(
             await say(completion.usage_chunk(usage))
         await say(b"data: [DONE]\n\n")
 
-    return EventStream(write, serving.options.ping_s)
+    return EventResponse(write, serving.options.ping_s)
 
 
 async def _at_once(works: Any) -> list[Any]:

@@ -124,7 +124,7 @@ def _paths_of(
     all_rows = _object({"results": {"type": "array", "items": either}, "usage": usage})
     doc = graph.doc.strip()
     about = {"tags": [hosted.name], "description": doc}
-    found = {
+    found: dict[str, Any] = {
         f"/run/{name}": {
             "post": {
                 **about,
@@ -167,8 +167,9 @@ def _placed(name: str, schema: Schema, schemas: dict[str, Schema]) -> Schema:
     """A reference to a schema among the components. Its own definitions move there too."""
     own: Mapping[str, Schema] = schema.pop("$defs", {})
     places = {f"#/$defs/{key}": f"{name}.{_word(key)}" for key in own}
-    for key, part in {name: schema, **{places[f"#/$defs/{k}"]: s for k, s in own.items()}}.items():
-        schemas[key] = _moved(part, places)
+    schemas[name] = _moved(schema, places)
+    for key, part in own.items():
+        schemas[places[f"#/$defs/{key}"]] = _moved(part, places)
     return _ref(name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +18,18 @@ from lmc.requests.usage import Usage
 from lmc.serve import metrics, openai_chat
 from lmc.serve.bodies import read_object
 from lmc.serve.documents import docs_page, problem_page
-from lmc.serve.events import EventStream, run_events
+from lmc.serve.events import EventResponse, run_events
 from lmc.serve.gate import AsgiApp, Receive, Scope, Send, while_there
 from lmc.serve.hosted import HostedProgram
-from lmc.serve.jobs import MOST_KEY, Jobs
-from lmc.serve.journal import CANCELLED, FAILED, OK, Job, RowAnswer
-from lmc.serve.problems import MEDIA_TYPE, internal, json_bytes, problem_json
+from lmc.serve.job_routes import job_cancel, job_results, job_state, job_submit, run_once
+from lmc.serve.problems import internal, problem_json
+from lmc.serve.replies import json_response, named_target, rows_of
 from lmc.serve.runner import RunResult, usage_json
 
 if TYPE_CHECKING:
     from lmc.serve.application import ServeApp
 
 Endpoint = Callable[["ServeApp", Request], Awaitable[Any]]
-MOST_PAGE = 1000  # rows of a job in one answer
 
 
 def router(serving: ServeApp) -> AsgiApp:
@@ -67,7 +65,7 @@ def router(serving: ServeApp) -> AsgiApp:
     if not origins:
         return inner
     return CORSMiddleware(
-        inner,  # type: ignore[arg-type] # the gate's types are wider
+        inner,
         allow_origins=origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["authorization", "content-type", "idempotency-key", "x-api-key"],
@@ -80,7 +78,7 @@ class _Known(Route):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["lmc.route"] = self.path
-        await super().handle(scope, receive, send)  # type: ignore[arg-type] # wider types
+        await super().handle(scope, receive, send)
 
 
 def _problems(inner: Any) -> AsgiApp:
@@ -107,50 +105,31 @@ def _endpoint(serving: ServeApp, endpoint: Endpoint) -> AsgiApp:
     return Bound()
 
 
-def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    return Response(json_bytes(value), status, headers, "application/json")
-
-
 # --- runs ---
 
 
 async def run(serving: ServeApp, request: Request) -> Any:
     """Run a module or pipeline on the inputs in the body."""
-    hosted, target = _named(serving, request)
+    hosted, target = named_target(serving, request)
     inputs = await read_object(request)
     id, owner, runner = request.scope["lmc.id"], request.scope["lmc.owner"], serving.runner
     if (key := request.headers.get("idempotency-key")) is not None:
-        return await _run_once(serving, request, (hosted.name, target), inputs, key)
+        return await run_once(serving, request, (hosted.name, target), inputs, key)
     prepared = await runner.prepare(id, hosted, target, inputs, owner)
     if _wants_events(request):
         whole = request.query_params.get("events") == "partial"
         root = request.scope.get("root_path", "")
-        return EventStream(run_events(runner, prepared, root, whole=whole), serving.options.ping_s)
+        return EventResponse(
+            run_events(runner, prepared, root, whole=whole), serving.options.ping_s
+        )
     result: RunResult = await while_there(request.receive, runner.run(prepared))
     return json_response(result.as_json())
 
 
-async def _run_once(
-    serving: ServeApp, request: Request, target: tuple[str, str], inputs: Any, key: str
-) -> Response:
-    """A run that is accepted once for its key, and goes on if the client leaves."""
-    jobs, owner = _jobs(serving), request.scope["lmc.owner"]
-    id = request.scope["lmc.id"]
-    job, new = await jobs.submit(id, owner, _checked_key(key), target, [inputs])
-    answer: RowAnswer = await while_there(request.receive, jobs.finished(job.id, owner))
-    headers = {"idempotency-replayed": "false" if new else "true"}
-    if answer.state == OK:
-        return json_response(answer.answer, 200, headers)
-    if answer.state == CANCELLED:
-        raise LmcError.of("unknown-job", "the run with this key was cancelled")
-    return Response(json_bytes(answer.answer), answer.answer["status"], headers, MEDIA_TYPE)
-
-
 async def run_batch(serving: ServeApp, request: Request) -> Response:
     """Run all rows of the body. A row that fails has a problem in the place of its result."""
-    hosted, target = _named(serving, request)
-    rows = _rows(await read_object(request), serving.options.batch_rows)
+    hosted, target = named_target(serving, request)
+    rows = rows_of(await read_object(request), serving.options.batch_rows)
     return json_response(
         await while_there(request.receive, _all(serving, request, hosted, target, rows))
     )
@@ -183,112 +162,8 @@ async def _all(
     return {"results": results, "usage": usage_json(sum(used, Usage()))}
 
 
-def _named(serving: ServeApp, request: Request) -> tuple[HostedProgram, str]:
-    """The program and the target that a path names. Raises: LmcError[unknown-program]."""
-    hosted = serving.programs.find(request.path_params.get("program"))
-    return hosted, request.path_params["target"]
-
-
-def _rows(body: dict[str, Any], most: int) -> list[Any]:
-    rows = body.get("rows")
-    if not isinstance(rows, list) or body.keys() != {"rows"}:
-        raise LmcError.of(
-            "bad-request", 'the body must be `{"rows": […]}`, with the inputs of each'
-        )
-    if len(rows) > most:
-        message = f"a batch has at most {most:,} rows, not {len(rows):,}"
-        raise LmcError.of("too-many-rows", message, help="submit a job: `POST /jobs/…`")
-    return rows
-
-
 def _wants_events(request: Request) -> bool:
     return "text/event-stream" in request.headers.get("accept", "").lower()
-
-
-# --- jobs ---
-
-
-async def job_submit(serving: ServeApp, request: Request) -> Response:
-    """Accept rows, which run in the background."""
-    hosted, target = _named(serving, request)
-    jobs, key = _jobs(serving), request.headers.get("idempotency-key")
-    rows = _rows(await read_object(request), serving.options.job_rows)
-    id, owner = request.scope["lmc.id"], request.scope["lmc.owner"]
-    checked = None if key is None else _checked_key(key)
-    job, new = await jobs.submit(id, owner, checked, (hosted.name, target), rows)
-    place = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
-    headers = {"location": place, "idempotency-replayed": "false" if new else "true"}
-    return json_response(_job_json(job), 202, headers)
-
-
-async def job_state(serving: ServeApp, request: Request) -> Response:
-    """How far a job is."""
-    owner = request.scope["lmc.owner"]
-    return json_response(_job_json(await _jobs(serving).job(request.path_params["id"], owner)))
-
-
-async def job_cancel(serving: ServeApp, request: Request) -> Response:
-    """Take the rows of a job back that have no answer."""
-    id, owner = request.path_params["id"], request.scope["lmc.owner"]
-    return json_response(_job_json(await _jobs(serving).cancel(id, owner)))
-
-
-async def job_results(serving: ServeApp, request: Request) -> Response:
-    """The answers of a job's rows in order. Those without one are `waiting` or `cancelled`."""
-    jobs, id = _jobs(serving), request.path_params["id"]
-    job = await jobs.job(id, request.scope["lmc.owner"])
-    start, most = _number(request, "start", 0), min(_number(request, "limit", 100), MOST_PAGE)
-    answers = await jobs.answers(id, start, max(1, most))
-    after = start + len(answers)
-    body = {"results": [_answer_json(a) for a in answers], "next": after}
-    if after >= job.rows:
-        body["next"] = None
-    return json_response(body)
-
-
-def _answer_json(answer: RowAnswer) -> dict[str, Any]:
-    match answer.state:
-        case "ok":
-            return {"row": answer.number, **answer.answer}
-        case "failed":
-            return {"row": answer.number, "error": answer.answer}
-    return {"row": answer.number, answer.state: True}  # waiting or cancelled
-
-
-def _job_json(job: Job) -> dict[str, Any]:
-    counts = job.counts
-    return {
-        "id": job.id,
-        "state": job.state,
-        "program": job.program,
-        "target": job.target,
-        "created": datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds"),
-        "rows": job.rows,
-        "succeeded": counts.get(OK, 0),
-        "failed": counts.get(FAILED, 0),
-        "cancelled": counts.get(CANCELLED, 0),
-    }
-
-
-def _jobs(serving: ServeApp) -> Jobs:
-    if serving.jobs is None:
-        message = "this server keeps no jobs"
-        raise LmcError.of("not-supported", message, help="start it with `--jobs FILE`")
-    return serving.jobs
-
-
-def _checked_key(key: str) -> str:
-    if not 0 < len(key) <= MOST_KEY or not key.isprintable():
-        message = f"an `Idempotency-Key` has 1 to {MOST_KEY} printable characters"
-        raise LmcError.of("bad-header", message)
-    return key
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise LmcError.of("bad-request", f"`{name}` must be a whole number from 0 up")
-    return int(text)
 
 
 async def mcp(serving: ServeApp, request: Request) -> Any:

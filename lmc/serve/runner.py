@@ -62,7 +62,7 @@ class RunResult:
         return {"result": self.value, "usage": usage_json(self.usage)}
 
 
-class Runner:
+class RequestRunner:
     """Runs what clients ask for. Belongs to the event loop of the server."""
 
     def __init__(

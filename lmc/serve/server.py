@@ -125,7 +125,7 @@ def serve_until_stopped(
 
 def _server(serving: ServeApp, listening: Listening) -> uvicorn.Server:
     config = uvicorn.Config(
-        serving,  # type: ignore[arg-type] # its types of messages are wider
+        serving,
         lifespan="off",
         log_config=None,
         log_level="warning",
@@ -177,8 +177,7 @@ def _signals(server: RunningServer) -> Iterator[None]:
     if hasattr(signal, "SIGHUP"):  # Windows has none
         handlers[signal.SIGHUP] = server.reload
     before = {
-        number: signal.signal(number, lambda *_, act=act: act())
-        for number, act in handlers.items()
+        number: signal.signal(number, lambda *_, act=act: act()) for number, act in handlers.items()
     }
     try:
         yield

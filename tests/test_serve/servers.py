@@ -65,9 +65,11 @@ def loaded(tmp_path: Path, script: Any = respond, text: str = PROGRAM) -> lmc.Pr
 @contextmanager
 def running(serving: ServeApp, **listening: Any) -> Iterator[httpx.Client]:
     """A client of a server on a port of its own."""
-    with RunningServer(serving, Listening(port=0, grace_s=5, **listening)) as server:
-        with httpx.Client(base_url=server.url, timeout=20) as client:
-            yield client
+    with (
+        RunningServer(serving, Listening(port=0, grace_s=5, **listening)) as server,
+        httpx.Client(base_url=server.url, timeout=20) as client,
+    ):
+        yield client
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def test_an_adapter_has_a_name_of_its_own(backend, tmp_path):
 
 def test_an_unknown_engine_or_adapter_stops_the_start(tmp_path):
     with pytest.raises(LmcError, match="unknown-model"):
-        app([], engines=["nobody/m"])
+        app([], engines=["nobody"])
     with pytest.raises(LmcError, match="not-an-adapter"):
         app([], engines=["lmc/tiny"], adapters={"a": tmp_path})
     with pytest.raises(LmcError, match="bad-limit"):

@@ -29,7 +29,7 @@ class Slow:
     async def __call__(self, request):
         self.waiting += 1
         try:
-            while not self.may_answer.is_set():
+            while not self.may_answer.is_set():  # noqa: ASYNC110 - it is set in another thread
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
             self.left += 1
@@ -82,7 +82,9 @@ def test_a_client_that_leaves_stops_its_calls(tmp_path, slow, accept, path):
         text = json.dumps(body.get(path, chat)).encode()
         with socket.create_connection((client.base_url.host, client.base_url.port)) as raw:
             head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n"
-            raw.sendall(f"{head}Content-Type: application/json\r\nAccept: {accept}\r\n\r\n".encode())
+            raw.sendall(
+                f"{head}Content-Type: application/json\r\nAccept: {accept}\r\n\r\n".encode()
+            )
             raw.sendall(text)
             calls = 3 if path == "/batch/main" else 1
             slow.expect(waiting=calls)

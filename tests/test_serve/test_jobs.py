@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lmc.diagnostics import LmcError
-from lmc.serve.journal import Journal
+from lmc.serve.journal import JobJournal
 from tests.loopback import Loopback
 from tests.test_serve.servers import served
 from tests.test_serve.test_gate import Slow
@@ -82,7 +82,9 @@ def test_a_run_with_a_key_is_answered_again_and_not_run_again(tmp_path):
         got = [client.post("/run/main", json={"question": "a"}, headers=key) for _ in range(2)]
         assert {one.json()["result"] for one in got} == {"done"}
         assert got[1].headers["idempotency-replayed"] == "true"
-        calls = re.search(r'lmc_model_calls_total\{cached="no".*\} (\S+)', client.get("/metrics").text)
+        calls = re.search(
+            r'lmc_model_calls_total\{cached="no".*\} (\S+)', client.get("/metrics").text
+        )
         assert float(calls[1]) == 1
 
 
@@ -101,7 +103,10 @@ def test_a_cancelled_job_stops_its_calls(tmp_path):
         job = client.delete(f"/jobs/{id}").json()
         assert (job["state"], job["cancelled"]) == ("cancelled", 3)
         slow.expect(waiting=0, left=2)
-        assert client.get(f"/jobs/{id}/results").json()["results"][0] == {"row": 0, "cancelled": True}
+        assert client.get(f"/jobs/{id}/results").json()["results"][0] == {
+            "row": 0,
+            "cancelled": True,
+        }
         slow.may_answer.set()
         assert wait_done(client, submit(client, "d")["id"])["succeeded"] == 1
 
@@ -126,16 +131,16 @@ def test_a_job_belongs_to_its_key(tmp_path):
 
 
 def test_two_servers_cannot_share_a_journal(tmp_path):
-    journal = Journal(tmp_path / "jobs.db")
+    journal = JobJournal(tmp_path / "jobs.db")
     journal.open()
     with pytest.raises(LmcError, match="another server"):
-        Journal(tmp_path / "jobs.db").open()
+        JobJournal(tmp_path / "jobs.db").open()
     journal.close()
-    Journal(tmp_path / "jobs.db").open()
+    JobJournal(tmp_path / "jobs.db").open()
 
 
 def test_old_jobs_are_forgotten(tmp_path):
-    journal = Journal(tmp_path / "jobs.db")
+    journal = JobJournal(tmp_path / "jobs.db")
     job, _ = journal.accept("", None, "d", ("p", "t"), [{}], 10)
     assert journal.purge(0) == 0  # it has a row that waits
     journal.cancel(job.id, "")

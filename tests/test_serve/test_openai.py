@@ -1,7 +1,6 @@
 """The API of OpenAI, asked by OpenAI's own client: programs, the local engine, adapters."""
 
 import json
-from pathlib import Path
 
 import openai
 import pytest
@@ -74,7 +73,7 @@ def test_the_type_of_a_program_honours_a_schema(client, http):
     got = ask(client, "m", "desk/sort", response_format=form)
     assert json.loads(got.choices[0].message.content) == TICKET
     form["json_schema"]["schema"] = {"type": "object", "properties": {}}
-    with pytest.raises(openai.UnprocessableEntityError, match="unsupported-format|whatever"):
+    with pytest.raises(openai.UnprocessableEntityError, match="whatever the client asks"):
         ask(client, "m", "desk/sort", response_format=form)
     with pytest.raises(openai.UnprocessableEntityError):
         ask(client, "m", response_format={"type": "json_object"})

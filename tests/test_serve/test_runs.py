@@ -84,8 +84,9 @@ def test_events_of_a_text(client):
     assert got.headers["content-type"].startswith("text/event-stream")
     names, data = zip(*events(got.text))
     assert set(names[:-1]) == {"delta"} and names[-1] == "result" and len(names) > 3
-    assert "".join(json.loads(d).get("text") or json.loads(d)["value"] for d in data[:-1]) == (
-        json.loads(data[-1])["result"]
+    assert (
+        "".join(json.loads(d).get("text") or json.loads(d)["value"] for d in data[:-1])
+        == (json.loads(data[-1])["result"])
     )
 
 
