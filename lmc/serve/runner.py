@@ -82,10 +82,7 @@ class RequestRunner:
         if not isinstance(inputs, dict):
             raise LmcError.of("bad-request", "the inputs must be a JSON object, by their names")
         access = Access(consent=hosted.program.consent, kept=False)
-        if any(holds_media(port.type) for port in callee.graph.inputs):
-            bound = await asyncio.to_thread(callee.bind, (), inputs, access)
-        else:
-            bound = callee.bind((), inputs, access)
+        bound = await callee.bind_aside((), inputs, access)
         return RunRequest(id, hosted, callee, bound, 0, owner)
 
     async def run(
