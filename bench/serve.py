@@ -61,7 +61,7 @@ def backend(latency_s: float) -> None:
     async def serve() -> None:
         app = web.Application()
         app.add_routes([web.post("/v1/chat/completions", answer), web.get("/counts", told)])
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
         await site.start()

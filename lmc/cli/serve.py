@@ -139,8 +139,7 @@ def _start(
     grace_s: float,
     watch: bool,
 ) -> None:
-    from lmc.serve.application import ServeApp
-    from lmc.serve.engines import Engines
+    from lmc.serve.application import serve_app
     from lmc.serve.hosted import hosted_programs
 
     if not programs and not options.engines:
@@ -148,8 +147,7 @@ def _start(
         raise LmcError.of("nothing-to-serve", message, help="name a program: `lmc serve a.lmp`")
     hosted = [one for text in programs for one in hosted_programs(*_given(text, loading))]
     _require_names(hosted)
-    engines = Engines(options.engines, options.adapters or {})
-    serving = ServeApp(hosted, options, loading, engines)
+    serving = serve_app(hosted, options, loading)
     if mcp:
         from lmc.serve.mcp_stdio import serve_stdio
 

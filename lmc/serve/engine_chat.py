@@ -17,8 +17,8 @@ from lmc.serve.openai_forms import ChatRequest, Completion, schema_asked
 from lmc.tasks.loop import run_async
 
 if TYPE_CHECKING:
-    from lmc.serve.application import ServeApp
     from lmc.serve.events import Say
+    from lmc.serve.state import ServerState
 
 _ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
 _FINISH = {"length": "length", "content_filter": "content_filter"}
@@ -26,7 +26,7 @@ _ACCESS = Access(kept=False)
 
 
 async def engine_completion(
-    serving: ServeApp, engine: EngineModel, asked: ChatRequest, completion: Completion
+    serving: ServerState, engine: EngineModel, asked: ChatRequest, completion: Completion
 ) -> dict[str, Any]:
     """A whole completion. Raises: LmcError."""
     request = await asyncio.to_thread(engine_request, engine, asked)
@@ -39,7 +39,7 @@ async def engine_completion(
 
 
 def engine_chunks(
-    serving: ServeApp, engine: EngineModel, asked: ChatRequest, completion: Completion
+    serving: ServerState, engine: EngineModel, asked: ChatRequest, completion: Completion
 ) -> Callable[[Say], Awaitable[Usage]]:
     """What writes the chunks of a completion. Several choices come whole, at the end."""
 

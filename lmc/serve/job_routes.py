@@ -17,13 +17,13 @@ from lmc.serve.problems import MEDIA_TYPE, json_bytes
 from lmc.serve.replies import json_response, named_target, rows_of
 
 if TYPE_CHECKING:
-    from lmc.serve.application import ServeApp
+    from lmc.serve.state import ServerState
 
 MOST_PAGE = 1000  # rows of a job in one answer
 
 
 async def run_once(
-    serving: ServeApp, request: Request, target: tuple[str, str], inputs: Any, key: str
+    serving: ServerState, request: Request, target: tuple[str, str], inputs: Any, key: str
 ) -> Response:
     """A run that is accepted once for its key, and goes on if the client leaves."""
     jobs, owner = _jobs(serving), request.scope["lmc.owner"]
@@ -38,7 +38,7 @@ async def run_once(
     return Response(json_bytes(answer.answer), answer.answer["status"], headers, MEDIA_TYPE)
 
 
-async def job_submit(serving: ServeApp, request: Request) -> Response:
+async def job_submit(serving: ServerState, request: Request) -> Response:
     """Accept rows, which run in the background."""
     hosted, target = named_target(serving, request)
     jobs, key = _jobs(serving), request.headers.get("idempotency-key")
@@ -51,19 +51,19 @@ async def job_submit(serving: ServeApp, request: Request) -> Response:
     return json_response(_job_json(job), 202, headers)
 
 
-async def job_state(serving: ServeApp, request: Request) -> Response:
+async def job_state(serving: ServerState, request: Request) -> Response:
     """How far a job is."""
     owner = request.scope["lmc.owner"]
     return json_response(_job_json(await _jobs(serving).job(request.path_params["id"], owner)))
 
 
-async def job_cancel(serving: ServeApp, request: Request) -> Response:
+async def job_cancel(serving: ServerState, request: Request) -> Response:
     """Take the rows of a job back that have no answer."""
     id, owner = request.path_params["id"], request.scope["lmc.owner"]
     return json_response(_job_json(await _jobs(serving).cancel(id, owner)))
 
 
-async def job_results(serving: ServeApp, request: Request) -> Response:
+async def job_results(serving: ServerState, request: Request) -> Response:
     """The answers of a job's rows in order. Those without one are `waiting` or `cancelled`."""
     jobs, id = _jobs(serving), request.path_params["id"]
     job = await jobs.job(id, request.scope["lmc.owner"])
@@ -100,7 +100,7 @@ def _job_json(job: AcceptedJob) -> dict[str, Any]:
     }
 
 
-def _jobs(serving: ServeApp) -> Jobs:
+def _jobs(serving: ServerState) -> Jobs:
     if serving.jobs is None:
         message = "this server keeps no jobs"
         raise LmcError.of("not-supported", message, help="start it with `--jobs FILE`")

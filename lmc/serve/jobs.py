@@ -31,7 +31,6 @@ class Jobs:
     def __init__(self, runner: RequestRunner, path: Path) -> None:
         self._runner, self._options = runner, runner.options
         self._journal = JobJournal(path)
-        self._journal.open()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lmc-jobs")
         self._news = asyncio.Event()  # rows were added
         self._in_hand: set[tuple[str, int]] = set()
@@ -40,6 +39,10 @@ class Jobs:
         self._unsaved: dict[int, RowAnswer] = {}
         self._saving = asyncio.Lock()
         self._ends: dict[str, asyncio.Event] = {}
+
+    def open(self) -> None:
+        """Open the journal. Raises: LmcError[cannot-open-jobs]."""
+        self._journal.open()
 
     # --- for clients ---
 

@@ -14,8 +14,8 @@ def serve_stdio(serving: ServeApp) -> None:
 
 async def _serve(serving: ServeApp) -> None:
     try:
-        tools = McpTools(serving.runner)
-        await serving.programs.preflight()
+        tools = McpTools(serving.state.runner)
+        await serving.state.programs.preflight()
         await tools.serve_stdio()
     finally:
         await serving.stop()

@@ -43,7 +43,7 @@ from lmc.types import StrType, is_messages
 from lmc.values import json_schema
 
 if TYPE_CHECKING:
-    from lmc.serve.application import ServeApp
+    from lmc.serve.state import ServerState
 
 _STARTED = int(time.time())
 _SAID_OF_SCHEMAS = ("title", "description", "$schema", "strict", "default")
@@ -52,13 +52,13 @@ _SAID_OF_SCHEMAS = ("title", "description", "$schema", "strict", "default")
 # --- models ---
 
 
-async def models(serving: ServeApp, request: HttpRequest) -> Response:
+async def models(serving: ServerState, request: HttpRequest) -> Response:
     """All names that `model` may have."""
     names = [*program_models(serving), *serving.engines]
     return _json({"object": "list", "data": [_model_json(name) for name in names]})
 
 
-async def model(serving: ServeApp, request: HttpRequest) -> Response:
+async def model(serving: ServerState, request: HttpRequest) -> Response:
     """One of them."""
     name = request.path_params["name"]
     if name not in program_models(serving) and serving.engines.find(name) is None:
@@ -66,7 +66,7 @@ async def model(serving: ServeApp, request: HttpRequest) -> Response:
     return _json(_model_json(name))
 
 
-def program_models(serving: ServeApp) -> dict[str, tuple[HostedProgram, str]]:
+def program_models(serving: ServerState) -> dict[str, tuple[HostedProgram, str]]:
     """The programs and their targets by the names that clients use."""
     found: dict[str, tuple[HostedProgram, str]] = {}
     for hosted in serving.programs:
@@ -82,7 +82,7 @@ def _model_json(name: str) -> dict[str, Any]:
 # --- chat ---
 
 
-async def chat(serving: ServeApp, request: HttpRequest) -> Any:
+async def chat(serving: ServerState, request: HttpRequest) -> Any:
     """Answer a conversation by a program or a model."""
     asked = read_form(ChatRequest, await read_object(request))
     id = f"chatcmpl-{request.scope['lmc.id']}"
@@ -100,7 +100,7 @@ async def chat(serving: ServeApp, request: HttpRequest) -> Any:
     return _json(await while_there(request.receive, _answered(serving, runs, completion)))
 
 
-async def _runs(serving: ServeApp, request: HttpRequest, asked: ChatRequest) -> list[RunRequest]:
+async def _runs(serving: ServerState, request: HttpRequest, asked: ChatRequest) -> list[RunRequest]:
     """The runs that give the choices. Raises: LmcError."""
     known = program_models(serving)
     if asked.model not in known:
@@ -178,7 +178,7 @@ def result_text(value: Any) -> str:
 
 
 async def _answered(
-    serving: ServeApp, runs: Sequence[RunRequest], completion: Completion
+    serving: ServerState, runs: Sequence[RunRequest], completion: Completion
 ) -> dict[str, Any]:
     results: list[RunResult] = await _at_once(serving.runner.run(run) for run in runs)
     texts = [(result_text(result.value), "stop", None) for result in results]
@@ -186,7 +186,7 @@ async def _answered(
 
 
 def _program_chunks(
-    serving: ServeApp, runs: Sequence[RunRequest], completion: Completion
+    serving: ServerState, runs: Sequence[RunRequest], completion: Completion
 ) -> Callable[[Say], Awaitable[Usage]]:
     async def one(say: Say, index: int, run: RunRequest) -> Usage:
         said, usage = "", Usage()
@@ -210,7 +210,7 @@ def _program_chunks(
 
 
 def _stream(
-    serving: ServeApp,
+    serving: ServerState,
     asked: ChatRequest,
     completion: Completion,
     chunks: Callable[[Say], Awaitable[Usage]],
@@ -249,7 +249,7 @@ async def _at_once(works: Any) -> list[Any]:
 # --- embeddings ---
 
 
-async def embeddings(serving: ServeApp, request: HttpRequest) -> Response:
+async def embeddings(serving: ServerState, request: HttpRequest) -> Response:
     """The vectors of texts."""
     asked = read_form(EmbeddingRequest, await read_object(request))
     engine = serving.engines.find(asked.model)

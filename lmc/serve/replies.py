@@ -12,7 +12,7 @@ from lmc.serve.hosted import HostedProgram
 from lmc.serve.problems import json_bytes
 
 if TYPE_CHECKING:
-    from lmc.serve.application import ServeApp
+    from lmc.serve.state import ServerState
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -20,7 +20,7 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
     return Response(json_bytes(value), status, headers, "application/json")
 
 
-def named_target(serving: ServeApp, request: Request) -> tuple[HostedProgram, str]:
+def named_target(serving: ServerState, request: Request) -> tuple[HostedProgram, str]:
     """The program and the target that a path names. Raises: LmcError[unknown-program]."""
     hosted = serving.programs.find(request.path_params.get("program"))
     return hosted, request.path_params["target"]

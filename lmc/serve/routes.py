@@ -27,12 +27,12 @@ from lmc.serve.replies import json_response, named_target, rows_of
 from lmc.serve.runner import RunResult, usage_json
 
 if TYPE_CHECKING:
-    from lmc.serve.application import ServeApp
+    from lmc.serve.state import ServerState
 
-Endpoint = Callable[["ServeApp", Request], Awaitable[Any]]
+Endpoint = Callable[["ServerState", Request], Awaitable[Any]]
 
 
-def router(serving: ServeApp) -> AsgiApp:
+def router(serving: ServerState) -> AsgiApp:
     """The application behind the gate."""
     named = ("/run/{target}", "/run/{program}/{target}")
     batch = ("/batch/{target}", "/batch/{program}/{target}")
@@ -96,7 +96,7 @@ def _problems(inner: Any) -> AsgiApp:
     return call
 
 
-def _endpoint(serving: ServeApp, endpoint: Endpoint) -> AsgiApp:
+def _endpoint(serving: ServerState, endpoint: Endpoint) -> AsgiApp:
     class Bound:  # a class, so that Starlette takes it for an ASGI application
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             answer = await endpoint(serving, Request(scope, receive))
@@ -108,7 +108,7 @@ def _endpoint(serving: ServeApp, endpoint: Endpoint) -> AsgiApp:
 # --- runs ---
 
 
-async def run(serving: ServeApp, request: Request) -> Any:
+async def run(serving: ServerState, request: Request) -> Any:
     """Run a module or pipeline on the inputs in the body."""
     hosted, target = named_target(serving, request)
     inputs = await read_object(request)
@@ -126,7 +126,7 @@ async def run(serving: ServeApp, request: Request) -> Any:
     return json_response(result.as_json())
 
 
-async def run_batch(serving: ServeApp, request: Request) -> Response:
+async def run_batch(serving: ServerState, request: Request) -> Response:
     """Run all rows of the body. A row that fails has a problem in the place of its result."""
     hosted, target = named_target(serving, request)
     rows = rows_of(await read_object(request), serving.options.batch_rows)
@@ -136,7 +136,7 @@ async def run_batch(serving: ServeApp, request: Request) -> Response:
 
 
 async def _all(
-    serving: ServeApp, request: Request, hosted: HostedProgram, target: str, rows: list[Any]
+    serving: ServerState, request: Request, hosted: HostedProgram, target: str, rows: list[Any]
 ) -> dict[str, Any]:
     hosted.callee(target)  # a wrong name fails the request, not each row
     id, owner, runner = request.scope["lmc.id"], request.scope["lmc.owner"], serving.runner
@@ -166,7 +166,7 @@ def _wants_events(request: Request) -> bool:
     return "text/event-stream" in request.headers.get("accept", "").lower()
 
 
-async def mcp(serving: ServeApp, request: Request) -> Any:
+async def mcp(serving: ServerState, request: Request) -> Any:
     """The tools over MCP. Streams that a client opens with GET are not needed for them."""
     return await serving.mcp()
 
@@ -174,21 +174,21 @@ async def mcp(serving: ServeApp, request: Request) -> Any:
 # --- health, figures and documents ---
 
 
-async def live(serving: ServeApp, request: Request) -> Response:
+async def live(serving: ServerState, request: Request) -> Response:
     """Whether the process answers."""
     return json_response({"status": "live"})
 
 
-async def ready(serving: ServeApp, request: Request) -> Response:
+async def ready(serving: ServerState, request: Request) -> Response:
     """Whether new requests are taken."""
-    gate, admission = serving.gate, serving.runner.admission
+    admission = serving.runner.admission
     full = admission.waiting >= serving.options.queue and admission.running >= admission.most
-    state = "draining" if gate.draining else "full" if full else "ready"
+    state = "draining" if serving.draining else "full" if full else "ready"
     body = {"status": state, "running": admission.running, "waiting": admission.waiting}
     return json_response(body, 200 if state == "ready" else 503)
 
 
-async def figures(serving: ServeApp, request: Request) -> Response:
+async def figures(serving: ServerState, request: Request) -> Response:
     """The figures for Prometheus."""
     admission, known = serving.runner.admission, serving.metrics
     known.running.set(admission.running)
@@ -196,22 +196,22 @@ async def figures(serving: ServeApp, request: Request) -> Response:
     return Response(known.text(), headers={"content-type": metrics.CONTENT_TYPE})
 
 
-async def start_page(serving: ServeApp, request: Request) -> Response:
+async def start_page(serving: ServerState, request: Request) -> Response:
     """Lead to the documents."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", 307)
 
 
-async def openapi(serving: ServeApp, request: Request) -> Response:
+async def openapi(serving: ServerState, request: Request) -> Response:
     """The OpenAPI document."""
     root = request.scope.get("root_path", "")
     return json_response({**serving.document, "servers": [{"url": root or "/"}]})
 
 
-async def docs(serving: ServeApp, request: Request) -> Response:
+async def docs(serving: ServerState, request: Request) -> Response:
     """The page that shows the API and tries it."""
     return docs_page(serving.document, request.scope.get("root_path", ""))
 
 
-async def problem(serving: ServeApp, request: Request) -> Response:
+async def problem(serving: ServerState, request: Request) -> Response:
     """What `lmc explain` says of a slug."""
     return problem_page(request.path_params["slug"])

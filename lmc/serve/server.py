@@ -151,8 +151,8 @@ async def _serve(
 ) -> None:
     watching = None
     try:
-        await serving.programs.preflight()
-        await serving.start()
+        await serving.state.programs.preflight()
+        await serving.state.start()
         if listening.watch:
             watching = asyncio.ensure_future(_watch(serving))
         running = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -192,8 +192,8 @@ async def _stop(server: uvicorn.Server, serving: ServeApp) -> None:
 
 
 async def _reload(serving: ServeApp) -> None:
-    failures = await serving.programs.reload()
-    serving.metrics.reloads.labels("failed" if failures else "ok").inc()
+    failures = await serving.state.programs.reload()
+    serving.state.metrics.reloads.labels("failed" if failures else "ok").inc()
 
 
 # --- watching files ---
@@ -212,7 +212,7 @@ async def _watch(serving: ServeApp) -> None:
 
 def _files(serving: ServeApp) -> Sequence[Path]:
     found: list[Path] = []
-    for hosted in serving.programs:
+    for hosted in serving.state.programs:
         if hosted.path is not None:
             found.append(hosted.path)
             found += source_files(hosted.program)

@@ -21,9 +21,12 @@ class RunLog:
 
     def __init__(self, place: str) -> None:
         self._store = TraceStore(place)
-        self._store.open()
         self._queue: asyncio.Queue[tuple[Run, dict[str, Any]]] = asyncio.Queue(_MOST)
         self._known: dict[int, tuple[Parameters, str, dict[str, Any]]] = {}
+
+    def open(self) -> None:
+        """Open the store. Raises: LmcError[cannot-read, …]."""
+        self._store.open()
 
     def digest(self, parameters: Parameters) -> str:
         """The name of a program's parameters in the store."""
@@ -45,7 +48,7 @@ class RunLog:
             self._known = {**dict(list(self._known.items())[-_PROGRAMS:]), id(parameters): known}
         return known
 
-    async def write(self) -> None:
+    async def work(self) -> None:
         """Write what comes, until it is cancelled; then what is left."""
         try:
             while True:

