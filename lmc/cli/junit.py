@@ -43,7 +43,8 @@ def write_junit(path: Path, suites: Sequence[Suite]) -> None:
 
     root = Xml.Element("testsuites", _counts([case for suite in suites for case in suite.cases]))
     for suite in suites:
-        part = Xml.SubElement(root, "testsuite", name=_text(suite.name), **_counts(suite.cases))
+        told = {"name": _text(suite.name), **_counts(suite.cases)}
+        part = Xml.SubElement(root, "testsuite", told)
         if suite.properties:
             figures = Xml.SubElement(part, "properties")
             for name, value in suite.properties.items():

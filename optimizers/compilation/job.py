@@ -119,8 +119,8 @@ class CompileJob:
     """A task with everything that decides how it is improved.
 
     `name` is the file name of the program, `sources` are its texts. `keep` names the modules that
-    must not change. `calls_per_run` is the number of model calls of a run and its scoring. `brought`
-    are the records that the artifact gets for the stores of the program.
+    must not change. `calls_per_run` is the number of model calls of a run and its scoring.
+    `brought` are the records that the artifact gets for the stores of the program.
     """
 
     task: Task
