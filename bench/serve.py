@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import signal
@@ -141,8 +142,11 @@ async def load(session: aiohttp.ClientSession, url: str, clients: int, tag: str)
             async with session.post(f"{url}/run/main", json=asked) as answer:
                 found = await answer.json()
                 right = answer.status == 200 and found["result"] == "said"
-        except (aiohttp.ClientError, TimeoutError):
+            if not right:
+                print(f"  {answer.status}: {json.dumps(found)[:200]}")
+        except (aiohttp.ClientError, TimeoutError) as problem:
             right = False
+            print(f"  {problem!r}")
         return time.perf_counter() - start_s if right else float("inf")
 
     return await asyncio.gather(*(one(number) for number in range(clients)))
@@ -174,17 +178,20 @@ def figures(times: list[float]) -> dict[str, float]:
 
 
 async def compare(args: argparse.Namespace, urls: dict[str, str]) -> None:
-    """The load in turns, and the ratio of both."""
+    """The load in turns, and the ratio of both. Each turn has connections of its own."""
     times: dict[str, list[float]] = {name: [] for name in urls}
-    timeout = aiohttp.ClientTimeout(total=300)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        for url in urls.values():  # connections and code are warm
-            await load(session, url, args.clients, "warm")
-        for number in range(args.rounds):
-            order = list(urls) if number % 2 else list(urls)[::-1]
-            for name in order:
-                times[name] += await load(session, urls[name], args.clients, f"{name}{number}")
+
+    async def turn(name: str, tag: str) -> list[float]:
+        timeout = aiohttp.ClientTimeout(total=300)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            return await load(session, urls[name], args.clients, tag)
+
+    for name in urls:  # code is warm, and so are connections to the backend
+        await turn(name, "warm")
+    for number in range(args.rounds):
+        for name in list(urls) if number % 2 else list(urls)[::-1]:
+            times[name] += await turn(name, f"{name}{number}")
     found = {name: figures(some) for name, some in times.items()}
     print(f"{args.clients} requests at once, {args.rounds} rounds, backend {args.latency_ms} ms")
     for name, one in found.items():

@@ -27,6 +27,7 @@ from lmc.tasks.loop import to_future
 
 _log = logger(__name__)
 _WATCH_S = 1.0
+_IDLE_S = 75  # longer than proxies keep their connections, so that they close them and not we
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -133,6 +134,7 @@ def _server(serving: ServeApp, listening: Listening) -> uvicorn.Server:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=listening.connections,
+        timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=max(1, round(listening.grace_s)),
         h11_max_incomplete_event_size=64 << 10,
         ws="none",
