@@ -104,7 +104,7 @@ class ModelPool:
             except LmcError as e:
                 errors.update(dict.fromkeys(e.diagnostics))
                 continue
-            if _has_no_price(bound, self.budget):
+            if any(_has_no_price(bound, budget) for budget in self._payers()):
                 errors[unknown_price(bound)] = None
         if errors:
             raise LmcError(*errors)
@@ -260,6 +260,8 @@ class ModelPool:
             return UNLIMITED
         if not _counts(bound):
             return UNLIMITED
+        if any(_has_no_price(bound, budget) for budget in payers()):  # which no preflight knows
+            raise LmcError(unknown_price(bound))
         return await reserve(bound, wholes, bound.worst_case(request))
 
     def _payers(self) -> Payers:

@@ -15,7 +15,7 @@ def serve_stdio(serving: ServeApp) -> None:
 async def _serve(serving: ServeApp) -> None:
     try:
         tools = McpTools(serving.state.runner)
-        await serving.state.programs.preflight()
+        await serving.state.preflight()
         await tools.serve_stdio()
     finally:
         await serving.stop()

@@ -158,10 +158,13 @@ class RequestRunner:
         return LmcError.of("too-slow", message)
 
     async def _within_budgets(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        own = self.options.budget
-        budgets = [Budget.within(own)] if own else []
-        with paying(*budgets, *([self.total] if self.total else [])):
+        with paying(*self.budgets()):
             return await work()
+
+    def budgets(self) -> list[Budget]:
+        """A new budget for one request, and the one of all."""
+        own = self.options.budget
+        return [*([Budget.within(own)] if own else []), *([self.total] if self.total else [])]
 
     async def _paid(
         self,

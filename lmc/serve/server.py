@@ -153,7 +153,7 @@ async def _serve(
 ) -> None:
     watching = None
     try:
-        await serving.state.programs.preflight()
+        await serving.state.preflight()
         await serving.state.start()
         if listening.watch:
             watching = asyncio.ensure_future(_watch(serving))

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.requests.payers import paying
 from lmc.serve.engines import Engines
 from lmc.serve.hosted import HostedProgram, Programs
 from lmc.serve.jobs import Jobs
@@ -50,6 +51,11 @@ class ServerState:
         for part in (self.jobs, self.log):
             if part is not None:
                 part.open()
+
+    async def preflight(self) -> None:
+        """Check what would fail at the first request. Raises: LmcError with all of it."""
+        with paying(*self.runner.budgets()):
+            await self.programs.preflight()
 
     @property
     def started(self) -> bool:

@@ -189,6 +189,7 @@ def test_an_unknown_option_of_the_application_is_told():
         (["--timeout", "0"], "bad-limit"),
         (["--engine", "nobody"], "unknown-model"),
         (["-m", "openai/m", "--allow-host", "x"], "missing-key"),
+        (["-m", "ollama/nobody", "--budget", "usd=1"], "unknown-price"),
     ],
 )
 def test_what_stops_the_command(tmp_path, monkeypatch, arguments, slug):
