@@ -73,7 +73,7 @@ def command(
 
 def _print(found: Sequence[Diagnostic], style: CheckFormat) -> None:
     """Print what was found, for people or for CI."""
-    if style not in ("sarif", "github"):
+    if style != "sarif" and style != "github":
         print_diagnostics(found, style)
         return
     from lmc.cli import annotations
