@@ -84,9 +84,7 @@ def inspect_program(
     ctx.program.warnings = found
     ctx.program.exports = _exports(entry)
     wrong = any(d.severity == "error" for d in found)
-    return Inspection(
-        ctx.program, ctx, tuple(linker.files), found, None if wrong else ctx.program
-    )
+    return Inspection(ctx.program, ctx, tuple(linker.files), found, None if wrong else ctx.program)
 
 
 def _telling(ctx: CheckContext) -> list[Diagnostic]:

@@ -51,6 +51,12 @@ def standard_names() -> list[str]:
     return sorted(STANDARD + n.removesuffix(".lmp") for n in names if n.endswith(".lmp"))
 
 
+def library_folder() -> Path | None:
+    """The folder of the standard library, None where it is not in a folder (but in a zip)."""
+    folder = _library()
+    return folder if isinstance(folder, Path) else None
+
+
 def _library() -> Traversable:
     from importlib import resources
 

@@ -56,7 +56,7 @@ class File:
     def find(
         self, name: str, place: Span | None = None, ctx: CheckContext | None = None
     ) -> Declared | None:
-        """The declaration of a name. Marks an import of it as used, and notes the use at a place."""
+        """The declaration of a name. Marks an import of it as used, and notes the place."""
         if name in self.imported:
             self.imported[name] = (self.imported[name][0], True)
         declared = self.names.get(name)
