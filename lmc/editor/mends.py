@@ -74,7 +74,8 @@ def _candidates(seen: Inspected, diagnostic: Diagnostic, span: Span) -> Iterator
     if diagnostic.code == "unused-import":
         yield from _without_import(seen, span)
     if diagnostic.code == "missing-comma":
-        yield Mend("Insert a comma", ((span.start, span.start, ", "),))
+        end = len(seen.source.text[: span.start].rstrip())
+        yield Mend("Insert a comma", ((end, end, ","),))
     if (near := _NEAR.search(help)) is not None:
         new = near[1] or near[2]
         yield Mend(f"Change to {near[0][13:-1]}", ((span.start, span.end, new),))

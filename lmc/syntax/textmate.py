@@ -21,7 +21,10 @@ _TYPES = (
     *("decimal", "one_of", "image", "audio", "pdf", "media", "messages"),
     *("Verdict", "Score", "Message"),
 )
-_ESCAPE = {"match": r"\\(?:u\{[0-9A-Fa-f]{1,6}\}|u[0-9A-Fa-f]{4}|.)", "name": "constant.character.escape.lmp"}
+_ESCAPE = {
+    "match": r"\\(?:u\{[0-9A-Fa-f]{1,6}\}|u[0-9A-Fa-f]{4}|.)",
+    "name": "constant.character.escape.lmp",
+}
 _JINJA = {
     "begin": r"\{\{|\{%|\{#",
     "end": r"\}\}|%\}|#\}",
