@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 DEMOS  := bootstrap(candidates=4, rounds=1)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test fuzz lint check format docs clean
+.PHONY: demo real test fuzz lint check format docs extension clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -43,6 +43,11 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean --strict
+
+# The extension for VS Code, in editors/vscode/lmc.vsix. It needs Node 20 and npm.
+extension: $(VENV)/.dev
+	$(BIN)/python -m lmc.syntax.textmate editors/vscode/syntaxes/lmp.tmLanguage.json
+	cd editors/vscode && npm ci --no-audit --no-fund && npm test && npm run package
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

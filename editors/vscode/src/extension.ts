@@ -20,7 +20,7 @@ interface Outcome {
 let client: LanguageClient | undefined;
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
-  const output = vscode.window.createOutputChannel("lmc");
+  const output = vscode.window.createOutputChannel("lmc", { log: true });
   const runs = vscode.window.createOutputChannel("lmc runs");
   const prompts = new Prompts((uri, target, inputs) => send("lmc.preview", uri, target, inputs));
   context.subscriptions.push(
@@ -45,7 +45,7 @@ export async function deactivate(): Promise<void> {
 }
 
 async function start(
-  output: vscode.OutputChannel,
+  output: vscode.LogOutputChannel,
   runs: vscode.OutputChannel,
   prompts: Prompts,
 ): Promise<void> {
