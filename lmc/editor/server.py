@@ -7,6 +7,7 @@ messages, so standard output is the protocol's alone.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -24,6 +25,7 @@ from lmc.editor import colours, lenses
 from lmc.editor.editor import Editor
 from lmc.editor.running import Outcome, run_arguments, run_lmc, test_arguments
 from lmc.redaction import logger
+from lmc.tasks.garbage import OBJECTS
 from lmc.version import __version__
 
 _log = logger(__name__)
@@ -366,6 +368,8 @@ def serve() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     for name in ("pygls", "pygls.protocol", "pygls.protocol.json_rpc"):
         logging.getLogger(name).addFilter(_Quiet())
+    gc.freeze()  # what is loaded now stays
+    gc.set_threshold(OBJECTS, 20, 50)  # a check makes many objects that live until the next one
     channel = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

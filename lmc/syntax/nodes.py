@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, fields
+from functools import cache
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -22,11 +23,20 @@ class SyntaxNode:
 
 def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
     """The nodes right under one, in the order of the source."""
-    for part in fields(node):
-        value = getattr(node, part.name) if part.name != "span" else None
-        for child in value if isinstance(value, tuple) else (value,):
-            if isinstance(child, SyntaxNode):
-                yield child
+    for name in _parts_of(node.__class__):
+        value = getattr(node, name)
+        if isinstance(value, tuple):
+            for child in value:
+                if isinstance(child, SyntaxNode):
+                    yield child
+        elif isinstance(value, SyntaxNode):
+            yield value
+
+
+@cache
+def _parts_of(kind: type[SyntaxNode]) -> tuple[str, ...]:
+    """The fields of a class of nodes, without the span."""
+    return tuple(part.name for part in fields(kind) if part.name != "span")
 
 
 @frozen
