@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from lsprotocol import types as lsp
 
@@ -19,7 +20,7 @@ from lmc.check.subtyping import required
 from lmc.editor import wording
 from lmc.editor.cursor import Cursor, Filled, cursor_at, expected, filled, words_of
 from lmc.editor.describing import (
-    Head,
+    Heading,
     builtin_head,
     code,
     doc_of,
@@ -308,20 +309,19 @@ class _Place:
         """The fields that `.field` may name: of the items of a list, or of a result."""
         decl = self.path[0]
         call = next((n for n in reversed(self.path) if isinstance(n, nodes.Call)), None)
+        item: Any = None
         if call is not None and call.args:
             type = self.program.types.get(id(call.args[0].value))
             item = getattr(type, "item", None)
         elif isinstance(decl, nodes.ModuleDecl):
             declared = self.file.names.get(decl.name.name)
-            meaning = declared.meaning if declared else None
-            item = required(meaning.signature.result) if hasattr(meaning, "signature") else None
-        else:
-            item = self.program.stores[decl.name.name].record if self._is_store(decl) else None
+            signature = getattr(declared.meaning, "signature", None) if declared else None
+            item = required(signature.result) if signature is not None else None
+        elif isinstance(decl, nodes.StoreDecl):
+            store = self.program.stores.get(decl.name.name)
+            item = store.record if store is not None else None
         if isinstance(item, Type):
             yield from _fields(item)
-
-    def _is_store(self, decl: nodes.SyntaxNode) -> bool:
-        return isinstance(decl, nodes.StoreDecl) and decl.name.name in self.program.stores
 
     def keys_of_record(self) -> Iterator[Suggestion]:
         """The fields in `value with {…}`, and of the rows in `columns`."""
@@ -421,7 +421,7 @@ class _Place:
             return None
         return inner[-2] if isinstance(inner[-2], nodes.Call) else None
 
-    def head(self, call: nodes.Call) -> Head | None:
+    def head(self, call: nodes.Call) -> Heading | None:
         if not isinstance(call.target, nodes.Var):
             return None
         declared = self.file.names.get(call.target.name)

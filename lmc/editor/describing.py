@@ -28,7 +28,7 @@ class Parameter:
 
 
 @frozen
-class Head:
+class Heading:
     """What can be called: `name(a: str) -> str`, with notes."""
 
     name: str
@@ -64,17 +64,17 @@ def note_of(node: nodes.SyntaxNode) -> str:
 # --- what can be called ---
 
 
-def head_of(decl: nodes.Decl) -> Head | None:
+def head_of(decl: nodes.Decl) -> Heading | None:
     """The head of a declaration, None if it cannot be called."""
     if isinstance(decl, nodes.RecordDecl):
         parts = (_parameter(field, field.default) for field in decl.fields)
-        return Head(decl.name.name, tuple(parts), decl.name.name, doc_of(decl))
+        return Heading(decl.name.name, tuple(parts), decl.name.name, doc_of(decl))
     signature = getattr(decl, "signature", None)
     if not isinstance(signature, nodes.SignatureDecl):
         return None
     name: str = decl.name.name  # type: ignore[attr-defined]
     parts = (_parameter(param, param.default, train=param.train) for param in signature.params)
-    return Head(name, tuple(parts), source_text(signature.result), doc_of(decl))
+    return Heading(name, tuple(parts), source_text(signature.result), doc_of(decl))
 
 
 def _parameter(
@@ -86,39 +86,41 @@ def _parameter(
     )
 
 
-def builtin_head(name: str) -> Head | None:
+def builtin_head(name: str) -> Heading | None:
     """The head of a built-in function or record."""
     if (record := BUILTIN_RECORDS.get(name)) is not None:
         parts = (Parameter(f.name, f"{f.name}: {f.type}", f.note) for f in record.fields)
-        return Head(name, tuple(parts), name, record.doc)
+        return Heading(name, tuple(parts), name, record.doc)
     function = FUNCTIONS.get(name)
     return _function_head(function) if function is not None else _OTHERS.get(name)
 
 
-def _function_head(function: BuiltinFunction) -> Head:
+def _function_head(function: BuiltinFunction) -> Heading:
     parts = (
         Parameter(p.name, p.name if p.required else f"{p.name}?", p.wants) for p in function.params
     )
-    return Head(function.name, tuple(parts), "", function.meaning, function.variadic)
+    return Heading(function.name, tuple(parts), "", function.meaning, function.variadic)
 
 
 _OF_MEDIA = (Parameter("name", "name", "the name of a file beside the program, written out"),)
 _ANSWER = (Parameter("x", "x", "what a module gave"),)
 _OTHERS = {
-    "zip": Head("zip", (Parameter("xs", "xs", "a list"),), "", "walks through lists", True),
-    "enumerate": Head(
+    "zip": Heading("zip", (Parameter("xs", "xs", "a list"),), "", "walks through lists", True),
+    "enumerate": Heading(
         "enumerate", (Parameter("xs", "xs", "a list"),), "", "walks through a list with numbers"
     ),
-    "certainty": Head("certainty", _ANSWER, "float", "how certain the model was of its answer"),
-    "logprob": Head("logprob", _ANSWER, "float", "the mean log-probability of an answer's tokens"),
+    "certainty": Heading("certainty", _ANSWER, "float", "how certain the model was of its answer"),
+    "logprob": Heading(
+        "logprob", _ANSWER, "float", "the mean log-probability of an answer's tokens"
+    ),
     **{
-        kind: Head(kind, _OF_MEDIA, kind, f"the {kind} in a file beside the program")
+        kind: Heading(kind, _OF_MEDIA, kind, f"the {kind} in a file beside the program")
         for kind in ("image", "audio", "pdf")
     },
 }
 
 
-def optimizer_head(signature: OptimizerSignature) -> Head:
+def optimizer_head(signature: OptimizerSignature) -> Heading:
     """The head of an optimizer: all its options with their defaults."""
     parts = (
         Parameter(
@@ -129,7 +131,7 @@ def optimizer_head(signature: OptimizerSignature) -> Head:
         )
         for name, option in signature.options.items()
     )
-    return Head(signature.name, tuple(parts))
+    return Heading(signature.name, tuple(parts))
 
 
 def optimizer_words(name: str) -> str:

@@ -14,7 +14,7 @@ from lmc.check import import_name
 from lmc.diagnostics import Diagnostic, LmcError
 from lmc.editor import colours, lenses, outline
 from lmc.editor.completion import Suggestion, complete
-from lmc.editor.describing import Head
+from lmc.editor.describing import Heading
 from lmc.editor.hover import hover
 from lmc.editor.inspected import MOST_CHARS, Inspected, Inspector
 from lmc.editor.mends import mends
@@ -350,7 +350,7 @@ def _item(suggestion: Suggestion, range: lsp.Range) -> lsp.CompletionItem:
     )
 
 
-def _signature(head: Head) -> lsp.SignatureInformation:
+def _signature(head: Heading) -> lsp.SignatureInformation:
     parameters = [lsp.ParameterInformation(p.text, p.about or None) for p in head.parameters]
     return lsp.SignatureInformation(head.label, head.about or None, parameters)
 

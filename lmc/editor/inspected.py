@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lmc.check import Inspection, inspect_program
 from lmc.diagnostics import Diagnostic, Label, LmcError, warning
 from lmc.editor.symbols import (
-    Mention,
+    Mentioned,
     Place,
     Symbol,
     file_mentions,
@@ -70,25 +70,26 @@ class Inspected:
         return {s.place: s for tree in self.trees.values() for s in symbols_of(tree)}
 
     @cached_property
-    def _mentions(self) -> dict[str, list[Mention]]:
+    def _mentions(self) -> dict[str, list[Mentioned]]:
         uses: dict[str, list[tuple[Span, Span]]] = {}
         for use, declared in self.inspection.context.uses:
             uses.setdefault(use.source.name, []).append((use, declared))
-        found: dict[str, list[Mention]] = {}
+        found: dict[str, list[Mentioned]] = {}
         for name, tree in self.trees.items():
             own = (
-                Mention(s.ident.span.start, s.ident.span.end, (s.place,)) for s in symbols_of(tree)
+                Mentioned(s.ident.span.start, s.ident.span.end, (s.place,))
+                for s in symbols_of(tree)
             )
             looked_up = file_mentions(tree.source, uses.get(name, []))
             every = {(m.start, m.end): m for m in (*looked_up, *further_mentions(tree), *own)}
             found[name] = sorted(every.values(), key=lambda mention: mention.start)
         return found
 
-    def mentions(self, name: str) -> list[Mention]:
+    def mentions(self, name: str) -> list[Mentioned]:
         """The names in a file that mean something declared, in order."""
         return self._mentions.get(name, [])
 
-    def mention_at(self, offset: int) -> Mention | None:
+    def mention_at(self, offset: int) -> Mentioned | None:
         """The name at an offset of the entry file, or just before it."""
         found = self.mentions(self.source.name)
         at = bisect_right(found, offset, key=lambda mention: mention.start) - 1
@@ -100,7 +101,7 @@ class Inspected:
         places = mention.places if mention else ()
         return [self.symbols[place] for place in places if place in self.symbols]
 
-    def mentions_of(self, places: set[Place]) -> Iterator[tuple[str, Mention]]:
+    def mentions_of(self, places: set[Place]) -> Iterator[tuple[str, Mentioned]]:
         """Where some symbols are named, by file."""
         for name in self.trees:
             for mention in self.mentions(name):

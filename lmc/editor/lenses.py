@@ -41,8 +41,8 @@ def lenses(seen: Inspected, uri: str) -> Iterator[Lens]:
                 inputs = _example_inputs(seen, decl)
                 if inputs is not None:
                     yield Lens("show prompt", SHOW_PROMPT, (uri, target.name, inputs), target.span)
-                    title = "run with these inputs"
-                    yield Lens(title, RUN, (uri, target.name, inputs), target.span)
+                    arguments = (uri, target.name, inputs)
+                    yield Lens("run with these inputs", RUN, arguments, target.span)
 
 
 def _of_callable(seen: Inspected, uri: str, ident: nodes.Ident) -> Iterator[Lens]:

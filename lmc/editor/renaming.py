@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from lmc.diagnostics import LmcError
 from lmc.editor.inspected import Inspected, Inspector
-from lmc.editor.symbols import Mention, Place, Symbol
+from lmc.editor.symbols import Mentioned, Place, Symbol
 from lmc.source import Source
 from lmc.syntax.tokens import RESERVED
 from lmc.types import BUILTIN_RECORDS
@@ -21,10 +21,10 @@ Edits = dict[str, list[tuple[int, int, str]]]  # by the names of files
 
 def references(
     inspector: Inspector, seen: Inspected, places: set[Place]
-) -> Mapping[str, tuple[Source, list[Mention]]]:
+) -> Mapping[str, tuple[Source, list[Mentioned]]]:
     """Where some symbols are named, in all programs of the workspace, by file."""
     names = {seen.symbols[place].ident.name for place in places if place in seen.symbols}
-    found: dict[str, dict[tuple[int, int], Mention]] = {}
+    found: dict[str, dict[tuple[int, int], Mentioned]] = {}
     sources: dict[str, Source] = {}
     for program in _programs(inspector, seen, names):
         for name, mention in program.mentions_of(places):
@@ -55,7 +55,7 @@ def _programs(inspector: Inspector, seen: Inspected, names: set[str]) -> Iterato
 # --- renames ---
 
 
-def renamable(inspector: Inspector, seen: Inspected, offset: int) -> Mention:
+def renamable(inspector: Inspector, seen: Inspected, offset: int) -> Mentioned:
     """The name at an offset that can be renamed. Raises: LmcError[cannot-rename]."""
     mention, found = seen.mention_at(offset), seen.symbols_at(offset)
     if mention is None or not found:
@@ -98,7 +98,7 @@ def rename(inspector: Inspector, seen: Inspected, offset: int, new: str) -> Edit
     return edits
 
 
-def _is_alias(seen: Inspected, mention: Mention, symbol: Symbol) -> bool:
+def _is_alias(seen: Inspected, mention: Mentioned, symbol: Symbol) -> bool:
     """Whether a name is the other name under which a file imports something."""
     return seen.source.text[mention.start : mention.end] != symbol.ident.name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lmc.check.optimizers import SIGNATURES
 from lmc.editor.cursor import cursor_at, open_call
-from lmc.editor.describing import Head, builtin_head, head_of, optimizer_head
+from lmc.editor.describing import Heading, builtin_head, head_of, optimizer_head
 from lmc.editor.inspected import Inspected
 from lmc.frozen import frozen
 
@@ -13,7 +13,7 @@ from lmc.frozen import frozen
 class Asked:
     """A head, and the index of the parameter that is being written; None where there is none."""
 
-    head: Head
+    head: Heading
     active: int | None
 
 
@@ -34,7 +34,7 @@ def signature_at(seen: Inspected, offset: int) -> Asked | None:
     return Asked(head, number if 0 <= number <= last else None)
 
 
-def _head(seen: Inspected, name: str, first: str) -> Head | None:
+def _head(seen: Inspected, name: str, first: str) -> Heading | None:
     declared = seen.inspection.files[-1].names.get(name)
     if declared is not None:
         return head_of(declared.decl)

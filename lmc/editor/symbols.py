@@ -57,7 +57,7 @@ def place_of(span: Span) -> Place:
 
 
 @frozen
-class Mention:
+class Mentioned:
     """A name that means something declared elsewhere: where it stands, and the places of that."""
 
     start: int
@@ -100,7 +100,7 @@ _WORD = re.compile(
 )
 
 
-def further_mentions(tree: nodes.FileTree) -> Iterator[Mention]:
+def further_mentions(tree: nodes.FileTree) -> Iterator[Mentioned]:
     """Parameters in templates, which are Jinja, and in the type `one_of(options)`."""
     for decl in tree.decls:
         if isinstance(decl, nodes.ModuleDecl):
@@ -110,11 +110,11 @@ def further_mentions(tree: nodes.FileTree) -> Iterator[Mention]:
                 yield from _in_template(text.span, params)
 
 
-def _labels(decl: nodes.ModuleDecl, params: dict[str, Span]) -> Iterator[Mention]:
+def _labels(decl: nodes.ModuleDecl, params: dict[str, Span]) -> Iterator[Mentioned]:
     for node in walk(decl.signature.result):
         if isinstance(node, nodes.LabelsRefinement) and node.name.name in params:
             span = node.name.span
-            yield Mention(span.start, span.end, (place_of(params[node.name.name]),))
+            yield Mentioned(span.start, span.end, (place_of(params[node.name.name]),))
 
 
 def templates_of(decl: nodes.ModuleDecl) -> Iterator[tuple[str, nodes.String]]:
@@ -130,18 +130,18 @@ def _templates(decl: nodes.ModuleDecl) -> Iterator[nodes.String]:
     return (text for _, text in templates_of(decl))
 
 
-def _in_template(text: Span, params: dict[str, Span]) -> Iterator[Mention]:
+def _in_template(text: Span, params: dict[str, Span]) -> Iterator[Mentioned]:
     for code in _CODE.finditer(text.text):
         for word in _WORD.finditer(code.group()):
             if (name := word["name"]) in params:
                 start = text.start + code.start() + word.start("name")
-                yield Mention(start, start + len(name), (place_of(params[name]),))
+                yield Mentioned(start, start + len(name), (place_of(params[name]),))
 
 
-def file_mentions(source: Source, uses: list[tuple[Span, Span]]) -> Iterator[Mention]:
+def file_mentions(source: Source, uses: list[tuple[Span, Span]]) -> Iterator[Mentioned]:
     """The names of a file that the checker looked up; one may be declared in several places."""
     found: dict[tuple[int, int], dict[Place, None]] = {}
     for use, declared in uses:
         start = use.start + (source.text[use.start : use.start + 1] == ".")
         found.setdefault((start, use.end), {})[place_of(declared)] = None
-    return (Mention(start, end, tuple(places)) for (start, end), places in found.items())
+    return (Mentioned(start, end, tuple(places)) for (start, end), places in found.items())

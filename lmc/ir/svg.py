@@ -91,13 +91,12 @@ def _place(
     depth = len(homes[cluster.id])
     before = _before(parts, edges, homes, depth)
     rows: dict[int, list[_Placed]] = {}
-    for name, row in _ranks(list(parts), before).items():
-        rows.setdefault(row, []).append(parts[name])
+    for name, rank in _ranks(list(parts), before).items():
+        rows.setdefault(rank, []).append(parts[name])
     width = max((_width_of(row) for row in rows.values()), default=0.0)
     width = max(width, len(_short(cluster.label)) * _CHAR * 0.9)
     y = _PAD + _HEAD
-    for number in sorted(rows):
-        row = rows[number]
+    for _, row in sorted(rows.items()):
         x = _PAD + (width - _width_of(row)) / 2
         tallest = max(part.height for part in row)
         for part in row:

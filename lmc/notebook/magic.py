@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import MagicArgumentParser
 
 from lmc.check import check_program
 from lmc.diagnostics import render
@@ -16,25 +15,14 @@ from lmc.program.program import Program, lower_checked
 from lmc.source import Source
 
 
-@magics_class
-class LmpMagics(Magics):  # type: ignore[misc]  # IPython's decorator has no types
-    """The magics of lmc."""
-
-    @magic_arguments()
-    @argument("name", help="the variable that holds the program")
-    @argument("-m", "--model", help="the model that answers instead of the program's own")
-    @argument("--no-cache", action="store_true", help="keep no answers on disk")
-    @argument("--stores", help='where the program remembers things; "memory" forgets them')
-    @cell_magic
-    def lmp(self, line: str, cell: str) -> Program:
-        """Check the program of the cell and put it into a variable."""
-        given = parse_argstring(self.lmp, line)
-        if not given.name.isidentifier():
-            raise UsageError(f"`{given.name}` cannot be a variable: %%lmp name [-m MODEL]")
-        options = LoadOptions(model=given.model, cache=not given.no_cache, stores=given.stores)
-        program = program_of(given.name, cell, options)
-        self.shell.user_ns[given.name] = program
-        return program
+def _arguments(line: str) -> Any:
+    """What stands behind `%%lmp`. Raises: UsageError."""
+    parser = MagicArgumentParser("%%lmp")
+    parser.add_argument("name", help="the variable that holds the program")
+    parser.add_argument("-m", "--model", help="the model that answers instead of its own")
+    parser.add_argument("--no-cache", action="store_true", help="keep no answers on disk")
+    parser.add_argument("--stores", help='where it remembers things; "memory" forgets them')
+    return parser.parse_argstring(line)
 
 
 def program_of(name: str, text: str, options: LoadOptions) -> Program:
@@ -56,4 +44,15 @@ def program_of(name: str, text: str, options: LoadOptions) -> Program:
 
 def load_ipython_extension(shell: Any) -> None:
     """Called by `%load_ext lmc`."""
-    shell.register_magics(LmpMagics)
+
+    def lmp(line: str, cell: str) -> Program:
+        """Check the program of the cell, and put it into the variable `name`."""
+        given = _arguments(line)
+        if not given.name.isidentifier():
+            raise UsageError(f"`{given.name}` cannot be a variable: %%lmp name [-m MODEL]")
+        options = LoadOptions(model=given.model, cache=not given.no_cache, stores=given.stores)
+        program = program_of(given.name, cell, options)
+        shell.user_ns[given.name] = program
+        return program
+
+    shell.register_magic_function(lmp, "cell", "lmp")

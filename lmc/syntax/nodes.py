@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, fields
-from functools import cache
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -33,10 +32,14 @@ def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
             yield value
 
 
-@cache
+_PARTS: dict[type[SyntaxNode], tuple[str, ...]] = {}  # of each class: its fields but the span
+
+
 def _parts_of(kind: type[SyntaxNode]) -> tuple[str, ...]:
-    """The fields of a class of nodes, without the span."""
-    return tuple(part.name for part in fields(kind) if part.name != "span")
+    found = _PARTS.get(kind)
+    if found is None:
+        found = _PARTS[kind] = tuple(p.name for p in fields(kind) if p.name != "span")
+    return found
 
 
 @frozen
