@@ -22,24 +22,20 @@ class SyntaxNode:
 
 def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
     """The nodes right under one, in the order of the source."""
-    for name in _parts_of(node.__class__):
+    for name in _parts(node.__class__):
         value = getattr(node, name)
-        if isinstance(value, tuple):
-            for child in value:
-                if isinstance(child, SyntaxNode):
-                    yield child
-        elif isinstance(value, SyntaxNode):
-            yield value
+        for child in value if isinstance(value, tuple) else (value,):
+            if isinstance(child, SyntaxNode):
+                yield child
 
 
-_PARTS: dict[type[SyntaxNode], tuple[str, ...]] = {}  # of each class: its fields but the span
+def _parts(form: type[SyntaxNode]) -> tuple[str, ...]:
+    if form not in _PARTS:
+        _PARTS[form] = tuple(part.name for part in fields(form) if part.name != "span")
+    return _PARTS[form]
 
 
-def _parts_of(kind: type[SyntaxNode]) -> tuple[str, ...]:
-    found = _PARTS.get(kind)
-    if found is None:
-        found = _PARTS[kind] = tuple(p.name for p in fields(kind) if p.name != "span")
-    return found
+_PARTS: dict[type, tuple[str, ...]] = {}  # the names of the fields of each form
 
 
 @frozen
