@@ -28,7 +28,7 @@ test: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	LMC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
-	  $$(grep -rl "from hypothesis" tests --include "test_*.py")
+	  $$(grep -rlE "from hypothesis|LMC_FUZZ" tests --include "test_*.py")
 	LMC_FUZZ=1 LMC_PROGRAMS=$(PROGRAMS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
 	  tests/test_soundness/test_soundness.py
 

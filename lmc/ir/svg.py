@@ -18,10 +18,12 @@ _CHAR, _LINE = 6.6, 15.0  # the size of a character of 11 px, in pixels
 _PAD, _GAP_X, _GAP_Y, _HEAD = 14.0, 18.0, 34.0, 20.0
 _MOST_CHARS = 48  # of a label
 _Point = tuple[float, float]
+_Spot = tuple[float, float, float, float]  # left, top, width, height
 _STYLE = (
     "text{font:11px Helvetica,Arial,sans-serif;fill:#1b1f24}"
     ".head{font-size:10px;fill:#57606a}.edge{fill:none;stroke:#6e7781}"
-    ".back{stroke:#afb8c1;stroke-dasharray:4 3}.on{font-size:9px;fill:#57606a}"
+    ".back{stroke:#afb8c1;stroke-dasharray:4 3}"
+    ".on{font-size:9px;fill:#57606a;paint-order:stroke;stroke:#fff;stroke-width:2px}"
 )
 
 
@@ -46,9 +48,11 @@ def draw_view(drawn: View) -> str:
     """A view as a picture."""
     homes = dict(_homes(drawn.root, ()))
     root = _place(drawn.root, drawn.edges, homes)
-    spots: dict[str, tuple[float, float, float, float]] = {}
+    spots: dict[str, _Spot] = {}
     shapes = list(_shapes(root, 0.0, 0.0, spots))
-    edges = [line for edge in drawn.edges for line in _edge(edge, spots)]
+    clusters = {name for path in homes.values() for name in path[:-1]}
+    boxes = [spot for name, spot in spots.items() if name not in clusters]
+    edges = [_edge(edge, spots, boxes, number) for number, edge in enumerate(drawn.edges)]
     width, height = root.width + 2, root.height + 2
     return "\n".join(
         [
@@ -150,9 +154,7 @@ def _ranks(names: Sequence[str], before: Mapping[str, set[str]]) -> dict[str, in
 # --- shapes ---
 
 
-def _shapes(
-    placed: _Placed, x: float, y: float, spots: dict[str, tuple[float, float, float, float]]
-) -> Iterator[str]:
+def _shapes(placed: _Placed, x: float, y: float, spots: dict[str, _Spot]) -> Iterator[str]:
     left, top = x + placed.x, y + placed.y
     spots[placed.item.id] = left, top, placed.width, placed.height
     if isinstance(placed.item, Box):
@@ -189,26 +191,47 @@ def _rectangle(
     )
 
 
-def _edge(edge: Edge, spots: Mapping[str, tuple[float, float, float, float]]) -> Iterator[str]:
+def _edge(edge: Edge, spots: Mapping[str, _Spot], boxes: Sequence[_Spot], number: int) -> str:
+    """An arrow, around the boxes that stand in its way."""
     if edge.source not in spots or edge.target not in spots:
-        return
+        return ""
     sx, sy, sw, sh = spots[edge.source]
     tx, ty, tw, th = spots[edge.target]
     if ty > sy + sh - 1:  # below: from the bottom to the top
-        x1, y1, x2, y2 = sx + sw / 2, sy + sh, tx + tw / 2, ty
-        bend = (y2 - y1) / 2
-        way = _curve((x1, y1), (x1, y1 + bend), (x2, y2 - bend), (x2, y2))
+        start, end = (sx + sw / 2, sy + sh), (tx + tw / 2, ty)
+        out = _around(start, end, boxes, number)
+        bend = (end[1] - start[1]) / 3
+        first, second = (start[0], start[1] + bend), (end[0], end[1] - bend)
+        if out is not None:  # a curve comes three quarters of the way to its controls
+            first, second = ((x + (out - x) * 4 / 3, y) for x, y in (first, second))
     else:  # beside or above: around the right side
-        x1, y1, x2, y2 = sx + sw, sy + sh / 2, tx + tw, ty + th / 2
-        out = max(x1, x2) + 22
-        way = _curve((x1, y1), (out, y1), (out, y2), (x2, y2))
+        start, end = (sx + sw, sy + sh / 2), (tx + tw, ty + th / 2)
+        out = max(start[0], end[0]) + 22
+        first, second = (out, start[1]), (out, end[1])
     kind = "edge back" if edge.dashed else "edge"
-    yield f'<path class="{kind}" d="{way}" marker-end="url(#lmc-tip)"/>'
-    if edge.label:
-        yield (
-            f'<text class="on" x="{(x1 + x2) / 2 + 4:.1f}" y="{(y1 + y2) / 2:.1f}">'
-            f"{escape(_short(edge.label))}</text>"
-        )
+    way = _curve(start, first, second, end)
+    line = f'<path class="{kind}" d="{way}" marker-end="url(#lmc-tip)"/>'
+    if not edge.label:
+        return line
+    x, y = ((a + 3 * b + 3 * c + d) / 8 for a, b, c, d in zip(start, first, second, end))
+    label = escape(_short(edge.label))
+    return f'{line}<text class="on" x="{x + 4:.1f}" y="{y + 3:.1f}">{label}</text>'
+
+
+def _around(start: _Point, end: _Point, boxes: Sequence[_Spot], number: int) -> float | None:
+    """Where an arrow has to pass that would cross boxes; by turns on their left and right."""
+    crossed = []
+    for x, y, width, height in boxes:
+        if y <= start[1] or y + height >= end[1]:
+            continue
+        at = start[0] + (end[0] - start[0]) * (y + height / 2 - start[1]) / (end[1] - start[1])
+        if x - 4 <= at <= x + width + 4:
+            crossed.append((x, x + width))
+    if not crossed:
+        return None
+    if number % 2:
+        return max(right for _, right in crossed) + 16
+    return max(6.0, min(left for left, _ in crossed) - 16)
 
 
 def _curve(start: _Point, *others: _Point) -> str:

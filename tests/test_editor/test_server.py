@@ -17,7 +17,7 @@ from tests.test_editor.client import AT_POSITION, OF_DOCUMENT, ROOT, START, Clie
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROGRAMS = sorted([*(ROOT / "programs").glob("*.lmp"), *(ROOT / "examples").rglob("*.lmp")])
-LIBRARY = ROOT / "programs"
+POSITIONS = 5 if os.environ.get("LMC_FUZZ") else 1  # of each program
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -40,16 +40,12 @@ async def client(server: Client, tmp_path: Path) -> AsyncIterator[Client]:
 
 
 def places(text: str, count: int) -> list[lsp.Position]:
-    """Positions that are spread over a text, at the starts and insides of words."""
-    lines = text.split("\n")
+    """Positions that are spread over a text."""
     step = max(1, len(text) // count)
-    found = []
-    for offset in range(step // 2, len(text), step):
-        line = text.count("\n", 0, offset)
-        found.append(
-            lsp.Position(line, min(offset - text.rfind("\n", 0, offset), len(lines[line])))
-        )
-    return found
+    return [
+        lsp.Position(text.count("\n", 0, offset), offset - text.rfind("\n", 0, offset) - 1)
+        for offset in range(step // 2, len(text), step)
+    ]
 
 
 async def test_every_request_on_every_program(client: Client) -> None:
@@ -63,7 +59,7 @@ async def test_every_request_on_every_program(client: Client) -> None:
             if method != lsp.TEXT_DOCUMENT_FORMATTING:
                 assert answer, (path.name, method)
         answers = {
-            method: [await client.ask(method, uri, at) for at in places(text, 3)]
+            method: [await client.ask(method, uri, at) for at in places(text, POSITIONS)]
             for method in AT_POSITION
         }
         assert any(answers[lsp.TEXT_DOCUMENT_COMPLETION])
