@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ class Served(LanguageServer):
         self.editor = Editor()
         self._due: asyncio.TimerHandle | None = None
         self._running: set[asyncio.Task[Any]] = set()
+
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder for documents that an editor is to show; it goes with the server."""
+        self._folder = tempfile.TemporaryDirectory(prefix="lmc-")
+        return Path(self._folder.name)
 
     # --- diagnostics ---
 
@@ -353,8 +360,7 @@ async def _show(server: Served, name: str, text: str) -> None:
     window = server.client_capabilities.window
     if not (window and window.show_document and window.show_document.support):
         return
-    folder = Path(tempfile.mkdtemp(prefix="lmc-"))
-    path = folder / name
+    path = server.scratch / name
     path.write_text(text, "utf-8")
     server.window_show_document(lsp.ShowDocumentParams(path.as_uri(), take_focus=True))
 
