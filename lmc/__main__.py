@@ -1,4 +1,4 @@
-"""`python -m lmc`: the `lmc` command, where its script is not at hand."""
+"""`python -m lmc` is the command `lmc`."""
 
 from lmc.cli.main import main
 

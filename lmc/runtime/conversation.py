@@ -36,7 +36,7 @@ KEEP = "write `keep: 4000 tokens` to leave out the oldest turns of `{history}`"
 async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
     """The JSON value of a call's answer. Raises: CallFailure, LmcError[budget-exceeded]."""
     if call.slots.module in scope.run.stubs and call.node.attrs["role"] == "generate":
-        return scope.run.stubs[call.slots.module]
+        return scope.run.stubbed(call.slots.module)
     if call.awaits_layout:
         await call.fit()
     inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)

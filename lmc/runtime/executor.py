@@ -233,9 +233,11 @@ class Executor:
         Raises: LmcError[no-continuation].
         """
         for node in reached_nodes(self.program, graph):
-            if node.op != "model" or not node.attrs["slots"].settings.get("begin"):
+            if node.op != "model":
                 continue
             slots = node.attrs["slots"]
+            if not (slots.settings.get("begin") or "begin" in node.bodies):
+                continue
             bound = self.pool.bind(self._model_of(slots))
             if not bound.backend.capabilities.continues:
                 raise no_continuation(slots.module, bound.name, node.span)
@@ -288,7 +290,7 @@ class Executor:
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
         """Run a module or pipeline as one region of the trace."""
         if graph.name in scope.run.stubs:
-            return scope.run.stubs[graph.name]
+            return scope.run.stubbed(graph.name)
         if shortcut := self.parameters.shortcuts.get(graph.name):
             graph = self.program.graphs[shortcut]
             names = (port.name for port in graph.inputs)
@@ -399,7 +401,7 @@ async def perform_tool(
     """A call of a Python tool."""
     name = planned.node.attrs["target"]
     if name in scope.run.stubs:
-        return scope.run.stubs[name]
+        return scope.run.stubbed(name)
     inputs = executor.tools.bind(name, args)
     return await scope.region(
         "tool",

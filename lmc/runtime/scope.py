@@ -11,6 +11,7 @@ from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
 from lmc.runtime.objects import Objects
 from lmc.runtime.stores import RunStores
+from lmc.runtime.stubs import AnswersInOrder
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class RunState:
     objects: Objects = field(default_factory=Objects)  # of tools that are methods
     episodes: Episodes = field(default_factory=Episodes)
     stores: RunStores = field(default_factory=RunStores)
+
+    def stubbed(self, name: str) -> Any:
+        """The answer of a stub to the next call."""
+        value = self.stubs[name]
+        return value.take() if isinstance(value, AnswersInOrder) else value
 
     async def close(self) -> None:
         """Close the objects of the run."""
