@@ -67,7 +67,7 @@ _OF: Mapping[str, Mapping[str, str]] = {
     "critique": {"subject": "The parameter that is judged."},
     "refine": {
         "draft": "The call that makes the first draft.",
-        "clean": "What is done to a `draft` before it is checked, such as `code(draft)`.",
+        "clean": "What becomes of each draft `out` before it is checked, such as `code(out)`.",
         "check": "What judges a `draft`: a critique, a tool, a pipeline or an expression.",
         "until": "The condition over `draft` and `check` at which the draft passes.",
         "rounds": "The most revisions, 0 to 8.",
