@@ -6,7 +6,7 @@ import click
 
 from lmc.cli.terminal import say
 from lmc.diagnostics import LmcError, suggestion
-from lmc.explained import explanations
+from lmc.explanations import explanations
 
 
 @click.command("explain")

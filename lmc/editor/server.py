@@ -300,7 +300,7 @@ def _add_commands(server: Served) -> None:
         return _graph(server, uri, target)
 
     async def explain(code: str) -> Any:
-        from lmc.explained import explanations
+        from lmc.explanations import explanations
 
         text = explanations().get(code, "")
         return {"code": code, "markdown": f"# {code}\n\n{text or 'Nothing more is known.'}\n"}

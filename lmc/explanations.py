@@ -1,13 +1,15 @@
-"""The long texts about diagnostics, by slug."""
+"""The long texts about diagnostics, by their slugs, from the files `explanations.md`."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from importlib import resources
 
-PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli", "lmc.editor")
+PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.serve", "lmc.cli", "lmc.editor")
 
 
+@lru_cache(maxsize=1)
 def explanations() -> dict[str, str]:
     """The long texts by slug. Each is a section of Markdown."""
     texts: dict[str, str] = {}
