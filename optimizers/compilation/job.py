@@ -235,6 +235,9 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     if rows:
         _require_rows(rows)
     declared = target.declared.settings if target.declared else {}
+    guards = options.guards or declared.get("guards", ())
+    judges = [task.metric.name, *guards]
+    require_effects(task.program.graph, target.graph, judges, allowed=options.effects)
     aim = options.objective or declared.get("objective")
     return CompileJob(
         task=task,
@@ -243,7 +246,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
         rows=rows,
         steps=steps,
         objective=None if aim is None else Objective(aim, task.metric.name),
-        guards=find_guards(task, options.guards or declared.get("guards", ())),
+        guards=find_guards(task, guards),
         keep=tuple(declared.get("keep", ())),
         accept=options.accept,
         budget=_budget(target, options),
