@@ -230,14 +230,14 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     check_steps(steps)
     data = _data(target, options, steps)
     task = Task(target, data, _metric(target, data, options.metric), options.seed)
-    rows = RowParts.of(data.split, options.seed, options.accept)
-    stores = FrozenStores(task.program.stores)
-    if rows:
-        _require_rows(rows)
     declared = target.declared.settings if target.declared else {}
     guards = options.guards or declared.get("guards", ())
     judges = [task.metric.name, *guards]
     require_effects(task.program.graph, target.graph, judges, allowed=options.effects)
+    rows = RowParts.of(data.split, options.seed, options.accept)
+    stores = FrozenStores(task.program.stores)
+    if rows:
+        _require_rows(rows)
     aim = options.objective or declared.get("objective")
     return CompileJob(
         task=task,
