@@ -298,7 +298,7 @@ def infer_walk(env: Env, expr: nodes.Expr) -> list[Type]:
 
 
 def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
-    if name in builtins.CERTAINTIES:
+    if name in builtins.OF_ANSWERS:
         return infer_certainty(env, call, name)
     if name in builtins.WALKS:
         env.ctx.report(
@@ -412,7 +412,7 @@ def _check_pattern(env: Env, call: nodes.Call) -> None:
     try:
         whole_pattern(evaluate(env.ctx.program, expr))
     except NotConstant as stop:
-        inference.report_not_constant(env, stop.node, "the pattern of `matches`")
+        inference.report_not_constant(env, stop, "the pattern of `matches`")
     except ValueError as problem:
         env.ctx.report("bad-pattern", f"the pattern cannot be used: {problem}", expr.span)
 

@@ -266,8 +266,9 @@ class CheckedProgram:
     `Call.target`, an enum `Attr` or the target of a stub refers to. `bindings[id(call)]` gives the
     arguments of a call in the order of its parameters or fields, None if the default applies.
     `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound.
-    `weighed[id(call)]` of a call of `certainty` or `logprob` is the call whose answer it is about,
-    and of that call, itself. `default` has the settings of the entry file's `default` block.
+    `weighed[id(call)]` of a call of `certainty`, `logprob` or `turns` is the call whose answer it is
+    about, and of that call, itself; `asked[id(call)]` are the names that are called on its answer.
+    `default` has the settings of the entry file's `default` block.
     """
 
     source: Source
@@ -289,6 +290,7 @@ class CheckedProgram:
     stores: dict[str, StoreDef] = field(default_factory=dict)
     warnings: list[Any] = field(default_factory=list)  # Diagnostic
     weighed: dict[int, nodes.Call] = field(default_factory=dict)
+    asked: dict[int, set[str]] = field(default_factory=dict)
     exports: list[str] = field(
         default_factory=list
     )  # modules and pipelines of the entry file, in order
