@@ -284,10 +284,11 @@ def describe(declared: Declared) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
-def report_not_constant(env: Env, node: nodes.SyntaxNode, what: str) -> None:
-    """Report a part of an expression that is not constant."""
+def report_not_constant(env: Env, stop: NotConstant, what: str) -> None:
+    """Report a part of an expression that is not constant, or has no value."""
     help = _BOUND_HELP if what == "`for`" else None
-    env.ctx.report("not-constant", f"{what} must be a constant", node.span, help=help)
+    message = f"{what} has no value: {stop.why}" if stop.why else f"{what} must be a constant"
+    env.ctx.report("not-constant", message, stop.node.span, help=help)
 
 
 _BOUND_HELP = "write a number, a constant of the file, or `tune[…]`, so that every program ends"
