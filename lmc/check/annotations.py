@@ -22,7 +22,7 @@ from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
 from lmc.syntax.nodes import children
 from lmc.types import Type
-from lmc.unions import MOST_MEMBERS, clash, kind_of, united
+from lmc.unions import MOST_MEMBERS, clash, kind_of, united, written_alike
 from lmc.written import EXAMPLES, Kind, decimal_text, normal, order
 
 PRIMITIVES: dict[str, Type] = {
@@ -109,6 +109,9 @@ def _apart_help(one: Type, other: Type) -> str:
     if isinstance(one, types.RecordType) and isinstance(other, types.RecordType):
         kinds = f'`kind: "{one.name.lower()}"` and `kind: "{other.name.lower()}"`'
         return f"give both a literal field, as in {kinds}, or one a field that the other lacks"
+    if written_alike(one, other):
+        first, second = (one, other) if isinstance(one, types.WrittenType) else (other, one)
+        return f"{kind_of(first)} may be written as `{second}` is; put it into a record"
     for type in (one, other):
         if kind_of(type) is None:
             return f"a `{type}` is no member of a union; write `str`, or a record that has it"

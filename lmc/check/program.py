@@ -187,7 +187,7 @@ class StoreDef(Def):
     compares, None for words. `keep` is the most records. `place` has `path` or `url`, or neither.
     """
 
-    record: RecordType
+    record: Type  # or a union of records
     key: str | None
     embedder: str | None
     keep: int

@@ -175,7 +175,8 @@ class _Stubs:
             case LiteralType(values):
                 return f"{self.known('Literal')}[{', '.join(map(repr, values))}]"
             case UnionType(options):
-                return " | ".join(self.annotation(option, taken=taken) for option in options)
+                shown = (self.annotation(o, partial=partial, taken=taken) for o in options)
+                return " | ".join(shown)
             case EnumType() | RecordType():
                 unfinished = partial and isinstance(type, RecordType)
                 name = (self.unfinished if unfinished else self.classes)[repr(type)]

@@ -63,7 +63,7 @@ assert_type(grown[0].children[0], small.Node)
 assert_type(grown[0].either, small.Node | small.Leaf | str | None)
 for grows in program.grow.stream(small.Leaf(value=1)):
     assert_type(grows[0].children, list[small.NodePartial] | None)
-    assert_type(grows[0].either, small.Node | small.Leaf | str | None)
+    assert_type(grows[0].either, small.NodePartial | small.LeafPartial | str | None)
 if isinstance(grown[0].either, small.Leaf):
     assert_type(grown[0].either.value, int)
 assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
