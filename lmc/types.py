@@ -514,7 +514,7 @@ MESSAGE = RecordType(
         Field("files", ListType(MEDIA), "", True, []),
         Field("tool", OptionalType(STR), "the tool that gave the result", True, None),
         Field("calls", ListType(TOOL_CALL), "the tools that the assistant calls", True, []),
-        Field("call", OptionalType(STR), "the `id` of the call that it is the result of", True, None),
+        Field("call", OptionalType(STR), "the `id` of the call whose result it is", True, None),
     ),
     "One turn of a conversation.",
 )

@@ -134,7 +134,7 @@ def bind(
             continue
         wrong = True
         inference.infer(env, arg.value)
-    missing = [s.name for s, e in zip(slots, bound) if e is None and s.needed]
+    missing = [s for s, e in zip(slots, bound) if e is None and s.needed]
     if missing and not wrong:
         _report_missing(env, missing, name, where, place)
     return bound
@@ -167,14 +167,20 @@ def _report_surplus(
 
 
 def _report_missing(
-    env: Env, missing: Sequence[str], name: str, where: Span, place: Span | None
+    env: Env, missing: Sequence[Slot], name: str, where: Span, place: Span | None
 ) -> None:
-    names = ", ".join(f"`{m}`" for m in missing)
+    names = ", ".join(f"`{slot.name}`" for slot in missing)
+    only = next((s for s in missing if isinstance(s.type, types.LiteralType)), None)
+    help = None
+    if only is not None and len(only.type.values) == 1:  # type: ignore[attr-defined]
+        default = f"`{only.name}: {only.type} = {only.type}`"
+        help = f"give it a default, so that it may be left out here: {default}"
     env.ctx.report(
         "missing-argument",
         f"`{name}` needs a value for {names}",
         where,
         place and Label(place, "declared here"),
+        help=help,
     )
 
 

@@ -266,8 +266,8 @@ class CheckedProgram:
     `Call.target`, an enum `Attr` or the target of a stub refers to. `bindings[id(call)]` gives the
     arguments of a call in the order of its parameters or fields, None if the default applies.
     `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound.
-    `weighed[id(call)]` of a call of `certainty`, `logprob` or `turns` is the call whose answer it is
-    about, and of that call, itself; `asked[id(call)]` are the names that are called on its answer.
+    `weighed[id(call)]` of a call of `certainty`, `logprob` or `turns` is the call that it is about,
+    and of that call, itself; `asked[id(call)]` are the names of what is asked about its answer.
     `default` has the settings of the entry file's `default` block.
     """
 

@@ -258,7 +258,9 @@ def _samples(site: Site) -> str | None:
 
 
 def _weigh(site: Site) -> str | None:
-    asked = [f.name for f in site.node.type.fields] if isinstance(site.node.type, RecordType) else []
+    asked = (
+        [f.name for f in site.node.type.fields] if isinstance(site.node.type, RecordType) else []
+    )
     given = weighed_type(site.node.bodies["value"].result, asked)
     fits = len(asked) > 1 and site.fits(given, site.node.type)
     return None if fits else "gives a value with its certainty or its turns"

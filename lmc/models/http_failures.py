@@ -54,7 +54,7 @@ _NOT_TAKEN = re.compile(
     _REFUSAL.pattern + r"|invalid|not valid|valid role|\bonly\b|must be", re.IGNORECASE
 )
 _TOOL_TURN = re.compile(
-    r"\brole\b.{0,80}\btool\b|\btool\b['\"`]? ?(role|message|result)|\btool_calls?\b|\btool_call_id\b"
+    r"\brole\b.{0,80}\btool\b|\btool\b['\"`]? ?(role|message|result)|\btool_call(s|_id)?\b"
     r"|alternat\w+ (between )?user|roles? must alternate|only user and assistant",
     re.IGNORECASE | re.DOTALL,
 )

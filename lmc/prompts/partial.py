@@ -2,7 +2,8 @@
 
 Texts grow, and so do lists, dicts and the fields of records. Everything else, such as a number or a
 label, is there when it is complete: half of it would be a wrong value. So is each item of a set,
-which may turn out to be there already. A record of a union grows once it can be of one member only. A value that has not begun is `ABSENT`.
+which may turn out to be there already. A record of a union grows once it can be of one member only.
+A value that has not begun is `ABSENT`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ answer in one turn. An answer without a call may be the result as text.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

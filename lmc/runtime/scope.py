@@ -179,9 +179,7 @@ class Scope:
         region = RegionTrace(self.place, self.parent, kind, name, dict(inputs))
         trace.regions.append(region)
         try:
-            region.result = await work(
-                replace(self, region_trace=region, toolset=None)
-            )
+            region.result = await work(replace(self, region_trace=region, toolset=None))
         except LmcError as failure:
             region.error = str(failure)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from lmc.frozen import frozen
 from lmc.source import Source, Span
@@ -101,7 +101,7 @@ class UniqueRefinement(SyntaxNode):
     """`unique`: each item of a list once."""
 
 
-Bound = "int | float | str | Expr | None"
+Bound: TypeAlias = "int | float | str | Expr | None"
 Refinement = RangeRefinement | PatternRefinement | LabelsRefinement | UniqueRefinement
 
 

@@ -180,7 +180,9 @@ def test_a_member_of_a_union_grows_once_it_is_known(tmp_path: Path) -> None:
 
 
 def test_a_union_alone_grows_by_its_fields(tmp_path: Path) -> None:
-    text = UNIONS + 'record Other { note: str }\ngenerate one(x: str) -> Complaint | Other { "Do." }\n'
+    text = (
+        UNIONS + 'record Other { note: str }\ngenerate one(x: str) -> Complaint | Other { "Do." }'
+    )
     program = load(tmp_path, '{"note": "so far so good"}', text=text)
     notes = [part.note for part in program.one.stream("x")]
     assert notes[-1] == "so far so good"

@@ -149,7 +149,7 @@ def test_a_store_keeps_records_of_a_union(tmp_path: Path) -> None:
     [
         (("Fact | Todo {", "Fact | int {"), "store-not-record"),
         (("key: .about", "key: .text"), "unknown-field"),
-        (("= \"todo\"  about: str", "= \"todo\"  about: bool"), "no-common-type"),
+        (('= "todo"  about: str', '= "todo"  about: bool'), "no-common-type"),
     ],
 )
 def test_what_a_store_of_a_union_needs(tmp_path: Path, change: Any, code: str) -> None:

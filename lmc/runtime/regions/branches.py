@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.ir.ops import body_numbers
 from lmc.ir.weighed import CERTAINTY, LOGPROB, TURNS, VALUE, has_turns, is_certain
 from lmc.runtime.plan import PlannedNode, bounded_list, free_values, variable_names
+from lmc.runtime.regions.told import said
 from lmc.runtime.scope import Certainty, Scope
 from lmc.tasks.together import MAX_IN_FLIGHT, for_all
 
