@@ -7,7 +7,9 @@ from typing import Any
 
 from lmc import types
 from lmc.check import settings
+from lmc.check.access import use_member
 from lmc.check.annotations import default, define_types, resolve, resolve_result
+from lmc.check.made_rows import MADE
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -309,7 +311,8 @@ def _subject(
         return None
     names = [p.name for p in made.params]
     match exprs.pop("subject", None):
-        case nodes.Var(name=name) if name in names:
+        case nodes.Var(name=name) as var if name in names:
+            ctx.use(var.span, made.params[names.index(name)].span)
             return name
         case None:
             return _implied_subject(ctx, decl, made)
@@ -363,8 +366,15 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
     row = resolve(ctx, declared.file, decl.row)
     env = module_env(ctx, declared.file, decl.name.name)
     values, exprs = settings.read(env, "dataset", decl.settings)
-    if not any(s.key.name == "source" for s in decl.settings):
+    if MADE in exprs:
+        values[MADE] = None  # is read when all modules are known
+    elif not any(s.key.name == "source" for s in decl.settings):
         _report_missing(ctx, decl.name, "source", 'write `source: "rows.jsonl"`')
+    for setting in decl.settings:
+        if setting.key.name in ("over", "where", "n") and MADE not in exprs:
+            message = f"`{setting.key.name}` is of rows that a program makes"
+            help = "write `from: invent(seed)` in place of `source`"
+            ctx.report("bad-made-rows", message, setting.key.span, help=help)
     if not isinstance(row, types.RecordType):
         if not isinstance(row, types.ErrorType):
             ctx.report(
@@ -386,6 +396,8 @@ def _read_columns(
     spec = settings.group({f.name: settings.TEXT for f in row.fields})
     if expr is not None:
         values["columns"] = settings.value_of(env, expr, spec, "columns")
+        for pair in expr.pairs if isinstance(expr, nodes.ObjectLit) else ():
+            use_member(env, row, pair.key)
 
 
 def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from lmc.syntax import nodes
 from lmc.types import Type
 
 MOST_KEPT = 100_000  # records of a store
+MOST_MADE = 100_000  # rows that a program makes
 Special = Literal["model", "models", "name", "expression", "group", "tokens"]
 
 
@@ -205,6 +206,10 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "columns": _EXPRESSION,
         "split": _EXPRESSION,
         "seed": _fixed(types.INT),
+        "from": _EXPRESSION,
+        "over": _EXPRESSION,
+        "where": _EXPRESSION,
+        "n": _fixed(types.IntType(1, MOST_MADE)),
     },
     "store": {
         "key": _EXPRESSION,
@@ -376,7 +381,7 @@ def named(
     env: Env, expr: nodes.Var | nodes.Ident, decl: type | tuple[type, ...], what: str
 ) -> Declared | None:
     """The declaration that a name refers to. Reports one of another kind."""
-    declared = env.file.find(expr.name)
+    declared = env.file.find(expr.name, expr.span, env.ctx)
     if declared is None:
         known = [n for n, d in env.file.names.items() if isinstance(d.decl, decl)]
         inference.report_unknown(env, expr.name, expr.span, known, what)

@@ -13,6 +13,7 @@ from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
+from lmc.measure.metric_functions import Rewards
 from lmc.measure.statistics import mean_interval
 from lmc.requests.budget import BudgetExceeded
 from lmc.requests.usage import Usage
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
 
 IN_FLIGHT = 512  # rows at a time; each model has its own limit of requests
+SHOWN_ROWS = 20  # in a notebook
 Failed = Literal["", "model", "infrastructure", "metric"]
 
 
@@ -39,7 +41,8 @@ class RowResult:
 
     `failed` is the kind of failure. "model": the answer was unusable, or a tool or an expression
     failed on it; the row scores 0. "infrastructure": no model answered. "metric": the metric
-    failed. In the last two cases `value` is None and the row does not count.
+    failed. In the last two cases `value` is None and the row does not count. `rewards` are by
+    module, where the metric tells modules apart.
     """
 
     id: str
@@ -51,6 +54,7 @@ class RowResult:
     usage: Usage = field(default_factory=Usage)
     trace: Trace | None = None
     kept: tuple[tuple[str, Any], ...] = ()  # what the run would keep in which store
+    rewards: Rewards = field(default_factory=dict)
 
     def line(self) -> bytes:
         """One line of a results file, as JSON."""
@@ -71,6 +75,7 @@ class RowResult:
             "cost_usd": self.usage.cost_usd,
             "seconds": round(self.usage.seconds, 3),
             **({"retries": self.usage.retries} if self.usage.retries else {}),
+            **({"rewards": dict(self.rewards)} if self.rewards else {}),
         }
 
 
@@ -143,6 +148,26 @@ class Evaluation(Figures):
     def failures(self, kind: Failed) -> int:
         """The number of rows with this kind of failure."""
         return sum(r.failed == kind for r in self.results)
+
+    def _repr_html_(self) -> str:
+        """The figures and the first rows, those without a score first, for notebooks."""
+        from lmc import html
+
+        head, low = f"{self.mean:.3f}" if self.mean is not None else "no score", self.interval
+        words = f"<b>{head}</b>" + (f" (95 % interval {low[0]:.3f} to {low[1]:.3f})" if low else "")
+        used = self.usage
+        words += f" on {len(self.values)} rows, {self.failed} failed, {used.calls:,} calls"
+        ordered = sorted(self.results, key=lambda row: (row.value is not None, row.value or 0.0))
+        rows = (
+            (
+                html.text(row.id),
+                "" if row.value is None else f"{row.value:.3f}",
+                html.value(row.pred) if row.error is None else html.text(row.error),
+                html.text(row.feedback),
+            )
+            for row in ordered[:SHOWN_ROWS]
+        )
+        return f"<p>{words}</p>" + html.table(("row", "score", "result", "feedback"), rows)
 
     def write(self, path: Path) -> None:
         """Write one JSON line for each row. The file is written whole or not at all."""
@@ -251,7 +276,8 @@ async def _run_row(
         raise
     except LmcError as failure:
         return RowResult(row.id, None, pred, error=str(failure), failed="metric")
-    return RowResult(row.id, float(score.value), pred, score.feedback)
+    rewards = getattr(score, "rewards", {})  # which metrics of an application may lack
+    return RowResult(row.id, float(score.value), pred, score.feedback, rewards=rewards)
 
 
 def require_columns(graph: Graph, rows: Rows) -> None:

@@ -378,7 +378,8 @@ class ModuleCall:
 
     def _decoding(self) -> dict[str, Any]:
         own = {k: self.own[k] for k in SAMPLING if k in self.own and k != "stop"}
-        if self.machine.temperature is not None and self.node.attrs["role"] == "generate":
+        anew = self.machine.vary in (None, self.slots.module)
+        if self.machine.temperature is not None and anew and self.node.attrs["role"] == "generate":
             own["temperature"] = self.machine.temperature
         return own
 

@@ -148,7 +148,8 @@ class Conversation:
 
     def _tries(self) -> Iterator[tuple[str | None, int]]:
         """The models to try, each with a sample index. A retry is another sample."""
-        sample = 0 if self.call.steady else self.scope.sample
+        own = self.scope.run.sample_of(self.call.slots.module, self.scope.sample)
+        sample = 0 if self.call.steady else own
         for turn, model in enumerate(self.call.models):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):
                 yield model, sample + RETRY_STRIDE * retry

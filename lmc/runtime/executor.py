@@ -82,7 +82,8 @@ class Executor:
     `model` replaces the model of every module. `temperature` replaces that of every generating
     module. With `training`, prompts show `train` parameters. `base_dir` is the folder of the
     program's Python tools, and `consent` says which of them may run. `speculate` is the most
-    speculative calls in progress at once.
+    speculative calls in progress at once. With `vary`, the samples of a run differ in the answers
+    of that module only, and `temperature` is for it alone.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Executor:
         speculate: int = 0,
         consent: Consent = OWN,
         stores: Stores | None = None,
+        vary: str | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.watch = watch
@@ -105,7 +107,7 @@ class Executor:
         self.pool = pool
         self.parameters = parameters or Parameters()
         self.training = training
-        self.model, self.temperature = model, temperature
+        self.model, self.temperature, self.vary = model, temperature, vary
         self.base_dir, self.consent = base_dir, consent
         self.stores = stores or NoStores()
         self.resolve = resolver(self.parameters.choices)
@@ -170,6 +172,8 @@ class Executor:
         try:
             bound = bind_inputs(graph, inputs)
             run.stores = await self._snapshots(graph, run)
+            if self.vary is not None:
+                run.varied, sample = (self.vary, sample), 0
             result = await self.run_graph(graph, bound, Scope(run, sample=sample))
             if kept := run.stores.kept():
                 if trace is not None:
