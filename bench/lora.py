@@ -95,7 +95,8 @@ def _examples(tokenizer: Any, rows: list[Any]) -> list[dict[str, list[int]]]:
             "attention_mask": [1] * len(row.ids),
             "labels": [-100] * row.prompt + list(row.answer),
         }
-        for row in encode_rows(tokenizer, rows, 1 << 20)
+        for example in encode_rows(tokenizer, rows, 1 << 20)
+        for row in example.rows
     ]
 
 

@@ -79,8 +79,10 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
 
         artifact = Artifact.read(path)
         graph, parameters = artifact.graph, artifact.parameters
-        if options.model:  # it replaces embedders too; then shared words choose demonstrations
-            parameters = parameters.without_embedders()
+        if options.model:  # it replaces what embeds elsewhere; then shared words choose
+            from lmc.models.local_embedding import NAME as LOCAL_EMBEDDER
+
+            parameters = parameters.without_embedders(but=LOCAL_EMBEDDER)
     else:
         checked = check_file(path, consent)
         graph = lower_checked(checked)
