@@ -255,13 +255,15 @@ def widen(type: Type) -> Type:
 
 
 def disjoint(a: Type, b: Type) -> bool:
-    """Whether no number or string has both types. Always False for other types."""
+    """Whether no number, string or list has both types. Always False for other types."""
     match a, b:
         case IntType() | FloatType(), IntType() | FloatType():
             return _apart(a.high, b.low) or _apart(b.high, a.low)
         case WrittenType(), WrittenType() if a.kind == b.kind:
             (low, high), (other_low, other_high) = _ends(a), _ends(b)
             return _apart(high, other_low) or _apart(other_high, low)
+        case ListType(), ListType():
+            return _apart(a.max_len, b.min_len) or _apart(b.max_len, a.min_len)
         case LiteralType(), StrType():
             return not any(text_fits(value, b) for value in a.values)
         case LiteralType(), LiteralType():

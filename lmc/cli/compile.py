@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     "--accept", type=click.Choice(["proven", "better"]), default="proven", show_default=True,
     help="Gain to accept: one proven on held-out rows, or any gain on dev rows.",
 )  # fmt: skip
+@click.option(
+    "--with-stores", is_flag=True,
+    help="Put what the stores of PROGRAM hold into the artifact, for stores that hold nothing yet.",
+)  # fmt: skip
 @click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
 @click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
 @model_option

@@ -26,6 +26,7 @@ COMMANDS = {
     ),
     "fmt": ("fmt", "Format programs in place."),
     "graph": ("graph", "Show the execution graph as text, JSON, Mermaid, DOT or SVG."),
+    "prompts": ("prompts", "Show all prompts, or keep them in a file that reviews compare."),
     "run": ("run", "Run a program or a compiled artifact on one input."),
     "test": ("test", "Run the `test` blocks of programs."),
     "eval": ("eval", "Measure a program on rows against a metric."),

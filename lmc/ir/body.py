@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lmc.check.program import CheckedProgram
-from lmc.check.subtyping import is_subtype, narrows, required
+from lmc.check.subtyping import forget, is_subtype, narrows, required
 from lmc.check.width import narrowed
 from lmc.ir.graph import Graph, Node, Op, Port
 from lmc.source import Span
@@ -92,6 +92,13 @@ class Body:
             return self.add("op", wanted, ids, {"fn": "record", "names": names}, span=node.span)
         left = narrowed(actual, wanted)
         return self.add("op", left, (value,), {"fn": "project"}, span=node.span)
+
+    def meet(self, value: str, wanted: Type, name: str, span: Span) -> str:
+        """A value for a field: what its type does not tell of the refinements, the run checks."""
+        fitted = self.fit(value, forget(wanted))
+        if is_subtype(self.types[fitted], wanted):
+            return fitted
+        return self.operation("within", wanted, (fitted,), span, name=name)
 
     def name(self, name: str) -> str:
         """The node of a name. If it is not bound here, it is taken from outside."""

@@ -17,7 +17,7 @@ from lmc.check.program import (
     TestDef,
     ToolDef,
 )
-from lmc.ir.actions import TURN, action_type
+from lmc.ir.actions import TURN, action_type, environment_offer
 from lmc.ir.body import Body
 from lmc.ir.graph import (
     OPTION,
@@ -354,6 +354,8 @@ def _offer(tool: Any) -> Offer:
     """A tool, module or pipeline for the model of an agent."""
     signature = tool.signature
     doc = tool.instruction or "" if isinstance(tool, ModuleDef) else tool.doc
+    if isinstance(tool, ToolDef) and tool.settings.get("episode"):
+        return environment_offer(lower_tool(tool))
     server = isinstance(tool, ToolDef) and tool.server
     return Offer(tool.name, ports(signature.params), signature.result, doc, server)
 

@@ -37,6 +37,7 @@ from lmc.types import (
     NONE,
     STR,
     DictType,
+    Field,
     IntType,
     ListType,
     LiteralType,
@@ -158,7 +159,7 @@ def _update(body: Body, expr: nodes.RecordUpdate, record: Type) -> str:
     given = {pair.key.name: pair.value for pair in expr.pairs}
     made = {name: expression(body, value) for name, value in given.items()}
     ids = [
-        body.fit(made[field.name], field.type)
+        _met(body, made[field.name], record, field, given[field.name].span)
         if field.name in made
         else body.operation("attr", field.type, (whole,), expr.span, name=field.name)
         for field in record.fields
@@ -388,11 +389,16 @@ def _record(
     ids = [
         body.constant(field.default, field.type, expr.span)
         if value is None
-        else body.fit(expression(body, value), field.type)
+        else _met(body, expression(body, value), record, field, value.span)
         for field, value in zip(record.fields, bound)
     ]
     names = tuple(field.name for field in record.fields)
     return body.operation("record", record, ids, expr.span, names=names)
+
+
+def _met(body: Body, value: str, record: RecordType, field: Field, span: Span) -> str:
+    """A value for a field of a record, which it must be within."""
+    return body.meet(value, field.type, f"{record.name}.{field.name}", span)
 
 
 def _builtin(

@@ -80,6 +80,38 @@ class ToolCall:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@frozen
+class TokenDetails:
+    """Tokens of a kind of their own, which may have a price of their own.
+
+    `cached`, `written` and `audio` are among the prompt tokens: read from the provider's cache,
+    written into it, and of audio. `reasoning` and `spoken` are among the completion tokens: of
+    thoughts, which the provider may hide, and of audio.
+    """
+
+    cached: int = 0
+    written: int = 0
+    audio: int = 0
+    reasoning: int = 0
+    spoken: int = 0
+
+    def __add__(self, other: TokenDetails) -> TokenDetails:
+        if other is NO_DETAILS:
+            return self
+        if self is NO_DETAILS:
+            return other
+        return TokenDetails(
+            self.cached + other.cached,
+            self.written + other.written,
+            self.audio + other.audio,
+            self.reasoning + other.reasoning,
+            self.spoken + other.spoken,
+        )
+
+
+NO_DETAILS = TokenDetails()
+
+
 def continued(messages: Sequence[Message]) -> str:
     """The beginning that an answer goes on with; empty if it starts anew."""
     last = messages[-1] if messages else {"role": ""}
@@ -94,7 +126,8 @@ class Answer:
     (self-certainty, Kang et al. 2025, arXiv 2502.18581). `finish_reason` is "stop" for a complete
     answer; `lmc.models.border` defines the others. `retries` counts the requests that were sent
     again for it. `wait_s` is how many seconds the server asks to pause. `tool_calls` are those that
-    the model asks for, where tools were offered.
+    the model asks for, where tools were offered. `reasoning` is what it thought before, if the
+    server sends that beside the text. The first answer of a request has its `details`.
     """
 
     text: str
@@ -109,6 +142,8 @@ class Answer:
     retries: int = field(default=0, compare=False)
     wait_s: float = field(default=0.0, compare=False)
     tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = field(default="", compare=False)
+    details: TokenDetails = field(default=NO_DETAILS, compare=False)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:

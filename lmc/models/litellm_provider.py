@@ -14,6 +14,7 @@ from lmc.diagnostics import LmcError, did_you_mean
 from lmc.media.content import KINDS
 from lmc.models.addresses import require_base_url, without_secrets
 from lmc.models.base import (
+    NO_DETAILS,
     Answer,
     Capabilities,
     ModelFailure,
@@ -22,7 +23,14 @@ from lmc.models.base import (
     ToolCall,
     cut_at_stop,
 )
-from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
+from lmc.models.border import (
+    WrongReply,
+    content_text,
+    dollars,
+    is_number,
+    read_usage,
+    reasoning_in,
+)
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
 from lmc.models.media_parts import with_parts
@@ -156,9 +164,8 @@ class LiteLLM:
         if not choices:
             message = f"{self._model}: the reply has no choices"
             raise ModelFailure("server", message, retryable=True)
-        usage = getattr(response, "usage", None)
-        prompt_tokens = token_count(getattr(usage, "prompt_tokens", 0))
-        share, rest = divmod(token_count(getattr(usage, "completion_tokens", 0)), len(choices))
+        prompt_tokens, completion, details = read_usage(_as_dict(getattr(response, "usage", None)))
+        share, rest = divmod(completion, len(choices))
         cost_usd = self._cost_usd(response)
         try:
             said = [_said(choice, request) for choice in choices]
@@ -175,6 +182,8 @@ class LiteLLM:
                 logprobs,
                 latency_ms,
                 tool_calls=calls,
+                reasoning=reasoning_in(_as_dict(choices[i].message)),
+                details=details if i == 0 else NO_DETAILS,
             )
             for i, (text, finish, logprobs, calls) in enumerate(said)
         ]
@@ -366,9 +375,17 @@ def _said(choice: Any, request: Request) -> _Said:
 
 
 def _calls(message: Any) -> tuple[ToolCall, ...]:
-    """The calls of a message. litellm makes them pydantic models, whatever the provider sent."""
-    found = message.model_dump() if hasattr(message, "model_dump") else vars(message)
-    return read_calls(found)
+    """The calls of a message."""
+    return read_calls(_as_dict(message))
+
+
+def _as_dict(part: Any) -> dict[str, Any]:
+    """A part of a reply. litellm makes them pydantic models, whatever the provider sent."""
+    if part is None or isinstance(part, dict):
+        return part or {}
+    dump = getattr(part, "model_dump", None)
+    found = dump() if dump is not None else vars(part)
+    return found if isinstance(found, dict) else {}
 
 
 def _logprobs(choice: Any) -> tuple[float, ...] | None:

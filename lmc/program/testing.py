@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import field, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import Diagnostic, LmcError, error
@@ -28,13 +30,16 @@ class TestResult:
     ok: bool
     diagnostics: tuple[Diagnostic, ...] = ()
     asked: tuple[str, ...] = ()  # modules without a stub, which asked a model
+    seconds: float = field(default=0.0, compare=False)
 
 
 def run_tests(program: Program, pattern: str = "") -> Iterator[TestResult]:
     """Run the tests whose title contains the pattern, in order."""
     for test in program.graph.tests:
         if pattern in test.title:
-            yield run_sync(run_test(program.executor, test))
+            start = perf_counter()
+            result = run_sync(run_test(program.executor, test))
+            yield replace(result, seconds=perf_counter() - start)
 
 
 async def run_test(executor: Executor, test: Test) -> TestResult:

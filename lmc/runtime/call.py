@@ -273,7 +273,8 @@ class ModuleCall:
         except (ParseFailure, MemoryError):
             raise
         except Exception as fault:
-            _log.exception("lmc could not read an answer; please report this: %r", text[:2000])
+            _log.exception("lmc could not read an answer; please report this")
+            _log.debug("the answer that lmc could not read: %r", text[:2000])
             raise ParseFailure(f"it cannot be read ({type(fault).__name__})") from None
 
     def _validated(self, text: str) -> dict[str, Any]:

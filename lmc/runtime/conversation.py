@@ -264,7 +264,13 @@ class Conversation:
             check=self.check,
             adapter=self.call.request.adapter,
             dropped=self.dropped,
+            finish_reason=self._finish_reason(),
+            thoughts=last.reasoning if last else "",
         )
+
+    def _finish_reason(self) -> str:
+        ended = self.answers or self.unusable
+        return ended[-1].finish_reason if ended else ""
 
 
 def _raw(answer: Answer) -> str:

@@ -56,7 +56,7 @@ from lmc.runtime.regions.refine import perform_refine
 from lmc.runtime.regions.route import perform_route
 from lmc.runtime.regions.search import perform_search
 from lmc.runtime.regions.vote import perform_vote
-from lmc.runtime.scope import Observer, RunState, Scope
+from lmc.runtime.scope import Observer, RunState, Scope, Watch
 from lmc.runtime.speculation import Speculation
 from lmc.runtime.stores import NoStores, RunStores, Stores
 from lmc.runtime.streaming import Listener, spoken_calls
@@ -96,7 +96,9 @@ class Executor:
         speculate: int = 0,
         consent: Consent = OWN,
         stores: Stores | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self.watch = watch
         self.program = program
         self.pool = pool
         self.parameters = parameters or Parameters()
@@ -130,6 +132,8 @@ class Executor:
     ) -> Any:
         """Run a module or pipeline on JSON values and return its JSON result.
 
+        What watches the executor has seen all calls when the run returns or fails.
+
         `sample` distinguishes repeated runs on the same inputs. `stubs` maps modules and tools to
         results that replace their calls. `listener` hears the calls that write the result, piece by
         piece. `seat` is the run's place in a batch.
@@ -145,12 +149,28 @@ class Executor:
                 self._able.add(name)
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
-        run = RunState(trace, stubs or {}, observer, listener, seat)
+        run = RunState(trace, stubs or {}, observer or self.watch, listener, seat)
+        if self.watch is None:
+            return await self._run(graph, inputs, run, sample)
+        try:
+            result = await self._run(graph, inputs, run, sample)
+        except LmcError:
+            await self.watch.settle()
+            raise
+        await self.watch.settle()
+        return result
+
+    async def _run(
+        self, graph: Graph, inputs: Mapping[str, Any], run: RunState, sample: int
+    ) -> Any:
+        trace, seat = run.trace, run.seat
         try:
             bound = bind_inputs(graph, inputs)
             run.stores = await self._snapshots(graph, run)
             result = await self.run_graph(graph, bound, Scope(run, sample=sample))
             if kept := run.stores.kept():
+                if trace is not None:
+                    trace.kept = kept
                 await asyncio.shield(asyncio.to_thread(self.stores.commit, kept))
             return result
         finally:

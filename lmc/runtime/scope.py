@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.diagnostics import LmcError
 from lmc.runtime.episodes import Episodes
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from lmc.runtime.votes.difficulty import Seat
 
 Observer = Callable[[CallTrace], None]
+
+
+class Watch(Protocol):
+    """Sees each call of an executor's runs as it ends."""
+
+    def __call__(self, call: CallTrace) -> None:
+        """Take a call. It must return at once."""
+
+    async def settle(self) -> None:
+        """Wait until all calls so far were passed on."""
 
 
 @dataclass(slots=True)

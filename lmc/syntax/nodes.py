@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, fields
+from functools import cache
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -22,11 +23,16 @@ class SyntaxNode:
 
 def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
     """The nodes right under one, in the order of the source."""
-    for part in fields(node):
-        value = getattr(node, part.name) if part.name != "span" else None
+    for name in _parts(node.__class__):
+        value = getattr(node, name)
         for child in value if isinstance(value, tuple) else (value,):
             if isinstance(child, SyntaxNode):
                 yield child
+
+
+@cache
+def _parts(form: type[SyntaxNode]) -> tuple[str, ...]:
+    return tuple(part.name for part in fields(form) if part.name != "span")
 
 
 @frozen

@@ -19,6 +19,7 @@ from lmc.optimizers.lmsi import lmsi
 from lmc.optimizers.lora import lora
 from lmc.optimizers.nft import nft
 from lmc.optimizers.reflect import reflect
+from lmc.optimizers.remember import remember
 from lmc.optimizers.rest_em import rest_em
 from lmc.optimizers.scpo import scpo
 from lmc.optimizers.sec import sec
@@ -37,6 +38,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     labeled,
     bootstrap,
     knn,
+    remember,
     sec,
     instructions,
     reflect,

@@ -39,6 +39,7 @@ from lmc.program.task import (
     require_effects,
 )
 from lmc.runtime.stores import FrozenStores
+from lmc.stores.brought import BadRecords, require_bounded, snapshots_of
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
@@ -118,7 +119,8 @@ class CompileJob:
     """A task with everything that decides how it is improved.
 
     `name` is the file name of the program, `sources` are its texts. `keep` names the modules that
-    must not change. `calls_per_run` is the number of model calls of a run and its scoring.
+    must not change. `calls_per_run` is the number of model calls of a run and its scoring. `brought`
+    are the records that the artifact gets for the stores of the program.
     """
 
     task: Task
@@ -133,6 +135,7 @@ class CompileJob:
     budget: Mapping[str, float]
     calls_per_run: int
     stores: FrozenStores
+    brought: Mapping[str, Sequence[Any]]
 
     @property
     def program(self) -> Program:
@@ -183,7 +186,9 @@ class CompileJob:
         """Hashes of what the stores hold, if the target reads any."""
         names = reached_stores(self.program.graph, self.task.graph)
         read = self.stores.read(names) if names else {}
-        return {"stores": {name: read[name].digest for name in names}} if names else {}
+        found = {"stores": {name: read[name].digest for name in names}} if names else {}
+        brought = {name: each.digest for name, each in snapshots_of(self.brought).items()}
+        return {**found, "brought": brought} if brought else found
 
     @property
     def id(self) -> str:
@@ -216,6 +221,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     data = _data(target, options, steps)
     task = Task(target, data, _metric(target, data, options.metric), options.seed)
     rows = RowParts.of(data.split, options.seed, options.accept)
+    stores = FrozenStores(task.program.stores)
     if rows:
         _require_rows(rows)
     declared = target.declared.settings if target.declared else {}
@@ -232,8 +238,31 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
         accept=options.accept,
         budget=_budget(target, options),
         calls_per_run=_calls_per_run(task),
-        stores=FrozenStores(task.program.stores),
+        stores=stores,
+        brought=_brought(task.program, stores, all_of_them=options.with_stores),
     )
+
+
+def _brought(
+    program: Program, stores: FrozenStores, *, all_of_them: bool
+) -> Mapping[str, Sequence[Any]]:
+    """The records that the artifact gets: what an artifact brought, or what the stores hold now.
+
+    Raises: LmcError[no-stores, artifact-too-large].
+    """
+    if not all_of_them:
+        return program.parameters.stores
+    if not program.graph.stores:
+        message = "the program has no stores that the artifact could bring"
+        raise LmcError.of("no-stores", message, help="leave `--with-stores` out")
+    found = stores.read(sorted(program.graph.stores))
+    brought = {name: held.records for name, held in found.items() if held.records}
+    try:
+        require_bounded(brought)
+    except BadRecords as problem:
+        help = "keep fewer records (`keep:`), or give the database to whoever runs the artifact"
+        raise LmcError.of("artifact-too-large", str(problem), help=help) from None
+    return brought
 
 
 def _data(target: Target, options: CompileOptions, steps: Sequence[Step]) -> Data:

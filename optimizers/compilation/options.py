@@ -22,7 +22,8 @@ class CompileOptions(TaskOptions):
     `optimizer` is text such as `bootstrap(demos=4) >> labeled()`. `steps` are the same, already
     parsed. `objective` weighs the metric against the cost of a row, such as
     `accuracy - 0.1 * usd` (or calls, tokens, seconds). `guards` names metrics and datasets on which
-    the score must not get worse. `accept` chooses the gains to accept: those proven on held-out
+    the score must not get worse. `with_stores` puts what the stores of the program hold into the
+    artifact. `accept` chooses the gains to accept: those proven on held-out
     rows ("proven"), or any gain on dev rows ("better"). `out` is the artifact to write.
 
     `run_dir` is the folder of the run, by default one below `.lmc/runs`. The same program, data and
@@ -35,6 +36,7 @@ class CompileOptions(TaskOptions):
     objective: str | None = None
     guards: Sequence[str] | None = None
     accept: Accept = "proven"
+    with_stores: bool = False
     out: str | Path | None = None
     run_dir: str | Path | None = None
     resume: bool = True

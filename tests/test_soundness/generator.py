@@ -311,7 +311,7 @@ class ProgramMaker:
             case ("list", item):
                 return self.items(lambda: self.expr(item, scope, depth - 1), rng.randint(0, 2))
             case ("rec", name):
-                return self.built(name, lambda k: self.expr(k, scope, depth - 1))
+                return self.built(name, lambda k: self.for_field(k, scope, depth - 1))
             case ("opt", item):
                 return self.expr(item, scope, depth - 1)
             case ("union", name):
@@ -319,6 +319,11 @@ class ProgramMaker:
             case ("dict", item):
                 return f'{{z: {self.expr(item, scope, depth - 1)}, "b c": {self.literal(item, 1)}}}'
         return self.literal(kind, 1)
+
+    def for_field(self, kind: Kind, scope: Scope, depth: int) -> str:
+        """An expression for a field, whose refinements it need not meet."""
+        unsure = kind[0] in ("ref", "bounded") and self.rng.random() < 0.3
+        return self.expr(self.base(kind) if unsure else kind, scope, depth)
 
     def reachable(self, kind: Kind, scope: Scope) -> list[str]:
         """Names, and fields of names, that have the type."""
