@@ -289,6 +289,11 @@ def _bare(text: str) -> str:
 # --- the plan, and its results ---
 
 
+def searches_not(system: str) -> bool:
+    """Whether a budget means nothing to a system."""
+    return system == WRITTEN or system.split()[-1] in FREE
+
+
 def plan(
     names: Sequence[str], optimizers: Sequence[str], peers: Sequence[str],
     budgets: Sequence[int], seeds: int,
@@ -298,7 +303,7 @@ def plan(
         for budget in budgets:
             for name in names:
                 for system in (WRITTEN, *optimizers, *(f"dspy {peer}" for peer in peers)):
-                    free = system.split()[-1] in FREE or system == WRITTEN
+                    free = searches_not(system)
                     again = seed > 0 and system.split()[-1] in ONCE
                     if not again and not (free and (budget != budgets[0])):
                         yield seed, budget, name, system
@@ -308,8 +313,9 @@ def measure(data: Path, sides: Sides, out: Path, runs: Sequence[tuple[int, int, 
     """Make the runs that are not in the file yet."""
     known = {tuple(r[k] for k in ("seed", "budget", "task", "system")) for r in read(out)}
     by_name, like = {task.name: task for task in tasks(data)}, {}
+    free = {(r["seed"], r["task"], r["system"]) for r in read(out) if searches_not(r["system"])}
     for seed, budget, name, system in runs:
-        if (seed, budget, name, system) in known:
+        if (seed, budget, name, system) in known or (seed, name, system) in free:
             continue
         task = by_name[name]
         if name not in like:
@@ -388,7 +394,7 @@ def differences(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     theirs = [r for r in results if r["system"].startswith("dspy ")]
     gains: dict[tuple[str, str, str, int], list[list[int]]] = {}
     for our, other in ((a, b) for a in ours for b in theirs):
-        free = other["system"].split()[-1] in FREE
+        free = searches_not(other["system"])
         if our["task"] != other["task"] or our["seed"] != other["seed"]:
             continue
         if free or our["budget"] == other["budget"]:
