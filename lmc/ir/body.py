@@ -11,7 +11,17 @@ from lmc.check.width import narrowed
 from lmc.ir.graph import Graph, Node, Op, Port
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, NONE, NoneType, OptionalType, RecordType, Type, UnionType
+from lmc.types import (
+    BOOL,
+    ERROR,
+    NONE,
+    NeverType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    Type,
+    UnionType,
+)
 from lmc.unions import apart
 
 Lowering = Callable[["Body"], str]
@@ -165,8 +175,10 @@ class Body:
         )
 
     def present(self, value: str, span: Span) -> str:
-        """A value that cannot be none here, with its narrower type."""
+        """A value that cannot be none here, with its narrower type; of `none`, there is none."""
         type = self.types[value]
+        if isinstance(type, NoneType):
+            return self.operation("present", NeverType(), (value,), span)
         if not isinstance(type, OptionalType):
             return value
         return self.operation("present", type.item, (value,), span)

@@ -28,6 +28,7 @@ from lmc.requests.bound import (
 from lmc.requests.budget import Budget, ModelBudgetExceeded
 from lmc.requests.cache import IN_MEMORY, Cache, sample_keys
 from lmc.requests.flights import Flights
+from lmc.requests.payers import Payers, payers
 from lmc.requests.reservations import UNLIMITED, Held, reserve
 from lmc.requests.retry import RetryPolicy
 from lmc.requests.sending import Sender, Sending
@@ -93,22 +94,21 @@ class ModelPool:
     ) -> list[Diagnostic]:
         """Check in advance what would fail at the first request of these models and fallbacks.
 
-        Raises: LmcError with one diagnostic for each missing extra or key and each unknown model.
-        Returns: a warning for each model without a known price under a budget in money.
+        Raises: LmcError with one diagnostic for each missing extra or key, each unknown model, and
+        each model without a known price under a budget in money. Returns: warnings.
         """
         errors: dict[Diagnostic, None] = {}
-        warnings: dict[Diagnostic, None] = {}
         for name in self._with_fallbacks(names) if with_fallbacks else self._opened(names):
             try:
                 bound = self.bind(name)
             except LmcError as e:
                 errors.update(dict.fromkeys(e.diagnostics))
                 continue
-            if bound.price is None and self.budget is not None and self.budget.usd is not None:
-                warnings[unknown_price(bound)] = None
+            if any(_has_no_price(bound, budget) for budget in self._payers()):
+                errors[unknown_price(bound)] = None
         if errors:
             raise LmcError(*errors)
-        return list(warnings)
+        return []
 
     async def ask(
         self,
@@ -255,17 +255,24 @@ class ModelPool:
         return {place: answer for part in parts for place, answer in part.items()}
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Held:
-        if bound.budget is None and self.budget is None:  # no estimate needed
+        wholes = self._payers()
+        if bound.budget is None and not wholes:  # no estimate needed
             return UNLIMITED
         if not _counts(bound):
             return UNLIMITED
-        return await reserve(bound, self.budget, bound.worst_case(request))
+        if any(_has_no_price(bound, budget) for budget in payers()):  # which no preflight knows
+            raise LmcError(unknown_price(bound))
+        return await reserve(bound, wholes, bound.worst_case(request))
+
+    def _payers(self) -> Payers:
+        """The budgets of the run, but for those of models."""
+        return payers() if self.budget is None else (self.budget, *payers())
 
     def _complete(self, bound: BoundModel, request: Request) -> Request:
         sampling = merge(request.sampling, bound.sampling)
         if sampling.temperature is None and not bound.backend.capabilities.local:
             self._tell_unset(bound.name)
-        if sampling.max_tokens is None and _counts_tokens(self.budget, bound.budget):
+        if sampling.max_tokens is None and _counts_tokens(bound.budget, *self._payers()):
             sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
@@ -291,9 +298,8 @@ class ModelPool:
             backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         bound = bind(name, backend, model, settings, budget)
-        if bound.price is None and budget is not None and budget.usd is not None:
-            told = unknown_price(bound)  # of the model's own budget; `preflight` tells of the run's
-            _log.warning("%s (%s)", told.message, told.help)
+        if _has_no_price(bound, budget):  # of the model's own; `preflight` tells of the run's
+            raise LmcError(unknown_price(bound))
         return bound
 
     def _settings(self, name: str, full_name: str) -> dict[str, Any]:
@@ -330,6 +336,12 @@ class ModelPool:
 def lacking_media(bound: BoundModel, request: Request) -> ModelFailure | None:
     """The failure if a model does not take the media of a request."""
     return lacking(request, bound.backend.capabilities.media, bound.name)
+
+
+def _has_no_price(bound: BoundModel, budget: Budget | None) -> bool:
+    """Whether a budget in money could not hold, as a model may cost anything."""
+    limited = budget is not None and budget.usd is not None
+    return limited and bound.price is None and not bound.backend.capabilities.local
 
 
 def _counts(bound: BoundModel) -> bool:

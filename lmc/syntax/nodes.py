@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, fields
-from functools import cache
 from typing import Any, Literal
 
 from lmc.frozen import frozen
@@ -30,9 +29,13 @@ def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
                 yield child
 
 
-@cache
 def _parts(form: type[SyntaxNode]) -> tuple[str, ...]:
-    return tuple(part.name for part in fields(form) if part.name != "span")
+    if form not in _PARTS:
+        _PARTS[form] = tuple(part.name for part in fields(form) if part.name != "span")
+    return _PARTS[form]
+
+
+_PARTS: dict[type, tuple[str, ...]] = {}  # the names of the fields of each form
 
 
 @frozen
@@ -69,10 +72,13 @@ class TypeExpr(SyntaxNode):
 
 @frozen
 class RangeRefinement(SyntaxNode):
-    """`lo..hi`, either end may be missing. Those of a date and the like are strings."""
+    """`lo..hi`, either end may be missing. Those of a date and the like are strings.
 
-    low: int | float | str | None
-    high: int | float | str | None
+    An end may be the name of a constant.
+    """
+
+    low: int | float | str | Var | None
+    high: int | float | str | Var | None
 
 
 @frozen

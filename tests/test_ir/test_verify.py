@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from lmc.ir.graph import Graph, Node, Port, ProgramGraph
+from lmc.ir import verify as verifying
+from lmc.ir.graph import Graph, Node, Port, ProgramGraph, all_nodes
 from lmc.ir.type_rules import TypeRules, json_parts
-from lmc.ir.verify import GraphFault, verify
+from lmc.ir.verify import GraphFault, Verified, verify
 from lmc.passes.pipeline import run_passes
 from lmc.types import (
     FLOAT,
@@ -255,3 +256,47 @@ def test_a_constant_has_the_fields_of_its_type() -> None:
     assert TypeRules().holds({"x": 1}, A)
     assert not TypeRules().holds({"x": 1, "y": 2}, A)
     assert not TypeRules().holds([{"x": 1, "y": 2}], ListType(A))
+
+
+# --- forms of one program, one after the other ---
+
+
+def looked_at(forms: list[ProgramGraph], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many nodes were held against the rules in each form."""
+    counts, seen, real = [], Verified(), verifying._broken
+
+    def counted(site: Any) -> str | None:
+        counts[-1] += 1
+        return real(site)
+
+    monkeypatch.setattr(verifying, "_broken", counted)
+    for form in forms:
+        counts.append(0)
+        verify(form, seen=seen)
+    return counts
+
+
+def test_what_stays_the_same_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = lowered(PROGRAM)
+    first, second = looked_at([program, program], monkeypatch)
+    named = [n for g in program.graphs.values() for n in all_nodes(g)]
+    again = [n for n in named if n.op in ("call", "model", "return")]
+    assert first == len(named)
+    assert second == len(again)
+
+
+def test_what_was_moved_or_names_what_is_gone_is_checked_again() -> None:
+    program = lowered(PROGRAM)
+    seen = Verified()
+    verify(program, seen=seen)
+    without = replace(program, graphs={"main": program.graphs["main"]}, exports=("main",))
+    with pytest.raises(GraphFault, match="calls a graph with as many inputs"):
+        verify(without, seen=seen)
+    main = program.graphs["main"]
+    [condition] = [n for n in main.nodes if n.op == "cond"]
+    said = next(n for n in main.nodes if n.op == "call")
+    nodes = [replace(n, id=condition.inputs[0]) if n is said else n for n in main.nodes]
+    changed = [n for n in nodes if n.op not in ("op", "const")]
+    graphs = {**program.graphs, "main": replace(main, nodes=tuple(changed))}
+    with pytest.raises(GraphFault):
+        verify(replace(program, graphs=graphs), seen=seen)

@@ -272,7 +272,9 @@ def test_an_agent_takes_one_action_after_the_other(load: Any) -> None:
 
 def test_each_agent_begins_with_a_reset(load: Any) -> None:
     source = WALKER.replace("agent main", "agent walk")
-    source += "pipeline main(start: int) -> list[int] { return [walk(s) for s in [start, 2, start]] }"
+    source += (
+        "pipeline main(start: int) -> list[int] { return [walk(s) for s in [start, 2, start]] }"
+    )
     program = load(source, moves("right"))
     assert program.main(0) == [1, 1, 1]
     assert sorted(rooms(program).resets) == [0, 2]

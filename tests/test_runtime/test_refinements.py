@@ -85,9 +85,7 @@ def test_what_fits_is_built(expression: str, field: dict[str, Any]) -> None:
         ("S(either=n)", {"n": 4}, "`S.either` is `4`"),
     ],
 )
-def test_what_does_not_fit_ends_the_run(
-    expression: str, given: dict[str, Any], words: str
-) -> None:
+def test_what_does_not_fit_ends_the_run(expression: str, given: dict[str, Any], words: str) -> None:
     assert isinstance(found := built(expression, given), str)
     assert found.startswith("out-of-range: ")
     assert words in found
