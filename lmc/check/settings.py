@@ -58,6 +58,8 @@ def _fixed(type: Type) -> SettingSpec:
 
 TEXT = _fixed(types.STR)
 SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(types.FloatType(0.0, None))))
+# Whose prices may differ from those of other tokens; `lmc.models.base.PRICED` has them too.
+_KINDS_OF_TOKENS = ("cached", "written", "audio", "spoken")
 _POSITIVE = types.IntType(1, None)
 _TOKENS = types.IntType(1, 2**31 - 1)  # as servers hold it
 _LIMIT_S = types.FloatType(0.001, 1e9)  # 0 would read as a limit, and be none
@@ -127,7 +129,9 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "concurrency": _fixed(_POSITIVE),
         "rpm": _fixed(_POSITIVE),
         "tpm": _fixed(_POSITIVE),
-        "price": _group(input=types.FloatType(0.0, None), output=types.FloatType(0.0, None)),
+        "price": _group(
+            **dict.fromkeys(("input", "output", *_KINDS_OF_TOKENS), types.FloatType(0.0, None))
+        ),
         "budget": _group(**_BUDGET),
         "logprobs": _fixed(types.BOOL),
     },

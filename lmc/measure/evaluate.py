@@ -54,9 +54,11 @@ class RowResult:
 
     def line(self) -> bytes:
         """One line of a results file, as JSON."""
-        return (json.dumps(self._json(), ensure_ascii=False) + "\n").encode()
+        text = json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+        return text.encode("utf-8", "backslashreplace")  # half a surrogate pair of a row
 
-    def _json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
+        """The contents of a line of a results file."""
         return {
             "id": self.id,
             "score": self.value,

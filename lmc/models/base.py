@@ -225,10 +225,20 @@ class Capabilities:
 
 @frozen
 class Price:
-    """USD per million tokens."""
+    """USD per million tokens. What is None costs as much as other tokens of its side.
+
+    `cached` and `written` are tokens that a provider reads from its cache of prompts, and writes
+    into it. `audio` is of prompts, `spoken` of answers. Of a prompt with more tokens than a start
+    in `tiers`, all tokens have the price there.
+    """
 
     input: float
     output: float
+    cached: float | None = None
+    written: float | None = None
+    audio: float | None = None
+    spoken: float | None = None
+    tiers: tuple[tuple[int, Price], ...] = ()
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Price | None:
@@ -236,11 +246,40 @@ class Price:
         price = settings.get("price")
         if price is None:
             return None
-        return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)))
+        more = {n: float(price[n]) for n in PRICED if price.get(n) is not None}
+        return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)), **more)
 
-    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+    def cost_usd(
+        self, prompt_tokens: int, completion_tokens: int, details: TokenDetails = NO_DETAILS
+    ) -> float:
         """The cost of some tokens in US dollars."""
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+        price = self._of(prompt_tokens)
+        usd = prompt_tokens * price.input + completion_tokens * price.output
+        if details is not NO_DETAILS:
+            usd += sum(
+                getattr(details, name)
+                * (other - (price.output if name == "spoken" else price.input))
+                for name in PRICED
+                if (other := getattr(price, name)) is not None
+            )
+        return max(usd, 0.0) / 1e6
+
+    def most_usd(self, prompt_tokens: int, completion_tokens: int, *, audio: bool) -> float:
+        """The most that some tokens may cost: all are written into a cache, or are of audio."""
+        price = self._of(prompt_tokens)
+        kinds = [price.input, price.written, price.audio if audio else None]
+        dearest = max(dollars for dollars in kinds if dollars is not None)
+        return (prompt_tokens * dearest + completion_tokens * price.output) / 1e6
+
+    def _of(self, prompt_tokens: int) -> Price:
+        """The price for a prompt of a length."""
+        for start, price in reversed(self.tiers):
+            if prompt_tokens > start:
+                return price
+        return self
+
+
+PRICED = ("cached", "written", "audio", "spoken")  # kinds of tokens with a price of their own
 
 
 class Backend(Protocol):

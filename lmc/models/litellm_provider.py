@@ -35,6 +35,7 @@ from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
 from lmc.models.media_parts import with_parts
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
+from lmc.models.prices import known_price
 from lmc.models.redirects import refused_redirects
 from lmc.models.tool_calls import read_calls, refuses_choice, refuses_tools, wire_message
 from lmc.redaction import redact, remember
@@ -65,6 +66,8 @@ _KINDS: Mapping[str, tuple[str, bool]] = {
 class LiteLLM:
     """One model behind litellm's SDK. Calls run on the caller's event loop."""
 
+    embeds = False  # whether answers are vectors, which cost nothing beside their prompts
+
     def __init__(
         self, litellm: Any, model: str, *, base_url: str | None = None, key_env: str | None = None
     ) -> None:
@@ -72,7 +75,9 @@ class LiteLLM:
         self._base_url, self._key_env = base_url, key_env
         self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
-        self.price: Price | None = _price(litellm, model)
+        own = _table_price(litellm, model, base_url, embeds=self.embeds)
+        self._litellm_prices = own is None
+        self.price: Price | None = own or _price(litellm, model, embeds=self.embeds)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
@@ -189,6 +194,9 @@ class LiteLLM:
         ]
 
     def _cost_usd(self, response: Any) -> float:
+        """The cost by litellm's table; 0 where the price is that of another table."""
+        if not self._litellm_prices:
+            return 0.0
         try:
             return dollars(self._litellm.completion_cost(response, model=self._model))
         except Exception:  # the price of this model is not known
@@ -344,13 +352,21 @@ def _media(litellm: Any, model: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if getattr(litellm.utils, ask[kind])(model))
 
 
-def _price(litellm: Any, model: str) -> Price | None:
+def _table_price(litellm: Any, model: str, base_url: str | None, *, embeds: bool) -> Price | None:
+    """The price by the table that all providers share. A server of one's own is in no table."""
+    name, provider, *_ = litellm.get_llm_provider(model)
+    if base_url:
+        return known_price(str(name), url=base_url, embeds=embeds)
+    return known_price(str(name), provider=str(provider), embeds=embeds)
+
+
+def _price(litellm: Any, model: str, *, embeds: bool) -> Price | None:
     try:
         info = litellm.get_model_info(model)
     except Exception:  # not in the price map
         return None
-    dollars = info.get("input_cost_per_token"), info.get("output_cost_per_token")
-    return Price(dollars[0] * 1e6, dollars[1] * 1e6) if all(dollars) else None
+    given, said = info.get("input_cost_per_token"), info.get("output_cost_per_token")
+    return Price(given * 1e6, (said or 0.0) * 1e6) if given and (said or embeds) else None
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,11 +76,11 @@ class Recorded:
     prompt counts.
     """
 
-    price: Price | None = None
-
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
+        # What is replayed costs nothing now; the answers say what they cost once.
+        self.price: Price | None = inner.price if inner else Price(0.0, 0.0)
         given = inner.capabilities if inner else _ALL
         self.capabilities = replace(given, cacheable=False)
 

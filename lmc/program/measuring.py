@@ -14,7 +14,8 @@ from lmc.measure.evaluate import evaluate as evaluate_rows
 from lmc.measure.metric_functions import Score
 from lmc.measure.metrics import Metric
 from lmc.measure.results import ResultsFile, read_results, write_results
-from lmc.measure.rows import RowFile, Rows
+from lmc.measure.rows import Rows, SourceRows
+from lmc.measure.text_rows import NoRows
 from lmc.options import takes
 from lmc.program.options import EvaluateOptions
 from lmc.program.program import Program, load, open_program
@@ -122,7 +123,7 @@ def _read_scores(path: Path) -> dict[str, float]:
     except OSError as problem:
         message = f"cannot read {path}: {problem.strerror or problem}"
         raise LmcError.of("cannot-read", message) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, NoRows):
         message = f"{path} is not a file of results"
         help = "give a program (.lmp), an artifact (.lmpc), or what `lmc eval -o FILE` wrote"
         raise LmcError.of("bad-results", message, help=help) from None
@@ -172,7 +173,7 @@ def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measur
     """Find the task and its rows. Raises: LmcError[too-few-rows], and those of `find_task`."""
     task = find_task(open_program(program, options, options.speculate), options)
     rows, limit = task.data.part(options.part), options.limit
-    rows = rows.head(limit) if isinstance(rows, RowFile) else tuple(rows)[:limit]
+    rows = rows.head(limit) if isinstance(rows, SourceRows) else tuple(rows)[:limit]
     if not len(rows):
         message = f"the data has no rows to measure `{task.graph.name}` on"
         raise LmcError.of("too-few-rows", message)
