@@ -22,20 +22,26 @@ from lmc.models.packaged import is_installed
 from lmc.optimizers.base import Context, Optimizer, optimizer
 from lmc.optimizers.bootstrap import bootstrap
 from lmc.optimizers.knn import knn
-from lmc.optimizers.lessons.acquiring import Harvest
+from lmc.optimizers.lessons.acquiring import Harvest, shuffled
 from lmc.optimizers.lessons.demonstrations import varied
 from lmc.optimizers.lessons.reflecting import RUNS as PROBE_RUNS
 from lmc.optimizers.lessons.reflecting import writes_instructions
+from lmc.optimizers.lessons.rounds import RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import groups
 from lmc.optimizers.lora import lora
+from lmc.optimizers.presets import PRESETS
 from lmc.optimizers.reflect import reflect
 from lmc.optimizers.tune import tune
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+from lmc.traces.selectors import by_row
 
+DPO = next(preset for preset in PRESETS if preset.name == "dpo")
 FEW_ROWS = 8  # fewest train rows that optimizers can learn from
 FEW_RUNS = 200  # with fewer runs, reflection takes small steps
 MANY_ROWS = 60  # fewest labelled rows for training weights
+SAMPLES = 4  # of a row, to learn from the difference of right and wrong ones
+PROBED_ROWS, LEAST_MIXED = 16, 0.25  # rows that are tried, and the share that must have both
 SMALL_BYTES = 500e6  # models with smaller weights cannot write instructions; they are not asked
 POOLED, MOST_POOLED = 64, 1000  # of the demonstrations among which knn chooses: default, limit
 VARIED_ROWS = 24  # fewest labelled rows among which to look for the nearest
@@ -78,6 +84,8 @@ async def _taken(step: Chosen, start: Parameters, context: Context) -> Parameter
     if step.optimizer is bootstrap and _shows_nearest(start):
         # Few fixed demonstrations seldom beat the nearest. One race tells.
         return await bootstrap.run(start, context, **{**step.options, "rounds": 1})
+    if step.optimizer is DPO and not await _tells_apart(start, context):
+        return start
     if step.optimizer is not reflect:
         return await step.optimizer.run(start, context, **step.options)
     found = start
@@ -89,6 +97,22 @@ async def _taken(step: Chosen, start: Parameters, context: Context) -> Parameter
     if _shows_nearest(start):  # on more rows, other numbers of them may be better
         return await knn.run(start, context, **_knn_options(len(context.train)))
     return await bootstrap.run(start, context, **_bootstrap_options(context))
+
+
+async def _tells_apart(start: Parameters, context: Context) -> bool:
+    """Whether enough rows have right samples and wrong ones. A few rows tell.
+
+    Raises: BudgetExceeded.
+    """
+    sampling = RoundSampling(SAMPLES, 1.0)
+    runs = await sample_runs(start, context, sampling, shuffled(context, "probe")[:PROBED_ROWS])
+    groups = list(by_row(runs).values())
+    mixed = sum(len({(run.score or 0.0) >= 1.0 for run in group}) == 2 for group in groups)
+    if mixed < LEAST_MIXED * len(groups):
+        told = f"{mixed} of {len(groups)} rows have right and wrong samples"
+        context.tell(f"auto: too few to learn from their difference: {told}")
+        return False
+    return bool(groups)
 
 
 def _shows_nearest(parameters: Parameters) -> bool:
@@ -147,6 +171,9 @@ def plan_steps(start: Parameters, context: Context, weights: bool | None) -> lis
     may = weights if weights is not None else unlimited and len(context.train) >= MANY_ROWS
     if here and may:
         found.append(Chosen(lora, "the weights are local and there are enough rows", 2))
+        if not harvest.says_all() and len(context.train) >= MANY_ROWS:
+            why = "labels do not say all that a module writes, so its own samples teach too"
+            found.append(Chosen(DPO, why, 2, {"samples": SAMPLES}))
     return found
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lmc.check.optimizers import SIGNATURES, OptimizerSignature
 from lmc.frozen import frozen
+from lmc.ir.alternatives import Alternative, alternatives
 from lmc.ir.provenance import Module, reached_modules
 from lmc.optimizers.events import Note
 from lmc.requests.budget import BudgetExceeded
@@ -28,8 +29,30 @@ OpenExecutor = Callable[["Parameters"], "Executor"]
 ReadTraces = Callable[["Parameters", Sequence["Row"], "Mode"], Awaitable[list["Run"]]]
 Check = Callable[["Executor", str, Mapping[str, Any]], None]
 Goal = Literal["better", "cheaper"]
+# What the task's metric says of a result for the values of a row; None if it fails.
+ScoreResult = Callable[[Mapping[str, Any], Any], Awaitable[float | None]]
 # The guards that the second parameters fail compared with the first, in words.
 Watch = Callable[["Parameters", "Parameters", Sequence["Row"]], Awaitable[list[str]]]
+
+
+@frozen
+class MadeRow:
+    """A row that a program made, and the run that made it."""
+
+    row: Row
+    run: Run
+
+
+class MakesRows(Protocol):
+    """Makes the rows of datasets that a program makes."""
+
+    def target(self, name: str) -> str:
+        """The module or pipeline that makes the rows of a dataset."""
+        ...
+
+    async def rows(self, name: str, parameters: Parameters, first: int) -> Sequence[MadeRow]:
+        """Rows that some parameters make; `first` is the number of the first sample."""
+        ...
 
 
 @frozen
@@ -38,7 +61,7 @@ class Context:
 
     `train` rows give demonstrations, `select` rows compare candidates. All runs go through
     `trials`, which remembers every score and respects the budget. `traces` reads the traces of
-    these runs.
+    these runs. `made` makes the rows of a dataset that a program makes. `score` scores a result.
     """
 
     program: ProgramGraph
@@ -55,6 +78,8 @@ class Context:
     assistant: Assistant
     source: str  # source text of the program
     keep: frozenset[str] = frozenset()  # modules that must not change
+    made: MakesRows | None = None
+    score: ScoreResult | None = None
 
     def tell(self, text: str) -> None:
         """Report a sentence to the user."""
@@ -67,6 +92,10 @@ class Context:
             yield
         except BudgetExceeded:
             self.tell("the budget ended the search")
+
+    def alternatives(self) -> frozenset[Alternative]:
+        """The calls whose answers may be the result of a run."""
+        return alternatives(self.program, self.target)
 
     def modules(self) -> dict[str, Module]:
         """The modules that runs can reach and that may be changed, by name."""

@@ -20,11 +20,12 @@ from lmc.optimizers.candidates.racing import Candidate, race
 from lmc.optimizers.candidates.trials import Mode
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
 from lmc.optimizers.lessons.demonstrations import as_outputs, demo_of
-from lmc.optimizers.lessons.rounds import both, lessons_of
+from lmc.optimizers.lessons.rounds import lessons_of
 from lmc.optimizers.lessons.weights import (
     Lesson,
     Lessons,
     Update,
+    both,
     groups,
     require_trainable,
     train_group,
@@ -69,7 +70,7 @@ async def distill(
     runs = await make_runs(start, context, rows, Mode(teacher, training=True), "running the loops")
     kept = runs if threshold is None else selectors.threshold(runs, threshold)
     context.tell(f"learning from {len(kept)} of {len(runs)} runs")
-    plain = lessons_of(context, kept)
+    plain = lessons_of(context, kept, at_least=threshold)
     outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
     lessons = both(outside, loop_lessons(kept, seen.loops))
     update = Update.of(rank, epochs, rate)

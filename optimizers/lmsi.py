@@ -47,7 +47,7 @@ async def lmsi(
     """
     update = Update.of(rank, epochs, rate, module)
 
-    async def gather(leader: Parameters, turn: Context) -> Lessons:
+    async def gather(leader: Parameters, turn: Context, _: int) -> Lessons:
         runs = await sample_runs(leader, turn, RoundSampling(samples, temperature))
         agreed = selectors.majority(runs, agreement)
         rows = len(selectors.by_row(agreed))

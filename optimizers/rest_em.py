@@ -16,12 +16,11 @@ from lmc.optimizers.lessons.rounds import (
     RoundSampling,
     adapted,
     at_most,
-    both,
     improve_in_rounds,
     lessons_of,
     sample_runs,
 )
-from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
+from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, both, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
 
@@ -57,7 +56,7 @@ async def rest_em(
     """
     update = Update.of(rank, epochs, rate, module)
 
-    async def gather(leader: Parameters, turn: Context) -> Lessons:
+    async def gather(leader: Parameters, turn: Context, _: int) -> Lessons:
         sampling = RoundSampling(samples, temperature)
         if adapt:
             sampling = await adapted(leader, turn, sampling, threshold, keep)
@@ -66,7 +65,7 @@ async def rest_em(
         groups = selectors.by_row(runs)
         weights = selectors.entropy_weights(groups, entropy) if entropy else None
         kept = at_most(selectors.threshold(runs, threshold), keep, diverse=diverse)
-        own = lessons_of(turn, kept, weights)
+        own = lessons_of(turn, kept, weights, threshold)
         if not hints:
             return own
         solved = DemoPool()

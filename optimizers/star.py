@@ -40,7 +40,7 @@ async def star(
     """
     pool = DemoPool()
 
-    async def gather(leader: Parameters, turn: Context) -> Lessons:
+    async def gather(leader: Parameters, turn: Context, _: int) -> Lessons:
         nonlocal pool
         pool = pool.under(await acquire(leader, turn, threshold=threshold, teacher=None))
         if hints:

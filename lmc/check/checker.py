@@ -11,9 +11,17 @@ from lmc.check.effects import check_effects
 from lmc.check.equal_calls import warn_of_equal_calls
 from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Reader, read_source, unused_imports
+from lmc.check.made_rows import MADE, check_made
 from lmc.check.media import MediaReader, media_reader
 from lmc.check.optimizers import SIGNATURES, OptimizerSignature
-from lmc.check.program import CheckedProgram, MetricDef, ModuleDef, PipelineDef, TestDef
+from lmc.check.program import (
+    CheckedProgram,
+    DatasetDef,
+    MetricDef,
+    ModuleDef,
+    PipelineDef,
+    TestDef,
+)
 from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.statements import check_block, check_body
 from lmc.consent import OWN, Consent
@@ -112,6 +120,11 @@ def check_file(ctx: CheckContext, file: File) -> None:
                     _check_callable(ctx, declared)
             case nodes.ExampleDecl():
                 optimize.check_example(ctx, file, decl)
+            case nodes.DatasetDecl():
+                declared = file.names.get(decl.name.name)
+                dataset = declared.meaning if declared and declared.decl is decl else None
+                if isinstance(dataset, DatasetDef) and MADE in dataset.settings:
+                    check_made(ctx, file, decl, dataset)
             case nodes.OptimizeDecl():
                 optimize.check_optimize(ctx, file, decl)
             case nodes.TestDecl():

@@ -8,6 +8,7 @@ from typing import Any
 from lmc import types
 from lmc.check import settings
 from lmc.check.annotations import default, define_types, resolve, resolve_result
+from lmc.check.made_rows import MADE
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -363,8 +364,15 @@ def _dataset(ctx: CheckContext, declared: Declared) -> Any:
     row = resolve(ctx, declared.file, decl.row)
     env = module_env(ctx, declared.file, decl.name.name)
     values, exprs = settings.read(env, "dataset", decl.settings)
-    if not any(s.key.name == "source" for s in decl.settings):
+    if MADE in exprs:
+        values[MADE] = None  # is read when all modules are known
+    elif not any(s.key.name == "source" for s in decl.settings):
         _report_missing(ctx, decl.name, "source", 'write `source: "rows.jsonl"`')
+    for setting in decl.settings:
+        if setting.key.name in ("over", "where", "n") and MADE not in exprs:
+            message = f"`{setting.key.name}` is of rows that a program makes"
+            help = "write `from: invent(seed)` in place of `source`"
+            ctx.report("bad-made-rows", message, setting.key.span, help=help)
     if not isinstance(row, types.RecordType):
         if not isinstance(row, types.ErrorType):
             ctx.report(

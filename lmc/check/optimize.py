@@ -8,6 +8,7 @@ from typing import Any
 from lmc.check import inference, settings
 from lmc.check.annotations import constant
 from lmc.check.calls import Slot, bind, result_type, signature_slots
+from lmc.check.made_rows import MADE
 from lmc.check.narrowing import path_of
 from lmc.check.optimizers import OptimizerSignature
 from lmc.check.program import (
@@ -23,10 +24,17 @@ from lmc.check.program import (
 from lmc.check.scope import CheckContext, Env, File
 from lmc.check.subtyping import is_subtype, show
 from lmc.diagnostics import Label, suggestion
+from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, FLOAT, SCORE
+from lmc.types import BOOL, FLOAT, SCORE, STR, OptionalType, RecordType
 
 METRICS = ("accuracy", "f1", "contains", "numeric", "preference")
+_OF_SCORES = {"value": FLOAT, "feedback": STR}  # the fields of rewards that are no modules
+_NAMED: Mapping[str, tuple[Any, str]] = {
+    "target": ((nodes.ModuleDecl, nodes.PipelineDecl), "module or pipeline"),
+    "module": (nodes.ModuleDecl, "module"),
+    "dataset": (nodes.DatasetDecl, "dataset"),
+}
 _TARGETS = (nodes.ModuleDecl, nodes.PipelineDecl)
 Target = ModuleDef | PipelineDef
 
@@ -63,14 +71,38 @@ def _example_input(env: Env, slot: Slot, expr: nodes.Expr | None, module: Module
 
 
 def check_metric(ctx: CheckContext, decl: nodes.MetricDecl, metric: MetricDef) -> None:
-    """Check the shape of a metric: (gold, pred) -> bool, float or Score."""
+    """Check the shape of a metric: (gold, pred) -> bool, float, Score or a record of rewards."""
     if len(metric.signature.params) != 2:
         message = f"the metric `{decl.name.name}` needs two parameters: gold row and prediction"
         ctx.report("bad-metric", message, decl.name.span, help="write `(gold: Row, pred: Result)`")
     result = metric.signature.result
-    if not any(is_subtype(result, wanted) for wanted in (BOOL, FLOAT, SCORE)):
+    place = decl.signature.result.span
+    if isinstance(result, RecordType) and _names_modules(ctx, result):
+        _check_rewards(ctx, result, place)
+    elif not any(is_subtype(result, wanted) for wanted in (BOOL, FLOAT, SCORE)):
         message = f"a metric must return `bool`, `float` or `Score`, not `{show(result)}`"
-        ctx.report("bad-metric", message, decl.signature.result.span)
+        help = "or a record whose fields are named as modules, with the reward of each"
+        ctx.report("bad-metric", message, place, help=help)
+
+
+def _modules(ctx: CheckContext) -> set[str]:
+    return {name.rpartition(".")[2] for name in ctx.program.modules}
+
+
+def _names_modules(ctx: CheckContext, result: RecordType) -> bool:
+    return any(f.name in _modules(ctx) for f in result.fields if f.name not in _OF_SCORES)
+
+
+def _check_rewards(ctx: CheckContext, result: RecordType, place: Span) -> None:
+    """Check a record of rewards: a number by module, perhaps with the score and feedback."""
+    for own in result.fields:
+        wanted = _OF_SCORES.get(own.name, OptionalType(FLOAT))
+        if own.name not in _OF_SCORES and own.name not in _modules(ctx):
+            message = f"`{result}` has rewards, but `{own.name}` is not a module"
+            ctx.report("bad-metric", message, place, help=suggestion(own.name, _modules(ctx)))
+        elif not is_subtype(own.type, wanted) and not is_subtype(own.type, BOOL):
+            message = f"`{own.name}` of `{result}` must be a `{show(wanted)}`"
+            ctx.report("bad-metric", message, place)
 
 
 # --- optimize ---
@@ -124,6 +156,11 @@ def _data(env: Env, expr: nodes.Expr | None) -> DatasetDef | None:
         env.ctx.report("name-needed", "`data` must name a dataset", expr.span)
         return None
     found = _meaning(env, expr, nodes.DatasetDecl, "dataset")
+    if isinstance(found, DatasetDef) and MADE in found.settings:
+        message = f"the rows of `{expr.name}` are made by a program, and prove nothing"
+        help = f"they are for training: `train(rows={expr.name}, …)`"
+        env.ctx.report("bad-made-rows", message, expr.span, help=help)
+        return None
     return found if isinstance(found, DatasetDef) else None
 
 
@@ -214,11 +251,24 @@ def _step_arguments(
 ) -> Mapping[str, Any]:
     slots = [Slot(key, option.type, False) for key, option in optimizer.options.items()]
     bound = bind(env, args, slots, name.name, name.span, None)
-    return {
-        slot.name: constant(env, expr, slot.type, f"`{slot.name}` of `{name.name}`")
-        for slot, expr in zip(slots, bound)
-        if expr is not None
-    }
+    found = {}
+    for slot, expr in zip(slots, bound):
+        names = optimizer.options[slot.name].names
+        if names is not None and isinstance(expr, nodes.Var):
+            found[slot.name] = _declared_name(env, expr, names)
+        elif expr is not None:
+            found[slot.name] = constant(env, expr, slot.type, f"`{slot.name}` of `{name.name}`")
+    return found
+
+
+def _declared_name(env: Env, expr: nodes.Var, names: str) -> str | None:
+    """The qualified name of a declaration that an option names without quotes."""
+    if names == "metric":
+        metric = _metric(env, expr)
+        return metric.name if isinstance(metric, MetricDef) else metric
+    decls, what = _NAMED[names]
+    found = _meaning(env, expr, decls, what)
+    return getattr(found, "name", None)
 
 
 # --- do target, data and metric fit? ---

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Any
+from typing import Any, Literal
 
 from lmc.frozen import frozen
 from lmc.syntax.literals import quote
@@ -22,6 +22,7 @@ class Option:
     type: Type
     default: Any
     about: str  # one line, with units
+    names: Literal["target", "module", "metric", "dataset"] | None = None  # what a name may name
 
     @property
     def shown(self) -> str:
@@ -80,7 +81,7 @@ _TEACHER = Option(
 )
 _PROPOSER = Option(_NAME, None, "model that writes the proposals; default: the program's own")
 _MARGIN = Option(_SHARE, 0.05, "loss of score that is accepted for a lower cost")
-_MODULE = Option(_NAME, None, "the only module to train; default: all modules")
+_MODULE = Option(_NAME, None, "the only module to train; default: all modules", "module")
 _TRAINING = {
     "rank": Option(IntType(1, 256), 16, "rank of the LoRA adapters"),
     "epochs": Option(
@@ -125,18 +126,63 @@ _JUDGE = Option(_NAME, None, "model that compares results; default: the program'
 _KL = Option(FloatType(0.0, 10.0), 0.0, "weight of the divergence from the weights at the start")
 
 
+_LABELS = Option(
+    LiteralType(("metric", "agreement", "refine", "data")),
+    "metric",
+    "what a verdict is right by: metric, agreement, refine (the revision that follows) or data",
+)
+_PRINCIPLES = Option(_NAME, None, "principles, one a line; default: four general ones")
+_BONUS = Option(FloatType(0.0, 100.0), 1.0, "what progress from draft to revision earns on top")
+_PULL = Option(
+    FloatType(0.0, 100.0), 0.1, "weight of the divergence of drafts from the start, in phase one"
+)
+_FROM = Option(
+    _NAME, None, "module or pipeline whose runs are learnt from; default: the program", "target"
+)
+_ROWS = Option(_NAME, None, "dataset that a program makes; default: the train rows", "dataset")
+_REWARD = Option(
+    _NAME, None, "metric of the runs to learn from; default: that of the program", "metric"
+)
+_VARY = Option(_NAME, None, "the only module that answers anew in each sample", "module")
+_PROPOSE = Option(BOOL, False, "reward what makes the rows for those at the edge of ability")
+_POLICY = {
+    "scaled": Option(
+        BOOL, True, "divide the advantages of a row by their spread; Dr. GRPO does not"
+    ),
+    "average": Option(
+        LiteralType(("sequence", "tokens", "constant")),
+        "sequence",
+        "mean over answers (sequence), all tokens (DAPO) or a constant (Dr. GRPO)",
+    ),
+    "clip": Option(FloatType(0.0, 1.0), 0.2, "bound on how far a ratio may fall"),
+    "clip_high": Option(
+        OptionalType(FloatType(0.0, 10.0)), None, "bound on how far it may rise, as in DAPO"
+    ),
+    "kl": _KL,
+}
+_ELSEWHERE = {"from": _FROM, "rows": _ROWS, "reward": _REWARD, "vary": _VARY}
+
+
 def _among(type: LiteralType) -> str:
     return ", ".join(type.values)
 
 
-_SELECT = LiteralType(("right", "votes", "gold", "refine", "judge"))
-_LOSS = LiteralType(("dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
+_SELECT = LiteralType(
+    (
+        *("right", "votes", "result", "gold", "refine", "judge"),
+        *("corrupted", "revised", "turns", "verdicts"),
+    )
+)
+_LOSS = LiteralType(("sft", "dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
 
+_PHASES = Option(IntType(1, 8), 2, "number of phases; odd ones hold the drafts")
 _LAST = {**_TRAINING, "module": _MODULE}
 
 
-def _without(name: str) -> dict[str, Option]:
-    return {key: option for key, option in _COMPARING.items() if key != name}
+def _compared(*left_out: str, **more: Option) -> dict[str, Option]:
+    """The options of a preset of `train`: those of sampling, its own, and those of training."""
+    common = {key: option for key, option in _COMPARING.items() if key not in left_out}
+    return {**common, **more, **_ELSEWHERE, **_LAST}
 
 
 _TABLE = (
@@ -321,57 +367,62 @@ _TABLE = (
             "select": Option(_SELECT, "right", f"how better answers are known: {_among(_SELECT)}"),
             "loss": Option(_LOSS, "dpo", f"what training minimises: {_among(_LOSS)}"),
             **_COMPARING,
+            "keep": _KEEP,
+            **_ELSEWHERE,
+            "propose": _PROPOSE,
             "judge": _JUDGE,
+            "labels": _LABELS,
+            "principles": _PRINCIPLES,
+            "bonus": _BONUS,
+            "pull": _PULL,
+            "apart": Option(BOOL, False, "give modules that share an adapter their own"),
             "beta": _BETA,
             "sft": _SFT,
-            "kl": _KL,
-            **_TRAINING,
-            "module": _MODULE,
-        },
-    ),
-    OptimizerSignature("dpo", {**_COMPARING, "beta": _BETA, "sft": _SFT, **_LAST}),
-    OptimizerSignature(
-        "scpo", {**_without("threshold"), "beta": _BETA, "sft": replace(_SFT, default=1.0), **_LAST}
-    ),
-    OptimizerSignature("spin", {**_without("threshold"), "beta": _BETA, "sft": _SFT, **_LAST}),
-    OptimizerSignature("spar", {**_COMPARING, "beta": _BETA, "sft": _SFT, **_LAST}),
-    OptimizerSignature(
-        "self_rewarding",
-        {**_without("threshold"), "judge": _JUDGE, "beta": _BETA, "sft": _SFT, **_LAST},
-    ),
-    OptimizerSignature(
-        "sppo",
-        {
-            **_without("threshold"),
-            "judge": _JUDGE,
-            "beta": replace(_BETA, default=1.0),
+            **_POLICY,
             **_LAST,
         },
     ),
+    OptimizerSignature("dpo", _compared(beta=_BETA, sft=_SFT)),
+    OptimizerSignature("scpo", _compared("threshold", beta=_BETA, sft=replace(_SFT, default=1.0))),
+    OptimizerSignature("spin", _compared("threshold", beta=_BETA, sft=_SFT)),
+    OptimizerSignature("spar", _compared(beta=_BETA, sft=_SFT)),
     OptimizerSignature(
-        "kto", {**_COMPARING, "beta": _BETA, "sft": replace(_SFT, default=0.0), **_LAST}
+        "self_rewarding", _compared("threshold", judge=_JUDGE, beta=_BETA, sft=_SFT)
     ),
-    OptimizerSignature("nft", {**_COMPARING, **_LAST}),
     OptimizerSignature(
-        "grpo",
-        {
-            **_without("threshold"),
-            "scaled": Option(
-                BOOL, True, "divide the advantages of a row by their spread; Dr. GRPO does not"
-            ),
-            "average": Option(
-                LiteralType(("sequence", "tokens", "constant")),
-                "sequence",
-                "mean over answers (sequence), all tokens (DAPO) or a constant (Dr. GRPO)",
-            ),
-            "clip": Option(FloatType(0.0, 1.0), 0.2, "bound on how far a ratio may fall"),
-            "clip_high": Option(
-                OptionalType(FloatType(0.0, 10.0)), None, "bound on how far it may rise, as in DAPO"
-            ),
-            "kl": _KL,
-            **_LAST,
-        },
+        "sppo", _compared("threshold", judge=_JUDGE, beta=replace(_BETA, default=1.0))
     ),
+    OptimizerSignature("kto", _compared(beta=_BETA, sft=replace(_SFT, default=0.0))),
+    OptimizerSignature("nft", _compared()),
+    OptimizerSignature("grpo", _compared("threshold", **_POLICY)),
+    OptimizerSignature("rise", _compared(keep=_KEEP, judge=_JUDGE, beta=_BETA, sft=_SFT)),
+    OptimizerSignature(
+        "constitutional",
+        _compared(
+            "threshold",
+            loss=Option(LiteralType(("sft", "dpo")), "dpo", "learn revisions, or prefer them"),
+            keep=_KEEP,
+            judge=_JUDGE,
+            principles=_PRINCIPLES,
+            beta=_BETA,
+            sft=_SFT,
+        ),
+    ),
+    OptimizerSignature(
+        "score",
+        {**_compared("threshold", bonus=_BONUS, pull=_PULL, **_POLICY), "rounds": _PHASES},
+    ),
+    OptimizerSignature(
+        "critic",
+        _compared(
+            labels=_LABELS,
+            loss=Option(LiteralType(("sft", "dpo", "kto", "pg")), "sft", "what training minimises"),
+            beta=_BETA,
+            sft=_SFT,
+        ),
+    ),
+    OptimizerSignature("multiagent", _compared("threshold", keep=_KEEP)),
+    OptimizerSignature("self_play", _compared(**_POLICY)),
     OptimizerSignature(
         "distill",
         {

@@ -173,7 +173,10 @@ class MetricDef(Def):
 
 @frozen_identity
 class DatasetDef(Def):
-    """A dataset: the type of its rows, and the settings source, columns and split."""
+    """A dataset: the type of its rows, and the settings source, columns and split.
+
+    One whose rows a program makes has the setting `from` in their place, a `Making`.
+    """
 
     row: RecordType
     settings: Settings

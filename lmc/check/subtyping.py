@@ -34,6 +34,7 @@ from lmc.types import (
 from lmc.written import KINDS, Kind, normal, order
 
 Bound = float | None
+MOST_COUNT = 2**31 - 1  # of items that a type names
 Known = dict[tuple[str, str], bool]  # by the keys of two records: a type may mention one often
 
 
@@ -252,6 +253,17 @@ def widen(type: Type) -> Type:
         case OptionalType():
             return OptionalType(widen(type.item))
     return forget(type)
+
+
+def added_lengths(a: ListType, b: ListType) -> tuple[int | None, int | None]:
+    """How many items one list after another has at least and at most."""
+    least = (a.min_len or 0) + (b.min_len or 0)
+    most = None if a.max_len is None or b.max_len is None else a.max_len + b.max_len
+    return _countable(least) or None, _countable(most)
+
+
+def _countable(length: int | None) -> int | None:
+    return None if length is None or length > MOST_COUNT else length
 
 
 def disjoint(a: Type, b: Type) -> bool:

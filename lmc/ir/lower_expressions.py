@@ -41,6 +41,7 @@ from lmc.types import (
     IntType,
     ListType,
     LiteralType,
+    NoneType,
     OptionalType,
     RecordType,
     StrType,
@@ -211,7 +212,7 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
     if isinstance(referent, Variant):
         return body.constant(referent.name, type, expr.span)
     value = expression(body, expr.value)
-    if not expr.optional:
+    if not (expr.optional and isinstance(body.types[value], OptionalType | NoneType)):
         if isinstance(body.types[value], WrittenType):
             return _part(body, value, expr, type)
         declared = _declared(body.types[value], expr.name.name, type)

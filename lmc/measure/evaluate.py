@@ -13,6 +13,7 @@ from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
+from lmc.measure.metric_functions import Rewards
 from lmc.measure.statistics import mean_interval
 from lmc.requests.budget import BudgetExceeded
 from lmc.requests.usage import Usage
@@ -39,7 +40,8 @@ class RowResult:
 
     `failed` is the kind of failure. "model": the answer was unusable, or a tool or an expression
     failed on it; the row scores 0. "infrastructure": no model answered. "metric": the metric
-    failed. In the last two cases `value` is None and the row does not count.
+    failed. In the last two cases `value` is None and the row does not count. `rewards` are by
+    module, where the metric tells modules apart.
     """
 
     id: str
@@ -51,6 +53,7 @@ class RowResult:
     usage: Usage = field(default_factory=Usage)
     trace: Trace | None = None
     kept: tuple[tuple[str, Any], ...] = ()  # what the run would keep in which store
+    rewards: Rewards = field(default_factory=dict)
 
     def line(self) -> bytes:
         """One line of a results file, as JSON."""
@@ -71,6 +74,7 @@ class RowResult:
             "cost_usd": self.usage.cost_usd,
             "seconds": round(self.usage.seconds, 3),
             **({"retries": self.usage.retries} if self.usage.retries else {}),
+            **({"rewards": dict(self.rewards)} if self.rewards else {}),
         }
 
 
@@ -251,7 +255,8 @@ async def _run_row(
         raise
     except LmcError as failure:
         return RowResult(row.id, None, pred, error=str(failure), failed="metric")
-    return RowResult(row.id, float(score.value), pred, score.feedback)
+    rewards = getattr(score, "rewards", {})  # which metrics of an application may lack
+    return RowResult(row.id, float(score.value), pred, score.feedback, rewards=rewards)
 
 
 def require_columns(graph: Graph, rows: Rows) -> None:

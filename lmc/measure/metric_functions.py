@@ -7,6 +7,7 @@ import inspect
 import math
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,21 @@ TIMEOUT_S = 600.0  # of one call
 MOST_FEEDBACK = 10_000  # characters
 
 
+Rewards = Mapping[str, float | None]  # by module; None: the result says nothing about it
+_OWN_FIELDS = ("value", "feedback")  # of a record of rewards; all others name modules
+
+
 @frozen
 class Score:
-    """The score of a result, and feedback for people and optimizers."""
+    """The score of a result, and feedback for people and optimizers.
+
+    `rewards` are what single modules deserve, where the metric tells them apart. All other modules
+    deserve `value`.
+    """
 
     value: float
     feedback: str = ""
+    rewards: Rewards = field(default_factory=dict)
 
 
 @frozen
@@ -131,16 +141,47 @@ def code_digest(metric: Any) -> str | None:
 def to_score(name: str, value: Any, place: Span | None = None, gives: Type | None = None) -> Score:
     """The score from what a metric returned: a bool or a number, with or without feedback.
 
+    A record of rewards that has no `value` of its own is worth their mean.
     Raises: LmcError[bad-score] for anything else, for numbers that are not finite, and for values
     that do not have the type that the metric declares (`gives`).
     """
-    given, feedback = _parts(value)
+    rewards = _rewards(value, gives)
+    given, feedback = _parts(value, gives)
+    if given is None and rewards:
+        known = [reward for reward in rewards.values() if reward is not None]
+        given = sum(known) / len(known) if known else 0.0
     number = _number(given)
     if number is None or not math.isfinite(number) or not _of_type(value, given, gives):
         wanted = _WANTED[type(gives)] if gives is not None else _WANTED[RecordType]
         message = f"the metric `{name}` returned {_shown(value)}, which is not {wanted}"
         raise LmcError.of("bad-score", message, place)
-    return Score(number, feedback[:MOST_FEEDBACK])
+    if not all(reward is None or math.isfinite(reward) for reward in rewards.values()):
+        message = f"the metric `{name}` gave rewards that are not finite numbers: {_shown(value)}"
+        raise LmcError.of("bad-score", message, place)
+    return Score(number, feedback[:MOST_FEEDBACK], rewards)
+
+
+def _rewards(value: Any, gives: Type | None) -> dict[str, float | None]:
+    """The rewards by module: the fields of a declared record, or what a function calls `rewards`.
+
+    What is no number is not a number here either, so that it is found.
+    """
+    if isinstance(gives, RecordType):
+        names = [f.name for f in gives.fields if f.name not in _OWN_FIELDS]
+        found = {name: _field(value, name) for name in names}
+    else:
+        given = _field(value, "rewards")
+        found = dict(given) if isinstance(given, Mapping) else {}
+    return {str(name): None if r is None else _reward(r) for name, r in found.items()}
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _reward(given: Any) -> float:
+    number = _number(given)
+    return math.nan if number is None else number
 
 
 _WANTED: Mapping[type[Type], str] = {
@@ -179,14 +220,18 @@ def _shown(value: Any) -> str:
         return f"a Python {type(value).__name__}"
 
 
-def _parts(value: Any) -> tuple[Any, str]:
+def _parts(value: Any, gives: Type | None = None) -> tuple[Any, str]:
     match value:
         case Mapping():
-            return value.get("value", value.get("score")), str(value.get("feedback") or "")
+            # A field `score` of a record of rewards is the reward of a module of that name.
+            other = None if isinstance(gives, RecordType) else value.get("score")
+            return value.get("value", other), str(value.get("feedback") or "")
         case (given, feedback):
             return given, str(feedback or "")
         case _ if hasattr(value, "value") and not hasattr(value, "__float__"):
             return value.value, str(getattr(value, "feedback", "") or "")
+        case _ if isinstance(gives, RecordType) and not hasattr(value, "__float__"):
+            return None, str(getattr(value, "feedback", "") or "")
         case _:
             return value, ""
 

@@ -16,6 +16,7 @@ from lmc.ir.graph import DeclaredMetric, Graph, ProgramGraph
 from lmc.measure.comparisons import COMPARISONS, Compare
 from lmc.measure.metric_functions import (
     FunctionMetric,
+    Rewards,
     Score,
     fit_row,
     function_metric,
@@ -103,14 +104,29 @@ class WeightedMetric:
         self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
     ) -> Score:
         """Score one row by all of them. Raises: LmcError[metric-failed]."""
-        total, told = 0.0, []
+        total, told, parts = 0.0, [], []
         for weight, metric in self.parts:
             found = await metric.score(gold, pred, executor)
+            parts.append((weight, found))
             total += weight * found.value
             words = f"{metric.name} {found.value:g}"
             told.append(f"{words} ({found.feedback})" if found.feedback else words)
         weights = sum(weight for weight, _ in self.parts)
-        return Score(total / weights if weights else 0.0, "; ".join(told))
+        value = total / weights if weights else 0.0
+        return Score(value, "; ".join(told), _weighted_rewards(parts, weights))
+
+
+def _weighted_rewards(parts: Sequence[tuple[float, Score]], weights: float) -> Rewards:
+    """The weighted means of the rewards; a part without one gives its whole score."""
+    modules = dict.fromkeys(name for _, score in parts for name in score.rewards)
+    found: dict[str, float | None] = {}
+    for name in modules:
+        given = [(weight, score.rewards.get(name, score.value)) for weight, score in parts]
+        if any(reward is None for _, reward in given) or not weights:
+            found[name] = None
+        else:
+            found[name] = sum(weight * (reward or 0.0) for weight, reward in given) / weights
+    return found
 
 
 @frozen
@@ -168,7 +184,7 @@ class GraphMetric:
         given = fit_row(self.name, row.type, gold)
         judged = project(result.type, pred)
         value = await runs.run(self.name, {row.name: given, result.name: judged})
-        return to_score(self.name, value)
+        return to_score(self.name, value, gives=self.declared.result)
 
 
 def _declared(

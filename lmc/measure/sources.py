@@ -22,10 +22,13 @@ _MOST_FILES = 100_000
 class RowSource(Protocol):
     """Gives rows on each iteration. `folder` is where rows may name media; None for nowhere.
 
-    `table` says that values are those of a table, not of JSON.
+    Values of tables become JSON by `lmc.measure.adapting`; all others are JSON.
     """
 
-    table: bool
+    @property
+    def table(self) -> bool:
+        """Whether values are those of a table."""
+        ...
 
     @property
     def name(self) -> str:

@@ -246,7 +246,7 @@ class Price:
         price = settings.get("price")
         if price is None:
             return None
-        more = {n: float(price[n]) for n in PRICED if price.get(n) is not None}
+        more: Any = {n: float(price[n]) for n in PRICED if price.get(n) is not None}
         return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)), **more)
 
     def cost_usd(
@@ -256,12 +256,10 @@ class Price:
         price = self._of(prompt_tokens)
         usd = prompt_tokens * price.input + completion_tokens * price.output
         if details is not NO_DETAILS:
-            usd += sum(
-                getattr(details, name)
-                * (other - (price.output if name == "spoken" else price.input))
-                for name in PRICED
-                if (other := getattr(price, name)) is not None
-            )
+            for name in PRICED:
+                if (own := getattr(price, name)) is not None:
+                    usual = price.output if name == "spoken" else price.input
+                    usd += getattr(details, name) * (own - usual)
         return max(usd, 0.0) / 1e6
 
     def most_usd(self, prompt_tokens: int, completion_tokens: int, *, audio: bool) -> float:

@@ -74,7 +74,7 @@ def _price(prices: Any, *, embeds: bool) -> Price | None:
     return Price(**_at(given, 0), tiers=tiers)
 
 
-def _at(given: Mapping[str, Any], tokens: int) -> dict[str, float]:
+def _at(given: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     """The dollars of each kind of token in a prompt of so many."""
     return {name: _dollars(value, tokens) for name, value in given.items() if value is not None}
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lmc.check.made_rows import MADE
 from lmc.check.program import DatasetDef, OptimizeDef
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
@@ -155,6 +156,9 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
         raise _no_data(target)
     if isinstance(given, str) and given in target.datasets:
         dataset = target.datasets[given]
+        if MADE in dataset.settings:
+            message = f"the rows of `{given}` are made by a program, and prove nothing"
+            raise LmcError.of("bad-made-rows", message, dataset.span)
 
         def declared_split() -> Split:
             return load_dataset(
@@ -176,9 +180,8 @@ def _given_rows(program: Program, graph: Graph, given: Any) -> Rows:
     if isinstance(given, str | Path):
         source = given_source(given) if isinstance(given, str) else file_source(given)
         return SourceRows(source, target_row(graph), **options)
-    source = object_source(given)
-    if source is not None:
-        return SourceRows(source, target_row(graph), **options)
+    if (table := object_source(given)) is not None:
+        return SourceRows(table, target_row(graph), **options)
     if not (held := list(given)):
         return ()
     rows = SourceRows(TableRows("the data", lambda: held), target_row(graph), **options)
@@ -196,8 +199,8 @@ def _declared_data(target: Target) -> str | None:
     target.program.blocks.require("the data", "--data")
     if target.declared is not None:
         return target.declared.data
-    datasets = target.datasets
-    return next(iter(datasets), None) if len(datasets) == 1 else None
+    datasets = [name for name, d in target.datasets.items() if MADE not in d.settings]
+    return datasets[0] if len(datasets) == 1 else None
 
 
 def metric_name(target: Target, given: Any) -> Any:

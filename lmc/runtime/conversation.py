@@ -36,7 +36,7 @@ KEEP = "write `keep: 4000 tokens` to leave out the oldest turns of `{history}`"
 async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
     """The JSON value of a call's answer. Raises: CallFailure, LmcError[budget-exceeded]."""
     if call.slots.module in scope.run.stubs and call.node.attrs["role"] == "generate":
-        return scope.run.stubs[call.slots.module]
+        return scope.run.stubbed(call.slots.module)
     if call.awaits_layout:
         await call.fit()
     inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)
@@ -149,7 +149,8 @@ class Conversation:
 
     def _tries(self) -> Iterator[tuple[str | None, int]]:
         """The models to try, each with a sample index. A retry is another sample."""
-        sample = 0 if self.call.steady else self.scope.sample
+        own = self.scope.run.sample_of(self.call.slots.module, self.scope.sample)
+        sample = 0 if self.call.steady else own
         for turn, model in enumerate(self.call.models):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):
                 yield model, sample + RETRY_STRIDE * retry

@@ -80,7 +80,8 @@ class Executor:
     `model` replaces the model of every module. `temperature` replaces that of every generating
     module. With `training`, prompts show `train` parameters. `base_dir` is the folder of the
     program's Python tools, and `consent` says which of them may run. `speculate` is the most
-    speculative calls in progress at once.
+    speculative calls in progress at once. With `vary`, the samples of a run differ in the answers
+    of that module only, and `temperature` is for it alone.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Executor:
         speculate: int = 0,
         consent: Consent = OWN,
         stores: Stores | None = None,
+        vary: str | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.watch = watch
@@ -103,7 +105,7 @@ class Executor:
         self.pool = pool
         self.parameters = parameters or Parameters()
         self.training = training
-        self.model, self.temperature = model, temperature
+        self.model, self.temperature, self.vary = model, temperature, vary
         self.base_dir, self.consent = base_dir, consent
         self.stores = stores or NoStores()
         self.resolve = resolver(self.parameters.choices)
@@ -168,6 +170,8 @@ class Executor:
         try:
             bound = bind_inputs(graph, inputs)
             run.stores = await self._snapshots(graph, run)
+            if self.vary is not None:
+                run.varied, sample = (self.vary, sample), 0
             result = await self.run_graph(graph, bound, Scope(run, sample=sample))
             if kept := run.stores.kept():
                 if trace is not None:
@@ -234,9 +238,11 @@ class Executor:
         Raises: LmcError[no-continuation].
         """
         for node in reached_nodes(self.program, graph):
-            if node.op != "model" or not node.attrs["slots"].settings.get("begin"):
+            if node.op != "model":
                 continue
             slots = node.attrs["slots"]
+            if not (slots.settings.get("begin") or "begin" in node.bodies):
+                continue
             bound = self.pool.bind(self._model_of(slots))
             if not bound.backend.capabilities.continues:
                 raise no_continuation(slots.module, bound.name, node.span)
@@ -289,7 +295,7 @@ class Executor:
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
         """Run a module or pipeline as one region of the trace."""
         if graph.name in scope.run.stubs:
-            return scope.run.stubs[graph.name]
+            return scope.run.stubbed(graph.name)
         if shortcut := self.parameters.shortcuts.get(graph.name):
             graph = self.program.graphs[shortcut]
             names = (port.name for port in graph.inputs)
@@ -400,7 +406,7 @@ async def perform_tool(
     """A call of a Python tool."""
     name = planned.node.attrs["target"]
     if name in scope.run.stubs:
-        return scope.run.stubs[name]
+        return scope.run.stubbed(name)
     inputs = executor.tools.bind(name, args)
     return await scope.region(
         "tool",

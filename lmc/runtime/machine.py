@@ -31,6 +31,7 @@ class Machine(Protocol):
     training: bool  # prompts show `train` parameters
     model: str | None  # replaces that of every module
     temperature: float | None  # replaces that of every generating module
+    vary: str | None  # the only module that answers anew in each sample of a run
     resolve: Resolve
     batcher: SampleBatcher
     speculation: Speculation

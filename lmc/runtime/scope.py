@@ -12,6 +12,7 @@ from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
 from lmc.runtime.objects import Objects
 from lmc.runtime.stores import RunStores
+from lmc.runtime.stubs import AnswersInOrder
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lmc.runtime.votes.difficulty import Seat
 
 Observer = Callable[[CallTrace], None]
+SAMPLES_OF_A_RUN = 1 << 12  # more than a run asks of a prompt; retries have their own (`1 << 20`)
 
 
 class Watch(Protocol):
@@ -88,6 +90,18 @@ class RunState:
     episodes: Episodes = field(default_factory=Episodes)
     stores: RunStores = field(default_factory=RunStores)
     spans: Spans | None = None  # hears of the parts of the run
+    varied: tuple[str, int] | None = None  # a module that answers anew, and the number of the run
+
+    def sample_of(self, module: str, sample: int) -> int:
+        """The number of a module's sample. Where one module is varied, only its own are new."""
+        if self.varied is None or self.varied[0] != module:
+            return sample
+        return self.varied[1] * SAMPLES_OF_A_RUN + sample
+
+    def stubbed(self, name: str) -> Any:
+        """The answer of a stub to the next call."""
+        value = self.stubs[name]
+        return value.take() if isinstance(value, AnswersInOrder) else value
 
     async def close(self) -> None:
         """Close the objects of the run."""

@@ -72,10 +72,13 @@ class TypeExpr(SyntaxNode):
 
 @frozen
 class RangeRefinement(SyntaxNode):
-    """`lo..hi`, either end may be missing. Those of a date and the like are strings."""
+    """`lo..hi`, either end may be missing. Those of a date and the like are strings.
 
-    low: int | float | str | None
-    high: int | float | str | None
+    An end may be the name of a constant.
+    """
+
+    low: int | float | str | Var | None
+    high: int | float | str | Var | None
 
 
 @frozen

@@ -8,7 +8,8 @@ from typing import Any
 
 from lmc.prompts.tool_turns import CALLS, step_message
 from lmc.runtime.traces import CallTrace
-from lmc.traces.selectors import Pair, consistent_calls
+from lmc.traces.led import consistent_calls
+from lmc.traces.selectors import Pair
 from lmc.traces.store import Run
 
 
@@ -28,6 +29,7 @@ def run_line(run: Run) -> dict[str, Any]:
         "variant": run.variant,
         "score": run.score,
         "pred": run.pred,
+        **({"rewards": dict(run.rewards)} if run.rewards else {}),
         "feedback": run.feedback,
         "failed": run.failed or None,
         "error": run.error,

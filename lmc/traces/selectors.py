@@ -16,12 +16,12 @@ from typing import Any
 from lmc.frozen import frozen
 from lmc.ir.ops import body_numbers
 from lmc.models.tool_calls import message_data
-from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
+from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
+from lmc.traces.led import Among, led_calls, within
 from lmc.traces.store import Run
 
 _NUMBERS = body_numbers("refine")  # of its bodies, as they stand in the places of a trace
-_WRITERS = ("draft", "revise")
 Groups = Mapping[str, Sequence[Run]]
 
 
@@ -46,8 +46,8 @@ def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def threshold(runs: Iterable[Run], at_least: float = 1.0) -> list[Run]:
-    """Runs with a score of at least `at_least`. Runs without a score are left out."""
-    return [run for run in runs if run.score is not None and run.score >= at_least]
+    """Runs with a score, or a reward of a module, of at least `at_least`."""
+    return [run for run in runs if run.most >= at_least]
 
 
 def best(runs: Iterable[Run], k: int) -> list[Run]:
@@ -125,46 +125,29 @@ def result_key(run: Run) -> str | None:
     return None if run.failed else ballot_key(run.pred, normalize=True)
 
 
-# --- calls of a run ---
-
-
-def consistent_calls(trace: Trace) -> list[CallTrace]:
-    """The calls of an accepted run that led to its result.
-
-    Of a vote, these are the samples that agree with the winner. Of a refine, they are the draft
-    that was returned, and the verdicts that were right about their drafts.
-    """
-    left_out: list[Place] = []
-    verdicts: dict[Place, bool] = {}
-    for region in trace.regions:
-        if region.kind == "vote" and region.detail:
-            left_out += [(*region.place, i) for i in _outvoted(region)]
-        elif region.kind == "refine" and region.detail:
-            chosen = region.detail["chosen"]
-            for i in range(len(region.detail["drafts"])):
-                verdicts[(*region.place, i, _NUMBERS["check"])] = i == chosen
-                if i != chosen:
-                    left_out += [(*region.place, i, _NUMBERS[body]) for body in _WRITERS]
-    return [
-        call
-        for call in trace.calls
-        if call.outputs is not None
-        and not any(_within(call.place, place) for place in left_out)
-        and all(_judged(call, ok) for place, ok in verdicts.items() if _within(call.place, place))
-    ]
-
-
 # --- pairs ---
 
 
-def right_wrong_pairs(runs: Iterable[Run], at_least: float = 1.0) -> list[Pair]:
-    """Calls of accepted runs, paired with calls of other runs that had the same prompt."""
-    scored = [(run, run.score) for run in runs if run.score is not None]
-    good = [run for run, score in scored if score >= at_least]
-    return _paired_runs(good, [run for run, score in scored if score < at_least])
+def right_wrong_pairs(
+    runs: Iterable[Run], at_least: float = 1.0, among: Among = frozenset()
+) -> list[Pair]:
+    """Calls that led to accepted results, paired with calls of other runs on the same prompt.
+
+    Where a metric gives rewards by module, these decide for the calls of each.
+    """
+    good, bad = [], []
+    for run in runs:
+        if run.score is not None:
+            good += [c for c in led_calls(run, among) if _worth(run, c) >= at_least]
+            bad += [c for c in led_calls(run, among, right=False) if _worth(run, c) < at_least]
+    return paired_calls(good, bad)
 
 
-def agreement_pairs(runs: Iterable[Run]) -> list[Pair]:
+def _worth(run: Run, call: CallTrace) -> float:
+    return run.worth(call.module) or 0.0
+
+
+def agreement_pairs(runs: Iterable[Run], among: Among = frozenset()) -> list[Pair]:
     """Calls of a row's majority, paired with calls of its rarest result that had the same prompt.
 
     No labels are needed. The weight is the margin between both. Source: ScPO, Prasad et al. 2024,
@@ -179,18 +162,20 @@ def agreement_pairs(runs: Iterable[Run]) -> list[Pair]:
         (most, votes), (least, few) = counts.most_common()[0], counts.most_common()[-1]
         good = [r for r, key in zip(group, keys) if key == most]
         bad = [r for r, key in zip(group, keys) if key == least]
-        pairs = _paired_runs(good, bad)
+        pairs = _paired_runs(good, bad, among)
         found += [replace(pair, weight=(votes - few) / len(group)) for pair in pairs if votes > few]
     return found
 
 
-def best_worst_pairs(groups: Iterable[Sequence[tuple[Run, float]]]) -> list[Pair]:
+def best_worst_pairs(
+    groups: Iterable[Sequence[tuple[Run, float]]], among: Among = frozenset()
+) -> list[Pair]:
     """Calls of the run with the highest value of each row, paired with those of the lowest."""
     found = []
     for group in groups:
         ranked = sorted(group, key=lambda pair: pair[1])
         if ranked and ranked[-1][1] > ranked[0][1]:
-            found += _paired_runs([ranked[-1][0]], [ranked[0][0]])
+            found += _paired_runs([ranked[-1][0]], [ranked[0][0]], among)
     return found
 
 
@@ -234,22 +219,29 @@ def vote_pairs(runs: Iterable[Run]) -> list[Pair]:
     return found
 
 
-def _paired_runs(good: Sequence[Run], bad: Sequence[Run]) -> list[Pair]:
-    """Calls of good runs that led to their results, paired with the bad runs' on equal prompts."""
+def _paired_runs(good: Sequence[Run], bad: Sequence[Run], among: Among) -> list[Pair]:
+    """The calls that led to good results, paired with those that led to bad ones."""
+    return paired_calls(
+        [call for run in good for call in led_calls(run, among)],
+        [call for run in bad for call in led_calls(run, among, right=False)],
+    )
+
+
+def paired_calls(good: Iterable[CallTrace], bad: Iterable[CallTrace]) -> list[Pair]:
+    """Good calls, paired with bad ones that had the same prompt."""
     better: dict[tuple[object, ...], list[CallTrace]] = {}
     worse: dict[tuple[object, ...], list[CallTrace]] = {}
-    for runs, found in ((good, better), (bad, worse)):
-        for run in runs:
-            for call in consistent_calls(run.trace) if found is better else run.trace.calls:
-                if call.raw and not call.infrastructure:
-                    found.setdefault(_question(call), []).append(call)
+    for calls, found in ((good, better), (bad, worse)):
+        for call in calls:
+            if call.raw and not call.infrastructure:
+                found.setdefault(_question(call), []).append(call)
     return [pair for key in better for pair in _pairs(better[key], worse.get(key, []))]
 
 
 def _body_call(trace: Trace, region: RegionTrace, turn: int, body: str) -> CallTrace | None:
     """The last call of a body of a refine, in one of its turns."""
     place = (*region.place, turn, _NUMBERS[body])
-    return next((c for c in reversed(trace.calls) if _within(c.place, place) and c.raw), None)
+    return next((c for c in reversed(trace.calls) if within(c.place, place) and c.raw), None)
 
 
 def _pairs(good: Sequence[CallTrace], bad: Sequence[CallTrace]) -> list[Pair]:
@@ -260,29 +252,11 @@ def _pairs(good: Sequence[CallTrace], bad: Sequence[CallTrace]) -> list[Pair]:
 def _sample_call(trace: Trace, region: RegionTrace, index: int) -> CallTrace | None:
     """The last call of a vote's sample, which gave its result."""
     place = (*region.place, index)
-    return next((c for c in reversed(trace.calls) if _within(c.place, place)), None)
+    return next((c for c in reversed(trace.calls) if within(c.place, place)), None)
 
 
 def _question(call: CallTrace) -> tuple[object, ...]:
     return call.module, *((m["role"], m["content"], message_data(m)) for m in call.messages)
-
-
-def _outvoted(region: RegionTrace) -> list[int]:
-    winner, keys = region.detail.get("winner"), region.detail.get("keys")
-    if winner is None:
-        return []
-    if keys is None:  # decided by scores: the others are not the best
-        return [i for i in range(len(region.detail["scores"])) if i != winner]
-    return [i for i, key in enumerate(keys) if key != keys[winner]]
-
-
-def _judged(call: CallTrace, ok: bool) -> bool:
-    said = call.result if isinstance(call.result, bool) else (call.outputs or {}).get("ok")
-    return call.role != "critique" or not isinstance(said, bool) or said == ok
-
-
-def _within(place: Place, outer: Place) -> bool:
-    return place[: len(outer)] == outer
 
 
 def _shingles(trace: Trace) -> frozenset[Any]:

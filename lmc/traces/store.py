@@ -56,12 +56,29 @@ class Run:
     sample: int = 0
     variant: str = ""  # tells runs of equal parameters apart, such as the teacher
     created: float = field(default_factory=time.time, compare=False)
+    rewards: Mapping[str, float | None] = field(default_factory=dict)  # by module, if told apart
 
     @property
     def id(self) -> str:
         """The id of the run. If a killed job makes the run again, the id is the same."""
         parts = [self.job, self.target, self.row, self.parameters, self.training]
         return _digest(json.dumps([*parts, self.sample, self.variant], ensure_ascii=False))
+
+    @property
+    def most(self) -> float:
+        """The score or the highest reward of a module; below all numbers if there is neither."""
+        known = [value for value in (self.score, *self.rewards.values()) if value is not None]
+        return max(known, default=float("-inf"))
+
+    def worth(self, module: str) -> float | None:
+        """What a module's calls in this run deserve; None if nothing is known about them.
+
+        It is the reward of the module, whose name may stand without its file, else the score.
+        """
+        for name in (module, module.rpartition(".")[2]):
+            if name in self.rewards:
+                return self.rewards[name]
+        return self.score
 
 
 @frozen
@@ -400,7 +417,8 @@ def _whole(db: Connection, ids: Sequence[str]) -> list[Run]:
         trace.sort()
         names = ("job", "program", "target", "stage", "row", "parameters", "values", "score")
         more = ("pred", "feedback", "failed", "error", "training", "sample", "variant", "created")
-        found.append(Run(**{name: row[name] for name in (*names, *more)}, trace=trace))
+        given = {name: row[name] for name in (*names, *more)}
+        found.append(Run(**given, trace=trace, rewards=row["rewards"] or {}))
     return found
 
 
@@ -408,7 +426,8 @@ def _run_row(run: Run) -> dict[str, Any]:
     names = ("job", "program", "target", "stage", "row", "parameters", "score", "pred", "feedback")
     more = ("failed", "error", "training", "sample", "variant", "created")
     given = {name: getattr(run, name) for name in (*names, *more)}
-    return {**given, "id": run.id, "values": dict(run.values)}
+    rewards = dict(run.rewards) or None
+    return {**given, "id": run.id, "values": dict(run.values), "rewards": rewards}
 
 
 def _region_row(run: str, region: RegionTrace) -> dict[str, Any]:

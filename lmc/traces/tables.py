@@ -48,6 +48,7 @@ runs = Table(
     Column("failed", String(20), nullable=False),
     Column("error", Text),
     Column("created", Float, nullable=False),  # seconds since 1970
+    Column("rewards", JSON),  # by module; None in stores of earlier versions
 )
 
 regions = Table(

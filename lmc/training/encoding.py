@@ -37,6 +37,7 @@ class Example:
     rows: tuple[EncodedRow, ...]
     score: float = 0.0
     baseline: float = 0.0
+    pull: float = 0.0
     reference: tuple[tuple[float, ...], ...] = ()
 
     @property
@@ -98,4 +99,4 @@ def _example(tokenizer: Any, row: Row) -> Example:
         case PairRow():
             return Example((encoded(row.chosen, not row.gold), encoded(row.rejected, True)))
         case ScoredRow():
-            return Example((encoded(row.answer, True),), row.score, row.baseline)
+            return Example((encoded(row.answer, True),), row.score, row.baseline, row.pull)

@@ -49,8 +49,8 @@ class StepBatch:
     """What a step's loss is computed from.
 
     For N answer tokens of R rows: `logps` and `reference` (N,) are log-probabilities in nats, and
-    `row` (N,) is the number of the row of each token. `tokens`, `weight`, `score` and `baseline`
-    (R,) belong to the rows. `pairs` (P, 2) has the numbers of better and worse rows.
+    `row` (N,) is the number of the row of each token. `tokens`, `weight`, `score`, `baseline` and
+    `pull` (R,) belong to the rows. `pairs` (P, 2) has the numbers of better and worse rows.
     """
 
     logps: Tensor
@@ -61,6 +61,7 @@ class StepBatch:
     score: Tensor
     baseline: Tensor
     pairs: Tensor
+    pull: Tensor
 
     def sums(self, values: Tensor) -> Tensor:
         """The sums of a value (N,) over the tokens of each row, (R,)."""
@@ -170,8 +171,9 @@ def _policy_gradient(settings: LossSettings, batch: StepBatch) -> Tensor:
     high = settings.clip if settings.clip_high is None else settings.clip_high
     clipped = ratio.clamp(1 - settings.clip, 1 + high)
     losses = -torch.minimum(ratio * advantage, clipped * advantage)
-    if settings.kl:
-        losses = losses + settings.kl * ((-difference).exp() + difference - 1)
+    pull = settings.kl + batch.pull
+    if bool(pull.any()):
+        losses = losses + pull[batch.row] * ((-difference).exp() + difference - 1)
     weight = batch.weight[batch.row]
     if settings.average == "tokens":
         return _mean(losses, weight)

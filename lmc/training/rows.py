@@ -43,7 +43,8 @@ class ScoredRow:
     """A prompt with an answer as it was sampled for it, and what the answer is worth.
 
     `score` is a reward, a rate of wins, or 1 for right and 0 for wrong. `baseline` is what the
-    answers to this prompt are worth on average.
+    answers to this prompt are worth on average. `pull` adds to the weight of the divergence from
+    the reference, for this answer alone.
     """
 
     messages: tuple[Message, ...]
@@ -51,6 +52,7 @@ class ScoredRow:
     score: float
     baseline: float = 0.0
     weight: float = 1.0
+    pull: float = 0.0
 
 
 Row = TrainingRow | PairRow | ScoredRow

@@ -145,6 +145,7 @@ def step_batch(
         weight=tensor([row.weight for row, _ in owner]),
         score=tensor([e.score for _, e in owner]),
         baseline=tensor([e.baseline for _, e in owner]),
+        pull=tensor([e.pull for _, e in owner]),
         pairs=torch.tensor(pairs, dtype=torch.long, device=logps.device).reshape(-1, 2),
     )
 

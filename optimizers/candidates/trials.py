@@ -32,23 +32,31 @@ class Mode:
 
     `model` is another model for all modules, or an artifact (`.lmpc`) that runs instead of the
     program. With `training`, modules see their `train` parameters. `sample` numbers the runs on the
-    same row. `temperature` applies to all modules that generate.
+    same row. `temperature` applies to all modules that generate. With `vary`, it applies to that
+    module alone, and samples differ in its answers only. `target` is another graph of the program,
+    and `metric` scores its results.
     """
 
     model: str | None = None
     training: bool = False
     sample: int = 0
     temperature: float | None = None
+    vary: str | None = None
+    target: str | None = None
+    metric: str | None = None
 
     @property
     def variant(self) -> str:
         """What distinguishes runs besides parameters, training and sample."""
         parts = [self.model] if self.model else []
         parts += [] if self.temperature is None else [f"temperature {self.temperature:g}"]
+        parts += [] if self.vary is None else [f"only {self.vary} varied"]
+        parts += [] if self.metric is None else [f"scored by {self.metric}"]
         return ", ".join(parts)
 
 
 PLAIN = Mode()
+UNSCORED = "nothing"  # the metric of runs that need no score; a run is worth 1 if it ends
 Progress = Callable[["RowResult"], None]
 # Runs and scores rows with some parameters at a stage, and stores the traces.
 RunRows = Callable[[str, Parameters, "Sequence[Row]", Mode, Progress], Awaitable["Evaluation"]]

@@ -9,25 +9,17 @@ from lmc.optimizers.auto import auto
 from lmc.optimizers.base import Optimizer
 from lmc.optimizers.bootstrap import bootstrap
 from lmc.optimizers.distill import distill
-from lmc.optimizers.dpo import dpo
-from lmc.optimizers.grpo import grpo
 from lmc.optimizers.instructions import instructions
 from lmc.optimizers.knn import knn
-from lmc.optimizers.kto import kto
 from lmc.optimizers.labeled import labeled
 from lmc.optimizers.lmsi import lmsi
 from lmc.optimizers.lora import lora
-from lmc.optimizers.nft import nft
+from lmc.optimizers.presets import PRESETS
 from lmc.optimizers.reflect import reflect
 from lmc.optimizers.remember import remember
 from lmc.optimizers.rest_em import rest_em
-from lmc.optimizers.scpo import scpo
 from lmc.optimizers.sec import sec
-from lmc.optimizers.self_rewarding import self_rewarding
-from lmc.optimizers.spar import spar
-from lmc.optimizers.spin import spin
 from lmc.optimizers.spo import spo
-from lmc.optimizers.sppo import sppo
 from lmc.optimizers.star import star
 from lmc.optimizers.structure import structure
 from lmc.optimizers.train import train
@@ -50,15 +42,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     rest_em,
     lmsi,
     train,
-    dpo,
-    scpo,
-    spin,
-    spar,
-    self_rewarding,
-    sppo,
-    kto,
-    nft,
-    grpo,
+    *PRESETS,
     distill,
     ablate,
 )

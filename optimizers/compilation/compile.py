@@ -29,6 +29,7 @@ from lmc.optimizers.compilation.guards import fallen
 from lmc.optimizers.compilation.history import History, rows_text
 from lmc.optimizers.compilation.job import CompileJob, RowParts, settle
 from lmc.optimizers.compilation.journal import Journal
+from lmc.optimizers.compilation.making import RowMaker
 from lmc.optimizers.compilation.options import CompileOptions
 from lmc.optimizers.compilation.recording import Recorder, digest_of, forget
 from lmc.optimizers.compilation.result import CompileResult
@@ -130,6 +131,7 @@ class _Compilation:
         )
         self.metric = self.runner.metric
         self.trials = Trials(self._run, self.allowance, self._heard)
+        self.maker = RowMaker(job, self.trials, self.recorder.runs)
         # What an artifact brought is in the stores by now, if it applies at all.
         self.start = replace(job.program.parameters, stores={})
         self.confirmed = self.start
@@ -205,6 +207,8 @@ class _Compilation:
                 assistant=self.runner.assistant(),
                 source="\n\n".join(self.job.sources.values()),
                 keep=frozenset(self.job.keep),
+                made=self.maker,
+                score=self.runner.score,
             )
             optimizer = BY_NAME[step.name]
             try:
@@ -358,15 +362,17 @@ class _Compilation:
     ) -> Evaluation:
         done = await evaluate(
             self.runner.open_executor(parameters, mode),
-            self.job.target,
+            mode.target or self.job.target,
             rows,
-            self.metric,
+            self.runner.metric_of(mode, rows),
             progress=progress,
             keep_traces=True,
             sample=mode.sample,
         )
         await self.recorder.keep(stage, parameters, rows, mode, done.results)
         self.history.count(done.results)
+        if mode.metric is not None:
+            return Evaluation(tuple(replace(result, trace=None) for result in done.results))
         return Evaluation(tuple(self._judged(result) for result in done.results))
 
     def _judged(self, result: RowResult) -> RowResult:

@@ -16,7 +16,7 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.cost import cost
 from lmc.ir.reach import reached_stores
-from lmc.measure.metric_functions import code_digest
+from lmc.measure.metric_functions import Score, code_digest
 from lmc.measure.objective import Objective
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
 from lmc.optimizers.candidates.gate import MIN_CONFIRM_ROWS
@@ -24,6 +24,7 @@ from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import Guard, find_guards
 from lmc.optimizers.compilation.options import Accept, CompileOptions
 from lmc.optimizers.compilation.run_folder import RUNS_DIR
+from lmc.optimizers.compilation.seeds import find_making, made_by, seed_rows
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
 from lmc.program.artifact import graph_part
 from lmc.program.program import Program, open_program
@@ -43,7 +44,6 @@ from lmc.stores.brought import BadRecords, require_bounded, snapshots_of
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
-    from lmc.measure.metric_functions import Score
     from lmc.measure.metrics import Metric
     from lmc.measure.rows import Row, Split
     from lmc.runtime.executor import Executor
@@ -172,8 +172,18 @@ class CompileJob:
             "budget": dict(self.budget),
             "seed": self.task.seed,
             "model": self.model,
+            **self._made(),
             **self._given(),
         }
+
+    def _made(self) -> dict[str, Any]:
+        """Digests of the rows of which steps make others."""
+        names = {name for step in self.steps if (name := made_by(step)) is not None}
+        target, found = self.task.target, {}
+        for name in sorted(names):
+            seeds = seed_rows(target, find_making(target, name), self.rows.train, self.task.seed)
+            found[name] = _digest([seeds])
+        return {"made_of": found} if found else {}
 
     def _given(self) -> dict[str, Any]:
         """What the user put in the place of what the program names, where he did."""
@@ -278,21 +288,21 @@ def _data(target: Target, options: CompileOptions, steps: Sequence[Step]) -> Dat
 def _metric(target: Target, data: Data, given: Any) -> Metric:
     """The metric. The compilation replaces `preference`, since only it can run the start."""
     if data is NO_DATA:
-        return _Unscored("no metric")
+        return Unscored("no metric")
     if metric_name(target, given) == PREFERENCE:
-        return _Unscored(PREFERENCE)
+        return Unscored(PREFERENCE)
     return find_metric(target, data, given)
 
 
 @frozen
-class _Unscored:
-    """A placeholder for a metric: there are no rows, or the compilation replaces it."""
+class Unscored:
+    """Scores nothing: there are no rows, the compilation replaces it, or runs need no score."""
 
     name: str
 
     async def score(self, gold: Any, pred: Any, executor: Any = None) -> Score:
-        """Never called."""
-        raise NotImplementedError
+        """A run that came to its end."""
+        return Score(1.0)
 
 
 def _steps(options: CompileOptions, target: Target) -> tuple[Step, ...]:

@@ -91,7 +91,7 @@ class Recorder:
         return Run(
             job=self.job,
             program=self.program,
-            target=self.target,
+            target=mode.target or self.target,
             stage=stage,
             row=row.id,
             parameters=digest_of(parameters),
@@ -105,4 +105,5 @@ class Recorder:
             training=mode.training,
             sample=mode.sample,
             variant=mode.variant,
+            rewards=result.rewards if result else {},
         )

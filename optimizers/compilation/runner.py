@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lmc.diagnostics import LmcError
+from lmc.measure.metrics import Metric, resolve_metric
 from lmc.optimizers.assistant.ask import Assistant, Keep
 from lmc.optimizers.assistant.preference import NAME as PREFERENCE
 from lmc.optimizers.assistant.preference import Preference
-from lmc.optimizers.candidates.trials import PLAIN, Mode, is_artifact
+from lmc.optimizers.candidates.trials import PLAIN, UNSCORED, Mode, is_artifact
 from lmc.optimizers.compilation.catalog import BY_NAME
-from lmc.optimizers.compilation.job import CompileJob, FixedMetric
+from lmc.optimizers.compilation.job import CompileJob, FixedMetric, Unscored
 from lmc.optimizers.compilation.journal import Journal, JournaledPool, RunStore
-from lmc.requests.budget import Budget
+from lmc.optimizers.compilation.making import require_rows
+from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.stores import FilledStores, Stores
 from lmc.stores.brought import snapshots_of
 
 if TYPE_CHECKING:
+    from lmc.measure.rows import Row
     from lmc.program.program import Program
 
 
@@ -56,10 +60,45 @@ class Runner:
             training=mode.training,
             model=model,
             temperature=mode.temperature,
+            vary=mode.vary,
             base_dir=program.base_dir,
             consent=program.consent,
             stores=self._stores(parameters) if own else program.frozen_stores,
         )
+
+    def metric_of(self, mode: Mode, rows: Sequence[Row]) -> Metric:
+        """The metric of some runs: that of the task, unless the mode names another one.
+
+        Raises: LmcError[unknown-metric, metric-field].
+        """
+        if mode.metric is None:
+            return self.metric
+        if mode.metric == UNSCORED:
+            return Unscored(UNSCORED)
+        program = self.job.program
+        columns = tuple(rows[0].values) if rows else ()
+        found = resolve_metric(
+            mode.metric,
+            program.graph,
+            program.graph.graphs[mode.target or self.job.target],
+            columns,
+            base_dir=program.base_dir,
+            executor=self.metric.judge,
+            consent=program.consent,
+        )
+        return FixedMetric(found, self.metric.judge)
+
+    async def score(self, gold: Mapping[str, Any], pred: Any) -> float | None:
+        """What the task's metric says of a result that may not be that of a run; None if it fails.
+
+        Raises: BudgetExceeded.
+        """
+        try:
+            return (await self.metric.score(gold, pred)).value
+        except BudgetExceeded:
+            raise
+        except LmcError:
+            return None
 
     def _stores(self, parameters: Parameters) -> Stores:
         """The stores that a candidate reads: as they were at the start, or as a step filled them.
@@ -93,6 +132,7 @@ class Runner:
         if judged_by_model:
             found += judge.preflight(job.task.metric.name)
         for step in job.steps:
+            require_rows(job, step)
             if check := BY_NAME[step.name].check:
                 check(self.open_executor(job.program.parameters), job.target, step.kwargs)
         yield from dict.fromkeys(warning.message for warning in found)

@@ -21,6 +21,7 @@ from lmc.optimizers.lessons.demonstrations import (
 )
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+from lmc.traces.led import Among
 from lmc.traces.selectors import threshold as accepted_runs
 from lmc.traces.store import Run
 
@@ -52,6 +53,11 @@ class Harvest:
         return self.context.modules()
 
     @cached_property
+    def among(self) -> Among:
+        """The calls whose answers may be the result."""
+        return self.context.alternatives()
+
+    @cached_property
     def provenance(self) -> dict[str, Provenance]:
         """The modules whose outputs the rows can label."""
         provenance = result_provenance(self.context.program, self.context.target)
@@ -70,7 +76,7 @@ class Harvest:
         accepted = accepted_runs(runs, self.threshold)
         found = DemoPool()
         for run in accepted:
-            for module, demo in traced_demos(run, self.modules):
+            for module, demo in traced_demos(run, self.modules, self.among, self.threshold):
                 found.add(module, demo)
         self.traced = self.traced.under(found)
         return len(accepted)

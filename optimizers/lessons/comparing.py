@@ -1,4 +1,4 @@
-"""What can be learnt from comparing sampled runs: pairs of answers, and answers with a score.
+"""What can be learnt from comparing sampled runs: pairs of answers, answers with a score, lessons.
 
 Prompts and answers are those of the traces, as they were sent and sampled.
 """
@@ -8,125 +8,115 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain, combinations
 from statistics import fmean, pstdev
-from typing import Literal
 
-from lmc.diagnostics import LmcError
-from lmc.frozen import frozen
 from lmc.ir.provenance import result_provenance
 from lmc.optimizers.assistant.describing import signature_text
 from lmc.optimizers.assistant.preference import preferred
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.demonstrations import gold_outputs, input_names
-from lmc.optimizers.lessons.health import health
-from lmc.optimizers.lessons.rounds import RoundSampling, improve_in_rounds, sample_runs
-from lmc.optimizers.lessons.weights import (
-    Lessons,
-    Update,
-    module_calls,
-    without_demos,
-)
-from lmc.runtime.parameters import Parameters
+from lmc.optimizers.lessons.recipe import PAIRED, Round
+from lmc.optimizers.lessons.rounds import at_most, lessons_of
+from lmc.optimizers.lessons.weights import Lessons, module_calls
 from lmc.runtime.traces import CallTrace
 from lmc.traces import selectors
+from lmc.traces.led import led_calls
 from lmc.traces.selectors import Pair
 from lmc.traces.store import Run
 from lmc.training.losses import LossName
-from lmc.training.rows import PairRow, Row, ScoredRow
+from lmc.training.rows import PairRow, Row, ScoredRow, TrainingRow
 
-Select = Literal["right", "votes", "gold", "refine", "judge"]
-PAIRED: tuple[LossName, ...] = ("dpo", "ipo", "simpo")
-SCORED: tuple[LossName, ...] = ("kto", "sppo", "nft", "pg")
 _JUDGED = 4  # different results of a row that a judge compares with each other
 
 
-@frozen
-class Recipe:
-    """How rounds of comparisons go: which runs, what is compared, and what is learnt of it.
+async def by_metric(turn: Round) -> Lessons:
+    """Answers that the metric accepts, against others to the same prompt, or all by score."""
+    recipe, among = turn.recipe, turn.context.alternatives()
+    if recipe.loss == "sft":
+        kept = at_most(selectors.threshold(turn.runs, recipe.threshold), recipe.keep, diverse=False)
+        return lessons_of(turn.context, kept, at_least=recipe.threshold)
+    if recipe.loss in PAIRED:
+        return by_module(selectors.right_wrong_pairs(turn.runs, recipe.threshold, among))
+    return scored(turn)
 
-    `select` says how better answers are known: by the metric ("right"), by agreement ("votes"), by
-    labels against the model's own answers ("gold"), by revisions against drafts ("refine"), or by a
-    model that compares results ("judge", perhaps another model). `scaled` divides the advantages of
-    a row by their spread.
+
+async def by_votes(turn: Round) -> Lessons:
+    """The majority's answers, against the rarest. No labels are needed."""
+    recipe = turn.recipe
+    if recipe.loss == "sft":
+        agreed = selectors.majority(turn.runs, recipe.threshold)
+        return lessons_of(turn.context, at_most(agreed, recipe.keep, diverse=False))
+    return by_module(selectors.agreement_pairs(turn.runs, turn.context.alternatives()))
+
+
+async def by_result(turn: Round) -> Lessons:
+    """The calls that led to what each run ended with, such as what a debate agreed on."""
+    kept = at_most([run for run in turn.runs if not run.failed], turn.recipe.keep, diverse=False)
+    return lessons_of(turn.context, kept)
+
+
+async def by_refine(turn: Round) -> Lessons:
+    """The revision that a refine returned, against the draft that it replaced."""
+    kept = selectors.threshold(turn.runs, turn.recipe.threshold)
+    return by_module(selectors.refine_pairs(kept), supervised=turn.recipe.loss == "sft")
+
+
+async def by_judge(turn: Round) -> Lessons:
+    """What wins most comparisons by a model, against what wins fewest; or all with their wins."""
+    recipe, among = turn.recipe, turn.context.alternatives()
+    rates = await win_rates(turn.context, turn.runs, recipe.judge)
+    if recipe.loss in PAIRED:
+        return by_module(selectors.best_worst_pairs(rates, among))
+    return grouped(
+        (call, scored_row(call, value, 0.5))
+        for run, value in chain(*rates)
+        for call in _answers(led_calls(run, among, right=False))
+    )
+
+
+def scored(turn: Round) -> Lessons:
+    """The answers that led to results, with what they are worth; of policy gradients, advantages.
+
+    Answers of a module are compared with those of the same module in the other runs of the row.
+    Where one module was varied, the others answered alike and teach nothing.
     """
-
-    select: Select
-    rounds: int
-    sampling: RoundSampling
-    threshold: float = 1.0
-    judge: str | None = None
-    scaled: bool = True
-
-
-def require_agreement(select: str, loss: str) -> None:
-    """Refuse a loss that cannot learn from what is selected. Raises: LmcError[bad-option]."""
-    if loss in SCORED and select not in ("right", "judge"):
-        message = f"the loss `{loss}` needs scored answers, which `select={select}` does not give"
-        raise LmcError.of("bad-option", message, help='write select="right" or select="judge"')
-
-
-async def learn_by_comparing(
-    start: Parameters, context: Context, recipe: Recipe, update: Update
-) -> Parameters:
-    """Sample with the leader, compare, train its weights on that, and repeat while it helps."""
-
-    async def gather(leader: Parameters, turn: Context) -> Lessons:
-        sampler = leader if update.demos else without_demos(leader, update.modules)
-        runs = await sample_runs(sampler, turn, recipe.sampling)
-        if update.loss.name in PAIRED:
-            lessons = await _pairs(sampler, turn, runs, recipe)
-        else:
-            lessons = await _scored(turn, runs, recipe, update.loss.name)
-        found = ", ".join(f"{name} {len(rows)}" for name, rows in lessons.items())
-        turn.tell(f"learning from {found or 'nothing'}; {health(runs, recipe.threshold)}")
-        return lessons
-
-    return await improve_in_rounds(start, context, recipe.rounds, gather, update)
-
-
-async def _pairs(
-    leader: Parameters, context: Context, runs: Sequence[Run], recipe: Recipe
-) -> Lessons:
-    match recipe.select:
-        case "right":
-            found = selectors.right_wrong_pairs(runs, recipe.threshold)
-        case "votes":
-            found = selectors.agreement_pairs(runs)
-        case "refine":
-            found = selectors.refine_pairs(selectors.threshold(runs, recipe.threshold))
-        case "judge":
-            found = selectors.best_worst_pairs(await win_rates(context, runs, recipe.judge))
-        case "gold":
-            return gold_pairs(leader, context, runs)
-    return by_module((pair.chosen, pair_row(pair)) for pair in found)
-
-
-async def _scored(context: Context, runs: Sequence[Run], recipe: Recipe, loss: LossName) -> Lessons:
-    """The sampled answers with their scores. For policy gradients these are advantages."""
+    recipe, among = turn.recipe, turn.context.alternatives()
     found: list[tuple[CallTrace, Row]] = []
-    if recipe.select == "judge":
-        for run, value in chain(*await win_rates(context, runs, recipe.judge)):
-            found += _scored_calls(run, value, 0.5)
-        return by_module(found)
-    for group in selectors.by_row(run for run in runs if run.score is not None).values():
-        scores = [run.score or 0.0 for run in group]
-        mean, spread = fmean(scores), pstdev(scores)
-        if spread == 0:
-            continue  # nothing tells these answers apart
-        for run, score in zip(group, scores):
-            if loss == "pg":
-                advantage = (score - mean) / (spread if recipe.scaled else 1.0)
-                found += _scored_calls(run, advantage, 0.0)
-            else:
-                found += _scored_calls(run, score, mean)
-    return by_module(found)
+    for group in selectors.by_row(run for run in turn.runs if run.score is not None).values():
+        calls = [(run, call) for run in group for call in led_calls(run, among, right=False)]
+        for module in dict.fromkeys(call.module for _, call in calls):
+            if recipe.vary not in (None, module):
+                continue
+            own = [(run, call) for run, call in calls if call.module == module]
+            found += _compared(own, recipe.loss, scaled=recipe.scaled)
+    return grouped(found)
 
 
-def _scored_calls(run: Run, score: float, baseline: float) -> list[tuple[CallTrace, Row]]:
-    """Every sampled answer of a run, with what the run was worth."""
-    calls = (call for call in run.trace.calls if call.raw and not call.infrastructure)
-    return [
-        (call, ScoredRow(tuple(call.messages), call.raw[-1], score, baseline)) for call in calls
-    ]
+def _compared(
+    calls: Sequence[tuple[Run, CallTrace]], loss: LossName, *, scaled: bool
+) -> list[tuple[CallTrace, Row]]:
+    """The calls of one module in the runs of a row, against the mean of the runs."""
+    worth = {id(run): run.worth(call.module) or 0.0 for run, call in calls}
+    mean, spread = fmean(worth.values()), pstdev(worth.values())
+    if spread == 0:
+        return []  # nothing tells these answers apart
+    found: list[tuple[CallTrace, Row]] = []
+    for run, call in calls:
+        value = worth[id(run)]
+        if loss == "pg":
+            row = scored_row(call, (value - mean) / (spread if scaled else 1.0), 0.0)
+        else:
+            row = scored_row(call, value, mean)
+        found += [(call, row) for call in _answers([call])]
+    return found
+
+
+def _answers(calls: Iterable[CallTrace]) -> list[CallTrace]:
+    return [call for call in calls if call.raw and not call.infrastructure]
+
+
+def scored_row(call: CallTrace, score: float, baseline: float) -> ScoredRow:
+    """A sampled answer with what it is worth."""
+    return ScoredRow(tuple(call.messages), call.raw[-1] if call.raw else "", score, baseline)
 
 
 async def win_rates(
@@ -163,13 +153,15 @@ def _different(group: Sequence[Run]) -> list[Run]:
     return list(found.values())[:_JUDGED]
 
 
-def gold_pairs(leader: Parameters, context: Context, runs: Sequence[Run]) -> Lessons:
+async def by_labels(turn: Round) -> Lessons:
     """The labels of rows, as each module would write them, against its own other answers."""
+    context = turn.context
     names = input_names(context.program, context.target)
     provenance = result_provenance(context.program, context.target)
-    calls = {c.slots.module: c for c in module_calls(context.open_executor(leader), context.target)}
+    executor = context.open_executor(turn.leader)
+    calls = {call.slots.module: call for call in module_calls(executor, context.target)}
     found: list[tuple[CallTrace, Row]] = []
-    for run in runs:
+    for run in turn.runs:
         for call in run.trace.calls:
             labelled = provenance.get(call.module)
             outputs = labelled and gold_outputs(labelled, run.values, names)
@@ -182,7 +174,13 @@ def gold_pairs(leader: Parameters, context: Context, runs: Sequence[Run]) -> Les
             if gold.strip() != call.raw[-1].strip():
                 own = call.raw[-1]
                 found.append((call, PairRow(tuple(call.messages), gold, own, gold=True)))
-    return by_module(found)
+    return grouped(found)
+
+
+def by_module(pairs: Iterable[Pair], *, supervised: bool = False) -> Lessons:
+    """Pairs by the module of their call; if `supervised`, their better answers alone."""
+    make = _better if supervised else pair_row
+    return grouped((pair.chosen, make(pair)) for pair in pairs)
 
 
 def pair_row(pair: Pair) -> PairRow:
@@ -191,7 +189,11 @@ def pair_row(pair: Pair) -> PairRow:
     return PairRow(tuple(chosen.messages), chosen.raw[-1], rejected.raw[-1], pair.weight)
 
 
-def by_module(rows: Iterable[tuple[CallTrace, Row]]) -> Lessons:
+def _better(pair: Pair) -> TrainingRow:
+    return TrainingRow(tuple(pair.chosen.messages), pair.chosen.raw[-1].strip(), pair.weight)
+
+
+def grouped(rows: Iterable[tuple[CallTrace, Row]]) -> Lessons:
     """Rows by the module of their call."""
     found: dict[str, list[Row]] = {}
     for call, row in rows:

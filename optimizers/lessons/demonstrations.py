@@ -14,7 +14,7 @@ from lmc.ir.provenance import Module, Provenance, result_provenance
 from lmc.measure.evaluate import row_inputs
 from lmc.measure.metrics import GOLD_NAMES
 from lmc.prompts.spec import BARE, REASONING, Demo
-from lmc.traces.selectors import consistent_calls
+from lmc.traces.led import Among, led_calls
 from lmc.traces.store import Run
 from lmc.types import RecordType
 from lmc.values import InvalidValue, validate
@@ -73,11 +73,21 @@ def example_pool(modules: Mapping[str, Module]) -> DemoPool:
     return pool
 
 
-def traced_demos(run: Run, modules: Mapping[str, Module]) -> list[tuple[str, Demo]]:
-    """A demonstration for every call of an accepted run that agrees with its result."""
+def traced_demos(
+    run: Run,
+    modules: Mapping[str, Module],
+    among: Among = frozenset(),
+    at_least: float | None = None,
+) -> list[tuple[str, Demo]]:
+    """A demonstration for every call of an accepted run that led to its result.
+
+    Of a run with rewards by module, they are those of modules that deserve `at_least` this much.
+    """
     found = []
-    for call in consistent_calls(run.trace):
-        module = modules.get(call.module)
+    for call in led_calls(run, among):
+        module, worth = modules.get(call.module), run.worth(call.module)
+        if at_least is not None and (worth is None or worth < at_least):
+            continue
         if module is not None and call.outputs is not None:
             origin = f"row {run.row}, call {call.id}"
             found.append((call.module, demo_of(module, call.inputs, call.outputs, origin)))

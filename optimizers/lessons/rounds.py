@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from lmc.frozen import frozen
+from lmc.measure.rows import Row
 from lmc.optimizers.base import Context
 from lmc.optimizers.candidates.trials import PLAIN, Mode
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
@@ -20,7 +21,7 @@ from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
 from lmc.traces.store import Run
 
-Gather = Callable[[Parameters, Context], Awaitable[Lessons]]
+Gather = Callable[[Parameters, Context, int], Awaitable[Lessons]]  # the last is the round's number
 TEMPERATURES = (0.4, 0.7, 1.0, 1.3)  # tried by `adapt`
 PROBE_ROWS = 16
 _BATCH_ROWS = 32
@@ -38,7 +39,8 @@ async def improve_in_rounds(
     for number in range(rounds):
         turn = replace(context, seed=context.seed + 1000 * number)
         try:
-            better = await train_and_race(leader, turn, await gather(leader, turn), update)
+            lessons = await gather(leader, turn, number)
+            better = await train_and_race(leader, turn, lessons, update)
         except BudgetExceeded:
             context.tell("the budget ended the rounds")
             break
@@ -65,21 +67,40 @@ async def _problems(
 
 @frozen
 class RoundSampling:
-    """The number of runs of each row in a round, and their temperature (None: as written)."""
+    """The number of runs of each row in a round, and their temperature (None: as written).
+
+    The other fields are as in `Mode`.
+    """
 
     samples: int
     temperature: float | None = None
+    vary: str | None = None
+    target: str | None = None
+    metric: str | None = None
 
     def modes(self) -> list[Mode]:
         """The modes of the runs on a row."""
         return [
-            Mode(training=True, sample=i, temperature=self.temperature) for i in range(self.samples)
+            Mode(
+                training=True,
+                sample=i,
+                temperature=self.temperature,
+                vary=self.vary,
+                target=self.target,
+                metric=self.metric,
+            )
+            for i in range(self.samples)
         ]
 
 
-async def sample_runs(leader: Parameters, context: Context, sampling: RoundSampling) -> list[Run]:
-    """Several runs on every train row, or on fewer rows if the budget is small."""
-    rows, runs = shuffled(context, "samples"), []
+async def sample_runs(
+    leader: Parameters,
+    context: Context,
+    sampling: RoundSampling,
+    given: Sequence[Row] | None = None,
+) -> list[Run]:
+    """Several runs on every train row, or on given ones; on fewer if the budget is small."""
+    rows, runs = shuffled(context, "samples") if given is None else list(given), []
     rows = rows[: int(min(len(rows), context.trials.runs_left() * _RUNS_SHARE / sampling.samples))]
     for first in range(0, len(rows), _BATCH_ROWS):
         for mode in sampling.modes():
@@ -108,13 +129,19 @@ async def adapted(
 
 
 def lessons_of(
-    context: Context, runs: Sequence[Run], weights: Mapping[str, float] | None = None
+    context: Context,
+    runs: Sequence[Run],
+    weights: Mapping[str, float] | None = None,
+    at_least: float | None = None,
 ) -> dict[str, list[Lesson]]:
-    """The calls that led to the results of chosen runs, with the weights of their rows."""
-    modules = context.modules()
+    """The calls that led to the results of chosen runs, with the weights of their rows.
+
+    With rewards by module, these are of modules that deserve `at_least` this much.
+    """
+    modules, among = context.modules(), context.alternatives()
     found: dict[str, list[Lesson]] = {}
     for run in runs:
-        for module, demo in traced_demos(run, modules):
+        for module, demo in traced_demos(run, modules, among, at_least):
             weight = 1.0 if weights is None else weights[run.row]
             found.setdefault(module, []).append(Lesson(demo, weight))
     return found
@@ -128,9 +155,3 @@ def at_most(runs: Sequence[Run], k: int, *, diverse: bool) -> list[Run]:
         distinct = sorted(by_answer.values(), key=lambda run: run.sample)
         found += selectors.diverse(distinct, k) if diverse else distinct[:k]
     return found
-
-
-def both(one: Lessons, other: Lessons) -> Lessons:
-    """The lessons of two sources together."""
-    names = dict.fromkeys([*one, *other])
-    return {name: [*one.get(name, ()), *other.get(name, ())] for name in names}

@@ -58,6 +58,12 @@ class Lesson:
 Lessons = Mapping[str, Sequence[Lesson | Row]]
 
 
+def both(one: Lessons, other: Lessons) -> Lessons:
+    """The lessons of two sources together."""
+    names = dict.fromkeys([*one, *other])
+    return {name: [*one.get(name, ()), *other.get(name, ())] for name in names}
+
+
 def as_lessons(pool: DemoPool) -> Lessons:
     """The demonstrations of a pool as lessons."""
     return {name: [Lesson(demo) for demo in pool.of(name)] for name in pool.by_module}
@@ -76,6 +82,8 @@ class Update:
     resume: bool = False  # continue from the current adapter
     modules: tuple[str, ...] | None = None  # None: train all modules
     loss: LossSettings = SUPERVISED
+    also: tuple[str, ...] = ()  # other graphs whose modules are trained
+    apart: bool = False  # modules that share an adapter get their own
 
     @classmethod
     def of(
@@ -122,14 +130,15 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
                 raise LmcError.of("cannot-train", message, call.node.span, help=help)
 
 
-def groups(executor: Executor, target: str) -> list[Group]:
-    """The modules that a target reaches, grouped by their adapter.
+def groups(executor: Executor, *targets: str, apart: bool = False) -> list[Group]:
+    """The modules that some targets reach, grouped by their adapter.
 
-    Modules with the same `adapter: name` in the source share their weights. Others have their own.
+    Modules with the same `adapter: name` in the source share their weights, unless they are to be
+    kept `apart`. Others have their own.
     """
     found: dict[str, dict[str, ModuleCall]] = {}
-    for call in module_calls(executor, target):
-        name = call.settings.get("adapter") or call.slots.module
+    for call in (call for target in targets for call in module_calls(executor, target)):
+        name = call.slots.module if apart else call.settings.get("adapter") or call.slots.module
         found.setdefault(name, {}).setdefault(call.slots.module, call)
     return [Group(name, tuple(calls.values())) for name, calls in found.items()]
 
@@ -181,28 +190,46 @@ async def train_and_race(
 ) -> Parameters:
     """Train each group on its lessons, and return the best of the start and the results."""
     base = start if update.demos else without_demos(start, update.modules)
-    rivals: list[Candidate] = []
-    adapted, changed = base, start
-    trained = 0
-    for group in groups(context.open_executor(base), context.target):
-        if update.modules is not None and not set(update.modules) & set(group.modules):
-            continue
-        if context.keep & set(group.modules):
-            continue
-        id = await train_group(group, context, lessons, update)
-        if id is not None:
-            trained += 1
-            adapted = with_adapter(adapted, group.modules, id)
-            changed = with_adapter(changed, group.modules, id)
-            alone = with_adapter(base, group.modules, id)
-            rivals.append(Candidate(f"adapter of {group.name}", alone))
+    trained = await train_all(base, context, lessons, update)
+    used = set(context.modules())  # others are trained too, and change nothing by themselves
+    rivals = [
+        Candidate(f"adapter of {group.name}", with_adapter(base, group.modules, id))
+        for group, id in trained
+        if used & set(group.modules)
+    ]
     if not rivals:
         return start
-    if trained > 1:
-        rivals.insert(0, Candidate("all adapters", adapted))
+    if len(trained) > 1:
+        rivals.insert(0, Candidate("all adapters", with_adapters(base, trained)))
     if base != start:
+        changed = with_adapters(start, trained)
         rivals.append(Candidate("adapters under the demonstrations", changed, size=1))
     return await best_of(Candidate("start", start, size=_shown(start)), rivals, context)
+
+
+async def train_all(
+    base: Parameters, context: Context, lessons: Lessons, update: Update
+) -> list[tuple[Group, str]]:
+    """Train each group that may change on its lessons: the groups with the ids of adapters."""
+    executor = context.open_executor(base)
+    found = []
+    for group in groups(executor, context.target, *update.also, apart=update.apart):
+        if update.modules is not None and not set(update.modules) & set(group.modules):
+            continue
+        here = getattr(group.calls[0].bound.backend, "source", None) is not None
+        if context.keep & set(group.modules) or not here:
+            continue  # teachers and opponents may run elsewhere
+        id = await train_group(group, context, lessons, update)
+        if id is not None:
+            found.append((group, id))
+    return found
+
+
+def with_adapters(parameters: Parameters, trained: Sequence[tuple[Group, str]]) -> Parameters:
+    """A copy in which the modules of groups use their adapters."""
+    for group, id in trained:
+        parameters = with_adapter(parameters, group.modules, id)
+    return parameters
 
 
 def with_adapter(parameters: Parameters, modules: Sequence[str], id: str) -> Parameters:

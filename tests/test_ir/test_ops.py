@@ -20,6 +20,7 @@ from lmc.models.scripted import Scripted
 from lmc.runtime import executor
 from lmc.runtime.traces import Trace
 from lmc.traces import selectors
+from lmc.traces.led import consistent_calls
 from tests.programs import lowered
 
 PROGRAM = '''
@@ -85,7 +86,7 @@ def ran() -> tuple[Any, Trace]:
 def labels() -> dict[str, Any]:
     """What a program gives, and which of its calls would be learnt from."""
     result, trace = ran()
-    kept = [(call.module, call.outputs) for call in selectors.consistent_calls(trace)]
+    kept = [(call.module, call.outputs) for call in consistent_calls(trace)]
     calls = [(call.module, call.outputs) for call in trace.calls]
     return {
         "result": result,

@@ -10,6 +10,7 @@ import lmc
 from bench.landscapes import PROGRAM, Landscape, reply, rows
 from lmc.models.scripted import Scripted
 from lmc.optimizers.compilation.result import CompileResult
+from tests.test_optimizers.doubles import stored
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,34 @@ def test_a_small_model_that_is_here_is_trained(monkeypatch: pytest.MonkeyPatch) 
     assert ran == ["bootstrap", "lora"]
     assert "is too small to write instructions" in result.notes[0]
     assert auto.MANY_ROWS <= 120
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_samples_teach_where_labels_do_not_say_all(
+    mixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lmc.optimizers import auto
+
+    ran: list[str] = []
+    for name in ("bootstrap", "lora", "DPO"):
+
+        async def remember(start: Any, context: Any, *, name: str = name, **_: Any) -> Any:
+            ran.append(name)
+            return start
+
+        monkeypatch.setattr(auto, name, replace(getattr(auto, name), function=remember))
+
+    async def sampled(start: Any, context: Any, sampling: Any, some: Any) -> Any:
+        scores = [float(i == 0 and mixed) for i in range(sampling.samples)]
+        return [stored(row=row.id, score=s, sample=i) for row in some for i, s in enumerate(scores)]
+
+    monkeypatch.setattr(auto, "sample_runs", sampled)
+    text = 'generate main(text: str) -> str { """Label.""" reason: true max_tokens: 2 }'
+    Path("it.lmp").write_text(text)
+    options: dict[str, Any] = {"metric": "accuracy", "model": "lmc/tiny", "cache": False}
+    result = lmc.compile("it.lmp", data=rows(160)[:160], optimizer="auto()", **options)
+    assert ran == ["bootstrap", "lora", *(["DPO"] if mixed else [])]
+    assert any("too few to learn" in note for note in result.notes) is not mixed
 
 
 def test_a_model_that_writes_worse_instructions_does_not_reflect() -> None:

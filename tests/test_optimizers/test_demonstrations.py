@@ -14,7 +14,7 @@ from lmc.optimizers.lessons.demonstrations import (
 )
 from lmc.prompts.spec import Demo
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
-from lmc.traces.selectors import consistent_calls
+from lmc.traces.led import consistent_calls
 from tests.test_optimizers.doubles import FakeRow, graph_of, rows, stored
 
 CLASSIFY = 'generate classify(text: str) -> str { """Label it.""" }'

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from lmc.optimizers.lessons.rounds import at_most, both
-from lmc.optimizers.lessons.weights import Lesson
+from lmc.optimizers.lessons.rounds import at_most
+from lmc.optimizers.lessons.weights import Lesson, both
 from lmc.prompts.spec import Demo
 from lmc.runtime.traces import CallTrace, Trace
 from lmc.traces.store import Run

@@ -43,6 +43,7 @@ def batch(seed: int = 0, *, paired: bool = False, **changed: Any) -> StepBatch:
         "weight": torch.tensor([1.0, 1.0, 2.0, 0.5], dtype=torch.float64),
         "score": torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.float64),
         "baseline": torch.tensor([0.5, 0.5, 0.25, 0.25], dtype=torch.float64),
+        "pull": torch.zeros(4, dtype=torch.float64),
         "pairs": torch.tensor([[0, 1], [2, 3]] if paired else [], dtype=torch.long).reshape(-1, 2),
     }
     return StepBatch(**(values | changed))

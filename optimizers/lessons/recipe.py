@@ -1,0 +1,159 @@
+"""The recipe of `train`: sample runs, see what they teach, train on it, and repeat while it helps.
+
+Its parts are options: where the runs come from, what tells good from bad, and the loss. A way to
+see what runs teach is a function from a `Round` to lessons. `WAYS` in `ways` has them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from lmc.diagnostics import LmcError
+from lmc.frozen import frozen
+from lmc.optimizers.base import Context, MadeRow
+from lmc.optimizers.candidates.trials import UNSCORED
+from lmc.optimizers.lessons.rounds import RoundSampling, sample_runs
+from lmc.optimizers.lessons.weights import Lessons, Update, without_demos
+from lmc.runtime.parameters import Parameters
+from lmc.traces.store import Run
+from lmc.training.lora import LoraSettings
+from lmc.training.losses import Average, LossName, LossSettings
+
+Select = Literal[
+    "right",
+    "votes",
+    "result",
+    "gold",
+    "refine",
+    "judge",
+    "corrupted",
+    "revised",
+    "turns",
+    "verdicts",
+]
+PAIRED: tuple[LossName, ...] = ("dpo", "ipo", "simpo")
+SCORED: tuple[LossName, ...] = ("kto", "sppo", "nft", "pg")
+# The losses that can learn from what a way selects, where these are not all.
+TEACHES: Mapping[Select, tuple[LossName, ...]] = {
+    "votes": ("sft", *PAIRED),
+    "result": ("sft",),
+    "gold": PAIRED,
+    "refine": ("sft", *PAIRED),
+    "judge": (*PAIRED, *SCORED),
+    "corrupted": PAIRED,
+    "revised": ("sft", *PAIRED),
+    "turns": ("pg",),
+    "verdicts": ("sft", *PAIRED, *SCORED),
+}
+_WITHOUT_LABELS = ("votes", "result", "judge", "revised")
+
+
+@frozen
+class Recipe:
+    """The options of `train`, as its table describes them. `source` is the option `from`."""
+
+    select: Select
+    loss: LossName
+    rounds: int
+    samples: int
+    temperature: float | None
+    threshold: float
+    keep: int
+    judge: str | None
+    source: str | None
+    rows: str | None
+    reward: str | None
+    vary: str | None
+    propose: bool
+    scaled: bool
+    labels: str
+    principles: str | None
+    bonus: float
+    pull: float
+    apart: bool
+    beta: float
+    sft: float
+    kl: float
+    average: Average
+    clip: float
+    clip_high: float | None
+    rank: int
+    epochs: int | None
+    rate: float | None
+    module: str | None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Recipe:
+        """The recipe of complete options."""
+        given = dict(options)
+        return cls(source=given.pop("from"), **given)
+
+    def require_agreement(self) -> None:
+        """Refuse a loss that cannot learn from what is selected. Raises: LmcError[bad-option]."""
+        able = TEACHES.get(self.select)
+        if able is not None and self.loss not in able:
+            message = (
+                f"`select={self.select}` gives nothing that the loss `{self.loss}` learns from"
+            )
+            raise LmcError.of("bad-option", message, help=f"its losses are {', '.join(able)}")
+        if self.propose and self.rows is None:
+            message = "`propose` rewards what makes rows, and there is no `rows`"
+            raise LmcError.of("bad-option", message, help="name a dataset that a program makes")
+
+    def sampling(self) -> RoundSampling:
+        """How runs are sampled. Rows from elsewhere need no labels where none are used."""
+        elsewhere = self.rows is not None or self.source is not None
+        unscored = elsewhere and self.reward is None and self.select in _WITHOUT_LABELS
+        metric = UNSCORED if unscored else self.reward
+        return RoundSampling(self.samples, self.temperature, self.vary, self.source, metric)
+
+    def update(self, *also: str) -> Update:
+        """How to train. `also` are other graphs whose modules are trained."""
+        names = ("beta", "sft", "kl", "average", "clip", "clip_high")
+        settings = LoraSettings(rank=self.rank, epochs=self.epochs, rate=self.rate)
+        return Update(
+            settings,
+            resume=self.loss != "sft",
+            modules=None if self.module is None else (self.module,),
+            loss=LossSettings(self.loss, **{name: getattr(self, name) for name in names})
+            if self.loss != "sft"
+            else LossSettings(),
+            also=tuple(name for name in (self.source, *also) if name is not None),
+            apart=self.apart,
+        )
+
+
+@frozen
+class Round:
+    """One round: who sampled, and the runs to learn from. `made` are the rows, if they were made.
+
+    `context` is that of the graph that ran, which may not be the graph that is improved.
+    """
+
+    recipe: Recipe
+    number: int
+    leader: Parameters
+    context: Context
+    runs: Sequence[Run]
+    made: Sequence[MadeRow] = ()
+
+
+Way = Callable[[Round], Awaitable[Lessons]]
+
+
+async def sample_round(
+    recipe: Recipe, leader: Parameters, context: Context, number: int, update: Update
+) -> Round:
+    """Sample the runs of a round, on the train rows or on rows that are made for it."""
+    sampler = leader if update.demos else without_demos(leader, update.modules)
+    made: Sequence[MadeRow] = ()
+    rows = None
+    if recipe.rows is not None and context.made is not None:
+        made = await context.made.rows(recipe.rows, sampler, number * recipe.samples)
+        rows = [one.row for one in made]
+        context.tell(f"{len(made)} rows of `{recipe.rows}` were made")
+    runs = await sample_runs(sampler, context, recipe.sampling(), rows)
+    scene = context if recipe.source is None else replace(context, target=recipe.source)
+    return Round(recipe, number, sampler, scene, runs, made)

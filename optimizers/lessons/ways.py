@@ -1,0 +1,134 @@
+"""The ways to see what runs teach, by name, and the loop of `train` over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lmc.check.optimizers import SIGNATURES
+from lmc.diagnostics import LmcError, suggestion
+from lmc.ir.provenance import reached_modules
+from lmc.measure.comparisons import COMPARISONS
+from lmc.optimizers.base import Context
+from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.lessons.comparing import (
+    by_judge,
+    by_labels,
+    by_metric,
+    by_refine,
+    by_result,
+    by_votes,
+)
+from lmc.optimizers.lessons.critics import by_verdicts, measured_on
+from lmc.optimizers.lessons.health import health
+from lmc.optimizers.lessons.proposing import proposals
+from lmc.optimizers.lessons.recipe import Recipe, Select, Way, sample_round
+from lmc.optimizers.lessons.rewriting import by_errors, by_principles
+from lmc.optimizers.lessons.rounds import improve_in_rounds
+from lmc.optimizers.lessons.turns import by_turns
+from lmc.optimizers.lessons.weights import (
+    Lessons,
+    Update,
+    both,
+    require_trainable,
+    train_all,
+    with_adapters,
+)
+from lmc.requests.budget import BudgetExceeded
+from lmc.runtime.parameters import Parameters
+
+if TYPE_CHECKING:
+    from lmc.runtime.executor import Executor
+
+WAYS: Mapping[Select, Way] = {
+    "right": by_metric,
+    "votes": by_votes,
+    "result": by_result,
+    "gold": by_labels,
+    "refine": by_refine,
+    "judge": by_judge,
+    "corrupted": by_errors,
+    "revised": by_principles,
+    "turns": by_turns,
+    "verdicts": by_verdicts,
+}
+
+
+async def learn(start: Parameters, context: Context, options: Mapping[str, Any]) -> Parameters:
+    """Follow the recipe of these options of `train`; those that are not given have its defaults."""
+    recipe = Recipe.of(SIGNATURES["train"].complete(options))
+    made = context.made.target(recipe.rows) if context.made and recipe.rows else None
+    update = recipe.update(*([made] if made else []))
+
+    async def gather(leader: Parameters, turn: Context, number: int) -> Lessons:
+        return await _gather(recipe, update, leader, turn, number)
+
+    if recipe.select == "turns":
+        return await _in_phases(start, context, recipe, update)
+    better = await improve_in_rounds(start, context, recipe.rounds, gather, update)
+    if recipe.select == "verdicts":
+        for name, parameters in (("before", start), ("after", better)):
+            context.tell(f"{name}: {await measured_on(context, parameters, recipe)}")
+    return better
+
+
+async def _gather(
+    recipe: Recipe, update: Update, leader: Parameters, context: Context, number: int
+) -> Lessons:
+    turn = await sample_round(recipe, leader, context, number, update)
+    lessons = await WAYS[recipe.select](turn)
+    if recipe.propose:
+        lessons = both(lessons, proposals(turn))
+    found = ", ".join(f"{name} {len(rows)}" for name, rows in lessons.items())
+    context.tell(f"learning from {found or 'nothing'}; {health(turn.runs, recipe.threshold)}")
+    return lessons
+
+
+async def _in_phases(
+    start: Parameters, context: Context, recipe: Recipe, update: Update
+) -> Parameters:
+    """Train phase after phase, each from the one before, and compare all of them at the end.
+
+    The first phase is not meant to raise the score, so that no race may end the training.
+    """
+    rivals: list[Candidate] = []
+    leader = start
+    try:
+        for number in range(recipe.rounds):
+            turn = replace(context, seed=context.seed + 1000 * number)
+            lessons = await _gather(recipe, update, leader, turn, number)
+            trained = await train_all(leader, turn, lessons, update)
+            if not trained:
+                break
+            leader = with_adapters(leader, trained)
+            rivals.append(Candidate(f"phase {number + 1}", leader))
+    except BudgetExceeded:
+        context.tell("the budget ended the phases")
+    return await best_of(Candidate("start", start), rivals, context) if rivals else start
+
+
+def require_teachable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of `train` that do not fit each other or the program.
+
+    Raises: LmcError[bad-option, cannot-train, unknown-target, unknown-metric].
+    """
+    complete = SIGNATURES["train"].complete(options)
+    recipe, program = Recipe.of(complete), executor.program
+    recipe.require_agreement()
+    reached = reached_modules(program, executor.graph(recipe.source or target).name)
+    elsewhere = recipe.source is not None and recipe.module in reached
+    require_trainable(executor, str(recipe.source) if elsewhere else target, complete)
+    if recipe.vary is not None and recipe.vary not in reached:
+        help = suggestion(recipe.vary, reached)
+        message = f"`{recipe.source or target}` does not call a module `{recipe.vary}`"
+        raise LmcError.of("unknown-target", message, help=help)
+    metric = recipe.reward
+    known = [*program.metrics, *COMPARISONS]
+    if metric is not None and metric.partition("(")[0] not in known and ":" not in metric:
+        message = f"there is no metric `{metric}`"
+        raise LmcError.of("unknown-metric", message, help=suggestion(metric, known))
+    roles = [module.role for module in reached.values()]
+    if recipe.select == "verdicts" and "critique" not in roles:
+        message = f"`{recipe.source or target}` has no critique to train"
+        raise LmcError.of("bad-option", message)
