@@ -47,8 +47,8 @@ class ModelPool:
     `backends` replaces the backends of models, by declared or full name; "*" replaces all. With
     `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
     `consent` says what the user allows the program. `record` is a file that keeps all answers. A
-    model's own budget lasts as long as the pool. `spans` hears of each request. Belongs to one event
-    loop.
+    model's own budget lasts as long as the pool. `spans` hears of each request. Belongs to one
+    event loop.
     """
 
     own_budgets = True  # whether the budgets of models apply

@@ -37,6 +37,12 @@ class RequestSpan(Protocol):
         ...
 
 
+class ServerSpan(Protocol):
+    """A request to a server in progress. `status` is that of the answer, once it is known."""
+
+    status: int
+
+
 class Spans(Protocol):
     """Hears of the parts of runs. Each part is the parent of those that begin inside its `with`.
 
@@ -55,6 +61,10 @@ class Spans(Protocol):
         self, bound: BoundModel, full_name: str, request: Request
     ) -> AbstractContextManager[RequestSpan]:
         """One request to a model, with all attempts until its answers are complete."""
+        ...
+
+    def exchange(self, scope: Mapping[str, Any]) -> AbstractContextManager[ServerSpan]:
+        """A request to a server of lmc's, by its ASGI scope. It goes on the client's trace."""
         ...
 
     def retried(self, kind: str, wait_s: float) -> None:

@@ -25,7 +25,7 @@ Value = str | bool | int | float | Sequence[str]
 Attributes = dict[str, Value]
 
 OPERATION, PROVIDER, MODEL = "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model"
-ERROR, TOKEN_TYPE = "error.type", "gen_ai.token.type"  # noqa: S105
+ERROR, TOKEN_TYPE = "error.type", "gen_ai.token.type"
 ADDRESS, PORT = "server.address", "server.port"
 INPUT_TOKENS, OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 CACHED, COST = "lmc.cached", "gen_ai.usage.cost"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from opentelemetry import context, trace
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from lmc.diagnostics import LmcError
 from lmc.models.base import ModelFailure
@@ -34,6 +35,7 @@ _log = logger(__name__)
 _OF_METRICS = (words.OPERATION, words.PROVIDER, words.MODEL, words.ADDRESS, words.PORT)
 _TOKEN_STEPS = [4**power for power in range(14)]  # as the conventions say
 _SECOND_STEPS = [0.01 * 2**power for power in range(14)]
+_W3C = (b"traceparent", b"tracestate")  # baggage of strangers is not taken
 _asking: ContextVar[Attributes | None] = ContextVar("_asking", default=None)
 
 
@@ -83,6 +85,10 @@ class OtelSpans:
         """One request to a model."""
         return _OpenRequest(self, bound, full_name, request)
 
+    def exchange(self, scope: Mapping[str, Any]) -> _OpenExchange:
+        """A request to a server of lmc's."""
+        return _OpenExchange(self, scope)
+
     def retried(self, kind: str, wait_s: float) -> None:
         """The current request is sent again."""
         self._event("retry", {words.ERROR: kind, "lmc.wait_s": round(wait_s, 3)})
@@ -114,7 +120,12 @@ class _Open:
     _span: trace.Span = trace.INVALID_SPAN
 
     def __init__(self, spans: OtelSpans) -> None:
-        self.spans, self._token = spans, None
+        self.spans = spans
+        self._token: Any = None
+
+    def _parent(self) -> context.Context | None:
+        """The context around the span, if it is not the current one."""
+        return None
 
     def _begun(self) -> tuple[str, Attributes]:
         raise NotImplementedError
@@ -128,8 +139,10 @@ class _Open:
 
     def _begin(self) -> None:
         name, attributes = self._begun()
-        self._span = self.spans.tracer.start_span(name, kind=self.kind, attributes=attributes)
-        self._token: Any = context.attach(trace.set_span_in_context(self._span))
+        self._span = self.spans.tracer.start_span(
+            name, self._parent(), kind=self.kind, attributes=attributes
+        )
+        self._token = context.attach(trace.set_span_in_context(self._span))
 
     def __exit__(
         self,
@@ -146,15 +159,18 @@ class _Open:
             for name, value in self._ended(failure).items():
                 self._span.set_attribute(name, value)
             if isinstance(failure, Exception):
-                name = error_type(failure)
-                self._span.set_attribute(words.ERROR, name)
-                # A message may quote what a model wrote.
-                text = redact(str(failure)) if self.spans.contents else name
-                self._span.set_status(Status(StatusCode.ERROR, text))
+                self._failed(failure)
             elif failure is not None:
                 self._span.set_attribute("lmc.cancelled", True)
         finally:
             self._span.end()
+
+    def _failed(self, failure: Exception) -> None:
+        name = error_type(failure)
+        self._span.set_attribute(words.ERROR, name)
+        # A message may quote what a model wrote.
+        text = redact(str(failure)) if self.spans.contents else name
+        self._span.set_status(Status(StatusCode.ERROR, text))
 
 
 class _OpenRegion(_Open):
@@ -195,14 +211,15 @@ class _OpenRequest(_Open):
         self, spans: OtelSpans, bound: BoundModel, full_name: str, request: Request
     ) -> None:
         super().__init__(spans)
-        self._asked, self._answers = (bound, full_name, request), ()
+        self._asked = (bound, full_name, request)
+        self._answers: Sequence[Answer] = ()
         self._labels: Attributes = {}
         if not bound.backend.capabilities.local:
             self.kind = SpanKind.CLIENT
 
     def answered(self, answers: Sequence[Answer]) -> None:
         """Take the answers."""
-        self._answers: Sequence[Answer] = answers
+        self._answers = answers
 
     def _begun(self) -> tuple[str, Attributes]:
         self._start_s = time.perf_counter()
@@ -238,6 +255,46 @@ class _OpenRequest(_Open):
         if failure is not None:
             labels[words.ERROR] = error_type(failure)
         self.spans.seconds.record(time.perf_counter() - self._start_s, labels)
+
+
+class _OpenExchange(_Open):
+    """The span of a request to a server, until the answer is sent.
+
+    It goes on the trace of the client, or that of the application around the server.
+    """
+
+    kind = SpanKind.SERVER
+
+    def __init__(self, spans: OtelSpans, scope: Mapping[str, Any]) -> None:
+        super().__init__(spans)
+        self._scope, self.status = scope, 0
+
+    def _parent(self) -> context.Context | None:
+        if trace.get_current_span().get_span_context().is_valid:
+            return None
+        told = {k.decode(): v.decode("latin-1") for k, v in self._scope["headers"] if k in _W3C}
+        return TraceContextTextMapPropagator().extract(told)
+
+    def _begun(self) -> tuple[str, Attributes]:
+        method = self._scope["method"]
+        told: Attributes = {"http.request.method": method, "url.scheme": self._scope["scheme"]}
+        return method, told | {"url.path": self._scope["path"]}
+
+    def _ended(self, failure: BaseException | None) -> Attributes:
+        told: Attributes = {}
+        if route := self._scope.get("lmc.route"):
+            told["http.route"] = route
+            self._span.update_name(f"{self._scope['method']} {route}")
+        if self.status:
+            told["http.response.status_code"] = self.status
+        if self.status >= 500:
+            told[words.ERROR] = str(self.status)
+            self._span.set_status(Status(StatusCode.ERROR))
+        return told
+
+    def _failed(self, failure: Exception) -> None:
+        """What the client did wrong is no error of the server."""
+        self._span.set_attribute(words.ERROR, error_type(failure))
 
 
 def error_type(failure: BaseException) -> str:

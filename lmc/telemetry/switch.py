@@ -1,4 +1,4 @@
-"""Whether runs are traced. Importing this is cheap; OpenTelemetry itself is imported when needed."""
+"""Whether runs are traced. Importing this is cheap, and OpenTelemetry is imported when needed."""
 
 from __future__ import annotations
 

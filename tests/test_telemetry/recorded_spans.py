@@ -33,8 +33,11 @@ class Recorded:
     def load(self, path: Path, *, contents: bool = False, **options: Any) -> lmc.Program:
         """A program that tells these spans of its runs."""
         program = lmc.load(path, **options)
-        program.__dict__["spans"] = OtelSpans(self.tracer, self.meter, contents=contents)
+        self.attach(program, contents=contents)
         return program
+
+    def attach(self, program: lmc.Program, *, contents: bool = False) -> None:
+        program.__dict__["spans"] = OtelSpans(self.tracer, self.meter, contents=contents)
 
     @property
     def spans(self) -> Sequence[ReadableSpan]:

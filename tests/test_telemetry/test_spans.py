@@ -206,9 +206,12 @@ def test_an_answer_of_the_cache_costs_nothing(
 
 def test_failures_say_their_kind_and_no_contents(recorded: Recorded, path: Path) -> None:
     denied = Fault(status=400, message="bad: hello world")
-    with Loopback(denied) as server, served(recorded, path, server) as program:
-        with pytest.raises(lmc.LmcError):
-            program.say("hello world")
+    with (
+        Loopback(denied) as server,
+        served(recorded, path, server) as program,
+        pytest.raises(lmc.LmcError),
+    ):
+        program.say("hello world")
     chat, say = recorded.one("chat some-model"), recorded.one("generate say")
     assert chat.status.status_code is say.status.status_code is StatusCode.ERROR
     assert facts(chat)["error.type"] == "bad_request"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,12 +48,12 @@ def test_mlflow_is_not_installed(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
     from mlflow.tracking import MlflowClient
 
-    yield MlflowClient()
+    return MlflowClient()
 
 
 def runs_of(client: Any, experiment: str = "lmc") -> list[Any]:
