@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from importlib import resources
 
-PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.serve", "lmc.cli")
+PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.serve", "lmc.cli", "lmc.editor")
 
 
 @lru_cache(maxsize=1)

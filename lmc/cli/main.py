@@ -43,6 +43,7 @@ COMMANDS = {
     "stubs": ("stubs", "Write type stubs (.pyi) for a program's Python callers."),
     "import": ("import_", "Write records for a JSON Schema or a pydantic class."),
     "export": ("export", "Write the records of a program as JSON Schema."),
+    "lsp": ("lsp", "Serve an editor: diagnostics, completion, prompts as you type."),
     "models": ("models", "List the model providers and what each one needs."),
     "optimizers": ("optimizers", "List the optimizers with their options and papers."),
     "cache": ("cache", "Show or clear the cache of model answers."),

@@ -218,6 +218,12 @@ class Program:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *attributes(self).values()]
 
+    def _repr_html_(self) -> str:
+        """The graph of `main`, for notebooks."""
+        from lmc.ir.svg import draw
+
+        return draw(self.graph)
+
     def target(self, name: str | None = None) -> Callee:
         """A module or pipeline by name. None is `main`, else the last one of the file.
 
@@ -431,6 +437,12 @@ class Callee:
     def __repr__(self) -> str:
         parameters = ", ".join(f"{p.name}: {p.type}" for p in self.graph.inputs)
         return f"<{self.graph.kind} {self.graph.name}({parameters}) -> {self.graph.result}>"
+
+    def _repr_html_(self) -> str:
+        """Its graph, for notebooks."""
+        from lmc.ir.svg import draw
+
+        return draw(self.program.graph, self.graph.name)
 
     def _run(self, inputs: Mapping[str, Any], trace: Trace) -> Coroutine[Any, Any, Any]:
         return self.program.executor.run(self.graph.name, inputs, trace=trace)
