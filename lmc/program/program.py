@@ -36,6 +36,7 @@ from lmc.stores.brought import snapshots_of
 from lmc.tasks.garbage import fewer_collections
 from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
 from lmc.tasks.together import for_all
+from lmc.telemetry.switch import is_traced, require_installed
 from lmc.types import StrType
 from lmc.values import InvalidValue, to_json, to_python
 from lmc.values.names import input_names, python_names, renamed
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from lmc.program.held import Blocks
     from lmc.program.reports import RunReport
     from lmc.program.watching import Watcher
+    from lmc.requests.spans import Spans
 
 BATCH_IN_FLIGHT = 256
 
@@ -68,6 +70,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
     - `on_call` is called with the `CallReport` of each call of a model as it ends.
+    - `otel` sends runs to a tracing tool by OpenTelemetry.
 
     Raises: LmcError with all errors in the program.
     """
@@ -78,6 +81,8 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
     base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
     consent = options.consent(stranger=stranger)
+    if is_traced(options.otel):
+        require_installed()
     parameters, checked, artifact = Parameters(), None, None
     if stranger:
         from lmc.program.artifact import Artifact
@@ -278,6 +283,15 @@ class Program:
         return Watcher(self.options.on_call)
 
     @cached_property
+    def spans(self) -> Spans | None:
+        """What tells a tracing tool of the program's runs. Raises: LmcError, as `open_spans`."""
+        if not is_traced(self.options.otel):
+            return None
+        from lmc.telemetry.provider import open_spans
+
+        return open_spans()
+
+    @cached_property
     def stores(self) -> Stores:
         """Where the program remembers things between its runs."""
         where = self.options.stores or os.environ.get(VARIABLE)
@@ -313,6 +327,7 @@ class Program:
             "base_dir": self.base_dir,
             "consent": self.consent,
             "record": Path(self.options.record) if self.options.record else None,
+            "spans": self.spans,
         }
         return ModelPool(self.graph.models, self.graph.default, **(options | more))
 
