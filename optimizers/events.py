@@ -43,6 +43,7 @@ class RunStarted(Event):
     rows: dict[str, int]  # train, select, confirm, test
     budget: dict[str, float]
     resumed: bool
+    sight: str = ""  # the smallest gain that the gate can see, in words
 
 
 @frozen

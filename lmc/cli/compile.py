@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     "--accept", type=click.Choice(["proven", "better"]), default="proven", show_default=True,
     help="Gain to accept: one proven on held-out rows, or any gain on dev rows.",
 )  # fmt: skip
+@click.option(
+    "--confirm-samples", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Runs of each held-out row. More show smaller gains of models that sample.",
+)  # fmt: skip
 @click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
 @click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
 @model_option

@@ -123,4 +123,5 @@ def _opening(event: events.RunStarted) -> tuple[str, ...]:
         f"[bold]{verb} {event.target}[/] of {event.program} "
         f"by {event.metric}, on {', '.join(event.models)}",
         f"  rows: {rows}; budget: {limits}; steps: {escape(' >> '.join(event.steps))}",
+        *([f"  gate: {event.sight}"] if event.sight else []),
     )
