@@ -23,7 +23,7 @@ LIKELY = 0.8  # a gain is seen if it passes so often
 LOSSES = 0.05  # share of rows that get worse, before anything is known
 USUAL_RIVALS = 4  # candidates, before anything is known
 _NORMAL = NormalDist()
-_STEPS = 400
+_STEPS = 200
 _FINE = 1e-4  # of gains
 
 
