@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMOS  := bootstrap(candidates=4, rounds=1)
+PROGRAMS ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .PHONY: demo real test fuzz lint check format docs clean
@@ -28,6 +29,8 @@ test: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	LMC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
 	  $$(grep -rl "from hypothesis" tests --include "test_*.py")
+	LMC_FUZZ=1 LMC_PROGRAMS=$(PROGRAMS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
+	  tests/test_soundness/test_soundness.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from lmc.optimizers.compilation.compile import acompile, compile
     from lmc.program.measuring import aevaluate, evaluate
     from lmc.program.program import Program, load
+    from lmc.program.reports import CallReport, RunReport
     from lmc.program.streams import Delta, Stream
 
 __all__ = [
+    "CallReport",
     "Delta",
     "LmcError",
     "Media",
     "Program",
+    "RunReport",
     "Stream",
     "__version__",
     "acompile",
@@ -35,10 +38,12 @@ __all__ = [
 
 # Imported at first use, so that `import lmc` stays light.
 _HOMES = {
+    "CallReport": "lmc.program.reports",
     "Delta": "lmc.program.streams",
     "LmcError": "lmc.diagnostics",
     "Media": "lmc.media.content",
     "Program": "lmc.program.program",
+    "RunReport": "lmc.program.reports",
     "Stream": "lmc.program.streams",
     "acompile": "lmc.optimizers.compilation.compile",
     "aevaluate": "lmc.program.measuring",

@@ -45,7 +45,12 @@ class Diagnostic:
 
 
 class LmcError(Exception):
-    """A failure that is shown to the user: one or more diagnostics, never a bare traceback."""
+    """A failure that is shown to the user: one or more diagnostics, never a bare traceback.
+
+    `run` is the `RunReport` of a traced run that failed.
+    """
+
+    run: Any = None
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__(*diagnostics)

@@ -203,6 +203,16 @@ def belongs(member: Type, value: Any) -> bool:
     return kind_of(member) == kind_of_value(value) and _may_be(member, value)
 
 
+def may_begin(member: Type, value: Any) -> bool:
+    """Whether a value of a union that is still written may become one of this member."""
+    if isinstance(member, RecordType):
+        fields = {field.name: field.type for field in member.fields}
+        return isinstance(value, dict) and all(
+            name in fields and _may_be(fields[name], part) for name, part in value.items()
+        )
+    return kind_of(member) == kind_of_value(value)
+
+
 def _may_be(type: Type, value: Any) -> bool:
     texts = choices(type)
     return texts is None or value in texts

@@ -59,7 +59,7 @@ plain_docs = _maybe(_node(n.Doc, texts.map(str.strip)))
 # --- types ---
 
 _signed = st.integers(-999, 999) | _floats
-_bounds = _maybe(_signed | texts)
+_bounds = _maybe(_signed | texts | _node(n.Var, names))
 _refinements = (
     _node(n.RangeRefinement, _bounds, _bounds)
     | _node(n.PatternRefinement, texts)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from lmc import types
 from lmc.check import moments
-from lmc.check.constants import NotConstant, evaluate
-from lmc.check.inference import check, check_distinct, infer
+from lmc.check.constants import NotConstant, evaluate, misfit
+from lmc.check.inference import check, infer
 from lmc.check.narrowing import path_of
 from lmc.check.program import Variant
 from lmc.check.scope import Env
@@ -267,16 +267,26 @@ def update(env: Env, expr: nodes.RecordUpdate, expected: Type | None) -> Type:
 
 
 def check_field(env: Env, expr: nodes.Expr, type: Type, why: str, place: Span | None) -> None:
-    """Check a field without refinements. Those apply to values from models, tools and rows.
+    """Check a field without refinements: the run finds out whether a value meets those.
 
-    A number or string that can never meet them is still an error.
+    A constant that does not meet them is an error, and so is a value that never can.
     """
     actual = check(env, expr, forget(type), why, place)
-    check_distinct(env, expr, type, why)
-    if is_subtype(actual, forget(type)) and disjoint(actual, type):
+    if is_subtype(actual, type) or not is_subtype(actual, forget(type)):
+        return
+    if never := disjoint(actual, type) or _unmet(env, expr, type):
+        inside = never if isinstance(never, str) else f"not in `{type}`"
         env.ctx.report(
             "out-of-range",
             f"{why} must be `{type}`, but this is `{show(actual)}`",
-            Label(expr.span, f"not in `{type}`"),
+            Label(expr.span, inside),
             place and Label(place, "declared here"),
         )
+
+
+def _unmet(env: Env, expr: nodes.Expr, type: Type) -> str | None:
+    """Why a constant does not meet a type. None if it does, or if it is no constant."""
+    try:
+        return misfit(evaluate(env.ctx.program, expr), type)
+    except NotConstant:
+        return None

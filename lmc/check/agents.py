@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from lmc.check.given import needs, report_taken
 from lmc.check.media import check_tool_of_agent
-from lmc.check.program import ModuleDef, PipelineDef, ToolDef
+from lmc.check.program import MISSING, ModuleDef, PipelineDef, ToolDef
 from lmc.check.scope import Env
 from lmc.check.settings import named
+from lmc.check.subtyping import is_subtype
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
 
@@ -26,7 +27,7 @@ def check_agent(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         message = "`tools` must be a list of names of tools, modules or pipelines"
         env.ctx.report("bad-agent", message, module.exprs["tools"].span, help=_HELP)
         return
-    found = [_tools(env, listed) for listed in lists]
+    found = [_tools(env, listed, module) for listed in lists]
     expr = module.exprs["tools"]
     if isinstance(expr, nodes.Tune) and None not in found:
         env.ctx.add_choice(expr, env.owner, "tools", tuple(found))
@@ -48,7 +49,7 @@ def _is_list_of_names(expr: nodes.Expr) -> bool:
     return bool(items) and all(isinstance(item, nodes.Var) for item in items)
 
 
-def _tools(env: Env, listed: nodes.Expr) -> list[str] | None:
+def _tools(env: Env, listed: nodes.Expr, module: ModuleDef) -> list[str] | None:
     """The qualified names of the tools in a list. None if one is wrong, which is reported."""
     assert isinstance(listed, nodes.ListLit)
     names: dict[str, nodes.Expr] = {}
@@ -69,5 +70,22 @@ def _tools(env: Env, listed: nodes.Expr) -> list[str] | None:
             first = Label(names[name].span, "first here")
             env.ctx.report("bad-agent", f"the tool `{name}` is listed twice", item.span, first)
         check_tool_of_agent(env, item, found.meaning)
+        if isinstance(found.meaning, ToolDef) and found.meaning.settings.get("episode"):
+            _check_environment(env, item, found.meaning, module)
         names[name] = item
     return None if wrong else list(names)
+
+
+def _check_environment(env: Env, item: nodes.Expr, tool: ToolDef, module: ModuleDef) -> None:
+    """Check that the agent has what `reset` takes: parameters of the same names."""
+    have = {param.name: param.type for param in module.signature.params}
+    for param in tool.signature.params[:-1]:
+        own = have.get(param.name)
+        if own is None and param.default is not MISSING:
+            continue
+        if own is None or not is_subtype(own, param.type):
+            message = f"to reset `{tool.name}`, the agent needs a parameter `{param.name}`"
+            message += "" if own is None else f" of the type `{param.type}`, and it is `{own}`"
+            help = f"add `{param.name}: {param.type}` to the parameters of `{module.name}`"
+            where = Label(param.span, "an input of `reset`")
+            env.ctx.report("bad-agent", message, item.span, where, help=help)

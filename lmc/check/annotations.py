@@ -15,7 +15,7 @@ from lmc.check.foreign_types import is_no_value, written_here
 from lmc.check.mismatch import told_apart
 from lmc.check.program import ConstantDef
 from lmc.check.scope import CheckContext, Declared, Env, File
-from lmc.check.subtyping import required
+from lmc.check.subtyping import forget, required
 from lmc.check.width import project
 from lmc.diagnostics import Label, suggestion
 from lmc.patterns import whole_pattern
@@ -131,17 +131,17 @@ def _named(ctx: CheckContext, file: File, expr: nodes.NamedType) -> Type:
         return _one_of(ctx, expr)
     if name == "list":
         base: Type = types.ListType(resolve_result(ctx, file, args[0]))
-        return _without_beyond(_refined(ctx, base, expr))
+        return _without_beyond(_refined(ctx, file, base, expr))
     elif name == "dict":
         base = _dict(ctx, file, args[0], args[1])
     else:
         base = _builtin(file, name) or _declared(ctx, file, expr.name)
-    return _refined(ctx, base, expr)
+    return _refined(ctx, file, base, expr)
 
 
-def _refined(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
+def _refined(ctx: CheckContext, file: File, base: Type, expr: nodes.NamedType) -> Type:
     base = inference.within_levels(ctx, base, expr.span)
-    return _refine(ctx, base, expr) if expr.refinements else base
+    return _refine(ctx, file, base, expr) if expr.refinements else base
 
 
 def _builtin(file: File, name: str) -> Type | None:
@@ -231,8 +231,13 @@ def _recursion_help(declared: Declared) -> str:
 # --- refinements ---
 
 
-def _refine(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
+def _refine(ctx: CheckContext, file: File, base: Type, expr: nodes.NamedType) -> Type:
     for refinement in expr.refinements:
+        if isinstance(refinement, nodes.RangeRefinement):
+            ends = [_end(ctx, file, end) for end in (refinement.low, refinement.high)]
+            if types.ERROR in ends:
+                continue
+            refinement = replace(refinement, low=ends[0], high=ends[1])
         match refinement:
             case nodes.PatternRefinement():
                 base = _with_pattern(ctx, base, refinement)
@@ -245,6 +250,25 @@ def _refine(ctx: CheckContext, base: Type, expr: nodes.NamedType) -> Type:
             case _:
                 base = _bad_refinement(ctx, base, refinement)
     return base
+
+
+def _end(ctx: CheckContext, file: File, end: Any) -> Any:
+    """The number or text of a bound, which may be a constant's name. ERROR if it is none."""
+    if not isinstance(end, nodes.Var):
+        return end
+    env = Env(ctx, file, file.prefix, "constant")
+    if isinstance(inference.infer(env, end), types.ErrorType):
+        return types.ERROR
+    try:
+        value = evaluate(ctx.program, end)
+    except NotConstant as stop:
+        inference.report_not_constant(env, stop.node, "a bound")
+        return types.ERROR
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        return value
+    message = f"a bound is a number or a string, and `{end.name}` is neither"
+    ctx.report("bad-refinement", message, end.span)
+    return types.ERROR
 
 
 def _with_pattern(ctx: CheckContext, base: Type, refinement: nodes.PatternRefinement) -> Type:
@@ -267,7 +291,8 @@ def _with_unique(ctx: CheckContext, base: Type, refinement: nodes.UniqueRefineme
 def _with_range(
     ctx: CheckContext, base: Type, refinement: nodes.RangeRefinement, expr: nodes.NamedType
 ) -> Type:
-    low, high = refinement.low, refinement.high
+    low: Any = refinement.low  # the ends are values: `_refine` looked up the names
+    high: Any = refinement.high
     if isinstance(low, str) or isinstance(high, str):
         return _bad_refinement(ctx, base, refinement)
     if (low is None and high is None) or (low is not None and high is not None and low > high):
@@ -286,13 +311,13 @@ def _with_range(
         return base
     match base:
         case types.IntType(None, None) if expr.name.name == "int":
-            return types.IntType(low, high)  # type: ignore[arg-type]
+            return types.IntType(low, high)
         case types.FloatType(None, None) if expr.name.name == "float":
             return types.FloatType(_float(low), _float(high))
         case types.StrType(None, None, pattern) if expr.name.name == "str":
-            return types.StrType(low, high, pattern)  # type: ignore[arg-type]
+            return types.StrType(low, high, pattern)
         case types.ListType(item, None, None) if expr.name.name == "list":
-            return types.ListType(item, low, high, base.unique)  # type: ignore[arg-type]
+            return types.ListType(item, low, high, base.unique)
     return _bad_refinement(ctx, base, refinement)
 
 
@@ -303,7 +328,8 @@ def _with_written_range(
     if (base.low, base.high) != (None, None):
         return _bad_refinement(ctx, base, refinement)
     ends: list[str | None] = []
-    for bound in (refinement.low, refinement.high):
+    given: tuple[Any, Any] = (refinement.low, refinement.high)
+    for bound in given:
         try:
             ends.append(None if bound is None else _written_bound(base.kind, bound))
         except ValueError as problem:
@@ -452,8 +478,10 @@ def _mentioned(declared: Declared) -> Mentions:
                 todo.append(type)
             case nodes.UnionTypeExpr(options=options):
                 todo += reversed(options)
-            case nodes.NamedType(name=ident, args=args):
+            case nodes.NamedType(name=ident, args=args, refinements=refinements):
                 todo += reversed(args)
+                ranges = [r for r in refinements if isinstance(r, nodes.RangeRefinement)]
+                todo += [e for r in ranges for e in (r.high, r.low) if isinstance(e, nodes.Var)]
                 named = declared.file.names.get(ident.name)
                 if named and named.file is declared.file and isinstance(named.decl, TYPE_DECLS):
                     yield named, ident
@@ -566,7 +594,9 @@ def default(
 def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
     """The JSON value of an expression, which must be a constant of this type with refinements."""
     before = len(env.ctx.diagnostics)
-    actual = inference.check(env, expr, type, why)
+    # Arithmetic forgets refinements, but the value of a constant is known below.
+    wanted = forget(type) if isinstance(expr, nodes.Binary) else type
+    actual = inference.check(env, expr, wanted, why)
     found = env.ctx.diagnostics[before:]
     if any(d.code != "type-mismatch" for d in found) or isinstance(actual, types.ErrorType):
         return None

@@ -51,16 +51,31 @@ def match(env: Env, expr: nodes.Match, expected: Type | None) -> Type:
 def comprehension(env: Env, expr: nodes.Comprehension, expected: Type | None) -> Type:
     """Infer `[e for x in xs if c]`."""
     item_types = _iterated(env, expr)
+    least, most = _rows(env, expr)
     inner = env.nested()
     for ident, type in zip(expr.names, item_types):
         inner.bind(ident, type, "comprehension variable")
     if expr.condition is not None:
         check_condition(inner, expr.condition, "the condition of a comprehension")
         inner = inner.knowing(facts(inner, expr.condition, True))
+        least = None
     wanted = required(expected) if expected else None
-    return types.ListType(
-        infer(inner, expr.item, wanted.item if isinstance(wanted, types.ListType) else None)
-    )
+    item = infer(inner, expr.item, wanted.item if isinstance(wanted, types.ListType) else None)
+    return types.ListType(item, least, most)
+
+
+def _rows(env: Env, expr: nodes.Comprehension) -> tuple[int | None, int | None]:
+    """How many rows a comprehension walks through, at least and at most."""
+    source = expr.iterable
+    exprs = [source]
+    if isinstance(source, nodes.Call) and calls.is_walk(env, source):
+        exprs = [arg.value for arg in source.args]
+    found = [env.ctx.program.types.get(id(e)) for e in exprs]
+    lists = [type for type in found if isinstance(type, types.ListType)]
+    if not lists or len(lists) < len(found):
+        return None, None
+    least = min(type.min_len or 0 for type in lists)
+    return least or None, min((t.max_len for t in lists if t.max_len is not None), default=None)
 
 
 def _iterated(env: Env, expr: nodes.Comprehension) -> list[Type]:

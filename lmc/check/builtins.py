@@ -9,6 +9,7 @@ from typing import Any
 from lmc import types
 from lmc.check import moments
 from lmc.check.subtyping import (
+    MOST_COUNT,
     forget,
     is_number,
     is_subtype,
@@ -127,11 +128,22 @@ def _always(type: Type) -> Callable[[Given], Type]:
 
 
 def _unique(given: Given) -> Type:
-    return types.ListType(_item(given[0]), unique=True)
+    xs = given[0]
+    if not isinstance(xs, types.ListType):
+        return types.ListType(types.ERROR, unique=True)
+    return types.ListType(xs.item, 1 if xs.min_len else None, xs.max_len, unique=True)
 
 
 def _same_list(given: Given) -> Type:
-    return types.ListType(_item(given[0]), unique=_is_unique(given[0]))
+    """A list with the items of another in another order."""
+    return given[0] if isinstance(given[0], types.ListType) else types.ListType(types.ERROR)
+
+
+def _one_of_items(xs: Type | None) -> Type:
+    """An item of a list: none if the list may be empty."""
+    if isinstance(xs, types.ListType) and xs.min_len:
+        return xs.item
+    return optional(_item(xs))
 
 
 def _keys(given: Given) -> Type:
@@ -156,7 +168,7 @@ def _sum(given: Given) -> Type:
 def _extreme(given: Given) -> Type:
     """The result for one argument. Several are joined when the call is checked."""
     only = given[0] or types.INT
-    return optional(only.item) if isinstance(only, types.ListType) else forget(only)
+    return _one_of_items(only) if isinstance(only, types.ListType) else forget(only)
 
 
 def _abs(given: Given) -> Type:
@@ -243,13 +255,12 @@ def _grouped(given: Given) -> Type:
         return types.ERROR
     items = types.ListType(whole.item, 1, whole.max_len)
     group = types.RecordType("Group", (types.Field("key", key), types.Field("items", items)))
-    return types.ListType(group, None, whole.max_len)
+    return types.ListType(group, 1 if whole.min_len else None, whole.max_len)
 
 
 DEFAULT_FOUND = 3
 _QUERY = BuiltinParam("query", "a string", is_text)
 _HOW_MANY = BuiltinParam("count", "an int", _is_int, required=False)
-MOST_COUNT = 2**31 - 1  # of items that a type names
 MOST_RANGE = 100_000  # ints of a `range`
 _OLD = BuiltinParam("old", "a string", is_text)
 _NEW = BuiltinParam("new", "a string", is_text)
@@ -344,7 +355,10 @@ _FUNCTIONS = (
         "the text without white space, or without these characters, at both ends",
     ),
     BuiltinFunction(
-        "first", (_LIST,), lambda g: optional(_item(g[0])), "the first item, or none if empty"
+        "first",
+        (_LIST,),
+        lambda given: _one_of_items(given[0]),
+        "the first item, or none if empty",
     ),
     BuiltinFunction("any", (_BOOLS,), _always(types.BOOL), "whether at least one item is true"),
     BuiltinFunction("all", (_BOOLS,), _always(types.BOOL), "whether all items are true"),

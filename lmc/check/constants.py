@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lmc import types
@@ -13,6 +15,15 @@ from lmc.check.subtyping import text_fits, written_fits
 from lmc.media.content import is_media_json
 from lmc.syntax import nodes
 from lmc.types import Type
+
+MOST_CONSTANT = 1_000_000  # characters or items of a constant that is calculated
+_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": operator.mod,
+}
 
 
 class NotConstant(Exception):
@@ -32,7 +43,10 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
             return None
         case nodes.Interpolated(texts=texts, values=values):
             shown = (written(evaluate(program, value)) for value in values)
-            return texts[0] + "".join(f"{v}{text}" for v, text in zip(shown, texts[1:]))
+            parts = [texts[0], *(part for pair in zip(shown, texts[1:]) for part in pair)]
+            if sum(map(len, parts)) > MOST_CONSTANT:
+                raise NotConstant(expr)
+            return "".join(parts)
         case nodes.Var() if isinstance(named := program.referents.get(id(expr)), ConstantDef):
             return named.value
         case nodes.ListLit(items=items):
@@ -41,6 +55,8 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
             return {pair.key.name: evaluate(program, pair.value) for pair in pairs}
         case nodes.Unary(op="-", operand=nodes.Number() | nodes.Var() as operand):
             return -evaluate(program, operand)
+        case nodes.Binary():
+            return _calculated(program, expr.chain())
         case nodes.Call(target=target):
             if id(expr) in program.media:
                 return program.media[id(expr)]
@@ -53,6 +69,32 @@ def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
         case nodes.Attr() if isinstance(variant := program.referents.get(id(expr)), Variant):
             return variant.name
     raise NotConstant(expr)
+
+
+def _calculated(program: CheckedProgram, links: Sequence[nodes.Binary]) -> Any:
+    """The value of `a + b * c …`, link by link: a chain may be longer than Python recurses."""
+    value = evaluate(program, links[0].left)
+    for link in links:
+        operate = _ARITHMETIC.get(link.op)
+        kinds = (program.types.get(id(side)) for side in (link.left, link.right))
+        if operate is None or any(isinstance(kind, types.WrittenType) for kind in kinds):
+            raise NotConstant(link)
+        other = evaluate(program, link.right)
+        try:
+            if not _affordable(value, other):
+                raise NotConstant(link)
+            value = operate(value, other)
+        except (ArithmeticError, TypeError):
+            raise NotConstant(link) from None
+    return value
+
+
+def _affordable(one: Any, other: Any) -> bool:
+    """Whether what is calculated of two values is not huge, however often this is repeated."""
+    if isinstance(one, str | list):
+        return len(one) + len(other) <= MOST_CONSTANT
+    bits = (abs(int(number)).bit_length() for number in (one, other))
+    return sum(bits) < types.MOST_BITS
 
 
 def written(value: Any) -> str:

@@ -31,8 +31,10 @@ def check_module(env: Env, declared: Declared, module: ModuleDef) -> None:
     if "require" in module.exprs:
         _check_over_out(env, module, "require")
     if "role" in module.exprs:
-        _check_role(env, module)
-    if "begin" in module.settings:
+        _check_text(env, module, "role")
+    if "begin" in module.exprs:
+        _check_text(env, module, "begin")
+    if "begin" in module.settings or "begin" in module.exprs:
         _check_begin(env, decl, module)
     check_written(env.ctx, decl, module)
     check_histories(env.ctx, decl, module)
@@ -46,11 +48,11 @@ def _check_over_out(env: Env, module: ModuleDef, key: str) -> None:
     inference.check_condition(inner, module.exprs[key], f"`{key}`")
 
 
-def _check_role(env: Env, module: ModuleDef) -> None:
-    """Check `role`: a text made of the parameters."""
+def _check_text(env: Env, module: ModuleDef, key: str) -> None:
+    """Check `role` or `begin`: a text made of the parameters."""
     inner = inner_env(env, module)
-    inner.pure = inner.hint = "role"
-    inference.check(inner, module.exprs["role"], types.OptionalType(types.STR), "`role`")
+    inner.pure = inner.hint = key
+    inference.check(inner, module.exprs[key], types.OptionalType(types.STR), f"`{key}`")
 
 
 def _check_begin(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
@@ -66,7 +68,7 @@ def _check_begin(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         problem = "`begin` needs a result without a pattern"
     elif any(map(bool, options_of(module.settings.get("reason", False)))):
         problem = "`begin` and `reason` exclude each other: the answer begins with the reasoning"
-    elif any(text != text.rstrip() for text in options_of(module.settings["begin"])):
+    elif any(text != text.rstrip() for text in options_of(module.settings.get("begin", ""))):
         problem = "`begin` must not end in white space: a model continues words, not spaces"
     if problem:
         env.ctx.report("bad-begin", problem, place)
@@ -117,6 +119,11 @@ def _refine(env: Env, decl: nodes.ModuleDecl, module: ModuleDef) -> None:
         place = decl.signature.result.span
         inner.hint = "draft"
         inference.check(inner, module.exprs["draft"], draft, "`draft`", place)
+    if "clean" in module.exprs:
+        inner = inner_env(env, module, out=draft)
+        inner.pure = inner.hint = "clean"
+        place = decl.signature.result.span
+        inference.check(inner, module.exprs["clean"], draft, "`clean`", place)
     verdict: Type = types.ERROR
     if needs(env, decl, module, "check", "c(…, draft)"):
         verdict = _check_critique(inner_env(env, module, draft=draft), module)

@@ -18,6 +18,7 @@ from lmc.check.mismatch import told_apart
 from lmc.check.narrowing import facts
 from lmc.check.scope import Env, Path
 from lmc.check.subtyping import (
+    added_lengths,
     comparable,
     is_number,
     is_text,
@@ -136,7 +137,7 @@ def _plus(env: Env, expr: nodes.Binary, left: Type, right: Type) -> Type:
     if isinstance(left, types.ListType) and isinstance(right, types.ListType):
         item = join(left.item, right.item)
         if item is not None:
-            return types.ListType(item)
+            return types.ListType(item, *added_lengths(left, right))
     if is_text(left) and is_text(right):
         return types.STR if not isinstance(left, types.ErrorType) else left
     return _arithmetic(env, expr, left, right)

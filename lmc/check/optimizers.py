@@ -227,6 +227,20 @@ _TABLE = (
         },
     ),
     OptimizerSignature(
+        "remember",
+        {
+            "rows": Option(
+                OptionalType(IntType(1, 100_000)), None, "most train rows to run; default: all"
+            ),
+            "at_once": Option(
+                IntType(1, 64), 1, "rows that read the same stores, before what they keep is added"
+            ),
+            "threshold": replace(
+                _THRESHOLD, default=0.0, about="minimum score of a run whose records are added"
+            ),
+        },
+    ),
+    OptimizerSignature(
         "sec",
         {
             "demos": replace(_DEMOS, type=IntType(1, 16)),

@@ -10,7 +10,7 @@ from lmc import types
 from lmc.check import inference
 from lmc.check.annotations import constant
 from lmc.check.constants import evaluate
-from lmc.check.program import ModelDef
+from lmc.check.program import ConstantDef, ModelDef
 from lmc.check.providers import with_provider
 from lmc.check.scope import Declared, Env
 from lmc.check.subtyping import is_subtype
@@ -32,12 +32,13 @@ class SettingSpec:
 
     `model` and `models` are names of declared models, `name` is a name without quotes, `tokens` is
     a number of them, and `group` is an object with the keys `keys`. An `expression` is checked by
-    the rules of its declaration.
+    the rules of its declaration; with `or_expression`, whatever is no constant is one.
     """
 
     takes: Type | Special
     keys: Mapping[str, SettingSpec] = field(default_factory=dict)
     tunable: bool = True
+    or_expression: bool = False
 
 
 def group(keys: Mapping[str, SettingSpec]) -> SettingSpec:
@@ -59,6 +60,8 @@ def _fixed(type: Type) -> SettingSpec:
 
 TEXT = _fixed(types.STR)
 SPLIT = group(dict.fromkeys(("train", "dev", "test"), _fixed(types.FloatType(0.0, None))))
+# Whose prices may differ from those of other tokens; `lmc.models.base.PRICED` has them too.
+_KINDS_OF_TOKENS = ("cached", "written", "audio", "spoken")
 _POSITIVE = types.IntType(1, None)
 _TOKENS = types.IntType(1, 2**31 - 1)  # as servers hold it
 _LIMIT_S = types.FloatType(0.001, 1e9)  # 0 would read as a limit, and be none
@@ -95,7 +98,7 @@ _MODULE = {
     "demos": SettingSpec(types.IntType(0, 64)),
     "reason": SettingSpec(types.BOOL),
     "role": _EXPRESSION,
-    "begin": SettingSpec(types.StrType(1, None)),
+    "begin": SettingSpec(types.StrType(1, None), or_expression=True),
     "keep": SettingSpec("tokens"),
     "require": _EXPRESSION,
     "check": _EXPRESSION,
@@ -128,7 +131,9 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "concurrency": _fixed(_POSITIVE),
         "rpm": _fixed(_POSITIVE),
         "tpm": _fixed(_POSITIVE),
-        "price": _group(input=types.FloatType(0.0, None), output=types.FloatType(0.0, None)),
+        "price": _group(
+            **dict.fromkeys(("input", "output", *_KINDS_OF_TOKENS), types.FloatType(0.0, None))
+        ),
         "budget": _group(**_BUDGET),
         "logprobs": _fixed(types.BOOL),
     },
@@ -146,6 +151,7 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
     "refine": {
         **_MODULE,
         "draft": _EXPRESSION,
+        "clean": _EXPRESSION,
         "until": _EXPRESSION,
         "rounds": SettingSpec(types.IntType(0, 8)),
         "stop_early": SettingSpec(_words("fixed_point", "no_gain")),
@@ -235,13 +241,30 @@ def read(
         spec = table.get(key)
         if spec is None:
             report_unknown_key(env, setting.key, table, f"`{kind}`", _named_instead(kind, setting))
-        elif spec.takes == "expression":
+        elif spec.takes == "expression" or (
+            spec.or_expression and not _of_constants(env, setting.value)
+        ):
             exprs[key] = setting.value
         else:
             value = value_of(env.hinted(key), setting.value, spec, key)
             if value is not types.ERROR:
                 values[key] = value
     return values, exprs
+
+
+def _of_constants(env: Env, expr: nodes.Expr) -> bool:
+    """Whether an expression has no names but those of constants, so that it needs no run."""
+    todo: list[nodes.SyntaxNode] = [expr]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, nodes.Var):
+            declared = env.file.names.get(node.name)
+            constant = declared and isinstance(declared.decl, nodes.ConstantDecl)
+            imported = declared and isinstance(declared.meaning, ConstantDef)
+            if not (constant or imported):
+                return False
+        todo += nodes.children(node)
+    return True
 
 
 def _distinct(env: Env, settings: Iterable[nodes.Setting]) -> Iterable[nodes.Setting]:

@@ -34,6 +34,7 @@ from lmc.types import (
 from lmc.written import KINDS, Kind, normal, order
 
 Bound = float | None
+MOST_COUNT = 2**31 - 1  # of items that a type names
 Known = dict[tuple[str, str], bool]  # by the keys of two records: a type may mention one often
 
 
@@ -254,14 +255,27 @@ def widen(type: Type) -> Type:
     return forget(type)
 
 
+def added_lengths(a: ListType, b: ListType) -> tuple[int | None, int | None]:
+    """How many items one list after another has at least and at most."""
+    least = (a.min_len or 0) + (b.min_len or 0)
+    most = None if a.max_len is None or b.max_len is None else a.max_len + b.max_len
+    return _countable(least) or None, _countable(most)
+
+
+def _countable(length: int | None) -> int | None:
+    return None if length is None or length > MOST_COUNT else length
+
+
 def disjoint(a: Type, b: Type) -> bool:
-    """Whether no number or string has both types. Always False for other types."""
+    """Whether no number, string or list has both types. Always False for other types."""
     match a, b:
         case IntType() | FloatType(), IntType() | FloatType():
             return _apart(a.high, b.low) or _apart(b.high, a.low)
         case WrittenType(), WrittenType() if a.kind == b.kind:
             (low, high), (other_low, other_high) = _ends(a), _ends(b)
             return _apart(high, other_low) or _apart(other_high, low)
+        case ListType(), ListType():
+            return _apart(a.max_len, b.min_len) or _apart(b.max_len, a.min_len)
         case LiteralType(), StrType():
             return not any(text_fits(value, b) for value in a.values)
         case LiteralType(), LiteralType():

@@ -11,6 +11,7 @@ import click
 
 from lmc.cli.terminal import (
     FILE,
+    CheckFormat,
     count,
     error_count,
     format_option,
@@ -19,7 +20,7 @@ from lmc.cli.terminal import (
     say,
 )
 from lmc.consent import Consent
-from lmc.diagnostics import Diagnostic, Format, LmcError
+from lmc.diagnostics import Diagnostic, LmcError
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
@@ -42,7 +43,7 @@ def command(
     target: str | None,
     servers: bool,
     paths: tuple[str, ...],
-    style: Format,
+    style: CheckFormat,
 ) -> int:
     """Check the syntax, names, types, settings, templates and data leaks of FILES."""
     from lmc.check import check_program, open_source
@@ -50,7 +51,12 @@ def command(
     found: list[Diagnostic] = []
     consent = Consent(paths=tuple(Path(path) for path in paths))
     for file in files:
-        program, diagnostics = check_program(open_source(file), consent=consent)
+        try:
+            source = open_source(file)
+        except LmcError as unread:  # the other files are checked all the same
+            found += unread.diagnostics
+            continue
+        program, diagnostics = check_program(source, consent=consent)
         found += diagnostics
         found += _too_deep(program)
         if program is not None and cost:
@@ -60,7 +66,7 @@ def command(
         if program is not None and servers:
             found += _reached(program, file)
     print_diagnostics(found, style)
-    if style == "text":
+    if style in ("text", "github"):
         _print_summary(len(files), found)
     return 1 if error_count(found) else 0
 

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     "--confirm-samples", type=click.IntRange(1, 64), default=1, show_default=True,
     help="Runs of each held-out row. More show smaller gains of models that sample.",
 )  # fmt: skip
+@click.option(
+    "--with-stores", is_flag=True,
+    help="Put what the stores of PROGRAM hold into the artifact, for stores that hold nothing yet.",
+)  # fmt: skip
 @click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
 @click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
 @model_option

@@ -13,8 +13,10 @@ from lmc.cli.terminal import target_option
 F = TypeVar("F", bound=Callable[..., Any])
 
 data_option = click.option(
-    "-d", "--data", help="File of rows (.jsonl, .json, .csv), or a dataset of the program."
-)
+    "-d", "--data",
+    help="Rows: files (.jsonl, .csv, .parquet, …), a folder or a pattern, a query "
+    "(URL#SELECT …), hf:NAME#SPLIT, or a dataset of the program.",
+)  # fmt: skip
 metric_option = click.option(
     "--metric",
     help="Metric: accuracy, f1, contains, numeric, one of the program's, or pkg.mod:fn.",

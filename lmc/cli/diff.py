@@ -16,7 +16,7 @@ from lmc.diagnostics import LmcError
 
 if TYPE_CHECKING:
     from lmc.program.artifact import Artifact
-    from lmc.runtime.parameters import ModuleParameters
+    from lmc.runtime.parameters import ModuleParameters, Parameters
 
 
 @click.command("diff")
@@ -80,6 +80,13 @@ def differences(first: Artifact, second: Artifact) -> Iterator[str]:
             if before.get(key) != after.get(key):
                 yield f"- {key} = {before.get(key, 'as written')}"
                 yield f"+ {key} = {after.get(key, 'as written')}"
+    for name in sorted({*one.stores, *other.stores}):
+        yield from _text_diff(name, _records_text(one, name), _records_text(other, name))
+
+
+def _records_text(parameters: Parameters, name: str) -> str:
+    records = parameters.stores.get(name, ())
+    return "\n".join(json.dumps(record, ensure_ascii=False) for record in records)
 
 
 def _reached_diff(first: Artifact, second: Artifact) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from lmc.cli.terminal import (
     console,
     count,
     model_option,
+    paint,
     program_argument,
     retries,
     say,
@@ -25,6 +27,7 @@ from lmc.cli.terminal import (
 
 if TYPE_CHECKING:
     from lmc.measure.evaluate import Figures, RowResult
+    from lmc.measure.requirements import Requirement
     from lmc.measure.results import ResultsFile
     from lmc.measure.rows import Rows
     from lmc.program.program import Program
@@ -43,6 +46,21 @@ if TYPE_CHECKING:
     "-o", "--out", type=FILE,
     help="File for the result of each row.  [default: PROGRAM with .results.jsonl]",
 )  # fmt: skip
+@click.option("--fail-under", type=float, metavar="SCORE", help="Fail if the score is below SCORE.")
+@click.option(
+    "--against",
+    type=FILE,
+    metavar="BASE",
+    help="Fail if the score is significantly worse than that of BASE on the same rows: a program, "
+    "an artifact, or a file of results.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0),
+    metavar="M",
+    help="With --against: fail too if the score is lower by more than M.",
+)
+@click.option("--junit", type=FILE, metavar="FILE", help="Write what passed and failed as JUnit.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @model_option
 @cache_option
@@ -52,6 +70,10 @@ def command(
     program: Path,
     budget: str | None,
     out: Path | None,
+    fail_under: float | None,
+    against: Path | None,
+    margin: float | None,
+    junit: Path | None,
     as_json: bool,
     model: str | None,
     cache: bool,
@@ -66,13 +88,15 @@ def command(
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
 
-    Options that are not given come from the `optimize` block of the program. The command fails if
-    no row gets a score.
+    Options that are not given come from the `optimize` block of the program. The exit code is 0 if
+    all is well, 1 if no row gets a score or a requirement does not hold, 2 for wrong usage.
     """
-    from lmc.program.measuring import evaluate_into
+    from lmc.program.measuring import evaluate_against
     from lmc.program.options import EvaluateOptions
     from lmc.program.program import load
 
+    if margin is not None and against is None:
+        raise click.UsageError("--margin needs --against BASE")
     opened = load(
         program,
         model=model,
@@ -89,14 +113,65 @@ def command(
         options["metric"] = _metric(loaded, options["metric"], options["target"])
         target = out or rows_path(program)
         asked = EvaluateOptions(budget=parse_budget(budget), progress=view.row, **options)
-        found = evaluate_into(target, loaded, view.start, asked)
+        found, base = evaluate_against(target, loaded, against, view.start, asked)
         view.compare(target)
+    required = [*_requirements(found, base, target, fail_under, against, margin)]
     if as_json:
-        say(json.dumps(figures(found), indent=2))
+        told = {"requirements": [_as_json(one) for one in required]} if required else {}
+        say(json.dumps(figures(found) | told, indent=2, ensure_ascii=False))
     else:
         _print(found, view, target)
-    if not found.values:
-        sys.exit(1)  # nothing was measured
+        _print_requirements(required)
+    if junit is not None:
+        _write_junit(junit, f"lmc eval {program}", found, required)
+    if not found.values or not all(one.holds for one in required):
+        sys.exit(1)
+
+
+def _requirements(
+    found: ResultsFile,
+    base: dict[str, float],
+    results: Path,
+    floor: float | None,
+    against: Path | None,
+    margin: float | None,
+) -> Iterator[Requirement]:
+    """What was asked of the measurement, and whether it holds."""
+    from lmc.measure.requirements import at_least, no_loss
+    from lmc.measure.results import read_results
+
+    if floor is not None:
+        yield at_least(found, floor)
+    if against is not None:
+        scored = ((line["id"], line["score"]) for line in read_results(results))
+        yield no_loss(base, scored, str(against), margin)
+
+
+def _as_json(required: Requirement) -> dict[str, Any]:
+    return {"name": required.name, "holds": required.holds, "words": required.words}
+
+
+def _print_requirements(required: Sequence[Requirement]) -> None:
+    for one in required:
+        mark = paint("pass", "green") if one.holds else paint("FAIL", "red", "bold")
+        say(f"{mark}  {one.name}: {one.words}")
+        for loss in one.losses:
+            say(f"      {loss}")
+
+
+def _write_junit(
+    path: Path, name: str, found: ResultsFile, required: Sequence[Requirement]
+) -> None:
+    """One test for the measurement as such, and one for each requirement."""
+    from lmc.cli.junit import Case, Suite, write_junit
+
+    nothing = "" if found.values else "nothing was measured: no row has a score"
+    failures = [f"row {row.id} ({row.failed}): {row.error}" for row in found.first_failures]
+    cases = [Case("rows were measured", nothing, "\n".join(failures), "error")]
+    for one in required:
+        problem = "" if one.holds else one.words
+        cases.append(Case(one.name, problem, "\n".join((one.words, *one.losses))))
+    write_junit(path, [Suite(name, cases, figures(found))])
 
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:

@@ -85,7 +85,8 @@ def _print(optimizer: Optimizer) -> None:
 
 def _wrapped(text: str, head: str, width: int) -> str:
     """A text after its head. Further lines are indented to the start of the text."""
-    return textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+    lines = textwrap.wrap(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+    return "\n".join(line.rstrip() for line in lines)  # a long word may leave a space before it
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,6 +45,8 @@ def command(artifact: Path, as_json: bool) -> None:
         _print_module(name, module)
     for loop, stand_in in held.parameters.shortcuts.items():
         say(f"\n{loop}: replaced by one call of {stand_in}")
+    for name, records in held.parameters.stores.items():
+        _print_records(name, records)
     for choice, value in held.parameters.choices.items():
         say(f"\n{choice} = {value}")
 
@@ -72,6 +74,13 @@ def _print_reached(outside: Sequence[Reached], strange: str | None) -> None:
         say(f"  {one}")
     if not outside:
         say("  nothing")
+
+
+def _print_records(name: str, records: Sequence[Any]) -> None:
+    say(paint(f"\n{name}", "bold"))
+    say(f"  starts with {count(len(records), 'record')}, where nothing was kept before:")
+    for record in records:
+        say(f"  {json.dumps(record, ensure_ascii=False)}")
 
 
 def _print_module(name: str, module: ModuleParameters) -> None:

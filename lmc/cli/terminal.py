@@ -13,7 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -96,9 +96,11 @@ def consent_options(function: F) -> F:
     return function
 
 
+# `sarif` and `github` are for CI; `lmc.cli.annotations` writes them.
+CheckFormat = Format | Literal["sarif", "github"]
 format_option = click.option(
-    "--format", "style", type=click.Choice(["text", "concise", "json"]), default="text",
-    show_default=True, help="Format of the diagnostics.",
+    "--format", "style", type=click.Choice(["text", "concise", "json", "sarif", "github"]),
+    default="text", show_default=True, help="Format of the diagnostics.",
 )  # fmt: skip
 
 
@@ -157,12 +159,22 @@ def console(*, stderr: bool = False) -> Console:
     return CleanConsole(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
-def print_diagnostics(diagnostics: Sequence[Diagnostic], style: Format = "text") -> None:
-    """Print diagnostics on standard error. JSON goes to standard output for other programs."""
+def print_diagnostics(diagnostics: Sequence[Diagnostic], style: CheckFormat = "text") -> None:
+    """Print diagnostics on standard error. What programs read goes to standard output."""
     if style == "json":
         say(render(diagnostics, "json"))
         return
+    if style == "sarif":
+        from lmc.cli.annotations import sarif
+
+        say(sarif(diagnostics))
+        return
     if not diagnostics:
+        return
+    if style == "github":
+        from lmc.cli.annotations import github
+
+        say(github(diagnostics))
         return
     text = render(diagnostics, style)
     say(_coloured(text), err=True)

@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lmc.ir.graph import Offer, Port
+from lmc.ir.graph import Offer, Port, Tool
 from lmc.types import (
     JSON,
     STR,
     EnumType,
     Field,
+    JsonType,
     ListType,
     LiteralType,
     OptionalType,
@@ -20,6 +21,7 @@ from lmc.types import (
 )
 
 FINISH = "finish"
+ACTION = "action"  # the parameter of an environment, as an agent uses it
 TURN = RecordType("Turn", (Field("tool", STR), Field("arguments", JSON), Field("observation", STR)))
 _SHAPE_DEPTH = 3  # of records in one another that a signature writes out
 
@@ -43,6 +45,28 @@ def action_type(result: Type, offers: Sequence[Offer]) -> RecordType:
             Field("answer", OptionalType(result), f"the answer, with {FINISH} only", True, None),
         ),
     )
+
+
+def environment_offer(tool: Tool) -> Offer:
+    """An environment as the model of an agent sees it: a tool that takes one action at a time.
+
+    The agent holds the actions so far, and its own inputs go to `reset`.
+    """
+    *_, last = tool.inputs
+    item = last.type.item if isinstance(last.type, ListType) else JSON
+    whole = item if isinstance(item, OptionalType | JsonType) else OptionalType(item)
+    port = Port(ACTION, whole, has_default=True, note=last.note)
+    most = f"{tool.settings['episode']:,}"
+    own = f"{' '.join(tool.doc.split()).rstrip('.')}. " if tool.doc else ""
+    told = f"One action, and what is observed after it; none: what is observed now. At most {most}"
+    return Offer(tool.name, (port,), tool.result, f"{own}{told} actions.")
+
+
+def is_environment(offer: Offer, tool: Tool | None) -> bool:
+    """Whether an agent acts in an environment through this tool, one action at a time."""
+    if tool is None or not tool.settings.get("episode"):
+        return False
+    return [port.name for port in offer.inputs] == [ACTION] and offer.inputs != tool.inputs
 
 
 def answer_type(action: RecordType) -> Type:

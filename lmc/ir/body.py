@@ -6,12 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lmc.check.program import CheckedProgram
-from lmc.check.subtyping import is_subtype, narrows, required
+from lmc.check.subtyping import forget, is_subtype, narrows, required
 from lmc.check.width import narrowed
 from lmc.ir.graph import Graph, Node, Op, Port
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, ERROR, NONE, NoneType, OptionalType, RecordType, Type, UnionType
+from lmc.types import (
+    BOOL,
+    ERROR,
+    NONE,
+    NeverType,
+    NoneType,
+    OptionalType,
+    RecordType,
+    Type,
+    UnionType,
+)
 from lmc.unions import apart
 
 Lowering = Callable[["Body"], str]
@@ -93,6 +103,13 @@ class Body:
         left = narrowed(actual, wanted)
         return self.add("op", left, (value,), {"fn": "project"}, span=node.span)
 
+    def meet(self, value: str, wanted: Type, name: str, span: Span) -> str:
+        """A value for a field: what its type does not tell of the refinements, the run checks."""
+        fitted = self.fit(value, forget(wanted))
+        if is_subtype(self.types[fitted], wanted):
+            return fitted
+        return self.operation("within", wanted, (fitted,), span, name=name)
+
     def name(self, name: str) -> str:
         """The node of a name. If it is not bound here, it is taken from outside."""
         if name not in self.bound:
@@ -158,8 +175,10 @@ class Body:
         )
 
     def present(self, value: str, span: Span) -> str:
-        """A value that cannot be none here, with its narrower type."""
+        """A value that cannot be none here, with its narrower type; of `none`, there is none."""
         type = self.types[value]
+        if isinstance(type, NoneType):
+            return self.operation("present", NeverType(), (value,), span)
         if not isinstance(type, OptionalType):
             return value
         return self.operation("present", type.item, (value,), span)

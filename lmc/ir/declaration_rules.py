@@ -228,6 +228,8 @@ class DeclarationRules:
             return False
         if test.graph.__class__ is not Graph or not isinstance(test.stubs, Mapping):
             return False
+        if not is_strings(test.in_order) or not set(test.in_order) <= test.stubs.keys():
+            return False
         return all(self._is_known(n) and s.__class__ is Graph for n, s in test.stubs.items())
 
     def _is_known(self, name: str) -> bool:

@@ -20,6 +20,7 @@ from lmc.check.constants import written
 from lmc.check.width import project
 from lmc.ir.fences import code_of
 from lmc.ir.graph import Node
+from lmc.ir.refinements import meet, to_meet
 from lmc.ir.size import MOST_SIZE, bounded, joined
 from lmc.ir.words import index_of, text_of
 from lmc.ir.written_functions import WRITTEN, part, read
@@ -236,12 +237,14 @@ def _binary(function: Callable[[Any, Any], Any]) -> Function:
 
 def function_of(node: Node) -> Callable[..., Any]:
     """The operation of an `op` node, ready to be given the values of its inputs."""
-    attrs = {**node.attrs, "type": node.type}
+    type = to_meet(node.type) if node.attrs["fn"] == "within" else node.type
+    attrs = {**node.attrs, "type": type}
     if kind := attrs.get("of"):
         return partial(WRITTEN[attrs["fn"]], attrs, kind)
     return partial(FUNCTIONS[attrs["fn"]], attrs)
 
 
+# `within` gives a value that meets the refinements of the node's type: that of the field `name`.
 # `present` narrows a `T?` that is known not to be none. `narrow` gives a value if it is of a member
 # in the node's type `T?`, else none. `project` drops the fields that the node's type does not have.
 # `by_key` gives the item whose field `name` is the key. `attr` takes the field `name`. `record` and
@@ -263,6 +266,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "in": _contains,
     "present": _present,
     "narrow": lambda attrs, value: value if belongs(attrs["type"].item, value) else None,
+    "within": lambda attrs, value: meet(attrs["type"], attrs["name"], value),
     "project": lambda attrs, value: project(attrs["type"], value),
     "attr": _attr,
     "index": _index,

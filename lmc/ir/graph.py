@@ -138,13 +138,17 @@ class Store:
 
 @frozen
 class Test:
-    """A test: its graph (only asserts) and the stubbed result of each stubbed module."""
+    """A test: its graph (only asserts) and the stubbed result of each stubbed module.
+
+    Of those `in_order`, which are stubbed several times, it is a list: a result for each call.
+    """
 
     __test__ = False  # not a pytest class
 
     title: str
     graph: Graph
     stubs: Mapping[str, Graph]
+    in_order: tuple[str, ...] = ()
 
 
 @frozen

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lmc.check.agents import tool_lists
@@ -17,7 +18,7 @@ from lmc.check.program import (
     TestDef,
     ToolDef,
 )
-from lmc.ir.actions import TURN, action_type
+from lmc.ir.actions import TURN, action_type, environment_offer
 from lmc.ir.body import Body
 from lmc.ir.graph import (
     OPTION,
@@ -150,16 +151,30 @@ def lower_test(program: CheckedProgram, test: TestDef) -> Test:
     stmts = [s for s in test.body.stmts if not isinstance(s, nodes.Stub)]
     value = statements(body, stmts)
     graph = body.graph(test.title, NONE, value, kind="test")
-    stubs = {}
+    given: dict[str, list[nodes.Stub]] = {}
     for stmt in test.body.stmts:
         if isinstance(stmt, nodes.Stub):
             target: Any = program.referents[id(stmt.target)]
-            stub = Body(program, ())
-            value = expression(stub, stmt.value)
-            stored = isinstance(target, StoreDef)
-            result = ListType(target.record) if stored else target.signature.result
-            stubs[target.name] = stub.graph(target.name, result, value)
-    return Test(test.title, _described(graph, "", test), stubs)
+            known = [] if isinstance(target, StoreDef) else given.get(target.name, [])
+            given[target.name] = [*known, stmt]
+    stubs = {name: _stub(program, name, stmts) for name, stmts in given.items()}
+    several = tuple(name for name, stmts in given.items() if len(stmts) > 1)
+    return Test(test.title, _described(graph, "", test), stubs, several)
+
+
+def _stub(program: CheckedProgram, name: str, stmts: Sequence[nodes.Stub]) -> Graph:
+    """The graph of what one stub gives, or of the list of what several ones give in turn."""
+    body = Body(program, ())
+    target: Any = program.referents[id(stmts[0].target)]
+    stored = isinstance(target, StoreDef)
+    result: Type = ListType(target.record) if stored else target.signature.result
+    ids = [expression(body, stmt.value) for stmt in stmts]
+    if len(ids) == 1:
+        return body.graph(name, result, ids[0])
+    whole = ListType(result, len(ids), len(ids))
+    ids = [body.fit(id, result) for id in ids]
+    listed = body.operation("list", whole, ids, stmts[-1].span)
+    return replace(body.graph(name, whole, listed), span=stmts[-1].span)
 
 
 def lower_module(program: CheckedProgram, module: ModuleDef) -> Graph:
@@ -212,16 +227,19 @@ def _model(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
 def _conditions(
     program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
 ) -> dict[str, Graph]:
-    """The bodies of `require`, of `check`, which is only recorded, and of `role`."""
+    """The bodies of `require`, of `check`, which is only recorded, and of the texts."""
     keys = ("require",) if module.kind == "refine" else ("require", "check")
     out = Port("out", module.signature.result)
     own = {key: _body(program, module, key, (*inputs, out)) for key in keys if key in module.exprs}
-    return own | _role(program, module, inputs)
+    return own | _texts(program, module, inputs)
 
 
-def _role(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> dict[str, Graph]:
-    given = "role" in module.exprs
-    return {"role": _body(program, module, "role", inputs)} if given else {}
+def _texts(
+    program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
+) -> dict[str, Graph]:
+    """The bodies of the texts that a call makes of its inputs: `role` and `begin`."""
+    keys = [key for key in ("role", "begin") if key in module.exprs]
+    return {key: _body(program, module, key, inputs) for key in keys}
 
 
 def _body(
@@ -244,7 +262,7 @@ def _refine(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]
     draft = Port("draft", result)
     check = Port("check", program.types[id(module.exprs["check"])])
     bodies = {
-        "draft": _body(program, module, "draft", inputs, result=result),
+        "draft": _draft(program, module, inputs),
         "check": _body(program, module, "check", (*inputs, draft)),
         "revise": _revise(program, module, inputs, check),
     }
@@ -271,7 +289,22 @@ def _revise(
     attrs = {"slots": slots(program, module, "revise"), "role": "revise", "names": tuple(names)}
     asked, conditions = module.signature.asked, _conditions(program, module, inputs)
     node = body.add("model", asked, ids, attrs, conditions, module.span)
-    return body.graph(f"{module.name}.revise", result, node)
+    return body.graph(f"{module.name}.revise", result, _cleaned(body, module, node))
+
+
+def _draft(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...]) -> Graph:
+    """The first draft."""
+    body = Body(program, inputs)
+    value = _cleaned(body, module, expression(body, module.exprs["draft"]))
+    return body.graph(f"{module.name}.draft", module.signature.result, value)
+
+
+def _cleaned(body: Body, module: ModuleDef, value: str) -> str:
+    """A draft or a revision as `clean` makes it, before it is checked."""
+    if "clean" not in module.exprs:
+        return value
+    body.bound["out"] = value
+    return expression(body, module.exprs["clean"])
 
 
 def _feedback(body: Body, check: Port, span: Span) -> str:
@@ -344,8 +377,8 @@ def _agent(program: CheckedProgram, module: ModuleDef, inputs: tuple[Port, ...])
     own: dict[str, Any] = {"steps": module.settings.get("steps", DEFAULT_STEPS)}
     if isinstance(expr, nodes.Tune):
         own["tools"] = attrs["tools"] = program.choices[id(expr)]
-    role = _role(program, module, inputs)
-    node = body.add("model", action, ids, attrs, role, module.span)
+    texts = _texts(program, module, inputs)
+    node = body.add("model", action, ids, attrs, texts, module.span)
     bodies["act"] = body.graph(f"{module.name}.act", action, node)
     return "agent", own, bodies
 
@@ -354,6 +387,8 @@ def _offer(tool: Any) -> Offer:
     """A tool, module or pipeline for the model of an agent."""
     signature = tool.signature
     doc = tool.instruction or "" if isinstance(tool, ModuleDef) else tool.doc
+    if isinstance(tool, ToolDef) and tool.settings.get("episode"):
+        return environment_offer(lower_tool(tool))
     server = isinstance(tool, ToolDef) and tool.server
     return Offer(tool.name, ports(signature.params), signature.result, doc, server)
 

@@ -37,9 +37,11 @@ from lmc.types import (
     NONE,
     STR,
     DictType,
+    Field,
     IntType,
     ListType,
     LiteralType,
+    NoneType,
     OptionalType,
     RecordType,
     StrType,
@@ -158,7 +160,7 @@ def _update(body: Body, expr: nodes.RecordUpdate, record: Type) -> str:
     given = {pair.key.name: pair.value for pair in expr.pairs}
     made = {name: expression(body, value) for name, value in given.items()}
     ids = [
-        body.fit(made[field.name], field.type)
+        _met(body, made[field.name], record, field, given[field.name].span)
         if field.name in made
         else body.operation("attr", field.type, (whole,), expr.span, name=field.name)
         for field in record.fields
@@ -210,7 +212,7 @@ def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
     if isinstance(referent, Variant):
         return body.constant(referent.name, type, expr.span)
     value = expression(body, expr.value)
-    if not expr.optional:
+    if not (expr.optional and isinstance(body.types[value], OptionalType | NoneType)):
         if isinstance(body.types[value], WrittenType):
             return _part(body, value, expr, type)
         declared = _declared(body.types[value], expr.name.name, type)
@@ -388,11 +390,16 @@ def _record(
     ids = [
         body.constant(field.default, field.type, expr.span)
         if value is None
-        else body.fit(expression(body, value), field.type)
+        else _met(body, expression(body, value), record, field, value.span)
         for field, value in zip(record.fields, bound)
     ]
     names = tuple(field.name for field in record.fields)
     return body.operation("record", record, ids, expr.span, names=names)
+
+
+def _met(body: Body, value: str, record: RecordType, field: Field, span: Span) -> str:
+    """A value for a field of a record, which it must be within."""
+    return body.meet(value, field.type, f"{record.name}.{field.name}", span)
 
 
 def _builtin(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from lmc.check.builtins import TURNS
 from lmc.check.program import options_of
 from lmc.check.subtyping import forget, required
-from lmc.ir.actions import FINISH
+from lmc.ir.actions import FINISH, is_environment
 from lmc.ir.declaration_rules import DeclarationRules
-from lmc.ir.graph import Graph, Node, Port, route_options
+from lmc.ir.graph import Graph, Node, Offer, Port, route_options
 from lmc.ir.weighed import weighed_type
 from lmc.ir.written_functions import WRITTEN
 from lmc.types import (
@@ -56,6 +56,10 @@ class Site:
         """Whether a value of one type may be used as the other type."""
         return self.declared.types.fits(actual, wanted)
 
+    def built(self, type: Type) -> Type:
+        """What a field of a built record is of. Graphs of format 1 do not check refinements."""
+        return type if self.declared.program.version > 1 else forget(type)
+
 
 Rule = Callable[[Site], str | None]
 
@@ -84,7 +88,9 @@ def _input(site: Site) -> str | None:
 
 
 def _const(site: Site) -> str | None:
-    fits = site.declared.types.built(site.node.attrs["value"], site.node.type)
+    known, value = site.declared.types, site.node.attrs["value"]
+    holds = known.holds if site.declared.program.version > 1 else known.built
+    fits = holds(value, site.node.type)
     return None if fits else "its value is of its type"
 
 
@@ -118,8 +124,10 @@ def _function(site: Site) -> str | None:
         if len(attrs.get("names", ())) != len(site.inputs):
             return "names its fields"
         return _record(site)
-    if fn in ("attr", "part", "by_key") and "name" not in attrs:
+    if fn in ("attr", "part", "by_key", "within") and "name" not in attrs:
         return "names its field"
+    if fn == "within" and not site.fits(site.inputs[0].type, forget(site.node.type)):
+        return "checks a value that is of its type but for refinements"
     if fn == "narrow" and not _narrows_to_members(site):
         return "narrows a value to members of its type, or none"
     if fn in TURNS:
@@ -191,7 +199,7 @@ def _record(site: Site) -> str | None:
         if field.name not in given:
             if not field.has_default:
                 return f"has the field `{field.name}`"
-        elif not site.fits(given[field.name], forget(field.type)):  # as the checker allows it
+        elif not site.fits(given[field.name], site.built(field.type)):
             return f"`{field.name}` is of the field's type"
     return None
 
@@ -336,7 +344,20 @@ def _agent(site: Site) -> str | None:
     named = {*((_cases(tool.type) or ("",)) if not open_ended else ()), *listed}
     if not tools.issuperset({*named, *(offer.name for offer in offers)}):
         return "its tools are its bodies"
-    return None
+    return None if all(_can_reset(site, offer) for offer in offers) else "can reset what it acts in"
+
+
+def _can_reset(site: Site, offer: Offer) -> bool:
+    """Whether an agent has the inputs of an environment, if the tool is one."""
+    tool = site.declared.program.tools.get(offer.name)
+    if tool is None or not is_environment(offer, tool):
+        return True
+    given = dict(zip(site.node.attrs["names"], (value.type for value in site.inputs)))
+    body = site.node.bodies[offer.name]
+    return [p.name for p in body.inputs] == [p.name for p in tool.inputs] and all(
+        site.fits(given[port.name], port.type) if port.name in given else port.has_default
+        for port in tool.inputs[:-1]
+    )
 
 
 def _route(site: Site) -> str | None:

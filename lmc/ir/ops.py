@@ -148,6 +148,7 @@ OPS: Mapping[Op, OpSpec] = {
             BodySpec("require", "bool", ("out",), needed=False, repeats=True, pure=True),
             BodySpec("check", "any", ("out",), needed=False, repeats=True, pure=True),
             BodySpec("role", "text", needed=False, repeats=True, pure=True),
+            BodySpec("begin", "text", needed=False, repeats=True, pure=True),
         ),
     ),
     "call": OpSpec("calls", "target", {"target": _text()}),

@@ -145,7 +145,8 @@ class _Reader:
     def program(self) -> ProgramGraph:
         fields = [f for f in dataclasses.fields(ProgramGraph) if f.name != "version"]
         given = [f.name for f in fields if _is_needed(f) or f.name in self.data]
-        return ProgramGraph(**{name: self.read(self.data[name]) for name in given})
+        parts = {name: self.read(self.data[name]) for name in given}
+        return ProgramGraph(**parts, version=self.data["version"])
 
     def read(self, value: Any) -> Any:
         if isinstance(value, list):

@@ -80,10 +80,10 @@ class TypeRules:
         return misfit(value, plain) is None and project(plain, value) == value
 
     def built(self, value: Any, type: Type) -> bool:
-        """Whether a program can build such a value of a type.
+        """Whether a program of format 1 can build such a value of a type.
 
-        The checker applies the refinements of a record's fields where values come in, and not to
-        records that a program builds.
+        There the refinements of a record's fields are for values that come in, and not for records
+        that a program builds.
         """
         return self.holds(value, self._unrefined(type))
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from operator import is_
+from typing import Any
 
+from lmc.check.program import Choice
 from lmc.ir.declaration_rules import CALLABLE, DeclarationRules
-from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, all_nodes
+from lmc.ir.graph import MOST_NODES, Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.op_rules import Site
 from lmc.ir.ops import CALLS, OPS, body_spec
 from lmc.ir.reach import acts, lasting
@@ -29,19 +32,55 @@ class GraphFault(Exception):
     """A graph breaks its specification. The message has one line for each finding."""
 
 
-def verify(program: ProgramGraph, when: str = "") -> None:
-    """Check all graphs of a program. The message starts with `when`. Raises: GraphFault."""
-    findings = list(islice(_Verifier(program).findings(), MOST_FINDINGS))
+def verify(program: ProgramGraph, when: str = "", seen: Verified | None = None) -> None:
+    """Check all graphs of a program. The message starts with `when`.
+
+    With `seen`, what was checked in an earlier form of the program is not checked again.
+    Raises: GraphFault.
+    """
+    findings = list(islice(_Verifier(program, seen or Verified()).findings(), MOST_FINDINGS))
     if findings:
         raise GraphFault("\n".join([*([f"{when}:"] if when else []), *findings]))
+
+
+class Verified:
+    """What was found correct in the forms of one program, for instance after each of the passes.
+
+    A node keeps the rules as long as it is the same object, on the same inputs, in a graph with the
+    same inputs and result. What names other parts of the program is looked at each time, and so are
+    choices, whose options must be the same wherever they stand.
+    """
+
+    def __init__(self) -> None:
+        self.types = TypeRules()
+        self._nodes: dict[int, tuple[Graph, Node, tuple[Node, ...]]] = {}  # keeps the ids in use
+
+    def has(self, graph: Graph, node: Any, known: Mapping[str, Node]) -> bool:
+        """Whether a node was noted, with the same graph around it and the same inputs."""
+        noted = self._nodes.get(id(node))
+        if noted is None or node.id in known:
+            return False
+        before, _, inputs = noted
+        around = before.inputs is graph.inputs and before.result is graph.result
+        return around and all(map(is_, map(known.get, node.inputs), inputs))
+
+    def note(self, graph: Graph, node: Node, inputs: tuple[Node, ...]) -> None:
+        """Remember that a node keeps the rules, except those of the nodes in its bodies."""
+        chooses = any(value.__class__ in (Choice, Slots) for value in node.attrs.values())
+        if not chooses and node.op not in _LOOKED_AT_AGAIN:
+            self._nodes[id(node)] = (graph, node, inputs)
+
+
+_LOOKED_AT_AGAIN = ("call", "tool", "agent", "store", "find", "keep", "return")
 
 
 class _Verifier:
     """Verifies one program."""
 
-    def __init__(self, program: ProgramGraph) -> None:
-        self.program = program
-        self.declared = DeclarationRules(program, TypeRules(), {})
+    def __init__(self, program: ProgramGraph, seen: Verified) -> None:
+        self.program, self.seen = program, seen
+        seen.types.steps = 0  # each form has the whole budget of comparisons
+        self.declared = DeclarationRules(program, seen.types, {})
         self.nodes = 0
         self.levels = 0  # of the graph that is looked at
         self.called: dict[str, int] = {}  # by it, with the level of the call
@@ -101,14 +140,18 @@ class _Verifier:
         known: dict[str, Node] = {}
         ports = {port.name: port for port in graph.inputs}
         for node in graph.nodes:
-            if wrong := self._shape(node, known):
-                yield _told(graph, node, wrong)
-                return
-            inputs = tuple(map(known.__getitem__, node.inputs))
-            known[node.id] = node
-            if wrong := _broken(Site(self.declared, graph, ports, node, inputs)):
-                yield _told(graph, node, wrong)
-                continue
+            if self.seen.has(graph, node, known):
+                known[node.id] = node
+            else:
+                if wrong := self._shape(node, known):
+                    yield _told(graph, node, wrong)
+                    return
+                inputs = tuple(map(known.__getitem__, node.inputs))
+                known[node.id] = node
+                if wrong := _broken(Site(self.declared, graph, ports, node, inputs)):
+                    yield _told(graph, node, wrong)
+                    continue
+                self.seen.note(graph, node, inputs)
             if pure and node.op in CALLS:
                 yield _told(graph, node, "a body without calls makes no calls")
             for key, body in node.bodies.items():

@@ -52,13 +52,16 @@ class RowResult:
     failed: Failed = ""
     usage: Usage = field(default_factory=Usage)
     trace: Trace | None = None
+    kept: tuple[tuple[str, Any], ...] = ()  # what the run would keep in which store
     rewards: Rewards = field(default_factory=dict)
 
     def line(self) -> bytes:
         """One line of a results file, as JSON."""
-        return (json.dumps(self._json(), ensure_ascii=False) + "\n").encode()
+        text = json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+        return text.encode("utf-8", "backslashreplace")  # half a surrogate pair of a row
 
-    def _json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
+        """The contents of a line of a results file."""
         return {
             "id": self.id,
             "score": self.value,
@@ -202,14 +205,15 @@ async def evaluate_each(
 ) -> None:
     """Like `evaluate`, but pass each result to `take` when it is done, and keep none."""
     graph, count = executor.graph(target), len(rows)
-    _require_columns(graph, rows)
+    require_columns(graph, rows)
     in_batch = seats(executor.program, graph, count, in_flight)
 
     async def one(number: int, row: Row) -> None:
         trace = Trace()
         seat = in_batch(number)
         result = await _run_row(executor, graph, row, metric, trace, sample, seat)
-        result = replace(result, usage=trace.usage, trace=trace if keep_traces else None)
+        held = trace if keep_traces else None
+        result = replace(result, usage=trace.usage, trace=held, kept=tuple(trace.kept))
         take(number, result)
         if progress is not None:
             progress(result)
@@ -255,7 +259,8 @@ async def _run_row(
     return RowResult(row.id, float(score.value), pred, score.feedback, rewards=rewards)
 
 
-def _require_columns(graph: Graph, rows: Rows) -> None:
+def require_columns(graph: Graph, rows: Rows) -> None:
+    """See that the rows have what a target takes. Raises: LmcError[missing-column]."""
     first = next(iter(rows), None)
     needed = [p for p in graph.inputs if not p.has_default and not p.train]
     missing = [p.name for p in needed if first and p.name not in first.values]

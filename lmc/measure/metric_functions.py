@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
-from lmc.measure.rows import line_span
+from lmc.measure.text_rows import line_span
 from lmc.runtime.failures import is_infrastructure
 from lmc.runtime.loading import load_function
 from lmc.source import Span

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lmc.files import replacing
 from lmc.measure.evaluate import Failed, Figures, Progress, RowResult, evaluate_each
+from lmc.measure.results_tables import SUFFIXES, ParquetResults, read_parquet_results
 from lmc.requests.usage import Usage
 
 if TYPE_CHECKING:
@@ -24,10 +26,10 @@ SHOWN_FAILURES = 3
 class ResultsFile(Figures):
     """Results in a file. Only the figures and the first failures are kept in memory."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, write: Callable[[RowResult], object]) -> None:
         self._values, self.rows, self._usage = array("d"), 0, Usage()
         self.first_failures: list[RowResult] = []
-        self._file, self._failed = file, Counter[Failed]()
+        self._write, self._failed = write, Counter[Failed]()
         self._waiting: dict[int, RowResult] = {}  # results whose predecessors are missing
 
     @property
@@ -59,7 +61,7 @@ class ResultsFile(Figures):
             self._failed[result.failed] += 1
             if len(self.first_failures) < SHOWN_FAILURES:
                 self.first_failures.append(result)
-        self._file.write(result.line())
+        self._write(result)
 
 
 async def write_results(
@@ -70,17 +72,32 @@ async def write_results(
     metric: Metric,
     progress: Progress | None,
 ) -> ResultsFile:
-    """Evaluate and write one JSON line for each row. The file is written whole or not at all.
+    """Evaluate and write a JSON line for each row, or a row of a Parquet file.
 
-    Raises: LmcError[cannot-write], and the errors of `evaluate`.
+    The file is written whole or not at all. Raises: LmcError[cannot-write, missing-extra], and the
+    errors of `evaluate`.
     """
-    with replacing(path) as file:
-        results = ResultsFile(file)
+    with replacing(path) as file, _writing(path, file) as write:
+        results = ResultsFile(write)
         await evaluate_each(executor, target, rows, metric, results.take, progress=progress)
     return results
 
 
+@contextmanager
+def _writing(path: Path, file: IO[bytes]) -> Iterator[Callable[[RowResult], object]]:
+    """What writes a result, by the suffix of the file."""
+    if path.suffix.lower() not in SUFFIXES:
+        yield lambda result: file.write(result.line())
+        return
+    table = ParquetResults(file)
+    yield table.write
+    table.close()
+
+
 def read_results(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a results file, as `RowResult.line` wrote them."""
+    """The contents of a results file, as `write_results` wrote them."""
+    if path.suffix.lower() in SUFFIXES:
+        yield from read_parquet_results(path)
+        return
     with path.open("rb") as lines:
         yield from map(json.loads, lines)

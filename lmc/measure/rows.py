@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from lmc.check.program import DatasetDef
-from lmc.consent import OWN, Consent
-from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, error, suggestion
+from lmc.consent import OWN, Consent, is_absolute
+from lmc.diagnostics import Diagnostic, LmcError, did_you_mean, suggestion
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
+from lmc.measure.adapting import BadValue, fitted
+from lmc.measure.sources import RowSource, failure, file_source, parts, refuse_connections
+from lmc.measure.text_rows import Text
 from lmc.media.given import Access
-from lmc.regular import open_regular, read_text
-from lmc.source import Source, Span
-from lmc.types import Field, OptionalType, RecordType, StrType, Type, WrittenType
+from lmc.source import Span
+from lmc.types import Field, JsonType, OptionalType, RecordType, StrType, Type, WrittenType
 from lmc.unions import kind_of, kind_of_value, members
 from lmc.values import InvalidValue, taken_in, validate
 from lmc.values.aliases import from_seen
-from lmc.written import exact_float
 
 DEFAULT_SPLIT: Mapping[str, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
 MAX_REPORTED = 5  # bad rows shown of one file
 SPLITS = ("train", "dev", "test")
-MOST_LINE_BYTES = 16 << 20  # of a `.jsonl` file; csv bounds a cell by itself
+_ANY = JsonType()  # of what has no type
 
 
 @frozen
@@ -63,19 +62,20 @@ class Split:
         return self.train + self.dev + self.test
 
 
-class RowFile:
-    """The rows of a `.jsonl`, `.json` (a list of objects) or `.csv` file, read on each iteration.
+class SourceRows:
+    """The rows of a source, read on each iteration, never all in memory.
 
     `row` is the type of a row; None accepts any row. `columns` maps a field to its column if the
     names differ. `others` keeps columns that are not fields. Only the text cells of a CSV file are
-    converted. `limit` gives only the first rows. A row names images and other media by paths in the
-    folder of the file, or in one that `consent` allows, but never by an address. Iteration and
-    `len` raise LmcError with up to five bad rows, each with file and line.
+    converted, and the values of tables (`lmc.measure.adapting`). `limit` gives only the first rows.
+    A row names images and other media by paths in the folder of its file, or in one that `consent`
+    allows, but never by an address. Iteration and `len` raise LmcError with up to five bad rows,
+    each with its place.
     """
 
     def __init__(
         self,
-        path: Path,
+        source: RowSource,
         row: RecordType | None = None,
         columns: Mapping[str, str] | None = None,
         *,
@@ -83,21 +83,15 @@ class RowFile:
         limit: int | None = None,
         consent: Consent = OWN,
     ) -> None:
-        self.path, self.row, self.columns, self.others = path, row, columns or {}, others
-        self.consent = consent
-        self.limit = limit
-        self._reader = _READERS.get(path.suffix.lower())
-        if self._reader is None:
-            known = ", ".join(_READERS)
-            message = f"cannot read rows from `{path.name}`: the file must end in {known}"
-            raise LmcError.of("unknown-data-format", message)
+        self.source, self.row, self.columns = source, row, columns or {}
+        self.others, self.consent, self.limit = others, consent, limit
 
-    def head(self, limit: int | None) -> RowFile:
+    def head(self, limit: int | None) -> SourceRows:
         """Only the first rows, or all without a limit."""
         if limit is None:
             return self
         more: dict[str, Any] = {"others": self.others, "consent": self.consent}
-        return RowFile(self.path, self.row, self.columns, limit=limit, **more)
+        return SourceRows(self.source, self.row, self.columns, limit=limit, **more)
 
     def __len__(self) -> int:
         return self._count
@@ -111,22 +105,32 @@ class RowFile:
 
     def _rows(self) -> Iterator[Row]:
         problems: list[Diagnostic] = []
-        access = Access(self.path.absolute().parent, consent=self.consent)
         number = 0
-        for number, (line, raw) in enumerate(_reading(self.path, self._reader), start=1):
-            try:
-                values = _row_values(raw, self.row, self.columns, access, others=self.others)
-            except _BadRow as bad:
-                place = line_span(self.path, line)
-                problems.append(error(bad.code, bad.message, place, help=bad.help))
-                if len(problems) == MAX_REPORTED or bad.code == "missing-column":
-                    break
-            else:
-                yield Row(_row_id(number, values), values)
+        for source in parts(self.source):
+            access = Access(source.folder, consent=self.consent)
+            for place, raw in source.read():
+                number += 1
+                try:
+                    values = self._values(raw, source, access)
+                except _BadRow as bad:
+                    found = failure(bad.code, bad.message, source.place(place), bad.help)
+                    problems += found.diagnostics
+                    if len(problems) == MAX_REPORTED or bad.code == "missing-column":
+                        raise LmcError(*problems) from None
+                else:
+                    yield Row(_row_id(number, values), values)
         if problems:
             raise LmcError(*problems)
         if not number:
-            raise LmcError.of("no-rows", f"`{self.path}` has no rows")
+            raise LmcError.of("no-rows", f"`{self.source.name}` has no rows")
+
+    def _values(self, raw: Any, source: RowSource, access: Access) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            if not (source.table and isinstance(raw, Mapping)):
+                raise _BadRow("bad-row", "a row must be an object with a value for each column")
+            raw = dict(raw)
+        cell = _table_cell if source.table else _cell
+        return _row_values(raw, self.row, self.columns, access, cell, others=self.others)
 
 
 def load_rows(
@@ -137,23 +141,27 @@ def load_rows(
     others: bool = False,
     consent: Consent = OWN,
 ) -> list[Row]:
-    """Read all rows of a file with `RowFile`. Raises: LmcError."""
-    return list(RowFile(path, row, columns, others=others, consent=consent))
+    """Read all rows of a file. Raises: LmcError."""
+    return list(SourceRows(file_source(path), row, columns, others=others, consent=consent))
 
 
 def dataset_file(
     dataset: DatasetDef, base_dir: Path | None = None, consent: Consent = OWN
-) -> RowFile:
-    """The file of a `dataset`, relative to the file that declares it, else to `base_dir`.
+) -> SourceRows:
+    """The files of a `dataset`, relative to the file that declares it, else to `base_dir`.
 
-    Raises: LmcError[outside-folder] if it is not in `base_dir`, the program's folder.
+    Raises: LmcError[outside-folder] if one is not in `base_dir`, the program's folder,
+    LmcError[data-not-allowed] if it is no file.
     """
     home = dataset.span.source.path
     folder = home.parent if home is not None else base_dir or Path()
     settings = dataset.settings
     source, root = settings["source"], base_dir or folder
+    refuse_connections(source, dataset.span)
     path = consent.place(folder, source, "the source of the dataset", dataset.span, root)
-    return RowFile(path, dataset.row, settings.get("columns"), consent=consent)
+    within = None if is_absolute(source) else root
+    found = file_source(path, lambda file: consent.may_read(file, within))
+    return SourceRows(found, dataset.row, settings.get("columns"), consent=consent)
 
 
 def load_dataset(
@@ -211,104 +219,10 @@ def fingerprint(rows: Iterable[Row]) -> str:
     return hashlib.sha256("\n".join(row.id for row in rows).encode()).hexdigest()
 
 
-def line_span(path: Path, line: int) -> Span | None:
-    """The span of a line of a file."""
-    try:
-        source = Source(str(path), read_text(path), path)
-    except (OSError, UnicodeDecodeError):
-        return None
-    start = sum(len(text) for text in source.text.split("\n")[: line - 1]) + line - 1
-    length = len(source.line(line)) if 1 <= line <= source.line_count else 0
-    return Span(source, start, start + length)
-
-
-# --- reading ---
-
-
 class _BadRow(Exception):
     def __init__(self, code: str, message: str, help: str | None = None) -> None:
         super().__init__(message)
         self.code, self.message, self.help = code, message, help
-
-
-class _NoRows(Exception):
-    """The file as a whole cannot be read as rows."""
-
-    def __init__(self, message: str, line: int) -> None:
-        super().__init__(message)
-        self.message, self.line = message, line
-
-
-class _Text(str):
-    """A cell of a CSV file, which has no type."""
-
-    __slots__ = ()
-
-
-NumberedRow = tuple[int, Any]  # line or, in a `.json` list, 1
-
-
-def _reading(path: Path, reader: Any) -> Iterator[NumberedRow]:
-    try:
-        yield from reader(path)
-    except OSError as problem:
-        message = f"cannot read the rows of {path}: {problem.strerror or problem}"
-        raise LmcError.of("cannot-read", message) from None
-    except UnicodeDecodeError as problem:
-        message = f"{path} is not UTF-8 at byte {problem.start}"
-        raise LmcError.of("cannot-read", message) from None
-    except _NoRows as problem:
-        place = line_span(path, problem.line)
-        raise LmcError.of("bad-row", problem.message, place) from None
-
-
-def _read_jsonl(path: Path) -> Iterator[NumberedRow]:
-    with open_regular(path) as lines:
-        for number, line in enumerate(iter(lambda: lines.readline(MOST_LINE_BYTES + 1), b""), 1):
-            if len(line) > MOST_LINE_BYTES:
-                raise _NoRows(f"the line has more than {MOST_LINE_BYTES:,} bytes", number)
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            if text.strip():
-                yield number, _decoded(text, number)
-
-
-def _read_json(path: Path) -> Iterator[NumberedRow]:
-    rows = _decoded(read_text(path), 1)
-    if not isinstance(rows, list):
-        raise _NoRows("a .json file of rows must contain a list of objects", 1)
-    for row in rows:
-        yield 1, row
-
-
-def _read_csv(path: Path) -> Iterator[NumberedRow]:
-    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            for cells in reader:
-                if None in cells or None in cells.values():
-                    message = f"the row must have {len(reader.fieldnames or ())} cells"
-                    raise _NoRows(message, reader.line_num)
-                yield reader.line_num, {k: _Text(v) for k, v in cells.items()}
-        except csv.Error as problem:
-            raise _NoRows(f"the row is not CSV: {problem}", reader.line_num) from None
-
-
-def _decoded(text: str, line: int) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=exact_float)
-    except json.JSONDecodeError as problem:
-        place = line + problem.lineno - 1
-        message = f"the row is not JSON: {problem.msg} at column {problem.colno}"
-        raise _NoRows(message, place) from None
-    except (ValueError, RecursionError) as problem:
-        raise _NoRows(f"the row is not JSON: {problem}", line) from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-_READERS = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv}
 
 
 # --- one row ---
@@ -319,18 +233,20 @@ def _row_values(
     row: RecordType | None,
     columns: Mapping[str, str],
     access: Access,
+    cell: Callable[[Type, Any, str], Any],
     *,
     others: bool,
 ) -> dict[str, Any]:
-    if not isinstance(raw, dict):
-        raise _BadRow("bad-row", "a row must be an object with a value for each column")
     if row is None:
-        return {k: str(v) if isinstance(v, _Text) else v for k, v in raw.items()}
+        return {k: cell(_ANY, v, k) for k, v in raw.items()}
     values = {}
     for field in row.fields:
         column = _column(field, columns, raw)
         if column in raw:
-            values[field.name] = from_seen(field.type, _cell(field.type, raw[column]))
+            value = cell(field.type, raw[column], column)
+            if value is None and cell is _table_cell and _is_left_out(field):
+                continue
+            values[field.name] = from_seen(field.type, value)
         elif not field.has_default:
             raise _missing_column(field, column, raw)
     try:
@@ -338,8 +254,13 @@ def _row_values(
     except InvalidValue as problem:
         raise _BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
     used = {_column(field, columns, raw) for field in row.fields}
-    rest = {k: v for k, v in raw.items() if k not in used} if others else {}
+    rest = {k: cell(_ANY, v, k) for k, v in raw.items() if k not in used} if others else {}
     return {**rest, **typed}
+
+
+def _is_left_out(field: Field) -> bool:
+    """Whether a null of a table leaves a field out: JSON would not have its key."""
+    return field.has_default and not isinstance(field.type, OptionalType)
 
 
 def _column(field: Field, columns: Mapping[str, str], raw: Mapping[str, Any]) -> str:
@@ -355,13 +276,23 @@ def _missing_column(field: Field, column: str, raw: Mapping[str, Any]) -> _BadRo
     return _BadRow("missing-column", message, help)
 
 
-def _cell(type: Type, value: Any) -> Any:
-    """The JSON value in a CSV cell, unless its field is a text."""
-    if not isinstance(value, _Text):
+def _table_cell(type: Type, value: Any, column: str) -> Any:
+    """The JSON value of a table's value."""
+    try:
+        return fitted(type, value)
+    except BadValue as bad:
+        raise _BadRow("bad-row", f"`{column}` {bad}") from None
+
+
+def _cell(type: Type, value: Any, column: str) -> Any:
+    """The JSON value in a CSV cell, unless its field is a text or has no type."""
+    if not isinstance(value, Text):
         return value
     text = str(value)
+    if type is _ANY:
+        return text
     if isinstance(type, OptionalType):
-        return _cell(type.item, value) if text.strip() else None
+        return _cell(type.item, value, column) if text.strip() else None
     if isinstance(type, StrType | WrittenType):
         return text
     try:

@@ -80,6 +80,38 @@ class ToolCall:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@frozen
+class TokenDetails:
+    """Tokens of a kind of their own, which may have a price of their own.
+
+    `cached`, `written` and `audio` are among the prompt tokens: read from the provider's cache,
+    written into it, and of audio. `reasoning` and `spoken` are among the completion tokens: of
+    thoughts, which the provider may hide, and of audio.
+    """
+
+    cached: int = 0
+    written: int = 0
+    audio: int = 0
+    reasoning: int = 0
+    spoken: int = 0
+
+    def __add__(self, other: TokenDetails) -> TokenDetails:
+        if other is NO_DETAILS:
+            return self
+        if self is NO_DETAILS:
+            return other
+        return TokenDetails(
+            self.cached + other.cached,
+            self.written + other.written,
+            self.audio + other.audio,
+            self.reasoning + other.reasoning,
+            self.spoken + other.spoken,
+        )
+
+
+NO_DETAILS = TokenDetails()
+
+
 def continued(messages: Sequence[Message]) -> str:
     """The beginning that an answer goes on with; empty if it starts anew."""
     last = messages[-1] if messages else {"role": ""}
@@ -94,7 +126,8 @@ class Answer:
     (self-certainty, Kang et al. 2025, arXiv 2502.18581). `finish_reason` is "stop" for a complete
     answer; `lmc.models.border` defines the others. `retries` counts the requests that were sent
     again for it. `wait_s` is how many seconds the server asks to pause. `tool_calls` are those that
-    the model asks for, where tools were offered.
+    the model asks for, where tools were offered. `reasoning` is what it thought before, if the
+    server sends that beside the text. The first answer of a request has its `details`.
     """
 
     text: str
@@ -109,6 +142,8 @@ class Answer:
     retries: int = field(default=0, compare=False)
     wait_s: float = field(default=0.0, compare=False)
     tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = field(default="", compare=False)
+    details: TokenDetails = field(default=NO_DETAILS, compare=False)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
@@ -190,10 +225,20 @@ class Capabilities:
 
 @frozen
 class Price:
-    """USD per million tokens."""
+    """USD per million tokens. What is None costs as much as other tokens of its side.
+
+    `cached` and `written` are tokens that a provider reads from its cache of prompts, and writes
+    into it. `audio` is of prompts, `spoken` of answers. Of a prompt with more tokens than a start
+    in `tiers`, all tokens have the price there.
+    """
 
     input: float
     output: float
+    cached: float | None = None
+    written: float | None = None
+    audio: float | None = None
+    spoken: float | None = None
+    tiers: tuple[tuple[int, Price], ...] = ()
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Price | None:
@@ -201,11 +246,38 @@ class Price:
         price = settings.get("price")
         if price is None:
             return None
-        return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)))
+        more: Any = {n: float(price[n]) for n in PRICED if price.get(n) is not None}
+        return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)), **more)
 
-    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+    def cost_usd(
+        self, prompt_tokens: int, completion_tokens: int, details: TokenDetails = NO_DETAILS
+    ) -> float:
         """The cost of some tokens in US dollars."""
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+        price = self._of(prompt_tokens)
+        usd = prompt_tokens * price.input + completion_tokens * price.output
+        if details is not NO_DETAILS:
+            for name in PRICED:
+                if (own := getattr(price, name)) is not None:
+                    usual = price.output if name == "spoken" else price.input
+                    usd += getattr(details, name) * (own - usual)
+        return max(usd, 0.0) / 1e6
+
+    def most_usd(self, prompt_tokens: int, completion_tokens: int, *, audio: bool) -> float:
+        """The most that some tokens may cost: all are written into a cache, or are of audio."""
+        price = self._of(prompt_tokens)
+        kinds = [price.input, price.written, price.audio if audio else None]
+        dearest = max(dollars for dollars in kinds if dollars is not None)
+        return (prompt_tokens * dearest + completion_tokens * price.output) / 1e6
+
+    def _of(self, prompt_tokens: int) -> Price:
+        """The price for a prompt of a length."""
+        for start, price in reversed(self.tiers):
+            if prompt_tokens > start:
+                return price
+        return self
+
+
+PRICED = ("cached", "written", "audio", "spoken")  # kinds of tokens with a price of their own
 
 
 class Backend(Protocol):

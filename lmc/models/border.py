@@ -14,7 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lmc.models.base import EMBEDDED, Answer, ModelFailure, Request, cut_at_stop
+from lmc.models.base import (
+    EMBEDDED,
+    NO_DETAILS,
+    Answer,
+    ModelFailure,
+    Request,
+    TokenDetails,
+    cut_at_stop,
+)
 from lmc.models.media_parts import media_tokens
 from lmc.models.tool_calls import calls_text, message_data, read_calls, sound_calls
 
@@ -81,12 +89,64 @@ def read_completion(body: Any, request: Request, latency_ms: float = 0.0) -> lis
     kept = sorted((_typed(c, dict, "a choice") for c in choices), key=_index)[: request.n]
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    share, rest = divmod(token_count(usage.get("completion_tokens")), len(kept))
-    prompt_tokens = token_count(usage.get("prompt_tokens"))
-    return [
+    prompt_tokens, completion, details = read_usage(usage)
+    share, rest = divmod(completion, len(kept))
+    answers = [
         _answer(choice, request, prompt_tokens if i == 0 else 0, share + (i < rest), latency_ms)
         for i, choice in enumerate(kept)
     ]
+    if details is not NO_DETAILS:
+        answers[0] = replace(answers[0], details=details)
+    return answers
+
+
+def read_usage(usage: Mapping[str, Any]) -> tuple[int, int, TokenDetails]:
+    """Prompt tokens, completion tokens and their details, in the words of several servers.
+
+    Gemini counts thoughts in the total only. They are billed as output, so they count there.
+    """
+    prompt, completion = (token_count(usage.get(f"{n}_tokens")) for n in ("prompt", "completion"))
+    inputs, outputs = (
+        found if isinstance(found := usage.get(f"{name}_tokens_details"), dict) else {}
+        for name in ("prompt", "completion")
+    )
+    hidden = token_count(usage.get("total_tokens")) - prompt - completion
+    reasoning = token_count(outputs.get("reasoning_tokens"))
+    if hidden > 0 and prompt and completion:
+        completion, reasoning = completion + hidden, max(reasoning, hidden)
+    details = TokenDetails(
+        cached=_first_count(
+            inputs.get("cached_tokens"),
+            usage.get("cache_read_input_tokens"),  # Anthropic
+            usage.get("prompt_cache_hit_tokens"),  # DeepSeek
+        ),
+        written=_first_count(
+            inputs.get("cache_creation_tokens"),
+            inputs.get("cache_write_tokens"),
+            usage.get("cache_creation_input_tokens"),
+        ),
+        audio=token_count(inputs.get("audio_tokens")),
+        reasoning=reasoning,
+        spoken=token_count(outputs.get("audio_tokens")),
+    )
+    return prompt, completion, bounded_details(details, prompt, completion)
+
+
+def _first_count(*found: Any) -> int:
+    return next((count for value in found if (count := token_count(value))), 0)
+
+
+def bounded_details(details: Any, prompt: int, completion: int) -> TokenDetails:
+    """Details that are counts, and no more than the tokens that they are part of."""
+    if details is NO_DETAILS or not isinstance(details, TokenDetails):
+        return NO_DETAILS
+    cached = min(token_count(details.cached), prompt)
+    written = min(token_count(details.written), prompt - cached)
+    audio = min(token_count(details.audio), prompt - cached - written)
+    reasoning = min(token_count(details.reasoning), completion)
+    spoken = min(token_count(details.spoken), completion)
+    found = TokenDetails(cached, written, audio, reasoning, spoken)
+    return NO_DETAILS if found == NO_DETAILS else found
 
 
 def error_in(body: Any) -> Any:
@@ -140,8 +200,15 @@ def _answer(
     logprobs = _logprobs(choice.get("logprobs")) if request.logprobs else None
     text = cut_at_stop(text, request.sampling.stop)
     return Answer(
-        text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms, tool_calls=calls
-    )
+        text, prompt_tokens, completion_tokens, 0.0, finish, logprobs, latency_ms,
+        tool_calls=calls, reasoning=reasoning_in(message),
+    )  # fmt: skip
+
+
+def reasoning_in(message: Mapping[str, Any]) -> str:
+    """The thoughts that a server sends beside the text: `reasoning_content` or `reasoning`."""
+    found = message.get("reasoning_content") or message.get("reasoning")
+    return found if isinstance(found, str) else ""
 
 
 def content_text(content: Any) -> str:
@@ -248,14 +315,19 @@ def sound(answer: Answer) -> Answer:
         and 0 <= prompt <= MOST_TOKENS
         and 0 <= completion <= MOST_TOKENS
         and answer.cost_usd == 0.0
+        and answer.details is NO_DETAILS
+        and not answer.reasoning
     ):
         return answer
+    prompt, completion = token_count(prompt), token_count(completion)
     return replace(
         answer,
         text=sound_text(answer.text),
-        prompt_tokens=token_count(prompt),
-        completion_tokens=token_count(completion),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
         cost_usd=dollars(answer.cost_usd),
+        reasoning=sound_text(answer.reasoning) if type(answer.reasoning) is str else "",
+        details=bounded_details(answer.details, MOST_TOKENS, MOST_TOKENS),
     )
 
 

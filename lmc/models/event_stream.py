@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lmc.models import quick_json
-from lmc.models.border import content_text, error_in, sound_text, split_pair
+from lmc.models.border import content_text, error_in, reasoning_in, sound_text, split_pair
 from lmc.models.tool_calls import MOST_CALLS
 
 Listener = Callable[[str], None]
@@ -23,6 +23,7 @@ class EventStream:
         self._listen = listen
         self._rest = bytearray()
         self._texts: list[str] = []
+        self._thoughts: list[str] = []
         self._half = ""  # of a surrogate pair, until the other half comes
         self._refusals: list[str] = []
         self._logprobs: list[Any] = []
@@ -70,6 +71,7 @@ class EventStream:
             "content": "".join([*self._texts, self._half]),
             "refusal": "".join(self._refusals) or None,
             "tool_calls": list(self._calls.values()),
+            "reasoning_content": "".join(self._thoughts) or None,
         }
         choice = {
             "index": 0,
@@ -105,6 +107,8 @@ class EventStream:
             self._logprobs += (choice.get("logprobs") or {}).get("content") or []
             for piece in delta.get("tool_calls") or ():
                 self._call(piece)
+            if thought := reasoning_in(delta):
+                self._thoughts.append(thought)
             if refusal := delta.get("refusal"):
                 self._refusals.append(content_text(refusal))
             if piece := content_text(delta.get("content")):

@@ -15,6 +15,8 @@ from lmc.models.litellm_provider import LiteLLM, open_with
 class Embedder(LiteLLM):
     """One embedding model. The text of an answer is the vector, as base64 of 32-bit floats."""
 
+    embeds = True
+
     def __init__(self, litellm: Any, model: str, **options: Any) -> None:
         super().__init__(litellm, model, **options)
         self.endpoint = f"embed:{self.endpoint}"

@@ -14,6 +14,7 @@ from lmc.diagnostics import LmcError, did_you_mean
 from lmc.media.content import KINDS
 from lmc.models.addresses import require_base_url, without_secrets
 from lmc.models.base import (
+    NO_DETAILS,
     Answer,
     Capabilities,
     ModelFailure,
@@ -22,11 +23,19 @@ from lmc.models.base import (
     ToolCall,
     cut_at_stop,
 )
-from lmc.models.border import WrongReply, content_text, dollars, is_number, token_count
+from lmc.models.border import (
+    WrongReply,
+    content_text,
+    dollars,
+    is_number,
+    read_usage,
+    reasoning_in,
+)
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
 from lmc.models.media_parts import with_parts
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
+from lmc.models.prices import known_price
 from lmc.models.redirects import refused_redirects
 from lmc.models.tool_calls import read_calls, refuses_choice, refuses_tools, wire_message
 from lmc.redaction import redact, remember
@@ -57,6 +66,8 @@ _KINDS: Mapping[str, tuple[str, bool]] = {
 class LiteLLM:
     """One model behind litellm's SDK. Calls run on the caller's event loop."""
 
+    embeds = False  # whether answers are vectors, which cost nothing beside their prompts
+
     def __init__(
         self, litellm: Any, model: str, *, base_url: str | None = None, key_env: str | None = None
     ) -> None:
@@ -64,7 +75,9 @@ class LiteLLM:
         self._base_url, self._key_env = base_url, key_env
         self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
-        self.price: Price | None = _price(litellm, model)
+        own = _table_price(litellm, model, base_url, embeds=self.embeds)
+        self._litellm_prices = own is None
+        self.price: Price | None = own or _price(litellm, model, embeds=self.embeds)
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
@@ -156,9 +169,8 @@ class LiteLLM:
         if not choices:
             message = f"{self._model}: the reply has no choices"
             raise ModelFailure("server", message, retryable=True)
-        usage = getattr(response, "usage", None)
-        prompt_tokens = token_count(getattr(usage, "prompt_tokens", 0))
-        share, rest = divmod(token_count(getattr(usage, "completion_tokens", 0)), len(choices))
+        prompt_tokens, completion, details = read_usage(_as_dict(getattr(response, "usage", None)))
+        share, rest = divmod(completion, len(choices))
         cost_usd = self._cost_usd(response)
         try:
             said = [_said(choice, request) for choice in choices]
@@ -175,11 +187,16 @@ class LiteLLM:
                 logprobs,
                 latency_ms,
                 tool_calls=calls,
+                reasoning=reasoning_in(_as_dict(choices[i].message)),
+                details=details if i == 0 else NO_DETAILS,
             )
             for i, (text, finish, logprobs, calls) in enumerate(said)
         ]
 
     def _cost_usd(self, response: Any) -> float:
+        """The cost by litellm's table; 0 where the price is that of another table."""
+        if not self._litellm_prices:
+            return 0.0
         try:
             return dollars(self._litellm.completion_cost(response, model=self._model))
         except Exception:  # the price of this model is not known
@@ -335,13 +352,21 @@ def _media(litellm: Any, model: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if getattr(litellm.utils, ask[kind])(model))
 
 
-def _price(litellm: Any, model: str) -> Price | None:
+def _table_price(litellm: Any, model: str, base_url: str | None, *, embeds: bool) -> Price | None:
+    """The price by the table that all providers share. A server of one's own is in no table."""
+    name, provider, *_ = litellm.get_llm_provider(model)
+    if base_url:
+        return known_price(str(name), url=base_url, embeds=embeds)
+    return known_price(str(name), provider=str(provider), embeds=embeds)
+
+
+def _price(litellm: Any, model: str, *, embeds: bool) -> Price | None:
     try:
         info = litellm.get_model_info(model)
     except Exception:  # not in the price map
         return None
-    dollars = info.get("input_cost_per_token"), info.get("output_cost_per_token")
-    return Price(dollars[0] * 1e6, dollars[1] * 1e6) if all(dollars) else None
+    given, said = info.get("input_cost_per_token"), info.get("output_cost_per_token")
+    return Price(given * 1e6, (said or 0.0) * 1e6) if given and (said or embeds) else None
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -366,9 +391,17 @@ def _said(choice: Any, request: Request) -> _Said:
 
 
 def _calls(message: Any) -> tuple[ToolCall, ...]:
-    """The calls of a message. litellm makes them pydantic models, whatever the provider sent."""
-    found = message.model_dump() if hasattr(message, "model_dump") else vars(message)
-    return read_calls(found)
+    """The calls of a message."""
+    return read_calls(_as_dict(message))
+
+
+def _as_dict(part: Any) -> dict[str, Any]:
+    """A part of a reply. litellm makes them pydantic models, whatever the provider sent."""
+    if part is None or isinstance(part, dict):
+        return part or {}
+    dump = getattr(part, "model_dump", None)
+    found = dump() if dump is not None else vars(part)
+    return found if isinstance(found, dict) else {}
 
 
 def _logprobs(choice: Any) -> tuple[float, ...] | None:

@@ -28,6 +28,7 @@ from lmc.models.http_failures import (
     may_refuse,
 )
 from lmc.models.origins import Address, key_to_send
+from lmc.models.prices import known_price
 from lmc.redaction import redact, remember
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -291,12 +292,12 @@ async def _count_resend(request: Request) -> None:
 def open_openai(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`openai/…`: OpenAI itself, or the server that `base_url` or OPENAI_BASE_URL names."""
     usual = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    return _open(Address.of(settings, usual), settings, "OPENAI")
+    return _open(model, Address.of(settings, usual), settings, "OPENAI")
 
 
 def open_ollama(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`ollama/…`: an Ollama on this machine or at `base_url`."""
-    return _open(Address.of(settings, OLLAMA_URL), settings, "OLLAMA")
+    return _open(model, Address.of(settings, OLLAMA_URL), settings, "OLLAMA")
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
@@ -311,22 +312,25 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
             f"the address of the server for model `{model}` is not known",
             help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
-    backend = _open(address, settings, "HOSTED_VLLM")
+    backend = _open(model, address, settings, "HOSTED_VLLM")
     backend.capabilities = replace(backend.capabilities, continues=True)
     return backend
 
 
 def open_llamacpp(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`llama.cpp/…` with a `base_url`: a llama-server."""
-    return _open(Address.of(settings, None), settings, "LLAMA")
+    return _open(model, Address.of(settings, None), settings, "LLAMA")
 
 
-def _open(address: Address | None, settings: Mapping[str, Any], provider: str) -> OpenAICompatible:
+def _open(
+    model: str, address: Address | None, settings: Mapping[str, Any], provider: str
+) -> OpenAICompatible:
     """Open a server, with a key only if it may go there. Raises: LmcError, as `key_to_send`."""
     assert address is not None
     require_base_url(address.url)
     key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)
     backend = OpenAICompatible(address.url, key_env=key_env, media=MEDIA[provider])
+    backend.price = known_price(model, url=address.url)
     needed = backend.official or settings.get("api_key_env")
     if key_env and needed and not os.environ.get(key_env):
         raise LmcError.of(

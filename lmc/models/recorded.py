@@ -17,7 +17,17 @@ from lmc.diagnostics import LmcError
 from lmc.files import cannot_write
 from lmc.frozen import frozen
 from lmc.media.content import KINDS
-from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request, ToolCall
+from lmc.models.base import (
+    NO_DETAILS,
+    Answer,
+    Backend,
+    Capabilities,
+    ModelFailure,
+    Price,
+    Request,
+    TokenDetails,
+    ToolCall,
+)
 from lmc.regular import read_text
 
 
@@ -46,6 +56,7 @@ def _hash(fields: Any) -> str:
 
 
 # Whatever was recorded.
+_RARE = ("tool_calls", "reasoning")  # fields that are written only where they say something
 _ALL = Capabilities(True, True, True, True, True, True, continues=True, media=KINDS)
 
 
@@ -65,11 +76,11 @@ class Recorded:
     prompt counts.
     """
 
-    price: Price | None = None
-
     def __init__(self, path: Path, inner: Backend | None = None, model: str = "") -> None:
         self.path, self._inner, self._model = path, inner, model
         self.endpoint = f"recorded:{path}"
+        # What is replayed costs nothing now; the answers say what they cost once.
+        self.price: Price | None = inner.price if inner else Price(0.0, 0.0)
         given = inner.capabilities if inner else _ALL
         self.capabilities = replace(given, cacheable=False)
 
@@ -119,8 +130,10 @@ class Recorded:
         answer = {
             k: v
             for k, v in asdict(entry.answer).items()
-            if k not in ("cached", "latency_ms") and not (k == "tool_calls" and not v)
+            if k not in ("cached", "latency_ms") and not (k in _RARE and not v)
         }
+        if entry.answer.details is NO_DETAILS:
+            del answer["details"]
         line = {"request": key, "anyone": entry.anyone, "prompt": entry.prompt, "answer": answer}
         try:
             _append_whole(self.path, _json_line(line))
@@ -205,6 +218,8 @@ def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
             answer["logprobs"] = tuple(answer["logprobs"])
         if answer.get("tool_calls"):
             answer["tool_calls"] = tuple(ToolCall(**call) for call in answer["tool_calls"])
+        if answer.get("details"):
+            answer["details"] = TokenDetails(**answer["details"])
         texts = [data["request"], data["prompt"], data.get("anyone", "")]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("`request`, `prompt` and `anyone` are texts")

@@ -16,7 +16,7 @@ from lmc.ir.graph import Graph, Node, Port, ProgramGraph
 from lmc.ir.ops import OF_BODIES, STEPS
 from lmc.ir.reach import acting, acts, pure_tools
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph
+from lmc.passes.rewrite import every_body, every_graph, reading, with_nodes
 
 
 def common_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
@@ -32,7 +32,7 @@ def _share(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph
     renamed: dict[str, str] = {}
     kept: list[Node] = []
     for node in graph.nodes:
-        node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
+        node = reading(node, renamed)
         if node.op == "cond":
             node = _share_outer(graph, node, first, effects, context)
         key = _key(node, effects)
@@ -46,7 +46,7 @@ def _share(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph
         if key is not None:
             first[key] = node.id
         kept.append(node)
-    return replace(graph, nodes=tuple(kept))
+    return with_nodes(graph, kept)
 
 
 def _share_outer(

@@ -14,7 +14,7 @@ from lmc.canonical import canonical
 from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node, ProgramGraph
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph, splice
+from lmc.passes.rewrite import every_body, every_graph, reading, splice, with_nodes
 
 MOST_CHARS = 10_000  # of a folded constant
 
@@ -31,7 +31,7 @@ def _fold(graph: Graph, context: PassContext) -> Graph:
     nodes: list[Node] = []
     asserted = {id for node in graph.nodes if node.op == "assert" for id in node.inputs}
     for node in graph.nodes:
-        node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
+        node = reading(node, renamed)
         if node.op == "cond" and node.inputs[0] in known:
             renamed[node.id] = _take_branch(node, known[node.inputs[0]], nodes, known)
             words = "removed a branch that is never taken"
@@ -44,7 +44,7 @@ def _fold(graph: Graph, context: PassContext) -> Graph:
         if folded.op == "const":
             known[folded.id] = folded.attrs["value"]
         nodes.append(folded)
-    return replace(graph, nodes=tuple(nodes))
+    return with_nodes(graph, nodes)
 
 
 def _computed(node: Node, known: Mapping[str, Any]) -> Node:

@@ -13,7 +13,7 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.ir.ops import STEPS
 from lmc.ir.reach import acting, acts, pure_tools
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph
+from lmc.passes.rewrite import every_body, every_graph, with_nodes
 
 
 def dead_code(program: ProgramGraph, context: PassContext) -> ProgramGraph:
@@ -42,8 +42,7 @@ def _slim(graph: Graph, effects: frozenset[str], context: PassContext) -> Graph:
         if node.id not in live and node.op in STEPS:
             words = f"removed `{node.attrs.get('target', node.op)}`, whose result is not used here"
             context.remark(graph.name, words, "running it", node.span)
-    kept = tuple(node for node in nodes if node.id in live)
-    return replace(graph, nodes=kept)
+    return with_nodes(graph, [node for node in nodes if node.id in live])
 
 
 def _without_unread(node: Node) -> Node:

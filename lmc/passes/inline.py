@@ -14,7 +14,7 @@ from itertools import islice
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.ir.reach import in_order_of_calls
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_body, every_graph, splice
+from lmc.passes.rewrite import every_body, every_graph, reading, splice
 
 MOST_NODES = 200  # of a pipeline that is inlined, those of its bodies included
 
@@ -47,7 +47,7 @@ def _inline(graph: Graph, pipelines: Mapping[str, Graph], context: PassContext) 
     renamed: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        node = replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
+        node = reading(node, renamed)
         target = _inlined(node, pipelines)
         if target is None:
             nodes.append(node)

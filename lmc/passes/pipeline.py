@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from lmc.ir.graph import ProgramGraph
 from lmc.passes.common_calls import common_calls
@@ -43,15 +44,16 @@ def steps(program: ProgramGraph, context: PassContext) -> Iterator[tuple[str, Pr
 
     Raises: GraphFault if a pass breaks the specification and `LMC_VERIFY` is set.
     """
-    verified = bool(os.environ.get(VERIFY))
+    verified = _verifying() if os.environ.get(VERIFY) else None
     for run in PASSES:
         program = run(program, context)
-        if verified:
-            _verify(program, run.__name__)
+        if verified is not None:
+            verified(program, f"after {run.__name__}")
         yield run.__name__, program
 
 
-def _verify(program: ProgramGraph, after: str) -> None:
-    from lmc.ir.verify import verify
+def _verifying() -> Callable[[ProgramGraph, str], None]:
+    """Verifies a program after one pass after the other: what no pass touched, once."""
+    from lmc.ir.verify import Verified, verify
 
-    verify(program, f"after {after}")
+    return partial(verify, seen=Verified())

@@ -17,7 +17,7 @@ from dataclasses import replace
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.ir.ops import PURE
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_graph
+from lmc.passes.rewrite import every_graph, with_nodes
 
 Shared = tuple[bool, ...]  # for each argument of a call, whether all calls share it
 
@@ -35,8 +35,8 @@ def prefix_first(program: ProgramGraph, context: PassContext) -> ProgramGraph:
         if not any(shared) or graph.kind not in ("generate", "critique"):
             return graph
         names = {port.name for port, same in zip(graph.inputs, shared) if same}
-        nodes = tuple(_reordered(graph, n, names, context, wanted=wanted) for n in graph.nodes)
-        return replace(graph, nodes=nodes)
+        nodes = [_reordered(graph, n, names, context, wanted=wanted) for n in graph.nodes]
+        return with_nodes(graph, nodes)
 
     return every_graph(program, rewrite)
 

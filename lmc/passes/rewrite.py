@@ -1,9 +1,14 @@
-"""Applies a rewrite to every graph of a program and to the bodies within graphs."""
+"""Applies a rewrite to every graph of a program and to the bodies within graphs.
+
+What a rewrite leaves as it is stays the same object, so that a pass which finds nothing costs
+little, and what was verified needs no second look.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import is_
 
 from lmc.ir.graph import Graph, Node, ProgramGraph
 
@@ -30,13 +35,32 @@ def every_graph(program: ProgramGraph, rewrite: Rewrite) -> ProgramGraph:
 
 def every_body(graph: Graph, rewrite: Rewrite) -> Graph:
     """A graph with the bodies of its regions rewritten."""
-    nodes = tuple(
-        replace(node, bodies={name: rewrite(body) for name, body in node.bodies.items()})
+    nodes = [
+        with_bodies(node, {name: rewrite(body) for name, body in node.bodies.items()})
         if node.bodies
         else node
         for node in graph.nodes
-    )
-    return replace(graph, nodes=nodes)
+    ]
+    return with_nodes(graph, nodes)
+
+
+def with_nodes(graph: Graph, nodes: Sequence[Node]) -> Graph:
+    """A graph with these nodes: the graph itself, if they are its own."""
+    own = len(nodes) == len(graph.nodes) and all(map(is_, nodes, graph.nodes))
+    return graph if own else replace(graph, nodes=tuple(nodes))
+
+
+def with_bodies(node: Node, bodies: Mapping[str, Graph]) -> Node:
+    """A node with these bodies by its names: the node itself, if they are its own."""
+    own = all(body is node.bodies[name] for name, body in bodies.items())
+    return node if own else replace(node, bodies=bodies)
+
+
+def reading(node: Node, renamed: Mapping[str, str]) -> Node:
+    """A node that reads values under their new ids."""
+    if not renamed or renamed.keys().isdisjoint(node.inputs):
+        return node
+    return replace(node, inputs=tuple(renamed.get(id, id) for id in node.inputs))
 
 
 def every_node(program: ProgramGraph, change: Callable[[Graph, Node], Node]) -> ProgramGraph:
@@ -44,7 +68,7 @@ def every_node(program: ProgramGraph, change: Callable[[Graph, Node], Node]) -> 
 
     def rewrite(graph: Graph) -> Graph:
         graph = every_body(graph, rewrite)
-        return replace(graph, nodes=tuple(change(graph, node) for node in graph.nodes))
+        return with_nodes(graph, [change(graph, node) for node in graph.nodes])
 
     return every_graph(program, rewrite)
 

@@ -17,7 +17,7 @@ from lmc.ir.graph import Graph, Node, ProgramGraph, Slots, all_nodes
 from lmc.ir.ops import body_spec
 from lmc.ir.reach import reached_nodes
 from lmc.passes.context import PassContext
-from lmc.passes.rewrite import every_graph
+from lmc.passes.rewrite import every_graph, with_bodies, with_nodes
 
 
 def steady_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
@@ -34,9 +34,9 @@ def steady_calls(program: ProgramGraph, context: PassContext) -> ProgramGraph:
                 name: rewrite(body, again=again or _repeats(node, name))
                 for name, body in node.bodies.items()
             }
-            node = replace(node, bodies=bodies) if bodies else node
+            node = with_bodies(node, bodies)
             nodes.append(_marked(graph, node, context) if again and steady(node) else node)
-        return replace(graph, nodes=tuple(nodes))
+        return with_nodes(graph, nodes)
 
     return every_graph(program, lambda graph: rewrite(graph, again=graph.name in repeated))
 

@@ -3,7 +3,7 @@
     manifest.json      versions, the measurements, and the hash of every other part
     sources/<name>     the source texts
     graph.json         the execution graph, so that loading needs no parser and no source files
-    parameters.json    instructions, demonstrations with their origin, choices
+    parameters.json    instructions, demonstrations with their origin, choices, records of stores
     adapters/<id>/…    LoRA weights as safetensors, named by their contents
     media/<sha256>     images, audio and PDFs of the program and its demonstrations
 
@@ -44,7 +44,8 @@ from lmc.runtime.parameters import Parameters
 from lmc.source import MOST_SOURCE_BYTES
 from lmc.tasks.garbage import fewer_collections
 
-FORMAT_VERSION = 2  # 1 holds graphs of format 1
+FORMAT_VERSION = 3  # 1 holds graphs of format 1
+WITHOUT_STORES = 2  # the format of an artifact that brings no records for stores
 MAX_PARTS = 10_000
 MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
 MAX_GRAPH_BYTES = 64 << 20
@@ -58,7 +59,7 @@ _FOLDERS = ("sources", "adapters", "media")
 class Manifest(JsonPart):
     """The description of an artifact. It contains no times and no paths of a machine."""
 
-    format: int = FORMAT_VERSION
+    format: int = WITHOUT_STORES
     lmc: str
     entry: str
     target: str | None = None
@@ -106,7 +107,8 @@ class Artifact:
         parts |= _media_parts(parts)
         _require_readable(parts)
         hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in sorted(parts)}
-        manifest = self.manifest.model_copy(update={"format": FORMAT_VERSION, "parts": hashes})
+        format = FORMAT_VERSION if self.parameters.stores else WITHOUT_STORES
+        manifest = self.manifest.model_copy(update={"format": format, "parts": hashes})
         told = _dump(manifest.model_dump(mode="json"), sort_keys=True)
         return _zip({_MANIFEST: told, **parts})
 
@@ -139,6 +141,7 @@ class Artifact:
         _check_shortcuts(graph, parameters)
         _take_in_adapters(parameters, parts)
         _take_in_media(parts)
+        _check_records(graph, parameters)
         return cls(manifest, graph, parameters, _read_sources(parts))
 
     @property
@@ -170,10 +173,16 @@ class Artifact:
             if module in kept and name in graph.graphs
             if can_stand_in(graph, module, name)
         }
+        stores = {
+            name: records
+            for name, records in self.parameters.stores.items()
+            if self.graph.stores.get(name) == graph.stores.get(name)
+        }
         stale = [name for name in self.parameters.modules if name not in kept]
         stale += [id for id in self.parameters.choices if id not in choices]
         stale += [name for name in self.parameters.shortcuts if name not in shortcuts]
-        return Parameters(kept, choices, shortcuts), sorted(stale)
+        stale += [name for name in self.parameters.stores if name not in stores]
+        return Parameters(kept, choices, shortcuts, stores), sorted(stale)
 
 
 def graph_choices(graph: ProgramGraph) -> Iterator[Choice]:
@@ -272,6 +281,7 @@ class _ParametersPart(JsonPart):
     modules: dict[str, _ModulePart]
     choices: dict[str, Any]
     shortcuts: dict[str, str] = Field(default_factory=dict)
+    stores: dict[str, list[Any]] = Field(default_factory=dict)
 
 
 def _read_parts(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, bytes]:
@@ -471,6 +481,16 @@ def _check_shortcuts(graph: ProgramGraph, parameters: Parameters) -> None:
     for name, module in parameters.shortcuts.items():
         if not {name, module} <= graph.graphs.keys() or not can_stand_in(graph, module, name):
             raise _Damage(f"`{_PARAMETERS}`: `{module}` cannot replace `{name}`")
+
+
+def _check_records(graph: ProgramGraph, parameters: Parameters) -> None:
+    """Refuse records that the stores of the program could not have kept."""
+    from lmc.stores.brought import BadRecords, require_own
+
+    try:
+        require_own(graph.stores, parameters.stores)
+    except BadRecords as problem:
+        raise _Damage(f"`{_PARAMETERS}`: {problem}") from None
 
 
 # --- the parts of a program that an artifact depends on ---

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
-from lmc.measure.evaluate import Evaluation
+from lmc.measure.evaluate import Evaluation, RowResult, evaluate_each, require_columns
 from lmc.measure.evaluate import evaluate as evaluate_rows
-from lmc.measure.results import ResultsFile, write_results
-from lmc.measure.rows import RowFile, Rows
+from lmc.measure.metric_functions import Score
+from lmc.measure.metrics import Metric
+from lmc.measure.results import ResultsFile, read_results, write_results
+from lmc.measure.rows import Rows, SourceRows
+from lmc.measure.text_rows import NoRows
 from lmc.options import takes
 from lmc.program.options import EvaluateOptions
-from lmc.program.program import Program, open_program
+from lmc.program.program import Program, load, open_program
 from lmc.program.task import Task, find_task
 from lmc.redaction import logger
 from lmc.requests.budget import Budget
@@ -50,9 +54,96 @@ def evaluate_into(
     A whole file is measured without holding its rows in memory. `started` is called with the task
     and its rows after all checks. Raises: LmcError[cannot-write], and the errors of `evaluate`.
     """
+    return evaluate_against(path, program, None, started, options)[0]
+
+
+def evaluate_against(
+    path: Path,
+    program: Program,
+    base: Path | None,
+    started: Callable[[Task, Rows], None],
+    options: EvaluateOptions,
+) -> tuple[ResultsFile, dict[str, float]]:
+    """Like `evaluate_into`, and measure a `base` on the same rows: its scores by the rows' ids.
+
+    The base is a program or an artifact, with the same options and within the same budget; the
+    metric of the program judges both. It can also be a file of results, which calls no model.
+    Raises: LmcError, before the first call if the base cannot be measured.
+    """
     measurement = _prepare(program, options)
+    earlier = _earlier(base, measurement) if base is not None else None
     started(measurement.task, measurement.rows)
-    return run_sync(_within_budget(measurement, lambda runner: measurement.results(runner, path)))
+
+    async def measure() -> tuple[ResultsFile, dict[str, float]]:
+        budget = measurement.budget()
+        async with _running(program, measurement.task.graph.name, budget) as executor:
+            found = await measurement.results(executor, path)
+            return found, await earlier(executor, budget) if earlier is not None else {}
+
+    return run_sync(measure())
+
+
+Earlier = Callable[[Executor, Budget | None], Awaitable[dict[str, float]]]
+
+
+def _earlier(base: Path, measurement: _Measurement) -> Earlier:
+    """How to get the scores of a base."""
+    if base.suffix not in (".lmp", ".lmpc"):
+        scores = _read_scores(base)
+
+        async def read(executor: Executor, budget: Budget | None) -> dict[str, float]:
+            return scores
+
+        return read
+    task, rows = measurement.task, measurement.rows
+    opened = load(base, **vars(task.program.options))
+    graph = opened.target(task.graph.name).graph
+    require_columns(graph, rows)
+
+    async def run(executor: Executor, budget: Budget | None) -> dict[str, float]:
+        kept: dict[str, float] = {}
+
+        def keep(number: int, result: RowResult) -> None:
+            if result.value is not None:
+                kept[result.id] = result.value
+
+        judge = _JudgedBy(task.metric, executor)
+        async with _running(opened, graph.name, budget) as own:
+            await evaluate_each(own, graph.name, rows, judge, keep)
+        return kept
+
+    return run
+
+
+def _read_scores(path: Path) -> dict[str, float]:
+    """The scores in a file of results, by the ids of the rows. Raises: LmcError[bad-results]."""
+    try:
+        lines = list(read_results(path))
+        return {line["id"]: float(line["score"]) for line in lines if line["score"] is not None}
+    except OSError as problem:
+        message = f"cannot read {path}: {problem.strerror or problem}"
+        raise LmcError.of("cannot-read", message) from None
+    except (ValueError, KeyError, TypeError, NoRows):
+        message = f"{path} is not a file of results"
+        help = "give a program (.lmp), an artifact (.lmpc), or what `lmc eval -o FILE` wrote"
+        raise LmcError.of("bad-results", message, help=help) from None
+
+
+@frozen
+class _JudgedBy:
+    """A metric of one program that judges another one: its modules run in its own program."""
+
+    metric: Metric
+    executor: Executor
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+    async def score(
+        self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
+    ) -> Score:
+        return await self.metric.score(gold, pred, self.executor)
 
 
 @frozen
@@ -62,6 +153,10 @@ class _Measurement:
     task: Task
     rows: Rows
     options: EvaluateOptions
+
+    def budget(self) -> Budget | None:
+        """The budget of the whole measurement."""
+        return Budget.within(self.options.budget) if self.options.budget else None
 
     def evaluation(self, executor: Executor) -> Awaitable[Evaluation]:
         """Evaluate with all results in memory."""
@@ -78,7 +173,7 @@ def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measur
     """Find the task and its rows. Raises: LmcError[too-few-rows], and those of `find_task`."""
     task = find_task(open_program(program, options, options.speculate), options)
     rows, limit = task.data.part(options.part), options.limit
-    rows = rows.head(limit) if isinstance(rows, RowFile) else tuple(rows)[:limit]
+    rows = rows.head(limit) if isinstance(rows, SourceRows) else tuple(rows)[:limit]
     if not len(rows):
         message = f"the data has no rows to measure `{task.graph.name}` on"
         raise LmcError.of("too-few-rows", message)
@@ -89,13 +184,20 @@ async def _within_budget(
     measurement: _Measurement, measure: Callable[[Executor], Awaitable[T]]
 ) -> T:
     """Measure. With a budget, use a separate pool."""
-    program, budget = measurement.task.program, measurement.options.budget
-    pool = program.open_pool(budget=Budget.within(budget)) if budget else program.pool
+    task, budget = measurement.task, measurement.budget()
+    async with _running(task.program, task.graph.name, budget) as executor:
+        return await measure(executor)
+
+
+@asynccontextmanager
+async def _running(program: Program, target: str, budget: Budget | None) -> AsyncIterator[Executor]:
+    """An executor of a program, which keeps nothing. With a budget it has a pool of its own."""
+    pool = program.open_pool(budget=budget) if budget else program.pool
     try:
         executor = program.open_executor(pool, program.frozen_stores)
-        for told in executor.preflight(measurement.task.graph.name):
+        for told in executor.preflight(target):
             _log.warning("%s (%s)", told.message, told.help)
-        return await measure(executor)
+        yield executor
     finally:
         if pool is not program.pool:
             await pool.close()

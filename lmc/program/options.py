@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lmc.measure.evaluate import RowResult
     from lmc.measure.metrics import Metric
     from lmc.models.base import Backend
+    from lmc.program.watching import OnCall
 
 LIMITS = ("calls", "tokens", "usd", "minutes")  # of a budget
 Part = Literal["train", "dev", "test", "all"]
@@ -37,6 +38,9 @@ class ModelOptions:
 
     `stores` is where all stores of the program are: a file, the URL of a database, or "memory". The
     environment variable LMC_STORES says the same.
+
+    `on_call` is called with the `CallReport` of each call of a model as it ends. It runs in a
+    thread of its own, or is a coroutine function, and what it raises is only logged.
     """
 
     model: str | None = None
@@ -49,6 +53,7 @@ class ModelOptions:
     paths: str | Path | Sequence[str | Path] = ()
     urls: str | Sequence[str] = ()
     stores: str | Path | None = None
+    on_call: OnCall | None = None
 
     def consent(self, *, stranger: bool) -> Consent:
         """What a program may do; one that is a stranger's runs no function without consent."""

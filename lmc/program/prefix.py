@@ -46,7 +46,7 @@ def prefix_shares(program: Program) -> Iterator[PrefixShare]:
     mirror: Any = Mirror(program.graph)
     executor = program.open_executor(mirror)
     for name, graph in program.graph.graphs.items():
-        for planned in _model_nodes(executor.plan(graph)):
+        for planned in model_nodes(executor.plan(graph)):
             call = executor.module_call(planned)
             texts = [
                 "".join(message["content"] for message in call.prompt(_inputs(planned, letter)))
@@ -59,12 +59,13 @@ def prefix_shares(program: Program) -> Iterator[PrefixShare]:
             yield PrefixShare(words, length // CHARS_A_TOKEN, shared / length)
 
 
-def _model_nodes(plan: Plan) -> Iterator[PlannedNode]:
+def model_nodes(plan: Plan) -> Iterator[PlannedNode]:
+    """The model calls of a plan and of the bodies inside it."""
     for planned in plan.nodes:
         if planned.node.op == "model":
             yield planned
         for body in planned.bodies.values():
-            yield from _model_nodes(body)
+            yield from model_nodes(body)
 
 
 def _inputs(planned: PlannedNode, letter: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import fields
 from functools import cached_property
@@ -31,6 +32,7 @@ from lmc.runtime.streaming import Listener, SpokenText, snapshots
 from lmc.runtime.tools import told_target
 from lmc.runtime.traces import Trace
 from lmc.runtime.votes.difficulty import Seat, seats
+from lmc.stores.brought import snapshots_of
 from lmc.tasks.garbage import fewer_collections
 from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
 from lmc.tasks.together import for_all
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
     from lmc.program.artifact import Artifact
     from lmc.program.held import Blocks
+    from lmc.program.reports import RunReport
+    from lmc.program.watching import Watcher
 
 BATCH_IN_FLIGHT = 256
 
@@ -63,6 +67,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
       from which inputs may fetch media.
     - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
+    - `on_call` is called with the `CallReport` of each call of a model as it ends.
 
     Raises: LmcError with all errors in the program.
     """
@@ -256,10 +261,20 @@ class Program:
         return self.open_executor(self.pool)
 
     @cached_property
+    def watcher(self) -> Watcher | None:
+        """What passes the calls of the program's runs to `on_call`."""
+        if self.options.on_call is None:
+            return None
+        from lmc.program.watching import Watcher
+
+        return Watcher(self.options.on_call)
+
+    @cached_property
     def stores(self) -> Stores:
         """Where the program remembers things between its runs."""
         where = self.options.stores or os.environ.get(VARIABLE)
-        return open_stores(self.graph, where, self.base_dir, self.consent)
+        brought = snapshots_of(self.parameters.stores)
+        return open_stores(self.graph, where, self.base_dir, self.consent, brought)
 
     @property
     def frozen_stores(self) -> FrozenStores:
@@ -277,6 +292,7 @@ class Program:
             speculate=self.options.speculate,
             consent=self.consent,
             stores=stores or self.stores,
+            watch=self.watcher,
         )
 
     def open_pool(self, **more: Any) -> ModelPool:
@@ -319,11 +335,18 @@ class Callee:
 
     async def acall(self, /, *args: Any, **inputs: Any) -> Any:
         """The same as a call, for coroutines on any event loop. Raises: LmcError."""
-        if any(holds_media(port.type) for port in self.graph.inputs):  # files have to be read
-            bound = await asyncio.to_thread(self._bind, args, inputs)
-        else:
-            bound = self._bind(args, inputs)
-        return await run_async(self._typed(bound))
+        return await run_async(self._typed(await self._bind_aside(args, inputs)))
+
+    def traced(self, /, *args: Any, **inputs: Any) -> tuple[Any, RunReport]:
+        """Run it, and return the typed result with a report of all calls and what they cost.
+
+        Raises: LmcError, whose `run` is the report up to the failure.
+        """
+        return run_sync(self._reported(self._bind(args, inputs)))
+
+    async def atraced(self, /, *args: Any, **inputs: Any) -> tuple[Any, RunReport]:
+        """The same as `traced`, for coroutines on any event loop. Raises: LmcError."""
+        return await run_async(self._reported(await self._bind_aside(args, inputs)))
 
     def batch(self, rows: Iterable[Any], *, return_exceptions: bool = False) -> list[Any]:
         """Run it on many rows concurrently, and return the results in row order.
@@ -379,6 +402,17 @@ class Callee:
         trace = Trace() if trace is None else trace
         return run_sync(self._run(self._bind((), inputs), trace)), trace
 
+    async def _reported(self, inputs: Mapping[str, Any]) -> tuple[Any, RunReport]:
+        from lmc.program.reports import run_report
+
+        trace, start_s, name = Trace(), time.perf_counter(), self.graph.name
+        try:
+            result = to_python(self.graph.result, await self._run(inputs, trace))
+        except LmcError as failure:
+            failure.run = run_report(name, trace, time.perf_counter() - start_s, failure)
+            raise
+        return result, run_report(name, trace, time.perf_counter() - start_s)
+
     def __repr__(self) -> str:
         parameters = ", ".join(f"{p.name}: {p.type}" for p in self.graph.inputs)
         return f"<{self.graph.kind} {self.graph.name}({parameters}) -> {self.graph.result}>"
@@ -403,6 +437,12 @@ class Callee:
 
         with fewer_collections():
             return await for_all(rows, one, in_flight=BATCH_IN_FLIGHT)
+
+    async def _bind_aside(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The same as `_bind`, in a thread if files have to be read."""
+        if any(holds_media(port.type) for port in self.graph.inputs):
+            return await asyncio.to_thread(self._bind, args, inputs)
+        return self._bind(args, inputs)
 
     def _bind_row(self, row: Any) -> dict[str, Any]:
         return self._bind((), row) if isinstance(row, Mapping) else self._bind((row,), {})

@@ -8,8 +8,8 @@ from typing import Any
 
 from lmc.consent import Consent
 from lmc.diagnostics import LmcError
-from lmc.ir.graph import ProgramGraph, Store
-from lmc.runtime.stores import KeptStores, NoStores, Stores
+from lmc.ir.graph import ProgramGraph, Store, all_nodes
+from lmc.runtime.stores import BroughtStores, KeptStores, NoStores, Stores
 from lmc.stores.database import MEMORY, StoreDatabase
 from lmc.stores.snapshot import Snapshot
 
@@ -18,23 +18,34 @@ DEFAULT_FILE = ".lmc/stores.db"
 
 
 def open_stores(
-    graph: ProgramGraph, where: str | Path | None, base_dir: Path | None, consent: Consent
+    graph: ProgramGraph,
+    where: str | Path | None,
+    base_dir: Path | None,
+    consent: Consent,
+    brought: Mapping[str, Snapshot] | None = None,
 ) -> Stores:
     """The stores of a program. Nothing is opened before a run reads or writes one.
 
     `where` is a path, a URL or `memory` for all stores, as the user gave it. An artifact is a
-    stranger's, and its stores need that word. Raises: LmcError[store-not-allowed, outside-folder].
+    stranger's, and its stores need that word, unless they only hold what it brought itself.
+    Raises: LmcError[store-not-allowed, outside-folder].
     """
     if not graph.stores:
         return NoStores()
     if where is None and consent.stranger:
-        return _Refused(graph)
+        return BroughtStores(brought) if brought and not _keeps(graph) else _Refused(graph)
     databases: dict[tuple[str, bool], StoreDatabase] = {}
     places: dict[str, StoreDatabase] = {}
     for name, store in graph.stores.items():
         place = _place(store, where, base_dir or Path(), consent)
-        places[name] = databases.setdefault(place, StoreDatabase(place[0], shared=place[1]))
+        database = StoreDatabase(place[0], shared=place[1], brought=brought)
+        places[name] = databases.setdefault(place, database)
     return KeptStores(graph.stores, places)
+
+
+def _keeps(graph: ProgramGraph) -> bool:
+    """Whether any part of a program writes to a store."""
+    return any(node.op == "keep" for one in graph.graphs.values() for node in all_nodes(one))
 
 
 def _place(

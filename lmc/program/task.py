@@ -5,7 +5,7 @@ Everything is found and checked before the first model call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,18 @@ from lmc.ir.reach import reached_tools
 from lmc.measure.metrics import Metric, resolve_metric
 from lmc.measure.rows import (
     Row,
-    RowFile,
     Rows,
+    SourceRows,
     Split,
     dataset_file,
     load_dataset,
     split_rows,
     target_row,
 )
-from lmc.media.given import Access
+from lmc.measure.sources import TableRows, file_source, given_source, object_source
 from lmc.program.options import Part, TaskOptions
 from lmc.program.program import Program
 from lmc.types import RecordType
-from lmc.values import InvalidValue, to_json
-from lmc.values.taking import holds_media
 
 
 @frozen
@@ -169,28 +167,25 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
 
         file = dataset_file(dataset, program.base_dir, program.consent)
         return Data(file, declared_split, dataset.row, declared_parts="split" in dataset.settings)
-    rows: Rows
-    if isinstance(given, str | Path):
-        rows = RowFile(Path(given), target_row(graph), others=True, consent=program.consent)
-    else:
-        rows = tuple(_given_rows(program, graph, given))
+    rows = _given_rows(program, graph, given)
     return Data(rows, lambda: split_rows(list(rows), seed=seed, inputs=inputs))
 
 
-def _given_rows(program: Program, graph: Graph, given: Any) -> Iterator[Row]:
-    """Rows that a caller gives, with their media taken in. Raises: LmcError[bad-row]."""
-    media = [port for port in graph.inputs if holds_media(port.type)]
-    for number, row in enumerate(given, start=1):
-        values = dict(row)
-        for port in media:
-            if port.name in values:
-                try:
-                    access = Access(consent=program.consent)
-                    values[port.name] = to_json(port.type, values[port.name], access)
-                except InvalidValue as problem:
-                    message = f"row {number}: `{port.name}`: {problem}"
-                    raise LmcError.of("bad-row", message) from None
-        yield Row(f"{number}", values)
+def _given_rows(program: Program, graph: Graph, given: Any) -> Rows:
+    """Rows of files, queries and datasets that the user names, of tables, and of mappings.
+
+    Mappings are held in memory. Raises: LmcError.
+    """
+    options: Any = {"others": True, "consent": program.consent}
+    if isinstance(given, str | Path):
+        source = given_source(given) if isinstance(given, str) else file_source(given)
+        return SourceRows(source, target_row(graph), **options)
+    if (table := object_source(given)) is not None:
+        return SourceRows(table, target_row(graph), **options)
+    if not (held := list(given)):
+        return ()
+    rows = SourceRows(TableRows("the data", lambda: held), target_row(graph), **options)
+    return tuple(Row(f"{number}", row.values) for number, row in enumerate(rows, start=1))
 
 
 def _no_data(target: Target) -> LmcError:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import field, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import Diagnostic, LmcError, error
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph, ProgramGraph, Test
+from lmc.ir.graph import ProgramGraph, Test
 from lmc.ir.reach import reached_slots
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.scope import RunState, Scope
+from lmc.runtime.stubs import AnswersInOrder
 from lmc.tasks.loop import run_sync
 
 if TYPE_CHECKING:
@@ -28,20 +31,23 @@ class TestResult:
     ok: bool
     diagnostics: tuple[Diagnostic, ...] = ()
     asked: tuple[str, ...] = ()  # modules without a stub, which asked a model
+    seconds: float = field(default=0.0, compare=False)
 
 
 def run_tests(program: Program, pattern: str = "") -> Iterator[TestResult]:
     """Run the tests whose title contains the pattern, in order."""
     for test in program.graph.tests:
         if pattern in test.title:
-            yield run_sync(run_test(program.executor, test))
+            start = perf_counter()
+            result = run_sync(run_test(program.executor, test))
+            yield replace(result, seconds=perf_counter() - start)
 
 
 async def run_test(executor: Executor, test: Test) -> TestResult:
     """Run one test. A failed assertion or any other failure makes it fail."""
     asked: dict[str, None] = {}
     try:
-        stubs = {name: await _value(executor, graph) for name, graph in test.stubs.items()}
+        stubs = {name: await _stub(executor, test, name) for name in test.stubs}
         run = RunState(stubs=stubs, observer=lambda call: asked.setdefault(call.module))
         try:
             await executor.run_plan(executor.plan(test.graph), {}, Scope(run))
@@ -58,8 +64,11 @@ def unstubbed(program: ProgramGraph, test: Test) -> tuple[str, ...]:
     return tuple(reached_slots(program, test.graph, test.stubs))
 
 
-async def _value(executor: Executor, graph: Graph) -> Any:
-    return await executor.run_plan(executor.plan(graph), {}, Scope(RunState()))
+async def _stub(executor: Executor, test: Test, name: str) -> Any:
+    """What a stub gives to all calls, or what several stubs give in turn."""
+    graph = test.stubs[name]
+    value = await executor.run_plan(executor.plan(graph), {}, Scope(RunState()))
+    return AnswersInOrder(name, value, graph.span) if name in test.in_order else value
 
 
 def _advice(failure: LmcError, test: Test) -> Iterator[Diagnostic]:

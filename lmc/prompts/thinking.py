@@ -30,6 +30,16 @@ def without_thoughts(spec: CallSpec, text: str) -> str:
     return text[end.end() :].lstrip()
 
 
+def thoughts_in(text: str) -> str:
+    """The thoughts at the start of an answer, without their marks; empty if there are none."""
+    opening = _OPENING.match(text)
+    if opening is None:
+        end = _LONE_END.search(text)
+        return text[: end.start()].strip() if end else ""
+    end = re.compile(rf"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
+    return text[opening.end() : end.start() if end else None].strip()
+
+
 def _after_lone_end(spec: CallSpec, text: str) -> str:
     end = _LONE_END.search(text)
     if end is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lmc.diagnostics import Diagnostic, warning
+from lmc.diagnostics import Diagnostic, error
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Price, Request, Sampling
 from lmc.models.media_parts import media_tokens
@@ -54,7 +54,8 @@ class BoundModel:
         """The answer with its cost, if the price is known and the backend did not report a cost."""
         if self.price is None or answer.cost_usd:
             return answer
-        cost_usd = self.price.cost_usd(answer.prompt_tokens, answer.completion_tokens)
+        tokens = answer.prompt_tokens, answer.completion_tokens
+        cost_usd = self.price.cost_usd(*tokens, answer.details)
         return replace(answer, cost_usd=cost_usd) if cost_usd else answer
 
     def usage(self, calls: int, prompt_tokens: int, completion_tokens: int) -> Usage:
@@ -74,7 +75,12 @@ class BoundModel:
         # A server that gives one sample per request reads the prompt for each.
         prompt = text if self.backend.capabilities.local else text * request.n
         most = request.sampling.max_tokens or BUDGETED_MAX_TOKENS
-        return self.usage(request.n, prompt, most * request.n)
+        worst = self.usage(request.n, prompt, most * request.n)
+        if self.price is None:
+            return worst
+        audio = any(media.kind == "audio" for media in request.media)
+        usd = self.price.most_usd(worst.prompt_tokens, worst.completion_tokens, audio=audio)
+        return replace(worst, cost_usd=usd)
 
 
 def bind(
@@ -111,11 +117,12 @@ def fallbacks(value: Sequence[str] | str | None) -> list[str]:
 
 
 def unknown_price(bound: BoundModel) -> Diagnostic:
-    """The warning for a budget in money on a model whose price is not known."""
-    return warning(
+    """The error for a budget in money on a model whose price is not known: it could not hold."""
+    return error(
         "unknown-price",
-        f"the price of model `{bound.name}` is not known: only its reported cost counts",
-        help="add `price: {input: …, output: …}` in US dollars per million tokens",
+        f"the price of model `{bound.name}` is not known, so a budget in US dollars cannot hold",
+        help="add `price: {input: …, output: …}` in US dollars per million tokens to the model,"
+        " with 0 if it costs nothing; or limit `calls` or `tokens`",
     )
 
 

@@ -20,7 +20,7 @@ from lmc.diagnostics import Diagnostic, LmcError, error, warning
 from lmc.files import cache_folder, make_private_file
 from lmc.frozen import frozen
 from lmc.models import quick_json
-from lmc.models.base import Answer, Request, Sampling, ToolCall
+from lmc.models.base import NO_DETAILS, Answer, Request, Sampling, TokenDetails, ToolCall
 from lmc.models.tool_calls import message_data
 from lmc.redaction import logger
 
@@ -357,13 +357,19 @@ def _settle(waiting: asyncio.Future[Any], value: Any, problem: LmcError | None) 
         waiting.set_exception(problem)
 
 
+_DETAILS = ("cached", "written", "audio", "reasoning", "spoken")
+
+
 def _answer_to_json(answer: Answer) -> str:
     values = [
         answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
         answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
     ]  # fmt: skip
-    if answer.tool_calls:
+    more = answer.reasoning or answer.details is not NO_DETAILS
+    if answer.tool_calls or more:
         values.append([[c.id, c.name, c.arguments, c.extra] for c in answer.tool_calls])
+    if more:
+        values.append([answer.reasoning, [getattr(answer.details, name) for name in _DETAILS]])
     return quick_json.encode(values).decode()
 
 
@@ -380,6 +386,8 @@ def _answer_from_json(text: Any) -> Answer | None:
             cached=True,
             certainty=None if certainty is None else float(certainty),
             tool_calls=tuple(ToolCall(*call) for call in more[0]) if more else (),
+            reasoning=str(more[1][0]) if len(more) > 1 else "",
+            details=TokenDetails(*map(int, more[1][1])) if len(more) > 1 else NO_DETAILS,
         )  # fmt: skip
         return answer if type(words) is str and type(finish) is str else None
     except (ValueError, TypeError, AttributeError, OverflowError):

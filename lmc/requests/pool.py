@@ -93,22 +93,21 @@ class ModelPool:
     ) -> list[Diagnostic]:
         """Check in advance what would fail at the first request of these models and fallbacks.
 
-        Raises: LmcError with one diagnostic for each missing extra or key and each unknown model.
-        Returns: a warning for each model without a known price under a budget in money.
+        Raises: LmcError with one diagnostic for each missing extra or key, each unknown model, and
+        each model without a known price under a budget in money. Returns: warnings.
         """
         errors: dict[Diagnostic, None] = {}
-        warnings: dict[Diagnostic, None] = {}
         for name in self._with_fallbacks(names) if with_fallbacks else self._opened(names):
             try:
                 bound = self.bind(name)
             except LmcError as e:
                 errors.update(dict.fromkeys(e.diagnostics))
                 continue
-            if bound.price is None and self.budget is not None and self.budget.usd is not None:
-                warnings[unknown_price(bound)] = None
+            if _has_no_price(bound, self.budget):
+                errors[unknown_price(bound)] = None
         if errors:
             raise LmcError(*errors)
-        return list(warnings)
+        return []
 
     async def ask(
         self,
@@ -291,9 +290,8 @@ class ModelPool:
             backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         bound = bind(name, backend, model, settings, budget)
-        if bound.price is None and budget is not None and budget.usd is not None:
-            told = unknown_price(bound)  # of the model's own budget; `preflight` tells of the run's
-            _log.warning("%s (%s)", told.message, told.help)
+        if _has_no_price(bound, budget):  # of the model's own; `preflight` tells of the run's
+            raise LmcError(unknown_price(bound))
         return bound
 
     def _settings(self, name: str, full_name: str) -> dict[str, Any]:
@@ -330,6 +328,12 @@ class ModelPool:
 def lacking_media(bound: BoundModel, request: Request) -> ModelFailure | None:
     """The failure if a model does not take the media of a request."""
     return lacking(request, bound.backend.capabilities.media, bound.name)
+
+
+def _has_no_price(bound: BoundModel, budget: Budget | None) -> bool:
+    """Whether a budget in money could not hold, as a model may cost anything."""
+    limited = budget is not None and budget.usd is not None
+    return limited and bound.price is None and not bound.backend.capabilities.local
 
 
 def _counts(bound: BoundModel) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from logging import DEBUG
 from typing import TypeVar
 
 from lmc.models import border
@@ -57,6 +58,7 @@ class Sending:
             completion_tokens=first.completion_tokens + lost.completion_tokens,
             cost_usd=first.cost_usd + lost.cost_usd,
             retries=self.retries,
+            details=first.details + lost.details,
         )
         return answers
 
@@ -124,6 +126,8 @@ class Sender:
             limit_s = _least(limit_s, left_s, self._budget_left_s())
         try:
             self._require()
+            if _log.isEnabledFor(DEBUG):
+                _log.debug("`%s` is asked: %s", bound.name, _described(request))
             with self.deadlines.limit(limit_s):
                 answers = await bound.backend.generate(request)
         except TimeoutError:
@@ -169,6 +173,9 @@ class Sender:
                 _log.warning("`%s` reports no plausible usage: tokens are estimated", bound.name)
         if bound.price is not None:
             sound = [bound.priced(answer) for answer in sound]
+        if _log.isEnabledFor(DEBUG):
+            for answer in sound:
+                _log.debug("`%s` answered: %s", bound.name, _told(answer))
         outcomes = [border.judge(answer, bound.name) for answer in sound]
         if len(outcomes) < request.n:
             text = f"`{bound.name}` gave {len(outcomes)} answers for {request.n} samples"
@@ -257,7 +264,8 @@ class _Course:
             if not await self._reserved(bound.worst_case(following), failure):
                 return False
         sending.retries += 1
-        _log.info("`%s`: %s; again in %.2f s", bound.name, failure.message, wait_s)
+        _log.info("`%s`: %s; again in %.2f s", bound.name, failure.kind, wait_s)
+        _log.debug("`%s`: %s", bound.name, failure.message)  # it may quote the prompt
         self.asked = following
         await self._rest(wait_s)
         return True
@@ -305,6 +313,18 @@ class _Course:
         if self._started_s is None:
             self._started_s = now_s
         return max(0.0, self._started_s + deadline_s - now_s)
+
+
+def _described(request: Request) -> str:
+    """A request in a line of the log, with its prompt. Only `debug` tells prompts."""
+    samples = f"samples {request.index} to {request.index + request.n - 1}"
+    prompt = [(message["role"], message["content"]) for message in request.messages]
+    return f"{samples}, {request.sampling}, {prompt!r}"
+
+
+def _told(answer: Answer) -> str:
+    tokens = f"{answer.prompt_tokens} + {answer.completion_tokens} tokens"
+    return f"{tokens} in {answer.latency_ms:.0f} ms, {answer.finish_reason}, {answer.text!r}"
 
 
 def _pause_s(answers: Sequence[Answer]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import field
 
 from lmc.frozen import frozen
-from lmc.models.base import Answer
+from lmc.models.base import NO_DETAILS, Answer, TokenDetails
 
 
 @frozen
@@ -15,7 +15,8 @@ class Usage:
 
     `seconds` is the sum of the times of all calls, even if calls ran at once. `retries` counts
     requests that were sent again because a server was busy or gave no complete answer. Their cost
-    is in the other figures.
+    is in the other figures. `details` has the tokens that the provider had cached, and others of a
+    kind of their own.
     """
 
     calls: int = 0
@@ -25,12 +26,14 @@ class Usage:
     cost_usd: float = 0.0
     seconds: float = field(default=0.0, compare=False)
     retries: int = field(default=0, compare=False)
+    details: TokenDetails = field(default=NO_DETAILS, compare=False)
 
     @classmethod
     def of(cls, answers: Iterable[Answer]) -> Usage:
         """Add up the usage of some answers. A cached answer counts with its original usage."""
         calls = cached = prompt = completion = retries = 0
         cost_usd = latency_ms = 0.0
+        details = NO_DETAILS
         for answer in answers:
             calls += 1
             cached += answer.cached
@@ -39,7 +42,9 @@ class Usage:
             cost_usd += answer.cost_usd
             latency_ms += answer.latency_ms
             retries += answer.retries
-        return cls(calls, cached, prompt, completion, cost_usd, latency_ms / 1000, retries)
+            if answer.details is not NO_DETAILS:
+                details += answer.details
+        return cls(calls, cached, prompt, completion, cost_usd, latency_ms / 1000, retries, details)
 
     @property
     def tokens(self) -> int:
@@ -55,4 +60,5 @@ class Usage:
             self.cost_usd + other.cost_usd,
             self.seconds + other.seconds,
             self.retries + other.retries,
+            self.details + other.details,
         )

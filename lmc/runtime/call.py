@@ -74,7 +74,8 @@ class ModuleCall:
         self.unseen = (*self.hidden, *(self.role.names if self.role else ()))
         reasons = bool(self.settings.get("reason"))
         self.begin: str = self.settings.get("begin") or ""
-        if self.begin:
+        self._begin = Role.of(planned.bodies.get("begin"), templated=True)
+        if self.begin or self._begin:
             parameters = replace(parameters, steps=())  # the beginning comes first
         self.spec = call_spec(
             planned, parameters, self.unseen, reason=reasons, result=self._result(node)
@@ -158,18 +159,25 @@ class ModuleCall:
             raise no_continuation(self.slots.module, bound.name, self.node.span)
 
     def given(self, inputs: Mapping[str, Any]) -> ModuleCall:
-        """The call for some inputs, whose labels the answer must be one of.
+        """The call for some inputs, which may give labels for the answer, or its beginning.
 
         Raises: CallFailure if there is no label.
         """
-        if not self.labels:
+        if not self.labels and self._begin is None:
             return self
         labels = {name: tuple(dict.fromkeys(inputs[name])) for name in self.labels}
         if empty := next((name for name, values in labels.items() if not values), None):
             message = f"`{self.slots.module}` must answer with one of `{empty}`, which is empty"
             help = "give at least one, or test `len(…) > 0` before the call"
             raise CallFailure(self.slots.module, self.node.span, message, Attempts(), help=help)
-        return self._given.get(tuple(labels.values()), lambda: self._with_labels(labels))
+        begin = self._begin.text(inputs).rstrip() if self._begin else self.begin
+        key = (*labels.values(), (begin,))
+        return self._given.get(key, lambda: self._with(labels, begin))
+
+    def _with(self, labels: Mapping[str, tuple[str, ...]], begin: str) -> ModuleCall:
+        made = self._with_labels(labels) if labels else copy(self)
+        made.begin = self.layout.safe(self.spec, {"begin": begin})["begin"] if begin else ""
+        return made
 
     def _with_labels(self, labels: Mapping[str, tuple[str, ...]]) -> ModuleCall:
         made, can = copy(self), self.bound.backend.capabilities
@@ -212,7 +220,7 @@ class ModuleCall:
 
     def spec_for(self, inputs: Mapping[str, Any]) -> CallSpec:
         """The signature with a role before its instruction, no word of which can be a mark."""
-        role = self.role.text(inputs) if self.role else ""
+        role = self.role.text(inputs).strip() if self.role else ""
         if not role:
             return self.spec
         safe = self.layout.safe(self.spec, {"role": role})["role"]
@@ -273,7 +281,8 @@ class ModuleCall:
         except (ParseFailure, MemoryError):
             raise
         except Exception as fault:
-            _log.exception("lmc could not read an answer; please report this: %r", text[:2000])
+            _log.exception("lmc could not read an answer; please report this")
+            _log.debug("the answer that lmc could not read: %r", text[:2000])
             raise ParseFailure(f"it cannot be read ({type(fault).__name__})") from None
 
     def _validated(self, text: str) -> dict[str, Any]:
@@ -401,7 +410,7 @@ class Role:
         """The role for some inputs; empty where they do not have what makes it."""
         if not all(name in inputs for name in self._needs):
             return ""
-        return (compute_plan(self._plan, inputs) or "").strip()
+        return compute_plan(self._plan, inputs) or ""
 
 
 def call_spec(

@@ -36,7 +36,7 @@ KEEP = "write `keep: 4000 tokens` to leave out the oldest turns of `{history}`"
 async def converse(call: ModuleCall, inputs: Mapping[str, Any], scope: Scope) -> Any:
     """The JSON value of a call's answer. Raises: CallFailure, LmcError[budget-exceeded]."""
     if call.slots.module in scope.run.stubs and call.node.attrs["role"] == "generate":
-        return scope.run.stubs[call.slots.module]
+        return scope.run.stubbed(call.slots.module)
     if call.awaits_layout:
         await call.fit()
     inputs, dropped = await shortened(call, inputs) if call.keep else (inputs, 0)
@@ -265,7 +265,13 @@ class Conversation:
             check=self.check,
             adapter=self.call.request.adapter,
             dropped=self.dropped,
+            finish_reason=self._finish_reason(),
+            thoughts=last.reasoning if last else "",
         )
+
+    def _finish_reason(self) -> str:
+        ended = self.answers or self.unusable
+        return ended[-1].finish_reason if ended else ""
 
 
 def _raw(answer: Answer) -> str:

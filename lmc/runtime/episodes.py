@@ -21,6 +21,7 @@ from lmc.ir.graph import Tool
 from lmc.runtime.objects import discard
 from lmc.source import Span
 from lmc.tasks.foreign import call_foreign
+from lmc.tasks.together import shared
 from lmc.types import ListType
 from lmc.values import to_json, to_python
 from lmc.values.names import input_names
@@ -85,7 +86,7 @@ class Episode:
         while key not in self._seen:
             asked = self._asked.get(key)
             if asked is None or asked.done():
-                asked = self._asked[key] = asyncio.ensure_future(self._reach(key, actions))
+                asked = self._asked[key] = shared(self._reach(key, actions))
             await asyncio.shield(asked)
         return self._seen[key]
 

@@ -56,7 +56,7 @@ from lmc.runtime.regions.refine import perform_refine
 from lmc.runtime.regions.route import perform_route
 from lmc.runtime.regions.search import perform_search
 from lmc.runtime.regions.vote import perform_vote
-from lmc.runtime.scope import Observer, RunState, Scope
+from lmc.runtime.scope import Observer, RunState, Scope, Watch
 from lmc.runtime.speculation import Speculation
 from lmc.runtime.stores import NoStores, RunStores, Stores
 from lmc.runtime.streaming import Listener, spoken_calls
@@ -98,7 +98,9 @@ class Executor:
         consent: Consent = OWN,
         stores: Stores | None = None,
         vary: str | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self.watch = watch
         self.program = program
         self.pool = pool
         self.parameters = parameters or Parameters()
@@ -132,6 +134,8 @@ class Executor:
     ) -> Any:
         """Run a module or pipeline on JSON values and return its JSON result.
 
+        What watches the executor has seen all calls when the run returns or fails.
+
         `sample` distinguishes repeated runs on the same inputs. `stubs` maps modules and tools to
         results that replace their calls. `listener` hears the calls that write the result, piece by
         piece. `seat` is the run's place in a batch.
@@ -147,7 +151,21 @@ class Executor:
                 self._able.add(name)
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
-        run = RunState(trace, stubs or {}, observer, listener, seat)
+        run = RunState(trace, stubs or {}, observer or self.watch, listener, seat)
+        if self.watch is None:
+            return await self._run(graph, inputs, run, sample)
+        try:
+            result = await self._run(graph, inputs, run, sample)
+        except LmcError:
+            await self.watch.settle()
+            raise
+        await self.watch.settle()
+        return result
+
+    async def _run(
+        self, graph: Graph, inputs: Mapping[str, Any], run: RunState, sample: int
+    ) -> Any:
+        trace, seat = run.trace, run.seat
         try:
             bound = bind_inputs(graph, inputs)
             run.stores = await self._snapshots(graph, run)
@@ -155,6 +173,8 @@ class Executor:
                 run.varied, sample = (self.vary, sample), 0
             result = await self.run_graph(graph, bound, Scope(run, sample=sample))
             if kept := run.stores.kept():
+                if trace is not None:
+                    trace.kept = kept
                 await asyncio.shield(asyncio.to_thread(self.stores.commit, kept))
             return result
         finally:
@@ -217,9 +237,11 @@ class Executor:
         Raises: LmcError[no-continuation].
         """
         for node in reached_nodes(self.program, graph):
-            if node.op != "model" or not node.attrs["slots"].settings.get("begin"):
+            if node.op != "model":
                 continue
             slots = node.attrs["slots"]
+            if not (slots.settings.get("begin") or "begin" in node.bodies):
+                continue
             bound = self.pool.bind(self._model_of(slots))
             if not bound.backend.capabilities.continues:
                 raise no_continuation(slots.module, bound.name, node.span)
@@ -272,7 +294,7 @@ class Executor:
     async def run_graph(self, graph: Graph, env: Env, scope: Scope) -> Any:
         """Run a module or pipeline as one region of the trace."""
         if graph.name in scope.run.stubs:
-            return scope.run.stubs[graph.name]
+            return scope.run.stubbed(graph.name)
         if shortcut := self.parameters.shortcuts.get(graph.name):
             graph = self.program.graphs[shortcut]
             names = (port.name for port in graph.inputs)
@@ -383,7 +405,7 @@ async def perform_tool(
     """A call of a Python tool."""
     name = planned.node.attrs["target"]
     if name in scope.run.stubs:
-        return scope.run.stubs[name]
+        return scope.run.stubbed(name)
     inputs = executor.tools.bind(name, args)
     return await scope.region(
         "tool",

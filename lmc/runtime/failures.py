@@ -13,7 +13,7 @@ EXCERPT_CHARS = 160
 # Failures of the program itself. All others come from its surroundings, such as a missing key.
 OWN_CODES = (
     *("call-failed", "tool-failed", "evaluation-failed", "kept-misfit", "episode-too-long"),
-    "agent-unfinished",
+    *("agent-unfinished", "out-of-range"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from lmc.models.base import Answer, Request
+from lmc.models.base import NO_DETAILS, Answer, Request
 from lmc.models.tool_calls import message_data
 from lmc.requests.flights import Flights
 
@@ -43,5 +43,6 @@ class Memory:
 def _free(answer: Answer) -> Answer:
     """The same answer at no cost."""
     return replace(
-        answer, prompt_tokens=0, completion_tokens=0, cost_usd=0.0, latency_ms=0.0, cached=True
-    )
+        answer, prompt_tokens=0, completion_tokens=0, cost_usd=0.0, latency_ms=0.0, cached=True,
+        details=NO_DETAILS,
+    )  # fmt: skip

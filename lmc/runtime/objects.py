@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from lmc.tasks.foreign import call_foreign
+from lmc.tasks.together import shared
 
 CLOSE_TIMEOUT_S = 10.0
 
@@ -34,7 +35,7 @@ class Objects:
         """
         found = self._held.get(owner)
         if found is None or found.cancelled():
-            found = self._held[owner] = asyncio.ensure_future(self._make(owner, timeout_s))
+            found = self._held[owner] = shared(self._make(owner, timeout_s))
         try:
             held = await asyncio.shield(found)
         except Exception:

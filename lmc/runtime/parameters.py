@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -34,12 +34,13 @@ class Parameters:
     """Slots by module name, and values of `tune[…]` by the id of the choice.
 
     `shortcuts` maps a vote or refine to the module that replaces it. That module was trained on
-    its results.
+    its results. `stores` are the records that stores start with, the oldest first.
     """
 
     modules: Mapping[str, ModuleParameters] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict)
     shortcuts: Mapping[str, str] = field(default_factory=dict)
+    stores: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def with_module(self, name: str, parameters: ModuleParameters) -> Parameters:
         """A copy with other slots for one module."""
@@ -64,19 +65,26 @@ class Parameters:
         """A copy in which a module replaces a vote or refine."""
         return replace(self, shortcuts={**self.shortcuts, name: module})
 
+    def with_stores(self, stores: Mapping[str, Sequence[Any]]) -> Parameters:
+        """A copy with other records for some stores."""
+        return replace(self, stores={**self.stores, **stores})
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object with sorted names, so equal parameters give equal text."""
+        stores = {name: list(self.stores[name]) for name in sorted(self.stores)}
         return {
             "modules": {name: _module_json(self.modules[name]) for name in sorted(self.modules)},
             "choices": {id: self.choices[id] for id in sorted(self.choices)},
             "shortcuts": {name: self.shortcuts[name] for name in sorted(self.shortcuts)},
+            **({"stores": stores} if stores else {}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Parameters:
         """Read what `to_json` wrote."""
         modules = {name: _module_from_json(m) for name, m in data.get("modules", {}).items()}
-        return cls(modules, dict(data.get("choices", {})), dict(data.get("shortcuts", {})))
+        choices, shortcuts = dict(data.get("choices", {})), dict(data.get("shortcuts", {}))
+        return cls(modules, choices, shortcuts, dict(data.get("stores", {})))
 
 
 def _module_json(module: ModuleParameters) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from lmc.diagnostics import Label, LmcError, error
 from lmc.ir.functions import function_of
 from lmc.ir.graph import Graph, Node
 from lmc.ir.ops import OF_BODIES
+from lmc.ir.refinements import UnmetError
 from lmc.ir.size import bounded
 from lmc.ir.weighed import CERTAINTY, LOGPROB, VALUE
 from lmc.types import Type
@@ -233,9 +234,16 @@ def _operation(node: Node, inputs: tuple[int, ...]) -> Compute:
         try:
             return function(*[values[i] for i in inputs])
         except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-            raise LmcError.of("evaluation-failed", f"{problem}", node.span) from None
+            raise _failed(node, problem) from None
 
     return compute
+
+
+def _failed(node: Node, problem: Exception) -> LmcError:
+    """The failure of an operation, in the words of what went wrong."""
+    if isinstance(problem, UnmetError):
+        return LmcError.of("out-of-range", f"{problem}", node.span, help=problem.help)
+    return LmcError.of("evaluation-failed", f"{problem}", node.span)
 
 
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "in": "in"}

@@ -14,6 +14,7 @@ from lmc.ir.words import text_of
 from lmc.models.base import Answer
 from lmc.models.embedding import decoded
 from lmc.prompts.spec import Demo
+from lmc.tasks.together import shared
 
 Embed = Callable[[str], Awaitable[Answer]]
 
@@ -39,7 +40,7 @@ class MeaningIndex:
     async def _known(self) -> Any:
         """The unit vectors of all texts, one per row. A failure is not remembered."""
         if self._vectors is None:
-            self._vectors = asyncio.ensure_future(self._ask_all())
+            self._vectors = shared(self._ask_all())
         try:
             return await asyncio.shield(self._vectors)
         except Exception:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.diagnostics import LmcError
 from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
 from lmc.runtime.objects import Objects
 from lmc.runtime.stores import RunStores
+from lmc.runtime.stubs import AnswersInOrder
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 Observer = Callable[[CallTrace], None]
 SAMPLES_OF_A_RUN = 1 << 12  # more than a run asks of a prompt; retries have their own (`1 << 20`)
+
+
+class Watch(Protocol):
+    """Sees each call of an executor's runs as it ends."""
+
+    def __call__(self, call: CallTrace) -> None:
+        """Take a call. It must return at once."""
+
+    async def settle(self) -> None:
+        """Wait until all calls so far were passed on."""
 
 
 @dataclass(slots=True)
@@ -84,6 +95,11 @@ class RunState:
         if self.varied is None or self.varied[0] != module:
             return sample
         return self.varied[1] * SAMPLES_OF_A_RUN + sample
+
+    def stubbed(self, name: str) -> Any:
+        """The answer of a stub to the next call."""
+        value = self.stubs[name]
+        return value.take() if isinstance(value, AnswersInOrder) else value
 
     async def close(self) -> None:
         """Close the objects of the run."""

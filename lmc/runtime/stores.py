@@ -39,6 +39,17 @@ class NoStores:
         """Nothing happens."""
 
 
+class BroughtStores(NoStores):
+    """Stores that hold what an artifact brought, for a program that keeps nothing."""
+
+    def __init__(self, brought: Mapping[str, Snapshot]) -> None:
+        self._brought = brought
+
+    def read(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
+        """What was brought; the other stores are empty."""
+        return {name: self._brought.get(name, EMPTY) for name in names}
+
+
 class KeptStores:
     """Stores in databases."""
 
@@ -85,6 +96,25 @@ class FrozenStores:
             if missing := [name for name in names if name not in self._seen]:
                 self._seen |= self._stores.read(missing)
         return self._seen
+
+    def commit(self, kept: Sequence[tuple[str, Any]]) -> None:
+        """Nothing happens."""
+
+
+class FilledStores:
+    """Stores of which some hold other records, for a candidate that filled them. Nothing is kept.
+
+    What is in the place of a store's records may be more than was there before, or less.
+    """
+
+    def __init__(self, stores: Stores, filled: Mapping[str, Snapshot]) -> None:
+        self._stores, self._filled = stores, filled
+
+    def read(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
+        """The stores, those that were filled with what they were filled with."""
+        others = [name for name in names if name not in self._filled]
+        own = {name: self._filled[name] for name in names if name in self._filled}
+        return {**(self._stores.read(others) if others else {}), **own}
 
     def commit(self, kept: Sequence[tuple[str, Any]]) -> None:
         """Nothing happens."""

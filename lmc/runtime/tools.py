@@ -28,6 +28,7 @@ from lmc.runtime.objects import Objects
 from lmc.runtime.remote import Endpoint, RemoteFailure, RemoteMismatch, RemoteTool
 from lmc.source import Span
 from lmc.tasks.foreign import TooLong, call_foreign, said
+from lmc.tasks.together import shared
 from lmc.values import InvalidValue, to_json, to_python, validate
 from lmc.values.names import input_names
 
@@ -72,7 +73,7 @@ class Toolbox:
         key = f"{name} {canonical(dict(inputs))}"
         found = self._results.get(key)
         if found is None or found.cancelled():
-            found = self._results[key] = asyncio.ensure_future(self._call(name, inputs, node, run))
+            found = self._results[key] = shared(self._call(name, inputs, node, run))
         try:
             return await asyncio.shield(found)
         except LmcError:

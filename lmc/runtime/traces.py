@@ -46,6 +46,8 @@ class CallTrace:
     check: Any = None  # the result of `check:`, which changes nothing
     adapter: str | None = None  # the LoRA weights that answered
     dropped: int = 0  # turns of a conversation that `keep:` left out of `inputs`
+    finish_reason: str = ""  # of the last answer, in the words of the server
+    thoughts: str = ""  # of the last answer, where a server sends them beside the text
 
     @property
     def id(self) -> str:
@@ -85,6 +87,7 @@ class Trace:
     regions: list[RegionTrace] = field(default_factory=list)
     stores: dict[str, str] = field(default_factory=dict)  # hashes of the snapshots that it read
     found: Usage = field(default_factory=Usage)  # of looking into stores by meaning
+    kept: list[tuple[str, Any]] = field(default_factory=list)  # by a run that ended, by store
 
     @property
     def usage(self) -> Usage:

@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -32,11 +32,15 @@ Kept = tuple[Store, Any]  # a store, and a record for it
 class StoreDatabase:
     """One database with any number of stores. Any thread and process may use it.
 
-    `where` is a path, a URL, or `memory`. With `shared`, other tables may be there too.
+    `where` is a path, a URL, or `memory`. With `shared`, other tables may be there too. A store
+    that was never written to holds what is `brought` for it. Its first commit writes that too.
     """
 
-    def __init__(self, where: str, *, shared: bool = False) -> None:
+    def __init__(
+        self, where: str, *, shared: bool = False, brought: Mapping[str, Snapshot] | None = None
+    ) -> None:
         self.where, self.shared = where, shared
+        self._brought = brought or {}
         self._seen: dict[str, tuple[int, Store, Snapshot]] = {}  # with the version of the store
         self._only = threading.Lock() if where == MEMORY else None  # it has one connection
 
@@ -62,7 +66,7 @@ class StoreDatabase:
         s, r = t.stores.c, t.records.c
         found = db.execute(select(s.version, s.format).where(s.name == store.name)).one_or_none()
         if found is None:
-            return EMPTY
+            return self._brought.get(store.name, EMPTY)
         if found.format > t.FORMAT:
             message = f"the store `{store.name}` in {self.shown} was written by a newer lmc"
             raise LmcError.of("store-unreadable", message, help="update lmc")
@@ -83,22 +87,27 @@ class StoreDatabase:
         by_store: dict[str, list[Kept]] = {}
         for store, value in kept:
             by_store.setdefault(store.name, []).append((store, value))
-        rows = {
-            name: [(key_text(s, value), record_text(s, value)) for s, value in some]
-            for name, some in by_store.items()
-        }
+        rows = {name: [_row(*kept) for kept in some] for name, some in by_store.items()}
         with self._use("write") as db:
             for name in sorted(rows):  # in one order, so that no two writers wait for each other
-                _add(db, by_store[name][0][0], rows[name])
+                store = by_store[name][0][0]
+                if _begins(db, name):
+                    brought = self._brought.get(name, EMPTY).records
+                    rows[name] = [*(_row(store, value) for value in brought), *rows[name]]
+                _add(db, store, rows[name])
 
     def clear(self, name: str) -> int:
-        """Remove all records of a store. Returns their number. Raises: LmcError."""
+        """Remove all records of a store, and start with none from now on.
+
+        Returns the number of records that were there. Raises: LmcError.
+        """
         from sqlalchemy import delete, update
 
         from lmc.stores import tables as t
 
         with self._use("write") as db:
-            gone = db.execute(delete(t.records).where(t.records.c.store == name)).rowcount
+            brought = len(self._brought.get(name, EMPTY).records) if _begins(db, name) else 0
+            gone = brought + db.execute(delete(t.records).where(t.records.c.store == name)).rowcount
             s = t.stores
             db.execute(update(s).where(s.c.name == name).values(version=s.c.version + 1))
             return int(gone)
@@ -136,7 +145,8 @@ def _add(db: Connection, store: Store, rows: Sequence[tuple[str | None, str]]) -
 
     s, r = t.stores.c, t.records.c
     own = s.name == store.name
-    first = _next_number(db, store.name)
+    first = db.scalar(select(s.next).where(own).with_for_update())
+    assert first is not None
     for number, (key, value) in enumerate(rows, first):
         if key is not None:
             db.execute(delete(t.records).where(r.store == store.name, r.key == key))
@@ -152,25 +162,28 @@ def _add(db: Connection, store: Store, rows: Sequence[tuple[str | None, str]]) -
     db.execute(update(t.stores).where(own).values(**after))
 
 
-def _next_number(db: Connection, name: str) -> int:
-    """The number of what is kept next. Other writers of the store wait from here on."""
+def _row(store: Store, value: Any) -> tuple[str | None, str]:
+    return key_text(store, value), record_text(store, value)
+
+
+def _begins(db: Connection, name: str) -> bool:
+    """Whether nobody has written to a store before. Other writers of it wait from here on."""
     from sqlalchemy import insert, select
     from sqlalchemy.exc import IntegrityError
 
     from lmc.stores import tables as t
 
     query = select(t.stores.c.next).where(t.stores.c.name == name).with_for_update()
-    found = db.scalar(query)
-    if found is None:
-        new = {"name": name, "format": t.FORMAT, "version": 0, "next": 1}
-        try:
-            with db.begin_nested():
-                db.execute(insert(t.stores), new)
-        except IntegrityError:  # another process has made it at this moment
-            pass
-        found = db.scalar(query)
-    assert found is not None
-    return int(found)
+    if db.scalar(query) is not None:
+        return False
+    new = {"name": name, "format": t.FORMAT, "version": 0, "next": 1}
+    try:
+        with db.begin_nested():
+            db.execute(insert(t.stores), new)
+    except IntegrityError:  # another process has made it at this moment
+        db.scalar(query)
+        return False
+    return True
 
 
 # --- opening ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from lmc.canonical import canonical
@@ -85,6 +85,19 @@ def require_fit(store: Store, value: Any, span: Span | None = None) -> Any:
     except InvalidValue as problem:
         message = f"the store `{store.name}` cannot keep this `{store.record.name}`: {problem}"
         raise LmcError.of("kept-misfit", message, span) from None
+
+
+def committed(store: Store, records: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
+    """The records of a store after a commit, as a database would hold them.
+
+    Raises: LmcError[kept-misfit].
+    """
+    after = list(records)
+    for value in map(partial(require_fit, store), kept):
+        if (key := key_text(store, value)) is not None:
+            after = [record for record in after if key_text(store, record) != key]
+        after.append(value)
+    return after[-store.keep :]
 
 
 def record_text(store: Store, value: Any) -> str:

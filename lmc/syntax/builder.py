@@ -13,7 +13,7 @@ from lmc.syntax import nodes as n
 from lmc.syntax.literals import MOST_INT, interpolated_texts, number_value, string_value
 from lmc.syntax.tokens import RESERVED, Token
 
-Bound = int | float | Token | None
+Bound = int | float | Token | n.Var | None
 _PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
 
 
@@ -269,7 +269,7 @@ class TreeBuilder:
     def range(self, span: Span, low: Bound, high: Bound) -> n.RangeRefinement:
         return n.RangeRefinement(self._bound(low), self._bound(high), span=span)
 
-    def _bound(self, bound: Bound) -> int | float | str | None:
+    def _bound(self, bound: Bound) -> int | float | str | n.Var | None:
         return self._text(bound) if isinstance(bound, Token) else bound
 
     def labels(self, span: Span, name: Token) -> n.LabelsRefinement:

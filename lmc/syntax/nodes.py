@@ -22,11 +22,20 @@ class SyntaxNode:
 
 def children(node: SyntaxNode) -> Iterator[SyntaxNode]:
     """The nodes right under one, in the order of the source."""
-    for part in fields(node):
-        value = getattr(node, part.name) if part.name != "span" else None
+    for name in _parts(node.__class__):
+        value = getattr(node, name)
         for child in value if isinstance(value, tuple) else (value,):
             if isinstance(child, SyntaxNode):
                 yield child
+
+
+def _parts(form: type[SyntaxNode]) -> tuple[str, ...]:
+    if form not in _PARTS:
+        _PARTS[form] = tuple(part.name for part in fields(form) if part.name != "span")
+    return _PARTS[form]
+
+
+_PARTS: dict[type, tuple[str, ...]] = {}  # the names of the fields of each form
 
 
 @frozen
@@ -63,10 +72,13 @@ class TypeExpr(SyntaxNode):
 
 @frozen
 class RangeRefinement(SyntaxNode):
-    """`lo..hi`, either end may be missing. Those of a date and the like are strings."""
+    """`lo..hi`, either end may be missing. Those of a date and the like are strings.
 
-    low: int | float | str | None
-    high: int | float | str | None
+    An end may be the name of a constant.
+    """
+
+    low: int | float | str | Var | None
+    high: int | float | str | Var | None
 
 
 @frozen

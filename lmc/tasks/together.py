@@ -21,6 +21,16 @@ def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return failure
 
 
+def shared(work: Coroutine[None, None, T]) -> asyncio.Future[T]:
+    """Start work that several wait for, each with a shield.
+
+    Where all of them were cancelled meanwhile, its failure is nobody's, and not logged.
+    """
+    started = asyncio.ensure_future(work)
+    started.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return started
+
+
 async def for_all(
     items: Sequence[T],
     work: Callable[[int, T], Awaitable[R]],

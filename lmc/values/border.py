@@ -70,7 +70,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         ):  # numpy and similar libraries
             return _plain(value.tolist(), depth + 1)
         case _:
-            names = _field_names(value)
+            names = field_names(value)
             return value if names is None else {
                 key: _plain(getattr(value, name), depth + 1) for name, key in names.items()
             }  # fmt: skip
@@ -83,7 +83,7 @@ def _written(value: Value) -> str:
         raise InvalidValue(Problem("", f"cannot be used: {problem}")) from None
 
 
-def _field_names(value: Any) -> dict[str, str] | None:
+def field_names(value: Any) -> dict[str, str] | None:
     """The attributes of a dataclass or pydantic model with their keys; None for other objects."""
     if isinstance(value, type):
         return None

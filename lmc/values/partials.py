@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lmc.types import DictType, ListType, OptionalType, RecordType, StrType, Type
+from lmc.types import DictType, ListType, OptionalType, RecordType, StrType, Type, UnionType
+from lmc.unions import may_begin
 from lmc.values.by_type import once_by_type
 from lmc.values.names import field_names
 from lmc.values.python_types import adapter, class_name, record_class
@@ -22,7 +23,10 @@ class PartialRecord(BaseModel):
 
 
 def to_partial(type: Type, value: Any) -> Any:
-    """The JSON value of an unfinished result as a Python object."""
+    """The JSON value of an unfinished result as a Python object.
+
+    A record of a union is of the first member that may begin so, until more has come.
+    """
     match type, value:
         case OptionalType(item), _ if value is not None:
             return to_partial(item, value)
@@ -38,6 +42,9 @@ def to_partial(type: Type, value: Any) -> Any:
             return [to_partial(item, v) for v in value]
         case DictType(item), dict():
             return {key: to_partial(item, v) for key, v in value.items()}
+        case UnionType(options), _:
+            begun = next((o for o in options if may_begin(o, value)), None)
+            return value if begun is None else to_partial(begun, value)
         case StrType(), _:
             return value
         case _:

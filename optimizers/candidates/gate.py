@@ -82,9 +82,7 @@ def passes(before: Sequence[RowResult], after: Sequence[RowResult], allowed: flo
     return paired_difference(*series, level=max(0.0, 1 - 2 * allowed))[0] > 0
 
 
-def _paired(
-    before: Sequence[RowResult], after: Sequence[RowResult]
-) -> list[tuple[float, float]]:
+def _paired(before: Sequence[RowResult], after: Sequence[RowResult]) -> list[tuple[float, float]]:
     """The scores of the rows that have one in both."""
     first = {r.id: r.value for r in before if r.value is not None}
     return [(first[r.id], r.value) for r in after if r.value is not None and r.id in first]

@@ -16,6 +16,7 @@ from lmc.optimizers.lmsi import lmsi
 from lmc.optimizers.lora import lora
 from lmc.optimizers.presets import PRESETS
 from lmc.optimizers.reflect import reflect
+from lmc.optimizers.remember import remember
 from lmc.optimizers.rest_em import rest_em
 from lmc.optimizers.sec import sec
 from lmc.optimizers.spo import spo
@@ -29,6 +30,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     labeled,
     bootstrap,
     knn,
+    remember,
     sec,
     instructions,
     reflect,

@@ -109,7 +109,8 @@ class _Compilation:
         self.metric = self.runner.metric
         self.trials = Trials(self._run, self.allowance, self._heard)
         self.maker = RowMaker(job, self.trials, self.recorder.runs)
-        self.start = job.program.parameters
+        # What an artifact brought is in the stores by now, if it applies at all.
+        self.start = replace(job.program.parameters, stores={})
         self.confirmed = self.start
         self.dev: Comparison | None = None
         self.test: Comparison | None = None
@@ -356,7 +357,8 @@ class _Compilation:
             tokens=None if timed else spent.tokens,
             cost_usd=None if timed else round(spent.cost_usd, 9),
         )
-        return Artifact(manifest, job.program.graph, self.confirmed, job.sources)
+        parameters = self.confirmed.with_stores({**job.brought, **self.confirmed.stores})
+        return Artifact(manifest, job.program.graph, parameters, job.sources)
 
     def _result(self, artifact: Artifact) -> CompileResult:
         if self.out is not None:

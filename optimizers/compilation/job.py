@@ -24,7 +24,7 @@ from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import Guard, find_guards
 from lmc.optimizers.compilation.options import Accept, CompileOptions
 from lmc.optimizers.compilation.run_folder import RUNS_DIR
-from lmc.optimizers.compilation.seeds import find_making, seed_rows
+from lmc.optimizers.compilation.seeds import find_making, made_by, seed_rows
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
 from lmc.program.artifact import graph_part
 from lmc.program.program import Program, open_program
@@ -40,6 +40,7 @@ from lmc.program.task import (
     require_effects,
 )
 from lmc.runtime.stores import FrozenStores
+from lmc.stores.brought import BadRecords, require_bounded, snapshots_of
 
 if TYPE_CHECKING:
     from lmc.check.program import Step
@@ -120,6 +121,7 @@ class CompileJob:
 
     `name` is the file name of the program, `sources` are its texts. `keep` names the modules that
     must not change. `calls_per_run` is the number of model calls of a run and its scoring.
+    `brought` are the records that the artifact gets for the stores of the program.
     """
 
     task: Task
@@ -135,6 +137,7 @@ class CompileJob:
     calls_per_run: int
     confirm_samples: int
     stores: FrozenStores
+    brought: Mapping[str, Sequence[Any]]
 
     @property
     def program(self) -> Program:
@@ -178,7 +181,7 @@ class CompileJob:
 
     def _made(self) -> dict[str, Any]:
         """Digests of the rows of which steps make others."""
-        names = {name for step in self.steps if (name := step.kwargs.get("rows"))}
+        names = {name for step in self.steps if (name := made_by(step)) is not None}
         target, found = self.task.target, {}
         for name in sorted(names):
             seeds = seed_rows(target, find_making(target, name), self.rows.train, self.task.seed)
@@ -196,7 +199,9 @@ class CompileJob:
         """Hashes of what the stores hold, if the target reads any."""
         names = reached_stores(self.program.graph, self.task.graph)
         read = self.stores.read(names) if names else {}
-        return {"stores": {name: read[name].digest for name in names}} if names else {}
+        found = {"stores": {name: read[name].digest for name in names}} if names else {}
+        brought = {name: each.digest for name, each in snapshots_of(self.brought).items()}
+        return {**found, "brought": brought} if brought else found
 
     @property
     def id(self) -> str:
@@ -229,6 +234,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     data = _data(target, options, steps)
     task = Task(target, data, _metric(target, data, options.metric), options.seed)
     rows = RowParts.of(data.split, options.seed, options.accept)
+    stores = FrozenStores(task.program.stores)
     if rows:
         _require_rows(rows)
     declared = target.declared.settings if target.declared else {}
@@ -246,8 +252,31 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
         budget=_budget(target, options),
         calls_per_run=_calls_per_run(task),
         confirm_samples=_samples(options),
-        stores=FrozenStores(task.program.stores),
+        stores=stores,
+        brought=_brought(task.program, stores, all_of_them=options.with_stores),
     )
+
+
+def _brought(
+    program: Program, stores: FrozenStores, *, all_of_them: bool
+) -> Mapping[str, Sequence[Any]]:
+    """The records that the artifact gets: what an artifact brought, or what the stores hold now.
+
+    Raises: LmcError[no-stores, artifact-too-large].
+    """
+    if not all_of_them:
+        return program.parameters.stores
+    if not program.graph.stores:
+        message = "the program has no stores that the artifact could bring"
+        raise LmcError.of("no-stores", message, help="leave `--with-stores` out")
+    found = stores.read(sorted(program.graph.stores))
+    brought = {name: held.records for name, held in found.items() if held.records}
+    try:
+        require_bounded(brought)
+    except BadRecords as problem:
+        help = "keep fewer records (`keep:`), or give the database to whoever runs the artifact"
+        raise LmcError.of("artifact-too-large", str(problem), help=help) from None
+    return brought
 
 
 def _samples(options: CompileOptions) -> int:

@@ -17,7 +17,7 @@ from lmc.optimizers.base import MadeRow
 from lmc.optimizers.candidates.trials import UNSCORED, Mode, Trials
 from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.job import CompileJob
-from lmc.optimizers.compilation.seeds import find_making, seed_rows
+from lmc.optimizers.compilation.seeds import find_making, made_by, seed_rows
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
 
@@ -36,7 +36,7 @@ def require_rows(job: CompileJob, step: Step) -> None:
     Raises: LmcError[unknown-dataset, bad-made-rows, missing-column, unknown-target].
     """
     options = BY_NAME[step.name].signature.complete(step.kwargs)
-    name, source = options.get("rows"), options.get("from")
+    name, source = made_by(step), options.get("from")
     if name is None and source is None:
         return
     graphs = job.program.graph.graphs

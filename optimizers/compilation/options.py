@@ -22,9 +22,11 @@ class CompileOptions(TaskOptions):
     `optimizer` is text such as `bootstrap(demos=4) >> labeled()`. `steps` are the same, already
     parsed. `objective` weighs the metric against the cost of a row, such as
     `accuracy - 0.1 * usd` (or calls, tokens, seconds). `guards` names metrics and datasets on which
-    the score must not get worse. `accept` chooses the gains to accept: those proven on held-out
-    rows ("proven"), or any gain on dev rows ("better"). `confirm_samples` is how often each of these
-    rows runs; the mean counts, so that models that answer by chance show smaller gains. `out` is the artifact to write.
+    the score must not get worse. `with_stores` puts what the stores of the program hold into the
+    artifact. `accept` chooses the gains to accept: those proven on held-out rows ("proven"), or any
+    gain on dev rows ("better"). `confirm_samples` is how often each of these rows runs; the mean
+    counts, so that smaller gains of models that answer by chance show. `out` is the artifact to
+    write.
 
     `run_dir` is the folder of the run, by default one below `.lmc/runs`. The same program, data and
     options continue the same run, unless `resume` is False. `progress` is called with each event
@@ -37,6 +39,7 @@ class CompileOptions(TaskOptions):
     guards: Sequence[str] | None = None
     accept: Accept = "proven"
     confirm_samples: int = 1
+    with_stores: bool = False
     out: str | Path | None = None
     run_dir: str | Path | None = None
     resume: bool = True

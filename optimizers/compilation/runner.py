@@ -18,6 +18,8 @@ from lmc.optimizers.compilation.making import require_rows
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
+from lmc.runtime.stores import FilledStores, Stores
+from lmc.stores.brought import snapshots_of
 
 if TYPE_CHECKING:
     from lmc.measure.rows import Row
@@ -47,7 +49,8 @@ class Runner:
     def open_executor(self, parameters: Parameters, mode: Mode = PLAIN) -> Executor:
         """An executor for the program with these parameters, or for the teacher artifact."""
         program, pool, model = self.job.program, self.pool, mode.model or self.job.model
-        if is_artifact(mode.model):
+        own = not is_artifact(mode.model)
+        if not own:
             program, pool = self._teacher(str(mode.model))
             parameters, model = program.parameters, None
         return Executor(
@@ -60,7 +63,7 @@ class Runner:
             vary=mode.vary,
             base_dir=program.base_dir,
             consent=program.consent,
-            stores=self.job.stores if program is self.job.program else program.frozen_stores,
+            stores=self._stores(parameters) if own else program.frozen_stores,
         )
 
     def metric_of(self, mode: Mode, rows: Sequence[Row]) -> Metric:
@@ -96,6 +99,15 @@ class Runner:
             raise
         except LmcError:
             return None
+
+    def _stores(self, parameters: Parameters) -> Stores:
+        """The stores that a candidate reads: as they were at the start, or as a step filled them.
+
+        No run of a compilation commits anything.
+        """
+        if not parameters.stores:
+            return self.job.stores
+        return FilledStores(self.job.stores, snapshots_of(parameters.stores))
 
     def assistant(self) -> Assistant:
         """The assistant that proposes and judges. By default it uses the program's own model."""

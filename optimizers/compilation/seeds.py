@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lmc.check.made_rows import MADE, Making
+from lmc.check.optimizers import SIGNATURES
 from lmc.diagnostics import LmcError, suggestion
 from lmc.measure.rows import Row, dataset_file, load_dataset
 
 if TYPE_CHECKING:
+    from lmc.check.program import Step
     from lmc.program.task import Target
+
+
+def made_by(step: Step) -> str | None:
+    """The dataset whose rows a step has made, if it names one."""
+    known = SIGNATURES[step.name].options
+    names = [v for k, v in step.kwargs.items() if k in known and known[k].names == "dataset"]
+    return next((name for name in names if name is not None), None)
 
 
 def find_making(target: Target, name: str) -> Making:

@@ -103,6 +103,8 @@ async def label_verdicts(context: Context, runs: Sequence[Run], recipe: Recipe) 
     leaders = {row: _leader(group) for row, group in selectors.by_row(runs).items()}
 
     async def judge(_: int, one: Verdict) -> Judged | None:
+        if one.subject is None and recipe.labels != "data":
+            return None  # it is not known what was judged
         match recipe.labels:
             case "data":
                 label = _gold(one.run.values)

@@ -116,11 +116,9 @@ def require_teachable(executor: Executor, target: str, options: Mapping[str, Any
     complete = SIGNATURES["train"].complete(options)
     recipe, program = Recipe.of(complete), executor.program
     recipe.require_agreement()
-    if recipe.source is not None:
-        require_trainable(executor, executor.graph(recipe.source).name, complete)
-    else:
-        require_trainable(executor, target, complete)
-    reached = reached_modules(program, recipe.source or target)
+    reached = reached_modules(program, executor.graph(recipe.source or target).name)
+    elsewhere = recipe.source is not None and recipe.module in reached
+    require_trainable(executor, str(recipe.source) if elsewhere else target, complete)
     if recipe.vary is not None and recipe.vary not in reached:
         help = suggestion(recipe.vary, reached)
         message = f"`{recipe.source or target}` does not call a module `{recipe.vary}`"

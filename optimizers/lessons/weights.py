@@ -216,8 +216,9 @@ async def train_all(
     for group in groups(executor, context.target, *update.also, apart=update.apart):
         if update.modules is not None and not set(update.modules) & set(group.modules):
             continue
-        if context.keep & set(group.modules):
-            continue
+        here = getattr(group.calls[0].bound.backend, "source", None) is not None
+        if context.keep & set(group.modules) or not here:
+            continue  # teachers and opponents may run elsewhere
         id = await train_group(group, context, lessons, update)
         if id is not None:
             found.append((group, id))

@@ -24,7 +24,7 @@ from tests.test_docs.pages import (
 DOCS = ROOT / "docs"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-LANGUAGES = {"lmp", "python", "console", "sh", "text", "json", "jsonl"}
+LANGUAGES = {"lmp", "python", "console", "sh", "text", "json", "jsonl", "yaml"}
 PROGRAMS = [block for page in PAGES for block in blocks_of(page) if block.language == "lmp"]
 
 
@@ -60,6 +60,22 @@ def anchors(page: Path) -> list[str]:
     titles = HEADING.findall(FENCE.sub("", page.read_text("utf-8")))
     titles = [re.sub(r"[^\w\s-]", "", title.lower()) for title in titles]
     return [re.sub(r"\s+", "-", title.strip()) for title in titles]
+
+
+def test_every_command_of_a_workflow_is_run_on_its_page() -> None:
+    """A workflow cannot be run here, but each of its commands stands in a block that is."""
+    for page in PAGES:
+        blocks = list(blocks_of(page))
+        run = {
+            line.removeprefix("$ ")
+            for block in blocks
+            if block.language == "console"
+            for line in block.text.splitlines()
+        }
+        flows = "".join(block.text for block in blocks if block.language == "yaml")
+        commands = re.findall(r"^ *(?:- )?run: (lmc .+)$", flows, re.MULTILINE)
+        assert set(commands) <= run
+        assert commands or "yaml" not in {block.language for block in blocks}
 
 
 def test_the_site_shows_every_page() -> None:

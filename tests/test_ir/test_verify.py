@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from lmc.ir.graph import Graph, Node, Port, ProgramGraph
+from lmc.ir import verify as verifying
+from lmc.ir.graph import Graph, Node, Port, ProgramGraph, all_nodes
 from lmc.ir.type_rules import TypeRules, json_parts
-from lmc.ir.verify import GraphFault, verify
+from lmc.ir.verify import GraphFault, Verified, verify
 from lmc.passes.pipeline import run_passes
 from lmc.types import (
     FLOAT,
     INT,
+    STR,
     EnumType,
     Field,
     FloatType,
@@ -153,18 +155,25 @@ def test_json_is_told_from_what_is_none(value: Any, parts: int) -> None:
     assert json_parts(value) == parts
 
 
-def test_a_record_takes_fields_as_the_checker_does() -> None:
-    """The checker applies refinements where values come in, not to a field of a record."""
+def test_a_built_record_has_checked_fields() -> None:
+    """What a type does not tell of a field's refinements is checked; format 1 did not do so."""
     program = lowered("""
 record Hop { query: str(1..120), cites: list[str](1..4) }
 generate answer(hop: Hop) -> str
 pipeline main(question: str) -> str {
-  let first = answer(Hop(query=question, cites=[]))
-  return answer(Hop(query=first, cites=[])) + answer(Hop(query="?", cites=[]))
+  let first = answer(Hop(query=question, cites=["a"]))
+  return answer(Hop(query=first, cites=[first])) + answer(Hop(query="?", cites=["b"]))
 }
 """)
     verify(program)
     verify(run_passes(program))  # where the last record is a constant
+    graphs = {name: without("within", graph) for name, graph in program.graphs.items()}
+    with pytest.raises(GraphFault, match="`query` is of the field's type"):
+        verify(replace(program, graphs=graphs))
+    verify(replace(program, graphs=graphs, version=1))
+    verify(forged("within", (INT,), IntType(0, 5), name="S.a"))
+    with pytest.raises(GraphFault, match="of its type but for refinements"):
+        verify(forged("within", (STR,), IntType(0, 5), name="S.a"))
 
 
 NARROW, WIDE = "record A { x: int }\n", "record B { x: int, y: int }\n"
@@ -182,14 +191,14 @@ WIDER = {  # how a wider record goes where a narrower one is asked for
 }
 
 
-def without_projections(graph: Graph) -> Graph:
-    """The graph with each projection passing on its input."""
+def without(fn: str, graph: Graph) -> Graph:
+    """The graph with each operation of a function passing on its input."""
     renamed: dict[str, str] = {}
     nodes = []
     for node in graph.nodes:
         inputs = tuple(renamed.get(id, id) for id in node.inputs)
-        bodies = {name: without_projections(body) for name, body in node.bodies.items()}
-        if node.op == "op" and node.attrs["fn"] == "project":
+        bodies = {name: without(fn, body) for name, body in node.bodies.items()}
+        if node.op == "op" and node.attrs["fn"] == fn:
             renamed[node.id] = inputs[0]
         else:
             nodes.append(replace(node, inputs=inputs, bodies=bodies))
@@ -200,7 +209,7 @@ def without_projections(graph: Graph) -> Graph:
 def test_a_wider_record_must_be_projected(text: str) -> None:
     program = lowered(NARROW + WIDE + text)
     verify(program)
-    graphs = {name: without_projections(graph) for name, graph in program.graphs.items()}
+    graphs = {name: without("project", graph) for name, graph in program.graphs.items()}
     with pytest.raises(GraphFault):
         verify(replace(program, graphs=graphs))
 
@@ -247,3 +256,47 @@ def test_a_constant_has_the_fields_of_its_type() -> None:
     assert TypeRules().holds({"x": 1}, A)
     assert not TypeRules().holds({"x": 1, "y": 2}, A)
     assert not TypeRules().holds([{"x": 1, "y": 2}], ListType(A))
+
+
+# --- forms of one program, one after the other ---
+
+
+def looked_at(forms: list[ProgramGraph], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many nodes were held against the rules in each form."""
+    counts, seen, real = [], Verified(), verifying._broken
+
+    def counted(site: Any) -> str | None:
+        counts[-1] += 1
+        return real(site)
+
+    monkeypatch.setattr(verifying, "_broken", counted)
+    for form in forms:
+        counts.append(0)
+        verify(form, seen=seen)
+    return counts
+
+
+def test_what_stays_the_same_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = lowered(PROGRAM)
+    first, second = looked_at([program, program], monkeypatch)
+    named = [n for g in program.graphs.values() for n in all_nodes(g)]
+    again = [n for n in named if n.op in ("call", "model", "return")]
+    assert first == len(named)
+    assert second == len(again)
+
+
+def test_what_was_moved_or_names_what_is_gone_is_checked_again() -> None:
+    program = lowered(PROGRAM)
+    seen = Verified()
+    verify(program, seen=seen)
+    without = replace(program, graphs={"main": program.graphs["main"]}, exports=("main",))
+    with pytest.raises(GraphFault, match="calls a graph with as many inputs"):
+        verify(without, seen=seen)
+    main = program.graphs["main"]
+    [condition] = [n for n in main.nodes if n.op == "cond"]
+    said = next(n for n in main.nodes if n.op == "call")
+    nodes = [replace(n, id=condition.inputs[0]) if n is said else n for n in main.nodes]
+    changed = [n for n in nodes if n.op not in ("op", "const")]
+    graphs = {**program.graphs, "main": replace(main, nodes=tuple(changed))}
+    with pytest.raises(GraphFault):
+        verify(replace(program, graphs=graphs), seen=seen)

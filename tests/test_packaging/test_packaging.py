@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-HEAVY = ("torch", "transformers", "peft", "litellm", "vllm", "ray", "mcp", "xllamacpp")
+HEAVY = (
+    *("torch", "transformers", "peft", "litellm", "vllm", "ray", "mcp", "xllamacpp"),
+    *("pyarrow", "pandas", "polars", "datasets", "genai_prices"),
+)
 
 
 def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:

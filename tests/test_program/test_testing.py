@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,36 @@ import pytest
 
 import lmc
 from lmc.diagnostics import render_text
+from lmc.ir.serialize import graph_from_json, graph_to_json
+from lmc.ir.verify import GraphFault, verify
 from lmc.models.base import ModelFailure, Request
 from lmc.models.scripted import Scripted
 from lmc.program.testing import TestResult, run_tests, unstubbed
+
+IN_ORDER = """
+generate solve(q: str) -> int
+tool look(q: str) -> list[str] from "nowhere:look"
+vote main(q: str) -> int { sample: solve(q), n: 3, stop_early: false }
+pipeline both(q: str) -> int { return solve(q) + 10 * solve(q + q) + len(look(q)) }
+test "majority" { stub solve -> 5  stub solve -> 4  stub solve -> 4  assert main("?") == 4 }
+test "mixed" { stub look -> ["a"]  stub solve -> 1  stub solve -> 2  assert both("?") == 22 }
+test "used up" { stub solve -> 5  stub solve -> 4  assert main("?") == 5 }
+"""
+
+
+def test_several_stubs_answer_in_order(tmp_path: Path) -> None:
+    (tmp_path / "p.lmp").write_text(IN_ORDER)
+    program = lmc.load(tmp_path / "p.lmp")
+    majority, mixed, used_up = run_tests(program)
+    assert majority.ok and mixed.ok
+    assert [d.code for d in used_up.diagnostics] == ["stubs-used-up"]
+    assert "the 2 times it is stubbed" in used_up.diagnostics[0].message
+    again = graph_from_json(graph_to_json(program.graph))
+    assert [test.in_order for test in again.tests] == [("solve",)] * 3
+    forged = replace(again.tests[0], in_order=("nobody",))
+    with pytest.raises(GraphFault, match="a test has a title"):
+        verify(replace(again, tests=(forged,)))
+
 
 HEAD = """
 record Solution { answer: int }

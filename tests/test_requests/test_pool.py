@@ -333,29 +333,31 @@ async def test_preflight_reports_all_at_once(monkeypatch):
 PRICED = {"price": {"input": 1, "output": 1}}
 
 
-async def test_preflight_warns_of_unknown_prices(pool_at):
+async def test_preflight_refuses_unknown_prices(pool_at):
     with Loopback() as server:
-        assert pool_at(server, budget=Budget(usd=1.0)).preflight(["m"])[0].code == "unknown-price"
+        with pytest.raises(LmcError, match="unknown-price"):
+            pool_at(server, budget=Budget(usd=1.0)).preflight(["m"])
         priced = pool_at(server, budget=Budget(usd=1.0), price={"input": 1, "output": 1})
         assert priced.preflight(["m"]) == []
 
 
 @pytest.mark.parametrize(
-    ("budget", "price", "told"),
+    ("budget", "price", "refused"),
     [
-        ({"usd": 1}, {}, 1),
-        ({"usd": 1}, {"price": {"input": 1, "output": 1}}, 0),
-        ({"calls": 9}, {}, 0),
+        ({"usd": 1}, {}, True),
+        ({"usd": 1}, {"price": {"input": 1, "output": 1}}, False),
+        ({"calls": 9}, {}, False),
     ],
 )
-async def test_a_model_whose_budget_no_price_holds_is_told_once(
-    pool_at, caplog, budget, price, told
-):
+async def test_a_model_whose_budget_no_price_holds_is_not_asked(pool_at, budget, price, refused):
     with Loopback("ok") as server:
         pool = pool_at(server, budget_=budget, **price)
-        for text in ("one", "two"):
-            await pool.ask("m", ask_for(text))
-    assert caplog.text.count("the price of model") == told
+        if refused:
+            with pytest.raises(LmcError, match="unknown-price"):
+                await pool.ask("m", ask_for("one"))
+        else:
+            await pool.ask("m", ask_for("one"))
+        assert len(server.payloads) == (not refused)
 
 
 @pytest.mark.parametrize(("settings", "told"), [({}, 1), ({"temperature": 0.7}, 0)])

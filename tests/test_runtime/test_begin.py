@@ -38,6 +38,43 @@ def test_a_text_of_constants_is_a_beginning(begin: str, tmp_path: Path) -> None:
     assert load(tmp_path, text, Scripted(lambda request: " 1")).main("x") == "SELECT 1"
 
 
+SO_FAR = (
+    'generate main(q: str, so_far: str?) -> str { """Go on.""" begin: %s }\n'
+    "pipeline thrice(q: str) -> list[str] { return [main(q, so_far=q) for 3] }\n"
+    'pipeline twice(q: str) -> str { return main(q, main(q, "Once")) }'
+)
+
+
+@pytest.mark.parametrize(
+    ("begin", "so_far", "sent", "result"),
+    [
+        ("so_far", "Once upon", "Once upon", "Once upon a time"),
+        ("so_far", "Once  \n", "Once", "Once a time"),
+        ("so_far", None, "", " a time"),
+        ("so_far", "", "", " a time"),
+        ('f"{upper(q)}:"', "-", "X:", "X: a time"),
+        ('so_far ?? "-"', None, "-", "- a time"),
+        ("so_far", "<|im_start|>[[result]]", None, "<|im_start|>[[result]] a time"),
+    ],
+)
+def test_the_inputs_make_a_beginning(
+    begin: str, so_far: str | None, sent: str | None, result: str, tmp_path: Path
+) -> None:
+    backend = Scripted(lambda request: " a time")
+    program = load(tmp_path, SO_FAR % begin, backend)
+    assert program.main("x", so_far=so_far) == result.strip()
+    begun = continued(backend.requests[0].messages)
+    assert begun == sent if sent is not None else "<|im_start|>" not in begun
+
+
+def test_each_call_has_its_own_beginning(tmp_path: Path) -> None:
+    backend = Scripted(lambda request: " more")
+    program = load(tmp_path, SO_FAR % "so_far", backend)
+    assert program.twice("x") == "Once more more"
+    assert program.thrice("x") == ["x more"] * 3
+    assert backend.requests[-1].n == 3
+
+
 def test_a_repair_begins_alike(tmp_path: Path) -> None:
     replies = iter([" nothing", " 1 FROM t"])
     backend = Scripted(lambda request: next(replies))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import pytest
 
 import lmc
 from lmc.diagnostics import LmcError
+from lmc.ir.verify import GraphFault, verify
 from lmc.models.scripted import Scripted
+from lmc.runtime.traces import Trace
+from lmc.tasks.loop import run_sync
 
 MAZE = '''
 import random
@@ -222,3 +227,108 @@ def test_a_function_of_the_user_stands_in(load: Any) -> None:
         tools={"maze": lambda start, actions: {"room": start + len(actions) + 7, "done": True}},
     )
     assert program.main(1) == 8
+
+
+# --- an environment as a tool of an agent ---
+
+WALKER = """
+agent main(start: int) -> int { \"\"\"Walk to room 3.\"\"\" tools: [maze] steps: 6 }
+"""
+
+
+def moves(*actions: Any) -> Any:
+    """A model that takes these actions, one a turn, and then says in how many rooms it was."""
+
+    def answer(request: Any) -> str:
+        text = request.messages[-1]["content"]
+        done = text.count('"observation"')
+        if done < len(actions):
+            arguments = json.dumps({} if actions[done] is None else {"action": actions[done]})
+            return f"[[tool]] maze\n[[arguments]] {arguments}"
+        return f"[[tool]] finish\n[[answer]] {done}"
+
+    return answer
+
+
+def seen(trace: Trace) -> list[str]:
+    """What the agent of a run observed."""
+    [region] = [r for r in trace.regions if r.kind == "agent"]
+    return [turn["observation"] for turn in region.detail["transcript"]]
+
+
+def walked(program: Any, start: int = 0) -> list[str]:
+    trace = Trace()
+    run_sync(program.executor.run("main", {"start": start}, trace=trace))
+    return seen(trace)
+
+
+def test_an_agent_takes_one_action_after_the_other(load: Any) -> None:
+    program = load(WALKER, moves(None, "right", "right", None, "left"))
+    rooms_seen = [json.loads(text)["room"] for text in walked(program)]
+    assert rooms_seen == [0, 1, 2, 2, 1]
+    module = rooms(program)
+    assert (len(module.made), module.resets, module.acts) == (1, [0], ["right", "right", "left"])
+
+
+def test_each_agent_begins_with_a_reset(load: Any) -> None:
+    source = WALKER.replace("agent main", "agent walk")
+    source += (
+        "pipeline main(start: int) -> list[int] { return [walk(s) for s in [start, 2, start]] }"
+    )
+    program = load(source, moves("right"))
+    assert program.main(0) == [1, 1, 1]
+    assert sorted(rooms(program).resets) == [0, 2]
+    sampled = WALKER.replace("agent main", "agent walk")
+    sampled += "vote main(start: int) -> int { sample: walk(start) n: 3 }"
+    assert load(sampled, moves("right", "left")).main(1) == 2
+
+
+def test_an_action_that_fails_was_not_taken(load: Any) -> None:
+    program = load(WALKER, moves("right", "jump", "right"))
+    first, failed, last = walked(program)
+    assert json.loads(first)["room"] == 1
+    assert failed.startswith("error: ")
+    assert json.loads(last)["room"] == 2
+
+
+def test_an_agent_keeps_the_bound_of_its_environment(load: Any) -> None:
+    head = HEAD.replace("episode: 5", "episode: 2")
+    *_, last = walked(load(WALKER, moves("right", "right", "right"), head=head))
+    assert "takes at most 2 actions" in last
+
+
+def test_a_model_sees_one_action_and_no_list(load: Any) -> None:
+    said: list[str] = []
+
+    def answer(request: Any) -> str:
+        said.extend(m["content"] for m in request.messages)
+        return "[[tool]] finish\n[[answer]] 1"
+
+    load(WALKER, answer).main(0)
+    text = "\n".join(said)
+    assert "maze(action: str? = null)" in text
+    assert "At most 5 actions" in text
+    assert "actions: list" not in text
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        ("agent main(q: str) -> int { tools: [maze] }", "needs a parameter `start`"),
+        ("agent main(start: str) -> int { tools: [maze] }", "of the type `int`, and it is `str`"),
+    ],
+)
+def test_an_agent_has_what_reset_takes(load: Any, agent: str, said: str) -> None:
+    with pytest.raises(LmcError) as failure:
+        load(agent)
+    assert failure.value.code == "bad-agent"
+    assert said in str(failure.value)
+
+
+def test_a_forged_agent_cannot_act_without_a_reset(load: Any) -> None:
+    graph = load(WALKER).graph
+    verify(graph)
+    start, actions = graph.tools["maze"].inputs
+    other = replace(graph.tools["maze"], inputs=(replace(start, name="other"), actions))
+    with pytest.raises(GraphFault, match="can reset what it acts in"):
+        verify(replace(graph, tools={"maze": other}))

@@ -117,3 +117,21 @@ def test_the_next_step_begins_while_it_is_asked_whether_to_stop(
         assert model.cancelled == [next_step] * speculate  # after the third the answer is yes
         program.close()
     assert found[0] == found[1] and found[0][0] == 3
+
+
+def test_a_revision_is_cleaned_before_its_check(tmp_path: Path) -> None:
+    text = """
+generate write(task: str) -> str
+refine main(task: str) -> str {
+  "Mend it."
+  draft: write(task)
+  clean: code(out)
+  check: draft == "good"
+  rounds: 2
+}
+"""
+    (tmp_path / "it.lmp").write_text(text)
+    said = iter(["```\nbad\n```", "So:\n```\ngood\n```"])
+    backend = Scripted(lambda request: next(said))
+    assert lmc.load(tmp_path / "it.lmp", backend=backend, cache=False).main("?") == "good"
+    assert "```" not in backend.requests[1].messages[-1]["content"]

@@ -166,7 +166,7 @@ def test_a_kept_record_must_fit_the_bounds_of_its_fields(file: Path) -> None:
     program = load(file, source)
     with pytest.raises(LmcError) as failure:
         program.main(10)
-    assert failure.value.code == "kept-misfit"
+    assert failure.value.code == "out-of-range"
     assert "main" in str(failure.value) or "p.lmp" in str(failure.value)
     assert program.main(9) == 9
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lmc.ir.graph import ProgramGraph
 from lmc.models.base import Answer, ModelFailure, Request
-from lmc.models.scripted import Scripted
+from lmc.models.scripted import Scripted, prompt_text
 from lmc.prompts.spec import BARE, CallSpec
 from lmc.types import RecordType
 from lmc.values import to_json
@@ -47,7 +47,7 @@ class RandomModel(Scripted):
             raise
 
     def _answer(self, request: Request, index: int) -> Any:
-        text = "\n".join(m["content"] for m in request.messages)
+        text = prompt_text(request)
         rng = Random(f"{self.seed} {index} {sorted(text.splitlines())}")
         call = self._asked(text)
         dice = rng.random()
@@ -64,7 +64,8 @@ class RandomModel(Scripted):
     def _asked(self, text: str) -> Any:
         found = TAG.search(text)
         assert found is not None, f"a prompt without its instruction: {text!r}"
-        return next(c for c in self.calls().values() if c.slots.module == found[1])
+        calls = self.calls().values()  # the name of an imported module begins with its file
+        return next(c for c in calls if c.slots.module.rpartition(".")[2] == found[1])
 
 
 def right_outputs(rng: Random, spec: CallSpec) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from lmc.canonical import same
 from lmc.check import check_program
 from lmc.consent import Consent
-from lmc.diagnostics import LmcError, render
+from lmc.diagnostics import Diagnostic, LmcError, render
 from lmc.ir.cost import cost
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.lower import lower
@@ -25,18 +25,21 @@ from lmc.program.artifact import Artifact, Manifest
 from lmc.requests.pool import ANY_MODEL, ModelPool
 from lmc.runtime.executor import Executor
 from lmc.runtime.plan import Plan, PlannedNode
+from lmc.runtime.streaming import Listener, snapshots
 from lmc.runtime.traces import Trace
 from lmc.source import Source
 from lmc.stores.snapshot import Snapshot
 from lmc.syntax.printer import format_source
 from lmc.tasks.loop import run_sync
 from lmc.types import DictType, ListType, OptionalType, RecordType, Type
+from lmc.values.partials import to_partial
 from tests.test_soundness.answers import RandomModel, random_tools
-from tests.test_soundness.generator import ProgramMaker
-from tests.test_soundness.values import a_value, fits
+from tests.test_soundness.generator import OTHER, ProgramMaker, ProgramText
+from tests.test_soundness.values import a_value, fits, fits_so_far
 
 ONE_NAME = "test.lmp"
 VALUELESS = ("keep", "assert")
+STREAMED = 3  # every so many programs
 
 
 class Unsound(AssertionError):
@@ -176,17 +179,27 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     ended: Counter[str] = field(default_factory=Counter)
+    pieces: int = 0  # of results, in streams
 
 
-def try_program(seed: int, tally: Tally, *, whole: bool, text: str | None = None) -> None:
+def check_text(text: ProgramText) -> tuple[Any, list[Diagnostic]]:
+    """Check a program, which may be in two files."""
+
+    def read(name: str) -> Source:
+        return Source(name, text.sources[name])
+
+    return check_program(Source(ONE_NAME, text.main), read=read)
+
+
+def try_program(seed: int, tally: Tally, *, whole: bool, text: ProgramText | None = None) -> None:
     """Make a program from a seed, and hold it against all promises.
 
-    A `whole` try also formats the program, sends it through an artifact, and gives it rows with
-    secrets. Raises: Unsound.
+    A `whole` try also formats the program, sends it through an artifact, streams it, and gives it
+    rows with secrets. Raises: Unsound.
     """
     text = text or ProgramMaker(seed).make()
     tally.programs += 1
-    checked, found = check_program(Source(ONE_NAME, text))
+    checked, found = check_text(text)
     errors = [d for d in found if d.severity == "error"]
     if errors or checked is None:
         tally.refused[errors[0].code] += 1
@@ -206,6 +219,8 @@ def try_program(seed: int, tally: Tally, *, whole: bool, text: str | None = None
         _compare(outcomes[0], outcome)
     if whole:
         look_for_labels(passed, seed)
+    if seed % STREAMED == 0 or whole:
+        tally.pieces += stream(passed, seed, right, some_inputs(Random(seed), plain), outcomes[1])
 
 
 def some_inputs(rng: Random, program: ProgramGraph) -> dict[str, Any]:
@@ -262,6 +277,37 @@ class Verdicted:
     feedback: str = ""
 
 
+def stream(program: ProgramGraph, seed: int, right: float, inputs: Any, whole: Outcome) -> int:
+    """Stream `main`, and hold all that comes against its type. Returns how much came.
+
+    Raises: Unsound.
+    """
+    executor, model, _ = prepare(program, seed, right)
+    type = program.graphs["main"].result
+
+    async def start(hear: Any) -> Any:
+        return await executor.run("main", inputs, listener=Listener(hear))
+
+    async def pieces() -> list[Any]:
+        try:
+            return [piece async for piece in snapshots(start)]
+        except LmcError as failure:
+            if failure.diagnostics[0].code != whole.error:
+                raise Unsound(f"streamed, it ends with {failure.code}, not {whole}") from None
+            return []
+
+    found = run_sync(pieces())
+    if model.faults:
+        raise Unsound(model.faults[0])
+    for piece in found:
+        if not fits_so_far(type, piece):
+            raise Unsound(f"a stream gives {piece!r}, which is no beginning of `{type}`")
+        to_partial(type, piece)
+    if whole.error is None and not (found and same(found[-1], whole.value)):
+        raise Unsound(f"a stream ends with {found[-1:]!r}, not {whole.value!r}")
+    return len(found)
+
+
 def _compare(plain: Outcome, other: Outcome) -> None:
     """A pass may drop a call that fails and that nobody reads, but nothing else."""
     if plain.error is not None:
@@ -274,18 +320,19 @@ def _compare(plain: Outcome, other: Outcome) -> None:
         raise Unsound(f"kept {plain.kept!r}, and {other.kept!r}")
 
 
-def _other_forms(text: str, passed: ProgramGraph) -> list[ProgramGraph]:
+def _other_forms(text: ProgramText, passed: ProgramGraph) -> list[ProgramGraph]:
     """The graph of the formatted text, and the graph out of an artifact."""
-    formatted = format_source(Source(ONE_NAME, text))
-    again, found = check_program(Source(ONE_NAME, formatted))
+    parts = text.parts and format_source(Source(OTHER, text.parts))
+    formatted = ProgramText(format_source(Source(ONE_NAME, text.main)), parts)
+    again, found = check_text(formatted)
     if again is None:
         raise Unsound(f"formatted, it is refused: {render(found)}")
     return [run_passes(lower(again)), _through_artifact(passed, text)]
 
 
-def _through_artifact(graph: ProgramGraph, text: str) -> ProgramGraph:
+def _through_artifact(graph: ProgramGraph, text: ProgramText) -> ProgramGraph:
     manifest = Manifest(lmc="0", entry=ONE_NAME)
-    data = Artifact(manifest, graph, sources={ONE_NAME: text}).to_bytes()
+    data = Artifact(manifest, graph, sources={ONE_NAME: text.main, **text.sources}).to_bytes()
     read = Artifact._from_parts(_parts(data))
     if read.to_bytes() != data:
         raise Unsound("an artifact that is read and written again differs")

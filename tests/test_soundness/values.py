@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import math
@@ -10,6 +11,8 @@ from random import Random
 from typing import Any
 
 from lmc.canonical import canonical, distinct
+from lmc.media.content import Media, described, is_media_json
+from lmc.media.store import media_store
 from lmc.patterns import whole_pattern
 from lmc.types import (
     BoolType,
@@ -20,6 +23,7 @@ from lmc.types import (
     JsonType,
     ListType,
     LiteralType,
+    MediaType,
     NeverType,
     NoneType,
     OneOfType,
@@ -30,6 +34,7 @@ from lmc.types import (
     UnionType,
     WrittenType,
 )
+from tests.test_soundness.kinds import PIXEL
 
 TEXTS = (
     "", "a", "plain words", "[[result]] x", '"q" \\ {y}', "<answer>1</answer>", "three", "12",
@@ -79,6 +84,8 @@ def fits(type: Type, value: Any) -> bool:
         case RecordType(fields=fields):
             named = isinstance(value, dict) and set(value) == {f.name for f in fields}
             return named and all(fits(f.type, value[f.name]) for f in fields)
+        case MediaType(kind):
+            return is_media_json(value) and kind in (Media.from_json(value).kind, "media")
         case JsonType():
             json.dumps(value, allow_nan=False)
             return True
@@ -142,9 +149,41 @@ def a_value(rng: Random, type: Type) -> Any:
             return {rng.choice("abc "): a_value(rng, item) for _ in range(rng.randint(0, 2))}
         case RecordType(fields=fields):
             return {f.name: a_value(rng, f.type) for f in fields}
+        case MediaType():
+            return media_json(base64.b64decode(PIXEL) + rng.choice([b"", b"more"]))
         case JsonType():
             return rng.choice([None, 1, 0.5, "s", [1, None], {"a": {"b": []}}, True])
     raise AssertionError(f"no rule for {type!r}")
+
+
+def media_json(data: bytes) -> dict[str, Any]:
+    """Media with these bytes, as a value."""
+    media = described(data)
+    media_store().put(media.sha256, data)
+    return media.to_json()
+
+
+def fits_so_far(type: Type, value: Any) -> bool:
+    """Whether a value may be the beginning of one of a type, as a stream brings it."""
+    match type:
+        case OptionalType(item):
+            return value is None or fits_so_far(item, value)
+        case UnionType(options):
+            return any(fits_so_far(option, value) for option in options)
+        case StrType() | OneOfType():
+            return isinstance(value, str)
+        case ListType(item):
+            return isinstance(value, list) and all(fits_so_far(item, part) for part in value)
+        case DictType(item):
+            return isinstance(value, dict) and all(
+                isinstance(key, str) and fits_so_far(item, part) for key, part in value.items()
+            )
+        case RecordType(fields=fields):
+            types = {field.name: field.type for field in fields}
+            return isinstance(value, dict) and all(
+                key in types and fits_so_far(types[key], part) for key, part in value.items()
+            )
+    return fits(type, value)
 
 
 WRITTEN = {

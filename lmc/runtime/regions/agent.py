@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, did_you_mean
-from lmc.ir.actions import FINISH
+from lmc.ir.actions import ACTION, FINISH, is_environment
+from lmc.ir.graph import Tool
 from lmc.ir.ops import TOOLS, body_numbers
 from lmc.prompts.tool_turns import CALL, CALLS
 from lmc.runtime.failures import is_own
@@ -41,7 +42,7 @@ async def perform_agent(
     env = dict(zip(planned.node.attrs["names"], args))
     steps = machine.resolve(planned.node.attrs["steps"])
     toolset = await toolset_of(machine, planned, scope)
-    run = _Run(machine, planned, scope, toolset, left=steps)
+    run = _Run(machine, planned, scope, toolset, env, left=steps)
     scope.note(transcript=run.transcript)
     while True:
         given = {**env, "transcript": list(run.transcript)}
@@ -58,15 +59,20 @@ async def perform_agent(
 
 @dataclass(slots=True)
 class _Run:
-    """An agent at work. `left` is how many calls it may still make, and `turn` counts its steps."""
+    """An agent at work. `left` is how many calls it may still make, and `turn` counts its steps.
+
+    `walks` are the actions that it has taken in each of its environments.
+    """
 
     machine: Machine
     planned: PlannedNode
     scope: Scope
     toolset: Toolset
+    inputs: Mapping[str, Any]
     left: int
     turn: int = 0
     transcript: list[dict[str, Any]] = field(default_factory=list)
+    walks: dict[str, list[Any]] = field(default_factory=dict)
 
     def place(self, body: str, number: int = 0) -> Scope:
         """The scope of a part of this turn."""
@@ -103,7 +109,13 @@ class _Run:
 
     def _acts(self, call: Mapping[str, Any]) -> bool:
         card = self.toolset.cards.get(call["tool"])
-        return card is not None and may_act(self.machine, self.planned, card)
+        if card is None:
+            return False
+        return self._environment(card) is not None or may_act(self.machine, self.planned, card)
+
+    def _environment(self, card: Card) -> Tool | None:
+        tool = self.machine.program.tools.get(card.body)
+        return tool if is_environment(card.offer, tool) else None
 
     async def _call(self, call: Mapping[str, Any], scope: Scope) -> str:
         """The result of a call as text, or the error message if it fails."""
@@ -131,7 +143,20 @@ class _Run:
             return f"error: {wrong}"
         except LmcError as wrong:
             return f"error: {wrong.diagnostics[0].message}"
+        if (tool := self._environment(card)) is not None:
+            return await self._act(tool, env[ACTION], scope)
         return await self.machine.run_plan(self.planned.bodies[card.body], env, scope)
+
+    async def _act(self, tool: Tool, action: Any, scope: Scope) -> Any:
+        """What an environment shows after one more action. One that fails was not taken."""
+        walk = self.walks.get(tool.name, [])
+        actions = walk if action is None else [*walk, action]
+        *own, last = tool.inputs
+        env = {port.name: self.inputs.get(port.name, port.default) for port in own}
+        plan = self.planned.bodies[tool.name]
+        value = await self.machine.run_plan(plan, {**env, last.name: actions}, scope)
+        self.walks[tool.name] = actions
+        return value
 
 
 def _asked(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
