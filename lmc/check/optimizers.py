@@ -176,7 +176,10 @@ _SELECT = LiteralType(
 _LOSS = LiteralType(("sft", "dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
 
 _PHASES = Option(IntType(1, 8), 2, "number of phases; odd ones hold the drafts")
-_LAST = {**_TRAINING, "module": _MODULE}
+_BOUNDS = Option(
+    _NAME, None, 'bounds of the guards of a round that differ: `"length: 3, kl: none"`'
+)
+_LAST = {**_TRAINING, "module": _MODULE, "bounds": _BOUNDS}
 
 
 def _compared(*left_out: str, **more: Option) -> dict[str, Option]:
@@ -325,6 +328,7 @@ _TABLE = (
                 BOOL, True, "show modules that reason the label of rows that they got wrong"
             ),
             "module": _MODULE,
+            "bounds": _BOUNDS,
         },
     ),
     OptimizerSignature(
@@ -345,6 +349,7 @@ _TABLE = (
             "diverse": _DIVERSE,
             **_TRAINING,
             "module": _MODULE,
+            "bounds": _BOUNDS,
         },
     ),
     OptimizerSignature(
@@ -359,6 +364,7 @@ _TABLE = (
             "diverse": _DIVERSE,
             **_TRAINING,
             "module": _MODULE,
+            "bounds": _BOUNDS,
         },
     ),
     OptimizerSignature(

@@ -76,6 +76,8 @@ class CompileView:
             case events.GateDecided(step=step, accepted=accepted, words=words):
                 colour = "green" if accepted else "yellow"
                 self._say(f"[{colour}]  {escape(f'{step}: {words}')}[/]")
+            case events.RoundMeasured():
+                self._detail(f"[dim]  {escape(str(event))}[/]")
             case events.Note(text=text):
                 self._detail(f"[dim]  {escape(text)}[/]")
             case _:

@@ -1,7 +1,7 @@
 """The evidence that the gate asks for, and the smallest gain that it can see.
 
 A gain is looked at twice: on the rows that chose the candidate, and on rows that did not. The
-second look decides. The better the first one, the less is asked of it, so that no row is wasted.
+second look decides. The better the first one, the less the second has to show.
 Chance passes with a probability of at most `ALPHA`, however many candidates there were: the first
 look counts as the best of so many tries (Bonferroni).
 

@@ -14,7 +14,7 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.optimizers.base import Context, MadeRow
 from lmc.optimizers.candidates.trials import UNSCORED
-from lmc.optimizers.lessons.rounds import RoundSampling, sample_runs
+from lmc.optimizers.lessons.watching import RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import Lessons, Update, without_demos
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
@@ -83,6 +83,7 @@ class Recipe:
     epochs: int | None
     rate: float | None
     module: str | None
+    bounds: str | None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Recipe:

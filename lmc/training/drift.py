@@ -1,0 +1,48 @@
+"""How far an adapter has moved a model: the divergence of its answers from another adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lmc.models.adapters import Adapter
+from lmc.models.engine.pretrained import pretrained
+from lmc.training.encoding import encode_rows
+from lmc.training.rows import Row
+from lmc.training.steps import costs_for, reference_logps
+
+
+def drift(source: str, rows: Sequence[Row], start: Adapter | None, now: Adapter) -> float:
+    """The Kullback-Leibler divergence of answers that `now` sampled from `start`, in nats a token.
+
+    `start` is an adapter, or None for the model itself. It is estimated by exp(d) - 1 - d with d
+    the difference of log-probabilities, which is never negative and varies little (Schulman 2020,
+    "Approximating KL divergence").
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    model = pretrained(AutoModelForCausalLM, source, dtype=torch.float32)
+    if torch.cuda.is_available():
+        model.to("cuda")
+    context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
+    pad = tokenizer.pad_token_id or 0
+    data = encode_rows(tokenizer, rows, context)
+    costs = costs_for(model, [row for example in data for row in example.rows], pad)
+
+    def logps(of: Any) -> torch.Tensor:
+        found = reference_logps(of, data, costs, pad)
+        return torch.tensor([value for e in found for row in e.reference for value in row])
+
+    before = logps(model) if start is None else None
+    both = PeftModel.from_pretrained(model, str(now.folder), adapter_name="now")
+    after = logps(both)
+    if before is None:
+        assert start is not None
+        both.load_adapter(str(start.folder), adapter_name="start")
+        both.set_adapter("start")
+        before = logps(both)
+    gap = (before - after).clamp(max=20.0)
+    return float((gap.exp() - 1 - gap).mean()) if len(gap) else 0.0
