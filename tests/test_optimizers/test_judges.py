@@ -25,7 +25,7 @@ PROGRAM = 'generate main(q: str) -> str { """Answer.""" }'
 def run(text: str, row: str, sample: int) -> Run:
     prompt = [{"role": "user", "content": row}]
     call = CallTrace(
-        (0,), None, "main", "generate", {"q": row}, outputs={"result": text}, raw=[text],
+        (0,), None, "main", "generate", {"q": row}, outputs={"result": text}, result=text, raw=[text],
         messages=prompt,
     )  # fmt: skip
     values = {"q": row, "answer": f"yes {row}"}
@@ -34,7 +34,7 @@ def run(text: str, row: str, sample: int) -> Run:
 
 
 def fair(first: str, second: str) -> str:
-    one, other = first.startswith("yes"), second.startswith("yes")
+    one, other = "yes" in first, "yes" in second
     return "equal" if one == other else "first" if one else "second"
 
 
