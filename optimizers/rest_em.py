@@ -18,6 +18,7 @@ from lmc.optimizers.lessons.watching import Gathered, RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import Update, as_lessons, both, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
+from lmc.training.lora import Kind
 
 
 @optimizer(
@@ -40,6 +41,7 @@ async def rest_em(
     rank: int,
     epochs: int | None,
     rate: float | None,
+    kind: Kind,
     module: str | None,
     bounds: str | None,
 ) -> Parameters:
@@ -50,7 +52,7 @@ async def rest_em(
     no sample solved run again with their answer shown. With `diverse`, the runs of a row that
     differ most are kept.
     """
-    update = Update.of(rank, epochs, rate, module)
+    update = Update.of(rank, epochs, rate, kind, module)
 
     async def gather(leader: Parameters, turn: Context, _: int) -> Gathered:
         sampling = RoundSampling(samples, temperature)

@@ -16,6 +16,7 @@ from lmc.optimizers.lessons.rounds import improve_in_rounds
 from lmc.optimizers.lessons.watching import Gathered
 from lmc.optimizers.lessons.weights import Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
+from lmc.training.lora import Kind
 
 
 @optimizer(
@@ -30,6 +31,7 @@ async def star(
     rank: int,
     epochs: int | None,
     rate: float | None,
+    kind: Kind,
     threshold: float,
     hints: bool,
     module: str | None,
@@ -50,7 +52,7 @@ async def star(
             pool = (await rationalised(leader, turn, pool)).under(pool)
         return Gathered(as_lessons(pool))
 
-    update = Update.of(rank, epochs, rate, module)
+    update = Update.of(rank, epochs, rate, kind, module)
     return await improve_in_rounds(
         start, context, rounds, gather, update, threshold=threshold, bounds=read_bounds(bounds)
     )

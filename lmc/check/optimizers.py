@@ -95,6 +95,16 @@ _TRAINING = {
         "peak learning rate; the default depends on the size of the model",
     ),
 }
+_TRAINING["kind"] = Option(
+    LiteralType(("lora", "rslora")),
+    "lora",
+    "lora, or rslora, which divides by the root of the rank and so gains from high ranks",
+)
+_MOMENTUM = Option(
+    FloatType(0.0, 2.0),
+    0.0,
+    "how far new weights go on in their direction from those of the round before, as in APO",
+)
 _ROUNDS = Option(
     IntType(1, 8), 2, "maximum number of rounds; training ends after one that does not win"
 )
@@ -179,7 +189,7 @@ _PHASES = Option(IntType(1, 8), 2, "number of phases; odd ones hold the drafts")
 _BOUNDS = Option(
     _NAME, None, 'bounds of the guards of a round that differ: `"length: 3, kl: none"`'
 )
-_LAST = {**_TRAINING, "module": _MODULE, "bounds": _BOUNDS}
+_LAST = {**_TRAINING, "momentum": _MOMENTUM, "module": _MODULE, "bounds": _BOUNDS}
 
 
 def _compared(*left_out: str, **more: Option) -> dict[str, Option]:

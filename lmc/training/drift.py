@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,11 +38,13 @@ def drift(source: str, rows: Sequence[Row], start: Adapter | None, now: Adapter)
         return torch.tensor([value for e in found for row in e.reference for value in row])
 
     before = logps(model) if start is None else None
-    both = PeftModel.from_pretrained(model, str(now.folder), adapter_name="now")
+    with warnings.catch_warnings():  # peft uses deprecated parts of transformers
+        warnings.simplefilter("ignore", FutureWarning)
+        both = PeftModel.from_pretrained(model, str(now.folder), adapter_name="now")
+        if start is not None:
+            both.load_adapter(str(start.folder), adapter_name="start")
     after = logps(both)
     if before is None:
-        assert start is not None
-        both.load_adapter(str(start.folder), adapter_name="start")
         both.set_adapter("start")
         before = logps(both)
     gap = (before - after).clamp(max=20.0)

@@ -22,8 +22,9 @@ from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.training.drift import drift
-from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
+from lmc.training.lora import Kind, LoraSettings, TrainingJob, TrainingProgress, train_adapter
 from lmc.training.losses import SUPERVISED, LossSettings
+from lmc.training.mixing import mix
 from lmc.training.rows import Row, ScoredRow, TrainingRow
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Update:
     loss: LossSettings = SUPERVISED
     also: tuple[str, ...] = ()  # other graphs whose modules are trained
     apart: bool = False  # modules that share an adapter get their own
+    momentum: float = 0.0  # how far to go on in the direction from the current adapter
 
     @classmethod
     def of(
@@ -95,6 +97,7 @@ class Update:
         rank: int,
         epochs: int | None,
         rate: float | None,
+        kind: Kind = "lora",
         module: str | None = None,
         *,
         demos: bool = False,
@@ -104,7 +107,7 @@ class Update:
 
         What is not supervised goes on from the current adapter, which is its reference.
         """
-        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
+        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate, kind=kind)
         modules = None if module is None else (module,)
         return cls(settings, demos, loss != SUPERVISED, modules, loss)
 
@@ -287,7 +290,11 @@ async def train_group(
     stopped = threading.Event()
     work = asyncio.to_thread(train_adapter, job, context.folder, store, tell, stopped.is_set)
     try:
-        return (await work).id
+        made = await work
+        if update.momentum and job.start is not None:
+            ahead = ((made, 1 + update.momentum), (job.start, -update.momentum))
+            made = await asyncio.to_thread(mix, ahead, store, update.settings.rank)
+        return made.id
     except asyncio.CancelledError:
         stopped.set()  # a thread cannot be cancelled; it saves a checkpoint and ends
         raise

@@ -25,8 +25,8 @@ PROGRAM = 'generate main(q: str) -> str { """Answer.""" }'
 def run(text: str, row: str, sample: int) -> Run:
     prompt = [{"role": "user", "content": row}]
     call = CallTrace(
-        (0,), None, "main", "generate", {"q": row}, outputs={"result": text}, result=text, raw=[text],
-        messages=prompt,
+        (0,), None, "main", "generate", {"q": row}, outputs={"result": text}, result=text,
+        raw=[text], messages=prompt,
     )  # fmt: skip
     values = {"q": row, "answer": f"yes {row}"}
     score = float(text.startswith("yes"))
