@@ -7,7 +7,7 @@ DEMOS  := bootstrap(candidates=4, rounds=1)
 PROGRAMS ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test fuzz lint check format docs clean
+.PHONY: demo real test fuzz lint check format docs extension clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -28,7 +28,7 @@ test: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	LMC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
-	  $$(grep -rl "from hypothesis" tests --include "test_*.py")
+	  $$(grep -rlE "from hypothesis|LMC_FUZZ" tests --include "test_*.py")
 	LMC_FUZZ=1 LMC_PROGRAMS=$(PROGRAMS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
 	  tests/test_soundness/test_soundness.py
 
@@ -46,6 +46,11 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean --strict
+
+# The extension for VS Code, editors/vscode/lmc.vsix. It needs Node 20 and npm. A test of `make test`
+# says when its grammar is out of date.
+extension:
+	cd editors/vscode && npm ci --no-audit --no-fund && npm test && npm run package
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

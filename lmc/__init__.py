@@ -61,5 +61,10 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Add the magic `%%lmp` to a notebook; IPython calls this at `%load_ext lmc`."""
+    import_module("lmc.notebook.magic").load_ipython_extension(shell)
+
+
 def __dir__() -> list[str]:
     return [*globals(), *_HOMES]

@@ -72,13 +72,23 @@ def _variant(env: Env, expr: nodes.Attr) -> Type | None:
     if declared is None or not isinstance(declared.meaning, types.EnumType):
         return None
     enum, name = declared.meaning, expr.name.name
-    env.file.find(expr.value.name)
+    env.file.find(expr.value.name, expr.value.span, env.ctx)
     env.ctx.refer(expr.value, enum)
     if name not in enum.variants:
         report_variant(env, enum, expr.name)
         return types.ERROR
     env.ctx.refer(expr, Variant(enum, name))
+    use_member(env, enum, expr.name)
     return enum
+
+
+def use_member(env: Env, type: Type, ident: nodes.Ident) -> None:
+    """Note that a name is that of a field of a record, or of a variant of an enum."""
+    home = env.ctx.home(type)
+    match home.decl if home else None:
+        case nodes.RecordDecl(fields=parts) | nodes.EnumDecl(variants=parts):
+            part = next((part for part in parts if part.name.name == ident.name), None)
+            env.ctx.use(ident.span, part.name.span if part else None)
 
 
 def report_variant(env: Env, enum: types.EnumType, ident: nodes.Ident) -> None:
@@ -136,6 +146,8 @@ def field_type(env: Env, type: Type, ident: nodes.Ident) -> Type:
     if lacking is not None:
         _report_field(env, type, lacking, ident)
         return types.ERROR
+    for record in records:
+        use_member(env, record, ident)
     given = [field.type for field in found if field is not None]
     joined: Type | None = types.NEVER
     for part in given:

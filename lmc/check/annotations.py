@@ -187,7 +187,7 @@ def _report_arguments(ctx: CheckContext, expr: nodes.NamedType, wanted: int) -> 
 
 
 def _declared(ctx: CheckContext, file: File, ident: nodes.Ident) -> Type:
-    declared = file.find(ident.name)
+    declared = file.find(ident.name, ident.span, ctx)
     if declared is None:
         return types.BUILTIN_RECORDS.get(ident.name) or _unknown(ctx, file, ident)
     if not isinstance(declared.decl, TYPE_DECLS):
@@ -460,7 +460,7 @@ def _unrolled(ctx: CheckContext, declared: Declared, height: int, bound: int) ->
         return types.NeverType(declared.ident.name)
     family = declared.file.prefix + declared.ident.name
     type = replace(type, family=family, height=height, bound=bound)
-    ctx.homes[id(type)] = declared
+    ctx.settle(type, declared)
     return type
 
 
@@ -536,7 +536,7 @@ def _know(ctx: CheckContext, declared: Declared) -> None:
     """Note a type by its name, and where a record or an enum is declared."""
     ctx.program.named_types[declared.file.prefix + declared.ident.name] = declared.meaning
     if not isinstance(declared.decl, nodes.TypeDecl):
-        ctx.homes[id(declared.meaning)] = declared
+        ctx.settle(declared.meaning, declared)
 
 
 def _record(ctx: CheckContext, file: File, decl: nodes.RecordDecl) -> Type:

@@ -131,6 +131,8 @@ def bind(
             )
         else:
             bound[at] = arg.value
+            if arg.name is not None:
+                env.ctx.use(arg.name.span, slots[at].place)
             continue
         wrong = True
         inference.infer(env, arg.value)
@@ -236,6 +238,9 @@ def _report_impure(env: Env, call: nodes.Call, target: Any) -> None:
 def _construct(env: Env, call: nodes.Call, record: types.RecordType, place: Span | None) -> Type:
     slots = [Slot(f.name, f.type, not f.has_default) for f in record.fields]
     bound = bind(env, call.args, slots, record.name, call.target.span, place)
+    for arg in call.args:
+        if arg.name is not None:
+            access.use_member(env, record, arg.name)
     for slot, expr in zip(slots, bound):
         if expr is not None:
             why = f"`{slot.name}` of `{record.name}`"

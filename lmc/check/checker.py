@@ -10,7 +10,7 @@ from lmc.check.declarations import define_all, module_env
 from lmc.check.effects import check_effects
 from lmc.check.equal_calls import warn_of_equal_calls
 from lmc.check.expressions import TABLE
-from lmc.check.imports import Linker, Reader, read_source, unused_imports
+from lmc.check.imports import Linker, Parser, Reader, read_source, unused_imports
 from lmc.check.made_rows import MADE, check_made
 from lmc.check.media import MediaReader, media_reader
 from lmc.check.optimizers import SIGNATURES, OptimizerSignature
@@ -26,8 +26,10 @@ from lmc.check.scope import CheckContext, Declared, Env, File
 from lmc.check.statements import check_block, check_body
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, Label, sort_key
+from lmc.frozen import frozen_identity
 from lmc.source import Source
 from lmc.syntax import nodes
+from lmc.syntax.parser import parse
 
 
 def check_program(
@@ -45,8 +47,37 @@ def check_program(
     `imports.import_name`), and `media` reads what `image("…")` names. No other file is read. Both
     lie in the folder of this one, or in one that `consent` allows.
     """
+    seen = inspect_program(source, read=read, optimizers=optimizers, consent=consent, media=media)
+    return seen.checked, seen.found
+
+
+@frozen_identity
+class Inspection:
+    """What the checker found out about a program, also of one with mistakes.
+
+    `checked` is None if there are errors. `program` then has what is known of the rest, and
+    `context` the names and where they are declared. `files` come behind those that they import.
+    """
+
+    program: CheckedProgram
+    context: CheckContext
+    files: tuple[File, ...]
+    found: list[Diagnostic]
+    checked: CheckedProgram | None
+
+
+def inspect_program(
+    source: Source,
+    *,
+    read: Reader = read_source,
+    optimizers: Mapping[str, OptimizerSignature] = SIGNATURES,
+    consent: Consent = OWN,
+    media: MediaReader | None = None,
+    parser: Parser = parse,
+) -> Inspection:
+    """Check a program for an editor; see `check_program`. `parser` may keep the trees of files."""
     ctx = CheckContext(_empty(source), TABLE, optimizers, media=media or media_reader(consent))
-    linker = Linker(ctx, read, consent)
+    linker = Linker(ctx, read, consent, parser)
     entry = linker.begin(source)
     for file in linker.files:
         define_all(ctx, file)
@@ -58,11 +89,10 @@ def check_program(
         check_effects(ctx)
         warn_of_equal_calls(ctx)
     found = sorted(_telling(ctx), key=sort_key)
-    if any(d.severity == "error" for d in found):
-        return None, found
     ctx.program.warnings = found
     ctx.program.exports = _exports(entry)
-    return ctx.program, found
+    wrong = any(d.severity == "error" for d in found)
+    return Inspection(ctx.program, ctx, tuple(linker.files), found, None if wrong else ctx.program)
 
 
 def _telling(ctx: CheckContext) -> list[Diagnostic]:

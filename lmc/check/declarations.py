@@ -7,6 +7,7 @@ from typing import Any
 
 from lmc import types
 from lmc.check import settings
+from lmc.check.access import use_member
 from lmc.check.annotations import default, define_types, resolve, resolve_result
 from lmc.check.made_rows import MADE
 from lmc.check.program import (
@@ -310,7 +311,8 @@ def _subject(
         return None
     names = [p.name for p in made.params]
     match exprs.pop("subject", None):
-        case nodes.Var(name=name) if name in names:
+        case nodes.Var(name=name) as var if name in names:
+            ctx.use(var.span, made.params[names.index(name)].span)
             return name
         case None:
             return _implied_subject(ctx, decl, made)
@@ -394,6 +396,8 @@ def _read_columns(
     spec = settings.group({f.name: settings.TEXT for f in row.fields})
     if expr is not None:
         values["columns"] = settings.value_of(env, expr, spec, "columns")
+        for pair in expr.pairs if isinstance(expr, nodes.ObjectLit) else ():
+            use_member(env, row, pair.key)
 
 
 def _read_split(env: Env, expr: nodes.Expr | None, values: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ def inner_env(env: Env, module: ModuleDef, **given: Type) -> Env:
         if param.name in given:
             report_taken(env, module, param)
         else:
-            inner.assume(param.name, param.type, "parameter")
+            inner.assume(param.name, param.type, "parameter", param.span)
     for name, type in given.items():
         inner.assume(name, type, "built-in name")
     return inner

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STANDARD, SUFFIX = "lmc/", ".lmp"
 Reader = Callable[[str], Source]
+Parser = Callable[[Source], tuple[nodes.FileTree, list[Diagnostic]]]
 Loading = Generator[Any, Any, File]  # gives what it waits for, itself a Loading, and takes its file
 
 
@@ -50,6 +51,12 @@ def standard_names() -> list[str]:
     return sorted(STANDARD + n.removesuffix(".lmp") for n in names if n.endswith(".lmp"))
 
 
+def library_folder() -> Path | None:
+    """The folder of the standard library, None where it is not in a folder (but in a zip)."""
+    folder = _library()
+    return folder if isinstance(folder, Path) else None
+
+
 def _library() -> Traversable:
     from importlib import resources
 
@@ -74,9 +81,11 @@ def _damaged(tree: nodes.FileTree, diagnostics: Sequence[Diagnostic]) -> Iterato
 class Linker:
     """Loads files in such an order that each follows the files it imports."""
 
-    def __init__(self, ctx: CheckContext, read: Reader, consent: Consent = OWN) -> None:
+    def __init__(
+        self, ctx: CheckContext, read: Reader, consent: Consent = OWN, parser: Parser = parse
+    ) -> None:
         self.ctx = ctx
-        self.read = read
+        self.read, self.parse = read, parser
         self._consent, self._folder = consent, Path()
         self.files: list[File] = []
         self._by_name: dict[str, File | None] = {}
@@ -85,7 +94,7 @@ class Linker:
 
     def _load(self, source: Source, prefix: str = "") -> Loading:
         """Parse a file and all that it imports, and collect the names of each."""
-        tree, diagnostics = parse(source)
+        tree, diagnostics = self.parse(source)
         self.ctx.syntax += diagnostics
         self.ctx.damaged += _damaged(tree, diagnostics)
         self.ctx.program.trees.append(tree)
@@ -128,6 +137,9 @@ class Linker:
                 self._report_not_exported(target, decl, item.name)
             if declared is None:
                 declared = Declared(ident, decl, file, ERROR, "done")
+            else:
+                for place in (item.name, *([item.alias] if item.alias else ())):
+                    self.ctx.use(place.span, declared.ident.span)
             if ident.name not in file.names:
                 file.imported[ident.name] = (ident, False)
             self._declare(file, ident, declared)

@@ -224,9 +224,11 @@ def lookup(env: Env, var: nodes.Var) -> Any:
     local = env.find(var.name)
     if local is not None:
         local.used = True
+        env.ctx.use(var.span, local.span or local.declared)
         return local
-    found = env.file.find(var.name) or builtins.named(var.name)
+    found = env.file.find(var.name, var.span, env.ctx) or builtins.named(var.name)
     if found is None:
+        env.ctx.unknown[var.span.start] = env
         known = [*env.visible(), *env.file.names, *builtins.NAMES]
         report_unknown(env, var.name, var.span, known)
     return found

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lmc import types
-from lmc.check.access import listed, report_variant
+from lmc.check.access import listed, report_variant, use_member
 from lmc.check.annotations import PRIMITIVES
 from lmc.check.inference import infer
 from lmc.check.narrowing import path_of
@@ -133,6 +133,7 @@ def _covered(
             return _members_covered(env, pattern, subject, cases or {}, left or {})
         case nodes.NamePattern(names=idents) if isinstance(subject, types.EnumType):
             for ident in idents:
+                use_member(env, subject, ident)
                 if ident.name not in subject.variants:
                     report_variant(env, subject, ident)
                 elif left is not None and ident.name not in left:
@@ -210,7 +211,7 @@ def _meaning(env: Env, ident: nodes.Ident) -> Type | None:
     plain = PRIMITIVES.get(ident.name)
     if plain is not None:
         return plain
-    declared = env.file.find(ident.name)
+    declared = env.file.find(ident.name, ident.span, env.ctx)
     if declared is None:
         return types.BUILTIN_RECORDS.get(ident.name) or types.SOFT_TYPES.get(ident.name)
     meaning = declared.meaning

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmc.check import inference
-from lmc.check.access import listed
+from lmc.check.access import listed, use_member
 from lmc.check.given import inner_env, needs
 from lmc.check.program import ModuleDef
 from lmc.check.scope import Env
@@ -47,6 +47,8 @@ def _check_cases(
     match subject := inference.infer(inner, by):
         case EnumType(variants=cases) | LiteralType(values=cases):
             _check_covered(env, options, cases, show(subject))
+            for pair in options.pairs:
+                use_member(env, subject, pair.key)
         case ErrorType():
             pass
         case _:

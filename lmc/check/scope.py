@@ -13,7 +13,7 @@ from lmc.check.program import CheckedProgram, Choice, Def, Referent
 from lmc.diagnostics import Diagnostic, Label, error, warning
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import Type
+from lmc.types import EnumType, RecordType, Type
 
 Path = tuple[str, ...]  # `a.b.c`
 BodyKind = Literal["pipeline", "metric", "loop", "test", "module", "constant"]
@@ -53,11 +53,16 @@ class File:
         words = rf"\b({'|'.join(_DECLARING)})\s+{re.escape(name)}\b"
         return self.broken and re.search(words, text) is not None
 
-    def find(self, name: str) -> Declared | None:
-        """The declaration of a name. Marks an import of it as used."""
+    def find(
+        self, name: str, place: Span | None = None, ctx: CheckContext | None = None
+    ) -> Declared | None:
+        """The declaration of a name. Marks an import of it as used, and notes the place."""
         if name in self.imported:
             self.imported[name] = (self.imported[name][0], True)
-        return self.names.get(name)
+        declared = self.names.get(name)
+        if declared is not None and place is not None and ctx is not None:
+            ctx.use(place, declared.ident.span)
+        return declared
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +78,10 @@ class CheckContext:
     calls: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)
     keeps: dict[str, list[tuple[Def, Span]]] = field(default_factory=dict)  # stores, by who keeps
     choice_ids: set[str] = field(default_factory=set)
+    uses: list[tuple[Span, Span]] = field(default_factory=list)  # names, and where declared
+    unknown: dict[int, Env] = field(default_factory=dict)  # scopes of unknown names, by start
     homes: dict[int, Declared] = field(default_factory=dict)  # of records and enums, by id(type)
+    equal_homes: dict[Type, Declared] = field(default_factory=dict)  # the same, by the type
     media: Callable[[str, str, FolderPath], dict[str, Any]] = field(
         default=lambda kind, name, folder: {}
     )  # reads a file that the program names
@@ -98,6 +106,21 @@ class CheckContext:
     def refer(self, node: nodes.SyntaxNode, referent: Referent) -> None:
         """Note what a node refers to."""
         self.program.referents[id(node)] = referent
+
+    def settle(self, type: Type, declared: Declared) -> None:
+        """Note where a record or an enum is declared."""
+        self.homes[id(type)] = declared
+        if isinstance(type, RecordType | EnumType):
+            self.equal_homes.setdefault(type, declared)
+
+    def home(self, type: Type) -> Declared | None:
+        """Where a record or an enum is declared, or one that is equal to it."""
+        return self.homes.get(id(type)) or self.equal_homes.get(type)
+
+    def use(self, place: Span, declared: Span | None) -> None:
+        """Note what an editor asks: where the name at a place is declared. None is skipped."""
+        if declared is not None:
+            self.uses.append((place, declared))
 
     def add_choice(
         self, tune: nodes.Tune, owner: str, key: str, options: tuple[Any, ...]
@@ -126,6 +149,7 @@ class Binding:
     must_use: bool = False
     used: bool = False
     source: nodes.Call | None = None
+    declared: Span | None = None  # of a parameter that a body has without a statement
 
 
 @dataclass(slots=True, eq=False)
@@ -185,9 +209,9 @@ class Env:
                 return
         self.locals[ident.name] = Binding(ident.name, type, ident.span, kind, must_use)
 
-    def assume(self, name: str, type: Type, kind: str) -> None:
-        """Bind a name without a declaration, such as the built-in name `out`."""
-        self.locals[name] = Binding(name, type, None, kind)
+    def assume(self, name: str, type: Type, kind: str, declared: Span | None = None) -> None:
+        """Bind a name without a statement: a parameter, or a built-in name such as `out`."""
+        self.locals[name] = Binding(name, type, None, kind, declared=declared)
 
     def visible(self) -> list[str]:
         """All local names in reach."""

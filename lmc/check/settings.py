@@ -378,7 +378,7 @@ def named(
     env: Env, expr: nodes.Var | nodes.Ident, decl: type | tuple[type, ...], what: str
 ) -> Declared | None:
     """The declaration that a name refers to. Reports one of another kind."""
-    declared = env.file.find(expr.name)
+    declared = env.file.find(expr.name, expr.span, env.ctx)
     if declared is None:
         known = [n for n, d in env.file.names.items() if isinstance(d.decl, decl)]
         inference.report_unknown(env, expr.name, expr.span, known, what)

@@ -106,7 +106,7 @@ def store_of(env: Env, expr: nodes.Expr) -> StoreDef | None:
     """The store that an expression names, if it names one."""
     if not isinstance(expr, nodes.Var) or env.find(expr.name) is not None:
         return None
-    declared = env.file.find(expr.name)
+    declared = env.file.find(expr.name, expr.span, env.ctx)
     meaning = declared.meaning if declared is not None else None
     return meaning if isinstance(meaning, StoreDef) else None
 

@@ -55,7 +55,7 @@ def _property(text: str) -> str:
 
 def sarif(diagnostics: Sequence[Diagnostic]) -> str:
     """A SARIF log with one run, whose rules are the slugs that were found, explained."""
-    from lmc.cli.explain import explanations
+    from lmc.explanations import explanations
 
     codes, texts = sorted({found.code for found in diagnostics}), explanations()
     driver = {

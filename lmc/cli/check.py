@@ -65,10 +65,21 @@ def command(
             _print_target(program, target)
         if program is not None and servers:
             found += _reached(program, file)
-    print_diagnostics(found, style)
+    _print(found, style)
     if style in ("text", "github"):
         _print_summary(len(files), found)
     return 1 if error_count(found) else 0
+
+
+def _print(found: Sequence[Diagnostic], style: CheckFormat) -> None:
+    """Print what was found, for people or for CI."""
+    if style != "sarif" and style != "github":
+        print_diagnostics(found, style)
+        return
+    from lmc.cli import annotations
+
+    if text := (annotations.sarif if style == "sarif" else annotations.github)(found):
+        say(text)
 
 
 _FEW = 20  # modules and pipelines, which cannot call one another too deep for a run

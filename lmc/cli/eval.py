@@ -163,15 +163,15 @@ def _write_junit(
     path: Path, name: str, found: ResultsFile, required: Sequence[Requirement]
 ) -> None:
     """One test for the measurement as such, and one for each requirement."""
-    from lmc.cli.junit import Case, Suite, write_junit
+    from lmc.cli.junit import JunitCase, JunitSuite, write_junit
 
     nothing = "" if found.values else "nothing was measured: no row has a score"
     failures = [f"row {row.id} ({row.failed}): {row.error}" for row in found.first_failures]
-    cases = [Case("rows were measured", nothing, "\n".join(failures), "error")]
+    cases = [JunitCase("rows were measured", nothing, "\n".join(failures), "error")]
     for one in required:
         problem = "" if one.holds else one.words
-        cases.append(Case(one.name, problem, "\n".join((one.words, *one.losses))))
-    write_junit(path, [Suite(name, cases, figures(found))])
+        cases.append(JunitCase(one.name, problem, "\n".join((one.words, *one.losses))))
+    write_junit(path, [JunitSuite(name, cases, figures(found))])
 
 
 def _metric(program: Program, named: str | None, target: str | None) -> Any:

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from importlib import resources
-
 import click
 
 from lmc.cli.terminal import say
 from lmc.diagnostics import LmcError, suggestion
-
-PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.cli")
-
-
-def explanations() -> dict[str, str]:
-    """The long texts by slug. Each is a section of Markdown."""
-    texts: dict[str, str] = {}
-    for package in PACKAGES:
-        file = resources.files(package) / "explanations.md"
-        if file.is_file():
-            sections = re.split(r"^## ", file.read_text("utf-8"), flags=re.MULTILINE)[1:]
-            texts |= {
-                head.strip(): body.strip()
-                for head, _, body in (s.partition("\n") for s in sections)
-            }
-    return texts
+from lmc.explanations import explanations
 
 
 @click.command("explain")

@@ -15,7 +15,7 @@ _NO_XML = str.maketrans({"\ufffe": "\\ufffe", "\uffff": "\\uffff"})
 
 
 @frozen
-class Case:
+class JunitCase:
     """One test: passed, unless `problem` says why not. An `error` could not be judged."""
 
     name: str
@@ -26,15 +26,15 @@ class Case:
 
 
 @frozen
-class Suite:
+class JunitSuite:
     """The tests of one file, with figures beside them."""
 
     name: str
-    cases: Sequence[Case]
+    cases: Sequence[JunitCase]
     properties: Mapping[str, object] = field(default_factory=dict)
 
 
-def write_junit(path: Path, suites: Sequence[Suite]) -> None:
+def write_junit(path: Path, suites: Sequence[JunitSuite]) -> None:
     """Write suites to a file. Keys and control characters are taken out of all texts.
 
     Raises: LmcError[cannot-write].
@@ -61,7 +61,7 @@ def write_junit(path: Path, suites: Sequence[Suite]) -> None:
     write_atomically(path, Xml.tostring(root, "utf-8", xml_declaration=True) + b"\n")
 
 
-def _counts(cases: Sequence[Case]) -> dict[str, str]:
+def _counts(cases: Sequence[JunitCase]) -> dict[str, str]:
     kinds = [case.kind for case in cases if case.problem]
     return {
         "tests": f"{len(cases)}",

@@ -159,22 +159,12 @@ def console(*, stderr: bool = False) -> Console:
     return CleanConsole(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
-def print_diagnostics(diagnostics: Sequence[Diagnostic], style: CheckFormat = "text") -> None:
-    """Print diagnostics on standard error. What programs read goes to standard output."""
+def print_diagnostics(diagnostics: Sequence[Diagnostic], style: Format = "text") -> None:
+    """Print diagnostics on standard error. JSON goes to standard output for other programs."""
     if style == "json":
         say(render(diagnostics, "json"))
         return
-    if style == "sarif":
-        from lmc.cli.annotations import sarif
-
-        say(sarif(diagnostics))
-        return
     if not diagnostics:
-        return
-    if style == "github":
-        from lmc.cli.annotations import github
-
-        say(github(diagnostics))
         return
     text = render(diagnostics, style)
     say(_coloured(text), err=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lmc.cli.junit import Case, Suite, write_junit
+from lmc.cli.junit import JunitCase, JunitSuite, write_junit
 from lmc.cli.terminal import (
     FILE,
     cache_option,
@@ -33,7 +33,7 @@ from lmc.diagnostics import LmcError, render
 @consent_options
 def command(files: tuple[Path, ...], pattern: str, junit: Path | None, **options: Any) -> int:
     """Run the `test` blocks of FILES. A test that stubs every module calls no model."""
-    suites = [Suite(str(file), tuple(_cases(file, pattern, options))) for file in files]
+    suites = [JunitSuite(str(file), tuple(_cases(file, pattern, options))) for file in files]
     if junit is not None:
         write_junit(junit, suites)
     cases = [case for suite in suites for case in suite.cases]
@@ -42,7 +42,7 @@ def command(files: tuple[Path, ...], pattern: str, junit: Path | None, **options
     return 1 if failed else 0
 
 
-def _cases(file: Path, pattern: str, options: dict[str, Any]) -> Iterator[Case]:
+def _cases(file: Path, pattern: str, options: dict[str, Any]) -> Iterator[JunitCase]:
     """Run the tests of a file. One that cannot be loaded is one test that fails."""
     from lmc.program.program import load
     from lmc.program.testing import run_tests
@@ -52,13 +52,13 @@ def _cases(file: Path, pattern: str, options: dict[str, Any]) -> Iterator[Case]:
     except LmcError as failure:
         say(f"{paint('FAIL', 'red', 'bold')}  {file.name}: it cannot be loaded")
         print_diagnostics(failure.diagnostics)
-        yield Case("it can be loaded", failure.diagnostics[0].message, str(failure), "error")
+        yield JunitCase("it can be loaded", failure.diagnostics[0].message, str(failure), "error")
         return
     for result in run_tests(program, pattern):
         mark = paint("pass", "green") if result.ok else paint("FAIL", "red", "bold")
         say(f"{mark}  {file.name}: {result.title}")
         print_diagnostics(result.diagnostics)
         problem = "" if result.ok else result.diagnostics[0].message
-        yield Case(
+        yield JunitCase(
             result.title, problem, render(result.diagnostics), seconds=result.seconds
         )  # fmt: skip

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
 
 IN_FLIGHT = 512  # rows at a time; each model has its own limit of requests
+SHOWN_ROWS = 20  # in a notebook
 Failed = Literal["", "model", "infrastructure", "metric"]
 
 
@@ -147,6 +148,26 @@ class Evaluation(Figures):
     def failures(self, kind: Failed) -> int:
         """The number of rows with this kind of failure."""
         return sum(r.failed == kind for r in self.results)
+
+    def _repr_html_(self) -> str:
+        """The figures and the first rows, those without a score first, for notebooks."""
+        from lmc import html
+
+        head, low = f"{self.mean:.3f}" if self.mean is not None else "no score", self.interval
+        words = f"<b>{head}</b>" + (f" (95 % interval {low[0]:.3f} to {low[1]:.3f})" if low else "")
+        used = self.usage
+        words += f" on {len(self.values)} rows, {self.failed} failed, {used.calls:,} calls"
+        ordered = sorted(self.results, key=lambda row: (row.value is not None, row.value or 0.0))
+        rows = (
+            (
+                html.text(row.id),
+                "" if row.value is None else f"{row.value:.3f}",
+                html.value(row.pred) if row.error is None else html.text(row.error),
+                html.text(row.feedback),
+            )
+            for row in ordered[:SHOWN_ROWS]
+        )
+        return f"<p>{words}</p>" + html.table(("row", "score", "result", "feedback"), rows)
 
     def write(self, path: Path) -> None:
         """Write one JSON line for each row. The file is written whole or not at all."""

@@ -42,13 +42,15 @@ class Access:
     """What a text may name.
 
     With `folder`, which is that of `owner`, it is a path in that folder, or in one that `consent`
-    allows. `anywhere` lets it be a path anywhere, for the words of the user himself.
+    allows. `anywhere` lets it be a path anywhere, for the words of the user himself. Without
+    `kept`, no media are named by the hash of what others gave.
     """
 
     folder: Path | None = None
     anywhere: bool = False
     consent: Consent = OWN
     owner: str = "the data"
+    kept: bool = True
 
 
 VALUES_ONLY = Access()  # a text is a `data:` URL, or an address that the user allowed
@@ -68,6 +70,8 @@ def _media(given: Any, kind: str, access: Access) -> Media:
     match given:
         case Media():
             return given
+        case dict() if is_media_json(given) and not access.kept:
+            raise MediaProblem("names media by their hash: give a `data:` URL")
         case dict() if is_media_json(given):
             return Media.from_json(given)
         case bytes() | bytearray() | memoryview():

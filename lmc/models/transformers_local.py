@@ -94,6 +94,10 @@ class Transformers:
         """How many tokens each text has, by the model's own tokenizer."""
         return await asyncio.to_thread(_counts, self.source, tuple(texts))
 
+    async def token_texts(self, text: str) -> list[str]:
+        """The text of each token, in order; empty if the tokenizer does not tell."""
+        return await asyncio.to_thread(_token_texts, self.source, text)
+
     @staticmethod
     def load(source: str, dtype: str | None = None, *, lookup: bool = False) -> SteppedEngine:
         """Load the engine, in its own thread."""
@@ -151,11 +155,7 @@ def _counter(source: str) -> Callable[[str], int]:
     """What counts the tokens of a text; torch is not needed for it."""
     file = Path(source) / "tokenizer.json"
     if file.is_file():
-        from tokenizers import Tokenizer
-
-        fast = Tokenizer.from_file(str(file))
-        fast.no_truncation()
-        fast.no_padding()
+        fast = _tokenizer(str(file))
         return lru_cache(maxsize=1024)(
             lambda text: len(fast.encode(text, add_special_tokens=False).ids)
         )
@@ -165,6 +165,24 @@ def _counter(source: str) -> Callable[[str], int]:
     return lru_cache(maxsize=1024)(
         lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
     )
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(file: str) -> Any:
+    from tokenizers import Tokenizer
+
+    fast = Tokenizer.from_file(file)
+    fast.no_truncation()
+    fast.no_padding()
+    return fast
+
+
+def _token_texts(source: str, text: str) -> list[str]:
+    file = Path(source) / "tokenizer.json"
+    if not file.is_file():
+        return []
+    places = _tokenizer(str(file)).encode(text, add_special_tokens=False).offsets
+    return [text[start:end] for start, end in places]
 
 
 def _fingerprint(source: str) -> str:

@@ -108,9 +108,17 @@ class TaskOptions(ModelOptions):
 
     def __post_init__(self) -> None:
         """Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number."""
-        wrong = [problem for item in (self.budget or {}).items() if (problem := _problem(*item))]
-        if wrong:
-            raise LmcError(*wrong)
+        require_budget(self.budget)
+
+
+def require_budget(budget: Mapping[str, float] | None) -> None:
+    """Check the limits of a budget.
+
+    Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number.
+    """
+    wrong = [problem for item in (budget or {}).items() if (problem := _problem(*item))]
+    if wrong:
+        raise LmcError(*wrong)
 
 
 def _problem(name: str, limit: Any) -> Diagnostic | None:

@@ -213,6 +213,12 @@ class Program:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *attributes(self).values()]
 
+    def _repr_html_(self) -> str:
+        """The graph of `main`, for notebooks."""
+        from lmc.ir.svg import draw
+
+        return draw(self.graph)
+
     def target(self, name: str | None = None) -> Callee:
         """A module or pipeline by name. None is `main`, else the last one of the file.
 
@@ -331,22 +337,22 @@ class Callee:
 
     def __call__(self, /, *args: Any, **inputs: Any) -> Any:
         """Run it on inputs by position or name, and return the typed result. Raises: LmcError."""
-        return run_sync(self._typed(self._bind(args, inputs)))
+        return run_sync(self._typed(self.bind(args, inputs)))
 
     async def acall(self, /, *args: Any, **inputs: Any) -> Any:
         """The same as a call, for coroutines on any event loop. Raises: LmcError."""
-        return await run_async(self._typed(await self._bind_aside(args, inputs)))
+        return await run_async(self._typed(await self.bind_aside(args, inputs)))
 
     def traced(self, /, *args: Any, **inputs: Any) -> tuple[Any, RunReport]:
         """Run it, and return the typed result with a report of all calls and what they cost.
 
         Raises: LmcError, whose `run` is the report up to the failure.
         """
-        return run_sync(self._reported(self._bind(args, inputs)))
+        return run_sync(self._reported(self.bind(args, inputs)))
 
     async def atraced(self, /, *args: Any, **inputs: Any) -> tuple[Any, RunReport]:
         """The same as `traced`, for coroutines on any event loop. Raises: LmcError."""
-        return await run_async(self._reported(await self._bind_aside(args, inputs)))
+        return await run_async(self._reported(await self.bind_aside(args, inputs)))
 
     def batch(self, rows: Iterable[Any], *, return_exceptions: bool = False) -> list[Any]:
         """Run it on many rows concurrently, and return the results in row order.
@@ -366,7 +372,7 @@ class Callee:
         writes grows, as the result or as a field of it. The rest comes at the end.
         Raises: LmcError, at the first item.
         """
-        bound, result = self._bind(args, inputs), self.graph.result
+        bound, result = self.bind(args, inputs), self.graph.result
 
         async def start(hear: Callable[[SpokenText], None]) -> Any:
             listener = Listener(hear, self._whole)
@@ -393,14 +399,14 @@ class Callee:
         """
         mirror: Any = Mirror(self.program.graph)
         executor = self.program.open_executor(mirror)
-        return run_sync(first_prompt(executor, self.graph, self._bind(args, inputs)))
+        return run_sync(first_prompt(executor, self.graph, self.bind(args, inputs)))
 
     def run_traced(
         self, inputs: Mapping[str, Any], trace: Trace | None = None
     ) -> tuple[Any, Trace]:
         """Run it and return the JSON result with the trace. A given `trace` survives failures."""
         trace = Trace() if trace is None else trace
-        return run_sync(self._run(self._bind((), inputs), trace)), trace
+        return run_sync(self._run(self.bind((), inputs), trace)), trace
 
     async def _reported(self, inputs: Mapping[str, Any]) -> tuple[Any, RunReport]:
         from lmc.program.reports import run_report
@@ -416,6 +422,12 @@ class Callee:
     def __repr__(self) -> str:
         parameters = ", ".join(f"{p.name}: {p.type}" for p in self.graph.inputs)
         return f"<{self.graph.kind} {self.graph.name}({parameters}) -> {self.graph.result}>"
+
+    def _repr_html_(self) -> str:
+        """Its graph, for notebooks."""
+        from lmc.ir.svg import draw
+
+        return draw(self.program.graph, self.graph.name)
 
     def _run(self, inputs: Mapping[str, Any], trace: Trace) -> Coroutine[Any, Any, Any]:
         return self.program.executor.run(self.graph.name, inputs, trace=trace)
@@ -438,18 +450,18 @@ class Callee:
         with fewer_collections():
             return await for_all(rows, one, in_flight=BATCH_IN_FLIGHT)
 
-    async def _bind_aside(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The same as `_bind`, in a thread if files have to be read."""
-        if any(holds_media(port.type) for port in self.graph.inputs):
-            return await asyncio.to_thread(self._bind, args, inputs)
-        return self._bind(args, inputs)
-
     def _bind_row(self, row: Any) -> dict[str, Any]:
-        return self._bind((), row) if isinstance(row, Mapping) else self._bind((row,), {})
+        return self.bind((), row) if isinstance(row, Mapping) else self.bind((row,), {})
 
-    def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The validated JSON inputs by name. Raises: LmcError[missing-input, unknown-input, …]."""
-        graph = self.graph
+    def bind(
+        self, args: tuple[Any, ...], inputs: Mapping[str, Any], access: Access | None = None
+    ) -> dict[str, Any]:
+        """The validated JSON inputs by name. Files of media are read, as `access` allows.
+
+        Raises: LmcError[too-many-inputs, missing-input, unknown-input, duplicate-input,
+        invalid-input].
+        """
+        graph, access = self.graph, access or Access(consent=self.program.consent)
         if len(args) > len(graph.inputs):
             message = f"`{graph.name}` takes {len(graph.inputs)} inputs, not {len(args)}"
             raise LmcError.of("too-many-inputs", message, graph.span)
@@ -462,11 +474,20 @@ class Callee:
                 raise LmcError.of("duplicate-input", message, graph.span)
             given[name] = value
         bind_inputs(graph, given)
-        return {p.name: self._value(p, given[p.name]) for p in graph.inputs if p.name in given}
+        there = (port for port in graph.inputs if port.name in given)
+        return {port.name: self._value(port, given[port.name], access) for port in there}
 
-    def _value(self, port: Any, value: Any) -> Any:
+    async def bind_aside(
+        self, args: tuple[Any, ...], inputs: Mapping[str, Any], access: Access | None = None
+    ) -> dict[str, Any]:
+        """The same, in a thread if files have to be read."""
+        if any(holds_media(port.type) for port in self.graph.inputs):
+            return await asyncio.to_thread(self.bind, args, inputs, access)
+        return self.bind(args, inputs, access)
+
+    def _value(self, port: Any, value: Any, access: Access) -> Any:
         try:
-            return to_json(port.type, value, Access(consent=self.program.consent))
+            return to_json(port.type, value, access)
         except InvalidValue as problem:
             what = f"the input `{port.name}` does not have the type `{port.type}`"
             message = f"`{self.graph.name}`: {what}: {problem}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.tool_calls import message_data
+from lmc.requests.payers import Payers, payers
 
 MOST_SAMPLES = 64  # of a request; servers refuse more than 128
 Send = Callable[[Request], Awaitable[list[Answer]]]
@@ -23,6 +24,7 @@ class _Waiter:
 
     kind: object
     request: Request
+    payers: Payers = field(default_factory=payers)  # one sends for all, and so pays for all
     turn: asyncio.Future[Answer | list[_Waiter] | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -102,7 +104,9 @@ def _batches(waiting: list[_Waiter]) -> list[list[_Waiter]]:
     by_prompt: dict[tuple[object, ...], list[_Waiter]] = {}
     for waiter in waiting:
         texts = (m["content"] + message_data(m) for m in waiter.request.messages)
-        by_prompt.setdefault((id(waiter.kind), waiter.request.logprobs, *texts), []).append(waiter)
+        payer = tuple(map(id, waiter.payers))
+        kind = (id(waiter.kind), payer, waiter.request.logprobs, *texts)
+        by_prompt.setdefault(kind, []).append(waiter)
     return [run for group in by_prompt.values() for run in _runs(group)]
 
 

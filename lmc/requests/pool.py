@@ -28,6 +28,7 @@ from lmc.requests.bound import (
 from lmc.requests.budget import Budget, ModelBudgetExceeded
 from lmc.requests.cache import IN_MEMORY, Cache, sample_keys
 from lmc.requests.flights import Flights
+from lmc.requests.payers import Payers, payers
 from lmc.requests.reservations import UNLIMITED, Held, reserve
 from lmc.requests.retry import RetryPolicy
 from lmc.requests.sending import Sender, Sending
@@ -103,7 +104,7 @@ class ModelPool:
             except LmcError as e:
                 errors.update(dict.fromkeys(e.diagnostics))
                 continue
-            if _has_no_price(bound, self.budget):
+            if any(_has_no_price(bound, budget) for budget in self._payers()):
                 errors[unknown_price(bound)] = None
         if errors:
             raise LmcError(*errors)
@@ -254,17 +255,24 @@ class ModelPool:
         return {place: answer for part in parts for place, answer in part.items()}
 
     async def _reserve(self, bound: BoundModel, request: Request) -> Held:
-        if bound.budget is None and self.budget is None:  # no estimate needed
+        wholes = self._payers()
+        if bound.budget is None and not wholes:  # no estimate needed
             return UNLIMITED
         if not _counts(bound):
             return UNLIMITED
-        return await reserve(bound, self.budget, bound.worst_case(request))
+        if any(_has_no_price(bound, budget) for budget in payers()):  # which no preflight knows
+            raise LmcError(unknown_price(bound))
+        return await reserve(bound, wholes, bound.worst_case(request))
+
+    def _payers(self) -> Payers:
+        """The budgets of the run, but for those of models."""
+        return payers() if self.budget is None else (self.budget, *payers())
 
     def _complete(self, bound: BoundModel, request: Request) -> Request:
         sampling = merge(request.sampling, bound.sampling)
         if sampling.temperature is None and not bound.backend.capabilities.local:
             self._tell_unset(bound.name)
-        if sampling.max_tokens is None and _counts_tokens(self.budget, bound.budget):
+        if sampling.max_tokens is None and _counts_tokens(bound.budget, *self._payers()):
             sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs

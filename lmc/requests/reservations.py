@@ -1,8 +1,8 @@
-"""Reservations of one call: in the budget of the run, in that of the model, in both, or in none."""
+"""Reservations of one call: in the budgets of the run, in that of the model, or in none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -34,20 +34,23 @@ class Held(Protocol):
         """Settle the rest. An interrupted request was sent, so its calls stay spent."""
 
 
-async def reserve(bound: BoundModel, whole: Budget | None, worst: Usage) -> Held:
-    """Reserve the worst case of a request. Raises: BudgetExceeded."""
-    if bound.budget is None:
-        assert whole is not None
-        return await whole.reserve(worst)
-    with _own_budget(bound):
-        own = _Own(bound, await bound.budget.reserve(worst))
-    if whole is None:
-        return own
-    try:
-        return _Both(own, await whole.reserve(worst))
-    except BaseException:
-        own.settle(Usage())  # nothing was sent
-        raise
+async def reserve(bound: BoundModel, wholes: Sequence[Budget], worst: Usage) -> Held:
+    """Reserve the worst case of a request, in one budget after the other.
+
+    Raises: BudgetExceeded.
+    """
+    held: Held = UNLIMITED
+    if bound.budget is not None:
+        with _own_budget(bound):
+            held = _Own(bound, await bound.budget.reserve(worst))
+    for whole in wholes:
+        try:
+            more = await whole.reserve(worst)
+        except BaseException:
+            held.settle(Usage())  # nothing was sent
+            raise
+        held = more if held is UNLIMITED else _Both(held, more)
+    return held
 
 
 class _Own:
@@ -77,9 +80,9 @@ class _Own:
 
 
 class _Both:
-    """A reservation in a model's own budget and one in the run's budget."""
+    """A reservation in a model's own budget, or in some, and one in a further budget."""
 
-    def __init__(self, own: _Own, whole: Reservation) -> None:
+    def __init__(self, own: Held, whole: Reservation) -> None:
         self._own, self._whole = own, whole
 
     def settle(self, used: Usage) -> None:

@@ -63,6 +63,12 @@ class Record(BaseModel):
         serialize_by_alias=True,
     )
 
+    def _repr_html_(self) -> str:
+        """The fields as a table, for notebooks."""
+        from lmc import html
+
+        return html.value(self.model_dump(mode="json", by_alias=True))
+
 
 @frozen_identity
 class Circle:

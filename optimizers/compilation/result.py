@@ -70,6 +70,16 @@ class CompileResult:
             return f"{gain}; {before:.3g} calls a row before, {after:.3g} after"
         return gain if d.significant else f"{gain}; not significant on these rows alone"
 
+    def _repr_html_(self) -> str:
+        """The verdict, the figures and the notes, for notebooks."""
+        from lmc import html
+
+        head, *rows = self.table()
+        notes = "".join(f"<p>{html.text(note)}</p>" for note in self.notes)
+        cells = ([html.text(cell) for cell in row] for row in rows)
+        shown = html.table(head, cells) if rows else ""
+        return f"<p><b>{html.text(self.verdict())}</b></p>{shown}{notes}"
+
     def table(self) -> list[tuple[str, ...]]:
         """The figures as rows of a table. The first row has the column names."""
         head = ("part", "before", "after", "difference", "95 % interval", "rows")

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from lmc.cli.annotations import github, sarif
-from lmc.cli.junit import Case, Suite, write_junit
+from lmc.cli.junit import JunitCase, JunitSuite, write_junit
 from lmc.diagnostics import error, warning
 from lmc.measure.evaluate import Evaluation, RowResult
 from lmc.measure.requirements import at_least, no_loss
@@ -179,7 +179,7 @@ def test_junit_holds_any_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("SOME_API_KEY", "sk-secret-12345")
     nasty = "a\x00b\x1b[2J\ud800 <&>\"' \ufffe ]]> sk-secret-12345"
     path = tmp_path / "j.xml"
-    write_junit(path, [Suite(nasty, [Case(nasty, nasty, nasty)], {"x": nasty})])
+    write_junit(path, [JunitSuite(nasty, [JunitCase(nasty, nasty, nasty)], {"x": nasty})])
     case = ElementTree.parse(path).getroot()[0].find("testcase")
     assert case is not None
     assert "<&>\"' " in str(case.get("name"))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from lmc.cli.explain import explanations
+from lmc.explanations import explanations
 
 ROOT = Path(__file__).parents[2]
 CODES = re.compile(r"""\b(?:error|warning|report|warn|LmcError\.of)\(\s*"([a-z]+(?:-[a-z]+)+)",""")

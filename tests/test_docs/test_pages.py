@@ -24,7 +24,7 @@ from tests.test_docs.pages import (
 DOCS = ROOT / "docs"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-LANGUAGES = {"lmp", "python", "console", "sh", "text", "json", "jsonl", "yaml"}
+LANGUAGES = {"lmp", "python", "console", "sh", "text", "json", "jsonl", "yaml", "lua", "toml"}
 PROGRAMS = [block for page in PAGES for block in blocks_of(page) if block.language == "lmp"]
 
 

@@ -86,6 +86,31 @@ def test_a_recipe_raises_the_score_on_rows_that_it_has_not_seen(
     assert result.test.difference.mean >= 0.1, result.summary()
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "rest_em(rounds=1, samples=3, adapt=true, diverse=true, keep=1, {})",
+        "lmsi(samples=4, temperature=1.0, entropy=1.0, {})",
+    ],
+)
+def test_recipes_say_what_they_saw_and_end_with_an_honest_figure(
+    step: str, labels: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
+    result = lmc.compile(
+        labels.program, metric="accuracy", data=labels.rows, optimizer=step.format(TRAINING),
+        model=labels.model, cache=False, accept="better",
+    )  # fmt: skip
+    said = "\n".join(result.notes)
+    assert "accepted" in said
+    assert "separation" in said
+    assert ("temperature" in said) == ("adapt" in step)
+    assert ("agree enough" in said) == step.startswith("lmsi")
+    assert result.test is not None
+    assert result.test.after.mean >= result.test.before.mean - 0.1
+
+
 # --- runs of another graph, on rows that the program makes ---
 
 GAME = '''

@@ -81,6 +81,7 @@ def test_the_wheel_has_the_data_files(site: Path) -> None:
         "lmc/py.typed", "lmc/grammars/lmp.lark", "lmc/syntax/tables.json",
         "lmc/programs/self_refine.lmp", "lmc/syntax/explanations.md", "lmc/check/explanations.md",
         "lmc/runtime/explanations.md", "lmc/cli/explanations.md", "lmc/cli/scaffold/main.lmp",
+        "lmc/editor/explanations.md",
         "lmc/tiny/model/model.safetensors", "lmc/tiny/README.md",
     ):  # fmt: skip
         assert (site / name).is_file(), name
