@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from safetensors.torch import load, save
 from lmc.diagnostics import LmcError
 from lmc.models.adapter_files import require_plain
 from lmc.models.adapters import CONFIG, WEIGHTS, Adapter, AdapterStore
+from lmc.optimizers.lessons import weights
 from lmc.training.drift import drift
 from lmc.training.lora import LoraSettings, TrainingJob, train_adapter
 from lmc.training.mixing import mix
@@ -99,3 +101,26 @@ def test_drift_is_none_at_the_start_and_grows(trained: Trained) -> None:
     near = mix([(one, 0.3)], store, 4)
     assert 0 < drift(base, rows, None, near) < drift(base, rows, None, one)
     assert drift(base, rows, other, one) > 0
+
+
+async def test_momentum_goes_on_from_the_round_before(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, store, new, old = trained
+    monkeypatch.setattr(weights, "train_adapter", lambda *_: new)
+    monkeypatch.setattr(weights, "adapter_store", lambda: store)
+    backend = SimpleNamespace(source=base, endpoint="base")
+    request = SimpleNamespace(adapter=old.id)
+    slots, spec = SimpleNamespace(module="m"), SimpleNamespace(outputs=())
+    bound = SimpleNamespace(backend=backend)
+    call: Any = SimpleNamespace(slots=slots, spec=spec, bound=bound, request=request)
+    context: Any = SimpleNamespace(seed=0, folder=tmp_path)
+    lessons = {"m": ROWS * 2}
+    group = weights.Group("m", (call,))
+    for resume, momentum, wanted in (
+        (True, 0.5, mix([(new, 1.5), (old, -0.5)], store, 4)),
+        (True, 0.0, new),
+        (False, 0.5, new),  # there is no round before
+    ):
+        update = weights.Update(LoraSettings(rank=4), resume=resume, momentum=momentum)
+        assert await weights.train_group(group, context, lessons, update) == wanted.id
