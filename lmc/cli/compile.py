@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     help="Gain to accept: one proven on held-out rows, or any gain on dev rows.",
 )  # fmt: skip
 @click.option(
+    "--confirm-samples", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Runs of each held-out row. More show smaller gains of models that sample.",
+)  # fmt: skip
+@click.option(
     "--with-stores", is_flag=True,
     help="Put what the stores of PROGRAM hold into the artifact, for stores that hold nothing yet.",
 )  # fmt: skip

@@ -56,6 +56,8 @@ def page(folder: RunFolder) -> str:
         outcome=outcome,
         chart=Chart.of(events),
         notes=[e["text"] for e in events if e["event"] == "note"],
+        rounds=[e for e in events if e["event"] == "round"],
+        sight=next((e.get("sight", "") for e in events if e["event"] == "started"), ""),
         gates=[e for e in events if e["event"] == "gate"],
         candidates=list(_candidates(events)),
         modules=list(_modules(outcome)),
