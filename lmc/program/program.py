@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.tool_graphs import own_tools
 from lmc.media.given import Access
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
@@ -183,7 +184,7 @@ def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
 
 
 class Program:
-    """A loaded program. Its modules and pipelines are attributes, such as `program.main`.
+    """A loaded program. Its modules, pipelines and tools are attributes, such as `program.main`.
 
     An attribute whose name Python or this class has taken ends with `_`, such as `program.graph_`.
     `program["name"]` gives each by its own name, and imported ones (`file.name`).
@@ -208,11 +209,11 @@ class Program:
 
     def __getattr__(self, name: str) -> Callee:
         if not name.startswith("_"):
-            if name in self.graph.exports:
+            if name in callables(self.graph):
                 return self[name]
             if own := renamed(attributes(self)).get(name):
                 return self[own]
-        raise AttributeError(f"the program has no module or pipeline `{name}`")
+        raise AttributeError(f"the program has no module, pipeline or tool `{name}`")
 
     def __getitem__(self, name: str) -> Callee:
         return Callee(self, self.executor.graph(name))
@@ -227,7 +228,7 @@ class Program:
         return draw(self.graph)
 
     def target(self, name: str | None = None) -> Callee:
-        """A module or pipeline by name. None is `main`, else the last one of the file.
+        """A module, pipeline or tool by name. None is `main`, else the last one of the file.
 
         Raises: LmcError[unknown-target, nothing-to-run].
         """
@@ -338,14 +339,19 @@ class Program:
         return Cache(None if cache is True else Path(cache))
 
 
+def callables(graph: ProgramGraph) -> tuple[str, ...]:
+    """The modules, pipelines and tools that Python can call."""
+    return (*graph.exports, *own_tools(graph))
+
+
 def attributes(program: Program) -> dict[str, str]:
-    """The attribute of each module and pipeline of a program, by their names."""
+    """The attribute of each module, pipeline and tool of a program, by their names."""
     own = {*vars(program), *dir(type(program))}
-    return python_names(program.graph.exports, lambda name: iskeyword(name) or name in own)
+    return python_names(callables(program.graph), lambda name: iskeyword(name) or name in own)
 
 
 class Callee:
-    """A module or pipeline of a loaded program: call it with Python values."""
+    """A module, pipeline or tool of a loaded program: call it with Python values."""
 
     def __init__(
         self, program: Program, graph: Graph, whole: frozenset[tuple[str, ...]] = frozenset()

@@ -12,6 +12,7 @@ from typing import TypeVar
 from lmc.models import border
 from lmc.models.base import SAID, Answer, ModelFailure, Request
 from lmc.models.border import Outcome
+from lmc.models.tool_calls import has_tool_turns, without_tool_turns
 from lmc.redaction import logger
 from lmc.requests.bound import BoundModel
 from lmc.requests.budget import Budget, BudgetExceeded
@@ -124,6 +125,8 @@ class Sender:
     ) -> list[Outcome]:
         """Send a request once. Its timeout starts after the gate. Raises: ModelFailure."""
         bound = sending.bound
+        if not bound.backend.capabilities.tools and has_tool_turns(request.messages):
+            request = replace(request, messages=tuple(without_tool_turns(request.messages)))
         gate = bound.gate
         limit_s = request.timeout_s
         if left_s is None and self._minutes is None and not gate.by_tokens:  # the usual case

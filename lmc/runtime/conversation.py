@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
 from lmc.models.base import SAID, Answer, ModelFailure, Request
-from lmc.models.tool_calls import calls_text
+from lmc.models.tool_calls import calls_text, has_tool_turns, without_tool_turns
 from lmc.prompts.border import quoted
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
@@ -26,6 +26,7 @@ from lmc.runtime.traces import CallTrace, place_id
 from lmc.special_tokens import escaped
 
 if TYPE_CHECKING:
+    from lmc.requests.bound import BoundModel
     from lmc.runtime.call import ModuleCall
 
 RETRY_STRIDE = 1 << 20  # retries use sample indices beyond those of any vote
@@ -198,6 +199,7 @@ class Conversation:
 
     def _request(self, model: str | None, index: int, messages: Sequence[Message]) -> Request:
         call, listener = self.call, self.scope.run.listener
+        messages = self._as_known(model, messages)
         known, logprobs, begin = call.request, self._is_weighed() or self._studied(), call.begin
         ear = listener.ear(call) if listener is not None else None
         if begin and ear is not None:
@@ -208,6 +210,22 @@ class Conversation:
             known.adapter, known.n, index, logprobs, known.timeout_s, ear,
             media=self.media,
         )  # fmt: skip
+
+    def _as_known(self, model: str | None, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages, with earlier calls of tools as text if that is the model's form."""
+        call = self.call
+        if not call.spec.history or not has_tool_turns(messages):
+            return messages
+        bound = call.machine.pool.bind(model)
+        unknown = call.machine.pool.calls_tools.get(bound.name) is False
+        if unknown or self._declared(bound) == "text":
+            return without_tool_turns(messages)
+        return messages
+
+    def _declared(self, bound: BoundModel) -> Any:
+        """The form of calls of tools that the program declares."""
+        own = self.call.own.get("tool_calls")
+        return bound.settings.get("tool_calls", "auto") if own is None else own
 
     async def _answer(self, model: str | None, request: Request) -> Answer:
         call, scope = self.call, self.scope
