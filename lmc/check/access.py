@@ -167,7 +167,9 @@ def field_type(env: Env, type: Type, ident: nodes.Ident) -> Type:
 
 def _report_field(env: Env, type: Type, record: types.RecordType, ident: nodes.Ident) -> None:
     near = did_you_mean(ident.name, [f.name for f in record.fields])
-    help = f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
+    help: str | None = (
+        f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
+    )
     if type is not record:
         help = _arms_help(type) or help
     env.ctx.report(

@@ -37,6 +37,7 @@ from lmc.stores.brought import snapshots_of
 from lmc.tasks.garbage import fewer_collections
 from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
 from lmc.tasks.together import for_all
+from lmc.telemetry.switch import is_traced, require_installed
 from lmc.types import StrType
 from lmc.values import InvalidValue, to_json, to_python
 from lmc.values.names import input_names, python_names, renamed
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from lmc.program.held import Blocks
     from lmc.program.reports import RunReport
     from lmc.program.watching import Watcher
+    from lmc.requests.spans import Spans
 
 BATCH_IN_FLIGHT = 256
 
@@ -69,6 +71,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
     - `on_call` is called with the `CallReport` of each call of a model as it ends.
+    - `otel` sends runs to a tracing tool by OpenTelemetry.
 
     Raises: LmcError with all errors in the program.
     """
@@ -79,14 +82,18 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
     base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
     consent = options.consent(stranger=stranger)
+    if is_traced(options.otel):
+        require_installed()
     parameters, checked, artifact = Parameters(), None, None
     if stranger:
         from lmc.program.artifact import Artifact
 
         artifact = Artifact.read(path)
         graph, parameters = artifact.graph, artifact.parameters
-        if options.model:  # it replaces embedders too; then shared words choose demonstrations
-            parameters = parameters.without_embedders()
+        if options.model:  # it replaces what embeds elsewhere; then shared words choose
+            from lmc.models.local_embedding import NAME as LOCAL_EMBEDDER
+
+            parameters = parameters.without_embedders(but=LOCAL_EMBEDDER)
     else:
         checked = check_file(path, consent)
         graph = lower_checked(checked)
@@ -277,6 +284,15 @@ class Program:
         return Watcher(self.options.on_call)
 
     @cached_property
+    def spans(self) -> Spans | None:
+        """What tells a tracing tool of the program's runs. Raises: LmcError, as `open_spans`."""
+        if not is_traced(self.options.otel):
+            return None
+        from lmc.telemetry.provider import open_spans
+
+        return open_spans()
+
+    @cached_property
     def stores(self) -> Stores:
         """Where the program remembers things between its runs."""
         where = self.options.stores or os.environ.get(VARIABLE)
@@ -312,6 +328,7 @@ class Program:
             "base_dir": self.base_dir,
             "consent": self.consent,
             "record": Path(self.options.record) if self.options.record else None,
+            "spans": self.spans,
         }
         return ModelPool(self.graph.models, self.graph.default, **(options | more))
 

@@ -20,6 +20,7 @@ from lmc.requests.deadlines import Deadlines
 from lmc.requests.pacing import Ticket
 from lmc.requests.reservations import UNLIMITED, Held
 from lmc.requests.retry import LONGEST_WAIT_S, Retries, RetryPolicy
+from lmc.requests.spans import Spans
 from lmc.requests.usage import Usage
 
 _log = logger(__name__)
@@ -67,11 +68,17 @@ class Sending:
 class Sender:
     """Sends requests until their answers are complete. Belongs to one event loop.
 
-    `require` is called before each attempt. What it raises stops the request.
+    `require` is called before each attempt. What it raises stops the request. `spans` hears of
+    retries.
     """
 
-    def __init__(self, budget: Budget | None, require: Callable[[], None] = lambda: None) -> None:
-        self.budget, self._require = budget, require
+    def __init__(
+        self,
+        budget: Budget | None,
+        require: Callable[[], None] = lambda: None,
+        spans: Spans | None = None,
+    ) -> None:
+        self.budget, self._require, self.spans = budget, require, spans
         self._minutes = budget.minutes if budget is not None else None
         self.deadlines = Deadlines()
         self._estimated: set[str] = set()
@@ -269,6 +276,8 @@ class _Course:
         sending.retries += 1
         _log.info("`%s`: %s; again in %.2f s", bound.name, failure.kind, wait_s)
         _log.debug("`%s`: %s", bound.name, failure.message)  # it may quote the prompt
+        if self.sender.spans is not None:
+            self.sender.spans.retried(failure.kind, wait_s)
         self.asked = following
         await self._rest(wait_s)
         return True

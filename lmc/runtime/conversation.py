@@ -22,7 +22,7 @@ from lmc.runtime.failures import (
 )
 from lmc.runtime.history import shortened
 from lmc.runtime.scope import Scope
-from lmc.runtime.traces import CallTrace
+from lmc.runtime.traces import CallTrace, place_id
 from lmc.special_tokens import escaped
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Conversation:
                     left += 1
                 except ParseFailure as unusable:
                     problem = unusable
+                    if self.scope.run.spans is not None:
+                        self.scope.run.spans.repaired(self.attempts.count, str(unusable))
                     messages = self._told(messages, answer, str(problem))
                 except CallFailure as failure:
                     if self._is_last(failure, model, repairing=messages is not first):
@@ -160,7 +162,7 @@ class Conversation:
         self.attempts.messages = messages
         request = self._request(model, index, messages)
         try:
-            answer = await self._answer(model, request)
+            answer = await self._asked_for(model, request)
         except ModelFailure as failure:
             name = model or call.bound.name
             self.unusable += failure.paid
@@ -179,6 +181,21 @@ class Conversation:
         self.answers.append(answer)
         self.attempts.raw.append(_raw(answer))
         return answer
+
+    async def _asked_for(self, model: str | None, request: Request) -> Answer:
+        """The answer, with a word for tracing tools about what the request is for."""
+        spans = self.scope.run.spans
+        if spans is None:
+            return await self._answer(model, request)
+        facts = {
+            "module": self.call.slots.module,
+            "role": self.call.node.attrs["role"],
+            "place": place_id(self.scope.place),
+            "sample": self.scope.sample,
+            "attempt": self.attempts.count,
+        }
+        with spans.asking(facts):
+            return await self._answer(model, request)
 
     def _request(self, model: str | None, index: int, messages: Sequence[Message]) -> Request:
         call, listener = self.call, self.scope.run.listener

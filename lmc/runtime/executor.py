@@ -154,7 +154,8 @@ class Executor:
                 self._able.add(name)
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
-        run = RunState(trace, stubs or {}, observer or self.watch, listener, seat)
+        watch, spans = observer or self.watch, self.pool.spans
+        run = RunState(trace, stubs or {}, watch, listener, seat, spans=spans)
         if self.watch is None:
             return await self._run(graph, inputs, run, sample)
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.diagnostics import LmcError
+from lmc.requests.spans import Spans
 from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
 from lmc.runtime.objects import Objects
@@ -88,6 +89,7 @@ class RunState:
     objects: Objects = field(default_factory=Objects)  # of tools that are methods
     episodes: Episodes = field(default_factory=Episodes)
     stores: RunStores = field(default_factory=RunStores)
+    spans: Spans | None = None  # hears of the parts of the run
     varied: tuple[str, int] | None = None  # a module that answers anew, and the number of the run
 
     def sample_of(self, module: str, sample: int) -> int:
@@ -173,19 +175,21 @@ class Scope:
         work: Callable[[Scope], Awaitable[Any]],
     ) -> Awaitable[Any]:
         """Do some work and record it as one region of the trace."""
-        trace = self.run.trace
-        return work(self) if trace is None else self._traced(trace, kind, name, inputs, work)
-
-    async def _traced(
-        self,
-        trace: Trace,
-        kind: str,
-        name: str,
-        inputs: Mapping[str, Any],
-        work: Callable[[Scope], Awaitable[Any]],
-    ) -> Any:
+        if self.run.trace is None and self.run.spans is None:
+            return work(self)
         region = RegionTrace(self.place, self.parent, kind, name, dict(inputs))
-        trace.regions.append(region)
+        return self._recorded(region, work)
+
+    async def _recorded(self, region: RegionTrace, work: Callable[[Scope], Awaitable[Any]]) -> Any:
+        run = self.run
+        if run.trace is not None:
+            run.trace.regions.append(region)
+        if run.spans is None:
+            return await self._performed(region, work)
+        with run.spans.region(region, outermost=self.region_trace is None):
+            return await self._performed(region, work)
+
+    async def _performed(self, region: RegionTrace, work: Callable[[Scope], Awaitable[Any]]) -> Any:
         try:
             region.result = await work(replace(self, region_trace=region, toolset=None))
         except LmcError as failure:
