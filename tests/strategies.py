@@ -65,7 +65,7 @@ _bounds = _maybe(_signed | texts | _node(n.Var, names) | _calculated)
 _refinements = (
     _node(n.RangeRefinement, _bounds, _bounds)
     | _node(n.PatternRefinement, texts)
-    | _node(n.LabelsRefinement, key_idents)
+    | _node(n.LabelsRefinement, idents)
     | _node(n.UniqueRefinement)
 )
 

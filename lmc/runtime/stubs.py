@@ -29,12 +29,12 @@ class StubAnswers:
         raise LmcError.of("stubs-used-up", message, self.span, help=help)
 
     def left_over(self) -> Diagnostic | None:
-        """A warning if a value answered no call."""
+        """A warning if one of several values answered no call."""
         count = len(self._values)
-        if self._taken >= count:
+        if count == 1 or self._taken >= count:
             return None
         if not self._taken:
-            message = f"`{self.name}` is stubbed, but the test does not call it"
+            message = f"`{self.name}` is stubbed {count} times, but the test does not call it"
         else:
             message = f"`{self.name}` is stubbed {count} times, but called {self._taken} times"
             message = message.replace("1 times", "once") if self._taken == 1 else message
