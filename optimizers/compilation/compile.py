@@ -30,6 +30,7 @@ from lmc.optimizers.compilation.result import CompileResult
 from lmc.optimizers.compilation.run_folder import RunFolder
 from lmc.optimizers.compilation.runner import Runner
 from lmc.optimizers.compilation.steps import step_text, steps_text
+from lmc.optimizers.compilation.tracking import TrackedCompile
 from lmc.options import takes
 from lmc.program.artifact import Artifact, Manifest
 from lmc.program.program import Program
@@ -37,6 +38,7 @@ from lmc.program.reached import reached
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.tasks.loop import run_async, run_sync
+from lmc.telemetry.tracking import CallersRun, callers_run
 from lmc.traces.store import TraceStore
 from lmc.version import __version__
 
@@ -57,13 +59,28 @@ def compile(program: str | Path | Program, options: CompileOptions) -> CompileRe
     Its options are the fields of `CompileOptions`. All mistakes are reported before the first call
     of a model.
     """
-    return run_sync(_compile(program, options))
+    return _tracked(program, options, callers_run())
 
 
 @takes(CompileOptions)
 async def acompile(program: str | Path | Program, options: CompileOptions) -> CompileResult:
     """Like `compile`, for coroutines on any event loop."""
-    return await run_async(_compile(program, options))
+    if options.track is None:
+        return await run_async(_compile(program, options))
+    return await asyncio.to_thread(_tracked, program, options, callers_run())
+
+
+def _tracked(
+    program: str | Path | Program, options: CompileOptions, parent: CallersRun | None
+) -> CompileResult:
+    """Compile, and tell a tracking tool if the options name one."""
+    tracked = TrackedCompile(options, parent)
+    result: CompileResult | None = None
+    try:
+        result = run_sync(_compile(program, tracked.options(options)))
+    finally:
+        tracked.finish(result)
+    return replace(result, tracked=tracked.run)
 
 
 async def _compile(program: str | Path | Program, options: CompileOptions) -> CompileResult:

@@ -12,7 +12,13 @@ from lmc.optimizers import events
 from lmc.program.options import TaskOptions
 
 Accept = Literal["proven", "better"]  # the gains that the gate accepts
-_OF_THIS_START = ("resume", "run_dir", "progress")  # a resumed run gets its own values
+_OF_THIS_START = (
+    "resume",
+    "run_dir",
+    "progress",
+    "otel",
+    "track",
+)  # a resumed run gets its own values
 
 
 @dataclass(frozen=True, kw_only=True)
