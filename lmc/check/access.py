@@ -171,7 +171,7 @@ def _report_field(env: Env, type: Type, record: types.RecordType, ident: nodes.I
         f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
     )
     if type is not record:
-        help = _arms_help(type)
+        help = _arms_help(type) or help
     env.ctx.report(
         "unknown-field",
         f"`{record.name}` has no field `{ident.name}`",
