@@ -2,9 +2,9 @@
 
 `python bench/engine.py --model lmc/smollm2 --llamacpp PYTHON`, or without options for lmc/tiny.
 PYTHON is the interpreter of an environment with `pip install xllamacpp`; llama.cpp reads the GGUF
-file as it is, lmc and transformers its weights in float32. The ways take turns, after a round that
-warms up. Figures are medians over the rounds with the least and the most. On a busy machine, read
-the processor time, which counts all threads.
+file as it is, lmc and transformers its weights in `--dtype`. The ways take turns, after a round
+that warms up. Figures are medians over the rounds with the least and the most. On a busy machine,
+read the processor time, which counts all threads.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ def first_token(backend: Any, plain: Plain, loop: asyncio.AbstractEventLoop, rou
 @click.option("--requests", default=64, help="The first so many of a task.")
 @click.option("--rounds", default=3)
 @click.option("--threads", default=0, help="For all ways; else 1 for lmc/tiny and all cores.")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
 @click.option("--llamacpp", default="", help="The interpreter of an environment with xllamacpp.")
 @click.option("--continuous/--no-continuous", default=True, help="With transformers' scheduler.")
 def main(
@@ -126,6 +127,7 @@ def main(
     requests: int,
     rounds: int,
     threads: int,
+    dtype: str,
     llamacpp: str,
     continuous: bool,
 ) -> None:
@@ -134,8 +136,8 @@ def main(
     disable_progress_bar()
     threads = threads or (1 if model == TINY else len(os.sched_getaffinity(0)))
     torch.set_num_threads(threads)
-    backend, _ = open_backend(model, {})
-    loop, plain = asyncio.new_event_loop(), Plain(backend.source)
+    backend, _ = open_backend(model, {"dtype": dtype})
+    loop, plain = asyncio.new_event_loop(), Plain(backend.source, dtype)
     file = str(packaged_file(SMOLLM2)) if model == SMOLLM2_NAME else model.removeprefix("gguf/")
     server = LlamaCpp(llamacpp, file, threads) if llamacpp else None
     console = Console(width=120)
@@ -145,7 +147,7 @@ def main(
             "lmc": Measured(lambda asked=asked: lmc_engine(backend, asked, loop)),
             "transformers generate": Measured(lambda asked=asked: plain.generate(asked)),
         }
-        if continuous and (way := continuous_batching(backend.source, asked)):
+        if continuous and (way := continuous_batching(backend.source, dtype, asked)):
             ways["transformers continuous batching"] = Measured(way)
         if server is not None:
             run = lambda asked=asked: server.ask(asked)  # noqa: E731
@@ -153,7 +155,7 @@ def main(
         for turn in range(rounds + 1):
             for way in ways.values():
                 way.round(kept=turn > 0)
-        console.print(table(f"{model}, {task}: {TASKS[task].__doc__}", asked, ways))
+        console.print(table(f"{model}, {dtype}, {task}: {TASKS[task].__doc__}", asked, ways))
     console.print(first_token(backend, plain, loop, rounds))
     if server is not None:
         server.close()

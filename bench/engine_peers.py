@@ -56,9 +56,11 @@ class Bound(LogitsProcessor):
 class Plain:
     """The model as transformers loads it."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, dtype: str) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype)
+        ).eval()
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         ends = self.model.generation_config.eos_token_id or self.tokenizer.eos_token_id
@@ -103,12 +105,12 @@ class Plain:
         return [text for text, _ in found], sum(count for _, count in found)
 
 
-def continuous_batching(folder: str, asked: Sequence[Request]) -> Way | None:
+def continuous_batching(folder: str, dtype: str, asked: Sequence[Request]) -> Way | None:
     """transformers' scheduler with paged attention; each sample is a request. It has no schemas."""
     first = asked[0]
     if first.schema is not None or not first.sampling.temperature:
         return None
-    plain = Plain(folder)
+    plain = Plain(folder, dtype)
     plain.model.set_attn_implementation("sdpa")
     texts = [plain.text_of(request) for request in asked for _ in range(request.n)]
     inputs = [plain.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]

@@ -3,8 +3,9 @@
 `python bench/lora.py MODEL ROWS [--rows 64] [--apart] [--ways lmc,peft,TRL]`: MODEL is a folder
 with a causal language model, ROWS has JSON lines of `text` and `intent`. Each way runs in a process
 of its own, and the ways take turns. Printed are the seconds of a step (median, least, most), its
-CPU time, the most memory of the process, and the mean loss. On a busy machine, read the CPU time.
-With `--apart` the prompts have no common beginning.
+CPU time, the most memory of the process, and the losses of the first steps and of all. On a busy
+machine, read the CPU time. With `--apart` the prompts have no common beginning. All ways have the
+same rows in the same order, the same schedule of rates, and the loss by answer token.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Clock:
         self.losses.append(loss)
 
 
-def with_lmc(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+def with_lmc(model: str, rows: list[Any], epochs: int, dtype: str, clock: Clock) -> None:
     """The training of lmc as its optimizers call it, with checkpoints."""
     from lmc.models.adapters import AdapterStore
     from lmc.training.lora import LoraSettings, TrainingJob, train_adapter
@@ -73,16 +74,16 @@ def with_lmc(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
     settings = LoraSettings(rank=RANK, epochs=epochs, rate=RATE, batch_rows=BATCH)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        job = TrainingJob(model, "base", tuple(rows), settings)
+        job = TrainingJob(model, "base", tuple(rows), settings, dtype=dtype)
         train_adapter(job, folder, AdapterStore(folder / "store"), lambda now: clock(now.loss))
 
 
-def with_lmc_alone(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+def with_lmc_alone(model: str, rows: list[Any], epochs: int, dtype: str, clock: Clock) -> None:
     """The same, but for common beginnings: each row computes its whole prompt."""
     from lmc.training import steps
 
     steps.shares_beginnings = lambda *_: False
-    with_lmc(model, rows, epochs, clock)
+    with_lmc(model, rows, epochs, dtype, clock)
 
 
 def _examples(tokenizer: Any, rows: list[Any]) -> list[dict[str, list[int]]]:
@@ -94,24 +95,28 @@ def _examples(tokenizer: Any, rows: list[Any]) -> list[dict[str, list[int]]]:
             "attention_mask": [1] * len(row.ids),
             "labels": [-100] * row.prompt + list(row.answer),
         }
-        for row in encode_rows(tokenizer, rows, 1 << 20)
+        for example in encode_rows(tokenizer, rows, 1 << 20)
+        for row in example.rows
     ]
 
 
-def _arguments(epochs: int, place: str) -> dict[str, Any]:
+def _arguments(rows: int, epochs: int, dtype: str, place: str) -> dict[str, Any]:
     import torch
 
+    steps = epochs * -(-rows // BATCH)
     return {
         "output_dir": place,
         "num_train_epochs": epochs,
         "per_device_train_batch_size": BATCH,
         "learning_rate": RATE,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": max(1, steps // 20),  # as lmc's; without it a first step learns more
         "logging_steps": 1,
         "save_strategy": "no",
         "report_to": [],
         "disable_tqdm": True,
         "use_cpu": not torch.cuda.is_available(),
-        "bf16": torch.cuda.is_available(),
+        "bf16": dtype == "bfloat16",
         "seed": 0,
     }
 
@@ -146,7 +151,7 @@ def _load(model: str) -> tuple[Any, Any]:
     return loaded, AutoTokenizer.from_pretrained(model)
 
 
-def with_trainer(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+def with_trainer(model: str, rows: list[Any], epochs: int, dtype: str, clock: Clock) -> None:
     """Peft and transformers' Trainer with its padding collator, as their guides do it."""
     from peft import get_peft_model
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
@@ -155,14 +160,14 @@ def with_trainer(model: str, rows: list[Any], epochs: int, clock: Clock) -> None
     with tempfile.TemporaryDirectory() as place:
         Trainer(
             model=get_peft_model(loaded, _lora()),
-            args=TrainingArguments(**_arguments(epochs, place)),
+            args=TrainingArguments(**_arguments(len(rows), epochs, dtype, place)),
             train_dataset=_examples(tokenizer, rows),
             data_collator=DataCollatorForSeq2Seq(tokenizer),
             callbacks=[_watch(clock)],
         ).train()
 
 
-def with_trl(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
+def with_trl(model: str, rows: list[Any], epochs: int, dtype: str, clock: Clock) -> None:
     """TRL's trainer for supervised fine-tuning, with the loss on answers only."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -179,7 +184,7 @@ def with_trl(model: str, rows: list[Any], epochs: int, clock: Clock) -> None:
         SFTTrainer(
             model=loaded,
             args=SFTConfig(
-                **_arguments(epochs, place),
+                **_arguments(len(rows), epochs, dtype, place),
                 completion_only_loss=True,
                 max_length=None,
                 gradient_checkpointing=False,
@@ -199,16 +204,16 @@ WAYS = {
 }
 
 
-def one_way(way: str, model: str, rows: list[Any], epochs: int) -> dict[str, Any]:
+def one_way(way: str, model: str, rows: list[Any], epochs: int, dtype: str) -> dict[str, Any]:
     """Train, and say how long steps took, from the end of the first one on."""
     clock = Clock()
-    WAYS[way](model, rows, epochs, clock)
+    WAYS[way](model, rows, epochs, dtype, clock)
     wall, cpu = zip(*clock.at, strict=True)
     return {
         "seconds": [b - a for a, b in pairwise(wall[1:])],
         "cpu": [b - a for a, b in pairwise(cpu[1:])],
         "all": wall[-1] - wall[0],
-        "loss": statistics.mean(clock.losses),
+        "losses": clock.losses,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
 
@@ -220,13 +225,14 @@ def one_way(way: str, model: str, rows: list[Any], epochs: int) -> dict[str, Any
 @click.option("--labels", default=77, help="So many intents; fewer make shorter prompts.")
 @click.option("--epochs", default=1)
 @click.option("--apart", is_flag=True, help="Prompts without a common beginning.")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
 @click.option("--threads", default=2)
 @click.option("--rounds", default=1, help="Each way once a round, in turns.")
 @click.option("--ways", default=",".join(WAYS), help="By their first words, with commas.")
 @click.option("--way", hidden=True)
 def main(
-    model: str, data: str, count: int, labels: int, epochs: int, apart: bool, threads: int,
-    rounds: int, ways: str, way: str | None,
+    model: str, data: str, count: int, labels: int, epochs: int, apart: bool, dtype: str,
+    threads: int, rounds: int, ways: str, way: str | None,
 ) -> None:  # fmt: skip
     """Compare ways of training an adapter."""
     read = [json.loads(line) for line in Path(data).read_text().splitlines()]
@@ -237,11 +243,13 @@ def main(
         import torch
 
         torch.set_num_threads(threads)
-        click.echo(json.dumps(one_way(way, model, rows, epochs)))
+        click.echo(json.dumps(one_way(way, model, rows, epochs, dtype)))
         return
-    title = f"{count} rows, {BATCH} in a step, rank {RANK}, {threads} threads, {rounds} rounds"
-    columns = ("seconds a step", "least to most", "CPU seconds", "times lmc's", "peak GiB", "loss")
-    table = Table("way", *columns, title=title)
+    title = (
+        f"{count} rows, {BATCH} in a step, rank {RANK}, {threads} threads, {dtype}, {rounds} rounds"
+    )
+    columns = ("seconds a step", "least to most", "CPU seconds", "times lmc's", "peak GiB")
+    table = Table("way", *columns, "losses", "mean", title=title)
     names = [name for name in WAYS if any(map(name.startswith, ways.split(",")))]
     if find_spec("trl") is None:
         names = [name for name in names if not name.startswith("TRL")]
@@ -256,9 +264,10 @@ def main(
         table.add_row(
             name, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f} to {max(seconds):.2f}",
             f"{cpu:.1f}", f"{cpu / base:.1f}", f"{max(r['peak'] for r in results):.1f}",
-            f"{results[0]['loss']:.4f}",
+            ", ".join(f"{loss:.4f}" for loss in results[0]["losses"][:2]),
+            f"{statistics.mean(results[0]['losses']):.4f}",
         )  # fmt: skip
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 def _in_process(name: str) -> dict[str, Any]:

@@ -16,8 +16,9 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -131,9 +132,9 @@ class Sides:
     url: str
     dspy: subprocess.Popen[str] | None
 
-    def spent(self) -> dict[str, Any]:
-        """What the server was asked since the last time."""
-        with urllib.request.urlopen(f"{self.url}/spent") as answer:
+    def spent(self, luck: str = "") -> dict[str, Any]:
+        """What the server was asked since the last time. `luck` begins a run."""
+        with urllib.request.urlopen(f"{self.url}/spent{luck and '?luck='}{luck}") as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
@@ -143,11 +144,11 @@ class Sides:
 
         os.environ |= {"OPENAI_BASE_URL": f"{self.url}/v1", "OPENAI_API_KEY": "x"}
         parts, notes = task.parts(seed), []
-        with tempfile.TemporaryDirectory() as place, chdir(place):
+        with tempfile.TemporaryDirectory() as place, chdir(place), in_file_order():
             Path("task.lmp").write_text(task.program(), encoding="utf-8")
             some = [*parts["train"], *parts["dev"], *parts["test"][:2]]
             Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
-            self.spent()
+            self.spent(f"{task.name}-{seed}")
             start_s = time.perf_counter()
             if optimizer != WRITTEN:
                 result = lmc.compile(
@@ -183,7 +184,7 @@ class Sides:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(told, file)
             file.flush()
-            self.spent()
+            self.spent(f"{task.name}-{seed}")
             found = self._ask_dspy([self.url, name, str(budget), str(seed), file.name])
         if adapter == "" and (told_apart := difference(like, found.pop("plain"))):
             raise click.ClickException(f"{task.name}: the sides ask differently: {told_apart}")
@@ -204,6 +205,23 @@ class Sides:
                     raise click.ClickException(f"{job[1]}: {found['error']}")
                 return found
         raise click.ClickException(f"DSPy ended in {job[1]}")
+
+
+@contextmanager
+def in_file_order() -> Iterator[None]:
+    """Let lmc split rows as they stand in the file, so that both sides learn from the same ones."""
+    from lmc.measure import rows
+
+    def split(all_: Sequence[Any], wanted: Mapping[str, int], **_: Any) -> rows.Split:
+        ends = [sum(list(wanted.values())[:n]) for n in range(4)]
+        parts = [tuple(all_[a:b]) for a, b in pairwise(ends)]
+        return rows.Split(*parts)
+
+    usual, rows.split_rows = rows.split_rows, split
+    try:
+        yield
+    finally:
+        rows.split_rows = usual
 
 
 def dspy_at(python: str) -> subprocess.Popen[str]:
@@ -271,6 +289,11 @@ def _bare(text: str) -> str:
 # --- the plan, and its results ---
 
 
+def searches_not(system: str) -> bool:
+    """Whether a budget means nothing to a system."""
+    return system == WRITTEN or system.split()[-1] in FREE
+
+
 def plan(
     names: Sequence[str], optimizers: Sequence[str], peers: Sequence[str],
     budgets: Sequence[int], seeds: int,
@@ -280,7 +303,7 @@ def plan(
         for budget in budgets:
             for name in names:
                 for system in (WRITTEN, *optimizers, *(f"dspy {peer}" for peer in peers)):
-                    free = system.split()[-1] in FREE or system == WRITTEN
+                    free = searches_not(system)
                     again = seed > 0 and system.split()[-1] in ONCE
                     if not again and not (free and (budget != budgets[0])):
                         yield seed, budget, name, system
@@ -290,8 +313,9 @@ def measure(data: Path, sides: Sides, out: Path, runs: Sequence[tuple[int, int, 
     """Make the runs that are not in the file yet."""
     known = {tuple(r[k] for k in ("seed", "budget", "task", "system")) for r in read(out)}
     by_name, like = {task.name: task for task in tasks(data)}, {}
+    free = {(r["seed"], r["task"], r["system"]) for r in read(out) if searches_not(r["system"])}
     for seed, budget, name, system in runs:
-        if (seed, budget, name, system) in known:
+        if (seed, budget, name, system) in known or (seed, name, system) in free:
             continue
         task = by_name[name]
         if name not in like:
@@ -370,7 +394,7 @@ def differences(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     theirs = [r for r in results if r["system"].startswith("dspy ")]
     gains: dict[tuple[str, str, str, int], list[list[int]]] = {}
     for our, other in ((a, b) for a in ours for b in theirs):
-        free = other["system"].split()[-1] in FREE
+        free = searches_not(other["system"])
         if our["task"] != other["task"] or our["seed"] != other["seed"]:
             continue
         if free or our["budget"] == other["budget"]:

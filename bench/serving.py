@@ -6,9 +6,12 @@ line on standard output is the URL; `GET /calls` says how many samples were aske
 `GET /calls`.
 
 Served by name, a model obeys JSON Schemas, and what it said stands in the file MEMO: an equal
-request without chance gets the same answer at no cost. `GET /spent` says what the requests since
-the last one cost, those from the file included. TEXTS is the URL of another server of the same
-weights, which writes what no schema binds: llama.cpp writes one long text in a sixth of the time.
+request gets the same answer at no cost. Where chance decides, the n-th equal request of a run gets
+the n-th answer of the runs before, so that runs with other budgets have the same luck. `GET /spent`
+says what the requests since the last one cost, those from the file included, and begins a run;
+with `?luck=NAME`, answers of chance are those of other runs of this name. TEXTS is the URL of
+another server of the same weights, which writes what no schema binds: llama.cpp writes one long
+text in a quarter of the time.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import json
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -111,15 +115,18 @@ class Memo:
         self._texts = OpenAICompatible(texts, key_env=None) if texts else None
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         self._known: dict[str, dict[str, Any]] = dict(map(json.loads, lines))
+        self._luck = ""
         self._reset()
 
     def _reset(self) -> None:
+        self._drawn: Counter[str] = Counter()
         self._spent = dict.fromkeys(("calls", "known", "tokens_in", "tokens_out", "seconds"), 0)
         self._first: dict[str, Any] | None = None
         self._busy_s = self._clock.busy_s
 
-    def spent(self) -> dict[str, Any]:
+    def spent(self, luck: str | None = None) -> dict[str, Any]:
         """What was spent since the last time, and the first request since then."""
+        self._luck = self._luck if luck is None else luck
         busy_s = self._clock.busy_s - self._busy_s
         found = {**self._spent, "busy": busy_s, "first": self._first}
         self._reset()
@@ -129,10 +136,13 @@ class Memo:
         """The texts of all samples. Raises: ModelFailure."""
         self._first = self._first or payload
         key, chance = key_of(payload)
-        said = None if chance else self._known.get(key)
+        if chance:
+            self._drawn[key] += 1
+            key = f"{key}/{self._luck}/{self._drawn[key]}"
+        said = self._known.get(key)
         if said is None:
             said = await self._asked(payload)
-            if not chance and key not in self._known:
+            if key not in self._known:
                 self._known[key] = said
                 with self._file.open("a", encoding="utf-8") as file:
                     file.write(json.dumps([key, said]) + "\n")
@@ -234,7 +244,7 @@ def landscape(seed: int) -> Answer:
     return answer
 
 
-async def serve(answer: Answer, spent: Callable[[], Any] = dict) -> None:
+async def serve(answer: Answer, spent: Callable[[str | None], Any] = lambda _: {}) -> None:
     """Serve until killed."""
     calls = 0
 
@@ -260,8 +270,8 @@ async def serve(answer: Answer, spent: Callable[[], Any] = dict) -> None:
         seen, calls = calls, 0
         return web.json_response(seen)
 
-    async def cost(_: web.Request) -> web.Response:
-        return web.json_response(spent())
+    async def cost(request: web.Request) -> web.Response:
+        return web.json_response(spent(request.query.get("luck")))
 
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/v1/chat/completions", complete)

@@ -497,6 +497,15 @@ VERDICT = RecordType(
 SCORE = RecordType("Score", (Field("value", FLOAT), Field("feedback", STR, "", True, "")))
 MEDIA = MediaType("media")
 ROLES = ("system", "user", "assistant", "tool")
+TOOL_CALL = RecordType(
+    "ToolCall",
+    (
+        Field("tool", STR),
+        Field("arguments", JSON, "", True, {}),
+        Field("id", STR, "which results of tools name in `call`", True, ""),
+    ),
+    "A call of a tool in a conversation.",
+)
 MESSAGE = RecordType(
     "Message",
     (
@@ -504,6 +513,8 @@ MESSAGE = RecordType(
         Field("content", STR, "", True, ""),
         Field("files", ListType(MEDIA), "", True, []),
         Field("tool", OptionalType(STR), "the tool that gave the result", True, None),
+        Field("calls", ListType(TOOL_CALL), "the tools that the assistant calls", True, []),
+        Field("call", OptionalType(STR), "the `id` of the call whose result it is", True, None),
     ),
     "One turn of a conversation.",
 )
@@ -516,7 +527,7 @@ SOFT_TYPES: dict[str, Type] = {
 MOST_LEVELS = 150  # of types in types
 MOST_PARTS = 10_000  # of a type whose records are written out in full wherever they stand
 MOST_BITS = 8192  # of a whole number
-BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE, MESSAGE)}
+BUILTIN_RECORDS = {r.name: r for r in (VERDICT, SCORE, MESSAGE, TOOL_CALL)}
 
 
 def has_media(type: Type) -> bool:

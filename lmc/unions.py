@@ -1,7 +1,9 @@
 """Unions: how their members are told apart, and which member a JSON value is of.
 
 Members differ in their kind of JSON value: text, a number, true or false, a list, an object, a file
-(`lmc.media`).
+(`lmc.media`). A date, a time, a datetime and a decimal are texts of different forms, so each may
+stand beside the others and beside literals that have another form, but not beside `str`. A decimal
+may be written as a number, so it does not stand beside one.
 Several records are told apart by a field of literals (a tag), or by a field that one needs and the
 other one does not have. A tag is needed, even if it has a default.
 """
@@ -30,9 +32,14 @@ from lmc.types import (
     StrType,
     Type,
     UnionType,
+    WrittenType,
 )
+from lmc.written import normal
 
-Kind = Literal["text", "a number", "true or false", "a list", "an object", "a file"]
+Kind = Literal[
+    "text", "a number", "true or false", "a list", "an object", "a file",
+    "a date", "a time", "a datetime", "a decimal",
+]  # fmt: skip
 MOST_MEMBERS = 64
 _KINDS: Mapping[type, Kind] = {
     StrType: "text",
@@ -46,15 +53,41 @@ _KINDS: Mapping[type, Kind] = {
     DictType: "an object",
     MediaType: "a file",
 }
+_FORMS: Mapping[str, Kind] = {
+    "date": "a date",
+    "time": "a time",
+    "datetime": "a datetime",
+    "decimal": "a decimal",
+}
 
 
 def kind_of(type: Type) -> Kind | None:
     """The kind of JSON value that a type has; None if it has several, or none."""
-    return _KINDS.get(type.__class__)
+    return _FORMS[type.kind] if isinstance(type, WrittenType) else _KINDS.get(type.__class__)
+
+
+def is_written(type: WrittenType, value: Any) -> bool:
+    """Whether a JSON value is a text of the form of a date and the like."""
+    if not isinstance(value, str):
+        return False
+    try:
+        normal(type.kind, value)
+    except ValueError:
+        return False
+    return True
+
+
+def written_alike(a: Type, b: Type) -> bool:
+    """Whether a date and the like may be written as the other type is."""
+    if not isinstance(a, WrittenType):
+        return isinstance(b, WrittenType) and written_alike(b, a)
+    if a.kind == "decimal" and isinstance(b, IntType | FloatType):
+        return True
+    return isinstance(b, StrType) or any(is_written(a, text) for text in choices(b) or ())
 
 
 def kind_of_value(value: Any) -> Kind | None:
-    """The kind of a JSON value; None for null."""
+    """The kind of a JSON value; None for null. That of a date and the like is text."""
     match value:
         case str():
             return "text"
@@ -121,7 +154,7 @@ def clash(union: UnionType) -> tuple[Type, Type] | None:
     needed = needed_fields(union)
     for (a, a_needs), (b, b_needs) in combinations(zip(union.options, needed), 2):
         kinds = kind_of(a), kind_of(b)
-        if None not in kinds and kinds[0] != kinds[1]:
+        if None not in kinds and kinds[0] != kinds[1] and not written_alike(a, b):
             continue
         if not (isinstance(a, RecordType) and isinstance(b, RecordType)):
             return a, b
@@ -174,7 +207,7 @@ def apart(a: Type, b: Type) -> bool:
     if isinstance(a, NoneType) or isinstance(b, NoneType):
         return kinds != (None, None)
     if None in kinds or kinds[0] != kinds[1]:
-        return None not in kinds
+        return None not in kinds and not written_alike(a, b)
     if isinstance(a, RecordType) and isinstance(b, RecordType):
         return _names(a) != _names(b) or _tag(a, b) is not None
     mine, others = choices(a), choices(b)
@@ -200,6 +233,8 @@ def belongs(member: Type, value: Any) -> bool:
             )
         case NoneType():
             return value is None
+        case WrittenType():
+            return is_written(member, value)
     return kind_of(member) == kind_of_value(value) and _may_be(member, value)
 
 
@@ -210,6 +245,8 @@ def may_begin(member: Type, value: Any) -> bool:
         return isinstance(value, dict) and all(
             name in fields and _may_be(fields[name], part) for name, part in value.items()
         )
+    if isinstance(member, WrittenType):
+        return is_written(member, value)
     return kind_of(member) == kind_of_value(value)
 
 
@@ -227,17 +264,33 @@ class Members:
     def __init__(self, union: UnionType) -> None:
         self.options = union.options
         self._needed = needed_fields(union)
+        self._forms = [i for i, o in enumerate(union.options) if isinstance(o, WrittenType)]
         self._tags = list(map(_texts_of, self.options, _tags(union)))
 
     def find(self, value: Any) -> int | str:
         """The number of the member, or why there is none, in words that follow its place."""
         kind = kind_of_value(value)
         fitting = [i for i, option in enumerate(self.options) if kind_of(option) == kind]
+        if self._forms and kind in ("text", "a number"):
+            fitting = self._written(value, fitting)
         if not fitting:
             kinds = dict.fromkeys(str(kind_of(option)) for option in self.options)
             return f"must be {' or '.join(kinds)}"
         several = len(fitting) > 1 and kind == "an object"
         return self._record(value, fitting) if several else fitting[0]
+
+    def _written(self, value: Any, others: list[int]) -> list[int]:
+        """The date and the like that a value is, else what else it may be."""
+        if not isinstance(value, str):
+            return others or [i for i in self._forms if self._form(i).kind == "decimal"]
+        found = [i for i in self._forms if is_written(self._form(i), value)]
+        only = self._forms if len(self._forms) == 1 else []
+        return found or others or only
+
+    def _form(self, place: int) -> WrittenType:
+        form = self.options[place]
+        assert isinstance(form, WrittenType)
+        return form
 
     def _record(self, value: Mapping[str, Any], records: Sequence[int]) -> int | str:
         left = [i for i in records if self._tags_allow(i, value)]

@@ -26,7 +26,7 @@ from lmc.optimizers.lessons.acquiring import Harvest, shuffled
 from lmc.optimizers.lessons.demonstrations import varied
 from lmc.optimizers.lessons.reflecting import RUNS as PROBE_RUNS
 from lmc.optimizers.lessons.reflecting import writes_instructions
-from lmc.optimizers.lessons.rounds import RoundSampling, sample_runs
+from lmc.optimizers.lessons.watching import RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import groups
 from lmc.optimizers.lora import lora
 from lmc.optimizers.presets import PRESETS

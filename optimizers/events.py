@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Literal
 
@@ -43,6 +43,7 @@ class RunStarted(Event):
     rows: dict[str, int]  # train, select, confirm, test
     budget: dict[str, float]
     resumed: bool
+    sight: str = ""  # the smallest gain that the gate can see, in words
 
 
 @frozen
@@ -98,6 +99,27 @@ class TrainingProgressed(Event):
     loss: float
     tokens_per_s: float
     left_s: float
+
+
+@frozen
+class RoundMeasured(Event):
+    """The measures of a round of self-training by name, and why it is rolled back, if it is.
+
+    `start` are those before the first round.
+    """
+
+    number: int
+    measures: Mapping[str, float]
+    start: Mapping[str, float]
+    problems: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        told = (f"{name} {_figure(value)}" for name, value in self.measures.items())
+        return f"round {self.number}: {', '.join(told)}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2f}"
 
 
 @frozen

@@ -50,6 +50,7 @@ async def knn(
     The pool has labelled rows and calls of accepted runs. `teacher`, a model or an artifact, makes
     these runs instead of the program. `embedder` is an embedding model such as
     `embed/openai/NAME`. Similarity by its embeddings then races against similarity by words.
+    What is asked for, or was found before, loses only to what is better by more than chance.
     """
     harvest = Harvest(context, threshold)
     with context.until_spent():
@@ -68,7 +69,9 @@ async def knn(
         if not rivals:
             context.tell(NO_DEMOS)
             return start
-        return await best_of(Candidate("start", start), list(rivals.values()), context)
+        incumbent, others = Candidate("start", start), list(rivals.values())
+        shown = any(module.nearest is not None for module in start.modules.values())
+        return await best_of(incumbent, others, context, incumbent if shown else others[0])
     return start
 
 

@@ -9,20 +9,16 @@ sampled, and each round is guarded and races against the previous one. Options f
 from __future__ import annotations
 
 from lmc.optimizers.base import Context, optimizer
+from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.optimizers.lessons.health import health
 from lmc.optimizers.lessons.hints import rationalised
-from lmc.optimizers.lessons.rounds import (
-    RoundSampling,
-    adapted,
-    at_most,
-    improve_in_rounds,
-    lessons_of,
-    sample_runs,
-)
-from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, both, require_trainable
+from lmc.optimizers.lessons.rounds import adapted, at_most, improve_in_rounds, lessons_of
+from lmc.optimizers.lessons.watching import Gathered, RoundSampling, sample_runs
+from lmc.optimizers.lessons.weights import Update, as_lessons, both, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
+from lmc.training.lora import Kind
 
 
 @optimizer(
@@ -45,7 +41,9 @@ async def rest_em(
     rank: int,
     epochs: int | None,
     rate: float | None,
+    kind: Kind,
     module: str | None,
+    bounds: str | None,
 ) -> Parameters:
     """Sample every row several times, train on the correct runs, and repeat.
 
@@ -54,9 +52,9 @@ async def rest_em(
     no sample solved run again with their answer shown. With `diverse`, the runs of a row that
     differ most are kept.
     """
-    update = Update.of(rank, epochs, rate, module)
+    update = Update.of(rank, epochs, rate, kind, module)
 
-    async def gather(leader: Parameters, turn: Context, _: int) -> Lessons:
+    async def gather(leader: Parameters, turn: Context, _: int) -> Gathered:
         sampling = RoundSampling(samples, temperature)
         if adapt:
             sampling = await adapted(leader, turn, sampling, threshold, keep)
@@ -67,11 +65,14 @@ async def rest_em(
         kept = at_most(selectors.threshold(runs, threshold), keep, diverse=diverse)
         own = lessons_of(turn, kept, weights, threshold)
         if not hints:
-            return own
+            return Gathered(own, runs, sampling, kept)
         solved = DemoPool()
         for name, some in own.items():
             for lesson in some:
                 solved.add(name, lesson.demo)
-        return both(own, as_lessons(await rationalised(leader, turn, solved)))
+        lessons = both(own, as_lessons(await rationalised(leader, turn, solved)))
+        return Gathered(lessons, runs, sampling, kept)
 
-    return await improve_in_rounds(start, context, rounds, gather, update)
+    return await improve_in_rounds(
+        start, context, rounds, gather, update, threshold=threshold, bounds=read_bounds(bounds)
+    )

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.lessons.acquiring import acquire
+from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.optimizers.lessons.hints import rationalised
 from lmc.optimizers.lessons.rounds import improve_in_rounds
-from lmc.optimizers.lessons.weights import Lessons, Update, as_lessons, require_trainable
+from lmc.optimizers.lessons.watching import Gathered
+from lmc.optimizers.lessons.weights import Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
+from lmc.training.lora import Kind
 
 
 @optimizer(
@@ -28,9 +31,11 @@ async def star(
     rank: int,
     epochs: int | None,
     rate: float | None,
+    kind: Kind,
     threshold: float,
     hints: bool,
     module: str | None,
+    bounds: str | None,
 ) -> Parameters:
     """Train on correct runs and run again with the new weights, for up to `rounds` rounds.
 
@@ -40,12 +45,14 @@ async def star(
     """
     pool = DemoPool()
 
-    async def gather(leader: Parameters, turn: Context, _: int) -> Lessons:
+    async def gather(leader: Parameters, turn: Context, _: int) -> Gathered:
         nonlocal pool
         pool = pool.under(await acquire(leader, turn, threshold=threshold, teacher=None))
         if hints:
             pool = (await rationalised(leader, turn, pool)).under(pool)
-        return as_lessons(pool)
+        return Gathered(as_lessons(pool))
 
-    update = Update.of(rank, epochs, rate, module)
-    return await improve_in_rounds(start, context, rounds, gather, update)
+    update = Update.of(rank, epochs, rate, kind, module)
+    return await improve_in_rounds(
+        start, context, rounds, gather, update, threshold=threshold, bounds=read_bounds(bounds)
+    )

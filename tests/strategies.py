@@ -59,11 +59,13 @@ plain_docs = _maybe(_node(n.Doc, texts.map(str.strip)))
 # --- types ---
 
 _signed = st.integers(-999, 999) | _floats
-_bounds = _maybe(_signed | texts | _node(n.Var, names))
+_constants = _node(n.Var, names) | _node(n.Number, st.integers(0, 999))
+_calculated = _node(n.Binary, st.sampled_from("+-*/%"), _constants, _constants)
+_bounds = _maybe(_signed | texts | _node(n.Var, names) | _calculated)
 _refinements = (
     _node(n.RangeRefinement, _bounds, _bounds)
     | _node(n.PatternRefinement, texts)
-    | _node(n.LabelsRefinement, key_idents)
+    | _node(n.LabelsRefinement, idents)
     | _node(n.UniqueRefinement)
 )
 

@@ -125,9 +125,17 @@ def _field(env: Env, expr: nodes.Attr, whole: Type) -> Type:
             "no-fields",
             f"`{show(widen(whole))}` has no fields",
             Label(expr.name.span),
-            help=f'write `["{expr.name.name}"]`' if keyed else None,
+            help=f'write `["{expr.name.name}"]`' if keyed else _arms_help(whole),
         )
     return types.ERROR
+
+
+def _arms_help(whole: Type) -> str | None:
+    """How to find out which member of a union a value is."""
+    if not isinstance(whole, types.UnionType):
+        return None
+    arms = ", ".join(f"{member} => …" for member in map(show, members(whole)))
+    return f"find out which it is: `match … {{ {arms} }}`"
 
 
 def has_fields(type: Type) -> bool:
@@ -159,10 +167,11 @@ def field_type(env: Env, type: Type, ident: nodes.Ident) -> Type:
 
 def _report_field(env: Env, type: Type, record: types.RecordType, ident: nodes.Ident) -> None:
     near = did_you_mean(ident.name, [f.name for f in record.fields])
-    help = f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
+    help: str | None = (
+        f"write `.{near}`" if near else f"it has {listed(f.name for f in record.fields)}"
+    )
     if type is not record:
-        arms = ", ".join(f"{member} => …" for member in members(type))
-        help = f"find out which it is: `match … {{ {arms} }}`"
+        help = _arms_help(type) or help
     env.ctx.report(
         "unknown-field",
         f"`{record.name}` has no field `{ident.name}`",

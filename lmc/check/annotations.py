@@ -22,7 +22,7 @@ from lmc.patterns import whole_pattern
 from lmc.syntax import nodes
 from lmc.syntax.nodes import children
 from lmc.types import Type
-from lmc.unions import MOST_MEMBERS, clash, kind_of, united
+from lmc.unions import MOST_MEMBERS, clash, kind_of, united, written_alike
 from lmc.written import EXAMPLES, Kind, decimal_text, normal, order
 
 PRIMITIVES: dict[str, Type] = {
@@ -109,6 +109,9 @@ def _apart_help(one: Type, other: Type) -> str:
     if isinstance(one, types.RecordType) and isinstance(other, types.RecordType):
         kinds = f'`kind: "{one.name.lower()}"` and `kind: "{other.name.lower()}"`'
         return f"give both a literal field, as in {kinds}, or one a field that the other lacks"
+    if written_alike(one, other):
+        first, second = (one, other) if isinstance(one, types.WrittenType) else (other, one)
+        return f"{kind_of(first)} may be written as `{second}` is; put it into a record"
     for type in (one, other):
         if kind_of(type) is None:
             return f"a `{type}` is no member of a union; write `str`, or a record that has it"
@@ -253,8 +256,8 @@ def _refine(ctx: CheckContext, file: File, base: Type, expr: nodes.NamedType) ->
 
 
 def _end(ctx: CheckContext, file: File, end: Any) -> Any:
-    """The number or text of a bound, which may be a constant's name. ERROR if it is none."""
-    if not isinstance(end, nodes.Var):
+    """The number or text of a bound, which may be made of constants. ERROR if it is none."""
+    if not isinstance(end, nodes.Expr):
         return end
     env = Env(ctx, file, file.prefix, "constant")
     if isinstance(inference.infer(env, end), types.ErrorType):
@@ -262,11 +265,11 @@ def _end(ctx: CheckContext, file: File, end: Any) -> Any:
     try:
         value = evaluate(ctx.program, end)
     except NotConstant as stop:
-        inference.report_not_constant(env, stop.node, "a bound")
+        inference.report_not_constant(env, stop, "a bound")
         return types.ERROR
     if isinstance(value, int | float | str) and not isinstance(value, bool):
-        return value
-    message = f"a bound is a number or a string, and `{end.name}` is neither"
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+    message = f"a bound is a number or a string, and `{end.span.text}` is neither"
     ctx.report("bad-refinement", message, end.span)
     return types.ERROR
 
@@ -481,7 +484,7 @@ def _mentioned(declared: Declared) -> Mentions:
             case nodes.NamedType(name=ident, args=args, refinements=refinements):
                 todo += reversed(args)
                 ranges = [r for r in refinements if isinstance(r, nodes.RangeRefinement)]
-                todo += [e for r in ranges for e in (r.high, r.low) if isinstance(e, nodes.Var)]
+                todo += [e for r in ranges for e in (r.high, r.low) if isinstance(e, nodes.Expr)]
                 named = declared.file.names.get(ident.name)
                 if named and named.file is declared.file and isinstance(named.decl, TYPE_DECLS):
                     yield named, ident
@@ -604,7 +607,7 @@ def constant(env: Env, expr: nodes.Expr, type: Type, why: str) -> Any:
         value = evaluate(env.ctx.program, expr)
     except NotConstant as stop:
         del env.ctx.diagnostics[before:]  # "not a constant" says more than its type
-        inference.report_not_constant(env, stop.node, why)
+        inference.report_not_constant(env, stop, why)
         return None
     if found:
         return None

@@ -435,7 +435,8 @@ FUNCTIONS = {f.name: f for f in (*_FUNCTIONS, *_TURNS)}
 def turn(role: str, content: str, files: Any = ()) -> dict[str, Any]:
     """The value of a turn; `files` may be a single one."""
     several = [files] if isinstance(files, dict) else list(files)
-    return {"role": role, "content": content, "files": several, "tool": None}
+    whole = {"role": role, "content": content, "files": several, "tool": None}
+    return {**whole, "calls": [], "call": None}
 
 
 # `zip(xs, ys, …)` walks through lists in parallel, to the end of the shortest, and `enumerate(xs)`
@@ -443,8 +444,9 @@ def turn(role: str, content: str, files: Any = ()) -> dict[str, Any]:
 # comprehension, because the language has no tuples.
 WALKS = ("zip", "enumerate")
 CERTAINTIES = ("certainty", "logprob")  # of the answer that a module gave
+OF_ANSWERS = (*CERTAINTIES, "turns")  # `turns(x)` is what an agent did for its answer
 # `image("cat.png")` is a file beside the program.
-NAMES = (*FUNCTIONS, *WALKS, *CERTAINTIES, *KINDS_OF_FILES, *types.BUILTIN_RECORDS)
+NAMES = (*FUNCTIONS, *WALKS, *OF_ANSWERS, *KINDS_OF_FILES, *types.BUILTIN_RECORDS)
 
 
 def named(name: str) -> str | types.RecordType | None:

@@ -136,7 +136,7 @@ def bind(
             continue
         wrong = True
         inference.infer(env, arg.value)
-    missing = [s.name for s, e in zip(slots, bound) if e is None and s.needed]
+    missing = [s for s, e in zip(slots, bound) if e is None and s.needed]
     if missing and not wrong:
         _report_missing(env, missing, name, where, place)
     return bound
@@ -169,14 +169,20 @@ def _report_surplus(
 
 
 def _report_missing(
-    env: Env, missing: Sequence[str], name: str, where: Span, place: Span | None
+    env: Env, missing: Sequence[Slot], name: str, where: Span, place: Span | None
 ) -> None:
-    names = ", ".join(f"`{m}`" for m in missing)
+    names = ", ".join(f"`{slot.name}`" for slot in missing)
+    only = next((s for s in missing if isinstance(s.type, types.LiteralType)), None)
+    help = None
+    if only is not None and len(only.type.values) == 1:  # type: ignore[attr-defined]
+        default = f"`{only.name}: {only.type} = {only.type}`"
+        help = f"give it a default, so that it may be left out here: {default}"
     env.ctx.report(
         "missing-argument",
         f"`{name}` needs a value for {names}",
         where,
         place and Label(place, "declared here"),
+        help=help,
     )
 
 
@@ -303,7 +309,7 @@ def infer_walk(env: Env, expr: nodes.Expr) -> list[Type]:
 
 
 def _builtin_call(env: Env, call: nodes.Call, name: str) -> Type:
-    if name in builtins.CERTAINTIES:
+    if name in builtins.OF_ANSWERS:
         return infer_certainty(env, call, name)
     if name in builtins.WALKS:
         env.ctx.report(
@@ -417,7 +423,7 @@ def _check_pattern(env: Env, call: nodes.Call) -> None:
     try:
         whole_pattern(evaluate(env.ctx.program, expr))
     except NotConstant as stop:
-        inference.report_not_constant(env, stop.node, "the pattern of `matches`")
+        inference.report_not_constant(env, stop, "the pattern of `matches`")
     except ValueError as problem:
         env.ctx.report("bad-pattern", f"the pattern cannot be used: {problem}", expr.span)
 

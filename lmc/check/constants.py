@@ -27,11 +27,14 @@ _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 class NotConstant(Exception):
-    """Raised if an expression is not a constant. `node` is the part that needs a run."""
+    """Raised if an expression is not a constant. `node` is the part that needs a run.
 
-    def __init__(self, node: nodes.SyntaxNode) -> None:
+    `why` says what else is wrong with it, in words that end a sentence.
+    """
+
+    def __init__(self, node: nodes.SyntaxNode, why: str = "") -> None:
         super().__init__()
-        self.node = node
+        self.node, self.why = node, why
 
 
 def evaluate(program: CheckedProgram, expr: nodes.Expr) -> Any:
@@ -82,8 +85,12 @@ def _calculated(program: CheckedProgram, links: Sequence[nodes.Binary]) -> Any:
         other = evaluate(program, link.right)
         try:
             if not _affordable(value, other):
-                raise NotConstant(link)
+                raise NotConstant(link, "what it gives is too large")
             value = operate(value, other)
+        except ZeroDivisionError:
+            raise NotConstant(link, "it divides by zero") from None
+        except OverflowError:
+            raise NotConstant(link, "what it gives is too large") from None
         except (ArithmeticError, TypeError):
             raise NotConstant(link) from None
     return value

@@ -25,7 +25,7 @@ from lmc.types import Type
 
 
 def _var(env: Env, expr: nodes.Var, expected: Type | None) -> Type:
-    found = lookup(env, expr)
+    found = lookup(env, expr, expected)
     if found is None:
         return types.ERROR
     if isinstance(found, Declared) and isinstance(found.meaning, StoreDef):

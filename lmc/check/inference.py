@@ -172,8 +172,23 @@ def require_bool(env: Env, expr: nodes.Expr, actual: Type, why: str) -> None:
             "condition-not-bool",
             f"{why} must be `bool`, but this is `{show(actual)}`",
             Label(expr.span, f"`{show(actual)}`"),
-            help="compare with `!= none`" if isinstance(actual, types.OptionalType) else None,
+            help=_compared(expr, actual),
         )
+
+
+def _compared(expr: nodes.Expr, actual: Type) -> str | None:
+    """How to make a condition of a value that is no bool."""
+    shown = expr.span.text if len(expr.span.text) <= MOST_REPEATED else "…"
+    match actual:
+        case types.OptionalType():
+            return "compare with `!= none`"
+        case types.StrType() | types.ListType() | types.DictType():
+            return f"compare its length: `len({shown}) > 0`"
+        case types.IntType():
+            return f"compare it: `{shown} > 0`"
+        case types.FloatType():
+            return f"compare it: `{shown} > 0.5`"
+    return None
 
 
 def as_expected(found: Iterable[Type], expected: Type | None) -> Type | None:
@@ -219,7 +234,7 @@ def _union_help(one: Type, other: Type) -> str | None:
     return f"declare the type: a `{union}` may be either"
 
 
-def lookup(env: Env, var: nodes.Var) -> Any:
+def lookup(env: Env, var: nodes.Var, expected: Type | None = None) -> Any:
     """What a name means: Binding, Declared, built-in name (str), or None (reported)."""
     local = env.find(var.name)
     if local is not None:
@@ -230,10 +245,14 @@ def lookup(env: Env, var: nodes.Var) -> Any:
     if found is None:
         env.ctx.unknown[var.span.start] = env
         known = [*env.visible(), *env.file.names, *builtins.NAMES]
-        report_unknown(env, var.name, var.span, known)
+        wanted = required(expected) if expected else None
+        variant = isinstance(wanted, types.EnumType) and var.name in wanted.variants
+        help = f"write `{wanted}.{var.name}`" if variant else None
+        report_unknown(env, var.name, var.span, known, help=help)
     return found
 
 
+MOST_REPEATED = 40  # characters of an expression that a message repeats
 _OF_OTHER_LANGUAGES = {
     "map": "write `[f(x) for x in xs]`",
     "reduce": "write `loop state = start for 10 { yield … }`",
@@ -245,12 +264,17 @@ _OF_OTHER_LANGUAGES = {
 
 
 def report_unknown(
-    env: Env, name: str, span: Span, known: Iterable[str], what: str = "name"
+    env: Env,
+    name: str,
+    span: Span,
+    known: Iterable[str],
+    what: str = "name",
+    help: str | None = None,
 ) -> None:
     """Report an unknown name, unless a syntax error may have hidden its declaration."""
     if env.file.may_have_lost(name):
         return
-    help = suggestion(name, known)
+    help = help or suggestion(name, known)
     if name in ("null", "nil", "undefined"):
         help = "the value that is not there is `none`"
     if name == "tune":
@@ -286,10 +310,11 @@ def describe(declared: Declared) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
-def report_not_constant(env: Env, node: nodes.SyntaxNode, what: str) -> None:
-    """Report a part of an expression that is not constant."""
+def report_not_constant(env: Env, stop: NotConstant, what: str) -> None:
+    """Report a part of an expression that is not constant, or has no value."""
     help = _BOUND_HELP if what == "`for`" else None
-    env.ctx.report("not-constant", f"{what} must be a constant", node.span, help=help)
+    message = f"{what} has no value: {stop.why}" if stop.why else f"{what} must be a constant"
+    env.ctx.report("not-constant", message, stop.node.span, help=help)
 
 
 _BOUND_HELP = "write a number, a constant of the file, or `tune[…]`, so that every program ends"

@@ -95,6 +95,16 @@ _TRAINING = {
         "peak learning rate; the default depends on the size of the model",
     ),
 }
+_TRAINING["kind"] = Option(
+    LiteralType(("lora", "rslora")),
+    "lora",
+    "lora, or rslora, which divides by the root of the rank and so gains from high ranks",
+)
+_MOMENTUM = Option(
+    FloatType(0.0, 2.0),
+    0.0,
+    "how far new weights go on in their direction from those of the round before, as in APO",
+)
 _ROUNDS = Option(
     IntType(1, 8), 2, "maximum number of rounds; training ends after one that does not win"
 )
@@ -176,7 +186,10 @@ _SELECT = LiteralType(
 _LOSS = LiteralType(("sft", "dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
 
 _PHASES = Option(IntType(1, 8), 2, "number of phases; odd ones hold the drafts")
-_LAST = {**_TRAINING, "module": _MODULE}
+_BOUNDS = Option(
+    _NAME, None, 'bounds of the guards of a round that differ: `"length: 3, kl: none"`'
+)
+_LAST = {**_TRAINING, "momentum": _MOMENTUM, "module": _MODULE, "bounds": _BOUNDS}
 
 
 def _compared(*left_out: str, **more: Option) -> dict[str, Option]:
@@ -325,6 +338,7 @@ _TABLE = (
                 BOOL, True, "show modules that reason the label of rows that they got wrong"
             ),
             "module": _MODULE,
+            "bounds": _BOUNDS,
         },
     ),
     OptimizerSignature(
@@ -345,6 +359,7 @@ _TABLE = (
             "diverse": _DIVERSE,
             **_TRAINING,
             "module": _MODULE,
+            "bounds": _BOUNDS,
         },
     ),
     OptimizerSignature(
@@ -359,6 +374,7 @@ _TABLE = (
             "diverse": _DIVERSE,
             **_TRAINING,
             "module": _MODULE,
+            "bounds": _BOUNDS,
         },
     ),
     OptimizerSignature(

@@ -190,7 +190,7 @@ class StoreDef(Def):
     compares, None for words. `keep` is the most records. `place` has `path` or `url`, or neither.
     """
 
-    record: RecordType
+    record: Type  # or a union of records
     key: str | None
     embedder: str | None
     keep: int
@@ -269,8 +269,9 @@ class CheckedProgram:
     `Call.target`, an enum `Attr` or the target of a stub refers to. `bindings[id(call)]` gives the
     arguments of a call in the order of its parameters or fields, None if the default applies.
     `choices[id(tune)]` is the Choice of a `tune` in an expression or a loop's bound.
-    `weighed[id(call)]` of a call of `certainty` or `logprob` is the call whose answer it is about,
-    and of that call, itself. `default` has the settings of the entry file's `default` block.
+    `weighed[id(call)]` of a call of `certainty`, `logprob` or `turns` is the call that it is about,
+    and of that call, itself; `asked[id(call)]` are the names of what is asked about its answer.
+    `default` has the settings of the entry file's `default` block.
     """
 
     source: Source
@@ -292,6 +293,7 @@ class CheckedProgram:
     stores: dict[str, StoreDef] = field(default_factory=dict)
     warnings: list[Any] = field(default_factory=list)  # Diagnostic
     weighed: dict[int, nodes.Call] = field(default_factory=dict)
+    asked: dict[int, set[str]] = field(default_factory=dict)
     exports: list[str] = field(
         default_factory=list
     )  # modules and pipelines of the entry file, in order

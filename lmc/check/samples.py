@@ -1,10 +1,10 @@
-"""Samples of an expression as a list, and how certain a model was of an answer."""
+"""Samples of an expression as a list, how certain a model was, and what an agent did."""
 
 from __future__ import annotations
 
 from lmc import types
 from lmc.check.inference import call_behind, infer
-from lmc.check.program import Builtin, options_of
+from lmc.check.program import Builtin, ModuleDef, options_of
 from lmc.check.scope import Env
 from lmc.check.settings import value_of
 from lmc.check.statements import BOUND
@@ -30,7 +30,7 @@ def samples(env: Env, expr: nodes.Samples, expected: Type | None) -> Type:
 
 
 def infer_certainty(env: Env, call: nodes.Call, name: str) -> Type:
-    """Infer `certainty(x)` or `logprob(x)`. Notes the call of a module that `x` comes from."""
+    """Infer `certainty(x)`, `logprob(x)` or `turns(x)`. Notes the call that `x` comes from."""
     env.ctx.refer(call.target, Builtin(name))
     if len(call.args) != 1 or call.args[0].name is not None:
         message = f"`{name}` takes one argument, the result of a module"
@@ -45,10 +45,21 @@ def infer_certainty(env: Env, call: nodes.Call, name: str) -> Type:
         if not isinstance(type, types.ErrorType):
             _report_no_source(env, given, name)
         return types.ERROR
+    if name == "turns" and not _is_agent(env, source):
+        message = f"`turns` takes the result of an agent, but `{source.span.text}` asks no agent"
+        help = "write `[assistant(x)]` for what another module says"
+        env.ctx.report("no-turns", message, given.span, help=help)
+        return types.ERROR
+    env.ctx.program.asked.setdefault(id(source), set()).add(name)
     env.ctx.program.weighed[id(call)] = source
     env.ctx.program.weighed[id(source)] = source
     env.ctx.program.bindings[id(call)] = (given,)
-    return types.OptionalType(types.FLOAT)
+    return types.MESSAGES if name == "turns" else types.OptionalType(types.FLOAT)
+
+
+def _is_agent(env: Env, call: nodes.Call) -> bool:
+    referent = env.ctx.program.referents.get(id(call.target))
+    return isinstance(referent, ModuleDef) and referent.kind == "agent"
 
 
 def _report_no_source(env: Env, expr: nodes.Expr, name: str) -> None:

@@ -281,6 +281,7 @@ def _distinct(env: Env, settings: Iterable[nodes.Setting]) -> Iterable[nodes.Set
 
 _INSTRUCTIONS = ("prompt", "instruction", "instructions", "system", "description", "task")
 _TOLD = "the instruction is the text that stands first in the braces, without a key"
+_SOURCES = ("path", "file", "url", "from", "data", "rows")  # as others call where rows are
 NAMES_OF_MODELS = ("provider", "model", "id", "engine")  # as other tools call the name of a model
 
 
@@ -299,7 +300,9 @@ def report_unknown_key(
 
 
 def _named_instead(kind: str, setting: nodes.Setting) -> str | None:
-    """The help for a model's name under another key."""
+    """The help for a model's name, or for where rows are, under another key."""
+    if kind == "dataset" and setting.key.name in _SOURCES:
+        return f"write `source: {setting.value.span.text}`"
     if kind != "model" or setting.key.name not in NAMES_OF_MODELS:
         return None
     given = setting.value

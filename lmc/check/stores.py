@@ -17,6 +17,7 @@ from lmc.check.subtyping import is_key
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
 from lmc.types import IntType, ListType, RecordType, Type
+from lmc.unions import members
 
 WORDS = "words"  # `find` compares words
 DEFAULT_KEEP = 1000
@@ -26,9 +27,9 @@ def define_store(ctx: CheckContext, declared: Declared, record: Type, env: Env) 
     """The meaning of a `store`; ERROR if what it keeps is no record."""
     decl: nodes.StoreDecl = declared.decl  # type: ignore[assignment]
     values, exprs = settings.read(env, "store", decl.settings)
-    if not isinstance(record, RecordType):
+    if not all(isinstance(member, RecordType) for member in members(record)):
         if not isinstance(record, types.ErrorType):
-            message = f"a store keeps records, but `{record}` is not one"
+            message = f"a store keeps records, but `{record}` is not one, nor a union of some"
             help = "declare a record, such as `record Note { text: str }`"
             ctx.report("store-not-record", message, decl.record.span, help=help)
         return types.ERROR
@@ -46,7 +47,7 @@ def define_store(ctx: CheckContext, declared: Declared, record: Type, env: Env) 
     return store
 
 
-def _key(env: Env, record: RecordType, expr: nodes.Expr | None) -> str | None:
+def _key(env: Env, record: Type, expr: nodes.Expr | None) -> str | None:
     """The field whose value names a record of the store."""
     if expr is None:
         return None
@@ -135,9 +136,10 @@ def entry(env: Env, expr: nodes.Index, store: StoreDef) -> Type:
         inference.infer(env, expr.index)
         env.ctx.report("bad-store", message, expr.span, help="add `key: .field` to the store")
         return types.ERROR
-    field = store.record.get(store.key)
-    assert field is not None
-    inference.check(env, expr.index, types_of_key(field.type), "the key of a store")
+    fields = [m.get(store.key) for m in members(store.record) if isinstance(m, RecordType)]
+    wanted = {types_of_key(field.type) for field in fields if field is not None}
+    key = wanted.pop() if len(wanted) == 1 else types.STR
+    inference.check(env, expr.index, key, "the key of a store")
     return types.OptionalType(store.record)
 
 

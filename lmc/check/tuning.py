@@ -62,7 +62,7 @@ def tune_values(
                 read = value_of or (lambda env, e: evaluate(env.ctx.program, e))
                 values.append(read(env, option))
         except NotConstant as stop:
-            report_not_constant(env, stop.node, "an option of `tune`")
+            report_not_constant(env, stop, "an option of `tune`")
             return None
     if len(values) > MAX_OPTIONS:
         env.ctx.report("too-many-options", f"`tune` takes at most {MAX_OPTIONS} options", expr.span)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.data_options import data_options, parse_budget
+from lmc.cli.data_options import data_options, parse_budget, track_option
 from lmc.cli.terminal import (
     FILE,
     cache_option,
@@ -41,9 +41,14 @@ if TYPE_CHECKING:
     help="Gain to accept: one proven on held-out rows, or any gain on dev rows.",
 )  # fmt: skip
 @click.option(
+    "--confirm-samples", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Runs of each held-out row. More show smaller gains of models that sample.",
+)  # fmt: skip
+@click.option(
     "--with-stores", is_flag=True,
     help="Put what the stores of PROGRAM hold into the artifact, for stores that hold nothing yet.",
 )  # fmt: skip
+@track_option
 @click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
 @click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
 @model_option
@@ -77,7 +82,22 @@ def improve_and_print(program: Path | str, **options: Any) -> None:
 
     with CompileView(console()) as view:
         result = improve(program, progress=view, **options)
+    if result.tracked is not None:
+        _track_report(result)
     print_result(result)
+
+
+def _track_report(result: CompileResult) -> None:
+    """Add the page about the run to that of a tracking tool."""
+    from lmc.cli.report import page
+    from lmc.files import write_atomically
+    from lmc.optimizers.compilation.run_folder import RunFolder
+
+    folder, run = RunFolder(result.run_dir), result.tracked
+    assert run is not None
+    write_atomically(folder.report, page(folder).encode(), private=True)
+    run.file(folder.report)
+    run.settle()
 
 
 def print_result(result: CompileResult) -> None:

@@ -25,6 +25,10 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Use only the first N rows."
 )
 
+track_option = click.option(
+    "--track", type=click.Choice(["mlflow"]),
+    help="Write parameters, scores and files to a tracking tool.",
+)  # fmt: skip
 effects_option = click.option(
     "--allow-effects", "effects", is_flag=True,
     help="Let tools with `effect: true` run on every row.",

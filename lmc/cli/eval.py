@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.data_options import data_options, limit_option, parse_budget, rows_path
+from lmc.cli.data_options import (
+    data_options,
+    limit_option,
+    parse_budget,
+    rows_path,
+    track_option,
+)
 from lmc.cli.terminal import (
     FILE,
     cache_option,
@@ -60,6 +66,7 @@ if TYPE_CHECKING:
     metavar="M",
     help="With --against: fail too if the score is lower by more than M.",
 )
+@track_option
 @click.option("--junit", type=FILE, metavar="FILE", help="Write what passed and failed as JUnit.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @model_option

@@ -76,6 +76,8 @@ class CompileView:
             case events.GateDecided(step=step, accepted=accepted, words=words):
                 colour = "green" if accepted else "yellow"
                 self._say(f"[{colour}]  {escape(f'{step}: {words}')}[/]")
+            case events.RoundMeasured():
+                self._detail(f"[dim]  {escape(str(event))}[/]")
             case events.Note(text=text):
                 self._detail(f"[dim]  {escape(text)}[/]")
             case _:
@@ -123,4 +125,5 @@ def _opening(event: events.RunStarted) -> tuple[str, ...]:
         f"[bold]{verb} {event.target}[/] of {event.program} "
         f"by {event.metric}, on {', '.join(event.models)}",
         f"  rows: {rows}; budget: {limits}; steps: {escape(' >> '.join(event.steps))}",
+        *([f"  gate: {event.sight}"] if event.sight else []),
     )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.cli.runs import find_run
 from lmc.cli.terminal import FILE, say
 from lmc.frozen import frozen
 
@@ -32,6 +31,7 @@ def command(run: Path, out: Path | None) -> None:
     RUN is the name or the folder of a run. `lmc runs` lists the runs.
     """
     from lmc.files import write_atomically
+    from lmc.optimizers.compilation.run_folder import find_run
 
     folder = find_run(run)
     file = out or folder.report
@@ -56,6 +56,8 @@ def page(folder: RunFolder) -> str:
         outcome=outcome,
         chart=Chart.of(events),
         notes=[e["text"] for e in events if e["event"] == "note"],
+        rounds=[e for e in events if e["event"] == "round"],
+        sight=next((e.get("sight", "") for e in events if e["event"] == "started"), ""),
         gates=[e for e in events if e["event"] == "gate"],
         candidates=list(_candidates(events)),
         modules=list(_modules(outcome)),

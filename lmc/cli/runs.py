@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmc.cli.terminal import FILE, console, say
-from lmc.diagnostics import LmcError, suggestion
+from lmc.diagnostics import LmcError
 
 if TYPE_CHECKING:
     from lmc.optimizers.compilation.run_folder import RunFolder
@@ -64,6 +64,7 @@ def _cells(run: Mapping[str, Any]) -> tuple[str, ...]:
 def resume(ctx: click.Context, run: Path) -> None:
     """Continue RUN with its original options."""
     from lmc.cli.compile import improve_and_print
+    from lmc.optimizers.compilation.run_folder import find_run
 
     folder = find_run(run)
     call = folder.record().get("call")
@@ -78,27 +79,12 @@ def resume(ctx: click.Context, run: Path) -> None:
 @click.argument("runs", type=FILE, nargs=-1, required=True)
 def delete(runs: tuple[Path, ...]) -> None:
     """Delete RUNS with the answers that they keep. Artifacts are not deleted."""
+    from lmc.optimizers.compilation.run_folder import find_run
+
     for run in runs:
         folder = find_run(run)
         folder.delete()
         say(f"deleted {folder.path}")
-
-
-def find_run(run: Path) -> RunFolder:
-    """The run in a folder, or with a name that starts like this. Raises: LmcError[no-run]."""
-    from lmc.optimizers.compilation.run_folder import RunFolder, kept_runs
-
-    if RunFolder(run).holds_run:
-        return RunFolder(run)
-    kept = {folder.name: folder for folder in kept_runs()}
-    fitting = [name for name in kept if name.startswith(str(run))]
-    if len(fitting) == 1:
-        return kept[fitting[0]]
-    if fitting:
-        message = f"`{run}` matches {len(fitting)} runs: {', '.join(fitting)}"
-        raise LmcError.of("no-run", message, help="give more of the name")
-    help = suggestion(str(run), kept, "`lmc runs` lists the runs")
-    raise LmcError.of("no-run", f"there is no run `{run}`", help=help)
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lsprotocol import types as lsp
 
 from lmc.check import import_name
 from lmc.check.annotations import PRIMITIVES
-from lmc.check.builtins import CERTAINTIES, FUNCTIONS, NAMES, WALKS
+from lmc.check.builtins import FUNCTIONS, NAMES, OF_ANSWERS, WALKS
 from lmc.check.imports import SUFFIX, standard_names
 from lmc.check.optimizers import SIGNATURES
 from lmc.check.scope import Binding, Declared, Env, File
@@ -528,7 +528,7 @@ def _literals(spec: SettingSpec | None) -> Iterator[str]:
 def _builtins() -> Iterator[Suggestion]:
     for name in NAMES:
         head = builtin_head(name)
-        called = name in FUNCTIONS or name in (*WALKS, *CERTAINTIES)
+        called = name in FUNCTIONS or name in (*WALKS, *OF_ANSWERS)
         kind = Kind.Function if called else Kind.Struct
         if head is not None:
             yield Suggestion(name, kind, head.label, head.about, order=3)

@@ -113,6 +113,7 @@ _OTHERS = {
     "logprob": Heading(
         "logprob", _ANSWER, "float", "the mean log-probability of an answer's tokens"
     ),
+    "turns": Heading("turns", _ANSWER, "messages", "what an agent did for its answer"),
     **{
         kind: Heading(kind, _OF_MEDIA, kind, f"the {kind} in a file beside the program")
         for kind in ("image", "audio", "pdf")

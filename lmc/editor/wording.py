@@ -127,6 +127,10 @@ _OF: Mapping[str, Mapping[str, str]] = {
         "columns": 'The columns of fields that are named otherwise: `{message: "text"}`.',
         "split": "Shares or counts of `train`, `dev` and `test`.",
         "seed": "The seed of the split.",
+        "from": "Made rows: a call whose results are rows, or lists of rows.",
+        "over": "The rows that the call in `from` takes its inputs from.",
+        "where": "Which of the made rows are kept.",
+        "n": "How many rows are made.",
     },
     "store": {
         "key": "The field that names a record: a string, an enum or an int.",

@@ -25,6 +25,7 @@ from lmc.ir.ops import OWN_REGION
 from lmc.ir.type_rules import TypeRules, is_strings, json_parts
 from lmc.source import Span
 from lmc.types import ErrorType, ListType, RecordType, Type
+from lmc.unions import members
 
 MODULES = frozenset(OWN_REGION) | {"generate", "critique"}
 CALLABLE = MODULES | {"pipeline", "metric"}  # the kinds of graphs that a call may name
@@ -201,9 +202,12 @@ class DeclarationRules:
     def _is_store(self, name: str, store: Any) -> bool:
         if store.__class__ is not Store or store.name != name or name.__class__ is not str:
             return False
-        if not isinstance(store.record, RecordType) or not self.types.is_type(store.record):
+        if not isinstance(store.record, Type) or not self.types.is_type(store.record):
             return False
-        if store.key is not None and not _is_key(store.record, store.key):
+        records = [m for m in members(store.record) if isinstance(m, RecordType)]
+        if len(records) < len(members(store.record)):
+            return False
+        if store.key is not None and not all(_is_key(one, store.key) for one in records):
             return False
         if store.embedder is not None and store.embedder not in self.program.models:
             return False

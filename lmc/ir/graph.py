@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from lmc.frozen import frozen
 from lmc.source import Span
-from lmc.types import RecordType, Type
+from lmc.types import Type
 
 FORMAT_VERSION = 2  # 1 is before unions, recursive records, dates, samples, stores and effects
 MOST_NODES = 100_000  # most nodes of a program, including bodies
@@ -129,7 +129,7 @@ class Store:
     """
 
     name: str
-    record: RecordType
+    record: Type  # or a union of records
     key: str | None
     embedder: str | None
     keep: int

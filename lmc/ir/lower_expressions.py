@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from lmc.check.builtins import CERTAINTIES, DEFAULT_FOUND, WALKS
+from lmc.check.builtins import DEFAULT_FOUND, OF_ANSWERS, WALKS
 from lmc.check.constants import evaluate
 from lmc.check.matching import is_member_wise
 from lmc.check.moments import is_decimal_and_int, kind_of
@@ -25,14 +25,13 @@ from lmc.check.subtyping import forget, is_text, join, required
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_branches import Arm, Case, choose, match
-from lmc.ir.weighed import weighed_type
+from lmc.ir.weighed import ASIDE, weighed_type
 from lmc.ir.written_functions import WRITTEN
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import (
     BOOL,
     ERROR,
-    FLOAT,
     INT,
     NONE,
     STR,
@@ -182,6 +181,11 @@ def weighed_name(call: nodes.Call) -> str:
     return f"%weighed{call.span.start}"
 
 
+def weighed(body: Body, call: nodes.Call) -> Type:
+    """The type of a call's answer with what is asked about it."""
+    return weighed_type(body.type_of(call), body.program.asked[id(call)])
+
+
 def _weigh(body: Body, call: nodes.Call, type: Type) -> str:
     """Lower a call whose certainty is asked for. The answer with it keeps a name."""
     target: Any = body.program.referents[id(call.target)]
@@ -194,7 +198,7 @@ def _weigh(body: Body, call: nodes.Call, type: Type) -> str:
         return body.add("call", type, ids, {"target": target.name}, span=call.span)
 
     bodies: dict[str, tuple[Sequence[Port], Type, Lowering]] = {"value": ((), type, ask)}
-    answer = body.region("weigh", weighed_type(type), (), bodies, call.span)
+    answer = body.region("weigh", weighed(body, call), (), bodies, call.span)
     body.bound[weighed_name(call)] = answer
     return body.operation("attr", type, (answer,), call.span, name="value")
 
@@ -204,7 +208,7 @@ def _certainty(body: Body, name: str, expr: nodes.Call) -> str:
     if call is expr.args[0].value:
         expression(body, call)
     answer = body.name(weighed_name(call))
-    return body.operation("attr", OptionalType(FLOAT), (answer,), expr.span, name=name)
+    return body.operation("attr", ASIDE[name], (answer,), expr.span, name=name)
 
 
 def _attribute(body: Body, expr: nodes.Attr, type: Type) -> str:
@@ -358,7 +362,7 @@ def _call(body: Body, expr: nodes.Call, type: Type) -> str:
     target = body.program.referents[id(expr.target)]
     bound = body.program.bindings.get(id(expr), ())
     match target:
-        case Builtin(name=name) if name in CERTAINTIES:
+        case Builtin(name=name) if name in OF_ANSWERS:
             return _certainty(body, name, expr)
         case Builtin():
             return _builtin(body, target.name, bound, expr, type)

@@ -11,8 +11,7 @@ from lmc.check.subtyping import optional
 from lmc.ir.body import Body, Lowering
 from lmc.ir.graph import Port
 from lmc.ir.lower_branches import MOST_NESTED, Case, choose
-from lmc.ir.lower_expressions import expression, weighed_name
-from lmc.ir.weighed import weighed_type
+from lmc.ir.lower_expressions import expression, weighed, weighed_name
 from lmc.source import Span
 from lmc.syntax import nodes
 from lmc.types import BOOL, INT, NONE, ListType, Type
@@ -120,7 +119,7 @@ def _early_of_parts(body: Body, parts: Sequence[Sequence[nodes.Stmt]], span: Spa
         fields = [types.Field(RETURNED, ListType(body.result))]
         fields += [types.Field(let.name.name, _later_type(body, let)) for let in lets]
         fields += [
-            types.Field(weighed_name(call), optional(weighed_type(body.type_of(call))))
+            types.Field(weighed_name(call), optional(weighed(body, call)))
             for let in lets
             for call in _weighed(body, let)
         ]

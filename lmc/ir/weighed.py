@@ -1,23 +1,37 @@
-"""The type of an answer with its certainty."""
+"""The type of an answer with its certainty, or with what the agent did for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from lmc.ir.graph import Node
-from lmc.types import FLOAT, Field, OptionalType, RecordType, Type
+from lmc.types import FLOAT, MESSAGES, Field, OptionalType, RecordType, Type
 
-VALUE, CERTAINTY, LOGPROB = "value", "certainty", "logprob"
+VALUE, CERTAINTY, LOGPROB, TURNS = "value", "certainty", "logprob", "turns"
+_NUMBER = OptionalType(FLOAT)
+ASIDE: dict[str, Type] = {CERTAINTY: _NUMBER, LOGPROB: _NUMBER, TURNS: MESSAGES}
 
 
-def weighed_type(type: Type) -> RecordType:
-    """A record of a value of that type, its certainty, and its log-probability.
+def weighed_type(type: Type, asked: Collection[str]) -> RecordType:
+    """A record of a value of that type and of what is asked about it.
 
-    Both are none if no model was asked, or if it gives no log-probabilities.
+    Its certainty and log-probability come together. Both are none if no model was asked, or if it
+    gives no log-probabilities.
     """
-    number = OptionalType(FLOAT)
-    fields = (Field(VALUE, type), Field(CERTAINTY, number), Field(LOGPROB, number))
+    names = [CERTAINTY, LOGPROB] if {CERTAINTY, LOGPROB} & {*asked} else []
+    names += [TURNS] if TURNS in asked else []
+    fields = (Field(VALUE, type), *(Field(name, ASIDE[name]) for name in names))
     return RecordType("Weighed", fields)
+
+
+def is_certain(type: Type) -> bool:
+    """Whether an answer of that type comes with its certainty."""
+    return isinstance(type, RecordType) and type.get(CERTAINTY) is not None
+
+
+def has_turns(type: Type) -> bool:
+    """Whether an answer of that type comes with what the agent did for it."""
+    return isinstance(type, RecordType) and type.get(TURNS) is not None
 
 
 def is_weighed_value(node: Node, nodes: Mapping[str, Node]) -> bool:

@@ -300,6 +300,8 @@ def _cell(type: Type, value: Any, column: str) -> Any:
     except (ValueError, RecursionError):
         return text
     kinds = {kind_of(option) for option in members(type)}
+    if "a decimal" in kinds and kind_of_value(found) == "a number":
+        return text  # with all its digits
     return text if "text" in kinds and kind_of_value(found) not in kinds else found
 
 

@@ -11,7 +11,13 @@ from typing import Any
 from lmc.models.base import Message, Request, continued
 from lmc.models.http_failures import error_message, refused_parameter, refused_roles
 from lmc.models.media_parts import with_parts
-from lmc.models.tool_calls import refuses_choice, refuses_tools, wire_message
+from lmc.models.tool_calls import (
+    has_tool_turns,
+    refuses_choice,
+    refuses_tools,
+    wire_message,
+    without_tool_turns,
+)
 from lmc.redaction import logger
 
 _log = logger(__name__)
@@ -93,8 +99,13 @@ class Dialect:
         return self.limit_name not in self.refused
 
     def _adapt_roles(self, payload: Mapping[str, Any], error_text: str) -> bool:
-        found = refused_roles(error_text)
-        if found is None or self._folded(payload["messages"], found) == list(payload["messages"]):
+        messages = payload["messages"]
+        found = refused_roles(error_text, tools=has_tool_turns(messages))
+        if found == "tool":
+            _log.warning("%s takes no calls of tools in a conversation", self.endpoint)
+            self.roles.add(found)
+            return True
+        if found is None or self._folded(messages, found) == list(messages):
             return False
         if found not in self.roles:
             _log.warning("%s accepts no %s messages; they are joined", self.endpoint, found)
@@ -103,10 +114,12 @@ class Dialect:
 
     def _messages(self, request: Request) -> Sequence[Mapping[str, Any]]:
         folded: Sequence[Message] = request.messages
-        for kind in sorted(self.roles, reverse=True):  # "system" first
+        if "tool" in self.roles or "tools" in self.refused:
+            folded = without_tool_turns(folded)
+        for kind in sorted(self.roles - {"tool"}, reverse=True):  # "system" first
             folded = self._folded(folded, kind)
         messages = with_parts(folded, request.media)
-        return [wire_message(message) for message in messages] if request.tools else messages
+        return [wire_message(m) for m in messages] if has_tool_turns(messages) else messages
 
     @staticmethod
     def _folded(messages: Sequence[Message], kind: str) -> list[Message]:

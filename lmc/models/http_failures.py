@@ -53,6 +53,11 @@ _SYSTEM = re.compile(
 _NOT_TAKEN = re.compile(
     _REFUSAL.pattern + r"|invalid|not valid|valid role|\bonly\b|must be", re.IGNORECASE
 )
+_TOOL_TURN = re.compile(
+    r"\brole\b.{0,80}\btool\b|\btool\b['\"`]? ?(role|message|result)|\btool_call(s|_id)?\b"
+    r"|alternat\w+ (between )?user|roles? must alternate|only user and assistant",
+    re.IGNORECASE | re.DOTALL,
+)
 _ALTERNATE = re.compile(r"roles? must alternate|alternat\w+ (between )?user|consecutive", re.I)
 _FILTER = re.compile(
     r"content[_ ](filter|management policy)|ResponsibleAIPolicy|safety system|moderation",
@@ -219,9 +224,14 @@ def refused_parameter(body: str, sent: Iterable[str]) -> str | None:
     return next(iter([*quoted, *said]), None)
 
 
-def refused_roles(body: str) -> str | None:
-    """The messages that the server does not accept: "system", or "consecutive" ones of a role."""
+def refused_roles(body: str, *, tools: bool = False) -> str | None:
+    """The messages that the server does not accept: "system", or "consecutive" ones of a role.
+
+    "tool" are calls of tools and their results, if there are `tools` among the messages.
+    """
     text = error_message(body)
+    if tools and _TOOL_TURN.search(text):
+        return "tool"
     if _ALTERNATE.search(text):
         return "consecutive"
     return "system" if _SYSTEM.search(text) and _NOT_TAKEN.search(text) else None

@@ -17,6 +17,7 @@ from lmc.models.base import (
     NO_DETAILS,
     Answer,
     Capabilities,
+    Message,
     ModelFailure,
     Price,
     Request,
@@ -37,7 +38,13 @@ from lmc.models.media_parts import with_parts
 from lmc.models.origins import Address, is_allowed, require_address, require_variable
 from lmc.models.prices import known_price
 from lmc.models.redirects import refused_redirects
-from lmc.models.tool_calls import read_calls, refuses_choice, refuses_tools, wire_message
+from lmc.models.tool_calls import (
+    read_calls,
+    refuses_choice,
+    refuses_tools,
+    wire_message,
+    without_tool_turns,
+)
 from lmc.redaction import redact, remember
 
 # Two releases on PyPI were malicious. Releases below the minimum have known vulnerabilities.
@@ -126,7 +133,7 @@ class LiteLLM:
         arguments: dict[str, Any] = {
             "messages": [
                 dict(wire_message(message))
-                for message in with_parts(request.messages, request.media)
+                for message in with_parts(_taken(request), request.media)
             ],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -367,6 +374,14 @@ def _price(litellm: Any, model: str, *, embeds: bool) -> Price | None:
         return None
     given, said = info.get("input_cost_per_token"), info.get("output_cost_per_token")
     return Price(given * 1e6, (said or 0.0) * 1e6) if given and (said or embeds) else None
+
+
+def _taken(request: Request) -> Sequence[Message]:
+    """The messages, with calls of tools as text if none are offered.
+
+    Anthropic's API and others take such turns only together with `tools`.
+    """
+    return request.messages if request.tools else without_tool_turns(request.messages)
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

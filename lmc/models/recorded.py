@@ -28,6 +28,7 @@ from lmc.models.base import (
     TokenDetails,
     ToolCall,
 )
+from lmc.models.tool_calls import has_tool_turns, without_tool_turns
 from lmc.regular import read_text
 
 
@@ -36,7 +37,7 @@ def request_hash(request: Request) -> str:
 
     Nor does the grammar, which follows from type and layout: whoever replays needs none.
     """
-    fields = asdict(replace(request, n=1, timeout_s=None, on_text=None, on_resend=None))
+    fields = asdict(replace(_told(request), n=1, timeout_s=None, on_text=None, on_resend=None))
     del fields["grammar"]
     if not request.tools:
         del fields["tools"]
@@ -47,7 +48,14 @@ def request_hash(request: Request) -> str:
 
 def prompt_hash(request: Request) -> str:
     """Identify a prompt with its sampling, for any model and any of its abilities."""
-    return _hash([request.messages, asdict(request.sampling), request.index])
+    return _hash([_told(request).messages, asdict(request.sampling), request.index])
+
+
+def _told(request: Request) -> Request:
+    """The request with earlier calls of tools as text: one model gets turns, another gets text."""
+    if request.tools or not has_tool_turns(request.messages):
+        return request
+    return replace(request, messages=tuple(without_tool_turns(request.messages)))
 
 
 def _hash(fields: Any) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmc.models.base import ToolCall
+from lmc.models.base import Message, ToolCall
 
 MOST_CALLS = 64  # of one answer; a larger number is a fault of the model
 MOST_ARGUMENTS = 1_000_000  # characters
@@ -38,6 +38,45 @@ def message_data(message: Mapping[str, Any]) -> str:
         return ""
     more = {key: value for key, value in message.items() if key not in ("role", "content")}
     return json.dumps(more, sort_keys=True) if more else ""
+
+
+def has_tool_turns(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether some messages hold calls of tools or their results."""
+    return any(m["role"] == "tool" or "tool_calls" in m for m in messages)
+
+
+def without_tool_turns(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages with calls of tools as text, and what the tools gave as told by the user.
+
+    Neighbours of one role are joined, as strict servers demand it.
+    """
+    if not has_tool_turns(messages):
+        return messages
+    told: list[Message] = []
+    names: dict[Any, str] = {}  # of tools, by the ids of their calls
+    for message in messages:
+        role, content = message["role"], message["content"] or ""
+        if role == "tool":
+            role = "user"
+            content = result_text(names.get(message.get("tool_call_id")), content)
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            names[call["id"]] = function["name"]
+            content = "\n".join(filter(None, (content, call_text(**function))))
+        if told and told[-1]["role"] == role and role != "system":
+            content = f"{told.pop()['content']}\n\n{content}"
+        told.append({"role": role, "content": content})
+    return told
+
+
+def call_text(name: str, arguments: str) -> str:
+    """A call of a tool as a text."""
+    return f"{name}({arguments})"
+
+
+def result_text(name: str | None, content: str) -> str:
+    """What a tool gave, as the user tells it."""
+    return f"Result of the tool{f' `{name}`' if name else ''}:\n{content}"
 
 
 def wire_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,4 +146,4 @@ def sound_calls(calls: Any, sound_text: Any) -> tuple[ToolCall, ...]:
 
 def calls_text(calls: tuple[ToolCall, ...]) -> str:
     """The calls as a text, for traces and estimates."""
-    return "\n".join(f"{call.name}({call.arguments})" for call in calls)
+    return "\n".join(call_text(call.name, call.arguments) for call in calls)

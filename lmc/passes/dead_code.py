@@ -12,6 +12,7 @@ from dataclasses import replace
 from lmc.ir.graph import Graph, Node, ProgramGraph, all_nodes
 from lmc.ir.ops import STEPS
 from lmc.ir.reach import acting, acts, pure_tools
+from lmc.ir.tool_graphs import own_tools
 from lmc.passes.context import PassContext
 from lmc.passes.rewrite import every_body, every_graph, with_nodes
 
@@ -72,7 +73,7 @@ def _asserts(node: Node) -> bool:
 def _reachable(program: ProgramGraph, context: PassContext) -> set[str]:
     """Names of the graphs and tools that a caller, a test or a metric can reach."""
     tests = [g for test in program.tests for g in (test.graph, *test.stubs.values())]
-    todo = [*program.exports, *program.metrics, *context.keep]
+    todo = [*program.exports, *program.metrics, *own_tools(program), *context.keep]
     todo += [name for graph in tests for name in _targets(graph)]
     todo += [name for test in program.tests for name in test.stubs]
     live: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,10 +21,12 @@ from lmc.options import takes
 from lmc.program.options import EvaluateOptions
 from lmc.program.program import Program, load, open_program
 from lmc.program.task import Task, find_task
+from lmc.program.tracking import TrackedEvaluation
 from lmc.redaction import logger
 from lmc.requests.budget import Budget
 from lmc.runtime.executor import Executor
 from lmc.tasks.loop import run_async, run_sync
+from lmc.telemetry.tracking import CallersRun, callers_run
 
 T = TypeVar("T")
 _log = logger(__name__)
@@ -36,14 +39,26 @@ def evaluate(program: Program | str | Path, options: EvaluateOptions) -> Evaluat
     Options that are not given come from the program's `optimize` block. Raises: LmcError.
     """
     measurement = _prepare(program, options)
-    return run_sync(_within_budget(measurement, measurement.evaluation))
+    with measurement.tracked(callers_run()) as tracked:
+        found = run_sync(_within_budget(measurement, measurement.evaluation))
+        tracked.found(found)
+    return found
 
 
 @takes(EvaluateOptions)
 async def aevaluate(program: Program | str | Path, options: EvaluateOptions) -> Evaluation:
     """Like `evaluate`, for coroutines on any event loop."""
-    measurement = _prepare(program, options)
-    return await run_async(_within_budget(measurement, measurement.evaluation))
+    measurement, parent = _prepare(program, options), callers_run()
+    if options.track is None:
+        return await run_async(_within_budget(measurement, measurement.evaluation))
+
+    def measure() -> Evaluation:  # in a thread: a server of runs may be slow
+        with measurement.tracked(parent) as tracked:
+            found = run_sync(_within_budget(measurement, measurement.evaluation))
+            tracked.found(found)
+        return found
+
+    return await asyncio.to_thread(measure)
 
 
 def evaluate_into(
@@ -72,7 +87,6 @@ def evaluate_against(
     """
     measurement = _prepare(program, options)
     earlier = _earlier(base, measurement) if base is not None else None
-    started(measurement.task, measurement.rows)
 
     async def measure() -> tuple[ResultsFile, dict[str, float]]:
         budget = measurement.budget()
@@ -80,7 +94,11 @@ def evaluate_against(
             found = await measurement.results(executor, path)
             return found, await earlier(executor, budget) if earlier is not None else {}
 
-    return run_sync(measure())
+    with measurement.tracked(callers_run()) as tracked:
+        started(measurement.task, measurement.rows)
+        found, scores = run_sync(measure())
+        tracked.found(found, path)
+    return found, scores
 
 
 Earlier = Callable[[Executor, Budget | None], Awaitable[dict[str, float]]]
@@ -153,6 +171,10 @@ class _Measurement:
     task: Task
     rows: Rows
     options: EvaluateOptions
+
+    def tracked(self, parent: CallersRun | None) -> TrackedEvaluation:
+        """What tells a tracking tool. It may wait for a server. Raises: LmcError."""
+        return TrackedEvaluation(self.task, self.rows, self.options, parent)
 
     def budget(self) -> Budget | None:
         """The budget of the whole measurement."""

@@ -41,6 +41,9 @@ class ModelOptions:
 
     `on_call` is called with the `CallReport` of each call of a model as it ends. It runs in a
     thread of its own, or is a coroutine function, and what it raises is only logged.
+
+    `otel` sends runs to a tracing tool by OpenTelemetry. By default the environment variable
+    LMC_OTEL decides, and without it nothing is sent.
     """
 
     model: str | None = None
@@ -54,6 +57,7 @@ class ModelOptions:
     urls: str | Sequence[str] = ()
     stores: str | Path | None = None
     on_call: OnCall | None = None
+    otel: bool | None = None
 
     def consent(self, *, stranger: bool) -> Consent:
         """What a program may do; one that is a stranger's runs no function without consent."""
@@ -97,6 +101,8 @@ class TaskOptions(ModelOptions):
 
     `effects` says that the tools with `effect: true` may run: on every row, and when compiling, in
     every trial of every row.
+
+    `track="mlflow"` writes parameters, scores and files to MLflow.
     """
 
     target: str | None = None
@@ -105,6 +111,7 @@ class TaskOptions(ModelOptions):
     seed: int = 0
     budget: Mapping[str, float] | None = None
     effects: bool = False
+    track: str | None = None
 
     def __post_init__(self) -> None:
         """Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
+from lmc.ir.tool_graphs import own_tools
 from lmc.media.given import Access
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
@@ -36,6 +37,7 @@ from lmc.stores.brought import snapshots_of
 from lmc.tasks.garbage import fewer_collections
 from lmc.tasks.loop import at_close, forget_closer, run_async, run_sync
 from lmc.tasks.together import for_all
+from lmc.telemetry.switch import is_traced, require_installed
 from lmc.types import StrType
 from lmc.values import InvalidValue, to_json, to_python
 from lmc.values.names import input_names, python_names, renamed
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from lmc.program.held import Blocks
     from lmc.program.reports import RunReport
     from lmc.program.watching import Watcher
+    from lmc.requests.spans import Spans
 
 BATCH_IN_FLIGHT = 256
 
@@ -68,6 +71,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
     - `on_call` is called with the `CallReport` of each call of a model as it ends.
+    - `otel` sends runs to a tracing tool by OpenTelemetry.
 
     Raises: LmcError with all errors in the program.
     """
@@ -78,14 +82,18 @@ def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
     base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
     consent = options.consent(stranger=stranger)
+    if is_traced(options.otel):
+        require_installed()
     parameters, checked, artifact = Parameters(), None, None
     if stranger:
         from lmc.program.artifact import Artifact
 
         artifact = Artifact.read(path)
         graph, parameters = artifact.graph, artifact.parameters
-        if options.model:  # it replaces embedders too; then shared words choose demonstrations
-            parameters = parameters.without_embedders()
+        if options.model:  # it replaces what embeds elsewhere; then shared words choose
+            from lmc.models.local_embedding import NAME as LOCAL_EMBEDDER
+
+            parameters = parameters.without_embedders(but=LOCAL_EMBEDDER)
     else:
         checked = check_file(path, consent)
         graph = lower_checked(checked)
@@ -176,7 +184,7 @@ def lower_file(path: str | Path, *, passes: bool = True) -> ProgramGraph:
 
 
 class Program:
-    """A loaded program. Its modules and pipelines are attributes, such as `program.main`.
+    """A loaded program. Its modules, pipelines and tools are attributes, such as `program.main`.
 
     An attribute whose name Python or this class has taken ends with `_`, such as `program.graph_`.
     `program["name"]` gives each by its own name, and imported ones (`file.name`).
@@ -201,11 +209,11 @@ class Program:
 
     def __getattr__(self, name: str) -> Callee:
         if not name.startswith("_"):
-            if name in self.graph.exports:
+            if name in callables(self.graph):
                 return self[name]
             if own := renamed(attributes(self)).get(name):
                 return self[own]
-        raise AttributeError(f"the program has no module or pipeline `{name}`")
+        raise AttributeError(f"the program has no module, pipeline or tool `{name}`")
 
     def __getitem__(self, name: str) -> Callee:
         return Callee(self, self.executor.graph(name))
@@ -220,7 +228,7 @@ class Program:
         return draw(self.graph)
 
     def target(self, name: str | None = None) -> Callee:
-        """A module or pipeline by name. None is `main`, else the last one of the file.
+        """A module, pipeline or tool by name. None is `main`, else the last one of the file.
 
         Raises: LmcError[unknown-target, nothing-to-run].
         """
@@ -276,6 +284,15 @@ class Program:
         return Watcher(self.options.on_call)
 
     @cached_property
+    def spans(self) -> Spans | None:
+        """What tells a tracing tool of the program's runs. Raises: LmcError, as `open_spans`."""
+        if not is_traced(self.options.otel):
+            return None
+        from lmc.telemetry.provider import open_spans
+
+        return open_spans()
+
+    @cached_property
     def stores(self) -> Stores:
         """Where the program remembers things between its runs."""
         where = self.options.stores or os.environ.get(VARIABLE)
@@ -311,6 +328,7 @@ class Program:
             "base_dir": self.base_dir,
             "consent": self.consent,
             "record": Path(self.options.record) if self.options.record else None,
+            "spans": self.spans,
         }
         return ModelPool(self.graph.models, self.graph.default, **(options | more))
 
@@ -321,14 +339,19 @@ class Program:
         return Cache(None if cache is True else Path(cache))
 
 
+def callables(graph: ProgramGraph) -> tuple[str, ...]:
+    """The modules, pipelines and tools that Python can call."""
+    return (*graph.exports, *own_tools(graph))
+
+
 def attributes(program: Program) -> dict[str, str]:
-    """The attribute of each module and pipeline of a program, by their names."""
+    """The attribute of each module, pipeline and tool of a program, by their names."""
     own = {*vars(program), *dir(type(program))}
-    return python_names(program.graph.exports, lambda name: iskeyword(name) or name in own)
+    return python_names(callables(program.graph), lambda name: iskeyword(name) or name in own)
 
 
 class Callee:
-    """A module or pipeline of a loaded program: call it with Python values."""
+    """A module, pipeline or tool of a loaded program: call it with Python values."""
 
     def __init__(
         self, program: Program, graph: Graph, whole: frozenset[tuple[str, ...]] = frozenset()

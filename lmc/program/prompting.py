@@ -31,6 +31,7 @@ class Mirror:
         self._graph = graph
         self.layouts: dict[str, str] = {}  # no model is measured for a preview
         self.calls_tools: dict[str, bool] = {}
+        self.spans = None  # a preview is not traced
 
     def bind(self, name: str | None) -> Any:
         """The stand-in for a model, which prepares a module call."""

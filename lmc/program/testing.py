@@ -14,7 +14,7 @@ from lmc.ir.reach import reached_slots
 from lmc.runtime.executor import Executor
 from lmc.runtime.failures import CallFailure
 from lmc.runtime.scope import RunState, Scope
-from lmc.runtime.stubs import AnswersInOrder
+from lmc.runtime.stubs import StubAnswers
 from lmc.tasks.loop import run_sync
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @frozen
 class TestResult:
-    """The result of one test: passed, or the diagnostics of its failure."""
+    """The result of one test: passed, with warnings, or the diagnostics of its failure."""
 
     __test__ = False  # not a pytest class
 
@@ -44,7 +44,10 @@ def run_tests(program: Program, pattern: str = "") -> Iterator[TestResult]:
 
 
 async def run_test(executor: Executor, test: Test) -> TestResult:
-    """Run one test. A failed assertion or any other failure makes it fail."""
+    """Run one test. A failed assertion or any other failure makes it fail.
+
+    Stubs that answered no call are warnings of a test that passed.
+    """
     asked: dict[str, None] = {}
     try:
         stubs = {name: await _stub(executor, test, name) for name in test.stubs}
@@ -56,7 +59,9 @@ async def run_test(executor: Executor, test: Test) -> TestResult:
     except LmcError as failure:
         found = (*failure.diagnostics, *_advice(failure, test))
         return TestResult(test.title, False, found, tuple(asked))
-    return TestResult(test.title, True, asked=tuple(asked))
+    counted = (stub.left_over() for stub in stubs.values() if isinstance(stub, StubAnswers))
+    left_over = tuple(found for found in counted if found)
+    return TestResult(test.title, True, left_over, tuple(asked))
 
 
 def unstubbed(program: ProgramGraph, test: Test) -> tuple[str, ...]:
@@ -68,7 +73,9 @@ async def _stub(executor: Executor, test: Test, name: str) -> Any:
     """What a stub gives to all calls, or what several stubs give in turn."""
     graph = test.stubs[name]
     value = await executor.run_plan(executor.plan(graph), {}, Scope(RunState()))
-    return AnswersInOrder(name, value, graph.span) if name in test.in_order else value
+    if name in executor.program.stores:
+        return value
+    return StubAnswers(name, value if name in test.in_order else [value], graph.span)
 
 
 def _advice(failure: LmcError, test: Test) -> Iterator[Diagnostic]:

@@ -101,7 +101,8 @@ def _record(type: RecordType, inside: Families) -> str:
 def _option(type: Type, inside: Families) -> str:
     """A member of a union. Text has quotes there, to be told from what else it may be."""
     words = describe_type(type, inside)
-    if kind_of(type) != "text" or words.startswith('"'):
+    quoted = kind_of(type) == "text" or isinstance(type, WrittenType)
+    if not quoted or words.startswith('"'):
         return words
     return f"{words} (in quotes)"
 

@@ -24,8 +24,8 @@ from lmc.prompts.object_texts import (
 from lmc.prompts.spec import ParseFailure
 from lmc.prompts.tolerant_json import NotJson, read_json
 from lmc.prompts.words import plain_words, shown
-from lmc.types import RecordType, StrType, Type, UnionType
-from lmc.unions import Members, choices, kind_of, kind_of_value
+from lmc.types import RecordType, StrType, Type, UnionType, WrittenType
+from lmc.unions import Members, choices, is_written, kind_of, kind_of_value
 
 Read = Callable[[Type, str], Any]
 Fit = Callable[[Type, Any], Any]
@@ -51,6 +51,8 @@ def fit_member(union: UnionType, value: Any, read: Read, fit: Fit) -> Any:
         case str():
             return _read_plain(union, value, read)
         case int() | float() if option is None:  # also true and false
+            if (exact := _of_kind(union, "a decimal")) is not None and not isinstance(value, bool):
+                return fit(exact, value)
             text = _of_kind(union, "text")
             return fit(text, value) if isinstance(text, StrType) else value
     return value if option is None else fit(option, value)
@@ -200,6 +202,8 @@ def _read_plain(union: UnionType, text: str, read: Read) -> Any:
     if labels is not None:
         return labels
     free = next((option for option in union.options if isinstance(option, StrType)), None)
+    if (written := _written(union, text)) is not None:
+        return read(written, text)
     if free is not None and not (_of_kind(union, "a list") and unfenced(text)[:1] == "["):
         return read(free, _literal(text))
     found: list[tuple[Type, Any]] = []
@@ -217,6 +221,12 @@ def _read_plain(union: UnionType, text: str, read: Read) -> Any:
         raise ParseFailure(f"{shown(text)} may be {kinds}; give one value only")
     wanted = describe_type(union)
     raise ParseFailure("; or ".join(failures) or f"expected {wanted}, but got {shown(text)}")
+
+
+def _written(union: UnionType, text: str) -> Type | None:
+    """The date and the like whose form a text has exactly."""
+    forms = (option for option in union.options if isinstance(option, WrittenType))
+    return next((form for form in forms if is_written(form, text.strip())), None)
 
 
 def _literal(text: str) -> str:

@@ -2,13 +2,14 @@
 
 Texts grow, and so do lists, dicts and the fields of records. Everything else, such as a number or a
 label, is there when it is complete: half of it would be a wrong value. So is each item of a set,
-which may turn out to be there already. A value that has not begun is `ABSENT`.
+which may turn out to be there already. A record of a union grows once it can be of one member only.
+A value that has not begun is `ABSENT`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -18,7 +19,8 @@ from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.spec import CallSpec, ParseFailure
 from lmc.prompts.values import parse_value
 from lmc.special_tokens import plain_so_far, unescaped
-from lmc.types import DictType, ListType, OptionalType, RecordType, StrType, Type
+from lmc.types import DictType, ListType, OptionalType, RecordType, StrType, Type, UnionType
+from lmc.unions import kind_of, may_begin
 from lmc.values import InvalidValue, validate
 
 _STRING = re.compile(r'"(?:\\.|[^"\\])*+"?')
@@ -63,6 +65,8 @@ def value_so_far(type: Type, written: OpenText, growth: Growth) -> Any:
         case StrType(pattern=None):
             return plain_so_far(text)
         case RecordType() | ListType() | DictType():
+            return json_so_far(type, text, growth)
+        case UnionType() if text.lstrip()[:1] == "{":
             return json_so_far(type, text, growth)
     return ABSENT
 
@@ -117,6 +121,8 @@ def _grown(type: Type, begun: _Begun, growth: Growth) -> Any:
             return _entries({f.name: f.type for f in fields}, begun, growth)
         case DictType(item), dict():
             return _entries(dict.fromkeys(maybe, item), begun, growth)
+        case UnionType(options), dict():
+            return _member(options, begun, growth)
         case ListType(item), list():
             last = len(maybe) - 1
             items = (begun.at(at, last=at == last) for at in range(len(maybe)))
@@ -124,6 +130,17 @@ def _grown(type: Type, begun: _Begun, growth: Growth) -> Any:
             there = takewhile(_is_there, (read(item, i, growth) for i in items))
             return distinct(there) if type.unique else list(there)
     return _settled(type, begun, growth)
+
+
+def _member(options: Sequence[Type], begun: _Begun, growth: Growth) -> Any:
+    """An object of a union: all of it, or as far as it has come if it can be of one member only."""
+    if _is_there(whole := _settled(UnionType(tuple(options)), begun, growth)):
+        return whole
+    objects = [o for o in options if kind_of(o) == "an object"]
+    grown = [value for o in objects if _is_there(value := _grown(o, begun, growth))]
+    known = [v for v in grown if sum(may_begin(o, v) for o in objects) == 1]
+    likely = [o for o in objects if may_begin(o, begun.maybe)]
+    return known[0] if len(likely) == 1 and len(known) == 1 else ABSENT
 
 
 def _entries(types: Mapping[str, Type], begun: _Begun, growth: Growth) -> dict[str, Any]:

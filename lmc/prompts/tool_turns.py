@@ -14,7 +14,6 @@ answer in one turn. An answer without a call may be the result as text.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +36,7 @@ from lmc.prompts.thinking import without_thoughts
 from lmc.prompts.tolerant_json import NotJson, find_json, read_json
 from lmc.prompts.turns import asked, with_system
 from lmc.prompts.values import fit_value
+from lmc.prompts.wire_calls import made_id, wire_call, wire_name
 from lmc.special_tokens import escaped, unescaped
 from lmc.types import RecordType, StrType, Type
 from lmc.values.schema import Schema, described, json_schema, object_schema
@@ -46,7 +46,6 @@ TOLD = f"Call the tools for what you need. When you know the answer, call `{FINI
 LEFT_OUT = "(left out)"  # the result of the last call of a demonstration
 MOST_SHOWN = 200  # characters of arguments that cannot be read, in an error
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @frozen
@@ -142,9 +141,7 @@ class ToolTurns:
     def _call(self, id: str, name: str, arguments: Any, extra: Mapping[str, Any]) -> dict[str, Any]:
         given = arguments if isinstance(arguments, dict) else {}
         wire = self.names.get(name) or wire_name(name)
-        text = json.dumps(escaped(given), ensure_ascii=False)
-        function = {"name": wire, "arguments": text}
-        return {"id": id, "type": "function", "function": function, **extra}
+        return wire_call(id, wire, escaped(given), extra)
 
     # --- reading ---
 
@@ -229,14 +226,7 @@ def step_message(outputs: Mapping[str, Any]) -> Message:
         given = answer if isinstance(answer, dict) else {ANSWER: answer}
         calls.append({"tool": FINISH, "arguments": given})
     made = [
-        {
-            "id": call.get("id") or made_id(0, place),
-            "type": "function",
-            "function": {
-                "name": wire_name(call["tool"]),
-                "arguments": json.dumps(call["arguments"], ensure_ascii=False),
-            },
-        }
+        wire_call(call.get("id") or made_id(0, place), wire_name(call["tool"]), call["arguments"])
         for place, call in enumerate(calls)
     ]
     return {"role": "assistant", "content": outputs.get("thought", ""), "tool_calls": made}
@@ -269,11 +259,6 @@ def answer_schema(result: Type) -> Schema:
     return object_schema({ANSWER: json_schema(result)}, [ANSWER])
 
 
-def wire_name(name: str) -> str:
-    """A name as providers allow it."""
-    return _NOT_IN_NAMES.sub("_", name)[:64] or "_"
-
-
 def wire_names(names: Iterable[str]) -> dict[str, str]:
     """A name for the protocol for each name, no two the same."""
     found: dict[str, str] = {}
@@ -285,11 +270,6 @@ def wire_names(names: Iterable[str]) -> dict[str, str]:
         taken.add(wire)
         found[name] = wire
     return found
-
-
-def made_id(turn: int, place: int) -> str:
-    """The id of a call that has none of its own: nine letters and digits, as Mistral wants it."""
-    return f"call{turn % 100:02d}{place % 1000:03d}"
 
 
 def _wire(tool: OfferedTool) -> dict[str, Any]:

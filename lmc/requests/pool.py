@@ -32,6 +32,7 @@ from lmc.requests.payers import Payers, payers
 from lmc.requests.reservations import UNLIMITED, Held, reserve
 from lmc.requests.retry import RetryPolicy
 from lmc.requests.sending import Sender, Sending
+from lmc.requests.spans import Spans
 from lmc.requests.usage import Usage
 
 _log = logger(__name__)
@@ -46,7 +47,8 @@ class ModelPool:
     `backends` replaces the backends of models, by declared or full name; "*" replaces all. With
     `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
     `consent` says what the user allows the program. `record` is a file that keeps all answers. A
-    model's own budget lasts as long as the pool. Belongs to one event loop.
+    model's own budget lasts as long as the pool. `spans` hears of each request. Belongs to one
+    event loop.
     """
 
     own_budgets = True  # whether the budgets of models apply
@@ -62,16 +64,17 @@ class ModelPool:
         base_dir: Path | None = None,
         consent: Consent = OWN,
         record: Path | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self.models, self.default = dict(models or {}), dict(default or {})
         self.cache, self.budget = cache, budget
         self.usage = Usage()
         self._backends, self._base_dir = dict(backends or {}), base_dir
-        self._consent, self._record = consent, record
+        self._consent, self._record, self.spans = consent, record, spans
         self._bound: dict[str, BoundModel] = {}
         self._unset: set[str] = set()  # models whose server chooses the temperature
         self._flights = Flights()
-        self._sender = Sender(budget, self._require)
+        self._sender = Sender(budget, self._require, spans)
         self._memory: Cache | None = None
         # The layouts that models do best, by the names of models that were measured.
         self.layouts: dict[str, str] = {}
@@ -175,6 +178,16 @@ class ModelPool:
         if request.media and (failure := lacking_media(bound, request)):
             raise failure
         request = self._complete(bound, request)
+        if self.spans is None:
+            return await self._answers(bound, request, retry, cache)
+        with self.spans.request(bound, self.full_name(bound.name), request) as span:
+            answers = await self._answers(bound, request, retry, cache)
+            span.answered(answers)
+            return answers
+
+    async def _answers(
+        self, bound: BoundModel, request: Request, retry: Any, cache: bool | str | None
+    ) -> list[Answer]:
         policy = bound.retry if retry is None else RetryPolicy.from_settings(retry)
         keep = bound.keeping(cache)
         with await self._reserve(bound, request) as held:

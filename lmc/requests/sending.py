@@ -12,6 +12,7 @@ from typing import TypeVar
 from lmc.models import border
 from lmc.models.base import SAID, Answer, ModelFailure, Request
 from lmc.models.border import Outcome
+from lmc.models.tool_calls import has_tool_turns, without_tool_turns
 from lmc.redaction import logger
 from lmc.requests.bound import BoundModel
 from lmc.requests.budget import Budget, BudgetExceeded
@@ -19,6 +20,7 @@ from lmc.requests.deadlines import Deadlines
 from lmc.requests.pacing import Ticket
 from lmc.requests.reservations import UNLIMITED, Held
 from lmc.requests.retry import LONGEST_WAIT_S, Retries, RetryPolicy
+from lmc.requests.spans import Spans
 from lmc.requests.usage import Usage
 
 _log = logger(__name__)
@@ -66,11 +68,17 @@ class Sending:
 class Sender:
     """Sends requests until their answers are complete. Belongs to one event loop.
 
-    `require` is called before each attempt. What it raises stops the request.
+    `require` is called before each attempt. What it raises stops the request. `spans` hears of
+    retries.
     """
 
-    def __init__(self, budget: Budget | None, require: Callable[[], None] = lambda: None) -> None:
-        self.budget, self._require = budget, require
+    def __init__(
+        self,
+        budget: Budget | None,
+        require: Callable[[], None] = lambda: None,
+        spans: Spans | None = None,
+    ) -> None:
+        self.budget, self._require, self.spans = budget, require, spans
         self._minutes = budget.minutes if budget is not None else None
         self.deadlines = Deadlines()
         self._estimated: set[str] = set()
@@ -117,6 +125,8 @@ class Sender:
     ) -> list[Outcome]:
         """Send a request once. Its timeout starts after the gate. Raises: ModelFailure."""
         bound = sending.bound
+        if not bound.backend.capabilities.tools and has_tool_turns(request.messages):
+            request = replace(request, messages=tuple(without_tool_turns(request.messages)))
         gate = bound.gate
         limit_s = request.timeout_s
         if left_s is None and self._minutes is None and not gate.by_tokens:  # the usual case
@@ -266,6 +276,8 @@ class _Course:
         sending.retries += 1
         _log.info("`%s`: %s; again in %.2f s", bound.name, failure.kind, wait_s)
         _log.debug("`%s`: %s", bound.name, failure.message)  # it may quote the prompt
+        if self.sender.spans is not None:
+            self.sender.spans.retried(failure.kind, wait_s)
         self.asked = following
         await self._rest(wait_s)
         return True

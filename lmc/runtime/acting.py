@@ -15,7 +15,8 @@ from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.tool_calls import MOST_ARGUMENTS
 from lmc.prompts.border import as_text, quoted
 from lmc.prompts.spec import Demo, Message, ParseFailure
-from lmc.prompts.tool_turns import ANSWER, CALL, TRANSCRIPT, Called, ToolTurns, wire_name
+from lmc.prompts.tool_turns import ANSWER, CALL, TRANSCRIPT, Called, ToolTurns
+from lmc.prompts.wire_calls import wire_call, wire_name
 from lmc.redaction import logger
 from lmc.requests.bound import BoundModel
 from lmc.requests.budget import ModelBudgetExceeded
@@ -79,10 +80,6 @@ class Acting(Conversation):
         if form == "native":
             return self.call.machine.pool.calls_tools.get(bound.name) is not False
         return can.tools and self.call.machine.pool.calls_tools.get(bound.name) is not False
-
-    def _declared(self, bound: BoundModel) -> Any:
-        own = self.call.own.get("tool_calls")
-        return bound.settings.get("tool_calls", "auto") if own is None else own
 
     @property
     def turns(self) -> ToolTurns:
@@ -163,12 +160,7 @@ class Acting(Conversation):
         if not self._native or not answer.tool_calls:
             return super()._told(messages, answer, problem)
         calls = [
-            {
-                "id": call.id or f"call99{place:03d}",
-                "type": "function",
-                "function": {"name": wire_name(call.name), "arguments": "{}"},
-                **call.extra,
-            }
+            wire_call(call.id or f"call99{place:03d}", wire_name(call.name), {}, call.extra)
             for place, call in enumerate(answer.tool_calls)
         ]
         why = f"error: {escaped(problem)} Nothing was run. You wrote: "

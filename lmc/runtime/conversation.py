@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
 from lmc.models.base import SAID, Answer, ModelFailure, Request
-from lmc.models.tool_calls import calls_text
+from lmc.models.tool_calls import calls_text, has_tool_turns, without_tool_turns
 from lmc.prompts.border import quoted
 from lmc.prompts.spec import Message, ParseFailure
 from lmc.requests.usage import Usage
@@ -22,10 +22,11 @@ from lmc.runtime.failures import (
 )
 from lmc.runtime.history import shortened
 from lmc.runtime.scope import Scope
-from lmc.runtime.traces import CallTrace
+from lmc.runtime.traces import CallTrace, place_id
 from lmc.special_tokens import escaped
 
 if TYPE_CHECKING:
+    from lmc.requests.bound import BoundModel
     from lmc.runtime.call import ModuleCall
 
 RETRY_STRIDE = 1 << 20  # retries use sample indices beyond those of any vote
@@ -107,6 +108,8 @@ class Conversation:
                     left += 1
                 except ParseFailure as unusable:
                     problem = unusable
+                    if self.scope.run.spans is not None:
+                        self.scope.run.spans.repaired(self.attempts.count, str(unusable))
                     messages = self._told(messages, answer, str(problem))
                 except CallFailure as failure:
                     if self._is_last(failure, model, repairing=messages is not first):
@@ -159,7 +162,7 @@ class Conversation:
         self.attempts.messages = messages
         request = self._request(model, index, messages)
         try:
-            answer = await self._answer(model, request)
+            answer = await self._asked_for(model, request)
         except ModelFailure as failure:
             name = model or call.bound.name
             self.unusable += failure.paid
@@ -179,8 +182,24 @@ class Conversation:
         self.attempts.raw.append(_raw(answer))
         return answer
 
+    async def _asked_for(self, model: str | None, request: Request) -> Answer:
+        """The answer, with a word for tracing tools about what the request is for."""
+        spans = self.scope.run.spans
+        if spans is None:
+            return await self._answer(model, request)
+        facts = {
+            "module": self.call.slots.module,
+            "role": self.call.node.attrs["role"],
+            "place": place_id(self.scope.place),
+            "sample": self.scope.sample,
+            "attempt": self.attempts.count,
+        }
+        with spans.asking(facts):
+            return await self._answer(model, request)
+
     def _request(self, model: str | None, index: int, messages: Sequence[Message]) -> Request:
         call, listener = self.call, self.scope.run.listener
+        messages = self._as_known(model, messages)
         known, logprobs, begin = call.request, self._is_weighed() or self._studied(), call.begin
         ear = listener.ear(call) if listener is not None else None
         if begin and ear is not None:
@@ -191,6 +210,22 @@ class Conversation:
             known.adapter, known.n, index, logprobs, known.timeout_s, ear,
             media=self.media,
         )  # fmt: skip
+
+    def _as_known(self, model: str | None, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages, with earlier calls of tools as text if that is the model's form."""
+        call = self.call
+        if not call.spec.history or not has_tool_turns(messages):
+            return messages
+        bound = call.machine.pool.bind(model)
+        unknown = call.machine.pool.calls_tools.get(bound.name) is False
+        if unknown or self._declared(bound) == "text":
+            return without_tool_turns(messages)
+        return messages
+
+    def _declared(self, bound: BoundModel) -> Any:
+        """The form of calls of tools that the program declares."""
+        own = self.call.own.get("tool_calls")
+        return bound.settings.get("tool_calls", "auto") if own is None else own
 
     async def _answer(self, model: str | None, request: Request) -> Answer:
         call, scope = self.call, self.scope

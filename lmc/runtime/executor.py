@@ -25,6 +25,8 @@ from lmc.ir.reach import (
     sequenced,
 )
 from lmc.ir.size import forget_sizes
+from lmc.ir.tool_graphs import own_tools, tool_graph
+from lmc.ir.weighed import is_certain
 from lmc.requests.batching import SampleBatcher
 from lmc.runtime.acting import act
 from lmc.runtime.binding import bind_inputs
@@ -117,6 +119,7 @@ class Executor:
         self._acting = frozenset(program.tools) - pure_tools(program)
         self._sequenced = sequenced(program)
         self._calls: dict[int, ModuleCall] = {}
+        self._tool_graphs: dict[str, Graph] = {}
         self.meanings: dict[str, tuple[list[Any], MeaningIndex]] = {}
         self._stores_of: dict[str, tuple[str, ...]] = {}
 
@@ -151,7 +154,8 @@ class Executor:
                 self._able.add(name)
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
-        run = RunState(trace, stubs or {}, observer or self.watch, listener, seat)
+        watch, spans = observer or self.watch, self.pool.spans
+        run = RunState(trace, stubs or {}, watch, listener, seat, spans=spans)
         if self.watch is None:
             return await self._run(graph, inputs, run, sample)
         try:
@@ -201,13 +205,15 @@ class Executor:
         return self._stores_of[graph.name]
 
     def graph(self, name: str) -> Graph:
-        """The graph of a module or pipeline. Raises: LmcError[unknown-target]."""
-        try:
-            return self.program.graphs[name]
-        except KeyError:
-            help = suggestion(name, self.program.graphs)
-            message = f"no module or pipeline is called `{name}`"
-            raise LmcError.of("unknown-target", message, help=help) from None
+        """The graph of a module, pipeline or tool. Raises: LmcError[unknown-target]."""
+        graph = self.program.graphs.get(name) or self._tool_graphs.get(name)
+        if graph is None and name in self.program.tools:
+            graph = self._tool_graphs[name] = tool_graph(self.program.tools[name])
+        if graph is None:
+            help = suggestion(name, [*self.program.graphs, *own_tools(self.program)])
+            message = f"no module, pipeline or tool is called `{name}`"
+            raise LmcError.of("unknown-target", message, help=help)
+        return graph
 
     def models(self, name: str) -> list[str | None]:
         """The models that a run may ask; None stands for the program's default."""
@@ -250,7 +256,8 @@ class Executor:
         """A warning for each answer whose certainty will be none, as its model tells none."""
         found: dict[Diagnostic, None] = {}
         for node in reached_nodes(self.program, graph):
-            inside = node.bodies.values() if node.op == "weigh" else ()
+            weighed = node.op == "weigh" and is_certain(node.type)
+            inside = node.bodies.values() if weighed else ()
             for slots in (s for body in inside for s in reached_slots(self.program, body).values()):
                 bound = self.pool.bind(self._model_of(slots))
                 if not bound.backend.capabilities.logprobs:

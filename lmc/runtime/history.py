@@ -7,6 +7,7 @@ What is left out is logged, and each call's trace has the number of turns.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +49,15 @@ async def shortened(call: ModuleCall, inputs: Mapping[str, Any]) -> tuple[dict[s
 
 
 async def _counts(call: ModuleCall, turns: Sequence[Turn]) -> list[int]:
-    texts = [str(turn.get("content") or "") for turn in turns]
+    texts = [_text(turn) for turn in turns]
     count = getattr(call.bound.backend, "count_tokens", None)
     found = [estimated_tokens(text) for text in texts] if count is None else await count(texts)
     return [n + TURN_TOKENS + _files(turn) for n, turn in zip(found, turns)]
+
+
+def _text(turn: Turn) -> str:
+    calls = turn.get("calls") or ""
+    return str(turn.get("content") or "") + (json.dumps(calls) if calls else "")
 
 
 def _files(turn: Turn) -> int:

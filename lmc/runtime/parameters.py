@@ -52,9 +52,12 @@ class Parameters:
             slots = {"nearest": None, "embedder": None} | slots
         return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
 
-    def without_embedders(self) -> Parameters:
-        """A copy in which shared words choose demonstrations instead of embedding models."""
-        modules = {name: replace(module, embedder=None) for name, module in self.modules.items()}
+    def without_embedders(self, but: str) -> Parameters:
+        """A copy in which shared words choose demonstrations instead of other embedding models."""
+        modules = {
+            name: module if module.embedder == but else replace(module, embedder=None)
+            for name, module in self.modules.items()
+        }
         return replace(self, modules=modules)
 
     def with_choice(self, id: str, value: Any) -> Parameters:

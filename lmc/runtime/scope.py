@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.diagnostics import LmcError
+from lmc.requests.spans import Spans
 from lmc.runtime.episodes import Episodes
 from lmc.runtime.memory import Memory
 from lmc.runtime.objects import Objects
 from lmc.runtime.stores import RunStores
-from lmc.runtime.stubs import AnswersInOrder
+from lmc.runtime.stubs import StubAnswers
 from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class RunState:
     objects: Objects = field(default_factory=Objects)  # of tools that are methods
     episodes: Episodes = field(default_factory=Episodes)
     stores: RunStores = field(default_factory=RunStores)
+    spans: Spans | None = None  # hears of the parts of the run
     varied: tuple[str, int] | None = None  # a module that answers anew, and the number of the run
 
     def sample_of(self, module: str, sample: int) -> int:
@@ -99,7 +101,7 @@ class RunState:
     def stubbed(self, name: str) -> Any:
         """The answer of a stub to the next call."""
         value = self.stubs[name]
-        return value.take() if isinstance(value, AnswersInOrder) else value
+        return value.take() if isinstance(value, StubAnswers) else value
 
     async def close(self) -> None:
         """Close the objects of the run."""
@@ -123,13 +125,14 @@ class Scope:
     certainty: Certainty | None = None
     batched: bool = False
     toolset: Toolset | None = None  # what the model of an agent may call next
+    turns: list[Any] | None = None  # where an agent leaves what it did
 
     def at(self, *numbers: int) -> Scope:
         """The scope of a part, by its numbers."""
         place = self.place + numbers
         return Scope(
             self.run, place, self.region_trace, self.sample, self.certainty, self.batched,
-            self.toolset,
+            self.toolset, self.turns,
         )  # fmt: skip
 
     def offering(self, toolset: Toolset) -> Scope:
@@ -153,12 +156,16 @@ class Scope:
         sample = self.sample * n + index
         place = (*self.place, index)
         run = replace(self.run, objects=self.run.objects.fresh())
-        return Scope(run, place, self.region_trace, sample, certainty, batched)
+        return Scope(run, place, self.region_trace, sample, certainty, batched, None, self.turns)
 
     def weighing(self) -> Scope:
         """The same scope with a certainty of its own, which counts for the one around it too."""
         certainty = Certainty(needed=False, outer=self.certainty)
         return replace(self, certainty=certainty)
+
+    def listening(self) -> Scope:
+        """The same scope with a list for what the agent in it does."""
+        return replace(self, turns=[])
 
     def region(
         self,
@@ -168,23 +175,23 @@ class Scope:
         work: Callable[[Scope], Awaitable[Any]],
     ) -> Awaitable[Any]:
         """Do some work and record it as one region of the trace."""
-        trace = self.run.trace
-        return work(self) if trace is None else self._traced(trace, kind, name, inputs, work)
-
-    async def _traced(
-        self,
-        trace: Trace,
-        kind: str,
-        name: str,
-        inputs: Mapping[str, Any],
-        work: Callable[[Scope], Awaitable[Any]],
-    ) -> Any:
+        if self.run.trace is None and self.run.spans is None:
+            return work(self)
         region = RegionTrace(self.place, self.parent, kind, name, dict(inputs))
-        trace.regions.append(region)
+        return self._recorded(region, work)
+
+    async def _recorded(self, region: RegionTrace, work: Callable[[Scope], Awaitable[Any]]) -> Any:
+        run = self.run
+        if run.trace is not None:
+            run.trace.regions.append(region)
+        if run.spans is None:
+            return await self._performed(region, work)
+        with run.spans.region(region, outermost=self.region_trace is None):
+            return await self._performed(region, work)
+
+    async def _performed(self, region: RegionTrace, work: Callable[[Scope], Awaitable[Any]]) -> Any:
         try:
-            region.result = await work(
-                Scope(self.run, self.place, region, self.sample, self.certainty, self.batched)
-            )
+            region.result = await work(replace(self, region_trace=region, toolset=None))
         except LmcError as failure:
             region.error = str(failure)
             raise

@@ -14,6 +14,7 @@ from lmc.serve.keys import ApiKeys
 from lmc.serve.options import ServeOptions
 from lmc.serve.routes import router
 from lmc.serve.state import ServerState
+from lmc.serve.traced import TracedApp
 
 
 @takes(ServeOptions)
@@ -48,7 +49,8 @@ class ServeApp:
 
     def __init__(self, state: ServerState) -> None:
         self.state, options = state, state.options
-        self.gate = Gatekeeper(router(state), options, ApiKeys(options.keys), state.metrics)
+        inner = TracedApp(router(state), state.spans)
+        self.gate = Gatekeeper(inner, options, ApiKeys(options.keys), state.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, or the lifespan of the server."""

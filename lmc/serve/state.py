@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.requests.payers import paying
+from lmc.requests.spans import Spans
 from lmc.serve.engines import Engines
 from lmc.serve.hosted import HostedProgram, Programs
 from lmc.serve.jobs import Jobs
@@ -56,6 +57,11 @@ class ServerState:
         """Check what would fail at the first request. Raises: LmcError with all of it."""
         with paying(*self.runner.budgets()):
             await self.programs.preflight()
+
+    def spans(self) -> Spans | None:
+        """What tells a tracing tool of the requests: that of a program which is traced."""
+        found = (hosted.program.spans for hosted in self.programs)
+        return next((spans for spans in found if spans is not None), None)
 
     @property
     def started(self) -> bool:

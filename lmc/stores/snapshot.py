@@ -13,7 +13,8 @@ from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Store
 from lmc.source import Span
-from lmc.types import OptionalType, RecordType
+from lmc.types import OptionalType, RecordType, Type, UnionType
+from lmc.unions import Members
 from lmc.values import InvalidValue, validate
 
 
@@ -51,9 +52,12 @@ def read_records(store: Store, texts: Sequence[str], where: str) -> Snapshot:
     return Snapshot(records)
 
 
-def _adapted(record: RecordType, value: Any) -> Any:
+def _adapted(record: Type, value: Any) -> Any:
     """A record of another version of the program, without the fields that are gone."""
-    if not isinstance(value, dict):
+    if isinstance(record, UnionType):
+        place = Members(record).find(value)
+        return value if isinstance(place, str) else _adapted(record.options[place], value)
+    if not isinstance(value, dict) or not isinstance(record, RecordType):
         return value
     new = {
         field.name: None
@@ -66,7 +70,7 @@ def _adapted(record: RecordType, value: Any) -> Any:
 def _misfit(store: Store, where: str, misfits: Sequence[str], count: int) -> LmcError:
     message = (
         f"{len(misfits)} of {count} records of the store `{store.name}` in {where} do not fit"
-        f" `{store.record.name}`: {misfits[0]}"
+        f" `{store.record}`: {misfits[0]}"
     )
     help = (
         "give new fields a default, or take back the change of the record;"
@@ -83,7 +87,7 @@ def require_fit(store: Store, value: Any, span: Span | None = None) -> Any:
     try:
         return validate(store.record, value)
     except InvalidValue as problem:
-        message = f"the store `{store.name}` cannot keep this `{store.record.name}`: {problem}"
+        message = f"the store `{store.name}` cannot keep this `{store.record}`: {problem}"
         raise LmcError.of("kept-misfit", message, span) from None
 
 

@@ -13,7 +13,6 @@ from lmc.syntax import nodes as n
 from lmc.syntax.literals import MOST_INT, interpolated_texts, number_value, string_value
 from lmc.syntax.tokens import RESERVED, Token
 
-Bound = int | float | Token | n.Var | None
 _PYTHON_LITERALS = {"True": "true", "False": "false", "None": "none"}
 
 
@@ -266,21 +265,23 @@ class TreeBuilder:
     def unique(self, span: Span) -> n.UniqueRefinement:
         return n.UniqueRefinement(span=span)
 
-    def range(self, span: Span, low: Bound, high: Bound) -> n.RangeRefinement:
+    def range(self, span: Span, low: n.Expr | None, high: n.Expr | None) -> n.RangeRefinement:
         return n.RangeRefinement(self._bound(low), self._bound(high), span=span)
 
-    def _bound(self, bound: Bound) -> int | float | str | n.Var | None:
-        return self._text(bound) if isinstance(bound, Token) else bound
+    def _bound(self, bound: n.Expr | None) -> n.Bound:
+        """A number or text as its value; what has to be calculated as it is."""
+        match bound:
+            case n.Number(value=value) | n.String(value=value):
+                return value
+            case n.Unary(op="-", operand=n.Number(value=value)):
+                return -value
+        return bound
 
     def labels(self, span: Span, name: Token) -> n.LabelsRefinement:
         return n.LabelsRefinement(self._ident(name), span=span)
 
     def regex(self, span: Span, text: Token) -> n.PatternRefinement:
         return n.PatternRefinement(self._text(text), text.text, span=span)
-
-    def signed_number(self, span: Span, minus: Token | None, digits: Token) -> int | float:
-        value = self._number(digits)
-        return -value if minus else value
 
     # --- statements ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from lmc.frozen import frozen
 from lmc.source import Source, Span
@@ -74,11 +74,11 @@ class TypeExpr(SyntaxNode):
 class RangeRefinement(SyntaxNode):
     """`lo..hi`, either end may be missing. Those of a date and the like are strings.
 
-    An end may be the name of a constant.
+    An end may be an expression of constants.
     """
 
-    low: int | float | str | Var | None
-    high: int | float | str | Var | None
+    low: Bound
+    high: Bound
 
 
 @frozen
@@ -101,6 +101,7 @@ class UniqueRefinement(SyntaxNode):
     """`unique`: each item of a list once."""
 
 
+Bound: TypeAlias = "int | float | str | Expr | None"
 Refinement = RangeRefinement | PatternRefinement | LabelsRefinement | UniqueRefinement
 
 

@@ -204,7 +204,9 @@ def _by_expectation(scene: Scene) -> Diagnostic:
     if "atom" in row:
         return error("missing-value", f"a value is expected here, not {shown}", scene.span())
     if "type" in row or "prim_type" in row:
-        return error("missing-type", f"a type is expected here, not {shown}", scene.span())
+        message = f"a type is expected here, not {shown}"
+        help = "declare a record, `record Answer { … }`, and write its name"
+        return error("missing-type", message, scene.span(), help=help if shown == "`{`" else None)
     expected = [tables_text(kind) for kind in scene.stack.expected()]
     if 0 < len(expected) <= 4:
         message = f"{_join(expected)} is expected here, not {shown}"

@@ -160,9 +160,9 @@ def _pattern_text(pattern: str) -> str:
     return f'r"{pattern}"' if plain and pattern.isprintable() else quote(pattern)
 
 
-def _bound(end: float | str | n.Var | None) -> str:
-    if isinstance(end, n.Var):
-        return end.name
+def _bound(end: n.Bound) -> str:
+    if isinstance(end, n.Expr):
+        return _expr(end, _SUM)
     return "" if end is None else quote(end) if isinstance(end, str) else str(end)
 
 

@@ -13,6 +13,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from lmc.redaction import redact
@@ -86,11 +87,13 @@ def _in_thread(function: Callable[[], R]) -> asyncio.Future[R]:
         else:
             future.set_exception(failure)
 
+    context = copy_context()  # such as the span of a tracing tool, for spans of the function
+
     def run() -> None:
         result: R | None = None
         failure: Exception | None = None
         try:
-            result = function()
+            result = context.run(function)
         except BaseException as problem:
             failure = harmless(problem)
         if not loop.is_closed():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, ForwardRef, Literal, Union
@@ -46,7 +48,7 @@ from lmc.types import (
 from lmc.unions import Members, belongs
 from lmc.values.by_type import once_by_type
 from lmc.values.names import field_names, variant_names
-from lmc.written import CLASSES, Kind, value_of
+from lmc.written import CLASSES, Kind, text_of, value_of
 
 
 class Record(BaseModel):
@@ -180,6 +182,8 @@ def _as_json(value: Any) -> Any:
         return {f.alias or name: _as_json(value.__dict__[name]) for name, f in fields.items()}
     if isinstance(value, Media):
         return value.to_json()
+    if isinstance(value, dt.date | dt.time | Decimal):
+        return text_of(value)
     return str(value) if isinstance(value, str) else value
 
 

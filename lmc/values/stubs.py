@@ -8,6 +8,7 @@ from keyword import iskeyword
 from typing import TypeGuard
 
 from lmc.ir.graph import Graph, Port, ProgramGraph
+from lmc.ir.tool_graphs import own_tools, tool_graph
 from lmc.types import (
     BoolType,
     DictType,
@@ -77,7 +78,8 @@ def stub_text(
     `members` are the attributes of the program, by the names of its callables.
     """
     graphs = [program.graphs[name] for name in program.exports]
-    return _Stubs(graphs, members or python_names(program.exports)).text(source, module)
+    graphs += [tool_graph(program.tools[name]) for name in own_tools(program)]
+    return _Stubs(graphs, members or python_names(g.name for g in graphs)).text(source, module)
 
 
 class _Stubs:
@@ -173,7 +175,8 @@ class _Stubs:
             case LiteralType(values):
                 return f"{self.known('Literal')}[{', '.join(map(repr, values))}]"
             case UnionType(options):
-                return " | ".join(self.annotation(option, taken=taken) for option in options)
+                shown = (self.annotation(o, partial=partial, taken=taken) for o in options)
+                return " | ".join(shown)
             case EnumType() | RecordType():
                 unfinished = partial and isinstance(type, RecordType)
                 name = (self.unfinished if unfinished else self.classes)[repr(type)]
@@ -220,14 +223,19 @@ class _Stubs:
         text, any, dict = self.known("str"), self.known("Any"), self.known("dict")
         rows = f"{self.known('Iterable')}[{dict}[{text}, {any}]]"
         traced = f"{self.known('tuple')}[{result}, {self.known('RunReport')}]"
-        messages = f"{self.known('list')}[{dict}[{text}, {text}]]"
-        return (
+        messages = f"{self.known('list')}[{dict}[{text}, {any}]]"
+        called = (
             f"class _{self.members[graph.name]}_call:\n"
             f"    def __call__({shown}) -> {result}: ...\n"
             f"    async def acall({shown}) -> {result}: ...\n"
             f"    def traced({shown}) -> {traced}: ...\n"
             f"    async def atraced({shown}) -> {traced}: ...\n"
             f"    def batch(self, rows: {rows}) -> {self.known('list')}[{result}]: ...\n"
+        )
+        if graph.kind == "tool":  # no model writes its result
+            return called
+        return (
+            f"{called}"
             f"    def stream({shown}) -> {self.known('Stream')}[{part}, {result}]: ...\n"
             f"    def whole(self, *fields: {text}) -> _{self.members[graph.name]}_call: ...\n"
             f"    def prompt({shown}) -> {messages}: ...\n"

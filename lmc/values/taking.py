@@ -1,7 +1,7 @@
 """Take in values with media and conversations, as people write them, by their type.
 
 Media become the short form of `lmc.media`, with their bytes kept by hash. A turn of a conversation
-may have the form of OpenAI's API: `content` as a list of parts, and calls of tools.
+may have the form of OpenAI's API: `content` as a list of parts, and `tool_calls`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ _DROPPED = (
     "annotations",
     "audio",
     "function_call",
-    "tool_calls",
-    "tool_call_id",
     "name",
 )
+_CALLS, _CALL = "tool_calls", "tool_call_id"  # of that form
 _ROLES = {"developer": "system", "function": "tool"}
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 
@@ -117,16 +116,18 @@ class _Taking:
         if not isinstance(turn, dict):
             return turn
         role, content = turn.get("role"), turn.get("content")
-        rest = {k: v for k, v in turn.items() if k not in (*_DROPPED, "role", "content")}
+        taken = (*_DROPPED, _CALLS, _CALL, "role", "content")
+        rest = {k: v for k, v in turn.items() if k not in taken}
         texts, files = self._parts(content, path)
-        calls = turn.get("tool_calls")
-        if isinstance(calls, list):
-            texts += [_called(call, names) for call in calls if isinstance(call, dict)]
+        calls = turn.get(_CALLS)
+        if isinstance(calls, list) and not rest.get("calls"):
+            rest["calls"] = [_called(call, names) for call in calls if isinstance(call, dict)]
         made = {"role": _ROLES.get(str(role), role), "content": "\n".join(texts), **rest}
         if not isinstance(content, str | list | None):
             made["content"] = content  # which the validator refuses
-        if made["role"] == "tool" and made.get("tool") is None:
-            made["tool"] = turn.get("name") or names.get(str(turn.get("tool_call_id")))
+        if made["role"] == "tool":
+            made["call"] = made.get("call") or turn.get(_CALL)
+            made["tool"] = made.get("tool") or turn.get("name") or names.get(str(made["call"]))
         given = self.value(ListType(MediaType("media")), turn.get("files") or [], f"{path}.files")
         return {**made, "files": [*given, *files] if isinstance(given, list) else given}
 
@@ -160,10 +161,15 @@ def _media_part(kind: Any, part: Any, place: str) -> tuple[str, Any]:
     raise InvalidValue(Problem(place, f"is a part of the unknown type {shown}"))
 
 
-def _called(call: Mapping[str, Any], names: dict[str, str]) -> str:
-    """A call of a tool as text: `search({"query": "…"})`."""
+def _called(call: Mapping[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """A call of a tool in OpenAI's form. Arguments that are no JSON stay a text."""
     function = call.get("function")
     function = function if isinstance(function, dict) else {}
-    name = str(function.get("name") or "tool")
-    names[str(call.get("id"))] = name
-    return f"{name}({function.get('arguments') or ''})"
+    name, id = str(function.get("name") or "tool"), str(call.get("id") or "")
+    names[id] = name
+    given = function.get("arguments") or {}
+    try:
+        arguments = json.loads(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        arguments = given
+    return {"tool": name, "arguments": arguments, "id": id}

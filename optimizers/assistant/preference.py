@@ -59,13 +59,20 @@ async def _keep_nothing(answered: Sequence[Any]) -> None:
     pass
 
 
+Shown = tuple[Mapping[str, Any], Any, Any]  # inputs with two answers
+
+
 async def preferred(
-    assistant: Assistant,
-    task: str,
-    pairs: Sequence[tuple[Mapping[str, Any], Any, Any]],
-    judge: str | None = None,
+    assistant: Assistant, task: str, pairs: Sequence[Shown], judge: str | None = None
 ) -> list[float]:
     """Scores for inputs with two answers each: 1 if the second is better, 0 if worse, else 0.5."""
+    return [settled(*orders) for orders in await in_both_orders(assistant, task, pairs, judge)]
+
+
+async def in_both_orders(
+    assistant: Assistant, task: str, pairs: Sequence[Shown], judge: str | None = None
+) -> list[tuple[float, float]]:
+    """As `preferred`, what the model says when it sees the first answer first, and when last."""
     questions: list[Question] = []
     for inputs, one, other in pairs:
         for first, second in ((one, other), (other, one)) if one != other else ():
@@ -76,12 +83,16 @@ async def preferred(
     found = []
     for _, one, other in pairs:
         if one == other:
-            found.append(0.5)
+            found.append((0.5, 0.5))
             continue
         straight, turned = next(verdicts), next(verdicts)
-        score = (_FIRST.get(straight, 0.5) + 1 - _FIRST.get(turned, 0.5)) / 2
-        found.append(score if score in (0.0, 1.0) else 0.5)
+        found.append((_FIRST.get(straight, 0.5), 1 - _FIRST.get(turned, 0.5)))
     return found
+
+
+def settled(straight: float, turned: float) -> float:
+    """The verdict of both orders: a draw unless they agree."""
+    return straight if straight == turned else 0.5
 
 
 @dataclass(slots=True)

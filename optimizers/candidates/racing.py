@@ -107,10 +107,13 @@ async def race(
     candidates: Sequence[Candidate],
     rows: Sequence[Row],
     trials: Trials,
+    favourite: Candidate | None = None,
 ) -> tuple[Standing, Standing]:
     """The best candidate, possibly the incumbent, and the incumbent, each with its figures.
 
     Candidates come in order of preference. If the budget is too small, the last ones are dropped.
+    The `favourite`, one of them or the incumbent, is expected to be the best. It loses only to one
+    that is better by more than chance, or if it does not beat the incumbent.
     Raises: BudgetExceeded.
     """
     total = affordable_rows(
@@ -118,6 +121,7 @@ async def race(
     )
     first = Standing(incumbent, 0.0, 0.0, 0)
     ranked: list[Standing] = []
+    latest: dict[str, tuple[Standing, Scores]] = {}
     alive, done = list(candidates), 0
     limit = math.log(max(LEAST_SHARES, len(candidates)) / ALPHA)
     for rung in rungs(total):
@@ -133,6 +137,7 @@ async def race(
         first, *others = [_standing(c, s, scores[0]) for c, s in zip(entrants, scores)]
         ranked = sorted(others, key=_order)
         by_name = {c.name: s for c, s in zip(entrants, scores)}
+        latest |= {s.candidate.name: (s, by_name[s.candidate.name]) for s in (first, *others)}
         kept = _kept(first, ranked, by_name, rows[:rung], total, limit)
         _announce(trials, [first, *(s for s in ranked if s in kept or rung == total)])
         _announce(trials, (s for s in ranked if s not in kept and rung < total), "lost")
@@ -141,14 +146,33 @@ async def race(
             pair = by_name[incumbent.name], by_name[alive[0].name]
             if _evidence(*pair, rows, total) >= limit:
                 break
-    return min([first, *ranked], key=_order), first
+    best = min([first, *ranked], key=_order)
+    return _or_favourite(best, first, favourite, latest), first
+
+
+def _or_favourite(
+    best: Standing,
+    first: Standing,
+    favourite: Candidate | None,
+    latest: Mapping[str, tuple[Standing, Scores]],
+) -> Standing:
+    if favourite is None or favourite.name not in latest:
+        return best
+    own, scores = latest[favourite.name]
+    worthy = favourite is first.candidate or own.gain > 0
+    if worthy and not beyond_chance(scores, latest[best.candidate.name][1]):
+        return own
+    return best
 
 
 async def best_of(
-    incumbent: Candidate, candidates: Sequence[Candidate], context: Context
+    incumbent: Candidate,
+    candidates: Sequence[Candidate],
+    context: Context,
+    favourite: Candidate | None = None,
 ) -> Parameters:
     """The parameters of the winner of a race on the select rows. Raises: BudgetExceeded."""
-    best, first = await race(incumbent, candidates, context.select, context.trials)
+    best, first = await race(incumbent, candidates, context.select, context.trials, favourite)
     if best.candidate is incumbent or best.gain <= 0:
         return incumbent.parameters
     name, totals = best.candidate.name, context.trials.totals()

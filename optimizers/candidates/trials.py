@@ -204,6 +204,11 @@ class Trials:
         found = self._known.get((parameters_key(parameters), PLAIN), {})
         return [found[row.id] for row in rows if row.id in found]
 
+    def tried(self, rows: Sequence[Row]) -> int:
+        """The number of parameters that ran on any of these rows, as in normal use."""
+        ids = {row.id for row in rows}
+        return sum(mode == PLAIN and not ids.isdisjoint(k) for (_, mode), k in self._known.items())
+
     def totals(self) -> Totals:
         """The usage so far."""
         used, elapsed_s = self.allowance.spent(), self.allowance.elapsed_s

@@ -15,14 +15,7 @@ from lmc.measure.figures import Comparison
 from lmc.measure.rehearsal import rehearse
 from lmc.optimizers import events
 from lmc.optimizers.base import Context
-from lmc.optimizers.candidates.gate import (
-    GATE_LEVEL,
-    MIN_CONFIRM_ROWS,
-    compare,
-    gate_words,
-    passes,
-    passes_cheaper,
-)
+from lmc.optimizers.candidates.gate import MIN_CONFIRM_ROWS, compare
 from lmc.optimizers.candidates.trials import Allowance, Mode, Progress, Trials
 from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import fallen
@@ -31,11 +24,13 @@ from lmc.optimizers.compilation.job import CompileJob, RowParts, settle
 from lmc.optimizers.compilation.journal import Journal
 from lmc.optimizers.compilation.making import RowMaker
 from lmc.optimizers.compilation.options import CompileOptions
+from lmc.optimizers.compilation.proving import Gatekeeper, first_words
 from lmc.optimizers.compilation.recording import Recorder, digest_of, forget
 from lmc.optimizers.compilation.result import CompileResult
 from lmc.optimizers.compilation.run_folder import RunFolder
 from lmc.optimizers.compilation.runner import Runner
 from lmc.optimizers.compilation.steps import step_text, steps_text
+from lmc.optimizers.compilation.tracking import TrackedCompile
 from lmc.options import takes
 from lmc.program.artifact import Artifact, Manifest
 from lmc.program.program import Program
@@ -43,6 +38,7 @@ from lmc.program.reached import reached
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.tasks.loop import run_async, run_sync
+from lmc.telemetry.tracking import CallersRun, callers_run
 from lmc.traces.store import TraceStore
 from lmc.version import __version__
 
@@ -63,13 +59,28 @@ def compile(program: str | Path | Program, options: CompileOptions) -> CompileRe
     Its options are the fields of `CompileOptions`. All mistakes are reported before the first call
     of a model.
     """
-    return run_sync(_compile(program, options))
+    return _tracked(program, options, callers_run())
 
 
 @takes(CompileOptions)
 async def acompile(program: str | Path | Program, options: CompileOptions) -> CompileResult:
     """Like `compile`, for coroutines on any event loop."""
-    return await run_async(_compile(program, options))
+    if options.track is None:
+        return await run_async(_compile(program, options))
+    return await asyncio.to_thread(_tracked, program, options, callers_run())
+
+
+def _tracked(
+    program: str | Path | Program, options: CompileOptions, parent: CallersRun | None
+) -> CompileResult:
+    """Compile, and tell a tracking tool if the options name one."""
+    tracked = TrackedCompile(options, parent)
+    result: CompileResult | None = None
+    try:
+        result = run_sync(_compile(program, tracked.options(options)))
+    finally:
+        tracked.finish(result)
+    return replace(result, tracked=tracked.run)
 
 
 async def _compile(program: str | Path | Program, options: CompileOptions) -> CompileResult:
@@ -165,6 +176,7 @@ class _Compilation:
             job.rows.counts(),
             {key: float(limit) for key, limit in job.budget.items()},
             self.journal.resumed,
+            first_words(job),
         )
         self._heard(event)
 
@@ -226,7 +238,8 @@ class _Compilation:
     def _proof_runs(self, rows: RowParts) -> int:
         guards = sum(len(guard.rows) for guard in self.job.guards)
         # without a proof, the search runs the confirm rows
-        confirm = len(rows.confirm) if self.job.accept == "proven" else 0
+        each = self.job.confirm_samples
+        confirm = each * len(rows.confirm) if self.job.accept == "proven" else 0
         return (confirm + guards) * (len(self.job.steps) + 1) + 2 * len(rows.test)
 
     async def _gate(self, step: Step, candidate: Parameters) -> None:
@@ -239,49 +252,23 @@ class _Compilation:
             self.confirmed, words = candidate, "accepted without measuring, as there are no rows"
             self._heard(events.GateDecided(step_text(step), True, words, totals=self._totals()))
             return
-        rows = self._confirm_rows(candidate)
-        pair = [self.confirmed, candidate]
         self.allowance.reserved = 2 * len(self.job.rows.test)
+        gate = Gatekeeper(self.job, self.trials, self.start, self._fallen)
         try:
-            before, after = await self.trials.results("confirming", pair, rows)
+            found = await gate.decide(step, self.confirmed, candidate)
         except BudgetExceeded:
             self._note(f"the budget ended before {step_text(step)} could be confirmed")
             return
-        narrow = compare(before, after, level=GATE_LEVEL)
-        known, margin = BY_NAME[step.name], None
-        if known.goal == "cheaper":
-            margin = known.signature.complete(step.kwargs)["margin"]
-            accepted = passes_cheaper(narrow, before, after, margin)
-        else:
-            seen = self.job.accept == "better" and narrow and narrow.difference.mean > 0
-            accepted = passes(narrow) or bool(seen)
-        words = gate_words(narrow, accepted, margin, self._as_chosen(candidate))
-        if accepted and (lost := await self._fallen(self.confirmed, candidate, rows)):
-            accepted, words = False, f"rejected by a guard: {'; '.join(lost)}"
-            self.notes.append(f"{step_text(step)}: {words}")
-        self._heard(events.GateDecided(step_text(step), accepted, words, totals=self._totals()))
-        if accepted:
-            first = self.trials.known(self.start, rows)  # run before
-            self.confirmed, self.dev = candidate, compare(first, after)
-
-    def _as_chosen(self, candidate: Parameters) -> Comparison | None:
-        """The comparison on the rows that chose the candidate, as far as both have run on them."""
-        if self.job.accept != "proven":
-            return None
-        known = [self.trials.known(p, self.job.rows.select) for p in (self.confirmed, candidate)]
-        return compare(*known, level=GATE_LEVEL)
-
-    def _confirm_rows(self, candidate: Parameters) -> Sequence[Row]:
-        """The rows that decide. Without a proof, those on which both have already run.
-
-        Some steps run nothing. Then all rows decide.
-        """
-        rows = self.job.rows.confirm
-        if self.job.accept == "proven":
-            return rows
-        known = [{r.id for r in self.trials.known(p, rows)} for p in (self.confirmed, candidate)]
-        both = [row for row in rows if all(row.id in ids for ids in known)]
-        return both if len(both) >= MIN_CONFIRM_ROWS else rows
+        if found.guarded:
+            self.notes.append(f"{step_text(step)}: {found.words}")
+        event = events.GateDecided(
+            step_text(step), found.accepted, found.words, totals=self._totals()
+        )
+        self._heard(event)
+        if found.sight:
+            self._note(found.sight)
+        if found.accepted:
+            self.confirmed, self.dev = candidate, found.dev
 
     async def _fallen(
         self, before: Parameters, after: Parameters, rows: Sequence[Row]

@@ -21,6 +21,7 @@ _KEPT = {
     events.RunStarted: "started",
     events.CandidateScored: "candidate",
     events.LeaderChanged: "leader",
+    events.RoundMeasured: "round",
     events.GateDecided: "gate",
     events.Note: "note",
     events.RunFinished: "finished",

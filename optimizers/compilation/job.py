@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
 
 DEFAULT_STEPS = "auto()"
+MOST_SAMPLES = 64  # of a row at the gate
 
 
 @frozen
@@ -134,6 +135,7 @@ class CompileJob:
     accept: Accept
     budget: Mapping[str, float]
     calls_per_run: int
+    confirm_samples: int
     stores: FrozenStores
     brought: Mapping[str, Sequence[Any]]
 
@@ -172,6 +174,7 @@ class CompileJob:
             "budget": dict(self.budget),
             "seed": self.task.seed,
             "model": self.model,
+            **({"confirm_samples": n} if (n := self.confirm_samples) > 1 else {}),
             **self._made(),
             **self._given(),
         }
@@ -251,6 +254,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
         accept=options.accept,
         budget=_budget(target, options),
         calls_per_run=_calls_per_run(task),
+        confirm_samples=_samples(options),
         stores=stores,
         brought=_brought(task.program, stores, all_of_them=options.with_stores),
     )
@@ -276,6 +280,14 @@ def _brought(
         help = "keep fewer records (`keep:`), or give the database to whoever runs the artifact"
         raise LmcError.of("artifact-too-large", str(problem), help=help) from None
     return brought
+
+
+def _samples(options: CompileOptions) -> int:
+    """The runs of each row at the gate. Raises: LmcError[bad-option]."""
+    if not 1 <= options.confirm_samples <= MOST_SAMPLES:
+        message = f"`confirm_samples` is from 1 to {MOST_SAMPLES}, not {options.confirm_samples}"
+        raise LmcError.of("bad-option", message)
+    return options.confirm_samples
 
 
 def _data(target: Target, options: CompileOptions, steps: Sequence[Step]) -> Data:

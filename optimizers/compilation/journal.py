@@ -94,6 +94,7 @@ class JournaledPool(ModelPool):
             base_dir=pool._base_dir,
             consent=pool._consent,
             record=pool._record,
+            spans=pool.spans,
         )
 
     async def ask(

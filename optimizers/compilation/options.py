@@ -12,7 +12,13 @@ from lmc.optimizers import events
 from lmc.program.options import TaskOptions
 
 Accept = Literal["proven", "better"]  # the gains that the gate accepts
-_OF_THIS_START = ("resume", "run_dir", "progress")  # a resumed run gets its own values
+_OF_THIS_START = (
+    "resume",
+    "run_dir",
+    "progress",
+    "otel",
+    "track",
+)  # a resumed run gets its own values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +29,10 @@ class CompileOptions(TaskOptions):
     parsed. `objective` weighs the metric against the cost of a row, such as
     `accuracy - 0.1 * usd` (or calls, tokens, seconds). `guards` names metrics and datasets on which
     the score must not get worse. `with_stores` puts what the stores of the program hold into the
-    artifact. `accept` chooses the gains to accept: those proven on held-out
-    rows ("proven"), or any gain on dev rows ("better"). `out` is the artifact to write.
+    artifact. `accept` chooses the gains to accept: those proven on held-out rows ("proven"), or any
+    gain on dev rows ("better"). `confirm_samples` is how often each of these rows runs; the mean
+    counts, so that smaller gains of models that answer by chance show. `out` is the artifact to
+    write.
 
     `run_dir` is the folder of the run, by default one below `.lmc/runs`. The same program, data and
     options continue the same run, unless `resume` is False. `progress` is called with each event
@@ -36,6 +44,7 @@ class CompileOptions(TaskOptions):
     objective: str | None = None
     guards: Sequence[str] | None = None
     accept: Accept = "proven"
+    confirm_samples: int = 1
     with_stores: bool = False
     out: str | Path | None = None
     run_dir: str | Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from pathlib import Path
 
 from lmc.frozen import frozen
@@ -9,6 +10,7 @@ from lmc.measure.figures import Comparison, Figure
 from lmc.optimizers.candidates.gate import signed
 from lmc.optimizers.events import Totals
 from lmc.program.artifact import Artifact
+from lmc.telemetry.tracking import TrackedRun
 
 
 @frozen
@@ -16,7 +18,8 @@ class CompileResult:
     """The artifact, its path, and the figures of the run.
 
     `used` has the calls and tokens of the whole run, but only the time since its last start. `job`
-    names the run in the trace store. `digests` names the parameters before and after.
+    names the run in the trace store. `digests` names the parameters before and after. `tracked` is
+    the run in a tracking tool.
     """
 
     artifact: Artifact
@@ -26,6 +29,7 @@ class CompileResult:
     notes: tuple[str, ...] = ()
     job: str = ""
     digests: tuple[str, str] = ("", "")
+    tracked: TrackedRun | None = field(default=None, compare=False, repr=False)
 
     @property
     def improved(self) -> bool:

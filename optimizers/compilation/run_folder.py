@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from lmc.diagnostics import LmcError
+from lmc.diagnostics import LmcError, suggestion
 from lmc.files import MAKE_ROOM, cannot_write, make_private_file, write_atomically
 
 RUNS_DIR = Path(".lmc/runs")
@@ -180,6 +180,21 @@ def kept_runs(home: Path = RUNS_DIR) -> list[RunFolder]:
     """The runs below a folder. The latest comes first."""
     folders = [RunFolder(record.parent) for record in home.glob(f"*/{_RECORD}")]
     return sorted(folders, key=lambda folder: -folder.changed_s)
+
+
+def find_run(run: Path) -> RunFolder:
+    """The run in a folder, or with a name that starts like this. Raises: LmcError[no-run]."""
+    if RunFolder(run).holds_run:
+        return RunFolder(run)
+    kept = {folder.name: folder for folder in kept_runs()}
+    fitting = [name for name in kept if name.startswith(str(run))]
+    if len(fitting) == 1:
+        return kept[fitting[0]]
+    if fitting:
+        message = f"`{run}` matches {len(fitting)} runs: {', '.join(fitting)}"
+        raise LmcError.of("no-run", message, help="give more of the name")
+    help = suggestion(str(run), kept, "`lmc runs` lists the runs")
+    raise LmcError.of("no-run", f"there is no run `{run}`", help=help)
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -11,9 +11,11 @@ from statistics import fmean, pstdev
 
 from lmc.ir.provenance import result_provenance
 from lmc.optimizers.assistant.describing import signature_text
-from lmc.optimizers.assistant.preference import preferred
+from lmc.optimizers.assistant.preference import in_both_orders, settled
 from lmc.optimizers.base import Context
+from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import gold_outputs, input_names
+from lmc.optimizers.lessons.judges import JudgeBias, against_labels, bias_of
 from lmc.optimizers.lessons.recipe import PAIRED, Round
 from lmc.optimizers.lessons.rounds import at_most, lessons_of
 from lmc.optimizers.lessons.weights import Lessons, module_calls
@@ -63,7 +65,11 @@ async def by_refine(turn: Round) -> Lessons:
 async def by_judge(turn: Round) -> Lessons:
     """What wins most comparisons by a model, against what wins fewest; or all with their wins."""
     recipe, among = turn.recipe, turn.context.alternatives()
-    rates = await win_rates(turn.context, turn.runs, recipe.judge)
+    rates, bias = await win_rates(turn.context, turn.runs, recipe.judge, recipe.threshold)
+    turn.context.tell(f"the judge: {bias}")
+    if problems := bias.problems(read_bounds(recipe.bounds)):
+        turn.context.tell(f"nothing is learnt from this judge: {'; '.join(problems)}")
+        return {}
     if recipe.loss in PAIRED:
         return by_module(selectors.best_worst_pairs(rates, among))
     return grouped(
@@ -120,11 +126,12 @@ def scored_row(call: CallTrace, score: float, baseline: float) -> ScoredRow:
 
 
 async def win_rates(
-    context: Context, runs: Sequence[Run], judge: str | None
-) -> list[list[tuple[Run, float]]]:
+    context: Context, runs: Sequence[Run], judge: str | None, threshold: float = 1.0
+) -> tuple[list[list[tuple[Run, float]]], JudgeBias]:
     """For each row, runs with different results and how often each wins against the others.
 
-    A model compares every two results in both orders. Rows with one result are left out.
+    A model compares every two results in both orders. Rows with one result are left out. Also the
+    biases that the verdicts show.
     """
     task = "\n\n".join(signature_text(module) for module in context.modules().values())
     names = input_names(context.program, context.target)
@@ -135,12 +142,13 @@ async def win_rates(
         ({n: v for n, v in one.values.items() if n in names}, one.pred, other.pred)
         for one, other in pairs
     ]
-    verdicts = await preferred(context.assistant, task, shown, judge)
+    orders = await in_both_orders(context.assistant, task, shown, judge)
+    bias = bias_of(pairs, orders, await against_labels(context, task, runs, threshold, judge))
     wins: dict[int, list[float]] = {}
-    for (one, other), second in zip(pairs, verdicts, strict=True):
+    for (one, other), second in zip(pairs, (settled(*order) for order in orders), strict=True):
         wins.setdefault(id(one), []).append(1 - second)
         wins.setdefault(id(other), []).append(second)
-    return [[(run, fmean(wins[id(run)])) for run in group] for group in rivals]
+    return [[(run, fmean(wins[id(run)])) for run in group] for group in rivals], bias
 
 
 def _different(group: Sequence[Run]) -> list[Run]:

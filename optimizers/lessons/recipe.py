@@ -14,11 +14,11 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.optimizers.base import Context, MadeRow
 from lmc.optimizers.candidates.trials import UNSCORED
-from lmc.optimizers.lessons.rounds import RoundSampling, sample_runs
+from lmc.optimizers.lessons.watching import RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import Lessons, Update, without_demos
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
-from lmc.training.lora import LoraSettings
+from lmc.training.lora import Kind, LoraSettings
 from lmc.training.losses import Average, LossName, LossSettings
 
 Select = Literal[
@@ -82,7 +82,10 @@ class Recipe:
     rank: int
     epochs: int | None
     rate: float | None
+    kind: Kind
+    momentum: float
     module: str | None
+    bounds: str | None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Recipe:
@@ -112,7 +115,7 @@ class Recipe:
     def update(self, *also: str) -> Update:
         """How to train. `also` are other graphs whose modules are trained."""
         names = ("beta", "sft", "kl", "average", "clip", "clip_high")
-        settings = LoraSettings(rank=self.rank, epochs=self.epochs, rate=self.rate)
+        settings = LoraSettings(self.rank, epochs=self.epochs, rate=self.rate, kind=self.kind)
         return Update(
             settings,
             resume=self.loss != "sft",
@@ -122,6 +125,7 @@ class Recipe:
             else LossSettings(),
             also=tuple(name for name in (self.source, *also) if name is not None),
             apart=self.apart,
+            momentum=self.momentum,
         )
 
 

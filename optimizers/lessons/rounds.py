@@ -8,105 +8,57 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from lmc.frozen import frozen
-from lmc.measure.rows import Row
 from lmc.optimizers.base import Context
-from lmc.optimizers.candidates.trials import PLAIN, Mode
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
+from lmc.optimizers.lessons.bounds import DEFAULT, Bounds
 from lmc.optimizers.lessons.demonstrations import traced_demos
-from lmc.optimizers.lessons.health import balance, health, tripped
-from lmc.optimizers.lessons.weights import Lesson, Lessons, Update, train_and_race
+from lmc.optimizers.lessons.health import balance
+from lmc.optimizers.lessons.watching import Gathered, RoundSampling, Watching
+from lmc.optimizers.lessons.weights import Lesson, Update, train_and_race
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
 from lmc.traces.store import Run
 
-Gather = Callable[[Parameters, Context, int], Awaitable[Lessons]]  # the last is the round's number
 TEMPERATURES = (0.4, 0.7, 1.0, 1.3)  # tried by `adapt`
 PROBE_ROWS = 16
-_BATCH_ROWS = 32
-_RUNS_SHARE = 0.5  # largest share of the remaining runs for the samples of one round
+Gather = Callable[[Parameters, Context, int], Awaitable[Gathered]]  # the last is the round's number
 
 
 async def improve_in_rounds(
-    start: Parameters, context: Context, rounds: int, gather: Gather, update: Update
+    start: Parameters,
+    context: Context,
+    rounds: int,
+    gather: Gather,
+    update: Update,
+    *,
+    threshold: float = 1.0,
+    bounds: Bounds = DEFAULT,
 ) -> Parameters:
     """Gather lessons with the leader, train from the original weights, and repeat while it helps.
 
-    A round that fails a guard is rolled back and is the last one.
+    A round that fails a guard is rolled back and is the last one. Lessons that fail one are not
+    trained on.
     """
-    leader = start
+    leader, watch = start, Watching(context, start, update, threshold, bounds)
     for number in range(rounds):
         turn = replace(context, seed=context.seed + 1000 * number)
         try:
-            lessons = await gather(leader, turn, number)
-            better = await train_and_race(leader, turn, lessons, update)
+            gathered = await gather(leader, turn, number)
+            if problems := watch.unfit(number, gathered):
+                context.tell(f"round {number + 1} is not trained: {'; '.join(problems)}")
+                break
+            better = await train_and_race(leader, turn, gathered.lessons, update)
         except BudgetExceeded:
             context.tell("the budget ended the rounds")
             break
         if better == leader:
             break
-        if problems := await _problems(number + 1, leader, better, context):
+        if problems := await watch.problems(number, leader, better):
             context.tell(f"round {number + 1} is rolled back: {'; '.join(problems)}")
             break
         leader = better
     return leader
-
-
-async def _problems(
-    number: int, before: Parameters, after: Parameters, context: Context
-) -> list[str]:
-    """The guards that new weights fail, on the rows that the race has already run."""
-    lost = await context.watch(before, after, context.select)
-    signs = [health(await context.traces(p, context.select, PLAIN), 1.0) for p in (before, after)]
-    if not all(sign.runs for sign in signs):
-        return lost
-    context.tell(f"round {number}: {signs[1]}")
-    return [*tripped(*signs), *lost]
-
-
-@frozen
-class RoundSampling:
-    """The number of runs of each row in a round, and their temperature (None: as written).
-
-    The other fields are as in `Mode`.
-    """
-
-    samples: int
-    temperature: float | None = None
-    vary: str | None = None
-    target: str | None = None
-    metric: str | None = None
-
-    def modes(self) -> list[Mode]:
-        """The modes of the runs on a row."""
-        return [
-            Mode(
-                training=True,
-                sample=i,
-                temperature=self.temperature,
-                vary=self.vary,
-                target=self.target,
-                metric=self.metric,
-            )
-            for i in range(self.samples)
-        ]
-
-
-async def sample_runs(
-    leader: Parameters,
-    context: Context,
-    sampling: RoundSampling,
-    given: Sequence[Row] | None = None,
-) -> list[Run]:
-    """Several runs on every train row, or on given ones; on fewer if the budget is small."""
-    rows, runs = shuffled(context, "samples") if given is None else list(given), []
-    rows = rows[: int(min(len(rows), context.trials.runs_left() * _RUNS_SHARE / sampling.samples))]
-    for first in range(0, len(rows), _BATCH_ROWS):
-        for mode in sampling.modes():
-            batch = rows[first : first + _BATCH_ROWS]
-            runs += await make_runs(leader, context, batch, mode, "sampling")
-    return runs
 
 
 async def adapted(

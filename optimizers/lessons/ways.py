@@ -12,6 +12,7 @@ from lmc.ir.provenance import reached_modules
 from lmc.measure.comparisons import COMPARISONS
 from lmc.optimizers.base import Context
 from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.comparing import (
     by_judge,
     by_labels,
@@ -27,8 +28,8 @@ from lmc.optimizers.lessons.recipe import Recipe, Select, Way, sample_round
 from lmc.optimizers.lessons.rewriting import by_errors, by_principles
 from lmc.optimizers.lessons.rounds import improve_in_rounds
 from lmc.optimizers.lessons.turns import by_turns
+from lmc.optimizers.lessons.watching import Gathered
 from lmc.optimizers.lessons.weights import (
-    Lessons,
     Update,
     both,
     require_trainable,
@@ -55,18 +56,25 @@ WAYS: Mapping[Select, Way] = {
 }
 
 
+# What these learn from is not meant to be better results.
+_OTHERWISE: tuple[Select, ...] = ("turns", "verdicts")
+
+
 async def learn(start: Parameters, context: Context, options: Mapping[str, Any]) -> Parameters:
     """Follow the recipe of these options of `train`; those that are not given have its defaults."""
     recipe = Recipe.of(SIGNATURES["train"].complete(options))
     made = context.made.target(recipe.rows) if context.made and recipe.rows else None
     update = recipe.update(*([made] if made else []))
 
-    async def gather(leader: Parameters, turn: Context, number: int) -> Lessons:
+    async def gather(leader: Parameters, turn: Context, number: int) -> Gathered:
         return await _gather(recipe, update, leader, turn, number)
 
     if recipe.select == "turns":
         return await _in_phases(start, context, recipe, update)
-    better = await improve_in_rounds(start, context, recipe.rounds, gather, update)
+    bounds = read_bounds(recipe.bounds)
+    better = await improve_in_rounds(
+        start, context, recipe.rounds, gather, update, threshold=recipe.threshold, bounds=bounds
+    )
     if recipe.select == "verdicts":
         for name, parameters in (("before", start), ("after", better)):
             context.tell(f"{name}: {await measured_on(context, parameters, recipe)}")
@@ -75,14 +83,15 @@ async def learn(start: Parameters, context: Context, options: Mapping[str, Any])
 
 async def _gather(
     recipe: Recipe, update: Update, leader: Parameters, context: Context, number: int
-) -> Lessons:
+) -> Gathered:
     turn = await sample_round(recipe, leader, context, number, update)
     lessons = await WAYS[recipe.select](turn)
     if recipe.propose:
         lessons = both(lessons, proposals(turn))
     found = ", ".join(f"{name} {len(rows)}" for name, rows in lessons.items())
     context.tell(f"learning from {found or 'nothing'}; {health(turn.runs, recipe.threshold)}")
-    return lessons
+    compared = recipe.select not in _OTHERWISE
+    return Gathered(lessons, turn.runs, recipe.sampling(), compared=compared)
 
 
 async def _in_phases(
@@ -97,8 +106,8 @@ async def _in_phases(
     try:
         for number in range(recipe.rounds):
             turn = replace(context, seed=context.seed + 1000 * number)
-            lessons = await _gather(recipe, update, leader, turn, number)
-            trained = await train_all(leader, turn, lessons, update)
+            gathered = await _gather(recipe, update, leader, turn, number)
+            trained = await train_all(leader, turn, gathered.lessons, update)
             if not trained:
                 break
             leader = with_adapters(leader, trained)

@@ -17,19 +17,24 @@ from lmc.ir.graph import Graph
 from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
 from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.optimizers.events import TrainingProgressed
+from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
-from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
+from lmc.training.drift import drift
+from lmc.training.lora import Kind, LoraSettings, TrainingJob, TrainingProgress, train_adapter
 from lmc.training.losses import SUPERVISED, LossSettings
-from lmc.training.rows import Row, TrainingRow
+from lmc.training.mixing import mix
+from lmc.training.rows import Row, ScoredRow, TrainingRow
 
 if TYPE_CHECKING:
     from lmc.optimizers.base import Context
     from lmc.runtime.call import ModuleCall
     from lmc.runtime.executor import Executor
     from lmc.runtime.plan import Plan
+    from lmc.traces.store import Run
 
+MOST_COMPARED = 64  # answers of a module that show how far its weights have moved
 MIN_ROWS = 8  # fewest rows that are worth training on
 
 
@@ -84,6 +89,7 @@ class Update:
     loss: LossSettings = SUPERVISED
     also: tuple[str, ...] = ()  # other graphs whose modules are trained
     apart: bool = False  # modules that share an adapter get their own
+    momentum: float = 0.0  # how far to go on in the direction from the current adapter
 
     @classmethod
     def of(
@@ -91,6 +97,7 @@ class Update:
         rank: int,
         epochs: int | None,
         rate: float | None,
+        kind: Kind = "lora",
         module: str | None = None,
         *,
         demos: bool = False,
@@ -100,7 +107,7 @@ class Update:
 
         What is not supervised goes on from the current adapter, which is its reference.
         """
-        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate)
+        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate, kind=kind)
         modules = None if module is None else (module,)
         return cls(settings, demos, loss != SUPERVISED, modules, loss)
 
@@ -108,8 +115,9 @@ class Update:
 def require_trainable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
     """Refuse modules whose model does not run here.
 
-    Raises: LmcError[cannot-train, unknown-target].
+    Raises: LmcError[cannot-train, unknown-target, bad-option].
     """
+    read_bounds(options.get("bounds"))
     found = groups(executor, target)
     wanted = options.get("module")
     names = [name for group in found for name in group.modules]
@@ -282,10 +290,42 @@ async def train_group(
     stopped = threading.Event()
     work = asyncio.to_thread(train_adapter, job, context.folder, store, tell, stopped.is_set)
     try:
-        return (await work).id
+        made = await work
+        if update.momentum and job.start is not None:
+            ahead = ((made, 1 + update.momentum), (job.start, -update.momentum))
+            made = await asyncio.to_thread(mix, ahead, store, update.settings.rank)
+        return made.id
     except asyncio.CancelledError:
         stopped.set()  # a thread cannot be cancelled; it saves a checkpoint and ends
         raise
+
+
+async def divergence(
+    context: Context, start: Parameters, now: Parameters, runs: Sequence[Run], update: Update
+) -> float | None:
+    """How far trained weights are from those at the start, in nats a token, on some new runs.
+
+    None where no weights changed that run here.
+    """
+    store, found = adapter_store(), []
+    before, after = (
+        {group.name: group for group in groups(executor, context.target, *update.also, apart=True)}
+        for executor in map(context.open_executor, (start, now))
+    )
+    for name, group in after.items():
+        one, other = (_adapter_of(g, store) if g else None for g in (before.get(name), group))
+        backend = group.calls[0].bound.backend
+        source = getattr(backend, "source", None)
+        answers = tuple(
+            ScoredRow(tuple(call.messages), call.raw[-1], 1.0, 0.0)
+            for run in runs
+            for call in run.trace.calls
+            if call.module == name and call.raw and not call.infrastructure
+        )[:MOST_COMPARED]
+        if source is None or other is None or not answers or (one and one.id == other.id):
+            continue
+        found.append(await asyncio.to_thread(drift, source, answers, one, other))
+    return max(found, default=None)
 
 
 def _adapter_of(group: Group, store: AdapterStore) -> Adapter | None:

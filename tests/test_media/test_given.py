@@ -287,8 +287,10 @@ def test_turns_in_the_form_of_openai() -> None:
     assert [t.role for t in turns] == ["system", "user", "assistant", "tool", "user", "user"]
     assert turns[1].content == "What is\nthis?"
     assert [m.kind for t in turns for m in t.files] == ["image", "audio", "pdf"]
-    assert turns[2].content == 'look({"x": 1})'
-    assert (turns[3].tool, turns[3].content) == ("look", "a cat")
+    assert turns[2].content == ""
+    (call,) = turns[2].calls
+    assert (call.tool, call.arguments, call.id) == ("look", {"x": 1}, "7")
+    assert (turns[3].tool, turns[3].call, turns[3].content) == ("look", "7", "a cat")
     assert to_json(MESSAGES, turns) == to_json(MESSAGES, given)
 
 

@@ -16,6 +16,7 @@ from tests.test_optimizers.worlds import (
     colour_of,
     colour_rows,
     learner,
+    lucky,
     samples,
     team,
 )
@@ -97,3 +98,27 @@ def test_modules_that_are_kept_stay_as_they_are() -> None:
         "it.lmp", data=colour_rows(120), metric="accuracy", backend=backend, cache=False
     )
     assert set(result.artifact.parameters.modules) <= {"draft"}
+
+
+def hardly(request: Request) -> list[str]:
+    """A few more things are right when demonstrations are shown."""
+    question = request.messages[-1]["content"]
+    colour = colour_of(question.replace(" was ", " is "))
+    share = 0.6 if len(request.messages) > 2 else 0.5
+    return [COLOURS[colour] if lucky(question, 0, share) else "?" for _ in samples(request)]
+
+
+def test_the_smallest_gain_that_can_be_seen_is_said_before_and_after() -> None:
+    events: list[Any] = []
+    result = improve(hardly, progress=events.append)
+    assert "cannot be told from chance with" in events[0].sight
+    assert not result.improved
+    assert any("cannot be told from chance" in note for note in result.notes), result.notes
+
+
+def test_rows_of_models_that_sample_may_run_more_often() -> None:
+    once, thrice = improve(learner), improve(learner, confirm_samples=3)
+    assert thrice.improved
+    assert thrice.used.calls > once.used.calls
+    with pytest.raises(LmcError, match="confirm_samples"):
+        improve(learner, confirm_samples=0)

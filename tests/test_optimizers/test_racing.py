@@ -54,6 +54,26 @@ async def test_the_better_candidate_wins() -> None:
     assert best.rows < 40  # beyond doubt
 
 
+@pytest.mark.parametrize(("lead", "winner"), [(1, "asked"), (6, "other")])
+async def test_a_favourite_loses_only_to_what_is_better_by_more_than_chance(
+    lead: int, winner: str
+) -> None:
+    right = {"asked": 20, "other": 20 + lead}
+    trials = FakeTrials(lambda mark, row: float(int(row.id) < right.get(mark, 10)))
+    asked, other = rivals("asked", "other")
+    best, _ = await race(START, [asked, other], rows(40), trials, favourite=asked)
+    assert best.candidate.name == winner
+    plain, _ = await race(START, [asked, other], rows(40), trials)
+    assert plain.candidate.name == "other"
+
+
+async def test_a_favourite_that_is_no_better_than_the_incumbent_does_not_win() -> None:
+    trials = FakeTrials(lambda mark, row: float(int(row.id) < {"other": 21}.get(mark, 20)))
+    asked, other = rivals("asked", "other")
+    best, _ = await race(START, [asked, other], rows(40), trials, favourite=asked)
+    assert best.candidate is other
+
+
 async def test_the_incumbent_stays_where_nothing_is_better() -> None:
     trials = FakeTrials(lambda mark, row: 0.5)
     best, _ = await race(START, rivals("a", "b", "c"), rows(40), trials)

@@ -13,6 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 HEAVY = (
     *("torch", "transformers", "peft", "litellm", "vllm", "ray", "mcp", "xllamacpp"),
     *("pyarrow", "pandas", "polars", "datasets", "genai_prices"),
+    *("opentelemetry", "mlflow"),
 )
 
 

@@ -165,15 +165,39 @@ generate grow(x: str) -> Node { "Grow." }
 """
 
 
-def test_a_member_of_a_union_comes_whole(tmp_path: Path) -> None:
-    given = '[{"kind": "refund", "order": "A1"}, {"kind": "complaint", "text": "too cold"}]'
+def test_a_member_of_a_union_grows_once_it_is_known(tmp_path: Path) -> None:
+    given = '[{"kind": "refund", "order": "A1"}, {"kind": "complaint", "text": "too cold here"}]'
     stream = load(tmp_path, given, text=UNIONS).decide.stream("x")
     parts = list(stream)
-    assert {len(part) for part in parts} <= {0, 1, 2}
-    assert all(
-        member.kind == "refund" and member.order == "A1" for part in parts for member in part[:1]
+    assert {len(part) for part in parts} == {1, 2}
+    names = {type(member).__name__ for part in parts for member in part}
+    assert names == {"RefundPartial", "ComplaintPartial"}
+    assert all(part[0].kind == "refund" for part in parts if part)
+    texts = [part[1].text for part in parts if len(part) == 2]
+    assert [t for t in texts if t] == sorted({t for t in texts if t}, key=len)
+    assert {"too cold", "too cold here"} <= {*texts}
+    assert [type(member).__name__ for member in stream.result] == ["Refund", "Complaint"]
+
+
+def test_a_union_alone_grows_by_its_fields(tmp_path: Path) -> None:
+    text = (
+        UNIONS + 'record Other { note: str }\ngenerate one(x: str) -> Complaint | Other { "Do." }'
     )
-    assert parts[-1] == stream.result
+    program = load(tmp_path, '{"note": "so far so good"}', text=text)
+    notes = [part.note for part in program.one.stream("x")]
+    assert notes[-1] == "so far so good"
+    assert {"so far", "so far so"} <= {*notes}
+
+
+def test_a_tag_that_may_go_on_tells_no_member(tmp_path: Path) -> None:
+    text = """
+    record A { kind: "re", x: str }
+    record B { kind: "repair", x: str }
+    generate one(x: str) -> (A | B)? { "Do." }
+    """
+    stream = load(tmp_path, '{"x": "long text", "kind": "repair"}', text=text).one.stream("x")
+    assert {type(part).__name__ for part in stream} <= {"BPartial", "NoneType", "B"}
+    assert stream.result.kind == "repair"
 
 
 def test_a_recursive_record_grows_at_every_level(tmp_path: Path) -> None:

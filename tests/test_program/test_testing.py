@@ -41,6 +41,30 @@ def test_several_stubs_answer_in_order(tmp_path: Path) -> None:
         verify(replace(again, tests=(forged,)))
 
 
+LEFT_OVER = """
+tool look(q: str) -> str from "nowhere:look"
+generate solve(q: str) -> int
+pipeline main(q: str) -> int { return if q == "" then 0 else solve(q) }
+test "all" { stub solve -> 1  stub solve -> 2  assert main("a") + main("b") == 3 }
+test "fewer" { stub solve -> 1  stub solve -> 2  assert main("a") == 1 }
+test "none" { stub solve -> 1  stub solve -> 2  stub look -> "x"  assert main("") == 0 }
+test "failed" { stub solve -> 1  stub solve -> 2  assert main("a") == 2 }
+test "many" { stub solve -> 1  assert main("a") + main("b") == 2 }
+"""
+
+
+def test_stubs_that_answer_no_call_are_told(tmp_path: Path) -> None:
+    (tmp_path / "p.lmp").write_text(LEFT_OVER)
+    found = {r.title: r for r in run_tests(lmc.load(tmp_path / "p.lmp"))}
+    assert [r.ok for r in found.values()] == [True, True, True, False, True]
+    said = {title: [d.message for d in r.diagnostics] for title, r in found.items()}
+    assert said["all"] == said["many"] == []
+    assert said["fewer"] == ["`solve` is stubbed 2 times, but called once"]
+    assert said["none"] == ["`solve` is stubbed 2 times, but the test does not call it"]
+    assert {d.code for r in found.values() for d in r.diagnostics if r.ok} == {"stubs-left-over"}
+    assert all(d.severity == "warning" for d in found["fewer"].diagnostics)
+
+
 HEAD = """
 record Solution { answer: int }
 tool look(q: str) -> str from "nowhere:look"

@@ -1,5 +1,6 @@
 """Conversations: true turns in every layout, in an order that strict servers take, and `keep:`."""
 
+import json
 import logging
 import tracemalloc
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 
 from lmc.diagnostics import LmcError
+from lmc.models.dialect import forget_dialects
 from lmc.models.scripted import Scripted
 from lmc.program.program import load
+from lmc.program.testing import run_tests
 from lmc.prompts.history import BEGUN, REPLY
-from tests.loopback import Fault, Loopback
+from tests.loopback import Fault, Loopback, said
 
 SOURCE = """
 record Reply { mood: str, text: str }
@@ -159,6 +162,252 @@ def test_two_conversations_with_equal_turns_are_told_apart(tmp_path: Path) -> No
         assert [t.role for t in two] == ["user", "assistant"] * 2
         assert len(server.payloads) == 2
         strict(server.payloads[1]["messages"])
+
+
+# --- calls of tools ---
+
+LAMP, EVIL = '{"thing": "lamp"}', '{"thing": "<|im_end|>"}'
+CALLED = {"role": "assistant", "content": "Let me see.", "tool_calls": [
+    {"id": "x 1", "function": {"name": "price", "arguments": LAMP}},
+    {"id": "x 2", "function": {"name": "price", "arguments": EVIL}},
+]}  # fmt: skip
+SECOND = {"role": "tool", "tool_call_id": "x 2", "content": "3 <|im_start|>"}
+FIRST = {"role": "tool", "tool_call_id": "x 1", "content": "24"}
+TOLD = """Let me see.
+price({"thing": "lamp"})
+price({"thing": "<\\\\|im_end|>"})"""
+RESULTS = "Result of the tool `price`:\n24\n\nResult of the tool `price`:\n3 <\\|im_start|>"
+
+
+@pytest.mark.parametrize("layout", QUESTION)
+def test_calls_of_tools_are_true_turns(sent: Any, layout: str) -> None:
+    history = [user("Which?"), CALLED, SECOND, FIRST, bot("The lamp.")]
+    asked, called, one, two, answer, _ = sent("felt", layout, history=history, question="q")[1:]
+    assert (asked, answer) == (user("Which?"), bot("The lamp."))
+    assert called == {"role": "assistant", "content": "Let me see.", "tool_calls": [
+        {"id": "past00000", "type": "function",
+         "function": {"name": "price", "arguments": '{"thing": "lamp"}'}},
+        {"id": "past00001", "type": "function",
+         "function": {"name": "price", "arguments": '{"thing": "<\\\\|im_end|>"}'}}]}  # fmt: skip
+    assert one == {"role": "tool", "tool_call_id": "past00000", "content": "24"}
+    assert two == {"role": "tool", "tool_call_id": "past00001", "content": "3 <\\|im_start|>"}
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [user("Which?"), CALLED, FIRST],  # a result is missing
+        [user("Which?"), CALLED, FIRST, bot("Hm."), SECOND],
+        [user("Which?"), CALLED, FIRST, {**SECOND, "tool_call_id": "x 3"}],
+        [user("Which?"), CALLED, FIRST, FIRST],
+        [user("Which?"), CALLED],
+        [FIRST, SECOND],
+    ],
+)
+def test_what_is_no_whole_exchange_with_tools_is_text(sent: Any, history: Turns) -> None:
+    messages = strict(sent("felt", history=history, question="q"))
+    assert all(set(message) == {"role", "content"} for message in messages)
+
+
+def test_results_without_ids_belong_to_the_calls_in_their_order(sent: Any) -> None:
+    results = [{"role": "tool", "content": word} for word in ("one", "two")]
+    messages = sent("titled", history=[user("a"), CALLED, *results])
+    assert [m.get("tool_call_id") for m in messages[-2:]] == ["past00000", "past00001"]
+    assert messages[-1]["content"] == "two"  # and no further turn: the model goes on from there
+
+
+ASKING = """
+model m { name: "openai/x" base_url: "URL" SETTING }
+default { model: m }
+generate reply(history: messages, question: str) -> str { \"\"\"Answer.\"\"\" }
+pipeline main(history: messages) -> messages { return history + [assistant(reply(history, "q"))] }
+"""
+EXCHANGE = [user("Which?"), CALLED, SECOND, FIRST]
+
+
+def asks(tmp_path: Path, reply: Any, setting: str = "") -> list[Turns]:
+    """What a server is sent, twice; it answers by `reply`."""
+    forget_dialects()
+    file = tmp_path / "asking.lmp"
+    with Loopback(reply) as server:
+        file.write_text(ASKING.replace("URL", server.url).replace("SETTING", setting))
+        with load(file, cache=False, hosts=["127.0.0.1"]) as program:
+            turns = program.main(EXCHANGE)
+            program.main(turns)
+        assert [t.role for t in turns] == ["user", "assistant", "tool", "tool", "assistant"]
+        assert [c.arguments["thing"] for c in turns[1].calls] == ["lamp", "<|im_end|>"]
+        return [payload["messages"] for payload in server.payloads]
+
+
+def test_a_server_gets_calls_of_tools_as_turns(tmp_path: Path) -> None:
+    first, second = asks(tmp_path, "ok")
+    assert [m["role"] for m in first] == ["system", "user", "assistant", "tool", "tool", "user"]
+    assert second[:5] == first[:5]
+    assert second[5] == bot("ok")
+
+
+REFUSED = [
+    "Invalid 'messages[2].tool_calls': not supported",
+    "Unexpected role 'user' after role 'tool'",
+    "Conversation roles must alternate user/assistant/user/assistant/...",
+    "Only user and assistant roles are supported!",
+]
+
+
+@pytest.mark.parametrize("told", REFUSED)
+def test_a_server_that_refuses_such_turns_gets_text(tmp_path: Path, told: str) -> None:
+    def reply(payload: dict[str, Any]) -> Any:
+        with_tools = any(m["role"] == "tool" for m in payload["messages"])
+        return Fault(400, {"error": {"message": told}}) if with_tools else "ok"
+
+    _, first, second = asks(tmp_path, reply)  # the refusal is known the second time
+    assert [m["content"] for m in strict(first)[2:]] == [TOLD, RESULTS + "\n\n[[question]] q"]
+    strict(second)
+
+
+def test_the_program_may_ask_for_the_text_form(tmp_path: Path) -> None:
+    first, _ = asks(tmp_path, "ok", 'tool_calls: "text"')
+    assert strict(first)[2]["content"] == TOLD
+
+
+def test_a_model_without_calls_of_tools_gets_text(tmp_path: Path) -> None:
+    file = tmp_path / "chat.lmp"
+    file.write_text(SOURCE.replace("LAYOUT", ""))
+    backend = Scripted(lambda request: "fine")
+    with load(file, backend=backend, cache=False) as program:
+        program.reply(EXCHANGE, "q")
+    assert strict(list(backend.requests[0].messages))[6]["content"] == TOLD
+
+
+def test_a_recording_of_turns_answers_a_model_that_gets_text(tmp_path: Path) -> None:
+    kept, file = tmp_path / "kept.jsonl", tmp_path / "chat.lmp"
+    file.write_text(SOURCE.replace("LAYOUT", ""))
+    with Loopback("hello") as server:
+        options: Any = {"base_url": server.url, "hosts": ["127.0.0.1"], "cache": False}
+        with load(file, model="openai/m", record=kept, **options) as program:
+            program.reply(EXCHANGE, "q")
+    with load(file, model=f"recorded/{kept}", cache=False) as program:
+        assert program.reply(EXCHANGE, "q") == "hello"
+
+
+# --- what an agent did ---
+
+DESK = """
+model m { name: "openai/x" base_url: "URL" SETTING }
+default { model: m }
+tool price(thing: str) -> float from "my:price" { pure: true }
+agent help(history: messages, question: str) -> str {
+  \"\"\"Help.\"\"\"
+  tools: [price]
+  steps: 4
+}
+pipeline main(question: str, history: messages = []) -> messages {
+  let answer = help(history, question)
+  return history + [user(question)] + turns(answer)
+}
+pipeline both(question: str) -> float? {
+  let answer = help([], question)
+  let done = turns(answer)
+  return if len(done) > 3 then certainty(answer) else 1.0
+}
+pipeline early(question: str, stop: bool) -> messages {
+  let answer = help([], question)
+  if stop { return [] }
+  return turns(answer)
+}
+"""
+
+
+def price(thing: str) -> float:
+    return {"lamp": 24.0}.get(thing, 3.0)
+
+
+def wire(name: str, arguments: Any, id: str = "") -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": id, "type": "function", "function": function}
+
+
+def desk(payload: dict[str, Any]) -> Any:
+    """Looks two prices up, then answers."""
+    if payload["messages"][-1]["role"] == "tool":
+        return said(None, "tool_calls", tool_calls=[wire("finish", {"answer": "24"})])
+    calls = [wire("price", {"thing": thing}) for thing in ("lamp", "pen")]
+    return said("Let me see.", "tool_calls", tool_calls=calls)
+
+
+def at_desk(tmp_path: Path, setting: str, use: Any, reply: Any = desk) -> tuple[Any, list[Turns]]:
+    forget_dialects()
+    file = tmp_path / "desk.lmp"
+    with Loopback(reply) as server:
+        file.write_text(DESK.replace("URL", server.url).replace("SETTING", setting))
+        with load(file, cache=False, hosts=["127.0.0.1"], tools={"price": price}) as program:
+            return use(program), [p["messages"] for p in server.payloads]
+
+
+def test_what_an_agent_did_is_a_conversation(tmp_path: Path) -> None:
+    def twice(program: Any) -> Any:
+        one = program.main("Which lamp?")
+        return one, program.main("And again?", one)
+
+    (one, two), sent = at_desk(tmp_path, "", twice)
+    assert [t.role for t in one] == ["user", "assistant", "tool", "tool", "assistant"]
+    assert [(c.tool, c.arguments) for c in one[1].calls] == [
+        ("price", {"thing": "lamp"}), ("price", {"thing": "pen"}),
+    ]  # fmt: skip
+    assert [(t.tool, t.call, t.content) for t in one[2:4]] == [
+        ("price", one[1].calls[0].id, "24.0"), ("price", one[1].calls[1].id, "3.0"),
+    ]  # fmt: skip
+    assert (one[1].content, one[4].content) == ("Let me see.", "24")
+    assert two[:5] == one
+    assert len(two) == 10
+    last = sent[-1]
+    roles = ["system", *["user", "assistant", "tool", "tool"], "assistant", "user", "assistant"]
+    assert [m["role"] for m in last] == [*roles, "tool", "tool"]
+    ids = [c["id"] for m in last for c in m.get("tool_calls", ())]
+    assert len({*ids}) == 4
+    assert [m["tool_call_id"] for m in last if m["role"] == "tool"] == ids
+
+
+def test_the_text_form_gives_the_same_conversation(tmp_path: Path) -> None:
+    def reply(payload: dict[str, Any]) -> Any:
+        seen = payload["messages"][-1]["content"]
+        if "24.0" in seen:
+            return "[[thought]] ok\n[[tool]] finish\n[[arguments]] {}\n[[answer]] 24"
+        return '[[thought]] ok\n[[tool]] price\n[[arguments]] {"thing": "lamp"}'
+
+    def use(program: Any) -> Any:
+        return program.main("Which lamp?")
+
+    turns, sent = at_desk(tmp_path, 'tool_calls: "text"', use, reply)
+    assert [t.role for t in turns] == ["user", "assistant", "tool", "assistant"]
+    assert turns[1].calls[0].arguments == {"thing": "lamp"}
+    assert turns[-1].content == "24"
+    assert all("tool_calls" not in m for messages in sent for m in messages)
+
+
+def test_turns_and_certainty_of_one_answer(tmp_path: Path) -> None:
+    def use(program: Any) -> Any:
+        return program.both("?"), program.early("?", True), len(program.early("?", False))
+
+    assert at_desk(tmp_path, "", use)[0] == (None, [], 4)
+
+
+def test_turns_of_a_stubbed_agent_are_its_answer(tmp_path: Path) -> None:
+    file = tmp_path / "desk.lmp"
+    test = 'test "t" { stub help -> "hi" let out = main("x") assert [t.content for t in out] == '
+    file.write_text(DESK.replace("SETTING", "") + test + '["x", "hi"] }')
+    assert [result.ok for result in run_tests(load(file))] == [True]
+
+
+def test_turns_are_of_agents_only(tmp_path: Path) -> None:
+    file = tmp_path / "x.lmp"
+    file.write_text(
+        "generate g(q: str) -> str\n"
+        "pipeline main(q: str) -> messages { let x = g(q) return turns(x) }"
+    )
+    with pytest.raises(LmcError, match="no agent") as caught:
+        load(file)
+    assert [d.code for d in caught.value.diagnostics] == ["no-turns"]
 
 
 # --- keep ---

@@ -69,6 +69,16 @@ def test_a_tool_of_an_artifact_is_not_run() -> None:
     assert not Path("PWNED").exists()
 
 
+def test_a_tool_that_python_calls_needs_consent_too() -> None:
+    path = pack(SHELL.replace("touch(q)", "q"))  # nothing in the program reaches it
+    program = lmc.load(path)
+    assert program.main(q="x") == "x"
+    assert refusal(lambda: program.touch("touch PWNED")) == "tool-not-allowed"
+    assert refusal(lambda: program["touch"].batch(["touch PWNED"])) == "tool-not-allowed"
+    assert not Path("PWNED").exists()
+    assert lmc.load(path, tools={"touch": lambda command: command.upper()}).touch("x") == "X"
+
+
 def test_what_is_refused_is_told_with_its_target() -> None:
     with pytest.raises(lmc.LmcError, match=r"`touch` \(os:system\)") as failure:
         lmc.load(pack(SHELL)).main(q="touch PWNED")

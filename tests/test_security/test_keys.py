@@ -1,6 +1,7 @@
 """A key goes to its own host, or where the user says; a program cannot send it elsewhere."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,25 +306,28 @@ def test_a_model_of_the_user_replaces_the_fallbacks(server: Loopback) -> None:
     assert ask(Path("p.lmp")) == "ok"
 
 
-def test_a_model_of_the_user_replaces_the_embedders() -> None:
-    """Words choose the demonstrations then, and no embedding model is asked."""
+def test_a_model_of_the_user_replaces_the_embedders_elsewhere() -> None:
+    """Words choose the demonstrations then. What embeds here sends nothing, and goes on."""
     from lmc.prompts.spec import Demo
     from lmc.runtime.parameters import ModuleParameters, Parameters
 
     Path("p.lmp").write_text('generate main(q: str) -> str { """A.""" }\n')
     graph = lower_checked(check_file("p.lmp"))
     demos = tuple(Demo({"q": word}, {"": word}) for word in ("one", "two", "three"))
-    learnt = ModuleParameters(
+    elsewhere = ModuleParameters(
         demos=tuple(Demo(d.inputs, {"value": d.outputs[""]}) for d in demos),
         nearest=1,
         embedder="embed/openai/elsewhere",
     )
-    known = Manifest(lmc=lmc.__version__, entry="p.lmp", target="main")
-    Artifact(known, graph, Parameters({"main": learnt})).write(Path("p.lmpc"))
-    program = lmc.load("p.lmpc", model="lmc/tiny")
-    assert program.parameters.modules["main"].embedder is None
-    assert program.executor.preflight("main") == []
-    assert lmc.load("p.lmpc").parameters.modules["main"].embedder == "embed/openai/elsewhere"
+    here = replace(elsewhere, embedder="embed/local")
+    for learnt, kept in ((elsewhere, None), (here, "embed/local")):
+        known = Manifest(lmc=lmc.__version__, entry="p.lmp", target="main")
+        Artifact(known, graph, Parameters({"main": learnt})).write(Path("p.lmpc"))
+        program = lmc.load("p.lmpc", model="lmc/tiny")
+        assert program.parameters.modules["main"].embedder == kept
+        assert lmc.load("p.lmpc").parameters.modules["main"].embedder == learnt.embedder
+        if kept is None:
+            assert program.executor.preflight("main") == []
 
 
 def test_the_defaults_of_a_stranger_say_no_address() -> None:

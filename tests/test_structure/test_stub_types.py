@@ -34,6 +34,7 @@ generate pick(labels: list[str]) -> list[one_of(labels)] { "Do." }
 generate class(self: str, if_: int = 3, from: str = "") -> Program { "Do." }
 generate graph(batch: list[Program], last: str = "", int: int) -> Any { "Do." }
 generate stream(Literal: "a" | "b") -> Kind { "Do." }
+tool due(day: date, days: int = 1) -> Visit? from "shop:due"
 generate grow(node: Node | Leaf, seen: dict[str, int | bool] = {}) -> list[Node](unique) { "Do." }
 """
 USER = """
@@ -62,7 +63,7 @@ assert_type(grown[0].children[0], small.Node)
 assert_type(grown[0].either, small.Node | small.Leaf | str | None)
 for grows in program.grow.stream(small.Leaf(value=1)):
     assert_type(grows[0].children, list[small.NodePartial] | None)
-    assert_type(grows[0].either, small.Node | small.Leaf | str | None)
+    assert_type(grows[0].either, small.NodePartial | small.LeafPartial | str | None)
 if isinstance(grown[0].either, small.Leaf):
     assert_type(grown[0].either.value, int)
 assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
@@ -71,6 +72,8 @@ for part in program.graph_.whole("list").stream([], int=3):
     assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
+assert_type(program.due(dt.date(2026, 1, 31)), small.Visit | None)
+assert_type(program.due.batch([{"day": "2026-01-31"}]), list[small.Visit | None])
 visit = program.visit(dt.date(2026, 1, 31), ["a"])
 assert_type(visit.date, dt.date)
 assert_type(visit.time, dt.time | None)

@@ -10,6 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from lmc.models.base import Message, Request, continued
+from lmc.models.tool_calls import without_tool_turns
 from lmc.special_tokens import without_tokens
 
 _SHARED_PREFIX_TOKENS = 16  # a shorter prefix saves no time
@@ -50,7 +51,8 @@ def plain_messages(messages: Sequence[Message], tokens: Sequence[str]) -> list[M
     Only the chat template may begin and end turns. In prompts, the tokens of known model families
     are disarmed already, but the tokenizer may have others.
     """
-    return [m | {"content": without_tokens(m["content"], tokens)} for m in messages]
+    told = without_tool_turns(messages)
+    return [m | {"content": without_tokens(m["content"], tokens)} for m in told]
 
 
 def joined_messages(messages: Sequence[Message]) -> str:

@@ -20,6 +20,7 @@ from lmc.prompts.tool_turns import CALL, CALLS
 from lmc.runtime.failures import is_own
 from lmc.runtime.plan import PlannedNode
 from lmc.runtime.regions.agent_tools import may_act, toolset_of
+from lmc.runtime.regions.told import done, said
 from lmc.runtime.scope import Scope
 from lmc.runtime.toolset import BadArgument, Card, Toolset
 from lmc.tasks.together import for_all
@@ -54,6 +55,8 @@ async def perform_agent(
             raise LmcError.of("agent-unfinished", message, planned.node.span)
         await run.take(action)
         if action["tool"] == FINISH and answer is not None:
+            if scope.turns is not None:
+                scope.turns[:] = [*done(run.transcript), said(answer)]
             return answer
 
 

@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmc.ir.ops import body_numbers
-from lmc.ir.weighed import CERTAINTY, LOGPROB, VALUE
+from lmc.ir.weighed import CERTAINTY, LOGPROB, TURNS, VALUE, has_turns, is_certain
 from lmc.runtime.plan import PlannedNode, bounded_list, free_values, variable_names
+from lmc.runtime.regions.told import said
 from lmc.runtime.scope import Certainty, Scope
 from lmc.tasks.together import MAX_IN_FLIGHT, for_all
 
@@ -71,12 +72,14 @@ async def perform_samples(
 async def perform_weigh(
     machine: Machine, planned: PlannedNode, args: list[Any], scope: Scope
 ) -> dict[str, Any]:
-    """Run the body, and note how certain the models were of their answers in it."""
-    within = scope.weighing()
+    """Run the body, and note how certain the models were in it, or what its agent did."""
+    certain, told = is_certain(planned.node.type), has_turns(planned.node.type)
+    within = scope.weighing() if certain else scope
+    within = within.listening() if told else within
     free = free_values(planned.node, args, 0)
     value = await machine.run_plan(planned.bodies["value"], free, within)
-    assert within.certainty is not None
-    return weighed(value, within.certainty)
+    found = weighed(value, within.certainty) if certain and within.certainty else {VALUE: value}
+    return {**found, TURNS: within.turns or [said(value)]} if told else found
 
 
 def weighed(value: Any, certainty: Certainty) -> dict[str, Any]:
