@@ -68,6 +68,7 @@ if isinstance(grown[0].either, small.Leaf):
     assert_type(grown[0].either.value, int)
 assert_type(program.class_.stream("a"), lmc.Stream[small.ProgramPartial, small.Program_])
 assert_type(program.class_.stream("a").result.copy, small.Kind)
+assert_type(program.class_.traced("a"), tuple[small.Program_, lmc.RunReport])
 for part in program.graph_.whole("list").stream([], int=3):
     assert_type(part.list, list[small.ProgramPartial] | None)
 print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
@@ -97,6 +98,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 P = TypeVar("P")
 R = TypeVar("R")
+class RunReport: ...
 class Stream(Generic[P, R]):
     @property
     def result(self) -> R: ...
