@@ -26,7 +26,19 @@ from lmc.check.subtyping import is_subtype, show
 from lmc.diagnostics import Label, suggestion
 from lmc.source import Span
 from lmc.syntax import nodes
-from lmc.types import BOOL, FLOAT, SCORE, STR, OptionalType, RecordType
+from lmc.types import (
+    BOOL,
+    FLOAT,
+    SCORE,
+    STR,
+    LiteralType,
+    OneOfType,
+    OptionalType,
+    RecordType,
+    Type,
+    rebuilt,
+    without_labels,
+)
 
 METRICS = ("accuracy", "f1", "contains", "numeric", "preference")
 _OF_SCORES = {"value": FLOAT, "feedback": STR}  # the fields of rewards that are no modules
@@ -53,11 +65,20 @@ def check_example(ctx: CheckContext, file: File, decl: nodes.ExampleDecl) -> Non
     slots = signature_slots(module)
     bound = bind(env, decl.args, slots, decl.target.name, decl.target.span, declared.ident.span)
     inputs = {s.name: _example_input(env, s, e, module) for s, e in zip(slots, bound)}
-    result = constant(
-        env, decl.result, module.signature.result, f"the result of `{decl.target.name}`"
-    )
+    why = f"the result of `{decl.target.name}`"
+    result = constant(env, decl.result, _asked(module, inputs), why)
     if len(ctx.diagnostics) == before:
         module.examples.append(ExampleDef(inputs, result, decl.span))
+
+
+def _asked(module: ModuleDef, inputs: Mapping[str, Any]) -> Type:
+    """The result of a module for these inputs, which may hold the labels of a `one_of`."""
+
+    def told(part: Type) -> Type:
+        labels = inputs.get(part.options) if isinstance(part, OneOfType) else None
+        return LiteralType(tuple(dict.fromkeys(labels))) if labels else without_labels(part)
+
+    return rebuilt(module.signature.asked, told)
 
 
 def _example_input(env: Env, slot: Slot, expr: nodes.Expr | None, module: ModuleDef) -> Any:

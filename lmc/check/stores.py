@@ -13,7 +13,7 @@ from lmc.check import inference, settings
 from lmc.check.access import field_type
 from lmc.check.program import ModelDef, StoreDef
 from lmc.check.scope import CheckContext, Declared, Env
-from lmc.check.subtyping import is_text
+from lmc.check.subtyping import is_key
 from lmc.diagnostics import Label
 from lmc.syntax import nodes
 from lmc.types import IntType, ListType, RecordType, Type
@@ -58,7 +58,7 @@ def _key(env: Env, record: Type, expr: nodes.Expr | None) -> str | None:
     type = field_type(env, record, expr.name)
     if isinstance(type, types.ErrorType):
         return None
-    if not (is_text(type) or isinstance(type, IntType)):
+    if not is_key(type):
         message = f"`key` must be a string, an enum or an int, but `.{expr.name.name}` is `{type}`"
         env.ctx.report("bad-store", message, expr.span)
         return None

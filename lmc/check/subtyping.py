@@ -13,6 +13,7 @@ from lmc.types import (
     NONE,
     STR,
     DictType,
+    EnumType,
     ErrorType,
     FloatType,
     IntType,
@@ -321,6 +322,11 @@ def is_written(type: Type, *kinds: Kind) -> bool:
 def is_text(type: Type) -> bool:
     """Whether the type is a string."""
     return isinstance(type, StrType | LiteralType | ErrorType)
+
+
+def is_key(type: Type) -> bool:
+    """Whether values of the type can name the records of a store."""
+    return is_text(type) or isinstance(type, IntType | EnumType)
 
 
 def show(type: Type) -> str:

@@ -94,18 +94,30 @@ def signature_text(offer: Offer) -> str:
 
 def _parameter(port: Port) -> str:
     note = f" ({' '.join(port.note.split())})" if port.note else ""
-    default = f" = {json.dumps(port.default, ensure_ascii=False)}" if port.has_default else ""
+    default = f" = {_default(port)}" if port.has_default else ""
     return f"{port.name}: {_shape(port.type)}{default}{note}"
 
 
+def _default(port: Port) -> str:
+    """A default as a model writes it."""
+    type = port.type.item if isinstance(port.type, OptionalType) else port.type
+    value = port.default
+    if isinstance(type, EnumType) and type.aliases and value in type.variants:
+        value = type.aliases[type.variants.index(value)]
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _shape(type: Type, depth: int = _SHAPE_DEPTH) -> str:
-    """A type with the fields of its records and the variants of its enums."""
+    """A type with the fields of its records and the variants of its enums, as a model sees them."""
     match type:
         case RecordType(fields=fields) if depth:
-            inner = ", ".join(f"{f.name}: {_shape(f.type, depth - 1)}{_note(f)}" for f in fields)
+            inner = ", ".join(
+                f"{f.alias or f.name}: {_shape(f.type, depth - 1)}{_note(f)}" for f in fields
+            )
             return f"{{{inner}}}"
-        case EnumType(variants=variants):
-            return " | ".join(json.dumps(variant, ensure_ascii=False) for variant in variants)
+        case EnumType(variants=variants, aliases=aliases):
+            labels = aliases or variants
+            return " | ".join(json.dumps(label, ensure_ascii=False) for label in labels)
         case OptionalType(item):
             return f"{_shape(item, depth)}?"
         case ListType(item, None, None):

@@ -7,7 +7,7 @@ from typing import Any
 
 from lmc.check.program import Choice
 from lmc.check.settings import MOST_KEPT, TABLE, TWICE, SettingSpec
-from lmc.check.subtyping import is_text
+from lmc.check.subtyping import is_key
 from lmc.check.tuning import MAX_OPTIONS
 from lmc.frozen import frozen
 from lmc.ir.graph import (
@@ -24,7 +24,7 @@ from lmc.ir.graph import (
 from lmc.ir.ops import OWN_REGION
 from lmc.ir.type_rules import TypeRules, is_strings, json_parts
 from lmc.source import Span
-from lmc.types import ErrorType, IntType, ListType, RecordType, Type
+from lmc.types import ErrorType, ListType, RecordType, Type
 from lmc.unions import members
 
 MODULES = frozenset(OWN_REGION) | {"generate", "critique"}
@@ -264,7 +264,7 @@ def _is_episode(tool: Tool) -> bool:
 
 def _is_key(record: RecordType, key: Any) -> bool:
     field = record.get(key) if key.__class__ is str else None
-    return field is not None and (is_text(field.type) or isinstance(field.type, IntType))
+    return field is not None and is_key(field.type)
 
 
 def _is_span(span: Any) -> bool:

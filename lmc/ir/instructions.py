@@ -16,7 +16,8 @@ from lmc.unions import members
 
 def default_instruction(module: ModuleDef, role: Role) -> str:
     """Return a sentence such as "Classify message: from message, write the result."."""
-    inputs = _listed([p.name for p in module.signature.params])
+    unseen = _names(module.exprs["role"]) if "role" in module.exprs else set()
+    inputs = _listed([p.name for p in module.signature.params if p.name not in unseen])
     match role:
         case "critique":
             return f"Judge {module.subject or inputs}. Say what is wrong and what to change."
@@ -28,6 +29,12 @@ def default_instruction(module: ModuleDef, role: Role) -> str:
             return "Return the best of the candidates."
         case _:
             return f"{_words(module.name)}: from {inputs or 'nothing'}, write {_outputs(module)}."
+
+
+def _names(node: nodes.SyntaxNode) -> set[str]:
+    """The names in an expression."""
+    own = {node.name} if isinstance(node, nodes.Var) else set()
+    return own.union(*map(_names, nodes.children(node)))
 
 
 def told_condition(program: CheckedProgram, expr: nodes.Expr) -> str:

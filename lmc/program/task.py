@@ -5,7 +5,7 @@ Everything is found and checked before the first model call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -116,15 +116,22 @@ def find_task(program: Program, options: TaskOptions) -> Task:
     target = find_target(program, options.target)
     require_effects(program.graph, target.graph, allowed=options.effects)
     data = find_data(target, options.data, options.seed)
-    return Task(target, data, find_metric(target, data, options.metric), options.seed)
+    metric = find_metric(target, data, options.metric)
+    require_effects(program.graph, target.graph, [metric.name], allowed=options.effects)
+    return Task(target, data, metric, options.seed)
 
 
-def require_effects(program: ProgramGraph, graph: Graph, *, allowed: bool) -> None:
+def require_effects(
+    program: ProgramGraph, graph: Graph, judges: Iterable[str] = (), *, allowed: bool
+) -> None:
     """See that what a target does in the world may be done on every row.
 
+    `judges` names what scores the rows; metrics of the program have effects too.
     Raises: LmcError[effects-not-allowed].
     """
-    reached = reached_tools(program, graph)
+    metrics = (program.metrics[name].graph for name in judges if name in program.metrics)
+    graphs = [graph, *(metric for metric in metrics if metric is not None)]
+    reached = dict.fromkeys(name for g in graphs for name in reached_tools(program, g))
     acting = [name for name in reached if program.tools[name].settings.get("effect")]
     if acting and not allowed:
         told = ", ".join(f"`{name}`" for name in acting)

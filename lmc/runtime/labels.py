@@ -7,8 +7,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+from lmc.diagnostics import LmcError
 from lmc.prompts.spec import CallSpec
+from lmc.source import Span
 from lmc.types import LiteralType, OneOfType, Type, parts, rebuilt
+from lmc.values import InvalidValue
 
 MOST_KEPT = 16  # lists of labels per module whose grammars and schemas are kept
 # Of an enum in a schema, as OpenAI bounds it. Larger ones are validated, and grammars enforce them.
@@ -42,15 +45,27 @@ def sources_of_labels(type: Type) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def require_label(type: Type, value: Any, inputs: Mapping[str, Any], span: Span) -> None:
+    """Raises: LmcError[out-of-range] if a value has a text that is none of the labels of a call."""
+    literals = {name: LiteralType(tuple(inputs[name])) for name in sources_of_labels(type)}
+    if not literals or not all(literal.values for literal in literals.values()):
+        return  # without labels, the call of the model says so
+    try:
+        validator_of(_told(type, literals))(type, value)
+    except InvalidValue as problem:
+        message = f"the draft does not fit `{type}`: {problem}"
+        raise LmcError.of("out-of-range", message, span) from None
+
+
 def with_labels(spec: CallSpec, labels: Mapping[str, tuple[str, ...]]) -> CallSpec:
     """A signature whose answers have the labels of one call."""
     literals = {name: LiteralType(values) for name, values in labels.items()}
+    outputs = tuple(replace(f, type=_told(f.type, literals)) for f in spec.outputs)
+    return replace(spec, outputs=outputs, result=_told(spec.result, literals))
 
-    def told(type: Type) -> Type:
-        return rebuilt(type, lambda p: literals[p.options] if isinstance(p, OneOfType) else p)
 
-    outputs = tuple(replace(f, type=told(f.type)) for f in spec.outputs)
-    return replace(spec, outputs=outputs, result=told(spec.result))
+def _told(type: Type, literals: Mapping[str, LiteralType]) -> Type:
+    return rebuilt(type, lambda p: literals[p.options] if isinstance(p, OneOfType) else p)
 
 
 def validator_of(type: Type) -> Callable[[Type, Any], Any]:

@@ -153,10 +153,12 @@ def _word(scene: Scene) -> Diagnostic | None:
     near = did_you_mean(token.text, words)
     what = "declaration" if "RECORD" in expected else "statement"
     help = f"write `{near}`" if near else f"a {what} starts with {_join(sorted(words))}"
+    if what == "statement" and scene.found[scene.index + 1].text == "(":
+        help = f"bind what the call gives, as in `let done = {token.text}(…)`"
     return error(code, f"`{token.text}` does not start a {what}", scene.span(), help=help)
 
 
-_STARTERS = declaration_kinds() | {"LET", "IF", "RETURN", "YIELD", "ASSERT", "STUB"}
+_STARTERS = declaration_kinds() | {"LET", "IF", "RETURN", "YIELD", "ASSERT", "STUB", "KEEP"}
 
 
 def _known_mistake(scene: Scene) -> Diagnostic | None:

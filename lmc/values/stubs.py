@@ -52,18 +52,18 @@ HEAD = '''"""Types of {source}, written by `lmc stubs`; do not edit.
 '''
 # What the stubs use, by module. A program may have a type or a field of the same name.
 IMPORTS = {
-    "builtins": ("bool", "bytes", "dict", "float", "int", "list", "str"),
+    "builtins": ("bool", "bytes", "dict", "float", "int", "list", "str", "tuple"),
     "collections.abc": ("Iterable", "Sequence"),
     "datetime": ("date", "datetime", "time"),
     "decimal": ("Decimal",),
     "enum": ("StrEnum",),
     "typing": ("Any", "Literal"),
-    "lmc": ("Media", "Program", "Stream"),
+    "lmc": ("Media", "Program", "RunReport", "Stream"),
     "pathlib": ("Path",),
     "pydantic": ("BaseModel",),
 }
 SELDOM = ("datetime", "decimal")  # imported only by stubs that need them
-METHODS = ("acall", "batch", "stream", "whole", "prompt")  # of a callable
+METHODS = ("acall", "traced", "atraced", "batch", "stream", "whole", "prompt")  # of a callable
 # A field or a variant may have the name of a method of its base class.
 MYPY, PYRIGHT = "  # type: ignore[assignment]", "  # pyright: ignore"
 OF_ENUMS = {"name", "value", *dir(str)}
@@ -222,11 +222,14 @@ class _Stubs:
         shown = ", ".join(self._parameters(graph))
         text, any, dict = self.known("str"), self.known("Any"), self.known("dict")
         rows = f"{self.known('Iterable')}[{dict}[{text}, {any}]]"
+        traced = f"{self.known('tuple')}[{result}, {self.known('RunReport')}]"
         messages = f"{self.known('list')}[{dict}[{text}, {any}]]"
         called = (
             f"class _{self.members[graph.name]}_call:\n"
             f"    def __call__({shown}) -> {result}: ...\n"
             f"    async def acall({shown}) -> {result}: ...\n"
+            f"    def traced({shown}) -> {traced}: ...\n"
+            f"    async def atraced({shown}) -> {traced}: ...\n"
             f"    def batch(self, rows: {rows}) -> {self.known('list')}[{result}]: ...\n"
         )
         if graph.kind == "tool":  # no model writes its result

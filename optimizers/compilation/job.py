@@ -233,11 +233,14 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
     check_steps(steps)
     data = _data(target, options, steps)
     task = Task(target, data, _metric(target, data, options.metric), options.seed)
+    declared = target.declared.settings if target.declared else {}
+    guards = options.guards or declared.get("guards", ())
+    judges = [task.metric.name, *guards]
+    require_effects(task.program.graph, target.graph, judges, allowed=options.effects)
     rows = RowParts.of(data.split, options.seed, options.accept)
     stores = FrozenStores(task.program.stores)
     if rows:
         _require_rows(rows)
-    declared = target.declared.settings if target.declared else {}
     aim = options.objective or declared.get("objective")
     return CompileJob(
         task=task,
@@ -246,7 +249,7 @@ def settle(program: str | Path | Program, options: CompileOptions) -> CompileJob
         rows=rows,
         steps=steps,
         objective=None if aim is None else Objective(aim, task.metric.name),
-        guards=find_guards(task, options.guards or declared.get("guards", ())),
+        guards=find_guards(task, guards),
         keep=tuple(declared.get("keep", ())),
         accept=options.accept,
         budget=_budget(target, options),

@@ -267,3 +267,14 @@ async def test_a_recording_replays_calls_of_tools(tmp_path: Path) -> None:
         assert trace.calls[0].outputs["thought"] == "Hm."
         assert trace.calls[1].messages[-1]["content"] == "thought"
         assert trace.calls[1].messages[-2]["tool_calls"][0]["function"]["name"] == "think"
+
+
+def test_a_tool_is_shown_with_the_names_that_models_see(tmp_path: Path) -> None:
+    path = tmp_path / "p.lmp"
+    path.write_text(
+        'enum Unit { c as "°C", f }\nrecord Place { lat: float as "@lat" }\n'
+        'tool weather(at: Place, unit: Unit = Unit.c) -> str from "t:weather"\n'
+        "agent main(q: str) -> str { tools: [weather] }\n"
+    )
+    shown = str(lmc.load(path).main.prompt(q="?"))
+    assert 'weather(at: {@lat: float}, unit: "°C" | "f" = "°C")' in shown

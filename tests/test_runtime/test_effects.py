@@ -298,3 +298,20 @@ def test_no_module_stands_in_for_a_refine_that_acts(tmp_path: Path) -> None:
     for until, allowed in (("check.ok", True), ('act(draft) == "yes"', False)):
         file.write_text(HEAD + refine.replace("UNTIL", until))
         assert can_stand_in(lower_file(file), "draft", "main") == allowed
+
+
+def test_the_effects_of_a_metric_need_consent_too(tmp_path: Path) -> None:
+    file = tmp_path / "p.lmp"
+    file.write_text(
+        HEAD + "record Row { q: str, answer: str }\n"
+        "metric right(gold: Row, pred: str) -> bool { return act(pred) == gold.answer }\n"
+        "pipeline main(q: str) -> str { return q }\n"
+    )
+    tools = {"act": lambda x: x}
+    with pytest.raises(LmcError) as failure:
+        lmc.evaluate(file, ROWS, "right", tools=tools)
+    assert failure.value.code == "effects-not-allowed"
+    with pytest.raises(LmcError) as failure:
+        lmc.compile(file, data=ROWS * 20, metric="right", tools=tools, optimizer="tune()")
+    assert failure.value.code == "effects-not-allowed"
+    assert lmc.evaluate(file, ROWS, "right", tools=tools, effects=True).values == (1.0, 1.0)

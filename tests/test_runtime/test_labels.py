@@ -161,3 +161,31 @@ def test_labels_are_not_kept_for_good(tmp_path: Path) -> None:
         assert found.pick("x", ["0", f"label {i}"]) == "0"
     after = [len(cell.cell_contents) for cell in before if isinstance(cell.cell_contents, dict)]
     assert all(b - a <= 2 for a, b in zip(sizes, after))
+
+
+@pytest.mark.parametrize("written", ["draft: draft(text)", "draft: draft(text) clean: upper(out)"])
+def test_a_draft_that_is_no_label_is_refused(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "p.lmp"
+    path.write_text(
+        "generate draft(text: str) -> str\n"
+        "critique good(text: str, draft: str) -> bool { subject: draft }\n"
+        "refine main(text: str, options: list[str]) -> one_of(options) {\n"
+        f"  {written} check: good(text, draft) rounds: 1\n}}\n"
+    )
+    program = lmc.load(path, backend=Scripted(["zzz", "yes"]), cache=False)
+    with pytest.raises(LmcError) as failure:
+        program.main(text="t", options=["a", "b"])
+    assert failure.value.code == "out-of-range"
+
+
+@pytest.mark.parametrize(("answer", "fits"), [("b", True), ("zzz", False)])
+def test_an_example_answers_with_one_of_its_labels(tmp_path: Path, answer: str, fits: bool) -> None:
+    path = tmp_path / "p.lmp"
+    head = "generate pick(text: str, options: list[str]) -> one_of(options)\n"
+    path.write_text(f'{head}example pick("t", ["a", "b"]) -> "{answer}"')
+    if fits:
+        lmc.load(path)
+        return
+    with pytest.raises(LmcError) as failure:
+        lmc.load(path)
+    assert failure.value.code == "type-mismatch"

@@ -123,3 +123,11 @@ def test_roles_of_critiques_refines_and_agents(tmp_path: Path) -> None:
     seen.clear()
     assert program.main("t", "a fox") == "yes"
     assert seen == ["a fox"]
+
+
+def test_the_written_instruction_names_no_input_that_only_the_role_shows(tmp_path: Path) -> None:
+    path = tmp_path / "p.lmp"
+    path.write_text('generate say(topic: str, who: str) -> str { role: "You are " + who }')
+    system = lmc.load(path).say.prompt(topic="t", who="Ada")[0]["content"]
+    assert "You are Ada" in system
+    assert "from topic, write" in system

@@ -341,3 +341,18 @@ def test_the_cost_counts_the_vectors(file: Path) -> None:
 
     file.write_text(HEAD + BY_MEANING)
     assert cost(lower_file(file), "main").calls == 1001
+
+
+def test_an_enum_may_be_the_key(file: Path) -> None:
+    source = """
+    enum Kind { bug "a fault" as "Bug!" wish }
+    record Count { kind: Kind, n: int }
+    store counts: Count { key: .kind }
+    pipeline main(kind: Kind) -> int {
+      let n = (counts[kind]?.n ?? 0) + 1
+      keep Count(kind=kind, n=n) in counts
+      return n
+    }
+    """
+    program = load(file, source)
+    assert [program.main(kind=kind) for kind in ("bug", "Bug!", "wish", "bug")] == [1, 2, 1, 3]

@@ -10,6 +10,7 @@ from lmc.canonical import canonical
 from lmc.diagnostics import LmcError
 from lmc.ir.ops import body_numbers
 from lmc.runtime.failures import is_own
+from lmc.runtime.labels import require_label
 from lmc.runtime.plan import Plan, PlannedNode
 from lmc.runtime.scope import Scope
 from lmc.types import FloatType, IntType, score_type
@@ -57,7 +58,7 @@ class _Refinement:
 
     async def run(self, rounds: int) -> int:
         """Run the rounds and return the index of the chosen draft."""
-        self.drafts.append(await self._body("draft", 0, {}))
+        self.drafts.append(self._labelled(await self._body("draft", 0, {})))
         try:
             return await self._improve(rounds)
         except LmcError as failure:
@@ -78,12 +79,19 @@ class _Refinement:
                     return i
                 if i and self._is_idle():
                     return self._best()
-                self.drafts.append(await revised())
+                self.drafts.append(self._labelled(await revised()))
         if rounds and self._scored:
             await self._judge(rounds)
             if await self._passes(rounds):
                 return rounds
         return self._best()
+
+    def _labelled(self, draft: Any) -> Any:
+        """A draft, which is one of the labels of a `one_of(options)`, whoever wrote it."""
+        for node in self.bodies["revise"].graph.nodes:
+            if node.op == "model":
+                require_label(node.type, draft, self.env, node.span)
+        return draft
 
     async def _judge(self, i: int) -> None:
         self.checks.append(await self._body("check", i, {"draft": self.drafts[i]}))
