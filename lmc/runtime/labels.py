@@ -45,7 +45,7 @@ def sources_of_labels(type: Type) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def require_label(type: Type, value: Any, inputs: Mapping[str, Any], span: Span) -> None:
+def require_label(type: Type, value: Any, inputs: Mapping[str, Any], span: Span | None) -> None:
     """Raises: LmcError[out-of-range] if a value has a text that is none of the labels of a call."""
     literals = {name: LiteralType(tuple(inputs[name])) for name in sources_of_labels(type)}
     if not literals or not all(literal.values for literal in literals.values()):

@@ -75,7 +75,7 @@ def test_modules_are_attributes_that_dir_lists(program: Program) -> None:
     assert "import" not in dir(program)
     assert program.import_(x="x") == program["import"](x="x") == getattr(program, "import")(x="x")
     assert program.graph_.graph.name == "graph"
-    with pytest.raises(AttributeError, match="no module or pipeline `say_`"):
+    with pytest.raises(AttributeError, match="no module, pipeline or tool `say_`"):
         _ = program.say_
 
 
