@@ -19,7 +19,7 @@ from lmc.ir.palette import CLUSTERS, COLOURS
 from lmc.models.scripted import Scripted
 from lmc.runtime import executor
 from lmc.runtime.traces import Trace
-from lmc.traces import selectors
+from lmc.traces import led
 from lmc.traces.led import consistent_calls
 from tests.programs import lowered
 
@@ -159,7 +159,7 @@ def test_a_reader_with_an_order_of_its_own_would_be_found(
     numbers = dict(body_numbers("refine"))
     one, other = swap
     numbers[one], numbers[other] = numbers[other], numbers[one]
-    monkeypatch.setattr(selectors, "_NUMBERS", numbers)
+    monkeypatch.setattr(led, "_NUMBERS", numbers)
     assert labels()["kept"] != with_bodies()["kept"]
 
 

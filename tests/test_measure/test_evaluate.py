@@ -302,12 +302,3 @@ metric exact(gold: Row, pred: Short) -> bool { return pred == Short(a="x") }
     rows = [{"q": "x", "gold": {"a": "x", "b": 2}}]
     program = lmc.load(tmp_path / "p.lmp", cache=False)
     assert lmc.evaluate(program, rows, "exact").mean == 1.0
-
-
-@pytest.mark.parametrize(("budget", "told"), [({"usd": 1.0}, True), ({"calls": 9}, False)])
-def test_a_budget_in_money_that_no_price_holds_is_told(
-    folder: Path, caplog: pytest.LogCaptureFixture, budget: dict[str, float], told: bool
-) -> None:
-    program = load(folder, lambda request: "3")
-    lmc.evaluate(program, ROWS, "accuracy(answer)", target="solve", budget=budget)
-    assert ("the price of model" in caplog.text) == told

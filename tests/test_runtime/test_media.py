@@ -267,5 +267,5 @@ def test_rows_name_files_beside_them(path: Path, tmp_path: Path) -> None:
             lmc.evaluate(path, data=rows, target="describe", metric="contains", backend=backend)
         assert refused.value.code == "bad-row"
     given = [{"photo": "/etc/hostname", "question": "What?", "answer": "a"}]
-    with pytest.raises(LmcError, match="row 1: `photo`"):
+    with pytest.raises(LmcError, match=r"row 1: .*`photo`"):
         lmc.evaluate(path, data=given, target="describe", metric="contains", backend=backend)
