@@ -24,7 +24,7 @@ from lmc.optimizers.compilation.job import CompileJob, RowParts, settle
 from lmc.optimizers.compilation.journal import Journal
 from lmc.optimizers.compilation.making import RowMaker
 from lmc.optimizers.compilation.options import CompileOptions
-from lmc.optimizers.compilation.proving import Gatekeeper, first_words
+from lmc.optimizers.compilation.proving import Proving, first_words
 from lmc.optimizers.compilation.recording import Recorder, digest_of, forget
 from lmc.optimizers.compilation.result import CompileResult
 from lmc.optimizers.compilation.run_folder import RunFolder
@@ -253,7 +253,7 @@ class _Compilation:
             self._heard(events.GateDecided(step_text(step), True, words, totals=self._totals()))
             return
         self.allowance.reserved = 2 * len(self.job.rows.test)
-        gate = Gatekeeper(self.job, self.trials, self.start, self._fallen)
+        gate = Proving(self.job, self.trials, self.start, self._fallen)
         try:
             found = await gate.decide(step, self.confirmed, candidate)
         except BudgetExceeded:

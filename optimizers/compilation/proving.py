@@ -63,7 +63,7 @@ def first_words(job: CompileJob) -> str:
 
 
 @frozen
-class Gatekeeper:
+class Proving:
     """Decides about the results of steps. `start` is the program as it was."""
 
     job: CompileJob

@@ -99,7 +99,7 @@ def test_modules_are_attributes(path: Path) -> None:
     assert repr(program.agreed) == "<vote agreed(text: str) -> Mood>"
     assert program.target().graph.name == "constant"
     assert program.target("say").graph.name == "say"
-    with pytest.raises(AttributeError, match="no module or pipeline `agred`"):
+    with pytest.raises(AttributeError, match="no module, pipeline or tool `agred`"):
         program.agred  # noqa: B018
     with pytest.raises(LmcError, match="did you mean `agreed`"):
         program["agred"]

@@ -103,6 +103,6 @@ def test_stubs_have_the_tools(program: Any) -> None:
     assert "    target_: _target__call\n" in text
     calls = text[text.index("class _stop_call:") :].split("class ")[1]
     assert [line.split("(")[0].split()[-1] for line in calls.splitlines()[1:4]] == [
-        "__call__", "acall", "batch",
+        "__call__", "acall", "traced",
     ]  # fmt: skip
     assert "stream" not in calls
