@@ -14,8 +14,29 @@ from lmc.requests.usage import Usage
 from lmc.runtime.traces import CallTrace, Trace
 
 
+class _Spending:
+    """What `usage` counts, in the words of reports."""
+
+    usage: Usage
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.usage.tokens
+
+    @property
+    def usd(self) -> float:
+        """The cost in US dollars; 0 if the price is not known."""
+        return self.usage.cost_usd
+
+    @property
+    def retries(self) -> int:
+        """The requests that were sent again, as a server was busy or gave no complete answer."""
+        return self.usage.retries
+
+
 @frozen
-class CallReport:
+class CallReport(_Spending):
     """One call of a module: what was sent, what came back, and what it cost.
 
     `role` is generate, critique, revise, adjudicate or act. `messages` were sent last, and `texts`
@@ -43,28 +64,13 @@ class CallReport:
     error: str | None = None
 
     @property
-    def tokens(self) -> int:
-        """Prompt and completion tokens together."""
-        return self.usage.tokens
-
-    @property
-    def usd(self) -> float:
-        """The cost in US dollars; 0 if the price is not known."""
-        return self.usage.cost_usd
-
-    @property
-    def retries(self) -> int:
-        """The requests that were sent again, as a server was busy or gave no complete answer."""
-        return self.usage.retries
-
-    @property
     def cached(self) -> bool:
         """Whether all answers came from the cache, or from an equal call of the same run."""
         return 0 < self.usage.calls == self.usage.cached_calls
 
 
 @frozen
-class RunReport:
+class RunReport(_Spending):
     """One run of a module or pipeline: its calls in the order of the program, and their sums.
 
     `seconds` is the time of the run, `latency_s` the sum over its calls, of which some ran at once.
@@ -75,21 +81,6 @@ class RunReport:
     usage: Usage
     seconds: float = field(compare=False)
     error: str | None = None
-
-    @property
-    def tokens(self) -> int:
-        """Prompt and completion tokens of all calls."""
-        return self.usage.tokens
-
-    @property
-    def usd(self) -> float:
-        """The cost of all calls in US dollars."""
-        return self.usage.cost_usd
-
-    @property
-    def retries(self) -> int:
-        """The requests that were sent again."""
-        return self.usage.retries
 
     @property
     def latency_s(self) -> float:

@@ -33,13 +33,8 @@ from lmc.types import (
     UnionType,
     WrittenType,
 )
+from lmc.written import EXAMPLES
 
-_WRITTEN = {
-    "date": "2026-01-31",
-    "time": "14:30:00",
-    "datetime": "2026-01-31T14:30:00",
-    "decimal": "12.25",
-}
 _OWN_ROLE = ("generate", "critique", "act")
 _FENCE = re.compile(r"`{3,}")
 
@@ -144,7 +139,7 @@ def _placeholder(type: Type, name: str) -> Any:
         case BoolType():
             return True
         case WrittenType(kind):
-            return _WRITTEN[kind]
+            return EXAMPLES[kind]
         case LiteralType(values=(first, *_)) | EnumType(variants=(first, *_)):
             return first
         case OptionalType(RecordType(family=family)) if family:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, Offer
@@ -13,9 +13,6 @@ from lmc.runtime.binding import bind_inputs
 from lmc.types import Type
 from lmc.values import InvalidValue, validate
 from lmc.values.aliases import from_seen, seen_type, to_seen
-
-if TYPE_CHECKING:
-    pass
 
 
 class BadArgument(ValueError):
