@@ -378,7 +378,7 @@ def _has_ended(problem: BaseException, reason: str, url: str | None) -> bool:
     """Whether a connection is over. A server at a URL that starts anew knows no old session."""
     kind = type(problem).__name__
     return (
-        (url is not None and kind == "MCPError" and "session" in reason.lower())
+        (url and kind == "MCPError" and "session" in reason.lower())
         or kind in ("ClosedResourceError", "BrokenResourceError", "EndOfStream")
         or isinstance(problem, OSError)
         or "closed" in reason.lower()
