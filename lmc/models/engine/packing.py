@@ -82,6 +82,7 @@ class Packing:
         tokens = range(first, first + sum(counts))
         before = self.lengths[rows.start : rows.stop]
         columns = max(self.after[rows.start : rows.stop])
+        fresh = prefix is None and not any(before)
         places = None
         if min(counts) < width:
             begins = accumulate(counts, initial=0)
@@ -98,7 +99,7 @@ class Packing:
             places,
             None if places is None else torch.tensor(real, device=device),
             columns,
-            _visible(before, width, columns, device),
+            "causal" if fresh else _visible(before, width, columns, device),
             prefix,
         )
 

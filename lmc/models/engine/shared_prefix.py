@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -26,6 +26,9 @@ from lmc.frozen import frozen
 NAME = "lmc_shared_prefix"
 Lane = tuple[str | None, tuple[int, ...]]  # adapter, and tokens of the shared prefix
 Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D) of each layer
+# What new tokens see of their row's own keys: a mask (b or 1, 1, W, S), all of them (None), or,
+# where all keys are new, those up to the token's own.
+Seen: TypeAlias = torch.Tensor | Literal["causal"] | None
 
 _MOST_SCORES = 1 << 24  # computed at once
 _LONG = 48  # with more new tokens a row, a fused product over copies of the prefix is faster
@@ -42,7 +45,7 @@ class RowBlock:
     places: torch.Tensor | None  # (b, W) in `tokens`; None if each row has W new tokens
     real: torch.Tensor | None  # which of the b * W places are tokens and no padding
     columns: int  # S, of the rows' own keys
-    mask: torch.Tensor | None  # (b or 1, 1, W, S), True if visible; None if all is
+    seen: Seen
     prefix: Prefix | None
 
 
@@ -55,12 +58,19 @@ class PrefixStore:
 
     def get(self, lane: Lane, make: Callable[[], Prefix]) -> Prefix:
         """The prefix of a lane. A missing one is cut from a longer one, or made."""
-        if lane not in self._kept:
-            self._keep(lane, self._cut(lane) or make())
+        if not self.has(lane):
+            self.keep(lane, make())
         self._kept.move_to_end(lane)
         return self._kept[lane]
 
-    def _keep(self, lane: Lane, prefix: Prefix) -> None:
+    def has(self, lane: Lane) -> bool:
+        """Whether the prefix of a lane is kept, or is the beginning of a longer one."""
+        if lane not in self._kept and (part := self._cut(lane)):
+            self.keep(lane, part)
+        return lane in self._kept
+
+    def keep(self, lane: Lane, prefix: Prefix) -> None:
+        """Keep the prefix of a lane that has none."""
         self._kept[lane] = prefix
         self._tokens += _length(prefix)
         while self._tokens > self._most_tokens and len(self._kept) > 1:
@@ -124,14 +134,19 @@ def attend(
         )
         return out, None
     packed, heads = query.shape[0], query.shape[1]
-    scaled = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)).transpose(1, 2)
-    tokens = scaled.flatten(0, 1)  # (N, H, D)
-    parts = [part for block in blocks for part in _block(module, tokens, key, value, block)]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    tokens = query.transpose(1, 2).flatten(0, 1)  # (N, H, D)
+    parts = [part for block in blocks for part in _block(module, tokens, key, value, block, scale)]
     return torch.cat(parts).view(packed, -1, heads, value.shape[-1]), None
 
 
 def _block(
-    module: Any, tokens: torch.Tensor, key: torch.Tensor, value: torch.Tensor, block: RowBlock
+    module: Any,
+    tokens: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    block: RowBlock,
+    scale: float,
 ) -> Iterator[torch.Tensor]:
     """Attention of one block's tokens."""
     some = tokens[block.tokens.start : block.tokens.stop]
@@ -139,7 +154,7 @@ def _block(
     rows = slice(block.rows.start, block.rows.stop)
     own_key, own_value = (x[rows, :, : block.columns] for x in (key, value))
     shared = None if block.prefix is None else block.prefix[module.layer_idx]
-    out = _by_parts(padded.transpose(1, 2), own_key, own_value, block.mask, shared)
+    out = _by_parts(padded.transpose(1, 2), own_key, own_value, block.seen, shared, scale)
     flat = torch.cat(list(out)).transpose(1, 2).flatten(0, 1)  # (b * W, H, D)
     yield flat if block.real is None else flat[block.real]
 
@@ -148,16 +163,17 @@ def _by_parts(
     query: torch.Tensor,  # (b, H, W, D)
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    seen: Seen,
     shared: tuple[torch.Tensor, torch.Tensor] | None,
+    scale: float,
 ) -> Iterator[torch.Tensor]:
     """The rows, in parts if all scores would need too much memory."""
     ahead = 0 if shared is None else shared[0].shape[1]
     step = max(1, _MOST_SCORES // (query.shape[1] * query.shape[2] * (ahead + key.shape[2])))
     for i in range(0, query.shape[0], step):
         j = i + step
-        some = None if mask is None else mask if mask.shape[0] == 1 else mask[i:j]
-        yield _attend(query[i:j], key[i:j], value[i:j], some, shared)
+        some = seen[i:j] if isinstance(seen, torch.Tensor) and len(seen) > 1 else seen
+        yield _attend(query[i:j], key[i:j], value[i:j], some, shared, scale)
 
 
 def _joined(prefix: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
@@ -169,27 +185,32 @@ def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    seen: Seen,
     shared: tuple[torch.Tensor, torch.Tensor] | None,
+    scale: float,
 ) -> torch.Tensor:
     rows, heads, length, depth = query.shape
     key_heads, own = key.shape[1], key.shape[2]
     if shared is not None and length > _LONG:
         key, value = (_joined(far, near) for far, near in zip(shared, (key, value)))
-        mask = None if mask is None else pad(mask, (key.shape[2] - own, 0), value=True)
+        if isinstance(seen, torch.Tensor):
+            seen = pad(seen, (key.shape[2] - own, 0), value=True)
         shared = None
     if shared is None:
         group = heads // key_heads
         key, value = (x.repeat_interleave(group, 1) if group > 1 else x for x in (key, value))
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
+        mask = seen if isinstance(seen, torch.Tensor) else None
+        return scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=isinstance(seen, str), scale=scale
+        )
     prefix_key, prefix_value = shared
-    grouped = query.reshape(rows, key_heads, -1, depth)  # (B, K, GQ, D), G = H / K
+    grouped = (query * scale).reshape(rows, key_heads, -1, depth)  # (B, K, GQ, D), G = H / K
     by_head = grouped.transpose(0, 1).reshape(key_heads, -1, depth)  # (K, BGQ, D)
     far = (by_head @ prefix_key.transpose(1, 2)).view(key_heads, rows, -1, prefix_key.shape[1])
     near = grouped @ key.transpose(2, 3)  # (B, K, GQ, S)
-    if mask is not None:
+    if isinstance(seen, torch.Tensor):
         split = near.view(rows, key_heads, -1, length, own)
-        near = split.masked_fill(~mask[:, :, None], float("-inf")).view(near.shape)
+        near = split.masked_fill(~seen[:, :, None], float("-inf")).view(near.shape)
     scores = torch.cat([far.transpose(0, 1), near], -1)  # (B, K, GQ, P + S)
     weights = scores.softmax(-1)  # which sums in float32, whatever the type
     far, near = weights.split([prefix_key.shape[1], own], -1)
