@@ -163,7 +163,8 @@ def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
     scores = [measured(result, parameters, test) for parameters in (Parameters(), *leaders, end)]
     return {
         "task": task, "model": model, "recipe": recipe, "seed": seed,
-        "start": scores[0], "rounds": scores[1:-1], "end": scores[-1], "calls": result.used.calls, "seconds": round(seconds, 1),
+        "start": scores[0], "rounds": scores[1:-1], "end": scores[-1],
+        "calls": result.used.calls, "seconds": round(seconds, 1),
         "notes": list(result.notes),
     }  # fmt: skip
 
