@@ -94,7 +94,8 @@ class Loopback:
     """The server, on an event loop and thread of its own.
 
     `payloads` are the requests in order, `counts` how many there were of each last user message,
-    `keys` the Authorization headers, `most_in_flight` the greatest number at one time.
+    `keys` the Authorization headers, `headers` all of them, `most_in_flight` the greatest number at
+    one time.
     """
 
     def __init__(self, script: Script | Reply = "ok", *, latency_s: float = 0.0, port: int = 0):
@@ -103,6 +104,7 @@ class Loopback:
         self.payloads: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.keys: list[str | None] = []
+        self.headers: list[dict[str, str]] = []
         self.in_flight = self.most_in_flight = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -141,6 +143,7 @@ class Loopback:
         self.payloads.append(payload)
         self.counts[last_user(payload)] += 1
         self.keys.append(request.headers.get("Authorization"))
+        self.headers.append(dict(request.headers))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

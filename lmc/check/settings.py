@@ -76,11 +76,20 @@ _FAILURES = _words(
     *("rate_limit", "timeout", "connection", "server", "broken_stream", "empty", "length"),
     *("content_filter", "refusal", "tool_calls"),
 )
+THINKING = ("off", "minimal", "low", "medium", "high")
+# The dialects of `lmc.models.server_kinds`, by name; a test compares.
+DIALECTS = (
+    *("openai", "anthropic", "gemini", "deepseek", "groq", "mistral", "openrouter", "vllm"),
+    *("sglang", "llama.cpp", "ollama", "lmstudio", "transformers", "other"),
+)
 _DECODING = {
     "temperature": SettingSpec(types.FloatType(0.0, 2.0)),
     "top_p": SettingSpec(types.FloatType(0.0, 1.0)),
     "max_tokens": SettingSpec(_TOKENS),
     "seed": _fixed(types.INT),
+    "reasoning": SettingSpec(types.UnionType((_words(*THINKING), types.IntType(0, 2**31 - 1)))),
+    "strict": _fixed(types.BOOL),
+    "cache_prompt": _fixed(types.UnionType((types.BOOL, _words("auto")))),
     "cache": _fixed(types.UnionType((types.BOOL, _words("disk", "memory", "off")))),
     "retry": _group(max=types.IntType(0, 100), backoff=_SECONDS, on=types.ListType(_FAILURES)),
     "fallback": SettingSpec("models", tunable=False),
@@ -122,6 +131,9 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "api_key_env": _fixed(types.STR),
         "dtype": _fixed(_words("float32", "bfloat16")),
         "lookup": _fixed(types.BOOL),
+        "dialect": _fixed(_words(*DIALECTS)),
+        "extra": _fixed(types.DictType(types.JSON)),
+        "headers": _fixed(types.DictType(types.STR)),
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,

@@ -37,7 +37,7 @@ from lmc.requests.usage import Usage
 
 _log = logger(__name__)
 ANY_MODEL = "*"
-OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price")
+OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price", "dialect", "extra", "headers")
 
 
 class ModelPool:
@@ -311,6 +311,7 @@ class ModelPool:
             backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         bound = bind(name, backend, model, settings, budget)
+        _tell_unheeded(bound)
         if _has_no_price(bound, budget):  # of the model's own; `preflight` tells of the run's
             raise LmcError(unknown_price(bound))
         return bound
@@ -355,6 +356,15 @@ def _has_no_price(bound: BoundModel, budget: Budget | None) -> bool:
     """Whether a budget in money could not hold, as a model may cost anything."""
     limited = budget is not None and budget.usd is not None
     return limited and bound.price is None and not bound.backend.capabilities.local
+
+
+def _tell_unheeded(bound: BoundModel) -> None:
+    """Say which settings do nothing, as only servers heed them."""
+    can = bound.backend.capabilities
+    names = [n for n in ("reasoning", "extra", "headers") if bound.settings.get(n)]
+    if names and can.local and can.grammar:
+        told = " and ".join(f"`{name}`" for name in names)
+        _log.warning("model `%s` runs here, where %s does nothing", bound.name, told)
 
 
 def _counts(bound: BoundModel) -> bool:

@@ -54,7 +54,10 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 
 DEFAULT_REPAIR = 1
-SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+SAMPLING = (
+    *("temperature", "top_p", "max_tokens", "stop", "seed"),
+    *("reasoning", "strict", "cache_prompt"),
+)
 
 
 class ModuleCall:
