@@ -15,7 +15,7 @@ from lmc.redaction import redact
 
 CONTEXT_EXCEEDED = re.compile(
     r"context[_ ](length|window|size)|maximum (context|prompt|input)|too (long|many tokens)"
-    r"|max_model_len|exceed\w* the (available )?context|prompt is too",
+    r"|max_model_len|maximum number of tokens|exceed\w* the (available )?context|prompt is too",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(

@@ -116,7 +116,7 @@ def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
     Raises: LmcError[unknown-model].
     """
     if name.startswith("llama.cpp/") and _has_address(settings):
-        return _HTTP
+        return SERVER_KINDS["llama.cpp"].capabilities
     served = name.startswith("vllm/") and _vllm_server(settings)
     return _VLLM_SERVER if served else provider_of(name).capabilities
 

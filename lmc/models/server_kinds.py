@@ -142,8 +142,8 @@ _TABLE = (
     ServerKind(
         "llama.cpp", "llama.cpp",
         "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
-        server="llama.cpp", owner="llamacpp", media=("image", "audio"), thinking="llama.cpp",
-        thoughts="`reasoning_content`",
+        server="llama.cpp", owner="llamacpp", media=("image", "audio"), most_n=1,
+        thinking="llama.cpp", thoughts="`reasoning_content`",
     ),
     ServerKind(
         "ollama", "Ollama", "https://docs.ollama.com/api/openai-compatibility",
