@@ -23,7 +23,8 @@ class Sampling:
     "minimal", "low", "medium", "high", or a number of tokens. `strict` demands that a server keeps
     to the schema by the letter; None where it is known to. `extra` is JSON that is passed on in the
     body, and `headers` are passed on too; both are what the model's settings say. `cache_prompt`
-    marks what prompts have in common, where a provider caches only that; it changes no answer.
+    says what prompts share (`lmc.models.prompt_caches`), for providers that cache only what is
+    marked; it changes no answer.
     """
 
     temperature: float | None = None
@@ -35,7 +36,7 @@ class Sampling:
     strict: bool | None = None
     extra: str = ""
     headers: tuple[tuple[str, str], ...] = ()
-    cache_prompt: bool | str | None = field(default=None, compare=False)
+    cache_prompt: str | None = field(default=None, compare=False)
 
 
 @frozen

@@ -13,6 +13,7 @@ from lmc.models.base import Message, Request, continued
 from lmc.models.http_failures import error_message, refused_parameter, refused_roles
 from lmc.models.media_parts import with_parts
 from lmc.models.passed_on import merged
+from lmc.models.prompt_caches import Beginnings, digest, shared_turns
 from lmc.models.server_kinds import OTHER, ServerKind
 from lmc.models.strict_schemas import strict_schema
 from lmc.models.thinking_budgets import PARAMETERS, thinking
@@ -30,12 +31,14 @@ _log = logger(__name__)
 # Parameters that are left out once the server refuses them. Other refusals are errors.
 _OPTIONAL = (
     *("temperature", "top_p", "seed", "random_seed", "stop", "logprobs", "response_format", "n"),
-    *("stream", "stream_options", "tool_choice"),
+    *("stream", "stream_options", "tool_choice", "prompt_cache_key"),
     *PARAMETERS,
 )
 MOST_SAMPLES = 1024  # of one request, where nothing says less
 # Newer models of OpenAI need the second name; other servers know only the first.
 _OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+_MARKED = re.compile("claude|gemini", re.IGNORECASE)  # models whose caches want a mark
 
 _dialects: dict[tuple[str, str], Dialect] = {}
 
@@ -47,6 +50,7 @@ class Dialect:
         self.endpoint, self.kind, self.limit_name = endpoint, kind, kind.limit
         self.refused: set[str] = set(kind.unsent)
         self.roles: set[str] = set()
+        self._beginnings = Beginnings()
         self.most_n = kind.most_n or MOST_SAMPLES  # samples of one request
 
     @property
@@ -57,9 +61,13 @@ class Dialect:
     def payload(self, request: Request) -> dict[str, Any]:
         """The body of a request, without the parts that the endpoint does not accept."""
         sampling, refused = request.sampling, self.refused
+        messages = self._messages(request)
+        wish: Any = sampling.cache_prompt
+        if wish and self.kind.breakpoints and _MARKED.search(request.model):
+            messages = self._beginnings.marked(messages, wish)
         payload: dict[str, Any] = {
             "model": self._model(request),
-            "messages": self._messages(request),
+            "messages": messages,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self.limit_name: sampling.max_tokens,
@@ -77,6 +85,9 @@ class Dialect:
             payload |= {"continue_final_message": True, "add_generation_prompt": False}
         if request.on_text is not None and request.n == 1:
             payload |= {"stream": True, "stream_options": {"include_usage": True}}
+        if wish and self.kind.cache_key:
+            shared = messages[: shared_turns(messages, wish)]
+            payload["prompt_cache_key"] = digest(shared) if shared else None
         wanted = sampling.reasoning
         if wanted is not None:
             most = sampling.max_tokens

@@ -45,6 +45,7 @@ from lmc.models.origins import (
 )
 from lmc.models.passed_on import merged, passes_on
 from lmc.models.prices import known_price
+from lmc.models.prompt_caches import Beginnings
 from lmc.models.redirects import refused_redirects
 from lmc.models.thinking_budgets import OFF, effort
 from lmc.models.tool_calls import (
@@ -89,6 +90,7 @@ class LiteLLM:
     ) -> None:
         self._litellm, self._model = litellm, model
         self._base_url, self._key_env = base_url, key_env
+        self._beginnings = Beginnings()
         self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
         self._thinks_by_tokens = "thinking" in _parameters(litellm, model)
@@ -141,10 +143,7 @@ class LiteLLM:
     def _arguments(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
         arguments: dict[str, Any] = {
-            "messages": [
-                dict(wire_message(message))
-                for message in with_parts(_taken(request), request.media)
-            ],
+            "messages": self._messages(request),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
@@ -160,6 +159,14 @@ class LiteLLM:
         }
         body = {**self._connection(request), **_given(arguments), "drop_params": True}
         return {**body, **_wished(sampling, by_tokens=self._thinks_by_tokens)}
+
+    def _messages(self, request: Request) -> list[dict[str, Any]]:
+        turns = with_parts(_taken(request), request.media)
+        messages: Sequence[Mapping[str, Any]] = [wire_message(message) for message in turns]
+        wish: Any = request.sampling.cache_prompt
+        if wish and "claude" in self._model.lower():  # others cache by themselves
+            messages = self._beginnings.marked(messages, wish)
+        return [dict(message) for message in messages]
 
     def _connection(self, request: Request) -> dict[str, Any]:
         """The arguments of any request: model, server, key, timeout, and no retries by litellm."""

@@ -36,8 +36,9 @@ class ServerKind:
     the parameter of the most tokens. `thoughts` is where an answer has its thoughts. `cached` is
     where the usage tells tokens that were read from a cache of prompts, empty if nowhere.
     `breakpoints`: the end of a prefix to cache is marked in the messages; else a cache is automatic
-    or absent. `adapters` says how weights of LoRA are named: in the place of the model, behind it
-    (`model:adapter`), or in its place after lmc has loaded them; empty if they cannot be.
+    or absent. `cache_key`: prompts that share a beginning are sent with its name. `adapters` says
+    how weights of LoRA are named: in the place of the model, behind it (`model:adapter`), or in its
+    place after lmc has loaded them; empty if they cannot be.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ServerKind:
     thoughts: str = ""
     cached: str = "prompt_tokens_details.cached_tokens"
     breakpoints: bool = False
+    cache_key: bool = False
     adapters: Literal["", "name", "suffix", "loaded"] = ""
 
     @property
@@ -93,7 +95,7 @@ _TABLE = (
     ServerKind(
         "openai", "OpenAI", "https://platform.openai.com/docs/api-reference/chat/create",
         hosts=("api.openai.com", "eu.api.openai.com", "us.api.openai.com"), most_n=128,
-        strict=True, limit="max_completion_tokens", adapters="name",
+        strict=True, limit="max_completion_tokens", adapters="name", cache_key=True,
     ),
     ServerKind(
         "anthropic", "Anthropic, compatible endpoint",

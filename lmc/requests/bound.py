@@ -144,7 +144,6 @@ def _sampling(settings: Mapping[str, Any]) -> Sampling:
         settings.get("strict"),
         body_text(settings),
         header_pairs(settings),
-        settings.get("cache_prompt"),
     )
 
 
