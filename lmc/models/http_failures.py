@@ -43,7 +43,7 @@ _WORDS = {
     "logprobs": r"log[_ ]?prob(abilitie)?s",
     "n": r"['\"`]n['\"`]|\bn ?[>=!]|\bn (must|should|does|is|can)|multiple (choices|completions)"
     r"|multiple candidates|number of (choices|completions|candidates)"
-    r"|only one (completion|choice|candidate)|best_of",
+    r"|only one (completion|choice|candidate)|best_of|supplied: n\b",
 }
 _SYSTEM = re.compile(
     r"\b(system|developer)\b['\"`]? ?(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b"

@@ -38,6 +38,7 @@ OLLAMA_URL = "http://localhost:11434/v1"
 MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0
+_ASIDE_S = 120.0  # for requests beside the chats, such as one that loads weights
 _PLAIN = ("", "identity")
 
 
@@ -63,6 +64,7 @@ class OpenAICompatible:
         self.capabilities = self.kind.capabilities
         self.price: Price | None = None
         self.key_env = key_env
+        self.requests = 0  # chats that were sent
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -82,6 +84,36 @@ class OpenAICompatible:
         if answers and len(answers) < request.n:  # Ollama and others take `n`, but give one choice
             dialect.gives_at_most(len(answers))
         return answers + await self._ask_in_parts(request, dialect, len(answers))
+
+    async def listed(self) -> tuple[Mapping[str, str], Any]:
+        """The headers and the body of the list of models. Raises: ModelFailure."""
+        status, headers, raw = await self._received("GET", "models")
+        text = raw.decode("utf-8", "replace")
+        if status != 200:
+            raise failure_from_response(self.endpoint, status, headers, text, self.key_env)
+        try:
+            return headers, quick_json.decode(raw)
+        except (ValueError, RecursionError):
+            raise self._bad_reply(f"sent no valid JSON: {raw[:80]!r}") from None
+
+    async def _received(
+        self, method: str, path: str, payload: Mapping[str, Any] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """The reply to a request beside the chats. Raises: ModelFailure if there is none."""
+        url = self._url.parent.parent / path
+        data = None if payload is None else quick_json.encode(dict(payload))
+        session = self._open_session()
+        try:
+            async with (
+                asyncio.timeout(_ASIDE_S),
+                session.request(method, url, data=data, allow_redirects=False) as response,
+            ):
+                return response.status, response.headers, await self._body(response)
+        except TimeoutError:
+            raise _unreachable("timeout", f"{self.endpoint} took too long to answer") from None
+        except (aiohttp.ClientError, OSError) as e:
+            message = f"{self.endpoint}: {self._redact(str(e) or type(e).__name__)}"
+            raise _unreachable("connection", message) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -169,6 +201,7 @@ class OpenAICompatible:
     ) -> tuple[int, Mapping[str, str], bytes]:
         data, more = quick_json.encode(payload), dict(passed_on) or None
         session = self._open_session()
+        self.requests += 1
         post = session.post(self._url, data=data, headers=more, allow_redirects=False)
         try:
             async with post as response:
