@@ -34,6 +34,7 @@ _OWN_HEADERS = re.compile(
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VALUE = re.compile(r"[\x20-\x7e]{0,4000}")
 PASSED_ON = ("extra", "headers")
+STEERING = (*PASSED_ON, "load_adapters")  # settings of a server that need the user's word
 
 
 def misplaced(setting: str, given: Mapping[str, Any]) -> tuple[str, str] | None:

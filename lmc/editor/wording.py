@@ -62,6 +62,7 @@ _OF: Mapping[str, Mapping[str, str]] = {
         "dialect": 'The kind of the server, such as `"vllm"`, where its address does not tell it.',
         "extra": "Parameters that are passed on to the server as they are: `{top_k: 20}`.",
         "headers": 'Headers that are passed on: `{"X-Team": "a"}`. Keys go to `api_key_env`.',
+        "load_adapters": "Whether lmc loads its own adapters into the model's vLLM server.",
         "lookup": "Of a model that runs here: guess what answers copy from their prompts.",
         "rpm": "The most requests in any minute.",
         "tpm": "The most tokens in any minute.",

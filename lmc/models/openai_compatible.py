@@ -16,6 +16,8 @@ from yarl import URL
 from lmc.consent import OWN
 from lmc.diagnostics import LmcError
 from lmc.models import border, quick_json
+from lmc.models.adapter_loading import NOT_LOADED, VARIABLE, AdapterLoader
+from lmc.models.adapters import is_adapter_id
 from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, ModelFailure, Price, Request
 from lmc.models.dialect import Dialect, dialect_of
@@ -65,6 +67,7 @@ class OpenAICompatible:
         self.price: Price | None = None
         self.key_env = key_env
         self.requests = 0  # chats that were sent
+        self.adapters: AdapterLoader | None = None  # if lmc loads its own into the server
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -75,6 +78,28 @@ class OpenAICompatible:
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, then again for those that the server left out."""
+        if request.adapter is not None and is_adapter_id(request.adapter):
+            return await self._adapted(request, request.adapter)
+        return await self._generate(request)
+
+    async def _adapted(self, request: Request, id: str) -> Sequence[Answer]:
+        """The answers of an adapter of lmc, loaded before, and again if the server lost it."""
+        if self.adapters is not None:
+            await self.adapters.load(id)
+        try:
+            return await self._generate(request)
+        except ModelFailure as failure:
+            if failure.kind != "not_found":
+                raise
+            if self.adapters is None:
+                failure.hint = NOT_LOADED
+                raise
+        self.adapters.forget(id)
+        await _count_resend(request)
+        await self.adapters.load(id)
+        return await self._generate(request)
+
+    async def _generate(self, request: Request) -> Sequence[Answer]:
         dialect = dialect_of(self.endpoint, request.model, self.kind)
         if request.tools and "tools" in dialect.refused:
             raise self._no_tools(sent=False)
@@ -184,7 +209,7 @@ class OpenAICompatible:
         parts = (
             replace(request, index=request.index + i, n=min(most, request.n - i)) for i in starts
         )
-        found = await asyncio.gather(*map(self.generate, parts), return_exceptions=True)
+        found = await asyncio.gather(*map(self._generate, parts), return_exceptions=True)
         failures = [part for part in found if isinstance(part, BaseException)]
         answers = [a for part in found if not isinstance(part, BaseException) for a in part]
         if failures:
@@ -384,6 +409,8 @@ def _open(
     kind = _kind(address.url, usual, settings.get("dialect"))
     backend = OpenAICompatible(address.url, key_env=key_env, kind=kind)
     backend.price = known_price(model, url=address.url)
+    if settings.get("load_adapters") or os.environ.get(VARIABLE) == "1":
+        backend.adapters = AdapterLoader(backend.endpoint, backend._received)
     needed = backend.official or settings.get("api_key_env")
     if key_env and needed and not os.environ.get(key_env):
         raise LmcError.of(

@@ -134,7 +134,7 @@ def require_variable(variable: str, provider: str, consent: Consent) -> None:
 
 
 def require_passing(host: str, allowed: bool, settings: Mapping[str, Any]) -> None:
-    """Require consent if an artifact passes settings on to a server: they may cost, or steer it.
+    """Require consent if an artifact's settings steer a server: they may cost, or lead elsewhere.
 
     Raises: LmcError[settings-not-allowed].
     """
@@ -143,7 +143,7 @@ def require_passing(host: str, allowed: bool, settings: Mapping[str, Any]) -> No
     if not names or not consent.stranger or settings.get("users") or allowed:
         return
     told = " and ".join(f"`{name}`" for name in names)
-    message = f"the artifact would pass {told} of its own on to {host}"
+    message = f"the artifact would steer {host} by {told} of its own"
     help = f"if you trust it: `--allow-host {host}`, `hosts=[{host!r}]` in Python"
     raise LmcError.of("settings-not-allowed", message, help=f"{help}, or {HOSTS_VARIABLE}")
 

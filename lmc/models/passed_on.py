@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lmc.check.passed_on import PASSED_ON, misplaced
+from lmc.check.passed_on import STEERING, misplaced
 from lmc.diagnostics import LmcError
 
 _MOST = 100_000  # characters of a body, and of all headers
@@ -44,8 +44,8 @@ def _sound(setting: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def passes_on(settings: Mapping[str, Any]) -> list[str]:
-    """The settings that pass something on."""
-    return [name for name in PASSED_ON if settings.get(name)]
+    """The settings that steer a server, which an artifact needs consent for."""
+    return [name for name in STEERING if settings.get(name)]
 
 
 def merged(payload: dict[str, Any], extra: str, refused: Iterable[str] = ()) -> dict[str, Any]:

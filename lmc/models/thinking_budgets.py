@@ -83,13 +83,13 @@ def _llamacpp(wanted: str | int, model: str, most: int | None) -> dict[str, Any]
 
 
 def _anthropic(wanted: str | int, model: str, most: int | None) -> dict[str, Any]:
-    """A budget within the limit of all tokens, which must be larger.
+    """A budget within the limit of all tokens, which leaves room for the answer.
 
     Too small a limit leaves no room to think, so none is asked for.
     """
     budget = max(tokens(wanted), _LEAST) if effort(wanted) != OFF else 0
     if most is not None:
-        budget = min(budget, most - 1)
+        budget = min(budget, most - min(_ROOM, most // 2))
     if budget < _LEAST:
         return {"thinking": {"type": "disabled"}}
     found: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": budget}}

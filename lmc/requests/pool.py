@@ -16,6 +16,7 @@ from lmc.models.border import Outcome
 from lmc.models.media_parts import lacking
 from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
+from lmc.models.thinking_budgets import tokens
 from lmc.redaction import logger
 from lmc.requests.bound import (
     BUDGETED_MAX_TOKENS,
@@ -37,7 +38,9 @@ from lmc.requests.usage import Usage
 
 _log = logger(__name__)
 ANY_MODEL = "*"
-OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price", "dialect", "extra", "headers")
+OF_ONE_MODEL = (
+    *("name", "base_url", "api_key_env", "price", "dialect", "extra", "headers", "load_adapters"),
+)
 
 
 class ModelPool:
@@ -286,7 +289,8 @@ class ModelPool:
         if sampling.temperature is None and not bound.backend.capabilities.local:
             self._tell_unset(bound.name)
         if sampling.max_tokens is None and _counts_tokens(bound.budget, *self._payers()):
-            sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS)
+            thoughts = 0 if sampling.reasoning is None else tokens(sampling.reasoning)
+            sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS + thoughts)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
         return Request(  # `replace` would double the cost

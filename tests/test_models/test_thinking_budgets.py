@@ -9,7 +9,9 @@ from lmc.models.openai_compatible import OpenAICompatible
 from lmc.models.server_kinds import KINDS
 from lmc.models.thinking_budgets import OFF, PARAMETERS, TOKENS, effort, thinking
 from lmc.requests.bound import merge
+from lmc.requests.budget import Budget
 from lmc.requests.cache import sample_keys
+from lmc.requests.pool import ModelPool
 from tests.loopback import Fault, Loopback
 
 ON = {"enable_thinking": True, "thinking": True}
@@ -21,7 +23,7 @@ CASES = [
     ("openai", 10**6, None, {"reasoning_effort": "high"}),
     ("openai", 0, None, {"reasoning_effort": "none"}),
     ("anthropic", "high", 40000, {"thinking": {"type": "enabled", "budget_tokens": 24576}}),
-    ("anthropic", 9000, 5000, {"thinking": {"type": "enabled", "budget_tokens": 4999}}),
+    ("anthropic", 9000, 5000, {"thinking": {"type": "enabled", "budget_tokens": 2500}}),
     ("anthropic", 9000, 1000, {"thinking": {"type": "disabled"}}),
     ("anthropic", "off", None, {"thinking": {"type": "disabled"}}),
     ("gemini", "medium", None, {"reasoning_effort": "medium"}),
@@ -115,3 +117,16 @@ def test_a_modules_own_wish_wins():
     own, given = Sampling(reasoning="high", strict=False), Sampling(reasoning="low", extra="{}")
     assert merge(own, given) == Sampling(reasoning="high", strict=False, extra="{}")
     assert merge(Sampling(), given) == given
+
+
+@pytest.mark.parametrize(("reasoning", "most"), [(None, 4096), ("low", 5120), (3000, 7096)])
+async def test_a_budget_of_tokens_leaves_room_for_the_answer_after_the_thoughts(reasoning, most):
+    with Loopback("fine") as server:
+        pool = ModelPool(
+            {"m": {"name": "openai/x", "reasoning": reasoning}},
+            backends={"*": OpenAICompatible(server.url)},
+            budget=Budget(tokens=50_000),
+        )
+        await pool.ask("m", Request("m", ({"role": "user", "content": "q"},)))
+        await pool.close()
+    assert server.payloads[0]["max_tokens"] == most
