@@ -56,6 +56,7 @@ def merged(payload: dict[str, Any], extra: str, refused: Iterable[str] = ()) -> 
         if name in refused:
             continue
         own = payload.get(name)
-        joined = isinstance(own, dict) and isinstance(value, dict)
-        payload[name] = {**own, **value} if joined else value
+        if isinstance(own, dict) and isinstance(value, dict):
+            value = {**own, **value}
+        payload[name] = value
     return payload
