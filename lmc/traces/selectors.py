@@ -193,7 +193,8 @@ def refine_pairs(runs: Iterable[Run]) -> list[Pair]:
                 draft = _body_call(run.trace, region, 0, "draft")
                 revised = _body_call(run.trace, region, chosen, "revise")
                 if draft and revised:
-                    found += _pairs([replace(draft, raw=revised.raw)], [draft])
+                    better = replace(draft, raw=revised.raw, sampled=revised.sampled)
+                    found += _pairs([better], [draft])
     return found
 
 

@@ -28,7 +28,7 @@ from lmc.models.engine.pretrained import pretrained
 from lmc.training.encoding import Example, encode_rows
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.rows import Row, digest
-from lmc.training.steps import costs_for, packed_trainer, reference_logps
+from lmc.training.steps import costs_for, packed_trainer, with_reference
 
 Kind = Literal["lora", "rslora"]
 SMALL_MODEL_PARAMETERS = 50_000_000
@@ -197,8 +197,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     pad = tokenizer.pad_token_id or 0
     costs = costs_for(model, [row for example in data for row in example.rows], pad)
     learner = _with_lora(model, job)
-    if not supervised:
-        data = reference_logps(learner, data, costs, pad)
+    data = with_reference(learner, data, costs, pad, job.loss)
     trainer = packed_trainer(costs, pad, job.loss)(
         model=learner,
         args=arguments,

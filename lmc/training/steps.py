@@ -100,6 +100,17 @@ def _answers(model: Any, pack: Pack, pad: int) -> torch.Tensor:
     return _logits(model, inputs)[inputs["labels"] != IGNORED]
 
 
+def with_reference(
+    model: Any, examples: Sequence[Example], costs: Costs, pad: int, loss: LossSettings
+) -> Sequence[Example]:
+    """The examples with their log-probabilities before the first step, if the loss needs them."""
+    sampled = all(row.old for example in examples for row in example.rows)
+    pulled = any(example.pull for example in examples)
+    if not loss.needs_reference(sampled=sampled, pulled=pulled):
+        return examples
+    return reference_logps(model, examples, costs, pad)
+
+
 def reference_logps(
     model: Any, examples: Sequence[Example], costs: Costs, pad: int
 ) -> list[Example]:
@@ -130,14 +141,16 @@ def step_batch(
 
     number = {id(row): n for n, row in enumerate(row for e in examples for row in e.rows)}
     owner = [(row, e) for e in examples for row in e.rows]
-    reference = {
-        id(row): ref for e in examples for row, ref in zip(e.rows, e.reference, strict=True)
-    }
+    computed = {id(row): ref for e in examples for row, ref in zip(e.rows, e.reference)}
     order = [row for pack in packs for row in pack.rows]
+    # A loss that needs no reference is not shown any.
+    reference = [computed.get(id(row)) or row.old or [0.0] * len(row.answer) for row in order]
+    old = [row.old or known for row, known in zip(order, reference)]
     pairs = [[number[id(row)] for row in e.rows] for e in examples if len(e.rows) == 2]
     return StepBatch(
         logps=logps,
-        reference=tensor([value for row in order for value in reference[id(row)]]),
+        reference=tensor([value for known in reference for value in known]),
+        old=tensor([value for known in old for value in known]),
         row=torch.tensor(
             [number[id(row)] for row in order for _ in row.answer], device=logps.device
         ),

@@ -122,7 +122,8 @@ def _answers(calls: Iterable[CallTrace]) -> list[CallTrace]:
 
 def scored_row(call: CallTrace, score: float, baseline: float) -> ScoredRow:
     """A sampled answer with what it is worth."""
-    return ScoredRow(tuple(call.messages), call.raw[-1] if call.raw else "", score, baseline)
+    said = call.raw[-1] if call.raw else ""
+    return ScoredRow(tuple(call.messages), said, score, baseline, sampled=call.sampled)
 
 
 async def win_rates(
@@ -181,7 +182,10 @@ async def by_labels(turn: Round) -> Lessons:
             gold = bound.layout.answer_text(bound.spec, outputs)
             if gold.strip() != call.raw[-1].strip():
                 own = call.raw[-1]
-                found.append((call, PairRow(tuple(call.messages), gold, own, gold=True)))
+                pair = PairRow(
+                    tuple(call.messages), gold, own, gold=True, rejected_tokens=call.sampled
+                )
+                found.append((call, pair))
     return grouped(found)
 
 
@@ -194,11 +198,15 @@ def by_module(pairs: Iterable[Pair], *, supervised: bool = False) -> Lessons:
 def pair_row(pair: Pair) -> PairRow:
     """A pair of sampled answers as a row to train on."""
     chosen, rejected = pair.chosen, pair.rejected
-    return PairRow(tuple(chosen.messages), chosen.raw[-1], rejected.raw[-1], pair.weight)
+    return PairRow(
+        tuple(chosen.messages), chosen.raw[-1], rejected.raw[-1], pair.weight,
+        chosen_tokens=chosen.sampled, rejected_tokens=rejected.sampled,
+    )  # fmt: skip
 
 
 def _better(pair: Pair) -> TrainingRow:
-    return TrainingRow(tuple(pair.chosen.messages), pair.chosen.raw[-1].strip(), pair.weight)
+    call = pair.chosen
+    return TrainingRow(tuple(call.messages), call.raw[-1].strip(), pair.weight, call.sampled)
 
 
 def grouped(rows: Iterable[tuple[CallTrace, Row]]) -> Lessons:

@@ -317,7 +317,7 @@ async def divergence(
         backend = group.calls[0].bound.backend
         source = getattr(backend, "source", None)
         answers = tuple(
-            ScoredRow(tuple(call.messages), call.raw[-1], 1.0, 0.0)
+            ScoredRow(tuple(call.messages), call.raw[-1], 1.0, 0.0, sampled=call.sampled)
             for run in runs
             for call in run.trace.calls
             if call.module == name and call.raw and not call.infrastructure
