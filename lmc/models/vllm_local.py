@@ -44,6 +44,7 @@ class Vllm(Transformers):
     """A causal language model that vLLM runs, with the same thread and queue as `hf/`."""
 
     kind = "vllm"
+    trains = False
 
     def __init__(self, source: str, *, dtype: str | None = None) -> None:
         super().__init__(source, dtype=dtype)

@@ -151,7 +151,7 @@ class Conversation:
 
     def _tries(self) -> Iterator[tuple[str | None, int]]:
         """The models to try, each with a sample index. A retry is another sample."""
-        own = self.scope.run.sample_of(self.call.slots.module, self.scope.sample)
+        own = self.scope.run.sample_of(self.call.slots.module, self.scope.sample, self.scope.place)
         sample = 0 if self.call.steady else own
         for turn, model in enumerate(self.call.models):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):

@@ -32,6 +32,7 @@ from lmc.models.engine import constraints, sampling
 from lmc.models.engine.chat_tokens import ChatTokens, Ids
 from lmc.models.engine.forward import Forward, PackedForward, PaddedForward
 from lmc.models.engine.lookup import MOST_GUESSED, Lookup, within_grammar
+from lmc.models.engine.lora_switch import LoraSwitch
 from lmc.models.engine.sample_rows import BatchRow, Draw
 from lmc.models.engine.shared_prefix import Lane, Prefix, PrefixStore, install
 from lmc.models.engine.worker import Job
@@ -80,6 +81,11 @@ class Engine:
         self._state: Any = None  # of self._rows
         self._since_join = 0
         self._lookup = lookup and self._continuous
+
+    @property
+    def lora(self) -> LoraSwitch:
+        """The model with its adapters, which may be trained while no row is running."""
+        return self._forward.lora
 
     @property
     def idle(self) -> bool:
