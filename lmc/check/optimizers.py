@@ -96,9 +96,10 @@ _TRAINING = {
     ),
 }
 _TRAINING["kind"] = Option(
-    LiteralType(("lora", "rslora")),
+    LiteralType(("lora", "rslora", "dora")),
     "lora",
-    "lora, or rslora, which divides by the root of the rank and so gains from high ranks",
+    "lora, rslora, which divides by the root of the rank and so gains from high ranks, or dora, "
+    "which also learns the length of the rows of each matrix",
 )
 _MOMENTUM = Option(
     FloatType(0.0, 2.0),

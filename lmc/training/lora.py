@@ -30,7 +30,7 @@ from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.rows import Row, digest
 from lmc.training.steps import costs_for, packed_trainer, with_reference
 
-Kind = Literal["lora", "rslora"]
+Kind = Literal["lora", "rslora", "dora"]
 SMALL_MODEL_PARAMETERS = 50_000_000
 CHECKPOINTS = 10  # in a run
 GENTLER = 5  # so many times lower is the rate of losses that push answers away
@@ -44,8 +44,8 @@ class LoraSettings:
 
     `rate` is the peak learning rate. `batch_rows` is the number of rows in a step. The kind
     `rslora` divides by the root of the rank (Kalajdzievski 2023, arXiv 2312.03732). The scale of
-    both is the same at rank 16 by default. There is no DoRA: the engine computes rows of several
-    adapters at once, and the norms of DoRA's weights differ by adapter.
+    both is the same at rank 16 by default. The kind `dora` also learns how long the rows of each
+    matrix are (Liu et al. 2024, arXiv 2402.09353).
     """
 
     rank: int = 16
@@ -251,6 +251,7 @@ def _config(settings: LoraSettings) -> Any:
         r=settings.rank,
         lora_alpha=settings.alpha or _alpha(settings),
         use_rslora=settings.kind == "rslora",
+        use_dora=settings.kind == "dora",
         lora_dropout=settings.dropout,
         target_modules="all-linear",  # except the head, which may be tied to the embeddings
         task_type="CAUSAL_LM",

@@ -60,10 +60,15 @@ async def by_result(turn: Round) -> Lessons:
 
 
 async def by_refine(turn: Round) -> Lessons:
-    """The revision that a refine returned, against the draft that it replaced."""
-    kept = selectors.threshold(turn.runs, turn.recipe.threshold)
-    supervised = turn.recipe.loss == "sft"
-    return by_module(selectors.refine_pairs(kept), supervised=supervised, even=turn.recipe.even)
+    """The revision that a refine returned, against the draft that it replaced.
+
+    Who revises learns too, from revisions that ended right against those that did not.
+    """
+    recipe, among = turn.recipe, turn.context.alternatives()
+    pairs = selectors.refine_pairs(selectors.threshold(turn.runs, recipe.threshold))
+    rivals = selectors.right_wrong_pairs(turn.runs, recipe.threshold, among)
+    pairs += [pair for pair in rivals if pair.chosen.role == "revise"]
+    return by_module(pairs, supervised=recipe.loss == "sft", even=recipe.even)
 
 
 async def by_siblings(turn: Round) -> Lessons:

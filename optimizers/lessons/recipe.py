@@ -122,6 +122,10 @@ class Recipe:
             message = "`step_rows` trains the current weights step by step, which this does not"
             help = "leave out `step_rows`, or take another loss, such as pg"
             raise LmcError.of("bad-option", message, help=help)
+        if self.kind == "dora" and (self.momentum or self.step_rows is not None):
+            name = "momentum" if self.momentum else "step_rows"
+            message = f"`{name}` and adapters of the kind dora do not go together"
+            raise LmcError.of("bad-option", message, help='take `kind="lora"` or `kind="rslora"`')
         if self.step_rows is not None and (self.momentum or self.propose):
             name = "momentum" if self.momentum else "propose"
             message = f"`step_rows` and `{name}` do not go together"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from lmc.models.adapter_files import plain_adapter
+from lmc.models.adapter_files import is_dora, plain_adapter
+from lmc.models.engine.dora import Magnitudes, put_in_as_lora
 
 _BASE = "__base__"  # peft's name for no adapter
 
@@ -20,6 +21,7 @@ class LoraSwitch:
         self._names: dict[str, str] = {}  # names in peft, by id
         self._active: str | None = None
         self._added = 0  # adapters that the model has
+        self._magnitudes = Magnitudes()
 
     def load(self, adapter: str | None) -> None:
         """Load an adapter, once. Raises: LmcError, any exception of peft for a broken one."""
@@ -27,9 +29,12 @@ class LoraSwitch:
             return
         from peft import PeftModel
 
-        folder = str(plain_adapter(adapter).folder)
+        found = plain_adapter(adapter)
+        folder, of_dora = str(found.folder), is_dora(found)
 
         def put_in(model: Any, name: str) -> Any:
+            if of_dora:
+                return put_in_as_lora(model, name, found, self._magnitudes)
             if isinstance(model, PeftModel):
                 model.load_adapter(folder, adapter_name=name)
                 return model
