@@ -21,7 +21,7 @@ from lmc.optimizers.candidates.trials import PLAIN
 from lmc.optimizers.lessons.comparing import by_module, grouped, scored_row
 from lmc.optimizers.lessons.demonstrations import demo_of
 from lmc.optimizers.lessons.recipe import PAIRED, Recipe, Round
-from lmc.optimizers.lessons.valuing import Node, values_at
+from lmc.optimizers.lessons.valuing import Branch, values_at
 from lmc.optimizers.lessons.weights import Lesson, Lessons
 from lmc.prompts.spec import BARE
 from lmc.runtime.parameters import Parameters
@@ -107,7 +107,7 @@ async def _valued(turn: Round) -> dict[int, float]:
     """
     modules = turn.context.modules()
     verdicts = [one for run in turn.runs for one in verdicts_of(run, modules)]
-    nodes = {id(one.call): Node(one.run, one.call.place) for one in verdicts}
+    nodes = {id(one.call): Branch(one.run, one.call.place) for one in verdicts}
     values = await values_at(turn, list(nodes.values()))
     return {call: values[node.key] for call, node in nodes.items() if node.key in values}
 

@@ -28,14 +28,14 @@ _Key = tuple[object, ...]
 
 
 @frozen
-class Node:
+class Branch:
     """A place in a run from which other runs go on. What stands before it is as in the run."""
 
     run: Run
     place: Place
 
     @classmethod
-    def after(cls, run: Run, call: CallTrace) -> Node:
+    def after(cls, run: Run, call: CallTrace) -> Branch:
         """The place right behind an answer."""
         return cls(run, (*call.place, 0))
 
@@ -51,14 +51,14 @@ class Node:
         return all(call.place < self.place for call in self.run.trace.calls)
 
 
-async def values_at(turn: Round, nodes: Sequence[Node]) -> dict[_Key, float]:
+async def values_at(turn: Round, nodes: Sequence[Branch]) -> dict[_Key, float]:
     """The mean score of `values` runs that go on from each node, by the keys of the nodes.
 
     A run is worth its score where nothing follows. Nodes for which the budget is too small have no
     value. Raises: BudgetExceeded.
     """
     found: dict[_Key, float] = {}
-    wanted: dict[_Key, Node] = {}
+    wanted: dict[_Key, Branch] = {}
     for node in nodes:
         if node.is_end:
             found[node.key] = node.run.score or 0.0
@@ -68,7 +68,7 @@ async def values_at(turn: Round, nodes: Sequence[Node]) -> dict[_Key, float]:
     most = int(min(len(wanted), turn.context.trials.runs_left() * RUNS_SHARE / count))
     some = list(wanted.items())[:most]
 
-    async def value(_: int, item: tuple[_Key, Node]) -> float | None:
+    async def value(_: int, item: tuple[_Key, Branch]) -> float | None:
         return await _value(turn, item[1], count)
 
     known = await for_all(some, value, in_flight=64)
@@ -77,7 +77,7 @@ async def values_at(turn: Round, nodes: Sequence[Node]) -> dict[_Key, float]:
     return found
 
 
-async def _value(turn: Round, node: Node, count: int) -> float | None:
+async def _value(turn: Round, node: Branch, count: int) -> float | None:
     rows = {row.id: row for row in (*turn.context.train, *(one.row for one in turn.made))}
     row = rows.get(node.run.row)
     if row is None:
@@ -103,7 +103,7 @@ async def by_values(turn: Round) -> Lessons:
         for call in run.trace.calls
         if _is_step(turn.context, call)
     ]
-    nodes = {(id(run), call.place): Node.after(run, call) for run, call in steps}
+    nodes = {(id(run), call.place): Branch.after(run, call) for run, call in steps}
     values = await values_at(turn, list(nodes.values()))
     worth = {key: values[node.key] for key, node in nodes.items() if node.key in values}
 

@@ -17,7 +17,7 @@ from lmc.models.scripted import Scripted
 from lmc.optimizers.candidates.trials import Mode
 from lmc.optimizers.lessons.critics import by_verdicts
 from lmc.optimizers.lessons.recipe import Recipe, Round
-from lmc.optimizers.lessons.valuing import Node, by_values, values_at
+from lmc.optimizers.lessons.valuing import Branch, by_values, values_at
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import Trace
@@ -104,23 +104,23 @@ async def test_what_stands_before_a_node_is_asked_alike_and_the_rest_anew(world:
     run = turn.runs[1]
     call = run.trace.calls[0]
     assert call.module == "first"
-    node = Node.after(run, call)
+    node = Branch.after(run, call)
     (again,) = await world.traces(None, world.train, Mode(sample=1, node=node.place, anew=2))
     assert world.asked == [("First", 1), ("Fine", 2 * BRANCH + 1), ("Second", 2 * BRANCH + 1)]
     assert again.id != run.id
     assert not node.is_end
-    assert Node.after(run, run.trace.calls[-1]).is_end
-    assert node.key != Node.after(turn.runs[0], turn.runs[0].trace.calls[0]).key
-    assert node.key == Node.after(replace(run, sample=7), call).key  # alike so far
+    assert Branch.after(run, run.trace.calls[-1]).is_end
+    assert node.key != Branch.after(turn.runs[0], turn.runs[0].trace.calls[0]).key
+    assert node.key == Branch.after(replace(run, sample=7), call).key  # alike so far
 
 
 async def test_values_are_mean_scores_of_the_runs_that_go_on(world: World) -> None:
     turn = await world.turn(values=4)
-    firsts = [Node.after(run, run.trace.calls[0]) for run in turn.runs]
+    firsts = [Branch.after(run, run.trace.calls[0]) for run in turn.runs]
     values = await values_at(turn, [*firsts, *firsts])
     assert [values[node.key] for node in firsts] == [0.75, 0.0]
     assert sum(name == "Second" for name, _ in world.asked) == 8  # each node once
-    ends = [Node.after(run, run.trace.calls[-1]) for run in turn.runs]
+    ends = [Branch.after(run, run.trace.calls[-1]) for run in turn.runs]
     world.asked.clear()
     known = await values_at(turn, ends)
     assert [known[node.key] for node in ends] == [run.score for run in turn.runs] == [1.0, 0.0]
