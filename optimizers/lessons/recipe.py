@@ -195,7 +195,8 @@ async def sample_round(
 ) -> Round:
     """Sample the runs of a round, on given rows, the train rows or rows that are made for it."""
     sampler = leader if update.demos else without_demos(leader, update.modules)
-    rows, made = given, ()  # type: tuple[Sequence[Row] | None, Sequence[MadeRow]]
+    rows: Sequence[Row] | None = given
+    made: Sequence[MadeRow] = ()
     if given is None:
         rows, made = await rows_of(recipe, sampler, context, number)
     runs = await sample_runs(sampler, context, recipe.sampling(), rows)
