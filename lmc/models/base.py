@@ -132,6 +132,35 @@ def continued(messages: Sequence[Message]) -> str:
 
 
 @frozen
+class SampledTokens:
+    """The tokens that an answer was sampled as, up to and with the end of the turn if it came.
+
+    They are ids of the tokenizer with this digest. `logprobs` are those of the model alone, in nats
+    at temperature 1; there are none where a grammar chose too. `begin` is what the answer went on
+    from, after the prompt.
+    """
+
+    tokenizer: str
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...] = ()
+    begin: str = ""
+
+    def to_json(self, logprobs: Sequence[float] | None) -> list[Any]:
+        """The tokens as JSON, beside the log-probabilities of their answer, which often are its."""
+        own = None if self.logprobs and self.logprobs == logprobs else self.logprobs
+        return [self.tokenizer, self.ids, own, self.begin]
+
+    @classmethod
+    def from_json(cls, data: Any, logprobs: Sequence[float] | None) -> SampledTokens:
+        """Read the tokens. Raises: ValueError, TypeError."""
+        tokenizer, ids, own, begin = data
+        known = logprobs if own is None else own
+        if not isinstance(tokenizer, str) or not isinstance(begin, str):
+            raise TypeError("`tokenizer` and `begin` are texts")
+        return cls(tokenizer, tuple(map(int, ids)), tuple(map(float, known or ())), begin)
+
+
+@frozen
 class Answer:
     """One sample. `logprobs` are those of the chosen tokens in nats, if the backend gives them.
 
@@ -140,7 +169,8 @@ class Answer:
     answer; `lmc.models.border` defines the others. `retries` counts the requests that were sent
     again for it. `wait_s` is how many seconds the server asks to pause. `tool_calls` are those that
     the model asks for, where tools were offered. `reasoning` is what it thought before, if the
-    server sends that beside the text. The first answer of a request has its `details`.
+    server sends that beside the text. The first answer of a request has its `details`. `sampled`
+    are its tokens, from an engine that is asked for log-probabilities.
     """
 
     text: str
@@ -157,6 +187,7 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = field(default="", compare=False)
     details: TokenDetails = field(default=NO_DETAILS, compare=False)
+    sampled: SampledTokens | None = field(default=None, compare=False)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from lmc.models.base import (
     ModelFailure,
     Price,
     Request,
+    SampledTokens,
     TokenDetails,
     ToolCall,
 )
@@ -75,7 +76,8 @@ def _hash(fields: Any) -> str:
 
 
 # Whatever was recorded.
-_RARE = ("tool_calls", "reasoning")  # fields that are written only where they say something
+# Fields that are written only where they say something.
+_RARE = ("tool_calls", "reasoning", "sampled")
 _ALL = Capabilities(True, True, True, True, True, True, continues=True, media=KINDS)
 
 
@@ -229,12 +231,20 @@ def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
+def _sampled(
+    tokenizer: str, ids: Sequence[int], logprobs: Sequence[float], begin: str
+) -> SampledTokens:
+    return SampledTokens.from_json([tokenizer, ids, logprobs, begin], None)
+
+
 def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
     try:
         data: dict[str, Any] = json.loads(line)
         answer = data["answer"]
         if answer.get("logprobs") is not None:
             answer["logprobs"] = tuple(answer["logprobs"])
+        if answer.get("sampled"):
+            answer["sampled"] = _sampled(**answer["sampled"])
         if answer.get("tool_calls"):
             answer["tool_calls"] = tuple(ToolCall(**call) for call in answer["tool_calls"])
         if answer.get("details"):

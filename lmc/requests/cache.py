@@ -20,7 +20,15 @@ from lmc.diagnostics import Diagnostic, LmcError, error, warning
 from lmc.files import cache_folder, make_private_file
 from lmc.frozen import frozen
 from lmc.models import quick_json
-from lmc.models.base import NO_DETAILS, Answer, Request, Sampling, TokenDetails, ToolCall
+from lmc.models.base import (
+    NO_DETAILS,
+    Answer,
+    Request,
+    SampledTokens,
+    Sampling,
+    TokenDetails,
+    ToolCall,
+)
 from lmc.models.tool_calls import message_data
 from lmc.redaction import logger
 
@@ -368,11 +376,14 @@ def _answer_to_json(answer: Answer) -> str:
         answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
         answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
     ]  # fmt: skip
-    more = answer.reasoning or answer.details is not NO_DETAILS
+    tokens = answer.sampled
+    more = answer.reasoning or answer.details is not NO_DETAILS or tokens is not None
     if answer.tool_calls or more:
         values.append([[c.id, c.name, c.arguments, c.extra] for c in answer.tool_calls])
     if more:
         values.append([answer.reasoning, [getattr(answer.details, name) for name in _DETAILS]])
+    if tokens is not None:
+        values.append(tokens.to_json(answer.logprobs))
     return quick_json.encode(values).decode()
 
 
@@ -391,6 +402,7 @@ def _answer_from_json(text: Any) -> Answer | None:
             tool_calls=tuple(ToolCall(*call) for call in more[0]) if more else (),
             reasoning=str(more[1][0]) if len(more) > 1 else "",
             details=TokenDetails(*map(int, more[1][1])) if len(more) > 1 else NO_DETAILS,
+            sampled=SampledTokens.from_json(more[2], logprobs) if len(more) > 2 else None,
         )  # fmt: skip
         return answer if type(words) is str and type(finish) is str else None
     except (ValueError, TypeError, AttributeError, OverflowError):

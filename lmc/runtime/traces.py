@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmc.ir.graph import Role
+from lmc.models.base import SampledTokens
 from lmc.prompts.spec import Message
 from lmc.requests.usage import Usage
 
@@ -48,6 +49,7 @@ class CallTrace:
     dropped: int = 0  # turns of a conversation that `keep:` left out of `inputs`
     finish_reason: str = ""  # of the last answer, in the words of the server
     thoughts: str = ""  # of the last answer, where a server sends them beside the text
+    sampled: SampledTokens | None = None  # the last of `raw` as tokens, if the engine told them
 
     @property
     def id(self) -> str:

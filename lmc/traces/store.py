@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.files import MAKE_ROOM, is_full, make_private_file
 from lmc.frozen import frozen
+from lmc.models.base import SampledTokens
 from lmc.models.tool_calls import message_data
 from lmc.prompts.spec import Message
 from lmc.redaction import logger
@@ -467,15 +468,18 @@ def _call_row(run: Run, call: CallTrace, texts: dict[str, str]) -> dict[str, Any
     group = run.trace.group_of(call)
     own = {"run": run.id, "place": call.id, "sample_group": group, "messages": messages}
     logprobs = list(call.logprobs) if call.logprobs is not None else None
-    return {**given, **used, **own, "logprobs": logprobs}
+    sampled = None if call.sampled is None else call.sampled.to_json(call.logprobs)
+    return {**given, **used, **own, "logprobs": logprobs, "sampled": sampled}
 
 
 def _call(row: Mapping[str, Any], texts: Mapping[str, str]) -> CallTrace:
+    sampled, logprobs = row["sampled"], row["logprobs"]
     return CallTrace(
         place=_place(row["place"]),
         messages=[_message(role, *(texts[d] for d in said)) for role, *said in row["messages"]],
-        logprobs=tuple(row["logprobs"]) if row["logprobs"] is not None else None,
+        logprobs=tuple(logprobs) if logprobs is not None else None,
         usage=Usage(**{name: row[name] for name in _USAGE}),
+        sampled=SampledTokens.from_json(sampled, logprobs) if sampled else None,
         **{name: row[name] for name in _CALL} | {"dropped": row["dropped"] or 0},
     )
 

@@ -94,6 +94,7 @@ calls = Table(
     Column("error", Text),
     Column("infrastructure", Boolean, nullable=False),
     Column("dropped", Integer),  # turns of a conversation; None in stores of earlier versions
+    Column("sampled", JSON),  # the tokens of the last text in `raw`, as `SampledTokens` writes them
 )
 
 texts = Table(

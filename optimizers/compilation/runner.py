@@ -61,6 +61,7 @@ class Runner:
             model=model,
             temperature=mode.temperature,
             vary=mode.vary,
+            branch=None if mode.node is None else (mode.node, mode.anew),
             base_dir=program.base_dir,
             consent=program.consent,
             stores=self._stores(parameters) if own else program.frozen_stores,
