@@ -167,6 +167,11 @@ class RunFolder:
         """The outcome of a finished run, or an empty dict."""
         return _read_json(self.path / _OUTCOME) or {}
 
+    @property
+    def history_path(self) -> Path:
+        """The file of events, for what follows a run while it goes on."""
+        return self.path / _HISTORY
+
     def history(self) -> list[dict[str, Any]]:
         """The events so far."""
         return _read_lines(self.path / _HISTORY)
