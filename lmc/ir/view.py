@@ -42,6 +42,7 @@ class Box:
     note: str = ""
     name: str = ""
     place: Pattern = ()
+    shown: str = ""  # a value that passed here in a run
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.optimizers.compilation.run_folder import RunFolder, kept_runs
-from lmc.report.chart import Chart
 from lmc.studio.trying import call_json, region_json
 from lmc.studio.workplace import Workplace
 from lmc.traces.paging import ORDERS, page_of_runs, run_with_id, stages_and_modules
@@ -129,11 +128,12 @@ class Browsing:
         candidates = sorted(last.values(), key=lambda e: (-e["rows"], -e["mean"], e["name"]))
         return {
             "name": name,
+            "job": folder.job,
             "record": record,
             "verdict": outcome.get("verdict"),
             "parts": {"confirm": manifest.get("dev"), "test": manifest.get("test")},
             "used": outcome.get("used") or record.get("used", {}),
-            "chart": asdict(Chart.of(events)),
+            "events": [_without_parameters(event) for event in events],
             "candidates": candidates,
             "gates": [e for e in events if e["event"] == "gate"],
             "notes": [e["text"] for e in events if e["event"] == "note"],
@@ -148,6 +148,10 @@ class Browsing:
         folder = RunFolder(self._place.runs / name)
         folder.record()
         return folder
+
+
+def _without_parameters(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "parameters"}
 
 
 def _number(asked: Mapping[str, str], name: str, otherwise: int) -> int:

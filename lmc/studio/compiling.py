@@ -70,33 +70,34 @@ class Compilations:
         if any(one.state == "running" for one in self._known.values()):
             message = "a compilation runs already"
             raise LmcError.of("too-busy", message, help="wait for it, or stop it")
-        path = self._place.there(asked.get("file"), PROGRAM)
-        out = asked.get("out") or self._place.free_name(
-            path.relative_to(self._place.root).with_suffix(".lmpc").as_posix()
-        )
-        target = self._place.place(out, ARTIFACT)
-        name = asked.get("resume")
-        if name is not None:
-            earlier = self.find(str(name))
-            asked, name, target = earlier.asked, earlier.name, earlier.folder.path
-            made = Compilation(name, asked, earlier.command, target)
-        else:
-            if target.exists():
-                help = "give another name: nothing is written over"
-                raise LmcError.of("file-there", f"`{out}` is there already", help=help)
-            name = f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-            folder = self._place.runs / name
-            command = ["compile", str(path), "-o", str(target), "--run-dir", str(folder)]
-            for field, flag in _FIELDS.items():
-                if asked.get(field):
-                    command += [flag, str(asked[field])]
-            made = Compilation(name, {**asked, "out": out}, [*command, *self._options], folder)
+        made = self._again(str(asked["resume"])) if "resume" in asked else self._new(asked)
         self._known.pop(made.name, None)
         self._known[made.name] = made
         for old in list(self._known)[:-MOST_KEPT]:
             del self._known[old]
         made.task = asyncio.ensure_future(self._run(made))
         return made
+
+    def _again(self, name: str) -> Compilation:
+        earlier = self.find(name)
+        return Compilation(name, earlier.asked, earlier.command, earlier.folder.path)
+
+    def _new(self, asked: Mapping[str, Any]) -> Compilation:
+        """A compilation of a saved program into an artifact that is not there. Raises: LmcError."""
+        path, root = self._place.there(asked.get("file"), PROGRAM), self._place.root
+        program = path.relative_to(root).with_suffix(".lmpc").as_posix()
+        out = asked.get("out") or self._place.free_name(program)
+        target = self._place.place(out, ARTIFACT)
+        if target.exists():
+            help = "give another name: nothing is written over"
+            raise LmcError.of("file-there", f"`{out}` is there already", help=help)
+        name = f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        command = ["compile", str(path), "-o", str(target)]
+        command += ["--run-dir", str(self._place.runs / name), *self._options]
+        for field, flag in _FIELDS.items():
+            if value := asked.get(field):
+                command.append(f"{flag}={value}")
+        return Compilation(name, {**asked, "out": out}, command, self._place.runs / name)
 
     async def _run(self, made: Compilation) -> None:
         try:

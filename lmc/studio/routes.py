@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -185,17 +186,18 @@ async def graph(studio: StudioState, request: Request) -> Any:
     """The graph of a text or an artifact."""
     body = await read_object(request)
     target = maybe_text(body, "target")
+    shown = object_of(body, "shown") if "shown" in body else None
     if str(body.get("file", "")).endswith(".lmpc"):
         path = studio.place.there(body.get("file"), "artifact")
-        return json_response(await asyncio.to_thread(_of_artifact, path, target))
-    return await _ask(studio, body, writing.graphs(target))
+        return json_response(await asyncio.to_thread(_of_artifact, path, target, shown))
+    return await _ask(studio, body, writing.graphs(target, shown))
 
 
-def _of_artifact(path: Any, target: str | None) -> dict[str, Any]:
+def _of_artifact(path: Path, target: str | None, shown: dict[str, Any] | None) -> dict[str, Any]:
     from lmc.program.artifact import Artifact
 
     graph = Artifact.read(path).graph
-    return {**writing.picture(graph, target), "targets": writing.targets(graph)}
+    return {**writing.picture(graph, target, shown), "targets": writing.targets(graph)}
 
 
 async def explain(studio: StudioState, request: Request) -> Any:

@@ -158,25 +158,34 @@ def previews(
     return found
 
 
-def graphs(target: str | None) -> Callable[[Editor, str], dict[str, Any]]:
+def graphs(
+    target: str | None, shown: Mapping[str, Any] | None = None
+) -> Callable[[Editor, str], dict[str, Any]]:
     """The graph of a target as a picture, and what its boxes stand for."""
 
     def found(editor: Editor, uri: str) -> dict[str, Any]:
-        return picture(_runnable(editor, uri)[1], target)
+        return picture(_runnable(editor, uri)[1], target, shown)
 
     return found
 
 
-def picture(graph: ProgramGraph, target: str | None) -> dict[str, Any]:
-    """A graph as a picture with the boxes that data can be shown in. Raises: LmcError."""
+def picture(
+    graph: ProgramGraph, target: str | None, shown: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A graph as a picture, and what its boxes stand for; `shown` are values by box.
+
+    Raises: LmcError[unknown-target].
+    """
     if target is not None and target not in graph.graphs:
         raise LmcError.of("unknown-target", f"no module or pipeline is called `{target[:80]}`")
     drawn: View = view(graph, target)
+    for box in _boxes(drawn.root):
+        box.shown = str((shown or {}).get(box.id, ""))[:200]
     boxes = {
         box.id: {"kind": box.kind, "label": box.label, "name": box.name, "place": box.place}
         for box in _boxes(drawn.root)
     }
-    return {"target": target or graph.main, "svg": draw_view(drawn), "boxes": boxes}
+    return {"target": target or graph.main, "svg": draw_view(drawn, styled=False), "boxes": boxes}
 
 
 def _boxes(cluster: Cluster) -> list[Box]:
