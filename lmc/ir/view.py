@@ -161,9 +161,7 @@ class _Painter:
         self.open -= 1
         return result
 
-    def box(
-        self, into: Cluster, label: str, kind: Kind, note: str = "", name: str = ""
-    ) -> str:
+    def box(self, into: Cluster, label: str, kind: Kind, note: str = "", name: str = "") -> str:
         """Add a box and return its id."""
         self.count += 1
         box = Box(f"n{self.count}", label, kind, note, name, self.place)
