@@ -13,7 +13,7 @@ from typing import Any, Literal
 from lmc.check.program import Choice
 from lmc.frozen import frozen
 from lmc.ir.graph import OPTION, Graph, Node, ProgramGraph, route_options
-from lmc.ir.ops import CALLS, OF_BODIES, OPS, OWN_REGION, body_numbers
+from lmc.ir.ops import CALLS, OF_BODIES, OWN_REGION, body_numbers
 
 Kind = Literal[
     "input", "output", "generate", "critique", "revise", "adjudicate", "act", "tool", "decide",

@@ -42,8 +42,9 @@ class StudioApp:
         return []
 
     def drain(self) -> None:
-        """Refuse new requests."""
+        """Refuse new requests, and end the streams."""
         self.gate.draining = True
+        self.state.closing.set()
 
     async def stop(self) -> None:
         """End the processes that run."""

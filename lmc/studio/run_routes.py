@@ -54,7 +54,7 @@ async def compare(studio: StudioState, request: Request) -> Any:
         async def told(tell: Teller) -> None:
             await tell("compared", found)
 
-        return _events(told)
+        return _events(studio, told)
     if not all(measured):
         message = "compare two programs or artifacts, or two files of results"
         raise LmcError.of("bad-request", message)
@@ -90,7 +90,7 @@ async def compile_watch(studio: StudioState, request: Request) -> Any:
     """The events of a compilation. Who leaves does not stop it."""
     name = request.query_params.get("name", "")
     studio.compilations.find(name)
-    return _events(lambda tell: studio.compilations.watch(name, tell))
+    return _events(studio, lambda tell: studio.compilations.watch(name, tell))
 
 
 ENDPOINTS = [
@@ -129,19 +129,34 @@ def _worked(studio: StudioState, task: dict[str, Any]) -> EventResponse:
             said = redact(process.said)[-8000:]
             await tell("end", {"code": process.code, "said": said})
 
-    return _events(work)
+    return _events(studio, work)
 
 
-def _events(work: Callable[[Teller], Awaitable[None]]) -> EventResponse:
+def _events(studio: StudioState, work: Callable[[Teller], Awaitable[None]]) -> EventResponse:
+    """The events of some work, which ends with the studio."""
+
     async def write(say: Say) -> None:
         async def tell(name: str, data: Any) -> None:
             await say(event(name, data))
 
         try:
-            await work(tell)
+            await _until(studio.closing, work(tell))
         except LmcError as failure:
             await tell("failed", failure_json(failure))
         except ValueError as problem:  # a line of a process is longer than a line may be
             await tell("failed", {"errors": [{"slug": "too-large", "message": str(problem)}]})
 
     return EventResponse(write, PING_S)
+
+
+async def _until(closing: asyncio.Event, work: Awaitable[None]) -> None:
+    """Do some work until something closes, which cancels it."""
+    task, end = asyncio.ensure_future(work), asyncio.ensure_future(closing.wait())
+    try:
+        await asyncio.wait((task, end), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for one in (task, end):
+            one.cancel()
+        await asyncio.wait((task, end))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -33,6 +34,7 @@ class StudioState:
 
     def __init__(self, folder: Path, options: StudioOptions, token: str | None = None) -> None:
         self.options = options
+        self.closing = asyncio.Event()  # ends the streams, which would go on for ever
         self.access = Access(token)
         self.place = Workplace(folder)
         self.writing = Writing()
