@@ -54,12 +54,12 @@ function sent(body, signal) {
 // Events of the server while they come. `hear` gets the name and the data of each.
 export async function events(path, body, hear, signal) {
   const answer = await ask(path, body === null ? { signal } : sent(body, signal));
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const [reader, decoder] = [answer.body.getReader(), new TextDecoder()];
   let kept = "";
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
-    const parts = (kept + value).split("\n\n");
+    const parts = (kept + decoder.decode(value, { stream: true })).split("\n\n");
     kept = parts.pop();
     for (const part of parts) {
       const name = /^event: (.*)$/m.exec(part)?.[1];
