@@ -40,9 +40,9 @@ class Chart:
     def of(cls, events: Sequence[Mapping[str, Any]]) -> Chart:
         """Place the candidates of a run's events in the chart, which spans all of its calls."""
         scored = [e for e in events if e["event"] == "candidate"]
-        most = max((e["totals"]["calls"] for e in events), default=0) or 1
-        low = min([0.0, *(e["mean"] for e in scored)])
-        high = max([1.0, *(e["mean"] for e in scored)])
+        most: int = max((e["totals"]["calls"] for e in events), default=0) or 1
+        low: float = min([0.0, *(e["mean"] for e in scored)])
+        high: float = max([1.0, *(e["mean"] for e in scored)])
 
         def x(calls: float) -> float:
             return round(LEFT + (WIDTH - LEFT - RIGHT) * calls / most, 1)

@@ -64,7 +64,8 @@ def run(tmp_path, monkeypatch):
     part = {"before": figure, "after": figure, "difference": {**figure, "mean": 0.0}}
     outcome = {
         "start": start, "parameters": chosen, "instructions": {"ask": "Answer."}, "reached": [],
-        "verdict": "no gain", "by_module": {}, "manifest": {"models": ["m"], "dev": None, "test": part},
+        "verdict": "no gain", "by_module": {},
+        "manifest": {"models": ["m"], "dev": None, "test": part},
         "used": {"calls": 4, "cached_calls": 0, "tokens": 9, "cost_usd": 0},
     }  # fmt: skip
     rows = [line("a", 1, 0), line("b", 0, 0)]
