@@ -22,7 +22,8 @@ _CELLS = {".csv": ",", ".tsv": "\t"}
 def page_of_rows(place: Workplace, name: str, first: int, count: int) -> dict[str, Any]:
     """Some rows of a file, as they stand there. Raises: LmcError."""
     path = place.there(name, ROWS)
-    total, shown = 0, []
+    total = 0
+    shown: list[dict[str, Any]] = []
     for number, row in enumerate(_rows(path)):
         if first <= number < first + count:
             shown.append({"number": number, "values": row})
