@@ -80,7 +80,9 @@ def _graph(folder: RunFolder, record: Mapping[str, Any]) -> str:
 
     out = (record.get("call") or {}).get("out")
     identity = record.get("identity", {})
-    for root in (folder.path.resolve().parents[2], Path.cwd()) if out else ():
+    for root in (folder.path.resolve().parents[2], Path.cwd()):
+        if not out:
+            break
         try:
             artifact = Artifact.read(root / out)
         except (LmcError, OSError):

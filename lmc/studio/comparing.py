@@ -71,7 +71,7 @@ def compared(
 ) -> dict[str, Any]:
     """The rows that both have, with what changed, losses first, and the figures."""
     shared = [id for id in first if id in second]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": id,
             "values": values.get(id),
