@@ -89,13 +89,13 @@ def improve_and_print(program: Path | str, **options: Any) -> None:
 
 def _track_report(result: CompileResult) -> None:
     """Add the page about the run to that of a tracking tool."""
-    from lmc.cli.report import page
     from lmc.files import write_atomically
     from lmc.optimizers.compilation.run_folder import RunFolder
+    from lmc.report.page import report_page
 
     folder, run = RunFolder(result.run_dir), result.tracked
     assert run is not None
-    write_atomically(folder.report, page(folder).encode(), private=True)
+    write_atomically(folder.report, report_page(folder).encode(), private=True)
     run.file(folder.report)
     run.settle()
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "graph": ("graph", "Show the execution graph as text, JSON, Mermaid, DOT or SVG."),
     "prompts": ("prompts", "Show all prompts, or keep them in a file that reviews compare."),
     "run": ("run", "Run a program or a compiled artifact on one input."),
+    "studio": ("studio", "Write, try, compare and compile programs on a page."),
     "serve": ("serve", "Serve programs over HTTP, by OpenAI's API and as MCP tools."),
     "chat": ("chat", "Talk with a program that takes a conversation."),
     "test": ("test", "Run the `test` blocks of programs."),

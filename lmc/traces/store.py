@@ -12,6 +12,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -135,6 +136,17 @@ class TraceStore:
         weakref.finalize(self, engine.dispose).atexit = False  # for a store that nobody closes
         return engine
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for a block that reads. Raises: LmcError[cannot-read]."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            with self._engine.connect() as db:
+                yield db
+        except SQLAlchemyError as problem:
+            raise _cannot("read", self.location, problem) from None
+
     @property
     def location(self) -> str:
         """The URL of the database, without a password."""
@@ -177,17 +189,13 @@ class TraceStore:
         Raises: LmcError[cannot-read].
         """
         from sqlalchemy import select
-        from sqlalchemy.exc import SQLAlchemyError
 
         from lmc.traces import tables as t
 
-        try:
-            with self._engine.connect() as db:
-                ids = list(db.scalars(_where(select(t.runs.c.id), where or Filter())))
-                for some in _chunks(ids):
-                    yield from _readable(db, some)
-        except SQLAlchemyError as problem:
-            raise _cannot("read", self.location, problem) from None
+        with self.reading() as db:
+            ids = list(db.scalars(filtered(select(t.runs.c.id), where or Filter())))
+            for some in _chunks(ids):
+                yield from _readable(db, some)
 
     def parameters(self, digest: str) -> Mapping[str, Any] | None:
         """The parameters of a run, as JSON."""
@@ -203,7 +211,6 @@ class TraceStore:
     def jobs(self) -> list[JobSummary]:
         """The stored jobs, newest last. Raises: LmcError[cannot-read]."""
         from sqlalchemy import func, select
-        from sqlalchemy.exc import SQLAlchemyError
 
         from lmc.traces import tables as t
 
@@ -236,11 +243,8 @@ class TraceStore:
             .group_by(r.job)
             .order_by(func.max(r.created))
         )
-        try:
-            with self._engine.connect() as db:
-                return [JobSummary(*row) for row in db.execute(query)]
-        except SQLAlchemyError as problem:
-            raise _cannot("read", self.location, problem) from None
+        with self.reading() as db:
+            return [JobSummary(*row) for row in db.execute(query)]
 
     def remove(self, job: str) -> int:
         """Delete a job. Returns the number of its runs. Raises: LmcError[cannot-write]."""
@@ -353,7 +357,8 @@ def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}", help=help)
 
 
-def _where(query: Select[Any], where: Filter) -> Select[Any]:
+def filtered(query: Select[Any], where: Filter) -> Select[Any]:
+    """A query of runs that chooses those that match, in the order they were added."""
     from sqlalchemy import select
 
     from lmc.traces import tables as t
