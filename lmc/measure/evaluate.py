@@ -226,11 +226,12 @@ async def evaluate_each(
 ) -> None:
     """Like `evaluate`, but pass each result to `take` when it is done, and keep none."""
     graph, count = executor.graph(target), len(rows)
+    in_flight = max(in_flight, executor.in_flight)
     require_columns(graph, rows)
     in_batch = seats(executor.program, graph, count, in_flight)
 
     async def one(number: int, row: Row) -> None:
-        trace = Trace()
+        trace = Trace(brief=not keep_traces)
         seat = in_batch(number)
         result = await _run_row(executor, graph, row, metric, trace, sample, seat)
         held = trace if keep_traces else None

@@ -42,6 +42,9 @@ class ModelOptions:
     `on_call` is called with the `CallReport` of each call of a model as it ends. It runs in a
     thread of its own, or is a coroutine function, and what it raises is only logged.
 
+    `on` is a cluster whose processes do the runs: "ray", or "ray://host:10001". After a `?` it
+    says how many there are and what each of them needs: "ray?workers=8&cpus=0.5&gpus=1".
+
     `otel` sends runs to a tracing tool by OpenTelemetry. By default the environment variable
     LMC_OTEL decides, and without it nothing is sent.
     """
@@ -57,6 +60,7 @@ class ModelOptions:
     urls: str | Sequence[str] = ()
     stores: str | Path | None = None
     on_call: OnCall | None = None
+    on: str | None = None
     otel: bool | None = None
 
     def consent(self, *, stranger: bool) -> Consent:

@@ -45,6 +45,7 @@ from lmc.values.taking import holds_media
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
+    from lmc.cluster.crew import Crew
     from lmc.program.artifact import Artifact
     from lmc.program.held import Blocks
     from lmc.program.reports import RunReport
@@ -71,6 +72,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
     - `on_call` is called with the `CallReport` of each call of a model as it ends.
+    - `on` is a cluster whose processes do the runs, such as "ray".
     - `otel` sends runs to a tracing tool by OpenTelemetry.
 
     Raises: LmcError with all errors in the program.
@@ -253,15 +255,32 @@ class Program:
         at_close(pool.close)
         return pool
 
+    @cached_property
+    def crew(self) -> Crew | None:
+        """The processes of a cluster that do the runs, if `on` names one.
+
+        Raises: LmcError, as `open_crew`.
+        """
+        if self.options.on is None:
+            return None
+        from lmc.cluster.places import open_crew
+
+        return open_crew(self.options.on)
+
     def close(self) -> None:
         """Close connections and engines. The end of the process does this too."""
         pool = self.__dict__.pop("pool", None)
+        crew = self.__dict__.pop("crew", None)
         self.__dict__.pop("executor", None)
         if isinstance(stores := self.__dict__.get("stores"), KeptStores):
             stores.close()
         if pool is not None:
             forget_closer(pool.close)
             run_sync(pool.close())
+        if crew is not None and self.options.on is not None:
+            from lmc.cluster.places import leave_crew
+
+            leave_crew(self.options.on)
 
     def __enter__(self) -> Program:
         return self
@@ -304,19 +323,31 @@ class Program:
         """The stores as the first of some runs finds them, where none keeps anything."""
         return FrozenStores(self.stores)
 
-    def open_executor(self, pool: ModelPool, stores: Stores | None = None) -> Executor:
-        """An executor over another pool, such as one with a budget, and over other stores."""
-        return Executor(
-            self.graph,
-            pool,
-            self.parameters,
-            model=self.options.model,
-            base_dir=self.base_dir,
-            speculate=self.options.speculate,
-            consent=self.consent,
-            stores=stores or self.stores,
-            watch=self.watcher,
-        )
+    def open_executor(
+        self,
+        pool: ModelPool,
+        stores: Stores | None = None,
+        parameters: Parameters | None = None,
+        **more: Any,
+    ) -> Executor:
+        """An executor over another pool, such as one with a budget, and over other stores.
+
+        `more` are options of `Executor`. With a cluster, its processes do the runs.
+        """
+        options: dict[str, Any] = {
+            "model": self.options.model,
+            "base_dir": self.base_dir,
+            "speculate": self.options.speculate,
+            "consent": self.consent,
+            "stores": stores or self.stores,
+            "watch": self.watcher,
+        }
+        own = self.parameters if parameters is None else parameters
+        if not isinstance(pool, ModelPool) or self.crew is None:  # a preview asks nobody
+            return Executor(self.graph, pool, own, **options | more)
+        from lmc.cluster.far import FarExecutor
+
+        return FarExecutor(self.crew, self.graph, pool, own, **options | more)
 
     def open_pool(self, **more: Any) -> ModelPool:
         """A pool of the program's models. `more` goes to `ModelPool`, such as a budget."""
@@ -330,6 +361,10 @@ class Program:
             "record": Path(self.options.record) if self.options.record else None,
             "spans": self.spans,
         }
+        if self.crew is not None:
+            from lmc.cluster.far import opening
+
+            options["opener"] = opening(self.crew)
         return ModelPool(self.graph.models, self.graph.default, **(options | more))
 
     def _open_cache(self) -> Cache | None:
