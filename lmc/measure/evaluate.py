@@ -56,18 +56,18 @@ class RowResult:
     kept: tuple[tuple[str, Any], ...] = ()  # what the run would keep in which store
     rewards: Rewards = field(default_factory=dict)
 
-    def line(self) -> bytes:
+    def line(self, *, scored: bool = True) -> bytes:
         """One line of a results file, as JSON."""
-        text = json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+        text = json.dumps(self.as_json(scored=scored), ensure_ascii=False) + "\n"
         return text.encode("utf-8", "backslashreplace")  # half a surrogate pair of a row
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, *, scored: bool = True) -> dict[str, Any]:
         """The contents of a line of a results file."""
         return {
             "id": self.id,
-            "score": self.value,
+            **({"score": self.value} if scored else {}),
             "pred": self.pred,
-            "feedback": self.feedback,
+            **({"feedback": self.feedback} if scored else {}),
             "failed": self.failed or None,
             "error": self.error,
             "calls": self.usage.calls,

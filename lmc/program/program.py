@@ -24,6 +24,7 @@ from lmc.program.remembering import VARIABLE, open_stores
 from lmc.program.streams import Stream, field_path, partly, text_pieces
 from lmc.prompts.spec import Message
 from lmc.requests.cache import Cache
+from lmc.requests.database_cache import open_cache
 from lmc.requests.pool import ANY_MODEL, ModelPool
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.executor import Executor
@@ -62,7 +63,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     The options are the fields of `LoadOptions`, as keywords:
 
     - `model` replaces every model of the program.
-    - `cache` is False to keep no answers on disk, or the path of the cache.
+    - `cache` is False to keep no answers on disk, or the path or database's URL of the cache.
     - `backend` answers instead of the models: one for all, or a mapping by name.
     - `base_url` is the server address of all models that are asked over HTTP.
     - `record` is a file that keeps all answers; the model `recorded/FILE` replays them.
@@ -371,7 +372,7 @@ class Program:
         cache = self.options.cache
         if cache is False:
             return None
-        return Cache(None if cache is True else Path(cache))
+        return open_cache(None if cache is True else cache)
 
 
 def callables(graph: ProgramGraph) -> tuple[str, ...]:
