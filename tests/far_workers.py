@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from lmc.cluster.crew import SILENCE_S, Crew
 from lmc.cluster.worker import RowWorker
+
+
+BEAT_S = 0.05  # a worker with nothing to say says that
 
 
 class Loopback:
@@ -26,7 +30,9 @@ class Loopback:
     async def hear(self) -> bytes:
         """What the worker says."""
         self._require()
-        await self._said.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEAT_S):
+                await self._said.wait()
         self._require()
         if self.stopped:
             await self._gone.wait()

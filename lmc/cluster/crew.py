@@ -13,6 +13,7 @@ import hashlib
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmc.cluster.far import asking
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lmc.cluster.far import FarExecutor
     from lmc.requests.pool import ModelPool
     from lmc.runtime.traces import Trace
+    from lmc.training.lora import TrainingJob, TrainingProgress
 
 _log = logger(__name__)
 EACH_IN_FLIGHT = 64  # runs of a worker at a time
@@ -90,7 +92,7 @@ class Hand:
     async def _hear(self) -> None:
         self._heard(await self.carrier.hear())  # it may have to wait for its place
         self.up = True
-        self.crew.told()
+        self.crew.arrived(self)
         while True:
             async with asyncio.timeout(self.crew.silence_s):
                 message = await self.carrier.hear()
@@ -108,6 +110,9 @@ class Hand:
             return self.crew.blobs[content]
         if kind == "resend":
             await self.crew.resend(content)
+            return None
+        if kind == "trained":
+            self.crew.report(*content)
             return None
         if kind == "adapter":
             from lmc.models.adapters import adapter_store
@@ -152,10 +157,12 @@ class Crew:
         self.pools: dict[str, ModelPool] = {}  # by the ids of executors
         self.runs: dict[int, Payers] = {}  # in progress, with who pays for them beside the pool
         self.hands: list[Hand] = []
+        self._by_load: list[tuple[int, int, Hand]] = []  # a heap, with entries that are past
         self.lost = 0
         self._start, self._stop = start, stop
         self._places: list[asyncio.Task[None]] = []
         self._numbers, self._runs = itertools.count(), itertools.count()
+        self._reports: dict[int, Callable[[TrainingProgress], None]] = {}
         self._resends: dict[int, Callable[[], Awaitable[None]]] = {}
         self._changed: asyncio.Event | None = None
         self._problem: BaseException | None = None
@@ -173,7 +180,7 @@ class Crew:
         try:
             for _ in range(MOST_TRIES):
                 hand = await self.free_hand()
-                hand.load += 1
+                self._weigh(hand, 1)
                 try:
                     found = await hand.link.call(
                         "run", (executor.id, number, name, inputs, sample, brief)
@@ -183,23 +190,72 @@ class Crew:
                 except LinkLost:
                     continue
                 finally:
-                    hand.load -= 1
+                    self._weigh(hand, -1)
         finally:
             del self.runs[number]
         words = f"{MOST_TRIES} workers were lost on it, one after the other"
         message, span = f"`{name}` has no result: {words}", executor.graph(name).span
         raise CallFailure(name, span, message, Attempts(), infrastructure=True)
 
+    async def train(
+        self,
+        backend: str,
+        job: TrainingJob,
+        folder: str,
+        report: Callable[[TrainingProgress], None],
+    ) -> dict[str, bytes]:
+        """The files of an adapter that a worker trains. Raises: LmcError, as `train_adapter`."""
+        number = next(self._numbers)
+        self._reports[number] = report
+        try:
+            for _ in range(MOST_TRIES):
+                hand = await self.free_hand()
+                self._weigh(hand, EACH_IN_FLIGHT)  # others take the runs
+                try:
+                    files: dict[str, bytes] = await hand.link.call(
+                        "train", (backend, job, folder, number)
+                    )
+                    return files
+                except LinkLost:
+                    continue
+                finally:
+                    self._weigh(hand, -EACH_IN_FLIGHT)
+        finally:
+            del self._reports[number]
+        message = f"{MOST_TRIES} workers were lost on the same training, one after the other"
+        raise LmcError.of("no-workers", message, help="see whether they have the memory it takes")
+
+    def report(self, number: int, progress: TrainingProgress) -> None:
+        """Hear how far a training is."""
+        if (told := self._reports.get(number)) is not None:
+            told(progress)
+
     async def free_hand(self) -> Hand:
         """The worker with the least to do. Waits for the first one. Raises: LmcError[no-workers]."""
         if not self._places:
             self._begin()
-        while not (up := [hand for hand in self.hands if hand.up]):
+        while True:
+            while self._by_load:
+                load, _, hand = self._by_load[0]
+                if hand.up and hand.load == load:
+                    return hand
+                heappop(self._by_load)  # it has another load now, or is lost
             await self._change()
-        return min(up, key=lambda hand: hand.load)
 
-    def told(self) -> None:
-        """Tell those who wait that something has changed."""
+    def arrived(self, hand: Hand) -> None:
+        """A worker is there."""
+        self._weigh(hand, 0)
+        self._tell()
+
+    def _weigh(self, hand: Hand, more: int) -> None:
+        hand.load += more
+        if hand.up:
+            heappush(self._by_load, (hand.load, hand.number, hand))
+        if len(self._by_load) > 8 * (len(self.hands) + 8):
+            self._by_load = [(h.load, h.number, h) for h in self.hands if h.up]
+            heapify(self._by_load)
+
+    def _tell(self) -> None:
         if self._changed is not None:
             self._changed.set()
 
@@ -261,7 +317,7 @@ class Crew:
             self.lost += 1
             failed = 0 if hand.served else failed + 1
             await asyncio.sleep(min(0.1 * 2**failed, 10.0) if failed else 0)
-        self.told()
+        self._tell()
 
     async def _change(self) -> None:
         """Wait until a worker is there. Raises: LmcError[no-workers]."""

@@ -8,18 +8,20 @@ letting the worker that asked send the request. So nothing is spent that the dri
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import pickle
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.cluster.link import LinkLost
 from lmc.consent import HOSTS_VARIABLE, PATHS_VARIABLE
 from lmc.frozen import frozen
+from lmc.models.adapters import Adapter, adapter_store
 from lmc.models.base import Answer, Backend, Capabilities, ModelFailure, Price, Request
 from lmc.models.registry import open_backend, provider_of
 from lmc.redaction import logger
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from lmc.cluster.crew import Crew, Hand
     from lmc.ir.graph import Graph
     from lmc.requests.pool import ModelPool
+    from lmc.training.lora import TrainingJob, TrainingProgress
 
 _log = logger(__name__)
 _numbers = itertools.count(1)
@@ -59,16 +62,12 @@ class FarBackend:
         Raises: ModelFailure, its own or `connection` if the worker is lost.
         """
         crew = self._crew
-        if not self._blob:
-            known = {"name": self._name, "settings": self._settings}
-            self._blob = crew.keep(dumps(known | {"env": environment([self._name], self._settings)}))
         hand = asking.get()
         if hand is None or hand.link.lost:
             hand = await crew.free_hand()
-        sent = replace(request, on_text=None, on_resend=None)
-        number = crew.listen(request.on_resend)
+        sent, number = _plain(request), crew.listen(request.on_resend)
         try:
-            answers, can = await hand.link.call("generate", (self._blob, sent, number))
+            answers, can = await hand.link.call("generate", (self._known(), sent, number))
         except LinkLost:
             words = f"the worker that asked `{self._name}` is lost"
             raise ModelFailure("connection", words, retryable=True) from None
@@ -81,9 +80,31 @@ class FarBackend:
         answered: Sequence[Answer] = answers
         return answered
 
+    async def train_elsewhere(
+        self, job: TrainingJob, folder: Path, report: Callable[[TrainingProgress], None]
+    ) -> Adapter:
+        """Train an adapter of this model on a worker, with its CPUs and GPUs.
+
+        As `train_adapter`. Checkpoints are in `folder`, if the machines share it.
+        """
+        store = adapter_store()
+        if (made := store.recall(job.key)) is None:
+            files = await self._crew.train(self._known(), job, str(folder), report)
+            made = await asyncio.to_thread(store.add_files, files)
+            store.remember(job.key, made)
+        return made
+
     async def close(self) -> None:
         """Workers close theirs when they end."""
         await self._opened.close()
+
+    def _known(self) -> str:
+        """What workers know this backend by."""
+        if not self._blob:
+            known = {"name": self._name, "settings": self._settings}
+            env = environment([self._name], self._settings)
+            self._blob = self._crew.keep(dumps(known | {"env": env}))
+        return self._blob
 
 
 @frozen
@@ -100,6 +121,16 @@ class Shadow:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _plain(r: Request) -> Request:
+    """A request without what listens to it."""
+    if r.on_text is None and r.on_resend is None:
+        return r
+    return Request(  # `replace` would be slower
+        r.model, r.messages, r.sampling, r.schema, r.grammar, r.adapter, r.n, r.index,
+        r.logprobs, r.timeout_s, tools=r.tools, media=r.media,
+    )  # fmt: skip
 
 
 def opening(crew: Crew) -> Callable[[str, Mapping[str, Any]], tuple[Backend, str]]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmc.cluster.link import Link
 from lmc.diagnostics import LmcError
@@ -24,6 +26,9 @@ from lmc.requests.pool import ModelPool
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import Trace
+
+if TYPE_CHECKING:
+    from lmc.training.lora import TrainingJob, TrainingProgress
 
 T = TypeVar("T")
 MOST_EXECUTORS = 64  # candidates whose runs a worker is ready for
@@ -71,6 +76,8 @@ class RowWorker:
             return await self._run(*content)
         if kind == "generate":
             return await self._generate(*content)
+        if kind == "train":
+            return await self._train(*content)
         raise ValueError(kind)
 
     async def _run(
@@ -129,11 +136,7 @@ class RowWorker:
     async def _generate(
         self, named: str, request: Request, number: int | None
     ) -> tuple[list[Answer], Capabilities | None]:
-        if named not in self._named:
-            told = pickle.loads(await self._blob(named))  # noqa: S301 - the driver's
-            os.environ.update(told["env"])
-            self._named[named] = self._open(told["name"], told["settings"])[0]
-        backend = self._named[named]
+        backend = await self._backend(named)
         if number is not None:
             request = replace(request, on_resend=lambda: self.link.call("resend", number))
         if request.adapter is not None and is_adapter_id(request.adapter):
@@ -144,6 +147,39 @@ class RowWorker:
             return answers, None
         self._told[named] = can
         return answers, can
+
+    async def _backend(self, named: str) -> Backend:
+        if named not in self._named:
+            told = pickle.loads(await self._blob(named))  # noqa: S301 - the driver's
+            os.environ.update(told["env"])
+            self._named[named] = self._open(told["name"], told["settings"])[0]
+        return self._named[named]
+
+    async def _train(
+        self, named: str, job: TrainingJob, folder: str, number: int
+    ) -> dict[str, bytes]:
+        from lmc.training.lora import train_adapter
+
+        source = getattr(await self._backend(named), "source", job.source)
+        start, store, stopped = job.start, adapter_store(), threading.Event()
+        if start is not None:
+            await self._bring(start.id)
+            start = store.find(start.id)
+        job = replace(job, source=source, start=start)  # in the folders of this machine
+        loop = asyncio.get_running_loop()
+
+        def tell(now: TrainingProgress) -> None:
+            told = self.link.call("trained", (number, now))
+            asyncio.run_coroutine_threadsafe(told, loop)
+
+        stop = stopped.is_set
+        work = asyncio.to_thread(train_adapter, job, Path(folder), store, tell, stop)
+        try:
+            made = await work
+        except asyncio.CancelledError:
+            stopped.set()  # a thread cannot be cancelled; it saves a checkpoint and ends
+            raise
+        return made.files()
 
     async def _bring(self, adapter: str) -> None:
         """Have the weights of an adapter on this machine."""

@@ -288,9 +288,13 @@ async def train_group(
         )  # fmt: skip
 
     stopped = threading.Event()
-    work = asyncio.to_thread(train_adapter, job, context.folder, store, tell, stopped.is_set)
+    elsewhere = getattr(backend, "train_elsewhere", None)  # of a model that workers run
     try:
-        made = await work
+        if elsewhere is not None:
+            made = await elsewhere(job, context.folder, tell)
+        else:
+            stop = stopped.is_set
+            made = await asyncio.to_thread(train_adapter, job, context.folder, store, tell, stop)
         if update.momentum and job.start is not None:
             ahead = ((made, 1 + update.momentum), (job.start, -update.momentum))
             made = await asyncio.to_thread(mix, ahead, store, update.settings.rank)

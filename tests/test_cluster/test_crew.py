@@ -14,6 +14,7 @@ import pytest
 
 import lmc
 from lmc.cluster.crew import MOST_TRIES, Crew
+from lmc.cluster.far import FarBackend
 from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request
 from lmc.models.registry import register, unregister
@@ -66,7 +67,7 @@ def model() -> Iterator[FarModel]:
 
 @pytest.fixture
 def crew(folder: Path) -> Iterator[tuple[Crew, list[Loopback]]]:
-    crew, started = loopback_crew(3, silence_s=0.3)
+    crew, started = loopback_crew(3, silence_s=0.5)
     yield crew, started
     run_sync(crew.close())
 
@@ -226,13 +227,37 @@ def test_a_compilation_ends_the_same(
     folder: Path, model: FarModel, crew: tuple[Crew, list[Loopback]], monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(folder)
-    data = [{"question": f"q {'x' * (i % 9)} {i}", "answer": str(i % 3)} for i in range(60)]
+    data = [{"question": f"q {'x' * (i % 9)} {i}", "answer": str(i % 3)} for i in range(40)]
     made = []
     for name, used in (("here", None), ("there", crew[0])):
         program = opened(folder, used, cache=False)
         more: dict[str, Any] = {"out": f"{name}.lmpc", "run_dir": folder / name}
-        steps = "bootstrap(candidates=3, rounds=1)"
+        steps = "bootstrap(candidates=2, rounds=1)"
         lmc.compile(program, data=data, metric="accuracy", optimizer=steps, accept="better", **more)
         made.append((folder / f"{name}.lmpc").read_bytes())
     assert made[0] == made[1]
     assert crew[1] and json.loads((folder / "there" / "run.json").read_text())
+
+
+def test_a_worker_trains_the_same_weights(folder: Path) -> None:
+    from lmc.cluster.far import opening
+    from lmc.models.adapters import AdapterStore
+    from lmc.training.lora import LoraSettings, TrainingJob, TrainingProgress, train_adapter
+    from lmc.training.rows import TrainingRow
+    from tests.test_models.tiny_llama import save_tiny_llama
+
+    base = save_tiny_llama(folder / "base")
+    crew, _ = loopback_crew(2)
+    backend, _ = opening(crew)("hf/base", {"base_dir": folder})
+    prompts = [({"role": "user", "content": word},) for word in ("red", "blue", "grey", "pink")]
+    rows = tuple(TrainingRow(prompt, ("warm", "cold")[i % 2]) for i, prompt in enumerate(prompts))
+    settings = LoraSettings(rank=2, epochs=2, batch_rows=2)
+    here = TrainingJob(str(base), backend.endpoint, rows, settings)
+    made = train_adapter(here, folder / "jobs", AdapterStore(folder / "mine"))
+    told: list[TrainingProgress] = []
+    there = TrainingJob("a folder of the driver only", backend.endpoint, rows, settings)
+    assert isinstance(backend, FarBackend)
+    far = run_sync(backend.train_elsewhere(there, folder / "far", told.append))
+    assert far.id == made.id
+    assert told and told[-1].step == told[-1].steps
+    run_sync(crew.close())
