@@ -9,18 +9,21 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[0] = str(ROOT)  # this folder has a file of the name `ray`
+sys.path.pop(0)  # this folder has a file of the name `ray`
+sys.path.insert(0, str(ROOT))
 from lmc.cluster.crew import Crew
 from lmc.models.base import Answer, Capabilities, Request
 from lmc.models.registry import register
@@ -80,6 +83,14 @@ with lmc.load("p.lmp", on=on or None, cache=False) as program:
     found = program.main.batch([{"question": f"row {i}"} for i in range(rows)])
     print(json.dumps([time.perf_counter() - start_s, time.process_time() - cpu_s, len(found)]))
 """
+HEAD = """
+import sys
+from ray.scripts.scripts import main
+sys.argv = ["ray", "start", "--head", "--port=0", "--num-cpus=4", "--include-dashboard=false",
+            "--object-store-memory=100000000", "--block", "--disable-usage-stats",
+            *sys.argv[1:]]
+main()
+"""
 CLI = "from lmc.cli.main import main; main()"
 
 
@@ -94,10 +105,41 @@ def start(folder: Path, code: str, *arguments: str, **more: str) -> subprocess.P
     )  # fmt: skip
 
 
+def free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        port: int = made.getsockname()[1]
+        return port
+
+
+@contextmanager
+def cluster() -> Iterator[int]:
+    """A Ray cluster of this machine for all drivers of a benchmark. Gives its first process."""
+    with tempfile.TemporaryDirectory() as made:
+        os.environ["RAY_raylet_start_wait_time_s"] = "300"
+        # Ports that are given are not waited for: on a busy machine that takes too long.
+        agents = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent")
+        ports = [f"--{name}-port={free_port()}" for name in agents]
+        ports.append(f"--metrics-export-port={free_port()}")
+        head = start(Path(made), HEAD, *ports)
+        try:
+            assert head.stdout is not None
+            for line in head.stdout:
+                if found := re.search(r"address='([\d.:]+)'|--address='?([\d.:]+)", line):
+                    os.environ["RAY_ADDRESS"] = found[1] or found[2]
+                if "--block" in line:
+                    break
+            yield head.pid
+        finally:
+            head.terminate()
+            head.wait(60)
+            del os.environ["RAY_ADDRESS"]
+
+
 def finish(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=1800)
     if process.returncode:
-        raise RuntimeError(err[-2000:])
+        raise RuntimeError(f"exit code {process.returncode}: {err[:3000]}\n…\n{err[-2000:]}")
     return out
 
 
@@ -137,7 +179,14 @@ def scaling(counts: list[int]) -> None:
             rows = 400
             wall_s, cpu_s = timed(folder, f"ray?workers={workers}&cpus=0.1", rows, workers)
             first = first or rows / wall_s
-            _row("CPU: 20 ms of Python", workers, rows, wall_s, rows / wall_s / workers / first, cpu_s)
+            _row(
+                "CPU: 20 ms of Python",
+                workers,
+                rows,
+                wall_s,
+                rows / wall_s / workers / first,
+                cpu_s,
+            )
 
 
 def engine(counts: list[int]) -> None:
@@ -160,8 +209,8 @@ def _row(name: str, workers: int, rows: int, wall_s: float, share: float, cpu_s:
 # --- faults ---
 
 
-def actors(driver: int) -> list[int]:
-    """The processes of the workers that a driver started: the children of its children."""
+def actors(head: int) -> list[int]:
+    """The processes of the workers of a cluster: the children of its children."""
     parents, found = {}, []
     for folder in Path("/proc").iterdir():
         with suppress(OSError, IndexError, ValueError):
@@ -170,7 +219,7 @@ def actors(driver: int) -> list[int]:
                 parents[int(folder.name)] = int(told[1])
                 if (folder / "cmdline").read_bytes().startswith(b"ray::RayActor"):
                     found.append(int(folder.name))
-    return sorted(one for one in found if driver in _line(one, parents))
+    return sorted(one for one in found if head in _line(one, parents))
 
 
 def _line(process: int, parents: Mapping[int, int]) -> list[int]:
@@ -228,7 +277,7 @@ def _plain(folder: Path) -> bytes:
     return "\n".join(map(json.dumps, kept)).encode()
 
 
-def faults(rows: int) -> None:
+def faults(head: int, rows: int, only: str) -> None:
     print(f"`lmc eval` of {rows:,} rows with two calls each, 32 in flight, 4 workers")
     print("| what happens | the same results | requests | made twice | rows lost | s | machine |")
     print("|---|---|---|---|---|---|---|")
@@ -241,6 +290,8 @@ def faults(rows: int) -> None:
         faulty.told("one process", folder, out, calm, time.perf_counter() - start_s)
         for name in ("nothing", "kill -9 of a worker, 5 times", "a worker is stopped (SIGSTOP)",
                      "kill -9 of the driver, then again"):  # fmt: skip
+            if not name.startswith(only):
+                continue
             folder = faulty.folder()
             start_s = time.perf_counter()
             process = faulty.begin(folder)
@@ -248,12 +299,12 @@ def faults(rows: int) -> None:
                 for turn in range(5 if "kill" in name else 1):
                     faulty.wait((turn + 1) * rows // 4)
                     sent = signal.SIGKILL if "kill" in name else signal.SIGSTOP
-                    while not (found := actors(process.pid)):
+                    while not (found := actors(head)):
                         time.sleep(0.1)
                     os.kill(found[turn % len(found)], sent)
             if "driver" in name:
                 faulty.wait(rows // 2)
-                left = actors(process.pid)
+                left = actors(head)
                 process.kill()
                 process.communicate()
                 left_s = time.perf_counter()
@@ -300,7 +351,9 @@ def rows_of_table(counts: list[int]) -> None:
             assert pq.ParquetFile(folder / "out.parquet").metadata.num_rows == rows
             at = [sizes[int(len(sizes) * share)] // 1024 for share in (0.1, 0.5, 0.9)]
             told = ", ".join(map(str, at))
-            print(f"| {rows:,} | {wall_s:.0f} | {rows / wall_s:,.0f} | {told} | {load_of_machine()} |")
+            print(
+                f"| {rows:,} | {wall_s:.0f} | {rows / wall_s:,.0f} | {told} | {load_of_machine()} |"
+            )
 
 
 # --- what the driver can bear ---
@@ -365,7 +418,9 @@ class Named:
 def driver(counts: list[int]) -> None:
     """Calls a second that one driver accounts for, with workers that cost nothing but pickling."""
     register("echo/", lambda name, settings: Named())
-    print("| workers | calls | accounts | calls a second | ms of the driver a call | bytes a call |")
+    print(
+        "| workers | calls | accounts | calls a second | ms of the driver a call | bytes a call |"
+    )
     print("|---|---|---|---|---|---|")
     for workers in counts:
         for name, kept, budget in (
@@ -377,9 +432,7 @@ def driver(counts: list[int]) -> None:
                   f"| {told['ms']:.3f} | {told['bytes']:,.0f} |", flush=True)  # fmt: skip
 
 
-async def _borne(
-    folder: Path, workers: int, kept: bool, budget: int | None
-) -> Mapping[str, float]:
+async def _borne(folder: Path, workers: int, kept: bool, budget: int | None) -> Mapping[str, float]:
     from lmc.measure.evaluate import evaluate
     from lmc.measure.rows import Row
     from lmc.program.measuring import UNSCORED
@@ -411,11 +464,16 @@ async def _borne(
     more = [Row(f"x{i}", {"question": f"x{i}"}) for i in range(calls)]
     found = await evaluate(executor, "main", more, UNSCORED)
     wall_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - cpu_s
-    assert found.usage.calls == 0 and not found.failed  # echoes send no usage
+    assert not found.failed
     sent = sum(echo.bytes for echo in echoes)
     await crew.close()
     await pool.close()
-    return {"calls": calls, "rate": calls / wall_s, "ms": cpu_s / calls * 1000, "bytes": sent / calls}
+    return {
+        "calls": calls,
+        "rate": calls / wall_s,
+        "ms": cpu_s / calls * 1000,
+        "bytes": sent / calls,
+    }
 
 
 def messages(seconds: float = 3.0) -> None:
@@ -424,8 +482,7 @@ def messages(seconds: float = 3.0) -> None:
 import asyncio, time, os, logging
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
-ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False,
-         logging_level=logging.ERROR, object_store_memory=100 << 20)
+ray.init("auto", log_to_driver=False, logging_level=logging.ERROR)
 class Actor:
     async def tell(self, m): pass
     async def hear(self):
@@ -458,21 +515,27 @@ def main() -> None:
     options.add_argument("--workers", default="1,2,4,8")
     options.add_argument("--rows", default="20000,200000")
     options.add_argument("--faulty", type=int, default=400)
+    options.add_argument("--only", default="", help="faults whose names begin so")
     given = options.parse_args()
     counts = [int(n) for n in given.workers.split(",")]
-    for part in given.parts:
-        print(f"\n{part}: {load_of_machine()}")
-        if part == "scaling":
-            scaling(counts)
-        elif part == "engine":
-            engine([n for n in counts if n <= 2])
-        elif part == "faults":
-            faults(given.faulty)
-        elif part == "rows":
-            rows_of_table([int(n) for n in given.rows.split(",")])
-        elif part == "driver":
-            driver([1, 10, 100, 1000])
-            messages()
+    if "driver" in given.parts:
+        print(f"\ndriver: {load_of_machine()}")
+        driver([1, 10, 100, 1000])
+    if not {*given.parts} - {"driver"}:
+        return
+    with cluster() as head:
+        for part in given.parts:
+            print(f"\n{part}: {load_of_machine()}", flush=True)
+            if part == "scaling":
+                scaling(counts)
+            elif part == "engine":
+                engine([n for n in counts if n <= 2])
+            elif part == "faults":
+                faults(head, given.faulty, given.only)
+            elif part == "rows":
+                rows_of_table([int(n) for n in given.rows.split(",")])
+            elif part == "driver":
+                messages()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from contextlib import suppress
 from lmc.cluster.crew import SILENCE_S, Crew
 from lmc.cluster.worker import RowWorker
 
-
 BEAT_S = 0.05  # a worker with nothing to say says that
 
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,8 +78,7 @@ class Hand:
                 task.cancel()
             self.up = False
             self.link.lose(self._kept.__contains__)
-            with contextlib.suppress(Exception):
-                await self.carrier.kill()
+            await _surely(self.carrier.kill())
 
     async def _send(self) -> None:
         while True:
@@ -231,7 +230,7 @@ class Crew:
             told(progress)
 
     async def free_hand(self) -> Hand:
-        """The worker with the least to do. Waits for the first one. Raises: LmcError[no-workers]."""
+        """The worker with the least to do. Raises: LmcError[no-workers], if none comes."""
         if not self._places:
             self._begin()
         while True:
@@ -330,6 +329,19 @@ class Crew:
         except TimeoutError:
             raise _no_workers(self._problem) from None
         self._changed.clear()
+
+
+async def _surely(kill: Coroutine[Any, Any, None]) -> None:
+    """Kill a worker, also if the caller is cancelled meanwhile. Whatever it says is not news."""
+    task = asyncio.ensure_future(kill)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await task
+        raise
+    except Exception:
+        return
 
 
 def _no_workers(problem: BaseException | None) -> LmcError:

@@ -23,7 +23,7 @@ class LinkLost(Exception):
 
 
 class FarFault(Exception):
-    """A fault of the program lmc at the other end, in words. It is no failure of a user's program."""
+    """A fault of lmc at the other end, in words. It is no failure of a user's program."""
 
 
 class Link:

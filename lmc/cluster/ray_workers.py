@@ -41,9 +41,7 @@ class RayActor:
 
     async def hear(self) -> bytes:
         """The next message for the driver."""
-        return await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(self._next(), self._loop)
-        )
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._next(), self._loop))
 
     async def _next(self) -> bytes:
         if self._first:
@@ -76,9 +74,13 @@ class RayCarrier:
 
     async def kill(self) -> None:
         """Kill its process."""
+        await asyncio.to_thread(self._kill)
+
+    def _kill(self) -> None:
         import ray
 
-        await asyncio.to_thread(ray.kill, self._actor, no_restart=True)
+        if ray.is_initialized():  # else Ray would start another cluster to look for it
+            ray.kill(self._actor, no_restart=True)
 
 
 class RayCluster:
@@ -107,6 +109,8 @@ class RayCluster:
         kind = self._ray.remote(RayActor)
 
         async def start() -> RayCarrier:
+            if not self._ray.is_initialized():
+                raise ConnectionError("the connection to Ray is closed")
             return RayCarrier(kind.options(**options).remote(linger_s, beat_s))
 
         return Crew(start, self.workers, silence_s=self.place.silence_s, stop=self._close)
@@ -122,6 +126,8 @@ def _share(given: float | None, usual: float) -> float:
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # It would print on standard output that a worker died; the driver logs that itself.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ImportError:

@@ -80,8 +80,8 @@ async def write_results(
 ) -> ResultsFile:
     """Evaluate and write a JSON line for each row, or a row of a Parquet file.
 
-    If they are not `scored`, the results have no scores. The file is written whole or not at all. Raises: LmcError[cannot-write, missing-extra], and the
-    errors of `evaluate`.
+    If they are not `scored`, the results have no scores. The file is written whole or not at all.
+    Raises: LmcError[cannot-write, missing-extra], and the errors of `evaluate`.
     """
     with replacing(path) as file, _writing(path, file, scored) as write:
         results = ResultsFile(write, scored=scored)
@@ -90,9 +90,7 @@ async def write_results(
 
 
 @contextmanager
-def _writing(
-    path: Path, file: IO[bytes], scored: bool
-) -> Iterator[Callable[[RowResult], object]]:
+def _writing(path: Path, file: IO[bytes], scored: bool) -> Iterator[Callable[[RowResult], object]]:
     """What writes a result, by the suffix of the file."""
     if path.suffix.lower() not in SUFFIXES:
         yield lambda result: file.write(result.line(scored=scored))

@@ -27,9 +27,10 @@ class ModelOptions:
     """Which models answer the calls of a program, and what the program may do.
 
     `model` replaces every model of the program. `cache=False` stores no answers on disk; a path
-    or the URL of a PostgreSQL database stores them there. `backend` answers instead of the models: one backend for all, or a mapping
-    from model names to backends. `base_url` is the server of all models that are called over HTTP.
-    `record` is a file that stores all answers; the model `recorded/FILE` replays them.
+    or the URL of a PostgreSQL database stores them there. `backend` answers instead of the models:
+    one backend for all, or a mapping from model names to backends. `base_url` is the server of all
+    models that are called over HTTP. `record` is a file that stores all answers; the model
+    `recorded/FILE` replays them.
 
     `tools` allows an artifact to run Python functions. It is a list of their names, a list or
     mapping of functions that replace them, or True for all. `hosts` are the hosts to which the

@@ -226,9 +226,7 @@ def _tables() -> tuple[Table, Table]:
 
         metadata = MetaData()
         key, value = Column("key", String(64), primary_key=True), Column("answer", Text)
-        _made.append(
-            Table("lmc_answers", metadata, key, value, Column("created_s", Integer))
-        )
+        _made.append(Table("lmc_answers", metadata, key, value, Column("created_s", Integer)))
         name = Column("name", String(20), primary_key=True)
         _made.append(Table("lmc_counters", metadata, name, Column("value", Integer)))
     return _made[0], _made[1]

@@ -22,7 +22,6 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 
 
-
 class _Text(TypeDecorator[str]):
     """A text. PostgreSQL has no character NUL, so there its picture is kept."""
 

@@ -34,6 +34,9 @@ pipeline main(question: str) -> str {
 """
 
 
+CAN = Capabilities(seed=True, multiple_samples=True)
+
+
 @dataclass
 class FarModel:
     """What the workers of a test ask. Requests to it are counted by their prompt."""
@@ -42,7 +45,7 @@ class FarModel:
     wait: Callable[[str], Any] | None = None
     price: None = None
     endpoint: str = "far:m"
-    capabilities: Capabilities = Capabilities(seed=True, multiple_samples=True)
+    capabilities: Capabilities = CAN
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         prompt = request.messages[-1]["content"]
@@ -107,9 +110,7 @@ def test_results_are_those_of_one_process(
     assert all(way.worker.link._number for way in crew[1])  # each of them had something to do
 
 
-def test_traces_come_back(
-    folder: Path, model: FarModel, crew: tuple[Crew, list[Loopback]]
-) -> None:
+def test_traces_come_back(folder: Path, model: FarModel, crew: tuple[Crew, list[Loopback]]) -> None:
     question = {"question": "why"}
     _, here = opened(folder, None, cache=False).main.run_traced(question)
     _, there = opened(folder, crew[0], cache=False).main.run_traced(question)
@@ -239,6 +240,37 @@ def test_a_compilation_ends_the_same(
     assert crew[1] and json.loads((folder / "there" / "run.json").read_text())
 
 
+def test_a_training_goes_to_a_worker(
+    folder: Path, crew: tuple[Crew, list[Loopback]], monkeypatch: Any
+) -> None:
+    from lmc.cluster.far import opening
+    from lmc.models.adapters import FILES, Adapter, AdapterStore
+    from lmc.training.lora import TrainingJob, TrainingProgress
+
+    seen: list[TrainingJob] = []
+
+    def train(
+        job: TrainingJob, place: Path, store: AdapterStore, report: Any, stop: Any
+    ) -> Adapter:
+        seen.append(job)
+        report(TrainingProgress(1, 1, 0.5, 10.0, 0.0))
+        return store.add_files(dict.fromkeys(FILES, b"weights"))
+
+    monkeypatch.setattr("lmc.training.lora.train_adapter", train)
+    backend, _ = opening(crew[0])("lmc/tiny", {})
+    assert isinstance(backend, FarBackend)
+    told: list[TrainingProgress] = []
+    job = TrainingJob("a folder of the driver only", "base", ())
+    made = run_sync(backend.train_elsewhere(job, folder / "far", told.append))
+    assert made.files() == dict.fromkeys(FILES, b"weights")
+    assert seen[0].source == backend.source and seen[0].key == job.key
+    run_sync(asyncio.sleep(0.1))
+    assert [now.loss for now in told] == [0.5]
+    assert run_sync(backend.train_elsewhere(job, folder / "far", told.append)) == made
+    assert len(seen) == 1  # it is known now
+
+
+@pytest.mark.slow
 def test_a_worker_trains_the_same_weights(folder: Path) -> None:
     from lmc.cluster.far import opening
     from lmc.models.adapters import AdapterStore

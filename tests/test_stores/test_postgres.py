@@ -40,7 +40,9 @@ def url() -> Iterator[str]:
         pytest.skip("there is no PostgreSQL")
     user = None
     if os.geteuid() == 0:
-        user = next((p.pw_name for p in pwd.getpwall() if p.pw_name in ("postgres", "nobody")), None)
+        user = next(
+            (p.pw_name for p in pwd.getpwall() if p.pw_name in ("postgres", "nobody")), None
+        )
     with tempfile.TemporaryDirectory() as made, socket.socket() as free:
         folder = Path(made)
         free.bind(("127.0.0.1", 0))
