@@ -205,7 +205,9 @@ class ModelPool:
                 else:
                     answers = await self._sender.send(sending, request)
             except ModelFailure:  # each attempt costs a call
-                held.settle(Usage.of(sending.whole) + Usage(retries=sending.retries))
+                whole, retries = Usage.of(sending.whole), Usage(retries=sending.retries)
+                held.settle(whole + retries)
+                self._count(bound, whole + retries + sending.lost)
                 raise
             return self._settle(sending, answers)
 
@@ -215,9 +217,12 @@ class ModelPool:
             used += Usage(retries=sending.retries)
         sending.held.settle(used)
         answers = sending.answered(answers)
-        if _counts(sending.bound):
-            self.usage += used + sending.lost
+        self._count(sending.bound, used + sending.lost)
         return answers
+
+    def _count(self, bound: BoundModel, used: Usage) -> None:
+        if _counts(bound):
+            self.usage += used
 
     def _store(self, keep: bool | str) -> Cache | None:
         """The store for answers: on disk, or in memory until the pool is closed."""

@@ -265,6 +265,7 @@ class _Course:
         part = bound.worst_case(self.asked)
         wait_s = self._wait_s(failure)
         if wait_s is None:
+            sending.lost += used
             sending.held.pay(part, used)
             return False
         following = _following(self.request, self.asked, failure, self.retries.count)

@@ -203,7 +203,7 @@ def packed_rows(counts: list[int], *stretches: int) -> Iterator[tuple[range, ran
 
     made = Packing(counts, [0] * len(counts), [0] * len(counts))
     parts = [Stretch(rows, None) for rows in stretches or (len(counts),)]
-    for block in made.blocks(parts, torch.device("cpu")):
+    for block in made.blocks(parts, torch.empty(0)):
         yield block.rows, block.tokens, block.width
 
 
@@ -320,3 +320,28 @@ def test_more_samples_than_one_take_the_same_random_numbers_behind_forced_tokens
     together, _ = answers(engine, [five])
     alone = [answers(engine, [replace(five, n=1, index=i)])[0][0] for i in range(5)]
     assert_alike(together, alone)
+
+
+def test_a_beginning_that_one_row_needs_is_computed_with_it(folder, monkeypatch):
+    system = SYSTEM | {"content": SYSTEM["content"] * 5}
+    asked = [replace(some, messages=(system, *some.messages[1:])) for some in ASKED[:3]]
+    alone = [answers(load_engine(folder), [some])[0] for some in asked]
+    engine = load_engine(folder)
+    passes: list[list[int]] = []
+    call = type(engine._forward)._call
+
+    def counted(self, ids, *args, **options):
+        passes[-1].append(ids.numel())
+        return call(self, ids, *args, **options)
+
+    monkeypatch.setattr(type(engine._forward), "_call", counted)
+    found = []
+    for some in asked:
+        passes.append([])
+        found.append(answers(engine, [some])[0])
+    prompts = [len(engine._chat.prompt(some)[0]) for some in asked]
+    first, second, third = (some[0] for some in passes)
+    # Before the second one nobody knows what prompts share. The third one reads what it left.
+    assert first >= prompts[0] and second >= prompts[1] and third < prompts[2]
+    for one, other in zip(found, alone):
+        assert_alike(one, other)

@@ -269,6 +269,17 @@ CHARGED = {
 }
 
 
+async def test_what_a_failed_request_cost_is_reported(pool_at):
+    with Loopback(NO_ANSWERS["length"]) as server:
+        budget = Budget(calls=25)
+        pool = pool_at(server, budget=budget)
+        with pytest.raises(ModelFailure):
+            await pool.ask("m", ask_for())
+        spent, reported = budget.spent, pool.usage
+        assert (reported.calls, reported.retries) == (1, 2) and len(server.payloads) == 3
+        assert reported.tokens == spent.tokens > 0
+
+
 @pytest.mark.parametrize("name", CHARGED)
 async def test_the_server_sees_no_more_requests_than_the_budget_has_calls(pool_at, name):
     script, n = CHARGED[name]

@@ -15,6 +15,8 @@ import torch
 from torch.nn.functional import pad
 from transformers import Cache
 
+from lmc.models.engine.shared_prefix import Prefix
+
 _COLUMNS = 32  # columns are added and removed in such steps
 
 
@@ -25,11 +27,12 @@ class RowCache(Cache):  # type: ignore[misc]
         super().__init__(layers=[])
         self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []  # of each layer
         self._rows, self._columns = torch.empty(0), torch.empty(0)
-        self._shape = 0, 0
+        self._shape, self._first = (0, 0), 0
 
     def place(self, rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int]) -> None:
         """Say to which row and column each of N packed tokens belongs, and how many there are."""
         self._rows, self._columns, self._shape = rows, columns, shape
+        self._first = int(columns[0])
         self.resize(shape[1])
 
     def resize(self, columns: int) -> None:
@@ -54,7 +57,10 @@ class RowCache(Cache):  # type: ignore[misc]
         if layer_idx == len(self.pairs):
             self.pairs.append((self._new(key_states), self._new(value_states)))
         for kept, new in zip(self.pairs[layer_idx], (key_states, value_states)):
-            kept[self._rows, :, self._columns] = new.transpose(1, 2).flatten(0, 1)  # (N, K, D)
+            if len(kept) == len(new) == 1:
+                kept[:, :, self._first : self._first + new.shape[2]] = new
+            else:
+                kept[self._rows, :, self._columns] = new.transpose(1, 2).flatten(0, 1)  # (N, K, D)
         return self.pairs[layer_idx]
 
     def _new(self, states: torch.Tensor) -> torch.Tensor:
@@ -74,6 +80,14 @@ class State:
     lengths: list[int]  # of the rows, in tokens behind their prefixes
     cache: RowCache = field(default_factory=RowCache)
     logits: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # (B, V)
+
+    def beginning(self, place: int, tokens: int) -> Prefix:
+        """A copy of the keys and values of the first tokens of a row."""
+        rows = [
+            (keys[place, :, :tokens], values[place, :, :tokens])
+            for keys, values in self.cache.pairs
+        ]
+        return [(keys.contiguous(), values.contiguous()) for keys, values in rows]
 
     def select(self, places: Sequence[int]) -> None:
         """Keep the rows at these places, in this order. A place may repeat."""

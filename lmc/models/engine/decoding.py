@@ -12,6 +12,7 @@ Shapes: B rows, V vocabulary.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby, pairwise
@@ -176,9 +177,12 @@ class Engine:
             row.begun_s = row.begun_s or now_s
             row.shared = row.head.shared_by(row.prompt) if row.head else 0
             row.pending = []  # the prefill computes all known tokens
+        single = self._single(new)
         new.sort(key=attrgetter("order"))
         self._lanes |= {row.lane: self._prefix(row.lane) for row in new}
         state = self._prefill(new)
+        for row, lane in single.items():
+            self._prefixes.keep(lane, state.beginning(new.index(row), len(lane[1])))
         self._since_join = 0
         if self._state is None:
             self._rows, self._state = new, state
@@ -188,6 +192,23 @@ class Engine:
         order = sorted(range(len(rows)), key=lambda i: rows[i].order)
         self._rows = [rows[i] for i in order]
         self._state.select(order)
+
+    def _single(self, new: Sequence[BatchRow]) -> dict[BatchRow, Lane]:
+        """The only rows with a prefix that is not kept, which they then compute as their own.
+
+        One pass over a whole prompt is faster than one for its prefix and one for its rest.
+        """
+        if not self._continuous:
+            return {}
+        lanes = Counter(row.lane for row in new)
+        single = {
+            row: row.lane
+            for row in new
+            if row.shared and lanes[row.lane] == 1 and not self._prefixes.has(row.lane)
+        }
+        for row in single:
+            row.shared = 0
+        return single
 
     def _prefill(self, rows: Sequence[BatchRow]) -> Any:
         """The state of rows in their order. Rows with identical tokens are computed once."""
@@ -235,9 +256,13 @@ class Engine:
     def _choose(self, logits: torch.Tensor) -> list[list[int]]:
         """A token for each sample of each row, from logits (B, V)."""
         rows = self._rows
-        best: list[int] = logits.argmax(-1).tolist()
-        chosen = [[token] * len(row.draws) for row, token in zip(rows, best)]
+        chosen = [[0] * len(row.draws) for row in rows]
         heats = {i: row.heat for i, row in enumerate(rows) if row.live}
+        greedy = [i for i in heats if any(draw.temperature == 0 for draw in rows[i].draws)]
+        if greedy:
+            some = logits if len(greedy) == len(rows) else logits[greedy]
+            for i, best in zip(greedy, some.argmax(-1).tolist()):
+                chosen[i] = [best] * len(rows[i].draws)
         if hot := [i for i, heat in heats.items() if heat > 0]:
             drawn = sampling.draw(
                 logits[hot],

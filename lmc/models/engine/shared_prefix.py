@@ -2,9 +2,9 @@
 
 Prompts of one module begin alike, with its instruction and demonstrations. A cache per row would
 copy and read the same keys once per row. Here the shared part is one matrix product for all its
-rows. One softmax joins it with each row's own part. Rows with another prefix, or none, are other
+rows, which is joined with each row's own part. Rows with another prefix, or none, are other
 segments of the same batch.
-Source: Hydragen (Juravsky et al. 2024, arXiv 2402.05099), but with one softmax instead of a merge.
+Source: Hydragen (Juravsky et al. 2024, arXiv 2402.05099).
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from lmc.frozen import frozen
+from lmc.models.engine.attention import Seen, attention
 
 NAME = "lmc_shared_prefix"
 Lane = tuple[str | None, tuple[int, ...]]  # adapter, and tokens of the shared prefix
 Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D) of each layer
 
 _MOST_SCORES = 1 << 24  # computed at once
-_LONG = 48  # with more new tokens a row, a fused product over copies of the prefix is faster
 _current = threading.local()
 
 
@@ -42,7 +41,7 @@ class RowBlock:
     places: torch.Tensor | None  # (b, W) in `tokens`; None if each row has W new tokens
     real: torch.Tensor | None  # which of the b * W places are tokens and no padding
     columns: int  # S, of the rows' own keys
-    mask: torch.Tensor | None  # (b or 1, 1, W, S), True if visible; None if all is
+    seen: Seen
     prefix: Prefix | None
 
 
@@ -55,12 +54,19 @@ class PrefixStore:
 
     def get(self, lane: Lane, make: Callable[[], Prefix]) -> Prefix:
         """The prefix of a lane. A missing one is cut from a longer one, or made."""
-        if lane not in self._kept:
-            self._keep(lane, self._cut(lane) or make())
+        if not self.has(lane):
+            self.keep(lane, make())
         self._kept.move_to_end(lane)
         return self._kept[lane]
 
-    def _keep(self, lane: Lane, prefix: Prefix) -> None:
+    def has(self, lane: Lane) -> bool:
+        """Whether the prefix of a lane is kept, or is the beginning of a longer one."""
+        if lane not in self._kept and (part := self._cut(lane)):
+            self.keep(lane, part)
+        return lane in self._kept
+
+    def keep(self, lane: Lane, prefix: Prefix) -> None:
+        """Keep the prefix of a lane that has none."""
         self._kept[lane] = prefix
         self._tokens += _length(prefix)
         while self._tokens > self._most_tokens and len(self._kept) > 1:
@@ -124,14 +130,19 @@ def attend(
         )
         return out, None
     packed, heads = query.shape[0], query.shape[1]
-    scaled = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)).transpose(1, 2)
-    tokens = scaled.flatten(0, 1)  # (N, H, D)
-    parts = [part for block in blocks for part in _block(module, tokens, key, value, block)]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    tokens = query.transpose(1, 2).flatten(0, 1)  # (N, H, D)
+    parts = [part for block in blocks for part in _block(module, tokens, key, value, block, scale)]
     return torch.cat(parts).view(packed, -1, heads, value.shape[-1]), None
 
 
 def _block(
-    module: Any, tokens: torch.Tensor, key: torch.Tensor, value: torch.Tensor, block: RowBlock
+    module: Any,
+    tokens: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    block: RowBlock,
+    scale: float,
 ) -> Iterator[torch.Tensor]:
     """Attention of one block's tokens."""
     some = tokens[block.tokens.start : block.tokens.stop]
@@ -139,7 +150,7 @@ def _block(
     rows = slice(block.rows.start, block.rows.stop)
     own_key, own_value = (x[rows, :, : block.columns] for x in (key, value))
     shared = None if block.prefix is None else block.prefix[module.layer_idx]
-    out = _by_parts(padded.transpose(1, 2), own_key, own_value, block.mask, shared)
+    out = _by_parts(padded.transpose(1, 2), own_key, own_value, block.seen, shared, scale)
     flat = torch.cat(list(out)).transpose(1, 2).flatten(0, 1)  # (b * W, H, D)
     yield flat if block.real is None else flat[block.real]
 
@@ -148,51 +159,14 @@ def _by_parts(
     query: torch.Tensor,  # (b, H, W, D)
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    seen: Seen,
     shared: tuple[torch.Tensor, torch.Tensor] | None,
+    scale: float,
 ) -> Iterator[torch.Tensor]:
     """The rows, in parts if all scores would need too much memory."""
     ahead = 0 if shared is None else shared[0].shape[1]
     step = max(1, _MOST_SCORES // (query.shape[1] * query.shape[2] * (ahead + key.shape[2])))
     for i in range(0, query.shape[0], step):
         j = i + step
-        some = None if mask is None else mask if mask.shape[0] == 1 else mask[i:j]
-        yield _attend(query[i:j], key[i:j], value[i:j], some, shared)
-
-
-def _joined(prefix: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """The keys or values of a prefix before those of each row: (B, K, P + S, D)."""
-    return torch.cat([prefix.expand(own.shape[0], *prefix.shape), own], 2)
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    shared: tuple[torch.Tensor, torch.Tensor] | None,
-) -> torch.Tensor:
-    rows, heads, length, depth = query.shape
-    key_heads, own = key.shape[1], key.shape[2]
-    if shared is not None and length > _LONG:
-        key, value = (_joined(far, near) for far, near in zip(shared, (key, value)))
-        mask = None if mask is None else pad(mask, (key.shape[2] - own, 0), value=True)
-        shared = None
-    if shared is None:
-        group = heads // key_heads
-        key, value = (x.repeat_interleave(group, 1) if group > 1 else x for x in (key, value))
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
-    prefix_key, prefix_value = shared
-    grouped = query.reshape(rows, key_heads, -1, depth)  # (B, K, GQ, D), G = H / K
-    by_head = grouped.transpose(0, 1).reshape(key_heads, -1, depth)  # (K, BGQ, D)
-    far = (by_head @ prefix_key.transpose(1, 2)).view(key_heads, rows, -1, prefix_key.shape[1])
-    near = grouped @ key.transpose(2, 3)  # (B, K, GQ, S)
-    if mask is not None:
-        split = near.view(rows, key_heads, -1, length, own)
-        near = split.masked_fill(~mask[:, :, None], float("-inf")).view(near.shape)
-    scores = torch.cat([far.transpose(0, 1), near], -1)  # (B, K, GQ, P + S)
-    weights = scores.softmax(-1)  # which sums in float32, whatever the type
-    far, near = weights.split([prefix_key.shape[1], own], -1)
-    by_head = far.transpose(0, 1).reshape(key_heads, -1, prefix_key.shape[1]) @ prefix_value
-    out = near @ value + by_head.view(key_heads, rows, -1, depth).transpose(0, 1)
-    return out.reshape(rows, heads, length, depth)
+        some = seen[i:j] if isinstance(seen, torch.Tensor) and len(seen) > 1 else seen
+        yield attention(query[i:j], key[i:j], value[i:j], some, shared, scale)
