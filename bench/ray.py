@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -21,9 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
 sys.path.pop(0)  # this folder has a file of the name `ray`
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from lmc.cluster.crew import Crew
 from lmc.models.base import Answer, Capabilities, Request
 from lmc.models.registry import register
@@ -32,6 +30,7 @@ from lmc.runtime.traces import Trace
 from lmc.tasks.loop import run_sync
 from tests.loopback import Loopback
 
+ROOT = Path(__file__).parents[1]
 PARTS = ("scaling", "engine", "faults", "rows", "driver")
 EACH = 16  # requests in flight for each worker
 LATENCY_S = 0.5
@@ -86,8 +85,9 @@ with lmc.load("p.lmp", on=on or None, cache=False) as program:
 HEAD = """
 import sys
 from ray.scripts.scripts import main
-sys.argv = ["ray", "start", "--head", "--port=0", "--num-cpus=4", "--include-dashboard=false",
-            "--object-store-memory=100000000", "--block", "--disable-usage-stats",
+sys.argv = ["ray", "start", "--head", "--num-cpus=4", "--include-dashboard=false",
+            "--object-store-memory=100000000", "--node-ip-address=127.0.0.1",
+            "--block", "--disable-usage-stats",
             *sys.argv[1:]]
 main()
 """
@@ -116,17 +116,18 @@ def free_port() -> int:
 def cluster() -> Iterator[int]:
     """A Ray cluster of this machine for all drivers of a benchmark. Gives its first process."""
     with tempfile.TemporaryDirectory() as made:
-        os.environ["RAY_raylet_start_wait_time_s"] = "300"
+        # No token, as it is on this machine only.
+        os.environ.update({"RAY_raylet_start_wait_time_s": "300", "RAY_AUTH_MODE": "disabled"})
         # Ports that are given are not waited for: on a busy machine that takes too long.
         agents = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent")
         ports = [f"--{name}-port={free_port()}" for name in agents]
         ports.append(f"--metrics-export-port={free_port()}")
-        head = start(Path(made), HEAD, *ports)
+        port = free_port()
+        head = start(Path(made), HEAD, f"--port={port}", *ports)
+        os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         try:
             assert head.stdout is not None
             for line in head.stdout:
-                if found := re.search(r"address='([\d.:]+)'|--address='?([\d.:]+)", line):
-                    os.environ["RAY_ADDRESS"] = found[1] or found[2]
                 if "--block" in line:
                     break
             yield head.pid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from urllib.parse import parse_qsl, urlsplit
 
 from lmc.cluster.crew import SILENCE_S, Crew
@@ -109,9 +108,3 @@ def leave_crew(on: str) -> None:
         del _held[on]
         forget_closer(held.crew.close)
         run_sync(held.crew.close())
-
-
-async def close_crews() -> None:
-    """End all workers of this process."""
-    crews, _ = [held.crew for held in _held.values()], _held.clear()
-    await asyncio.gather(*(crew.close() for crew in crews))

@@ -354,7 +354,7 @@ class Program:
         """A pool of the program's models. `more` goes to `ModelPool`, such as a budget."""
         backend = self.options.backend
         backends = {ANY_MODEL: backend} if hasattr(backend, "generate") else backend
-        options = {
+        options: dict[str, Any] = {
             "cache": self._open_cache(),
             "backends": backends,
             "base_dir": self.base_dir,

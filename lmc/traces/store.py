@@ -237,7 +237,7 @@ class TraceStore:
         )
         try:
             with self._engine.connect() as db:
-                return [_summary(*row) for row in db.execute(query)]
+                return [_summary(row) for row in db.execute(query)]
         except SQLAlchemyError as problem:
             raise _cannot("read", self.location, problem) from None
 
@@ -267,9 +267,10 @@ class TraceStore:
             engine.dispose()
 
 
-def _summary(*row: Any) -> JobSummary:
+def _summary(row: Sequence[Any]) -> JobSummary:
     """Sums are whole numbers, though PostgreSQL has another type for those of large ones."""
-    *told, calls, tokens, usd, created = row
+    job, program, target, runs, rows, failed, mean, calls, tokens, usd, created = row
+    told = (job, program, target, runs, rows, failed, mean)
     return JobSummary(*told, int(calls), int(tokens), float(usd), created)
 
 

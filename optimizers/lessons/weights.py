@@ -291,7 +291,7 @@ async def train_group(
     elsewhere = getattr(backend, "train_elsewhere", None)  # of a model that workers run
     try:
         if elsewhere is not None:
-            made = await elsewhere(job, context.folder, tell)
+            made: Adapter = await elsewhere(job, context.folder, tell)
         else:
             stop = stopped.is_set
             made = await asyncio.to_thread(train_adapter, job, context.folder, store, tell, stop)
