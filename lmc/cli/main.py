@@ -45,7 +45,7 @@ COMMANDS = {
     "import": ("import_", "Write records for a JSON Schema or a pydantic class."),
     "export": ("export", "Write the records of a program as JSON Schema."),
     "lsp": ("lsp", "Serve an editor: diagnostics, completion, prompts as you type."),
-    "models": ("models", "List the model providers and what each one needs."),
+    "models": ("models", "List the model providers, or find out what a server can do."),
     "optimizers": ("optimizers", "List the optimizers with their options and papers."),
     "cache": ("cache", "Show or clear the cache of model answers."),
     "store": ("store", "Show or clear what a program remembers between its runs."),

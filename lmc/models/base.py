@@ -17,13 +17,26 @@ EMBEDDED = "input"  # role of the only message in an embedding request
 
 @frozen
 class Sampling:
-    """Decoding settings, all part of the cache key. None leaves the choice to the backend."""
+    """Decoding settings, all but `cache_prompt` part of the cache key.
+
+    None leaves the choice to the backend. `reasoning` is how much the model thinks before: "off",
+    "minimal", "low", "medium", "high", or a number of tokens. `strict` demands that a server keeps
+    to the schema by the letter; None where it is known to. `extra` is JSON that is passed on in the
+    body, and `headers` are passed on too; both are what the model's settings say. `cache_prompt`
+    says what prompts share (`lmc.models.prompt_caches`), for providers that cache only what is
+    marked; it changes no answer.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    reasoning: str | int | None = None
+    strict: bool | None = None
+    extra: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    cache_prompt: str | None = field(default=None, compare=False)
 
 
 @frozen

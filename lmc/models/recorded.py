@@ -39,6 +39,7 @@ def request_hash(request: Request) -> str:
     """
     fields = asdict(replace(_told(request), n=1, timeout_s=None, on_text=None, on_resend=None))
     del fields["grammar"]
+    fields["sampling"] = _decoding(request)
     if not request.tools:
         del fields["tools"]
     if not fields["media"]:  # which earlier recordings do not know
@@ -48,7 +49,17 @@ def request_hash(request: Request) -> str:
 
 def prompt_hash(request: Request) -> str:
     """Identify a prompt with its sampling, for any model and any of its abilities."""
-    return _hash([_told(request).messages, asdict(request.sampling), request.index])
+    return _hash([_told(request).messages, _decoding(request), request.index])
+
+
+def _decoding(request: Request) -> dict[str, Any]:
+    """The sampling, without what is not set and earlier recordings do not know."""
+    fields = asdict(request.sampling)
+    del fields["cache_prompt"]
+    for name in ("reasoning", "strict", "extra", "headers"):
+        if fields[name] in (None, "", ()):
+            del fields[name]
+    return fields
 
 
 def _told(request: Request) -> Request:

@@ -84,7 +84,10 @@ def _setting(
     endpoint: str, model: str, sampling: Sampling, adapter: str | None, logprobs: bool
 ) -> hashlib._Hash:
     s = sampling
-    decoding = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
+    decoding: list[Any] = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
+    more = {"reasoning": s.reasoning, "strict": s.strict, "extra": s.extra, "headers": s.headers}
+    if given := {name: value for name, value in more.items() if value not in (None, "", ())}:
+        decoding.append(given)  # keys of requests without any are those of earlier versions
     stem = _to_json([_KEY_VERSION, endpoint, model, decoding, adapter, logprobs])
     return hashlib.sha256(stem.encode() + b"\0")
 

@@ -16,6 +16,7 @@ from lmc.models.border import Outcome
 from lmc.models.media_parts import lacking
 from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
+from lmc.models.thinking_budgets import tokens
 from lmc.redaction import logger
 from lmc.requests.bound import (
     BUDGETED_MAX_TOKENS,
@@ -38,7 +39,9 @@ from lmc.requests.usage import Usage
 _log = logger(__name__)
 ANY_MODEL = "*"
 Opener = Callable[[str, Mapping[str, Any]], tuple[Backend, str]]
-OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price")
+OF_ONE_MODEL = (
+    *("name", "base_url", "api_key_env", "price", "dialect", "extra", "headers", "load_adapters"),
+)
 
 
 class ModelPool:
@@ -298,7 +301,8 @@ class ModelPool:
         if sampling.temperature is None and not bound.backend.capabilities.local:
             self._tell_unset(bound.name)
         if sampling.max_tokens is None and _counts_tokens(bound.budget, *self._payers()):
-            sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS)
+            thoughts = 0 if sampling.reasoning is None else tokens(sampling.reasoning)
+            sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS + thoughts)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
         return Request(  # `replace` would double the cost
@@ -323,6 +327,7 @@ class ModelPool:
             backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         bound = bind(name, backend, model, settings, budget)
+        _tell_unheeded(bound)
         if _has_no_price(bound, budget):  # of the model's own; `preflight` tells of the run's
             raise LmcError(unknown_price(bound))
         return bound
@@ -367,6 +372,15 @@ def _has_no_price(bound: BoundModel, budget: Budget | None) -> bool:
     """Whether a budget in money could not hold, as a model may cost anything."""
     limited = budget is not None and budget.usd is not None
     return limited and bound.price is None and not bound.backend.capabilities.local
+
+
+def _tell_unheeded(bound: BoundModel) -> None:
+    """Say which settings do nothing, as only servers heed them."""
+    can = bound.backend.capabilities
+    names = [n for n in ("reasoning", "extra", "headers") if bound.settings.get(n)]
+    if names and can.local and can.grammar:
+        told = " and ".join(f"`{name}`" for name in names)
+        _log.warning("model `%s` runs here, where %s does nothing", bound.name, told)
 
 
 def _counts(bound: BoundModel) -> bool:
