@@ -148,7 +148,9 @@ def test_a_worker_that_dies_loses_nothing(
 
     model.wait = wait
     assert measured(opened(folder, crew[0])) == here
-    assert crew[0].lost == 2 and len(crew[1]) == 5
+    assert crew[0].lost == 2
+    while len(crew[1]) < 5:  # who did nothing before it was lost is replaced after a pause
+        run_sync(asyncio.sleep(0.02))
     again = sum(model.asked.values()) - len(model.asked)
     assert 0 < again <= 2 * 40  # what was in flight; the cache had everything else
 
