@@ -15,6 +15,7 @@ from lmc.cli.terminal import (
     console,
     count,
     model_option,
+    on_option,
     program_argument,
     retries,
 )
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @track_option
 @click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
 @click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
+@on_option
 @model_option
 @cache_option
 @consent_options

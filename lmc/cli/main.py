@@ -32,6 +32,7 @@ COMMANDS = {
     "serve": ("serve", "Serve programs over HTTP, by OpenAI's API and as MCP tools."),
     "chat": ("chat", "Talk with a program that takes a conversation."),
     "test": ("test", "Run the `test` blocks of programs."),
+    "batch": ("batch", "Run a program on all rows of a file."),
     "eval": ("eval", "Measure a program on rows against a metric."),
     "compile": ("compile", "Improve a program against a metric and write an artifact."),
     "compare": ("compare", "Improve programs by several optimizers and compare the results."),

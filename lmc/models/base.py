@@ -121,6 +121,11 @@ class TokenDetails:
             self.spoken + other.spoken,
         )
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Where nothing is known, what comes back from a pickle is `NO_DETAILS` itself."""
+        figures = (self.cached, self.written, self.audio, self.reasoning, self.spoken)
+        return (TokenDetails, figures) if any(figures) else "NO_DETAILS"
+
 
 NO_DETAILS = TokenDetails()
 

@@ -130,6 +130,11 @@ class Cache:
         self._committed: list[asyncio.Future[None]] = []  # one per waiting caller
         self._wanted: list[tuple[Sequence[str], asyncio.Future[dict[str, Answer]]]] = []
 
+    @property
+    def shown(self) -> str:
+        """Where it is, in words."""
+        return str(self.path)
+
     async def find(self, keys: Sequence[str]) -> dict[int, Answer]:
         """Look up answers by place among the keys. Calls in one turn of the loop share a query.
 
@@ -148,7 +153,7 @@ class Cache:
         answers: dict[str, Answer] = {}
         for start in range(0, len(keys), _MOST_VALUES):
             for key, text in self._rows_of(keys[start : start + _MOST_VALUES]):
-                answer = _answer_from_json(text)
+                answer = answer_from_json(text)
                 if answer is not None:
                     answers[key.decode() if isinstance(key, bytes) else key] = answer
         if self._unsaved:
@@ -184,7 +189,7 @@ class Cache:
         if self._unsaved:
             answers, self._unsaved = {**self._unsaved, **answers}, {}
         now_s = int(time.time())
-        rows = [(key, _answer_to_json(answer), now_s) for key, answer in answers.items()]
+        rows = [(key, answer_to_json(answer), now_s) for key, answer in answers.items()]
         try:
             if db := self._connection():
                 with db:
@@ -371,7 +376,8 @@ def _settle(waiting: asyncio.Future[Any], value: Any, problem: LmcError | None) 
 _DETAILS = ("cached", "written", "audio", "reasoning", "spoken")
 
 
-def _answer_to_json(answer: Answer) -> str:
+def answer_to_json(answer: Answer) -> str:
+    """An answer as a row keeps it."""
     values = [
         answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
         answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
@@ -387,7 +393,7 @@ def _answer_to_json(answer: Answer) -> str:
     return quick_json.encode(values).decode()
 
 
-def _answer_from_json(text: Any) -> Answer | None:
+def answer_from_json(text: Any) -> Answer | None:
     """The answer in a row; None if the row is damaged."""
     try:
         words, prompt, completion, cost_usd, finish, logprobs, latency_ms, certainty, *more = (

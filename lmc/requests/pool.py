@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from lmc.requests.usage import Usage
 
 _log = logger(__name__)
 ANY_MODEL = "*"
+Opener = Callable[[str, Mapping[str, Any]], tuple[Backend, str]]
 OF_ONE_MODEL = (
     *("name", "base_url", "api_key_env", "price", "dialect", "extra", "headers", "load_adapters"),
 )
@@ -50,8 +51,8 @@ class ModelPool:
     `backends` replaces the backends of models, by declared or full name; "*" replaces all. With
     `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
     `consent` says what the user allows the program. `record` is a file that keeps all answers. A
-    model's own budget lasts as long as the pool. `spans` hears of each request. Belongs to one
-    event loop.
+    model's own budget lasts as long as the pool. `spans` hears of each request. `opener` opens the
+    backends of full names. Belongs to one event loop.
     """
 
     own_budgets = True  # whether the budgets of models apply
@@ -68,11 +69,13 @@ class ModelPool:
         consent: Consent = OWN,
         record: Path | None = None,
         spans: Spans | None = None,
+        opener: Opener = open_backend,
     ) -> None:
         self.models, self.default = dict(models or {}), dict(default or {})
         self.cache, self.budget = cache, budget
         self.usage = Usage()
-        self._backends, self._base_dir = dict(backends or {}), base_dir
+        self.given_backends, self._base_dir = dict(backends or {}), base_dir
+        self.opener = opener
         self._consent, self._record, self.spans = consent, record, spans
         self._bound: dict[str, BoundModel] = {}
         self._unset: set[str] = set()  # models whose server chooses the temperature
@@ -158,6 +161,10 @@ class ModelPool:
         time than one answer.
         """
         return _counts(self.bind(name))
+
+    def keeps(self, name: str | None, cache: bool | str | None = None) -> bool:
+        """Whether answers of a model are stored, if a module has this `cache` setting."""
+        return self.cache is not None and bool(self.bind(name).keeping(cache))
 
     def idle(self) -> bool:
         """Whether every opened model could take another request now."""
@@ -335,12 +342,12 @@ class ModelPool:
 
     def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
         for key in (name, full_name, ANY_MODEL):
-            if key in self._backends:
-                return self._backends[key], full_name.partition("/")[2] or full_name
+            if key in self.given_backends:
+                return self.given_backends[key], full_name.partition("/")[2] or full_name
         help = suggestion(name, self.models) if "/" not in full_name else None
         if help:
             raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
-        return open_backend(full_name, settings)
+        return self.opener(full_name, settings)
 
     def _opened(self, names: Iterable[str | None]) -> list[str]:
         return [name or self.default.get("model") or TINY for name in names]

@@ -105,6 +105,7 @@ class Executor:
         watch: Watch | None = None,
     ) -> None:
         self.watch = watch
+        self.in_flight = 0  # rows at a time; 0 leaves that to who has them
         self.program = program
         self.pool = pool
         self.parameters = parameters or Parameters()

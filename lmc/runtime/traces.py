@@ -83,13 +83,17 @@ class RegionTrace:
 
 @dataclass(slots=True)
 class Trace:
-    """One run of a program: its model calls and its regions."""
+    """One run of a program: its model calls and its regions.
+
+    A `brief` one is read for what the run used only.
+    """
 
     calls: list[CallTrace] = field(default_factory=list)
     regions: list[RegionTrace] = field(default_factory=list)
     stores: dict[str, str] = field(default_factory=dict)  # hashes of the snapshots that it read
     found: Usage = field(default_factory=Usage)  # of looking into stores by meaning
     kept: list[tuple[str, Any]] = field(default_factory=list)  # by a run that ended, by store
+    brief: bool = False
 
     @property
     def usage(self) -> Usage:

@@ -244,7 +244,7 @@ class TraceStore:
             .order_by(func.max(r.created))
         )
         with self.reading() as db:
-            return [JobSummary(*row) for row in db.execute(query)]
+            return [_summary(row) for row in db.execute(query)]
 
     def remove(self, job: str) -> int:
         """Delete a job. Returns the number of its runs. Raises: LmcError[cannot-write]."""
@@ -270,6 +270,13 @@ class TraceStore:
         engine = self.__dict__.pop("_engine", None)
         if engine is not None:
             engine.dispose()
+
+
+def _summary(row: Sequence[Any]) -> JobSummary:
+    """Sums are whole numbers, though PostgreSQL has another type for those of large ones."""
+    job, program, target, runs, rows, failed, mean, calls, tokens, usd, created = row
+    told = (job, program, target, runs, rows, failed, mean)
+    return JobSummary(*told, int(calls), int(tokens), float(usd), created)
 
 
 def parameters_digest(data: Mapping[str, Any]) -> str:
@@ -506,8 +513,13 @@ def _add_missing(db: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) 
     for some in _chunks([row["digest"] for row in rows]):
         known.update(db.scalars(select(table.c.digest).where(table.c.digest.in_(some))))
     if new := [row for row in rows if row["digest"] not in known]:
-        ignoring = insert(table).prefix_with("OR IGNORE", dialect="sqlite")
-        db.execute(ignoring, new)
+        if db.engine.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            new.sort(key=lambda row: str(row["digest"]))  # two writers never wait for each other
+            db.execute(postgresql.insert(table).on_conflict_do_nothing(), new)
+        else:
+            db.execute(insert(table).prefix_with("OR IGNORE", dialect="sqlite"), new)
 
 
 def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -76,7 +76,8 @@ async def sample_runs(
     given: Sequence[Row] | None = None,
 ) -> list[Run]:
     """Several runs on every train row, or on given ones; on fewer if the budget is small."""
-    rows, runs = shuffled(context, "samples") if given is None else list(given), []
+    rows = shuffled(context, "samples") if given is None else list(given)
+    runs: list[Run] = []
     rows = rows[: int(min(len(rows), context.trials.runs_left() * RUNS_SHARE / sampling.samples))]
     for first in range(0, len(rows), _BATCH_ROWS):
         batch = rows[first : first + _BATCH_ROWS]

@@ -320,13 +320,17 @@ async def train_group(
 
     stopped = threading.Event()
     given = (job, context.folder, store, tell, stopped.is_set)
+    elsewhere = getattr(backend, "train_elsewhere", None)  # of a model that workers run
     try:
         if live is not None:
             step = partial(_live_step, *given)
-            made = await backend.with_engine(step)  # type: ignore[attr-defined]
+            made: Adapter = await backend.with_engine(step)
             live.last[group.name] = job.key
             return made.id
-        made = await asyncio.to_thread(train_adapter, *given)
+        if elsewhere is not None:
+            made = await elsewhere(job, context.folder, tell)
+        else:
+            made = await asyncio.to_thread(train_adapter, *given)
         if update.momentum and job.start is not None:
             ahead = ((made, 1 + update.momentum), (job.start, -update.momentum))
             made = await asyncio.to_thread(mix, ahead, store, update.settings.rank)
