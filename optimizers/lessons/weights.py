@@ -324,7 +324,7 @@ async def train_group(
     try:
         if live is not None:
             step = partial(_live_step, *given)
-            made: Adapter = await backend.with_engine(step)
+            made: Adapter = await backend.with_engine(step)  # type: ignore[attr-defined]
             live.last[group.name] = job.key
             return made.id
         if elsewhere is not None:
