@@ -14,6 +14,7 @@ from lmc.version import __version__
 if TYPE_CHECKING:
     from lmc.diagnostics import LmcError
     from lmc.media.content import Media
+    from lmc.models.batch_api import BatchApi
     from lmc.optimizers.compilation.compile import acompile, compile
     from lmc.program.measuring import aevaluate, evaluate
     from lmc.program.program import Program, load
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lmc.program.streams import Delta, Stream
 
 __all__ = [
+    "BatchApi",
     "CallReport",
     "Delta",
     "LmcError",
@@ -38,6 +40,7 @@ __all__ = [
 
 # Imported at first use, so that `import lmc` stays light.
 _HOMES = {
+    "BatchApi": "lmc.models.batch_api",
     "CallReport": "lmc.program.reports",
     "Delta": "lmc.program.streams",
     "LmcError": "lmc.diagnostics",

@@ -139,11 +139,15 @@ class Loopback:
         app.router.add_get("/v1/models", self._list)
         app.router.add_post("/v1/load_lora_adapter", self._load)
         app.router.add_post("/{path:.*}/messages", self._message)
+        self.routes(app)
         runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=2048)
         await site.start()
         return runner, site._server.sockets[0].getsockname()[1]
+
+    def routes(self, app: web.Application) -> None:
+        """Add further routes, in a server of another kind."""
 
     async def _list(self, request: web.Request) -> web.Response:
         if self.models is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmc.cli.batch_api_options import batch_api_options
 from lmc.cli.data_options import (
     data_option,
     effects_option,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @effects_option
 @on_option
+@batch_api_options
 @model_option
 @cache_option
 @speculate_option

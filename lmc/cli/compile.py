@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmc.cli.batch_api_options import batch_api_options
 from lmc.cli.data_options import data_options, parse_budget, track_option
 from lmc.cli.terminal import (
     FILE,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
 @click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
 @on_option
+@batch_api_options
 @model_option
 @cache_option
 @consent_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmc.cli.batch_api_options import batch_api_options
 from lmc.cli.data_options import (
     data_options,
     limit_option,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from lmc.measure.requirements import Requirement
     from lmc.measure.results import ResultsFile
     from lmc.measure.rows import Rows
+    from lmc.models.batch_api import BatchApi
     from lmc.program.program import Program
     from lmc.program.task import Task
 
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 @click.option("--junit", type=FILE, metavar="FILE", help="Write what passed and failed as JUnit.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @on_option
+@batch_api_options
 @model_option
 @cache_option
 @speculate_option
@@ -94,6 +97,7 @@ def command(
     paths: tuple[str, ...],
     stores: str | None,
     on: str | None,
+    batch_api: BatchApi | bool,
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
@@ -119,6 +123,7 @@ def command(
         paths=paths,
         stores=stores,
         on=on,
+        batch_api=batch_api,
     )
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])

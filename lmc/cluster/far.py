@@ -138,12 +138,13 @@ def _plain(r: Request) -> Request:
 def opening(crew: Crew) -> Callable[[str, Mapping[str, Any]], tuple[Backend, str]]:
     """How a pool opens the backends of model names if workers are to ask them.
 
-    What answers in an order of its own, such as a list of answers, stays in the driver.
+    What answers in an order of its own, such as a list of answers, stays in the driver, and so does
+    what gathers requests for a batch.
     """
 
     def open(name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
         backend, model = open_backend(name, settings)
-        if not backend.capabilities.cacheable:
+        if not backend.capabilities.cacheable or backend.capabilities.deferred:
             return backend, model
         return FarBackend(crew, backend, name, settings), model
 

@@ -270,6 +270,7 @@ class Capabilities:
     embeds: bool = False  # answers texts with vectors, and no prompts
     continues: bool = False  # goes on with a last message of the assistant
     media: tuple[str, ...] = ()  # the kinds that it takes: "image", "audio", "pdf"
+    deferred: bool = False  # answers come by a batch, hours later: no timeout holds
 
 
 @frozen
@@ -317,6 +318,12 @@ class Price:
         kinds = [price.input, price.written, price.audio if audio else None]
         dearest = max(dollars for dollars in kinds if dollars is not None)
         return (prompt_tokens * dearest + completion_tokens * price.output) / 1e6
+
+    def scaled(self, share: float) -> Price:
+        """The price at a share of this one."""
+        more: Any = {n: None if (p := getattr(self, n)) is None else p * share for n in PRICED}
+        tiers = tuple((start, price.scaled(share)) for start, price in self.tiers)
+        return Price(self.input * share, self.output * share, tiers=tiers, **more)
 
     def _of(self, prompt_tokens: int) -> Price:
         """The price for a prompt of a length."""

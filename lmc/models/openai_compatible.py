@@ -20,6 +20,9 @@ from lmc.models.adapter_loading import NOT_LOADED, VARIABLE, AdapterLoader
 from lmc.models.adapters import is_adapter_id
 from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, ModelFailure, Price, Request
+from lmc.models.batch_api import BatchApi
+from lmc.models.batch_queue import BatchQueue
+from lmc.models.batch_wire import BatchWire
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import (
@@ -41,6 +44,7 @@ MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0
 _ASIDE_S = 120.0  # for requests beside the chats, such as one that loads weights
+_MOST_LEFT_OVER = 32  # chats at once that a batch left; others are limited by who asks
 _PLAIN = ("", "identity")
 
 
@@ -68,6 +72,9 @@ class OpenAICompatible:
         self.key_env = key_env
         self.requests = 0  # chats that were sent
         self.adapters: AdapterLoader | None = None  # if lmc loads its own into the server
+        self.batches: BatchQueue | None = None  # if chats go by its batch API
+        self._batch_price: Price | None = None
+        self._left_over = asyncio.Semaphore(_MOST_LEFT_OVER)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -76,8 +83,20 @@ class OpenAICompatible:
         """Whether this is a provider's own host, which always needs a key."""
         return self._url.host in self.kind.hosts
 
+    def by_batches(self, options: BatchApi, price: Price | None) -> None:
+        """Send chats by the batch API from now on. `price` is the usual one."""
+        base = self._url.parent.parent
+        wire = BatchWire(base, self.endpoint, self.key_env, self._open_session)
+        self.batches = BatchQueue(wire, options)
+        self.capabilities = replace(self.capabilities, deferred=True)
+        self._batch_price = price and price.scaled(options.share(self.kind.batch_price))
+        # What may be asked the ordinary way is reserved at the ordinary price.
+        self.price = price if options.late == "ask" else self._batch_price
+
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, then again for those that the server left out."""
+        if self.batches is not None and request.on_text is not None:
+            request = replace(request, on_text=None)  # nothing is heard before the whole answer
         if request.adapter is not None and is_adapter_id(request.adapter):
             return await self._adapted(request, request.adapter)
         return await self._generate(request)
@@ -142,6 +161,8 @@ class OpenAICompatible:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self.batches is not None:
+            await self.batches.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -151,12 +172,12 @@ class OpenAICompatible:
         while True:
             start_s = time.perf_counter()
             payload = dialect.payload(request)
-            listen = request.on_text if "stream" in payload else None
-            passed_on = request.sampling.headers
-            status, headers, raw = await self._exchange(payload, listen, passed_on)
+            late = await self._deferred(payload, request)
+            status, headers, raw = late or await self._at_once(payload, request)
             latency_ms = (time.perf_counter() - start_s) * 1000
             try:
-                return self._answered(status, headers, raw, request, latency_ms)
+                answers = self._answered(status, headers, raw, request, latency_ms)
+                return self._discounted(answers) if late else answers
             except ModelFailure as failure:
                 text = raw.decode("utf-8", "replace")
                 if status == 200 and failure.kind == "bad_request":
@@ -169,6 +190,40 @@ class OpenAICompatible:
                 await _count_resend(request)
                 return []
             await _count_resend(request)
+
+    async def _deferred(
+        self, payload: dict[str, Any], request: Request
+    ) -> tuple[int, Mapping[str, str], bytes] | None:
+        """The reply by the batch API; None if the chat is asked the ordinary way."""
+        if self.batches is None:
+            return None
+        model, body = str(payload["model"]), quick_json.encode(payload)
+        reply = await self.batches.ask(model, body, request.index)
+        return None if reply is None else (reply[0], {}, reply[1])
+
+    async def _at_once(
+        self, payload: dict[str, Any], request: Request
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """The reply to a chat the ordinary way, for one that a batch left some at a time."""
+        listen = request.on_text if "stream" in payload else None
+        passed_on = request.sampling.headers
+        if self.batches is None:
+            return await self._exchange(payload, listen, passed_on)
+        try:
+            async with self._left_over, asyncio.timeout(request.timeout_s):
+                return await self._exchange(payload)
+        except TimeoutError:
+            raise _unreachable("timeout", f"{self.endpoint} took too long to answer") from None
+
+    def _discounted(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Answers of a batch with what they cost."""
+        if (price := self._batch_price) is None:
+            return list(answers)
+        sound = map(border.sound, answers)
+        return [
+            replace(a, cost_usd=price.cost_usd(a.prompt_tokens, a.completion_tokens, a.details))
+            for a in sound
+        ]
 
     def _answered(
         self,
@@ -409,6 +464,9 @@ def _open(
     kind = _kind(address.url, usual, settings.get("dialect"))
     backend = OpenAICompatible(address.url, key_env=key_env, kind=kind)
     backend.price = known_price(model, url=address.url)
+    if (batches := settings.get("batch_api")) is not None:
+        _require_no_headers(settings)
+        backend.by_batches(batches, Price.from_settings(settings) or backend.price)
     if settings.get("load_adapters") or os.environ.get(VARIABLE) == "1":
         backend.adapters = AdapterLoader(backend.endpoint, backend._received)
     needed = backend.official or settings.get("api_key_env")
@@ -419,6 +477,14 @@ def _open(
             help=f"export {key_env}=…, or name another variable with `api_key_env`",
         )
     return backend
+
+
+def _require_no_headers(settings: Mapping[str, Any]) -> None:
+    """A line of a batch has no headers of its own. Raises: LmcError[headers-in-batch]."""
+    if settings.get("headers"):
+        message = "the `headers` of a model cannot go with the requests of a batch"
+        help = "leave out `headers`, or run without `batch_api`"
+        raise LmcError.of("headers-in-batch", message, help=help)
 
 
 def _kind(url: str, usual: ServerKind, named: str | None) -> ServerKind:

@@ -38,7 +38,8 @@ class ServerKind:
     `breakpoints`: the end of a prefix to cache is marked in the messages; else a cache is automatic
     or absent. `cache_key`: prompts that share a beginning are sent with its name. `adapters` says
     how weights of LoRA are named: in the place of the model, behind it (`model:adapter`), or in its
-    place after lmc has loaded them; empty if they cannot be.
+    place after lmc has loaded them; empty if they cannot be. `batch_price` is the share of the usual
+    price that its batch API takes, in the form of OpenAI's.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ServerKind:
     breakpoints: bool = False
     cache_key: bool = False
     adapters: Literal["", "name", "suffix", "loaded"] = ""
+    batch_price: float = 1.0
 
     @property
     def unsent(self) -> frozenset[str]:
@@ -96,6 +98,7 @@ _TABLE = (
         "openai", "OpenAI", "https://platform.openai.com/docs/api-reference/chat/create",
         hosts=("api.openai.com", "eu.api.openai.com", "us.api.openai.com"), most_n=128,
         strict=True, limit="max_completion_tokens", adapters="name", cache_key=True,
+        batch_price=0.5,
     ),
     ServerKind(
         "anthropic", "Anthropic, compatible endpoint",
@@ -118,7 +121,7 @@ _TABLE = (
         "groq", "Groq", "https://console.groq.com/docs/api-reference",
         base_url="https://api.groq.com/openai/v1", hosts=("api.groq.com",), media=("image",),
         most_n=1, strict=True, logprobs=False, limit="max_completion_tokens", thinking="groq",
-        thoughts="`reasoning`",
+        thoughts="`reasoning`", batch_price=0.5,
     ),
     ServerKind(
         "mistral", "Mistral", "https://docs.mistral.ai/api/",

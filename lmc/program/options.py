@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lmc.measure.evaluate import RowResult
     from lmc.measure.metrics import Metric
     from lmc.models.base import Backend
+    from lmc.models.batch_api import BatchApi
     from lmc.program.watching import OnCall
 
 LIMITS = ("calls", "tokens", "usd", "minutes")  # of a budget
@@ -48,6 +49,9 @@ class ModelOptions:
 
     `otel` sends runs to a tracing tool by OpenTelemetry. By default the environment variable
     LMC_OTEL decides, and without it nothing is sent.
+
+    `batch_api` sends requests by the batch APIs of the models' servers: at half the price, within a
+    day. True stands for `BatchApi()`.
     """
 
     model: str | None = None
@@ -63,6 +67,7 @@ class ModelOptions:
     on_call: OnCall | None = None
     on: str | None = None
     otel: bool | None = None
+    batch_api: bool | BatchApi = False
 
     def consent(self, *, stranger: bool) -> Consent:
         """What a program may do; one that is a stranger's runs no function without consent."""

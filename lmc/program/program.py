@@ -17,6 +17,7 @@ from lmc.diagnostics import LmcError, error
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.tool_graphs import own_tools
 from lmc.media.given import Access
+from lmc.models.batch_api import BatchApi
 from lmc.options import takes
 from lmc.program.options import LoadOptions, ModelOptions
 from lmc.program.prompting import Mirror, first_prompt
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from lmc.requests.spans import Spans
 
 BATCH_IN_FLIGHT = 256
+DEFERRED_IN_FLIGHT = 20_000  # runs at a time that wait for a batch API, in memory
 
 
 @takes(LoadOptions)
@@ -345,7 +347,9 @@ class Program:
         }
         own = self.parameters if parameters is None else parameters
         if not isinstance(pool, ModelPool) or self.crew is None:  # a preview asks nobody
-            return Executor(self.graph, pool, own, **options | more)
+            executor = Executor(self.graph, pool, own, **options | more)
+            executor.in_flight = DEFERRED_IN_FLIGHT if self.options.batch_api else 0
+            return executor
         from lmc.cluster.far import FarExecutor
 
         return FarExecutor(self.crew, self.graph, pool, own, **options | more)
@@ -361,6 +365,7 @@ class Program:
             "consent": self.consent,
             "record": Path(self.options.record) if self.options.record else None,
             "spans": self.spans,
+            "batch_api": BatchApi.of(self.options.batch_api),
         }
         if self.crew is not None:
             from lmc.cluster.far import opening
@@ -496,7 +501,8 @@ class Callee:
         return to_python(self.graph.result, await run)
 
     async def _all(self, rows: list[dict[str, Any]], *, return_exceptions: bool) -> list[Any]:
-        in_batch = seats(self.program.graph, self.graph, len(rows), BATCH_IN_FLIGHT)
+        in_flight = max(BATCH_IN_FLIGHT, self.program.executor.in_flight)
+        in_batch = seats(self.program.graph, self.graph, len(rows), in_flight)
 
         async def one(number: int, inputs: dict[str, Any]) -> Any:
             try:
@@ -507,7 +513,7 @@ class Callee:
                 raise
 
         with fewer_collections():
-            return await for_all(rows, one, in_flight=BATCH_IN_FLIGHT)
+            return await for_all(rows, one, in_flight=in_flight)
 
     def _bind_row(self, row: Any) -> dict[str, Any]:
         return self.bind((), row) if isinstance(row, Mapping) else self.bind((row,), {})

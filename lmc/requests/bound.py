@@ -19,6 +19,7 @@ from lmc.requests.usage import Usage
 
 DEFAULT_CONCURRENCY = 64
 _LOCAL_CONCURRENCY = 4096  # a local engine batches the waiting requests itself
+_DEFERRED_CONCURRENCY = 1 << 20  # requests only wait for a batch
 _TIMEOUT_S = 120.0
 _LOCAL_TIMEOUT_S = 3600.0
 # The `max_tokens` of programs without one, under a budget in tokens or money that needs a bound.
@@ -36,7 +37,7 @@ class BoundModel:
     sampling: Sampling
     retry: RetryPolicy
     price: Price | None
-    timeout_s: float  # of one attempt, with its body or stream
+    timeout_s: float  # of one attempt, with its body or stream; a batch has a limit of its own
     deadline_s: float | None  # of all attempts and the waits between them
     gate: Gate
     budget: Budget | None = None  # the model's own
@@ -88,14 +89,16 @@ def bind(
     name: str, backend: Backend, model: str, settings: Mapping[str, Any], budget: Budget | None
 ) -> BoundModel:
     """Bind a model to its backend and parse its settings."""
-    local = backend.capabilities.local
-    deadline = settings.get("deadline")
+    local, deferred = backend.capabilities.local, backend.capabilities.deferred
+    deadline = None if deferred else settings.get("deadline")
+    price = Price.from_settings(settings)
     return BoundModel(
         name, backend, model, settings, _sampling(settings),
         RetryPolicy.from_settings(settings.get("retry")),
-        Price.from_settings(settings) or backend.price,
+        backend.price if price is None or deferred else price,
         float(settings.get("timeout") or (_LOCAL_TIMEOUT_S if local else _TIMEOUT_S)),
         float(deadline) if deadline else None,
+        Gate(_DEFERRED_CONCURRENCY) if deferred else
         Gate(_concurrency(settings, local=local), settings.get("rpm"), settings.get("tpm")),
         budget,
     )  # fmt: skip

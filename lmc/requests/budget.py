@@ -35,10 +35,10 @@ class Remaining:
 class Reservation:
     """A share of the budget, reserved for one request. Leaving the `with` block settles it."""
 
-    __slots__ = ("_budget", "_held", "_settled")
+    __slots__ = ("_alone", "_budget", "_held", "_settled")
 
-    def __init__(self, budget: Budget, worst: Usage) -> None:
-        self._budget, self._settled = budget, False
+    def __init__(self, budget: Budget, worst: Usage, *, alone: bool = True) -> None:
+        self._budget, self._settled, self._alone = budget, False, alone
         self._held = [worst]
 
     def settle(self, used: Usage) -> None:
@@ -64,7 +64,7 @@ class Reservation:
         Raises: BudgetExceeded.
         """
         if wait:
-            await self._budget._hold(part, first=True)
+            await self._budget._hold(part, first=True, alone=self._alone)
         else:
             self._budget.take(part)
         self._held.append(part)
@@ -83,6 +83,7 @@ class _Waiter:
     loop: asyncio.AbstractEventLoop
     decided: asyncio.Future[None]
     granted: bool = field(default=False)
+    alone: bool = True
 
 
 @dataclass(slots=True)
@@ -113,7 +114,8 @@ class Budget:
 
     A server may write more than it was asked for. So under a limit on tokens or money the first
     request goes alone. Once one used far more than was reserved for it, so much is kept free for
-    each: what passes the limit is the excess of one answer at most.
+    each: what passes the limit is the excess of one answer at most. Requests of a batch do not wait
+    for a first one, which may take a day.
     """
 
     def __init__(
@@ -164,10 +166,14 @@ class Budget:
         left = self.remaining()
         return (left.calls is None or calls <= left.calls) and left.minutes != 0.0
 
-    async def reserve(self, worst: Usage) -> Reservation:
-        """Reserve the worst case of a request; wait if need be. Raises: BudgetExceeded."""
-        await self._hold(worst)
-        return Reservation(self, worst)
+    async def reserve(self, worst: Usage, *, alone: bool = True) -> Reservation:
+        """Reserve the worst case of a request; wait if need be. Raises: BudgetExceeded.
+
+        Without `alone`, it also goes beside the first request, before anything is known of how long
+        answers are.
+        """
+        await self._hold(worst, alone=alone)
+        return Reservation(self, worst, alone=alone)
 
     def charge(self, used: Usage) -> None:
         """Spend without waiting, beside the open reservations. Raises: BudgetExceeded."""
@@ -198,19 +204,19 @@ class Budget:
         with self._lock:
             self._refuse_hopeless(Usage())
 
-    async def _hold(self, worst: Usage, *, first: bool = False) -> None:
-        waiter = self._take_or_queue(worst, first)
+    async def _hold(self, worst: Usage, *, first: bool = False, alone: bool = True) -> None:
+        waiter = self._take_or_queue(worst, first, alone)
         if waiter is not None:
             await self._wait(waiter)
 
-    def _take_or_queue(self, worst: Usage, first: bool) -> _Waiter | None:
+    def _take_or_queue(self, worst: Usage, first: bool, alone: bool) -> _Waiter | None:
         with self._lock:
             self._refuse_hopeless(worst)
-            if (first or not self._waiters) and self._may_go(worst):
+            if (first or not self._waiters) and self._may_go(worst, alone):
                 self._reserved.add(worst)
                 return None
             loop = asyncio.get_running_loop()
-            waiter = _Waiter(worst, loop, loop.create_future())
+            waiter = _Waiter(worst, loop, loop.create_future(), alone=alone)
             (self._waiters.appendleft if first else self._waiters.append)(waiter)
             return waiter
 
@@ -241,8 +247,8 @@ class Budget:
         if used > FLAGRANT * reserved > 0:
             self._excess = max(self._excess, used / reserved)
 
-    def _may_go(self, worst: Usage) -> bool:
-        unanswered = self.counts_tokens and not self.spent.tokens
+    def _may_go(self, worst: Usage, alone: bool) -> bool:
+        unanswered = alone and self.counts_tokens and not self.spent.tokens
         waits = unanswered and self._reserved.calls > 0
         return not waits and self._passed(worst, self._reserved) is None
 
@@ -251,7 +257,7 @@ class Budget:
         while self._waiters:
             waiter = self._waiters[0]
             hopeless = self._passed(waiter.worst) is not None
-            waiter.granted = self._may_go(waiter.worst)
+            waiter.granted = self._may_go(waiter.worst, waiter.alone)
             if not hopeless and not waiter.granted:
                 return
             if waiter.granted:

@@ -12,6 +12,7 @@ from lmc.consent import OWN, Consent
 from lmc.diagnostics import Diagnostic, LmcError, suggestion
 from lmc.models import border
 from lmc.models.base import Answer, Backend, ModelFailure, Request
+from lmc.models.batch_api import BatchApi
 from lmc.models.border import Outcome
 from lmc.models.media_parts import lacking
 from lmc.models.recorded import Recorded
@@ -52,7 +53,7 @@ class ModelPool:
     `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
     `consent` says what the user allows the program. `record` is a file that keeps all answers. A
     model's own budget lasts as long as the pool. `spans` hears of each request. `opener` opens the
-    backends of full names. Belongs to one event loop.
+    backends of full names. With `batch_api`, models at servers that have one are asked by it. Belongs to one event loop.
     """
 
     own_budgets = True  # whether the budgets of models apply
@@ -70,12 +71,13 @@ class ModelPool:
         record: Path | None = None,
         spans: Spans | None = None,
         opener: Opener = open_backend,
+        batch_api: BatchApi | None = None,
     ) -> None:
         self.models, self.default = dict(models or {}), dict(default or {})
         self.cache, self.budget = cache, budget
         self.usage = Usage()
         self.given_backends, self._base_dir = dict(backends or {}), base_dir
-        self.opener = opener
+        self.opener, self.batch_api = opener, batch_api
         self._consent, self._record, self.spans = consent, record, spans
         self._bound: dict[str, BoundModel] = {}
         self._unset: set[str] = set()  # models whose server chooses the temperature
@@ -328,6 +330,8 @@ class ModelPool:
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         bound = bind(name, backend, model, settings, budget)
         _tell_unheeded(bound)
+        if self.batch_api is not None:
+            _tell_ordinary(bound)
         if _has_no_price(bound, budget):  # of the model's own; `preflight` tells of the run's
             raise LmcError(unknown_price(bound))
         return bound
@@ -338,6 +342,7 @@ class ModelPool:
         consent = self._consent
         users = full_name in consent.models and name not in self.models
         known = {"base_dir": self._base_dir, "consent": consent, "users": users}
+        known["batch_api"] = self.batch_api  # whatever the program says
         return {**shared, **self.models.get(name, {}), **known}
 
     def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
@@ -381,6 +386,13 @@ def _tell_unheeded(bound: BoundModel) -> None:
     if names and can.local and can.grammar:
         told = " and ".join(f"`{name}`" for name in names)
         _log.warning("model `%s` runs here, where %s does nothing", bound.name, told)
+
+
+def _tell_ordinary(bound: BoundModel) -> None:
+    """Say which models at servers do not go by a batch API although the user wants that."""
+    can = bound.backend.capabilities
+    if not (can.deferred or can.local):
+        _log.warning("model `%s` has no batch API in lmc, so it is asked at once", bound.name)
 
 
 def _counts(bound: BoundModel) -> bool:

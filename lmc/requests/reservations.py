@@ -40,12 +40,13 @@ async def reserve(bound: BoundModel, wholes: Sequence[Budget], worst: Usage) -> 
     Raises: BudgetExceeded.
     """
     held: Held = UNLIMITED
+    alone = not bound.backend.capabilities.deferred
     if bound.budget is not None:
         with _own_budget(bound):
-            held = _Own(bound, await bound.budget.reserve(worst))
+            held = _Own(bound, await bound.budget.reserve(worst, alone=alone))
     for whole in wholes:
         try:
-            more = await whole.reserve(worst)
+            more = await whole.reserve(worst, alone=alone)
         except BaseException:
             held.settle(Usage())  # nothing was sent
             raise

@@ -128,7 +128,7 @@ class Sender:
         if not bound.backend.capabilities.tools and has_tool_turns(request.messages):
             request = replace(request, messages=tuple(without_tool_turns(request.messages)))
         gate = bound.gate
-        limit_s = request.timeout_s
+        limit_s = None if bound.backend.capabilities.deferred else request.timeout_s
         if left_s is None and self._minutes is None and not gate.by_tokens:  # the usual case
             ticket = await gate.enter(first=again)
         else:

@@ -92,6 +92,7 @@ class JournaledPool(ModelPool):
             budget=budget,
             backends=pool.given_backends,
             opener=pool.opener,
+            batch_api=pool.batch_api,
             base_dir=pool._base_dir,
             consent=pool._consent,
             record=pool._record,

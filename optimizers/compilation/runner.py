@@ -193,6 +193,7 @@ class Runner:
                 hosts=options.hosts,
                 paths=options.paths,
                 on=options.on,
+                batch_api=options.batch_api,
             )
             pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
             self._teachers[path] = program, pool
