@@ -3,6 +3,8 @@
 A file says which requests a batch has, by hashes, and nothing of what they say. It is written
 before the batch is submitted, and with the batch's id right after. So a run that was killed at any
 time finds its batch again, and nothing is paid for twice.
+
+Whoever writes holds a lock that ends with the process: a batch of a run that goes on is its own.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ import contextlib
 import json
 import re
 import secrets
+import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lmc.files import cache_folder, write_atomically
+from lmc.files import cache_folder, cannot_write, make_private_file, write_atomically
 from lmc.frozen import frozen
 
 IS_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")  # of batches and files; part of a URL
 _KEPT_S = 30 * 24 * 3600.0  # providers delete the answers by then
 _MOST_BYTES = 8 << 20
-_NAME = "*.json"
+_ANY_BATCH, _ANY_LOCK = "*.json", "*.lock"
+_IS_TOKEN = re.compile(r"[0-9a-f]{24}-\d{1,6}")  # the owner and a number
 
 
 @frozen
@@ -33,17 +37,64 @@ class JournaledBatch:
     keys: tuple[str, ...]
     id: str | None = None
 
-    @classmethod
-    def new(cls, endpoint: str, keys: Sequence[str]) -> JournaledBatch:
-        """A batch that was not submitted yet."""
-        return cls(secrets.token_hex(12), endpoint, tuple(keys))
+    @property
+    def owner(self) -> str:
+        """Whoever submitted it."""
+        return self.token.partition("-")[0]
 
 
 class BatchJournal:
-    """A folder of batches, private to its user."""
+    """A folder of batches, private to its user. Each journal owns those that it submits."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "batches"
+        self._owner, self._count = secrets.token_hex(12), 0
+        self._locks: dict[str, sqlite3.Connection] = {}  # by owners
+
+    def new(self, endpoint: str, keys: Sequence[str]) -> JournaledBatch:
+        """Keep a batch that is not submitted yet. Raises: LmcError[cannot-write]."""
+        self._lock(self._owner)
+        self._count += 1
+        batch = JournaledBatch(f"{self._owner}-{self._count}", endpoint, tuple(keys))
+        self.write(batch)
+        return batch
+
+    def adopt(self, batch: JournaledBatch) -> bool:
+        """Take over a batch. False if its owner goes on, or used it up in the meantime.
+
+        Raises: LmcError[cannot-write].
+        """
+        return self._lock(batch.owner) and self._path(batch).exists()
+
+    def _lock(self, owner: str) -> bool:
+        """Own all batches of an owner. False if another one does. Raises: LmcError[cannot-write].
+
+        The lock is an empty SQLite database: every system ends it with the process.
+        """
+        if owner in self._locks:
+            return True
+        path = self.folder / f"{owner}.lock"
+        try:
+            make_private_file(path)
+            lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        except OSError as problem:
+            raise cannot_write(path, problem) from None
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error:
+            lock.close()
+            return False
+        self._locks[owner] = lock
+        return True
+
+    def close(self) -> None:
+        """Leave the batches that are still there to whoever comes next."""
+        for owner, lock in self._locks.items():
+            if not any(self.folder.glob(f"{owner}-*.json")):
+                (self.folder / f"{owner}.lock").unlink(missing_ok=True)
+            lock.close()
+        self._locks.clear()
+        self._owner, self._count = secrets.token_hex(12), 0
 
     def write(self, batch: JournaledBatch) -> None:
         """Keep a batch, or its id. Raises: LmcError[cannot-write]."""
@@ -58,7 +109,8 @@ class BatchJournal:
     def batches(self, endpoint: str) -> list[JournaledBatch]:
         """The batches at an endpoint, the oldest first. Old and damaged files are passed over."""
         found: list[tuple[float, JournaledBatch]] = []
-        for path in self.folder.glob(_NAME) if self.folder.is_dir() else ():
+        self._drop_old_locks()
+        for path in self.folder.glob(_ANY_BATCH):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
                 told = path.stat()
                 if time.time() - told.st_mtime > _KEPT_S:
@@ -69,6 +121,12 @@ class BatchJournal:
                         found.append((told.st_mtime_ns, batch))
         return [batch for _, batch in sorted(found, key=lambda pair: pair[0])]
 
+    def _drop_old_locks(self) -> None:
+        for path in self.folder.glob(_ANY_LOCK):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _KEPT_S:
+                    path.unlink()
+
     def _path(self, batch: JournaledBatch) -> Path:
         return self.folder / f"{batch.token}.json"
 
@@ -77,6 +135,8 @@ def _read(path: Path) -> JournaledBatch:
     """Read a file. Raises: OSError, ValueError, TypeError, KeyError."""
     told = json.loads(path.read_bytes())
     id, keys = told["id"], told["keys"]
+    if not _IS_TOKEN.fullmatch(path.stem):
+        raise ValueError("no name of a batch")
     if id is not None and not IS_ID.fullmatch(id):
         raise ValueError("no id of a batch")
     if not all(isinstance(key, str) for key in keys):

@@ -58,6 +58,10 @@ class _Batch:
         for number, key in enumerate(journaled.keys):
             self._free[key].append(number)
 
+    def has(self, key: str) -> bool:
+        """Whether a request has this key and no owner yet."""
+        return bool(self._free.get(key))
+
     def take(self, key: str) -> int | None:
         """The number of a request that has this key and no owner yet."""
         free = self._free.get(key)
@@ -140,6 +144,7 @@ class BatchQueue:
                 if batch.used_up:
                     self._journal.forget(batch.journaled)
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._journal.close()
         self._groups.clear()
         self._batches.clear()
         self._recovered = False
@@ -151,9 +156,12 @@ class BatchQueue:
             found = self._journal.batches(self._wire.endpoint)
             self._batches += [_Batch(one, earlier=True) for one in found]
         for batch in self._batches:
-            if not batch.earlier or (number := batch.take(key)) is None:
+            if not batch.earlier or not batch.has(key):
                 continue
-            outcome = (await self._result(batch)).get(number)
+            if not self._journal.adopt(batch.journaled):
+                continue  # its run goes on
+            number = batch.take(key)
+            outcome = (await self._result(batch)).get(-1 if number is None else number)
             if outcome is not None and not may_pass(outcome):
                 return outcome
         return None
@@ -221,10 +229,9 @@ class BatchQueue:
     async def _submitted(self, waiting: list[_Waiting]) -> _Batch:
         """Submit requests as a batch. The journal knows them before the server does."""
         wire = self._wire
-        journaled = JournaledBatch.new(wire.endpoint, [one.key for one in waiting])
         lines = b"".join(request_line(i, one.body) for i, one in enumerate(waiting))
         file = await _patient(lambda: wire.upload(lines))
-        self._journal.write(journaled)
+        journaled = self._journal.new(wire.endpoint, [one.key for one in waiting])
         id = await self._created(file, journaled)
         journaled = replace(journaled, id=id)
         self._journal.write(journaled)
@@ -333,5 +340,6 @@ async def _patient(ask: Callable[[], Awaitable[T]]) -> T:
         except ModelFailure as failure:
             if not failure.retryable or tried == _TRIES - 1:
                 raise
-            await asyncio.sleep(min(failure.retry_after_s or 2.0**tried, 30.0))
+            asked_s = failure.retry_after_s
+            await asyncio.sleep(2.0**tried if asked_s is None else min(asked_s, 30.0))
     raise AssertionError

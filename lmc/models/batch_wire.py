@@ -44,7 +44,7 @@ class BatchWire:
         """Send a file of requests, and return its id. Raises: ModelFailure."""
         with aiohttp.MultipartWriter("form-data") as form:
             form.append("batch").set_content_disposition("form-data", name="purpose")
-            part = form.append(lines, {"Content-Type": "application/jsonl"})  # type: ignore[arg-type]
+            part = form.append(lines, {"Content-Type": "application/jsonl"})
             part.set_content_disposition("form-data", name="file", filename="requests.jsonl")
         headers = {"Content-Type": form.headers["Content-Type"]}
         told = await self._json("POST", "files", data=form, headers=headers, limit_s=_FILE_S)

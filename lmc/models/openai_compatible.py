@@ -20,9 +20,8 @@ from lmc.models.adapter_loading import NOT_LOADED, VARIABLE, AdapterLoader
 from lmc.models.adapters import is_adapter_id
 from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, ModelFailure, Price, Request
-from lmc.models.batch_api import BatchApi
-from lmc.models.batch_queue import BatchQueue
 from lmc.models.batch_wire import BatchWire
+from lmc.models.batched_chats import BatchedChats
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import (
@@ -44,7 +43,6 @@ MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0
 _ASIDE_S = 120.0  # for requests beside the chats, such as one that loads weights
-_MOST_LEFT_OVER = 32  # chats at once that a batch left; others are limited by who asks
 _PLAIN = ("", "identity")
 
 
@@ -72,9 +70,7 @@ class OpenAICompatible:
         self.key_env = key_env
         self.requests = 0  # chats that were sent
         self.adapters: AdapterLoader | None = None  # if lmc loads its own into the server
-        self.batches: BatchQueue | None = None  # if chats go by its batch API
-        self._batch_price: Price | None = None
-        self._left_over = asyncio.Semaphore(_MOST_LEFT_OVER)
+        self.batches: BatchedChats | None = None  # if chats go by its batch API
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -83,15 +79,16 @@ class OpenAICompatible:
         """Whether this is a provider's own host, which always needs a key."""
         return self._url.host in self.kind.hosts
 
-    def by_batches(self, options: BatchApi, price: Price | None) -> None:
-        """Send chats by the batch API from now on. `price` is the usual one."""
+    def by_batches(self, settings: Mapping[str, Any], share: float) -> None:
+        """Send chats by the batch API from now on, which takes a share of the usual price.
+
+        Raises: LmcError[headers-in-batch].
+        """
         base = self._url.parent.parent
         wire = BatchWire(base, self.endpoint, self.key_env, self._open_session)
-        self.batches = BatchQueue(wire, options)
+        self.batches = BatchedChats(wire, settings, self.price, share)
         self.capabilities = replace(self.capabilities, deferred=True)
-        self._batch_price = price and price.scaled(options.share(self.kind.batch_price))
-        # What may be asked the ordinary way is reserved at the ordinary price.
-        self.price = price if options.late == "ask" else self._batch_price
+        self.price = self.batches.reserved
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, then again for those that the server left out."""
@@ -172,12 +169,13 @@ class OpenAICompatible:
         while True:
             start_s = time.perf_counter()
             payload = dialect.payload(request)
-            late = await self._deferred(payload, request)
+            batches = self.batches
+            late = await batches.ask(payload, request.index) if batches else None
             status, headers, raw = late or await self._at_once(payload, request)
             latency_ms = (time.perf_counter() - start_s) * 1000
             try:
                 answers = self._answered(status, headers, raw, request, latency_ms)
-                return self._discounted(answers) if late else answers
+                return batches.priced(answers) if batches and late else answers
             except ModelFailure as failure:
                 text = raw.decode("utf-8", "replace")
                 if status == 200 and failure.kind == "bad_request":
@@ -191,16 +189,6 @@ class OpenAICompatible:
                 return []
             await _count_resend(request)
 
-    async def _deferred(
-        self, payload: dict[str, Any], request: Request
-    ) -> tuple[int, Mapping[str, str], bytes] | None:
-        """The reply by the batch API; None if the chat is asked the ordinary way."""
-        if self.batches is None:
-            return None
-        model, body = str(payload["model"]), quick_json.encode(payload)
-        reply = await self.batches.ask(model, body, request.index)
-        return None if reply is None else (reply[0], {}, reply[1])
-
     async def _at_once(
         self, payload: dict[str, Any], request: Request
     ) -> tuple[int, Mapping[str, str], bytes]:
@@ -210,20 +198,10 @@ class OpenAICompatible:
         if self.batches is None:
             return await self._exchange(payload, listen, passed_on)
         try:
-            async with self._left_over, asyncio.timeout(request.timeout_s):
+            async with self.batches.at_once(request.timeout_s):
                 return await self._exchange(payload)
         except TimeoutError:
             raise _unreachable("timeout", f"{self.endpoint} took too long to answer") from None
-
-    def _discounted(self, answers: Sequence[Answer]) -> list[Answer]:
-        """Answers of a batch with what they cost."""
-        if (price := self._batch_price) is None:
-            return list(answers)
-        sound = map(border.sound, answers)
-        return [
-            replace(a, cost_usd=price.cost_usd(a.prompt_tokens, a.completion_tokens, a.details))
-            for a in sound
-        ]
 
     def _answered(
         self,
@@ -464,9 +442,8 @@ def _open(
     kind = _kind(address.url, usual, settings.get("dialect"))
     backend = OpenAICompatible(address.url, key_env=key_env, kind=kind)
     backend.price = known_price(model, url=address.url)
-    if (batches := settings.get("batch_api")) is not None:
-        _require_no_headers(settings)
-        backend.by_batches(batches, Price.from_settings(settings) or backend.price)
+    if settings.get("batch_api") is not None and kind.batch_price is not None:
+        backend.by_batches(settings, kind.batch_price)
     if settings.get("load_adapters") or os.environ.get(VARIABLE) == "1":
         backend.adapters = AdapterLoader(backend.endpoint, backend._received)
     needed = backend.official or settings.get("api_key_env")
@@ -477,14 +454,6 @@ def _open(
             help=f"export {key_env}=…, or name another variable with `api_key_env`",
         )
     return backend
-
-
-def _require_no_headers(settings: Mapping[str, Any]) -> None:
-    """A line of a batch has no headers of its own. Raises: LmcError[headers-in-batch]."""
-    if settings.get("headers"):
-        message = "the `headers` of a model cannot go with the requests of a batch"
-        help = "leave out `headers`, or run without `batch_api`"
-        raise LmcError.of("headers-in-batch", message, help=help)
 
 
 def _kind(url: str, usual: ServerKind, named: str | None) -> ServerKind:

@@ -38,8 +38,8 @@ class ServerKind:
     `breakpoints`: the end of a prefix to cache is marked in the messages; else a cache is automatic
     or absent. `cache_key`: prompts that share a beginning are sent with its name. `adapters` says
     how weights of LoRA are named: in the place of the model, behind it (`model:adapter`), or in its
-    place after lmc has loaded them; empty if they cannot be. `batch_price` is the share of the usual
-    price that its batch API takes, in the form of OpenAI's.
+    place after lmc has loaded them; empty if they cannot be. `batch_price` is the share of the
+    usual price that a batch API of OpenAI's form takes; None if there is none.
     """
 
     name: str
@@ -65,7 +65,7 @@ class ServerKind:
     breakpoints: bool = False
     cache_key: bool = False
     adapters: Literal["", "name", "suffix", "loaded"] = ""
-    batch_price: float = 1.0
+    batch_price: float | None = None
 
     @property
     def unsent(self) -> frozenset[str]:
@@ -91,7 +91,7 @@ class ServerKind:
 
 # Any other server of the protocol. Everything is tried, and refusals are learnt.
 OTHER = ServerKind("other", "any other server", "", thoughts="`reasoning_content` or `reasoning`",
-                   adapters="name")  # fmt: skip
+                   adapters="name", batch_price=1.0)  # fmt: skip
 
 _TABLE = (
     ServerKind(

@@ -53,7 +53,8 @@ class ModelPool:
     `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
     `consent` says what the user allows the program. `record` is a file that keeps all answers. A
     model's own budget lasts as long as the pool. `spans` hears of each request. `opener` opens the
-    backends of full names. With `batch_api`, models at servers that have one are asked by it. Belongs to one event loop.
+    backends of full names. With `batch_api`, servers that have one are asked by their batch API.
+    Belongs to one event loop.
     """
 
     own_budgets = True  # whether the budgets of models apply
@@ -341,8 +342,10 @@ class ModelPool:
         shared = {k: v for k, v in self.default.items() if k not in OF_ONE_MODEL}
         consent = self._consent
         users = full_name in consent.models and name not in self.models
-        known = {"base_dir": self._base_dir, "consent": consent, "users": users}
-        known["batch_api"] = self.batch_api  # whatever the program says
+        known = {
+            "base_dir": self._base_dir, "consent": consent, "users": users,
+            "batch_api": self.batch_api,
+        }  # fmt: skip
         return {**shared, **self.models.get(name, {}), **known}
 
     def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:

@@ -72,6 +72,14 @@ async def ask(pool, *texts, **more):
     return [one.kind if isinstance(one, ModelFailure) else one[0].text for one in found]
 
 
+async def until(holds):
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came to hold")
+
+
 def journaled():
     return list(BatchJournal().folder.glob("*.json"))
 
@@ -199,6 +207,31 @@ async def test_a_batch_that_takes_too_long_is_asked_for_again_by_the_next_run(se
     assert server.answered == ["a", "b", "c", "a"]
 
 
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_run_that_was_killed_as_it_submitted_asks_whether_it_did(server, pooled, taken):
+    server.polls = 10**9
+    pool = pooled(BatchApi(quiet_s=0.05, poll_s=0.01, wait_s=0.05))
+    await ask(pool, "a")
+    await pool.close()
+    (path,) = journaled()
+    path.write_text(path.read_text().replace('"batch_0"', "null"))  # it never learnt the id
+    if not taken:
+        server.batches.clear()
+    server.polls = 0
+    assert await ask(pooled(), "a") == ["re: a"]
+    assert server.sizes == ([1] if taken else [1, 1])
+
+
+async def test_a_run_that_goes_on_keeps_its_batches(server, pooled):
+    server.polls = 10**9
+    first = asyncio.create_task(ask(pooled(), "a"))
+    await until(lambda: server.asked)
+    second = asyncio.create_task(ask(pooled(), "a"))  # without a cache: a sample of its own
+    await until(lambda: len(server.sizes) == 2)
+    server.polls = 0
+    assert await first == await second == ["re: a"]
+
+
 async def test_a_batch_that_takes_too_long_is_cancelled_before_others_are_asked(server, pooled):
     server.polls, server.lost = 10**9, {"b"}
     pool = pooled(BatchApi(quiet_s=0.05, poll_s=0.01, wait_s=0.05, late="ask"))
@@ -239,8 +272,9 @@ async def test_the_journal_holds_no_words_and_survives_damage(server, pooled):
     (path,) = journaled()
     text = path.read_text()
     assert "secret" not in text and "sk-of" not in text and path.stat().st_mode & 0o077 == 0
+    bad_path = path.with_name(f"{'0' * 24}-1.json")
     for bad in ("", "[]", '{"endpoint": 1}', text.replace("batch_0", "../../files"), "[" * 9999):
-        path.with_name("bad.json").write_text(bad)
+        bad_path.write_text(bad)
         assert len(BatchJournal().batches(pool.bind("m").backend.endpoint)) == 1
 
 
@@ -263,6 +297,12 @@ async def test_cached_answers_go_into_no_batch(server, pooled, tmp_path):
     assert await ask(pooled(cache=Cache(tmp_path / "answers.db")), "a") == ["re: a"]
     assert await ask(pooled(cache=Cache(tmp_path / "answers.db")), "a", "b") == ["re: a", "re: b"]
     assert server.answered == ["a", "b"]
+
+
+async def test_a_server_that_is_known_to_have_no_batches_is_asked_at_once(server, pooled, caplog):
+    pool = pooled(settings={"dialect": "vllm"})
+    assert await ask(pool, "a") == ["re: a"] and len(server.payloads) == 1
+    assert "no batch API" in caplog.text
 
 
 async def test_headers_cannot_go_with_a_batch(pooled):
@@ -293,8 +333,7 @@ generate answer(q: str) -> str {{
 """
 
 
-@pytest.mark.parametrize("stage", ["waiting", "submitting"])
-def test_a_killed_evaluation_asks_for_its_batch_again(server, tmp_path, stage):
+def test_a_killed_evaluation_asks_for_its_batch_again(server, tmp_path):
     (tmp_path / "p.lmp").write_text(PROGRAM.format(url=server.url))
     rows = "".join(f'{{"q": "q{i}", "answer": "re: q{i}"}}\n' for i in range(3))
     (tmp_path / "rows.jsonl").write_text(rows)
@@ -312,9 +351,7 @@ def test_a_killed_evaluation_asks_for_its_batch_again(server, tmp_path, stage):
     process.kill()
     process.wait()
     assert server.sizes == [3]
-    (path,) = journaled()
-    if stage == "submitting":  # as if it was killed before it learnt the id
-        path.write_text(path.read_text().replace('"batch_0"', "null"))
+    assert len(journaled()) == 1
     server.polls = 0
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
