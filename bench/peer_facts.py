@@ -2,7 +2,7 @@
 
     /tmp/dspy/bin/python bench/peer_facts.py
 
-A server on this machine answers and counts. Nothing else is asked, and DSPy's cache is a new folder.
+A server on this machine answers and counts. DSPy's cache is a new folder.
 """
 
 import json
@@ -72,7 +72,7 @@ class Misspelt(dspy.Module):
         return self.ask(question=question).anwser
 
 
-def requests_of(server: Server, act) -> int:  # noqa: ANN001
+def requests_of(server: Server, act) -> int:
     before = len(server.came)
     with dspy.context(lm=server.model()):
         act()
