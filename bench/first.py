@@ -1,7 +1,7 @@
 """What a small real model makes of the twelve programs of `examples/first`, one question each.
 
-`python bench/first.py [--model lmc/smollm2 --dtype bfloat16] [--only NAMES] [--limit 300]`. The model
-is loaded once, and nothing is cached.
+`python bench/first.py [--model lmc/smollm2 --dtype bfloat16] [--only NAMES] [--limit 300]`. The
+model is loaded once, and nothing is cached.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -133,6 +133,7 @@ def with_dspy(
 )
 @click.option("--tasks", default="intents,time,formulas", show_default=True, help="With --real.")
 @click.option("--url", help="With --real: a server that runs (`bench/serving.py model …`).")
+@click.option("--draw", default="", help="With --real: another draw of the rows, by any name.")
 @click.option("--landscapes", "count", default=0, help="So many simulated models.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--budgets", default="150,400,1000", show_default=True)
@@ -145,6 +146,7 @@ def main(
     real: Path | None,
     tasks: str,
     url: str | None,
+    draw: str,
     count: int,
     seeds: int,
     budgets: str,
@@ -157,7 +159,8 @@ def main(
     if real is not None:
         chosen = [name for name in optimizers.split(";") if name], peers.split(",") if dspy else []
         runs = real_peers.plan(tasks.split(","), *chosen, limits, seeds)
-        return on_real(real.resolve(), url, dspy, out or Path("peers.jsonl").resolve(), list(runs))
+        rows, out = real_peers.drawn(real.resolve(), draw), out or Path("peers.jsonl").resolve()
+        return on_real(rows, url, dspy, out, list(runs))
     found: dict[tuple[str, str, int], list[tuple[float, int]]] = defaultdict(list)
 
     def run(url: str, task: str, rows: dict[str, Any], seed: int, **more: Any) -> None:
@@ -189,7 +192,13 @@ def main(
     print_table(found, limits)
 
 
-def on_real(data: Path, url: str | None, dspy: str | None, out: Path, runs: Sequence[Any]) -> None:
+def on_real(
+    tasks: Iterable[real_peers.Task],
+    url: str | None,
+    dspy: str | None,
+    out: Path,
+    runs: Sequence[Any],
+) -> None:
     """Make the runs on the real model that are missing, and print the tables."""
     with ExitStack() as open_:
         if url is None:
@@ -197,7 +206,7 @@ def on_real(data: Path, url: str | None, dspy: str | None, out: Path, runs: Sequ
             url = open_.enter_context(serving("model", real_peers.MODEL, memo))
         side = open_.enter_context(real_peers.dspy_at(dspy)) if dspy else None
         try:
-            real_peers.measure(data, real_peers.Sides(url, side), out, runs)
+            real_peers.measure(tasks, real_peers.Sides(url, side), out, runs)
         finally:
             if side is not None:
                 side.kill()

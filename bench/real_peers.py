@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -78,6 +78,14 @@ class Task:
             types=self.types, given=self.given, type=self.type, instruction=self.instruction,
             train=TRAIN, dev=DEV,
         )  # fmt: skip
+
+
+def drawn(data: Path, draw: str = "") -> Iterator[Task]:
+    """The tasks. Another `draw` has test rows that are none of the first one's."""
+    for task in tasks(data):
+        first, others = task.rows[:TEST], task.rows[TEST:]
+        rows = [*_mixed(task.name + draw, others), *first] if draw else task.rows
+        yield replace(task, rows=rows)
 
 
 def tasks(data: Path) -> Iterator[Task]:
@@ -309,10 +317,12 @@ def plan(
                         yield seed, budget, name, system
 
 
-def measure(data: Path, sides: Sides, out: Path, runs: Sequence[tuple[int, int, str, str]]) -> None:
+def measure(
+    drawn: Iterable[Task], sides: Sides, out: Path, runs: Sequence[tuple[int, int, str, str]]
+) -> None:
     """Make the runs that are not in the file yet."""
     known = {tuple(r[k] for k in ("seed", "budget", "task", "system")) for r in read(out)}
-    by_name, like = {task.name: task for task in tasks(data)}, {}
+    by_name, like = {task.name: task for task in drawn}, {}
     free = {(r["seed"], r["task"], r["system"]) for r in read(out) if searches_not(r["system"])}
     for seed, budget, name, system in runs:
         if (seed, budget, name, system) in known or (seed, name, system) in free:

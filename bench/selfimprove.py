@@ -1,10 +1,12 @@
-"""What models learn from their own runs: recipes by tasks on lmc/tiny, round by round.
+"""What models learn from their own runs: recipes by tasks, round by round.
 
 `python bench/selfimprove.py --out runs.jsonl`: a run is one recipe on one task with one seed, which
 draws its rows, its samples and its training. Test rows are seen by no step. Each line of the file
 is a run: the test score of the start, of each leader after it, and of the end, with the calls and
 the seconds. A run whose line is in the file is not repeated, so that a stopped benchmark goes on.
 `--table` prints the file as a table. Gains count when they are seen (`accept="better"`).
+The first three tasks are of lmc/tiny. `--tasks banking --model lmc/smollm2` are ten intents of
+banking77, with fewer rows; `--data DATA --tasks formulas` are boolean expressions of BBH.
 """
 
 from __future__ import annotations
@@ -34,8 +36,11 @@ from lmc.runtime.parameters import Parameters  # noqa: E402
 
 TRAIN, DEV, TEST = 96, 64, 160
 PROGRAM = '''
+model it {{ name: "{model}"{settings} }}
+default {{ model: it }}
+{types}
 record Row {{ question: str, answer: {type} }}
-generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 max_tokens: 12 }}
+generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 max_tokens: 24 }}
 dataset task: Row {{ source: "rows.jsonl", split: {{train: {train}, dev: {dev}, test: 2}} }}
 optimize main {{ data: task, metric: accuracy }}
 '''
@@ -77,9 +82,39 @@ TASKS: dict[str, tuple[Callable[[Random], Row], str, str]] = {
 }
 
 
-def drawn(task: str, seed: int) -> list[Row]:
+def _banking(data: Path | None) -> list[Row]:
+    rows = _read(ROOT / "examples/real/banking.jsonl")
+    return [{"question": row["text"], "answer": row["intent"]} for row in rows]
+
+
+def _formulas(data: Path | None) -> list[Row]:
+    if data is None:
+        raise click.ClickException("formulas need --data")
+    rows = _read(data / "bbh" / "boolean_expressions.jsonl")
+    return [{"question": row["question"], "answer": row["answer"] == "True"} for row in rows]
+
+
+def _read(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+INTENTS = sorted({row["answer"] for row in _banking(None)})
+# By name: all rows, the type of the answer, the instruction, and the type's declaration.
+REAL: dict[str, tuple[Callable[[Path | None], list[Row]], str, str, str]] = {
+    "banking": (
+        _banking, "Intent", "Name the intent of the customer's message.",
+        f"enum Intent {{ {', '.join(INTENTS)} }}",
+    ),
+    "formulas": (_formulas, "bool", "Evaluate the expression.", ""),
+}  # fmt: skip
+
+
+def drawn(task: str, seed: int, data: Path | None) -> list[Row]:
     """Rows with different questions."""
     rng, found = Random(f"selfimprove/{task}/{seed}"), {}
+    if task in REAL:
+        found = {row["question"]: row for row in REAL[task][0](data)}
+        return rng.sample(list(found.values()), min(len(found), TRAIN + DEV + 2 + TEST))
     while len(found) < TRAIN + DEV + 2 + TEST:  # two are what a dataset needs as its own test rows
         row = TASKS[task][0](rng)
         found.setdefault(row["question"], row)
@@ -90,18 +125,22 @@ def measured(result: CompileResult, parameters: Parameters, rows: Sequence[Row])
     """The accuracy of the program with some parameters, at temperature 0."""
     with tempfile.NamedTemporaryFile(suffix=".lmpc") as file:
         replace(result.artifact, parameters=parameters).write(Path(file.name))
-        program = lmc.load(file.name, model="lmc/tiny", cache=False)
+        program = lmc.load(file.name, cache=False)
         return lmc.evaluate(program, list(rows), "accuracy").mean
 
 
-def run(task: str, recipe: str, seed: int, folder: Path) -> Row:
+def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, model: str) -> Row:
     """One run, in a folder of its own."""
-    rows = drawn(task, seed)
-    test = rows[-TEST:]
-    _, type, instruction = TASKS[task]
+    rows = drawn(task, seed, data)
+    test = rows[TRAIN + DEV + 2 :][-TEST:]
+    _, type, instruction, *types = (REAL | TASKS)[task]
     os.chdir(folder)
     os.environ["LMC_CACHE_DIR"] = str(folder / "cache")
-    text = PROGRAM.format(type=type, instruction=instruction, train=TRAIN, dev=DEV)
+    name, _, dtype = model.partition(",")
+    text = PROGRAM.format(
+        type=type, instruction=instruction, train=TRAIN, dev=DEV, types="".join(types), model=name,
+        settings=f', dtype: "{dtype}"' if dtype else "",
+    )  # fmt: skip
     Path("it.lmp").write_text(text)
     some = rows[: TRAIN + DEV + 2]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
@@ -116,15 +155,16 @@ def run(task: str, recipe: str, seed: int, folder: Path) -> Row:
 
     began = time.monotonic()
     result = lmc.compile(
-        "it.lmp", optimizer=RECIPES[recipe], model="lmc/tiny", cache=False, seed=seed,
+        "it.lmp", optimizer=RECIPES[recipe], cache=False, seed=seed,
         accept="better", out="it.lmpc", progress=watch,
     )  # fmt: skip
     seconds = time.monotonic() - began
     end = result.artifact.parameters
     scores = [measured(result, parameters, test) for parameters in (Parameters(), *leaders, end)]
     return {
-        "task": task, "recipe": recipe, "seed": seed, "start": scores[0], "rounds": scores[1:-1],
-        "end": scores[-1], "calls": result.used.calls, "seconds": round(seconds, 1),
+        "task": task, "model": model, "recipe": recipe, "seed": seed,
+        "start": scores[0], "rounds": scores[1:-1], "end": scores[-1],
+        "calls": result.used.calls, "seconds": round(seconds, 1),
         "notes": list(result.notes),
     }  # fmt: skip
 
@@ -138,7 +178,7 @@ def table(lines: Sequence[Row]) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for line in lines:
         groups.setdefault((line["task"], line["recipe"]), []).append(line)
-    order = [(t, r) for t in TASKS for r in RECIPES if (t, r) in groups]
+    order = [(t, r) for t in (*TASKS, *REAL) for r in RECIPES if (t, r) in groups]
     for task, recipe in order:
         runs = groups[task, recipe]
         rounds = [
@@ -168,8 +208,12 @@ def _mean(values: Sequence[float]) -> str:
 @click.option("--tasks", default=",".join(TASKS), show_default=True)
 @click.option("--recipes", default=";".join(RECIPES), show_default=True, help="`;` between.")
 @click.option("--seeds", default=5, show_default=True)
+@click.option("--model", default="lmc/tiny", help="Its name, and `,bfloat16` or nothing.")
+@click.option("--data", type=click.Path(path_type=Path, exists=True, resolve_path=True))
 @click.option("--table", "only_table", is_flag=True, help="Print what the file has.")
-def main(out: Path, tasks: str, recipes: str, seeds: int, only_table: bool) -> None:
+def main(
+    out: Path, tasks: str, recipes: str, seeds: int, model: str, data: Path | None, only_table: bool
+) -> None:
     """Run what the file lacks, and print the table."""
     lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     done = {(line["task"], line["recipe"], line["seed"]) for line in lines}
@@ -179,7 +223,7 @@ def main(out: Path, tasks: str, recipes: str, seeds: int, only_table: bool) -> N
                 if (task, recipe, seed) in done:
                     continue
                 with tempfile.TemporaryDirectory() as place:
-                    lines.append(run(task, recipe, seed, Path(place)))
+                    lines.append(run(task, recipe, seed, Path(place), data, model))
                     os.chdir(ROOT)
                 with out.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")

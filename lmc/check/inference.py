@@ -254,11 +254,15 @@ def lookup(env: Env, var: nodes.Var, expected: Type | None = None) -> Any:
 
 MOST_REPEATED = 40  # characters of an expression that a message repeats
 _OF_OTHER_LANGUAGES = {
+    "dict": "write `{a: 1, b: 2}`",
     "map": "write `[f(x) for x in xs]`",
+    "print": "return the value, or look at it in the trace of `lmc run --trace`",
     "reduce": "write `loop state = start for 10 { yield … }`",
     "format": 'write `f"… {value} …"`',
     "isinstance": "write `match value { T => … }`",
+    "reversed": "write `[xs[i] for i in range(len(xs) - 1, -1, -1)]`",
     "set": "write `unique(xs)`",
+    "type": "write `match value { T => … }`",
     "sorted": "write `sort_by(xs)`, or `sort_by(xs, .field)`",
 }
 

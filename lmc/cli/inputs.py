@@ -161,11 +161,17 @@ def _read_options(ports: dict[str, Port], extra: Sequence[str], access: Access) 
 
 
 def _value(port: Port, text: str, access: Access) -> Any:
-    """A text for a `str`, a path for media. For other types it is JSON, or else the text itself."""
-    if isinstance(port.type, StrType | WrittenType):
+    """A text for a `str`, a path for media. For other types it is JSON, or else the text itself.
+
+    A date or a path may be in quotes, as in JSON.
+    """
+    if isinstance(port.type, StrType):
         return text
+    if isinstance(port.type, WrittenType):
+        return _unquoted(text)
     if holds_media(port.type):
-        value = text if isinstance(required(port.type), MediaType) else _json_or_text(text)
+        alone = isinstance(required(port.type), MediaType)
+        value = _unquoted(text) if alone else _json_or_text(text)
         value = [value] if isinstance(port.type, ListType) and isinstance(value, str) else value
         try:
             return taken_in(port.type, value, access)
@@ -176,6 +182,12 @@ def _value(port: Port, text: str, access: Access) -> Any:
     except (ValueError, RecursionError):
         return text
     return value if _fits(port, value) or not _fits(port, text) else text
+
+
+def _unquoted(text: str) -> str:
+    """A JSON text without its quotes; any other text as it is."""
+    value = _json_or_text(text) if text[:1] == '"' else text
+    return value if isinstance(value, str) else text
 
 
 def _json_or_text(text: str) -> Any:

@@ -30,17 +30,20 @@ def action_type(result: Type, offers: Sequence[Offer]) -> RecordType:
     """The type of an agent's step: a thought, a tool with its arguments, or the answer.
 
     The notes contain the tools with their parameters. Every layout shows them. The names of the
-    tools of a server are known only when it is reached, so with one any name is allowed.
+    tools of a server are known only when it is reached, so with one any name is allowed. Where no
+    answer is one too, the model must say that it finishes.
     """
     told = "; ".join(map(signature_text, offers))
     names: Type = LiteralType((*(offer.name for offer in offers), FINISH))
     if any(offer.server for offer in offers):
         names = STR
+    sure = not isinstance(result, OptionalType | JsonType)
+    default = FINISH if sure else None
     return RecordType(
         "Action",
         (
             Field("thought", STR, "what to do next, and why", True, ""),
-            Field("tool", names, f"{told}; {FINISH}: when you know the answer", True, FINISH),
+            Field("tool", names, f"{told}; {FINISH}: when you know the answer", sure, default),
             Field("arguments", JSON, "of the tool, as a JSON object", True, {}),
             Field("answer", OptionalType(result), f"the answer, with {FINISH} only", True, None),
         ),

@@ -38,7 +38,7 @@ from lmc.prompts.turns import asked, with_system
 from lmc.prompts.values import fit_value
 from lmc.prompts.wire_calls import made_id, wire_call, wire_name
 from lmc.special_tokens import escaped, unescaped
-from lmc.types import RecordType, StrType, Type
+from lmc.types import DictType, OptionalType, RecordType, StrType, Type, alternatives
 from lmc.values.schema import Schema, described, json_schema, object_schema
 
 ANSWER, TRANSCRIPT, CALL, CALLS = "answer", "transcript", "call", "calls"
@@ -81,6 +81,8 @@ class ToolTurns:
         self.spec = replace(spec, inputs=tuple(f for f in spec.inputs if f.name != TRANSCRIPT))
         self.names = {tool.name: tool.wire for tool in tools}
         self.own_names = {tool.wire: tool.name for tool in tools}
+        shapes = ((tool.name, list(tool.parameters.get("properties", ()))) for tool in tools)
+        self.only = {name: names[0] for name, names in shapes if len(names) == 1}
         finish = OfferedTool(FINISH, FINISH, "Give the answer.", answer_schema(result))
         self.tools = tuple(map(_wire, (*tools, finish)))
 
@@ -125,10 +127,10 @@ class ToolTurns:
         """The step that a demonstration shows."""
         done = self.spec.seen_outputs(demo.outputs)
         calls = list(done.get(CALLS) or ())
-        if done.get(ANSWER) is not None:
-            calls.append({"tool": FINISH, "arguments": self._answer(done[ANSWER])})
+        if done.get("tool", FINISH) == FINISH:
+            calls.append({"tool": FINISH, "arguments": self._answer(done.get(ANSWER))})
         elif not calls:
-            calls = [{"tool": done.get("tool", FINISH), "arguments": done.get("arguments")}]
+            calls = [{"tool": done["tool"], "arguments": done.get("arguments")}]
         said = {CALL: {"said": done.get("thought", "")}}
         plain = [{**call, "observation": LEFT_OUT} for call in calls]
         plain[0] |= said
@@ -140,6 +142,8 @@ class ToolTurns:
 
     def _call(self, id: str, name: str, arguments: Any, extra: Mapping[str, Any]) -> dict[str, Any]:
         given = arguments if isinstance(arguments, dict) else {}
+        if given is not arguments and arguments is not None and name in self.only:
+            given = {self.only[name]: arguments}
         wire = self.names.get(name) or wire_name(name)
         return wire_call(id, wire, escaped(given), extra)
 
@@ -156,16 +160,15 @@ class ToolTurns:
         number = len(ids)
         for place, call in enumerate(calls):
             if call.name == FINISH:
-                answer = self._finished(call.arguments)
-                return _step(thought, found, answer)
+                return _step(thought, found, {ANSWER: self._finished(call.arguments)})
             id = call.id if _ID.fullmatch(call.id) and call.id not in ids else ""
             while not id or id in ids:
                 id, number = made_id(number, place), number + 1
             ids.add(id)
             found.append(self._read(id, call))
         if not calls:
-            return _step("", (), self._said(thought))
-        return _step(thought, found, None)
+            return _step("", (), {ANSWER: self._said(thought)})
+        return _step(thought, found, {})
 
     def _read(self, id: str, call: Called) -> dict[str, Any]:
         name = self.own_names.get(call.name, call.name)
@@ -192,9 +195,17 @@ class ToolTurns:
         if isinstance(self.result, RecordType):
             wrapped = list(given) == [ANSWER] and self.result.get(ANSWER) is None
             return given[ANSWER] if wrapped else given
+        if ANSWER not in given and self._is_object:
+            return given
         if ANSWER not in given and len(given) != 1:
             raise ParseFailure(f"`{FINISH}` needs the answer in the field `{ANSWER}`")
         return given[ANSWER] if ANSWER in given else next(iter(given.values()))
+
+    @property
+    def _is_object(self) -> bool:
+        """Whether an object may be the answer itself, without the field `answer` around it."""
+        inner = self.result.item if isinstance(self.result, OptionalType) else self.result
+        return any(isinstance(one, RecordType | DictType) for one in alternatives(inner))
 
     def _said(self, text: str) -> Any:
         """An answer in words, without a call. Raises: ParseFailure."""
@@ -211,18 +222,21 @@ class ToolTurns:
         return read if isinstance(self.result, RecordType) else read[BARE]
 
 
-def _step(thought: str, calls: Sequence[dict[str, Any]], answer: Any) -> dict[str, Any]:
+def _step(
+    thought: str, calls: Sequence[dict[str, Any]], answered: Mapping[str, Any]
+) -> dict[str, Any]:
     first = calls[0] if calls else {"tool": FINISH, "arguments": {}}
     step = {"thought": thought, "tool": first["tool"], "arguments": first["arguments"]}
-    if answer is not None:
-        step |= {"tool": FINISH, "arguments": {}, ANSWER: answer}
+    if answered:
+        step |= {"tool": FINISH, "arguments": {}, **answered}
     return {**step, CALLS: list(calls)}
 
 
 def step_message(outputs: Mapping[str, Any]) -> Message:
     """The turn of the model that decided on a step."""
     calls = list(outputs.get(CALLS) or ())
-    if (answer := outputs.get(ANSWER)) is not None:
+    answer = outputs.get(ANSWER)
+    if answer is not None or outputs.get("tool") == FINISH:
         given = answer if isinstance(answer, dict) else {ANSWER: answer}
         calls.append({"tool": FINISH, "arguments": given})
     made = [

@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from lmc.runtime.remote import MOST_DOC, RemoteFailure, RemoteTool, ports_of
+from lmc.runtime.remote import RemoteFailure, RemoteTool
+from lmc.runtime.server_schemas import MOST_DOC, ports_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -24,27 +24,18 @@ from lmc.check.servers import ServerAddress
 from lmc.frozen import frozen
 from lmc.ir.graph import Port
 from lmc.redaction import redact, remember
+from lmc.runtime.server_messages import mended, readings, text_of
+from lmc.runtime.server_schemas import MOST_DOC, mismatch, ports_of
 from lmc.tasks.loop import at_close, forget_closer
-from lmc.types import (
-    BOOL,
-    FLOAT,
-    INT,
-    JSON,
-    STR,
-    ListType,
-    LiteralType,
-    OptionalType,
-    Type,
-)
 
 T = TypeVar("T")
 CONNECT_S = 60.0  # for a server to start and to list its tools
+PING_S = 2.0  # for a server to show that it lives, after a call that took too long
 MOST_PAGES, MOST_TOOLS = 100, 1000  # of one list of tools
-MOST_DOC, MOST_SCHEMA = 4000, 20_000  # characters of a tool's description and parameters
+MOST_SCHEMA = 20_000  # characters of a tool's parameters
 MOST_RESULT = 4_000_000  # characters of a result
 MOST_BYTES = 32 << 20  # of one response over HTTP
 _TOLD = 500  # characters of an error of a server
-_SIMPLE: Mapping[str, Type] = {"string": STR, "integer": INT, "number": FLOAT, "boolean": BOOL}
 
 
 class RemoteFailure(Exception):
@@ -105,6 +96,8 @@ class _Connection:
     keeper: asyncio.Task[None] | None = None
     tools: dict[str, Any] | None = None
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    calls: int = 0  # that are under way
+    doubt: asyncio.Task[None] | None = None  # is at work until it is clear whether the server lives
 
     @property
     def over(self) -> bool:
@@ -112,6 +105,7 @@ class _Connection:
 
 
 _Table = dict[Endpoint, "asyncio.Task[_Connection]"]
+_keepers: set[asyncio.Task[None]] = set()  # of connections that are not yet closed
 _open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Table] = weakref.WeakKeyDictionary()
 
 
@@ -130,11 +124,18 @@ async def call_tool(endpoint: Endpoint, name: str, arguments: Mapping[str, Any])
     Raises: RemoteFailure.
     """
     connection = await _connected(endpoint)
+    connection.calls += 1
     try:
         result = await _while_open(connection, connection.client.call_tool(name, dict(arguments)))
+    except asyncio.CancelledError:  # most often, it took too long
+        if endpoint.address.url is None and connection.doubt is None:
+            connection.doubt = asyncio.ensure_future(_examine(endpoint, connection))
+        raise
     except Exception as problem:
         raise await _failed(endpoint, connection, problem) from None
-    text = _text(getattr(result, "content", None) or ())
+    finally:
+        connection.calls -= 1
+    text = text_of(getattr(result, "content", None) or ())
     if len(text) > MOST_RESULT:
         raise RemoteFailure(f"it gave more than {MOST_RESULT:,} characters")
     if getattr(result, "is_error", False):
@@ -142,7 +143,7 @@ async def call_tool(endpoint: Endpoint, name: str, arguments: Mapping[str, Any])
     structured = getattr(result, "structured_content", None)
     if structured is not None and len(json.dumps(structured, default=str)) > MOST_RESULT:
         raise RemoteFailure(f"it gave more than {MOST_RESULT:,} characters")
-    return _readings(structured, text)
+    return readings(structured, text)
 
 
 async def require_tool(endpoint: Endpoint, name: str, inputs: tuple[Port, ...]) -> None:
@@ -169,11 +170,16 @@ async def close_all() -> None:
 
 
 async def _close_servers() -> None:
-    """Close the connections of the running loop."""
-    table = _open.pop(asyncio.get_running_loop(), {})
-    for opening in table.values():
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await _close(await opening)
+    """Close the connections of the running loop, also those that are not open yet."""
+    loop = asyncio.get_running_loop()
+    for opening in _open.pop(loop, {}).values():
+        if not opening.done():
+            opening.cancel()
+        elif not opening.cancelled() and opening.exception() is None:
+            opening.result().leave.set()
+    await asyncio.sleep(0)  # what is cancelled ends its keeper
+    if keepers := {keeper for keeper in _keepers if keeper.get_loop() is loop}:
+        await asyncio.wait(keepers, timeout=10)
 
 
 # --- connections ---
@@ -188,7 +194,26 @@ async def _connected(endpoint: Endpoint) -> _Connection:
     opening = table.get(endpoint)
     if opening is None or _is_over(opening):
         opening = table[endpoint] = asyncio.ensure_future(_connect(endpoint))
-    return await asyncio.shield(opening)
+    connection = await asyncio.shield(opening)
+    if connection.doubt is None:
+        return connection
+    await asyncio.shield(connection.doubt)
+    return await _connected(endpoint)
+
+
+async def _examine(endpoint: Endpoint, connection: _Connection) -> None:
+    """Close a connection whose server hangs: it does not answer a ping, and no other call."""
+    try:
+        async with asyncio.timeout(PING_S):
+            await _while_open(connection, connection.client.session.send_ping())
+    except TimeoutError:
+        if not connection.calls:
+            _open.get(asyncio.get_running_loop(), {}).pop(endpoint, None)
+            connection.leave.set()
+    except Exception:  # noqa: S110  # it answers, if only with an error, or has ended
+        pass
+    finally:
+        connection.doubt = None
 
 
 def _is_over(opening: asyncio.Task[_Connection]) -> bool:
@@ -201,7 +226,8 @@ async def _connect(endpoint: Endpoint) -> _Connection:
     log = _ErrorStream()
     ready: asyncio.Future[_Connection] = asyncio.get_running_loop().create_future()
     keeper = asyncio.ensure_future(_keep(endpoint, log, ready))
-    keeper.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is told
+    _keepers.add(keeper)
+    keeper.add_done_callback(_kept)
     try:
         async with asyncio.timeout(CONNECT_S):
             waiting: set[asyncio.Future[Any]] = {ready, keeper}
@@ -210,12 +236,21 @@ async def _connect(endpoint: Endpoint) -> _Connection:
         keeper.cancel()
         told = f"the server did not answer within {CONNECT_S:g} s{log.told()}"
         raise RemoteFailure(told) from None
+    except asyncio.CancelledError:
+        keeper.cancel()
+        raise
     if not ready.done():
         problem = keeper.exception() if not keeper.cancelled() else None
         raise RemoteFailure(f"cannot reach the server: {_reason(problem)}{log.told()}")
     connection = ready.result()
     connection.keeper = keeper
     return connection
+
+
+def _kept(keeper: asyncio.Task[None]) -> None:
+    _keepers.discard(keeper)
+    if not keeper.cancelled():
+        keeper.exception()  # it is told
 
 
 async def _keep(endpoint: Endpoint, log: _ErrorStream, ready: asyncio.Future[_Connection]) -> None:
@@ -246,7 +281,7 @@ async def _client(endpoint: Endpoint, log: Any) -> AsyncIterator[Any]:
             command=command, args=arguments, env=env, cwd=endpoint.folder,
             encoding_error_handler="replace",
         )  # fmt: skip
-        async with Client(stdio_client(told, errlog=log)) as client:
+        async with Client(mended(stdio_client(told, errlog=log))) as client:
             yield client
         return
     key = os.environ.get(endpoint.key_variable or "")
@@ -256,7 +291,7 @@ async def _client(endpoint: Endpoint, log: Any) -> AsyncIterator[Any]:
     limits = httpx2.Timeout(30.0, read=300.0)
     async with (
         httpx2.AsyncClient(headers=headers, timeout=limits, transport=_bounded()) as http,
-        Client(streamable_http_client(address.url, http_client=http)) as client,
+        Client(mended(streamable_http_client(address.url, http_client=http))) as client,
     ):
         yield client
 
@@ -317,7 +352,7 @@ async def _failed(
 ) -> RemoteFailure:
     """The failure of a call. A server that ended is forgotten, so the next call starts it anew."""
     reason = _reason(problem)
-    if _has_ended(problem, reason):
+    if _has_ended(problem, reason, endpoint.address.url):
         table = _open.get(asyncio.get_running_loop(), {})
         table.pop(endpoint, None)
         await _close(connection)
@@ -328,10 +363,12 @@ async def _failed(
     return RemoteFailure(reason)
 
 
-def _has_ended(problem: BaseException, reason: str) -> bool:
+def _has_ended(problem: BaseException, reason: str, url: str | None) -> bool:
+    """Whether a connection is over. A server at a URL that starts anew knows no old session."""
     kind = type(problem).__name__
     return (
-        kind in ("ClosedResourceError", "BrokenResourceError", "EndOfStream")
+        (url and kind == "MCPError" and "session" in reason.lower())
+        or kind in ("ClosedResourceError", "BrokenResourceError", "EndOfStream")
         or isinstance(problem, OSError)
         or "closed" in reason.lower()
     )
@@ -389,96 +426,6 @@ def _read_tool(tool: Any) -> RemoteTool:
     doc = str(tool.description or "")[:MOST_DOC]
     schema = schema if usual else {"type": "object"}
     return RemoteTool(tool.name, doc, ports_of(schema), {"properties": {}, **schema})
-
-
-def ports_of(schema: Mapping[str, Any]) -> tuple[Port, ...]:
-    """The parameters in a JSON Schema. What has no simple type is `json`."""
-    properties = schema.get("properties")
-    required = schema.get("required")
-    needed = set(map(str, required)) if isinstance(required, list) else set()
-    ports = []
-    for name, given in properties.items() if isinstance(properties, dict) else ():
-        one = given if isinstance(given, dict) else {}
-        type, note = _type(one), one.get("description")
-        if name not in needed and type != JSON:
-            type = OptionalType(type)
-        told = note[:MOST_DOC] if isinstance(note, str) else ""
-        ports.append(Port(str(name), type, name not in needed, None, note=told))
-    return tuple(ports)
-
-
-def _type(schema: Mapping[str, Any], depth: int = 4) -> Type:
-    options = schema.get("enum")
-    if isinstance(options, list) and options and all(isinstance(o, str) for o in options):
-        return LiteralType(tuple(dict.fromkeys(options)))
-    kind = schema.get("type")
-    if kind == "array" and isinstance(schema.get("items"), dict) and depth:
-        return ListType(_type(schema["items"], depth - 1))
-    return _SIMPLE.get(kind, JSON) if isinstance(kind, str) else JSON
-
-
-def mismatch(schema: Any, inputs: tuple[Port, ...]) -> str | None:
-    """Why a tool with these parameters cannot be called with some inputs; None if it can."""
-    if not isinstance(schema, dict):
-        return "has no schema"
-    theirs = {port.name: port for port in ports_of(schema)}
-    ours = {port.name: port for port in inputs}
-    if missing := [n for n, p in theirs.items() if not p.has_default and n not in ours]:
-        return f"needs `{missing[0]}`, which the program does not declare"
-    closed = schema.get("additionalProperties") is False or theirs
-    if unknown := [name for name in ours if name not in theirs and closed]:
-        return f"has no parameter `{unknown[0]}`; it has {', '.join(theirs) or 'none'}"
-    for name, port in theirs.items():
-        if name in ours and not _may_fit(ours[name].type, port.type):
-            return f"takes `{name}` as `{port.type}`, not as `{ours[name].type}`"
-    return None
-
-
-def _may_fit(ours: Type, theirs: Type) -> bool:
-    """Whether some values of our type can have theirs; only clear contradictions count."""
-    kinds = _kind(ours), _kind(theirs)
-    return None in kinds or kinds[0] == kinds[1] or set(kinds) == {"integer", "number"}
-
-
-def _kind(type: Type) -> str | None:
-    from lmc.values.schema import json_schema
-
-    own = type.item if isinstance(type, OptionalType) else type
-    kind = json_schema(own).get("type")
-    return kind if isinstance(kind, str) else None
-
-
-# --- results ---
-
-
-def _readings(structured: Any, text: str) -> list[Any]:
-    """What a result may mean. Some servers wrap a plain value as `{"result": …}`."""
-    found: list[Any] = []
-    if isinstance(structured, dict) and list(structured) == ["result"]:
-        found.append(structured["result"])
-    if structured is not None:
-        found.append(structured)
-    with contextlib.suppress(ValueError, RecursionError):
-        if text[:1] not in ("", '"'):
-            found.append(json.loads(text))
-    return [*found, text]
-
-
-def _text(content: Any) -> str:
-    """The text of content blocks. Other media are named, not shown."""
-    return "\n".join(_block(block) for block in content)
-
-
-def _block(block: Any) -> str:
-    kind = getattr(block, "type", "")
-    resource = getattr(block, "resource", None)
-    if kind == "text":
-        return str(block.text)
-    if resource is not None and getattr(resource, "text", None) is not None:
-        return str(resource.text)
-    if kind == "resource_link":
-        return str(getattr(block, "uri", ""))
-    return f"[{kind or 'content'} of {getattr(block, 'mime_type', None) or 'an unknown type'}]"
 
 
 def folder_of(base_dir: Path | None) -> str | None:

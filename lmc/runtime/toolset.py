@@ -52,7 +52,8 @@ class Card:
         checked = {key: _checked(types[key], key, value) for key, value in given.items()}
         if self.remote is None:
             return env | checked
-        told = {key: value for key, value in checked.items() if value is not None}
+        needed = {port.name for port in ports if not port.has_default}
+        told = {k: value for k, value in checked.items() if value is not None or k in needed}
         return {"tool": self.remote, "arguments": told}
 
     def tool(self, wire: str) -> OfferedTool:

@@ -467,6 +467,18 @@ MISTAKES = (
     ),
     # --- expressions ---
     Mistake(
+        "slice-step",
+        "a slice has no step",
+        _after((_LET + "y",), "[::", "[1::", "[:1:", "[1:2:"),
+        "write `[xs[i] for i in range(0, len(xs), 2)]`",
+    ),
+    Mistake(
+        "missing-name",
+        "a name is expected here, not {token}",
+        (_BLOCK + "let _", _LET + "[a for _", _LET + "[a for b, _"),
+        "give it any name, as in `let done = …`; samples need none: `[f(x) for 3]`",
+    ),
+    Mistake(
         "chained-comparison",
         "comparisons cannot be chained",
         _after(_EXPRESSION_STARTS, "a < b < c"),
@@ -515,6 +527,18 @@ MISTAKES = (
         "a string is expected here, not {token}",
         (_BLOCK + "assert a, b",),
         any_token=True,
+    ),
+    Mistake(
+        "comprehension-form",
+        "a comprehension has one `for`",
+        _after((_LET + "[a for b", _LET + "[a for b, c"), " in d for e", " in d if e for f"),
+        "for two lists, write `flatten([[f(x, y) for y in ys] for x in xs])`",
+    ),
+    Mistake(
+        "comprehension-form",
+        "a comprehension stands in square brackets",
+        (*_after((_LET + "f(", _LET + "f(1, "), "a for b"), _LET + "{a: 1 for b"),
+        "write `[value for name in list]`; objects have keys that are written in the program",
     ),
     Mistake(
         "comprehension-form",

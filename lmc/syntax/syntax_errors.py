@@ -189,6 +189,8 @@ def _comma(scene: Scene) -> Diagnostic | None:
         return None
     if scene.previous and scene.previous.kind == "COMMA":
         return None
+    if scene.token.kind == "FOR" and scene.found[scene.index + 1].kind == "NAME":
+        return None  # a comprehension without its brackets
     if scene.token.kind in _AFTER_BRACKETS:
         return _unclosed(scene, scene.stack.values[open_brackets(scene.stack)[-1] - 1])
     if scene.token.kind not in _VALUE_KINDS:

@@ -57,8 +57,8 @@ IMPORTS = {
     "datetime": ("date", "datetime", "time"),
     "decimal": ("Decimal",),
     "enum": ("StrEnum",),
-    "typing": ("Any", "Literal"),
-    "lmc": ("Media", "Program", "RunReport", "Stream"),
+    "typing": ("Any", "Literal", "overload"),
+    "lmc": ("LmcError", "Media", "Program", "RunReport", "Stream"),
     "pathlib": ("Path",),
     "pydantic": ("BaseModel",),
 }
@@ -221,7 +221,6 @@ class _Stubs:
         part = self.annotation(graph.result, partial=True)
         shown = ", ".join(self._parameters(graph))
         text, any, dict = self.known("str"), self.known("Any"), self.known("dict")
-        rows = f"{self.known('Iterable')}[{dict}[{text}, {any}]]"
         traced = f"{self.known('tuple')}[{result}, {self.known('RunReport')}]"
         messages = f"{self.known('list')}[{dict}[{text}, {any}]]"
         called = (
@@ -230,7 +229,7 @@ class _Stubs:
             f"    async def acall({shown}) -> {result}: ...\n"
             f"    def traced({shown}) -> {traced}: ...\n"
             f"    async def atraced({shown}) -> {traced}: ...\n"
-            f"    def batch(self, rows: {rows}) -> {self.known('list')}[{result}]: ...\n"
+            f"{self._batch(graph, result)}"
         )
         if graph.kind == "tool":  # no model writes its result
             return called
@@ -239,6 +238,20 @@ class _Stubs:
             f"    def stream({shown}) -> {self.known('Stream')}[{part}, {result}]: ...\n"
             f"    def whole(self, *fields: {text}) -> _{self.members[graph.name]}_call: ...\n"
             f"    def prompt({shown}) -> {messages}: ...\n"
+        )
+
+    def _batch(self, graph: Graph, result: str) -> str:
+        """A row is a mapping, or the bare value of the only input. Errors come where asked for."""
+        list, text, any, bool = map(self.known, ("list", "str", "Any", "bool"))
+        row = f"{self.known('dict')}[{text}, {any}]"
+        if len(graph.inputs) == 1:
+            row = f"{self.annotation(graph.inputs[0].type, taken=True)} | {row}"
+        rows = f"self, rows: {self.known('Iterable')}[{row}], *, return_exceptions"
+        false, error = f"{self.known('Literal')}[False] = False", self.known("LmcError")
+        overload = f"    @{self.known('overload')}\n"
+        return (
+            f"{overload}    def batch({rows}: {false}) -> {list}[{result}]: ...\n"
+            f"{overload}    def batch({rows}: {bool}) -> {list}[{result} | {error}]: ...\n"
         )
 
     def _parameters(self, graph: Graph) -> Iterator[str]:

@@ -203,7 +203,7 @@ def packed_rows(counts: list[int], *stretches: int) -> Iterator[tuple[range, ran
 
     made = Packing(counts, [0] * len(counts), [0] * len(counts))
     parts = [Stretch(rows, None) for rows in stretches or (len(counts),)]
-    for block in made.blocks(parts, torch.device("cpu")):
+    for block in made.blocks(parts, torch.empty(0)):
         yield block.rows, block.tokens, block.width
 
 

@@ -278,3 +278,20 @@ def test_a_tool_is_shown_with_the_names_that_models_see(tmp_path: Path) -> None:
     )
     shown = str(lmc.load(path).main.prompt(q="?"))
     assert 'weather(at: {@lat: float}, unit: "°C" | "f" = "°C")' in shown
+
+
+OPTIONAL = """
+tool price(thing: str) -> float from "shop:price"
+agent main(question: str) -> str? { \"\"\"Answer.\"\"\" tools: [price] steps: 2 }
+"""
+
+
+@pytest.mark.parametrize("said", ["[[tool]] finish\n[[answer]] null", "[[tool]] finish"])
+async def test_an_agent_may_answer_that_there_is_none(said: str) -> None:
+    ex = executor(OPTIONAL, [said])
+    assert await ex.run("main", {"question": "?"}) is None
+
+
+async def test_a_thought_alone_is_not_the_answer_none() -> None:
+    ex = executor(OPTIONAL, ["[[thought]] Hm.", "[[tool]] finish\n[[answer]] five"])
+    assert await ex.run("main", {"question": "?"}) == "five"

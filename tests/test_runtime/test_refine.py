@@ -35,6 +35,27 @@ def test_a_failed_revision_leaves_the_draft(fails: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "place", ["check: passes(draft) until: check", "check: draft > 0 until: passes(draft)"]
+)
+def test_a_check_that_raises_is_no_success(place: str, tmp_path: Path) -> None:
+    """It was: the draft that nobody had checked came back as the result."""
+
+    def passes(draft: int) -> bool:
+        raise RuntimeError("the database is away")
+
+    (tmp_path / "it.lmp").write_text(
+        'generate draft(x: str) -> int { """Draft.""" }\n'
+        'tool passes(draft: int) -> bool from "db:passes"\n'
+        f'refine main(x: str) -> int {{ """Revise.""" draft: draft(x) {place} rounds: 2 }}\n'
+    )
+    program = lmc.load(
+        tmp_path / "it.lmp", backend=Scripted(lambda _: "7"), cache=False, tools=[passes]
+    )
+    with pytest.raises(lmc.LmcError, match="the tool `passes` raised RuntimeError: the database"):
+        program.main("it")
+
+
+@pytest.mark.parametrize(
     ("stop", "drafts"), [("", 5), ('stop_early: "fixed_point"', 3), ('stop_early: "no_gain"', 4)]
 )
 def test_a_refine_ends_where_revising_gains_nothing(stop: str, drafts: int, tmp_path: Path) -> None:

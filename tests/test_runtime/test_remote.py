@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,12 @@ def program(text: str, way: str = "", timeout: str = "20") -> str:
     return text.replace("SERVER", command).replace("SECONDS", timeout)
 
 
+def children(way: str) -> list[str]:
+    """The processes of servers that behave in some way."""
+    told = ["pgrep", "-f", f"{SERVER} {way}$"]
+    return subprocess.run(told, capture_output=True, text=True, check=False).stdout.split()
+
+
 def executor(text: str, script: Any = (), consent: Consent = OWN) -> Executor:
     graph = run_passes(lowered(text))
     pool = ModelPool(graph.models, graph.default, backends={"*": Scripted(script)})
@@ -56,6 +63,10 @@ READ = """
 record File { path: str, lines: int? = none }
 tool read(path: str, lines: int? = none) -> File from SERVER { name: "read-file" timeout: SECONDS }
 pipeline main(path: str) -> File { return read(path) }
+"""
+COUNT = """
+tool files from SERVER { timeout: SECONDS }
+pipeline main(name: str) -> json { return files(name, {}) }
 """
 AGENT = """
 tool price(thing: str) -> float from "my:price"
@@ -123,6 +134,44 @@ async def test_a_slow_server_is_not_waited_for() -> None:
 async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "CONNECT_S", 1.0)
     assert "did not answer" in await failure(program(ADD, "mute"), {"a": 1, "b": 2})
+
+
+async def test_a_server_that_hangs_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PING_S", 0.3)
+    assert "took more than 2 s" in await failure(program(ADD, "hangs", "2.0"), {"a": 0, "b": 2})
+    assert await executor(program(ADD, "hangs", "60")).run("main", {"a": 1, "b": 2}) == 4
+
+
+async def test_a_slow_call_does_not_end_a_server_that_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server says how many calls it had, and a new one would begin at one."""
+    monkeypatch.setattr(remote, "PING_S", 60)
+    patient = program(COUNT, "lively", "60")
+    assert await executor(patient).run("main", {"name": "count"}) == 1
+    assert "took more than 1 s" in await failure(program(COUNT, "lively", "1"), {"name": "slow"})
+    assert await executor(patient).run("main", {"name": "count"}) == 3
+
+
+async def test_a_server_that_hangs_at_its_start_ends_with_lmc() -> None:
+    assert "took more than 1 s" in await failure(program(ADD, "deaf", "1.0"), {"a": 1, "b": 2})
+    while not children("deaf"):  # noqa: ASYNC110  # another process tells no event
+        await asyncio.sleep(0.1)
+    await remote.close_all()
+    assert not children("deaf")
+
+
+async def test_an_odd_tool_does_not_make_its_server_useless() -> None:
+    script = steps(step("bare"), step("php"), step("null", x=None), DONE)
+    trace = Trace()
+    await executor(program(AGENT, "odd-list"), script).run("main", {"question": "?"}, trace=trace)
+    seen = [t["observation"] for r in trace.regions for t in r.detail.get("transcript", ())]
+    assert [line.splitlines()[0] for line in seen] == ["bare {}", "php {}", 'null {"x": null}']
+
+
+async def test_a_result_that_is_no_object_fails_only_its_call() -> None:
+    text = program(COUNT, "list")
+    assert await executor(text).run("main", {"name": "count"}) == ""
 
 
 @pytest.mark.parametrize(
@@ -240,10 +289,14 @@ class Web:
     def __init__(self, body: bytes | None = None, **headers: str) -> None:
         self.body, self.headers = body, headers
         self.keys: list[str | None] = []
+        self.session = ""  # that it knows, if it has sessions
 
     async def answer(self, request: web.Request) -> web.Response:
         self.keys.append(request.headers.get("Authorization"))
         message = await request.json()
+        begins = message["method"] in ("initialize", "server/discover")
+        if not begins and request.headers.get("Mcp-Session-Id", "") != self.session:
+            return web.Response(status=404)
         if "id" not in message:
             return web.Response(status=202)
         if message["method"] == "tools/call" and self.body is not None:
@@ -253,7 +306,8 @@ class Web:
         told = {"jsonrpc": "2.0", "id": message["id"]}
         wrong = {"code": -32601, "message": "no such method"}
         more = {"error": wrong} if result is None else {"result": result}
-        return web.json_response(told | more)
+        held = {"Mcp-Session-Id": self.session} if message["method"] == "initialize" else {}
+        return web.json_response(told | more, headers=held)
 
     async def __aenter__(self) -> str:
         app = web.Application()
@@ -280,6 +334,17 @@ async def test_a_server_at_a_url_gets_its_key(monkeypatch: pytest.MonkeyPatch) -
     async with server as url:
         assert await executor(at_url(url)).run("main", {"a": 2, "b": 3}) == 6
     assert set(server.keys) == {"Bearer sk-remote"}
+
+
+async def test_a_server_at_a_url_that_forgot_its_sessions_is_used_again() -> None:
+    server = Web()
+    server.session = "one"
+    async with server as url:
+        text = at_url(url)
+        assert await executor(text).run("main", {"a": 2, "b": 3}) == 6
+        server.session = "two"
+        assert "Session terminated" in await failure(text, {"a": 2, "b": 3})
+        assert await executor(text).run("main", {"a": 2, "b": 3}) == 6
 
 
 @pytest.mark.parametrize(

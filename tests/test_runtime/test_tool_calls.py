@@ -301,6 +301,35 @@ async def test_effects_before_finish_happen_and_none_after() -> None:
     assert ex.log == ["before"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("result", ["str?", "int?", "Sum?", "list[str]?", "json"])
+async def test_no_answer_is_an_answer_where_the_type_has_it(result: str) -> None:
+    """It ended never: the model was asked again and again, and no step was counted."""
+    with Loopback(Server(calling(call("note", {"text": "x"})), finish(None))) as server:
+        assert await run(executor(server.url, result=result)) is None
+    assert len(server.payloads) == 2
+
+
+async def test_no_answer_is_none_where_the_type_has_it_not() -> None:
+    with Loopback(Server(finish(None), finish("4"))) as server:
+        assert await run(executor(server.url, result="int")) == 4
+    assert "Nothing was run" in answers(server.payloads[1])[-1]
+
+
+@pytest.mark.parametrize("result", ["Sum?", "dict[str, json]"])
+async def test_an_object_needs_no_field_around_it(result: str) -> None:
+    given = {"amount": 1.5, "currency": "USD"}
+    with Loopback(Server(calling(call("finish", given)))) as server:
+        assert await run(executor(server.url, result=result)) == given
+
+
+async def test_a_single_argument_is_told_as_it_was_used() -> None:
+    with Loopback(Server(calling(call("note", '"milk"')), finish("x"))) as server:
+        assert await run(executor(server.url)) == "x"
+    (made,) = server.payloads[1]["messages"][-2]["tool_calls"]
+    assert json.loads(made["function"]["arguments"]) == {"text": "milk"}
+    assert answers(server.payloads[1]) == ["milk"]
+
+
 async def test_a_wrong_answer_is_repaired() -> None:
     wrong = calling(call("finish", {"amount": "much"}), call("note", {"text": "never"}, "n"))
     right = calling(call("finish", {"amount": 3}))

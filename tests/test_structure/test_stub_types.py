@@ -75,6 +75,8 @@ print(small.Kind.None_, small.Kind.mro_, small.Kind.title, small.Kind.name)
 
 assert_type(program.due(dt.date(2026, 1, 31)), small.Visit | None)
 assert_type(program.due.batch([{"day": "2026-01-31"}]), list[small.Visit | None])
+bare = program.stream.batch(["a", "b"], return_exceptions=True)
+assert_type(bare, list[small.Kind | lmc.LmcError])
 visit = program.visit(dt.date(2026, 1, 31), ["a"])
 assert_type(visit.date, dt.date)
 assert_type(visit.time, dt.time | None)
@@ -90,6 +92,7 @@ grown[0].either.value  # wrong
 program.graph_([], "", 3)  # wrong
 program.graph(batch=[])  # wrong
 program.stream("c")  # wrong
+program.stream.batch(["c"])  # wrong
 program.class_(self="a").no  # wrong
 small.Kind.nothing  # wrong
 """
@@ -99,6 +102,7 @@ from typing import Generic, TypeVar
 P = TypeVar("P")
 R = TypeVar("R")
 class RunReport: ...
+class LmcError(Exception): ...
 class Stream(Generic[P, R]):
     @property
     def result(self) -> R: ...

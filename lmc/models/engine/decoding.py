@@ -256,9 +256,13 @@ class Engine:
     def _choose(self, logits: torch.Tensor) -> list[list[int]]:
         """A token for each sample of each row, from logits (B, V)."""
         rows = self._rows
-        best: list[int] = logits.argmax(-1).tolist()
-        chosen = [[token] * len(row.draws) for row, token in zip(rows, best)]
+        chosen = [[0] * len(row.draws) for row in rows]
         heats = {i: row.heat for i, row in enumerate(rows) if row.live}
+        greedy = [i for i in heats if any(draw.temperature == 0 for draw in rows[i].draws)]
+        if greedy:
+            some = logits if len(greedy) == len(rows) else logits[greedy]
+            for i, best in zip(greedy, some.argmax(-1).tolist()):
+                chosen[i] = [best] * len(rows[i].draws)
         if hot := [i for i, heat in heats.items() if heat > 0]:
             drawn = sampling.draw(
                 logits[hot],

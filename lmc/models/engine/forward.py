@@ -43,7 +43,7 @@ class Forward(ABC, Generic[S]):
 
     def __init__(self, model: Any) -> None:
         self.lora = LoraSwitch(model)
-        self.device = next(model.parameters()).device
+        self._like = next(model.parameters()).new_empty(0)  # of the model's type and device
         self._config, self._cache_name = model.config, _cache_name(model)
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Forward(ABC, Generic[S]):
         return self.lora.model(ids, use_cache=True, **named, **options).logits
 
     def _tensor(self, numbers: Sequence[int]) -> torch.Tensor:
-        return torch.tensor(numbers, dtype=torch.long, device=self.device)
+        return torch.tensor(numbers, dtype=torch.long, device=self._like.device)
 
 
 class PackedForward(Forward[State]):
@@ -143,7 +143,7 @@ class PackedForward(Forward[State]):
         state.cache.place(*places, shape=(len(rows), max(after)))
         adapters = [rows[i].request.adapter for i in packing.rows]
         ids = [token for some in tokens for token in some]
-        with in_use(packing.blocks(stretches, self.device)):
+        with in_use(packing.blocks(stretches, self._like)):
             logits = self._run(state, ids, packing, adapters)
         state.lengths = after
         return logits
@@ -159,7 +159,7 @@ class PackedForward(Forward[State]):
         logits = self._call(
             self._tensor(ids).view(shape),
             state.cache,
-            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device),
+            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self._like.device),
             position_ids=self._tensor(packing.positions).view(shape),
             logits_to_keep=ends if alike else 1,
             **self.lora.options(adapters[:1] if alike else adapters),

@@ -67,16 +67,19 @@ class Packing:
             for place in range(end - 1 - more, end)
         ]
 
-    def blocks(self, stretches: Sequence[Stretch], device: torch.device) -> list[RowBlock]:
-        """The rows in blocks for attention. A block has one prefix and little padding."""
+    def blocks(self, stretches: Sequence[Stretch], like: torch.Tensor) -> list[RowBlock]:
+        """The rows in blocks for attention. A block has one prefix and little padding.
+
+        `like` has the type and the device of the model.
+        """
         starts = accumulate((stretch.rows for stretch in stretches), initial=0)
         return [
-            self._block(rows, stretch.prefix, device)
+            self._block(rows, stretch.prefix, like)
             for start, stretch in zip(starts, stretches)
             for rows in _runs(self.counts, range(start, start + stretch.rows))
         ]
 
-    def _block(self, rows: range, prefix: Prefix | None, device: torch.device) -> RowBlock:
+    def _block(self, rows: range, prefix: Prefix | None, like: torch.Tensor) -> RowBlock:
         counts = self.counts[rows.start : rows.stop]
         first, width = sum(self.counts[: rows.start]), max(counts)
         tokens = range(first, first + sum(counts))
@@ -89,7 +92,7 @@ class Packing:
             last = len(tokens) - 1
             places = torch.tensor(
                 [[min(begin + i, last) for i in range(width)] for begin, _ in zip(begins, counts)],
-                device=device,
+                device=like.device,
             )
         real = [row * width + i for row, count in enumerate(counts) for i in range(count)]
         return RowBlock(
@@ -97,9 +100,9 @@ class Packing:
             tokens,
             width,
             places,
-            None if places is None else torch.tensor(real, device=device),
+            None if places is None else torch.tensor(real, device=like.device),
             columns,
-            "causal" if fresh else _visible(before, width, columns, device),
+            "causal" if fresh else _hiding(before, width, columns, like),
             prefix,
         )
 
@@ -120,13 +123,14 @@ def _runs(counts: Sequence[int], rows: range) -> Iterator[range]:
         yield range(start, rows.stop)
 
 
-def _visible(
-    before: Sequence[int], width: int, columns: int, device: torch.device
+def _hiding(
+    before: Sequence[int], width: int, columns: int, like: torch.Tensor
 ) -> torch.Tensor | None:
-    """A mask (b or 1, 1, W, S), True at each column up to the token's own. None if all are."""
+    """A mask (b or 1, 1, W, S) of -inf at each column behind the token's own; None without any."""
     same = len(set(before)) == 1
     if same and width == 1:
         return None
-    have = torch.tensor(before[:1] if same else before, device=device)
-    own = have[:, None] + torch.arange(width, device=device)  # (b, W)
-    return (torch.arange(columns, device=device) <= own[..., None])[:, None]
+    have = torch.tensor(before[:1] if same else before, device=like.device)
+    own = have[:, None] + torch.arange(width, device=like.device)  # (b, W)
+    behind = (torch.arange(columns, device=like.device) > own[..., None])[:, None]
+    return like.new_zeros(behind.shape).masked_fill(behind, float("-inf"))

@@ -2,9 +2,9 @@
 
 Prompts of one module begin alike, with its instruction and demonstrations. A cache per row would
 copy and read the same keys once per row. Here the shared part is one matrix product for all its
-rows. One softmax joins it with each row's own part. Rows with another prefix, or none, are other
+rows, which is joined with each row's own part. Rows with another prefix, or none, are other
 segments of the same batch.
-Source: Hydragen (Juravsky et al. 2024, arXiv 2402.05099), but with one softmax instead of a merge.
+Source: Hydragen (Juravsky et al. 2024, arXiv 2402.05099).
 """
 
 from __future__ import annotations
@@ -13,25 +13,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
-from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from lmc.frozen import frozen
+from lmc.models.engine.attention import Seen, attention
 
 NAME = "lmc_shared_prefix"
 Lane = tuple[str | None, tuple[int, ...]]  # adapter, and tokens of the shared prefix
 Prefix = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values (K, P, D) of each layer
-# What new tokens see of their row's own keys: a mask (b or 1, 1, W, S), all of them (None), or,
-# where all keys are new, those up to the token's own.
-Seen: TypeAlias = torch.Tensor | Literal["causal"] | None
 
 _MOST_SCORES = 1 << 24  # computed at once
-_LONG = 48  # with more new tokens a row, a fused product over copies of the prefix is faster
 _current = threading.local()
 
 
@@ -173,47 +169,4 @@ def _by_parts(
     for i in range(0, query.shape[0], step):
         j = i + step
         some = seen[i:j] if isinstance(seen, torch.Tensor) and len(seen) > 1 else seen
-        yield _attend(query[i:j], key[i:j], value[i:j], some, shared, scale)
-
-
-def _joined(prefix: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """The keys or values of a prefix before those of each row: (B, K, P + S, D)."""
-    return torch.cat([prefix.expand(own.shape[0], *prefix.shape), own], 2)
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    seen: Seen,
-    shared: tuple[torch.Tensor, torch.Tensor] | None,
-    scale: float,
-) -> torch.Tensor:
-    rows, heads, length, depth = query.shape
-    key_heads, own = key.shape[1], key.shape[2]
-    if shared is not None and length > _LONG:
-        key, value = (_joined(far, near) for far, near in zip(shared, (key, value)))
-        if isinstance(seen, torch.Tensor):
-            seen = pad(seen, (key.shape[2] - own, 0), value=True)
-        shared = None
-    if shared is None:
-        group = heads // key_heads
-        key, value = (x.repeat_interleave(group, 1) if group > 1 else x for x in (key, value))
-        mask = seen if isinstance(seen, torch.Tensor) else None
-        return scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=isinstance(seen, str), scale=scale
-        )
-    prefix_key, prefix_value = shared
-    grouped = (query * scale).reshape(rows, key_heads, -1, depth)  # (B, K, GQ, D), G = H / K
-    by_head = grouped.transpose(0, 1).reshape(key_heads, -1, depth)  # (K, BGQ, D)
-    far = (by_head @ prefix_key.transpose(1, 2)).view(key_heads, rows, -1, prefix_key.shape[1])
-    near = grouped @ key.transpose(2, 3)  # (B, K, GQ, S)
-    if isinstance(seen, torch.Tensor):
-        split = near.view(rows, key_heads, -1, length, own)
-        near = split.masked_fill(~seen[:, :, None], float("-inf")).view(near.shape)
-    scores = torch.cat([far.transpose(0, 1), near], -1)  # (B, K, GQ, P + S)
-    weights = scores.softmax(-1)  # which sums in float32, whatever the type
-    far, near = weights.split([prefix_key.shape[1], own], -1)
-    by_head = far.transpose(0, 1).reshape(key_heads, -1, prefix_key.shape[1]) @ prefix_value
-    out = near @ value + by_head.view(key_heads, rows, -1, depth).transpose(0, 1)
-    return out.reshape(rows, heads, length, depth)
+        yield attention(query[i:j], key[i:j], value[i:j], some, shared, scale)

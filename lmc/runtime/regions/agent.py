@@ -24,6 +24,7 @@ from lmc.runtime.regions.told import done, said
 from lmc.runtime.scope import Scope
 from lmc.runtime.toolset import BadArgument, Card, Toolset
 from lmc.tasks.together import for_all
+from lmc.types import JsonType, OptionalType
 from lmc.values import InvalidValue
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ async def perform_agent(
         given = {**env, "transcript": list(run.transcript)}
         place = run.place("act").offering(toolset)
         action = await machine.run_plan(planned.bodies["act"], given, place)
-        answer, over = action.get("answer"), not run.left
-        if over and (answer is None or action["tool"] != FINISH):
+        over = not run.left
+        if over and not run.ends(action):
             message = f"the agent gave no answer within {steps} steps"
             raise LmcError.of("agent-unfinished", message, planned.node.span)
         await run.take(action)
-        if action["tool"] == FINISH and answer is not None:
+        if run.ends(action):
+            answer = action.get("answer")
             if scope.turns is not None:
                 scope.turns[:] = [*done(run.transcript), said(answer)]
             return answer
@@ -77,13 +79,18 @@ class _Run:
     transcript: list[dict[str, Any]] = field(default_factory=list)
     walks: dict[str, list[Any]] = field(default_factory=dict)
 
+    def ends(self, action: Mapping[str, Any]) -> bool:
+        """Whether an action gives the answer, which may be none where the type allows it."""
+        none = isinstance(self.planned.node.type, OptionalType | JsonType)
+        return action["tool"] == FINISH and (none or action.get("answer") is not None)
+
     def place(self, body: str, number: int = 0) -> Scope:
         """The scope of a part of this turn."""
         return self.scope.at(self.turn, _NUMBERS[body] + number)
 
     async def take(self, action: Mapping[str, Any]) -> None:
         """Do what the model decided, and note what it gets to see."""
-        asked = _asked(action)
+        asked = _asked(action, ends=self.ends(action))
         seen = await self._observe(asked[: self.left])
         seen += [NOT_RUN] * (len(asked) - len(seen))
         self.left -= min(len(asked), self.left)
@@ -145,7 +152,8 @@ class _Run:
         except BadArgument as wrong:
             return f"error: {wrong}"
         except LmcError as wrong:
-            return f"error: {wrong.diagnostics[0].message}"
+            (found, *_) = wrong.diagnostics
+            return f"error: {found.message}" + (f"; {found.help}" if found.help else "")
         if (tool := self._environment(card)) is not None:
             return await self._act(tool, env[ACTION], scope)
         return await self.machine.run_plan(self.planned.bodies[card.body], env, scope)
@@ -162,13 +170,14 @@ class _Run:
         return value
 
 
-def _asked(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The calls of an action: the list of a model that calls tools, else the one of the fields."""
-    if CALLS in action:
-        calls: list[Mapping[str, Any]] = action[CALLS]
-        return calls
-    if action["tool"] == FINISH and action.get("answer") is not None:
-        return []
+def _asked(action: Mapping[str, Any], *, ends: bool) -> list[Mapping[str, Any]]:
+    """The calls of an action: the list of a model that calls tools, else the one of the fields.
+
+    One that calls nothing and does not end counts as a step all the same.
+    """
+    calls: Sequence[Mapping[str, Any]] = action.get(CALLS) or ()
+    if calls or ends:
+        return list(calls)
     return [{"tool": action["tool"], "arguments": action.get("arguments")}]
 
 
@@ -179,12 +188,12 @@ def _entry(
     entry = {"tool": call["tool"], "arguments": call.get("arguments"), "observation": text}
     if CALLS not in action:
         return entry
-    told = {"turn": turn, "id": call["id"], "said": action.get("thought", "")}
+    told = {"turn": turn, "id": call.get("id", ""), "said": action.get("thought", "")}
     return {**entry, CALL: told | ({"extra": call["extra"]} if call.get("extra") else {})}
 
 
 def _unknown(name: str, toolset: Toolset) -> str:
-    names = list(toolset.cards)
+    names = [*toolset.cards, FINISH]
     near = did_you_mean(name[:80], names)
     told = f"did you mean `{near}`?" if near else f"the tools are {', '.join(names)}"
     return f"no tool is called `{name[:80]}`; {told}"

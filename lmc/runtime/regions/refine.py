@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lmc.runtime.machine import Machine
 
 _NUMBERS = body_numbers("refine")
+_UNUSABLE = ("call-failed", "agent-unfinished")  # what a model may do to a verdict
 
 
 async def perform_refine(
@@ -26,7 +27,8 @@ async def perform_refine(
 ) -> Any:
     """Draft, judge, revise. Gives the draft that passed, else the best-scored, else the last.
 
-    If a verdict or a revision gives no usable answer, the result is chosen from the drafts so far.
+    If a model gives no usable verdict or revision, the result is chosen from the drafts so far. A
+    check that fails otherwise, such as a tool that raises, ends the run: nobody has seen the draft.
     If `until` makes calls, the revision may start speculatively.
     """
     env = dict(zip(planned.node.attrs["names"], args))
@@ -55,6 +57,7 @@ class _Refinement:
         self.drafts: list[Any] = []
         self.checks: list[Any] = []
         self.failed: str | None = None  # why it ended early
+        self.unchecked = False  # whether a check broke
 
     async def run(self, rounds: int) -> int:
         """Run the rounds and return the index of the chosen draft."""
@@ -62,7 +65,7 @@ class _Refinement:
         try:
             return await self._improve(rounds)
         except LmcError as failure:
-            if not is_own(failure):
+            if self.unchecked or not is_own(failure):
                 raise
             self.failed = str(failure)
         return self._best()
@@ -132,7 +135,11 @@ class _Refinement:
     async def _body(self, name: str, round: int, more: Mapping[str, Any]) -> Any:
         body = self.bodies[name]
         place = self.scope.at(round, _NUMBERS[name])
-        return await self.machine.run_plan(body, {**self.env, **more}, place)
+        try:
+            return await self.machine.run_plan(body, {**self.env, **more}, place)
+        except LmcError as failure:
+            self.unchecked |= name in ("check", "until") and failure.code not in _UNUSABLE
+            raise
 
 
 def _score(verdict: Any) -> Any:
