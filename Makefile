@@ -10,7 +10,7 @@ DEMOS  := bootstrap(candidates=4, rounds=1)
 PROGRAMS ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test fuzz lint check format docs extension dist container release-check clean
+.PHONY: demo real test fuzz lint check format docs extension dist container pictures release-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -72,6 +72,11 @@ dist:
 # The image of Dockerfile, built and asked. It takes docker, or DOCKER=podman.
 container:
 	DOCKER=$(DOCKER) sh .github/container.sh
+
+# The pictures of docs/howto/newcomer.md. It takes Playwright's package and a Chromium (CHROMIUM=/usr/bin/chromium).
+pictures: $(VENV)/.dev
+	$(PIP) playwright
+	$(BIN)/python -m tests.test_docs.pictures
 
 # All that a release publishes but the image, built and tried, and not published.
 release-check: dist extension docs
