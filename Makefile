@@ -10,7 +10,7 @@ DEMOS  := bootstrap(candidates=4, rounds=1)
 PROGRAMS ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test fuzz lint check format docs extension dist container pictures release-check clean
+.PHONY: demo real test browser fuzz lint check format docs extension dist container pictures release-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -28,6 +28,11 @@ real: $(VENV)/.real
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+# The tests of the page of `lmc studio`, with a browser of their own.
+browser: $(VENV)/.dev
+	$(BIN)/playwright install --with-deps chromium
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_studio
 
 fuzz: $(VENV)/.dev
 	LMC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \

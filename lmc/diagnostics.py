@@ -14,7 +14,7 @@ from lmc.source import Source, Span
 Severity = Literal["error", "warning"]
 Format = Literal["text", "concise", "json"]
 
-_MOST_SHOWN = 240  # characters of a source line
+_COLUMNS = 80  # of a source line with its number
 
 
 @frozen
@@ -182,20 +182,23 @@ def _line_of(label: Label) -> int:
     return label.span.source.position(label.span.start)[0]
 
 
-def _around(line: str, column: int) -> tuple[str, int]:
-    """The part of a line around a column that fits on a screen, and the column in this part."""
-    if len(line) <= _MOST_SHOWN:
+def _around(line: str, column: int, length: int, room: int) -> tuple[str, int]:
+    """The part of a line around a span that fits on a screen, and the column in this part."""
+    if len(line) <= room:
         return line, column
-    start = max(0, min(column - _MOST_SHOWN // 3, len(line) - _MOST_SHOWN))
-    before, after = "…" if start else "", "…" if start + _MOST_SHOWN < len(line) else ""
-    part = line[start : start + _MOST_SHOWN]
-    return f"{before}{part}{after}", column - start + len(before)
+    most = room - 2  # the marks of what is left out
+    before = max(most // 3, most - length - 10) if length < most else most // 6
+    start = max(0, min(column - 1 - before, len(line) - most))
+    start = 0 if column - 1 + length <= most else start  # from its beginning, if all of it fits
+    left, right = "…" if start else "", "…" if start + most < len(line) else ""
+    return f"{left}{line[start : start + most]}{right}", column - start + len(left)
 
 
 def _snippet(source: Source, label: Label, width: int, mark: str) -> list[str]:
     line, column = source.position(label.span.start)
-    raw, column = _around(source.line(line), column)
-    length = max(1, min(label.span.end - label.span.start, len(raw) - column + 1))
+    length = label.span.end - label.span.start
+    raw, column = _around(source.line(line), column, length, _COLUMNS - width - 3)
+    length = max(1, min(length, len(raw) - column + 1))
     indent = "".join("\t" if c == "\t" else " " for c in raw[: column - 1])
     note = f" {label.text}" if label.text else ""
     return [f"{line:>{width}} | {raw}", f"{' ' * width} | {indent}{mark * length}{note}"]

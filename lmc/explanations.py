@@ -6,7 +6,10 @@ import re
 from functools import lru_cache
 from importlib import resources
 
-PACKAGES = ("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.serve", "lmc.cli", "lmc.editor")
+PACKAGES = (
+    *("lmc.syntax", "lmc.check", "lmc.runtime", "lmc.serve", "lmc.studio", "lmc.cli"),
+    "lmc.editor",
+)
 
 
 @lru_cache(maxsize=1)

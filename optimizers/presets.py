@@ -73,8 +73,9 @@ PRESETS = (
         "SPaR, Cheng et al. 2024, arXiv 2412.11605",
         """Prefer the revision that a refine returned to the draft that it replaced.
 
-        The pairs are those of section 2.3. It differs in that the program's own refine revises,
-        once a round, in place of a tree search.
+        The pairs are those of section 2.3. Who revises is trained as well, as in the paper: on
+        revisions that ended right. It differs in that these are preferred to others of the same
+        draft, and in that the program's own refine revises, once a round, and no tree search.
         """,
         select="refine",
         loss="dpo",

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -94,7 +95,9 @@ class Loopback:
     """The server, on an event loop and thread of its own.
 
     `payloads` are the requests in order, `counts` how many there were of each last user message,
-    `keys` the Authorization headers, `most_in_flight` the greatest number at one time.
+    `keys` the Authorization headers, `headers` all of them, `most_in_flight` the greatest number at
+    one time. `models` is what it lists, None if it has no list; `server` its header. It loads
+    weights as vLLM does if `adapters` is a dictionary, which gets their folders by name.
     """
 
     def __init__(self, script: Script | Reply = "ok", *, latency_s: float = 0.0, port: int = 0):
@@ -103,7 +106,11 @@ class Loopback:
         self.payloads: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.keys: list[str | None] = []
+        self.headers: list[dict[str, str]] = []
         self.in_flight = self.most_in_flight = 0
+        self.models: list[dict[str, Any]] | None = None
+        self.server = ""
+        self.adapters: dict[str, str] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -129,6 +136,8 @@ class Loopback:
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_post("/v1/embeddings", self._embed)
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_post("/v1/load_lora_adapter", self._load)
         app.router.add_post("/{path:.*}/messages", self._message)
         runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
         await runner.setup()
@@ -136,11 +145,36 @@ class Loopback:
         await site.start()
         return runner, site._server.sockets[0].getsockname()[1]
 
+    async def _list(self, request: web.Request) -> web.Response:
+        if self.models is None:
+            raise web.HTTPNotFound
+        headers = {"Server": self.server} if self.server else {}
+        return web.json_response({"object": "list", "data": self.models}, headers=headers)
+
+    async def _load(self, request: web.Request) -> web.Response:
+        """As vLLM, in its words; without VLLM_ALLOW_RUNTIME_LORA_UPDATING there is no route."""
+        if self.adapters is None:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        given = await request.json()
+        name, path = given.get("lora_name"), given.get("lora_path")
+        if not name or not path:
+            words, status = "Both 'lora_name' and 'lora_path' must be provided.", 400
+        elif name in self.adapters:
+            words, status = f"The lora adapter '{name}' has already been loaded.", 400
+        elif not (Path(path) / "adapter_config.json").is_file():
+            words, status = f"Loading lora {name} failed: No adapter found for {path}", 404
+        else:
+            self.adapters[name] = path
+            return web.Response(text=f"Success: LoRA adapter '{name}' added successfully.")
+        error = {"message": words, "type": "InvalidUserInput", "param": None, "code": status}
+        return web.json_response({"error": error}, status=status)
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         payload = await request.json()
         self.payloads.append(payload)
         self.counts[last_user(payload)] += 1
         self.keys.append(request.headers.get("Authorization"))
+        self.headers.append(dict(request.headers))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

@@ -10,6 +10,7 @@ from lmc.check import settings
 from lmc.check.access import use_member
 from lmc.check.annotations import default, define_types, resolve, resolve_result
 from lmc.check.made_rows import MADE
+from lmc.check.passed_on import PASSED_ON, misplaced
 from lmc.check.program import (
     MISSING,
     WAYS_TO_VOTE,
@@ -63,6 +64,7 @@ def _model(ctx: CheckContext, declared: Declared) -> ModelDef:
         _report_missing(ctx, declared.ident, "name", 'write `name: "provider/name"`')
     _check_provider(ctx, given, values.get("name"))
     _check_fallback(ctx, declared, values)
+    _check_passed_on(ctx, given, values)
     ctx.program.models[model.name] = model
     return model
 
@@ -84,6 +86,16 @@ def _check_fallback(ctx: CheckContext, declared: Declared, values: dict[str, Any
         setting = next(s for s in declared.decl.settings if s.key.name == "fallback")  # type: ignore[attr-defined]
         message = f"`{declared.ident.name}` cannot be its own fallback"
         ctx.report("own-fallback", message, setting.value.span, help="name another model")
+
+
+def _check_passed_on(
+    ctx: CheckContext, given: Sequence[nodes.Setting], values: dict[str, Any]
+) -> None:
+    """Report what lmc controls itself among `extra` and `headers`."""
+    for setting in given:
+        key = setting.key.name
+        if key in PASSED_ON and (problem := misplaced(key, values.get(key) or {})):
+            ctx.report("own-parameter", problem[0], setting.value.span, help=problem[1])
 
 
 def _report_missing(

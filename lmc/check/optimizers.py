@@ -96,9 +96,10 @@ _TRAINING = {
     ),
 }
 _TRAINING["kind"] = Option(
-    LiteralType(("lora", "rslora")),
+    LiteralType(("lora", "rslora", "dora")),
     "lora",
-    "lora, or rslora, which divides by the root of the rank and so gains from high ranks",
+    "lora, rslora, which divides by the root of the rank and so gains from high ranks, or dora, "
+    "which also learns the length of the rows of each matrix",
 )
 _MOMENTUM = Option(
     FloatType(0.0, 2.0),
@@ -137,9 +138,10 @@ _KL = Option(FloatType(0.0, 10.0), 0.0, "weight of the divergence from the weigh
 
 
 _LABELS = Option(
-    LiteralType(("metric", "agreement", "refine", "data")),
+    LiteralType(("metric", "agreement", "refine", "data", "values")),
     "metric",
-    "what a verdict is right by: metric, agreement, refine (the revision that follows) or data",
+    "what a verdict is right by: metric, agreement, refine (the revision that follows), data, or "
+    "values (what could follow)",
 )
 _PRINCIPLES = Option(_NAME, None, "principles, one a line; default: four general ones")
 _BONUS = Option(FloatType(0.0, 100.0), 1.0, "what progress from draft to revision earns on top")
@@ -170,6 +172,17 @@ _POLICY = {
     ),
     "kl": _KL,
 }
+_STEP_ROWS = Option(
+    OptionalType(IntType(1, 1024)),
+    None,
+    "rows to sample before each step of a live training; default: a round samples all rows first",
+)
+_EVEN = Option(
+    OptionalType(FloatType(1.0, 100.0)),
+    None,
+    "how many times as long as the other an answer of a pair may be; default: any",
+)
+_VALUES = Option(IntType(1, 64), 4, "number of runs that go on from each step that is valued")
 _ELSEWHERE = {"from": _FROM, "rows": _ROWS, "reward": _REWARD, "vary": _VARY}
 
 
@@ -180,7 +193,7 @@ def _among(type: LiteralType) -> str:
 _SELECT = LiteralType(
     (
         *("right", "votes", "result", "gold", "refine", "judge"),
-        *("corrupted", "revised", "turns", "verdicts"),
+        *("corrupted", "revised", "turns", "verdicts", "siblings", "spliced", "values"),
     )
 )
 _LOSS = LiteralType(("sft", "dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
@@ -396,21 +409,27 @@ _TABLE = (
             "sft": _SFT,
             **_POLICY,
             **_LAST,
+            "step_rows": _STEP_ROWS,
+            "even": _EVEN,
+            "values": _VALUES,
         },
     ),
-    OptimizerSignature("dpo", _compared(beta=_BETA, sft=_SFT)),
-    OptimizerSignature("scpo", _compared("threshold", beta=_BETA, sft=replace(_SFT, default=1.0))),
+    OptimizerSignature("dpo", _compared(beta=_BETA, sft=_SFT, step_rows=_STEP_ROWS, even=_EVEN)),
+    OptimizerSignature(
+        "scpo",
+        _compared("threshold", beta=_BETA, sft=replace(_SFT, default=1.0), even=_EVEN),
+    ),
     OptimizerSignature("spin", _compared("threshold", beta=_BETA, sft=_SFT)),
     OptimizerSignature("spar", _compared(beta=_BETA, sft=_SFT)),
     OptimizerSignature(
-        "self_rewarding", _compared("threshold", judge=_JUDGE, beta=_BETA, sft=_SFT)
+        "self_rewarding", _compared("threshold", judge=_JUDGE, beta=_BETA, sft=_SFT, even=_EVEN)
     ),
     OptimizerSignature(
         "sppo", _compared("threshold", judge=_JUDGE, beta=replace(_BETA, default=1.0))
     ),
     OptimizerSignature("kto", _compared(beta=_BETA, sft=replace(_SFT, default=0.0))),
-    OptimizerSignature("nft", _compared()),
-    OptimizerSignature("grpo", _compared("threshold", **_POLICY)),
+    OptimizerSignature("nft", _compared(step_rows=_STEP_ROWS)),
+    OptimizerSignature("grpo", _compared("threshold", **_POLICY, step_rows=_STEP_ROWS)),
     OptimizerSignature("rise", _compared(keep=_KEEP, judge=_JUDGE, beta=_BETA, sft=_SFT)),
     OptimizerSignature(
         "constitutional",
@@ -432,6 +451,7 @@ _TABLE = (
         "critic",
         _compared(
             labels=_LABELS,
+            values=_VALUES,
             loss=Option(LiteralType(("sft", "dpo", "kto", "pg")), "sft", "what training minimises"),
             beta=_BETA,
             sft=_SFT,

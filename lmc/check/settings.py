@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Literal
@@ -30,9 +31,9 @@ Special = Literal["model", "models", "name", "expression", "group", "tokens"]
 class SettingSpec:
     """The value that a key takes: a constant of a type, or one of the special forms.
 
-    `model` and `models` are names of declared models, `name` is a name without quotes, `tokens` is
-    a number of them, and `group` is an object with the keys `keys`. An `expression` is checked by
-    the rules of its declaration; with `or_expression`, whatever is no constant is one.
+    `model` and `models` are names of declared models, `name` is a name that declares nothing,
+    `tokens` is a number of them, and `group` is an object with the keys `keys`. An `expression` is
+    checked by the rules of its declaration; with `or_expression`, whatever is no constant is one.
     """
 
     takes: Type | Special
@@ -76,11 +77,20 @@ _FAILURES = _words(
     *("rate_limit", "timeout", "connection", "server", "broken_stream", "empty", "length"),
     *("content_filter", "refusal", "tool_calls"),
 )
+THINKING = ("off", "minimal", "low", "medium", "high")
+# The dialects of `lmc.models.server_kinds`, by name; a test compares.
+DIALECTS = (
+    *("openai", "anthropic", "gemini", "deepseek", "groq", "mistral", "openrouter", "vllm"),
+    *("sglang", "llama.cpp", "ollama", "lmstudio", "transformers", "other"),
+)
 _DECODING = {
     "temperature": SettingSpec(types.FloatType(0.0, 2.0)),
     "top_p": SettingSpec(types.FloatType(0.0, 1.0)),
     "max_tokens": SettingSpec(_TOKENS),
     "seed": _fixed(types.INT),
+    "reasoning": SettingSpec(types.UnionType((_words(*THINKING), types.IntType(0, 2**31 - 1)))),
+    "strict": _fixed(types.BOOL),
+    "cache_prompt": _fixed(types.UnionType((types.BOOL, _words("auto")))),
     "cache": _fixed(types.UnionType((types.BOOL, _words("disk", "memory", "off")))),
     "retry": _group(max=types.IntType(0, 100), backoff=_SECONDS, on=types.ListType(_FAILURES)),
     "fallback": SettingSpec("models", tunable=False),
@@ -122,6 +132,10 @@ TABLE: Mapping[str, Mapping[str, SettingSpec]] = {
         "api_key_env": _fixed(types.STR),
         "dtype": _fixed(_words("float32", "bfloat16")),
         "lookup": _fixed(types.BOOL),
+        "dialect": _fixed(_words(*DIALECTS)),
+        "extra": _fixed(types.DictType(types.JSON)),
+        "load_adapters": _fixed(types.BOOL),
+        "headers": _fixed(types.DictType(types.STR)),
         # An optimizer does not change models, so a `tune` belongs to modules or the program.
         **{key: replace(spec, tunable=False) for key, spec in _DECODING.items()},
         **_STOP,
@@ -395,14 +409,20 @@ def named(
     return None
 
 
+_NAME = re.compile(r"\w[\w.+@-]{0,99}(/[\w.+@-]{1,99}){0,3}", re.ASCII)  # as servers have them
+
+
 def _name(env: Env, expr: nodes.Expr, spec: SettingSpec, key: str) -> Any:
+    """A name; one that is no word of the language stands in quotes."""
     if isinstance(expr, nodes.Var):
         return expr.name
+    if isinstance(expr, nodes.String) and _NAME.fullmatch(expr.value):
+        return expr.value
     env.ctx.report(
         "name-needed",
-        f"`{key}` must be a name without quotes",
+        f"`{key}` must be a name, without quotes, or in quotes if it has `-`, `.` or `/`",
         expr.span,
-        help=f"write `{key}: name`",
+        help=f'write `{key}: name`, or `{key}: "org/my-name"`',
     )
     return types.ERROR
 

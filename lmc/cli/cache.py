@@ -16,11 +16,11 @@ def command() -> None:
 def stats() -> None:
     """Show where the cache is and what it holds."""
     from lmc.media import media_store
-    from lmc.requests.cache import Cache
+    from lmc.requests.database_cache import open_cache
 
-    cache = Cache()
+    cache = open_cache()
     found = cache.stats()
-    say(f"{cache.path}\n{count(found.entries, 'answer')}, {found.bytes / 1e6:.1f} MB")
+    say(f"{cache.shown}\n{count(found.entries, 'answer')}, {found.bytes / 1e6:.1f} MB")
     files, size = media_store().stats()
     if files:
         say(f"{media_store().root}\n{count(files, 'file')} of media, {size / 1e6:.1f} MB")
@@ -31,8 +31,8 @@ def stats() -> None:
 def clear() -> None:
     """Delete all cached answers, and the media that traces and rows name by their hashes."""
     from lmc.media import media_store
-    from lmc.requests.cache import Cache
+    from lmc.requests.database_cache import open_cache
 
-    say(f"{count(Cache().clear(), 'answer')} deleted")
+    say(f"{count(open_cache().clear(), 'answer')} deleted")
     if files := media_store().clear():
         say(f"{count(files, 'file')} of media deleted")

@@ -74,7 +74,7 @@ def _table(found: dict[str, list[Way]]) -> Table:
         table.add_row(f"[bold]{program}[/]")
         best = max((way.figure.mean for way in ways), default=0.0)
         for way in ways:
-            figure, colour = way.figure, "green" if way.figure.mean == best else "default"
+            figure, colour = way.figure, "green" if 0 < way.figure.mean == best else "default"
             table.add_row(
                 f"  {way.name.replace('()', '')}",
                 f"[{colour}]{figure.mean:.3f}[/] \\[{figure.low:.3f}, {figure.high:.3f}]",

@@ -15,6 +15,7 @@ from lmc.cli.terminal import (
     console,
     count,
     model_option,
+    on_option,
     program_argument,
     retries,
 )
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @track_option
 @click.option("--run-dir", type=FILE, help="Folder of the run.  [default: .lmc/runs/…]")
 @click.option("--fresh", is_flag=True, help="Start a new run instead of continuing an earlier one.")
+@on_option
 @model_option
 @cache_option
 @consent_options
@@ -89,13 +91,13 @@ def improve_and_print(program: Path | str, **options: Any) -> None:
 
 def _track_report(result: CompileResult) -> None:
     """Add the page about the run to that of a tracking tool."""
-    from lmc.cli.report import page
     from lmc.files import write_atomically
     from lmc.optimizers.compilation.run_folder import RunFolder
+    from lmc.report.page import report_page
 
     folder, run = RunFolder(result.run_dir), result.tracked
     assert run is not None
-    write_atomically(folder.report, page(folder).encode(), private=True)
+    write_atomically(folder.report, report_page(folder).encode(), private=True)
     run.file(folder.report)
     run.settle()
 

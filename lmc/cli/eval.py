@@ -24,6 +24,7 @@ from lmc.cli.terminal import (
     console,
     count,
     model_option,
+    on_option,
     paint,
     program_argument,
     retries,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 @track_option
 @click.option("--junit", type=FILE, metavar="FILE", help="Write what passed and failed as JUnit.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@on_option
 @model_option
 @cache_option
 @speculate_option
@@ -91,6 +93,7 @@ def command(
     hosts: tuple[str, ...],
     paths: tuple[str, ...],
     stores: str | None,
+    on: str | None,
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
@@ -115,6 +118,7 @@ def command(
         hosts=hosts,
         paths=paths,
         stores=stores,
+        on=on,
     )
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])

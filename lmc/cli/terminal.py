@@ -58,6 +58,10 @@ def _allowed_tools(
     return True if "all" in names else list(names) or None
 
 
+on_option = click.option(
+    "--on", metavar="CLUSTER",
+    help="Processes of a cluster do the runs: ray, ray://HOST:PORT, ray?workers=8&cpus=0.5.",
+)  # fmt: skip
 stores_option = click.option(
     "--stores", metavar="PLACE",
     help="File or URL where all stores of the program are, or `memory`.",

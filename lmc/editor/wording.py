@@ -15,6 +15,15 @@ _ASKING = {
     "top_p": "Sample only from the most likely tokens that together have this probability.",
     "max_tokens": "The most tokens of an answer.",
     "seed": "The seed of sampling, for backends that take one.",
+    "reasoning": (
+        'How much a model thinks before it answers: `"off"`, `"minimal"`, `"low"`, `"medium"`,'
+        ' `"high"`, or a number of tokens.'
+    ),
+    "strict": "Whether the server must keep to the schema by the letter.",
+    "cache_prompt": (
+        "Whether the provider is told what all prompts of the module begin with, to cache it:"
+        ' `true`, `false`, or `"auto"` where that saves.'
+    ),
     "cache": 'Where answers are kept: `"disk"`, `"memory"` (of this process), or `"off"`.',
     "retry": 'What happens after a failure: `{max: 3, backoff: 2.0, on: ["rate_limit"]}`.',
     "fallback": "The models that are asked, in this order, when this one fails.",
@@ -50,6 +59,10 @@ _OF: Mapping[str, Mapping[str, str]] = {
         "base_url": "The address of the server.",
         "api_key_env": "The environment variable that holds the key.",
         "dtype": 'Of a model that runs here: `"float32"` or `"bfloat16"`.',
+        "dialect": 'The kind of the server, such as `"vllm"`, where its address does not tell it.',
+        "extra": "Parameters that are passed on to the server as they are: `{top_k: 20}`.",
+        "headers": 'Headers that are passed on: `{"X-Team": "a"}`. Keys go to `api_key_env`.',
+        "load_adapters": "Whether lmc loads its own adapters into the model's vLLM server.",
         "lookup": "Of a model that runs here: guess what answers copy from their prompts.",
         "rpm": "The most requests in any minute.",
         "tpm": "The most tokens in any minute.",

@@ -37,8 +37,9 @@ class Slots:
     """The parts of a model call, some of which an optimizer may set.
 
     `settings` are the module's own settings merged over the program's defaults (values or Choices):
-    model, temperature, top_p, max_tokens, stop, seed, cache, retry, fallback, repair, template,
-    layout, adapter, demos (how many, from a `demos:` setting), reason, begin, keep (in tokens).
+    model, temperature, top_p, max_tokens, stop, seed, reasoning, strict, cache_prompt, cache,
+    retry, fallback, repair, template, layout, adapter, demos (how many, from a `demos:` setting),
+    reason, begin, keep (in tokens).
     """
 
     module: str

@@ -23,6 +23,7 @@ _STYLE = (
     "text{font:11px Helvetica,Arial,sans-serif;fill:#1b1f24}"
     ".head{font-size:10px;fill:#57606a}.edge{fill:none;stroke:#6e7781}"
     ".back{stroke:#afb8c1;stroke-dasharray:4 3}"
+    ".value{font-family:ui-monospace,monospace;font-size:10px;fill:#0a3069}"
     ".on{font-size:9px;fill:#57606a;paint-order:stroke;stroke:#fff;stroke-width:2px}"
 )
 
@@ -44,8 +45,8 @@ def draw(program: ProgramGraph, name: str | None = None) -> str:
     return draw_view(view(program, name))
 
 
-def draw_view(drawn: View) -> str:
-    """A view as a picture."""
+def draw_view(drawn: View, *, styled: bool = True) -> str:
+    """A view as a picture. Without its own style, that of the page around it holds."""
     homes = dict(_homes(drawn.root, ()))
     root = _place(drawn.root, drawn.edges, homes)
     spots: dict[str, _Spot] = {}
@@ -59,7 +60,7 @@ def draw_view(drawn: View) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {width:.0f} {height:.0f}"'
             f' width="{width:.0f}" height="{height:.0f}" role="img"'
             f' aria-label="{escape(drawn.root.label)}">',
-            f"<style>{_STYLE}</style>",
+            f"<style>{_STYLE}</style>" if styled else "",
             '<defs><marker id="lmc-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"'
             ' markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#6e7781"/></marker>'
             "</defs>",
@@ -116,7 +117,7 @@ def _width_of(row: Sequence[_Placed]) -> float:
 
 
 def _box(box: Box) -> _Placed:
-    lines = [_short(box.label), *([_short(box.note)] if box.note else [])]
+    lines = [text for text, _ in _lines(box)]
     return _Placed(box, max(map(len, lines)) * _CHAR + 24, len(lines) * _LINE + 13)
 
 
@@ -161,7 +162,8 @@ def _shapes(placed: _Placed, x: float, y: float, spots: dict[str, _Spot]) -> Ite
         yield from _box_shape(placed.item, left, top, placed.width, placed.height)
         return
     fill, line = CLUSTERS.get(placed.item.kind, CLUSTERS["pipeline"])
-    yield _rectangle(left, top, placed.width, placed.height, fill, line)
+    yield f'<g class="region {placed.item.kind}">'
+    yield _rectangle(left, top, placed.width, placed.height, fill, line) + "</g>"
     label = escape(_short(placed.item.label))
     yield f'<text class="head" x="{left + 10:.1f}" y="{top + 16:.1f}">{label}</text>'
     for part in placed.inner:
@@ -171,15 +173,22 @@ def _shapes(placed: _Placed, x: float, y: float, spots: dict[str, _Spot]) -> Ite
 def _box_shape(box: Box, x: float, y: float, width: float, height: float) -> Iterator[str]:
     fill, line = COLOURS.get(box.kind, COLOURS["generate"])
     round_ends = box.kind in ("input", "output")
-    yield _rectangle(x, y, width, height, fill, line, height / 2 if round_ends else 5)
-    lines = [_short(box.label), *([_short(box.note)] if box.note else [])]
-    for number, text in enumerate(lines):
+    yield f'<g class="box {box.kind}" data-box="{escape(box.id)}">'
+    yield _rectangle(x, y, width, height, fill, line, min(height / 2, 18) if round_ends else 5)
+    for number, (text, kind) in enumerate(_lines(box)):
         at = y + 17 + number * _LINE
-        kind = ' class="on"' if number else ""
+        own = f' class="{kind}"' if kind else ""
         yield (
-            f'<text{kind} x="{x + width / 2:.1f}" y="{at:.1f}" text-anchor="middle">'
+            f'<text{own} x="{x + width / 2:.1f}" y="{at:.1f}" text-anchor="middle">'
             f"{escape(text)}</text>"
         )
+    yield "</g>"
+
+
+def _lines(box: Box) -> list[tuple[str, str]]:
+    """The lines of a box, each with its class."""
+    told = ((box.label, ""), (box.note, "on"), (box.shown, "value"))
+    return [(_short(text), kind) for text, kind in told if text]
 
 
 def _rectangle(

@@ -12,28 +12,37 @@ from typing import Any, Literal
 
 from lmc.check.program import Choice
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph, Node, ProgramGraph, route_options
-from lmc.ir.ops import CALLS, OF_BODIES, OPS
+from lmc.ir.graph import OPTION, Graph, Node, ProgramGraph, route_options
+from lmc.ir.ops import CALLS, OF_BODIES, OWN_REGION, body_numbers
 
 Kind = Literal[
     "input", "output", "generate", "critique", "revise", "adjudicate", "act", "tool", "decide",
     "pipeline", "refine", "vote", "search", "agent", "route", "map", "samples", "loop", "if",
 ]  # fmt: skip
 Sources = frozenset[str]
+Pattern = tuple[int | None, ...]  # of places in a trace; None is an item, a sample or a round
 NONE: Sources = frozenset()
 MOST_OPEN = 30  # calls drawn one in the other; a call further in is a box
 MOST_BOXES = 2000  # of calls that are drawn; beyond them a call is a box
+MOST_WORDS = 40  # characters of a condition
 MOST_EDGES = 16  # of a crowded view, only edges without a way around are drawn
 
 
 @dataclass(slots=True)
 class Box:
-    """A box: something that takes time, or an end of the graph."""
+    """A box: something that takes time, or an end of the graph.
+
+    `name` is that of the module, the tool or the input. What happens there has a place in traces
+    that fits `place`.
+    """
 
     id: str
     label: str
     kind: Kind
     note: str = ""
+    name: str = ""
+    place: Pattern = ()
+    shown: str = ""  # a value that passed here in a run
 
 
 @dataclass(slots=True)
@@ -81,11 +90,12 @@ class _Painter:
         self.open = 0  # calls that are being drawn, one in the other
         self.edges: dict[Edge, None] = {}
         self.count = 0
+        self.place: Pattern = ()  # of what is being drawn
 
     def paint(self, graph: Graph) -> View:
         root = Cluster("root", f"{graph.kind} {graph.name}", graph.kind)  # type: ignore[arg-type]
         env = {
-            p.name: frozenset({self.box(root, f"{p.name}: {p.type}", "input")})
+            p.name: frozenset({self.box(root, f"{p.name}: {p.type}", "input", name=p.name)})
             for p in graph.inputs
         }
         result = self.graph(graph, env, root)
@@ -94,11 +104,19 @@ class _Painter:
         edges = list(self.edges)
         return View(root, _without_detours(edges) if len(edges) > MOST_EDGES else edges)
 
-    def graph(self, graph: Graph, env: Mapping[str, Sources], into: Cluster) -> Sources:
-        """Draw the nodes of a graph. Returns the boxes that its value comes from."""
-        known: dict[str, Sources] = {}
-        for node in graph.nodes:
+    def graph(
+        self, graph: Graph, env: Mapping[str, Sources], into: Cluster, at: Pattern = ()
+    ) -> Sources:
+        """Draw the nodes of a graph, which is at some place in the one around it.
+
+        Returns the boxes that its value comes from.
+        """
+        outer, known = self.place, dict[str, Sources]()
+        within = (*outer, *at)
+        for number, node in enumerate(graph.nodes):
+            self.place = within if node.op in OWN_REGION else (*within, number)
             known[node.id] = self.node(node, [known[id] for id in node.inputs], env, into)
+        self.place = outer
         return known[graph.nodes[-1].id] if graph.nodes else NONE
 
     def node(
@@ -110,8 +128,9 @@ class _Painter:
             case "model":
                 return self.model(node, args, into)
             case "tool":
-                box = self.box(into, node.attrs["target"], "tool")
-                names = [p.name for p in self.program.tools[node.attrs["target"]].inputs]
+                target = node.attrs["target"]
+                box = self.box(into, target, "tool", name=target)
+                names = [p.name for p in self.program.tools[target].inputs]
                 return self.fed(box, names, args)
             case "store":
                 return NONE
@@ -127,7 +146,8 @@ class _Painter:
     def model(self, node: Node, args: list[Sources], into: Cluster) -> Sources:
         slots, role = node.attrs["slots"], node.attrs["role"]
         label = slots.module if role in ("generate", "critique") else role
-        box = self.box(into, label, role, _words(slots.settings.get("model")))
+        note = _words(slots.settings.get("model"))
+        box = self.box(into, label, role, note, slots.module)
         return self.fed(box, node.attrs["names"], args)
 
     def call(self, graph: Graph, args: list[Sources], into: Cluster) -> Sources:
@@ -141,10 +161,10 @@ class _Painter:
         self.open -= 1
         return result
 
-    def box(self, into: Cluster, label: str, kind: Kind, note: str = "") -> str:
+    def box(self, into: Cluster, label: str, kind: Kind, note: str = "", name: str = "") -> str:
         """Add a box and return its id."""
         self.count += 1
-        box = Box(f"n{self.count}", label, kind, note)
+        box = Box(f"n{self.count}", label, kind, note, name, self.place)
         into.children.append(box)
         self.boxes.append(box.id)
         return box.id
@@ -191,9 +211,12 @@ def _refine(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -
         into, f"refine {name}, at most {_words(node.attrs['rounds'])} rounds", "refine"
     )
     env = dict(zip(node.attrs["names"], args))
-    draft = painter.graph(node.bodies["draft"], env, inner)
-    check = painter.graph(node.bodies["check"], {**env, "draft": draft}, inner)
-    revised = painter.graph(node.bodies["revise"], {**env, "draft": draft, "check": check}, inner)
+    number = body_numbers("refine")
+    draft = painter.graph(node.bodies["draft"], env, inner, (None, number["draft"]))
+    judged = {**env, "draft": draft}
+    check = painter.graph(node.bodies["check"], judged, inner, (None, number["check"]))
+    known = {**judged, "check": check}
+    revised = painter.graph(node.bodies["revise"], known, inner, (None, number["revise"]))
     for box in sorted(check):
         painter.connect(revised, box, "again", dashed=True)
     return draft | revised
@@ -203,9 +226,10 @@ def _vote(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> 
     name = node.bodies["sample"].name.removesuffix(".sample")
     inner = painter.cluster(into, f"vote {name}, {_words(node.attrs['n'])} samples", "vote")
     env = dict(zip(node.attrs["names"], args))
-    samples = painter.graph(node.bodies["sample"], env, inner)
+    samples = painter.graph(node.bodies["sample"], env, inner, (None,))
     if "adjudicate" in node.bodies:
-        return painter.graph(node.bodies["adjudicate"], {**env, "candidates": samples}, inner)
+        known = {**env, "candidates": samples}
+        return painter.graph(node.bodies["adjudicate"], known, inner, (None,))
     by = node.attrs["by"]
     words = {
         "value": "majority",
@@ -218,7 +242,7 @@ def _vote(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> 
     }
     if "compare" in node.bodies:
         both = {**env, "first": samples, "second": samples}
-        samples = painter.graph(node.bodies["compare"], both, inner)
+        samples = painter.graph(node.bodies["compare"], both, inner, (None, None, None))
     label = words[by] if isinstance(by, str) else "majority by " + ", ".join(f".{f}" for f in by)
     box = painter.box(inner, label, "decide")
     painter.connect(samples, box)
@@ -230,10 +254,11 @@ def _search(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -
     words = f"search {name}, {_words(node.attrs['method'])}, {_words(node.attrs['width'])} a step"
     inner = painter.cluster(into, words, "search")
     env = dict(zip(node.attrs["names"], args))
-    step = painter.graph(node.bodies["expand"], env, inner)
-    value = painter.graph(node.bodies["value"], {**env, "path": step}, inner)
+    step = painter.graph(node.bodies["expand"], env, inner, (None, None))
+    known = {**env, "path": step}
+    value = painter.graph(node.bodies["value"], known, inner, (None, -1))
     if "until" in node.bodies:
-        value |= painter.graph(node.bodies["until"], {**env, "path": step}, inner)
+        value |= painter.graph(node.bodies["until"], known, inner, (None, -2))
     for box in sorted(step):
         painter.connect(value, box, "again", dashed=True)
     return value
@@ -243,11 +268,13 @@ def _agent(painter: _Painter, node: Node, args: list[Sources], into: Cluster) ->
     name = node.bodies["act"].name.removesuffix(".act")
     words = f"agent {name}, at most {_words(node.attrs['steps'])} steps"
     inner = painter.cluster(into, words, "agent")
-    act = painter.graph(node.bodies["act"], dict(zip(node.attrs["names"], args)), inner)
+    number = body_numbers("agent")
+    env = dict(zip(node.attrs["names"], args))
+    act = painter.graph(node.bodies["act"], env, inner, (None, number["act"]))
     for tool, body in node.bodies.items():
         if tool != "act":
             env = {port.name: act for port in body.inputs}
-            seen = painter.graph(body, env, inner)
+            seen = painter.graph(body, env, inner, (None, None))
             for box in sorted(act):
                 painter.connect(seen, box, "observed", dashed=True)
     return act
@@ -262,16 +289,20 @@ def _route(painter: _Painter, node: Node, args: list[Sources], into: Cluster) ->
     inner = painter.cluster(into, f"route {name}, {words}", "route")
     env = dict(zip(node.attrs["names"], args))
     if by == "case":
-        chosen = painter.graph(node.bodies["by"], env, inner)
-        ways = [_entered(painter, body, env, inner, chosen, case) for case, body in options.items()]
+        number = body_numbers("route")
+        chosen = painter.graph(node.bodies["by"], env, inner, (number["by"],))
+        at: Pattern = (number[OPTION],)
+        ways = [
+            _entered(painter, body, env, inner, chosen, case, at) for case, body in options.items()
+        ]
         return frozenset().union(*ways)
     given, judge, judged = NONE, node.bodies.get("by"), NONE
     *others, last = options.values()
     for body in others:
-        out = _entered(painter, body, env, inner, judged, "not sure")
+        out = _entered(painter, body, env, inner, judged, "not sure", (None, 0))
         given |= out
-        judged = painter.graph(judge, {**env, "out": out}, inner) if judge else out
-    return given | _entered(painter, last, env, inner, judged, "not sure")
+        judged = painter.graph(judge, {**env, "out": out}, inner, (None, 1)) if judge else out
+    return given | _entered(painter, last, env, inner, judged, "not sure", (None, 0))
 
 
 def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
@@ -281,9 +312,9 @@ def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> S
     names = [p.name for p in node.bodies["item"].inputs if p.name not in free]
     env = {**dict(zip(names, args[:own])), **dict(zip(free, args[own:]))}
     kept = [
-        painter.graph(node.bodies[spec.name], env, inner)
-        for spec in OPS["map"].bodies
-        if spec.name in node.bodies
+        painter.graph(node.bodies[name], env, inner, (None, number))
+        for name, number in body_numbers("map").items()
+        if name in node.bodies
     ]
     return frozenset().union(*kept)
 
@@ -291,7 +322,8 @@ def _map(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> S
 def _samples(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
     words = f"{_words(node.attrs['n'])} samples"
     inner = painter.cluster(into, words, "samples")
-    return painter.graph(node.bodies["sample"], dict(zip(node.attrs["free"], args)), inner)
+    env = dict(zip(node.attrs["free"], args))
+    return painter.graph(node.bodies["sample"], env, inner, (None,))
 
 
 def _weigh(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
@@ -299,10 +331,27 @@ def _weigh(painter: _Painter, node: Node, args: list[Sources], into: Cluster) ->
 
 
 def _loop(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
-    inner = painter.cluster(into, f"loop, at most {_words(node.attrs['bound'])} rounds", "loop")
+    bodies, number, bound = node.bodies, body_numbers("loop"), _words(node.attrs["bound"])
+    until = _condition(bodies["until"]) if "until" in bodies else ""
+    words = f"loop, at most {bound} rounds" + (f", until {until}" if until else "")
+    inner = painter.cluster(into, words, "loop")
+    before = len(painter.boxes)
     env = {node.attrs["name"]: args[0], **dict(zip(node.attrs.get("free", ()), args[1:]))}
-    result = painter.graph(node.bodies["body"], env, inner)
+    result = painter.graph(bodies["body"], env, inner, (None, number["body"]))
+    first, last = painter.boxes[before : before + 1], result - args[0]
+    if "until" in bodies and _calls_in(bodies["until"]):
+        asked = {**env, node.attrs["name"]: result}
+        last = painter.graph(bodies["until"], asked, inner, (None, number["until"]))
+    for box in first:
+        painter.connect(last, box, "again", dashed=True)
     return args[0] | result
+
+
+def _condition(body: Graph) -> str:
+    """The words of a condition; none where the source is not there, as in an artifact."""
+    span = body.span or next((n.span for n in reversed(body.nodes) if n.span), None)
+    text = " ".join(span.text.split()) if span else ""
+    return text if len(text) <= MOST_WORDS else text[: MOST_WORDS - 1] + "…"
 
 
 def _cond(painter: _Painter, node: Node, args: list[Sources], into: Cluster) -> Sources:
@@ -322,10 +371,11 @@ def _entered(
     into: Cluster,
     origin: Sources,
     word: str,
+    at: Pattern = (),
 ) -> Sources:
     """Draw a body that runs only sometimes. The edge to it says when."""
     before = len(painter.boxes)
-    result = painter.graph(body, env, into)
+    result = painter.graph(body, env, into, at)
     if len(painter.boxes) > before and origin:
         painter.connect(origin, painter.boxes[before], word, dashed=True)
     return result
@@ -347,7 +397,11 @@ _PAINTERS: Mapping[str, Callable[[_Painter, Node, list[Sources], Cluster], Sourc
 
 def _calls(node: Node) -> bool:
     """Whether a region contains effects. One without them is drawn like an operation."""
-    return any(n.op in CALLS or _calls(n) for b in node.bodies.values() for n in b.nodes)
+    return any(map(_calls_in, node.bodies.values()))
+
+
+def _calls_in(body: Graph) -> bool:
+    return any(node.op in CALLS or _calls(node) for node in body.nodes)
 
 
 def _words(value: Any) -> str:

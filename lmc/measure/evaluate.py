@@ -56,18 +56,18 @@ class RowResult:
     kept: tuple[tuple[str, Any], ...] = ()  # what the run would keep in which store
     rewards: Rewards = field(default_factory=dict)
 
-    def line(self) -> bytes:
+    def line(self, *, scored: bool = True) -> bytes:
         """One line of a results file, as JSON."""
-        text = json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+        text = json.dumps(self.as_json(scored=scored), ensure_ascii=False) + "\n"
         return text.encode("utf-8", "backslashreplace")  # half a surrogate pair of a row
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, *, scored: bool = True) -> dict[str, Any]:
         """The contents of a line of a results file."""
         return {
             "id": self.id,
-            "score": self.value,
+            **({"score": self.value} if scored else {}),
             "pred": self.pred,
-            "feedback": self.feedback,
+            **({"feedback": self.feedback} if scored else {}),
             "failed": self.failed or None,
             "error": self.error,
             "calls": self.usage.calls,
@@ -226,11 +226,12 @@ async def evaluate_each(
 ) -> None:
     """Like `evaluate`, but pass each result to `take` when it is done, and keep none."""
     graph, count = executor.graph(target), len(rows)
+    in_flight = max(in_flight, executor.in_flight)
     require_columns(graph, rows)
     in_batch = seats(executor.program, graph, count, in_flight)
 
     async def one(number: int, row: Row) -> None:
-        trace = Trace()
+        trace = Trace(brief=not keep_traces)
         seat = in_batch(number)
         result = await _run_row(executor, graph, row, metric, trace, sample, seat)
         held = trace if keep_traces else None

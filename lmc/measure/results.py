@@ -24,9 +24,13 @@ SHOWN_FAILURES = 3
 
 
 class ResultsFile(Figures):
-    """Results in a file. Only the figures and the first failures are kept in memory."""
+    """Results in a file. Only the figures and the first failures are kept in memory.
 
-    def __init__(self, write: Callable[[RowResult], object]) -> None:
+    What is not `scored` has no scores, so nothing is kept of a row.
+    """
+
+    def __init__(self, write: Callable[[RowResult], object], *, scored: bool = True) -> None:
+        self._scored = scored
         self._values, self.rows, self._usage = array("d"), 0, Usage()
         self.first_failures: list[RowResult] = []
         self._write, self._failed = write, Counter[Failed]()
@@ -55,7 +59,7 @@ class ResultsFile(Figures):
     def _add(self, result: RowResult) -> None:
         self.rows += 1
         self._usage += result.usage
-        if result.value is not None:
+        if result.value is not None and self._scored:
             self._values.append(result.value)
         if result.failed:
             self._failed[result.failed] += 1
@@ -71,25 +75,27 @@ async def write_results(
     rows: Rows,
     metric: Metric,
     progress: Progress | None,
+    *,
+    scored: bool = True,
 ) -> ResultsFile:
     """Evaluate and write a JSON line for each row, or a row of a Parquet file.
 
-    The file is written whole or not at all. Raises: LmcError[cannot-write, missing-extra], and the
-    errors of `evaluate`.
+    If they are not `scored`, the results have no scores. The file is written whole or not at all.
+    Raises: LmcError[cannot-write, missing-extra], and the errors of `evaluate`.
     """
-    with replacing(path) as file, _writing(path, file) as write:
-        results = ResultsFile(write)
+    with replacing(path) as file, _writing(path, file, scored) as write:
+        results = ResultsFile(write, scored=scored)
         await evaluate_each(executor, target, rows, metric, results.take, progress=progress)
     return results
 
 
 @contextmanager
-def _writing(path: Path, file: IO[bytes]) -> Iterator[Callable[[RowResult], object]]:
+def _writing(path: Path, file: IO[bytes], scored: bool) -> Iterator[Callable[[RowResult], object]]:
     """What writes a result, by the suffix of the file."""
     if path.suffix.lower() not in SUFFIXES:
-        yield lambda result: file.write(result.line())
+        yield lambda result: file.write(result.line(scored=scored))
         return
-    table = ParquetResults(file)
+    table = ParquetResults(file, scored=scored)
     yield table.write
     table.close()
 

@@ -19,6 +19,7 @@ _COLUMNS = {
     "failed": "string", "error": "string", "calls": "int64", "tokens": "int64",
     "cost_usd": "float64", "seconds": "float64", "retries": "int64",
 }  # fmt: skip
+_OF_SCORES = ("score", "feedback")
 
 
 class ParquetResults:
@@ -27,18 +28,20 @@ class ParquetResults:
     Raises: LmcError[missing-extra].
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], *, scored: bool = True) -> None:
         self._pa = pyarrow("a file of results in Parquet")
         import pyarrow.parquet as pq
 
-        fields = [(name, getattr(self._pa, kind)()) for name, kind in _COLUMNS.items()]
+        columns = {n: kind for n, kind in _COLUMNS.items() if scored or n not in _OF_SCORES}
+        fields = [(name, getattr(self._pa, kind)()) for name, kind in columns.items()]
+        self._scored = scored
         self._schema = self._pa.schema(fields)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
     def write(self, result: RowResult) -> None:
         """Add a result."""
-        line = result.as_json()
+        line = result.as_json(scored=self._scored)
         pred = json.dumps(line["pred"], ensure_ascii=False)
         self._rows.append({"retries": 0, **line, "pred": _encodable(pred)})
         if len(self._rows) >= GROUP_ROWS:
@@ -53,7 +56,7 @@ class ParquetResults:
         if self._rows:
             for row in self._rows:
                 for name in ("feedback", "error"):
-                    row[name] = row[name] and _encodable(row[name])
+                    row[name] = row.get(name) and _encodable(row[name])
             self._writer.write_table(self._pa.Table.from_pylist(self._rows, self._schema))
             self._rows = []
 

@@ -23,6 +23,7 @@ _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _MODULE = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _CAUSAL = re.compile(r"[A-Za-z0-9_]{1,100}(ForCausalLM|LMHeadModel)")
 _TENSOR = re.compile(r"[A-Za-z0-9_.]{1,400}\.lora_[AB]\.weight")
+_MAGNITUDE = re.compile(r"[A-Za-z0-9_.]{1,400}\.lora_magnitude_vector")  # of DoRA
 
 
 def plain_adapter(id: str) -> Adapter:
@@ -103,6 +104,7 @@ _ON: Mapping[str, Callable[[Any], bool]] = {
     "inference_mode": lambda v: v is True,
     "init_lora_weights": lambda v: v is True,
     "use_rslora": lambda v: v is True,
+    "use_dora": lambda v: v is True,
     "base_model_name_or_path": _is_text,
     "revision": _is_text,
     "peft_version": _is_text,
@@ -139,29 +141,43 @@ def _check_weights(data: bytes) -> None:
     header.pop("__metadata__", None)
     if len(header) > MOST_TENSORS:
         raise NotPlain(f"{WEIGHTS} has {len(header):,} tensors")
+    room = len(data) - 8 - length
     for name, tensor in header.items():
-        if not _TENSOR.fullmatch(name):
+        of_dora = _MAGNITUDE.fullmatch(name) is not None
+        if not of_dora and not _TENSOR.fullmatch(name):
             raise NotPlain(f"{WEIGHTS} has a tensor that is not one of LoRA: {name[:80]!r}")
-        if not _is_sound(tensor, len(data) - 8 - length):
+        if not (_is_vector(tensor, room) if of_dora else _is_sound(tensor, room)):
             raise NotPlain(f"{WEIGHTS}: the tensor `{name}` has a wrong type, shape or place")
 
 
 def _is_sound(tensor: Any, room: int) -> bool:
     """Whether a tensor is a matrix of bounded size, with a rank as one side, in its place."""
+    sides = _sides(tensor, room)
+    return sides is not None and len(sides) == 2 and min(sides) <= MOST_RANK
+
+
+def _is_vector(tensor: Any, room: int) -> bool:
+    """Whether a tensor is a vector of bounded size in its place."""
+    sides = _sides(tensor, room)
+    return sides is not None and len(sides) == 1
+
+
+def _sides(tensor: Any, room: int) -> list[int] | None:
+    """The sides of a tensor of bounded size in its place; None if it is none."""
     try:
         sides, (start, end) = tensor["shape"], tensor["data_offsets"]
+        if not sides or not all(type(n) is int for n in (*sides, start, end)):
+            return None
         size = math.prod(sides) * _BYTES[tensor["dtype"]]
-        whole = all(type(n) is int for n in (*sides, start, end))
-        return bool(
-            whole
-            and len(sides) == 2
-            and 0 < min(sides) <= MOST_RANK
-            and max(sides) <= MOST_SIDE
-            and 0 <= start <= end <= room
-            and end - start == size
-        )
+        bounded = min(sides) > 0 and max(sides) <= MOST_SIDE
+        return sides if bounded and 0 <= start <= end <= room and end - start == size else None
     except (KeyError, TypeError, ValueError):
-        return False
+        return None
+
+
+def is_dora(adapter: Adapter) -> bool:
+    """Whether an adapter is DoRA: LoRA with a magnitude for each row of a matrix."""
+    return bool(_object((adapter.folder / CONFIG).read_bytes(), CONFIG).get("use_dora"))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

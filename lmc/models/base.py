@@ -17,13 +17,26 @@ EMBEDDED = "input"  # role of the only message in an embedding request
 
 @frozen
 class Sampling:
-    """Decoding settings, all part of the cache key. None leaves the choice to the backend."""
+    """Decoding settings, all but `cache_prompt` part of the cache key.
+
+    None leaves the choice to the backend. `reasoning` is how much the model thinks before: "off",
+    "minimal", "low", "medium", "high", or a number of tokens. `strict` demands that a server keeps
+    to the schema by the letter; None where it is known to. `extra` is JSON that is passed on in the
+    body, and `headers` are passed on too; both are what the model's settings say. `cache_prompt`
+    says what prompts share (`lmc.models.prompt_caches`), for providers that cache only what is
+    marked; it changes no answer.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    reasoning: str | int | None = None
+    strict: bool | None = None
+    extra: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    cache_prompt: str | None = field(default=None, compare=False)
 
 
 @frozen
@@ -108,6 +121,11 @@ class TokenDetails:
             self.spoken + other.spoken,
         )
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Where nothing is known, what comes back from a pickle is `NO_DETAILS` itself."""
+        figures = (self.cached, self.written, self.audio, self.reasoning, self.spoken)
+        return (TokenDetails, figures) if any(figures) else "NO_DETAILS"
+
 
 NO_DETAILS = TokenDetails()
 
@@ -119,6 +137,35 @@ def continued(messages: Sequence[Message]) -> str:
 
 
 @frozen
+class SampledTokens:
+    """The tokens that an answer was sampled as, up to and with the end of the turn if it came.
+
+    They are ids of the tokenizer with this digest. `logprobs` are those of the model alone, in nats
+    at temperature 1; there are none where a grammar chose too. `begin` is what the answer went on
+    from, after the prompt.
+    """
+
+    tokenizer: str
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...] = ()
+    begin: str = ""
+
+    def to_json(self, logprobs: Sequence[float] | None) -> list[Any]:
+        """The tokens as JSON, beside the log-probabilities of their answer, which often are its."""
+        own = None if self.logprobs and self.logprobs == logprobs else self.logprobs
+        return [self.tokenizer, self.ids, own, self.begin]
+
+    @classmethod
+    def from_json(cls, data: Any, logprobs: Sequence[float] | None) -> SampledTokens:
+        """Read the tokens. Raises: ValueError, TypeError."""
+        tokenizer, ids, own, begin = data
+        known = logprobs if own is None else own
+        if not isinstance(tokenizer, str) or not isinstance(begin, str):
+            raise TypeError("`tokenizer` and `begin` are texts")
+        return cls(tokenizer, tuple(map(int, ids)), tuple(map(float, known or ())), begin)
+
+
+@frozen
 class Answer:
     """One sample. `logprobs` are those of the chosen tokens in nats, if the backend gives them.
 
@@ -127,7 +174,8 @@ class Answer:
     answer; `lmc.models.border` defines the others. `retries` counts the requests that were sent
     again for it. `wait_s` is how many seconds the server asks to pause. `tool_calls` are those that
     the model asks for, where tools were offered. `reasoning` is what it thought before, if the
-    server sends that beside the text. The first answer of a request has its `details`.
+    server sends that beside the text. The first answer of a request has its `details`. `sampled`
+    are its tokens, from an engine that is asked for log-probabilities.
     """
 
     text: str
@@ -144,6 +192,7 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = field(default="", compare=False)
     details: TokenDetails = field(default=NO_DETAILS, compare=False)
+    sampled: SampledTokens | None = field(default=None, compare=False)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:

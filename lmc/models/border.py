@@ -44,7 +44,10 @@ _FILTERED = (
     *("prohibited_content", "sensitive", "guardrail_intervened", "image_safety"),
 )
 _TOOLS = ("tool_calls", "tool_call", "tool_use", "function_call", "malformed_function_call")
-_BROKEN = ("error", "abort", "aborted", "cancelled", "canceled", "network_error", "timeout")
+_BROKEN = (
+    *("error", "abort", "aborted", "cancelled", "canceled", "network_error", "timeout"),
+    "insufficient_system_resource",
+)
 _KIND = {
     **dict.fromkeys(_CUT, "length"),
     **dict.fromkeys(_FILTERED, "content_filter"),
@@ -111,7 +114,7 @@ def read_usage(usage: Mapping[str, Any]) -> tuple[int, int, TokenDetails]:
         for name in ("prompt", "completion")
     )
     hidden = token_count(usage.get("total_tokens")) - prompt - completion
-    reasoning = token_count(outputs.get("reasoning_tokens"))
+    reasoning = _first_count(outputs.get("reasoning_tokens"), usage.get("reasoning_tokens"))
     if hidden > 0 and prompt and completion:
         completion, reasoning = completion + hidden, max(reasoning, hidden)
     details = TokenDetails(
@@ -206,9 +209,22 @@ def _answer(
 
 
 def reasoning_in(message: Mapping[str, Any]) -> str:
-    """The thoughts that a server sends beside the text: `reasoning_content` or `reasoning`."""
+    """The thoughts beside the text: `reasoning_content`, `reasoning`, or parts of the content."""
     found = message.get("reasoning_content") or message.get("reasoning")
-    return found if isinstance(found, str) else ""
+    if isinstance(found, str):
+        return found
+    parts = message.get("content")
+    return "".join(map(_thought, parts)) if isinstance(parts, list) else ""
+
+
+def _thought(part: Any) -> str:
+    """The thought in a part, which may be a text, or parts of its own."""
+    found = part.get("thinking") if isinstance(part, dict) else None
+    if isinstance(found, str):
+        return found
+    inner = found if isinstance(found, list) else ()
+    texts = (p.get("text") for p in inner if isinstance(p, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def content_text(content: Any) -> str:

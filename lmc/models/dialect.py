@@ -5,12 +5,18 @@ lmc adapts to each refusal once and remembers it for the process, by endpoint an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmc.models.base import Message, Request, continued
 from lmc.models.http_failures import error_message, refused_parameter, refused_roles
 from lmc.models.media_parts import with_parts
+from lmc.models.passed_on import merged
+from lmc.models.prompt_caches import Beginnings, digest, shared_turns
+from lmc.models.server_kinds import OTHER, ServerKind
+from lmc.models.strict_schemas import strict_schema
+from lmc.models.thinking_budgets import PARAMETERS, thinking
 from lmc.models.tool_calls import (
     has_tool_turns,
     refuses_choice,
@@ -24,11 +30,15 @@ _log = logger(__name__)
 
 # Parameters that are left out once the server refuses them. Other refusals are errors.
 _OPTIONAL = (
-    *("temperature", "top_p", "seed", "stop", "logprobs", "response_format", "n"),
-    *("stream", "stream_options", "tool_choice"),
+    *("temperature", "top_p", "seed", "random_seed", "stop", "logprobs", "response_format", "n"),
+    *("stream", "stream_options", "tool_choice", "prompt_cache_key"),
+    *PARAMETERS,
 )
+MOST_SAMPLES = 1024  # of one request, where nothing says less
 # Newer models of OpenAI need the second name; other servers know only the first.
 _OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+_MARKED = re.compile("claude|gemini", re.IGNORECASE)  # models whose caches want a mark
 
 _dialects: dict[tuple[str, str], Dialect] = {}
 
@@ -36,24 +46,37 @@ _dialects: dict[tuple[str, str], Dialect] = {}
 class Dialect:
     """The parameters and message roles that one model at one endpoint does not accept."""
 
-    def __init__(self, endpoint: str, limit_name: str) -> None:
-        self.endpoint, self.limit_name = endpoint, limit_name
-        self.refused: set[str] = set()
+    def __init__(self, endpoint: str, kind: ServerKind = OTHER) -> None:
+        self.endpoint, self.kind, self.limit_name = endpoint, kind, kind.limit
+        self.refused: set[str] = set(kind.unsent)
         self.roles: set[str] = set()
+        self._beginnings = Beginnings()
+        self.most_n = kind.most_n or MOST_SAMPLES  # samples of one request
+
+    @property
+    def strict(self) -> bool:
+        """Whether a schema can ask to be kept to by the letter."""
+        return "strict" not in self.refused
 
     def payload(self, request: Request) -> dict[str, Any]:
         """The body of a request, without the parts that the endpoint does not accept."""
         sampling, refused = request.sampling, self.refused
+        messages = self._messages(request)
+        wish: Any = sampling.cache_prompt
+        if wish and self.kind.breakpoints and _MARKED.search(request.model):
+            messages = self._beginnings.marked(messages, wish)
         payload: dict[str, Any] = {
-            "model": request.adapter or request.model,
-            "messages": self._messages(request),
+            "model": self._model(request),
+            "messages": messages,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self.limit_name: sampling.max_tokens,
             "stop": list(sampling.stop) or None,
-            "seed": None if sampling.seed is None else sampling.seed + request.index,
+            self.kind.seed or "seed": (
+                None if sampling.seed is None else sampling.seed + request.index
+            ),
             "logprobs": request.logprobs or None,
-            "response_format": response_format(request.schema),
+            "response_format": self._response_format(request),
             "n": request.n if request.n > 1 else None,
             "tools": request.tools or None,
             "tool_choice": "required" if request.tools else None,
@@ -62,7 +85,39 @@ class Dialect:
             payload |= {"continue_final_message": True, "add_generation_prompt": False}
         if request.on_text is not None and request.n == 1:
             payload |= {"stream": True, "stream_options": {"include_usage": True}}
-        return {k: v for k, v in payload.items() if v is not None and k not in refused}
+        if wish and self.kind.cache_key:
+            shared = messages[: shared_turns(messages, wish)]
+            payload["prompt_cache_key"] = digest(shared) if shared else None
+        wanted = sampling.reasoning
+        if wanted is not None:
+            most = sampling.max_tokens
+            payload |= thinking(self.kind.thinking, wanted, request.model, most)
+        sent = {k: v for k, v in payload.items() if v is not None and k not in refused}
+        return merged(sent, sampling.extra, refused) if sampling.extra else sent
+
+    def _model(self, request: Request) -> str:
+        """The name of the model or adapter, as the server knows it."""
+        if request.adapter is None:
+            return request.model
+        if self.kind.adapters == "suffix":
+            return f"{request.model}:{request.adapter}"
+        return request.adapter
+
+    def _response_format(self, request: Request) -> dict[str, Any] | None:
+        """The bound on answers, as strong as the server has one."""
+        schema = request.schema
+        if schema is None or self.kind.schema == "none":
+            return None
+        if self.kind.schema == "json_object":
+            return {"type": "json_object"} if _says_json(request.messages) else None
+        asked = request.sampling.strict
+        wants = self.kind.strict if asked is None else asked
+        strict = strict_schema(schema) if wants and self.strict else None
+        return response_format(schema if strict is None else strict, strict=strict is not None)
+
+    def gives_at_most(self, samples: int) -> None:
+        """Learn that one request gives no more samples."""
+        self.most_n = max(1, min(self.most_n, samples))
 
     def adapt(self, payload: Mapping[str, Any], error_text: str) -> bool:
         """Learn from a refusal. False if the next request would be the same."""
@@ -71,6 +126,13 @@ class Dialect:
             refused = "tool_choice"
         if refused in _OTHER_LIMIT:
             return self._rename_limit(refused, error_text)
+        if refused == "n":
+            self.gives_at_most(_told_most(error_text, payload["n"]))
+            _log.warning("%s takes `n` up to %d", self.endpoint, self.most_n)
+            return True
+        if refused == "response_format" and _is_strict(payload[refused]) and self.strict:
+            self.refused.add("strict")  # the schema may do without the promise
+            return True
         if refused is None or refused not in _OPTIONAL:
             return self._adapt_roles(payload, error_text)
         if refused not in self.refused:
@@ -139,12 +201,11 @@ class Dialect:
         return folded
 
 
-def dialect_of(endpoint: str, model: str, *, official: bool) -> Dialect:
+def dialect_of(endpoint: str, model: str, kind: ServerKind) -> Dialect:
     """The dialect of a model at an endpoint, as learnt so far."""
     dialect = _dialects.get((endpoint, model))
-    if dialect is None:
-        limit_name = "max_completion_tokens" if official else "max_tokens"
-        dialect = _dialects[endpoint, model] = Dialect(endpoint, limit_name)
+    if dialect is None or dialect.kind is not kind:
+        dialect = _dialects[endpoint, model] = Dialect(endpoint, kind)
     return dialect
 
 
@@ -153,8 +214,32 @@ def forget_dialects() -> None:
     _dialects.clear()
 
 
-def response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def response_format(
+    schema: Mapping[str, Any] | None, *, strict: bool = False
+) -> dict[str, Any] | None:
     """The `response_format` that asks a server to enforce a JSON Schema."""
     if schema is None:
         return None
-    return {"type": "json_schema", "json_schema": {"name": "result", "schema": schema}}
+    told: dict[str, Any] = {"name": "result", "schema": schema}
+    return {"type": "json_schema", "json_schema": told | ({"strict": True} if strict else {})}
+
+
+def _is_strict(given: Any) -> bool:
+    return bool(given.get("json_schema", {}).get("strict"))
+
+
+def _says_json(messages: Sequence[Message]) -> bool:
+    """Whether a prompt speaks of JSON, without which servers refuse to bind an answer to it."""
+    return any("json" in message["content"].lower() for message in messages)
+
+
+def _told_most(error_text: str, asked: int) -> int:
+    """The most samples of one request that a refusal names, else 1."""
+    found = re.search(
+        r"(?:<=|at most|less than or equal to|up to|maximum(?: of| is)?|must be between \d+ and)"
+        r" *(\d{1,3})\b",
+        error_message(error_text),
+        re.IGNORECASE,
+    )
+    most = int(found[1]) if found else 1
+    return most if 0 < most < asked else 1

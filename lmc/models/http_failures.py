@@ -15,7 +15,7 @@ from lmc.redaction import redact
 
 CONTEXT_EXCEEDED = re.compile(
     r"context[_ ](length|window|size)|maximum (context|prompt|input)|too (long|many tokens)"
-    r"|max_model_len|exceed\w* the (available )?context|prompt is too",
+    r"|max_model_len|maximum number of tokens|exceed\w* the (available )?context|prompt is too",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -43,7 +43,7 @@ _WORDS = {
     "logprobs": r"log[_ ]?prob(abilitie)?s",
     "n": r"['\"`]n['\"`]|\bn ?[>=!]|\bn (must|should|does|is|can)|multiple (choices|completions)"
     r"|multiple candidates|number of (choices|completions|candidates)"
-    r"|only one (completion|choice|candidate)|best_of",
+    r"|only one (completion|choice|candidate)|best_of|supplied: n\b",
 }
 _SYSTEM = re.compile(
     r"\b(system|developer)\b['\"`]? ?(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b"

@@ -21,6 +21,7 @@ from lmc.models.base import (
     ModelFailure,
     Price,
     Request,
+    Sampling,
     ToolCall,
     cut_at_stop,
 )
@@ -35,9 +36,18 @@ from lmc.models.border import (
 from lmc.models.dialect import response_format
 from lmc.models.http_failures import CONTEXT_EXCEEDED, failure_from_response, retry_after_s
 from lmc.models.media_parts import with_parts
-from lmc.models.origins import Address, is_allowed, require_address, require_variable
+from lmc.models.origins import (
+    Address,
+    is_allowed,
+    require_address,
+    require_passing,
+    require_variable,
+)
+from lmc.models.passed_on import merged, passes_on
 from lmc.models.prices import known_price
+from lmc.models.prompt_caches import Beginnings
 from lmc.models.redirects import refused_redirects
+from lmc.models.thinking_budgets import OFF, effort
 from lmc.models.tool_calls import (
     read_calls,
     refuses_choice,
@@ -80,8 +90,10 @@ class LiteLLM:
     ) -> None:
         self._litellm, self._model = litellm, model
         self._base_url, self._key_env = base_url, key_env
+        self._beginnings = Beginnings()
         self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
+        self._thinks_by_tokens = "thinking" in _parameters(litellm, model)
         own = _table_price(litellm, model, base_url, embeds=self.embeds)
         self._litellm_prices = own is None
         self.price: Price | None = own or _price(litellm, model, embeds=self.embeds)
@@ -131,10 +143,7 @@ class LiteLLM:
     def _arguments(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
         arguments: dict[str, Any] = {
-            "messages": [
-                dict(wire_message(message))
-                for message in with_parts(_taken(request), request.media)
-            ],
+            "messages": self._messages(request),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
@@ -148,7 +157,16 @@ class LiteLLM:
             # litellm's own gateway to MCP servers would want the package `mcp`.
             "_skip_mcp_handler": True if request.tools else None,
         }
-        return {**self._connection(request), **_given(arguments), "drop_params": True}
+        body = {**self._connection(request), **_given(arguments), "drop_params": True}
+        return {**body, **_wished(sampling, by_tokens=self._thinks_by_tokens)}
+
+    def _messages(self, request: Request) -> list[dict[str, Any]]:
+        turns = with_parts(_taken(request), request.media)
+        messages: Sequence[Mapping[str, Any]] = [wire_message(message) for message in turns]
+        wish: Any = request.sampling.cache_prompt
+        if wish and "claude" in self._model.lower():  # others cache by themselves
+            messages = self._beginnings.marked(messages, wish)
+        return [dict(message) for message in messages]
 
     def _connection(self, request: Request) -> dict[str, Any]:
         """The arguments of any request: model, server, key, timeout, and no retries by litellm."""
@@ -230,6 +248,22 @@ class LiteLLM:
         return redact(text)
 
 
+def _wished(sampling: Sampling, *, by_tokens: bool) -> dict[str, Any]:
+    """How much to think, and what is passed on, as litellm takes it for every provider."""
+    found: dict[str, Any] = {}
+    if sampling.extra:
+        found["extra_body"] = merged({}, sampling.extra)
+    if sampling.headers:
+        found["extra_headers"] = dict(sampling.headers)
+    wanted = sampling.reasoning
+    if isinstance(wanted, int) and wanted > 0 and by_tokens:
+        found["thinking"] = {"type": "enabled", "budget_tokens": wanted}
+    elif wanted is not None:
+        word = effort(wanted)
+        found["reasoning_effort"] = "none" if word == OFF else word
+    return found
+
+
 def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
     """Open a model by its litellm name.
 
@@ -269,6 +303,10 @@ def _reached(
     if key_env and not settings.get("users") and not (address and is_allowed(address, consent)):
         provider = str(litellm.get_llm_provider(model)[1])
         require_variable(str(key_env), provider, consent)
+    if passes_on(settings):
+        provider = str(litellm.get_llm_provider(model)[1])
+        allowed = is_allowed(address, consent) if address else provider in consent.allowed_hosts()
+        require_passing(address.host if address else provider, allowed, settings)
     return key_env, address.url if address else None
 
 
@@ -322,6 +360,14 @@ def _missing_keys(litellm: Any, model: str, key_env: str | None, base_url: str |
     if base_url:  # a user's own server may need no key
         return []
     return list(litellm.validate_environment(model)["missing_keys"])
+
+
+def _parameters(litellm: Any, model: str) -> set[str]:
+    """The parameters that litellm knows of a model; none if its provider is in no table."""
+    try:
+        return set(litellm.get_supported_openai_params(model=model) or ())
+    except Exception:  # litellm has no table for this provider
+        return set()
 
 
 def _capabilities(litellm: Any, model: str) -> Capabilities:

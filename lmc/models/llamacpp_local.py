@@ -29,6 +29,7 @@ from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
 from lmc.models.gguf import find_gguf, tensor_count
 from lmc.models.openai_compatible import OpenAICompatible
+from lmc.models.server_kinds import KINDS
 from lmc.redaction import remember
 
 SLOTS = 8  # requests that are answered at once, if the model has no `concurrency:`
@@ -126,7 +127,7 @@ class _Client(OpenAICompatible):
     through_proxy = False  # it is on this machine
 
     def __init__(self, address: str, key: str) -> None:
-        super().__init__(f"{address}/v1", key_env=None)
+        super().__init__(f"{address}/v1", key_env=None, kind=KINDS["llama.cpp"])
         self.address, self._secret = address, key
 
     def _key(self) -> str | None:

@@ -13,11 +13,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from lmc.consent import OWN
 from lmc.diagnostics import LmcError
-from lmc.media.content import KINDS
 from lmc.models import border, quick_json
+from lmc.models.adapter_loading import NOT_LOADED, VARIABLE, AdapterLoader
+from lmc.models.adapters import is_adapter_id
 from lmc.models.addresses import require_base_url
-from lmc.models.base import Answer, Capabilities, ModelFailure, Price, Request
+from lmc.models.base import Answer, ModelFailure, Price, Request
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
 from lmc.models.http_failures import (
@@ -27,22 +29,18 @@ from lmc.models.http_failures import (
     limit_wait_s,
     may_refuse,
 )
-from lmc.models.origins import Address, key_to_send
+from lmc.models.origins import Address, is_allowed, key_to_send, require_passing
+from lmc.models.passed_on import Headers
 from lmc.models.prices import known_price
+from lmc.models.server_kinds import KINDS, OTHER, ServerKind, kind_at
 from lmc.redaction import redact, remember
 
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_URL = "http://localhost:11434/v1"
-# What the protocol of each kind of server has parts for. A model may still refuse them.
-MEDIA = {
-    "OPENAI": KINDS,
-    "OLLAMA": ("image",),
-    "HOSTED_VLLM": ("image", "audio"),
-    "LLAMA": ("image", "audio"),
-}
 MOST_BYTES = 32 << 20  # of one reply, unpacked
 _CONNECT_TIMEOUT_S = 15.0
 _KEEP_ALIVE_S = 30.0
+_ASIDE_S = 120.0  # for requests beside the chats, such as one that loads weights
 _PLAIN = ("", "identity")
 
 
@@ -60,36 +58,87 @@ class OpenAICompatible:
         base_url: str,
         *,
         key_env: str | None = "OPENAI_API_KEY",
-        media: Sequence[str] = KINDS,
+        kind: ServerKind | None = None,
     ) -> None:
+        self.kind = kind or kind_at(base_url)
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self.endpoint = str(URL(base_url.rstrip("/")).with_user(None).with_query(None))
-        self.capabilities = Capabilities(
-            json_schema=True, logprobs=True, multiple_samples=True, adapters=True, seed=True,
-            tools=True, media=tuple(media),
-        )  # fmt: skip
+        self.capabilities = self.kind.capabilities
         self.price: Price | None = None
         self.key_env = key_env
+        self.requests = 0  # chats that were sent
+        self.adapters: AdapterLoader | None = None  # if lmc loads its own into the server
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def official(self) -> bool:
-        """Whether this is OpenAI itself, which always needs a key."""
-        return self._url.host == "api.openai.com"
+        """Whether this is a provider's own host, which always needs a key."""
+        return self._url.host in self.kind.hosts
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask once for all samples, then again for those that the server left out."""
-        dialect = dialect_of(self.endpoint, request.model, official=self.official)
+        if request.adapter is not None and is_adapter_id(request.adapter):
+            return await self._adapted(request, request.adapter)
+        return await self._generate(request)
+
+    async def _adapted(self, request: Request, id: str) -> Sequence[Answer]:
+        """The answers of an adapter of lmc, loaded before, and again if the server lost it."""
+        if self.adapters is not None:
+            await self.adapters.load(id)
+        try:
+            return await self._generate(request)
+        except ModelFailure as failure:
+            if failure.kind != "not_found":
+                raise
+            if self.adapters is None:
+                failure.hint = NOT_LOADED
+                raise
+        self.adapters.forget(id)
+        await _count_resend(request)
+        await self.adapters.load(id)
+        return await self._generate(request)
+
+    async def _generate(self, request: Request) -> Sequence[Answer]:
+        dialect = dialect_of(self.endpoint, request.model, self.kind)
         if request.tools and "tools" in dialect.refused:
             raise self._no_tools(sent=False)
         if request.n == 1:
             return await self._ask(request, dialect)
-        answers = [] if "n" in dialect.refused else await self._ask(request, dialect)
-        if len(answers) < request.n:  # Ollama and others accept `n` but give one choice
-            dialect.refused.add("n")
-            answers += await self._ask_singly(request, dialect, len(answers))
-        return answers
+        answers = await self._ask(request, dialect) if request.n <= dialect.most_n else []
+        if answers and len(answers) < request.n:  # Ollama and others take `n`, but give one choice
+            dialect.gives_at_most(len(answers))
+        return answers + await self._ask_in_parts(request, dialect, len(answers))
+
+    async def listed(self) -> tuple[Mapping[str, str], Any]:
+        """The headers and the body of the list of models. Raises: ModelFailure."""
+        status, headers, raw = await self._received("GET", "models")
+        text = raw.decode("utf-8", "replace")
+        if status != 200:
+            raise failure_from_response(self.endpoint, status, headers, text, self.key_env)
+        try:
+            return headers, quick_json.decode(raw)
+        except (ValueError, RecursionError):
+            raise self._bad_reply(f"sent no valid JSON: {raw[:80]!r}") from None
+
+    async def _received(
+        self, method: str, path: str, payload: Mapping[str, Any] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """The reply to a request beside the chats. Raises: ModelFailure if there is none."""
+        url = self._url.parent.parent / path
+        data = None if payload is None else quick_json.encode(dict(payload))
+        session = self._open_session()
+        try:
+            async with (
+                asyncio.timeout(_ASIDE_S),
+                session.request(method, url, data=data, allow_redirects=False) as response,
+            ):
+                return response.status, response.headers, await self._body(response)
+        except TimeoutError:
+            raise _unreachable("timeout", f"{self.endpoint} took too long to answer") from None
+        except (aiohttp.ClientError, OSError) as e:
+            message = f"{self.endpoint}: {self._redact(str(e) or type(e).__name__)}"
+            raise _unreachable("connection", message) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -103,7 +152,8 @@ class OpenAICompatible:
             start_s = time.perf_counter()
             payload = dialect.payload(request)
             listen = request.on_text if "stream" in payload else None
-            status, headers, raw = await self._exchange(payload, listen)
+            passed_on = request.sampling.headers
+            status, headers, raw = await self._exchange(payload, listen, passed_on)
             latency_ms = (time.perf_counter() - start_s) * 1000
             try:
                 return self._answered(status, headers, raw, request, latency_ms)
@@ -115,7 +165,7 @@ class OpenAICompatible:
                     raise self._no_tools() from None
                 if not may_refuse(status, text) or not dialect.adapt(payload, text):
                     raise
-            if "n" in dialect.refused and request.n > 1:
+            if request.n > dialect.most_n:
                 await _count_resend(request)
                 return []
             await _count_resend(request)
@@ -150,17 +200,34 @@ class OpenAICompatible:
         wait_s = limit_wait_s(headers)
         return [replace(answer, wait_s=wait_s) for answer in answers] if wait_s else answers
 
-    async def _ask_singly(self, request: Request, dialect: Dialect, first: int) -> list[Answer]:
-        places = range(first, request.n)
-        singles = (replace(request, index=request.index + i, n=1) for i in places)
-        parts = await asyncio.gather(*(self._ask(one, dialect) for one in singles))
-        return [answer for part in parts for answer in part]
+    async def _ask_in_parts(self, request: Request, dialect: Dialect, first: int) -> list[Answer]:
+        """The samples from `first` on, by requests that ask for no more than the server gives.
+
+        If one fails, the failure has the answers of the others, which were paid for.
+        """
+        most, starts = dialect.most_n, range(first, request.n, dialect.most_n)
+        parts = (
+            replace(request, index=request.index + i, n=min(most, request.n - i)) for i in starts
+        )
+        found = await asyncio.gather(*map(self._generate, parts), return_exceptions=True)
+        failures = [part for part in found if isinstance(part, BaseException)]
+        answers = [a for part in found if not isinstance(part, BaseException) for a in part]
+        if failures:
+            if isinstance(failures[0], ModelFailure):
+                failures[0].paid = (*failures[0].paid, *answers)
+            raise failures[0]
+        return answers
 
     async def _exchange(
-        self, payload: dict[str, Any], listen: Listener | None = None
+        self,
+        payload: dict[str, Any],
+        listen: Listener | None = None,
+        passed_on: Headers = (),
     ) -> tuple[int, Mapping[str, str], bytes]:
-        data = quick_json.encode(payload)
-        post = self._open_session().post(self._url, data=data, allow_redirects=False)
+        data, more = quick_json.encode(payload), dict(passed_on) or None
+        session = self._open_session()
+        self.requests += 1
+        post = session.post(self._url, data=data, headers=more, allow_redirects=False)
         try:
             async with post as response:
                 streamed = response.content_type == "text/event-stream"
@@ -297,7 +364,7 @@ def open_openai(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
 
 def open_ollama(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`ollama/…`: an Ollama on this machine or at `base_url`."""
-    return _open(model, Address.of(settings, OLLAMA_URL), settings, "OLLAMA")
+    return _open(model, Address.of(settings, OLLAMA_URL), settings, "OLLAMA", KINDS["ollama"])
 
 
 def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
@@ -312,25 +379,38 @@ def open_vllm(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
             f"the address of the server for model `{model}` is not known",
             help='add `base_url: "http://host:8000/v1"` or set HOSTED_VLLM_API_BASE',
         )
-    backend = _open(model, address, settings, "HOSTED_VLLM")
+    backend = _open(model, address, settings, "HOSTED_VLLM", KINDS["vllm"])
     backend.capabilities = replace(backend.capabilities, continues=True)
     return backend
 
 
 def open_llamacpp(model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
     """`llama.cpp/…` with a `base_url`: a llama-server."""
-    return _open(model, Address.of(settings, None), settings, "LLAMA")
+    return _open(model, Address.of(settings, None), settings, "LLAMA", KINDS["llama.cpp"])
+
+
+def open_provider(kind: ServerKind, model: str, settings: Mapping[str, Any]) -> OpenAICompatible:
+    """`groq/…` and the like: a provider at its usual address, or at `base_url`."""
+    return _open(model, Address.of(settings, kind.base_url), settings, kind.name.upper(), kind)
 
 
 def _open(
-    model: str, address: Address | None, settings: Mapping[str, Any], provider: str
+    model: str,
+    address: Address | None,
+    settings: Mapping[str, Any],
+    provider: str,
+    usual: ServerKind = OTHER,
 ) -> OpenAICompatible:
     """Open a server, with a key only if it may go there. Raises: LmcError, as `key_to_send`."""
     assert address is not None
     require_base_url(address.url)
     key_env = key_to_send(address, provider, f"{provider}_API_KEY", settings)
-    backend = OpenAICompatible(address.url, key_env=key_env, media=MEDIA[provider])
+    require_passing(address.host, is_allowed(address, settings.get("consent") or OWN), settings)
+    kind = _kind(address.url, usual, settings.get("dialect"))
+    backend = OpenAICompatible(address.url, key_env=key_env, kind=kind)
     backend.price = known_price(model, url=address.url)
+    if settings.get("load_adapters") or os.environ.get(VARIABLE) == "1":
+        backend.adapters = AdapterLoader(backend.endpoint, backend._received)
     needed = backend.official or settings.get("api_key_env")
     if key_env and needed and not os.environ.get(key_env):
         raise LmcError.of(
@@ -339,6 +419,14 @@ def _open(
             help=f"export {key_env}=…, or name another variable with `api_key_env`",
         )
     return backend
+
+
+def _kind(url: str, usual: ServerKind, named: str | None) -> ServerKind:
+    """The kind that the program names, else that of the host, else that of the model's prefix."""
+    if named is not None:
+        return KINDS[named]
+    found = kind_at(url)
+    return usual if found is OTHER else found
 
 
 def _unreachable(kind: str, message: str, *, sent: bool = True) -> ModelFailure:

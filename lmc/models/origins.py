@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from lmc.consent import HOSTS_VARIABLE, OWN, Consent
 from lmc.diagnostics import LmcError, error
 from lmc.frozen import frozen
+from lmc.models.passed_on import passes_on
 
 # Hosts that belong to one provider completely, with the first words of its variables. Hosts on
 # which customers have their own names or pages (Azure, hosted endpoints) are left out.
@@ -130,6 +131,21 @@ def require_variable(variable: str, provider: str, consent: Consent) -> None:
     words = f"{provider} {provider.replace('_', '')}"  # TOGETHERAI_API_KEY of together_ai
     if not _begins(variable, words) and provider not in consent.allowed_hosts():
         raise LmcError(_refused_key(variable, Address(f"//{provider}", users=True)))
+
+
+def require_passing(host: str, allowed: bool, settings: Mapping[str, Any]) -> None:
+    """Require consent if an artifact's settings steer a server: they may cost, or lead elsewhere.
+
+    Raises: LmcError[settings-not-allowed].
+    """
+    consent: Consent = settings.get("consent") or OWN
+    names = passes_on(settings)
+    if not names or not consent.stranger or settings.get("users") or allowed:
+        return
+    told = " and ".join(f"`{name}`" for name in names)
+    message = f"the artifact would steer {host} by {told} of its own"
+    help = f"if you trust it: `--allow-host {host}`, `hosts=[{host!r}]` in Python"
+    raise LmcError.of("settings-not-allowed", message, help=f"{help}, or {HOSTS_VARIABLE}")
 
 
 def is_allowed(address: Address, consent: Consent) -> bool:

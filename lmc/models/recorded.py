@@ -25,6 +25,7 @@ from lmc.models.base import (
     ModelFailure,
     Price,
     Request,
+    SampledTokens,
     TokenDetails,
     ToolCall,
 )
@@ -39,6 +40,7 @@ def request_hash(request: Request) -> str:
     """
     fields = asdict(replace(_told(request), n=1, timeout_s=None, on_text=None, on_resend=None))
     del fields["grammar"]
+    fields["sampling"] = _decoding(request)
     if not request.tools:
         del fields["tools"]
     if not fields["media"]:  # which earlier recordings do not know
@@ -48,7 +50,17 @@ def request_hash(request: Request) -> str:
 
 def prompt_hash(request: Request) -> str:
     """Identify a prompt with its sampling, for any model and any of its abilities."""
-    return _hash([_told(request).messages, asdict(request.sampling), request.index])
+    return _hash([_told(request).messages, _decoding(request), request.index])
+
+
+def _decoding(request: Request) -> dict[str, Any]:
+    """The sampling, without what is not set and earlier recordings do not know."""
+    fields = asdict(request.sampling)
+    del fields["cache_prompt"]
+    for name in ("reasoning", "strict", "extra", "headers"):
+        if fields[name] in (None, "", ()):
+            del fields[name]
+    return fields
 
 
 def _told(request: Request) -> Request:
@@ -64,7 +76,8 @@ def _hash(fields: Any) -> str:
 
 
 # Whatever was recorded.
-_RARE = ("tool_calls", "reasoning")  # fields that are written only where they say something
+# Fields that are written only where they say something.
+_RARE = ("tool_calls", "reasoning", "sampled")
 _ALL = Capabilities(True, True, True, True, True, True, continues=True, media=KINDS)
 
 
@@ -218,12 +231,20 @@ def _read(path: Path, *, must_exist: bool) -> dict[str, _Entry]:
     return dict(_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
+def _sampled(
+    tokenizer: str, ids: Sequence[int], logprobs: Sequence[float], begin: str
+) -> SampledTokens:
+    return SampledTokens.from_json([tokenizer, ids, logprobs, begin], None)
+
+
 def _entry(path: Path, number: int, line: str) -> tuple[str, _Entry]:
     try:
         data: dict[str, Any] = json.loads(line)
         answer = data["answer"]
         if answer.get("logprobs") is not None:
             answer["logprobs"] = tuple(answer["logprobs"])
+        if answer.get("sampled"):
+            answer["sampled"] = _sampled(**answer["sampled"])
         if answer.get("tool_calls"):
             answer["tool_calls"] = tuple(ToolCall(**call) for call in answer["tool_calls"])
         if answer.get("details"):

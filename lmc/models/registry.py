@@ -16,11 +16,14 @@ from lmc.models.base import Backend, Capabilities
 from lmc.models.named_files import named_file
 from lmc.models.recorded import Recorded
 from lmc.models.scripted import Scripted
+from lmc.models.server_kinds import KINDS as SERVER_KINDS
+from lmc.models.server_kinds import ServerKind
 
 Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, settings)
 
 TINY = "lmc/tiny"
 _HTTP = Capabilities(True, True, True, True, True, tools=True, media=KINDS)
+_OLLAMA = SERVER_KINDS["ollama"].capabilities
 _VLLM_SERVER = replace(_HTTP, continues=True)
 _TINY = replace(_HTTP, local=True, grammar=True, tools=False, continues=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
@@ -113,7 +116,7 @@ def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
     Raises: LmcError[unknown-model].
     """
     if name.startswith("llama.cpp/") and _has_address(settings):
-        return _HTTP
+        return SERVER_KINDS["llama.cpp"].capabilities
     served = name.startswith("vllm/") and _vllm_server(settings)
     return _VLLM_SERVER if served else provider_of(name).capabilities
 
@@ -140,6 +143,15 @@ def _open_http(kind: str) -> Factory:
 
         factory: Factory = getattr(openai_compatible, f"open_{kind}")
         return factory(model, settings)
+
+    return open
+
+
+def _open_hosted(kind: ServerKind) -> Factory:
+    def open(model: str, settings: Mapping[str, Any]) -> Backend:
+        from lmc.models.openai_compatible import open_provider
+
+        return open_provider(kind, model, settings)
 
     return open
 
@@ -258,7 +270,14 @@ _providers = _known(
     ),
     Provider("hosted_vllm/", "a vLLM server (base_url)", _open_http("vllm"), _VLLM_SERVER),
     Provider("vllm/", "a folder or hub name, run here by vLLM (or base_url)", _open_vllm, _LOCAL),
-    Provider("ollama/", "Ollama on this machine (or base_url)", _open_http("ollama"), _HTTP),
+    *(
+        Provider(
+            f"{kind.name}/", f"{kind.title} (or base_url)", _open_hosted(kind), kind.capabilities,
+            key_env=f"{kind.name.upper()}_API_KEY", key_needed=True,
+        )
+        for kind in SERVER_KINDS.values() if kind.base_url
+    ),
+    Provider("ollama/", "Ollama on this machine (or base_url)", _open_http("ollama"), _OLLAMA),
     Provider("hf/", "a folder or hub name, run here", _open_transformers, _LOCAL, "local", _TORCH),
     Provider(
         "gguf/", "a GGUF file, run here", _open_gguf, _LOCAL, "local", (*_TORCH, "gguf")

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, Price, Request
-from lmc.models.engine.worker import Job, SteppedEngine, Worker
+from lmc.models.engine.worker import Errand, Job, SteppedEngine, Worker
 from lmc.models.named_files import named_file, require_weights
 
+T = TypeVar("T")
 _HASHED_IN_FULL_BYTES = 64 << 20
 _FOLDER = "the folder of a model"
 
@@ -44,6 +45,7 @@ class Transformers:
 
     price: Price | None = Price(0.0, 0.0)
     kind = "transformers"
+    trains = True  # whether its engine can train adapters
 
     def __init__(
         self,
@@ -81,14 +83,27 @@ class Transformers:
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Answer in one batch with other current requests. Raises: ModelFailure."""
+        job = Job(request)
+        self._working().submit(job)
+        return await asyncio.wrap_future(job.done)
+
+    async def with_engine(self, work: Callable[[Any], T]) -> T:
+        """Do something with the engine, in its thread, while no request is in progress.
+
+        Raises: ModelFailure if the model cannot be loaded, and what `work` raises.
+        """
+        errand = Errand(work)
+        self._working().submit(errand)
+        found: T = await asyncio.wrap_future(errand.done)
+        return found
+
+    def _working(self) -> Worker:
         if self._worker is None:
             load = partial(self.load, self.source, self.dtype, lookup=self.lookup)
             self._worker = _workers.get(self._engine) or Worker(load)
             _workers[self._engine] = self._worker
             self._worker.users += 1
-        job = Job(request)
-        self._worker.submit(job)
-        return await asyncio.wrap_future(job.done)
+        return self._worker
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, by the model's own tokenizer."""

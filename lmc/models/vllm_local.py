@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from lmc.diagnostics import LmcError
-from lmc.models.adapter_files import plain_adapter
+from lmc.models.adapter_files import NotPlain, is_dora, plain_adapter
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request, cut_at_stop
 from lmc.models.engine import sampling
 from lmc.models.engine.chat_tokens import (
@@ -44,6 +44,7 @@ class Vllm(Transformers):
     """A causal language model that vLLM runs, with the same thread and queue as `hf/`."""
 
     kind = "vllm"
+    trains = False
 
     def __init__(self, source: str, *, dtype: str | None = None) -> None:
         super().__init__(source, dtype=dtype)
@@ -197,9 +198,12 @@ class VllmEngine:
     def _lora(self, adapter: str | None) -> Any:
         if adapter is None:
             return None
+        found = plain_adapter(adapter)
+        if is_dora(found):
+            raise NotPlain("vLLM does not take DoRA; train `lora` or `rslora` for it")
         from vllm.lora.request import LoRARequest
 
-        folder = str(plain_adapter(adapter).folder)
+        folder = str(found.folder)
         number = self._loras.setdefault(adapter, len(self._loras) + 1)
         return LoRARequest(adapter, number, folder)
 

@@ -27,9 +27,10 @@ class ModelOptions:
     """Which models answer the calls of a program, and what the program may do.
 
     `model` replaces every model of the program. `cache=False` stores no answers on disk; a path
-    stores them there. `backend` answers instead of the models: one backend for all, or a mapping
-    from model names to backends. `base_url` is the server of all models that are called over HTTP.
-    `record` is a file that stores all answers; the model `recorded/FILE` replays them.
+    or the URL of a PostgreSQL database stores them there. `backend` answers instead of the models:
+    one backend for all, or a mapping from model names to backends. `base_url` is the server of all
+    models that are called over HTTP. `record` is a file that stores all answers; the model
+    `recorded/FILE` replays them.
 
     `tools` allows an artifact to run Python functions. It is a list of their names, a list or
     mapping of functions that replace them, or True for all. `hosts` are the hosts to which the
@@ -41,6 +42,9 @@ class ModelOptions:
 
     `on_call` is called with the `CallReport` of each call of a model as it ends. It runs in a
     thread of its own, or is a coroutine function, and what it raises is only logged.
+
+    `on` is a cluster whose processes do the runs: "ray", or "ray://host:10001". After a `?` it
+    says how many there are and what each of them needs: "ray?workers=8&cpus=0.5&gpus=1".
 
     `otel` sends runs to a tracing tool by OpenTelemetry. By default the environment variable
     LMC_OTEL decides, and without it nothing is sent.
@@ -57,6 +61,7 @@ class ModelOptions:
     urls: str | Sequence[str] = ()
     stores: str | Path | None = None
     on_call: OnCall | None = None
+    on: str | None = None
     otel: bool | None = None
 
     def consent(self, *, stranger: bool) -> Consent:

@@ -24,6 +24,7 @@ from lmc.program.remembering import VARIABLE, open_stores
 from lmc.program.streams import Stream, field_path, partly, text_pieces
 from lmc.prompts.spec import Message
 from lmc.requests.cache import Cache
+from lmc.requests.database_cache import open_cache
 from lmc.requests.pool import ANY_MODEL, ModelPool
 from lmc.runtime.binding import bind_inputs
 from lmc.runtime.executor import Executor
@@ -45,6 +46,7 @@ from lmc.values.taking import holds_media
 
 if TYPE_CHECKING:
     from lmc.check.program import CheckedProgram
+    from lmc.cluster.crew import Crew
     from lmc.program.artifact import Artifact
     from lmc.program.held import Blocks
     from lmc.program.reports import RunReport
@@ -61,7 +63,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     The options are the fields of `LoadOptions`, as keywords:
 
     - `model` replaces every model of the program.
-    - `cache` is False to keep no answers on disk, or the path of the cache.
+    - `cache` is False to keep no answers on disk, or the path or database's URL of the cache.
     - `backend` answers instead of the models: one for all, or a mapping by name.
     - `base_url` is the server address of all models that are asked over HTTP.
     - `record` is a file that keeps all answers; the model `recorded/FILE` replays them.
@@ -71,6 +73,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
     - `stores` is where all stores of the program are: a file, a database's URL, or "memory".
     - `speculate` is the most calls in progress before it is known that they are needed.
     - `on_call` is called with the `CallReport` of each call of a model as it ends.
+    - `on` is a cluster whose processes do the runs, such as "ray".
     - `otel` sends runs to a tracing tool by OpenTelemetry.
 
     Raises: LmcError with all errors in the program.
@@ -253,15 +256,32 @@ class Program:
         at_close(pool.close)
         return pool
 
+    @cached_property
+    def crew(self) -> Crew | None:
+        """The processes of a cluster that do the runs, if `on` names one.
+
+        Raises: LmcError, as `open_crew`.
+        """
+        if self.options.on is None:
+            return None
+        from lmc.cluster.places import open_crew
+
+        return open_crew(self.options.on)
+
     def close(self) -> None:
         """Close connections and engines. The end of the process does this too."""
         pool = self.__dict__.pop("pool", None)
+        crew = self.__dict__.pop("crew", None)
         self.__dict__.pop("executor", None)
         if isinstance(stores := self.__dict__.get("stores"), KeptStores):
             stores.close()
         if pool is not None:
             forget_closer(pool.close)
             run_sync(pool.close())
+        if crew is not None and self.options.on is not None:
+            from lmc.cluster.places import leave_crew
+
+            leave_crew(self.options.on)
 
     def __enter__(self) -> Program:
         return self
@@ -304,25 +324,37 @@ class Program:
         """The stores as the first of some runs finds them, where none keeps anything."""
         return FrozenStores(self.stores)
 
-    def open_executor(self, pool: ModelPool, stores: Stores | None = None) -> Executor:
-        """An executor over another pool, such as one with a budget, and over other stores."""
-        return Executor(
-            self.graph,
-            pool,
-            self.parameters,
-            model=self.options.model,
-            base_dir=self.base_dir,
-            speculate=self.options.speculate,
-            consent=self.consent,
-            stores=stores or self.stores,
-            watch=self.watcher,
-        )
+    def open_executor(
+        self,
+        pool: ModelPool,
+        stores: Stores | None = None,
+        parameters: Parameters | None = None,
+        **more: Any,
+    ) -> Executor:
+        """An executor over another pool, such as one with a budget, and over other stores.
+
+        `more` are options of `Executor`. With a cluster, its processes do the runs.
+        """
+        options: dict[str, Any] = {
+            "model": self.options.model,
+            "base_dir": self.base_dir,
+            "speculate": self.options.speculate,
+            "consent": self.consent,
+            "stores": stores or self.stores,
+            "watch": self.watcher,
+        }
+        own = self.parameters if parameters is None else parameters
+        if not isinstance(pool, ModelPool) or self.crew is None:  # a preview asks nobody
+            return Executor(self.graph, pool, own, **options | more)
+        from lmc.cluster.far import FarExecutor
+
+        return FarExecutor(self.crew, self.graph, pool, own, **options | more)
 
     def open_pool(self, **more: Any) -> ModelPool:
         """A pool of the program's models. `more` goes to `ModelPool`, such as a budget."""
         backend = self.options.backend
         backends = {ANY_MODEL: backend} if hasattr(backend, "generate") else backend
-        options = {
+        options: dict[str, Any] = {
             "cache": self._open_cache(),
             "backends": backends,
             "base_dir": self.base_dir,
@@ -330,13 +362,17 @@ class Program:
             "record": Path(self.options.record) if self.options.record else None,
             "spans": self.spans,
         }
+        if self.crew is not None:
+            from lmc.cluster.far import opening
+
+            options["opener"] = opening(self.crew)
         return ModelPool(self.graph.models, self.graph.default, **(options | more))
 
     def _open_cache(self) -> Cache | None:
         cache = self.options.cache
         if cache is False:
             return None
-        return Cache(None if cache is True else Path(cache))
+        return open_cache(None if cache is True else cache)
 
 
 def callables(graph: ProgramGraph) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from lmc.consent import Consent
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import ProgramGraph, all_nodes
+from lmc.models.passed_on import passes_on
 from lmc.models.registry import TINY, provider_of
+from lmc.models.server_kinds import KINDS as SERVER_KINDS
 from lmc.requests.bound import fallbacks
 from lmc.requests.pool import OF_ONE_MODEL
 from lmc.runtime.parameters import Parameters
@@ -95,11 +97,14 @@ def _place(full: str, settings: Mapping[str, Any]) -> str:
         prefix = provider_of(full).prefix
     except LmcError:
         return "which no provider here knows"
-    place = _PLACES.get(prefix, "at the host of its provider, by litellm")
+    kind = SERVER_KINDS.get(prefix.removesuffix("/"))
+    usual = _PLACES.get(prefix, "at the host of its provider, by litellm")
+    place = f"at {kind.hosts[0]}" if kind and kind.base_url else usual
     if (address := settings.get("base_url")) and prefix not in _LOCAL:
         place = f"at {address}"
-    key = settings.get("api_key_env")
-    return f"{place}, with the key in {key}" if key else place
+    key, told = settings.get("api_key_env"), " and ".join(passes_on(settings))
+    place = f"{place}, with the key in {key}" if key else place
+    return f"{place}; passes on {told}" if told else place
 
 
 def _named(graph: ProgramGraph, parameters: Parameters) -> Iterator[str]:

@@ -10,6 +10,7 @@ from lmc.diagnostics import Diagnostic, error
 from lmc.frozen import frozen
 from lmc.models.base import Answer, Backend, Price, Request, Sampling
 from lmc.models.media_parts import media_tokens
+from lmc.models.passed_on import body_text, header_pairs
 from lmc.models.tool_calls import message_data
 from lmc.requests.budget import Budget
 from lmc.requests.pacing import Gate
@@ -108,6 +109,11 @@ def merge(own: Sampling, given: Sampling) -> Sampling:
         given.max_tokens if own.max_tokens is None else own.max_tokens,
         own.stop or given.stop,
         given.seed if own.seed is None else own.seed,
+        given.reasoning if own.reasoning is None else own.reasoning,
+        given.strict if own.strict is None else own.strict,
+        own.extra or given.extra,
+        own.headers or given.headers,
+        given.cache_prompt if own.cache_prompt is None else own.cache_prompt,
     )
 
 
@@ -134,6 +140,10 @@ def _sampling(settings: Mapping[str, Any]) -> Sampling:
         settings.get("max_tokens"),
         (stop,) if isinstance(stop, str) else tuple(stop),
         settings.get("seed"),
+        settings.get("reasoning"),
+        settings.get("strict"),
+        body_text(settings),
+        header_pairs(settings),
     )
 
 

@@ -20,7 +20,15 @@ from lmc.diagnostics import Diagnostic, LmcError, error, warning
 from lmc.files import cache_folder, make_private_file
 from lmc.frozen import frozen
 from lmc.models import quick_json
-from lmc.models.base import NO_DETAILS, Answer, Request, Sampling, TokenDetails, ToolCall
+from lmc.models.base import (
+    NO_DETAILS,
+    Answer,
+    Request,
+    SampledTokens,
+    Sampling,
+    TokenDetails,
+    ToolCall,
+)
 from lmc.models.tool_calls import message_data
 from lmc.redaction import logger
 
@@ -84,7 +92,10 @@ def _setting(
     endpoint: str, model: str, sampling: Sampling, adapter: str | None, logprobs: bool
 ) -> hashlib._Hash:
     s = sampling
-    decoding = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
+    decoding: list[Any] = [_number(s.temperature), _number(s.top_p), s.max_tokens, s.stop, s.seed]
+    more = {"reasoning": s.reasoning, "strict": s.strict, "extra": s.extra, "headers": s.headers}
+    if given := {name: value for name, value in more.items() if value not in (None, "", ())}:
+        decoding.append(given)  # keys of requests without any are those of earlier versions
     stem = _to_json([_KEY_VERSION, endpoint, model, decoding, adapter, logprobs])
     return hashlib.sha256(stem.encode() + b"\0")
 
@@ -119,6 +130,11 @@ class Cache:
         self._committed: list[asyncio.Future[None]] = []  # one per waiting caller
         self._wanted: list[tuple[Sequence[str], asyncio.Future[dict[str, Answer]]]] = []
 
+    @property
+    def shown(self) -> str:
+        """Where it is, in words."""
+        return str(self.path)
+
     async def find(self, keys: Sequence[str]) -> dict[int, Answer]:
         """Look up answers by place among the keys. Calls in one turn of the loop share a query.
 
@@ -137,7 +153,7 @@ class Cache:
         answers: dict[str, Answer] = {}
         for start in range(0, len(keys), _MOST_VALUES):
             for key, text in self._rows_of(keys[start : start + _MOST_VALUES]):
-                answer = _answer_from_json(text)
+                answer = answer_from_json(text)
                 if answer is not None:
                     answers[key.decode() if isinstance(key, bytes) else key] = answer
         if self._unsaved:
@@ -173,7 +189,7 @@ class Cache:
         if self._unsaved:
             answers, self._unsaved = {**self._unsaved, **answers}, {}
         now_s = int(time.time())
-        rows = [(key, _answer_to_json(answer), now_s) for key, answer in answers.items()]
+        rows = [(key, answer_to_json(answer), now_s) for key, answer in answers.items()]
         try:
             if db := self._connection():
                 with db:
@@ -360,20 +376,24 @@ def _settle(waiting: asyncio.Future[Any], value: Any, problem: LmcError | None) 
 _DETAILS = ("cached", "written", "audio", "reasoning", "spoken")
 
 
-def _answer_to_json(answer: Answer) -> str:
+def answer_to_json(answer: Answer) -> str:
+    """An answer as a row keeps it."""
     values = [
         answer.text, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd,
         answer.finish_reason, answer.logprobs, answer.latency_ms, answer.certainty,
     ]  # fmt: skip
-    more = answer.reasoning or answer.details is not NO_DETAILS
+    tokens = answer.sampled
+    more = answer.reasoning or answer.details is not NO_DETAILS or tokens is not None
     if answer.tool_calls or more:
         values.append([[c.id, c.name, c.arguments, c.extra] for c in answer.tool_calls])
     if more:
         values.append([answer.reasoning, [getattr(answer.details, name) for name in _DETAILS]])
+    if tokens is not None:
+        values.append(tokens.to_json(answer.logprobs))
     return quick_json.encode(values).decode()
 
 
-def _answer_from_json(text: Any) -> Answer | None:
+def answer_from_json(text: Any) -> Answer | None:
     """The answer in a row; None if the row is damaged."""
     try:
         words, prompt, completion, cost_usd, finish, logprobs, latency_ms, certainty, *more = (
@@ -388,6 +408,7 @@ def _answer_from_json(text: Any) -> Answer | None:
             tool_calls=tuple(ToolCall(*call) for call in more[0]) if more else (),
             reasoning=str(more[1][0]) if len(more) > 1 else "",
             details=TokenDetails(*map(int, more[1][1])) if len(more) > 1 else NO_DETAILS,
+            sampled=SampledTokens.from_json(more[2], logprobs) if len(more) > 2 else None,
         )  # fmt: skip
         return answer if type(words) is str and type(finish) is str else None
     except (ValueError, TypeError, AttributeError, OverflowError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lmc.models.border import Outcome
 from lmc.models.media_parts import lacking
 from lmc.models.recorded import Recorded
 from lmc.models.registry import TINY, open_backend
+from lmc.models.thinking_budgets import tokens
 from lmc.redaction import logger
 from lmc.requests.bound import (
     BUDGETED_MAX_TOKENS,
@@ -37,7 +38,10 @@ from lmc.requests.usage import Usage
 
 _log = logger(__name__)
 ANY_MODEL = "*"
-OF_ONE_MODEL = ("name", "base_url", "api_key_env", "price")
+Opener = Callable[[str, Mapping[str, Any]], tuple[Backend, str]]
+OF_ONE_MODEL = (
+    *("name", "base_url", "api_key_env", "price", "dialect", "extra", "headers", "load_adapters"),
+)
 
 
 class ModelPool:
@@ -47,8 +51,8 @@ class ModelPool:
     `backends` replaces the backends of models, by declared or full name; "*" replaces all. With
     `cache` None, nothing is kept on disk. Paths in model names are relative to `base_dir`.
     `consent` says what the user allows the program. `record` is a file that keeps all answers. A
-    model's own budget lasts as long as the pool. `spans` hears of each request. Belongs to one
-    event loop.
+    model's own budget lasts as long as the pool. `spans` hears of each request. `opener` opens the
+    backends of full names. Belongs to one event loop.
     """
 
     own_budgets = True  # whether the budgets of models apply
@@ -65,11 +69,13 @@ class ModelPool:
         consent: Consent = OWN,
         record: Path | None = None,
         spans: Spans | None = None,
+        opener: Opener = open_backend,
     ) -> None:
         self.models, self.default = dict(models or {}), dict(default or {})
         self.cache, self.budget = cache, budget
         self.usage = Usage()
-        self._backends, self._base_dir = dict(backends or {}), base_dir
+        self.given_backends, self._base_dir = dict(backends or {}), base_dir
+        self.opener = opener
         self._consent, self._record, self.spans = consent, record, spans
         self._bound: dict[str, BoundModel] = {}
         self._unset: set[str] = set()  # models whose server chooses the temperature
@@ -155,6 +161,10 @@ class ModelPool:
         time than one answer.
         """
         return _counts(self.bind(name))
+
+    def keeps(self, name: str | None, cache: bool | str | None = None) -> bool:
+        """Whether answers of a model are stored, if a module has this `cache` setting."""
+        return self.cache is not None and bool(self.bind(name).keeping(cache))
 
     def idle(self) -> bool:
         """Whether every opened model could take another request now."""
@@ -291,7 +301,8 @@ class ModelPool:
         if sampling.temperature is None and not bound.backend.capabilities.local:
             self._tell_unset(bound.name)
         if sampling.max_tokens is None and _counts_tokens(bound.budget, *self._payers()):
-            sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS)
+            thoughts = 0 if sampling.reasoning is None else tokens(sampling.reasoning)
+            sampling = replace(sampling, max_tokens=BUDGETED_MAX_TOKENS + thoughts)
         timeout_s = request.timeout_s if request.timeout_s is not None else bound.timeout_s
         logprobs = request.logprobs or bound.logprobs
         return Request(  # `replace` would double the cost
@@ -316,6 +327,7 @@ class ModelPool:
             backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         bound = bind(name, backend, model, settings, budget)
+        _tell_unheeded(bound)
         if _has_no_price(bound, budget):  # of the model's own; `preflight` tells of the run's
             raise LmcError(unknown_price(bound))
         return bound
@@ -330,12 +342,12 @@ class ModelPool:
 
     def _open(self, name: str, full_name: str, settings: Mapping[str, Any]) -> tuple[Backend, str]:
         for key in (name, full_name, ANY_MODEL):
-            if key in self._backends:
-                return self._backends[key], full_name.partition("/")[2] or full_name
+            if key in self.given_backends:
+                return self.given_backends[key], full_name.partition("/")[2] or full_name
         help = suggestion(name, self.models) if "/" not in full_name else None
         if help:
             raise LmcError.of("unknown-model", f"model `{name}` does not exist", help=help)
-        return open_backend(full_name, settings)
+        return self.opener(full_name, settings)
 
     def _opened(self, names: Iterable[str | None]) -> list[str]:
         return [name or self.default.get("model") or TINY for name in names]
@@ -360,6 +372,15 @@ def _has_no_price(bound: BoundModel, budget: Budget | None) -> bool:
     """Whether a budget in money could not hold, as a model may cost anything."""
     limited = budget is not None and budget.usd is not None
     return limited and bound.price is None and not bound.backend.capabilities.local
+
+
+def _tell_unheeded(bound: BoundModel) -> None:
+    """Say which settings do nothing, as only servers heed them."""
+    can = bound.backend.capabilities
+    names = [n for n in ("reasoning", "extra", "headers") if bound.settings.get(n)]
+    if names and can.local and can.grammar:
+        told = " and ".join(f"`{name}`" for name in names)
+        _log.warning("model `%s` runs here, where %s does nothing", bound.name, told)
 
 
 def _counts(bound: BoundModel) -> bool:

@@ -15,6 +15,7 @@ from lmc.ir.actions import offered
 from lmc.ir.graph import Node, Offer, Slots
 from lmc.media.content import Media
 from lmc.models.base import Answer, ModelFailure, Request, Sampling
+from lmc.models.prompt_caches import Shared, wished
 from lmc.prompts.border import as_text, whole_text
 from lmc.prompts.growth import ABSENT, Growth
 from lmc.prompts.layouts import layout_for
@@ -54,7 +55,10 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 
 DEFAULT_REPAIR = 1
-SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+SAMPLING = (
+    *("temperature", "top_p", "max_tokens", "stop", "seed"),
+    *("reasoning", "strict"),
+)
 
 
 class ModuleCall:
@@ -360,7 +364,9 @@ class ModuleCall:
             model=self.bound.model,
             messages=(),
             sampling=Sampling(
-                **self._decoding(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
+                **self._decoding(),
+                stop=(stop,) if isinstance(stop, str) else tuple(stop),
+                cache_prompt=wished(self.setting("cache_prompt"), self._shared()),
             ),
             schema=self.layout.response_schema(self.spec.seen) if can.json_schema else None,
             grammar=None if self.labels or not can.grammar else self.layout.grammar(self.spec.seen),
@@ -368,6 +374,12 @@ class ModuleCall:
             adapter=adapter or (None if can.local else self.settings.get("adapter")),
             timeout_s=self.own.get("timeout"),
         )
+
+    def _shared(self) -> Shared | None:
+        """What the prompts of all calls begin with: all turns but the last, or only the first."""
+        if self.role is not None:
+            return None  # it comes first, and depends on the inputs
+        return "turns" if self.nearest is None and not self.spec.history else "head"
 
     def _is_steady(self) -> bool:
         """Whether a repeated call gets the same answer and is allowed to."""

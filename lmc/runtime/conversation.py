@@ -76,6 +76,7 @@ class Conversation:
         self.first = messages
         self.answers: list[Answer] = []
         self.unusable: list[Answer] = []  # paid for, but not complete
+        self.latest: Answer | None = None  # of both
         self.retries = 0
         self.outputs: dict[str, Any] | None = None
         self.check: Any = None
@@ -150,7 +151,7 @@ class Conversation:
 
     def _tries(self) -> Iterator[tuple[str | None, int]]:
         """The models to try, each with a sample index. A retry is another sample."""
-        own = self.scope.run.sample_of(self.call.slots.module, self.scope.sample)
+        own = self.scope.run.sample_of(self.call.slots.module, self.scope.sample, self.scope.place)
         sample = 0 if self.call.steady else own
         for turn, model in enumerate(self.call.models):
             for retry in range(self.call.retry + 1 if turn == 0 else 1):
@@ -168,6 +169,7 @@ class Conversation:
             self.unusable += failure.paid
             self.retries += failure.retries
             self.attempts.raw += map(_raw, failure.paid)
+            self.latest = failure.paid[-1] if failure.paid else self.latest
             if failure.kind == "media" and self._is_last_model(model):
                 code, message = "media-not-supported", f"`{call.slots.module}`: {failure.message}"
                 raise LmcError.of(code, message, call.node.span, help=failure.hint) from failure
@@ -179,6 +181,7 @@ class Conversation:
         self.model = model or call.bound.name
         answer = replace(answer, text=call.begin + answer.text) if call.begin else answer
         self.answers.append(answer)
+        self.latest = answer
         self.attempts.raw.append(_raw(answer))
         return answer
 
@@ -302,6 +305,7 @@ class Conversation:
             dropped=self.dropped,
             finish_reason=self._finish_reason(),
             thoughts=last.reasoning if last else "",
+            sampled=self.latest.sampled if self.latest else None,
         )
 
     def _finish_reason(self) -> str:

@@ -63,7 +63,7 @@ from lmc.runtime.speculation import Speculation
 from lmc.runtime.stores import NoStores, RunStores, Stores
 from lmc.runtime.streaming import Listener, spoken_calls
 from lmc.runtime.tools import Toolbox, told_target
-from lmc.runtime.traces import Trace
+from lmc.runtime.traces import Place, Trace
 from lmc.stores.snapshot import require_fit
 from lmc.tasks.together import first_failure
 
@@ -83,7 +83,8 @@ class Executor:
     module. With `training`, prompts show `train` parameters. `base_dir` is the folder of the
     program's Python tools, and `consent` says which of them may run. `speculate` is the most
     speculative calls in progress at once. With `vary`, the samples of a run differ in the answers
-    of that module only, and `temperature` is for it alone.
+    of that module only, and `temperature` is for it alone. With `branch`, what stands at a place
+    of a run or behind it is sampled anew; the number tells such runs apart.
     """
 
     def __init__(
@@ -100,14 +101,17 @@ class Executor:
         consent: Consent = OWN,
         stores: Stores | None = None,
         vary: str | None = None,
+        branch: tuple[Place, int] | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.watch = watch
+        self.in_flight = 0  # rows at a time; 0 leaves that to who has them
         self.program = program
         self.pool = pool
         self.parameters = parameters or Parameters()
         self.training = training
         self.model, self.temperature, self.vary = model, temperature, vary
+        self.branch = branch
         self.base_dir, self.consent = base_dir, consent
         self.stores = stores or NoStores()
         self.resolve = resolver(self.parameters.choices)
@@ -155,7 +159,7 @@ class Executor:
         if listener is not None:
             listener.spoken = spoken_calls(self.program, graph)
         watch, spans = observer or self.watch, self.pool.spans
-        run = RunState(trace, stubs or {}, watch, listener, seat, spans=spans)
+        run = RunState(trace, stubs or {}, watch, listener, seat, spans=spans, branch=self.branch)
         if self.watch is None:
             return await self._run(graph, inputs, run, sample)
         try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lmc.runtime.votes.difficulty import Seat
 
 Observer = Callable[[CallTrace], None]
+SAMPLES_BEFORE_BRANCHES = 1 << 32
 SAMPLES_OF_A_RUN = 1 << 12  # more than a run asks of a prompt; retries have their own (`1 << 20`)
 
 
@@ -91,9 +92,12 @@ class RunState:
     stores: RunStores = field(default_factory=RunStores)
     spans: Spans | None = None  # hears of the parts of the run
     varied: tuple[str, int] | None = None  # a module that answers anew, and the number of the run
+    branch: tuple[Place, int] | None = None  # the place from which all is anew, and the number
 
-    def sample_of(self, module: str, sample: int) -> int:
-        """The number of a module's sample. Where one module is varied, only its own are new."""
+    def sample_of(self, module: str, sample: int, place: Place) -> int:
+        """The number of a module's sample. What is not varied, or stands before, is asked alike."""
+        if self.branch is not None and place >= self.branch[0]:
+            sample += self.branch[1] * SAMPLES_BEFORE_BRANCHES
         if self.varied is None or self.varied[0] != module:
             return sample
         return self.varied[1] * SAMPLES_OF_A_RUN + sample

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmc.ir.graph import Role
+from lmc.models.base import SampledTokens
 from lmc.prompts.spec import Message
 from lmc.requests.usage import Usage
 
@@ -48,6 +49,7 @@ class CallTrace:
     dropped: int = 0  # turns of a conversation that `keep:` left out of `inputs`
     finish_reason: str = ""  # of the last answer, in the words of the server
     thoughts: str = ""  # of the last answer, where a server sends them beside the text
+    sampled: SampledTokens | None = None  # the last of `raw` as tokens, if the engine told them
 
     @property
     def id(self) -> str:
@@ -81,13 +83,17 @@ class RegionTrace:
 
 @dataclass(slots=True)
 class Trace:
-    """One run of a program: its model calls and its regions."""
+    """One run of a program: its model calls and its regions.
+
+    A `brief` one is read for what the run used only.
+    """
 
     calls: list[CallTrace] = field(default_factory=list)
     regions: list[RegionTrace] = field(default_factory=list)
     stores: dict[str, str] = field(default_factory=dict)  # hashes of the snapshots that it read
     found: Usage = field(default_factory=Usage)  # of looking into stores by meaning
     kept: list[tuple[str, Any]] = field(default_factory=list)  # by a run that ended, by store
+    brief: bool = False
 
     @property
     def usage(self) -> Usage:

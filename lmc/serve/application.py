@@ -61,6 +61,24 @@ class ServeApp:
             await self.state.start()
         await self.gate(scope, receive, send)
 
+    async def ready(self) -> None:
+        """Check what would fail at the first request, and start. Raises: LmcError."""
+        await self.state.preflight()
+        await self.state.start()
+
+    async def reload(self) -> None:
+        """Load the programs again. What does not load stays as it is."""
+        failures = await self.state.programs.reload()
+        self.state.metrics.reloads.labels("failed" if failures else "ok").inc()
+
+    def files(self) -> list[Path]:
+        """The files of the programs, those that they import included."""
+        found: list[Path] = []
+        for hosted in self.state.programs:
+            if hosted.path is not None:
+                found += [hosted.path, *_source_files(hosted.program)]
+        return found
+
     def drain(self) -> None:
         """Refuse new requests."""
         self.gate.draining = self.state.draining = True
@@ -81,3 +99,11 @@ class ServeApp:
         self.drain()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _source_files(program: Any) -> list[Path]:
+    """The files of a program's sources. An artifact has none."""
+    if program.checked is None:
+        return []
+    spans = (graph.span for graph in program.graph.graphs.values())
+    return list({span.source.path for span in spans if span and span.source.path})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Router
 
 from lmc.diagnostics import LmcError
 from lmc.requests.usage import Usage
@@ -19,11 +19,12 @@ from lmc.serve import metrics, openai_chat
 from lmc.serve.bodies import read_object
 from lmc.serve.documents import docs_page, problem_page
 from lmc.serve.events import EventResponse, run_events
-from lmc.serve.gate import AsgiApp, Receive, Scope, Send, while_there
+from lmc.serve.gate import AsgiApp, while_there
 from lmc.serve.hosted import HostedProgram
 from lmc.serve.job_routes import job_cancel, job_results, job_state, job_submit, run_once
 from lmc.serve.problems import internal, problem_json
 from lmc.serve.replies import json_response, named_target, rows_of
+from lmc.serve.routing import KnownRoute, bound, with_problems
 from lmc.serve.runner import RunResult, usage_json
 
 if TYPE_CHECKING:
@@ -54,13 +55,13 @@ def router(serving: ServerState) -> AsgiApp:
         *openai_chat.ENDPOINTS,
     ]
     routes = [
-        _Known(path, _endpoint(serving, endpoint), methods=[method])
+        KnownRoute(path, bound(partial(endpoint, serving)), methods=[method])
         for paths, method, endpoint in table
         for path in paths
     ]
     if find_spec("mcp") is not None:
-        routes.append(_Known("/mcp", _endpoint(serving, mcp), methods=["POST"]))
-    inner: AsgiApp = _problems(Router(routes, redirect_slashes=False))
+        routes.append(KnownRoute("/mcp", bound(partial(mcp, serving)), methods=["POST"]))
+    inner: AsgiApp = with_problems(Router(routes, redirect_slashes=False))
     origins = list(serving.options.origins)
     if not origins:
         return inner
@@ -71,38 +72,6 @@ def router(serving: ServerState) -> AsgiApp:
         allow_headers=["authorization", "content-type", "idempotency-key", "x-api-key"],
         expose_headers=["x-request-id", "location", "retry-after"],
     )
-
-
-class _Known(Route):
-    """A route that tells its template, which figures are counted by."""
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["lmc.route"] = self.path
-        await super().handle(scope, receive, send)
-
-
-def _problems(inner: Any) -> AsgiApp:
-    """An application whose refusals of paths and methods are problems as all others."""
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("app", None)
-        try:
-            await inner(scope, receive, send)
-        except HTTPException as refused:
-            if refused.status_code == 405:
-                raise LmcError.of("wrong-method", "this path has no such method") from None
-            raise LmcError.of("unknown-path", "there is nothing at this path") from None
-
-    return call
-
-
-def _endpoint(serving: ServerState, endpoint: Endpoint) -> AsgiApp:
-    class Bound:  # a class, so that Starlette takes it for an ASGI application
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            answer = await endpoint(serving, Request(scope, receive))
-            await answer(scope, receive, send)
-
-    return Bound()
 
 
 # --- runs ---

@@ -14,14 +14,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.redaction import logger
-from lmc.serve.application import ServeApp
+from lmc.serve.gate import Receive, Scope, Send
 from lmc.serve.guarded import guarded
 from lmc.tasks.loop import to_future
 
@@ -29,6 +29,29 @@ _log = logger(__name__)
 _WATCH_S = 1.0
 _IDLE_S = 75  # longer than proxies keep their connections, so that they close them and not we
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Servable(Protocol):
+    """An application that a server runs: it starts, loads its files again, and ends."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+
+    async def ready(self) -> None:
+        """Check what would fail at the first request, and start. Raises: LmcError."""
+
+    async def reload(self) -> None:
+        """Load the files again."""
+
+    def files(self) -> Sequence[Path]:
+        """The files that it was loaded from."""
+        ...
+
+    def drain(self) -> None:
+        """Refuse new requests."""
+
+    async def stop(self) -> None:
+        """End what runs beside the requests."""
 
 
 @frozen
@@ -66,7 +89,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
 class RunningServer:
     """A server that runs on lmc's loop. Leaving the block ends it. Raises: LmcError."""
 
-    def __init__(self, serving: ServeApp, listening: Listening) -> None:
+    def __init__(self, serving: Servable, listening: Listening) -> None:
         self.serving = serving
         listener = bound_socket(listening.host, listening.port)
         host, self.port = listener.getsockname()[:2]
@@ -95,7 +118,7 @@ class RunningServer:
 
     def reload(self) -> concurrent.futures.Future[None]:
         """Load the programs again."""
-        return to_future(_reload(self.serving))
+        return to_future(self.serving.reload())
 
     def __enter__(self) -> RunningServer:
         try:
@@ -111,7 +134,7 @@ class RunningServer:
 
 
 def serve_until_stopped(
-    serving: ServeApp, listening: Listening, told: Callable[[str], None]
+    serving: Servable, listening: Listening, told: Callable[[str], None]
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. A second one ends at once. SIGHUP loads programs again.
 
@@ -124,7 +147,7 @@ def serve_until_stopped(
         server.wait()
 
 
-def _server(serving: ServeApp, listening: Listening) -> uvicorn.Server:
+def _server(serving: Servable, listening: Listening) -> uvicorn.Server:
     config = uvicorn.Config(
         serving,
         lifespan="off",
@@ -146,15 +169,14 @@ def _server(serving: ServeApp, listening: Listening) -> uvicorn.Server:
 
 async def _serve(
     server: uvicorn.Server,
-    serving: ServeApp,
+    serving: Servable,
     listener: socket.socket,
     listening: Listening,
     ready: threading.Event,
 ) -> None:
     watching = None
     try:
-        await serving.state.preflight()
-        await serving.state.start()
+        await serving.ready()
         if listening.watch:
             watching = asyncio.ensure_future(_watch(serving))
         running = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -188,46 +210,23 @@ def _signals(server: RunningServer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def _stop(server: uvicorn.Server, serving: ServeApp) -> None:
+async def _stop(server: uvicorn.Server, serving: Servable) -> None:
     serving.drain()
     server.should_exit = True
-
-
-async def _reload(serving: ServeApp) -> None:
-    failures = await serving.state.programs.reload()
-    serving.state.metrics.reloads.labels("failed" if failures else "ok").inc()
 
 
 # --- watching files ---
 
 
-async def _watch(serving: ServeApp) -> None:
+async def _watch(serving: Servable) -> None:
     """Load programs again when one of their files changes."""
-    seen = await asyncio.to_thread(_stamps, _files(serving))
+    seen = await asyncio.to_thread(_stamps, serving.files())
     while True:
         await asyncio.sleep(_WATCH_S)
-        now = await asyncio.to_thread(_stamps, _files(serving))
+        now = await asyncio.to_thread(_stamps, serving.files())
         if now != seen:
             seen = now
-            await _reload(serving)
-
-
-def _files(serving: ServeApp) -> Sequence[Path]:
-    found: list[Path] = []
-    for hosted in serving.state.programs:
-        if hosted.path is not None:
-            found.append(hosted.path)
-            found += source_files(hosted.program)
-    return found
-
-
-def source_files(program: Any) -> list[Path]:
-    """The files of a program's sources, those that it imports included."""
-    checked = program.checked
-    if checked is None:
-        return []
-    spans = (graph.span for graph in program.graph.graphs.values())
-    return list({span.source.path for span in spans if span and span.source.path})
+            await serving.reload()
 
 
 def _stamps(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:

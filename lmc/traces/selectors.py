@@ -193,7 +193,8 @@ def refine_pairs(runs: Iterable[Run]) -> list[Pair]:
                 draft = _body_call(run.trace, region, 0, "draft")
                 revised = _body_call(run.trace, region, chosen, "revise")
                 if draft and revised:
-                    found += _pairs([replace(draft, raw=revised.raw)], [draft])
+                    better = replace(draft, raw=revised.raw, sampled=revised.sampled)
+                    found += _pairs([better], [draft])
     return found
 
 
@@ -234,7 +235,7 @@ def paired_calls(good: Iterable[CallTrace], bad: Iterable[CallTrace]) -> list[Pa
     for calls, found in ((good, better), (bad, worse)):
         for call in calls:
             if call.raw and not call.infrastructure:
-                found.setdefault(_question(call), []).append(call)
+                found.setdefault(question_of(call), []).append(call)
     return [pair for key in better for pair in _pairs(better[key], worse.get(key, []))]
 
 
@@ -255,7 +256,8 @@ def _sample_call(trace: Trace, region: RegionTrace, index: int) -> CallTrace | N
     return next((c for c in reversed(trace.calls) if within(c.place, place)), None)
 
 
-def _question(call: CallTrace) -> tuple[object, ...]:
+def question_of(call: CallTrace) -> tuple[object, ...]:
+    """What a call was asked: equal for equal prompts of one module."""
     return call.module, *((m["role"], m["content"], message_data(m)) for m in call.messages)
 
 

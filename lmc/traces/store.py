@@ -12,6 +12,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.files import MAKE_ROOM, is_full, make_private_file
 from lmc.frozen import frozen
+from lmc.models.base import SampledTokens
 from lmc.models.tool_calls import message_data
 from lmc.prompts.spec import Message
 from lmc.redaction import logger
@@ -134,6 +136,17 @@ class TraceStore:
         weakref.finalize(self, engine.dispose).atexit = False  # for a store that nobody closes
         return engine
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for a block that reads. Raises: LmcError[cannot-read]."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            with self._engine.connect() as db:
+                yield db
+        except SQLAlchemyError as problem:
+            raise _cannot("read", self.location, problem) from None
+
     @property
     def location(self) -> str:
         """The URL of the database, without a password."""
@@ -176,17 +189,13 @@ class TraceStore:
         Raises: LmcError[cannot-read].
         """
         from sqlalchemy import select
-        from sqlalchemy.exc import SQLAlchemyError
 
         from lmc.traces import tables as t
 
-        try:
-            with self._engine.connect() as db:
-                ids = list(db.scalars(_where(select(t.runs.c.id), where or Filter())))
-                for some in _chunks(ids):
-                    yield from _readable(db, some)
-        except SQLAlchemyError as problem:
-            raise _cannot("read", self.location, problem) from None
+        with self.reading() as db:
+            ids = list(db.scalars(filtered(select(t.runs.c.id), where or Filter())))
+            for some in _chunks(ids):
+                yield from _readable(db, some)
 
     def parameters(self, digest: str) -> Mapping[str, Any] | None:
         """The parameters of a run, as JSON."""
@@ -202,7 +211,6 @@ class TraceStore:
     def jobs(self) -> list[JobSummary]:
         """The stored jobs, newest last. Raises: LmcError[cannot-read]."""
         from sqlalchemy import func, select
-        from sqlalchemy.exc import SQLAlchemyError
 
         from lmc.traces import tables as t
 
@@ -235,11 +243,8 @@ class TraceStore:
             .group_by(r.job)
             .order_by(func.max(r.created))
         )
-        try:
-            with self._engine.connect() as db:
-                return [JobSummary(*row) for row in db.execute(query)]
-        except SQLAlchemyError as problem:
-            raise _cannot("read", self.location, problem) from None
+        with self.reading() as db:
+            return [_summary(row) for row in db.execute(query)]
 
     def remove(self, job: str) -> int:
         """Delete a job. Returns the number of its runs. Raises: LmcError[cannot-write]."""
@@ -265,6 +270,13 @@ class TraceStore:
         engine = self.__dict__.pop("_engine", None)
         if engine is not None:
             engine.dispose()
+
+
+def _summary(row: Sequence[Any]) -> JobSummary:
+    """Sums are whole numbers, though PostgreSQL has another type for those of large ones."""
+    job, program, target, runs, rows, failed, mean, calls, tokens, usd, created = row
+    told = (job, program, target, runs, rows, failed, mean)
+    return JobSummary(*told, int(calls), int(tokens), float(usd), created)
 
 
 def parameters_digest(data: Mapping[str, Any]) -> str:
@@ -352,7 +364,8 @@ def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     return LmcError.of(slug, f"cannot {verb} the trace store {where}: {reason}", help=help)
 
 
-def _where(query: Select[Any], where: Filter) -> Select[Any]:
+def filtered(query: Select[Any], where: Filter) -> Select[Any]:
+    """A query of runs that chooses those that match, in the order they were added."""
     from sqlalchemy import select
 
     from lmc.traces import tables as t
@@ -467,15 +480,18 @@ def _call_row(run: Run, call: CallTrace, texts: dict[str, str]) -> dict[str, Any
     group = run.trace.group_of(call)
     own = {"run": run.id, "place": call.id, "sample_group": group, "messages": messages}
     logprobs = list(call.logprobs) if call.logprobs is not None else None
-    return {**given, **used, **own, "logprobs": logprobs}
+    sampled = None if call.sampled is None else call.sampled.to_json(call.logprobs)
+    return {**given, **used, **own, "logprobs": logprobs, "sampled": sampled}
 
 
 def _call(row: Mapping[str, Any], texts: Mapping[str, str]) -> CallTrace:
+    sampled, logprobs = row["sampled"], row["logprobs"]
     return CallTrace(
         place=_place(row["place"]),
         messages=[_message(role, *(texts[d] for d in said)) for role, *said in row["messages"]],
-        logprobs=tuple(row["logprobs"]) if row["logprobs"] is not None else None,
+        logprobs=tuple(logprobs) if logprobs is not None else None,
         usage=Usage(**{name: row[name] for name in _USAGE}),
+        sampled=SampledTokens.from_json(sampled, logprobs) if sampled else None,
         **{name: row[name] for name in _CALL} | {"dropped": row["dropped"] or 0},
     )
 
@@ -497,8 +513,13 @@ def _add_missing(db: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) 
     for some in _chunks([row["digest"] for row in rows]):
         known.update(db.scalars(select(table.c.digest).where(table.c.digest.in_(some))))
     if new := [row for row in rows if row["digest"] not in known]:
-        ignoring = insert(table).prefix_with("OR IGNORE", dialect="sqlite")
-        db.execute(ignoring, new)
+        if db.engine.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            new.sort(key=lambda row: str(row["digest"]))  # two writers never wait for each other
+            db.execute(postgresql.insert(table).on_conflict_do_nothing(), new)
+        else:
+            db.execute(insert(table).prefix_with("OR IGNORE", dialect="sqlite"), new)
 
 
 def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

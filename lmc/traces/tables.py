@@ -17,9 +17,22 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
 )
+from sqlalchemy.engine import Dialect
+
+
+class _Text(TypeDecorator[str]):
+    """A text. PostgreSQL has no character NUL, so there its picture is kept."""
+
+    impl, cache_ok = Text, True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and value.replace("\0", "␀") if dialect.name == "postgresql" else value
+
 
 metadata = MetaData()
+_WORDS = String(200).with_variant(Text(), "postgresql")  # which would refuse longer ones
 
 parameters = Table(
     "parameters",
@@ -32,21 +45,21 @@ runs = Table(
     "runs",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("job", String(200), index=True, nullable=False),  # the compilation or evaluation
-    Column("program", String(200), nullable=False),
-    Column("target", String(200), nullable=False),
-    Column("stage", String(200), nullable=False),
-    Column("row", String(200), nullable=False),
+    Column("job", _WORDS, index=True, nullable=False),  # the compilation or evaluation
+    Column("program", _WORDS, nullable=False),
+    Column("target", _WORDS, nullable=False),
+    Column("stage", _WORDS, nullable=False),
+    Column("row", _WORDS, nullable=False),
     Column("sample", Integer, nullable=False),
-    Column("variant", String(200), nullable=False),
+    Column("variant", _WORDS, nullable=False),
     Column("training", Boolean, nullable=False),  # `train` parameters were shown
     Column("parameters", ForeignKey("parameters.digest"), nullable=False),
     Column("values", JSON, nullable=False),  # of the row, labels included
     Column("score", Float),
     Column("pred", JSON),
-    Column("feedback", Text, nullable=False),
+    Column("feedback", _Text, nullable=False),
     Column("failed", String(20), nullable=False),
-    Column("error", Text),
+    Column("error", _Text),
     Column("created", Float, nullable=False),  # seconds since 1970
     Column("rewards", JSON),  # by module; None in stores of earlier versions
 )
@@ -55,28 +68,28 @@ regions = Table(
     "regions",
     metadata,
     Column("run", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    Column("place", String(200), primary_key=True),
-    Column("parent", String(200)),
+    Column("place", _WORDS, primary_key=True),
+    Column("parent", _WORDS),
     Column("kind", String(20), nullable=False),
-    Column("name", String(200), nullable=False),
+    Column("name", _WORDS, nullable=False),
     Column("inputs", JSON, nullable=False),
     Column("result", JSON),
     Column("detail", JSON, nullable=False),
-    Column("error", Text),
+    Column("error", _Text),
 )
 
 calls = Table(
     "calls",
     metadata,
     Column("run", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    Column("place", String(200), primary_key=True),
-    Column("parent", String(200)),
-    Column("sample_group", String(200)),  # the enclosing vote, whose samples answer one question
-    Column("module", String(200), index=True, nullable=False),
+    Column("place", _WORDS, primary_key=True),
+    Column("parent", _WORDS),
+    Column("sample_group", _WORDS),  # the enclosing vote, whose samples answer one question
+    Column("module", _WORDS, index=True, nullable=False),
     Column("role", String(20), nullable=False),
     Column("sample", Integer, nullable=False),
-    Column("model", String(200), nullable=False),
-    Column("adapter", String(200)),
+    Column("model", _WORDS, nullable=False),
+    Column("adapter", _WORDS),
     Column("inputs", JSON, nullable=False),
     Column("outputs", JSON),
     Column("result", JSON),
@@ -91,14 +104,15 @@ calls = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("cost_usd", Float, nullable=False),
     Column("latency_ms", Float, nullable=False),
-    Column("error", Text),
+    Column("error", _Text),
     Column("infrastructure", Boolean, nullable=False),
     Column("dropped", Integer),  # turns of a conversation; None in stores of earlier versions
+    Column("sampled", JSON),  # the tokens of the last text in `raw`, as `SampledTokens` writes them
 )
 
 texts = Table(
     "texts",
     metadata,
     Column("digest", String(32), primary_key=True),
-    Column("text", Text, nullable=False),
+    Column("text", _Text, nullable=False),
 )

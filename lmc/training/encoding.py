@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
-from lmc.models.engine.chat_tokens import plain_messages, special_tokens
+from lmc.models.base import SampledTokens
+from lmc.models.engine.chat_tokens import (
+    chat_text,
+    joined_messages,
+    plain_messages,
+    special_tokens,
+    tokenizer_digest,
+)
 from lmc.special_tokens import without_tokens
 from lmc.training.rows import PairRow, Row, ScoredRow, TrainingRow
 
 
 @frozen
 class EncodedRow:
-    """A row as tokens: the first `prompt` of them are given, the others are learnt."""
+    """A row as tokens: the first `prompt` of them are given, the others are learnt.
+
+    `old` are the log-probabilities with which the answer was sampled, if they are known.
+    """
 
     ids: tuple[int, ...]
     prompt: int
     weight: float = 1.0
+    old: tuple[float, ...] = ()
 
     @property
     def answer(self) -> tuple[int, ...]:
@@ -79,7 +91,8 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row], context: int) -> list[Examp
 
     Raises: LmcError[cannot-train] if no row fits.
     """
-    encoded = [_example(tokenizer, row) for row in rows]
+    digest = tokenizer_digest(tokenizer) if any(map(_has_tokens, rows)) else ""
+    encoded = [_example(tokenizer, row, digest) for row in rows]
     fitting = [e for e in encoded if all(len(row.ids) <= context for row in e.rows)]
     if not fitting:
         message = f"all {len(rows)} training rows are longer than the model's context"
@@ -88,15 +101,46 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row], context: int) -> list[Examp
     return fitting
 
 
-def _example(tokenizer: Any, row: Row) -> Example:
-    def encoded(answer: str, sampled: bool) -> EncodedRow:
+def _has_tokens(row: Row) -> bool:
+    if isinstance(row, PairRow):
+        return row.chosen_tokens is not None or row.rejected_tokens is not None
+    return row.sampled is not None
+
+
+def _example(tokenizer: Any, row: Row, digest: str) -> Example:
+    def encoded(answer: str, sampled: bool, tokens: SampledTokens | None) -> EncodedRow:
+        if tokens is not None and tokens.tokenizer == digest and tokens.ids:
+            return _as_sampled(tokenizer, row, tokens)
         plain = TrainingRow(row.messages, answer, row.weight)
         return encode_row(tokenizer, plain, sampled=sampled)
 
     match row:
         case TrainingRow():
-            return Example((encoded(row.answer, False),))
+            return Example((_ended(tokenizer, encoded(row.answer, False, row.sampled)),))
         case PairRow():
-            return Example((encoded(row.chosen, not row.gold), encoded(row.rejected, True)))
+            better = encoded(row.chosen, not row.gold, row.chosen_tokens)
+            return Example((better, encoded(row.rejected, True, row.rejected_tokens)))
         case ScoredRow():
-            return Example((encoded(row.answer, True),), row.score, row.baseline, row.pull)
+            only = encoded(row.answer, True, row.sampled)
+            return Example((only,), row.score, row.baseline, row.pull)
+
+
+def _as_sampled(tokenizer: Any, row: Row, tokens: SampledTokens) -> EncodedRow:
+    """A prompt as the engine made it, with the tokens that were sampled for it."""
+    messages = plain_messages(row.messages, special_tokens(tokenizer))
+    if tokens.begin:
+        messages.append({"role": "assistant", "content": tokens.begin})
+    if tokenizer.chat_template:
+        given = tokenizer(chat_text(tokenizer, messages), add_special_tokens=False)["input_ids"]
+    else:
+        given = tokenizer(joined_messages(messages))["input_ids"]
+    old = tokens.logprobs if given and len(tokens.logprobs) == len(tokens.ids) else ()
+    return EncodedRow((*given, *tokens.ids), max(1, len(given)), row.weight, old)
+
+
+def _ended(tokenizer: Any, row: EncodedRow) -> EncodedRow:
+    """A row to imitate, with the end of the turn, which a grammar or a limit may have left out."""
+    end = tokenizer.eos_token_id
+    if end is None or row.ids[-1] == end:
+        return row
+    return replace(row, ids=(*row.ids, end), old=())

@@ -28,9 +28,9 @@ from lmc.models.engine.pretrained import pretrained
 from lmc.training.encoding import Example, encode_rows
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.rows import Row, digest
-from lmc.training.steps import costs_for, packed_trainer, reference_logps
+from lmc.training.steps import costs_for, packed_trainer, with_reference
 
-Kind = Literal["lora", "rslora"]
+Kind = Literal["lora", "rslora", "dora"]
 SMALL_MODEL_PARAMETERS = 50_000_000
 CHECKPOINTS = 10  # in a run
 GENTLER = 5  # so many times lower is the rate of losses that push answers away
@@ -44,8 +44,8 @@ class LoraSettings:
 
     `rate` is the peak learning rate. `batch_rows` is the number of rows in a step. The kind
     `rslora` divides by the root of the rank (Kalajdzievski 2023, arXiv 2312.03732). The scale of
-    both is the same at rank 16 by default. There is no DoRA: the engine computes rows of several
-    adapters at once, and the norms of DoRA's weights differ by adapter.
+    both is the same at rank 16 by default. The kind `dora` also learns how long the rows of each
+    matrix are (Liu et al. 2024, arXiv 2402.09353).
     """
 
     rank: int = 16
@@ -66,7 +66,8 @@ class TrainingJob:
 
     `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
     adapter to continue from. `dtype` is what matrices are multiplied in; by default it is float32
-    on a CPU and bfloat16 on a GPU.
+    on a CPU and bfloat16 on a GPU. `after` is the key of the job whose optimizer goes on, in a live
+    training; its first job has "".
     """
 
     source: str
@@ -76,14 +77,18 @@ class TrainingJob:
     start: Adapter | None = None
     dtype: str | None = None
     loss: LossSettings = SUPERVISED
+    after: str | None = None
 
     @property
     def key(self) -> str:
         """A digest that is equal for equal jobs, whatever folder the model is in."""
         start = self.start.id if self.start else None
-        parts = [self.base, digest(self.rows), asdict(self.settings), start]  # `base` has the type
+        settings = asdict(self.settings)
+        parts: list[Any] = [self.base, digest(self.rows), settings, start]  # `base` has the type
         if self.loss != SUPERVISED:
             parts.append(asdict(self.loss))
+        if self.after is not None:
+            parts.append(["after", self.after])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -125,7 +130,7 @@ def train_adapter(
     if known := store.recall(job.key):
         return known
     place = folder / job.key
-    with _calm(), _told_if_full(place):
+    with calm(), told_if_full(place):
         adapter = store.add(_train(job, place, report or (lambda _: None), stop))
     store.remember(job.key, adapter)
     for left in place.glob("checkpoint-*"):
@@ -173,7 +178,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     epochs = settings.epochs or (12 if small and supervised else 3)
     rate = settings.rate or default_rate(size) / (1 if supervised else GENTLER)
     context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
-    data = encode_rows(tokenizer, job.rows, context)
+    data: Sequence[Example] = encode_rows(tokenizer, job.rows, context)
     steps = epochs * -(-len(data) // settings.batch_rows)
     arguments = TrainingArguments(
         output_dir=str(place),
@@ -197,8 +202,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     pad = tokenizer.pad_token_id or 0
     costs = costs_for(model, [row for example in data for row in example.rows], pad)
     learner = _with_lora(model, job)
-    if not supervised:
-        data = reference_logps(learner, data, costs, pad)
+    data = with_reference(learner, data, costs, pad, job.loss)
     trainer = packed_trainer(costs, pad, job.loss)(
         model=learner,
         args=arguments,
@@ -210,26 +214,47 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     if stop():
         raise TrainingStopped
     trainer.model.save_pretrained(str(place / "adapter"))
-    _make_portable(place / "adapter")
+    made_portable(place / "adapter")
     return place / "adapter"
 
 
 def _with_lora(model: Any, job: TrainingJob) -> Any:
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import PeftModel, get_peft_model
 
     if job.start is not None:
         return PeftModel.from_pretrained(model, str(job.start.folder), is_trainable=True)
-    settings = job.settings
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha or _alpha(settings),
-            use_rslora=settings.kind == "rslora",
-            lora_dropout=settings.dropout,
-            target_modules="all-linear",  # except the head, which may be tied to the embeddings
-            task_type="CAUSAL_LM",
-        ),
+    return get_peft_model(model, _config(job.settings))
+
+
+def add_adapter(model: Any, name: str, job: TrainingJob) -> Any:
+    """Add the adapter that a job begins with to a model, which may have others. Returns it."""
+    from peft import PeftModel, get_peft_model
+
+    has_others = isinstance(model, PeftModel)
+    if job.start is None:
+        config = _config(job.settings)
+        if not has_others:
+            return get_peft_model(model, config, adapter_name=name)
+        model.add_adapter(name, config)
+        return model
+    folder = str(job.start.folder)
+    if not has_others:
+        return PeftModel.from_pretrained(model, folder, adapter_name=name, is_trainable=True)
+    model.load_adapter(folder, adapter_name=name, is_trainable=True)
+    return model
+
+
+def _config(settings: LoraSettings) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha or _alpha(settings),
+        use_rslora=settings.kind == "rslora",
+        use_dora=settings.kind == "dora",
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",  # except the head, which may be tied to the embeddings
+        task_type="CAUSAL_LM",
     )
 
 
@@ -283,7 +308,7 @@ def _last_checkpoint(place: Path) -> str | None:
     return next((str(folder) for folder in reversed(found) if whole(folder)), None)
 
 
-def _make_portable(folder: Path) -> None:
+def made_portable(folder: Path) -> None:
     """Remove the names of this machine from the configuration, so that equal weights are equal."""
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -294,7 +319,7 @@ def _make_portable(folder: Path) -> None:
 
 
 @contextmanager
-def _told_if_full(place: Path) -> Iterator[None]:
+def told_if_full(place: Path) -> Iterator[None]:
     """Each library that writes checkpoints has its own errors. Raises: LmcError[cannot-write]."""
     from safetensors import SafetensorError
 
@@ -308,7 +333,7 @@ def _told_if_full(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """Silence the libraries' own warnings and progress bars."""
     from transformers.utils import logging
 

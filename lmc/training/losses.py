@@ -40,21 +40,36 @@ class LossSettings:
     average: Average = "sequence"
     constant: int = 256  # tokens, for the average of that name
 
+    def needs_reference(self, *, sampled: bool, pulled: bool) -> bool:
+        """Whether the loss looks at the model at the start.
+
+        `sampled`: it is known how likely all answers were when they were sampled. `pulled`: some
+        answers are held near the start.
+        """
+        if self.name in _WITHOUT_REFERENCE:
+            return False
+        return not (self.name in _OF_SAMPLES and sampled and not self.kl and not pulled)
+
 
 SUPERVISED = LossSettings()
+_WITHOUT_REFERENCE: tuple[LossName, ...] = ("sft", "simpo")
+_OF_SAMPLES: tuple[LossName, ...] = ("pg", "nft")  # look at what the answers were sampled with
 
 
 @frozen
 class StepBatch:
     """What a step's loss is computed from.
 
-    For N answer tokens of R rows: `logps` and `reference` (N,) are log-probabilities in nats, and
-    `row` (N,) is the number of the row of each token. `tokens`, `weight`, `score`, `baseline` and
-    `pull` (R,) belong to the rows. `pairs` (P, 2) has the numbers of better and worse rows.
+    For N answer tokens of R rows: `logps`, `reference` and `old` (N,) are log-probabilities in
+    nats; `old` are those with which the tokens were sampled, or the reference where these are not
+    known. `row` (N,) is the number of the row of each token. `tokens`, `weight`, `score`,
+    `baseline` and `pull` (R,) belong to the rows. `pairs` (P, 2) has the numbers of better and
+    worse rows.
     """
 
     logps: Tensor
     reference: Tensor
+    old: Tensor
     row: Tensor
     tokens: Tensor
     weight: Tensor
@@ -148,7 +163,7 @@ def _nft(settings: LossSettings, batch: StepBatch) -> Tensor:
     """
     import torch
 
-    ratio = (batch.logps - batch.reference).exp()
+    ratio = (batch.logps - batch.old).exp()
     rate, right = batch.baseline[batch.row], batch.score[batch.row] > 0.5
     implied = (1 - rate * ratio) / (1 - rate).clamp(min=_SMALLEST)
     # Below the smallest value the gradient goes through, as if the value were not clamped.
@@ -162,17 +177,17 @@ def _policy_gradient(settings: LossSettings, batch: StepBatch) -> Tensor:
 
     Source: GRPO, Shao et al. 2024, arXiv 2402.03300, equation 3; `clip_high` and the mean over
     tokens: DAPO, Yu et al. 2025, arXiv 2503.14476; the constant: Dr. GRPO, Liu et al. 2025, arXiv
-    2503.20783. The answers were sampled from the reference, so it is the old policy as well.
+    2503.20783. The old policy is what the answers were sampled with.
     """
     import torch
 
-    difference = batch.logps - batch.reference
-    ratio, advantage = difference.exp(), (batch.score - batch.baseline)[batch.row]
+    ratio, advantage = (batch.logps - batch.old).exp(), (batch.score - batch.baseline)[batch.row]
     high = settings.clip if settings.clip_high is None else settings.clip_high
     clipped = ratio.clamp(1 - settings.clip, 1 + high)
     losses = -torch.minimum(ratio * advantage, clipped * advantage)
     pull = settings.kl + batch.pull
     if bool(pull.any()):
+        difference = batch.logps - batch.reference
         losses = losses + pull[batch.row] * ((-difference).exp() + difference - 1)
     weight = batch.weight[batch.row]
     if settings.average == "tokens":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
+from lmc.models.adapter_files import is_dora
 from lmc.models.adapters import CONFIG, WEIGHTS, Adapter, AdapterStore
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def mix(parts: Sequence[tuple[Adapter, float]], store: AdapterStore, rank: int) 
     from safetensors.torch import load, save
 
     rank = min(rank, MOST_RANK)
+    if any(map(is_dora, (one for one, _ in parts))):
+        raise LmcError.of("not-an-adapter", "adapters of the kind dora cannot be mixed")
     read = [(_config(one), load(one.files()[WEIGHTS]), weight) for one, weight in parts]
     names = {
         name.removesuffix(_A) for _, tensors, _ in read for name in tensors if name.endswith(_A)

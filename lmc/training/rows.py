@@ -1,4 +1,8 @@
-"""Rows to train a model on. Selectors make them from traces and labels."""
+"""Rows to train a model on. Selectors make them from traces and labels.
+
+Where the tokens of a sampled answer are known, they are what is learnt, and not what its text would
+be as tokens: a model may write a text in other tokens than a tokenizer does.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lmc.frozen import frozen
-from lmc.models.base import Message
+from lmc.models.base import Message, SampledTokens
 
 
 @frozen
@@ -22,6 +26,7 @@ class TrainingRow:
     messages: tuple[Message, ...]
     answer: str
     weight: float = 1.0
+    sampled: SampledTokens | None = None
 
 
 @frozen
@@ -36,6 +41,8 @@ class PairRow:
     rejected: str
     weight: float = 1.0
     gold: bool = False
+    chosen_tokens: SampledTokens | None = None
+    rejected_tokens: SampledTokens | None = None
 
 
 @frozen
@@ -53,6 +60,7 @@ class ScoredRow:
     baseline: float = 0.0
     weight: float = 1.0
     pull: float = 0.0
+    sampled: SampledTokens | None = None
 
 
 Row = TrainingRow | PairRow | ScoredRow

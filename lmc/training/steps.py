@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,17 @@ def _answers(model: Any, pack: Pack, pad: int) -> torch.Tensor:
     return _logits(model, inputs)[inputs["labels"] != IGNORED]
 
 
+def with_reference(
+    model: Any, examples: Sequence[Example], costs: Costs, pad: int, loss: LossSettings
+) -> Sequence[Example]:
+    """The examples with their log-probabilities before the first step, if the loss needs them."""
+    sampled = all(row.old for example in examples for row in example.rows)
+    pulled = any(example.pull for example in examples)
+    if not loss.needs_reference(sampled=sampled, pulled=pulled):
+        return examples
+    return reference_logps(model, examples, costs, pad)
+
+
 def reference_logps(
     model: Any, examples: Sequence[Example], costs: Costs, pad: int
 ) -> list[Example]:
@@ -130,14 +142,16 @@ def step_batch(
 
     number = {id(row): n for n, row in enumerate(row for e in examples for row in e.rows)}
     owner = [(row, e) for e in examples for row in e.rows]
-    reference = {
-        id(row): ref for e in examples for row, ref in zip(e.rows, e.reference, strict=True)
-    }
+    computed = {id(row): ref for e in examples for row, ref in zip(e.rows, e.reference)}
     order = [row for pack in packs for row in pack.rows]
+    # A loss that needs no reference is not shown any.
+    reference = [computed.get(id(row)) or row.old or [0.0] * len(row.answer) for row in order]
+    old = [row.old or known for row, known in zip(order, reference)]
     pairs = [[number[id(row)] for row in e.rows] for e in examples if len(e.rows) == 2]
     return StepBatch(
         logps=logps,
-        reference=tensor([value for row in order for value in reference[id(row)]]),
+        reference=tensor([value for known in reference for value in known]),
+        old=tensor([value for known in old for value in known]),
         row=torch.tensor(
             [number[id(row)] for row in order for _ in row.answer], device=logps.device
         ),
@@ -150,15 +164,79 @@ def step_batch(
     )
 
 
-def packed_trainer(costs: Costs, pad: int, loss: LossSettings = SUPERVISED) -> type:
-    """The Trainer of transformers, with steps over packs.
+def step_gradients(
+    model: Any,
+    examples: Sequence[Example],
+    costs: Costs,
+    pad: int,
+    loss: LossSettings,
+    *,
+    computing: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    backward: Callable[[torch.Tensor], object] = lambda loss: loss.backward(),
+) -> torch.Tensor:
+    """Add the gradients of a step to a model's trained weights. Returns the loss.
 
     `sft` is the mean over the step's answer tokens, each with the weight of its row. The other
     losses join rows. Where these do not fit in one pack, all are read twice: first the loss is
     found with its gradient by log-probability, and then that is carried on pack by pack.
-    Gradients are those of the whole step. Dropout is drawn once for what rows share.
+    Gradients are those of the whole step. Dropout is drawn once for what rows share. `computing`
+    surrounds passes.
     """
+    packs = plan_packs([row for example in examples for row in example.rows], costs)
+    tensors = [_on_device(model, pack.tensors(pad)) for pack in packs]
+
+    def logps_of(pack: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        with computing():
+            return answer_logps(model, pack)
+
+    if loss.name == "sft":
+        return _imitated(tensors, logps_of, backward)
+    return _joined(loss, examples, packs, tensors, lambda pack: logps_of(pack)[0], backward)
+
+
+def _imitated(tensors: Sequence[Any], logps_of: Any, backward: Any) -> torch.Tensor:
+    total = sum(float((t["weight"] * (t["labels"] != IGNORED)).sum()) for t in tensors)
+    step: Any = 0.0
+    for pack in tensors:
+        logps, weight = logps_of(pack)
+        own = -(logps * weight).sum() / max(total, 1e-6)
+        backward(own)
+        step = step + own.detach()
+    return step
+
+
+def _joined(
+    loss: LossSettings,
+    examples: Sequence[Example],
+    packs: Sequence[Pack],
+    tensors: Sequence[Any],
+    logps_of: Callable[[Any], torch.Tensor],
+    backward: Callable[[torch.Tensor], object],
+) -> torch.Tensor:
     import torch
+
+    if len(packs) == 1:
+        whole = step_loss(loss, step_batch(examples, packs, logps_of(tensors[0])))
+        backward(whole)
+        return whole.detach()
+    drawn = []  # the states that dropout is drawn from, once for both readings
+    found = []
+    with torch.no_grad():
+        for pack in tensors:
+            drawn.append(torch.get_rng_state())
+            found.append(logps_of(pack))
+    leaves = torch.cat(found).requires_grad_()
+    whole = step_loss(loss, step_batch(examples, packs, leaves))
+    (gradient,) = torch.autograd.grad(whole, leaves)
+    parts = gradient.split([len(own) for own in found])
+    for pack, state, part in zip(tensors, drawn, parts, strict=True):
+        torch.set_rng_state(state)
+        backward((logps_of(pack) * part).sum())
+    return whole.detach()
+
+
+def packed_trainer(costs: Costs, pad: int, loss: LossSettings = SUPERVISED) -> type:
+    """The Trainer of transformers, with steps over packs (see `step_gradients`)."""
     from transformers import Trainer
 
     class PackedTrainer(Trainer):  # type: ignore[misc]
@@ -167,47 +245,15 @@ def packed_trainer(costs: Costs, pad: int, loss: LossSettings = SUPERVISED) -> t
 
         def training_step(self, _: Any, inputs: Any, *__: Any, **___: Any) -> torch.Tensor:
             self.model.train()  # not spread over devices: a pack cannot be split
-            rows = [row for example in inputs for row in example.rows]
-            packs = plan_packs(rows, costs)
-            tensors = [self._prepare_inputs(pack.tensors(pad)) for pack in packs]
-            return (
-                self._learn(tensors) if loss.name == "sft" else self._join(inputs, packs, tensors)
+            return step_gradients(
+                self.model,
+                inputs,
+                costs,
+                pad,
+                loss,
+                computing=self.compute_loss_context_manager,
+                backward=self.accelerator.backward,
             )
-
-        def _learn(self, tensors: Any) -> torch.Tensor:
-            total = sum(float((t["weight"] * (t["labels"] != IGNORED)).sum()) for t in tensors)
-            step = torch.zeros((), device=self.args.device)
-            for pack in tensors:
-                logps, weight = self._logps(pack)
-                own = -(logps * weight).sum() / max(total, 1e-6)
-                self.accelerator.backward(own)
-                step += own.detach()
-            return step
-
-        def _join(self, examples: Any, packs: Any, tensors: Any) -> torch.Tensor:
-            if len(packs) == 1:
-                logps, _ = self._logps(tensors[0])
-                whole = step_loss(loss, step_batch(examples, packs, logps))
-                self.accelerator.backward(whole)
-                return whole.detach()
-            drawn = []  # the states that dropout is drawn from, once for both readings
-            found = []
-            with torch.no_grad():
-                for pack in tensors:
-                    drawn.append(torch.get_rng_state())
-                    found.append(self._logps(pack)[0])
-            leaves = torch.cat(found).requires_grad_()
-            whole = step_loss(loss, step_batch(examples, packs, leaves))
-            (gradient,) = torch.autograd.grad(whole, leaves)
-            parts = gradient.split([len(own) for own in found])
-            for pack, state, part in zip(tensors, drawn, parts, strict=True):
-                torch.set_rng_state(state)
-                self.accelerator.backward((self._logps(pack)[0] * part).sum())
-            return whole.detach()
-
-        def _logps(self, pack: Any) -> tuple[torch.Tensor, torch.Tensor]:
-            with self.compute_loss_context_manager():
-                return answer_logps(self.model, pack)
 
     return PackedTrainer
 

@@ -138,7 +138,7 @@ def _means(comparison: Comparison) -> str:
 
 
 def _gain(d: Difference) -> str:
-    return f"{signed(d.mean)} (interval {signed(d.low)} to {signed(d.high)})"
+    return f"{signed(d.mean)} (90 % interval of the gate {signed(d.low)} to {signed(d.high)})"
 
 
 def signed(points: float) -> str:

@@ -34,7 +34,8 @@ class Mode:
     program. With `training`, modules see their `train` parameters. `sample` numbers the runs on the
     same row. `temperature` applies to all modules that generate. With `vary`, it applies to that
     module alone, and samples differ in its answers only. `target` is another graph of the program,
-    and `metric` scores its results.
+    and `metric` scores its results. With `node`, what stands before that place is as in the run of
+    this sample, and what follows is sampled for the time number `anew`.
     """
 
     model: str | None = None
@@ -44,6 +45,8 @@ class Mode:
     vary: str | None = None
     target: str | None = None
     metric: str | None = None
+    node: tuple[int, ...] | None = None
+    anew: int = 0
 
     @property
     def variant(self) -> str:
@@ -51,6 +54,8 @@ class Mode:
         parts = [self.model] if self.model else []
         parts += [] if self.temperature is None else [f"temperature {self.temperature:g}"]
         parts += [] if self.vary is None else [f"only {self.vary} varied"]
+        if self.node is not None:
+            parts.append(f"anew from {'/'.join(map(str, self.node))}, number {self.anew}")
         parts += [] if self.metric is None else [f"scored by {self.metric}"]
         return ", ".join(parts)
 

@@ -79,7 +79,7 @@ async def fallen(
         if comparison is not None and (d := comparison.difference).high < 0:
             found.append(
                 f"{guard.name} falls by {-d.mean:.3f} on {d.rows} rows"
-                f" (interval {signed(d.low)} to {signed(d.high)})"
+                f" (90 % interval of the gate {signed(d.low)} to {signed(d.high)})"
             )
     return found
 

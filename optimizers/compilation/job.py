@@ -23,7 +23,7 @@ from lmc.optimizers.candidates.gate import MIN_CONFIRM_ROWS
 from lmc.optimizers.compilation.catalog import BY_NAME
 from lmc.optimizers.compilation.guards import Guard, find_guards
 from lmc.optimizers.compilation.options import Accept, CompileOptions
-from lmc.optimizers.compilation.run_folder import RUNS_DIR
+from lmc.optimizers.compilation.run_folder import RUNS_DIR, job_name
 from lmc.optimizers.compilation.seeds import find_making, made_by, seed_rows
 from lmc.optimizers.compilation.steps import check_steps, parse_steps, steps_text
 from lmc.program.artifact import graph_part
@@ -206,8 +206,7 @@ class CompileJob:
     @property
     def id(self) -> str:
         """The name of the job. Equal identities have equal names."""
-        text = json.dumps(self.identity(), sort_keys=True)
-        return f"{Path(self.name).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return job_name(self.identity())
 
     def default_folder(self) -> Path:
         """The folder of the run unless the user names another."""

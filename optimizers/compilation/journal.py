@@ -90,12 +90,17 @@ class JournaledPool(ModelPool):
             pool.default,
             cache=store,
             budget=budget,
-            backends=pool._backends,
+            backends=pool.given_backends,
+            opener=pool.opener,
             base_dir=pool._base_dir,
             consent=pool._consent,
             record=pool._record,
             spans=pool.spans,
         )
+
+    def keeps(self, name: str | None, cache: bool | str | None = None) -> bool:
+        """As `ModelPool.keeps`: every answer that may be kept."""
+        return super().keeps(name, True)
 
     async def ask(
         self,

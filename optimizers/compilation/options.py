@@ -16,6 +16,7 @@ _OF_THIS_START = (
     "resume",
     "run_dir",
     "progress",
+    "on",
     "otel",
     "track",
 )  # a resumed run gets its own values

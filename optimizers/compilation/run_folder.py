@@ -14,6 +14,7 @@ training/        checkpoints of adapters
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -163,9 +164,19 @@ class RunFolder:
         message = f"{self.path} does not hold a run"
         raise LmcError.of("no-run", message, help="`lmc runs` lists the runs")
 
+    @property
+    def job(self) -> str:
+        """The name under which the trace store keeps the runs. Raises: LmcError[no-run]."""
+        return job_name(self.record()["identity"])
+
     def outcome(self) -> dict[str, Any]:
         """The outcome of a finished run, or an empty dict."""
         return _read_json(self.path / _OUTCOME) or {}
+
+    @property
+    def history_path(self) -> Path:
+        """The file of events, for what follows a run while it goes on."""
+        return self.path / _HISTORY
 
     def history(self) -> list[dict[str, Any]]:
         """The events so far."""
@@ -174,6 +185,12 @@ class RunFolder:
     def rows(self) -> list[dict[str, Any]]:
         """The results of each test row."""
         return _read_lines(self.path / _ROWS)
+
+
+def job_name(identity: Mapping[str, Any]) -> str:
+    """The name of a job. Equal identities have equal names."""
+    text = json.dumps(identity, sort_keys=True)
+    return f"{Path(identity['program']).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def kept_runs(home: Path = RUNS_DIR) -> list[RunFolder]:

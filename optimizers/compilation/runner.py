@@ -53,17 +53,17 @@ class Runner:
         if not own:
             program, pool = self._teacher(str(mode.model))
             parameters, model = program.parameters, None
-        return Executor(
-            program.graph,
+        return program.open_executor(
             pool,
+            self._stores(parameters) if own else program.frozen_stores,
             parameters,
             training=mode.training,
             model=model,
             temperature=mode.temperature,
             vary=mode.vary,
-            base_dir=program.base_dir,
-            consent=program.consent,
-            stores=self._stores(parameters) if own else program.frozen_stores,
+            branch=None if mode.node is None else (mode.node, mode.anew),
+            speculate=0,
+            watch=None,
         )
 
     def metric_of(self, mode: Mode, rows: Sequence[Row]) -> Metric:
@@ -192,6 +192,7 @@ class Runner:
                 tools=options.tools,
                 hosts=options.hosts,
                 paths=options.paths,
+                on=options.on,
             )
             pool = JournaledPool.like(program.open_pool(cache=None), self.store, self.budget)
             self._teachers[path] = program, pool

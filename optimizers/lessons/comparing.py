@@ -18,10 +18,11 @@ from lmc.optimizers.lessons.demonstrations import gold_outputs, input_names
 from lmc.optimizers.lessons.judges import JudgeBias, against_labels, bias_of
 from lmc.optimizers.lessons.recipe import PAIRED, Round
 from lmc.optimizers.lessons.rounds import at_most, lessons_of
-from lmc.optimizers.lessons.weights import Lessons, module_calls
+from lmc.optimizers.lessons.weights import Lessons, both, module_calls
 from lmc.runtime.traces import CallTrace
 from lmc.traces import selectors
 from lmc.traces.led import led_calls
+from lmc.traces.paths import of_even_length, sibling_pairs, splices
 from lmc.traces.selectors import Pair
 from lmc.traces.store import Run
 from lmc.training.losses import LossName
@@ -37,7 +38,8 @@ async def by_metric(turn: Round) -> Lessons:
         kept = at_most(selectors.threshold(turn.runs, recipe.threshold), recipe.keep, diverse=False)
         return lessons_of(turn.context, kept, at_least=recipe.threshold)
     if recipe.loss in PAIRED:
-        return by_module(selectors.right_wrong_pairs(turn.runs, recipe.threshold, among))
+        pairs = selectors.right_wrong_pairs(turn.runs, recipe.threshold, among)
+        return by_module(pairs, even=recipe.even)
     return scored(turn)
 
 
@@ -47,7 +49,8 @@ async def by_votes(turn: Round) -> Lessons:
     if recipe.loss == "sft":
         agreed = selectors.majority(turn.runs, recipe.threshold)
         return lessons_of(turn.context, at_most(agreed, recipe.keep, diverse=False))
-    return by_module(selectors.agreement_pairs(turn.runs, turn.context.alternatives()))
+    pairs = selectors.agreement_pairs(turn.runs, turn.context.alternatives())
+    return by_module(pairs, even=recipe.even)
 
 
 async def by_result(turn: Round) -> Lessons:
@@ -57,9 +60,33 @@ async def by_result(turn: Round) -> Lessons:
 
 
 async def by_refine(turn: Round) -> Lessons:
-    """The revision that a refine returned, against the draft that it replaced."""
-    kept = selectors.threshold(turn.runs, turn.recipe.threshold)
-    return by_module(selectors.refine_pairs(kept), supervised=turn.recipe.loss == "sft")
+    """The revision that a refine returned, against the draft that it replaced.
+
+    Who revises learns too, from revisions that ended right against those that did not.
+    """
+    recipe, among = turn.recipe, turn.context.alternatives()
+    pairs = selectors.refine_pairs(selectors.threshold(turn.runs, recipe.threshold))
+    rivals = selectors.right_wrong_pairs(turn.runs, recipe.threshold, among)
+    pairs += [pair for pair in rivals if pair.chosen.role == "revise"]
+    return by_module(pairs, supervised=recipe.loss == "sft", even=recipe.even)
+
+
+async def by_siblings(turn: Round) -> Lessons:
+    """Steps of the paths that searches returned, against the worst ones from the same places."""
+    recipe = turn.recipe
+    pairs = sibling_pairs(turn.runs, recipe.threshold)
+    return by_module(pairs, supervised=recipe.loss == "sft", even=recipe.even)
+
+
+async def by_splices(turn: Round) -> Lessons:
+    """Right runs, and their continuations behind the first wrong step of others."""
+    recipe, found = turn.recipe, list[tuple[CallTrace, Row]]()
+    for one in splices(turn.runs, recipe.threshold):
+        said = one.call.raw[-1].strip()
+        found.append((one.call, TrainingRow(one.messages, said, sampled=one.call.sampled)))
+    turn.context.tell(f"{len(found)} continuations behind a wrong step")
+    kept = at_most(selectors.threshold(turn.runs, recipe.threshold), recipe.keep, diverse=False)
+    return both(grouped(found), lessons_of(turn.context, kept, at_least=recipe.threshold))
 
 
 async def by_judge(turn: Round) -> Lessons:
@@ -71,7 +98,7 @@ async def by_judge(turn: Round) -> Lessons:
         turn.context.tell(f"nothing is learnt from this judge: {'; '.join(problems)}")
         return {}
     if recipe.loss in PAIRED:
-        return by_module(selectors.best_worst_pairs(rates, among))
+        return by_module(selectors.best_worst_pairs(rates, among), even=recipe.even)
     return grouped(
         (call, scored_row(call, value, 0.5))
         for run, value in chain(*rates)
@@ -122,7 +149,8 @@ def _answers(calls: Iterable[CallTrace]) -> list[CallTrace]:
 
 def scored_row(call: CallTrace, score: float, baseline: float) -> ScoredRow:
     """A sampled answer with what it is worth."""
-    return ScoredRow(tuple(call.messages), call.raw[-1] if call.raw else "", score, baseline)
+    said = call.raw[-1] if call.raw else ""
+    return ScoredRow(tuple(call.messages), said, score, baseline, sampled=call.sampled)
 
 
 async def win_rates(
@@ -181,12 +209,21 @@ async def by_labels(turn: Round) -> Lessons:
             gold = bound.layout.answer_text(bound.spec, outputs)
             if gold.strip() != call.raw[-1].strip():
                 own = call.raw[-1]
-                found.append((call, PairRow(tuple(call.messages), gold, own, gold=True)))
+                pair = PairRow(
+                    tuple(call.messages), gold, own, gold=True, rejected_tokens=call.sampled
+                )
+                found.append((call, pair))
     return grouped(found)
 
 
-def by_module(pairs: Iterable[Pair], *, supervised: bool = False) -> Lessons:
-    """Pairs by the module of their call; if `supervised`, their better answers alone."""
+def by_module(
+    pairs: Iterable[Pair], *, supervised: bool = False, even: float | None = None
+) -> Lessons:
+    """Pairs by the module of their call; if `supervised`, their better answers alone.
+
+    With `even`, no answer of a pair is so many times as long as the other one.
+    """
+    pairs = pairs if even is None else of_even_length(pairs, even)
     make = _better if supervised else pair_row
     return grouped((pair.chosen, make(pair)) for pair in pairs)
 
@@ -194,11 +231,15 @@ def by_module(pairs: Iterable[Pair], *, supervised: bool = False) -> Lessons:
 def pair_row(pair: Pair) -> PairRow:
     """A pair of sampled answers as a row to train on."""
     chosen, rejected = pair.chosen, pair.rejected
-    return PairRow(tuple(chosen.messages), chosen.raw[-1], rejected.raw[-1], pair.weight)
+    return PairRow(
+        tuple(chosen.messages), chosen.raw[-1], rejected.raw[-1], pair.weight,
+        chosen_tokens=chosen.sampled, rejected_tokens=rejected.sampled,
+    )  # fmt: skip
 
 
 def _better(pair: Pair) -> TrainingRow:
-    return TrainingRow(tuple(pair.chosen.messages), pair.chosen.raw[-1].strip(), pair.weight)
+    call = pair.chosen
+    return TrainingRow(tuple(call.messages), call.raw[-1].strip(), pair.weight, call.sampled)
 
 
 def grouped(rows: Iterable[tuple[CallTrace, Row]]) -> Lessons:

@@ -21,6 +21,7 @@ from lmc.optimizers.candidates.trials import PLAIN
 from lmc.optimizers.lessons.comparing import by_module, grouped, scored_row
 from lmc.optimizers.lessons.demonstrations import demo_of
 from lmc.optimizers.lessons.recipe import PAIRED, Recipe, Round
+from lmc.optimizers.lessons.valuing import Branch, values_at
 from lmc.optimizers.lessons.weights import Lesson, Lessons
 from lmc.prompts.spec import BARE
 from lmc.runtime.parameters import Parameters
@@ -32,6 +33,7 @@ from lmc.traces.led import within
 from lmc.traces.store import Run
 
 _NUMBERS = body_numbers("refine")
+LIKELY = 0.5  # a state is good if at least so many of the runs that go on from it succeed
 _GOLD = ("ok", "label", "answer")  # the fields of a row that label a verdict
 
 
@@ -62,14 +64,15 @@ class Judged:
 async def by_verdicts(turn: Round) -> Lessons:
     """Verdicts that were right, against verdicts on the same that were wrong."""
     modules = turn.context.modules()
-    judged = await label_verdicts(turn.context, turn.runs, turn.recipe)
+    known = await _valued(turn) if turn.recipe.labels == "values" else None
+    judged = await label_verdicts(turn.context, turn.runs, turn.recipe, known)
     turn.context.tell(measured(judged))
     right = [one.verdict.call for one in judged if one.right]
     if turn.recipe.loss == "sft":
         return _lessons(judged, modules)
     if turn.recipe.loss in PAIRED:
         wrong = [one.verdict.call for one in judged if not one.right]
-        return by_module(selectors.paired_calls(right, wrong))
+        return by_module(selectors.paired_calls(right, wrong), even=turn.recipe.even)
     share = fmean(one.right for one in judged) if judged else 0.0
     calls = [(one.verdict.call, float(one.right)) for one in judged if one.verdict.call.raw]
     return grouped((call, scored_row(call, worth, share)) for call, worth in calls)
@@ -97,12 +100,35 @@ async def measured_on(context: Context, parameters: Parameters, recipe: Recipe) 
     return measured(await label_verdicts(context, runs, recipe))
 
 
-async def label_verdicts(context: Context, runs: Sequence[Run], recipe: Recipe) -> list[Judged]:
-    """The verdicts of some runs about which it is known whether they were right."""
+async def _valued(turn: Round) -> dict[int, float]:
+    """By the identity of a verdict's call: how often runs succeed that go on from where it judged.
+
+    The verdict itself is made anew in them, so that it does not decide on its own label.
+    """
+    modules = turn.context.modules()
+    verdicts = [one for run in turn.runs for one in verdicts_of(run, modules)]
+    nodes = {id(one.call): Branch(one.run, one.call.place) for one in verdicts}
+    values = await values_at(turn, list(nodes.values()))
+    return {call: values[node.key] for call, node in nodes.items() if node.key in values}
+
+
+async def label_verdicts(
+    context: Context,
+    runs: Sequence[Run],
+    recipe: Recipe,
+    values: Mapping[int, float] | None = None,
+) -> list[Judged]:
+    """The verdicts of some runs about which it is known whether they were right.
+
+    `values` are what their places are worth. Where these are not known, the metric labels.
+    """
     verdicts = [one for run in runs for one in verdicts_of(run, context.modules())]
     leaders = {row: _leader(group) for row, group in selectors.by_row(runs).items()}
 
     async def judge(_: int, one: Verdict) -> Judged | None:
+        if values is not None:
+            worth = values.get(id(one.call))
+            return None if worth is None else _as_judged(one, worth >= LIKELY)
         if one.subject is None and recipe.labels != "data":
             return None  # it is not known what was judged
         match recipe.labels:
@@ -121,9 +147,13 @@ async def label_verdicts(context: Context, runs: Sequence[Run], recipe: Recipe) 
             case _:
                 worth = await _score(context, one, one.subject)
                 label = None if worth is None else worth >= recipe.threshold
-        return None if label is None else Judged(one, one.said == label, label)
+        return None if label is None else _as_judged(one, label)
 
     return [one for one in await for_all(verdicts, judge) if one is not None]
+
+
+def _as_judged(one: Verdict, label: bool) -> Judged:
+    return Judged(one, one.said == label, label)
 
 
 async def _score(context: Context, one: Verdict, value: Any) -> float | None:

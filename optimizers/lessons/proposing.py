@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
-from lmc.optimizers.lessons.comparing import grouped, scored_row
+from lmc.optimizers.lessons.comparing import grouped, pair_row, scored_row
 from lmc.optimizers.lessons.recipe import PAIRED, Round
 from lmc.optimizers.lessons.weights import Lessons
 from lmc.runtime.traces import CallTrace
 from lmc.traces import selectors
 from lmc.traces.led import led_calls
+from lmc.traces.selectors import Pair
 from lmc.traces.store import Run
-from lmc.training.rows import PairRow, Row, TrainingRow
+from lmc.training.rows import Row, TrainingRow
 
 
 def edge(rate: float) -> float:
@@ -59,7 +60,8 @@ def _rows(earned: Sequence[tuple[Run, float]], turn: Round) -> list[tuple[CallTr
             if loss == "sft":
                 if reward >= mean:
                     answer = call.raw[-1].strip()
-                    found.append((call, TrainingRow(tuple(call.messages), answer)))
+                    row = TrainingRow(tuple(call.messages), answer, sampled=call.sampled)
+                    found.append((call, row))
             elif loss == "pg":
                 found.append((call, scored_row(call, (reward - mean) / spread, 0.0)))
             else:
@@ -76,6 +78,5 @@ def _pairs(earned: Sequence[tuple[Run, float]], mean: float) -> list[tuple[CallT
     for call, reward in calls:
         best = better.setdefault(f"{call.module} {call.messages}", call)
         if reward < mean and best.raw[-1] != call.raw[-1]:
-            row = PairRow(tuple(call.messages), best.raw[-1], call.raw[-1])
-            found.append((call, row))
+            found.append((call, pair_row(Pair(best, call))))
     return found

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
+from lmc.measure.rows import Row
 from lmc.optimizers.base import Context, MadeRow
 from lmc.optimizers.candidates.trials import UNSCORED
 from lmc.optimizers.lessons.watching import RoundSampling, sample_runs
-from lmc.optimizers.lessons.weights import Lessons, Update, without_demos
+from lmc.optimizers.lessons.weights import Lessons, LiveSteps, Update, without_demos
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
 from lmc.training.lora import Kind, LoraSettings
@@ -32,6 +33,9 @@ Select = Literal[
     "revised",
     "turns",
     "verdicts",
+    "siblings",
+    "spliced",
+    "values",
 ]
 PAIRED: tuple[LossName, ...] = ("dpo", "ipo", "simpo")
 SCORED: tuple[LossName, ...] = ("kto", "sppo", "nft", "pg")
@@ -46,6 +50,9 @@ TEACHES: Mapping[Select, tuple[LossName, ...]] = {
     "revised": ("sft", *PAIRED),
     "turns": ("pg",),
     "verdicts": ("sft", *PAIRED, *SCORED),
+    "siblings": ("sft", *PAIRED),
+    "spliced": ("sft",),
+    "values": (*PAIRED, "kto", "pg"),
 }
 _WITHOUT_LABELS = ("votes", "result", "judge", "revised")
 
@@ -86,6 +93,9 @@ class Recipe:
     momentum: float
     module: str | None
     bounds: str | None
+    step_rows: int | None
+    even: float | None
+    values: int
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Recipe:
@@ -104,6 +114,22 @@ class Recipe:
         if self.propose and self.rows is None:
             message = "`propose` rewards what makes rows, and there is no `rows`"
             raise LmcError.of("bad-option", message, help="name a dataset that a program makes")
+
+        if self.even is not None and self.loss not in PAIRED:
+            message = f"`even` is about pairs, and the loss `{self.loss}` learns from none"
+            raise LmcError.of("bad-option", message, help=f"such losses are {', '.join(PAIRED)}")
+        if self.step_rows is not None and (self.loss == "sft" or self.select == "turns"):
+            message = "`step_rows` trains the current weights step by step, which this does not"
+            help = "leave out `step_rows`, or take another loss, such as pg"
+            raise LmcError.of("bad-option", message, help=help)
+        if self.kind == "dora" and (self.momentum or self.step_rows is not None):
+            name = "momentum" if self.momentum else "step_rows"
+            message = f"`{name}` and adapters of the kind dora do not go together"
+            raise LmcError.of("bad-option", message, help='take `kind="lora"` or `kind="rslora"`')
+        if self.step_rows is not None and (self.momentum or self.propose):
+            name = "momentum" if self.momentum else "propose"
+            message = f"`step_rows` and `{name}` do not go together"
+            raise LmcError.of("bad-option", message, help="leave out one of them")
 
     def sampling(self) -> RoundSampling:
         """How runs are sampled. Rows from elsewhere need no labels where none are used."""
@@ -126,6 +152,7 @@ class Recipe:
             also=tuple(name for name in (self.source, *also) if name is not None),
             apart=self.apart,
             momentum=self.momentum,
+            live=LiveSteps() if self.step_rows is not None else None,
         )
 
 
@@ -147,17 +174,31 @@ class Round:
 Way = Callable[[Round], Awaitable[Lessons]]
 
 
+async def rows_of(
+    recipe: Recipe, leader: Parameters, context: Context, number: int
+) -> tuple[Sequence[Row] | None, Sequence[MadeRow]]:
+    """The rows of a round, if they are made for it; None are the train rows."""
+    if recipe.rows is None or context.made is None:
+        return None, ()
+    made = await context.made.rows(recipe.rows, leader, number * recipe.samples)
+    context.tell(f"{len(made)} rows of `{recipe.rows}` were made")
+    return [one.row for one in made], made
+
+
 async def sample_round(
-    recipe: Recipe, leader: Parameters, context: Context, number: int, update: Update
+    recipe: Recipe,
+    leader: Parameters,
+    context: Context,
+    number: int,
+    update: Update,
+    given: Sequence[Row] | None = None,
 ) -> Round:
-    """Sample the runs of a round, on the train rows or on rows that are made for it."""
+    """Sample the runs of a round, on given rows, the train rows or rows that are made for it."""
     sampler = leader if update.demos else without_demos(leader, update.modules)
+    rows: Sequence[Row] | None = given
     made: Sequence[MadeRow] = ()
-    rows = None
-    if recipe.rows is not None and context.made is not None:
-        made = await context.made.rows(recipe.rows, sampler, number * recipe.samples)
-        rows = [one.row for one in made]
-        context.tell(f"{len(made)} rows of `{recipe.rows}` were made")
+    if given is None:
+        rows, made = await rows_of(recipe, sampler, context, number)
     runs = await sample_runs(sampler, context, recipe.sampling(), rows)
     scene = context if recipe.source is None else replace(context, target=recipe.source)
     return Round(recipe, number, sampler, scene, runs, made)

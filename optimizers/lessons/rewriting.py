@@ -80,9 +80,9 @@ async def by_principles(turn: Round) -> Lessons:
 
 def _revised(call: CallTrace, text: str, *, paired: bool) -> Row:
     messages = tuple(call.messages)
-    return (
-        PairRow(messages, text, call.raw[-1], gold=True) if paired else TrainingRow(messages, text)
-    )
+    if not paired:
+        return TrainingRow(messages, text)
+    return PairRow(messages, text, call.raw[-1], gold=True, rejected_tokens=call.sampled)
 
 
 def _principles(given: str | None) -> Sequence[str]:

@@ -14,7 +14,7 @@ from lmc.optimizers.lessons.bounds import DEFAULT, Bounds
 from lmc.optimizers.lessons.demonstrations import traced_demos
 from lmc.optimizers.lessons.health import balance
 from lmc.optimizers.lessons.watching import Gathered, RoundSampling, Watching
-from lmc.optimizers.lessons.weights import Lesson, Update, train_and_race
+from lmc.optimizers.lessons.weights import Lesson, Update, race, train_and_race
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
@@ -48,7 +48,10 @@ async def improve_in_rounds(
             if problems := watch.unfit(number, gathered):
                 context.tell(f"round {number + 1} is not trained: {'; '.join(problems)}")
                 break
-            better = await train_and_race(leader, turn, gathered.lessons, update)
+            if gathered.trained is None:
+                better = await train_and_race(leader, turn, gathered.lessons, update)
+            else:
+                better = await race(leader, turn, gathered.trained, update)
         except BudgetExceeded:
             context.tell("the budget ended the rounds")
             break

@@ -8,11 +8,12 @@ Without the first phase, the second turn learns to repeat the first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, pstdev
 
 from lmc.frozen import frozen
 from lmc.ir.ops import body_numbers
-from lmc.optimizers.lessons.comparing import grouped
+from lmc.optimizers.lessons.comparing import grouped, scored_row
 from lmc.optimizers.lessons.recipe import Round
 from lmc.optimizers.lessons.weights import Lessons
 from lmc.runtime.traces import CallTrace, RegionTrace
@@ -113,4 +114,4 @@ def _calls(one: TwoTurns, body: str) -> list[CallTrace]:
 
 
 def _row(call: CallTrace, advantage: float, pull: float = 0.0) -> ScoredRow:
-    return ScoredRow(tuple(call.messages), call.raw[-1], advantage, pull=pull)
+    return replace(scored_row(call, advantage, 0.0), pull=pull)

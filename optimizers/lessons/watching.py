@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from lmc.frozen import frozen
@@ -26,17 +27,18 @@ from lmc.optimizers.lessons.health import (
     tripped,
     unfit,
 )
-from lmc.optimizers.lessons.weights import Lesson, Lessons, Update, divergence
+from lmc.optimizers.lessons.weights import Group, Lesson, Lessons, Update, divergence
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import CallTrace
+from lmc.tasks.together import for_all
 from lmc.traces.selectors import by_row
 from lmc.traces.store import Run
 from lmc.training.rows import PairRow, ScoredRow
 
 PROBED_ROWS = 16  # rows that are sampled again with new weights
 _BATCH_ROWS = 32
-_RUNS_SHARE = 0.5  # largest share of the remaining runs for the samples of one round
+RUNS_SHARE = 0.5  # largest share of the remaining runs for the samples of one round
 
 
 @frozen
@@ -74,12 +76,16 @@ async def sample_runs(
     given: Sequence[Row] | None = None,
 ) -> list[Run]:
     """Several runs on every train row, or on given ones; on fewer if the budget is small."""
-    rows, runs = shuffled(context, "samples") if given is None else list(given), []
-    rows = rows[: int(min(len(rows), context.trials.runs_left() * _RUNS_SHARE / sampling.samples))]
+    rows = shuffled(context, "samples") if given is None else list(given)
+    runs: list[Run] = []
+    rows = rows[: int(min(len(rows), context.trials.runs_left() * RUNS_SHARE / sampling.samples))]
     for first in range(0, len(rows), _BATCH_ROWS):
-        for mode in sampling.modes():
-            batch = rows[first : first + _BATCH_ROWS]
-            runs += await make_runs(leader, context, batch, mode, "sampling")
+        batch = rows[first : first + _BATCH_ROWS]
+
+        async def sample(_: int, mode: Mode, batch: list[Row] = batch) -> list[Run]:
+            return await make_runs(leader, context, batch, mode, "sampling")
+
+        runs += chain.from_iterable(await for_all(sampling.modes(), sample))
     return runs
 
 
@@ -89,7 +95,7 @@ class Gathered:
 
     `kept` are the runs that are learnt from; without them they are found by their answers.
     `sampling` is how the runs were made. With `compared`, what is learnt from is meant to score
-    better than the rest.
+    better than the rest. `trained` are the adapters that the lessons made already, step by step.
     """
 
     lessons: Lessons
@@ -97,6 +103,7 @@ class Gathered:
     sampling: RoundSampling | None = None
     kept: Sequence[Run] | None = None
     compared: bool = True
+    trained: Sequence[tuple[Group, str]] | None = None
 
 
 @dataclass

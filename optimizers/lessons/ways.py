@@ -12,6 +12,7 @@ from lmc.ir.provenance import reached_modules
 from lmc.measure.comparisons import COMPARISONS
 from lmc.optimizers.base import Context
 from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.lessons.alternating import require_live, step_by_step
 from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.comparing import (
     by_judge,
@@ -19,6 +20,8 @@ from lmc.optimizers.lessons.comparing import (
     by_metric,
     by_refine,
     by_result,
+    by_siblings,
+    by_splices,
     by_votes,
 )
 from lmc.optimizers.lessons.critics import by_verdicts, measured_on
@@ -28,6 +31,7 @@ from lmc.optimizers.lessons.recipe import Recipe, Select, Way, sample_round
 from lmc.optimizers.lessons.rewriting import by_errors, by_principles
 from lmc.optimizers.lessons.rounds import improve_in_rounds
 from lmc.optimizers.lessons.turns import by_turns
+from lmc.optimizers.lessons.valuing import by_values
 from lmc.optimizers.lessons.watching import Gathered
 from lmc.optimizers.lessons.weights import (
     Update,
@@ -53,6 +57,9 @@ WAYS: Mapping[Select, Way] = {
     "revised": by_principles,
     "turns": by_turns,
     "verdicts": by_verdicts,
+    "siblings": by_siblings,
+    "spliced": by_splices,
+    "values": by_values,
 }
 
 
@@ -67,6 +74,8 @@ async def learn(start: Parameters, context: Context, options: Mapping[str, Any])
     update = recipe.update(*([made] if made else []))
 
     async def gather(leader: Parameters, turn: Context, number: int) -> Gathered:
+        if recipe.step_rows is not None:
+            return await step_by_step(recipe, update, WAYS[recipe.select], leader, turn, number)
         return await _gather(recipe, update, leader, turn, number)
 
     if recipe.select == "turns":
@@ -125,6 +134,8 @@ def require_teachable(executor: Executor, target: str, options: Mapping[str, Any
     complete = SIGNATURES["train"].complete(options)
     recipe, program = Recipe.of(complete), executor.program
     recipe.require_agreement()
+    if recipe.step_rows is not None:
+        require_live(executor, target)
     reached = reached_modules(program, executor.graph(recipe.source or target).name)
     elsewhere = recipe.source is not None and recipe.module in reached
     require_trainable(executor, str(recipe.source) if elsewhere else target, complete)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, suggestion
@@ -22,12 +23,23 @@ from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.training.drift import drift
-from lmc.training.lora import Kind, LoraSettings, TrainingJob, TrainingProgress, train_adapter
+from lmc.training.live import train_live
+from lmc.training.lora import (
+    Kind,
+    LoraSettings,
+    Report,
+    Stop,
+    TrainingJob,
+    TrainingProgress,
+    train_adapter,
+)
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.mixing import mix
 from lmc.training.rows import Row, ScoredRow, TrainingRow
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lmc.optimizers.base import Context
     from lmc.runtime.call import ModuleCall
     from lmc.runtime.executor import Executor
@@ -74,6 +86,13 @@ def as_lessons(pool: DemoPool) -> Lessons:
     return {name: [Lesson(demo) for demo in pool.of(name)] for name in pool.by_module}
 
 
+@dataclass
+class LiveSteps:
+    """The steps of a live training so far: of each group, the key of the last one."""
+
+    last: dict[str, str] = field(default_factory=dict)
+
+
 @frozen
 class Update:
     """How to train weights: the settings of the training, and what stays in the prompts.
@@ -90,6 +109,7 @@ class Update:
     also: tuple[str, ...] = ()  # other graphs whose modules are trained
     apart: bool = False  # modules that share an adapter get their own
     momentum: float = 0.0  # how far to go on in the direction from the current adapter
+    live: LiveSteps | None = None  # train in the engine, where the optimizer goes on
 
     @classmethod
     def of(
@@ -198,7 +218,14 @@ async def train_and_race(
 ) -> Parameters:
     """Train each group on its lessons, and return the best of the start and the results."""
     base = start if update.demos else without_demos(start, update.modules)
-    trained = await train_all(base, context, lessons, update)
+    return await race(start, context, await train_all(base, context, lessons, update), update)
+
+
+async def race(
+    start: Parameters, context: Context, trained: Sequence[tuple[Group, str]], update: Update
+) -> Parameters:
+    """The best of the start and of what was trained from it."""
+    base = start if update.demos else without_demos(start, update.modules)
     used = set(context.modules())  # others are trained too, and change nothing by themselves
     rivals = [
         Candidate(f"adapter of {group.name}", with_adapter(base, group.modules, id))
@@ -263,7 +290,10 @@ async def train_group(
 ) -> str | None:
     """Train an adapter for a group and return its id, or None if there are too few lessons."""
     rows = [row for call in group.calls for row in training_rows(call, lessons)]
-    if len(rows) < MIN_ROWS:
+    live = update.live
+    if live is not None and not rows:
+        return None
+    if live is None and len(rows) < MIN_ROWS:
         text = f"{group.name}: {len(rows)} rows are too few to train on"
         context.tell(text)
         return None
@@ -277,6 +307,7 @@ async def train_group(
         start=_adapter_of(group, store) if update.resume else None,
         dtype=getattr(backend, "dtype", None),
         loss=update.loss,
+        after=None if live is None else live.last.get(group.name, ""),
     )
 
     def tell(now: TrainingProgress) -> None:
@@ -288,9 +319,18 @@ async def train_group(
         )  # fmt: skip
 
     stopped = threading.Event()
-    work = asyncio.to_thread(train_adapter, job, context.folder, store, tell, stopped.is_set)
+    given = (job, context.folder, store, tell, stopped.is_set)
+    elsewhere = getattr(backend, "train_elsewhere", None)  # of a model that workers run
     try:
-        made = await work
+        if live is not None:
+            step = partial(_live_step, *given)
+            made: Adapter = await backend.with_engine(step)  # type: ignore[attr-defined]
+            live.last[group.name] = job.key
+            return made.id
+        if elsewhere is not None:
+            made = await elsewhere(job, context.folder, tell)
+        else:
+            made = await asyncio.to_thread(train_adapter, *given)
         if update.momentum and job.start is not None:
             ahead = ((made, 1 + update.momentum), (job.start, -update.momentum))
             made = await asyncio.to_thread(mix, ahead, store, update.settings.rank)
@@ -298,6 +338,12 @@ async def train_group(
     except asyncio.CancelledError:
         stopped.set()  # a thread cannot be cancelled; it saves a checkpoint and ends
         raise
+
+
+def _live_step(
+    job: TrainingJob, folder: Path, store: AdapterStore, report: Report, stop: Stop, engine: Any
+) -> Adapter:
+    return train_live(engine, job, folder, store, report, stop)
 
 
 async def divergence(
@@ -317,7 +363,7 @@ async def divergence(
         backend = group.calls[0].bound.backend
         source = getattr(backend, "source", None)
         answers = tuple(
-            ScoredRow(tuple(call.messages), call.raw[-1], 1.0, 0.0)
+            ScoredRow(tuple(call.messages), call.raw[-1], 1.0, 0.0, sampled=call.sampled)
             for run in runs
             for call in run.trace.calls
             if call.module == name and call.raw and not call.infrastructure

@@ -7,6 +7,10 @@ import pytest
 from lmc.ir.dot import to_dot, to_svg
 from lmc.ir.mermaid import to_mermaid
 from lmc.ir.view import Box, Cluster, view
+from lmc.models.base import Request
+from lmc.models.scripted import Scripted
+from lmc.program.options import LoadOptions
+from lmc.program.program import Program
 from tests.programs import lowered
 
 PROGRAM = """
@@ -48,3 +52,61 @@ def test_svg() -> None:
     svg = to_svg(lowered(PROGRAM))
     assert svg.rstrip().endswith("</svg>")
     assert "majority" in svg
+
+
+LOOP = """
+record Seen { ok: bool }
+generate draft(topic: str) -> str
+generate better(text: str) -> str
+generate judge(text: str) -> Seen
+pipeline main(topic: str) -> str {
+  let text = draft(topic)
+  let last = loop t = text for 3 until CONDITION { yield better(t) }
+  return last
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "back"), [("judge(t).ok", ("judge", "better")), ('t == ""', ("better", "better"))]
+)
+def test_a_loop_is_drawn_with_its_way_back_and_its_condition(condition, back) -> None:
+    drawn = view(lowered(LOOP.replace("CONDITION", condition)))
+    loop = next(c for c in drawn.root.children if isinstance(c, Cluster))
+    assert loop.label == f"loop, at most 3 rounds, until {condition}"
+    names = {box.id: box.label for box in boxes(drawn.root)}
+    again = [(names[e.source], names[e.target]) for e in drawn.edges if e.label == "again"]
+    assert again == [back]
+    assert all(e.dashed for e in drawn.edges if e.label == "again")
+
+
+PLACED = """
+generate ask(q: str) -> str
+vote pick(q: str) -> str { sample: ask(q), n: 2 }
+pipeline main(qs: list[str]) -> str {
+  let found = [pick(q) for q in qs]
+  let last = loop t = "a" for 2 until t == "z" { yield ask(t) }
+  return if last == "y" then ask("b") else last + join(found, " ")
+}
+"""
+
+
+def test_each_call_of_a_run_fits_the_place_of_one_box() -> None:
+    async def answer(request: Request) -> str:
+        return "x"
+
+    graph = lowered(PLACED)
+    options = LoadOptions(backend=Scripted(answer), cache=False)
+    with Program(graph, options) as program:
+        _, trace = program["main"].run_traced({"qs": ["1", "2", "3"]})
+    places = [box.place for box in boxes(view(graph, "main").root) if box.name == "ask"]
+    fitting = [
+        sum(
+            len(place) == len(call.place)
+            and all(want in (None, number) for want, number in zip(place, call.place))
+            for place in places
+        )
+        for call in trace.calls
+    ]
+    assert len(places) == 3
+    assert fitting == [1] * 8

@@ -28,6 +28,7 @@ REFUSALS = [
     ("logprobs", "This model does not return log probabilities", {}),
     ("logprobs", "logprobs is not allowed with this model", {"param": "logprobs"}),
     ("n", "n > 1 is not supported", {}),
+    ("n", "Unrecognized request argument supplied: n", {}),
     ("n", "Only one completion choice is allowed: 'n' must be at most 1", {}),
     ("n", "Unsupported value: 'n' does not support 3 with this model.", {"param": "n"}),
     ("n", "number of choices must be 1", {}),

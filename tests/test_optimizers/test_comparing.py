@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import lmc
 from lmc.diagnostics import LmcError
+from lmc.optimizers.lessons.comparing import by_refine
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run, TraceStore
@@ -57,6 +59,29 @@ def test_a_revision_is_preferred_to_the_draft_that_it_replaced() -> None:
     assert pair.chosen.messages == PROMPT  # as the draft was asked for
     detail["chosen"] = 0
     assert selectors.refine_pairs([kept]) == []
+
+
+async def test_who_revises_learns_from_revisions_that_ended_right() -> None:
+    numbers = selectors._NUMBERS
+
+    def refined(revised: str, score: float) -> Run:
+        calls = [
+            call("draft", (0, 0, numbers["draft"])),
+            call("no", (0, 0, numbers["check"]), "critique"),
+            call(revised, (0, 1, numbers["revise"]), "revise"),
+        ]
+        calls[-1].messages = [{"role": "user", "content": "mend: draft"}]
+        detail: dict[str, Any] = {"chosen": 1, "drafts": ["draft", revised]}
+        region = RegionTrace((0,), None, "refine", "f", {}, detail=detail)
+        return Run("j", "p", "m", "s", "1", "d", {}, Trace(calls, [region]), score, revised)
+
+    scene = SimpleNamespace(alternatives=frozenset)
+    recipe = SimpleNamespace(threshold=1.0, loss="dpo", even=None)
+    runs = [refined("better", 1.0), refined("worse", 0.0)]
+    turn: Any = SimpleNamespace(runs=runs, recipe=recipe, context=scene)
+    rows = (await by_refine(turn))["m"]
+    told = [(row.messages[0]["content"], row.chosen, row.rejected) for row in rows]  # type: ignore[union-attr]
+    assert told == [("red", "better", "draft"), ("mend: draft", "better", "worse")]
 
 
 def test_a_loss_that_needs_scores_is_refused_before_a_model_is_asked(

@@ -279,6 +279,7 @@ def gained(figure: str) -> pytest.MarkDecorator:
     ("step", "text"),
     [
         ("score(samples=6, {})", TWICE),
+        # That was before `spar` trained who revises too.
         pytest.param("spar(samples=4, {})", TWICE, marks=gained("0.05")),
         pytest.param("critic(samples=4, {})", TEAM, marks=gained("0.00")),
         pytest.param(

@@ -202,7 +202,7 @@ def test_who_makes_rows_earns_most_at_the_edge_of_ability(tmp_path: Path) -> Non
 
     def proposed(name: str, *scores: float) -> tuple[MadeRow, list[Run]]:
         call = SimpleNamespace(
-            place=(0,), module="invent", outputs={}, raw=[name], infrastructure=False,
+            place=(0,), module="invent", outputs={}, raw=[name], infrastructure=False, sampled=None,
             messages=[{"role": "user", "content": "w"}],
         )  # fmt: skip
         maker = Run("j", "p", "invent", "s", name, "d", {}, Trace([call]))  # type: ignore[list-item]

@@ -52,7 +52,7 @@ def test_what_peft_writes_is_taken() -> None:
         {"corda_config": {"cache_file": "/etc/passwd"}},
         {"trainable_token_indices": [1]},
         {"layer_replication": [[0, 4], [2, 5]]},
-        {"use_dora": True},
+        {"use_dora": "yes"},
         {"bias": "all"},
         {"r": MOST_RANK + 1},
         {"r": 1e9},
@@ -198,10 +198,10 @@ def test_what_is_in_the_store_is_looked_at_again() -> None:
     pytest.importorskip("peft")
     from lmc.models.engine.lora_switch import LoraSwitch
 
-    id = adapter_store().add_files(adapter_files(use_dora=True)).id
-    with pytest.raises(NotPlain, match="use_dora"):
+    id = adapter_store().add_files(adapter_files(bias="all")).id
+    with pytest.raises(NotPlain, match="bias"):
         LoraSwitch(model=None).load(id)
-    assert json.loads(adapter_store().find(id).files()[CONFIG])["use_dora"] is True
+    assert json.loads(adapter_store().find(id).files()[CONFIG])["bias"] == "all"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

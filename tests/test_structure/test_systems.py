@@ -42,7 +42,7 @@ MEMBERS = {
     "socket": {"AF_UNIX"},
 }  # fmt: skip
 METHODS = {"add_signal_handler", "add_reader", "add_writer", "create_unix_server"}
-ARGUMENTS = {"preexec_fn", "start_new_session", "pass_fds", "process_group"}
+ARGUMENTS = {"preexec_fn", "pass_fds"}  # Windows refuses them
 PLACES = ("/tmp", "/dev/", "/proc/", "/etc/", "/usr/", "/var/", "/bin/")
 
 GUARDS = ("hasattr(", "sys.platform", "os.name", "find_spec(")
@@ -155,7 +155,7 @@ def test_what_only_some_systems_have_is_asked_for_first() -> None:
         ("def f():\n  if deep: return\n  os.getuid()", ["os.getuid"]),
         ("open('/tmp/x', encoding='utf-8')", ["/tmp/x"]),
         ("subprocess.run(c, text=True)", ["text without encoding"]),
-        ("subprocess.Popen(c, start_new_session=True)", ["start_new_session"]),
+        ("subprocess.Popen(c, preexec_fn=f)", ["preexec_fn"]),
     ],
 )
 def test_the_scan_finds_it(code: str, what: list[str]) -> None:

@@ -46,7 +46,8 @@ def batch(seed: int = 0, *, paired: bool = False, **changed: Any) -> StepBatch:
         "pull": torch.zeros(4, dtype=torch.float64),
         "pairs": torch.tensor([[0, 1], [2, 3]] if paired else [], dtype=torch.long).reshape(-1, 2),
     }
-    return StepBatch(**(values | changed))
+    given = values | changed
+    return StepBatch(**({"old": given["reference"]} | given))
 
 
 def rows_of(values: torch.Tensor) -> list[torch.Tensor]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
@@ -90,6 +93,18 @@ def special_tokens(tokenizer: Any) -> tuple[str, ...]:
     return tuple(sorted(own | set(getattr(tokenizer, "all_special_tokens", ()))))
 
 
+def tokenizer_digest(tokenizer: Any) -> str:
+    """A digest of a tokenizer and its chat template: equal ones read and write the same tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        rules: Any = sorted(tokenizer.get_vocab().items())
+    else:
+        rules = json.loads(backend.to_str())
+        rules.update(truncation=None, padding=None)  # which change with its use
+    text = json.dumps([rules, str(tokenizer.chat_template or "")], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def knows_thoughts(tokenizer: Any) -> bool:
     """Whether a model writes thoughts before its answers, as its chat template tells."""
     return "<think" in str(tokenizer.chat_template or "")
@@ -109,6 +124,11 @@ class ChatTokens:
         self._special = special_tokens(tokenizer)
         self._heads: OrderedDict[Ids, Head] = OrderedDict()  # by their first tokens
         self._turns: OrderedDict[str, Ids] = OrderedDict()
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the tokenizer."""
+        return tokenizer_digest(self._tokenizer)
 
     def prompt(self, request: Request) -> tuple[Ids, Head | None]:
         """The tokens of a prompt, and its head, which it may share with others.

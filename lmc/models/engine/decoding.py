@@ -21,11 +21,19 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lmc.models.base import Answer, ModelFailure, Request, cut_at_stop
+from lmc.models.base import (
+    Answer,
+    ModelFailure,
+    Request,
+    SampledTokens,
+    continued,
+    cut_at_stop,
+)
 from lmc.models.engine import constraints, sampling
 from lmc.models.engine.chat_tokens import ChatTokens, Ids
 from lmc.models.engine.forward import Forward, PackedForward, PaddedForward
 from lmc.models.engine.lookup import MOST_GUESSED, Lookup, within_grammar
+from lmc.models.engine.lora_switch import LoraSwitch
 from lmc.models.engine.sample_rows import BatchRow, Draw
 from lmc.models.engine.shared_prefix import Lane, Prefix, PrefixStore, install
 from lmc.models.engine.worker import Job
@@ -74,6 +82,11 @@ class Engine:
         self._state: Any = None  # of self._rows
         self._since_join = 0
         self._lookup = lookup and self._continuous
+
+    @property
+    def lora(self) -> LoraSwitch:
+        """The model with its adapters, which may be trained while no row is running."""
+        return self._forward.lora
 
     @property
     def idle(self) -> bool:
@@ -279,7 +292,7 @@ class Engine:
     def _accept(self, row: BatchRow, token: int) -> None:
         """Append a token to a row, and end the row and its job if they are complete."""
         if token in self.eos_ids:
-            row.finish_reason = "stop"
+            row.finish_reason, row.end = "stop", token
         else:
             row.append(token)
             self._say(row)
@@ -381,15 +394,22 @@ class Engine:
 
     def _answer(self, row: BatchRow, draw: Draw) -> Answer:
         wanted = row.request.logprobs
+        logprobs = tuple(row.logprobs) if wanted else None
         return Answer(
             cut_at_stop(self._text(row.ids), row.request.sampling.stop),
             len(row.prompt) if draw.index == row.request.index else 0,
             len(row.ids),
             finish_reason=row.finish_reason or "stop",
-            logprobs=tuple(row.logprobs) if wanted else None,
+            logprobs=logprobs,
             certainty=row.certainty / len(row.logprobs) if wanted and row.logprobs else None,
             latency_ms=(time.perf_counter() - row.begun_s) * 1000 if row.begun_s else 0.0,
+            sampled=self._sampled(row, logprobs) if logprobs is not None else None,
         )
+
+    def _sampled(self, row: BatchRow, logprobs: tuple[float, ...]) -> SampledTokens:
+        own = () if row.constraint is not None else logprobs
+        begin = continued(row.request.messages)
+        return SampledTokens(self._chat.digest, row.sampled, own, begin)
 
     # --- requests ---
 

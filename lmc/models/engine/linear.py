@@ -19,10 +19,12 @@ _TOLERANCE = 1e-4
 
 
 class OneDnnLinear(nn.Linear):  # type: ignore[misc]
-    """A linear layer for inference only, since oneDNN's operator has no gradient."""
+    """A linear layer that multiplies by oneDNN, whose operator has no gradient, in inference."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """The product with the weights, plus the bias."""
+        if torch.is_grad_enabled() and input.requires_grad:
+            return super().forward(input)
         return _product(input, self.weight, self.bias)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from lmc.models.adapter_files import plain_adapter
+from lmc.models.adapter_files import is_dora, plain_adapter
+from lmc.models.engine.dora import Magnitudes, put_in_as_lora
 
 _BASE = "__base__"  # peft's name for no adapter
 
@@ -18,6 +20,8 @@ class LoraSwitch:
         self.model = model
         self._names: dict[str, str] = {}  # names in peft, by id
         self._active: str | None = None
+        self._added = 0  # adapters that the model has
+        self._magnitudes = Magnitudes()
 
     def load(self, adapter: str | None) -> None:
         """Load an adapter, once. Raises: LmcError, any exception of peft for a broken one."""
@@ -25,21 +29,54 @@ class LoraSwitch:
             return
         from peft import PeftModel
 
-        folder = str(plain_adapter(adapter).folder)
-        name = f"adapter{len(self._names)}"  # peft takes no dots in names
+        found = plain_adapter(adapter)
+        folder, of_dora = str(found.folder), is_dora(found)
+
+        def put_in(model: Any, name: str) -> Any:
+            if of_dora:
+                return put_in_as_lora(model, name, found, self._magnitudes)
+            if isinstance(model, PeftModel):
+                model.load_adapter(folder, adapter_name=name)
+                return model
+            return PeftModel.from_pretrained(model, folder, adapter_name=name)
+
+        self._names[adapter] = self.add(put_in)
+
+    def add(self, put_in: Callable[[Any, str], Any]) -> str:
+        """Add an adapter by a function of the model and a name, and return its name.
+
+        The function returns the model with the adapter in it.
+        """
+        name = f"adapter{self._added}"  # peft takes no dots in names
         with warnings.catch_warnings():  # peft uses deprecated parts of transformers
             warnings.simplefilter("ignore", FutureWarning)
-            if self._names:
-                self.model.load_adapter(folder, adapter_name=name)
-            else:
-                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name)
-                self._active = name
+            self.model = put_in(self.model, name)
+        self._active = self._active or name
+        self._added += 1
         self.model.eval()
-        self._names[adapter] = name
+        return name
+
+    def name(self, name: str, id: str) -> None:
+        """Let requests for an id find the adapter of a name, and no longer those for its old id."""
+        self._names = {known: own for known, own in self._names.items() if own != name}
+        self._names.setdefault(id, name)
+
+    @contextmanager
+    def training(self, name: str) -> Iterator[Any]:
+        """The model while the adapter of a name is active and its weights can be trained."""
+        self._enable(True)
+        self._active = name
+        self.model.set_adapter(name)
+        self.model.train()
+        try:
+            yield self.model
+        finally:
+            self.model.set_adapter(name, inference_mode=True)
+            self.model.eval()
 
     def options(self, adapters: Sequence[str | None]) -> dict[str, Any]:
         """Set the only adapter of all rows, else return arguments that select one per row."""
-        if not self._names:
+        if not self._added:
             return {}
         if all(adapter == adapters[0] for adapter in adapters):
             self._activate(adapters[0])

@@ -47,6 +47,7 @@ class BatchRow:
     certainty: float = 0.0  # summed over the tokens
     begun_s: float = 0.0  # when it first joined a batch, after waiting
     finish_reason: str | None = None
+    end: int | None = None  # the token that ended the turn, which is not in `ids`
 
     @property
     def request(self) -> Request:
@@ -82,6 +83,11 @@ class BatchRow:
     def most_tokens(self) -> int:
         """The most positions that it may need."""
         return len(self.prompt) + self.max_new
+
+    @property
+    def sampled(self) -> Ids:
+        """What it wrote, with the end of the turn if that came."""
+        return (*self.ids, *(() if self.end is None else (self.end,)))
 
     def append(self, token: int) -> None:
         """Write a token, which then waits for the model."""

@@ -6,10 +6,11 @@ import atexit
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.engine.openmp import wait_without_spinning
@@ -37,6 +38,28 @@ class SteppedEngine(Protocol):
     def fail(self, failure: ModelFailure) -> None:
         """Fail all requests in progress."""
         ...
+
+
+@dataclass(eq=False, slots=True)
+class Errand:
+    """What is done with the engine in its thread while no request is in progress."""
+
+    work: Callable[[Any], Any]
+    done: Future[Any] = field(default_factory=Future)
+
+    def run(self, engine: SteppedEngine) -> None:
+        """Do it, and deliver what it returns or raises."""
+        if not self.done.set_running_or_notify_cancel():
+            return
+        try:
+            self.done.set_result(self.work(engine))
+        except BaseException as problem:
+            self.done.set_exception(problem)
+
+    def fail(self, failure: ModelFailure) -> None:
+        """Deliver the failure to the caller."""
+        if self.done.set_running_or_notify_cancel():
+            self.done.set_exception(failure)
 
 
 @dataclass(eq=False, slots=True)
@@ -72,14 +95,15 @@ class Worker:
     def __init__(self, load: Callable[[], SteppedEngine]) -> None:
         self.users, self._load = 0, load
         self._stopping = False
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | Errand | None] = queue.SimpleQueue()
+        self._errands: deque[Errand] = deque()
         self._thread = threading.Thread(target=self._work, name="lmc-engine", daemon=True)
         self._thread.start()
         # A thread inside torch at the end of the interpreter crashes the process.
         atexit.register(self.stop)
 
-    def submit(self, job: Job) -> None:
-        """Queue a request, which then joins the running batch."""
+    def submit(self, job: Job | Errand) -> None:
+        """Queue a request, which joins the running batch, or an errand, which waits for its end."""
         self._jobs.put(job)
 
     def stop(self) -> None:
@@ -92,16 +116,21 @@ class Worker:
         engine: SteppedEngine | ModelFailure | None = None
         while True:
             busy = engine is not None and not isinstance(engine, ModelFailure) and not engine.idle
-            if self._stopping and not busy:
+            if self._stopping and not busy and not self._errands:
                 return
-            jobs = self._new_jobs(wait=not busy)
-            if jobs and engine is None:
+            # While an errand waits, new requests wait too.
+            jobs = [] if self._errands else self._new_jobs(wait=not busy)
+            if engine is None and (jobs or self._errands):
                 engine = _loaded(self._load)
             if isinstance(engine, ModelFailure):
                 for job in jobs:
                     job.fail(engine)
+                while self._errands:
+                    self._errands.popleft().fail(engine)
             elif engine is not None:
                 _go_on(engine, jobs)
+                while self._errands and engine.idle:
+                    self._errands.popleft().run(engine)
 
     def _new_jobs(self, *, wait: bool) -> list[Job]:
         """The new requests. With `wait`, wait for the first one, then briefly for others."""
@@ -116,6 +145,9 @@ class Worker:
                 break
             if job is None:
                 self._stopping = True
+            elif isinstance(job, Errand):
+                self._errands.append(job)
+                break
             else:
                 jobs.append(job)
         return jobs

@@ -1,0 +1,1 @@
+"""Reports about runs of compilations, as pages without a script."""
