@@ -2,7 +2,7 @@
 
     python -m tests.test_docs.pictures
 
-The commands are those of the page. A terminal is drawn by rich; the report by a Chromium that is
+The commands are those of the page. A terminal is drawn by rich; the pages by a Chromium that is
 installed (`CHROMIUM`, /usr/bin/chromium), through Playwright.
 """
 
@@ -100,17 +100,30 @@ def _as_seen(output: str) -> list[str]:
     return lines
 
 
-def photograph(page: Path, to: Path) -> None:
-    """A picture of the top of an HTML page."""
+def photograph(address: str, to: Path, height: int = 900, wait_for: str = "body") -> None:
+    """A picture of the top of a page, when something is on it."""
     from playwright.sync_api import sync_playwright
 
     browser_path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        view = browser.new_page(viewport={"width": 980, "height": 900}, color_scheme="light")
-        view.goto(page.as_uri())
+        view = browser.new_page(viewport={"width": 1100, "height": height}, color_scheme="light")
+        view.goto(address)
+        view.wait_for_selector(wait_for)
         view.screenshot(path=str(to))
         browser.close()
+
+
+def photograph_studio(folder: Path, to: Path) -> None:
+    """A picture of the program of a folder on the page of `lmc studio`."""
+    command = [str(COMMANDS / "lmc"), "studio", "main.lmp", "--port", "0"]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=pipe, encoding="utf-8") as studio:
+        assert studio.stdout is not None
+        address = studio.stdout.readline().split()[-1]
+        photograph(address, to, 760, ".prompts .prompt")
+        studio.terminate()
 
 
 def main() -> None:
@@ -124,7 +137,8 @@ def main() -> None:
             (FOLDER / f"{name}.svg").write_text(drawn(name, printed), "utf-8")
             print(f"{name}.svg", file=sys.stderr)
         terminal(REPORT, desks)
-        photograph(desks / "report.html", FOLDER / "report.png")
+        photograph((desks / "report.html").as_uri(), FOLDER / "report.png")
+        photograph_studio(desks, FOLDER / "studio.png")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tests.test_docs.pictures import FOLDER, REPORT, TERMINALS, drawn
 
 PAGE = (ROOT / "docs" / "howto" / "newcomer.md").read_text("utf-8")
 MOST_BYTES = 150_000
-SHOWN = [*(f"{name}.svg" for name in TERMINALS), "report.png"]
+SHOWN = [*(f"{name}.svg" for name in TERMINALS), "report.png", "studio.png"]
 
 
 @pytest.mark.parametrize("command", [*(c for cs in TERMINALS.values() for c in cs), REPORT])
