@@ -2,7 +2,8 @@
 
 `python bench/library.py [--rows 60] [--only NAME] [--model lmc/smollm2 --dtype bfloat16]`.
 Programs that take a question solve word problems, or with `--formulas FILE` the boolean expressions
-of BIG-Bench Hard; the others have a small task of their own. The models are small: the table shows what the programs cost, and which of them a weak model gains from.
+of BIG-Bench Hard; the others have a small task of their own. The models are small: the table shows
+what the programs cost, and which of them a weak model gains from.
 """
 
 from __future__ import annotations
