@@ -90,9 +90,10 @@ class BatchJournal:
     def close(self) -> None:
         """Leave the batches that are still there to whoever comes next."""
         for owner, lock in self._locks.items():
-            if not any(self.folder.glob(f"{owner}-*.json")):
-                (self.folder / f"{owner}.lock").unlink(missing_ok=True)
             lock.close()
+            if not any(self.folder.glob(f"{owner}-*.json")):
+                with contextlib.suppress(OSError):  # another process opened it just now
+                    (self.folder / f"{owner}.lock").unlink()
         self._locks.clear()
         self._owner, self._count = secrets.token_hex(12), 0
 
