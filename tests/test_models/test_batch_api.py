@@ -1,6 +1,7 @@
 """Requests by a batch API: gathered, journaled, waited for, handed out, and paid for once."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from lmc.requests.cache import Cache
 from lmc.requests.pool import ModelPool
 from tests.batch_server import BatchServer
 from tests.loopback import Fault, last_user
+from tests.test_cli.test_commands import run
 
 QUICK = BatchApi(quiet_s=0.05, poll_s=0.01)
 EXPIRED = {"error": {"code": "batch_expired", "message": "could not be executed in time"}}
@@ -333,27 +335,30 @@ generate answer(q: str) -> str {{
 """
 
 
-def test_a_killed_evaluation_asks_for_its_batch_again(server, tmp_path):
+def test_a_killed_evaluation_asks_for_its_batch_again(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "p.lmp").write_text(PROGRAM.format(url=server.url))
     rows = "".join(f'{{"q": "q{i}", "answer": "re: q{i}"}}\n' for i in range(3))
     (tmp_path / "rows.jsonl").write_text(rows)
-    server.script = lambda p: "re: q1"
-    command = [
-        *(sys.executable, "-m", "lmc", "eval", "p.lmp", "--data", "rows.jsonl", "--no-cache"),
-        *("--metric", "accuracy", "--batch-api", "--batch-price", "0.5", "--json"),
-        *("--allow-host", "127.0.0.1"),
+    server.script, server.polls = lambda p: "re: q1", 10**9
+    arguments = [
+        *("eval", "p.lmp", "--data", "rows.jsonl", "--metric", "accuracy", "--no-cache", "--json"),
+        *("--batch-api", "--batch-price", "0.5", "--allow-host", "127.0.0.1"),
     ]
-    server.polls = 10**9
-    process = subprocess.Popen(command, cwd=tmp_path, env=os.environ, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "lmc", *arguments], env=os.environ)
     end_s = time.monotonic() + 60
     while not server.asked and time.monotonic() < end_s and process.poll() is None:
         time.sleep(0.02)
     process.kill()
     process.wait()
-    assert server.sizes == [3]
-    assert len(journaled()) == 1
+    assert server.sizes == [3] and len(journaled()) == 1
     server.polls = 0
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert again.returncode == 0, again.stderr
-    assert '"score": 0.333' in again.stdout and server.sizes == [3]
+    told = json.loads(run(*arguments).stdout)
+    assert told["score"] == pytest.approx(1 / 3) and server.sizes == [3]
+    full = (told["tokens"] - 3 * 2) * 2 + 3 * 2 * 10  # each answer has two words
+    assert told["cost_usd"] == pytest.approx(full / 1e6 / 2)
     assert not journaled() and not server.payloads
+
+
+def test_options_of_batches_need_the_batch_api():
+    assert "need --batch-api" in run("eval", "p.lmp", "--batch-wait", "2", code=2).stderr
