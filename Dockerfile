@@ -5,7 +5,8 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /src
-RUN pip install --no-cache-dir build
+COPY constraints.txt .
+RUN pip install --no-cache-dir --constraint constraints.txt build
 COPY . .
 RUN python -m build --wheel --outdir /wheels
 
@@ -21,7 +22,8 @@ RUN wheel=$(ls /wheels/*.whl) \
     && install --directory --owner lmc /data /programs
 WORKDIR /programs
 COPY --chown=lmc ${PROGRAM} ./
-USER lmc
+# A number, so that a cluster can see that it is not root.
+USER 10001
 ENV LMC_CACHE_DIR=/data/cache PYTHONUNBUFFERED=1
 # Accepted jobs and paid answers survive the container.
 VOLUME /data

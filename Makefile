@@ -3,11 +3,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+DOCKER ?= docker
+TWINE  := twine==7.0.0
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lmc/version.py)
 DEMOS  := bootstrap(candidates=4, rounds=1)
 PROGRAMS ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test browser fuzz lint check format docs extension clean
+.PHONY: demo real test browser fuzz lint check format docs extension dist container pictures release-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -56,6 +59,32 @@ docs: $(VENV)/.docs
 # says when its grammar is out of date.
 extension:
 	cd editors/vscode && npm ci --no-audit --no-fund && npm test && npm run package
+
+# Wheel and sdist in dist/, as they would be published, tried in an environment of their own. The wheel is made
+# of the sdist, so neither lacks a file. TAG=v0.1.0, the tag of a release, must be the version.
+dist:
+	test -z "$(TAG)" || test "$(TAG)" = "v$(VERSION)"
+	rm -rf dist build/tools build/try
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt build $(TWINE)
+	build/tools/bin/python -m build --outdir dist
+	build/tools/bin/twine check --strict dist/*
+	$(PYTHON) -m venv build/try
+	build/try/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt "$$(echo dist/*.whl)[serve]"
+	build/try/bin/lmc --version | grep -F " $(VERSION)"
+	build/try/bin/python -I tests/anywhere.py
+
+# The image of Dockerfile, built and asked. It takes docker, or DOCKER=podman.
+container:
+	DOCKER=$(DOCKER) sh .github/container.sh
+
+# The pictures of docs/howto/newcomer.md. It takes Playwright's package and a Chromium (CHROMIUM=/usr/bin/chromium).
+pictures: $(VENV)/.dev
+	$(PIP) playwright
+	$(BIN)/python -m tests.test_docs.pictures
+
+# All that a release publishes but the image, built and tried, and not published.
+release-check: dist extension docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,12 +1,14 @@
 """What each program of the standard library costs and gains on a small model, as a Markdown table.
 
 `python bench/library.py [--rows 60] [--only NAME] [--model lmc/smollm2 --dtype bfloat16]`.
-Programs that take a question solve word problems; the others have a small task of their own. The
-models are small: the table shows what the programs cost, and which of them a weak model gains from.
+Programs that take a question solve word problems, or with `--formulas FILE` the boolean expressions
+of BIG-Bench Hard; the others have a small task of their own. The models are small: the table shows
+what the programs cost, and which of them a weak model gains from.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -42,7 +44,23 @@ def number_is_right(row: Row, found: Any) -> float:
     return float(bool(numbers) and numbers[-1] == str(row["answer"]))
 
 
-def tasks(count: int) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
+def formulas(file: Path, count: int) -> list[Row]:
+    """Boolean expressions, true or false."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    Random("library").shuffle(rows)
+    ask = "Evaluate the expression. End with True or False.\n"
+    return [{"question": ask + r["question"], "answer": r["answer"]} for r in rows[:count]]
+
+
+def truth_is_right(row: Row, found: Any) -> float:
+    """1 where the last truth value of the answer is the right one."""
+    said = re.findall(r"\b(true|false)\b", str(found).lower())
+    return float(bool(said) and said[-1] == str(row["answer"]).lower())
+
+
+def tasks(
+    count: int, questions: Sequence[Row], is_right: Right
+) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
     """The programs with their rows: inputs by name, and what else a row needs to be judged."""
     rng = Random("library/others")
     mails = [triage(rng) for _ in range(count)]
@@ -77,7 +95,7 @@ def tasks(count: int) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
     plain = Path("one_call.lmp")
     plain.write_text('generate main(question: str) -> str { """Answer the question.""" }')
     for file in (plain, *sorted(LIBRARY.glob("*.lmp"))):
-        rows, right = own.get(file.stem, (word_problems(count), number_is_right))
+        rows, right = own.get(file.stem, (questions, is_right))
         yield file, rows, right
 
 
@@ -105,18 +123,22 @@ def measure(
 @click.command()
 @click.option("--rows", "count", default=60, show_default=True)
 @click.option("--only", help="Of these programs only, with commas.")
+@click.option("--formulas", "file", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", default=TINY, show_default=True)
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
-def main(count: int, only: str | None, model: str, dtype: str) -> None:
+def main(count: int, only: str | None, file: Path | None, model: str, dtype: str) -> None:
     """Print the table."""
+    questions, is_right = word_problems(count), number_is_right
+    if file is not None:
+        questions, is_right = formulas(file, count), truth_is_right
     backend, _ = open_backend(model, {"users": True, "dtype": dtype})
     click.echo("| program | right | calls a row | tokens a row | rows without an answer |")
     click.echo("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
-        for file, rows, right in tasks(count):
-            if only is None or file.stem in only.split(","):
-                click.echo(measure(file, rows, right, Path("cache.sqlite"), backend))
+        for program, rows, right in tasks(count, questions, is_right):
+            if only is None or program.stem in only.split(","):
+                click.echo(measure(program, rows, right, Path("cache.sqlite"), backend))
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def _keep_private(folder: Path) -> None:
     """Have the files of a folder on the disk, for its user alone."""
     for file in folder.iterdir():
         file.chmod(0o600)
-        with file.open("rb") as written:
+        with file.open("r+b") as written:  # Windows syncs only what can be written
             os.fsync(written.fileno())
 
 

@@ -36,9 +36,9 @@ _REMEDY = (
     "must let it call landlock_create_ruleset and seccomp (Docker's own profile does)."
 )
 _ENDED = {
-    -signal.SIGXCPU: "it took more than two seconds of processor time",
-    -signal.SIGKILL: "it took more than two seconds of processor time",
-    -signal.SIGALRM: "it took more than eight seconds",
+    "SIGXCPU": "it took more than two seconds of processor time",
+    "SIGKILL": "it took more than two seconds of processor time",
+    "SIGALRM": "it took more than eight seconds",
 }
 
 _BINARY: dict[type, Callable[[float, float], float]] = {
@@ -170,9 +170,14 @@ def _printed(code: str) -> str:
     if not printed.startswith(CONFINED):
         raise RuntimeError(f"{_UNCONFINED}: {told or f'it ended with {ended}'}. {_REMEDY}")
     if ended:
-        problem = told or _ENDED.get(ended) or f"exit {ended}"
+        problem = told or _ENDED.get(_signal_of(ended)) or f"exit {ended}"
         raise _ProgramFailed(f"the program failed: {problem}")
     return printed.removeprefix(CONFINED).decode("utf-8", "replace")
+
+
+def _signal_of(ended: int) -> str:
+    """The name of the signal that ended a process, which not every system has."""
+    return next((s.name for s in signal.Signals if s == -ended), "")
 
 
 def _run_confined(program: bytes) -> tuple[bytes, bytes, int]:

@@ -92,6 +92,7 @@ def command(
     tools: list[str] | bool | None,
     hosts: tuple[str, ...],
     paths: tuple[str, ...],
+    urls: tuple[str, ...],
     stores: str | None,
     on: str | None,
     **options: Any,
@@ -117,6 +118,7 @@ def command(
         tools=tools,
         hosts=hosts,
         paths=paths,
+        urls=urls,
         stores=stores,
         on=on,
     )

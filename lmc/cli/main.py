@@ -10,7 +10,8 @@ import importlib
 import io
 import os
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TextIO
 
 import click
 
@@ -88,6 +89,13 @@ def _tell(text: str, *, nl: bool = True) -> None:
     terminal.say(text, err=True, nl=nl)
 
 
+def speak_utf8(streams: Iterable[TextIO], platform: str = sys.platform) -> None:
+    """Write UTF-8 into pipes on Windows, whose code pages lack most characters."""
+    for stream in streams:
+        if platform == "win32" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
+
+
 def _drop_output() -> None:
     """Let the interpreter write what it still holds to nowhere, so that it ends quietly."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,6 +115,7 @@ def _is_full(problem: Exception) -> bool:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
+    speak_utf8((sys.stdin, sys.stdout, sys.stderr))
     try:
         code: Any = cli.main(argv, prog_name="lmc", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -30,9 +30,9 @@ def command(folder: Path, name: str | None) -> None:
         say(f"wrote {folder / 'main.lmp'}")
         say(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc check --cost main.lmp")
         return
-    for file in sorted(
-        resources.files("lmc.cli").joinpath("scaffold").iterdir(), key=lambda f: f.name
-    ):
+    kept = resources.files("lmc.cli").joinpath("scaffold")
+    files = [file for file in kept.iterdir() if file.is_file()]  # pip compiles use.py beside it
+    for file in sorted(files, key=lambda f: f.name):
         (folder / file.name).write_bytes(file.read_bytes())
         say(f"wrote {folder / file.name}")
     say(f"\nNext:\n  cd {folder}\n  lmc test main.lmp\n  lmc eval main.lmp\n  lmc compile main.lmp")

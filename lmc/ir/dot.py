@@ -50,7 +50,7 @@ def to_svg(program: ProgramGraph, name: str | None = None) -> str:
         [found, "-Tsvg"],
         input=to_dot(program, name),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=TIMEOUT_S,
     )
     if done.returncode:

@@ -178,7 +178,7 @@ class LlamaServer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
+                encoding="utf-8",
             )
             self._process = process
             atexit.register(self.stop)

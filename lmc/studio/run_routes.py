@@ -16,7 +16,7 @@ from lmc.serve.replies import json_response
 from lmc.studio.comparing import compare_results
 from lmc.studio.requests import maybe_text, object_of, text_of
 from lmc.studio.state import StudioState
-from lmc.studio.worker import failure_json
+from lmc.studio.told import diagnostics_json
 from lmc.studio.workplace import ARTIFACT, PROGRAM, RESULTS
 
 PING_S = 10.0
@@ -27,17 +27,13 @@ Teller = Callable[[str, Any], Awaitable[None]]
 async def try_run(studio: StudioState, request: Request) -> Any:
     """Run a program on inputs, and tell it while it happens. Who leaves stops it."""
     body = await read_object(request)
-    path = studio.place.place(body.get("file"), PROGRAM, ARTIFACT)
-    is_text = path.suffix == ".lmp"
-    task = {
-        "do": "run",
-        "path": str(path),
-        "text": text_of(body, "text") if is_text else None,
-        "target": text_of(body, "target", 500),
-        "inputs": object_of(body, "inputs"),
-        "options": _load_options(studio, body),
-    }
-    return _worked(studio, task)
+    asked = {"target": text_of(body, "target", 500), "inputs": object_of(body, "inputs")}
+    return _worked(studio, {"do": "run", **_program(studio, body), **asked})
+
+
+async def run_tests(studio: StudioState, request: Request) -> Any:
+    """Run the tests of a program, and tell each result as it is known. Who leaves stops them."""
+    return _worked(studio, {"do": "test", **_program(studio, await read_object(request))})
 
 
 async def compare(studio: StudioState, request: Request) -> Any:
@@ -95,11 +91,19 @@ async def compile_watch(studio: StudioState, request: Request) -> Any:
 
 ENDPOINTS = [
     ("/api/try", "POST", try_run),
+    ("/api/test", "POST", run_tests),
     ("/api/compare", "POST", compare),
     ("/api/compile", "POST", compile_start),
     ("/api/compile/stop", "POST", compile_stop),
     ("/api/compile/events", "GET", compile_watch),
 ]
+
+
+def _program(studio: StudioState, body: dict[str, Any]) -> dict[str, Any]:
+    """The program of a task: a text in place of its file, or an artifact."""
+    path = studio.place.place(body.get("file"), PROGRAM, ARTIFACT)
+    text = text_of(body, "text") if path.suffix == ".lmp" else None
+    return {"path": str(path), "text": text, "options": _load_options(studio, body)}
 
 
 def _data(studio: StudioState, body: dict[str, Any]) -> str | None:
@@ -142,7 +146,7 @@ def _events(studio: StudioState, work: Callable[[Teller], Awaitable[None]]) -> E
         try:
             await _until(studio.closing, work(tell))
         except LmcError as failure:
-            await tell("failed", failure_json(failure))
+            await tell("failed", diagnostics_json(failure.diagnostics))
         except ValueError as problem:  # a line of a process is longer than a line may be
             await tell("failed", {"errors": [{"slug": "too-large", "message": str(problem)}]})
 

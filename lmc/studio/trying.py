@@ -1,4 +1,4 @@
-"""One run of a program, told while it happens: calls as they end, the result as it grows."""
+"""One run of a program, or its tests, told while it happens: calls, and the result as it grows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 from lmc.diagnostics import LmcError
 from lmc.program.options import LoadOptions
 from lmc.program.program import Callee, Program, load, lower_checked
+from lmc.program.testing import run_tests
 from lmc.runtime.streaming import Listener, snapshots
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.source import Source
+from lmc.studio.told import diagnostics_json
 from lmc.tasks.loop import run_sync
 
 Tell = Callable[[str, Any], None]
@@ -25,6 +27,14 @@ def try_inputs(given: dict[str, Any], tell: Tell) -> None:
     """Run the program that is given by its text, or by its file. Raises: LmcError."""
     with opened(given) as program:
         run_sync(_tried(program[given["target"]], given["inputs"], tell))
+
+
+def run_all_tests(given: dict[str, Any], tell: Tell) -> None:
+    """Run the `test` blocks of a program. Raises: LmcError if it cannot be loaded."""
+    with opened(given) as program:
+        for result in run_tests(program):
+            told = {"title": result.title, "ok": result.ok, "seconds": round(result.seconds, 3)}
+            tell("test", {**told, **diagnostics_json(result.diagnostics)})
 
 
 def opened(given: dict[str, Any]) -> Program:

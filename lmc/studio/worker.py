@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError
-from lmc.redaction import redact
+from lmc.studio.told import diagnostics_json
 
 Tell = Callable[[str, Any], None]
 
@@ -28,7 +28,7 @@ def main() -> None:
     try:
         _WORK[given["do"]](given, tell)
     except LmcError as failure:
-        tell("failed", failure_json(failure))
+        tell("failed", diagnostics_json(failure.diagnostics))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -45,7 +45,15 @@ def _compare(given: dict[str, Any], tell: Tell) -> None:
     compare_programs(given, tell)
 
 
-_WORK: dict[str, Callable[[dict[str, Any], Tell], None]] = {"run": _run, "compare": _compare}
+def _test(given: dict[str, Any], tell: Tell) -> None:
+    from lmc.studio.trying import run_all_tests
+
+    run_all_tests(given, tell)
+
+
+_WORK: dict[str, Callable[[dict[str, Any], Tell], None]] = {
+    "run": _run, "test": _test, "compare": _compare,
+}  # fmt: skip
 
 
 def _own_output() -> Tell:
@@ -60,19 +68,6 @@ def _own_output() -> Tell:
         channel.flush()
 
     return tell
-
-
-def failure_json(failure: LmcError) -> dict[str, Any]:
-    """A failure as the page shows it."""
-    found = []
-    for one in failure.diagnostics:
-        place = None
-        if one.span is not None:
-            line, column = one.span.source.position(one.span.start)
-            place = {"file": Path(one.span.source.name).name, "line": line, "column": column}
-        told = {"slug": one.code, "message": redact(one.message), "help": redact(one.help or "")}
-        found.append({**told, "place": place})
-    return {"errors": found}
 
 
 if __name__ == "__main__":

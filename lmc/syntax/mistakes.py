@@ -25,6 +25,10 @@ def _wrong(code: str, message: str, help: str | None = None) -> Mistake:
     return Mistake(code, message, (), help)
 
 
+NO_FUNCTION = (
+    "a key is written as `.field`; anything else is a comprehension or a pipeline of its own"
+)
+
 # Tokens that no rule of the grammar accepts, by their kind or their text.
 WRONG_TOKENS = {
     "QUOTED": _wrong("single-quotes", "strings need double quotes", 'write `"…"`'),
@@ -466,6 +470,30 @@ MISTAKES = (
         any_token=True,
     ),
     # --- expressions ---
+    Mistake(
+        "if-form",
+        "there is no `? :`",
+        (_LET + "a ?", _BLOCK + "return a ?", _LET + "(a ?", _LET + "f(a ?", _LET + "a == b ?"),
+        "write `if condition then value else value`",
+    ),
+    Mistake(
+        "function-value",
+        "a function is no value, so `=>` makes none",
+        (_LET + "f(a, b =>", _LET + "f(a =>", _LET + "f(a, (b) =>"),
+        NO_FUNCTION,
+    ),
+    Mistake(
+        "spread-arguments",
+        "a list is not spread over parameters",
+        (_LET + "f(*", _LET + "f(1, *"),
+        "give each argument, as in `f(xs[0], xs[1])`, or map over the list: `[f(x) for x in xs]`",
+    ),
+    Mistake(
+        "missing-equals",
+        "`let` binds one name",
+        (_BLOCK + "let a, b",),
+        "bind the value, and take it apart: `let both = …`, then `both[0]` or `both.field`",
+    ),
     Mistake(
         "slice-step",
         "a slice has no step",

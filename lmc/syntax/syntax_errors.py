@@ -12,7 +12,7 @@ from lmc.diagnostics import Diagnostic, Label, did_you_mean, error
 from lmc.frozen import frozen
 from lmc.source import Source, Span
 from lmc.syntax.builder import TreeBuilder
-from lmc.syntax.mistakes import MISTAKES, WORDS, WRONG_TOKENS, Mistake
+from lmc.syntax.mistakes import MISTAKES, NO_FUNCTION, WORDS, WRONG_TOKENS, Mistake
 from lmc.syntax.recovery import CLOSING, OPENING, open_brackets
 from lmc.syntax.stack import MAX_DEPTH, Stack
 from lmc.syntax.tables import tables
@@ -195,6 +195,9 @@ def _comma(scene: Scene) -> Diagnostic | None:
         return _unclosed(scene, scene.stack.values[open_brackets(scene.stack)[-1] - 1])
     if scene.token.kind not in _VALUE_KINDS:
         return None
+    if scene.previous and scene.previous.text == "lambda":
+        message = "a function is no value, so there is no `lambda`"
+        return error("function-value", message, scene.span(), help=NO_FUNCTION)
     message = f"a `,` is missing before {_shown(scene.token)}"
     return error("missing-comma", message, scene.span(), help="separate items with `,`")
 

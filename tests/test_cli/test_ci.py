@@ -98,7 +98,8 @@ def worse(folder: Path) -> Path:  # noqa: F811
 
 def test_eval_passes_and_fails_by_its_score(worse: Path) -> None:
     assert "which reaches 0.8" in run("eval", "desk.lmp", "--fail-under", "0.8").stdout
-    failed = run("eval", "desk.lmp", "--fail-under", "0.9", "--junit", "out.xml", code=1)
+    allowed = ("--allow-url", "example.org", "--allow-path", ".")
+    failed = run("eval", "desk.lmp", "--fail-under", "0.9", "--junit", "out.xml", *allowed, code=1)
     assert "FAIL  score at least 0.9: the score is 0.85, which is below 0.9" in failed.stdout
     suite = ElementTree.parse("out.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")

@@ -77,6 +77,17 @@ def test_the_wheel_works_from_another_folder(site: Path, tmp_path: Path) -> None
     assert "1 file checked" in done.stdout
 
 
+def test_a_project_is_made_by_an_installed_lmc(site: Path, tmp_path: Path) -> None:
+    """pip leaves compiled files in folders that lmc copies."""
+    (site / "lmc/cli/scaffold/__pycache__").mkdir(exist_ok=True)
+    run(sys.executable, "-m", "lmc", "new", "desks", cwd=tmp_path, PYTHONPATH=str(site))
+    assert {file.name for file in (tmp_path / "desks").iterdir()} == {
+        "mail.jsonl",
+        "main.lmp",
+        "use.py",
+    }
+
+
 def test_the_wheel_has_the_data_files(site: Path) -> None:
     for name in (
         "lmc/py.typed", "lmc/grammars/lmp.lark", "lmc/syntax/tables.json",

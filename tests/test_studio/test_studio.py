@@ -195,6 +195,17 @@ def test_a_try_tells_what_is_wrong(studio) -> None:
     assert told[0]["place"] == {"file": "desk.lmp", "line": 7, "column": 1}
 
 
+def test_tests_are_told_one_by_one(studio) -> None:
+    failing = 'test "it is quiet" { assert main("a").words == "b" }\n'
+    got = events(ask(studio[2], "/api/test", **text(lambda t: t + failing)).text)
+    loud, quiet = (json.loads(data) for name, data in got if name == "test")
+    assert (loud["title"], loud["ok"], loud["errors"]) == ("it is loud", True, [])
+    assert (quiet["title"], quiet["ok"]) == ("it is quiet", False)
+    assert quiet["errors"][0]["place"]["line"] == PROGRAM.count("\n") + 1
+    broken = dict(events(ask(studio[2], "/api/test", **text(lambda t: t + "oops")).text))
+    assert json.loads(broken["failed"])["errors"]
+
+
 def test_who_leaves_ends_the_program_and_all_that_it_started(tmp_path) -> None:
     work = folder(tmp_path)
     (work / "waiting.py").write_text(

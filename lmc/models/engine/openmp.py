@@ -19,7 +19,7 @@ def wait_without_spinning() -> None:
     if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
         return
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # read when torch is loaded
-    if "torch" in sys.modules:
+    if "torch" in sys.modules and sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another system or OpenMP
             _calm_loaded()
 
@@ -46,7 +46,8 @@ def _park_threads(gomp: ctypes.CDLL) -> None:
     is counted (`do_spin` in config/linux/wait.h), and costs no time.
     """
     nothing = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)  # free(NULL) does nothing
-    team = ctypes.c_uint(len(os.sched_getaffinity(0)) + 1)
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+    team = ctypes.c_uint(cores + 1)
     parked = threading.Event()
 
     def park() -> None:

@@ -3,6 +3,7 @@
 import { h, fill, button, select, setOptions, tell, debounce, empty, problem, plural } from "./dom.js";
 import { Editor } from "./editor.js";
 import { message } from "./graph.js";
+import { TestList } from "./tests.js";
 import { get } from "./api.js";
 import { work } from "./work.js";
 
@@ -25,6 +26,7 @@ export function writeView(go) {
   const target = select("prompts of", [], "", () => { chosen = 0; preview(); });
   const given = select("with", [], "", (id) => { chosen = Number(id); preview(); });
   const prompts = h("div", { class: "prompts" });
+  const tests = new TestList((line, column) => editor.goTo([line, column], [line, column]));
   let chosen = 0;
   let choices = [];
 
@@ -34,8 +36,8 @@ export function writeView(go) {
   const element = h("div", { class: "write" },
     h("section", { class: "panel", "aria-label": "Program" },
       h("div", { class: "bar" },
-        button("Save", save, { class: "primary" }), button("Format", format), button("New…", create), button("Save as…", saveAs), state),
-      editor.element, keys, h("h3", { class: "head", id: "findings" }, "Findings"), list, about),
+        button("Save", save, { class: "primary" }), button("Format", format), button("New…", create), button("Save as…", saveAs), tests.start, state),
+      editor.element, keys, tests.element, h("h3", { class: "head", id: "findings" }, "Findings"), list, about),
     h("section", { class: "panel", "aria-label": "Prompts" },
       h("div", { class: "bar" }, target, given), prompts));
 
@@ -46,6 +48,7 @@ export function writeView(go) {
   function opened() {
     editor.text = work.text;
     editor.area.disabled = !work.file || work.isArtifact;
+    tests.clear();
     chosen = 0;
     changed();
     if (work.isArtifact) {
@@ -64,6 +67,7 @@ export function writeView(go) {
     editor.show(found.findings);
     const all = [...found.findings, ...found.elsewhere];
     fill(list, all.length ? all.map(finding) : h("li", { class: "soft" }, "nothing is wrong"));
+    tests.known(found.tests.length);
     const names = found.targets.map((one) => one.name);
     if (names.length) {
       const kept = names.includes(target.list.value) ? target.list.value : found.main ?? names.at(-1);
