@@ -145,7 +145,9 @@ def test_what_may_be_refused_is_not_streamed(tmp_path):
     with (
         loaded(tmp_path, lambda request: next(answers), text) as program,
         running(app({"desk": program})) as http,
-        openai.OpenAI(base_url=f"{str(http.base_url).rstrip(chr(47))}/v1", api_key="k", max_retries=0) as client,
+        openai.OpenAI(
+            base_url=f"{str(http.base_url).rstrip(chr(47))}/v1", api_key="k", max_retries=0
+        ) as client,
     ):
         chunks = list(ask(client, "q", stream=True))
     assert "".join(c.choices[0].delta.content or "" for c in chunks) == "null"
