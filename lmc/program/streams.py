@@ -49,18 +49,19 @@ class Stream(Generic[P, R]):
         shown: Callable[[AsyncGenerator[Any, None]], AsyncGenerator[P, None]],
         typed: Callable[[Any], R],
     ) -> None:
-        self._values, self._shown, self._typed = values, shown, typed
-        self._last: Any = ABSENT
-        self._ended = False
-        self._items = shown(self._noted())
+        self._values, self._typed = values, typed
+        self._seen = _Seen()
+        # Nothing here leads back to the stream, so one that is dropped is gone at once, and its
+        # run with it.
+        self._items = shown(_noted(values, self._seen))
 
     @property
     def result(self) -> R:
         """The result, once the loop has ended. Raises: LmcError[stream-not-ended]."""
-        if not self._ended:
+        if not self._seen.ended:
             message = "the stream has no result yet"
             raise LmcError.of("stream-not-ended", message, help="read it to its end first")
-        return self._typed(self._last)
+        return self._typed(self._seen.last)
 
     def deltas(self) -> Stream[Delta, R]:
         """The same run as changes, such as a server sends them. Use one of both."""
@@ -90,12 +91,21 @@ class Stream(Generic[P, R]):
         """Cancel the run, if it goes on."""
         run_sync(self.aclose())
 
-    async def _noted(self) -> AsyncGenerator[Any, None]:
-        async with aclosing(self._values) as values:
-            async for value in values:
-                self._last = value
-                yield value
-        self._ended = True
+
+class _Seen:
+    """What came last, and whether that was the end."""
+
+    def __init__(self) -> None:
+        self.last: Any = ABSENT
+        self.ended = False
+
+
+async def _noted(values: AsyncGenerator[Any, None], seen: _Seen) -> AsyncGenerator[Any, None]:
+    async with aclosing(values):
+        async for value in values:
+            seen.last = value
+            yield value
+    seen.ended = True
 
 
 async def text_pieces(values: AsyncGenerator[Any, None]) -> AsyncGenerator[str, None]:

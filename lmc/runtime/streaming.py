@@ -14,7 +14,7 @@ from lmc.ir.reach import reached_nodes
 from lmc.ir.weighed import is_weighed_value
 from lmc.prompts.growth import ABSENT, Growth, Path
 from lmc.prompts.spec import ParseFailure
-from lmc.types import OneOfType, StrType
+from lmc.types import OneOfType, StrType, Type
 
 _LONG = 20_000  # characters; every piece has all of the text read again, so then several at once
 
@@ -72,8 +72,8 @@ Start = Callable[[Callable[[SpokenText], None]], Awaitable[Any]]  # runs with a 
 def spoken_calls(program: ProgramGraph, graph: Graph) -> dict[int, Path]:
     """Find the model calls whose answers are the result or fields of it, by `id` of the node.
 
-    A call does not count if it is one of several samples. A text that `require:` may refuse does
-    not count either, as what was said of it cannot be taken back.
+    A call does not count if it is one of several samples. A text that `require:` or the bounds of
+    its type may refuse does not count either, as what was said of it cannot be taken back.
     """
     targets = (n.attrs["target"] for n in reached_nodes(program, graph) if n.op == "call")
     once = {target for target, count in Counter(targets).items() if count == 1}
@@ -100,9 +100,16 @@ def _sources(
         yield from _sources(graphs, once, within, within.nodes[-1], path)
     elif node.op == "model" and node.attrs["role"] == "generate":
         slots = node.attrs["slots"]
-        unsure = slots.requirements or slots.settings.get("reason")
+        unsure = slots.requirements or slots.settings.get("reason") or _is_bounded(node.type)
         if path or not (isinstance(node.type, StrType | OneOfType) and unsure):
             yield node, path
+
+
+def _is_bounded(type: Type) -> bool:
+    """Whether a text may be refused for its length or form. Of an empty one nothing was said."""
+    if not isinstance(type, StrType):
+        return False
+    return (type.min_len or 0) > 1 or type.max_len is not None or type.pattern is not None
 
 
 async def snapshots(start: Start) -> AsyncGenerator[Any, None]:

@@ -190,12 +190,13 @@ def _program_chunks(
 ) -> Callable[[Say], Awaitable[Usage]]:
     async def one(say: Say, index: int, run: RunRequest) -> Usage:
         said, usage = "", Usage()
+        grows = isinstance(run.callee.graph.result, StrType)  # others may be taken back
         async with aclosing(growing(serving.runner, run)) as values:
             async for value in values:
                 if isinstance(value, RunResult):
                     usage, text = value.usage, result_text(value.value)
                 else:
-                    text = value if isinstance(value, str) else said
+                    text = value if grows else said
                 if len(text) > len(said):
                     await say(completion.chunk(index, {"content": text[len(said) :]}))
                     said = text

@@ -6,6 +6,7 @@ killed leaves all of a commit or nothing of it, and two processes lose nothing o
 
 from __future__ import annotations
 
+import re
 import stat
 import threading
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 BUSY_S = 60.0  # how long a writer waits for another writer
 MEMORY = "memory"
 Kept = tuple[Store, Any]  # a store, and a record for it
+_FULL = re.compile("disk is full|disk full|disk I/O|No space left")  # as databases say it
 
 
 class StoreDatabase:
@@ -282,7 +284,10 @@ def _configure(connection: Any, _: Any) -> None:
 
 
 def _log_ahead(connection: Any) -> None:
-    """Turn the write-ahead log on. SQLite does not wait here for others that do the same."""
+    """Turn the write-ahead log on. SQLite does not wait here for others that do the same.
+
+    Any other failure is one at once, such as a disk that is full or may not be written.
+    """
     import sqlite3
 
     end = time.monotonic() + BUSY_S
@@ -290,8 +295,8 @@ def _log_ahead(connection: Any) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > end:
                 raise
             time.sleep(0.01)
 
@@ -307,7 +312,7 @@ def _cannot(verb: str, where: str, problem: Exception) -> LmcError:
     if "not a database" in reason or "malformed" in reason:
         message = f"{where} is not a store of lmc, or it is damaged: {reason}"
         return LmcError.of("store-unreadable", message, help="give the store another file")
-    full = is_full(problem) or "full" in reason or "disk I/O" in reason
+    full = is_full(problem) if isinstance(problem, OSError) else bool(_FULL.search(reason))
     slug = "cannot-write" if verb == "write" or full else "cannot-read"
     help = MAKE_ROOM if full else None
     return LmcError.of(slug, f"cannot {verb} the store {where}: {reason}", help=help)

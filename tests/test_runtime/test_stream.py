@@ -1,6 +1,8 @@
 """Text is heard while it is written, paid for once, and nothing is said twice."""
 
 import asyncio
+import gc
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +111,36 @@ def test_events_may_be_cut_anywhere() -> None:
             cut.feed(data[start : start + size])
         assert cut.body() == whole.body()
     assert said == ["gr\u00fcn"]
+
+
+@pytest.mark.parametrize("type", ["str(1..9)", "str(20..)", 'str(r"[a-z]+")'])
+async def test_a_text_that_its_bounds_may_refuse_comes_whole(tmp_path: Path, type: str) -> None:
+    good = "a text of twenty characters" if "20" in type else "short"
+    bad = "no" if "20" in type else "far too long"
+    says = Scripted([bad, good])
+    program = load(tmp_path, f'generate say(x: str) -> {type} {{ "Say it." }}', backend=says)
+    assert await heard(program.say, "a") == [good]
+
+
+async def test_a_text_that_may_not_be_empty_comes_word_by_word(tmp_path: Path) -> None:
+    text = 'generate say(x: str) -> str(1..) { "Say it." }'
+    program = load(tmp_path, text, backend=Scripted(lambda r: "one two"))
+    assert await heard(program.say, "a") == ["one", " two"]
+
+
+def test_a_loop_that_is_left_stops_the_request(tmp_path: Path) -> None:
+    """At once, not when the garbage is collected."""
+    with Loopback("word " * 1000) as server:
+        server.pause_s = 0.02
+        program = load(tmp_path, served(server) + SAY)
+        gc.disable()
+        try:
+            for _ in program.say.stream("a"):
+                assert server.in_flight == 1
+                break
+            end_s = time.monotonic() + 5
+            while server.in_flight and time.monotonic() < end_s:
+                time.sleep(0.02)
+        finally:
+            gc.enable()
+        assert server.in_flight == 0

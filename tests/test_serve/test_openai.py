@@ -136,3 +136,18 @@ def test_an_answer_that_is_cut_says_so(client):
 def test_embeddings_need_a_model_that_gives_them(client):
     with pytest.raises(openai.NotFoundError):
         client.embeddings.create(model="lmc/tiny", input=["a"])
+
+
+def test_what_may_be_refused_is_not_streamed(tmp_path):
+    """What was sent of an answer cannot be taken back, so a result that is no text comes whole."""
+    text = 'generate main(question: str) -> str? { "Answer." require: out == none }'
+    answers = iter(["one two", "none"])
+    with (
+        loaded(tmp_path, lambda request: next(answers), text) as program,
+        running(app({"desk": program})) as http,
+        openai.OpenAI(
+            base_url=f"{str(http.base_url).rstrip(chr(47))}/v1", api_key="k", max_retries=0
+        ) as client,
+    ):
+        chunks = list(ask(client, "q", stream=True))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == "null"

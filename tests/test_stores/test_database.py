@@ -15,7 +15,7 @@ import pytest
 
 from lmc.diagnostics import LmcError
 from lmc.ir.graph import Store
-from lmc.stores.database import StoreDatabase
+from lmc.stores.database import StoreDatabase, _log_ahead
 from lmc.types import STR, Field, IntType, OptionalType, RecordType
 
 NOTE = RecordType("Note", (Field("task", STR), Field("how", STR)))
@@ -209,7 +209,7 @@ WRITER = """
 import sys
 sys.path.insert(0, {tests!r})
 from tests.test_stores.test_database import add, note, store
-from lmc.stores.database import StoreDatabase
+from lmc.stores.database import StoreDatabase, _log_ahead
 database = StoreDatabase({path!r})
 keep = store(key=None, keep=100_000)
 print("ready", flush=True)
@@ -265,3 +265,23 @@ def test_a_killed_writer_leaves_whole_commits(path: Path) -> None:
         assert len(own) % size == 0
         assert len(own) >= kill_after * size
     add(StoreDatabase(str(path)), note("after"), what=store(key=None, keep=100_000))
+
+
+def test_only_a_lock_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk stays full: opening a store there took a minute."""
+    tries: list[str] = []
+
+    class Full:
+        def execute(self, statement: str) -> None:
+            tries.append(statement)
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("lmc.stores.database.BUSY_S", 0.05)
+    with pytest.raises(sqlite3.OperationalError):
+        _log_ahead(Full())
+    assert len(tries) == 1
+
+
+def test_a_name_with_full_in_it_is_no_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "fulltext").write_text("a file, where a folder is needed")
+    assert refused(tmp_path / "fulltext" / "notes.db").diagnostics[0].help is None
