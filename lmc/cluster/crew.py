@@ -12,11 +12,10 @@ import contextlib
 import hashlib
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, ContextVar
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lmc.cluster.far import asking
 from lmc.cluster.link import Link, LinkLost
 from lmc.diagnostics import LmcError
 from lmc.redaction import logger
@@ -25,7 +24,7 @@ from lmc.runtime.failures import Attempts, CallFailure
 from lmc.tasks.foreign import said
 
 if TYPE_CHECKING:
-    from lmc.cluster.far import FarExecutor
+    from lmc.ir.graph import Graph
     from lmc.requests.pool import ModelPool
     from lmc.runtime.traces import Trace
     from lmc.training.lora import TrainingJob, TrainingProgress
@@ -52,6 +51,19 @@ class Carrier(Protocol):
 
     async def kill(self) -> None:
         """End the worker, whatever it does."""
+        ...
+
+
+class FarRuns(Protocol):
+    """What workers run: an executor that they know by its id."""
+
+    @property
+    def id(self) -> str:
+        """What workers know it by."""
+        ...
+
+    def graph(self, name: str) -> Graph:
+        """The graph of a module or pipeline."""
         ...
 
 
@@ -136,6 +148,10 @@ class Hand:
             self._kept.discard(task)
 
 
+# The worker whose question is being answered. It sends the request too, if one is needed.
+asking: ContextVar[Hand | None] = ContextVar("lmc_asking", default=None)
+
+
 class Crew:
     """The workers of one place. It belongs to lmc's event loop, on which the first use starts it.
 
@@ -167,7 +183,7 @@ class Crew:
         self._problem: BaseException | None = None
 
     async def run(
-        self, executor: FarExecutor, name: str, inputs: dict[str, Any], sample: int, *, brief: bool
+        self, executor: FarRuns, name: str, inputs: dict[str, Any], sample: int, *, brief: bool
     ) -> tuple[bool, Any, Trace]:
         """Run a program on a worker, and again on another one if that is lost.
 

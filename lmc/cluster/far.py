@@ -14,10 +14,10 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmc.cluster.crew import Crew, asking
 from lmc.cluster.link import LinkLost
 from lmc.consent import HOSTS_VARIABLE, PATHS_VARIABLE
 from lmc.frozen import frozen
@@ -30,7 +30,6 @@ from lmc.runtime.traces import Trace
 from lmc.values.taking import holds_media
 
 if TYPE_CHECKING:
-    from lmc.cluster.crew import Crew, Hand
     from lmc.ir.graph import Graph
     from lmc.requests.pool import ModelPool
     from lmc.training.lora import TrainingJob, TrainingProgress
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 _numbers = itertools.count(1)
 _OF_ADDRESS = ("API_KEY", "API_BASE", "BASE_URL")
-# The worker whose question is being answered. It sends the request too, if one is needed.
-asking: ContextVar[Hand | None] = ContextVar("lmc_asking", default=None)
 
 
 class FarBackend:

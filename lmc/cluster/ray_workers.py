@@ -13,7 +13,7 @@ from lmc.redaction import logger
 from lmc.tasks.foreign import said
 
 if TYPE_CHECKING:
-    from lmc.cluster.places import ClusterPlace
+    from lmc.cluster.place import ClusterPlace
 
 _log = logger(__name__)
 BEAT_S = 2.0  # a worker with nothing to say says that

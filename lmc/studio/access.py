@@ -18,7 +18,7 @@ from lmc.diagnostics import LmcError
 TICKETS = 100
 
 
-class Access:
+class PageAccess:
     """The token of a studio, and tickets that open one page once."""
 
     def __init__(self, token: str | None = None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.frozen import frozen
-from lmc.studio.access import Access
+from lmc.studio.access import PageAccess
 from lmc.studio.browsing import Browsing
 from lmc.studio.compiling import Compilations
 from lmc.studio.processes import Processes
@@ -35,7 +35,7 @@ class StudioState:
     def __init__(self, folder: Path, options: StudioOptions, token: str | None = None) -> None:
         self.options = options
         self.closing = asyncio.Event()  # ends the streams, which would go on for ever
-        self.access = Access(token)
+        self.access = PageAccess(token)
         self.place = Workplace(folder)
         self.writing = Writing()
         self.processes = Processes(self.place.root)

@@ -36,7 +36,7 @@ class Listed:
 
 
 @frozen
-class Text:
+class FileText:
     """A program's text with the digest of its file, by which a later change is noticed."""
 
     text: str
@@ -94,7 +94,7 @@ class Workplace:
 
     # --- programs ---
 
-    def read(self, name: object) -> Text:
+    def read(self, name: object) -> FileText:
         """The text of a program. Raises: LmcError."""
         path = self.there(name, PROGRAM)
         try:
@@ -102,7 +102,7 @@ class Workplace:
                 message = f"`{name}` has more than {MOST_TEXT:,} bytes"
                 raise LmcError.of("cannot-read", message)
             data = path.read_bytes()
-            return Text(data.decode("utf-8-sig"), _digest(data))
+            return FileText(data.decode("utf-8-sig"), _digest(data))
         except (OSError, UnicodeDecodeError) as problem:
             raise LmcError.of("cannot-read", f"cannot read `{name}`: {problem}") from None
 

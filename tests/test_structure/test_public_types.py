@@ -108,7 +108,7 @@ def test_a_misspelt_option_names_the_near_one(name: str) -> None:
 def test_an_option_that_is_far_from_all_lists_them() -> None:
     names = (
         "model, cache, backend, base_url, record, tools, hosts, paths, urls, stores, on_call, "
-        "otel, speculate"
+        "on, otel, batch_api, speculate"
     )
     with pytest.raises(lmc.LmcError, match=f"it takes {names}"):
         lmc.load("a.lmp", zzz=1)  # type: ignore[call-arg]
