@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from lmc.diagnostics import Diagnostic, LmcError, error
+from lmc.diagnostics import Diagnostic, LmcError, error, warning
 from lmc.frozen import frozen
 from lmc.ir.graph import ProgramGraph, Test
 from lmc.ir.reach import reached_slots
@@ -57,7 +57,7 @@ async def run_test(executor: Executor, test: Test) -> TestResult:
         finally:
             await run.close()
     except LmcError as failure:
-        found = (*failure.diagnostics, *_advice(failure, test))
+        found = (*failure.diagnostics, *_advice(failure, test, asked))
         return TestResult(test.title, False, found, tuple(asked))
     counted = (stub.left_over() for stub in stubs.values() if isinstance(stub, StubAnswers))
     left_over = tuple(found for found in counted if found)
@@ -78,10 +78,14 @@ async def _stub(executor: Executor, test: Test, name: str) -> Any:
     return StubAnswers(name, value if name in test.in_order else [value], graph.span)
 
 
-def _advice(failure: LmcError, test: Test) -> Iterator[Diagnostic]:
+def _advice(failure: LmcError, test: Test, asked: Iterable[str]) -> Iterator[Diagnostic]:
     if isinstance(failure, CallFailure) and failure.infrastructure:
         message = (
             f"`{failure.module}` is not stubbed in the test {test.title!r}, so it needs a model"
         )
         help = f"add `stub {failure.module} -> …`, or give a model that answers"
         yield error("test-needs-model", message, test.graph.span, help=help)
+    elif names := ", ".join(f"`{name}`" for name in asked):
+        message = f"the test {test.title!r} asked a model for {names}, which it does not stub"
+        help = "stub it, as in `stub name -> value`; of a refine, the revisions are its own calls"
+        yield warning("test-asked-model", message, test.graph.span, help=help)
