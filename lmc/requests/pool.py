@@ -71,14 +71,14 @@ class ModelPool:
         consent: Consent = OWN,
         record: Path | None = None,
         spans: Spans | None = None,
-        opener: Opener = open_backend,
+        opener: Opener | None = None,
         batch_api: BatchApi | None = None,
     ) -> None:
         self.models, self.default = dict(models or {}), dict(default or {})
         self.cache, self.budget = cache, budget
         self.usage = Usage()
         self.given_backends, self._base_dir = dict(backends or {}), base_dir
-        self.opener, self.batch_api = opener, batch_api
+        self.opener, self.batch_api = opener or open_backend, batch_api
         self._consent, self._record, self.spans = consent, record, spans
         self._bound: dict[str, BoundModel] = {}
         self._unset: set[str] = set()  # models whose server chooses the temperature

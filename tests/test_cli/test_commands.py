@@ -162,7 +162,7 @@ def test_a_date_may_be_in_quotes(day: str, tmp_path: Path) -> None:
     path = tmp_path / "next.lmp"
     path.write_text('pipeline main(day: date, at: time) -> str { return f"{day + 1} {at}" }')
     done = run("run", str(path), "--day", day, "--at", '"14:30"')
-    assert done.output.strip() == "2026-02-01 14:30:00"
+    assert done.stdout.strip() == "2026-02-01 14:30:00"
 
 
 def test_an_input_of_other_bytes_is_told(folder: Path, tmp_path: Path) -> None:

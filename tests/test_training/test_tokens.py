@@ -18,7 +18,7 @@ import lmc
 from lmc.models.base import Answer, Request, SampledTokens, Sampling
 from lmc.models.engine.chat_tokens import tokenizer_digest
 from lmc.models.transformers_local import Transformers
-from lmc.requests.cache import _answer_from_json, _answer_to_json
+from lmc.requests.cache import answer_from_json, answer_to_json
 from lmc.traces.store import TraceStore
 from lmc.training.encoding import encode_rows
 from lmc.training.losses import LossSettings, step_loss
@@ -175,10 +175,10 @@ def test_tokens_are_kept_by_the_cache_and_the_trace_store(
     told = SampledTokens("t", (5, 6), (-0.5, -1.5), "So")
     for logprobs in ((-0.5, -1.5), (-0.25, -1.0), None):
         answer = Answer("ab", logprobs=logprobs, sampled=told)
-        read = _answer_from_json(_answer_to_json(answer))
+        read = answer_from_json(answer_to_json(answer))
         assert read is not None
         assert (read.sampled, read.logprobs) == (told, logprobs)
-    assert json.loads(_answer_to_json(Answer("ab", logprobs=(-0.5, -1.5), sampled=told)))[-1] == [
+    assert json.loads(answer_to_json(Answer("ab", logprobs=(-0.5, -1.5), sampled=told)))[-1] == [
         "t", [5, 6], None, "So",
     ]  # fmt: skip
     program = 'generate main(text: str) -> str { """Hm""" temperature: 1.0 max_tokens: 9 }\n'
