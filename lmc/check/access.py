@@ -248,7 +248,18 @@ def _most_items(env: Env, expr: nodes.Slice, most: int | None) -> int | None:
         bounds.append(max(0, stop - max(0, start or 0)))
     if start is not None and start < 0 and (stop is None or stop < 0):
         bounds.append(max(0, (stop or 0) - start))
+    if (width := _width(env, expr)) is not None:
+        bounds.append(width)
     return min(bounds, default=None)
+
+
+def _width(env: Env, expr: nodes.Slice) -> int | None:
+    """The constant `n` of `xs[i:i + n]`, whose slice never has more items, whatever `i` is."""
+    start, stop = expr.start, expr.stop
+    if not isinstance(start, nodes.Var) or not isinstance(stop, nodes.Binary):
+        return None
+    width = _constant_end(env, stop.right) if stop.op == "+" and stop.left == start else None
+    return width if width is None or width >= 0 else None  # `xs[0:0 - 1]` is nearly all of it
 
 
 def _constant_end(env: Env, expr: nodes.Expr) -> int | None:
