@@ -10,11 +10,13 @@ import click
 
 from lmc.cli.batch_api_options import batch_api_options
 from lmc.cli.data_options import (
+    budget_option,
     data_option,
     effects_option,
     limit_option,
     parse_budget,
 )
+from lmc.cli.eval import EvalView, print_failures
 from lmc.cli.terminal import (
     FILE,
     cache_option,
@@ -24,9 +26,9 @@ from lmc.cli.terminal import (
     model_option,
     on_option,
     program_argument,
-    retries,
     speculate_option,
     target_option,
+    used,
 )
 
 if TYPE_CHECKING:
@@ -42,10 +44,7 @@ if TYPE_CHECKING:
     help="File for the results: .jsonl, or .parquet.",
 )  # fmt: skip
 @limit_option
-@click.option(
-    "--budget", metavar="LIMITS",
-    help="Hard limits, such as calls=4000,tokens=1e6,usd=2,minutes=30.",
-)  # fmt: skip
+@budget_option
 @effects_option
 @on_option
 @batch_api_options
@@ -68,7 +67,6 @@ def command(
     If a batch was stopped or killed, give the same command again: answers that were paid for come
     from the cache. The exit code is 1 if no row has a result.
     """
-    from lmc.cli.eval import EvalView
     from lmc.program.measuring import batch_into
     from lmc.program.options import EvaluateOptions
     from lmc.program.program import load
@@ -89,16 +87,9 @@ def command(
 
 
 def _print_results(found: ResultsFile, out: Path) -> None:
-    from rich.markup import escape
-
-    screen, used = console(), found.usage
+    screen = console()
     failed = f", {found.failed:,} of them without a result" if found.failed else ""
-    cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
-    money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""
     screen.print(f"{count(found.rows, 'row')}{failed}")
-    calls, tokens = count(used.calls, "call"), count(used.tokens, "token")
-    screen.print(f"{calls}{cached}, {tokens}{money}{retries(used.retries)}")
-    for row in found.first_failures:
-        told = escape(str(row.error))  # may contain what the model wrote
-        screen.print(f"[yellow]row {escape(row.id)}[/] ({row.failed}): {told}")
+    screen.print(used(found.usage))
+    print_failures(screen, found)
     screen.print(f"wrote {out}")

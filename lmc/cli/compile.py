@@ -14,11 +14,10 @@ from lmc.cli.terminal import (
     cache_option,
     consent_options,
     console,
-    count,
     model_option,
     on_option,
     program_argument,
-    retries,
+    used,
 )
 
 if TYPE_CHECKING:
@@ -121,12 +120,5 @@ def print_result(result: CompileResult) -> None:
     screen.print(result.verdict(), style=style, markup=False)
     for note in result.notes:
         screen.print(f"note: {note}", style="dim", markup=False)
-    used = result.used
-    cached = f", {used.cached_calls:,} of them from the cache" if used.cached_calls else ""
-    money = f", ${used.cost_usd:.4f}" if used.cost_usd else ""
-    screen.print(
-        f"{count(used.calls, 'call')}{cached}, {count(used.tokens, 'token')}{money}"
-        f"{retries(used.retries)},"
-        f" {used.elapsed_s:.0f} s"
-    )
+    screen.print(f"{used(result.used)}, {result.used.elapsed_s:.0f} s")
     screen.print(f"wrote {result.path}; the run is in {result.run_dir}")

@@ -33,17 +33,17 @@ effects_option = click.option(
     "--allow-effects", "effects", is_flag=True,
     help="Let tools with `effect: true` run on every row.",
 )  # fmt: skip
+budget_option = click.option(
+    "--budget", metavar="LIMITS",
+    help="Hard limits, such as calls=4000,tokens=1e6,usd=2,minutes=30.",
+)  # fmt: skip
 
 OPTIONS = (
     target_option,
     data_option,
     metric_option,
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of random choices."),
-    click.option(
-        "--budget",
-        metavar="LIMITS",
-        help="Hard limits, such as calls=4000,tokens=1e6,usd=2,minutes=30.",
-    ),
+    budget_option,
     effects_option,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +29,18 @@ from lmc.cli.terminal import (
     on_option,
     paint,
     program_argument,
-    retries,
     say,
     speculate_option,
+    used,
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from lmc.measure.evaluate import Figures, RowResult
     from lmc.measure.requirements import Requirement
     from lmc.measure.results import ResultsFile
     from lmc.measure.rows import Rows
-    from lmc.models.batch_api import BatchApi
     from lmc.program.program import Program
     from lmc.program.task import Task
 
@@ -87,18 +89,6 @@ def command(
     margin: float | None,
     junit: Path | None,
     as_json: bool,
-    model: str | None,
-    cache: bool,
-    speculate: int,
-    base_url: str | None,
-    record: Path | None,
-    tools: list[str] | bool | None,
-    hosts: tuple[str, ...],
-    paths: tuple[str, ...],
-    urls: tuple[str, ...],
-    stores: str | None,
-    on: str | None,
-    batch_api: BatchApi | bool,
     **options: Any,
 ) -> None:
     """Measure PROGRAM (.lmp or .lmpc) on rows against a metric.
@@ -107,26 +97,13 @@ def command(
     all is well, 1 if no row gets a score or a requirement does not hold, 2 for wrong usage.
     """
     from lmc.program.measuring import evaluate_against
-    from lmc.program.options import EvaluateOptions
+    from lmc.program.options import EvaluateOptions, LoadOptions
     from lmc.program.program import load
 
     if margin is not None and against is None:
         raise click.UsageError("--margin needs --against BASE")
-    opened = load(
-        program,
-        model=model,
-        cache=cache,
-        speculate=speculate,
-        base_url=base_url,
-        record=record,
-        tools=tools,
-        hosts=hosts,
-        paths=paths,
-        urls=urls,
-        stores=stores,
-        on=on,
-        batch_api=batch_api,
-    )
+    loading = [field.name for field in fields(LoadOptions) if field.name in options]
+    opened = load(program, **{name: options.pop(name) for name in loading})
     with opened as loaded, EvalView() as view:
         options["metric"] = _metric(loaded, options["metric"], options["target"])
         target = out or rows_path(program)
@@ -261,10 +238,9 @@ def figures(found: Figures) -> dict[str, Any]:
 
 
 def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    screen, usage = console(), found.usage
+    screen = console()
     low, high = found.interval or (0.0, 0.0)
     score = "none" if found.mean is None else f"{found.mean:.3f}"
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -274,18 +250,21 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     if view.agreement:
         table.add_row("judge", view.agreement)
     table.add_row("rows", f"{len(found.values):,} scored" + _failures(found))
-    cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
-    money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
-    used = f"{count(usage.calls, 'call')}{cached}, {count(usage.tokens, 'token')}{money}"
-    used += retries(usage.retries)
-    table.add_row("used", used)
+    table.add_row("used", used(found.usage))
     screen.print(table)
+    print_failures(screen, found)
+    screen.print(f"wrote {path}")
+
+
+def print_failures(screen: Console, found: ResultsFile) -> None:
+    """Print the first rows without a result, and how many more there are."""
+    from rich.markup import escape
+
     for row in found.first_failures:
         told = escape(str(row.error))  # may contain what the model wrote
         screen.print(f"[yellow]row {escape(row.id)}[/] ({row.failed}): {told}")
     if more := found.failed - len(found.first_failures):
         screen.print(f"and {count(more, 'more failure')}")
-    screen.print(f"wrote {path}")
 
 
 def _failures(found: Figures) -> str:

@@ -10,12 +10,6 @@ import click
 from lmc.cli.terminal import FILE, cache_option, consent_options, model_option, say
 from lmc.diagnostics import LmcError
 
-_FLAGS = {
-    "tools": "--allow-tool", "hosts": "--allow-host", "paths": "--allow-path",
-    "urls": "--allow-url", "stores": "--stores", "base_url": "--base-url", "record": "--record",
-    "model": "--model",
-}  # fmt: skip
-
 
 @click.command("studio")
 @click.argument("place", type=FILE, default=Path("."), metavar="[FOLDER|PROGRAM]")
@@ -64,11 +58,12 @@ def _absolute(load: dict[str, Any]) -> dict[str, Any]:
 
 def _flags(load: dict[str, Any]) -> list[str]:
     """The same options as words of a command."""
+    words = {p.name: p.opts[-1] for p in click.get_current_context().command.params}
     flags = [] if load["cache"] else ["--no-cache"]
     for name, value in _absolute(load).items():
-        if name in _FLAGS and value:
+        if name != "cache" and value:
             values = ["all"] if value is True else [value] if isinstance(value, str) else value
-            flags += [part for one in values for part in (_FLAGS[name], str(one))]
+            flags += [part for one in values for part in (words[name], str(one))]
     return flags
 
 

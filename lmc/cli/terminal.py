@@ -23,6 +23,9 @@ from lmc.redaction import redact
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lmc.optimizers.events import Totals
+    from lmc.requests.usage import Usage
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, allow_dash=True)
@@ -206,6 +209,14 @@ def _coloured_line(line: str) -> str:
     if stripped.startswith("| ") and stripped[2:].lstrip().startswith("^"):
         return paint(line, "red")
     return line
+
+
+def used(usage: Usage | Totals) -> str:
+    """What some runs used: calls, tokens, money and retries."""
+    cached = f", {usage.cached_calls:,} of them from the cache" if usage.cached_calls else ""
+    money = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
+    calls, tokens = count(usage.calls, "call"), count(usage.tokens, "token")
+    return f"{calls}{cached}, {tokens}{money}{retries(usage.retries)}"
 
 
 def retries(number: int) -> str:

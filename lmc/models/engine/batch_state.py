@@ -29,10 +29,14 @@ class RowCache(Cache):  # type: ignore[misc]
         self._rows, self._columns = torch.empty(0), torch.empty(0)
         self._shape, self._first = (0, 0), 0
 
-    def place(self, rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int]) -> None:
-        """Say to which row and column each of N packed tokens belongs, and how many there are."""
-        self._rows, self._columns, self._shape = rows, columns, shape
-        self._first = int(columns[0])
+    def place(
+        self, rows: torch.Tensor, columns: torch.Tensor, first: int, shape: tuple[int, int]
+    ) -> None:
+        """Say to which row and column each of N packed tokens belongs, and how many there are.
+
+        `first` is the first of the columns.
+        """
+        self._rows, self._columns, self._first, self._shape = rows, columns, first, shape
         self.resize(shape[1])
 
     def resize(self, columns: int) -> None:

@@ -139,8 +139,9 @@ class PackedForward(Forward[State]):
             for lane, group in groupby(rows, key=lambda row: row.lane)
         ]
         after = packing.after
-        places = self._tensor(packing.rows), self._tensor(packing.columns)
-        state.cache.place(*places, shape=(len(rows), max(after)))
+        columns = packing.columns
+        places = self._tensor(packing.rows), self._tensor(columns)
+        state.cache.place(*places, first=columns[0], shape=(len(rows), max(after)))
         adapters = [rows[i].request.adapter for i in packing.rows]
         ids = [token for some in tokens for token in some]
         with in_use(packing.blocks(stretches, self._like)):
