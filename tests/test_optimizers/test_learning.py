@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -11,6 +13,9 @@ import pytest
 import lmc
 from lmc.check import check_program
 from lmc.diagnostics import LmcError
+from lmc.models import registry as models
+from lmc.models.base import Request
+from lmc.models.scripted import Scripted
 from lmc.source import Source
 from lmc.traces.store import Filter, TraceStore
 from tests.learners import save_learner
@@ -82,6 +87,49 @@ def test_a_recipe_raises_the_score_on_rows_that_it_has_not_seen(
         labels.program, metric="accuracy", data=labels.rows, optimizer=step.format(TRAINING),
         model=labels.model, cache=False, accept="better",
     )  # fmt: skip
+    assert result.test is not None
+    assert result.test.difference.mean >= 0.1, result.summary()
+
+
+@pytest.fixture
+def judge() -> Iterator[str]:
+    """The name of a model that judges and mends answers to `PROGRAM`, right nine times of ten."""
+
+    def right(text: str) -> tuple[str, bool]:
+        word, number = next(
+            found for found in re.findall(r"([a-z]{3}) (\d+)", text) if found[0] in LABELS
+        )
+        return LABELS[word], int(number) % 10 > 0
+
+    def reply(request: Request) -> str:
+        text = "\n".join(message["content"] for message in request.messages)
+        label, sure = right(text)
+        label = label if sure else OTHER[label]
+        if "Which one does the task better" in text:
+            return "first" if label == re.findall(r"\b[WC]\b", text)[-2] else "second"
+        if "fall short" in text:
+            return f"It should be {label}."
+        return OTHER[label] if "make one small error" in text else label
+
+    models.register("judge/", lambda name, settings: Scripted(reply))
+    yield "judge/warm"
+    models.unregister("judge/")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "step",
+    [
+        'rise(samples=4, judge="judge/warm", {})',
+        'constitutional(samples=2, judge="judge/warm", {})',
+        'self_rewarding(samples=6, judge="judge/warm", {})',
+        'sppo(samples=6, judge="judge/warm", {})',
+    ],
+)
+def test_recipes_that_ask_another_model_raise_the_score(
+    step: str, judge: str, labels: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = compiled(step, labels, tmp_path, monkeypatch)
     assert result.test is not None
     assert result.test.difference.mean >= 0.1, result.summary()
 
