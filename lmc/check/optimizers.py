@@ -473,6 +473,14 @@ _TABLE = (
         },
     ),
     OptimizerSignature(
+        "route_adapters",
+        {
+            "artifacts": Option(_NAME, None, "artifacts that hold the adapters: `a.lmpc, b.lmpc`"),
+            "merge": Option(BOOL, True, "try the mean of the adapters too"),
+            "rank": replace(_TRAINING["rank"], about="rank of the merged adapter"),
+        },
+    ),
+    OptimizerSignature(
         "ablate",
         {"drop": Option(BOOL, False, "remove what brings no significant gain"), "margin": _MARGIN},
     ),

@@ -95,7 +95,12 @@ def measured(judged: Sequence[Judged]) -> str:
 
 
 async def measured_on(context: Context, parameters: Parameters, recipe: Recipe) -> str:
-    """The figures of the critiques in the runs of the rows that choose."""
+    """The figures of the critiques in runs of the rows that choose, which no verdict was learnt on.
+
+    A race may have stopped before it ran all of them, so the rest runs here.
+    """
+    with context.until_spent():
+        await context.trials.results("measuring verdicts", [parameters], context.select)
     runs = await context.traces(parameters, context.select, PLAIN)
     return measured(await label_verdicts(context, runs, recipe))
 
