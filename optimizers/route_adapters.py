@@ -1,7 +1,7 @@
 """Routes each input to one of several adapters that were trained before, or merges them.
 
-Source: PHATGOOSE, Muqeeth et al. 2024, arXiv 2402.05859, section 3: a sigmoid gate for each adapter,
-trained after the adapter and with the adapter frozen, each without the others. Differences: a gate
+Source: PHATGOOSE, Muqeeth et al. 2024, arXiv 2402.05859, section 3: a sigmoid gate for each
+adapter, trained after the adapter, which is frozen, and without the others. Differences: a gate
 looks at the words of an input and not at the activations of each layer; it chooses for a whole call
 and not for each token, as LoraRetriever does (Zhao et al. 2024, arXiv 2402.09997), so that calls
 with different adapters share batches of the engine and of servers; and it learns from the scores
