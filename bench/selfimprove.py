@@ -34,12 +34,14 @@ sys.path.insert(0, str(ROOT))
 import lmc  # noqa: E402
 from examples.tiny.logic import booleans, orders  # noqa: E402
 from lmc.diagnostics import LmcError  # noqa: E402
+from lmc.files import cache_folder  # noqa: E402
 from lmc.measure.judging import area  # noqa: E402
 from lmc.optimizers import events  # noqa: E402
 from lmc.optimizers.compilation.result import CompileResult  # noqa: E402
 from lmc.runtime.parameters import Parameters  # noqa: E402
 from lmc.runtime.traces import Trace  # noqa: E402
 
+CACHE = cache_folder()
 TRAIN, DEV, TEST = 96, 64, 160
 AT_ONCE = 32  # runs that are measured at the same time
 HEAD = """
@@ -309,7 +311,7 @@ def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
     rows, how = drawn(task, seed, data), RECIPES[recipe]
     test, some = rows[TRAIN + DEV + 2 :][-TEST:], rows[: TRAIN + DEV + 2]
     os.chdir(folder)
-    os.environ["LMC_CACHE_DIR"] = str(folder / "cache")
+    _own_cache(folder / "cache")
     apart = TRAIN // 2 if how.halves else 0
     write_program(task, how, model, TRAIN - apart)
     write_rows("others.jsonl", some[:apart])
@@ -339,6 +341,14 @@ def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
         "calls": result.used.calls, "seconds": round(seconds, 1),
         "notes": list(result.notes),
     }  # fmt: skip
+
+
+def _own_cache(folder: Path) -> None:
+    """No run finds adapters of another one, but a model is converted once."""
+    folder.mkdir()
+    if CACHE.joinpath("gguf").exists():
+        folder.joinpath("gguf").symlink_to(CACHE / "gguf")
+    os.environ["LMC_CACHE_DIR"] = str(folder)
 
 
 def table(lines: Sequence[Row]) -> str:
