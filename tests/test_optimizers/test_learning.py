@@ -368,6 +368,25 @@ def test_a_trained_critic_tells_more_and_its_refine_gains_more(
     assert result.test.difference.mean >= 0.1, result.summary()
 
 
+@pytest.mark.slow
+def test_inputs_are_routed_to_the_adapter_that_learnt_their_kind(
+    labels: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
+    for name, words in (("one", "red sun ice sea"), ("two", "fox oak fog owl")):
+        lmc.compile(
+            labels.program, metric="accuracy", model=labels.model, cache=False, accept="better",
+            data=[row for row in labels.rows if row["text"].split()[0] in words.split()],
+            optimizer=f"lora({TRAINING})", out=f"{name}.lmpc",
+        )  # fmt: skip
+    step = 'route_adapters(artifacts="one.lmpc, two.lmpc")'
+    result = compiled(step, labels, tmp_path, monkeypatch)
+    assert result.test is not None
+    assert result.test.difference.mean >= 0.15, result.summary()
+    assert len(result.artifact.parameters.modules["main"].gates) == 3, result.summary()
+
+
 DEBATE = '''
 generate one(text: str) -> str { """Warm?""" temperature: 1.0 max_tokens: 3 adapter: shared }
 generate two(text: str) -> str { """Warm?""" temperature: 1.0 max_tokens: 3 adapter: shared }
