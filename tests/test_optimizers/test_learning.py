@@ -327,18 +327,12 @@ def compiled(
     )  # fmt: skip
 
 
-def gained(figure: str) -> pytest.MarkDecorator:
-    """Marks a recipe that was tried, and gained less than is asked for here."""
-    return pytest.mark.xfail(reason=f"it gained {figure} of 64 test rows on 28 November 2026")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "text"),
     [
         ("score(samples=6, {})", TWICE),
-        # That was before `spar` trained who revises too.
-        pytest.param("spar(samples=4, {})", TWICE, marks=gained("0.05")),
+        ("spar(samples=4, {})", TWICE),
     ],
 )
 def test_recipes_over_several_modules_raise_the_score(
