@@ -39,7 +39,7 @@ class ServerKind:
     or absent. `cache_key`: prompts that share a beginning are sent with its name. `adapters` says
     how weights of LoRA are named: in the place of the model, behind it (`model:adapter`), or in its
     place after lmc has loaded them; empty if they cannot be. `batch_price` is the share of the
-    usual price that a batch API of OpenAI's form takes; None if there is none.
+    usual price that a batch API of OpenAI's form, or Mistral's, takes; None if there is none.
     """
 
     name: str
@@ -127,7 +127,7 @@ _TABLE = (
         "mistral", "Mistral", "https://docs.mistral.ai/api/",
         base_url="https://api.mistral.ai/v1", hosts=("api.mistral.ai",), media=("image", "audio"),
         strict=True, logprobs=False, seed="random_seed", stream_usage=False, thinking="mistral",
-        thoughts="parts of `content`", cached="",
+        thoughts="parts of `content`", cached="", batch_price=0.5,
     ),
     ServerKind(
         "openrouter", "OpenRouter", "https://openrouter.ai/docs/api-reference/overview",
