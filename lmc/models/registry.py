@@ -24,7 +24,8 @@ Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, s
 TINY = "lmc/tiny"
 _HTTP = Capabilities(True, True, True, True, True, tools=True, media=KINDS)
 _OLLAMA = SERVER_KINDS["ollama"].capabilities
-_VLLM_SERVER = replace(_HTTP, continues=True)
+_VLLM_SERVER = replace(_HTTP, continues=True, grammar=True)
+_WITH_GRAMMARS = tuple(kind.name for kind in SERVER_KINDS.values() if kind.grammar)
 _TINY = replace(_HTTP, local=True, grammar=True, tools=False, continues=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
 _SCRIPT = replace(_HTTP, local=True, cacheable=False, tools=False, continues=True)
@@ -118,7 +119,10 @@ def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
     if name.startswith("llama.cpp/") and _has_address(settings):
         return SERVER_KINDS["llama.cpp"].capabilities
     served = name.startswith("vllm/") and (_by_command(settings) or _vllm_server(settings))
-    return _VLLM_SERVER if served else provider_of(name).capabilities
+    if served:
+        return _VLLM_SERVER
+    can, dialect = provider_of(name).capabilities, settings.get("dialect")
+    return replace(can, grammar=True) if dialect in _WITH_GRAMMARS else can
 
 
 def default_layout(name: str, settings: Mapping[str, Any]) -> str:

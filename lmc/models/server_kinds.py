@@ -32,6 +32,7 @@ class ServerKind:
     machine, the header `Server`, or who owns the models that it lists.
 
     `most_n` is the most samples of one request, None if there is no limit.
+    `grammar` is the parameter that takes a grammar in Lark form, empty if there is none.
     `schema` is the strongest bound on answers, `strict` whether a schema must say so. `limit` is
     the parameter of the most tokens. `thoughts` is where an answer has its thoughts. `cached` is
     where the usage tells tokens that were read from a cache of prompts, empty if nowhere.
@@ -53,6 +54,7 @@ class ServerKind:
     owner: str = ""
     most_n: int | None = None
     schema: SchemaForm = "json_schema"
+    grammar: Literal["", "structured_outputs"] = ""
     strict: bool = False
     logprobs: bool = True
     seed: str | None = "seed"
@@ -85,7 +87,7 @@ class ServerKind:
         return Capabilities(
             json_schema=self.schema != "none", logprobs=self.logprobs,
             multiple_samples=self.most_n != 1, adapters=bool(self.adapters),
-            seed=self.seed is not None, tools=True, media=self.media,
+            seed=self.seed is not None, tools=True, media=self.media, grammar=bool(self.grammar),
         )  # fmt: skip
 
 
@@ -136,7 +138,7 @@ _TABLE = (
     ),
     ServerKind(
         "vllm", "vLLM", "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
-        owner="vllm", media=("image", "audio"), thinking="vllm",
+        owner="vllm", media=("image", "audio"), thinking="vllm", grammar="structured_outputs",
         thoughts="`reasoning` or `reasoning_content`", adapters="loaded",
     ),
     ServerKind(
