@@ -10,7 +10,7 @@ from lmc.models.server_kinds import KINDS
 from tests.loopback import Fault, Loopback
 
 pytest.importorskip("llguidance")
-from tests.test_prompts.test_grammars import accepted as holds  # noqa: E402
+from tests.test_prompts.test_grammars import accepted as holds
 
 PROGRAM = """
 model m {{ name: "{name}" base_url: "{url}" {dialect} temperature: 0 }}
