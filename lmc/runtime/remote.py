@@ -149,9 +149,7 @@ async def call_tool(endpoint: Endpoint, name: str, arguments: Mapping[str, Any])
     return readings(structured, text)
 
 
-async def require_tool(
-    endpoint: Endpoint, name: str, inputs: tuple[Port, ...]
-) -> frozenset[str]:
+async def require_tool(endpoint: Endpoint, name: str, inputs: tuple[Port, ...]) -> frozenset[str]:
     """See that a server has a tool with these inputs, and tell those that it must be given.
 
     Raises: RemoteFailure, RemoteMismatch.
