@@ -30,10 +30,12 @@ sys.path.insert(0, str(ROOT))
 
 import lmc  # noqa: E402
 from examples.tiny.logic import booleans, orders  # noqa: E402
+from lmc.files import cache_folder  # noqa: E402
 from lmc.optimizers import events  # noqa: E402
 from lmc.optimizers.compilation.result import CompileResult  # noqa: E402
 from lmc.runtime.parameters import Parameters  # noqa: E402
 
+CACHE = cache_folder()
 TRAIN, DEV, TEST = 96, 64, 160
 PROGRAM = '''
 model it {{ name: "{model}"{settings} }}
@@ -135,7 +137,7 @@ def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
     test = rows[TRAIN + DEV + 2 :][-TEST:]
     _, type, instruction, *types = (REAL | TASKS)[task]
     os.chdir(folder)
-    os.environ["LMC_CACHE_DIR"] = str(folder / "cache")
+    _own_cache(folder / "cache")
     name, _, dtype = model.partition(",")
     text = PROGRAM.format(
         type=type, instruction=instruction, train=TRAIN, dev=DEV, types="".join(types), model=name,
@@ -167,6 +169,14 @@ def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
         "calls": result.used.calls, "seconds": round(seconds, 1),
         "notes": list(result.notes),
     }  # fmt: skip
+
+
+def _own_cache(folder: Path) -> None:
+    """No run finds adapters of another one, but a model is converted once."""
+    folder.mkdir()
+    if CACHE.joinpath("gguf").exists():
+        folder.joinpath("gguf").symlink_to(CACHE / "gguf")
+    os.environ["LMC_CACHE_DIR"] = str(folder)
 
 
 def table(lines: Sequence[Row]) -> str:

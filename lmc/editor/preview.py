@@ -25,32 +25,15 @@ from lmc.program.options import LoadOptions
 from lmc.program.prefix import CHARS_A_TOKEN
 from lmc.program.program import Program
 from lmc.program.prompting import Mirror
+from lmc.program.samples import sample
 from lmc.prompts.spec import Message
 from lmc.runtime.executor import Executor
 from lmc.runtime.plan import Plan, PlannedNode
-from lmc.types import (
-    BoolType,
-    DictType,
-    EnumType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    MediaType,
-    OptionalType,
-    RecordType,
-    StrType,
-    Type,
-    UnionType,
-    WrittenType,
-    is_messages,
-)
+from lmc.types import Type
 from lmc.values import InvalidValue, to_json
-from lmc.written import EXAMPLES
 
 MOST_SECTIONS = 40  # calls of models that one preview shows
 MOST_ROWS = 20  # of a dataset that one can choose from
-MOST_ITEMS = 3
 
 
 @frozen
@@ -276,44 +259,3 @@ def _choices(checked: CheckedProgram, graph: Graph, base_dir: Path | None) -> It
         for number, row in enumerate(rows, start=1):
             values = {key: value for key, value in row.values.items() if key in ports}
             yield Given(f"row {number} of {name}", values)
-
-
-def sample(type: Type, name: str, depth: int = 0) -> Any:
-    """A made-up value of a type; a text says which input it stands for."""
-    if is_messages(type):
-        return [{"role": "user", "content": f"‹{name}›"}]
-    match type:
-        case StrType():
-            return _text(type, name)
-        case IntType(low, high) | FloatType(low, high):
-            whole = isinstance(type, IntType)
-            value = low if low is not None else min(0, high) if high is not None else 0
-            return int(value) if whole else float(value)
-        case BoolType():
-            return True
-        case WrittenType(kind, low, high):
-            return low or high or EXAMPLES[kind]
-        case LiteralType(values=(first, *_)) | EnumType(variants=(first, *_)):
-            return first
-        case OptionalType(item):
-            return None if depth > 2 else sample(item, name, depth + 1)
-        case UnionType(options=(first, *_)):
-            return sample(first, name, depth)
-        case ListType(item, low):
-            count = min(low or 1, MOST_ITEMS) if depth < 3 else 0
-            return [sample(item, f"{name} {i + 1}", depth + 1) for i in range(count)]
-        case DictType(item):
-            return {name: sample(item, name, depth + 1)}
-        case RecordType(fields=fields):
-            return {f.name: sample(f.type, f"{name}.{f.name}", depth + 1) for f in fields}
-        case MediaType(kind):
-            mime = {"image": "image/png", "audio": "audio/wav", "pdf": "application/pdf"}
-            return {"media": mime.get(kind, "image/png"), "sha256": "0" * 64, "bytes": 1}
-    return f"‹{name}›"
-
-
-def _text(type: StrType, name: str) -> str:
-    text = f"‹{name}›"
-    if type.min_len is not None and len(text) < type.min_len:
-        text += "…" * min(type.min_len - len(text), 200)
-    return text[: type.max_len] if type.max_len is not None else text

@@ -38,6 +38,8 @@ _MAGIC: tuple[tuple[str, str], ...] = (
 _PATTERNS = tuple((mime, re.compile(magic.encode("latin-1"), re.DOTALL)) for mime, magic in _MAGIC)
 _KIND_OF = {mime: "pdf" if mime == "application/pdf" else mime[:5] for mime, _ in _MAGIC}
 FORMATS = {"audio/mpeg": "mp3", "audio/wav": "wav", "audio/flac": "flac", "audio/ogg": "ogg"}
+# What a file of a kind may be, as `contentMediaType` of JSON Schema and `accept` of HTML say it.
+ACCEPTED = {"image": "image/*", "audio": "audio/*", "pdf": "application/pdf", "media": "*/*"}
 ARTICLES = {"image": "an image", "audio": "audio", "pdf": "a PDF", "media": "media"}
 
 

@@ -16,24 +16,10 @@ from lmc.frozen import frozen
 from lmc.program.prefix import model_nodes
 from lmc.program.program import Callee, Program
 from lmc.program.prompting import Mirror
+from lmc.program.samples import sample
 from lmc.prompts.spec import Message
 from lmc.runtime.call import SAMPLING, ModuleCall
 from lmc.runtime.plan import PlannedNode
-from lmc.types import (
-    BoolType,
-    DictType,
-    EnumType,
-    FloatType,
-    IntType,
-    ListType,
-    LiteralType,
-    OptionalType,
-    RecordType,
-    Type,
-    UnionType,
-    WrittenType,
-)
-from lmc.written import EXAMPLES
 
 _OWN_ROLE = ("generate", "critique", "act")
 _FENCE = re.compile(r"`{3,}")
@@ -82,8 +68,7 @@ def module_prompts(program: Program) -> Iterator[PromptShown]:
 
 def _with_placeholders(call: ModuleCall, planned: PlannedNode, title: str) -> PromptShown:
     inputs = {
-        name: _placeholder(type, name)
-        for name, type in zip(planned.node.attrs["names"], planned.types)
+        name: sample(type, name) for name, type in zip(planned.node.attrs["names"], planned.types)
     }
     call = call.given(inputs)
     sent = {"model": call.bound.name}
@@ -129,29 +114,3 @@ def _fenced(text: str, language: str) -> str:
 
 def _json(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _placeholder(type: Type, name: str) -> Any:
-    """A value that shows where an input stands in a prompt."""
-    match type:
-        case IntType() | FloatType():
-            return 1
-        case BoolType():
-            return True
-        case WrittenType(kind):
-            return EXAMPLES[kind]
-        case LiteralType(values=(first, *_)) | EnumType(variants=(first, *_)):
-            return first
-        case OptionalType(RecordType(family=family)) if family:
-            return None
-        case ListType(RecordType(family=family)) if family:
-            return []
-        case OptionalType(item=item) | UnionType(options=(item, *_)):
-            return _placeholder(item, name)
-        case ListType(item=item):
-            return [_placeholder(item, f"{name} 1"), _placeholder(item, f"{name} 2")]
-        case DictType(item=item):
-            return {"‹key›": _placeholder(item, name)}
-        case RecordType(fields=fields):
-            return {f.name: _placeholder(f.type, f"{name}.{f.name}") for f in fields}
-    return f"‹{name}›"

@@ -11,7 +11,7 @@ from lmc.serve.options import ServeOptions
 from lmc.studio.routes import router
 from lmc.studio.state import StudioOptions, StudioState
 
-BODY_BYTES = 16 << 20
+BODY_BYTES = 48 << 20  # the largest media, as a `data:` URL
 
 
 class StudioApp:

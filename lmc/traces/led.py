@@ -10,7 +10,7 @@ from lmc.runtime.traces import CallTrace, Place, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
 from lmc.traces.store import Run
 
-_NUMBERS = body_numbers("refine")  # of its bodies, as they stand in the places of a trace
+REFINE_BODIES = body_numbers("refine")  # of its bodies, as they stand in the places of a trace
 _WRITERS = ("draft", "revise")
 Among = frozenset[Alternative]  # the calls of a program whose answers may be its result
 
@@ -31,7 +31,7 @@ def consistent_calls(
         if region.kind == "refine" and region.detail:
             chosen = region.detail["chosen"]
             for i in range(len(region.detail["drafts"])):
-                verdicts[(*region.place, i, _NUMBERS["check"])] = i == chosen
+                verdicts[(*region.place, i, REFINE_BODIES["check"])] = i == chosen
     return [
         call
         for call in trace.calls
@@ -55,7 +55,7 @@ def _not_taken(trace: Trace, among: Among, result: Any) -> list[Place]:
             left_out += [(*region.place, i) for i in _outvoted(region)]
         elif region.kind == "refine" and region.detail:
             numbers, chosen = range(len(region.detail["drafts"])), region.detail["chosen"]
-            drafts = [(i, _NUMBERS[body]) for i in numbers if i != chosen for body in _WRITERS]
+            drafts = [(i, REFINE_BODIES[body]) for i in numbers if i != chosen for body in _WRITERS]
             left_out += [(*region.place, *draft) for draft in drafts]
         elif region.kind == "search" and region.detail:
             left_out += _off_path(trace, region)

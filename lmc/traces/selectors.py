@@ -14,14 +14,12 @@ from itertools import pairwise
 from typing import Any
 
 from lmc.frozen import frozen
-from lmc.ir.ops import body_numbers
 from lmc.models.tool_calls import message_data
 from lmc.runtime.traces import CallTrace, RegionTrace, Trace
 from lmc.runtime.votes.ballot import ballot_key
-from lmc.traces.led import Among, led_calls, within
+from lmc.traces.led import REFINE_BODIES, Among, led_calls, within
 from lmc.traces.store import Run
 
-_NUMBERS = body_numbers("refine")  # of its bodies, as they stand in the places of a trace
 Groups = Mapping[str, Sequence[Run]]
 
 
@@ -241,7 +239,7 @@ def paired_calls(good: Iterable[CallTrace], bad: Iterable[CallTrace]) -> list[Pa
 
 def _body_call(trace: Trace, region: RegionTrace, turn: int, body: str) -> CallTrace | None:
     """The last call of a body of a refine, in one of its turns."""
-    place = (*region.place, turn, _NUMBERS[body])
+    place = (*region.place, turn, REFINE_BODIES[body])
     return next((c for c in reversed(trace.calls) if within(c.place, place) and c.raw), None)
 
 

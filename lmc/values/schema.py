@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lmc.media.content import ARTICLES
+from lmc.media.content import ACCEPTED, ARTICLES
 from lmc.types import (
     MOST_PARTS,
     BoolType,
@@ -135,7 +135,8 @@ class _Schemas:
                 return {"not": {}}
             case MediaType(kind):
                 about = f"{ARTICLES[kind]}: a file, or a `data:` URL"
-                return {"type": "string", "description": about}
+                accepted = ACCEPTED[kind]
+                return {"type": "string", "contentMediaType": accepted, "description": about}
             case OptionalType(UnionType(options) as union):
                 return {"anyOf": [*self.of(union)["anyOf"], {"type": "null"}]}
             case OptionalType(item):

@@ -1,13 +1,20 @@
 """The page of the studio in a browser, by keyboard alone, in light and dark, narrow and wide."""
 
 import json
+from base64 import b64decode
 
 import pytest
 
+from lmc.runtime.traces import CallTrace, Trace
+from lmc.traces.store import Run, TraceStore
 from tests.test_studio.browsers import browser
 from tests.test_studio.studios import TOKEN, folder, opened
 
 VIEWS = ("write", "try", "compile", "runs", "compare", "rows")
+PHOTO = "pipeline seen(photo: image, note: str) -> str { return note }"
+DOT = (  # a PNG of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 MOST_MS = 60_000  # a limit for slow machines; a page takes a second
 
 
@@ -18,6 +25,15 @@ def place(tmp_path_factory):
     for name, score in (("one", 0), ("two", 1)):
         line = {"id": "a", "score": score, "pred": name, "error": None, "calls": 1, "tokens": 2}
         (work / f"{name}.results.jsonl").write_text(json.dumps(line) + "\n")
+    (work / "photo.lmp").write_text(PHOTO)
+    (work / ".lmc").mkdir()
+    store = TraceStore(f"sqlite:///{work}/.lmc/traces.db")
+    call = CallTrace((1, 1), "/", "ask", "generate", {"question": "is it 3?"}, result="it is three")
+    values = {"question": "is it 3?"}
+    store.add(
+        [Run("job", "desk.lmp", "twice", "s", "r", "d", values, Trace([call]), pred="end")], {}
+    )
+    store.close()
     with browser() as chromium, opened(work) as (_, client):
         yield work, chromium, str(client.base_url)
 
@@ -143,6 +159,34 @@ def test_every_view_fits_and_can_be_read(place, scheme, width) -> None:
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, view
         assert page.evaluate(UNNAMED) == [], view
         assert page.evaluate(FAINT) == [], view
+    assert page.complaints == []
+    page.context.close()
+
+
+def test_a_picture_is_an_input(place, tmp_path) -> None:
+    (tmp_path / "dot.png").write_bytes(b64decode(DOT))
+    page = page_of(place)
+    page.select_option("#file", "photo.lmp")
+    page.click("nav a[data-view=try]")
+    page.set_input_files(".form input[type=file]", tmp_path / "dot.png")
+    page.wait_for_selector(".media img >> visible=true")
+    page.fill(".form textarea", "a dot")
+    page.click("button.primary:has-text('Run') >> visible=true")
+    page.wait_for_selector(".result >> text=a dot")
+    page.wait_for_selector(".graph .value >> text=data:image/png")
+    assert page.complaints == []
+    page.context.close()
+
+
+def test_a_stored_run_is_shown_in_the_graph(place) -> None:
+    page = page_of(place)
+    page.click("nav a[data-view=runs]")
+    page.click("button.link:has-text('job')")
+    page.click(".opener")
+    page.wait_for_selector(".run summary >> text=desk.lmp as it is now")
+    page.wait_for_selector(".run .graph .value >> text=it is three")
+    page.click(".run .graph [data-box]:has-text('it is three')")
+    page.wait_for_selector(".run .detail .call >> text=is it 3?")
     assert page.complaints == []
     page.context.close()
 

@@ -56,6 +56,7 @@ function field(given, value, root) {
   const others = (schema.anyOf ?? []).filter((one) => resolved(one, root).type !== "null");
   if (none && others.length === 1) return optional(others[0], value, root);
   if (options) return choice(options, value);
+  if (schema.contentMediaType) return media(schema.contentMediaType, value);
   if (schema.type === "string") return text(value);
   if (schema.type === "integer" || schema.type === "number") return number(schema, value);
   if (schema.type === "boolean") return yesNo(value);
@@ -74,6 +75,35 @@ function text(value) {
 function grow(box) {
   box.style.height = "auto";
   if (box.scrollHeight) box.style.height = `${Math.min(box.scrollHeight + 2, 320)}px`;
+}
+
+// A file, which becomes a `data:` URL. Values that were chosen elsewhere stay until another file is.
+function media(accept, value) {
+  let found = value ?? undefined;
+  let problem = "";
+  const picture = h("img", { alt: "", hidden: true });
+  const words = h("span", { class: "soft" }, found ? `as given: ${JSON.stringify(found).slice(0, 80)}` : "");
+  const box = h("input", { type: "file", accept });
+  box.addEventListener("change", () => {
+    const file = box.files[0];
+    URL.revokeObjectURL(picture.src);
+    picture.hidden = !file?.type.startsWith("image/");
+    if (!picture.hidden) picture.src = URL.createObjectURL(file);
+    fill(words, file ? `${file.type || "a file"}, ${Math.ceil(file.size / 1024)} KiB` : "");
+    found = undefined;
+    if (file) read(file);
+  });
+  function read(file) {
+    problem = `${file.name} is not read yet`;
+    const reader = new FileReader();
+    reader.addEventListener("load", () => { if (file === box.files[0]) [found, problem] = [reader.result, ""]; });
+    reader.addEventListener("error", () => { problem = `${file.name} cannot be read`; });
+    reader.readAsDataURL(file);
+  }
+  return {
+    element: h("div", { class: "media" }, box, picture, words),
+    get() { if (problem) throw new Error(problem); return found; },
+  };
 }
 
 function number(schema, value) {

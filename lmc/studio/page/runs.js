@@ -4,7 +4,8 @@ import { h, fill, button, select, input, setOptions, value, empty, problem, ago,
 import { get, post } from "./api.js";
 import { bars, candidatesChart } from "./chart.js";
 import { table, pager, fieldColumns, brief, score } from "./table.js";
-import { callCard, message } from "./graph.js";
+import { GraphView, callCard, message } from "./graph.js";
+import { work } from "./work.js";
 
 const PAGE = 25;
 
@@ -138,9 +139,25 @@ export function runsView(go) {
 
   async function run(id) {
     const found = await get("api/run", { id });
+    const graph = await graphOf(found);
     return h("div", { class: "run" },
       h("div", { class: "two" }, h("div", {}, h("h4", {}, "the row"), value(found.values)), h("div", {}, h("h4", {}, "the answer"), found.error ? h("p", { class: "bad" }, found.error) : value(found.pred), found.feedback ? h("p", {}, found.feedback) : null)),
+      graph,
       h("h4", {}, plural(found.calls.length, "call")), found.calls.map((call, n) => callCard(call, n, found.calls.length)));
+  }
+
+  // The graph with what passed there, if the folder has the program. It is drawn as it is now.
+  async function graphOf(found) {
+    const file = work.of("program").find((name) => name === found.program || name.endsWith(`/${found.program}`));
+    if (!file) return null;
+    try {
+      const { text } = await post("api/open", { file });
+      const view = new GraphView((shown) => post("api/graph", { file, text, target: found.target, shown }));
+      Object.assign(view, { calls: found.calls, inputs: found.values, run: { regions: found.regions, ...(found.error ? {} : { result: found.pred }) } });
+      await view.draw();
+      await view.draw(); // the boxes are known now, and what to write in them
+      return h("details", { open: true }, h("summary", {}, `the graph of ${file} as it is now, with this run`), view.element);
+    } catch { return null; } // a program that was changed so that it has mistakes, or another target
   }
 
   return { element, shown };
