@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lmc.files import replacing
 from lmc.measure.evaluate import Failed, Figures, Progress, RowResult, evaluate_each
-from lmc.measure.row_journal import row_journal
 from lmc.measure.results_tables import SUFFIXES, ParquetResults, read_parquet_results
+from lmc.measure.row_journal import row_journal
 from lmc.requests.usage import Usage
 
 if TYPE_CHECKING:
@@ -87,12 +87,15 @@ async def write_results(
     Raises: LmcError[cannot-write, missing-extra], and the errors of `evaluate`.
     """
     keeping = row_journal(path, journaled) if journaled else nullcontext()
-    with keeping as journal, replacing(path, tidy=True) as file:
-        with _writing(path, file, scored) as write:
-            results = ResultsFile(write, scored=scored)
-            await evaluate_each(
-                executor, target, rows, metric, results.take, progress=progress, journal=journal
-            )
+    with (
+        keeping as journal,
+        replacing(path, tidy=True) as file,
+        _writing(path, file, scored) as write,
+    ):
+        results = ResultsFile(write, scored=scored)
+        await evaluate_each(
+            executor, target, rows, metric, results.take, progress=progress, journal=journal
+        )
     return results
 
 
