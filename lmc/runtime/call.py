@@ -258,7 +258,7 @@ class ModuleCall:
         try:
             demos, answer = await nearest.pick(self.shown(inputs))
         except ModelFailure as failure:
-            name, module = str(self.embedder), self.slots.module
+            name, module = f"`{self.embedder}`", self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
         return demos, answer if self.machine.pool.counts(self.embedder) else None
 
