@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lmc.check.width import project
 from lmc.diagnostics import LmcError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmc.measure.metrics import Metric
-    from lmc.measure.row_journal import RowJournal
     from lmc.measure.rows import Row, Rows
     from lmc.runtime.executor import Executor
 
@@ -213,6 +212,16 @@ async def evaluate(
     return Evaluation(tuple(results[number] for number in range(len(results))))
 
 
+class Finished(Protocol):
+    """Results of rows that an earlier run finished, by their ids."""
+
+    def finished(self, id: str) -> RowResult | None:
+        """The result of a row, if there is one."""
+
+    def keep(self, result: RowResult) -> None:
+        """Keep a result for the next run."""
+
+
 async def evaluate_each(
     executor: Executor,
     target: str,
@@ -224,7 +233,7 @@ async def evaluate_each(
     keep_traces: bool = False,
     sample: int = 0,
     in_flight: int = IN_FLIGHT,
-    journal: RowJournal | None = None,
+    journal: Finished | None = None,
 ) -> None:
     """Like `evaluate`, but pass each result to `take` when it is done, and keep none.
 

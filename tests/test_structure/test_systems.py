@@ -54,6 +54,9 @@ ELSEWHERE = {
     ("lmc/models/engine/openmp.py", "/proc/self/maps"),
     # In a `suppress(OSError)`.
     ("lmc/models/engine/linear.py", "/proc/cpuinfo"),
+    # vLLM's command: `CommandBatches.prepare` refuses Windows, and nothing else goes on without it.
+    ("lmc/models/batch_side.py", "*"),
+    ("lmc/models/vllm_batches.py", "*"),
     # Read as a text and run in a process of its own by `tools`, on Linux only.
     ("programs/sandboxed.py", "*"),
 }
