@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from lmc.cluster.link import Link, LinkLost
 from lmc.diagnostics import LmcError
@@ -24,6 +25,7 @@ from lmc.runtime.failures import Attempts, CallFailure
 from lmc.tasks.foreign import said
 
 if TYPE_CHECKING:
+    from lmc.cluster.lender import Lender
     from lmc.ir.graph import Graph
     from lmc.requests.pool import ModelPool
     from lmc.runtime.traces import Trace
@@ -74,7 +76,7 @@ class Hand:
         self.crew, self.number, self.carrier = crew, number, carrier
         self.load, self.up, self.served = 0, False, 0
         self._ready = asyncio.Event()
-        self.link = Link(self._serve, self._ready.set)
+        self.link = Link(self._serve, self._ready.set, self._told)
         self._kept: set[Any] = set()  # questions whose answers the driver stores
 
     async def work(self) -> None:
@@ -90,6 +92,8 @@ class Hand:
                 task.cancel()
             self.up = False
             self.link.lose(self._kept.__contains__)
+            for lender in list(self.crew.lenders.values()):
+                lender.lose(self)
             await _surely(self.carrier.kill())
 
     async def _send(self) -> None:
@@ -114,9 +118,18 @@ class Hand:
             self.served += 1
             self.link.receive(message)
 
+    def _told(self, kind: str, content: Any) -> None:
+        id, told = content
+        if (lender := self.crew.lenders.get(id)) is not None:
+            lender.hear(self, kind, told)
+
     async def _serve(self, kind: str, content: Any) -> Any:
         if kind == "ask":
             return await self._answer(*content)
+        if kind in ("lease", "find", "await"):
+            if (lender := self.crew.lenders.get(content[0])) is None:  # nobody waits for the run
+                raise LinkLost
+            return await lender.serve(self, kind, content[1])
         if kind == "blob":
             return self.crew.blobs[content]
         if kind == "resend":
@@ -170,6 +183,7 @@ class Crew:
         self.in_flight = max(LEAST_IN_FLIGHT, EACH_IN_FLIGHT * size)
         self.blobs: dict[str, bytes] = {}
         self.pools: dict[str, ModelPool] = {}  # by the ids of executors
+        self.lenders: dict[str, Lender] = {}  # of executors whose workers need not ask
         self.runs: dict[int, Payers] = {}  # in progress, with who pays for them beside the pool
         self.hands: list[Hand] = []
         self._by_load: list[tuple[int, int, Hand]] = []  # a heap, with entries that are past
@@ -177,6 +191,7 @@ class Crew:
         self._start, self._stop = start, stop
         self._places: list[asyncio.Task[None]] = []
         self._numbers, self._runs = itertools.count(), itertools.count()
+        self._pool_numbers: WeakKeyDictionary[ModelPool, int] = WeakKeyDictionary()
         self._reports: dict[int, Callable[[TrainingProgress], None]] = {}
         self._resends: dict[int, Callable[[], Awaitable[None]]] = {}
         self._changed: asyncio.Event | None = None
@@ -197,8 +212,9 @@ class Crew:
                 hand = await self.free_hand()
                 self._weigh(hand, 1)
                 try:
+                    asks = bool(self.runs[number])  # as others pay too
                     found = await hand.link.call(
-                        "run", (executor.id, number, name, inputs, sample, brief)
+                        "run", (executor.id, number, name, inputs, sample, brief, asks)
                     )
                     ran: tuple[bool, Any, Trace] = found
                     return ran
@@ -279,6 +295,12 @@ class Crew:
         name = hashlib.sha256(blob).hexdigest()
         self.blobs[name] = blob
         return name
+
+    def number_of(self, pool: ModelPool) -> int:
+        """The number of a pool, for workers that have several parts of it."""
+        if pool not in self._pool_numbers:
+            self._pool_numbers[pool] = next(self._numbers)
+        return self._pool_numbers[pool]
 
     def listen(self, resend: Callable[[], Awaitable[None]] | None) -> int | None:
         """The number by which a worker tells that it sends a request again."""

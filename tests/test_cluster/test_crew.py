@@ -23,7 +23,7 @@ from lmc.tasks.loop import run_sync
 from tests.far_workers import Loopback, loopback_crew
 
 PROGRAM = """
-model m { name: "far/m", retry: {max: 2, backoff: 0.01} }
+model m { name: "far/m", retry: {max: 2, backoff: 0.01}, concurrency: LIMIT }
 default { model: m }
 generate answer(question: str) -> str { \"\"\"Answer.\"\"\" }
 generate judge(question: str, draft: str) -> str { \"\"\"Judge.\"\"\" }
@@ -75,10 +75,11 @@ def crew(folder: Path) -> Iterator[tuple[Crew, list[Loopback]]]:
     run_sync(crew.close())
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(params=[64, 1024], ids=["asked", "leased"])
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """The driver is asked for each call, or leases: all must hold both ways."""
     monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
-    (tmp_path / "p.lmp").write_text(PROGRAM)
+    (tmp_path / "p.lmp").write_text(PROGRAM.replace("LIMIT", str(request.param)))
     return tmp_path
 
 
