@@ -125,12 +125,8 @@ def cluster() -> Iterator[int]:
     with tempfile.TemporaryDirectory() as made:
         # No token, as it is on this machine only.
         os.environ.update({"RAY_raylet_start_wait_time_s": "300", "RAY_AUTH_MODE": "disabled"})
-        # Ports that are given are not waited for: on a busy machine that takes too long.
-        agents = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent")
-        ports = [f"--{name}-port={free_port()}" for name in agents]
-        ports.append(f"--metrics-export-port={free_port()}")
         port = free_port()
-        head = start(Path(made), HEAD, f"--port={port}", *ports)
+        head = start(Path(made), HEAD, f"--port={port}")
         os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         try:
             assert head.stdout is not None
