@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context, ContextVar
 from heapq import heapify, heappop, heappush
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -138,6 +139,8 @@ class Hand:
         if kind == "trained":
             self.crew.report(*content)
             return None
+        if kind == "checkpoint":
+            return await self.crew.checkpoint(*content)
         if kind == "adapter":
             from lmc.models.adapters import adapter_store
 
@@ -193,6 +196,7 @@ class Crew:
         self._numbers, self._runs = itertools.count(), itertools.count()
         self._pool_numbers: WeakKeyDictionary[ModelPool, int] = WeakKeyDictionary()
         self._reports: dict[int, Callable[[TrainingProgress], None]] = {}
+        self._trainings: dict[int, Path] = {}  # where their checkpoints are
         self._resends: dict[int, Callable[[], Awaitable[None]]] = {}
         self._changed: asyncio.Event | None = None
         self._problem: BaseException | None = None
@@ -237,7 +241,7 @@ class Crew:
     ) -> dict[str, bytes]:
         """The files of an adapter that a worker trains. Raises: LmcError, as `train_adapter`."""
         number = next(self._numbers)
-        self._reports[number] = report
+        self._reports[number], self._trainings[number] = report, Path(folder) / job.key
         try:
             for _ in range(MOST_TRIES):
                 hand = await self.free_hand()
@@ -252,7 +256,7 @@ class Crew:
                 finally:
                     self._weigh(hand, -EACH_IN_FLIGHT)
         finally:
-            del self._reports[number]
+            del self._reports[number], self._trainings[number]
         message = f"{MOST_TRIES} workers were lost on the same training, one after the other"
         raise LmcError.of("no-workers", message, help="see whether they have the memory it takes")
 
@@ -260,6 +264,26 @@ class Crew:
         """Hear how far a training is."""
         if (told := self._reports.get(number)) is not None:
             told(progress)
+
+    async def checkpoint(
+        self, number: int, name: str | None, files: Mapping[str, bytes] | None
+    ) -> tuple[str, dict[str, bytes]] | bool | None:
+        """Keep the checkpoint of a worker, or give the newest one, if no `name` is given.
+
+        Without `files`, returns whether it is here already.
+        """
+        from lmc.cluster import checkpoints
+
+        if (place := self._trainings.get(number)) is None:
+            return None
+        if name is None:
+            found = checkpoints.newest(place)
+            return found and (found.name, await asyncio.to_thread(checkpoints.read, found))
+        here = checkpoints.newest(place)
+        if files is None or (here is not None and here.name == name):
+            return here is not None and here.name == name
+        await asyncio.to_thread(checkpoints.write, place, name, files)
+        return True
 
     async def free_hand(self) -> Hand:
         """The worker with the least to do. Raises: LmcError[no-workers], if none comes."""

@@ -12,10 +12,12 @@ import pickle
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmc.cluster import checkpoints
 from lmc.cluster.leased import AskingPool, LeasingPool, asks_always, run_number
 from lmc.cluster.link import Link
 from lmc.diagnostics import LmcError
@@ -45,6 +47,8 @@ class RowWorker:
         self._backends: dict[str, tuple[Backend, str]] = {}
         self._named: dict[str, Backend] = {}  # by the hash of name and settings
         self._told: dict[str, Capabilities] = {}
+        self.home: Callable[[str], Path] = Path  # where a training's folder of the driver is here
+        self._brought: dict[int, str] = {}  # the last checkpoint, by training
         self._gates: dict[Any, Gate] = {}
         self._pools: dict[str, AskingPool] = {}  # by the ids of executors
         self._runs: Counter[str] = Counter()  # in progress
@@ -173,20 +177,39 @@ class RowWorker:
             await self._bring(start.id)
             start = store.find(start.id)
         job = replace(job, source=source, start=start)  # in the folders of this machine
-        loop = asyncio.get_running_loop()
+        loop, home = asyncio.get_running_loop(), self.home(folder)
+        await self._go_on(number, home / job.key)
 
         def tell(now: TrainingProgress) -> None:
-            told = self.link.call("trained", (number, now))
-            asyncio.run_coroutine_threadsafe(told, loop)
+            asyncio.run_coroutine_threadsafe(self._trained(number, now, home / job.key), loop)
 
         stop = stopped.is_set
-        work = asyncio.to_thread(train_adapter, job, Path(folder), store, tell, stop)
+        work = asyncio.to_thread(train_adapter, job, home, store, tell, stop)
         try:
             made = await work
         except asyncio.CancelledError:
             stopped.set()  # a thread cannot be cancelled; it saves a checkpoint and ends
             raise
         return made.files()
+
+    async def _go_on(self, number: int, place: Path) -> None:
+        """Have the checkpoint of a worker that was lost, if there is one and this has none."""
+        if checkpoints.newest(place) is not None:
+            return
+        if found := await self.link.call("checkpoint", (number, None, None)):
+            await asyncio.to_thread(checkpoints.write, place, *found)
+
+    async def _trained(self, number: int, now: TrainingProgress, place: Path) -> None:
+        """Tell the driver how far a training is, and bring it a new checkpoint."""
+        await self.link.call("trained", (number, now))
+        found = checkpoints.newest(place)
+        if found is None or self._brought.get(number) == found.name:
+            return
+        self._brought[number] = found.name
+        if not await self.link.call("checkpoint", (number, found.name, None)):
+            with suppress(FileNotFoundError):  # the trainer removes old ones
+                files = await asyncio.to_thread(checkpoints.read, found)
+                await self.link.call("checkpoint", (number, found.name, files))
 
     async def _bring(self, adapter: str) -> None:
         """Have the weights of an adapter on this machine."""

@@ -231,7 +231,7 @@ def train_share(
         callbacks=[_callback(report if first else None, stop, data, epochs, shares)],
     )
     trainer.remove_callback(PrinterCallback)
-    begin = _last_checkpoint(place)
+    begin = last_checkpoint(place)
     shares.agreed(value=False)  # nobody writes a checkpoint before all have seen the last one
     trainer.train(resume_from_checkpoint=begin)
     if shares.agreed(stop()):
@@ -322,7 +322,7 @@ def _callback(
     return Watch()
 
 
-def _last_checkpoint(place: Path) -> str | None:
+def last_checkpoint(place: Path) -> str | None:
     """The newest complete checkpoint. Its state, which is written last, must be readable."""
 
     def whole(folder: Path) -> bool:
