@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from lmc.training.lora import TrainingJob, TrainingProgress
 
 _log = logger(__name__)
-EACH_IN_FLIGHT = 64  # runs of a worker at a time
-LEAST_IN_FLIGHT = 512
+EACH_IN_FLIGHT = 256  # runs of a worker at a time
+LEAST_IN_FLIGHT = 2048
 SILENCE_S = 60.0
 START_S = 300.0  # the first worker must be there
 MOST_TRIES = 4  # workers that may be lost on the same run
