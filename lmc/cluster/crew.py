@@ -278,7 +278,9 @@ class Crew:
             return None
         if name is None:
             found = checkpoints.newest(place)
-            return found and (found.name, await asyncio.to_thread(checkpoints.read, found))
+            if found is None:
+                return None
+            return found.name, await asyncio.to_thread(checkpoints.read, found)
         here = checkpoints.newest(place)
         if files is None or (here is not None and here.name == name):
             return here is not None and here.name == name

@@ -217,7 +217,7 @@ class DriversCache(Cache):
                     answer = replace(recent, cached=True)
                 if answer is not None:
                     found[place] = answer
-            self._give_up([key for place in missing if (key := keys[place]) in self._recent])
+            self._release_keys([key for place in missing if (key := keys[place]) in self._recent])
             left = [place for place in missing if place not in found]
             theirs = [place for place in left if keys[place] in taken]
             self._claim(keys[place] for place in left if place not in theirs)
@@ -260,9 +260,9 @@ class DriversCache(Cache):
                 if key not in self._recent:
                     given_up.append(key)
         held.clear()
-        self._give_up(given_up)
+        self._release_keys(given_up)
 
-    def _give_up(self, keys: Sequence[str]) -> None:
+    def _release_keys(self, keys: Sequence[str]) -> None:
         if keys:
             self._link.tell("store", (self._id, ({}, tuple(keys))))
 
@@ -276,7 +276,7 @@ class DriversCache(Cache):
             return await asyncio.shield(asking)
         except asyncio.CancelledError:  # the driver may think that they are this worker's now
             asking.add_done_callback(
-                lambda _: self._give_up([key for key in keys if not self._claims[key]])
+                lambda _: self._release_keys([key for key in keys if not self._claims[key]])
             )
             raise
 

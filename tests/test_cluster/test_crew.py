@@ -72,7 +72,7 @@ def model() -> Iterator[FarModel]:
 
 @pytest.fixture
 def crew(folder: Path) -> Iterator[tuple[Crew, list[Loopback]]]:
-    crew, started = loopback_crew(3, silence_s=0.5)
+    crew, started = loopback_crew(3, silence_s=1.0)
     yield crew, started
     run_sync(crew.close())
 
