@@ -16,7 +16,7 @@ from lmc.cluster.link import LinkLost
 from lmc.frozen import frozen
 from lmc.models.base import Answer
 from lmc.requests.cache import Cache
-from lmc.requests.leases import Grant, Lease, Limits, Report, Wish
+from lmc.requests.leases import Grant, Lease, LeasedLimits, Report, Wish
 from lmc.requests.pool import ModelPool
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Terms:
     pool: int  # the pool's number: its models have one gate in each worker
     workers: int
     kept: bool  # whether there is a cache
-    limits: Limits | None  # of the budget
+    limits: LeasedLimits | None  # of the budget
 
     def share(self, concurrency: int) -> int:
         """How many requests each worker may have in flight; 0 if the driver has to be asked."""
@@ -49,7 +49,7 @@ class Lender:
 
     def __init__(self, pool: ModelPool, number: int, workers: int) -> None:
         self.id = ""  # of the executor
-        limits = Limits.of(pool.budget) if pool.budget is not None else None
+        limits = LeasedLimits.of(pool.budget) if pool.budget is not None else None
         self.terms = Terms(number, workers, pool.cache is not None, limits)
         self._pool, self._sharers = pool, 2 * workers
         self._leases: dict[Hand, Lease] = {}

@@ -84,7 +84,7 @@ class Grant(NamedTuple):
     over: bool = False
 
 
-class Limits(NamedTuple):
+class LeasedLimits(NamedTuple):
     """The limits of a borrower before its first lease: nothing, or None where there is no limit."""
 
     calls: int | None
@@ -93,7 +93,7 @@ class Limits(NamedTuple):
     minutes: float | None
 
     @classmethod
-    def of(cls, budget: Budget) -> Limits:
+    def of(cls, budget: Budget) -> LeasedLimits:
         """Those of a borrower of this budget."""
         return cls(
             None if budget.calls is None else 0,
@@ -158,7 +158,7 @@ class LeasedBudget(Budget):
 
     def __init__(
         self,
-        limits: Limits,
+        limits: LeasedLimits,
         ask: Callable[[Report, Wish], Awaitable[Grant]],
         tell: Callable[[], None],
     ) -> None:

@@ -19,7 +19,7 @@ from lmc.models.registry import register, unregister
 from lmc.program.measuring import UNSCORED
 from lmc.program.program import load
 from lmc.requests.budget import Budget, BudgetExceeded
-from lmc.requests.leases import Grant, Lease, LeasedBudget, Limits, Report, Wish
+from lmc.requests.leases import Grant, Lease, LeasedBudget, LeasedLimits, Report, Wish
 from lmc.requests.usage import Usage
 from lmc.tasks.loop import run_sync
 from tests.far_workers import loopback_crew
@@ -213,6 +213,8 @@ def test_borrowers_never_pass_a_limit(seed: int, kind: str) -> None:
 
         async def ask(report: Report, wish: Wish) -> Grant:
             await asyncio.sleep(0)
+            if gone:  # the driver does not hear of it any more
+                raise ConnectionError
             serving.append(asyncio.ensure_future(serve(report, wish)))
             return await serving[-1]
 
@@ -223,7 +225,7 @@ def test_borrowers_never_pass_a_limit(seed: int, kind: str) -> None:
 
             return tell
 
-        own = LeasedBudget(Limits.of(budget), ask, lambda: tell_of(own)())
+        own = LeasedBudget(LeasedLimits.of(budget), ask, lambda: tell_of(own)())
         borrowers.append(own)
         owner[own] = lease
 
@@ -266,4 +268,6 @@ def test_borrowers_never_pass_a_limit(seed: int, kind: str) -> None:
     asyncio.run(work())
     held = budget._reserved
     assert held.calls == held.tokens == 0 and abs(held.usd) < 1e-6
-    assert budget.spent.calls >= real["calls"] and budget.spent.tokens >= real["tokens"]
+    of_kind = {"calls": budget.spent.calls, "tokens": budget.spent.tokens}
+    if kind in of_kind:  # of what is not limited, nobody knows what a lost borrower spent
+        assert of_kind[kind] >= real[kind]
