@@ -229,10 +229,12 @@ class LeasedBudget(Budget):
 
     async def _asked(self, wish: Wish) -> Grant:
         report = self.report(all=True) or Report()
+        self.scarce = False
         grant = await self._ask(report, wish)
         with self._lock:
             self._limit(grant.amount)
-            self.scarce, self._over = grant.scarce, grant.over
+            # What was called back meanwhile stays so: the grant may be older.
+            self.scarce, self._over = self.scarce or grant.scarce, grant.over
             if grant.minutes is not None:
                 self.minutes = self._elapsed_min() + grant.minutes
         return grant
