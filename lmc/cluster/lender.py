@@ -10,21 +10,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from lmc.cluster.link import LinkLost
+from lmc.cluster.link import Link, LinkLost
 from lmc.frozen import frozen
 from lmc.models.base import Answer
 from lmc.requests.cache import Cache
 from lmc.requests.leases import Grant, Lease, LeasedLimits, Report, Wish
 from lmc.requests.pool import ModelPool
 
-if TYPE_CHECKING:
-    from lmc.cluster.crew import Hand
-
 LEAST_CONCURRENCY = 256  # below it, the driver can be asked for each request
 LEAST_SHARE = 8  # of a worker: with less, some wait while others have room
 DRIVERS_SHARE = 8  # one part in so many of a model's concurrency stays with the driver
+
+
+class Borrower(Protocol):
+    """A worker, as the lender knows it."""
+
+    link: Link
 
 
 @frozen
@@ -52,14 +55,14 @@ class Lender:
         limits = LeasedLimits.of(pool.budget) if pool.budget is not None else None
         self.terms = Terms(number, workers, pool.cache is not None, limits)
         self._pool, self._sharers = pool, 2 * workers
-        self._leases: dict[Hand, Lease] = {}
-        self._claims: dict[str, Hand] = {}
+        self._leases: dict[Borrower, Lease] = {}
+        self._claims: dict[str, Borrower] = {}
         self._waiting: dict[str, list[asyncio.Future[Answer | None]]] = {}
         self._narrow: set[str] = set()
         self._pending: dict[str, Answer] = {}  # not stored yet
         self._storing: asyncio.Task[None] | None = None
 
-    async def serve(self, hand: Hand, kind: str, content: Any) -> Any:
+    async def serve(self, hand: Borrower, kind: str, content: Any) -> Any:
         """Answer what a worker asks: `lease`, `find` or `await`."""
         if kind == "lease":
             return await self._lease(hand, *content)
@@ -69,7 +72,7 @@ class Lender:
             return await self._await(content)
         raise ValueError(kind)
 
-    def hear(self, hand: Hand, kind: str, content: Any) -> None:
+    def hear(self, hand: Borrower, kind: str, content: Any) -> None:
         """Take what a worker tells: `report`, `used`, `store` or `narrow`."""
         if kind == "report":
             if (lease := self._leases.get(hand)) is not None:
@@ -81,14 +84,14 @@ class Lender:
         elif kind == "narrow":
             self._narrow_gate(content)
 
-    def lose(self, hand: Hand) -> None:
+    def lose(self, hand: Borrower) -> None:
         """A worker is lost: its lease is spent, and others may send what it had claimed."""
         if (lease := self._leases.pop(hand, None)) is not None:
             lease.lose()
         for key in [key for key, claimed in self._claims.items() if claimed is hand]:
             self._release(key, None)
 
-    async def _lease(self, hand: Hand, report: Report, wish: Wish) -> Grant:
+    async def _lease(self, hand: Borrower, report: Report, wish: Wish) -> Grant:
         budget = self._pool.budget
         if budget is None or hand.link.lost:
             raise LinkLost
@@ -102,7 +105,7 @@ class Lender:
             hand.link.tell("recall", self.id)
 
     async def _find(
-        self, hand: Hand, keys: Sequence[str]
+        self, hand: Borrower, keys: Sequence[str]
     ) -> tuple[dict[str, Answer], frozenset[str]]:
         """The answers that are known, and the keys that another worker claimed.
 
@@ -130,7 +133,7 @@ class Lender:
         self._waiting.setdefault(key, []).append(answer)
         return await answer
 
-    def _keep(self, hand: Hand, answers: Mapping[str, Answer], given_up: Sequence[str]) -> None:
+    def _keep(self, hand: Borrower, answers: Mapping[str, Answer], given_up: Sequence[str]) -> None:
         for key in (*answers, *given_up):
             if self._claims.get(key) is hand:
                 self._release(key, answers.get(key))

@@ -218,12 +218,18 @@ class LeasedBudget(Budget):
         self._in_line += 1
         try:
             async with self._line:
-                while not self._fits(worst):
-                    wish = Wish(worst, max(self._in_line - 1, self._wanted()), wait)
-                    # Who asked may give up, but what was granted has to arrive.
-                    grant = await asyncio.shield(shared(self._asked(wish)))
-                    if grant.refused is not None:
-                        raise BudgetExceeded(grant.refused)
+                if self._fits(worst):
+                    return
+                wish = Wish(worst, max(self._in_line - 1, self._wanted()), wait)
+                # Who asked may give up, but what was granted has to arrive.
+                asked = shared(self._asked(wish))
+                try:
+                    grant = await asyncio.shield(asked)
+                except asyncio.CancelledError:
+                    asked.add_done_callback(lambda done: self._unclaimed(done, worst))
+                    raise
+                if grant.refused is not None:
+                    raise BudgetExceeded(grant.refused)
         finally:
             self._in_line -= 1
 
@@ -233,11 +239,21 @@ class LeasedBudget(Budget):
         grant = await self._ask(report, wish)
         with self._lock:
             self._limit(grant.amount)
+            if grant.refused is None:  # at once: a block that is called back is for others
+                self._reserved.add(wish.worst)
             # What was called back meanwhile stays so: the grant may be older.
             self.scarce, self._over = self.scarce or grant.scarce, grant.over
             if grant.minutes is not None:
                 self.minutes = self._elapsed_min() + grant.minutes
         return grant
+
+    def _unclaimed(self, done: asyncio.Future[Grant], worst: Usage) -> None:
+        """A grant came for a request that was given up."""
+        if not done.cancelled() and done.exception() is None and done.result().refused is None:
+            with self._lock:
+                self._reserved.add(worst, -1)
+            if self.scarce:
+                self._tell()
 
     def _wanted(self) -> int:
         """The requests of about a second, to be told from the time that the last block lasted."""
