@@ -5,6 +5,8 @@ draws its rows, its samples and its training. Test rows are seen by no step. Eac
 is a run: the test score of the start, of each leader after it, and of the end, with the calls and
 the seconds. A run whose line is in the file is not repeated, so that a stopped benchmark goes on.
 `--table` prints the file as a table. Gains count when they are seen (`accept="better"`).
+Recipes for several modules have programs of their own, and measures beside the score: how well a
+critique tells right drafts from wrong ones, how good first drafts are, how different roles answer.
 The first three tasks are of lmc/tiny. `--tasks banking --model lmc/smollm2` are ten intents of
 banking77, with fewer rows; `--data DATA --tasks formulas` are boolean expressions of BBH.
 """
@@ -16,8 +18,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from statistics import fmean, stdev
@@ -30,35 +33,174 @@ sys.path.insert(0, str(ROOT))
 
 import lmc  # noqa: E402
 from examples.tiny.logic import booleans, orders  # noqa: E402
+from lmc.diagnostics import LmcError  # noqa: E402
 from lmc.files import cache_folder  # noqa: E402
+from lmc.measure.judging import area  # noqa: E402
 from lmc.optimizers import events  # noqa: E402
 from lmc.optimizers.compilation.result import CompileResult  # noqa: E402
 from lmc.runtime.parameters import Parameters  # noqa: E402
+from lmc.runtime.traces import Trace  # noqa: E402
 
 CACHE = cache_folder()
 TRAIN, DEV, TEST = 96, 64, 160
-PROGRAM = '''
+AT_ONCE = 32  # runs that are measured at the same time
+HEAD = """
 model it {{ name: "{model}"{settings} }}
 default {{ model: it }}
 {types}
 record Row {{ question: str, answer: {type} }}
-generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 max_tokens: 24 }}
+"""
+TAIL = """
 dataset task: Row {{ source: "rows.jsonl", split: {{train: {train}, dev: {dev}, test: 2}} }}
 optimize main {{ data: task, metric: accuracy }}
+"""
+ONE = '''
+generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 max_tokens: 24 }}
 '''
-RECIPES = {
-    "lora": "lora()",
-    "rest_em": "rest_em(samples=4, temperature=1.0, rounds=2)",
-    "lmsi": "lmsi(samples=4, temperature=1.0, rounds=2)",
-    "scpo": "scpo(samples=4, rounds=2)",
-    "spin": "spin(samples=2, rounds=2)",
-    "nft": "nft(samples=4, rounds=2)",
-    "grpo": "grpo(samples=4, rounds=2)",
-    "kto": "kto(samples=4, rounds=2)",
-    "dpo": "dpo(samples=4, rounds=2)",
-    "lora, then dpo": "lora() >> dpo(samples=4, rounds=2)",
-}
+# One step has rows of its own: a pipeline "makes" them as they are in a file, and asks no model.
+MORE = """
+pipeline as_is(question: str, answer: {type}) -> Row {{
+  return Row(question=question, answer=answer)
+}}
+dataset others: Row {{ source: "others.jsonl" }}
+dataset second: Row {{ from: as_is(question, answer) over: others n: 1000 }}
+"""
+DRAFT = '''
+generate draft(question: str) -> {type} {{
+  """{instruction}"""
+  temperature: 1.0
+  max_tokens: 24
+  adapter: one
+}}
+'''
+# A draft is made anew where the verdict is bad.
+CHECKED = '''
+critique judge(question: str, answer: {type}) -> bool {{
+  """Is the answer right?"""
+  subject: answer
+  temperature: 0.0
+  max_tokens: 24
+}}
+refine main(question: str) -> {type} {{
+  """{instruction}"""
+  draft: draft(question)
+  check: judge(question, draft)
+  until: check
+  rounds: 2
+  temperature: 1.0
+  max_tokens: 24
+  adapter: one
+}}
+'''
+# A draft is always made anew, once.
+TURNS = '''
+pipeline empty(answer: {type}) -> bool {{ return f"{{answer}}" == "" }}
+refine main(question: str) -> {type} {{
+  """{instruction}"""
+  draft: draft(question)
+  check: empty(draft)
+  until: false
+  rounds: 1
+  temperature: 1.0
+  max_tokens: 24
+  adapter: one
+}}
+'''
+# The most frequent answer of three roles counts.
+ROLES = '''
+generate careful(question: str) -> {type} {{
+  """{instruction} Take care."""
+  temperature: 1.0
+  max_tokens: 24
+  adapter: one
+}}
+generate quick(question: str) -> {type} {{
+  """{instruction} Be quick."""
+  temperature: 1.0
+  max_tokens: 24
+  adapter: one
+}}
+record Said {{ answer: {type} }}
+record Count {{ answer: {type}, votes: int }}
+pipeline main(question: str) -> {type} {{
+  let room = [Said(answer=a) for a in [
+    draft(question), careful(question), quick(question)
+  ]]
+  let counts = [Count(answer=g.key, votes=len(g.items)) for g in group_by(room, .answer)]
+  return first(sort_by(counts, .votes, true)).answer
+}}
+'''
 Row = dict[str, Any]
+Measure = Callable[[Sequence[tuple[Trace, Any]]], dict[str, float]]  # of traces with labels
+
+
+def judged(runs: Sequence[tuple[Trace, Any]]) -> dict[str, float]:
+    """How well the critique tells right drafts from wrong ones, and how many drafts are right."""
+    verdicts = [
+        (call.result, call.inputs["answer"] == label)
+        for trace, label in runs
+        for call in trace.calls
+        if call.module == "judge" and isinstance(call.result, bool)
+    ]
+    auc = area([float(said) for said, _ in verdicts], [right for _, right in verdicts])
+    return {"AUC of verdicts": 0.5 if auc is None else auc, **turns(runs)}
+
+
+def turns(runs: Sequence[tuple[Trace, Any]]) -> dict[str, float]:
+    """How many first drafts are right."""
+    drafts = [
+        call.result == label
+        for trace, label in runs
+        for call in trace.calls
+        if call.module == "draft"
+    ]
+    return {"drafts": fmean(drafts) if drafts else 0.0}
+
+
+def varied(runs: Sequence[tuple[Trace, Any]]) -> dict[str, float]:
+    """How many different answers the roles give to a question, as a share of the roles."""
+    shares = []
+    for trace, _ in runs:
+        answers = [json.dumps(call.result) for call in trace.calls]
+        shares.append(len(set(answers)) / len(answers) if answers else 0.0)
+    return {"different answers": fmean(shares)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps, the program that they improve, and what is measured beside its score.
+
+    With `halves`, the train rows are one half, and the dataset `second` has the other.
+    """
+
+    steps: str
+    program: str = ONE
+    measure: Measure | None = None
+    halves: bool = False
+
+
+RECIPES = {
+    "lora": Recipe("lora()"),
+    "rest_em": Recipe("rest_em(samples=4, temperature=1.0, rounds=2)"),
+    "lmsi": Recipe("lmsi(samples=4, temperature=1.0, rounds=2)"),
+    "scpo": Recipe("scpo(samples=4, rounds=2)"),
+    "spin": Recipe("spin(samples=2, rounds=2)"),
+    "nft": Recipe("nft(samples=4, rounds=2)"),
+    "grpo": Recipe("grpo(samples=4, rounds=2)"),
+    "kto": Recipe("kto(samples=4, rounds=2)"),
+    "dpo": Recipe("dpo(samples=4, rounds=2)"),
+    "lora, then dpo": Recipe("lora() >> dpo(samples=4, rounds=2)"),
+    "lora on half": Recipe("lora()", halves=True),
+    "lora on half, then dpo on the rest": Recipe(
+        'lora() >> dpo(samples=6, rounds=2, rows="second")', ONE + MORE, halves=True
+    ),
+    "critic + refine": Recipe("critic(samples=4)", DRAFT + CHECKED, judged),
+    "score": Recipe("score(samples=4)", DRAFT + TURNS, turns),
+    "roles, own adapters": Recipe("multiagent(samples=4, rounds=3)", DRAFT + ROLES, varied),
+    "roles, one adapter": Recipe(
+        'train(select="result", loss="sft", samples=4, rounds=3)', DRAFT + ROLES, varied
+    ),
+}
 
 
 def _sum(rng: Random) -> Row:
@@ -123,29 +265,57 @@ def drawn(task: str, seed: int, data: Path | None) -> list[Row]:
     return list(found.values())
 
 
-def measured(result: CompileResult, parameters: Parameters, rows: Sequence[Row]) -> float:
-    """The accuracy of the program with some parameters, at temperature 0."""
+def measured(
+    result: CompileResult, parameters: Parameters, rows: Sequence[Row], measure: Measure | None
+) -> tuple[float, dict[str, float]]:
+    """The accuracy of the program with some parameters, and what else is measured."""
     with tempfile.NamedTemporaryFile(suffix=".lmpc") as file:
         replace(result.artifact, parameters=parameters).write(Path(file.name))
         program = lmc.load(file.name, cache=False)
-        return lmc.evaluate(program, list(rows), "accuracy").mean
+        if measure is None:
+            return lmc.evaluate(program, list(rows), "accuracy").mean, {}
+
+        def run(row: Row) -> tuple[float, Trace]:
+            trace = Trace()
+            try:
+                answer, _ = program.main.run_traced({"question": row["question"]}, trace)
+            except LmcError:
+                return 0.0, trace
+            return float(answer == row["answer"]), trace
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = list(pool.map(run, rows))
+        traced = [(trace, row["answer"]) for (_, trace), row in zip(found, rows, strict=True)]
+        return fmean(score for score, _ in found), measure(traced)
+
+
+def write_rows(name: str, rows: Sequence[Row]) -> None:
+    """Write the rows of a dataset."""
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_program(task: str, recipe: Recipe, model: str, train: int) -> None:
+    """Write the program that a recipe improves on a task, with so many train rows."""
+    _, type, instruction, *types = (REAL | TASKS)[task]
+    name, _, dtype = model.partition(",")
+    settings = f', dtype: "{dtype}"' if dtype else ""
+    text = (HEAD + recipe.program + TAIL).format(
+        type=type, instruction=instruction, train=train, dev=DEV, types="".join(types), model=name,
+        settings=settings,
+    )  # fmt: skip
+    Path("it.lmp").write_text(text)
 
 
 def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, model: str) -> Row:
     """One run, in a folder of its own."""
-    rows = drawn(task, seed, data)
-    test = rows[TRAIN + DEV + 2 :][-TEST:]
-    _, type, instruction, *types = (REAL | TASKS)[task]
+    rows, how = drawn(task, seed, data), RECIPES[recipe]
+    test, some = rows[TRAIN + DEV + 2 :][-TEST:], rows[: TRAIN + DEV + 2]
     os.chdir(folder)
     _own_cache(folder / "cache")
-    name, _, dtype = model.partition(",")
-    text = PROGRAM.format(
-        type=type, instruction=instruction, train=TRAIN, dev=DEV, types="".join(types), model=name,
-        settings=f', dtype: "{dtype}"' if dtype else "",
-    )  # fmt: skip
-    Path("it.lmp").write_text(text)
-    some = rows[: TRAIN + DEV + 2]
-    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    apart = TRAIN // 2 if how.halves else 0
+    write_program(task, how, model, TRAIN - apart)
+    write_rows("others.jsonl", some[:apart])
+    write_rows("rows.jsonl", some[apart:])
     known: dict[str, Parameters] = {}
     leaders: list[Parameters] = []
 
@@ -157,15 +327,17 @@ def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
 
     began = time.monotonic()
     result = lmc.compile(
-        "it.lmp", optimizer=RECIPES[recipe], cache=False, seed=seed,
+        "it.lmp", optimizer=how.steps, cache=False, seed=seed,
         accept="better", out="it.lmpc", progress=watch,
     )  # fmt: skip
     seconds = time.monotonic() - began
-    end = result.artifact.parameters
-    scores = [measured(result, parameters, test) for parameters in (Parameters(), *leaders, end)]
+    states = (Parameters(), *leaders, result.artifact.parameters)
+    found = [measured(result, parameters, test, how.measure) for parameters in states]
+    scores = [score for score, _ in found]
     return {
         "task": task, "model": model, "recipe": recipe, "seed": seed,
         "start": scores[0], "rounds": scores[1:-1], "end": scores[-1],
+        "also": {name: [more[name] for _, more in found] for name in found[0][1]},
         "calls": result.used.calls, "seconds": round(seconds, 1),
         "notes": list(result.notes),
     }  # fmt: skip
@@ -182,8 +354,9 @@ def _own_cache(folder: Path) -> None:
 def table(lines: Sequence[Row]) -> str:
     """Means over the seeds with their standard errors, in %, as a table of Markdown."""
     rows = [
-        "| task | recipe | seeds | start | rounds | end | gain | calls | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| task | recipe | seeds | start | rounds | end | gain | also, at start and end | calls "
+        "| seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, str], list[Row]] = {}
     for line in lines:
@@ -201,11 +374,20 @@ def table(lines: Sequence[Row]) -> str:
             ", ".join(rounds) or "–",
             _mean([run["end"] for run in runs]),
             _mean([run["end"] - run["start"] for run in runs]),
+            _also([run.get("also", {}) for run in runs]),
             f"{fmean(run['calls'] for run in runs):,.0f}",
             f"{fmean(run['seconds'] for run in runs):.0f}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _also(runs: Sequence[Mapping[str, Sequence[float]]]) -> str:
+    told = []
+    for name in runs[0]:
+        ends = [_mean([run[name][i] for run in runs]) for i in (0, -1)]
+        told.append(f"{name} {ends[0]} and {ends[1]}")
+    return ", ".join(told) or "–"
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import shutil
@@ -18,6 +19,8 @@ from lmc.diagnostics import LmcError
 
 MAKE_ROOM = "free some disk space and give the same command again"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PART = ".part"
+_JUST_MADE_S = 1.0  # before that, a file may not be locked yet
 _LEFTOVER_S = 24 * 3600.0  # after so long nobody writes a folder any more
 
 
@@ -51,17 +54,21 @@ def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, private: bool = False, tidy: bool = False) -> Iterator[IO[bytes]]:
     """Open a file to write. It replaces `path` if the block ends without an exception.
 
+    With `tidy`, what processes that were killed left of the same file is removed.
     Raises: LmcError[cannot-write].
     """
     folder = path.resolve().parent
     try:
         make_private(folder) if private else folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+        if tidy:
+            _drop_parts(folder, path.name)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=_PART)
         try:
             with os.fdopen(handle, "wb") as file:
+                hold(file)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -73,6 +80,35 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
             raise
     except OSError as problem:
         raise cannot_write(path, problem) from None
+
+
+def hold(file: IO[bytes]) -> bool:
+    """Lock an open file until it is closed, or the process ends. False if another one has it.
+
+    Where there are no such locks, nothing is locked.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where an open file cannot be removed
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
+def _drop_parts(folder: Path, name: str) -> None:
+    """Remove parts of a file that nobody writes any more."""
+    for old in folder.glob(f".{glob.escape(name)}.????????{_PART}"):
+        with contextlib.suppress(OSError):  # another process drops it, or has it open
+            if time.time() - old.stat().st_mtime > _JUST_MADE_S:
+                with old.open("r+b") as file:
+                    is_free = hold(file)
+                if is_free:
+                    old.unlink()
 
 
 def make_folder_once(folder: Path, fill: Callable[[Path], None]) -> None:

@@ -97,7 +97,7 @@ PRESETS = (
         """Move the likelihood of each answer by its rate of wins, without labels.
 
         It differs in that a model compares the results in both orders, in place of a trained
-        reward model; `beta` is 1 / eta.
+        reward model. `beta` is 1 / eta: the paper's 1 / 1000 goes with steps of 5e-7.
         """,
         select="judge",
         loss="sppo",

@@ -3,7 +3,9 @@
 import os
 import resource
 import signal
+import sys
 
+import pytest
 from hypothesis import settings
 
 # Shells start background jobs deaf to Ctrl-C, and the programs that tests start inherit that.
@@ -17,6 +19,10 @@ if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
+# Where no bytecode is kept, each of the many processes that tests start would compile lmc anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Every graph is looked at again after each pass, in the programs that tests start too.
 os.environ["LMC_VERIFY"] = "1"
 
@@ -25,3 +31,19 @@ os.environ["LMC_VERIFY"] = "1"
 settings.register_profile("lmc", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=1000)
 settings.load_profile("fuzz" if "LMC_FUZZ" in os.environ else "lmc")
+
+# Files of few tests that take minutes. With pytest-xdist they come first, so that none is left over
+# for one process when all others have ended.
+LONG = ("test_guide.py", "test_howto.py", "test_reference.py", "test_soundness.py", "test_lora.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist keep the order of the files: its own puts the files with few tests last."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first, in the order of their names above."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))

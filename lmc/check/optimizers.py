@@ -424,9 +424,7 @@ _TABLE = (
     OptimizerSignature(
         "self_rewarding", _compared("threshold", judge=_JUDGE, beta=_BETA, sft=_SFT, even=_EVEN)
     ),
-    OptimizerSignature(
-        "sppo", _compared("threshold", judge=_JUDGE, beta=replace(_BETA, default=1.0))
-    ),
+    OptimizerSignature("sppo", _compared("threshold", judge=_JUDGE, beta=_BETA)),
     OptimizerSignature("kto", _compared(beta=_BETA, sft=replace(_SFT, default=0.0))),
     OptimizerSignature("nft", _compared(step_rows=_STEP_ROWS)),
     OptimizerSignature("grpo", _compared("threshold", **_POLICY, step_rows=_STEP_ROWS)),
@@ -470,6 +468,14 @@ _TABLE = (
             "margin": _MARGIN,
             "teacher": _TEACHER,
             **_TRAINING,
+        },
+    ),
+    OptimizerSignature(
+        "route_adapters",
+        {
+            "artifacts": Option(_NAME, None, "artifacts that hold the adapters: `a.lmpc, b.lmpc`"),
+            "merge": Option(BOOL, True, "try the mean of the adapters too"),
+            "rank": replace(_TRAINING["rank"], about="rank of the merged adapter"),
         },
     ),
     OptimizerSignature(

@@ -28,6 +28,11 @@ _OPTIONS = (
         "--batch-price", type=click.FloatRange(0, 1), metavar="SHARE",
         help="With --batch-api: share of the usual price.  [default: the provider's, or 1]",
     ),
+    click.option(
+        "--batch-command", metavar="COMMAND",
+        help="With --batch-api: vLLM's own command, which runs the models `vllm/…` that have no"
+        " server, such as `vllm run-batch`.",
+    ),
 )  # fmt: skip
 
 
@@ -41,15 +46,18 @@ def batch_api_options(function: F) -> F:
         batch_wait: float | None,
         batch_late: str | None,
         batch_price: float | None,
+        batch_command: str | None,
         **given: Any,
     ) -> Any:
         from lmc.models.batch_api import BatchApi
 
-        more: dict[str, Any] = {"late": batch_late, "price": batch_price}
+        more: dict[str, Any] = {"late": batch_late, "price": batch_price, "command": batch_command}
         more["wait_s"] = None if batch_wait is None else batch_wait * 3600
         chosen = {name: value for name, value in more.items() if value is not None}
         if chosen and not batch_api:
-            raise click.UsageError("--batch-wait, --batch-late and --batch-price need --batch-api")
+            raise click.UsageError(
+                "--batch-wait, --batch-late, --batch-price and --batch-command need --batch-api"
+            )
         return function(**given, batch_api=BatchApi(**chosen) if batch_api else False)
 
     wrapped: Any = command

@@ -109,11 +109,13 @@ def _module_diff(
     name: str, first: ModuleParameters | None, second: ModuleParameters | None
 ) -> Iterator[str]:
     lines: list[str] = []
-    for slot in ("instruction", "steps", "nearest", "embedder", "adapter", "model"):
+    for slot in ("instruction", "steps", "nearest", "embedder", "adapter", "gates", "model"):
         before, after = getattr(first, slot, None), getattr(second, slot, None)
         if before == after:
             continue
-        if slot == "steps":
+        if slot == "gates":
+            lines.append("- other gates choose among the adapters")
+        elif slot == "steps":
             lines += _text_diff(slot, _steps_text(before), _steps_text(after))
         elif slot == "instruction":
             lines += list(_text_diff(slot, before or "", after or ""))[1:]

@@ -48,7 +48,7 @@ def command(
     own = held.parameters.modules.get(module, ModuleParameters())
     if adapter is not None:
         folder = Path(adapter)
-        own = replace(own, adapter=taken_in(folder).id if folder.is_dir() else adapter)
+        own = replace(own, adapter=taken_in(folder).id if folder.is_dir() else adapter, gates=())
     if model is not None:
         own = replace(own, model=model)
     if not keep_demos:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lmc.program.reached import Reached
     from lmc.runtime.parameters import ModuleParameters
 
+SHOWN_WORDS = 6  # of a gate
+
 
 @click.command("show")
 @click.argument("artifact", type=FILE)
@@ -90,6 +92,10 @@ def _print_module(name: str, module: ModuleParameters) -> None:
     for slot in ("adapter", "model"):
         if (value := getattr(module, slot)) is not None:
             say(f"  {slot}: {value}")
+    for gate in module.gates:
+        strong = sorted(gate.words, key=lambda word: (-gate.words[word], word))[:SHOWN_WORDS]
+        own = gate.adapter or "the model's own weights"
+        say(f"  {own} where the input has: {', '.join(strong)}")
     for step, note in module.steps or ():
         say(f"  first {step}: {note}")
     if module.nearest is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmc.measure.metrics import Metric
+    from lmc.measure.row_journal import RowJournal
     from lmc.measure.rows import Row, Rows
     from lmc.runtime.executor import Executor
 
@@ -223,19 +224,27 @@ async def evaluate_each(
     keep_traces: bool = False,
     sample: int = 0,
     in_flight: int = IN_FLIGHT,
+    journal: RowJournal | None = None,
 ) -> None:
-    """Like `evaluate`, but pass each result to `take` when it is done, and keep none."""
+    """Like `evaluate`, but pass each result to `take` when it is done, and keep none.
+
+    Rows that a `journal` has are not run.
+    """
     graph, count = executor.graph(target), len(rows)
     in_flight = max(in_flight, executor.in_flight)
     require_columns(graph, rows)
     in_batch = seats(executor.program, graph, count, in_flight)
 
     async def one(number: int, row: Row) -> None:
-        trace = Trace(brief=not keep_traces)
-        seat = in_batch(number)
-        result = await _run_row(executor, graph, row, metric, trace, sample, seat)
-        held = trace if keep_traces else None
-        result = replace(result, usage=trace.usage, trace=held, kept=tuple(trace.kept))
+        result = journal.finished(row.id) if journal else None
+        if result is None:
+            trace = Trace(brief=not keep_traces)
+            seat = in_batch(number)
+            result = await _run_row(executor, graph, row, metric, trace, sample, seat)
+            held = trace if keep_traces else None
+            result = replace(result, usage=trace.usage, trace=held, kept=tuple(trace.kept))
+            if journal is not None:
+                journal.keep(result)
         take(number, result)
         if progress is not None:
             progress(result)

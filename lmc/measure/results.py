@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lmc.files import replacing
 from lmc.measure.evaluate import Failed, Figures, Progress, RowResult, evaluate_each
 from lmc.measure.results_tables import SUFFIXES, ParquetResults, read_parquet_results
+from lmc.measure.row_journal import row_journal
 from lmc.requests.usage import Usage
 
 if TYPE_CHECKING:
@@ -77,15 +78,24 @@ async def write_results(
     progress: Progress | None,
     *,
     scored: bool = True,
+    journaled: Sequence[str] = (),
 ) -> ResultsFile:
     """Evaluate and write a JSON line for each row, or a row of a Parquet file.
 
     If they are not `scored`, the results have no scores. The file is written whole or not at all.
+    With `journaled`, which says what is measured, finished rows are kept until then.
     Raises: LmcError[cannot-write, missing-extra], and the errors of `evaluate`.
     """
-    with replacing(path) as file, _writing(path, file, scored) as write:
+    keeping = row_journal(path, journaled) if journaled else nullcontext()
+    with (
+        keeping as journal,
+        replacing(path, tidy=True) as file,
+        _writing(path, file, scored) as write,
+    ):
         results = ResultsFile(write, scored=scored)
-        await evaluate_each(executor, target, rows, metric, results.take, progress=progress)
+        await evaluate_each(
+            executor, target, rows, metric, results.take, progress=progress, journal=journal
+        )
     return results
 
 

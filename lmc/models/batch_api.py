@@ -8,7 +8,9 @@ Source: https://platform.openai.com/docs/guides/batch.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+import shlex
+from collections.abc import Callable
+from typing import Literal
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
@@ -37,7 +39,8 @@ class BatchApi:
     "fail", or "ask" for them the ordinary way, at the ordinary price. With "ask", a batch that
     takes longer than `wait_s` is cancelled first. `price` is the share of the usual price; None is
     that of the provider, where it is known, else 1. `poll_s` is the first pause before the state is
-    asked for again; the pauses grow to five minutes.
+    asked for again; the pauses grow to five minutes. `command` is that of vLLM's offline form, such
+    as "vllm run-batch": it runs the models `vllm/…` that have no server.
 
     Raises: LmcError[bad-batch-api].
     """
@@ -48,6 +51,7 @@ class BatchApi:
     late: Literal["fail", "ask"] = "fail"
     price: float | None = None
     poll_s: float = 5.0
+    command: str = ""
 
     def __post_init__(self) -> None:
         wrong = {
@@ -57,6 +61,7 @@ class BatchApi:
             "`late` must be `fail` or `ask`": self.late not in ("fail", "ask"),
             "`price` must be from 0 to 1": self.price is not None and not 0 <= self.price <= 1,
             "`poll_s` must be more than 0": not self.poll_s > 0,
+            "`command` must be a command, with its quotes closed": not _is_command(self.command),
         }
         for message, is_wrong in wrong.items():
             if is_wrong:
@@ -100,33 +105,38 @@ def request_line(number: int, body: bytes) -> bytes:
 class BatchAnswers:
     """What became of the requests of a batch, by their numbers, as the lines of its files say.
 
-    A line that no request has, or that is broken, is passed over.
+    `read` reads a line. One that no request has, or that is broken, is passed over.
     """
 
-    def __init__(self, requests: int) -> None:
+    def __init__(self, requests: int, read: Callable[[bytes], tuple[int, Outcome]]) -> None:
         self.found: dict[int, Outcome] = {}
-        self._requests = requests
+        self._requests, self._read = requests, read
 
     def take(self, line: bytes) -> None:
         """Read one line."""
         try:
-            told = quick_json.decode(line)
-            number = int(told["custom_id"])
-            if 0 <= number < self._requests:
-                self.found.setdefault(number, _outcome(told))
+            number, outcome = self._read(line)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return
+        if 0 <= number < self._requests:
+            self.found.setdefault(number, outcome)
 
 
-def _outcome(told: dict[str, Any]) -> Outcome:
-    """The outcome in a line. Raises: KeyError, TypeError, ValueError."""
+def read_line(line: bytes) -> tuple[int, Outcome]:
+    """The number and the outcome in a line of OpenAI's form.
+
+    vLLM writes an error beside a response without a body. Raises: KeyError, TypeError, ValueError.
+    """
+    told = quick_json.decode(line)
+    number, error = int(told["custom_id"]), told.get("error")
     if (response := told.get("response")) is not None:
-        return int(response["status_code"]), quick_json.encode(response["body"])
-    error = told["error"]
+        body = response.get("body")
+        return number, (int(response["status_code"]), quick_json.encode(body or error))
     code, message = str(error.get("code")), str(error.get("message"))
     if code in _EXPIRED:
-        return unanswered(code.removeprefix("batch_"))
-    return ModelFailure("server", f"the batch failed on a request: {message}", retryable=True)
+        return number, unanswered(code.removeprefix("batch_"))
+    failure = ModelFailure("server", f"the batch failed on a request: {message}", retryable=True)
+    return number, failure
 
 
 def unanswered(status: str) -> ModelFailure:
@@ -136,6 +146,13 @@ def unanswered(status: str) -> ModelFailure:
         message = "the batch expired before this request was answered"
     hint = "start again: only what has no answer is sent; or allow `late` to ask the ordinary way"
     return ModelFailure("timeout", message, retryable=False, hint=hint, sent=False)
+
+
+def _is_command(text: str) -> bool:
+    try:
+        return bool(shlex.split(text)) or not text
+    except ValueError:
+        return False
 
 
 def may_pass(outcome: Outcome) -> bool:

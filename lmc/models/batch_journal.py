@@ -30,12 +30,16 @@ _IS_TOKEN = re.compile(r"[0-9a-f]{24}-\d{1,6}")  # the owner and a number
 
 @frozen
 class JournaledBatch:
-    """One batch: its mark at the server, its requests in order, and its id if that is known."""
+    """One batch: its mark at the server, its requests in order, and its id if that is known.
+
+    `begun_s` is when it was first kept, in seconds since 1970; 0 if that is not known.
+    """
 
     token: str
     endpoint: str
     keys: tuple[str, ...]
     id: str | None = None
+    begun_s: float = 0.0
 
     @property
     def owner(self) -> str:
@@ -55,7 +59,8 @@ class BatchJournal:
         """Keep a batch that is not submitted yet. Raises: LmcError[cannot-write]."""
         self._lock(self._owner)
         self._count += 1
-        batch = JournaledBatch(f"{self._owner}-{self._count}", endpoint, tuple(keys))
+        token = f"{self._owner}-{self._count}"
+        batch = JournaledBatch(token, endpoint, tuple(keys), begun_s=time.time())
         self.write(batch)
         return batch
 
@@ -99,7 +104,10 @@ class BatchJournal:
 
     def write(self, batch: JournaledBatch) -> None:
         """Keep a batch, or its id. Raises: LmcError[cannot-write]."""
-        fields = {"endpoint": batch.endpoint, "id": batch.id, "keys": batch.keys}
+        fields = {
+            "endpoint": batch.endpoint, "id": batch.id, "keys": batch.keys,
+            "begun_s": batch.begun_s,
+        }  # fmt: skip
         write_atomically(self._path(batch), json.dumps(fields).encode(), private=True)
 
     def forget(self, batch: JournaledBatch) -> None:
@@ -142,4 +150,5 @@ def _read(path: Path) -> JournaledBatch:
         raise ValueError("no id of a batch")
     if not all(isinstance(key, str) for key in keys):
         raise TypeError("keys are texts")
-    return JournaledBatch(path.stem, str(told["endpoint"]), tuple(keys), id)
+    begun_s = float(told.get("begun_s", 0.0))
+    return JournaledBatch(path.stem, str(told["endpoint"]), tuple(keys), id, begun_s)

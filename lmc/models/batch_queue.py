@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lmc.models.base import ModelFailure
 from lmc.models.batch_api import (
@@ -19,17 +19,16 @@ from lmc.models.batch_api import (
     Reply,
     may_pass,
     request_key,
-    request_line,
     unanswered,
 )
 from lmc.models.batch_journal import BatchJournal, JournaledBatch
-from lmc.models.batch_wire import BatchWire
+from lmc.models.batch_service import BatchService
 from lmc.redaction import logger
 
 _log = logger(__name__)
 T = TypeVar("T")
-_LONGEST_PAUSE_S = 300.0
 _PAUSES_GROW = 1.5
+_AROUND = 160  # most bytes of a line of requests beside the body
 _CANCELLING_S = 900.0  # a cancelled batch may take ten minutes to end
 _MOST_QUIET = 30  # times `quiet_s` after the first request, a batch goes even if more come
 _TRIES = 4  # of what costs nothing
@@ -97,10 +96,10 @@ class BatchQueue:
     """The requests to one endpoint that go by its batch API. Belongs to one event loop."""
 
     def __init__(
-        self, wire: BatchWire, options: BatchApi, journal: BatchJournal | None = None
+        self, service: BatchService, options: BatchApi, journal: BatchJournal | None = None
     ) -> None:
         self.options = options
-        self._wire, self._journal = wire, journal or BatchJournal()
+        self._service, self._journal = service, journal or BatchJournal()
         self._groups: defaultdict[str, _Group] = defaultdict(_Group)
         self._batches: list[_Batch] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,6 +142,7 @@ class BatchQueue:
             for batch in self._batches:
                 if batch.used_up:
                     self._journal.forget(batch.journaled)
+                    self._service.forget(str(batch.journaled.id))
         await asyncio.gather(*tasks, return_exceptions=True)
         self._journal.close()
         self._groups.clear()
@@ -153,7 +153,7 @@ class BatchQueue:
         """The answer from a batch of an earlier run; None if there is none."""
         if not self._recovered:
             self._recovered = True
-            found = self._journal.batches(self._wire.endpoint)
+            found = self._journal.batches(self._service.endpoint)
             self._batches += [_Batch(one, earlier=True) for one in found]
         for batch in self._batches:
             if not batch.earlier or not batch.has(key):
@@ -184,7 +184,7 @@ class BatchQueue:
         if not group.waiting:
             group.first_s = loop.time()
         group.waiting.append(one)
-        group.bytes += len(request_line(0, b"")) + 5 + len(body)
+        group.bytes += _AROUND + len(body)
         if group.timer is not None:
             group.timer.cancel()
         if len(group.waiting) >= self.options.most:
@@ -228,21 +228,20 @@ class BatchQueue:
 
     async def _submitted(self, waiting: list[_Waiting]) -> _Batch:
         """Submit requests as a batch. The journal knows them before the server does."""
-        wire = self._wire
-        lines = b"".join(request_line(i, one.body) for i, one in enumerate(waiting))
-        file = await _patient(lambda: wire.upload(lines))
-        journaled = self._journal.new(wire.endpoint, [one.key for one in waiting])
-        id = await self._created(file, journaled)
+        service, bodies = self._service, [one.body for one in waiting]
+        prepared = await _patient(lambda: service.prepare(bodies))
+        journaled = self._journal.new(service.endpoint, [one.key for one in waiting])
+        id = await self._created(prepared, journaled)
         journaled = replace(journaled, id=id)
         self._journal.write(journaled)
-        _log.info("batch %s has %d requests at %s", id, len(waiting), wire.endpoint)
+        _log.info("batch %s has %d requests at %s", id, len(waiting), service.endpoint)
         batch = _Batch(journaled, earlier=False)
         self._batches.append(batch)
         return batch
 
-    async def _created(self, file: str, journaled: JournaledBatch) -> str:
+    async def _created(self, prepared: Any, journaled: JournaledBatch) -> str:
         try:
-            return await self._wire.create(file, journaled.token)
+            return await self._service.create(prepared, journaled)
         except ModelFailure as failure:
             if failure.kind in _OPEN:  # it may be there all the same
                 found = await self._found(journaled, failure)
@@ -253,7 +252,7 @@ class BatchQueue:
 
     async def _found(self, journaled: JournaledBatch, cause: ModelFailure) -> str | None:
         try:
-            return await _patient(lambda: self._wire.find(journaled.token))
+            return await _patient(lambda: self._service.find(journaled))
         except ModelFailure:
             hint = "start again when the server is back: lmc asks it first whether it has the batch"
             message = f"nobody knows whether the server took a batch: {cause.message}"
@@ -262,7 +261,7 @@ class BatchQueue:
     async def _followed(self, batch: _Batch) -> dict[int, Outcome]:
         """Wait for the end of a batch, and read its answers."""
         if batch.journaled.id is None:  # the run was killed as it submitted it
-            id = await _patient(lambda: self._wire.find(batch.journaled.token))
+            id = await _patient(lambda: self._service.find(batch.journaled))
             if id is None:
                 self._journal.forget(batch.journaled)
                 return {}
@@ -274,7 +273,7 @@ class BatchQueue:
         except ModelFailure as failure:
             if failure.kind != "not_found" or not batch.earlier:
                 raise
-            _log.warning("%s has no batch %s any more", self._wire.endpoint, batch.journaled.id)
+            _log.warning("%s has no batch %s any more", self._service.endpoint, batch.journaled.id)
             self._journal.forget(batch.journaled)
             return {}
 
@@ -290,16 +289,16 @@ class BatchQueue:
             if left_s <= 0:
                 if options.late == "fail" or cancelled:
                     raise _overdue(id, options.wait_s)
-                await _patient(lambda: self._wire.cancel(id))
+                await _patient(lambda: self._service.cancel(id))
                 cancelled, left_s, pause_s = True, _CANCELLING_S, options.poll_s
                 end_s = loop.time() + left_s
             await asyncio.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * _PAUSES_GROW, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * _PAUSES_GROW, self._service.longest_pause_s)
 
     async def _state(self, id: str) -> BatchState | None:
         """The state of a batch; None if the server cannot tell it now."""
         try:
-            return await self._wire.state(id)
+            return await self._service.state(id)
         except ModelFailure as failure:
             if not failure.retryable:
                 raise
@@ -308,15 +307,15 @@ class BatchQueue:
 
     async def _answers(self, state: BatchState, requests: int) -> dict[int, Outcome]:
         """The outcome of each request of a batch that is over."""
-        answers = BatchAnswers(requests)
+        answers = BatchAnswers(requests, self._service.read)
         for file in state.files:
-            await self._wire.each_line(file, answers.take)
+            await self._service.each_line(file, answers.take)
         missing: Outcome = unanswered(state.status)
         if state.status == "completed":
-            message = f"{self._wire.endpoint} left a request out of a batch"
+            message = f"{self._service.endpoint} left a request out of a batch"
             missing = ModelFailure("server", message, retryable=True)
         elif state.status == "failed":
-            missing = _refused(self._wire.endpoint, state.problem)
+            missing = _refused(self._service.endpoint, state.problem)
         return {number: answers.found.get(number, missing) for number in range(requests)}
 
 

@@ -12,7 +12,7 @@ from lmc.diagnostics import LmcError
 from lmc.models import border, quick_json
 from lmc.models.base import Answer, Price
 from lmc.models.batch_queue import BatchQueue
-from lmc.models.batch_wire import BatchWire
+from lmc.models.batch_service import BatchService
 
 _MOST_AT_ONCE = 32  # chats that a batch left; others are limited by who asks
 
@@ -25,15 +25,16 @@ class BatchedChats:
     """
 
     def __init__(
-        self, wire: BatchWire, settings: Mapping[str, Any], price: Price | None, share: float
+        self, service: BatchService, settings: Mapping[str, Any], price: Price | None, share: float
     ) -> None:
         if settings.get("headers"):
             message = "the `headers` of a model cannot go with the requests of a batch"
             help = "leave out `headers`, or run without `batch_api`"
             raise LmcError.of("headers-in-batch", message, help=help)
         options, usual = settings["batch_api"], Price.from_settings(settings) or price
-        self._queue, self._at_once = BatchQueue(wire, options), asyncio.Semaphore(_MOST_AT_ONCE)
-        self._price = usual and usual.scaled(options.share(share))
+        self._queue, self._at_once = BatchQueue(service, options), asyncio.Semaphore(_MOST_AT_ONCE)
+        self._share = options.share(share)
+        self._price = usual and usual.scaled(self._share)
         # What may be asked the ordinary way is reserved at the ordinary price.
         self.reserved = usual if options.late == "ask" else self._price
 
@@ -57,7 +58,7 @@ class BatchedChats:
     def priced(self, answers: Sequence[Answer]) -> list[Answer]:
         """Answers of a batch with what they cost."""
         if (price := self._price) is None:
-            return list(answers)
+            return [replace(a, cost_usd=a.cost_usd * self._share) for a in answers]
         return [
             replace(a, cost_usd=price.cost_usd(a.prompt_tokens, a.completion_tokens, a.details))
             for a in map(border.sound, answers)

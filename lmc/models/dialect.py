@@ -34,6 +34,8 @@ _OPTIONAL = (
     *("stream", "stream_options", "tool_choice", "prompt_cache_key"),
     *PARAMETERS,
 )
+_GRAMMAR = re.compile(r"grammar|structured.?output|\blark\b|ebnf", re.IGNORECASE)
+_REFUSED_GRAMMARS = 8  # after which none is sent any more
 MOST_SAMPLES = 1024  # of one request, where nothing says less
 # Newer models of OpenAI need the second name; other servers know only the first.
 _OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
@@ -50,6 +52,7 @@ class Dialect:
         self.endpoint, self.kind, self.limit_name = endpoint, kind, kind.limit
         self.refused: set[str] = set(kind.unsent)
         self.roles: set[str] = set()
+        self._refused_grammars: set[str] = set()
         self._beginnings = Beginnings()
         self.most_n = kind.most_n or MOST_SAMPLES  # samples of one request
 
@@ -77,6 +80,7 @@ class Dialect:
             ),
             "logprobs": request.logprobs or None,
             "response_format": self._response_format(request),
+            self.kind.grammar or "grammar": self._grammar(request),
             "n": request.n if request.n > 1 else None,
             "tools": request.tools or None,
             "tool_choice": "required" if request.tools else None,
@@ -115,6 +119,16 @@ class Dialect:
         strict = strict_schema(schema) if wants and self.strict else None
         return response_format(schema if strict is None else strict, strict=strict is not None)
 
+    def _grammar(self, request: Request) -> dict[str, Any] | None:
+        """The grammar of answers, where no schema binds them: a server takes one of the two."""
+        grammar = request.grammar
+        if grammar is None or not self.kind.grammar or grammar in self._refused_grammars:
+            return None
+        if request.tools or continued(request.messages):
+            return None  # the grammar is of a whole answer
+        schema = self._response_format(request)
+        return {"grammar": grammar} if schema is None or "response_format" in self.refused else None
+
     def gives_at_most(self, samples: int) -> None:
         """Learn that one request gives no more samples."""
         self.most_n = max(1, min(self.most_n, samples))
@@ -122,6 +136,9 @@ class Dialect:
     def adapt(self, payload: Mapping[str, Any], error_text: str) -> bool:
         """Learn from a refusal. False if the next request would be the same."""
         refused = refused_parameter(error_text, payload)
+        grammar = payload.get(self.kind.grammar) if self.kind.grammar else None
+        if grammar is not None and _GRAMMAR.search(error_message(error_text)):
+            return self._refuse_grammar(grammar["grammar"])
         if "tool_choice" in payload and refuses_choice(400, error_message(error_text)):
             refused = "tool_choice"
         if refused in _OTHER_LIMIT:
@@ -138,6 +155,15 @@ class Dialect:
         if refused not in self.refused:
             _log.warning("%s refuses `%s`; it is no longer sent", self.endpoint, refused)
         self.refused |= {refused, "stream_options"} if refused == "stream" else {refused}
+        return True
+
+    def _refuse_grammar(self, grammar: str) -> bool:
+        """Learn that a grammar is not taken; after a few, none is sent."""
+        if not self._refused_grammars:
+            _log.warning("%s refuses a grammar; such answers are validated only", self.endpoint)
+        self._refused_grammars.add(grammar)
+        if len(self._refused_grammars) >= _REFUSED_GRAMMARS:
+            self.refused.add(self.kind.grammar)
         return True
 
     def may_offer(self, payload: Mapping[str, Any], status: int, error_text: str) -> bool:

@@ -6,8 +6,9 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, did_you_mean
@@ -57,9 +58,13 @@ from lmc.models.tool_calls import (
 )
 from lmc.redaction import redact, remember
 
+if TYPE_CHECKING:
+    from lmc.models.litellm_batches import MessageBatches
+
 # Two releases on PyPI were malicious. Releases below the minimum have known vulnerabilities.
 _MALICIOUS = ("1.82.7", "1.82.8")
 _FLOOR = (1, 83, 10)
+_BATCHING = "anthropic"  # the provider whose batches lmc knows
 _FOLLOWS_REDIRECTS = "aiohttp_openai/"  # another client for `openai/`, which is not httpx's
 # Exceptions of litellm by name (subclasses before their bases): kind, and whether to retry.
 _KINDS: Mapping[str, tuple[str, bool]] = {
@@ -91,20 +96,50 @@ class LiteLLM:
         self._litellm, self._model = litellm, model
         self._base_url, self._key_env = base_url, key_env
         self._beginnings = Beginnings()
+        self.provider = str(litellm.get_llm_provider(model)[1])
         self.endpoint = f"litellm:{without_secrets(base_url) or 'default'}"
         self.capabilities = _capabilities(litellm, model)
         self._thinks_by_tokens = "thinking" in _parameters(litellm, model)
         own = _table_price(litellm, model, base_url, embeds=self.embeds)
         self._litellm_prices = own is None
         self.price: Price | None = own or _price(litellm, model, embeds=self.embeds)
+        self.batches: MessageBatches | None = None  # if messages go by a batch API
+
+    def leave_prices(self) -> None:
+        """Say no costs, as the user gave a price."""
+        self._litellm_prices = False
+
+    def by_batches(self, settings: Mapping[str, Any]) -> None:
+        """Send messages by Anthropic's batch API from now on.
+
+        Raises: LmcError[headers-in-batch].
+        """
+        from lmc.models.litellm_batches import MessageBatches
+
+        self.batches = MessageBatches(settings, self._key_env, self.price)
+        self.capabilities = replace(self.capabilities, deferred=True)
+        self.price = self.batches.chats.reserved
 
     async def generate(self, request: Request) -> Sequence[Answer]:
         """Ask through litellm, without its own retries. Raises: ModelFailure."""
         arguments = self._arguments(request)
         start_s = time.perf_counter()
-        response = await self._completed(arguments)
+        if self.batches is None:
+            response, late = await self._completed(arguments), False
+        else:
+            response, late = await self._late(arguments, request.index)
         latency_ms = (time.perf_counter() - start_s) * 1000
-        return self._answers(response, request, latency_ms)
+        answers = self._answers(response, request, latency_ms)
+        return self.batches.chats.priced(answers) if self.batches and late else answers
+
+    async def _late(self, arguments: dict[str, Any], index: int) -> tuple[Any, bool]:
+        """The reply, and whether a batch gave it."""
+        from lmc.models.litellm_batches import carrying
+
+        assert self.batches is not None
+        with carrying(index) as carried:
+            response = await self._completed({**arguments, "client": self.batches.client()})
+        return response, carried.late
 
     async def _completed(self, arguments: dict[str, Any]) -> Any:
         """The reply. Where the model may not be made to call a tool, it is only offered them."""
@@ -126,7 +161,8 @@ class LiteLLM:
             try:
                 response = await ask(**arguments)
             except Exception as e:  # litellm lets through whatever its providers' clients raise
-                raise self._redirected(statuses) or self._failure(e) from None
+                carried = self.batches.failure() if self.batches else None
+                raise carried or self._redirected(statuses) or self._failure(e) from None
         if redirected := self._redirected(statuses):
             raise redirected
         return response
@@ -136,6 +172,8 @@ class LiteLLM:
 
     async def close(self) -> None:
         """Close the connections that litellm keeps."""
+        if self.batches is not None:
+            await self.batches.close()
         from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
 
         await close_litellm_async_clients()
@@ -269,7 +307,10 @@ def open_litellm(model: str, settings: Mapping[str, Any]) -> LiteLLM:
 
     Raises: LmcError[missing-extra, unknown-model, missing-key, host-not-allowed, key-not-allowed].
     """
-    return open_with(LiteLLM, model, settings)
+    backend = open_with(LiteLLM, model, settings)
+    if settings.get("batch_api") is not None and backend.provider == _BATCHING:
+        backend.by_batches(settings)
+    return backend
 
 
 def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Kind:
@@ -285,7 +326,10 @@ def open_with(kind: type[_Kind], model: str, settings: Mapping[str, Any]) -> _Ki
             f"model `{model}` needs a key: {' and '.join(missing)} not set",
             help=f"export {missing[0]}=…, or name another variable with `api_key_env`",
         )
-    return kind(litellm, model, base_url=base_url, key_env=key_env)
+    backend = kind(litellm, model, base_url=base_url, key_env=key_env)
+    if Price.from_settings(settings):
+        backend.leave_prices()
+    return backend
 
 
 def _reached(

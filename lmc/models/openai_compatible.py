@@ -20,7 +20,8 @@ from lmc.models.adapter_loading import NOT_LOADED, VARIABLE, AdapterLoader
 from lmc.models.adapters import is_adapter_id
 from lmc.models.addresses import require_base_url
 from lmc.models.base import Answer, ModelFailure, Price, Request
-from lmc.models.batch_wire import BatchWire
+from lmc.models.batch_service import BatchService
+from lmc.models.batch_wire import BatchWire, MistralBatches
 from lmc.models.batched_chats import BatchedChats
 from lmc.models.dialect import Dialect, dialect_of
 from lmc.models.event_stream import EventStream, Listener
@@ -79,14 +80,16 @@ class OpenAICompatible:
         """Whether this is a provider's own host, which always needs a key."""
         return self._url.host in self.kind.hosts
 
-    def by_batches(self, settings: Mapping[str, Any], share: float) -> None:
-        """Send chats by the batch API from now on, which takes a share of the usual price.
+    def by_batches(
+        self, settings: Mapping[str, Any], share: float, service: BatchService | None = None
+    ) -> None:
+        """Send chats as batches from now on, which takes a share of the usual price.
 
-        Raises: LmcError[headers-in-batch].
+        Without a service, it is the server's batch API. Raises: LmcError[headers-in-batch].
         """
-        base = self._url.parent.parent
-        wire = BatchWire(base, self.endpoint, self.key_env, self._open_session)
-        self.batches = BatchedChats(wire, settings, self.price, share)
+        form = MistralBatches if self.kind.name == "mistral" else BatchWire
+        own = form(self._url.parent.parent, self.endpoint, self.key_env, self._open_session)
+        self.batches = BatchedChats(service or own, settings, self.price, share)
         self.capabilities = replace(self.capabilities, deferred=True)
         self.price = self.batches.reserved
 

@@ -24,7 +24,8 @@ Factory = Callable[[str, Mapping[str, Any]], Backend]  # (name without prefix, s
 TINY = "lmc/tiny"
 _HTTP = Capabilities(True, True, True, True, True, tools=True, media=KINDS)
 _OLLAMA = SERVER_KINDS["ollama"].capabilities
-_VLLM_SERVER = replace(_HTTP, continues=True)
+_VLLM_SERVER = replace(_HTTP, continues=True, grammar=True)
+_WITH_GRAMMARS = tuple(kind.name for kind in SERVER_KINDS.values() if kind.grammar)
 _TINY = replace(_HTTP, local=True, grammar=True, tools=False, continues=True, media=())
 _LOCAL = replace(_TINY, default_layout="json")
 _SCRIPT = replace(_HTTP, local=True, cacheable=False, tools=False, continues=True)
@@ -117,8 +118,11 @@ def capabilities_of(name: str, settings: Mapping[str, Any]) -> Capabilities:
     """
     if name.startswith("llama.cpp/") and _has_address(settings):
         return SERVER_KINDS["llama.cpp"].capabilities
-    served = name.startswith("vllm/") and _vllm_server(settings)
-    return _VLLM_SERVER if served else provider_of(name).capabilities
+    served = name.startswith("vllm/") and (_by_command(settings) or _vllm_server(settings))
+    if served:
+        return _VLLM_SERVER
+    can, dialect = provider_of(name).capabilities, settings.get("dialect")
+    return replace(can, grammar=True) if dialect in _WITH_GRAMMARS else can
 
 
 def default_layout(name: str, settings: Mapping[str, Any]) -> str:
@@ -199,12 +203,22 @@ def _open_gguf(model: str, settings: Mapping[str, Any]) -> Backend:
 
 
 def _open_vllm(model: str, settings: Mapping[str, Any]) -> Backend:
-    """A server if there is a base URL, else vLLM in this process."""
+    """A server if there is a base URL, else the user's command, or vLLM in this process."""
+    if _by_command(settings):
+        from lmc.models.vllm_batches import open_offline
+
+        return open_offline(model, settings)
     if _vllm_server(settings):
         return _open_http("vllm")(model, settings)
     from lmc.models.vllm_local import open_vllm  # it imports torch, which a server does not need
 
     return open_vllm(model, settings)
+
+
+def _by_command(settings: Mapping[str, Any]) -> bool:
+    """Whether the user gave the command of vLLM's offline form, and the model has no server."""
+    wanted = settings.get("batch_api")
+    return bool(wanted and wanted.command) and not _has_address(settings)
 
 
 def _vllm_server(settings: Mapping[str, Any]) -> bool:

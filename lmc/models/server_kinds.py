@@ -32,6 +32,7 @@ class ServerKind:
     machine, the header `Server`, or who owns the models that it lists.
 
     `most_n` is the most samples of one request, None if there is no limit.
+    `grammar` is the parameter that takes a grammar in Lark form, empty if there is none.
     `schema` is the strongest bound on answers, `strict` whether a schema must say so. `limit` is
     the parameter of the most tokens. `thoughts` is where an answer has its thoughts. `cached` is
     where the usage tells tokens that were read from a cache of prompts, empty if nowhere.
@@ -39,7 +40,7 @@ class ServerKind:
     or absent. `cache_key`: prompts that share a beginning are sent with its name. `adapters` says
     how weights of LoRA are named: in the place of the model, behind it (`model:adapter`), or in its
     place after lmc has loaded them; empty if they cannot be. `batch_price` is the share of the
-    usual price that a batch API of OpenAI's form takes; None if there is none.
+    usual price that a batch API of OpenAI's form, or Mistral's, takes; None if there is none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ServerKind:
     owner: str = ""
     most_n: int | None = None
     schema: SchemaForm = "json_schema"
+    grammar: Literal["", "structured_outputs"] = ""
     strict: bool = False
     logprobs: bool = True
     seed: str | None = "seed"
@@ -85,7 +87,7 @@ class ServerKind:
         return Capabilities(
             json_schema=self.schema != "none", logprobs=self.logprobs,
             multiple_samples=self.most_n != 1, adapters=bool(self.adapters),
-            seed=self.seed is not None, tools=True, media=self.media,
+            seed=self.seed is not None, tools=True, media=self.media, grammar=bool(self.grammar),
         )  # fmt: skip
 
 
@@ -127,7 +129,7 @@ _TABLE = (
         "mistral", "Mistral", "https://docs.mistral.ai/api/",
         base_url="https://api.mistral.ai/v1", hosts=("api.mistral.ai",), media=("image", "audio"),
         strict=True, logprobs=False, seed="random_seed", stream_usage=False, thinking="mistral",
-        thoughts="parts of `content`", cached="",
+        thoughts="parts of `content`", cached="", batch_price=0.5,
     ),
     ServerKind(
         "openrouter", "OpenRouter", "https://openrouter.ai/docs/api-reference/overview",
@@ -136,7 +138,7 @@ _TABLE = (
     ),
     ServerKind(
         "vllm", "vLLM", "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
-        owner="vllm", media=("image", "audio"), thinking="vllm",
+        owner="vllm", media=("image", "audio"), thinking="vllm", grammar="structured_outputs",
         thoughts="`reasoning` or `reasoning_content`", adapters="loaded",
     ),
     ServerKind(

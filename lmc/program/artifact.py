@@ -22,7 +22,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -51,6 +51,7 @@ MAX_TEXT_BYTES = 256 << 20  # of all parts but adapters
 MAX_GRAPH_BYTES = 64 << 20
 MAX_GRAPH_VALUES = 3_000_000  # lists, objects and their values
 MAX_ADAPTER_BYTES = 2 << 30  # per part of an adapter
+MAX_GATES = 64  # of a module
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MANIFEST, _GRAPH, _PARAMETERS = "manifest.json", "graph.json", "parameters.json"
 _FOLDERS = ("sources", "adapters", "media")
@@ -267,6 +268,12 @@ class _DemoPart(JsonPart):
     origin: str = ""
 
 
+class _GatePart(JsonPart):
+    adapter: str | None
+    bias: float = Field(allow_inf_nan=False)
+    words: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+
+
 class _ModulePart(JsonPart):
     instruction: str | None = None
     demos: list[_DemoPart] | None = None
@@ -275,6 +282,7 @@ class _ModulePart(JsonPart):
     steps: list[tuple[str, str]] | None = None
     adapter: str | None = None
     model: str | None = None
+    gates: list[_GatePart] = Field(default_factory=list, max_length=MAX_GATES)
 
 
 class _ParametersPart(JsonPart):
@@ -341,7 +349,7 @@ def _check_hashes(manifest: Manifest, parts: Mapping[str, bytes]) -> None:
 
 def _adapter_parts(parameters: Parameters) -> dict[str, bytes]:
     """The files of the adapters that the parameters name. Adapters of a server are left out."""
-    named = {module.adapter for module in parameters.modules.values() if module.adapter}
+    named = {id for module in parameters.modules.values() for id in module.adapters}
     return {
         f"adapters/{id}/{name}": data
         for id in sorted(named)
@@ -352,9 +360,8 @@ def _adapter_parts(parameters: Parameters) -> dict[str, bytes]:
 
 def _take_in_adapters(parameters: Parameters, parts: Mapping[str, bytes]) -> None:
     """Add the adapters to the store, from which engines load them."""
-    for module in parameters.modules.values():
-        id = module.adapter
-        if id is None or not is_adapter_id(id):
+    for id in (id for module in parameters.modules.values() for id in module.adapters):
+        if not is_adapter_id(id):
             continue
         names = {name: f"adapters/{id}/{name}" for name in adapters.FILES}
         if missing := [path for path in names.values() if path not in parts]:

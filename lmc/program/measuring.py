@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
+from lmc.ir.serialize import graph_to_json
 from lmc.measure.evaluate import Evaluation, RowResult, evaluate_each, require_columns
 from lmc.measure.evaluate import evaluate as evaluate_rows
 from lmc.measure.metric_functions import Score
@@ -21,7 +23,7 @@ from lmc.measure.text_rows import NoRows
 from lmc.options import takes
 from lmc.program.options import EvaluateOptions
 from lmc.program.program import Program, load, open_program
-from lmc.program.task import Task, find_task
+from lmc.program.task import Task, acting_tools, find_task
 from lmc.program.tracking import TrackedEvaluation
 from lmc.redaction import logger
 from lmc.requests.budget import Budget
@@ -86,7 +88,10 @@ def batch_into(
 
     async def run(executor: Executor) -> ResultsFile:
         name = task.graph.name
-        return await write_results(path, executor, name, rows, UNSCORED, progress, scored=False)
+        return await write_results(
+            path, executor, name, rows, UNSCORED, progress,
+            scored=False, journaled=measurement.journaled,
+        )  # fmt: skip
 
     started(task, rows)
     return run_sync(_within_budget(measurement, run))
@@ -224,7 +229,19 @@ class _Measurement:
     def results(self, executor: Executor, path: Path) -> Awaitable[ResultsFile]:
         """Evaluate with all results in a file."""
         task, progress = self.task, self.options.progress
-        return write_results(path, executor, task.graph.name, self.rows, task.metric, progress)
+        return write_results(
+            path, executor, task.graph.name, self.rows, task.metric, progress,
+            journaled=self.journaled,
+        )  # fmt: skip
+
+    @property
+    def journaled(self) -> tuple[str, ...]:
+        """What is measured, if its rows are journalled: those that have effects."""
+        program, graph, metric = self.task.program, self.task.graph, self.task.metric
+        if not acting_tools(program.graph, graph, [metric.name]):
+            return ()
+        text = json.dumps(graph_to_json(program.graph), sort_keys=True, default=str)
+        return text, repr(program.parameters), graph.name, metric.name
 
 
 def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measurement:

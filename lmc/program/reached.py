@@ -139,5 +139,5 @@ def _stores(graph: ProgramGraph, consent: Consent | None) -> Iterator[Reached]:
 
 def _weights(parameters: Parameters) -> Iterator[Reached]:
     for name, module in parameters.modules.items():
-        if module.adapter is not None:
-            yield Reached("weights", module.adapter, f"for {name}")
+        for adapter in module.adapters:
+            yield Reached("weights", adapter, f"for {name}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
 from lmc.prompts.growth import ABSENT
-from lmc.tasks.loop import run_sync
+from lmc.tasks.loop import run_async, run_sync
 from lmc.types import DictType, ListType, OptionalType, RecordType, Type
 
 P = TypeVar("P")
@@ -40,7 +40,9 @@ class Stream(Generic[P, R]):
 
     A text comes in pieces. Of all other results each item is all that is there so far, typed: its
     records have None for fields that have not come. `result` is the result, at the end.
-    Leaving the loop early and closing the stream cancels the run.
+    Leaving the loop early and closing the stream cancels the run; `with` and `async with` close it.
+    It runs on lmc's own loop, so that any loop and any thread may take the next item, one at a
+    time.
     """
 
     def __init__(
@@ -71,33 +73,61 @@ class Stream(Generic[P, R]):
         return self
 
     async def __anext__(self) -> P:
-        return await anext(self._items)
+        return await run_async(self._next())
+
+    async def _next(self) -> P:
+        """The next item, on lmc's loop. Raises: LmcError[stream-in-use]."""
+        if self._seen.reading:
+            message = "two readers wait for the next item of one stream"
+            raise LmcError.of("stream-in-use", message, help="give each reader a stream of its own")
+        self._seen.reading = True
+        try:
+            return await anext(self._items)
+        finally:
+            self._seen.reading = False
 
     async def aclose(self) -> None:
         """Cancel the run, if it goes on."""
-        await self._items.aclose()
-        await self._values.aclose()
+        await run_async(self._close())
+
+    async def _close(self) -> None:
+        if not self._seen.reading:
+            await self._items.aclose()
+            await self._values.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
 
     def __iter__(self) -> Iterator[P]:
         return self
 
     def __next__(self) -> P:
         try:
-            return run_sync(self.__anext__())
+            return run_sync(self._next())
         except StopAsyncIteration:
             raise StopIteration from None
 
     def close(self) -> None:
         """Cancel the run, if it goes on."""
-        run_sync(self.aclose())
+        run_sync(self._close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 class _Seen:
-    """What came last, and whether that was the end."""
+    """What came last, whether that was the end, and whether somebody waits for more."""
 
     def __init__(self) -> None:
         self.last: Any = ABSENT
         self.ended = False
+        self.reading = False  # somebody waits for the next item
 
 
 async def _noted(values: AsyncGenerator[Any, None], seen: _Seen) -> AsyncGenerator[Any, None]:

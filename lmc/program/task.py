@@ -129,15 +129,20 @@ def require_effects(
     `judges` names what scores the rows; metrics of the program have effects too.
     Raises: LmcError[effects-not-allowed].
     """
-    metrics = (program.metrics[name].graph for name in judges if name in program.metrics)
-    graphs = [graph, *(metric for metric in metrics if metric is not None)]
-    reached = dict.fromkeys(name for g in graphs for name in reached_tools(program, g))
-    acting = [name for name in reached if program.tools[name].settings.get("effect")]
+    acting = acting_tools(program, graph, judges)
     if acting and not allowed:
         told = ", ".join(f"`{name}`" for name in acting)
         message = f"each row would have the effect of {told}, as often as `{graph.name}` runs on it"
         help = "if that is meant: `--allow-effects`, or `effects=True` in Python"
         raise LmcError.of("effects-not-allowed", message, graph.span, help=help)
+
+
+def acting_tools(program: ProgramGraph, graph: Graph, judges: Iterable[str] = ()) -> list[str]:
+    """The tools with an effect that a target, or what scores its rows, can call."""
+    metrics = (program.metrics[name].graph for name in judges if name in program.metrics)
+    graphs = [graph, *(metric for metric in metrics if metric is not None)]
+    reached = dict.fromkeys(name for g in graphs for name in reached_tools(program, g))
+    return [name for name in reached if program.tools[name].settings.get("effect")]
 
 
 def find_target(program: Program, name: str | None) -> Target:

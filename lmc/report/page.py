@@ -118,6 +118,7 @@ def _modules(
             "nearest": own.get("nearest"),
             "embedder": own.get("embedder"),
             "adapter": own.get("adapter"),
+            "gates": [gate.get("adapter") or "the model's own" for gate in own.get("gates", ())],
             "model": own.get("model"),
             "sent": prompts.get(name, ()),
         }

@@ -41,6 +41,12 @@ class BoundModel:
     deadline_s: float | None  # of all attempts and the waits between them
     gate: Gate
     budget: Budget | None = None  # the model's own
+    given: bool = False  # a backend of the caller stands for it
+
+    @property
+    def shown(self) -> str:
+        """The model in messages."""
+        return f"the backend that was given for `{self.name}`" if self.given else f"`{self.name}`"
 
     @property
     def logprobs(self) -> bool:

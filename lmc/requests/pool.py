@@ -330,6 +330,8 @@ class ModelPool:
             backend = Recorded(self._record, backend, full_name)
         budget = Budget.within(own["budget"]) if self.own_budgets and "budget" in own else None
         bound = bind(name, backend, model, settings, budget)
+        if any(backend is one for one in self.given_backends.values()):
+            bound = replace(bound, given=True)
         _tell_unheeded(bound)
         if self.batch_api is not None:
             _tell_ordinary(bound)

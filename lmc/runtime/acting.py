@@ -14,6 +14,7 @@ from lmc.ir.actions import FINISH, answer_type
 from lmc.models.base import Answer, ModelFailure, Request
 from lmc.models.tool_calls import MOST_ARGUMENTS
 from lmc.prompts.border import as_text, quoted
+from lmc.prompts.object_texts import unfenced
 from lmc.prompts.spec import Demo, Message, ParseFailure
 from lmc.prompts.tool_turns import ANSWER, CALL, TRANSCRIPT, Called, ToolTurns
 from lmc.prompts.wire_calls import wire_call, wire_name
@@ -181,4 +182,9 @@ def _called(answer: Answer) -> list[Called]:
     for call in answer.tool_calls:
         if len(call.arguments) > MOST_ARGUMENTS:
             raise ParseFailure(f"the arguments of `{call.name}` are too long")
-    return [Called(c.id, c.name, as_text(c.arguments), c.extra) for c in answer.tool_calls]
+    return [Called(c.id, c.name, as_text(_bare(c.arguments)), c.extra) for c in answer.tool_calls]
+
+
+def _bare(arguments: str) -> str:
+    """Arguments without the fence that some models put around them."""
+    return unfenced(arguments) if arguments.lstrip().startswith("```") else arguments

@@ -36,6 +36,7 @@ from lmc.redaction import logger
 from lmc.requests.bound import fallbacks
 from lmc.runtime.failures import Attempts, CallFailure, no_answer, no_continuation
 from lmc.runtime.fitting import AUTO, fit_layout
+from lmc.runtime.gates import chosen_adapter
 from lmc.runtime.labels import (
     LastUsed,
     fit_schema,
@@ -98,6 +99,7 @@ class ModuleCall:
         self.nearest = None if count is None else Nearest(self.demos, count)
         self.embedder = parameters.embedder
         self.by_meaning = self._by_meaning(count)
+        self.gates = parameters.gates
         self.request = self._request(parameters.adapter)
         self.repair = _count(self.setting("repair"), DEFAULT_REPAIR)
         self.policy: dict[str, Any] = {
@@ -165,9 +167,12 @@ class ModuleCall:
     def given(self, inputs: Mapping[str, Any]) -> ModuleCall:
         """The call for some inputs, which may give labels for the answer, or its beginning.
 
-        Raises: CallFailure if there is no label.
+        They also choose among adapters. Raises: CallFailure if there is no label.
         """
-        if not self.labels and self._begin is None:
+        adapter = self.request.adapter
+        if self.gates:
+            adapter = chosen_adapter(self.gates, self.shown(inputs))
+        if not self.labels and self._begin is None and adapter == self.request.adapter:
             return self
         labels = {name: tuple(dict.fromkeys(inputs[name])) for name in self.labels}
         if empty := next((name for name, values in labels.items() if not values), None):
@@ -175,11 +180,14 @@ class ModuleCall:
             help = "give at least one, or test `len(…) > 0` before the call"
             raise CallFailure(self.slots.module, self.node.span, message, Attempts(), help=help)
         begin = self._begin.text(inputs).rstrip() if self._begin else self.begin
-        key = (*labels.values(), (begin,))
-        return self._given.get(key, lambda: self._with(labels, begin))
+        key = (*labels.values(), (begin, adapter))
+        return self._given.get(key, lambda: self._with(labels, begin, adapter))
 
-    def _with(self, labels: Mapping[str, tuple[str, ...]], begin: str) -> ModuleCall:
+    def _with(
+        self, labels: Mapping[str, tuple[str, ...]], begin: str, adapter: str | None
+    ) -> ModuleCall:
         made = self._with_labels(labels) if labels else copy(self)
+        made.request = replace(made.request, adapter=adapter)
         made.begin = self.layout.safe(self.spec, {"begin": begin})["begin"] if begin else ""
         return made
 
@@ -250,7 +258,7 @@ class ModuleCall:
         try:
             demos, answer = await nearest.pick(self.shown(inputs))
         except ModelFailure as failure:
-            name, module = str(self.embedder), self.slots.module
+            name, module = f"`{self.embedder}`", self.slots.module
             raise no_answer(module, name, self.node.span, failure, Attempts()) from failure
         return demos, answer if self.machine.pool.counts(self.embedder) else None
 

@@ -120,7 +120,8 @@ class Conversation:
         if isinstance(problem, CallFailure):
             raise problem
         module, span = self.call.slots.module, self.call.node.span
-        raise unusable_answer(module, self.model, span, str(problem or ""), self.attempts)
+        shown = self.call.machine.pool.bind(self.model).shown
+        raise unusable_answer(module, shown, span, str(problem or ""), self.attempts)
 
     def _opening(self, model: str | None) -> list[Message]:
         """The prompt for a model."""
@@ -165,7 +166,7 @@ class Conversation:
         try:
             answer = await self._asked_for(model, request)
         except ModelFailure as failure:
-            name = model or call.bound.name
+            shown = call.machine.pool.bind(model or call.bound.name).shown
             self.unusable += failure.paid
             self.retries += failure.retries
             self.attempts.raw += map(_raw, failure.paid)
@@ -176,7 +177,7 @@ class Conversation:
             if failure.kind == "context_length" and call.spec.history and not call.keep:
                 failure.hint = KEEP.format(history=call.spec.history)
             raise no_answer(
-                call.slots.module, name, call.node.span, failure, self.attempts
+                call.slots.module, shown, call.node.span, failure, self.attempts
             ) from failure
         self.model = model or call.bound.name
         answer = replace(answer, text=call.begin + answer.text) if call.begin else answer

@@ -75,23 +75,26 @@ def is_infrastructure(failure: LmcError) -> bool:
 def unusable_answer(
     module: str, model: str, span: Span | None, problem: str, attempts: Attempts
 ) -> CallFailure:
-    """The failure for answers that are not values of the module's type."""
+    """The failure for answers that are not values of the module's type.
+
+    `model` is the model as messages show it.
+    """
     times = "once" if attempts.count == 1 else f"{attempts.count} times"
     said = f"; it said: {excerpt(attempts.raw[-1])!r}" if attempts.raw else ""
-    message = f"`{module}` asked `{model}` {times} and got no usable answer: {problem}{said}"
+    message = f"`{module}` asked {model} {times} and got no usable answer: {problem}{said}"
     return CallFailure(module, span, message, attempts)
 
 
 def no_answer(
     module: str, model: str, span: Span | None, failure: ModelFailure, attempts: Attempts
 ) -> CallFailure:
-    """The failure for a missing or incomplete answer.
+    """The failure for a missing or incomplete answer. `model` is shown as it is.
 
     A failure that prompt or model caused counts as the program's own.
     """
     again = f" (after {failure.retries} more requests)" if failure.retries else ""
     notes = "".join(f"; {note}" for note in getattr(failure, "__notes__", ()))
-    message = f"`{module}` got no answer from `{model}`: {failure.message}{again}{notes}"
+    message = f"`{module}` got no answer from {model}: {failure.message}{again}{notes}"
     outside = failure.kind not in ("context_length", *SAID)
     return CallFailure(
         module, span, message, attempts,

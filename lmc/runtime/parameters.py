@@ -8,6 +8,7 @@ from typing import Any
 
 from lmc.frozen import frozen
 from lmc.prompts.spec import Demo
+from lmc.runtime.gates import AdapterGate
 
 
 @frozen
@@ -17,7 +18,8 @@ class ModuleParameters:
     `demos` replaces the module's examples. `nearest` shows only that many of them: those most like
     the input by shared words, or by the vectors of the embedding model `embedder`. `steps` are
     fields, by name and note, that the model fills in before its result; they replace `reasoning`.
-    `model` is a declared model or a `provider/name`.
+    `model` is a declared model or a `provider/name`. `gates` choose the adapter of each call by its
+    input, in place of `adapter`.
     """
 
     instruction: str | None = None
@@ -27,6 +29,13 @@ class ModuleParameters:
     steps: tuple[tuple[str, str], ...] | None = None
     adapter: str | None = None
     model: str | None = None
+    gates: tuple[AdapterGate, ...] = ()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The adapters that calls may use, each once."""
+        named = (gate.adapter for gate in self.gates) if self.gates else (self.adapter,)
+        return tuple(dict.fromkeys(name for name in named if name))
 
 
 @frozen
@@ -47,9 +56,14 @@ class Parameters:
         return replace(self, modules={**self.modules, name: parameters})
 
     def with_slots(self, name: str, **slots: Any) -> Parameters:
-        """A copy with other values for some slots of one module. New `demos` are all shown."""
+        """A copy with other values for some slots of one module.
+
+        New `demos` are all shown, and a new `adapter` answers all inputs.
+        """
         if "demos" in slots:
             slots = {"nearest": None, "embedder": None} | slots
+        if "adapter" in slots:
+            slots = {"gates": ()} | slots
         return self.with_module(name, replace(self.modules.get(name, ModuleParameters()), **slots))
 
     def without_embedders(self, but: str) -> Parameters:
@@ -98,9 +112,15 @@ def _module_json(module: ModuleParameters) -> dict[str, Any]:
         "steps": None if module.steps is None else [list(step) for step in module.steps],
         "adapter": module.adapter,
         "model": module.model,
+        "gates": [_gate_json(gate) for gate in module.gates] or None,
         "demos": None if module.demos is None else [_demo_json(d) for d in module.demos],
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _gate_json(gate: AdapterGate) -> dict[str, Any]:
+    own = {word: gate.words[word] for word in sorted(gate.words)}
+    return {"adapter": gate.adapter, "bias": gate.bias, "words": own}
 
 
 def _demo_json(demo: Demo) -> dict[str, Any]:
@@ -121,4 +141,5 @@ def _module_from_json(data: Mapping[str, Any]) -> ModuleParameters:
         steps=None if steps is None else tuple((name, note) for name, note in steps),
         adapter=data.get("adapter"),
         model=data.get("model"),
+        gates=tuple(AdapterGate(**gate) for gate in data.get("gates", ())),
     )

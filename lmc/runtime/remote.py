@@ -13,9 +13,11 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
+import sys
 import tempfile
 import weakref
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +37,7 @@ MOST_PAGES, MOST_TOOLS = 100, 1000  # of one list of tools
 MOST_SCHEMA = 20_000  # characters of a tool's parameters
 MOST_RESULT = 4_000_000  # characters of a result
 MOST_BYTES = 32 << 20  # of one response over HTTP
+_SIDE = Path(__file__).with_name("server_side.py")
 _TOLD = 500  # characters of an error of a server
 
 
@@ -146,14 +149,19 @@ async def call_tool(endpoint: Endpoint, name: str, arguments: Mapping[str, Any])
     return readings(structured, text)
 
 
-async def require_tool(endpoint: Endpoint, name: str, inputs: tuple[Port, ...]) -> None:
-    """See that a server has a tool with these inputs. Raises: RemoteFailure, RemoteMismatch."""
+async def require_tool(endpoint: Endpoint, name: str, inputs: tuple[Port, ...]) -> frozenset[str]:
+    """See that a server has a tool with these inputs, and tell those that it must be given.
+
+    Raises: RemoteFailure, RemoteMismatch.
+    """
     tools = await _tools(await _connected(endpoint))
     if name not in tools:
         known = ", ".join(list(tools)[:20]) or "none"
         raise RemoteMismatch(f"the server has no tool `{name}`; it has {known}")
-    if problem := mismatch(getattr(tools[name], "input_schema", None), inputs):
+    schema = getattr(tools[name], "input_schema", None)
+    if problem := mismatch(schema, inputs):
         raise RemoteMismatch(f"the tool `{name}` of the server {problem}")
+    return frozenset(port.name for port in ports_of(schema or {}) if not port.has_default)
 
 
 async def close_all() -> None:
@@ -275,7 +283,7 @@ async def _client(endpoint: Endpoint, log: Any) -> AsyncIterator[Any]:
         remember(name, value)
     address = endpoint.address
     if address.url is None:
-        command, *arguments = address.command
+        command, *arguments = _ending_with_us(address.command, endpoint.folder)
         env = {name: value for name, value in given.items() if value is not None}
         told = StdioServerParameters(
             command=command, args=arguments, env=env, cwd=endpoint.folder,
@@ -294,6 +302,15 @@ async def _client(endpoint: Endpoint, log: Any) -> AsyncIterator[Any]:
         Client(mended(streamable_http_client(address.url, http_client=http))) as client,
     ):
         yield client
+
+
+def _ending_with_us(command: Sequence[str], folder: str | None) -> Sequence[str]:
+    """A command whose process ends with this one, even if nobody can tell it to (Linux)."""
+    found = shutil.which(command[0]) if os.sep not in command[0] else None
+    there = found or (Path(folder or ".") / command[0]).is_file()
+    if sys.platform != "linux" or not there:  # what is not there is told as such
+        return command
+    return [sys.executable, "-I", "-S", str(_SIDE), str(os.getpid()), *command]
 
 
 def _bounded() -> Any:

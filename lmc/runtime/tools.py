@@ -213,18 +213,17 @@ class Toolbox:
             raise LmcError.of("missing-extra", message, span, help='pip install "lmc-lang[mcp]"')
         from lmc.runtime.remote import call_tool, require_tool
 
-        endpoint, known = self._endpoint(tool), False
+        endpoint, needed = self._endpoint(tool), None
 
         async def call(**inputs: Any) -> Any:
-            nonlocal known
+            nonlocal needed
             if tool.server:
                 arguments = inputs["arguments"] if isinstance(inputs["arguments"], dict) else {}
                 return (await call_tool(endpoint, inputs["tool"], arguments))[0]
             name = remote_name(tool)
-            if not known:
-                await require_tool(endpoint, name, tool.inputs)
-                known = True
-            given = {key: value for key, value in inputs.items() if value is not None}
+            if needed is None:
+                needed = await require_tool(endpoint, name, tool.inputs)
+            given = {k: value for k, value in inputs.items() if value is not None or k in needed}
             return _fitting(tool, await call_tool(endpoint, name, given))
 
         return call

@@ -6,6 +6,7 @@ killed leaves all of a commit or nothing of it, and two processes lose nothing o
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import threading
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from lmc.diagnostics import LmcError
 from lmc.files import MAKE_ROOM, is_full, make_private_file
@@ -210,11 +212,15 @@ def _open(where: str, *, shared: bool) -> Engine:
         one["connect_args"] = {"check_same_thread": False}
     try:
         sqlite = url.get_backend_name() == "sqlite"
-        if sqlite and not memory:
-            _make_file(Path(str(url.database)))
+        file = Path(str(url.database)) if sqlite and not memory else None
+        reads_only = file is not None and _is_read_only(file)
+        if file is not None and reads_only:
+            url = url.set(**_read_only(file))
+        elif file is not None:
+            _make_file(file)
         engine = create_engine(url, **one)
         if sqlite:
-            event.listen(engine, "connect", _configure)
+            event.listen(engine, "connect", _configure_read_only if reads_only else _configure)
             event.listen(engine, "begin", _begin)
         _make_tables(engine, alone=sqlite and not shared)
     except (ImportError, NoSuchModuleError) as missing:
@@ -225,6 +231,26 @@ def _open(where: str, *, shared: bool) -> Engine:
             engine.dispose()
         raise _cannot("open", shown, problem) from None
     return engine
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether a file is there that may be read only, such as one on a disk that is read-only.
+
+    SQLite writes beside a file too, so its folder counts as well.
+    """
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _read_only(path: Path) -> dict[str, Any]:
+    """How SQLite opens such a file.
+
+    Its write-ahead log wants to write even to read. Where there is no log with something in it, the
+    file is taken as one that nobody changes.
+    """
+    log = path.with_name(path.name + "-wal")
+    has_log = log.is_file() and log.stat().st_size > 0
+    query = {"uri": "true", "mode": "ro", **({} if has_log else {"immutable": "1"})}
+    return {"database": f"file:{quote(str(path.resolve()))}", "query": query}
 
 
 def _make_file(path: Path) -> None:
@@ -281,6 +307,11 @@ def _configure(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA synchronous = FULL")
     _log_ahead(connection)
+
+
+def _configure_read_only(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA trusted_schema = OFF")
 
 
 def _log_ahead(connection: Any) -> None:

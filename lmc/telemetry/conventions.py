@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lmc.models.base import EMBEDDED
+from lmc.models.tool_calls import calls_text
 from lmc.redaction import redact
 from lmc.requests.usage import Usage
 
@@ -29,7 +30,8 @@ ERROR, TOKEN_TYPE = "error.type", "gen_ai.token.type"
 ADDRESS, PORT = "server.address", "server.port"
 INPUT_TOKENS, OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 CACHED, COST = "lmc.cached", "gen_ai.usage.cost"
-IN, OUT = "input.value", "output.value"  # of OpenInference; most tools show them
+# Of OpenInference; most tools show them.
+IN, OUT, KIND = "input.value", "output.value", "openinference.span.kind"
 # The providers whose name in the conventions is not the beginning of lmc's names of models.
 _PROVIDERS = {
     "azure": "azure.ai.openai",
@@ -49,6 +51,7 @@ _OPERATIONS = {
     "tool": ("execute_tool", "gen_ai.tool.name"),
     "find": ("retrieval", "gen_ai.data_source.id"),
 }
+_KNOWN_KINDS = ("agent", "tool", "find")  # that tools know by their operation
 _SHOWN_DETAILS = ("winner", "chosen", "taken")  # numbers, which tell nothing of the contents
 
 
@@ -62,6 +65,8 @@ def region_start(region: SpannedRegion) -> tuple[str, Attributes]:
     """The name of a region's span, and what is known when it begins."""
     attributes: Attributes = {"lmc.kind": region.kind, "lmc.name": region.name}
     attributes["lmc.place"] = region.id
+    if region.kind not in _KNOWN_KINDS:
+        attributes[KIND] = "EVALUATOR" if region.kind == "critique" else "CHAIN"
     if region.kind not in _OPERATIONS:
         return f"{region.kind} {region.name}", attributes
     operation, attribute = _OPERATIONS[region.kind]
@@ -182,6 +187,19 @@ def _parts(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
         yield _tool_call(call.get("id"), function.get("name", ""), function.get("arguments"))
+
+
+def request_contents(request: Request) -> Attributes:
+    """The messages of a request; of these the last text, for lists of spans."""
+    last = redact(str(request.messages[-1].get("content") or "")) if request.messages else ""
+    return {"gen_ai.input.messages": messages_sent(request.messages), IN: last}
+
+
+def answer_contents(answers: Sequence[Answer]) -> Attributes:
+    """The answers of a request; of these the first text, or the calls in its place."""
+    first = answers[0]
+    text = first.text or calls_text(first.tool_calls)
+    return {"gen_ai.output.messages": messages_received(answers), OUT: redact(text)}
 
 
 def messages_received(answers: Sequence[Answer]) -> str:

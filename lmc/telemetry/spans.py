@@ -227,7 +227,7 @@ class _OpenRequest(_Open):
         self._labels = {key: attributes[key] for key in _OF_METRICS if key in attributes}
         attributes |= _asking.get() or {}
         if self.spans.contents:
-            attributes["gen_ai.input.messages"] = words.messages_sent(self._asked[2].messages)
+            attributes |= words.request_contents(self._asked[2])
         return name, attributes
 
     def _ended(self, failure: BaseException | None) -> Attributes:
@@ -241,7 +241,7 @@ class _OpenRequest(_Open):
             run.usage += replace(paid, calls=len(answers), cached_calls=cached)
         self._measure(failure, paid, asked=not answers or cached < len(answers))
         if self.spans.contents and answers:
-            found["gen_ai.output.messages"] = words.messages_received(answers)
+            found |= words.answer_contents(answers)
         return found
 
     def _measure(self, failure: BaseException | None, paid: Usage, *, asked: bool) -> None:

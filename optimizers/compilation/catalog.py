@@ -18,6 +18,7 @@ from lmc.optimizers.presets import PRESETS
 from lmc.optimizers.reflect import reflect
 from lmc.optimizers.remember import remember
 from lmc.optimizers.rest_em import rest_em
+from lmc.optimizers.route_adapters import route_adapters
 from lmc.optimizers.sec import sec
 from lmc.optimizers.spo import spo
 from lmc.optimizers.star import star
@@ -44,6 +45,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     train,
     *PRESETS,
     distill,
+    route_adapters,
     ablate,
 )
 BY_NAME: Mapping[str, Optimizer] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -66,7 +67,7 @@ async def by_verdicts(turn: Round) -> Lessons:
     modules = turn.context.modules()
     known = await _valued(turn) if turn.recipe.labels == "values" else None
     judged = await label_verdicts(turn.context, turn.runs, turn.recipe, known)
-    turn.context.tell(measured(judged))
+    turn.context.tell(await _figures(turn.context, turn.runs, turn.recipe, known))
     right = [one.verdict.call for one in judged if one.right]
     if turn.recipe.loss == "sft":
         return _lessons(judged, modules)
@@ -95,9 +96,30 @@ def measured(judged: Sequence[Judged]) -> str:
 
 
 async def measured_on(context: Context, parameters: Parameters, recipe: Recipe) -> str:
-    """The figures of the critiques in the runs of the rows that choose."""
+    """The figures of the critiques in runs of the rows that choose, which no verdict was learnt on.
+
+    A race may have stopped before it ran all of them, so the rest runs here.
+    """
+    with context.until_spent():
+        await context.trials.results("measuring verdicts", [parameters], context.select)
     runs = await context.traces(parameters, context.select, PLAIN)
-    return measured(await label_verdicts(context, runs, recipe))
+    return await _figures(context, runs, recipe)
+
+
+async def _figures(
+    context: Context,
+    runs: Sequence[Run],
+    recipe: Recipe,
+    values: Mapping[int, float] | None = None,
+) -> str:
+    """The figures of the critiques of some runs.
+
+    Whether a revision helped is known of bad verdicts only, so that they are measured by the
+    metric.
+    """
+    if recipe.labels == "refine":
+        recipe = replace(recipe, labels="metric")
+    return measured(await label_verdicts(context, runs, recipe, values))
 
 
 async def _valued(turn: Round) -> dict[int, float]:

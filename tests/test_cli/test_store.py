@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from lmc.files import hold
 from tests.test_cli.test_commands import run
 
 SOURCE = """
@@ -62,3 +66,63 @@ def test_effects_on_rows_need_the_flag(file: str, tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
     run(*asked, "--allow-effects")
     assert sorted((tmp_path / "log").read_text()) == ["a", "b"]
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+import acts
+usual = acts.act
+def act(x):
+    if x == "c":
+        while Path({journal!r}).read_bytes().count(b"\\n") < 3:  # until two rows are finished
+            time.sleep(0.01)
+        os.kill(os.getpid(), 9)
+    return usual(x)
+acts.act = act
+from lmc.__main__ import main
+sys.argv = ["lmc", *{arguments!r}]
+main()
+"""
+
+
+def test_a_killed_evaluation_has_the_effects_of_finished_rows_once(
+    file: str, tmp_path: Path
+) -> None:
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    rows.write_text("".join(json.dumps({"text": t}) + "\n" for t in "abc"))
+    asked = ["eval", file, "-d", str(rows), "--metric", "same", "-t", "main", "--allow-effects"]
+    asked += ["-o", str(out)]
+    journal = str(tmp_path / ".out.jsonl.rows")
+    told = KILLED.format(folder=str(tmp_path), arguments=asked, journal=journal)
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+    before = (tmp_path / "log").read_text()
+    assert before in ("ab", "ba") and not out.exists()
+    for part in tmp_path.glob(".out.jsonl.*.part"):
+        os.utime(part, (1, 1))
+    run(*asked)
+    assert (tmp_path / "log").read_text() == before + "c"
+    assert [json.loads(line)["pred"] for line in out.read_text().splitlines()] == ["a", "b", "c"]
+    assert not [*tmp_path.glob(".out*")]  # neither the journal nor what the killed one left
+    run(*asked)  # a new evaluation
+    assert sorted((tmp_path / "log").read_text()) == sorted("abcabc")
+
+
+def test_a_journal_of_another_program_is_not_used(file: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    journal = tmp_path / ".out.jsonl.rows"
+    journal.write_text('0123\n{"id": "x"}\n')
+    asked = ("eval", file, "-d", str(tmp_path / "rows.jsonl"), "--metric", "same", "-t", "main")
+    run(*asked, "--allow-effects", "-o", str(out))
+    assert sorted((tmp_path / "log").read_text()) == ["a", "b"] and not journal.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks of this kind")
+def test_two_evaluations_do_not_share_a_journal(file: str, tmp_path: Path) -> None:
+    with (tmp_path / ".out.jsonl.rows").open("a+b") as other:
+        assert hold(other)
+        asked = ("eval", file, "-d", str(tmp_path / "rows.jsonl"), "--metric", "same", "-t", "main")
+        told = run(*asked, "--allow-effects", "-o", str(tmp_path / "out.jsonl"), code=1).stderr
+    assert "another process measures into" in told and not (tmp_path / "log").exists()

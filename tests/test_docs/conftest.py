@@ -2,11 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.test_docs.pages import ROOT
+from tests.warm import WarmProcess
 
 
 @pytest.fixture
@@ -22,3 +24,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by the workers of pytest-xdist: pages that repeat commands then load no model."""
     own = tmp_path_factory.getbasetemp()
     return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "docs-cache"
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmProcess]:
+    """Starts when a first command needs it."""
+    process = WarmProcess()
+    yield process
+    process.close()

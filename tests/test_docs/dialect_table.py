@@ -38,6 +38,7 @@ def rewritten() -> str:
 
 def _sent(kind: ServerKind) -> str:
     schema = _SCHEMAS[kind.schema] + (", strict" if kind.strict else "")
+    schema += ", grammar" if kind.grammar else ""
     name = f"[`{kind.name}`]({kind.source})" if kind.source else f"`{kind.name}`"
     cells = [
         name, _known_by(kind), str(kind.most_n or "any"), schema, "yes" if kind.logprobs else "no",

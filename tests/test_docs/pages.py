@@ -7,21 +7,30 @@
 A block runs in a copy of examples/triage. After the language may stand `in=FOLDER` (another folder
 of examples/), `output` (what is printed must be what stands there; LMC_UPDATE_GOLDEN=1 writes it),
 `fails` (the last command must fail; all others succeed), or `not-run`.
+
+Where a process can fork, scripts and plain commands of `lmc` run in forks of one that has imported
+what they need. Bash runs all other commands.
 """
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.warm import CAN_FORK, WarmProcess
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^(`{3,})(\w+)([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ ([^\n]+)\n(.*?)(?=^\$ |\Z)", re.MULTILINE | re.DOTALL)
+QUOTED = re.compile(r"""'[^']*'|"[^"$`\\]*\"""")
+OF_BASH = re.compile(r"""[^\w\s.,:=/-]""")  # outside of quotes, in words that bash does not keep
 COMMANDS = Path(sys.executable).parent
+TIMEOUT_S = 300
 
 
 class Block(NamedTuple):
@@ -62,7 +71,7 @@ def prose_of(page: Path) -> str:
     return re.sub(r"`[^`\n]+`", "", FENCE.sub("", page.read_text("utf-8")))
 
 
-def run_page(page: Path, workplace: Path, cache: Path) -> None:
+def run_page(page: Path, workplace: Path, cache: Path, warm: WarmProcess) -> None:
     """Run a page from top to bottom: a later block may use the files of an earlier one."""
     env = os.environ | {
         "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}",
@@ -70,17 +79,60 @@ def run_page(page: Path, workplace: Path, cache: Path) -> None:
         "LMC_CACHE_DIR": str(cache),
     }
     for block in blocks_of(page):
+        place = Place(workplace / block.folder, env, warm)
         if block.language == "python":
-            _run([sys.executable, "-c", block.text], workplace / block.folder, env)
+            place.run_script(block.text)
         elif block.language == "console":
-            _run_console(block, workplace / block.folder, env)
+            _run_console(block, place)
 
 
-def _run_console(block: Block, folder: Path, env: dict[str, str]) -> None:
+class Place(NamedTuple):
+    """Where a block runs."""
+
+    folder: Path
+    env: dict[str, str]
+    warm: WarmProcess
+
+    def run_script(self, text: str) -> None:
+        """Run a script, which must succeed."""
+        if CAN_FORK:
+            done = self.warm.run(text, self.folder, self.env, TIMEOUT_S)
+        else:
+            done = self._start([sys.executable, "-c", text])
+        assert done.returncode == 0, f"{text}\n{done.stdout}"
+
+    def run_command(self, command: str, fails: bool) -> str:
+        """What a command prints, without blanks at the ends of lines; it must succeed, or fail."""
+        if CAN_FORK and is_plain(command):
+            done = self.warm.run(shlex.split(command)[1:], self.folder, self.env, TIMEOUT_S)
+        else:
+            done = self._start(["bash", "-c", command])
+        assert (done.returncode != 0) == fails, f"{command}\n{done.stdout}"
+        lines = [line.rstrip() for line in done.stdout.splitlines()]
+        return "".join(f"{line}\n" for line in lines)
+
+    def _start(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+
+
+def is_plain(command: str) -> bool:
+    """Whether a command is one of `lmc` with words that bash would not change."""
+    return command.startswith("lmc ") and not OF_BASH.search(QUOTED.sub("", command))
+
+
+def _run_console(block: Block, place: Place) -> None:
     got, commands = block.text, COMMAND.findall(block.text)
     for command, printed in commands:
         fails = "fails" in block.info and command == commands[-1][0]
-        new = _run(["bash", "-c", command], folder, env, fails=fails)
+        new = place.run_command(command, fails)
         if "output" in block.info and _comparable(new) != _comparable(printed):
             got = got.replace(f"$ {command}\n{printed}", f"$ {command}\n{new}")
     if got == block.text:
@@ -89,22 +141,6 @@ def _run_console(block: Block, folder: Path, env: dict[str, str]) -> None:
         assert block.text == got
     text = block.page.read_text("utf-8")
     block.page.write_text(text.replace(block.text, got), "utf-8")
-
-
-def _run(command: list[str], cwd: Path, env: dict[str, str], fails: bool = False) -> str:
-    """What a command prints, without blanks at the ends of lines; it must succeed, or fail."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert (done.returncode != 0) == fails, f"{command}\n{done.stdout}"
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _comparable(printed: str) -> str:

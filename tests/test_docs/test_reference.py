@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_docs.pages import PAGES, page_name, run_page
+from tests.warm import WarmProcess
 
 # Last the pages that repeat README's commands: by then their answers are in the cache.
 REFERENCE = sorted(
@@ -14,5 +15,5 @@ REFERENCE = sorted(
 
 
 @pytest.mark.parametrize("page", REFERENCE, ids=page_name)
-def test_a_page_runs(page: Path, workplace: Path, cache: Path) -> None:
-    run_page(page, workplace, cache)
+def test_a_page_runs(page: Path, workplace: Path, cache: Path, warm: WarmProcess) -> None:
+    run_page(page, workplace, cache, warm)

@@ -173,6 +173,15 @@ async def test_verdicts_are_labelled_by_metric_agreement_refine_and_rows(tmp_pat
     assert await right("data", labelled) == [False, False, True]
 
 
+async def test_verdicts_that_a_revision_labels_are_measured_by_the_metric(tmp_path: Path) -> None:
+    world = World(tmp_path, answering(["no", "yes"], [False, True], ["yes", "yes"]))
+    runs = [await world.run("a", i) for i in range(2)]
+    for labels in ("metric", "refine"):
+        await by_verdicts(world.turn(runs, loss="sft", select="verdicts", labels=labels))
+    assert world.notes[0] == world.notes[1]
+    assert "AUC 1.00" in world.notes[0]
+
+
 async def test_critiques_learn_right_verdicts_and_bare_ones_are_put_right(tmp_path: Path) -> None:
     world = World(tmp_path, answering(["no", "yes"], [False, False], ["yes", "yes"]))
     runs = [await world.run("a", i) for i in range(2)]

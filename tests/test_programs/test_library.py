@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,16 @@ def test_each_can_be_drawn(path: Path) -> None:
     assert graph_from_json(json.loads(json.dumps(graph_to_json(graph)))) == graph
 
 
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[None]:
+    """Holds the weights of the model in the box, so that not each program loads them anew."""
+    with lmc.load(ROOT / "programs" / "classify.lmp", model="lmc/tiny", cache=False) as program:
+        program.main(text="Cows eat grass.", labels=["travel", "farming"])
+        yield
+
+
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
-def test_each_runs_on_the_model_in_the_box(path: Path) -> None:
+def test_each_runs_on_the_model_in_the_box(path: Path, loaded: None) -> None:
     with lmc.load(path, model="lmc/tiny", cache=False, stores="memory") as program:
         ports = program.main.graph.inputs
         given = {port.name: INPUTS[port.name] for port in ports if port.name in INPUTS}

@@ -269,6 +269,16 @@ async def test_a_recording_replays_calls_of_tools(tmp_path: Path) -> None:
         assert trace.calls[1].messages[-2]["tool_calls"][0]["function"]["name"] == "think"
 
 
+async def test_arguments_in_a_fence_are_read() -> None:
+    fenced = '```json\n{"problem": "x"}\n```'
+    calls = ToolCall("a", "think", fenced), ToolCall("b", "finish", '```{"answer": "y"}```')
+    native = Native([Answer("", tool_calls=(call,)) for call in calls])
+    graph = run_passes(lowered(AGENT.replace("find, think, mine", "think")))
+    ex = Executor(graph, ModelPool(graph.models, graph.default, backends={"*": native}))
+    assert await ex.run("main", {"question": "?"}, stubs={"think": "thought"}) == "y"
+    assert not native.left
+
+
 def test_a_tool_is_shown_with_the_names_that_models_see(tmp_path: Path) -> None:
     path = tmp_path / "p.lmp"
     path.write_text(

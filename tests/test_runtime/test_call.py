@@ -303,7 +303,9 @@ async def test_a_failure_says_where_what_was_asked_and_what_came_back() -> None:
     assert (failure.raw, failure.attempts, failure.infrastructure) == (["x", "why not"], 2, False)
     assert [m["content"] for m in failure.messages[1:3]] == ["[[x]] ?", "x"]
     assert len(failure.messages) == 4  # as last sent
-    assert str(failure).startswith("math.lmp:3:1: error[call-failed]: `g` asked `lmc/tiny` 2 times")
+    who = "the backend that was given for `lmc/tiny`"
+    told = f"math.lmp:3:1: error[call-failed]: `g` asked {who} 2 times"
+    assert str(failure).startswith(told)
     assert "it said: 'why not'" in str(failure)
     assert trace.calls[0].error == str(failure)
     assert trace.calls[0].outputs is None

@@ -5,6 +5,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,15 @@ async def test_it_may_have_another_name_and_leave_out_what_is_none() -> None:
     assert found == {"path": "a.txt", "lines": None}
 
 
+async def test_a_none_that_the_server_wants_is_sent() -> None:
+    text = """
+    tool ask(x: str?) -> str from SERVER { name: "null" timeout: SECONDS }
+    pipeline main(x: str?) -> str { return ask(x) }
+    """
+    found = await executor(program(text, "odd-list")).run("main", {"x": None})
+    assert found == 'null {"x": null}'
+
+
 async def test_an_error_of_the_tool_is_told() -> None:
     assert "no such file" in await failure(program(READ), {"path": "missing"})
 
@@ -159,6 +169,25 @@ async def test_a_server_that_hangs_at_its_start_ends_with_lmc() -> None:
         await asyncio.sleep(0.1)
     await remote.close_all()
     assert not children("deaf")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends it")
+def test_a_server_that_never_reads_ends_with_a_killed_lmc(tmp_path: Path) -> None:
+    text = program(ADD, "deaf  ", "50")  # told from those of other tests
+    (tmp_path / "p.lmp").write_text(text.replace("deaf  ", "deaf 9"))
+    asked = [sys.executable, "-m", "lmc", "run", "p.lmp", "--a", "1", "--b", "2"]
+    process = subprocess.Popen(asked, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    end_s = time.monotonic() + 60
+    while not children("deaf 9") and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert children("deaf 9")
+    time.sleep(0.2)  # until it has taken the place of its starter
+    process.kill()
+    process.wait()
+    end_s = time.monotonic() + 20
+    while children("deaf 9") and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert not children("deaf 9")
 
 
 async def test_an_odd_tool_does_not_make_its_server_useless() -> None:

@@ -144,3 +144,42 @@ def test_a_loop_that_is_left_stops_the_request(tmp_path: Path) -> None:
         finally:
             gc.enable()
         assert server.in_flight == 0
+
+
+def test_any_loop_and_thread_may_take_the_next_item(tmp_path: Path) -> None:
+    program = load(tmp_path, SAY, backend=Scripted(lambda r: "one two three four"))
+    stream = program.say.stream("a")
+
+    async def taken() -> Any:
+        return await anext(stream)
+
+    found = [asyncio.run(taken()), next(stream), asyncio.run(taken()), *stream]
+    assert found == ["one", " two", " three", " four"] and stream.result == "one two three four"
+
+
+def test_two_readers_of_one_stream_are_told(tmp_path: Path) -> None:
+    with Loopback("one two", latency_s=0.3) as server:
+        stream = load(tmp_path, served(server) + SAY).say.stream("a")
+
+        async def both() -> list[Any]:
+            readers = (anext(stream), anext(stream))
+            return await asyncio.gather(*readers, return_exceptions=True)
+
+        found = asyncio.run(both())
+        stream.close()
+    assert found[0] == "one"
+    assert isinstance(found[1], LmcError) and found[1].code == "stream-in-use"
+
+
+def test_a_stream_is_closed_by_with(tmp_path: Path) -> None:
+    program = load(tmp_path, SAY, backend=Scripted(lambda r: "one two three"))
+    with program.say.stream("a") as stream:
+        assert next(stream) == "one"
+    assert list(stream) == []
+
+    async def begun() -> list[str]:
+        async with program.say.stream("b") as stream:
+            first = await anext(stream)
+        return [first, *[piece async for piece in stream]]
+
+    assert asyncio.run(begun()) == ["one"]

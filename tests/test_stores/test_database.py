@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -285,3 +287,51 @@ def test_only_a_lock_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_with_full_in_it_is_no_full_disk(tmp_path: Path) -> None:
     (tmp_path / "fulltext").write_text("a file, where a folder is needed")
     assert refused(tmp_path / "fulltext" / "notes.db").diagnostics[0].help is None
+
+
+READ = """
+import os, sys
+from pathlib import Path
+from lmc.ir.graph import Store
+from lmc.stores.database import StoreDatabase
+from lmc.diagnostics import LmcError
+from tests.test_stores.test_database import note, store
+path = Path(sys.argv[1])
+unrelated = StoreDatabase("memory")  # everything is imported
+unrelated.commit([(store(), note("x"))])
+unrelated.snapshots([store()])
+if os.geteuid() == 0:
+    os.setuid(65534)
+assert not os.access(path, os.W_OK)
+database = StoreDatabase(str(path))
+print([record["task"] for record in database.snapshots([store()])["notes"].records])
+try:
+    database.commit([(store(), note("c"))])
+except LmcError as problem:
+    print(problem.code, problem)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the rights of files are others there")
+def test_a_store_that_may_only_be_read_is_read() -> None:
+    folder = Path(tempfile.mkdtemp())  # where other users may go
+    try:
+        _reads_only(folder / "notes.db")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _reads_only(path: Path) -> None:
+    database = StoreDatabase(str(path))
+    database.commit([(store(), note("a")), (store(), note("b"))])
+    database.close()
+    before = path.read_bytes()
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    try:
+        asked = [sys.executable, "-c", READ, str(path)]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    finally:
+        path.parent.chmod(0o755)
+    assert done.stdout.startswith("['a', 'b']\ncannot-write"), done.stdout + done.stderr
+    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == [path.name]

@@ -20,6 +20,11 @@ def python_files() -> list[Path]:
 
 
 @pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    return {file: ast.parse(file.read_text("utf-8")) for file in python_files()}
+
+
+@pytest.fixture(scope="module")
 def imports() -> dict[str, set[str]]:
     """The modules that each module imports, those inside functions and for types included."""
     graph = grimp.build_graph("lmc", cache_dir=None)
@@ -46,20 +51,20 @@ def test_a_circle_would_be_found(imports: dict[str, set[str]]) -> None:
     assert "lmc.source" in circle(changed)
 
 
-def test_each_public_class_has_a_name_of_its_own() -> None:
+def test_each_public_class_has_a_name_of_its_own(trees: dict[Path, ast.Module]) -> None:
     owners = defaultdict(list)
-    for file in python_files():
-        for node in ast.parse(file.read_text("utf-8")).body:
+    for file, tree in trees.items():
+        for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 owners[node.name].append(str(file.relative_to(ROOT)))
     assert {name: files for name, files in owners.items() if len(files) > 1} == {}
 
 
-def test_each_folder_says_what_it_holds() -> None:
-    folders = {file.parent for file in python_files()}
-    docs = {
-        folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
-        for folder in folders
+def test_each_folder_says_what_it_holds(trees: dict[Path, ast.Module]) -> None:
+    docs = {file.parent: None for file in trees} | {
+        file.parent: ast.get_docstring(tree)
+        for file, tree in trees.items()
+        if file.name == "__init__.py"
     }
     assert [folder for folder, text in docs.items() if not text] == []
 
@@ -71,11 +76,11 @@ IO_CALLS = {
 }  # fmt: skip
 
 
-def test_no_constructor_does_io() -> None:
+def test_no_constructor_does_io(trees: dict[Path, ast.Module]) -> None:
     """What opens, reads or writes has a method for it, so that making an object never fails."""
     found = []
-    for file in python_files():
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name in ("__init__", "__post_init__"):
                 calls = (n.func for n in ast.walk(node) if isinstance(n, ast.Call))
                 names = {getattr(f, "attr", getattr(f, "id", "")) for f in calls}

@@ -55,36 +55,53 @@ lmc.compile(3)
 WRONG_LINES = [4, 5, 6, 7, 8, 9, 10]
 
 
-def lines_of_mypy(file: Path) -> list[int]:
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(file)]
+def lines_of_mypy(*files: Path) -> dict[str, list[int]]:
+    """The lines with errors of each file, by the names of the files."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent"]
     options = ["--config-file", str(ROOT / "pyproject.toml"), "--no-error-summary"]
     done = subprocess.run(
-        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    found = re.findall(rf"^{re.escape(str(file))}:(\d+): error", done.stdout, re.MULTILINE)
+        [*command, *options, *map(str, files)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    return sorted({int(line) for line in found})
+    return {
+        file.name: sorted(
+            {
+                int(line)
+                for line in re.findall(
+                    rf"^{re.escape(str(file))}:(\d+): error", done.stdout, re.MULTILINE
+                )
+            }
+        )
+        for file in files
+    }
 
 
-def lines_of_pyright(file: Path) -> list[int]:
-    (file.parent / "pyrightconfig.json").write_text(
+def lines_of_pyright(*files: Path) -> dict[str, list[int]]:
+    """The lines with errors of each file in one folder, by the names of the files."""
+    folder = files[0].parent
+    (folder / "pyrightconfig.json").write_text(
         json.dumps({"extraPaths": [str(ROOT)], "typeCheckingMode": "standard"})
     )
     command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
     done = subprocess.run(
-        [*command, file.name], cwd=file.parent, capture_output=True, text=True, timeout=300
-    )
+        [*command, *(file.name for file in files)],
+        cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     told = json.loads(done.stdout)["generalDiagnostics"]
-    errors = [d for d in told if d["severity"] == "error"]
-    return sorted({d["range"]["start"]["line"] + 1 for d in errors})
+    found: dict[str, set[int]] = {file.name: set() for file in files}
+    for error in told:
+        if error["severity"] == "error":
+            found[Path(error["file"]).name].add(error["range"]["start"]["line"] + 1)
+    return {name: sorted(lines) for name, lines in found.items()}
 
 
 @pytest.mark.parametrize("checker", [lines_of_mypy, lines_of_pyright])
-@pytest.mark.parametrize(("text", "lines"), [(RIGHT, []), (WRONG, WRONG_LINES)])
-def test_checkers_know_the_options(checker, text: str, lines: list[int], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    file = tmp_path / "user.py"
-    file.write_text(text)
-    assert checker(file) == lines
+def test_checkers_know_the_options(checker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
+    right.write_text(RIGHT)
+    wrong.write_text(WRONG)
+    assert checker(right, wrong) == {"right.py": [], "wrong.py": WRONG_LINES}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

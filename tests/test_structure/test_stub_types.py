@@ -111,27 +111,30 @@ class Stream(Generic[P, R]):
 WRONG = [n for n, line in enumerate(USER.split("\n"), 1) if line.endswith("# wrong")]
 
 
-def lines_of_mypy(file: Path) -> list[int]:
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", file.name]
+def lines_of_mypy(*files: Path) -> dict[str, list[int]]:
+    """The lines with errors of each file in one folder, by the names of the files."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent"]
     options = ["--no-error-summary", "--cache-dir", os.devnull]
     done = subprocess.run(
-        [*command, *options], cwd=file.parent, capture_output=True, text=True, timeout=300
-    )
+        [*command, *options, *(file.name for file in files)],
+        cwd=files[0].parent, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    return sorted({int(line) for line in re.findall(r":(\d+): error", done.stdout)})
+    found: dict[str, set[int]] = {file.name: set() for file in files}
+    for name, line in re.findall(r"^([^:\n]+):(\d+): error", done.stdout, re.MULTILINE):
+        found[name].add(int(line))
+    return {name: sorted(lines) for name, lines in found.items()}
 
 
-def write_stubs(text: str, file: Path) -> None:
-    """The stubs of a program, beside those of lmc."""
+def write_stubs(text: str, file: Path) -> str:
+    """Write the stubs of a program, and return those of lmc that they need."""
     checked, diagnostics = check_program(Source(f"{file.stem}.lmp", text))
     assert checked is not None, diagnostics
     program = Program(lower(checked))
     file.write_text(stub_text(program.graph, "x.lmp", file.stem, attributes(program)))
     own = {name for name in (*vars(program), *dir(Program)) if not name.startswith("_")}
     members = "".join(f"    {name}: object\n" for name in sorted(own))
-    (file.parent / "lmc.pyi").write_text(
-        f"{STREAM}class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
-    )
+    return f"{STREAM}class Program:\n{members}\ndef load(path: str) -> Program: ...\n"
 
 
 def allowed(form: str) -> list[str]:
@@ -159,15 +162,18 @@ def types() -> str:
     return f'{records}record Types {{ {fields} }}\ngenerate main(x: Types) -> Types {{ "Do." }}\n'
 
 
-@pytest.mark.parametrize("checker", [lines_of_mypy, lines_of_pyright])
-@pytest.mark.parametrize("program", [members, types])
-def test_checkers_accept_stubs_of_every_name(checker, program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    write_stubs(program(), tmp_path / "every.pyi")
-    assert checker(tmp_path / "every.pyi") == []
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Stubs of programs and a user of one, in a folder: a checker reads pydantic once for all."""
+    folder = tmp_path_factory.mktemp("stubs")
+    programs = {"every_member.pyi": members(), "every_type.pyi": types(), "small.pyi": SMALL}
+    [of_lmc] = {write_stubs(text, folder / name) for name, text in programs.items()}
+    (folder / "lmc.pyi").write_text(of_lmc)
+    (folder / "user.py").write_text(USER)
+    return [*(folder / name for name in programs), folder / "user.py"]
 
 
 @pytest.mark.parametrize("checker", [lines_of_mypy, lines_of_pyright])
-def test_checkers_know_the_types(checker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    write_stubs(SMALL, tmp_path / "small.pyi")
-    (tmp_path / "user.py").write_text(USER)
-    assert checker(tmp_path / "user.py") == WRONG
+def test_checkers_accept_stubs_of_every_name_and_know_the_types(checker, written) -> None:  # type: ignore[no-untyped-def]
+    clean = {"every_member.pyi": [], "every_type.pyi": [], "small.pyi": []}
+    assert checker(*written) == {**clean, "user.py": WRONG}

@@ -261,7 +261,9 @@ def test_contents_and_no_secrets(
     assert tool["gen_ai.tool.call.result"] == "FOUR"
     main = facts(recorded.one("invoke_workflow main"))
     assert json.loads(main["input.value"]) == {"q": "my key is [SOME_API_KEY]"}
-    assert main["output.value"] == "FOUR"
+    assert main["output.value"] == "FOUR" and main["openinference.span.kind"] == "CHAIN"
+    assert "[SOME_API_KEY]" in chat["input.value"] and chat["output.value"] == "four"
+    assert "openinference.span.kind" not in tool  # it is known by its operation
 
 
 def test_calls_of_tools_among_the_messages() -> None:

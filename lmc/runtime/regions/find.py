@@ -36,7 +36,7 @@ async def perform_find(
         try:
             numbers, answer = await index.nearest(query, count)
         except ModelFailure as failure:
-            embedder = str(machine.program.stores[name].embedder)
+            embedder = f"`{machine.program.stores[name].embedder}`"
             raise no_answer(name, embedder, planned.node.span, failure, Attempts()) from failure
         if within.run.trace is not None:
             within.run.trace.found += Usage.of([answer, *index.paid])

@@ -8,6 +8,9 @@ import { GraphView, callCard, message } from "./graph.js";
 import { work } from "./work.js";
 
 const PAGE = 25;
+const SHOWN_WORDS = 6; // of a gate
+
+const strongest = (words) => Object.entries(words).sort((one, other) => other[1] - one[1]).slice(0, SHOWN_WORDS).map(([word]) => word).join(", ");
 
 export function runsView(go) {
   const element = h("div", { class: "runs" });
@@ -87,7 +90,8 @@ export function runsView(go) {
     return [modules.map(([name, one]) => [h("h4", {}, name),
       one.instruction ? h("pre", {}, one.instruction) : null,
       one.demos?.length ? table([...fieldColumns(one.demos, (demo) => demo.inputs), ["gives", (demo) => brief(demo.outputs), "value"], ["from", (demo) => demo.origin, "soft"]], one.demos) : null,
-      one.adapter ? h("p", {}, `weights: ${one.adapter}`) : null]), choices];
+      one.adapter ? h("p", {}, `weights: ${one.adapter}`) : null,
+      one.gates?.length ? table([["weights", (gate) => gate.adapter ?? "the model's own"], ["where the input has", (gate) => strongest(gate.words)]], one.gates) : null]), choices];
   }
 
   function changes(found) {
