@@ -10,7 +10,7 @@ DEMOS  := bootstrap(candidates=4, rounds=1)
 PROGRAMS ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test browser fuzz lint check format docs extension dist container pictures release-check clean
+.PHONY: demo real test browser cluster fuzz lint check format docs extension dist container pictures release-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -33,6 +33,11 @@ test: $(VENV)/.dev
 browser: $(VENV)/.dev
 	$(BIN)/playwright install --with-deps chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_studio
+
+# The tests of runs on many machines, with a real Ray cluster of this one. Ray is in no other target.
+cluster: $(VENV)/.dev
+	$(PIP) -e ".[ray]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cluster
 
 fuzz: $(VENV)/.dev
 	LMC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \

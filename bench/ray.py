@@ -9,14 +9,17 @@ import argparse
 import asyncio
 import json
 import os
+import pickle
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from lmc.cluster.crew import Crew
 from lmc.models.base import Answer, Capabilities, Request
 from lmc.models.registry import register
 from lmc.program.program import load
+from lmc.requests.usage import Usage
 from lmc.runtime.traces import Trace
 from lmc.tasks.loop import run_sync
 from tests.loopback import Loopback
@@ -34,6 +38,9 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("scaling", "engine", "faults", "rows", "driver")
 EACH = 16  # requests in flight for each worker
 LATENCY_S = 0.5
+ECHO_S = 0.05  # of an answer of an echo
+ECHO_CALLS = 6_000
+_FRAME = struct.Struct("!II")  # a worker, and the bytes of a message
 HTTP = """
 model m {{ name: "openai/bench", base_url: "{url}", concurrency: {concurrency}, timeout: 60,
            retry: {{max: 5, backoff: 0.1}} }}
@@ -118,12 +125,8 @@ def cluster() -> Iterator[int]:
     with tempfile.TemporaryDirectory() as made:
         # No token, as it is on this machine only.
         os.environ.update({"RAY_raylet_start_wait_time_s": "300", "RAY_AUTH_MODE": "disabled"})
-        # Ports that are given are not waited for: on a busy machine that takes too long.
-        agents = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent")
-        ports = [f"--{name}-port={free_port()}" for name in agents]
-        ports.append(f"--metrics-export-port={free_port()}")
         port = free_port()
-        head = start(Path(made), HEAD, f"--port={port}", *ports)
+        head = start(Path(made), HEAD, f"--port={port}")
         os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         try:
             assert head.stdout is not None
@@ -361,46 +364,147 @@ def rows_of_table(counts: list[int]) -> None:
 
 
 class Echo:
-    """A worker without a process: each run asks once, and what it may send is answered at once."""
+    """A worker that computes nothing: what it may send is answered after a wait."""
 
-    def __init__(self, wait_s: float, linger_s: float) -> None:
+    def __init__(self, calls: int, linger_s: float) -> None:
         from lmc.cluster.link import Link
 
-        self._said, self._wait_s, self._linger_s = asyncio.Event(), wait_s, linger_s
-        self._said.set()
-        self.link = Link(self._serve, self._said.set)
-        self.bytes = self.messages = 0
-        self.spent_s = 0.0  # of this worker's own side
+        self.said, self._calls, self._linger_s = asyncio.Event(), calls, linger_s
+        self.link = Link(self._serve, self.said.set)
 
     async def _serve(self, kind: str, content: Any) -> Any:
         if kind == "generate":
-            await asyncio.sleep(self._wait_s)
+            await asyncio.sleep(ECHO_S)
             return [Answer("42", 100, 5)], None
-        id, run, _, inputs, sample, _ = content
-        prompt = f"Answer the question in a word.\n{inputs['question']}" + " more" * 100
-        messages = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": prompt})
-        request = Request("m", messages, index=sample)
-        (answer,) = await self.link.call("ask", (id, run, None, request, {}))
+        id, run, _, inputs, sample, _, _ = content
+        for number in range(self._calls):
+            words = f"{number} {inputs['question']}"
+            prompt = f"Answer the question in a word.\n{words}" + " more" * 100
+            user = {"role": "user", "content": prompt}
+            request = Request("m", ({"role": "system", "content": "Be brief."}, user), index=sample)
+            (answer,) = await self.link.call("ask", (id, run, None, request, {}))
         return True, answer.text, Trace(brief=True)
 
-    async def send(self, message: bytes) -> None:
-        self.messages += 1
+    async def talk(self, number: int, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await self.said.wait()
+            await asyncio.sleep(self._linger_s)
+            self.said.clear()
+            if message := self.link.take():
+                writer.write(_FRAME.pack(number, len(message)) + message)
+
+
+class LeasingEcho(Echo):
+    """An `Echo` that sends within leases, with the accounts of a worker, and without its pool."""
+
+    def __init__(self, calls: int, linger_s: float) -> None:
+        super().__init__(calls, linger_s)
+        self._budget: Any = None
+        self._cache: Any = None
+        self._runs = 0
+
+    async def _serve(self, kind: str, content: Any) -> Any:
+        from lmc.cluster.leased import DriversCache
+        from lmc.requests.leases import LeasedBudget
+
+        id, _, _, inputs, _, _, _ = content
+        if self._cache is None:
+            terms = pickle.loads(await self.link.call("blob", id.partition(":")[2]))["terms"]
+            self._cache = DriversCache(self.link, id) if terms.kept else False
+            ask = partial(self._lease, id)
+            self._budget = terms.limits and LeasedBudget(terms.limits, ask, partial(self._tell, id))
+        self._runs += 1
+        for number in range(self._calls):
+            answer = await self._answer(f"{number} {inputs['question']}".rjust(64))
+        self._runs -= 1
+        self._tell(id, all=not self._runs)
+        return True, answer.text, Trace(brief=True)
+
+    async def _answer(self, key: str) -> Answer:
+        held = await self._budget.reserve(Usage(calls=1)) if self._budget else None
+        if self._cache:
+            with self._cache.claiming():
+                await self._cache.find([key])
+                await asyncio.sleep(ECHO_S)
+                await self._cache.store({key: Answer("42", 100, 5)})
+        else:
+            await asyncio.sleep(ECHO_S)
+        if held is not None:
+            held.settle(Usage(1, 0, 100, 5))
+        return Answer("42", 100, 5)
+
+    async def _lease(self, id: str, *content: Any) -> Any:
+        return await self.link.call("lease", (id, content))
+
+    def _tell(self, id: str, *, all: bool = False) -> None:
+        self.link.tell("used", (id, Usage(1, 0, 100, 5)))
+        if self._budget and (news := self._budget.report(all=all)) is not None:
+            self.link.tell("report", (id, tuple(news)))
+
+
+class EchoHost:
+    """All echoes, in a process of their own behind one socket."""
+
+    def __init__(self, kind: str, calls: int, workers: int, folder: Path) -> None:
+        self._path, self._queues = folder / "s", [asyncio.Queue[bytes]() for _ in range(workers)]
+        self._command = [kind, str(calls), str(workers), str(self._path)]
+        self.bytes = 0
+
+    async def begin(self) -> None:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            here.set_result(writer)
+            while True:
+                number, size = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+                self.bytes += size
+                self._queues[number].put_nowait(await reader.readexactly(size))
+
+        here: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+        self._server = await asyncio.start_unix_server(connected, self._path)
+        command = [sys.executable, __file__, "echoes", "--echoes", *self._command]
+        self._process = await asyncio.create_subprocess_exec(*command)
+        self._writer = await here
+
+    async def carrier(self) -> EchoCarrier:
+        self._given = getattr(self, "_given", -1) + 1
+        self._queues[self._given].put_nowait(b"")
+        return EchoCarrier(self, self._given)
+
+    async def send(self, number: int, message: bytes) -> None:
         self.bytes += len(message)
-        begun_s = time.thread_time()
-        self.link.receive(message)
-        self.spent_s += time.thread_time() - begun_s
+        self._writer.write(_FRAME.pack(number, len(message)) + message)
+
+    async def close(self) -> None:
+        self._process.kill()
+        await self._process.wait()
+        self._server.close()
+
+
+class EchoCarrier:
+    """The way to one echo."""
+
+    def __init__(self, host: EchoHost, number: int) -> None:
+        self._host, self._number = host, number
+
+    async def send(self, message: bytes) -> None:
+        await self._host.send(self._number, message)
 
     async def hear(self) -> bytes:
-        await self._said.wait()
-        await asyncio.sleep(self._linger_s)
-        self._said.clear()
-        message = self.link.take() or b""
-        self.messages += 1
-        self.bytes += len(message)
-        return message
+        return await self._host._queues[self._number].get()
 
     async def kill(self) -> None:
-        self.link.lose()
+        pass
+
+
+async def echoes(kind: str, calls: int, workers: int, path: str) -> None:
+    """The process of the echoes."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    made = LeasingEcho if kind == "lends" else Echo
+    all = [made(calls, 0.0005 * (1 + workers)) for _ in range(workers)]
+    talks = [asyncio.ensure_future(echo.talk(i, writer)) for i, echo in enumerate(all)]
+    with suppress(asyncio.IncompleteReadError):
+        while talks:
+            number, size = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+            all[number].link.receive(await reader.readexactly(size))
 
 
 class Named:
@@ -420,20 +524,26 @@ def driver(counts: list[int]) -> None:
     """Calls a second that one driver accounts for, with workers that cost nothing but pickling."""
     register("echo/", lambda name, settings: Named())
     print(
-        "| workers | calls | accounts | calls a second | ms of the driver a call | bytes a call |"
+        "| workers | calls of a row | accounts | the driver | calls a second "
+        "| ms of the driver a call "
+        "| bytes a call |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
+    accounts = [("none", False, None), ("budget", False, 10**9), ("cache", True, None)]
+    accounts.append(("cache and budget", True, 10**9))
     for workers in counts:
-        for name, kept, budget in (
-            ("none", False, None), ("cache", True, None), ("cache and budget", True, 10**9),
-        ):  # fmt: skip
-            with tempfile.TemporaryDirectory() as made:
-                told = run_sync(_borne(Path(made), workers, kept, budget))
-            print(f"| {workers} | {told['calls']:,} | {name} | {told['rate']:,.0f} "
-                  f"| {told['ms']:.3f} | {told['bytes']:,.0f} |", flush=True)  # fmt: skip
+        for each in (1, 8):
+            for name, kept, budget in accounts:
+                for how in ("is asked", "lends"):
+                    with tempfile.TemporaryDirectory() as made:
+                        told = run_sync(_borne(Path(made), workers, each, kept, budget, how))
+                    print(f"| {workers} | {each} | {name} | {how} | {told['rate']:,.0f} "
+                          f"| {told['ms']:.3f} | {told['bytes']:,.0f} |", flush=True)  # fmt: skip
 
 
-async def _borne(folder: Path, workers: int, kept: bool, budget: int | None) -> Mapping[str, float]:
+async def _borne(
+    folder: Path, workers: int, each: int, kept: bool, budget: int | None, how: str
+) -> Mapping[str, float]:
     from lmc.measure.evaluate import evaluate
     from lmc.measure.rows import Row
     from lmc.program.measuring import UNSCORED
@@ -445,29 +555,26 @@ async def _borne(folder: Path, workers: int, kept: bool, budget: int | None) -> 
         f"default {{ model: m{cache} }}\n"
         'generate main(question: str) -> str { """Answer.""" }\n'
     )
-    echoes: list[Echo] = []
-
-    async def begin() -> Echo:
-        echoes.append(Echo(0.05, 0.0005 * (1 + workers)))
-        return echoes[-1]
-
-    crew = Crew(begin, workers)
+    host = EchoHost(how, each, workers, folder)
+    await host.begin()
+    crew = Crew(host.carrier, workers)
     program = load(folder / "p.lmp", cache=str(folder / "c.db") if kept else False)
     program.__dict__["crew"] = crew
     pool = program.open_pool(budget=Budget(budget) if budget else None)
     executor = program.open_executor(pool)
-    calls = max(5_000, 10 * workers)
-    rows = [Row(f"{i}", {"question": f"q{i}"}) for i in range(calls)]
+    most = max(ECHO_CALLS, 4 * each * workers)
+    calls = most // each * each
+    rows = [Row(f"{i}", {"question": f"q{i}"}) for i in range(calls // each)]
     await evaluate(executor, "main", rows[:workers], UNSCORED)
-    for echo in echoes:
-        echo.bytes = echo.messages = 0
+    host.bytes = 0
     begun_s, cpu_s = time.perf_counter(), time.process_time()
-    more = [Row(f"x{i}", {"question": f"x{i}"}) for i in range(calls)]
+    more = [Row(f"x{i}", {"question": f"x{i}"}) for i in range(calls // each)]
     found = await evaluate(executor, "main", more, UNSCORED)
     wall_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - cpu_s
     assert not found.failed
-    sent = sum(echo.bytes for echo in echoes)
+    sent = host.bytes
     await crew.close()
+    await host.close()
     await pool.close()
     return {
         "calls": calls,
@@ -514,14 +621,19 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("parts", nargs="*", default=PARTS, metavar="PART")
     options.add_argument("--workers", default="1,2,4,8")
+    options.add_argument("--crews", default="1,10,100,1000", help="workers of `driver`")
     options.add_argument("--rows", default="20000,200000")
     options.add_argument("--faulty", type=int, default=400)
     options.add_argument("--only", default="", help="faults whose names begin so")
+    options.add_argument("--echoes", nargs=4, help=argparse.SUPPRESS)
     given = options.parse_args()
+    if given.echoes:
+        kind, calls, workers, path = given.echoes
+        return asyncio.run(echoes(kind, int(calls), int(workers), path))
     counts = [int(n) for n in given.workers.split(",")]
     if "driver" in given.parts:
         print(f"\ndriver: {load_of_machine()}")
-        driver([1, 10, 100, 1000])
+        driver([int(n) for n in given.crews.split(",")])
     if not {*given.parts} - {"driver"}:
         return
     with cluster() as head:

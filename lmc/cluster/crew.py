@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context, ContextVar
 from heapq import heapify, heappop, heappush
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from lmc.cluster.link import Link, LinkLost
 from lmc.diagnostics import LmcError
@@ -24,14 +26,15 @@ from lmc.runtime.failures import Attempts, CallFailure
 from lmc.tasks.foreign import said
 
 if TYPE_CHECKING:
+    from lmc.cluster.lender import Lender
     from lmc.ir.graph import Graph
     from lmc.requests.pool import ModelPool
     from lmc.runtime.traces import Trace
     from lmc.training.lora import TrainingJob, TrainingProgress
 
 _log = logger(__name__)
-EACH_IN_FLIGHT = 64  # runs of a worker at a time
-LEAST_IN_FLIGHT = 512
+EACH_IN_FLIGHT = 256  # runs of a worker at a time
+LEAST_IN_FLIGHT = 2048
 SILENCE_S = 60.0
 START_S = 300.0  # the first worker must be there
 MOST_TRIES = 4  # workers that may be lost on the same run
@@ -74,7 +77,7 @@ class Hand:
         self.crew, self.number, self.carrier = crew, number, carrier
         self.load, self.up, self.served = 0, False, 0
         self._ready = asyncio.Event()
-        self.link = Link(self._serve, self._ready.set)
+        self.link = Link(self._serve, self._ready.set, self._told)
         self._kept: set[Any] = set()  # questions whose answers the driver stores
 
     async def work(self) -> None:
@@ -90,6 +93,8 @@ class Hand:
                 task.cancel()
             self.up = False
             self.link.lose(self._kept.__contains__)
+            for lender in list(self.crew.lenders.values()):
+                lender.lose(self)
             await _surely(self.carrier.kill())
 
     async def _send(self) -> None:
@@ -114,9 +119,18 @@ class Hand:
             self.served += 1
             self.link.receive(message)
 
+    def _told(self, kind: str, content: Any) -> None:
+        id, told = content
+        if (lender := self.crew.lenders.get(id)) is not None:
+            lender.hear(self, kind, told)
+
     async def _serve(self, kind: str, content: Any) -> Any:
         if kind == "ask":
             return await self._answer(*content)
+        if kind in ("lease", "find", "await"):
+            if (lender := self.crew.lenders.get(content[0])) is None:  # nobody waits for the run
+                raise LinkLost
+            return await lender.serve(self, kind, content[1])
         if kind == "blob":
             return self.crew.blobs[content]
         if kind == "resend":
@@ -125,6 +139,8 @@ class Hand:
         if kind == "trained":
             self.crew.report(*content)
             return None
+        if kind == "checkpoint":
+            return await self.crew.checkpoint(*content)
         if kind == "adapter":
             from lmc.models.adapters import adapter_store
 
@@ -170,6 +186,7 @@ class Crew:
         self.in_flight = max(LEAST_IN_FLIGHT, EACH_IN_FLIGHT * size)
         self.blobs: dict[str, bytes] = {}
         self.pools: dict[str, ModelPool] = {}  # by the ids of executors
+        self.lenders: dict[str, Lender] = {}  # of executors whose workers need not ask
         self.runs: dict[int, Payers] = {}  # in progress, with who pays for them beside the pool
         self.hands: list[Hand] = []
         self._by_load: list[tuple[int, int, Hand]] = []  # a heap, with entries that are past
@@ -177,7 +194,9 @@ class Crew:
         self._start, self._stop = start, stop
         self._places: list[asyncio.Task[None]] = []
         self._numbers, self._runs = itertools.count(), itertools.count()
+        self._pool_numbers: WeakKeyDictionary[ModelPool, int] = WeakKeyDictionary()
         self._reports: dict[int, Callable[[TrainingProgress], None]] = {}
+        self._trainings: dict[int, Path] = {}  # where their checkpoints are
         self._resends: dict[int, Callable[[], Awaitable[None]]] = {}
         self._changed: asyncio.Event | None = None
         self._problem: BaseException | None = None
@@ -197,8 +216,9 @@ class Crew:
                 hand = await self.free_hand()
                 self._weigh(hand, 1)
                 try:
+                    asks = bool(self.runs[number])  # as others pay too
                     found = await hand.link.call(
-                        "run", (executor.id, number, name, inputs, sample, brief)
+                        "run", (executor.id, number, name, inputs, sample, brief, asks)
                     )
                     ran: tuple[bool, Any, Trace] = found
                     return ran
@@ -221,7 +241,7 @@ class Crew:
     ) -> dict[str, bytes]:
         """The files of an adapter that a worker trains. Raises: LmcError, as `train_adapter`."""
         number = next(self._numbers)
-        self._reports[number] = report
+        self._reports[number], self._trainings[number] = report, Path(folder) / job.key
         try:
             for _ in range(MOST_TRIES):
                 hand = await self.free_hand()
@@ -236,7 +256,7 @@ class Crew:
                 finally:
                     self._weigh(hand, -EACH_IN_FLIGHT)
         finally:
-            del self._reports[number]
+            del self._reports[number], self._trainings[number]
         message = f"{MOST_TRIES} workers were lost on the same training, one after the other"
         raise LmcError.of("no-workers", message, help="see whether they have the memory it takes")
 
@@ -244,6 +264,28 @@ class Crew:
         """Hear how far a training is."""
         if (told := self._reports.get(number)) is not None:
             told(progress)
+
+    async def checkpoint(
+        self, number: int, name: str | None, files: Mapping[str, bytes] | None
+    ) -> tuple[str, dict[str, bytes]] | bool | None:
+        """Keep the checkpoint of a worker, or give the newest one, if no `name` is given.
+
+        Without `files`, returns whether it is here already.
+        """
+        from lmc.cluster import checkpoints
+
+        if (place := self._trainings.get(number)) is None:
+            return None
+        if name is None:
+            found = checkpoints.newest(place)
+            if found is None:
+                return None
+            return found.name, await asyncio.to_thread(checkpoints.read, found)
+        here = checkpoints.newest(place)
+        if files is None or (here is not None and here.name == name):
+            return here is not None and here.name == name
+        await asyncio.to_thread(checkpoints.write, place, name, files)
+        return True
 
     async def free_hand(self) -> Hand:
         """The worker with the least to do. Raises: LmcError[no-workers], if none comes."""
@@ -279,6 +321,12 @@ class Crew:
         name = hashlib.sha256(blob).hexdigest()
         self.blobs[name] = blob
         return name
+
+    def number_of(self, pool: ModelPool) -> int:
+        """The number of a pool, for workers that have several parts of it."""
+        if pool not in self._pool_numbers:
+            self._pool_numbers[pool] = next(self._numbers)
+        return self._pool_numbers[pool]
 
     def listen(self, resend: Callable[[], Awaitable[None]] | None) -> int | None:
         """The number by which a worker tells that it sends a request again."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.cluster.crew import Crew, asking
+from lmc.cluster.lender import Lender, lends
 from lmc.cluster.link import LinkLost
 from lmc.consent import HOSTS_VARIABLE, PATHS_VARIABLE
 from lmc.frozen import frozen
@@ -219,11 +220,16 @@ class FarExecutor(Executor):
             "consent": self.consent,
             "env": environment(_names(self), *pool.models.values(), pool.default),
         }
-        own = {"parameters": self.parameters, "options": self._options}
+        own: dict[str, Any] = {"parameters": self.parameters, "options": self._options}
+        lender = Lender(pool, crew.number_of(pool), crew.size) if lends(pool) else None
+        own["terms"] = None if lender is None else lender.terms
         blob = crew.keep(dumps(own | {"program": crew.keep(dumps(program))}))
         id = f"{next(_numbers)}:{blob}"
         crew.pools[id] = pool
         weakref.finalize(self, crew.pools.pop, id, None)
+        if lender is not None:
+            lender.id, crew.lenders[id] = id, lender
+            weakref.finalize(self, crew.lenders.pop, id, None)
         return id
 
 

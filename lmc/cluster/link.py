@@ -15,7 +15,8 @@ from typing import Any
 from lmc.tasks.foreign import said
 
 Serve = Callable[[str, Any], Awaitable[Any]]
-_CALL, _DONE, _FAILED, _CANCEL = range(4)
+Hear = Callable[[str, Any], None]
+_CALL, _DONE, _FAILED, _CANCEL, _TELL = range(5)
 
 
 class LinkLost(Exception):
@@ -30,10 +31,11 @@ class Link:
     """One end of a link. It belongs to one event loop.
 
     `serve` answers the calls of the other end. `ready` is called when there is something to send.
+    `hear` takes what needs no answer.
     """
 
-    def __init__(self, serve: Serve, ready: Callable[[], None]) -> None:
-        self._serve, self._ready = serve, ready
+    def __init__(self, serve: Serve, ready: Callable[[], None], hear: Hear | None = None) -> None:
+        self._serve, self._ready, self._hear = serve, ready, hear
         self._outbox: list[tuple[int, int, Any]] = []
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._serving: dict[int, asyncio.Task[Any]] = {}
@@ -56,6 +58,10 @@ class Link:
             if self._waiting.pop(number, None) is not None and not self.lost:
                 self._say(_CANCEL, number, None)
 
+    def tell(self, kind: str, content: Any) -> None:
+        """Say something that needs no answer. It arrives before all that is said later."""
+        self._say(_TELL, 0, (kind, content))
+
     def take(self) -> bytes | None:
         """What is to be sent now; None if there is nothing."""
         if not self._outbox:
@@ -68,6 +74,9 @@ class Link:
         for what, number, content in pickle.loads(message):  # noqa: S301 - of a process that we started
             if what == _CALL:
                 self._begin(number, *content)
+            elif what == _TELL:
+                if self._hear is not None:
+                    self._hear(*content)
             elif what == _CANCEL:
                 if (task := self._serving.get(number)) is not None:
                     task.cancel()

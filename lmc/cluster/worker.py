@@ -1,7 +1,7 @@
 """A worker: runs programs for a driver, and asks models when the driver lets it.
 
-It has no cache and no budget. Each call of a model is a question to the driver. If an answer has to
-be made, the driver calls this worker's backend.
+It has no cache and no budget of its own: it asks the driver for each call of a model, or for a
+lease. In the first case the driver calls this worker's backend if an answer has to be made.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import asyncio
 import os
 import pickle
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmc.cluster import checkpoints
+from lmc.cluster.leased import AskingPool, LeasingPool, asks_always, run_number
 from lmc.cluster.link import Link
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import adapter_store, is_adapter_id
 from lmc.models.base import Answer, Backend, Capabilities, Request
 from lmc.models.registry import open_backend
-from lmc.requests.pool import ModelPool
+from lmc.requests.pacing import Gate
 from lmc.runtime.executor import Executor
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import Trace
@@ -33,38 +35,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_EXECUTORS = 64  # candidates whose runs a worker is ready for
 MOST_PROGRAMS = 8
-_run: ContextVar[int] = ContextVar("lmc_run", default=-1)
-
-
-class AskingPool(ModelPool):
-    """A pool that has the driver answer. Its backends tell what they can do, and are not asked."""
-
-    own_budgets = False
-
-    def __init__(self, link: Link, id: str, **options: Any) -> None:
-        super().__init__(**options)
-        self._link, self._id = link, id
-
-    async def ask(self, model: str | None, request: Request, **options: Any) -> list[Answer]:
-        """As `ModelPool.ask` of the driver's pool."""
-        content = (self._id, _run.get(), model, request, options)
-        answers: list[Answer] = await self._link.call("ask", content)
-        return answers
-
-    async def close(self) -> None:
-        """The worker closes the backends."""
 
 
 class RowWorker:
     """The worker's end of a link. `ready` is called when there is something to send."""
 
     def __init__(self, ready: Callable[[], None]) -> None:
-        self.link = Link(self._serve, ready)
+        self.link = Link(self._serve, ready, self._hear)
         self._executors: OrderedDict[str, asyncio.Future[Executor]] = OrderedDict()
         self._programs: OrderedDict[str, asyncio.Future[dict[str, Any]]] = OrderedDict()
         self._backends: dict[str, tuple[Backend, str]] = {}
         self._named: dict[str, Backend] = {}  # by the hash of name and settings
         self._told: dict[str, Capabilities] = {}
+        self.home: Callable[[str], Path] = Path  # where a training's folder of the driver is here
+        self._brought: dict[int, str] = {}  # the last checkpoint, by training
+        self._gates: dict[Any, Gate] = {}
+        self._pools: dict[str, AskingPool] = {}  # by the ids of executors
+        self._runs: Counter[str] = Counter()  # in progress
 
     async def close(self) -> None:
         """Close all backends."""
@@ -80,31 +67,55 @@ class RowWorker:
             return await self._train(*content)
         raise ValueError(kind)
 
+    def _hear(self, kind: str, content: Any) -> None:
+        if kind == "recall" and (pool := self._pools.get(content)) is not None:
+            pool.recall()
+
     async def _run(
-        self, id: str, run: int, name: str, inputs: Mapping[str, Any], sample: int, brief: bool
+        self,
+        id: str,
+        run: int,
+        name: str,
+        inputs: Mapping[str, Any],
+        sample: int,
+        brief: bool,
+        asks: bool,
     ) -> tuple[bool, Any, Trace]:
-        _run.set(run)
+        run_number.set(run)
+        asks_always.set(asks)
         trace = Trace(brief=brief)
         executor = await _held(self._executors, id, self._executor, MOST_EXECUTORS)
+        self._runs[id] += 1
         try:
             result = await executor.run(name, inputs, trace=trace, sample=sample)
         except LmcError as failure:
             return False, failure, _shortened(trace)
+        finally:
+            self._ended(id)
         return True, result, _shortened(trace)
+
+    def _ended(self, id: str) -> None:
+        """A run ended: the driver hears what it spent before it hears of the end."""
+        self._runs[id] -= 1
+        if (pool := self._pools.get(id)) is not None:
+            pool.report(all=not self._runs[id])
+            if not self._runs[id] and id not in self._executors:
+                del self._pools[id], self._runs[id]
 
     async def _executor(self, id: str) -> Executor:
         own = pickle.loads(await self._blob(id.partition(":")[2]))  # noqa: S301 - the driver's
         program = await _held(self._programs, own["program"], self._program, MOST_PROGRAMS)
         parameters: Parameters = own["parameters"]
-        pool = AskingPool(
-            self.link,
-            id,
-            models=program["models"],
-            default=program["default"],
-            backends=program["backends"],
-            base_dir=program["base_dir"],
-            consent=program["consent"],
-            opener=self._open,
+        given = ("models", "default", "backends", "base_dir", "consent")
+        options = {name: program[name] for name in given} | {"opener": self._open}
+        terms = own["terms"]
+        for old in [old for old in self._pools if old not in self._executors]:
+            if not self._runs[old]:
+                del self._pools[old]
+        pool = self._pools[id] = (
+            AskingPool(self.link, id, **options)
+            if terms is None
+            else LeasingPool(self.link, id, terms, self._gates, self._bring, **options)
         )
         return Executor(
             program["graph"],
@@ -166,20 +177,39 @@ class RowWorker:
             await self._bring(start.id)
             start = store.find(start.id)
         job = replace(job, source=source, start=start)  # in the folders of this machine
-        loop = asyncio.get_running_loop()
+        loop, home = asyncio.get_running_loop(), self.home(folder)
+        await self._go_on(number, home / job.key)
 
         def tell(now: TrainingProgress) -> None:
-            told = self.link.call("trained", (number, now))
-            asyncio.run_coroutine_threadsafe(told, loop)
+            asyncio.run_coroutine_threadsafe(self._trained(number, now, home / job.key), loop)
 
         stop = stopped.is_set
-        work = asyncio.to_thread(train_adapter, job, Path(folder), store, tell, stop)
+        work = asyncio.to_thread(train_adapter, job, home, store, tell, stop)
         try:
             made = await work
         except asyncio.CancelledError:
             stopped.set()  # a thread cannot be cancelled; it saves a checkpoint and ends
             raise
         return made.files()
+
+    async def _go_on(self, number: int, place: Path) -> None:
+        """Have the checkpoint of a worker that was lost, if there is one and this has none."""
+        if checkpoints.newest(place) is not None:
+            return
+        if found := await self.link.call("checkpoint", (number, None, None)):
+            await asyncio.to_thread(checkpoints.write, place, *found)
+
+    async def _trained(self, number: int, now: TrainingProgress, place: Path) -> None:
+        """Tell the driver how far a training is, and bring it a new checkpoint."""
+        await self.link.call("trained", (number, now))
+        found = checkpoints.newest(place)
+        if found is None or self._brought.get(number) == found.name:
+            return
+        self._brought[number] = found.name
+        if not await self.link.call("checkpoint", (number, found.name, None)):
+            with suppress(FileNotFoundError):  # the trainer removes old ones
+                files = await asyncio.to_thread(checkpoints.read, found)
+                await self.link.call("checkpoint", (number, found.name, files))
 
     async def _bring(self, adapter: str) -> None:
         """Have the weights of an adapter on this machine."""

@@ -66,7 +66,7 @@ class Reservation:
         if wait:
             await self._budget._hold(part, first=True, alone=self._alone)
         else:
-            self._budget.take(part)
+            await self._budget.claim(part)
         self._held.append(part)
 
     def __enter__(self) -> Reservation:
@@ -186,6 +186,44 @@ class Budget:
         with self._lock:
             self._require(worst)
             self._reserved.add(worst)
+
+    async def claim(self, worst: Usage) -> None:
+        """As `take`, for budgets that have to ask for room elsewhere. Raises: BudgetExceeded."""
+        self.take(worst)
+
+    def roomy(self, worst: Usage) -> bool:
+        """Whether a request would not have to wait."""
+        with self._lock:
+            return not self._waiters and self._may_go(worst, alone=True)
+
+    def take_spare(self, worst: Usage, most: int, sharers: int) -> int:
+        """Reserve room for further requests, if there is plenty for all who share it.
+
+        Returns for how many. That is none as long as nothing is known of how long answers are.
+        """
+        with self._lock:
+            if self._waiters or (self.counts_tokens and not self.spent.tokens):
+                return 0
+            held, spent, fitting = self._reserved, self.spent, [float(most)]
+            if self.calls is not None and worst.calls:
+                fitting.append((self.calls - spent.calls - held.calls) / worst.calls / sharers)
+            if self.tokens is not None and worst.tokens:
+                room = (self.tokens - spent.tokens) / self._excess - held.tokens
+                fitting.append(room / worst.tokens / sharers)
+            if self.usd is not None and worst.cost_usd:
+                room = (self.usd - spent.cost_usd) / self._excess - held.usd
+                fitting.append(room / worst.cost_usd / sharers)
+            count = max(0, int(min(fitting)))
+            self._reserved.add(worst, count)
+            return count
+
+    def settle_lease(self, held: Usage, used: Usage, excess: float) -> None:
+        """Replace a part of what is reserved by what was used elsewhere."""
+        with self._lock:
+            self._reserved.add(held, -1)
+            self.spent += used
+            self._excess = max(self._excess, excess)
+            self._decide_waiters()
 
     def _require(self, more: Usage) -> None:
         limit = self._passed(more, self._reserved)

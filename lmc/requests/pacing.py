@@ -115,6 +115,11 @@ class Gate:
         """The mean tokens of an answered request."""
         return self._told / self.answered if self.answered else 0.0
 
+    def narrow(self, most: int) -> None:
+        """Let fewer requests through from now on, as others send the rest."""
+        self.most = min(self.most, most)
+        self.limit = min(self.limit, float(most))
+
     async def enter(self, tokens: int = 0, *, first: bool = False) -> Ticket:
         """Wait for a turn. With `first`, go ahead of new requests."""
         free = not self._waiters and self.in_flight < int(self.limit)

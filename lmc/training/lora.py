@@ -27,7 +27,9 @@ from lmc.models.engine.openmp import wait_without_spinning
 from lmc.models.engine.pretrained import pretrained
 from lmc.training.encoding import Example, encode_rows
 from lmc.training.losses import SUPERVISED, LossSettings
+from lmc.training.processes import process_count, train_shared
 from lmc.training.rows import Row, digest
+from lmc.training.shares import ALONE, Shares
 from lmc.training.steps import costs_for, packed_trainer, with_reference
 
 Kind = Literal["lora", "rslora", "dora"]
@@ -131,7 +133,7 @@ def train_adapter(
         return known
     place = folder / job.key
     with calm(), told_if_full(place):
-        adapter = store.add(_train(job, place, report or (lambda _: None), stop))
+        adapter = store.add(_trained(job, place, report or (lambda _: None), stop))
     store.remember(job.key, adapter)
     for left in place.glob("checkpoint-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -157,7 +159,24 @@ def _require_packages() -> None:
         raise LmcError.of("missing-extra", message, help='pip install "lmc-lang[local]"')
 
 
-def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
+def _trained(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
+    """The folder of the adapter, trained by one process or by several on this machine."""
+    if (count := process_count()) == 1:
+        return train_share(job, place, report, stop)
+    train_shared(job, place, count, lambda now: report(TrainingProgress(**now)), stop)
+    if stop():
+        raise TrainingStopped
+    return place / "adapter"
+
+
+def train_share(
+    job: TrainingJob, place: Path, report: Report, stop: Stop, shares: Shares = ALONE
+) -> Path:
+    """Train in this process, alone or with others. Returns the folder of the adapter.
+
+    The first process tells the progress, and writes the checkpoints and the adapter.
+    Raises: LmcError[cannot-train], TrainingStopped.
+    """
     wait_without_spinning()
     import torch
     from transformers import (
@@ -194,6 +213,7 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
         seed=settings.seed,
         logging_steps=max(1, steps // 50),
         save_steps=max(1, steps // CHECKPOINTS),
+        save_strategy="no" if shares.rank else "steps",
         save_total_limit=2,
         report_to=[],
         disable_tqdm=True,
@@ -203,16 +223,21 @@ def _train(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     costs = costs_for(model, [row for example in data for row in example.rows], pad)
     learner = _with_lora(model, job)
     data = with_reference(learner, data, costs, pad, job.loss)
-    trainer = packed_trainer(costs, pad, job.loss)(
+    first = shares.rank == 0
+    trainer = packed_trainer(costs, pad, job.loss, shares)(
         model=learner,
         args=arguments,
         train_dataset=data,
-        callbacks=[_callback(report, stop, data, epochs)],
+        callbacks=[_callback(report if first else None, stop, data, epochs, shares)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(place))
-    if stop():
+    begin = last_checkpoint(place)
+    shares.agreed(value=False)  # nobody writes a checkpoint before all have seen the last one
+    trainer.train(resume_from_checkpoint=begin)
+    if shares.agreed(stop()):
         raise TrainingStopped
+    if not first:
+        return place / "adapter"
     trainer.model.save_pretrained(str(place / "adapter"))
     made_portable(place / "adapter")
     return place / "adapter"
@@ -263,7 +288,9 @@ def _alpha(settings: LoraSettings) -> int:
     return 8 if settings.kind == "rslora" else 2 * settings.rank
 
 
-def _callback(report: Report, stop: Stop, data: Sequence[Example], epochs: int) -> Any:
+def _callback(
+    report: Report | None, stop: Stop, data: Sequence[Example], epochs: int, shares: Shares
+) -> Any:
     from transformers import TrainerCallback
 
     tokens = sum(example.tokens for example in data) * epochs
@@ -272,13 +299,14 @@ def _callback(report: Report, stop: Stop, data: Sequence[Example], epochs: int) 
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            if stop():
-                control.should_save = control.should_training_stop = True
+            if shares.agreed(stop()):
+                control.should_training_stop = True
+                control.should_save = shares.rank == 0
 
         def on_log(
             self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any
         ) -> None:
-            if not logs or "loss" not in logs:
+            if report is None or not logs or "loss" not in logs:
                 return
             first.append(state.global_step)
             seconds = time.monotonic() - began
@@ -294,7 +322,7 @@ def _callback(report: Report, stop: Stop, data: Sequence[Example], epochs: int) 
     return Watch()
 
 
-def _last_checkpoint(place: Path) -> str | None:
+def last_checkpoint(place: Path) -> str | None:
     """The newest complete checkpoint. Its state, which is written last, must be readable."""
 
     def whole(folder: Path) -> bool:

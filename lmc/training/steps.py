@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.training.encoding import EncodedRow, Example
 from lmc.training.losses import SUPERVISED, LossSettings, StepBatch, step_loss
 from lmc.training.packing import IGNORED, Costs, Pack, plan_packs, shared_tokens
+from lmc.training.shares import ALONE, Shares
 
 if TYPE_CHECKING:
     import torch
@@ -173,6 +174,7 @@ def step_gradients(
     *,
     computing: Callable[[], AbstractContextManager[Any]] = nullcontext,
     backward: Callable[[torch.Tensor], object] = lambda loss: loss.backward(),
+    shares: Shares = ALONE,
 ) -> torch.Tensor:
     """Add the gradients of a step to a model's trained weights. Returns the loss.
 
@@ -180,28 +182,38 @@ def step_gradients(
     losses join rows. Where these do not fit in one pack, all are read twice: first the loss is
     found with its gradient by log-probability, and then that is carried on pack by pack.
     Gradients are those of the whole step. Dropout is drawn once for what rows share. `computing`
-    surrounds passes.
+    surrounds passes. With `shares`, each of several processes reads its share of the packs.
     """
-    packs = plan_packs([row for example in examples for row in example.rows], costs)
-    tensors = [_on_device(model, pack.tensors(pad)) for pack in packs]
+    rows = [row for example in examples for row in example.rows]
+    planned = [plan_packs(part, costs) if part else () for part in shares.parts(rows)]
+    packs = [pack for part in planned for pack in part]
+    own = {id(pack) for pack in planned[shares.rank]}
+    tensors = [_on_device(model, pack.tensors(pad)) if id(pack) in own else None for pack in packs]
 
     def logps_of(pack: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         with computing():
             return answer_logps(model, pack)
 
     if loss.name == "sft":
-        return _imitated(tensors, logps_of, backward)
-    return _joined(loss, examples, packs, tensors, lambda pack: logps_of(pack)[0], backward)
+        total = sum(row.weight * len(row.answer) for row in rows)
+        step = _imitated([t for t in tensors if t is not None], logps_of, backward, total)
+        step = shares.add(step.to(model.device))
+    else:
+        of_pack = lambda pack: logps_of(pack)[0]  # noqa: E731
+        step = _joined(loss, examples, packs, tensors, of_pack, backward, shares, model.device)
+    shares.add_gradients(model.parameters())
+    return step
 
 
-def _imitated(tensors: Sequence[Any], logps_of: Any, backward: Any) -> torch.Tensor:
-    total = sum(float((t["weight"] * (t["labels"] != IGNORED)).sum()) for t in tensors)
-    step: Any = 0.0
+def _imitated(tensors: Sequence[Any], logps_of: Any, backward: Any, total: float) -> torch.Tensor:
+    import torch
+
+    step = torch.zeros(())
     for pack in tensors:
         logps, weight = logps_of(pack)
         own = -(logps * weight).sum() / max(total, 1e-6)
         backward(own)
-        step = step + own.detach()
+        step = step.to(own.device) + own.detach()
     return step
 
 
@@ -212,30 +224,37 @@ def _joined(
     tensors: Sequence[Any],
     logps_of: Callable[[Any], torch.Tensor],
     backward: Callable[[torch.Tensor], object],
+    shares: Shares,
+    device: Any,
 ) -> torch.Tensor:
     import torch
 
-    if len(packs) == 1:
+    if len(packs) == 1 and tensors[0] is not None and shares.count == 1:
         whole = step_loss(loss, step_batch(examples, packs, logps_of(tensors[0])))
         backward(whole)
         return whole.detach()
     drawn = []  # the states that dropout is drawn from, once for both readings
     found = []
     with torch.no_grad():
-        for pack in tensors:
+        for pack, inputs in zip(packs, tensors, strict=True):
             drawn.append(torch.get_rng_state())
-            found.append(logps_of(pack))
-    leaves = torch.cat(found).requires_grad_()
+            tokens = sum(len(row.answer) for row in pack.rows)
+            others = torch.zeros(tokens, device=device)
+            found.append(others if inputs is None else logps_of(inputs))
+    leaves = shares.add(torch.cat(found)).requires_grad_()
     whole = step_loss(loss, step_batch(examples, packs, leaves))
     (gradient,) = torch.autograd.grad(whole, leaves)
     parts = gradient.split([len(own) for own in found])
-    for pack, state, part in zip(tensors, drawn, parts, strict=True):
-        torch.set_rng_state(state)
-        backward((logps_of(pack) * part).sum())
+    for inputs, state, part in zip(tensors, drawn, parts, strict=True):
+        if inputs is not None:
+            torch.set_rng_state(state)
+            backward((logps_of(inputs) * part).sum())
     return whole.detach()
 
 
-def packed_trainer(costs: Costs, pad: int, loss: LossSettings = SUPERVISED) -> type:
+def packed_trainer(
+    costs: Costs, pad: int, loss: LossSettings = SUPERVISED, shares: Shares = ALONE
+) -> type:
     """The Trainer of transformers, with steps over packs (see `step_gradients`)."""
     from transformers import Trainer
 
@@ -253,6 +272,7 @@ def packed_trainer(costs: Costs, pad: int, loss: LossSettings = SUPERVISED) -> t
                 loss,
                 computing=self.compute_loss_context_manager,
                 backward=self.accelerator.backward,
+                shares=shares,
             )
 
     return PackedTrainer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +16,16 @@ import pytest
 import lmc
 from lmc.cluster.crew import MOST_TRIES, Crew
 from lmc.cluster.far import FarBackend
+from lmc.cluster.worker import RowWorker
 from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, ModelFailure, Request
 from lmc.models.registry import register, unregister
 from lmc.program.program import Program, load
-from lmc.tasks.loop import run_sync
+from lmc.tasks.loop import event_loop, run_sync
 from tests.far_workers import Loopback, loopback_crew
 
 PROGRAM = """
-model m { name: "far/m", retry: {max: 2, backoff: 0.01} }
+model m { name: "far/m", retry: {max: 2, backoff: 0.01}, concurrency: LIMIT }
 default { model: m }
 generate answer(question: str) -> str { \"\"\"Answer.\"\"\" }
 generate judge(question: str, draft: str) -> str { \"\"\"Judge.\"\"\" }
@@ -70,15 +72,16 @@ def model() -> Iterator[FarModel]:
 
 @pytest.fixture
 def crew(folder: Path) -> Iterator[tuple[Crew, list[Loopback]]]:
-    crew, started = loopback_crew(3, silence_s=0.5)
+    crew, started = loopback_crew(3, silence_s=1.0)
     yield crew, started
     run_sync(crew.close())
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(params=[64, 1024], ids=["asked", "leased"])
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """The driver is asked for each call, or leases: all must hold both ways."""
     monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
-    (tmp_path / "p.lmp").write_text(PROGRAM)
+    (tmp_path / "p.lmp").write_text(PROGRAM.replace("LIMIT", str(request.param)))
     return tmp_path
 
 
@@ -270,6 +273,55 @@ def test_a_training_goes_to_a_worker(
     assert [now.loss for now in told] == [0.5]
     assert run_sync(backend.train_elsewhere(job, folder / "far", told.append)) == made
     assert len(seen) == 1  # it is known now
+
+
+def test_a_training_goes_on_from_the_checkpoint_of_a_lost_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers share no folder with the driver, nor with each other."""
+    from lmc.cluster.far import opening
+    from lmc.models.adapters import FILES, Adapter, AdapterStore
+    from lmc.training.lora import TrainingJob, TrainingProgress, last_checkpoint
+
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
+    crew, started = loopback_crew(1)
+    begun: list[str | None] = []
+
+    def train(
+        job: TrainingJob, place: Path, store: AdapterStore, report: Any, stop: Any
+    ) -> Adapter:
+        begun.append(last_checkpoint(place / job.key))
+        step = 10 * len(begun)
+        made = place / job.key / f"checkpoint-{step}"
+        made.mkdir(parents=True)
+        (made / "weights").write_bytes(b"of step %d" % step)
+        (made / "trainer_state.json").write_text("{}")
+        report(TrainingProgress(step, 20, 0.5, 10.0, 0.0))
+        kept = tmp_path / "far" / job.key / made.name / "weights"
+        while not kept.exists():
+            time.sleep(0.01)
+        if len(begun) == 1:
+            asyncio.run_coroutine_threadsafe(started[0].kill(), event_loop()).result()
+        return store.add_files(dict.fromkeys(FILES, b"weights"))
+
+    monkeypatch.setattr("lmc.training.lora.train_adapter", train)
+    init = RowWorker.__init__
+
+    def own_home(self: RowWorker, ready: Any) -> None:
+        init(self, ready)
+        place = tmp_path / f"machine-{len(started)}"
+        self.home = lambda folder: place
+
+    monkeypatch.setattr(RowWorker, "__init__", own_home)
+    backend, _ = opening(crew)("lmc/tiny", {})
+    assert isinstance(backend, FarBackend)
+    job = TrainingJob("a folder of the driver only", "base", ())
+    made = run_sync(backend.train_elsewhere(job, tmp_path / "far", lambda now: None))
+    assert made.files() == dict.fromkeys(FILES, b"weights")
+    assert begun[0] is None and begun[1] is not None and begun[1].endswith("checkpoint-10")
+    kept = [path.name for path in (tmp_path / "far" / job.key).iterdir()]
+    assert kept == ["checkpoint-20"]
+    run_sync(crew.close())
 
 
 @pytest.mark.slow

@@ -1,0 +1,104 @@
+"""Starts the processes of a training that is shared out, and hears how it goes.
+
+Each process runs `lmc.training.process`. They meet in the folder of the training, so there is no
+port. All of them end if one fails, or if this process is gone: they read its pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lmc.diagnostics import LmcError
+
+VARIABLE = "LMC_TRAINING_PROCESSES"
+_LAST_BYTES = 2000  # of what a process that failed said
+
+
+def process_count() -> int:
+    """How many processes train an adapter on this machine. Raises: LmcError[cannot-train]."""
+    given = os.environ.get(VARIABLE, "1")
+    if given.isdecimal() and 1 <= int(given) <= 64:
+        return int(given)
+    help = f"give a number from 1 to 64, such as {VARIABLE}=2"
+    raise LmcError.of("cannot-train", f"{VARIABLE} cannot be `{given}`", help=help)
+
+
+def train_shared(
+    job: Any, place: Path, count: int, tell: Callable[[dict[str, Any]], None], stop: Any
+) -> None:
+    """Run a training in several processes. `tell` hears its progress, as JSON has it.
+
+    They leave the adapter in the folder `place`, as one process does.
+    Raises: LmcError, that of the training, or LmcError[cannot-train] if a process died.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="meet-", dir=place) as made:
+        folder = Path(made)
+        (folder / "job").write_bytes(pickle.dumps((job, place)))
+        with _started(folder, count) as processes:
+            watcher = threading.Thread(target=_watch, args=(processes, folder, stop), daemon=True)
+            watcher.start()
+            assert processes[0].stdout is not None
+            for line in processes[0].stdout:
+                with contextlib.suppress(ValueError):  # what libraries print
+                    tell(json.loads(line))
+            codes = [process.wait() for process in processes]
+        if any(codes):
+            raise _failure(folder, codes)
+
+
+@contextlib.contextmanager
+def _started(folder: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The processes, each with a GPU of its own where there are some."""
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(count):
+            command = [sys.executable, "-m", "lmc.training.process", str(folder), str(rank)]
+            with (folder / f"said-{rank}").open("wb") as said:
+                out = subprocess.PIPE if rank == 0 else subprocess.DEVNULL
+                processes.append(
+                    subprocess.Popen(  # noqa: S603 - our own module
+                        [*command, str(count)], stdin=subprocess.PIPE, stdout=out, stderr=said
+                    )
+                )
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+def _watch(processes: list[subprocess.Popen[bytes]], folder: Path, stop: Any) -> None:
+    """Tell them to stop, and end all if one fails: the others would wait for it."""
+    while any(process.poll() is None for process in processes):
+        if stop():
+            (folder / "stop").touch()
+        if any(process.poll() for process in processes):
+            for process in processes:
+                process.kill()
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            processes[0].wait(0.2)
+
+
+def _failure(folder: Path, codes: list[int]) -> LmcError:
+    for path in sorted(folder.glob("failed-*")):
+        failure: LmcError = pickle.loads(path.read_bytes())  # noqa: S301 - of our own process
+        return failure
+    rank = next((n for n, code in enumerate(codes) if code not in (0, -9)), 0)
+    said = (folder / f"said-{rank}").read_bytes()[-_LAST_BYTES:].decode(errors="replace")
+    message = f"process {rank + 1} of {len(codes)} of a training ended with {codes[rank]}"
+    return LmcError.of("cannot-train", message, help=said.strip()[-_LAST_BYTES:] or None)

@@ -1,0 +1,106 @@
+"""Several processes that train one adapter get the gradients, and the weights, of one process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from lmc.diagnostics import LmcError
+from lmc.models.adapters import AdapterStore
+from lmc.training.lora import LoraSettings, TrainingJob, TrainingStopped, train_adapter
+from lmc.training.processes import VARIABLE, process_count
+from lmc.training.rows import TrainingRow
+from lmc.training.shares import Shares
+from tests.test_models.tiny_llama import save_tiny_llama
+from tests.test_training.shared_step import examples, gradients
+
+CODE = """
+import sys, torch
+from pathlib import Path
+from torch import distributed
+from lmc.training.shares import Shares
+from tests.test_training.shared_step import gradients
+folder, rank = Path(sys.argv[1]), int(sys.argv[2])
+distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+torch.save(gradients(Shares(rank, 2)), folder / f"of-{rank}")
+distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen([sys.executable, "-c", CODE, str(tmp_path), str(rank)], env=env)
+        for rank in range(2)
+    ]
+    assert [process.wait(300) for process in started] == [0, 0]
+    one = gradients()
+    assert len(one) == 2 * 4
+    for rank in range(2):
+        for mine, alone in zip(torch.load(tmp_path / f"of-{rank}"), one, strict=True):
+            assert torch.allclose(mine, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_shares_hold_all_rows_once() -> None:
+    rows = [row for example in examples() for row in example.rows]
+    for count in (1, 2, 3, 40):
+        parts = Shares(0, count).parts(rows)
+        assert len(parts) == count
+        assert sorted(id(row) for part in parts for row in part) == sorted(map(id, rows))
+    sizes = [sum(len(row.ids) for row in part) for part in Shares(0, 3).parts(rows)]
+    assert max(sizes) - min(sizes) <= 2 * max(len(row.ids) for row in rows)
+
+
+def test_the_number_of_processes_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "4")
+    assert process_count() == 4
+    for wrong in ("0", "-1", "many", "", "65"):
+        monkeypatch.setenv(VARIABLE, wrong)
+        with pytest.raises(LmcError, match="LMC_TRAINING_PROCESSES"):
+            process_count()
+
+
+@pytest.mark.slow
+def test_a_training_in_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the weights of one process, goes on after a stop, and ends if a process dies."""
+    pytest.importorskip("peft")
+    base = str(save_tiny_llama(tmp_path / "base"))
+    prompts = [({"role": "user", "content": word},) for word in ("red", "blue", "grey", "pink")]
+    rows = tuple(TrainingRow(prompt, ("warm", "cold")[i % 2]) for i, prompt in enumerate(prompts))
+    settings = LoraSettings(rank=2, epochs=10, batch_rows=2)
+    job = TrainingJob(base, "base", rows, settings)
+
+    def weights(name: str, processes: int, **more: Any) -> dict[str, torch.Tensor]:
+        from safetensors.torch import load_file
+
+        monkeypatch.setenv(VARIABLE, str(processes))
+        made = train_adapter(job, tmp_path / name, AdapterStore(tmp_path / f"{name}-made"), **more)
+        return load_file(made.folder / "adapter_model.safetensors")
+
+    alone = weights("one", 1)
+    seen: list[int] = []
+    with pytest.raises(TrainingStopped):
+        weights("two", 2, report=lambda now: seen.append(now.step), stop=lambda: len(seen) > 3)
+    assert list((tmp_path / "two" / job.key).glob("checkpoint-*"))
+    first = len(seen)
+    together = weights("two", 2, report=lambda now: seen.append(now.step))
+    assert seen[first] > seen[first - 1]  # it went on
+    for name, value in alone.items():
+        assert torch.allclose(value, together[name], atol=2e-3)
+
+    def kill(now: Any) -> None:
+        me = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
+        os.kill(int(me.read_text().split()[-1]), 9)
+
+    with pytest.raises(LmcError, match="process 2 of 2"):
+        weights("three", 2, report=kill)
