@@ -241,7 +241,8 @@ class _Measurement:
         if not acting_tools(program.graph, graph, [metric.name]):
             return ()
         text = json.dumps(graph_to_json(program.graph), sort_keys=True, default=str)
-        return text, repr(program.parameters), graph.name, metric.name
+        models = repr((program.options.model, program.options.base_url))
+        return text, repr(program.parameters), models, graph.name, metric.name
 
 
 def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measurement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any, Generic, Self, TypeVar
@@ -41,6 +42,7 @@ class Stream(Generic[P, R]):
     A text comes in pieces. Of all other results each item is all that is there so far, typed: its
     records have None for fields that have not come. `result` is the result, at the end.
     Leaving the loop early and closing the stream cancels the run; `with` and `async with` close it.
+    Whoever waits for the next item then has the end of the loop.
     It runs on lmc's own loop, so that any loop and any thread may take the next item, one at a
     time.
     """
@@ -77,23 +79,31 @@ class Stream(Generic[P, R]):
 
     async def _next(self) -> P:
         """The next item, on lmc's loop. Raises: LmcError[stream-in-use]."""
-        if self._seen.reading:
+        seen = self._seen
+        if seen.reading is not None:
             message = "two readers wait for the next item of one stream"
             raise LmcError.of("stream-in-use", message, help="give each reader a stream of its own")
-        self._seen.reading = True
+        seen.reading = reading = asyncio.ensure_future(anext(self._items))
         try:
-            return await anext(self._items)
+            return await reading
+        except asyncio.CancelledError:
+            if seen.closed:  # by somebody else: there is no more to read
+                raise StopAsyncIteration from None
+            raise
         finally:
-            self._seen.reading = False
+            seen.reading = None
 
     async def aclose(self) -> None:
         """Cancel the run, if it goes on."""
         await run_async(self._close())
 
     async def _close(self) -> None:
-        if not self._seen.reading:
-            await self._items.aclose()
-            await self._values.aclose()
+        self._seen.closed = True
+        if (reading := self._seen.reading) is not None:
+            reading.cancel()
+            await asyncio.wait([reading])
+        await self._items.aclose()
+        await self._values.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,8 +136,8 @@ class _Seen:
 
     def __init__(self) -> None:
         self.last: Any = ABSENT
-        self.ended = False
-        self.reading = False  # somebody waits for the next item
+        self.ended = self.closed = False
+        self.reading: asyncio.Future[Any] | None = None  # if somebody waits for the next item
 
 
 async def _noted(values: AsyncGenerator[Any, None], seen: _Seen) -> AsyncGenerator[Any, None]:

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import lmc
 from lmc.files import hold
+from lmc.measure.evaluate import RowResult
+from lmc.program.measuring import evaluate_into
+from lmc.program.options import EvaluateOptions
 from tests.test_cli.test_commands import run
 
 SOURCE = """
@@ -117,6 +121,24 @@ def test_a_journal_of_another_program_is_not_used(file: str, tmp_path: Path) -> 
     asked = ("eval", file, "-d", str(tmp_path / "rows.jsonl"), "--metric", "same", "-t", "main")
     run(*asked, "--allow-effects", "-o", str(out))
     assert sorted((tmp_path / "log").read_text()) == ["a", "b"] and not journal.exists()
+
+
+@pytest.mark.parametrize(("model", "effects"), [("lmc/tiny", 2), ("lmc/other", 4)])
+def test_a_journal_of_another_model_is_not_used(
+    file: str, tmp_path: Path, model: str, effects: int
+) -> None:
+    out, log = tmp_path / "out.jsonl", tmp_path / "log"
+
+    def told(result: RowResult) -> None:
+        if len(log.read_text()) == 2:
+            raise KeyError("stopped")
+
+    options = {"data": tmp_path / "rows.jsonl", "metric": "same", "target": "main", "effects": True}
+    stopped = EvaluateOptions(progress=told, **options)
+    with pytest.raises(KeyError, match="stopped"):
+        evaluate_into(out, lmc.load(file, model="lmc/tiny"), lambda *_: None, stopped)
+    evaluate_into(out, lmc.load(file, model=model), lambda *_: None, EvaluateOptions(**options))
+    assert len(log.read_text()) == effects
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no locks of this kind")

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,24 @@ def test_a_stream_is_closed_by_with(tmp_path: Path) -> None:
         return [first, *[piece async for piece in stream]]
 
     assert asyncio.run(begun()) == ["one"]
+
+
+def test_closing_cancels_a_run_that_another_thread_waits_for(tmp_path: Path) -> None:
+    with Loopback("one " * 200) as server:
+        server.pause_s = 0.2
+        stream = load(tmp_path, served(server) + SAY).say.stream("a")
+        found: list[Any] = []
+        reader = threading.Thread(target=lambda: found.extend([*stream, "the end"]), daemon=True)
+        reader.start()
+        wait_until(lambda: server.in_flight == 1)
+        stream.close()
+        reader.join(10)
+        assert found[-1] == "the end" and len(found) < 100
+        wait_until(lambda: server.in_flight == 0)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 10
+    while not holds() and time.monotonic() < end_s:
+        time.sleep(0.01)
+    assert holds()
